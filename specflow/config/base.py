@@ -1,0 +1,172 @@
+"""What every word of the configuration is: frozen, closed, strict."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from specflow.errors import ConfigError, Fault
+
+__all__ = ["ROOTS", "TARGET", "Bound", "Config", "KeyPath", "Target", "by_name", "refuse"]
+
+TARGET = "_target_"
+"""The key under which a configuration names a callable of the user's own."""
+
+ROOTS = ("features", "labels", "outputs", "predictions", "losses")
+"""Where a key path can begin."""
+
+
+class Config(BaseModel):
+    """A section of an experiment: no unknown field, no change after it is made.
+
+    Values are taken as they are (`"3"` is no number, `1.0` no integer, `true` no
+    count), because YAML and the command line already know numbers from text.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Bound(Config):
+    """A section that names a callable; `compose/targets.py` binds it, and nobody else."""
+
+    _callable: Callable[..., Any] | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> str:
+        """The dotted path of the callable."""
+        raise NotImplementedError
+
+    def bind(self, function: Callable[..., Any]) -> None:
+        """Hands over the callable that `path` resolved to."""
+        self._callable = function
+
+    @property
+    def callable(self) -> Callable[..., Any]:
+        """The callable itself.
+
+        Raises:
+            ConfigError: the section was never bound.
+        """
+        if self._callable is None:
+            raise ConfigError(
+                Fault(
+                    self.path,
+                    "was not resolved",
+                    mend="Compose the experiment with specflow.compose.compose(), "
+                    "which resolves targets inside the trusted packages.",
+                    code="target-unbound",
+                )
+            )
+        return self._callable
+
+
+class Target(Bound):
+    """Any importable callable inside the trusted packages, with its arguments.
+
+    In YAML: `{_target_: my_package.Net, width: 32}`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    target: Annotated[str, Field(alias=TARGET)]
+    """Dotted path of the callable."""
+
+    @property
+    def path(self) -> str:
+        return self.target
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments as written."""
+        return dict(self.model_extra or {})
+
+    def __call__(self, *args: Any, **extra: Any) -> Any:
+        """Calls the target with its arguments, and with `extra` laid over them."""
+        return self.callable(*args, **{**self.arguments, **extra})
+
+
+def _check_key_path(path: str) -> str:
+    root, _, rest = path.partition(".")
+    if root not in ROOTS:
+        raise ValueError(f"a key path begins with one of {', '.join(ROOTS)}")
+    if root in ("features", "predictions", "losses") and not rest:
+        raise ValueError(f"'{root}' alone names no tensor; write {root}.<name>")
+    return path
+
+
+KeyPath = Annotated[str, AfterValidator(_check_key_path)]
+"""`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
+`losses.<name>` (a declared loss before it is reduced, one value an example or token)."""
+
+
+def refuse(
+    title: str, faults: Iterable[tuple[tuple[str | int, ...], Any, str]]
+) -> None:
+    """Raises every broken rule of a section at once, each at its own field.
+
+    Args:
+        title: name of the section's class.
+        faults: (path of the field, its value, what was expected) of each broken rule.
+
+    Raises:
+        ValidationError: there is a fault; inside a validator it joins the others.
+    """
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("rule", "{expected}", {"expected": expected}),
+            loc=where,
+            input=value,
+        )
+        for where, value, expected in faults
+    ]
+    if errors:
+        raise ValidationError.from_exception_data(title, errors)
+
+
+def _tag(value: Any) -> str | None:
+    if isinstance(value, Target):
+        return TARGET
+    if isinstance(value, BaseModel):
+        return getattr(value, "name", None)
+    if not isinstance(value, dict):
+        return None
+    return TARGET if TARGET in value else value.get("name")
+
+
+def by_name(*members: type[Config]) -> Any:
+    """The union of some configs, told apart by their `name`, or a `Target`.
+
+    >>> from typing import Literal
+    >>> from pydantic import TypeAdapter
+    >>> class Cnn(Config):
+    ...     name: Literal["cnn"] = "cnn"
+    ...     width: int
+    >>> class Mlp(Config):
+    ...     name: Literal["mlp"] = "mlp"
+    >>> adapter = TypeAdapter(by_name(Cnn, Mlp))
+    >>> adapter.validate_python({"name": "cnn", "width": 8})
+    Cnn(name='cnn', width=8)
+    >>> adapter.validate_python({"_target_": "my_package.Net", "depth": 2}).arguments
+    {'depth': 2}
+    """
+    union: Any = Annotated[Target, Tag(TARGET)]
+    for member in members:
+        union = union | Annotated[member, Tag(member.model_fields["name"].default)]
+    return Annotated[union, Discriminator(_tag)]

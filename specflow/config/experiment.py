@@ -1,0 +1,108 @@
+"""The root: one experiment, and the rules that span its words."""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Self
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from specflow.config.base import Config, refuse
+from specflow.config.data import DataConfig, TextConfig
+from specflow.config.loop import LoopConfig
+from specflow.config.mesh import BATCH_AXES, MeshConfig
+from specflow.config.model import MlpConfig, ModelConfig, TransformerConfig
+from specflow.config.optimizer import (
+    AdamWConfig,
+    CosineConfig,
+    LinearDecayConfig,
+    OptimizerConfig,
+)
+from specflow.config.output import OutputConfig
+from specflow.config.spec import DeclaredSpecConfig, SpecConfig
+
+__all__ = ["ExperimentConfig"]
+
+BrokenRule = tuple[tuple[str, ...], Any, str]
+"""Path of a field, its value, what was expected."""
+
+
+class ExperimentConfig(Config):
+    """A whole experiment, validated: every word of it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "experiment"
+    """Name of the experiment; the default run directory is `runs/<name>/<time>`."""
+    seed: NonNegativeInt = 0
+    """Seed of the initial weights, of dropout and of the order of the data."""
+    model: ModelConfig = MlpConfig()  # type: ignore[valid-type]
+    spec: SpecConfig
+    data: DataConfig  # type: ignore[valid-type]
+    optimizer: OptimizerConfig = AdamWConfig()  # type: ignore[valid-type]
+    mesh: MeshConfig = MeshConfig()
+    loop: LoopConfig = LoopConfig()
+    output: OutputConfig = OutputConfig()
+
+    @model_validator(mode="after")
+    def _spanning_rules(self) -> Self:
+        refuse("ExperimentConfig", _spanning_faults(self))
+        return self
+
+
+def _spanning_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    """Each rule between words that is broken."""
+    yield from _batch_faults(config)
+    yield from _schedule_faults(config)
+    model, data = config.model, config.data
+    if (
+        isinstance(model, TransformerConfig)
+        and isinstance(data, TextConfig)
+        and data.length > model.max_length
+    ):
+        yield (
+            ("data", "length"),
+            data.length,
+            f"windows no longer than model.max_length ({model.max_length})",
+        )
+    if isinstance(config.spec, DeclaredSpecConfig):
+        yield from _best_faults(config, set(config.spec.eval_metrics))
+
+
+def _batch_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    sizes = config.mesh.axes.sizes()
+    if any(sizes[axis] == -1 for axis in BATCH_AXES):
+        return  # Known once the devices are: mesh/devices.py repeats this rule.
+    parts = math.prod(sizes[axis] for axis in BATCH_AXES)
+    for key in ("batch_size", "eval_batch_size"):
+        size = getattr(config.loop, key)
+        if size % parts:
+            below, above = size // parts * parts, -(-size // parts) * parts
+            near = f"{below} or {above}" if below else f"{above}"
+            yield (
+                ("loop", key),
+                size,
+                f"a multiple of {parts} (mesh.axes.data x mesh.axes.fsdp), such as {near}",
+            )
+
+
+def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    schedule = getattr(config.optimizer, "schedule", None)
+    if not isinstance(schedule, CosineConfig | LinearDecayConfig):
+        return
+    end = schedule.decay_steps or config.loop.train_steps
+    if schedule.warmup_steps >= end:
+        yield (
+            ("optimizer", "schedule", "warmup_steps"),
+            schedule.warmup_steps,
+            f"fewer steps than the whole schedule has ({end})",
+        )
+
+
+def _best_faults(
+    config: ExperimentConfig, metrics: set[str]
+) -> Iterator[BrokenRule]:
+    best = config.output.checkpoint.best
+    if best is not None and best.metric not in metrics | {"loss"}:
+        yield (
+            ("output", "checkpoint", "best", "metric"),
+            best.metric,
+            f"loss or a metric of spec.eval_metrics ({', '.join(sorted(metrics))})",
+        )

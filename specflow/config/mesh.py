@@ -1,0 +1,76 @@
+"""`mesh`: the axes of the device mesh and what is laid along them."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from specflow.config.base import Config
+
+__all__ = ["BATCH_AXES", "AxesConfig", "MeshConfig", "RuleConfig"]
+
+AxisName = Literal["data", "fsdp", "tensor", "sequence", "expert"]
+
+BATCH_AXES = ("data", "fsdp")
+"""The axes over which a batch is cut."""
+
+
+class AxesConfig(Config):
+    """How many devices lie along each axis; one axis may be -1 and takes what is left."""
+
+    data: int = Field(1, ge=-1)
+    """Copies of the model, each with its part of the batch."""
+    fsdp: int = Field(1, ge=-1)
+    """Parts of the parameters, each with its part of the batch."""
+    tensor: int = Field(1, ge=-1)
+    """Parts of each layer."""
+    sequence: int = Field(1, ge=-1)
+    """Parts of each sequence."""
+    expert: int = Field(1, ge=-1)
+    """Groups of experts."""
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        sizes = self.sizes()
+        if 0 in sizes.values():
+            zero = next(name for name, size in sizes.items() if size == 0)
+            raise ValueError(f"axis {zero} has size 0; give 1 or more, or -1 for the rest")
+        free = [name for name, size in sizes.items() if size == -1]
+        if len(free) > 1:
+            raise ValueError(f"only one axis can be -1, not {' and '.join(free)}")
+        return self
+
+    def sizes(self) -> dict[str, int]:
+        """Axis name -> size, in mesh order."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class RuleConfig(Config):
+    """Which parameters go along which axes; the first rule whose path matches wins.
+
+    Give `dims` (an axis or null per dimension) or `along` (the largest dimension that the
+    axis divides), or neither: such parameters are kept whole on every device.
+    """
+
+    path: str
+    """Glob of parameter paths: `*` is one name, `**` any number of them."""
+    dims: list[AxisName | None] | None = None
+    """Axis of each dimension, null for none."""
+    along: AxisName | None = None
+    """Axis to lay along the largest dimension that it divides."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.dims is not None and self.along is not None:
+            raise ValueError("give dims or along, not both")
+        return self
+
+
+class MeshConfig(Config):
+    """The devices as a grid with named axes, and the rules that lay parameters on it."""
+
+    axes: AxesConfig = AxesConfig(data=-1)
+    """Devices along each axis."""
+    rules: list[RuleConfig] = []
+    """Ordered rules for parameters; what no rule names is kept whole on every device."""
+    pretend_devices: PositiveInt | None = None
+    """Pretend that the CPU is this many devices: for trying meshes out on a laptop."""

@@ -1,0 +1,86 @@
+"""`model`: which Flax module, its sizes, its dtypes."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from specflow.config.base import Config, by_name
+
+__all__ = [
+    "CnnConfig",
+    "LinearConfig",
+    "MlpConfig",
+    "ModelConfig",
+    "TransformerConfig",
+]
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class LinearConfig(Config):
+    """One affine map: logistic or linear regression."""
+
+    name: Literal["linear"] = "linear"
+    outputs: PositiveInt = 1
+    """Number of values per example."""
+
+
+class MlpConfig(Config):
+    """Dense layers with ReLU between them."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: list[PositiveInt] = [128, 128]
+    """Widths of the hidden layers."""
+    outputs: PositiveInt = 10
+    """Number of values per example: classes, or 1 for a regression."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of hidden units dropped while training."""
+    dtype: Dtype = "float32"
+    """Type of the activations; parameters stay float32."""
+
+
+class CnnConfig(Config):
+    """A small convolutional net for small images."""
+
+    name: Literal["cnn"] = "cnn"
+    widths: list[PositiveInt] = Field([32, 64], min_length=1)
+    """Channels of each 3x3 convolution; each is followed by a 2x2 max-pool."""
+    hidden: NonNegativeInt = 128
+    """Width of the dense layer before the head; 0 leaves it out."""
+    outputs: PositiveInt = 10
+    """Number of classes."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of dense units dropped while training."""
+    dtype: Dtype = "float32"
+    """Type of the activations; parameters stay float32."""
+
+
+class TransformerConfig(Config):
+    """A decoder-only transformer over a vocabulary of tokens."""
+
+    name: Literal["transformer"] = "transformer"
+    vocabulary: PositiveInt = 256
+    """Number of tokens; 256 for bytes."""
+    layers: PositiveInt = 4
+    width: PositiveInt = 128
+    """Size of the residual stream."""
+    heads: PositiveInt = 4
+    """Attention heads; they divide the width."""
+    mlp_ratio: PositiveInt = 4
+    """Width of the feed-forward layer over the width."""
+    max_length: PositiveInt = 128
+    """Longest sequence, in tokens."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of activations dropped while training."""
+    dtype: Dtype = "float32"
+    """Type of the activations; parameters stay float32."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+ModelConfig = by_name(LinearConfig, MlpConfig, CnnConfig, TransformerConfig)
+"""What `model:` may be: one of these by `name`, or a `_target_` of the user's own."""

@@ -1,0 +1,48 @@
+"""`output`: the run directory, its checkpoints and its reporters."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from specflow.config.base import Config
+
+__all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
+
+
+class BestConfig(Config):
+    """Which checkpoint is kept whatever its age."""
+
+    metric: str = "loss"
+    """Name of the evaluation metric that judges."""
+    order: Literal["lowest", "highest"] = "lowest"
+    """Whether the lowest or the highest value is best; an undefined value is worst."""
+
+
+class CheckpointConfig(Config):
+    """When state is saved and how much of it is kept."""
+
+    every: NonNegativeInt = 500
+    """Steps between checkpoints; 0: only at the end."""
+    keep: NonNegativeInt = 3
+    """Newest checkpoints kept; 0 keeps all."""
+    best: BestConfig | None = None
+    """Keep the best checkpoint too, beside the newest; null keeps the newest only."""
+
+
+class OutputConfig(Config):
+    """Where a run writes and what it writes."""
+
+    dir: str | None = Field(None, min_length=1)
+    """Run directory; null: `runs/<experiment>/<time>`."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """Checkpoints, under `<dir>/checkpoints`."""
+    reporters: list[Literal["tensorboard", "plots"]] = ["tensorboard", "plots"]
+    """What is written beside `metrics.jsonl`: TensorBoard events, a PNG of the curves."""
+    on_change: Literal["refuse", "accept"] = "refuse"
+    """What happens when a run directory holds a run of another config."""
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len(set(self.reporters)) != len(self.reporters):
+            raise ValueError("reporters: each can be named once")
+        return self

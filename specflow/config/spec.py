@@ -1,0 +1,300 @@
+"""`spec`: what train, evaluate and predict mean, field by field, or a user's model_fn."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    Discriminator,
+    Field,
+    PositiveFloat,
+    Tag,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from specflow.config.base import ROOTS, Bound, Config, KeyPath, Target, by_name, refuse
+from specflow.config.metrics import MetricConfig
+
+__all__ = [
+    "ClassificationExportConfig",
+    "DeclaredSpecConfig",
+    "ExportConfig",
+    "LossConfig",
+    "ModelFnConfig",
+    "PredictExportConfig",
+    "PredictionConfig",
+    "RegressionExportConfig",
+    "SpecConfig",
+    "TrainOpConfig",
+    "key_paths",
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+# -- predictions: tensors made of the model's outputs
+
+
+class _Prediction(Config):
+    of: KeyPath = "outputs"
+    """What it is made of."""
+
+
+class SoftmaxConfig(_Prediction):
+    """Probabilities of exclusive classes, over the last axis."""
+
+    name: Literal["softmax"] = "softmax"
+
+
+class SigmoidConfig(_Prediction):
+    """Probability of the positive class; a last axis of size 1 is dropped."""
+
+    name: Literal["sigmoid"] = "sigmoid"
+
+
+class ArgmaxConfig(_Prediction):
+    """Index of the highest score, over the last axis."""
+
+    name: Literal["argmax"] = "argmax"
+
+
+class ThresholdConfig(_Prediction):
+    """1 where the value is at least `at`, else 0; a last axis of size 1 is dropped."""
+
+    name: Literal["threshold"] = "threshold"
+    at: float = 0.5
+
+
+class IdentityConfig(_Prediction):
+    """The value as it is; a last axis of size 1 is dropped."""
+
+    name: Literal["identity"] = "identity"
+
+
+PredictionConfig = by_name(
+    SoftmaxConfig, SigmoidConfig, ArgmaxConfig, ThresholdConfig, IdentityConfig
+)
+
+
+# -- losses: one value an example (or token), weighted, averaged, added up
+
+
+class _Loss(Config):
+    labels: KeyPath = "labels"
+    weight: PositiveFloat = 1.0
+    """Share of this loss in the sum."""
+    example_weights: KeyPath | None = None
+    """Weight of each example (or token); null counts each once."""
+
+
+class SoftmaxCrossEntropyConfig(_Loss):
+    """Cross-entropy of integer labels and logits."""
+
+    name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
+    logits: KeyPath = "outputs"
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class SigmoidCrossEntropyConfig(_Loss):
+    """Cross-entropy of labels in {0, 1} and logits; a last axis of size 1 is dropped."""
+
+    name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
+    logits: KeyPath = "outputs"
+
+
+class SquaredErrorConfig(_Loss):
+    """Squared difference; a last axis of size 1 of the predictions is dropped."""
+
+    name: Literal["squared_error"] = "squared_error"
+    predictions: KeyPath = "outputs"
+
+
+class AbsoluteErrorConfig(_Loss):
+    """Absolute difference; a last axis of size 1 of the predictions is dropped."""
+
+    name: Literal["absolute_error"] = "absolute_error"
+    predictions: KeyPath = "outputs"
+
+
+class HuberConfig(_Loss):
+    """Squared up to `delta`, absolute beyond. Source: Huber, 1964."""
+
+    name: Literal["huber"] = "huber"
+    predictions: KeyPath = "outputs"
+    delta: PositiveFloat = 1.0
+
+
+LossConfig = by_name(
+    SoftmaxCrossEntropyConfig,
+    SigmoidCrossEntropyConfig,
+    SquaredErrorConfig,
+    AbsoluteErrorConfig,
+    HuberConfig,
+)
+"""A declared loss, or a `_target_`: a function of tensors (keyword arguments that are key
+paths) that returns one value an example."""
+
+
+# -- exports
+
+
+class PredictExportConfig(Config):
+    """Named tensors as they are."""
+
+    name: Literal["predict"] = "predict"
+    outputs: dict[Name, KeyPath]
+
+
+class ClassificationExportConfig(Config):
+    """Scores and/or classes."""
+
+    name: Literal["classification"] = "classification"
+    scores: KeyPath | None = None
+    classes: KeyPath | None = None
+    class_names: list[str] | None = None
+    """Names of the classes, in order."""
+
+
+class RegressionExportConfig(Config):
+    """One floating value an example."""
+
+    name: Literal["regression"] = "regression"
+    value: KeyPath
+
+
+ExportConfig = by_name(
+    PredictExportConfig, ClassificationExportConfig, RegressionExportConfig
+)
+
+
+# -- the spec itself
+
+
+class TrainOpConfig(Config):
+    """Which parameters the optimizer trains."""
+
+    wrt: list[str] = Field(["**"], min_length=1)
+    """Globs of parameter paths that train; the others stay as they were made."""
+
+
+class DeclaredSpecConfig(Config):
+    """The contract, field by field, wired by key paths."""
+
+    name: Literal["declared"] = "declared"
+    inputs: dict[Name, KeyPath] = Field(min_length=1)
+    """Argument of the model -> what is passed: `model(**inputs)`."""
+    predictions: dict[Name, PredictionConfig] = Field(min_length=1)  # type: ignore[valid-type]
+    """What predict returns, by name."""
+    loss: dict[Name, LossConfig] = Field(min_length=1)  # type: ignore[valid-type]
+    """Losses by name; the loss is their weighted sum."""
+    eval_metrics: dict[Name, MetricConfig] = {}  # type: ignore[valid-type]
+    """Metrics by name, computed on the host over the whole evaluation set."""
+    export_outputs: dict[Name, ExportConfig] = {}  # type: ignore[valid-type]
+    """Signatures by name; empty: one of all predictions."""
+    train_op: TrainOpConfig = TrainOpConfig()
+
+    @model_validator(mode="after")
+    def _paths_lead_somewhere(self) -> Self:
+        refuse("DeclaredSpecConfig", _path_faults(self))
+        return self
+
+
+def _path_faults(
+    spec: DeclaredSpecConfig,
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Paths to predictions and losses that are not declared, or not there yet.
+
+    Predictions may be made of earlier predictions only; losses may not use losses.
+    """
+    sections: dict[str, tuple[Mapping[str, Any], bool]] = {
+        "loss": (spec.loss, False),
+        "eval_metrics": (spec.eval_metrics, True),
+        "export_outputs": (spec.export_outputs, False),
+    }
+    made: list[str] = []
+    for name, prediction in spec.predictions.items():
+        yield from _section_faults(
+            ("predictions", name), prediction, predictions=made, losses=()
+        )
+        made.append(name)
+    for section, (members, sees_losses) in sections.items():
+        for name, member in members.items():
+            yield from _section_faults(
+                (section, name),
+                member,
+                predictions=spec.predictions,
+                losses=spec.loss if sees_losses else (),
+            )
+
+
+def _section_faults(
+    loc: tuple[str, ...],
+    member: Config,
+    *,
+    predictions: Collection[str],
+    losses: Collection[str],
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    known = {"predictions": predictions, "losses": losses}
+    for key, path in key_paths(member).items():
+        root, _, rest = path.partition(".")
+        if root in known and rest.split(".")[0] not in known[root]:
+            names = ", ".join(f"{root}.{name}" for name in known[root]) or "none here"
+            yield (*loc, *key.split(".")), path, f"one of the declared {root} ({names})"
+
+
+def key_paths(member: Config) -> dict[str, str]:
+    """Field -> key path, of every field of a declared part that is one.
+
+    >>> key_paths(ClassificationExportConfig(scores="predictions.p"))
+    {'scores': 'predictions.p'}
+    """
+    if isinstance(member, Target):
+        return {
+            key: value
+            for key, value in member.arguments.items()
+            if isinstance(value, str) and value.split(".")[0] in ROOTS
+        }
+    if isinstance(member, PredictExportConfig):
+        return {f"outputs.{name}": path for name, path in member.outputs.items()}
+    return {
+        name: value
+        for name, field in type(member).model_fields.items()
+        if isinstance(value := getattr(member, name), str)
+        and field.annotation is not None
+        and _is_key_path(field)
+    }
+
+
+def _is_key_path(field: FieldInfo) -> bool:
+    check = KeyPath.__metadata__[0]
+    return check in field.metadata or any(
+        check in getattr(member, "__metadata__", ())
+        for member in get_args(field.annotation)
+    )
+
+
+class ModelFnConfig(Bound):
+    """A user's own function that returns a TPUEstimatorSpec."""
+
+    name: Literal["model_fn"] = "model_fn"
+    model_fn: str
+    """Dotted path of the function."""
+    params: dict[str, Any] = {}
+    """Handed to the function as `params`, if it takes them."""
+
+    @property
+    def path(self) -> str:
+        return self.model_fn
+
+
+def _tag(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "model_fn" if "model_fn" in value else value.get("name", "declared")
+    return getattr(value, "name", None)
+
+
+SpecConfig = Annotated[
+    Annotated[DeclaredSpecConfig, Tag("declared")]
+    | Annotated[ModelFnConfig, Tag("model_fn")],
+    Discriminator(_tag),
+]

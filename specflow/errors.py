@@ -1,0 +1,136 @@
+"""What can go wrong, said once: faults as data, and the few exceptions that carry them.
+
+Every message has one form: where, what is wrong (with the value), where it came from,
+what was expected, what to do.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from functools import cache
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Fault",
+    "NanLossDuringTrainingError",
+    "OutputError",
+    "SpecError",
+    "SpecflowError",
+    "nearest",
+    "spec_error",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, as data.
+
+    >>> print(Fault("optimizer.lr", "got 'fast'", expected="a number > 0",
+    ...             mend="Try optimizer.lr=3e-4.", origin="command line"))
+    optimizer.lr: got 'fast' (command line). Expected a number > 0. Try optimizer.lr=3e-4.
+    """
+
+    where: str
+    """What the user typed or can find again: a dotted key, a field, a file, a row."""
+    problem: str
+    """What is wrong, with the value."""
+    expected: str = ""
+    """What would have been right; a noun phrase."""
+    mend: str = ""
+    """What to do; whole sentences."""
+    origin: str = ""
+    """`file:line:column`, or the override, that set the value."""
+    code: str = ""
+    """A stable name of the kind of fault, for tools: `unknown-key`, `type`, ..."""
+    kind: type[Exception] = ValueError
+    """The plain exception that this fault also is."""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.problem}" if self.where else self.problem
+        if self.origin:
+            text += f" ({self.origin})"
+        text = text.rstrip(".") + "."
+        if self.expected:
+            text += f" Expected {self.expected.rstrip('.')}."
+        return f"{text} {self.mend}" if self.mend else text
+
+
+class SpecflowError(Exception):
+    """The parent of every error that specflow raises on purpose.
+
+    Args:
+        *faults: what is wrong; a plain text is a fault without a place.
+    """
+
+    exit_code = 1
+    """Exit status of the command line: 2 is the user's mistake, 1 anything else."""
+
+    def __init__(self, *faults: Fault | str):
+        self.faults = tuple(
+            fault if isinstance(fault, Fault) else Fault("", fault) for fault in faults
+        )
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class ConfigError(SpecflowError, ValueError):
+    """The experiment as written cannot be run; all its faults at once."""
+
+    exit_code = 2
+
+
+class DataError(SpecflowError, ValueError):
+    """The data cannot be used: a missing file, no rows, a NaN, a label out of range."""
+
+    exit_code = 2
+
+
+class SpecError(SpecflowError):
+    """A model function's result breaks the contract; all its faults at once.
+
+    What is raised is always a subclass that is also a `ValueError`, a `TypeError` or a
+    `RuntimeError`, as the faults are.
+    """
+
+    exit_code = 2
+
+
+class CheckpointError(SpecflowError, ValueError):
+    """A checkpoint is missing, damaged, or of another model."""
+
+    exit_code = 2
+
+
+class OutputError(SpecflowError, OSError):
+    """The run directory cannot be written; what was already there is untouched."""
+
+
+class NanLossDuringTrainingError(SpecflowError, RuntimeError):
+    """The training loss is no longer finite; the state was not saved."""
+
+
+@cache
+def _spec_error_class(kinds: frozenset[type[Exception]]) -> type[SpecError]:
+    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    return type("SpecError", (SpecError, *ordered), {"__module__": __name__})
+
+
+def spec_error(*faults: Fault) -> SpecError:
+    """The `SpecError` for these faults, which is also what each of them is.
+
+    >>> error = spec_error(Fault("loss", "is missing", kind=ValueError))
+    >>> isinstance(error, SpecError), isinstance(error, ValueError)
+    (True, True)
+    """
+    return _spec_error_class(frozenset(fault.kind for fault in faults))(*faults)
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """A sentence that offers the near miss, or nothing.
+
+    >>> nearest("fspd", ["data", "fsdp", "single"])
+    'Did you mean fsdp?'
+    """
+    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f"Did you mean {found[0]}?" if found else ""
