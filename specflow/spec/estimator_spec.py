@@ -1,0 +1,361 @@
+"""What a model function returns for a mode: all that is needed to train, evaluate,
+predict and export, on one CPU or on a pod.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import ValidationInfo, field_validator
+
+from specflow.errors import Fault, spec_error
+from specflow.spec.checked import Checked, Flaw, refuse
+from specflow.spec.eval_metrics import check_pair
+from specflow.spec.export_outputs import complete_export_outputs
+from specflow.spec.hooks import HostCallHook, check_hooks
+from specflow.spec.mode import REQUIRED, Mode
+from specflow.spec.train_op import check_train_op
+from specflow.typing import describe, is_array, is_floating, leaves
+
+__all__ = ["EstimatorSpec", "TPUEstimatorSpec"]
+
+_EXAMPLE = {
+    "loss": "TPUEstimatorSpec(..., loss=losses.mean())",
+    "train_op": "TPUEstimatorSpec(..., train_op=optax.adamw(1e-3))",
+    "predictions": "TPUEstimatorSpec(..., predictions={'class': logits.argmax(-1)})",
+}
+
+
+class _Spec(Checked):
+    """The fields and rules that both specs share; also a tuple of its first six."""
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("predictions", "loss", "export_outputs")
+    _fields: ClassVar[tuple[str, ...]]
+
+    mode: Any
+    predictions: Any = None
+    loss: Any = None
+    train_op: Any = None
+    export_outputs: Any = None
+    training_hooks: Any = ()
+    evaluation_hooks: Any = ()
+    prediction_hooks: Any = ()
+
+    @field_validator("mode")
+    @classmethod
+    def _known_mode(cls, value: Any) -> Mode:
+        try:
+            return Mode(value)
+        except ValueError:
+            refuse(
+                Flaw(
+                    f"got {value!r:.60}",
+                    expected="'train', 'eval' or 'infer', or a Mode",
+                )
+            )
+
+    @field_validator("predictions", "loss", "train_op")
+    @classmethod
+    def _required(cls, value: Any, info: ValidationInfo) -> Any:
+        mode = info.data.get("mode")
+        if value is None and mode in REQUIRED and info.field_name in REQUIRED[mode]:
+            refuse(
+                Flaw(
+                    f"is missing, and Mode.{mode.name} needs it",
+                    mend=f"For example {_EXAMPLE[info.field_name]}.",
+                )
+            )
+        return value
+
+    @field_validator("predictions")
+    @classmethod
+    def _arrays(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if is_array(value):
+            return value
+        if not isinstance(value, Mapping):
+            refuse(
+                Flaw(
+                    f"got {describe(value)}",
+                    kind=TypeError,
+                    expected="an array or a dict of arrays",
+                )
+            )
+        flaws = [
+            Flaw(f"got {describe(leaf)}", kind=TypeError, at=f"[{path!r}]",
+                 expected="an array")
+            for path, leaf in leaves(value)
+            if not is_array(leaf)
+        ]  # fmt: skip
+        if flaws:
+            refuse(*flaws)
+        return value
+
+    @field_validator("loss")
+    @classmethod
+    def _scalar(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None:
+            return None
+        if not is_array(value):
+            refuse(
+                Flaw(
+                    f"got {value!r:.60}",
+                    kind=TypeError,
+                    expected="an array of one element",
+                )
+            )
+        flaws = []
+        if any(size != 1 for size in value.shape):
+            flaws.append(
+                Flaw(
+                    f"is {describe(value)}",
+                    expected="one element",
+                    mend="Average over the batch, for example losses.mean().",
+                )
+            )
+        if info.data.get("mode") is Mode.TRAIN and not is_floating(value.dtype):
+            flaws.append(
+                Flaw(f"is {describe(value)}", kind=TypeError,
+                     expected="a floating loss, which can be differentiated")
+            )  # fmt: skip
+        if flaws:
+            refuse(*flaws)
+        if value.shape == ():
+            return value
+        if hasattr(value, "reshape"):
+            return value.reshape(())
+        return type(value)(shape=(), dtype=value.dtype)
+
+    @field_validator("train_op")
+    @classmethod
+    def _optimizer(cls, value: Any) -> Any:
+        return None if value is None else check_train_op(value)
+
+    @field_validator("export_outputs")
+    @classmethod
+    def _signatures(cls, value: Any, info: ValidationInfo) -> Any:
+        # Only a prediction is exported, so only there are signatures looked at.
+        if info.data.get("mode") is not Mode.PREDICT or "predictions" not in info.data:
+            return value
+        return complete_export_outputs(value, info.data["predictions"])
+
+    @field_validator("training_hooks", "evaluation_hooks", "prediction_hooks")
+    @classmethod
+    def _hooks(cls, value: Any) -> Any:
+        return check_hooks(value)
+
+    # The named tuple that the reference's spec was.
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        return (getattr(self, name) for name in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __getitem__(self, index: Any) -> Any:
+        return tuple(self)[index]
+
+    def _replace(self, **changes: Any) -> Self:
+        """A new spec with some fields changed, checked as any other."""
+        return type(self)(**{**vars(self), **changes})
+
+
+class EstimatorSpec(_Spec):
+    """The plain spec: metrics as `eval_metric_ops`, already called.
+
+    Args:
+        mode: what was asked for.
+        predictions: an array or a (nested) dict of arrays.
+        loss: an array of one element.
+        train_op: see `TPUEstimatorSpec`.
+        eval_metric_ops: name -> metric state, or (value, state).
+        export_outputs: see `TPUEstimatorSpec`.
+        training_hooks: hooks that act while training.
+        evaluation_hooks: hooks that act while evaluating.
+        prediction_hooks: hooks that act while predicting.
+
+    Raises:
+        SpecError: fields break the contract; all of them are named.
+    """
+
+    _fields = (
+        "mode",
+        "predictions",
+        "loss",
+        "train_op",
+        "eval_metric_ops",
+        "export_outputs",
+    )
+
+    eval_metric_ops: Any = None
+
+    def __init__(
+        self,
+        mode: Any,
+        predictions: Any = None,
+        loss: Any = None,
+        train_op: Any = None,
+        eval_metric_ops: Any = None,
+        export_outputs: Any = None,
+        *,
+        training_hooks: Any = None,
+        evaluation_hooks: Any = None,
+        prediction_hooks: Any = None,
+    ):
+        super().__init__(
+            mode=mode,
+            predictions=predictions,
+            loss=loss,
+            train_op=train_op,
+            eval_metric_ops=eval_metric_ops,
+            export_outputs=export_outputs,
+            training_hooks=training_hooks,
+            evaluation_hooks=evaluation_hooks,
+            prediction_hooks=prediction_hooks,
+        )
+
+    @field_validator("eval_metric_ops")
+    @classmethod
+    def _metrics(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            refuse(
+                Flaw(
+                    f"got {describe(value)}",
+                    kind=TypeError,
+                    expected="a dict: metric name -> state or (value, state)",
+                )
+            )
+        flaws = [
+            Flaw(
+                f"got {describe(metric)}",
+                kind=TypeError,
+                at=f"[{name!r}]",
+                expected="a metric state (merge, compute) or a tuple (value, state)",
+            )
+            for name, metric in value.items()
+            if not (isinstance(metric, tuple) and len(metric) == 2)
+            and not hasattr(metric, "compute")
+        ]
+        if flaws:
+            refuse(*flaws)
+        return dict(value)
+
+    def _replace(self, **changes: Any) -> Self:
+        mode = changes.get("mode", self.mode)
+        if mode != self.mode:
+            raise spec_error(
+                Fault(
+                    "EstimatorSpec.mode",
+                    f"cannot change from {self.mode!s} to {mode!s}",
+                    mend="Make a new spec.",
+                    code="spec",
+                )
+            )
+        return super()._replace(**changes)
+
+
+class TPUEstimatorSpec(_Spec):
+    """What a model function returns; checked where it is made, while tracing.
+
+    Shapes and dtypes alone are looked at, so NumPy and JAX arrays, tracers and
+    ShapeDtypeStructs all do. It is frozen, a pytree (arrays are its leaves) and a tuple
+    of its first six fields.
+
+    Args:
+        mode: `'train'`, `'eval'`, `'infer'`, or a `Mode`.
+        predictions: an array or a (nested) dict of arrays; PREDICT needs it.
+        loss: an array of one element, any rank; TRAIN and EVAL need it, TRAIN floating.
+        train_op: an optax GradientTransformation, a `TrainOp`, or a function
+            `(state, batch) -> (state, metrics)`; TRAIN needs it.
+        eval_metrics: (metric_fn, tensors). The tensors, a list or a dict, are
+            batch-major; metric_fn runs on the host on the rows of the whole global
+            batch and returns name -> state, or name -> (value, state).
+        export_outputs: signature name -> `PredictOutput`, `ClassificationOutput` or
+            `RegressionOutput`; by default one of all predictions.
+        host_call: (function, tensors), called on the host after steps.
+        training_hooks: hooks that act while training.
+        evaluation_hooks: hooks that act while evaluating.
+        prediction_hooks: hooks that act while predicting.
+
+    Raises:
+        SpecError: fields break the contract. All of them are named; the error is also a
+            ValueError, a TypeError or both, as the faults are.
+
+    Source: tf.compat.v1.estimator.tpu.TPUEstimatorSpec.
+
+    >>> import numpy as np
+    >>> spec = TPUEstimatorSpec("eval", loss=np.ones([1, 1]))
+    >>> spec.mode, spec.loss.shape, spec[2] is spec.loss
+    (<Mode.EVAL: 'eval'>, (), True)
+    """
+
+    ARRAYS = (*_Spec.ARRAYS, "eval_metrics", "host_call")
+    _fields = (
+        "mode",
+        "predictions",
+        "loss",
+        "train_op",
+        "eval_metrics",
+        "export_outputs",
+    )
+
+    eval_metrics: Any = None
+    host_call: Any = None
+
+    def __init__(
+        self,
+        mode: Any,
+        predictions: Any = None,
+        loss: Any = None,
+        train_op: Any = None,
+        eval_metrics: Any = None,
+        export_outputs: Any = None,
+        *,
+        host_call: Any = None,
+        training_hooks: Any = None,
+        evaluation_hooks: Any = None,
+        prediction_hooks: Any = None,
+    ):
+        super().__init__(
+            mode=mode,
+            predictions=predictions,
+            loss=loss,
+            train_op=train_op,
+            eval_metrics=eval_metrics,
+            export_outputs=export_outputs,
+            host_call=host_call,
+            training_hooks=training_hooks,
+            evaluation_hooks=evaluation_hooks,
+            prediction_hooks=prediction_hooks,
+        )
+
+    @field_validator("eval_metrics", "host_call")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        return check_pair(value)
+
+    def as_estimator_spec(self) -> EstimatorSpec:
+        """The plain spec with the same numbers, for the CPU.
+
+        The functions of `eval_metrics` and `host_call` are called on the host, here:
+        the former gives `eval_metric_ops`, the latter becomes a hook of every mode.
+
+        Raises:
+            SpecError: a tensor has no values, as while tracing, or a metric function
+                returned what is no metric.
+        """
+        metrics = None if self.eval_metrics is None else self.eval_metrics()
+        called = () if self.host_call is None else (HostCallHook(self.host_call),)
+        return EstimatorSpec(
+            mode=self.mode,
+            predictions=self.predictions,
+            loss=self.loss,
+            train_op=self.train_op,
+            eval_metric_ops=metrics,
+            export_outputs=self.export_outputs,
+            training_hooks=(*self.training_hooks, *called),
+            evaluation_hooks=(*self.evaluation_hooks, *called),
+            prediction_hooks=(*self.prediction_hooks, *called),
+        )

@@ -1,0 +1,66 @@
+"""Hooks of a spec: plain objects that act between device loops."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from specflow.spec.checked import Flaw, refuse
+from specflow.spec.host_pair import HostPair
+from specflow.typing import describe
+
+__all__ = ["HOOK_METHODS", "HostCallHook", "check_hooks", "is_hook"]
+
+HOOK_METHODS = ("begin", "before_step", "after_step", "end")
+"""What a hook may define; each is optional, one at least is there."""
+
+
+def is_hook(value: object) -> bool:
+    """Whether a value can be a hook: an object with one of the methods.
+
+    >>> class Bell:
+    ...     def end(self, step): ...
+    >>> is_hook(Bell()), is_hook(len)
+    (True, False)
+    """
+    return not isinstance(value, type) and any(
+        callable(getattr(value, method, None)) for method in HOOK_METHODS
+    )
+
+
+def check_hooks(value: Any) -> tuple[Any, ...]:
+    """The hooks as a tuple; None and an empty iterable give `()`."""
+    if value is None:
+        return ()
+    if is_hook(value) or isinstance(value, str) or not isinstance(value, Iterable):
+        refuse(
+            Flaw(
+                f"got {describe(value)}",
+                kind=TypeError,
+                expected="a list of hooks",
+                mend="Write [hook] for a single one.",
+            )
+        )
+    hooks = tuple(value)
+    wrong = [
+        Flaw(
+            f"got {describe(hook)}",
+            kind=TypeError,
+            at=f"[{place}]",
+            expected=f"an object with one of {', '.join(HOOK_METHODS)}",
+        )
+        for place, hook in enumerate(hooks)
+        if not is_hook(hook)
+    ]
+    if wrong:
+        refuse(*wrong)
+    return hooks
+
+
+class HostCallHook:
+    """`host_call` as a hook: its function runs on the host after every step."""
+
+    def __init__(self, host_call: HostPair):
+        self.host_call = host_call
+
+    def after_step(self, *_: Any) -> None:
+        """Calls the function on the tensors' rows."""
+        self.host_call()

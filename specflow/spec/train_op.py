@@ -1,0 +1,82 @@
+"""`train_op`: how a step of training changes the parameters."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from pydantic import field_validator
+
+from specflow.spec.checked import Checked, Flaw, refuse
+
+__all__ = ["GradientTransformation", "TrainOp", "check_train_op"]
+
+
+@runtime_checkable
+class GradientTransformation(Protocol):
+    """What optax calls a gradient transformation: a pair of pure functions."""
+
+    @property
+    def init(self) -> Callable[..., Any]: ...
+
+    @property
+    def update(self) -> Callable[..., Any]: ...
+
+
+def is_transformation(value: object) -> bool:
+    """Whether a value is an optax gradient transformation, by its two functions."""
+    return callable(getattr(value, "init", None)) and callable(
+        getattr(value, "update", None)
+    )
+
+
+class TrainOp(Checked):
+    """An optimizer, and which parameters it trains.
+
+    Args:
+        optimizer: an optax GradientTransformation.
+        wrt: globs of parameter paths that train (`*` is one name, `**` any number);
+            the others stay as they are.
+
+    >>> import optax
+    >>> TrainOp(optax.sgd(0.1), wrt=["head.**"]).wrt
+    ('head.**',)
+    """
+
+    optimizer: Any
+    wrt: tuple[str, ...] = ("**",)
+
+    def __init__(self, optimizer: Any, wrt: Any = ("**",)):
+        super().__init__(optimizer=optimizer, wrt=wrt)
+
+    @field_validator("optimizer")
+    @classmethod
+    def _is_transformation(cls, value: Any) -> Any:
+        if not is_transformation(value):
+            refuse(_not_an_optimizer(value))
+        return value
+
+    @field_validator("wrt", mode="before")
+    @classmethod
+    def _globs(cls, value: Any) -> Any:
+        patterns = (value,) if isinstance(value, str) else tuple(value)
+        if not patterns:
+            refuse(Flaw("is empty", expected="at least one glob of parameter paths"))
+        return patterns
+
+
+def check_train_op(value: Any) -> Any:
+    """The value, if it can be a train_op; refused otherwise."""
+    if isinstance(value, TrainOp) or is_transformation(value):
+        return value
+    if callable(value) and not isinstance(value, type):
+        return value
+    refuse(_not_an_optimizer(value))
+
+
+def _not_an_optimizer(value: Any) -> Flaw:
+    return Flaw(
+        f"got {value!r:.60}",
+        kind=TypeError,
+        expected="an optax GradientTransformation, a TrainOp, or a function "
+        "(state, batch) -> (state, metrics)",
+        mend="For example train_op=optax.adamw(1e-3).",
+    )
