@@ -1,4 +1,4 @@
-"""The (function, tensors) pair of `eval_metrics` and `host_call`, and how it is called."""
+"""The (function, tensors) pair of `eval_metrics` and `host_call`, and its call."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

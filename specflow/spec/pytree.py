@@ -64,7 +64,7 @@ def _join(owner: type["Checked"], static: _Static, arrays: dict[str, Any]) -> "C
 
 
 def register(owner: type["Checked"]) -> None:
-    """Registers a class with JAX, once, if JAX is loaded: the contract never loads it."""
+    """Registers a class with JAX, once it is loaded; the contract never loads it."""
     tree_util = getattr(sys.modules.get("jax"), "tree_util", None)
     if owner in _registered or tree_util is None:
         return
