@@ -1,7 +1,7 @@
 """What every word of the configuration is: frozen, closed, strict."""
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +13,22 @@ from pydantic import (
     Tag,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["ROOTS", "TARGET", "Bound", "Config", "KeyPath", "Target", "by_name", "refuse"]
+__all__ = [
+    "ROOTS",
+    "TARGET",
+    "Bound",
+    "Config",
+    "KeyPath",
+    "Target",
+    "by_name",
+    "key_paths",
+    "refuse",
+]
 
 TARGET = "_target_"
 """The key under which a configuration names a callable of the user's own."""
@@ -114,6 +125,47 @@ def _check_key_path(path: str) -> str:
 KeyPath = Annotated[str, AfterValidator(_check_key_path)]
 """`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
 `losses.<name>` (a declared loss before it is reduced, one value an example or token)."""
+
+
+def key_paths(member: Config) -> dict[str, str]:
+    """Field -> key path, of every field of a declared part that is one.
+
+    A field that holds several has an entry each, `field.name`. Of a `Target`, every
+    argument that begins as a key path does is one.
+
+    >>> class Softmax(Config):
+    ...     of: KeyPath = "outputs"
+    ...     weights: KeyPath | None = None
+    ...     names: dict[str, KeyPath] = {"p": "predictions.p"}
+    >>> key_paths(Softmax())
+    {'of': 'outputs', 'names.p': 'predictions.p'}
+    >>> key_paths(Target(_target_="my_package.loss", logits="outputs", scale="log"))
+    {'logits': 'outputs'}
+    """
+    if isinstance(member, Target):
+        return {
+            key: value
+            for key, value in member.arguments.items()
+            if isinstance(value, str) and value.split(".")[0] in ROOTS
+        }
+    found: dict[str, str] = {}
+    for name, field in type(member).model_fields.items():
+        value = getattr(member, name)
+        if not _holds_key_path(field):
+            continue
+        if isinstance(value, str):
+            found[name] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{key}": path for key, path in value.items()}
+    return found
+
+
+def _holds_key_path(field: FieldInfo) -> bool:
+    check = AfterValidator(_check_key_path)
+    return check in field.metadata or any(
+        check in getattr(member, "__metadata__", ())
+        for member in get_args(field.annotation)
+    )
 
 
 def refuse(

@@ -100,7 +100,7 @@ class AucConfig(_Weighted):
     name: Literal["auc"] = "auc"
     labels: KeyPath = "labels"
     scores: KeyPath
-    """Score of the positive class; any increasing function of it gives the same area."""
+    """Score of the positive class; any increasing function of it has the same area."""
     undefined: float | None = None
     """Value without both classes; null reports it as undefined."""
 

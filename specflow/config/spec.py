@@ -1,7 +1,7 @@
 """`spec`: what train, evaluate and predict mean, field by field, or a user's model_fn."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Discriminator,
@@ -10,9 +10,8 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
-from specflow.config.base import ROOTS, Bound, Config, KeyPath, Target, by_name, refuse
+from specflow.config.base import Bound, Config, KeyPath, by_name, key_paths, refuse
 from specflow.config.metrics import MetricConfig
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "RegressionExportConfig",
     "SpecConfig",
     "TrainOpConfig",
-    "key_paths",
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -240,37 +238,6 @@ def _section_faults(
         if root in known and rest.split(".")[0] not in known[root]:
             names = ", ".join(f"{root}.{name}" for name in known[root]) or "none here"
             yield (*loc, *key.split(".")), path, f"one of the declared {root} ({names})"
-
-
-def key_paths(member: Config) -> dict[str, str]:
-    """Field -> key path, of every field of a declared part that is one.
-
-    >>> key_paths(ClassificationExportConfig(scores="predictions.p"))
-    {'scores': 'predictions.p'}
-    """
-    if isinstance(member, Target):
-        return {
-            key: value
-            for key, value in member.arguments.items()
-            if isinstance(value, str) and value.split(".")[0] in ROOTS
-        }
-    if isinstance(member, PredictExportConfig):
-        return {f"outputs.{name}": path for name, path in member.outputs.items()}
-    return {
-        name: value
-        for name, field in type(member).model_fields.items()
-        if isinstance(value := getattr(member, name), str)
-        and field.annotation is not None
-        and _is_key_path(field)
-    }
-
-
-def _is_key_path(field: FieldInfo) -> bool:
-    check = KeyPath.__metadata__[0]
-    return check in field.metadata or any(
-        check in getattr(member, "__metadata__", ())
-        for member in get_args(field.annotation)
-    )
 
 
 class ModelFnConfig(Bound):
