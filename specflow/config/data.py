@@ -64,17 +64,18 @@ class TextConfig(Config):
 
     name: Literal["text"] = "text"
     root: str = "stdlib"
-    """Folder to read, or `stdlib`: Python's own standard library sources."""
+    """Folder to read, or `stdlib`: Python's own standard library sources, which differ
+    a little from one version of Python to the next."""
     pattern: str = "*.py"
-    """Glob of the files, below the root."""
+    """Glob of the files, at any depth below the root; matched from the right."""
     length: PositiveInt = 128
     """Bytes a window."""
-    max_bytes: PositiveInt | None = None
-    """Read no more than this many bytes in all."""
+    max_bytes: PositiveInt | None = 4_000_000
+    """Bytes to read in all, of files drawn by `split_seed`; null: every file."""
     eval_fraction: float = Field(0.1, gt=0.0, lt=1.0)
     """Share of the files (by count, whole files) held out for evaluation."""
     split_seed: NonNegativeInt = 0
-    """Seed of the choice of held-out files."""
+    """Seed of the choice of files, and of those held out."""
     shuffle: bool = True
     """Whether training sees its windows in a new order every epoch."""
 

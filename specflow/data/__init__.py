@@ -1,0 +1,25 @@
+"""Where batches come from: sources of rows, training chunks, evaluation batches."""
+
+from specflow.data.batch import Batch, EvalBatches
+from specflow.data.build import Data, build_data
+from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
+from specflow.data.plan import BatchPlan
+from specflow.data.source import ArraySource, RowSpec, Source, check_range
+from specflow.data.stream import Chunk, StreamBatches
+
+__all__ = [
+    "ArraySource",
+    "Batch",
+    "BatchPlan",
+    "Chunk",
+    "Data",
+    "EvalBatches",
+    "RowSpec",
+    "Source",
+    "StreamBatches",
+    "TrainBatches",
+    "TrainInput",
+    "as_train_batches",
+    "build_data",
+    "check_range",
+]

@@ -1,0 +1,128 @@
+"""Batches for evaluation and prediction: every row once, in order, one static shape."""
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.data.form import as_batch, as_source
+from specflow.data.plan import process_slice
+from specflow.data.source import Source
+from specflow.data.tree import map_leaves
+from specflow.errors import DataError, Fault
+from specflow.typing import Tree, describe
+
+__all__ = ["Batch", "EvalBatches"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """One evaluation batch of this process."""
+
+    features: Tree
+    labels: Tree
+    mask: npt.NDArray[np.bool_]
+    """True for real rows, False for padding, which always comes last; bool "b"."""
+    rows: int
+    """The number of real rows."""
+
+
+class EvalBatches:
+    """Evaluation batches: every row exactly once, in order.
+
+    Padding repeats the last real row. Zeros would be rows that the model was never made
+    for (a length of 0, a logarithm of 0): their NaN would be masked in the forward
+    pass, yet trip any check for NaN. A repeated row behaves like a real one.
+
+    Args:
+        data: a `Source`; arrays as `(features, labels)` or features alone; or an
+            iterable of batches. Too short ones are padded, too long ones are cut.
+        batch_size: b, rows of a batch over all processes.
+        limit: the number of batches after which to stop; None: at the end of the data.
+        padded: True: the last batch is padded to b. False: it has its own size, and an
+            iterable's batches stay as they are.
+        process_index: which part of each batch this process reads. Every process gives
+            the same number of batches, if need be all padding.
+        process_count: number of parts. An iterable gives this process's own rows.
+
+    Raises:
+        DataError: the input is none of these, or its arrays break a rule.
+
+    >>> for batch in EvalBatches((np.arange(5), None), 3):
+    ...     print(batch.features, batch.mask, batch.rows)
+    [0 1 2] [ True  True  True] 3
+    [3 4 4] [ True  True False] 2
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        batch_size: int,
+        *,
+        limit: int | None = None,
+        padded: bool = True,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        if not padded and process_count > 1:
+            raise DataError(
+                Fault(
+                    "evaluation",
+                    f"{process_count} processes share each batch",
+                    expected="one process, or batches of one size",
+                    mend="Let model_fn take `mask`, so that batches can be padded.",
+                )
+            )
+        self._source = as_source(data)
+        if self._source is None and not hasattr(data, "__iter__"):
+            raise DataError(
+                Fault(
+                    "the input",
+                    f"is {describe(data)}",
+                    expected="arrays as (features, labels), or an iterable of batches",
+                )
+            )
+        self._data = data
+        self._batch_size = batch_size
+        self._share = process_slice(batch_size, process_index, process_count)
+        self._limit = limit
+        self._padded = padded
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = (
+            self._from_iterable(self._data)
+            if self._source is None
+            else self._from_source(self._source)
+        )
+        return itertools.islice(batches, self._limit)
+
+    def _from_source(self, source: Source) -> Iterator[Batch]:
+        size = len(source)
+        for first in range(0, size, self._batch_size):
+            start, stop = first + self._share.start, first + self._share.stop
+            real = max(0, min(stop, size) - start)
+            if not self._padded:
+                stop = start + real
+            rows = (
+                slice(start, stop)
+                if stop <= size
+                else np.minimum(np.arange(start, stop), size - 1)
+            )
+            yield Batch(*source.take(rows), np.arange(stop - start) < real, real)
+
+    def _from_iterable(self, data: Iterable[Any]) -> Iterator[Batch]:
+        size = self._share.stop - self._share.start
+        for number, value in enumerate(data):
+            features, labels, rows = as_batch(value, where=f"evaluation batch {number}")
+            if not self._padded:
+                yield Batch(features, labels, np.ones(rows, np.bool_), rows)
+                continue
+            for start in range(0, rows, size):
+                real = min(size, rows - start)
+                part = np.minimum(np.arange(start, start + size), rows - 1)
+                x, y = map_leaves(operator.itemgetter(part), (features, labels))
+                yield Batch(x, y, np.arange(size) < real, real)

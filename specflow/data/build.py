@@ -1,0 +1,135 @@
+"""From the `data` word of an experiment to its two sources."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from specflow.config.base import Target
+from specflow.config.data import (
+    BreastCancerConfig,
+    DiabetesConfig,
+    DigitsConfig,
+    NpzConfig,
+    TextConfig,
+)
+from specflow.data import npz, sets, text
+from specflow.data.form import as_source
+from specflow.data.source import Source
+from specflow.data.tree import named_leaves
+from specflow.errors import DataError, Fault, nearest
+from specflow.typing import describe
+
+__all__ = ["Data", "build_data"]
+
+_PARTS = ("train", "eval")
+_EXPECTED = '{"train": (features, labels), "eval": (features, labels)}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Data:
+    """The data of an experiment: rows to train on and rows to evaluate on.
+
+    Raises:
+        DataError: the two do not have the same arrays.
+    """
+
+    train: Source
+    eval: Source
+    shuffle: bool = True
+    """Whether training sees its rows in a new order every epoch."""
+
+    def __post_init__(self) -> None:
+        train, held = (
+            {path: describe(row) for path, row in named_leaves(*source.spec())}
+            for source in (self.train, self.eval)
+        )
+        faults = [
+            Fault(
+                f"eval data, {path}",
+                f"a row is {held[path]}" if path in held else "is missing",
+                expected=f"{train[path]}, as in the training data"
+                if path in train
+                else "no such array, as in the training data",
+            )
+            for path in sorted(train.keys() | held.keys())
+            if train.get(path) != held.get(path)
+        ]
+        if faults:
+            raise DataError(*faults)
+
+
+def build_data(config: Any) -> Data:
+    """The sources of an experiment.
+
+    Args:
+        config: what `data:` may be: a named set, or a `Target` whose callable returns
+            `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
+
+    Raises:
+        DataError: the data is missing, empty, malformed, or holds a NaN.
+
+    >>> data = build_data(DigitsConfig())
+    >>> len(data.train), len(data.eval)
+    (1438, 359)
+    """
+    if isinstance(config, Target):
+        return _from_target(config)
+    return Data(*_named(config), shuffle=config.shuffle)
+
+
+def _named(config: Any) -> tuple[Source, Source]:
+    match config:
+        case DigitsConfig():
+            return sets.digits(config)
+        case DiabetesConfig():
+            return sets.diabetes(config)
+        case BreastCancerConfig():
+            return sets.breast_cancer(config)
+        case TextConfig():
+            return text.text(config)
+        case NpzConfig():
+            return npz.npz(config)
+    raise TypeError(f"not a data config: {type(config).__name__}")
+
+
+def _from_target(config: Target) -> Data:
+    """What the user's own callable gives."""
+    try:
+        value = config()
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            Fault(config.path, f"raised {type(error).__name__}: {error}")
+        ) from error
+    if isinstance(value, Data):
+        return value
+    if not isinstance(value, Mapping):
+        raise DataError(
+            Fault(config.path, f"returned {describe(value)}", expected=_EXPECTED)
+        )
+    if set(value) != set(_PARTS):
+        odd = [key for key in value if key not in _PARTS]
+        raise DataError(
+            Fault(
+                config.path,
+                f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
+                expected=_EXPECTED,
+                mend=nearest(str(odd[0]), _PARTS) if odd else "",
+            )
+        )
+    train, held = (_part(config.path, part, value[part]) for part in _PARTS)
+    return Data(train, held)
+
+
+def _part(path: str, part: str, value: Any) -> Source:
+    source = as_source(value, origin=f"{part} data of {path}")
+    if source is None:
+        raise DataError(
+            Fault(
+                f"{path}, {part}",
+                f"is {describe(value)}",
+                expected="(features, labels): arrays or dicts of arrays, rows first",
+            )
+        )
+    return source

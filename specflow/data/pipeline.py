@@ -1,0 +1,202 @@
+"""Training batches in chunks of steps, made in the background by Grain."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, Self
+
+from specflow.data.form import as_source
+from specflow.data.plan import BatchPlan, process_slice
+from specflow.data.stream import Chunk, StreamBatches
+from specflow.data.tree import map_leaves
+from specflow.errors import DataError, Fault
+from specflow.typing import Tree, describe
+
+__all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
+
+_BLOCK_BYTES = 1 << 20
+"""What one item of Grain holds at least: an item costs it some 0.15 ms."""
+
+
+class TrainInput(Protocol):
+    """Training batches as the loop takes them: chunks in order, and their place."""
+
+    def __iter__(self) -> Self: ...
+
+    def __next__(self) -> Chunk:
+        """The next chunk; chunks end at multiples of the steps a chunk."""
+        ...
+
+    def state(self, step: int) -> dict[str, Any]:
+        """The place before `step` is drawn, as JSON, to be saved with a checkpoint."""
+        ...
+
+    def close(self) -> None:
+        """Stops what runs in the background; no chunk follows."""
+        ...
+
+
+class TrainBatches:
+    """Chunks of a `BatchPlan`, without an end.
+
+    Chunks are aligned: chunk i holds steps `[i*K, (i+1)*K)` whatever the start, so the
+    first one may begin before `start_step`, and the caller enters it in the middle.
+
+    Importing Grain takes over half a second. The first chunk is therefore made here and
+    now, and Grain takes over from the second one, while the devices work on the first.
+
+    Args:
+        plan: the batches.
+        steps_per_chunk: K.
+        start_step: a step of the first chunk.
+
+    >>> import numpy as np
+    >>> from specflow.data.source import ArraySource
+    >>> plan = BatchPlan(ArraySource(np.arange(5)), 2, shuffle=False)
+    >>> chunk = next(TrainBatches(plan, steps_per_chunk=2, start_step=3))
+    >>> chunk.first_step, chunk.features
+    (2, array([[4, 0], [1, 2]]))
+    """
+
+    def __init__(self, plan: BatchPlan, *, steps_per_chunk: int, start_step: int = 0):
+        self._plan = plan
+        self._steps = steps_per_chunk
+        self._next_step = start_step // steps_per_chunk * steps_per_chunk
+        chunk_bytes = max(1, plan.step_bytes() * steps_per_chunk)
+        self._blocks = _Blocks(
+            plan, steps_per_chunk * max(1, _BLOCK_BYTES // chunk_bytes)
+        )
+        self._begun = self._closed = False
+        self._block: tuple[int, Tree] = (-1, None)
+        self._iterator: Any = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Chunk:
+        if self._closed:
+            raise StopIteration
+        first = self._next_step
+        features, labels = (
+            self._prefetched(first)
+            if self._begun
+            else self._plan.rows(first, self._steps)
+        )
+        self._begun = True
+        self._next_step += self._steps
+        return Chunk(first, self._steps, features, labels)
+
+    def state(self, step: int) -> dict[str, Any]:
+        """The place before `step`; by it alone the stream goes on identically."""
+        return {
+            "next_step": step,
+            "epoch": self._plan.epoch(step),
+            "seed": self._plan.seed,
+        }
+
+    def close(self) -> None:
+        """Stops Grain's thread; no chunk follows."""
+        self._closed = True
+        if self._iterator is not None:
+            self._iterator.close()
+
+    def _prefetched(self, first_step: int) -> tuple[Tree, Tree]:
+        """The rows of one chunk, cut from the block that Grain has ready."""
+        block_id, offset = divmod(first_step, self._blocks.steps)
+        if self._iterator is None:
+            self._iterator = _grain_iterator(self._blocks, block_id)
+        if block_id != self._block[0]:
+            self._block = (block_id, next(self._iterator))
+        return map_leaves(
+            lambda array: array[offset : offset + self._steps], self._block[1]
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A plan as Grain sees it: item i holds steps `[i*steps, (i+1)*steps)`."""
+
+    plan: BatchPlan
+    steps: int
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> tuple[Tree, Tree]:
+        return self.plan.rows(index * self.steps, self.steps)
+
+
+def _grain_iterator(blocks: _Blocks, first_block: int) -> Iterator[tuple[Tree, Tree]]:
+    import grain
+
+    # One thread: batches are gathered by NumPy, which more threads would not speed up.
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+    dataset = grain.MapDataset.source(blocks).to_iter_dataset(options)
+    iterator = iter(dataset)
+    iterator.set_state({"next_index": first_block})
+    return iterator
+
+
+def as_train_batches(
+    source: Any,
+    *,
+    batch_size: int,
+    steps_per_chunk: int,
+    seed: int = 0,
+    shuffle: bool = True,
+    start_step: int = 0,
+    place: Mapping[str, Any] | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> TrainInput:
+    """Training batches from whatever an `input_fn` may return.
+
+    Args:
+        source: a `Source`, arrays as `(features, labels)` or features alone, or
+            anything that iterates over batches: a list, a generator, a
+            `grain.MapDataset`, `IterDataset` or `DataLoader`. Arrays and sources are
+            shuffled, repeated and cut into batches here; batches come as they are and
+            may end.
+        batch_size: rows of a step over all processes. An iterable gives
+            `batch_size / process_count` rows, this process's own.
+        steps_per_chunk: steps that the devices run in one go.
+        seed: seed of the order; sources and arrays only.
+        shuffle: whether each epoch has a new order; sources and arrays only.
+        start_step: the step to go on from.
+        place: what `state(start_step)` gave, from a checkpoint. Only an iterator with
+            `set_state` needs it; others are wound forward by `start_step` batches.
+        process_index: this process.
+        process_count: all processes.
+
+    Raises:
+        DataError: the input is none of these, or its arrays break a rule.
+    """
+    rows = as_source(source)
+    if rows is not None:
+        plan = BatchPlan(
+            rows,
+            batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            process_index=process_index,
+            process_count=process_count,
+        )
+        return TrainBatches(
+            plan, steps_per_chunk=steps_per_chunk, start_step=start_step
+        )
+    if not hasattr(source, "__iter__"):
+        raise DataError(
+            Fault(
+                "the input",
+                f"is {describe(source)}",
+                expected="arrays as (features, labels), or an iterable of such batches",
+            )
+        )
+    share = process_slice(batch_size, process_index, process_count)
+    return StreamBatches(
+        source,
+        batch_size=share.stop - share.start,
+        steps_per_chunk=steps_per_chunk,
+        start_step=start_step,
+        place=place,
+    )

@@ -1,0 +1,232 @@
+"""Where rows come from: random access to the rows of a data set, checked once."""
+
+import dataclasses
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.data.tree import batch_rows, map_leaves, named_leaves
+from specflow.errors import DataError, Fault, nearest
+from specflow.typing import Tree, describe, is_floating
+
+__all__ = ["ArraySource", "RowSpec", "Rows", "Source", "check_range", "row_specs"]
+
+Rows: TypeAlias = "npt.NDArray[np.integer[Any]] | slice"
+"""Which rows: their numbers, or a slice of them."""
+
+_BLOCK = 65_536
+"""Rows that a check looks at in one go, so that it needs little memory of its own."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowSpec:
+    """Shape and dtype of one row of one array, without the rows' axis."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A data set with random access to its rows."""
+
+    def __len__(self) -> int:
+        """The number of rows, at least 1."""
+        ...
+
+    def take(self, rows: Rows) -> tuple[Tree, Tree]:
+        """Features and labels of some rows, in the order asked for."""
+        ...
+
+    def spec(self) -> tuple[Tree, Tree]:
+        """A `RowSpec` in place of each array of features and labels."""
+        ...
+
+    def column(self, path: str) -> npt.NDArray[Any]:
+        """All rows of the array at a key path, as they lie in memory."""
+        ...
+
+
+class ArraySource:
+    """Rows that lie in memory.
+
+    Args:
+        features: an array, or a (nested) dict of arrays, rows first.
+        labels: the same, or None when there are none.
+        origin: the file or the split that the rows came from, for messages.
+
+    Raises:
+        DataError: an array is no array of numbers, has no rows, has another number of
+            rows than the first one, or holds a NaN or an infinity.
+
+    >>> source = ArraySource({"x": np.arange(6.0).reshape(3, 2)}, np.array([0, 1, 0]))
+    >>> len(source)
+    3
+    >>> source.take(np.array([2, 0]))
+    ({'x': array([[4., 5.], [0., 1.]])}, array([0, 0]))
+    """
+
+    def __init__(self, features: Tree, labels: Tree = None, *, origin: str = ""):
+        self._features = map_leaves(np.asarray, features)
+        self._labels = map_leaves(np.asarray, labels)
+        self.origin = origin
+        faults = _form_faults(self._features, self._labels, origin)
+        if not faults:
+            faults = [
+                fault
+                for path, array in named_leaves(self._features, self._labels)
+                if (fault := _not_finite(path, array, origin))
+            ]
+        if faults:
+            raise DataError(*faults)
+        self._size = len(named_leaves(self._features, None)[0][1])
+
+    def __len__(self) -> int:
+        return self._size
+
+    def take(self, rows: Rows) -> tuple[Tree, Tree]:
+        """Features and labels of some rows; views of them when `rows` is a slice."""
+        return (
+            map_leaves(lambda array: _rows_of(array, rows), self._features),
+            map_leaves(lambda array: _rows_of(array, rows), self._labels),
+        )
+
+    def spec(self) -> tuple[Tree, Tree]:
+        """A `RowSpec` in place of each array of features and labels."""
+        return row_specs(self._features, self._labels)
+
+    def column(self, path: str) -> npt.NDArray[Any]:
+        """All rows of the array at `path`, such as `labels` or `features.image`.
+
+        Raises:
+            DataError: there is no such array.
+        """
+        found = dict(named_leaves(self._features, self._labels))
+        if path not in found:
+            raise DataError(
+                Fault(
+                    path,
+                    "there is no such array",
+                    origin=self.origin,
+                    expected=f"one of {', '.join(found)}",
+                    mend=nearest(path, found),
+                )
+            )
+        return found[path]
+
+
+def row_specs(features: Tree, labels: Tree) -> tuple[Tree, Tree]:
+    """A `RowSpec` in place of each array of some rows of features and labels."""
+
+    def spec(array: npt.NDArray[Any]) -> RowSpec:
+        return RowSpec(array.shape[1:], array.dtype)
+
+    return map_leaves(spec, features), map_leaves(spec, labels)
+
+
+def check_range(
+    source: Source, path: str, low: int, high: int, *, because: str = ""
+) -> None:
+    """Demands that every value of an array of integers lies in [low, high).
+
+    Args:
+        source: the data set.
+        path: key path of the array, such as `labels`.
+        low: the smallest value that may occur.
+        high: the first value that may not.
+        because: where the range comes from, for the message.
+
+    Raises:
+        DataError: a row holds another value; the first such row is named.
+
+    >>> check_range(ArraySource({"x": np.zeros(2)}, np.array([0, 3])), "labels", 0, 3)
+    Traceback (most recent call last):
+    specflow.errors.DataError: labels: row 1 has 3. Expected integers in [0, 3).
+    """
+    column = source.column(path)
+    for start in range(0, len(column), _BLOCK):
+        block = column[start : start + _BLOCK]
+        wrong = (block < low) | (block >= high)
+        if wrong.any():
+            first = tuple(np.argwhere(wrong)[0])
+            raise DataError(
+                Fault(
+                    path,
+                    f"row {start + first[0]} has {block[first]}",
+                    origin=getattr(source, "origin", ""),
+                    expected=f"integers in [{low}, {high})"
+                    + (f", because {because}" if because else ""),
+                    code="label-range",
+                )
+            )
+
+
+def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
+    if isinstance(rows, slice) or not array.flags.c_contiguous:
+        return array[rows]
+    # Twice as fast as array[rows] for short rows, but it would first copy the whole of
+    # an array that is not contiguous.
+    return np.take(array, rows, axis=0)
+
+
+def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
+    """What is wrong with kinds and numbers of rows."""
+    if not named_leaves(features, None):
+        return [Fault("features", "holds no array", origin=origin)]
+    faults = [
+        Fault(
+            path,
+            f"is {describe(array)}",
+            origin=origin,
+            expected="an array of numbers, rows first",
+            code="data-type",
+        )
+        for path, array in named_leaves(features, labels)
+        if array.ndim == 0 or array.dtype.kind in "OSUMm"
+    ]
+    if faults:
+        return faults
+    rows = batch_rows(features, labels)
+    first, size = next(iter(rows.items()))
+    if size == 0:
+        return [
+            Fault(
+                first,
+                "has no rows: the data set is empty",
+                origin=origin,
+                expected="at least one row",
+                code="empty-data",
+            )
+        ]
+    return [
+        Fault(
+            path,
+            f"has {count:,} rows",
+            origin=origin,
+            expected=f"{size:,} rows, as {first} has",
+            code="row-count",
+        )
+        for path, count in rows.items()
+        if count != size
+    ]
+
+
+def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
+    """The first row with a NaN or an infinity."""
+    if not is_floating(array.dtype):
+        return None
+    for start in range(0, len(array), _BLOCK):
+        block = array[start : start + _BLOCK]
+        finite = np.isfinite(block)
+        if not finite.all():
+            first = tuple(np.argwhere(~finite)[0])
+            return Fault(
+                path,
+                f"row {start + first[0]} has {block[first]}",
+                origin=origin,
+                expected="finite numbers",
+                mend="Drop or fill such rows first.",
+                code="not-finite",
+            )
+    return None
