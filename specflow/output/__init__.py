@@ -1,0 +1,37 @@
+"""What a run leaves behind: its directory, checkpoints, reports and pictures."""
+
+from specflow.output.checkpoint import Checkpointer, Restored
+from specflow.output.plots import draw_curves
+from specflow.output.progress import Progress
+from specflow.output.report import (
+    AsyncReporters,
+    JsonLines,
+    Reporter,
+    TensorBoard,
+    read_rows,
+)
+from specflow.output.run import (
+    RunDirectory,
+    default_run_directory,
+    existing_run,
+    open_run,
+)
+from specflow.output.table import format_result, print_result
+
+__all__ = [
+    "AsyncReporters",
+    "Checkpointer",
+    "JsonLines",
+    "Progress",
+    "Reporter",
+    "Restored",
+    "RunDirectory",
+    "TensorBoard",
+    "default_run_directory",
+    "draw_curves",
+    "existing_run",
+    "format_result",
+    "open_run",
+    "print_result",
+    "read_rows",
+]

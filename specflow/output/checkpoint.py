@@ -1,0 +1,339 @@
+"""Checkpoints that are either whole or not used: Orbax, with digests of our own."""
+
+import dataclasses
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from specflow.config.output import BestConfig
+from specflow.errors import CheckpointError, Fault, OutputError
+from specflow.output.archive import Archive, DamagedError, SavedArray, reason
+from specflow.output.files import reported
+from specflow.output.plain import to_plain
+from specflow.output.retention import best_step, kept_steps
+from specflow.output.snapshot import differences, flat, host_snapshot
+from specflow.typing import Tree
+
+__all__ = ["Checkpointer", "Restored"]
+
+_MOST_SHOWN = 10
+_UNFINISHED = re.compile(r"\.orbax-checkpoint-tmp|^deleting-")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Restored:
+    """What a checkpoint held."""
+
+    step: int
+    state: Tree
+    """Arrays, laid out as the abstract state said."""
+    data: dict[str, Any]
+    """What was saved beside them: the place in the data."""
+
+
+class Checkpointer:
+    """Saves and restores a training state, without making the training wait.
+
+    `save` copies the state to the host and returns; a thread writes it. A checkpoint
+    appears under its final name, `<directory>/<step>`, when it is complete: a process
+    that dies earlier leaves the earlier ones as they were. Each array has a digest, for
+    Orbax restores flipped bytes without a word; a damaged checkpoint is passed over.
+    A checkpoint that training went back behind is moved to `<directory>/superseded`.
+
+    Args:
+        directory: `checkpoints/` of a run.
+        keep: newest checkpoints kept; 0 keeps all.
+        best: keep the best checkpoint beside them, by the metrics given to `save`.
+        note: takes one line about a damaged checkpoint; standard error if None.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        keep: int = 3,
+        best: BestConfig | None = None,
+        note: Callable[[str], None] | None = None,
+    ):
+        # Orbax refuses relative paths.
+        self.directory = Path(directory).expanduser().absolute()
+        self._keep = keep
+        self._best = best
+        self._note = note or _to_stderr
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
+        self._saving: Future[None] | None = None
+        self._restored: int | None = None
+        self._done: set[int] = set()
+        self._values: dict[int, object] = {}
+        self._archive = Archive()
+
+    def steps(self) -> list[int]:
+        """Steps with a complete checkpoint, ascending; does not load Orbax."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(
+            int(path.name)
+            for path in self.directory.iterdir()
+            if path.name.isdigit() and path.is_dir()
+        )
+
+    def latest_step(self) -> int | None:
+        """The newest complete checkpoint, damaged or not; does not load Orbax."""
+        return max(self.steps(), default=None)
+
+    def save(
+        self,
+        step: int,
+        state: Tree,
+        *,
+        data: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begins to save; the state may be donated as soon as this returns.
+
+        A step that this object has saved or restored already is left as it is.
+
+        Args:
+            step: training steps done.
+            state: nested dicts of arrays.
+            data: the place in the data, as plain JSON values.
+            metrics: metrics of an evaluation at this step; they judge which is best.
+
+        Raises:
+            OutputError: the *former* save failed.
+        """
+        self.wait()
+        if step in self._done:
+            return
+        about = {
+            "step": step,
+            # A copy that later calls of the iterator cannot change.
+            "data": json.loads(json.dumps(dict(data or {}))),
+            "metrics": to_plain(metrics),
+        }
+        arrays = host_snapshot(state)
+        self._saving = self._worker.submit(self._write, step, arrays, about)
+
+    def restore(self, abstract: Tree, *, step: int | None = None) -> Restored:
+        """Reads a checkpoint onto the devices that `abstract` names.
+
+        Args:
+            abstract: `jax.ShapeDtypeStruct` leaves, with the shardings wanted now;
+                the mesh it was saved on does not matter.
+            step: the one to read; None: the newest that is whole.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it is of another model.
+            OutputError: a save that was still running failed.
+        """
+        self.wait()
+        steps = self.steps()
+        if not steps or (step is not None and step not in steps):
+            raise CheckpointError(self._missing(step, steps))
+        damaged: list[tuple[int, str]] = []
+        for candidate in reversed(steps) if step is None else [step]:
+            try:
+                restored = self._read(candidate, abstract)
+            except DamagedError as error:
+                damaged.append((candidate, str(error)))
+                continue
+            for bad, why in damaged:
+                self._note(
+                    f"checkpoint of step {bad} is damaged ({why}); "
+                    f"going on from step {candidate}"
+                )
+            self._restored = candidate
+            self._done.add(candidate)
+            return restored
+        raise CheckpointError(
+            *(
+                Fault(
+                    str(self.directory / str(bad)),
+                    f"the checkpoint of step {bad} is damaged: {why}",
+                    mend=self._other_than(bad) if step is not None else "",
+                    code="checkpoint-damaged",
+                )
+                for bad, why in damaged
+            )
+        )
+
+    def wait(self) -> None:
+        """Waits until the save that is running is on disk.
+
+        Raises:
+            OutputError: it failed; the earlier checkpoints are as they were.
+        """
+        if self._saving is not None:
+            saving, self._saving = self._saving, None
+            saving.result()
+
+    def close(self) -> None:
+        """Waits, and gives back the thread.
+
+        Raises:
+            OutputError: the save that was still running failed.
+        """
+        try:
+            self.wait()
+        finally:
+            self._worker.shutdown()
+            self._archive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- writing, in the worker's thread
+
+    def _write(
+        self, step: int, arrays: dict[str, np.ndarray], about: dict[str, Any]
+    ) -> None:
+        path = self.directory / str(step)
+        try:
+            self._clear_the_way(step)
+            self._archive.write(path, arrays, about)
+        except OutputError:
+            raise
+        except Exception as error:
+            for unfinished in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            raise OutputError(
+                Fault(
+                    str(path),
+                    f"the checkpoint of step {step} was not written: {reason(error)}",
+                    mend="Make room or mend the permissions and run the same command "
+                    f"again; it goes on from {self._newest_as_text()}.",
+                    code="checkpoint-unwritable",
+                )
+            ) from error
+        self._done.add(step)
+        with reported(self.directory):
+            self._retire(step, about["metrics"])
+
+    def _clear_the_way(self, step: int) -> None:
+        """Removes what dead processes left, moves what training went back behind."""
+        with reported(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for path in self.directory.iterdir():
+                if _UNFINISHED.search(path.name):
+                    shutil.rmtree(path)
+            base = step - 1 if self._restored is None else self._restored
+            for stale in self.steps():
+                if stale > base and stale not in self._done:
+                    self._supersede(stale)
+
+    def _supersede(self, step: int) -> None:
+        folder = self.directory / "superseded"
+        folder.mkdir(exist_ok=True)
+        number = 1
+        while (target := folder / f"{step}-{number}").exists():
+            number += 1
+        (self.directory / str(step)).rename(target)
+
+    def _retire(self, step: int, metrics: Mapping[str, Any] | None) -> None:
+        """Removes the checkpoints that need not be kept."""
+        steps = self.steps()
+        best = None
+        if self._best is not None:
+            self._values[step] = (metrics or {}).get(self._best.metric)
+            values = {each: self._value(each, self._best.metric) for each in steps}
+            best = best_step(values, self._best)
+        kept = kept_steps(steps, keep=self._keep, best=best)
+        for old in steps:
+            if old not in kept:
+                path = self.directory / str(old)
+                # Renamed first: half a checkpoint must never bear a step's name.
+                dying = path.rename(self.directory / f"deleting-{old}")
+                shutil.rmtree(dying)
+
+    def _value(self, step: int, metric: str) -> object:
+        if step not in self._values:
+            try:
+                metrics = (
+                    self._archive.about(self.directory / str(step))["metrics"] or {}
+                )
+            except DamagedError:
+                metrics = {}
+            self._values[step] = metrics.get(metric)
+        return self._values[step]
+
+    # -- reading
+
+    def _read(self, step: int, abstract: Tree) -> Restored:
+        import jax
+
+        path = self.directory / str(step)
+        about = self._archive.about(path)
+        saved = {
+            name: SavedArray(
+                tuple(array["shape"]), np.dtype(array["dtype"]), array["xxh3_128"]
+            )
+            for name, array in about["arrays"].items()
+        }
+        wanted = flat(abstract)
+        if found := differences(saved, wanted):
+            raise CheckpointError(*self._of_another_model(step, found, len(saved)))
+        arrays = self._archive.arrays(path, saved)
+        shardings = [getattr(leaf, "sharding", None) for leaf in wanted.values()]
+        on_device = jax.device_put([arrays[name] for name in wanted], shardings)
+        state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
+        return Restored(step, state, about["data"])
+
+    # -- messages
+
+    def _missing(self, step: int | None, steps: list[int]) -> Fault:
+        there = f"there are {', '.join(map(str, steps))}" if steps else "there is none"
+        problem = (
+            f"no checkpoint of step {step}" if step is not None else "no checkpoint"
+        )
+        return Fault(
+            str(self.directory),
+            problem if step is None else f"{problem}; {there}",
+            mend="Train first, or name another run." if not steps else "",
+            code="checkpoint-missing",
+        )
+
+    def _other_than(self, step: int) -> str:
+        others = [str(other) for other in self.steps() if other != step]
+        return f"Other steps: {', '.join(others)}." if others else ""
+
+    def _newest_as_text(self) -> str:
+        latest = self.latest_step()
+        return "the start" if latest is None else f"step {latest}"
+
+    def _of_another_model(
+        self, step: int, found: list[tuple[str, str]], total: int
+    ) -> list[Fault]:
+        headline = Fault(
+            str(self.directory / str(step)),
+            f"checkpoint of another model: {len(found)} arrays differ ({total} saved)",
+            mend="Restore it with the config of its own run, or choose another "
+            "output.dir.",
+            code="checkpoint-of-another-model",
+        )
+        faults = [
+            Fault(name, difference, code="checkpoint-of-another-model")
+            for name, difference in found[:_MOST_SHOWN]
+        ]
+        if len(found) > _MOST_SHOWN:
+            faults.append(Fault("", f"... and {len(found) - _MOST_SHOWN} more"))
+        return [headline, *faults]
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

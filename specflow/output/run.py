@@ -1,0 +1,355 @@
+"""The run directory: what a run was, what it wrote, and whether it may go on."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from specflow.errors import ConfigError, Fault
+from specflow.output.changes import changes
+from specflow.output.files import reported, set_aside, write_text
+from specflow.output.lock import Lock
+from specflow.output.plain import to_json
+
+__all__ = ["RunDirectory", "default_run_directory", "existing_run", "open_run"]
+
+_PACKAGES = (
+    "specflow",
+    "flax",
+    "grain",
+    "hydra-core",
+    "jax",
+    "jaxlib",
+    "libtpu",
+    "numpy",
+    "omegaconf",
+    "optax",
+    "orbax-checkpoint",
+    "pydantic",
+    "scikit-learn",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """A run's folder: where each thing is, and how the small ones are written.
+
+    Made by `open_run` (to write) or `existing_run` (to read).
+    """
+
+    path: Path
+    resumed: bool = False
+    """Whether a run was there before."""
+    lock: Lock | None = None
+    """Held while this process may write."""
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, as YAML."""
+        return self.path / "config.yaml"
+
+    @property
+    def origins(self) -> Path:
+        """Where each value of the config came from, as JSON."""
+        return self.path / "origins.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Environment, versions, command line, program fingerprint, as JSON."""
+        return self.path / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A JSON object a line, one for each report."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def result(self) -> Path:
+        """The outcome, as JSON; there only when the run is done."""
+        return self.path / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def curves(self) -> Path:
+        """The metrics over the steps, as a picture."""
+        return self.path / "curves.png"
+
+    def load_config(self) -> dict[str, Any]:
+        """The resolved config of this run, as plain values; nothing in it is run.
+
+        Raises:
+            ConfigError: the file is missing, or is not YAML of one mapping.
+        """
+        return _parsed_config(self.config)
+
+    def add_to_manifest(self, **facts: Any) -> None:
+        """Lays facts that came later (backend, program fingerprint) over the manifest.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        former = json.loads(self.manifest.read_text(encoding="utf-8"))
+        write_text(self.manifest, to_json(former | facts))
+
+    def write_result(
+        self, step: int, *, evaluation: Mapping[str, Any], timing: Mapping[str, float]
+    ) -> None:
+        """Writes `result.json`, the sign that the run is done: call it last.
+
+        Args:
+            step: the last training step.
+            evaluation: metrics of the last evaluation, numbers or arrays; what is not
+                finite becomes null.
+            timing: seconds (or rates) by name.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        result = {"step": step, "eval": dict(evaluation), "timing": dict(timing)}
+        write_text(self.result, to_json(result))
+
+    def close(self) -> None:
+        """Lets another process write here."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_run(
+    directory: str | Path,
+    config_yaml: str,
+    *,
+    origins: Mapping[str, Any] | None = None,
+    argv: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    accept_changes: bool = False,
+) -> RunDirectory:
+    """Makes a run directory, or takes up the run that is there; locked until closed.
+
+    What a former start wrote is kept: `config.yaml`, `origins.json`, `manifest.json`
+    and `result.json` become `config.1.yaml` and so on before new ones are written.
+
+    Args:
+        directory: `output.dir`; made if it is not there.
+        config_yaml: the resolved config.
+        origins: dotted key -> file:line or override that set it.
+        argv: the command line.
+        overrides: its overrides.
+        accept_changes: go on although the config changes what is trained
+            (`output.on_change=accept`).
+
+    Raises:
+        ConfigError: the directory holds something else, or a run of another config.
+        OutputError: it cannot be written, or another process is writing it.
+    """
+    path = Path(directory).expanduser()
+    origins = dict(origins or {})
+    if path.exists() and not path.is_dir():
+        raise ConfigError(
+            Fault(
+                "output.dir",
+                f"'{directory}' is a file",
+                expected="a directory",
+                mend="Choose another output.dir.",
+                code="run-directory",
+            )
+        )
+    with reported(path):
+        path.mkdir(parents=True, exist_ok=True)
+    _refuse_strange_content(path)
+    lock = Lock(path / ".lock")
+    run = RunDirectory(path, resumed=(path / "config.yaml").exists(), lock=lock)
+    try:
+        if run.resumed and not accept_changes:
+            _refuse_changes(run, config_yaml, origins)
+        _start(run, config_yaml, origins, argv=argv, overrides=overrides)
+    except BaseException:
+        lock.release()
+        raise
+    return run
+
+
+def existing_run(directory: str | Path) -> RunDirectory:
+    """The run directory of a finished or stopped run, to read.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    run = RunDirectory(Path(directory).expanduser(), resumed=True)
+    if not run.config.is_file():
+        problem = "holds no run" if run.path.is_dir() else "is no directory"
+        raise ConfigError(
+            Fault(
+                "run",
+                f"'{directory}' {problem}",
+                expected="a run directory, with its config.yaml",
+                mend="Give the output.dir of a run, for example run=runs/digits/...",
+                code="run-missing",
+            )
+        )
+    return run
+
+
+def default_run_directory(
+    name: str, *, root: str | Path = "runs", now: datetime.datetime | None = None
+) -> Path:
+    """Makes and gives `runs/<name>/<YYYY-mm-dd_HH-MM-SS>`, one nobody else has.
+
+    Args:
+        name: name of the experiment.
+        root: folder of all runs.
+        now: local time; the clock's if None.
+
+    Raises:
+        OutputError: the directory cannot be made.
+    """
+    stamp = (now or datetime.datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
+    parent = Path(root) / name
+    number = 1
+    while True:
+        path = parent / (stamp if number == 1 else f"{stamp}_{number}")
+        with reported(path):
+            try:
+                # Made at once, so that two processes never share a name.
+                path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return path
+
+
+def _start(
+    run: RunDirectory,
+    config_yaml: str,
+    origins: Mapping[str, Any],
+    *,
+    argv: Sequence[str],
+    overrides: Sequence[str],
+) -> None:
+    """Writes what is known at the start; the former versions are kept."""
+    set_aside(run.result)
+    for path in (run.manifest, run.origins):
+        set_aside(path)
+    if not run.resumed or run.config.read_text(encoding="utf-8") != config_yaml:
+        # Copied, not moved: a directory without config.yaml would be no run any more.
+        set_aside(run.config, keep=True)
+        write_text(run.config, config_yaml)
+    write_text(run.origins, to_json(dict(origins)))
+    manifest = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "argv": list(argv),
+        "overrides": list(overrides),
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "platform": platform.platform(),
+        "packages": _versions(),
+    }
+    write_text(run.manifest, to_json(manifest))
+
+
+def _refuse_strange_content(path: Path) -> None:
+    if (path / "config.yaml").exists():
+        return
+    # Our own lock and temporary files begin with a dot.
+    strange = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if strange:
+        shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+        raise ConfigError(
+            Fault(
+                "output.dir",
+                f"'{path}' is not empty and holds no run ({shown})",
+                expected="a new or empty directory, or one of a run",
+                mend="Choose another output.dir.",
+                code="run-directory",
+            )
+        )
+
+
+def _refuse_changes(
+    run: RunDirectory, config_yaml: str, origins: Mapping[str, Any]
+) -> None:
+    import yaml
+
+    # Both sides are parsed alike, so that a number's spelling is no difference.
+    found = changes(run.load_config(), yaml.safe_load(config_yaml))
+    if not found:
+        return
+    several = f"{len(found)} values" if len(found) > 1 else "one value"
+    raise ConfigError(
+        Fault(
+            "output.dir",
+            f"'{run.path}' holds a run of another config: {several} would change what "
+            "is trained",
+            mend="Choose another output.dir, or go on with the new values by "
+            "output.on_change=accept.",
+            code="run-changed",
+        ),
+        *(
+            Fault(
+                change.key,
+                f"was {change.old}, is {change.new}",
+                origin=str(origins.get(change.key, "")),
+                code="run-changed",
+            )
+            for change in found
+        ),
+    )
+
+
+def _parsed_config(path: Path) -> dict[str, Any]:
+    import yaml
+
+    config: Any = None
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        problem = "" if isinstance(config, dict) else "holds no config"
+    except FileNotFoundError:
+        problem = "is missing"
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read: {error}"
+    except yaml.YAMLError as error:
+        problem = f"is no YAML: {' '.join(str(error).split())}"
+    if problem:
+        raise ConfigError(
+            Fault(
+                str(path),
+                problem,
+                expected="the config.yaml that a run has written",
+                mend="An older version may lie beside it as config.<n>.yaml.",
+                code="run-config",
+            )
+        )
+    return config
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

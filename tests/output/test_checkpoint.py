@@ -1,0 +1,422 @@
+"""Checkpoints: what is saved comes back, on any mesh, and nothing else does."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from specflow.config.output import BestConfig
+from specflow.errors import CheckpointError, OutputError
+from specflow.output import Checkpointer
+from specflow.output.retention import best_step, kept_steps
+from specflow.output.snapshot import differences, host_snapshot
+
+
+def state_of(value: float) -> dict:
+    """A state as training has it: flat by dotted paths, of all kinds of dtypes."""
+    return {
+        "params": {
+            "layers.0.kernel": jnp.arange(64, dtype=jnp.float32).reshape(8, 8) + value,
+            "layers.0.bias": jnp.full((8,), value, jnp.bfloat16),
+            "empty": jnp.zeros((0, 3)),
+        },
+        "optimizer": {"0.count": jnp.int32(value), "0.mu": {"a.b": jnp.ones((16, 8))}},
+        "rng": {"dropout": jnp.array([1, 2], jnp.uint32)},
+    }
+
+
+def abstract_of(state, sharding=None):
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state
+    )
+
+
+def assert_same(left, right):
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+@contextlib.contextmanager
+def saved(directory: Path, *steps: int, **options):
+    """A checkpointer that has saved `state_of(step)` for each of these steps."""
+    notes: list[str] = []
+    with Checkpointer(directory, note=notes.append, **options) as checkpointer:
+        for step in steps:
+            checkpointer.save(step, state_of(step), data={"next_index": step})
+        checkpointer.wait()
+        checkpointer.notes = notes  # type: ignore[attr-defined]
+        yield checkpointer
+
+
+def test_what_was_saved_is_restored_bit_for_bit_with_the_place_in_the_data(tmp_path):
+    with saved(tmp_path / "checkpoints", 10, 20) as checkpointer:
+        restored = checkpointer.restore(abstract_of(state_of(0)))
+    assert restored.step == 20
+    assert restored.data == {"next_index": 20}
+    assert_same(restored.state, state_of(20))
+
+
+def test_an_explicit_step_is_restored(tmp_path):
+    with saved(tmp_path, 10, 20) as checkpointer:
+        restored = checkpointer.restore(abstract_of(state_of(0)), step=10)
+    assert restored.step == 10
+    assert_same(restored.state, state_of(10))
+
+
+@pytest.mark.parametrize("target", ["one device", "another spec", "nothing said"])
+def test_a_state_sharded_over_eight_devices_is_restored_on_any_mesh(tmp_path, target):
+    mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "fsdp"))
+    values = np.arange(16 * 32, dtype=np.float32).reshape(16, 32)
+    split = NamedSharding(mesh, PartitionSpec(("data", "fsdp"), None))
+    state = {
+        "params": {"w": jax.device_put(values, split)},
+        "copied": jax.device_put(values[0], NamedSharding(mesh, PartitionSpec())),
+    }
+    wanted = {
+        "one device": SingleDeviceSharding(jax.devices()[3]),
+        "another spec": NamedSharding(mesh, PartitionSpec("fsdp")),
+        "nothing said": None,
+    }[target]
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, state)
+        restored = checkpointer.restore(abstract_of(state, wanted)).state
+    assert_same(restored, state)
+    if wanted is not None:
+        assert restored["params"]["w"].sharding == wanted
+
+
+def test_the_state_may_be_donated_right_after_save(tmp_path):
+    step = jax.jit(lambda x: x * 2 + 1, donate_argnums=0)
+    value = jnp.arange(2**18, dtype=jnp.float32)
+    expected = np.array(value)
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, {"x": value})
+        for _ in range(5):
+            value = step(value)
+        value.block_until_ready()
+        restored = checkpointer.restore(
+            {"x": jax.ShapeDtypeStruct((2**18,), "float32")}
+        )
+    np.testing.assert_array_equal(np.asarray(restored.state["x"]), expected)
+
+
+def test_a_restored_state_may_be_donated_and_read_again(tmp_path):
+    step = jax.jit(lambda x: x * 2 + 1, donate_argnums=0)
+    shape = jax.ShapeDtypeStruct((2**18,), "float32")
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, {"x": jnp.arange(2**18, dtype=jnp.float32)})
+        first = step(checkpointer.restore({"x": shape}).state["x"])
+        again = step(checkpointer.restore({"x": shape}).state["x"])
+    np.testing.assert_array_equal(np.asarray(first), np.arange(2**18) * 2.0 + 1)
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(first))
+
+
+def test_a_snapshot_shares_no_memory_with_its_source():
+    mine = np.zeros(4)
+    theirs = jnp.zeros(4)
+    copies = host_snapshot({"mine": mine, "theirs": theirs, "number": 3})
+    assert not np.shares_memory(copies["mine"], mine)
+    assert not np.shares_memory(copies["theirs"], np.asarray(theirs))
+    assert copies["number"] == 3
+
+
+def test_the_data_is_as_it_was_when_save_was_called(tmp_path):
+    place = {"next_index": 7, "shuffle": [1, 2**100]}
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, {"x": jnp.ones(2)}, data=place)
+        place["next_index"] = 8
+        restored = checkpointer.restore(abstract_of({"x": jnp.ones(2)}))
+    assert restored.data == {"next_index": 7, "shuffle": [1, 2**100]}
+
+
+def test_orbax_alone_can_read_what_is_written(tmp_path):
+    import orbax.checkpoint as ocp
+
+    with saved(tmp_path, 10, 20):
+        pass
+    with ocp.CheckpointManager(tmp_path) as manager:
+        assert manager.all_steps() == [10, 20]
+        state = manager.restore(
+            10, args=ocp.args.Composite(state=ocp.args.StandardRestore())
+        ).state
+    np.testing.assert_array_equal(
+        state["params/layers.0.kernel"], state_of(10)["params"]["layers.0.kernel"]
+    )
+
+
+# -- which checkpoints stay
+
+
+def test_the_newest_are_kept(tmp_path):
+    with saved(tmp_path, 1, 2, 3, 4, keep=2) as checkpointer:
+        assert checkpointer.steps() == [3, 4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "4"]
+
+
+def test_keep_0_keeps_all(tmp_path):
+    with saved(tmp_path, 1, 2, 3, 4, keep=0) as checkpointer:
+        assert checkpointer.steps() == [1, 2, 3, 4]
+
+
+def test_the_best_is_kept_beside_the_newest_also_by_a_later_process(tmp_path):
+    best = BestConfig(metric="accuracy", order="highest")
+    values = {1: 0.5, 2: 0.9, 3: float("nan"), 4: 0.7}
+    with Checkpointer(tmp_path, keep=1, best=best) as checkpointer:
+        for step, value in values.items():
+            metrics = {"accuracy": value, "confusion": np.eye(2)}
+            checkpointer.save(step, {"x": jnp.ones(2)}, metrics=metrics)
+        checkpointer.wait()
+        assert checkpointer.steps() == [2, 4]
+    with Checkpointer(tmp_path, keep=1, best=best) as later:
+        later.restore(abstract_of({"x": jnp.ones(2)}))
+        later.save(5, {"x": jnp.ones(2)}, metrics={"accuracy": 0.8})
+        later.save(6, {"x": jnp.ones(2)})
+        later.wait()
+        assert later.steps() == [2, 6]
+
+
+@given(
+    st.sets(st.integers(0, 99), min_size=1),
+    st.integers(0, 9),
+    st.integers(0, 99) | st.none(),
+)
+def test_what_is_kept_is_the_newest_and_the_best_and_nothing_else(steps, keep, best):
+    kept = kept_steps(sorted(steps), keep=keep, best=best)
+    newest = sorted(steps, reverse=True)[: keep or len(steps)]
+    assert kept == {*newest, *({best} & steps)}
+
+
+@given(st.dictionaries(st.integers(0, 99), st.floats() | st.none()))
+def test_the_best_value_is_the_lowest_or_highest_that_is_defined(values):
+    # By definition: compared with min and max of Python.
+    defined = [v for v in values.values() if v is not None and v == v]
+    for order, expected in (("lowest", min), ("highest", max)):
+        best = best_step(values, BestConfig(order=order))
+        assert (best is None) == (not defined)
+        if best is not None:
+            assert values[best] == expected(defined)
+
+
+# -- going back
+
+
+def test_a_step_that_is_there_already_is_not_written_again(tmp_path):
+    with saved(tmp_path, 10) as checkpointer:
+        before = (tmp_path / "10").stat().st_mtime_ns
+        checkpointer.save(10, state_of(0))
+        checkpointer.wait()
+    with Checkpointer(tmp_path) as later:
+        later.restore(abstract_of(state_of(0)))
+        later.save(10, state_of(0))
+        later.wait()
+    assert (tmp_path / "10").stat().st_mtime_ns == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["10"]
+
+
+def test_going_on_from_an_earlier_step_moves_the_later_ones_out_of_the_way(tmp_path):
+    with saved(tmp_path, 10, 20, 30):
+        pass
+    with Checkpointer(tmp_path) as later:
+        later.restore(abstract_of(state_of(0)), step=10)
+        later.save(20, state_of(7))
+        restored = later.restore(abstract_of(state_of(0)))
+    assert restored.step == 20
+    assert_same(restored.state, state_of(7))
+    superseded = sorted(path.name for path in (tmp_path / "superseded").iterdir())
+    assert superseded == ["20-1", "30-1"]
+
+
+# -- refusals
+
+
+def test_no_checkpoint_is_said_without_loading_orbax(tmp_path):
+    script = (
+        "import sys\n"
+        "from specflow.output import Checkpointer\n"
+        "with Checkpointer(sys.argv[1]) as checkpointer:\n"
+        "    print(checkpointer.latest_step(), checkpointer.steps())\n"
+        "print([m for m in ('jax', 'orbax', 'rich', 'matplotlib') if m in sys.modules])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "none"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert output.stdout == "None []\n[]\n"
+    assert not (tmp_path / "none").exists()
+
+
+def test_restoring_what_is_not_there_names_the_steps_that_are(tmp_path):
+    with Checkpointer(tmp_path) as checkpointer:
+        with pytest.raises(CheckpointError) as none:
+            checkpointer.restore({})
+        checkpointer.save(5, {"x": jnp.ones(2)})
+        with pytest.raises(CheckpointError) as other:
+            checkpointer.restore({}, step=7)
+    assert str(none.value) == (
+        f"{tmp_path}: no checkpoint. Train first, or name another run."
+    )
+    assert str(other.value) == f"{tmp_path}: no checkpoint of step 7; there are 5."
+
+
+def test_a_checkpoint_of_another_model_lists_what_differs_on_both_sides(tmp_path):
+    with saved(tmp_path, 10, 20) as checkpointer:
+        other = abstract_of(state_of(0))
+        other["params"]["layers.0.kernel"] = jax.ShapeDtypeStruct((8, 4), "float32")
+        other["params"]["layers.1.bias"] = other["params"].pop("layers.0.bias")
+        other["rng"]["dropout"] = jax.ShapeDtypeStruct((2,), "int32")
+        with pytest.raises(CheckpointError) as error:
+            checkpointer.restore(other)
+    assert str(error.value) == (
+        f"{tmp_path}/20: checkpoint of another model: 4 arrays differ (6 saved). "
+        "Restore it with the config of its own run, or choose another output.dir.\n"
+        "params/layers.0.bias: bfloat16[8] in the checkpoint, absent in the model.\n"
+        "params/layers.0.kernel: float32[8,8] in the checkpoint, float32[8,4] in the "
+        "model.\n"
+        "params/layers.1.bias: absent in the checkpoint, bfloat16[8] in the model.\n"
+        "rng/dropout: uint32[2] in the checkpoint, int32[2] in the model."
+    )
+    assert error.value.exit_code == 2
+
+
+def test_equal_trees_have_no_differences_and_long_lists_are_cut(tmp_path):
+    arrays = {f"p{i:02}": np.ones(i) for i in range(15)}
+    assert differences(arrays, arrays) == []
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, arrays)
+        with pytest.raises(CheckpointError) as error:
+            checkpointer.restore({})
+    lines = str(error.value).splitlines()
+    assert len(lines) == 12
+    assert lines[-1] == "... and 5 more."
+
+
+# -- failing writes
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A real file system of 1 MiB, which only root can mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def noise(count: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).standard_normal(count, np.float32))
+
+
+def test_a_full_disk_is_an_error_of_the_next_call_and_spares_what_is_there(tiny_disk):
+    directory = tiny_disk / "checkpoints"
+    small, large = noise(1_000), noise(1_000_000)
+    checkpointer = Checkpointer(directory)
+    checkpointer.save(1, {"x": small})
+    checkpointer.save(2, {"x": large})
+    with pytest.raises(OutputError) as error:
+        checkpointer.save(3, {"x": small})
+    assert str(error.value) == (
+        f"{directory}/2: the checkpoint of step 2 was not written: No space left on "
+        "device. Make room or mend the permissions and run the same command again; it "
+        "goes on from step 1."
+    )
+    restored = checkpointer.restore(abstract_of({"x": small}))
+    assert restored.step == 1
+    np.testing.assert_array_equal(np.asarray(restored.state["x"]), np.asarray(small))
+    checkpointer.save(3, {"x": small})  # What failed has left no rubbish behind.
+    checkpointer.close()
+    assert checkpointer.steps() == [1, 3]
+
+
+def test_a_write_that_fails_at_the_end_is_an_error_of_close(tmp_path, monkeypatch):
+    """Runs everywhere, unlike the tmpfs: the writer itself refuses."""
+
+    def refuse(*args, **kwargs):
+        raise ValueError(
+            "RESOURCE_EXHAUSTED: write: Disk quota exceeded [os_error=122]"
+        )
+
+    with saved(tmp_path, 1) as checkpointer:
+        monkeypatch.setattr("specflow.output.archive.Archive.write", refuse)
+        checkpointer.save(2, state_of(2))
+        with pytest.raises(OutputError) as error:
+            checkpointer.close()
+    assert str(error.value) == (
+        f"{tmp_path}/2: the checkpoint of step 2 was not written: Disk quota exceeded. "
+        "Make room or mend the permissions and run the same command again; it goes on "
+        "from step 1."
+    )
+
+
+def test_a_place_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    checkpointer = Checkpointer(tmp_path / "file" / "checkpoints")
+    checkpointer.save(1, {"x": jnp.ones(2)})
+    with pytest.raises(OutputError) as error:
+        checkpointer.close()
+    assert str(error.value) == (
+        f"{tmp_path}/file/checkpoints: cannot be written: Not a directory. Make room or "
+        "mend the permissions, or choose another output.dir; what was written before is "
+        "untouched."
+    )
+
+
+_SAVE_FOR_EVER = """
+import sys
+import numpy as np
+from specflow.output import Checkpointer
+
+large = np.random.default_rng(0).standard_normal(8_000_000, np.float32)
+with Checkpointer(sys.argv[1], keep=0) as checkpointer:
+    checkpointer.save(1, {"x": np.ones(3, np.float32)})
+    checkpointer.wait()
+    print("ready", flush=True)
+    for step in range(2, 1_000):
+        checkpointer.save(step, {"x": large})
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2])
+def test_kill_9_while_saving_leaves_whole_checkpoints_only(tmp_path, delay_s):
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    while not list(tmp_path.glob("*.orbax-checkpoint-tmp")):
+        time.sleep(0.001)
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    notes: list[str] = []
+    with Checkpointer(tmp_path, keep=0, note=notes.append) as checkpointer:
+        steps = checkpointer.steps()
+        assert steps == list(range(1, len(steps) + 1))
+        size = 3 if steps[-1] == 1 else 8_000_000
+        shape = {"x": jax.ShapeDtypeStruct((size,), "float32")}
+        assert checkpointer.restore(shape).step == steps[-1]
+        checkpointer.save(steps[-1] + 1, {"x": jnp.ones(2)})
+        checkpointer.wait()
+        assert checkpointer.latest_step() == steps[-1] + 1
+    assert notes == []
+    assert not [path for path in tmp_path.iterdir() if not path.name.isdigit()]

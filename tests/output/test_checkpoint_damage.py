@@ -1,0 +1,179 @@
+"""Damaged checkpoints: found at every byte, passed over, and said in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from specflow.errors import CheckpointError
+from specflow.output import Checkpointer
+
+ABSTRACT = {"params": {"a.b": jax.ShapeDtypeStruct((200, 50), "float32")}}
+
+
+def state_of(seed: int) -> dict:
+    values = np.random.default_rng(seed).standard_normal((200, 50), np.float32)
+    return {"params": {"a.b": values}}
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    """A directory with checkpoints of steps 10 and 20."""
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(10, state_of(10), data={"next_index": 10})
+        checkpointer.save(20, state_of(20), data={"next_index": 20})
+    return tmp_path
+
+
+def largest_file(folder: Path) -> Path:
+    return max(
+        (path for path in folder.rglob("*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x10
+    path.write_bytes(content)
+
+
+def restored_step(directory: Path) -> tuple[int, list[str]]:
+    """The step gone on from, its state checked, and what was noted."""
+    notes: list[str] = []
+    with Checkpointer(directory, note=notes.append) as checkpointer:
+        restored = checkpointer.restore(ABSTRACT)
+    np.testing.assert_array_equal(
+        np.asarray(restored.state["params"]["a.b"]),
+        state_of(restored.step)["params"]["a.b"],
+    )
+    assert restored.data == {"next_index": restored.step}
+    return restored.step, notes
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.99])
+def test_a_flipped_byte_in_the_data_is_found_and_the_step_before_is_used(two, share):
+    path = largest_file(two / "20" / "state")
+    flip(path, int(share * path.stat().st_size))
+    step, notes = restored_step(two)
+    assert step == 10
+    assert len(notes) == 1
+    assert "\n" not in notes[0]
+    assert notes[0].startswith("checkpoint of step 20 is damaged (")
+    assert notes[0].endswith("); going on from step 10")
+
+
+def test_the_line_names_the_array_that_changed(two):
+    path = largest_file(two / "20" / "state")
+    flip(path, path.stat().st_size // 2)
+    assert restored_step(two)[1] == [
+        "checkpoint of step 20 is damaged (params/a.b changed since it was written); "
+        "going on from step 10"
+    ]
+
+
+def test_a_flipped_byte_anywhere_in_any_file_never_gives_wrong_values(two):
+    """Whatever byte flips: the right values of step 20, or those of step 10."""
+    files = sorted(path for path in (two / "20").rglob("*") if path.is_file())
+    rng = np.random.default_rng(0)
+    for path in files:
+        whole = path.read_bytes()
+        for offset in rng.integers(0, max(1, len(whole)), 3 if whole else 0):
+            flip(path, int(offset))
+            restored_step(two)  # Checks the values of the step it gives.
+            path.write_bytes(whole)
+    assert restored_step(two) == (20, [])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+def test_a_truncated_file_is_found(two, share):
+    path = largest_file(two / "20" / "state")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert restored_step(two)[0] == 10
+
+
+def test_a_changed_description_is_found(two):
+    path = two / "20" / "about" / "metadata"
+    path.write_text(path.read_text().replace('"next_index": 20', '"next_index": 21'))
+    assert restored_step(two) == (
+        10,
+        [
+            "checkpoint of step 20 is damaged (its description has changed since it "
+            "was written); going on from step 10"
+        ],
+    )
+
+
+@pytest.mark.parametrize("item", ["state", "about"])
+def test_a_missing_item_is_found(two, item):
+    (two / "20" / item).rename(two / "gone")
+    assert restored_step(two)[0] == 10
+
+
+def test_a_damaged_step_that_was_asked_for_is_an_error(two):
+    path = largest_file(two / "20" / "state")
+    flip(path, path.stat().st_size // 2)
+    with (
+        Checkpointer(two) as checkpointer,
+        pytest.raises(CheckpointError) as error,
+    ):
+        checkpointer.restore(ABSTRACT, step=20)
+    assert str(error.value) == (
+        f"{two}/20: the checkpoint of step 20 is damaged: params/a.b changed since it "
+        "was written. Other steps: 10."
+    )
+
+
+def test_when_none_is_whole_every_step_is_named_with_its_reason(two):
+    for step in ("10", "20"):
+        path = largest_file(two / step / "state")
+        flip(path, path.stat().st_size // 2)
+    with (
+        Checkpointer(two) as checkpointer,
+        pytest.raises(CheckpointError) as error,
+    ):
+        checkpointer.restore(ABSTRACT)
+    assert str(error.value) == "\n".join(
+        f"{two}/{step}: the checkpoint of step {step} is damaged: params/a.b changed "
+        "since it was written."
+        for step in (20, 10)
+    )
+
+
+def test_training_goes_on_past_a_damaged_step_and_keeps_it_aside(two):
+    path = largest_file(two / "20" / "state")
+    flip(path, path.stat().st_size // 2)
+    notes: list[str] = []
+    with Checkpointer(two, note=notes.append) as checkpointer:
+        assert checkpointer.restore(ABSTRACT).step == 10
+        checkpointer.save(20, state_of(20), data={"next_index": 20})
+    assert restored_step(two) == (20, [])
+    assert (two / "superseded" / "20-1" / "state").is_dir()
+
+
+def test_nothing_but_the_one_line_reaches_standard_error(two):
+    path = largest_file(two / "20" / "state")
+    path.write_bytes(path.read_bytes()[:100])
+    script = (
+        "import sys, jax\n"
+        "from specflow.output import Checkpointer\n"
+        "shape = jax.ShapeDtypeStruct((200, 50), 'float32')\n"
+        "with Checkpointer(sys.argv[1]) as checkpointer:\n"
+        "    state = checkpointer.restore({'params': {'a.b': shape}}).state\n"
+        "    checkpointer.save(30, state)\n"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script, str(two)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert output.stdout == ""
+    (line,) = output.stderr.splitlines()
+    assert line.startswith("checkpoint of step 20 is damaged (")
