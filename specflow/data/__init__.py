@@ -2,6 +2,7 @@
 
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build import Data, build_data
+from specflow.data.form import as_source
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import BatchPlan
 from specflow.data.source import ArraySource, RowSpec, Source, check_range
@@ -19,6 +20,7 @@ __all__ = [
     "StreamBatches",
     "TrainBatches",
     "TrainInput",
+    "as_source",
     "as_train_batches",
     "build_data",
     "check_range",

@@ -14,8 +14,9 @@ from specflow.typing import Tree, describe
 
 __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 
-_BLOCK_BYTES = 1 << 20
-"""What one item of Grain holds at least: an item costs it some 0.15 ms."""
+_BLOCK_BYTES = 4 << 20
+"""What one item of Grain holds, so far as whole chunks fit: an item costs Grain some
+0.15 ms, which is more than gathering the rows of a small step."""
 
 
 class TrainInput(Protocol):
@@ -24,7 +25,11 @@ class TrainInput(Protocol):
     def __iter__(self) -> Self: ...
 
     def __next__(self) -> Chunk:
-        """The next chunk; chunks end at multiples of the steps a chunk."""
+        """The next chunk. Chunks end at multiples of K, the steps a chunk.
+
+        The first one holds the start step, not always as its first; it, and the last
+        one before the data ends, may have fewer than K steps.
+        """
         ...
 
     def state(self, step: int) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _root(config: TextConfig) -> Path:
 
 
 def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
-    """The bytes of files drawn up to `max_bytes` in all, in the order of their paths."""
+    """The bytes of files drawn up to `max_bytes` in all, in order of their paths."""
     skip = _NOT_LIBRARY if config.root == "stdlib" else frozenset[str]()
     files = text_files(root, config.pattern, skip=skip)
     texts: dict[str, bytes] = {}

@@ -1,0 +1,94 @@
+"""Laws of the training order: nothing lost, nothing twice, the same from anywhere."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specflow.data.plan import BatchPlan
+from specflow.data.source import ArraySource
+from specflow.errors import DataError
+
+sizes = st.integers(1, 40)
+batches = st.integers(1, 50)
+seeds = st.integers(0, 2**31)
+
+
+def _plan(rows, batch_size, **options):
+    return BatchPlan(ArraySource(np.arange(rows)), batch_size, **options)
+
+
+@given(sizes, batches, seeds)
+def test_every_row_is_seen_exactly_once_an_epoch(rows, batch_size, seed):
+    epochs = 3
+    steps = -(-epochs * rows // batch_size)
+    stream = _plan(rows, batch_size, seed=seed).row_ids(0, steps).reshape(-1)
+    for epoch in range(epochs):
+        seen = stream[epoch * rows : (epoch + 1) * rows]
+        assert sorted(seen) == list(range(rows))
+
+
+@given(sizes, batches, st.integers(0, 30), st.integers(1, 9), st.integers(1, 9))
+def test_any_cut_of_the_steps_gives_the_same_stream(rows, batch_size, first, k, more):
+    whole = _plan(rows, batch_size).row_ids(first, k + more)
+    fresh = _plan(rows, batch_size)
+    tail = fresh.row_ids(first + k, more)
+    head = fresh.row_ids(first, k)
+    np.testing.assert_array_equal(np.concatenate([head, tail]), whole)
+
+
+@given(sizes, st.integers(1, 12), st.integers(1, 4), st.integers(0, 9))
+def test_the_parts_of_all_processes_are_the_batch(rows, share, processes, step):
+    batch_size = share * processes
+    whole = _plan(rows, batch_size).row_ids(step, 2)
+    parts = [
+        _plan(rows, batch_size, process_index=index, process_count=processes).row_ids(
+            step, 2
+        )
+        for index in range(processes)
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_without_shuffling_rows_come_in_their_own_order():
+    # By hand: 0 1 2 3 4 0 1 2 ... in threes.
+    plan = _plan(5, 3, shuffle=False)
+    np.testing.assert_array_equal(plan.row_ids(0, 3), [[0, 1, 2], [3, 4, 0], [1, 2, 3]])
+    assert [plan.epoch(step) for step in range(4)] == [0, 0, 1, 1]
+
+
+def test_orders_differ_between_epochs_and_between_seeds():
+    plan = _plan(50, 50, seed=1)
+    first, second = plan.row_ids(0, 2)
+    other = _plan(50, 50, seed=2).row_ids(0, 1)[0]
+    assert (first != second).any()
+    assert (first != other).any()
+
+
+def test_an_epoch_is_the_permutation_that_numpy_draws():
+    expected = np.random.default_rng([7, 1]).permutation(6)
+    np.testing.assert_array_equal(_plan(6, 6, seed=7).row_ids(1, 1)[0], expected)
+
+
+def test_rows_are_gathered_behind_an_axis_of_steps():
+    x = np.random.default_rng(0).normal(size=(7, 3, 2))
+    plan = BatchPlan(ArraySource({"a": {"x": x}}, np.arange(7)), 4)
+    features, labels = plan.rows(2, 3)
+    assert features["a"]["x"].shape == (3, 4, 3, 2)
+    np.testing.assert_array_equal(labels, plan.row_ids(2, 3))
+    np.testing.assert_array_equal(features["a"]["x"], x[labels])
+
+
+def test_bytes_of_a_step_count_this_process_alone():
+    source = ArraySource(np.zeros((9, 3), np.float32), np.zeros(9, np.int8))
+    plan = BatchPlan(source, 8, process_index=1, process_count=2)
+    features, labels = plan.rows(0, 1)
+    assert plan.step_bytes() == features.nbytes + labels.nbytes == 4 * (12 + 1)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_named():
+    with pytest.raises(DataError) as caught:
+        _plan(5, 10, process_count=4)
+    assert str(caught.value) == (
+        "batch_size: 10 rows do not divide over 4 processes. Expected a multiple of 4."
+    )
