@@ -1,0 +1,87 @@
+"""Declarative, config-driven training on JAX: the TPUEstimatorSpec contract.
+
+Names are loaded when they are first touched, so that importing specflow costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from specflow import compose, config, data, errors, metrics
+    from specflow.config.mesh import MeshConfig
+    from specflow.config.run import RunConfig, TPUConfig
+    from specflow.errors import SpecError, SpecflowError
+    from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
+    from specflow.metrics import Metric
+    from specflow.spec import (
+        ClassificationOutput,
+        EstimatorSpec,
+        Mode,
+        PredictOutput,
+        RegressionOutput,
+        TPUEstimatorSpec,
+        TrainOp,
+    )
+
+__all__ = [
+    # the contract
+    "ClassificationOutput",
+    "EstimatorSpec",
+    "Mode",
+    "PredictOutput",
+    "RegressionOutput",
+    "TPUEstimatorSpec",
+    "TrainOp",
+    # the estimator
+    "EvalSpec",
+    "MeshConfig",
+    "RunConfig",
+    "TPUConfig",
+    "TPUEstimator",
+    "TrainSpec",
+    # parts
+    "Metric",
+    "compose",
+    "config",
+    "data",
+    "errors",
+    "metrics",
+    # errors
+    "SpecError",
+    "SpecflowError",
+]  # fmt: skip  # noqa: RUF022 - grouped by what a reader looks for
+
+__version__ = "0.1.0"
+
+_SPEC = "specflow.spec"
+_HOME = {
+    "ClassificationOutput": _SPEC,
+    "EstimatorSpec": _SPEC,
+    "EvalSpec": "specflow.estimator",
+    "MeshConfig": "specflow.config.mesh",
+    "Metric": "specflow.metrics",
+    "Mode": _SPEC,
+    "PredictOutput": _SPEC,
+    "RegressionOutput": _SPEC,
+    "RunConfig": "specflow.config.run",
+    "SpecError": "specflow.errors",
+    "SpecflowError": "specflow.errors",
+    "TPUConfig": "specflow.config.run",
+    "TPUEstimator": "specflow.estimator",
+    "TPUEstimatorSpec": _SPEC,
+    "TrainOp": _SPEC,
+    "TrainSpec": "specflow.estimator",
+}
+_FOLDERS = frozenset({"compose", "config", "data", "errors", "metrics"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _FOLDERS:
+        return import_module(f"specflow.{name}")
+    raise AttributeError(f"module 'specflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -96,9 +96,7 @@ def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _best_faults(
-    config: ExperimentConfig, metrics: set[str]
-) -> Iterator[BrokenRule]:
+def _best_faults(config: ExperimentConfig, metrics: set[str]) -> Iterator[BrokenRule]:
     best = config.output.checkpoint.best
     if best is not None and best.metric not in metrics | {"loss"}:
         yield (

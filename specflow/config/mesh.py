@@ -33,7 +33,9 @@ class AxesConfig(Config):
         sizes = self.sizes()
         if 0 in sizes.values():
             zero = next(name for name, size in sizes.items() if size == 0)
-            raise ValueError(f"axis {zero} has size 0; give 1 or more, or -1 for the rest")
+            raise ValueError(
+                f"axis {zero} has size 0; give 1 or more, or -1 for the rest"
+            )
         free = [name for name, size in sizes.items() if size == -1]
         if len(free) > 1:
             raise ValueError(f"only one axis can be -1, not {' and '.join(free)}")

@@ -21,14 +21,18 @@ class LinearConfig(Config):
     """One affine map: logistic or linear regression."""
 
     name: Literal["linear"] = "linear"
+    inputs: PositiveInt | None = None
+    """Number of values an example goes in with; null: as many as the data has."""
     outputs: PositiveInt = 1
-    """Number of values per example."""
+    """Number of values per example: classes, or 1 for a regression."""
 
 
 class MlpConfig(Config):
     """Dense layers with ReLU between them."""
 
     name: Literal["mlp"] = "mlp"
+    inputs: PositiveInt | None = None
+    """Number of values an example goes in with; null: as many as the data has."""
     hidden: list[PositiveInt] = [128, 128]
     """Widths of the hidden layers."""
     outputs: PositiveInt = 10
@@ -43,6 +47,8 @@ class CnnConfig(Config):
     """A small convolutional net for small images."""
 
     name: Literal["cnn"] = "cnn"
+    image: list[PositiveInt] | None = Field(None, min_length=3, max_length=3)
+    """Height, width and channels of an image; null: those of the data."""
     widths: list[PositiveInt] = Field([32, 64], min_length=1)
     """Channels of each 3x3 convolution; each is followed by a 2x2 max-pool."""
     hidden: NonNegativeInt = 128
@@ -70,6 +76,10 @@ class TransformerConfig(Config):
     """Width of the feed-forward layer over the width."""
     max_length: PositiveInt = 128
     """Longest sequence, in tokens."""
+    positions: Literal["learned", "rotary"] = "rotary"
+    """How a token knows its place: a learned vector is added, or heads are rotated."""
+    head: Literal["tied", "untied"] = "untied"
+    """Whether the logits come from the embedding's own weights or from weights apart."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of activations dropped while training."""
     dtype: Dtype = "float32"
@@ -79,6 +89,10 @@ class TransformerConfig(Config):
     def _heads_divide(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if self.positions == "rotary" and self.width // self.heads % 2:
+            raise ValueError(
+                f"rotary positions need heads of even width, not {self.width // self.heads}"
+            )
         return self
 
 

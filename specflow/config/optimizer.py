@@ -49,6 +49,8 @@ class LinearDecayConfig(_Decay):
 
 
 ScheduleConfig = by_name(ConstantConfig, CosineConfig, LinearDecayConfig)
+"""One of these by `name`, or a `_target_` that returns the rate as a function of the
+step; `optimizer.lr` then has no part in it."""
 
 
 class _Optimizer(Config):

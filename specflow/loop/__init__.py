@@ -1,0 +1,16 @@
+"""The loops: train, evaluate, predict, and what happens between device loops."""
+
+from specflow.loop.evaluate import EvalResult, evaluate, predict
+from specflow.loop.hooks import Rhythm, StopTraining
+from specflow.loop.train import Report, TrainResult, train
+
+__all__ = [
+    "EvalResult",
+    "Report",
+    "Rhythm",
+    "StopTraining",
+    "TrainResult",
+    "evaluate",
+    "predict",
+    "train",
+]

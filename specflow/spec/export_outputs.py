@@ -152,6 +152,8 @@ def complete_export_outputs(outputs: Any, predictions: Any) -> dict[str, ExportO
     None gives one signature of all predictions; a single signature under another name
     is also the default; the caller's dict is never changed.
     """
+    if outputs is None and isinstance(predictions, Mapping) and not predictions:
+        return {}
     if outputs is None:
         return {DEFAULT_SERVING: PredictOutput(predictions)}
     if not isinstance(outputs, Mapping):

@@ -1,0 +1,249 @@
+"""The front door: `specflow COMMAND [override ...]`.
+
+Light on purpose: help needs the standard library alone; Hydra and Pydantic are imported
+by the first command that composes, and JAX by the first one that computes.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from specflow.errors import ConfigError, Fault, SpecflowError, nearest
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit status is returned, not raised.
+
+    Args:
+        argv: the words after `specflow`; those of the process by default.
+
+    Returns:
+        0 when all went well, 2 for a mistake of the user's, 130 when interrupted, 1 for
+        anything else.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except SpecflowError as error:
+        for fault in error.faults:
+            print(f"error: {fault}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as stop:  # argparse ends so, after it has said why.
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        print(f"error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    if arguments.multirun:
+        return _sweep(arguments)
+    composed = _compose(arguments)
+    from specflow import commands
+
+    commands.train(composed)
+    return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from specflow.compose.launch import sweep, table
+
+    def task(composed: "Composed") -> dict:
+        from specflow import commands
+
+        return commands.train(composed)
+
+    outcomes = sweep(arguments.overrides, task, config_dirs=arguments.config_dir)
+    print(table(outcomes))
+    failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
+    if failed:
+        print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    composed = _compose_run(arguments)
+    from specflow import commands
+
+    commands.evaluate(composed)
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    composed = _compose_run(arguments)
+    from specflow import commands
+
+    commands.predict(composed)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    composed = _compose(arguments)
+    from specflow import commands
+
+    commands.check(composed)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from specflow.compose import lines
+
+    for line in lines(_compose(arguments), dim=sys.stdout.isatty()):
+        print(line)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Command:
+    run: Callable[[argparse.Namespace], int]
+    summary: str
+    example: str
+
+
+_COMMANDS = {
+    "train": _Command(
+        _train,
+        "train an experiment, or resume it where its run directory stopped",
+        "specflow train experiment=digits optimizer.lr=3e-4",
+    ),
+    "evaluate": _Command(
+        _evaluate,
+        "evaluate a run's newest checkpoint",
+        "specflow evaluate run=runs/try1",
+    ),
+    "predict": _Command(
+        _predict, "write a run's predictions", "specflow predict run=runs/try1"
+    ),
+    "check": _Command(
+        _check,
+        "trace every mode and print what would run; allocates nothing",
+        "specflow check experiment=digits mesh=fsdp",
+    ),
+    "show": _Command(
+        _show,
+        "print the composed config, each line with who set it",
+        "specflow show experiment=digits",
+    ),
+}
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    name, *rest = words
+    if name == "--version":
+        print(f"specflow {_version()}")
+        return 0
+    command = _COMMANDS.get(name)
+    if command is None:
+        raise ConfigError(
+            Fault(
+                name,
+                "no such command",
+                mend=f"{nearest(name, _COMMANDS)} Commands: {', '.join(_COMMANDS)}.".strip(),
+                origin="command line",
+                code="unknown-command",
+            )
+        )
+    arguments = _parser(name, command).parse_intermixed_args(rest)
+    if arguments.cfg:
+        return _show(arguments)
+    return command.run(arguments)
+
+
+def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"specflow {name}",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        epilog=f"example: {command.example}",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="override",
+        help="key=value, group=choice, ~key, run=DIR, trust=PACKAGE",
+    )
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="your own folder of configs, searched before the shipped one; repeatable",
+    )
+    parser.add_argument(
+        "--cfg", choices=["job"], help="show the composed config and run nothing"
+    )
+    if name == "train":
+        parser.add_argument(
+            "-m",
+            "--multirun",
+            action="store_true",
+            help="sweep: key=a,b runs once for each value",
+        )
+    return parser
+
+
+def _help() -> str:
+    width = max(map(len, _COMMANDS))
+    commands = "\n".join(
+        f"  {name:<{width}}  {command.summary}" for name, command in _COMMANDS.items()
+    )
+    return (
+        "usage: specflow COMMAND [override ...] [option ...]\n\n"
+        "Declarative training on JAX: an experiment is YAML, and every field of it an "
+        "override.\n\n"
+        f"commands:\n{commands}\n\n"
+        "  specflow COMMAND --help  what a command takes\n"
+        "  specflow --version       which specflow this is\n\n"
+        f"example: {_COMMANDS['train'].example}"
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("specflow")
+    except PackageNotFoundError:
+        return "(not installed: running from its sources)"
+
+
+def _compose(arguments: argparse.Namespace) -> "Composed":
+    from specflow.compose import compose
+
+    return compose(arguments.overrides, config_dirs=arguments.config_dir)
+
+
+def _compose_run(arguments: argparse.Namespace) -> "Composed":
+    """An experiment whose base is a run, which must be named."""
+    if not any(line.startswith("run=") for line in arguments.overrides):
+        raise ConfigError(
+            Fault(
+                "run",
+                "is missing",
+                expected="run=DIR, the directory of a finished or stopped run",
+                origin="command line",
+                code="missing",
+            )
+        )
+    return _compose(arguments)

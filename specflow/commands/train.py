@@ -1,0 +1,143 @@
+"""`specflow train`: a run from the first step, or from where it stopped, to its result."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from specflow.commands import session
+from specflow.commands.signals import stopping
+from specflow.config.experiment import ExperimentConfig
+from specflow.data import build_data
+from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
+from specflow.experiment import check_labels
+from specflow.output import (
+    AsyncReporters,
+    JsonLines,
+    Progress,
+    RunDirectory,
+    TensorBoard,
+    default_run_directory,
+    draw_curves,
+    open_run,
+    print_result,
+    read_rows,
+)
+
+__all__ = ["Stopped", "train"]
+
+
+class Stopped(Exception):  # noqa: N818 - the person at the keyboard wanted it
+    """Training was stopped by a signal; its state is saved."""
+
+    def __init__(self, signal: int, message: str):
+        super().__init__(message)
+        self.exit_code = 128 + signal
+
+
+def train(
+    config: ExperimentConfig,
+    *,
+    config_yaml: str,
+    origins: Mapping[str, Any],
+    argv: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Trains and evaluates an experiment, and writes everything down.
+
+    Args:
+        config: the experiment.
+        config_yaml: the same, resolved, as text.
+        origins: dotted key -> who set it.
+        argv: the command line, for the manifest.
+        overrides: its overrides, for the manifest.
+
+    Returns:
+        `result.json`: step, eval, timing; and the directory of the run.
+
+    Raises:
+        SpecflowError: what is wrong with the experiment, the data or the disk.
+        Stopped: a signal came; the state is saved.
+    """
+    started = time.perf_counter()
+    session.start(config.mesh)
+    data = build_data(config.data)
+    directory = config.output.dir or default_run_directory(config.name)
+    estimator = TPUEstimator.from_config(config, model_dir=directory)
+    check_labels(config, estimator, data)
+    with open_run(
+        directory,
+        config_yaml,
+        origins=origins,
+        argv=argv,
+        overrides=overrides,
+        accept_changes=config.output.on_change == "accept",
+    ) as run:
+        device = jax.devices()[0]
+        run.add_to_manifest(
+            backend=jax.default_backend(),
+            devices={"kind": device.device_kind, "count": jax.device_count()},
+            mesh=dict(estimator.partitioner.mesh.shape),
+        )
+        step = estimator.latest_step() or 0
+        print(_headline(config, run, estimator, step), file=sys.stderr)
+        reporters = AsyncReporters(_reporters(config, run, step))
+        progress = Progress(config.loop.train_steps, step)
+        try:
+            with stopping(progress.note) as asked:
+                metrics = estimator.train_and_evaluate(
+                    TrainSpec(lambda: data.train, config.loop.train_steps),
+                    EvalSpec(
+                        lambda: data.eval,
+                        steps=config.loop.eval_steps,
+                        every_steps=config.loop.eval_every,
+                    ),
+                    report=reporters.write,
+                    progress=progress.update,
+                    should_stop=asked,
+                )
+        finally:
+            progress.close()
+            reporters.close()
+            estimator.close()
+        step = metrics["global_step"]
+        if asked() and step < config.loop.train_steps:
+            raise Stopped(
+                asked.signal or 0,
+                f"stopped at step {step} of {config.loop.train_steps}; the same command "
+                f"with output.dir={run.path} goes on from there",
+            )
+        run.add_to_manifest(fingerprint=estimator.program.fingerprint())
+        if "plots" in config.output.reporters:
+            draw_curves(read_rows(run.metrics), run.curves)
+        timing = {**estimator.timing, "total": time.perf_counter() - started}
+        evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
+        run.write_result(step, evaluation=evaluation, timing=timing)
+        print_result(step, evaluation=evaluation, timing=timing)
+        print(f"\n{run.path}")
+    return {
+        "step": step,
+        "eval": evaluation,
+        "timing": timing,
+        "directory": str(run.path),
+    }
+
+
+def _reporters(config: ExperimentConfig, run: RunDirectory, step: int) -> list[Any]:
+    reporters: list[Any] = [JsonLines(run.metrics, resumed_at=step)]
+    if "tensorboard" in config.output.reporters:
+        reporters.append(TensorBoard(run.tensorboard, resumed_at=step))
+    return reporters
+
+
+def _headline(
+    config: ExperimentConfig, run: RunDirectory, estimator: TPUEstimator, step: int
+) -> str:
+    mesh = estimator.partitioner.mesh
+    axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items() if size > 1)
+    count = estimator.parameter_count()
+    where = f"{jax.default_backend()} {axes or 'single device'}"
+    verb = f"goes on from step {step}" if step else "starts"
+    return f"{config.name} {verb}: {count:,} parameters, {where}, {run.path}"

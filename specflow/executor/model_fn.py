@@ -1,0 +1,106 @@
+"""A model function, called by the names it takes."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from specflow.errors import Fault, nearest, spec_error
+from specflow.spec import EstimatorSpec, Mode, TPUEstimatorSpec
+from specflow.typing import describe
+
+__all__ = ["ARGUMENTS", "ModelFn"]
+
+ARGUMENTS = ("model", "features", "labels", "mode", "params", "config", "mask")
+"""What a model function may take, by these names."""
+
+
+class ModelFn:
+    """Calls a model function with those of `ARGUMENTS` that it takes.
+
+    Args:
+        function: takes `features`, and any other of `ARGUMENTS`; keyword arguments with
+            a default may stand beside them. Returns a `TPUEstimatorSpec`.
+
+    Raises:
+        SpecError: it does not take `features`, or demands something unknown.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
+        self.takes = frozenset(ARGUMENTS if takes_all else named) & frozenset(ARGUMENTS)
+        faults = [
+            Fault(
+                self.name,
+                f"demands the argument {name!r}",
+                expected=f"some of {', '.join(ARGUMENTS)}",
+                mend=nearest(name, ARGUMENTS),
+                code="model-fn",
+            )
+            for name, parameter in named.items()
+            if name not in ARGUMENTS and parameter.default is parameter.empty
+        ]
+        if "features" not in self.takes:
+            faults.append(
+                Fault(self.name, "does not take 'features'", code="model-fn",
+                      mend=f"For example def {self.name}(model, features, labels, mode).")
+            )  # fmt: skip
+        if faults:
+            raise spec_error(*faults)
+
+    def __call__(self, mode: Mode, **available: Any) -> TPUEstimatorSpec:
+        """The spec for a mode.
+
+        Args:
+            mode: what is asked for.
+            **available: the other arguments; those that the function does not take are
+                left out.
+
+        Raises:
+            SpecError: the function failed, or returned no spec, or one of another mode.
+        """
+        given = {"mode": mode, **available}
+        if given.get("labels") is not None and "labels" not in self.takes:
+            raise spec_error(
+                Fault(
+                    self.name,
+                    "does not take 'labels', and the input has them",
+                    mend="Add the argument labels, or give an input without them.",
+                    code="model-fn",
+                )
+            )
+        arguments = {name: given[name] for name in self.takes if name in given}
+        return self._checked(self.function(**arguments), mode)
+
+    def _checked(self, spec: Any, mode: Mode) -> TPUEstimatorSpec:
+        if isinstance(spec, EstimatorSpec) and not spec.eval_metric_ops:
+            fields = {
+                name: value for name, value in vars(spec).items()
+                if name != "eval_metric_ops"
+            }  # fmt: skip
+            spec = TPUEstimatorSpec(**fields)
+        if not isinstance(spec, TPUEstimatorSpec):
+            raise spec_error(
+                Fault(
+                    self.name,
+                    f"returned {describe(spec)} for mode '{mode}'",
+                    expected="a TPUEstimatorSpec",
+                    mend="Metrics go into eval_metrics=(metric_fn, tensors)."
+                    if isinstance(spec, EstimatorSpec)
+                    else "",
+                    code="model-fn",
+                )
+            )
+        if spec.mode is not mode:
+            raise spec_error(
+                Fault(
+                    self.name,
+                    f"returned a spec of mode '{spec.mode}' when asked for '{mode}'",
+                    mend="Pass the mode on: TPUEstimatorSpec(mode=mode, ...).",
+                    code="model-fn",
+                )
+            )
+        return spec

@@ -1,0 +1,55 @@
+"""All that a step of training changes: flat dicts of arrays, and the optimizer's tree."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+__all__ = ["TrainState", "from_tree", "to_tree"]
+
+
+class TrainState(NamedTuple):
+    """The state between two steps; a pytree."""
+
+    step: Any
+    """int32[]: steps taken."""
+    params: dict[str, Any]
+    """Parameters by dotted path."""
+    rest: dict[str, Any]
+    """What the model carries beside parameters: statistics, random streams."""
+    opt_state: Any
+    """What the optimizer carries."""
+
+
+def to_tree(state: TrainState) -> dict[str, Any]:
+    """The state as nested dicts, for a checkpoint: no class of any library in it.
+
+    >>> to_tree(TrainState(0, {"w": 1}, {}, ({"w": 2}, 3)))
+    {'step': 0, 'params': {'w': 1}, 'rest': {}, 'opt_state': {'[0]/w': 2, '[1]': 3}}
+    """
+    return {**state._asdict(), "opt_state": dict(_named(state.opt_state))}
+
+
+def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
+    """The state that `to_tree` took apart.
+
+    Args:
+        tree: what `to_tree` returned.
+        like: a state of the same form, whose leaves do not matter.
+    """
+    names = [name for name, _ in _named(like.opt_state)]
+    leaves = [tree["opt_state"][name] for name in names]
+    opt_state = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
+    return TrainState(tree["step"], tree["params"], tree["rest"], opt_state)
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    return [
+        ("/".join(_part(key) for key in path), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def _part(key: Any) -> str:
+    if isinstance(key, jax.tree_util.SequenceKey):
+        return f"[{key.idx}]"
+    return str(getattr(key, "name", getattr(key, "key", key)))

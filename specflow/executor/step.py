@@ -1,0 +1,162 @@
+"""What one step computes: pure functions of state and batch, for each mode."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from specflow.errors import Fault, spec_error
+from specflow.executor.state import TrainState
+from specflow.paths import matches
+from specflow.spec import TrainOp
+
+__all__ = ["Optimizer", "eval_step", "predict_step", "train_loop", "train_step"]
+
+Forward = Callable[..., Any]
+"""(params, rest, features, labels, mask) -> (spec, rest), traced for one mode."""
+
+
+class Optimizer:
+    """A `train_op` seen by a step: how it starts, and how it moves the state.
+
+    Args:
+        train_op: as the spec holds it.
+        params: path -> anything; the parameters that there are.
+
+    Raises:
+        SpecError: `wrt` names no parameter.
+    """
+
+    def __init__(self, train_op: Any, params: Mapping[str, Any]):
+        self.train_op = train_op
+        wrt = train_op.wrt if isinstance(train_op, TrainOp) else ("**",)
+        self.transformation = (
+            train_op.optimizer if isinstance(train_op, TrainOp) else train_op
+        )
+        self.trained = tuple(
+            path for path in params if any(matches(glob, path) for glob in wrt)
+        )
+        if not self.trained:
+            raise spec_error(
+                Fault(
+                    "train_op.wrt",
+                    f"{', '.join(wrt)} matches no parameter",
+                    expected=f"globs over {', '.join(list(params)[:8])}",
+                    code="wrt",
+                )
+            )
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is a function (state, batch) -> (state, metrics)."""
+        return not hasattr(self.transformation, "update")
+
+    def init(self, params: Mapping[str, Any]) -> Any:
+        """The optimizer's state at the start."""
+        if self.is_function:
+            return getattr(self.transformation, "init", lambda _: ())(params)
+        return self.transformation.init({path: params[path] for path in self.trained})
+
+
+def train_step(
+    state: TrainState,
+    features: Any,
+    labels: Any,
+    *,
+    forward: Forward,
+    optimizer: Optimizer,
+) -> tuple[TrainState, jax.Array]:
+    """One step: the loss before the update, and the state after it.
+
+    Args:
+        state: what the step starts from.
+        features: arrays, rows first.
+        labels: arrays, rows first, or None.
+        forward: the model function, traced for TRAIN.
+        optimizer: its `train_op`.
+
+    Returns:
+        The state after the update, and the loss, float32[].
+    """
+    if optimizer.is_function:
+        before = forward(state.params, state.rest, features, labels)[0].loss
+        state, _ = optimizer.train_op(state, (features, labels))
+        return state._replace(step=state.step + 1), before.astype(jnp.float32)
+
+    trained = {path: state.params[path] for path in optimizer.trained}
+
+    def loss_of(trained: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
+        spec, rest = forward({**state.params, **trained}, state.rest, features, labels)
+        return spec.loss, rest
+
+    (loss, rest), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    updates, opt_state = optimizer.transformation.update(
+        gradients, state.opt_state, trained
+    )
+    params = {**state.params, **optax.apply_updates(trained, updates)}
+    after = TrainState(state.step + 1, params, rest, opt_state)
+    return after, loss.astype(jnp.float32)
+
+
+def train_loop(
+    state: TrainState,
+    features: Any,
+    labels: Any,
+    start: jax.Array,
+    stop: jax.Array,
+    *,
+    forward: Forward,
+    optimizer: Optimizer,
+    steps: int,
+) -> tuple[TrainState, jax.Array]:
+    """Several steps without returning to the host.
+
+    The bounds are inputs of the program, so that one program serves every stretch
+    between two reports, evaluations or checkpoints, and nothing is compiled twice.
+
+    Args:
+        state: what the first step starts from.
+        features: `steps` batches, stacked on a new first axis.
+        labels: likewise, or None.
+        start: int32[], first batch to use.
+        stop: int32[], one past the last batch to use.
+        forward: the model function, traced for TRAIN.
+        optimizer: its `train_op`.
+        steps: number of stacked batches.
+
+    Returns:
+        The state after the last step, and float32[steps] losses; NaN where no step ran.
+    """
+
+    def body(
+        index: jax.Array, carry: tuple[TrainState, jax.Array]
+    ) -> tuple[TrainState, jax.Array]:
+        state, losses = carry
+        batch = jax.tree.map(
+            lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
+            (features, labels),
+        )
+        state, loss = train_step(state, *batch, forward=forward, optimizer=optimizer)
+        return state, losses.at[index].set(loss)
+
+    losses = jnp.full((steps,), jnp.nan, jnp.float32)
+    return lax.fori_loop(start, stop, body, (state, losses))
+
+
+def eval_step(
+    params: Any, rest: Any, features: Any, labels: Any, mask: Any, *, forward: Forward
+) -> dict[str, Any]:
+    """The loss of a batch and its eval tensors, batch-major."""
+    spec, _ = forward(params, rest, features, labels, mask)
+    pair = spec.eval_metrics
+    return {"loss": spec.loss, "tensors": {} if pair is None else pair.tensors}
+
+
+def predict_step(
+    params: Any, rest: Any, features: Any, mask: Any, *, forward: Forward
+) -> Any:
+    """The predictions of a batch, batch-major."""
+    return forward(params, rest, features, None, mask)[0].predictions

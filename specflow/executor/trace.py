@@ -1,0 +1,40 @@
+"""A function traced once, that other traces may then use as often as they like."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import jaxpr_as_fun
+
+__all__ = ["Traced"]
+
+
+class Traced:
+    """A pure function as its jaxpr.
+
+    The Python of a model function runs once for each mode; differentiating, scanning,
+    compiling and looking at shapes all work on what that run recorded. What the result
+    holds beside arrays (an optimizer, a metric function) is known from then on.
+
+    Args:
+        function: takes and returns pytrees.
+        *args: abstract arguments (`jax.ShapeDtypeStruct` leaves).
+
+    >>> double = Traced(lambda x: {"twice": x * 2}, jax.ShapeDtypeStruct((3,), "float32"))
+    >>> double.result["twice"].shape
+    (3,)
+    >>> float(jax.grad(lambda x: double(x)["twice"].sum())(jax.numpy.ones(3))[0])
+    2.0
+    """
+
+    result: Any
+    """What the function returns, with `jax.ShapeDtypeStruct`s for arrays."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any):
+        self.jaxpr, self.result = jax.make_jaxpr(function, return_shape=True)(*args)
+        self._flat = jaxpr_as_fun(self.jaxpr)
+        self._structure = jax.tree.structure(self.result)
+
+    def __call__(self, *args: Any) -> Any:
+        """The function of these arguments, recorded into whatever trace is going on."""
+        return jax.tree.unflatten(self._structure, self._flat(*jax.tree.leaves(args)))

@@ -1,0 +1,79 @@
+"""From a validated experiment to the arguments of an estimator: where parts are met."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specflow.config.experiment import ExperimentConfig
+from specflow.config.run import RunConfig, TPUConfig
+from specflow.config.spec import DeclaredSpecConfig, ModelFnConfig
+from specflow.data import Data, check_range
+from specflow.declare import build_model_fn, label_ranges
+from specflow.metrics import build_metric_fn
+from specflow.model import build_model
+from specflow.optimizer import build_optimizer
+
+__all__ = ["check_labels", "estimator_arguments"]
+
+
+def estimator_arguments(
+    experiment: ExperimentConfig, *, model_dir: str | Path | None = None
+) -> dict[str, Any]:
+    """What `TPUEstimator(...)` is given for an experiment.
+
+    Args:
+        experiment: validated, its targets bound.
+        model_dir: the run directory; by default `output.dir`.
+    """
+    loop, output = experiment.loop, experiment.output
+    directory = model_dir if model_dir is not None else output.dir
+    spec = experiment.spec
+    return {
+        "model_fn": _model_fn(experiment),
+        "model": functools.partial(build_model, experiment.model),
+        "model_dir": directory,
+        "config": RunConfig(
+            seed=experiment.seed,
+            shuffle=getattr(experiment.data, "shuffle", True),
+            save_checkpoints_steps=output.checkpoint.every,
+            keep_checkpoint_max=output.checkpoint.keep,
+            keep_best=output.checkpoint.best,
+            log_step_count_steps=loop.log_every,
+            tpu_config=TPUConfig(iterations_per_loop=loop.iterations_per_loop),
+        ),
+        "params": spec.params if isinstance(spec, ModelFnConfig) else {},
+        "train_batch_size": loop.batch_size,
+        "eval_batch_size": loop.eval_batch_size,
+        "mesh": experiment.mesh,
+    }
+
+
+def _model_fn(experiment: ExperimentConfig) -> Callable[..., Any]:
+    """The declared model function, or the user's with the `optimizer` word handed to it."""
+    optimizer = build_optimizer(
+        experiment.optimizer, train_steps=experiment.loop.train_steps
+    )
+    spec = experiment.spec
+    if isinstance(spec, DeclaredSpecConfig):
+        metric_fn, paths = build_metric_fn(spec.eval_metrics)
+        return build_model_fn(
+            spec, optimizer=optimizer, metric_fn=metric_fn, metric_paths=paths
+        )
+    function = spec.callable
+    if "optimizer" in inspect.signature(function).parameters:
+        return functools.partial(function, optimizer=optimizer)
+    return function
+
+
+def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> None:
+    """Checks, before anything trains, that the labels suit the declared losses.
+
+    Inside a step a label out of range is no error: it silently gives a wrong loss.
+
+    Raises:
+        DataError: a label is out of range; its row is named.
+    """
+    if not isinstance(experiment.spec, DeclaredSpecConfig):
+        return

@@ -1,0 +1,160 @@
+"""The training loop, readable from top to bottom."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from specflow.errors import Fault, NanLossDuringTrainingError
+from specflow.executor import Program, TrainState
+from specflow.loop.hooks import Rhythm, StopTraining, call_hooks
+
+__all__ = ["TrainResult", "train"]
+
+Report = Callable[[int, str, Mapping[str, Any]], None]
+"""(step, split, metrics): somebody writes them down."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainResult:
+    """Where training ended."""
+
+    step: int
+    """Steps taken, over all runs."""
+    state: TrainState
+    loss: float | None
+    """Loss of the last step, before its update; None if no step was taken."""
+    data_ended: bool
+    """Whether the input ended before `stop_step`."""
+    timing: dict[str, float]
+    """Seconds spent waiting for `input`, and in all (`train`), actions left out."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Pending:
+    """Losses of steps that were dispatched but not read yet."""
+
+    losses: jax.Array
+    first_step: int
+    """Step of the first entry of `losses`."""
+    start: int
+    stop: int
+
+
+def train(
+    program: Program,
+    state: TrainState,
+    chunks: Iterable[Any],
+    *,
+    start_step: int,
+    stop_step: int | None,
+    log_every: int = 100,
+    report: Report | None = None,
+    progress: Callable[[int, float], None] | None = None,
+    rhythms: Sequence[Rhythm] = (),
+    hooks: Sequence[Any] = (),
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainResult:
+    """Trains from `start_step` until `stop_step` or the end of the data.
+
+    The devices never wait for the host: a stretch of steps is dispatched before the
+    losses of the one before it are read. Stretches end where a rhythm is due.
+
+    Args:
+        program: the compiled steps.
+        state: what to start from; used up.
+        chunks: stacked batches in order, each with `first_step`, `steps`, `features`
+            and `labels`; the first one holds `start_step`.
+        start_step: steps already taken.
+        stop_step: step at which to stop; None for the end of the data.
+        log_every: steps between reports of the loss; 0 for none.
+        report: takes what is to be written down.
+        progress: takes the step and its loss, after every stretch.
+        rhythms: actions on the state; every loss up to then is known to be finite.
+        hooks: objects with any of begin, before_step, after_step, end.
+        should_stop: asked after every stretch; true ends training there.
+
+    Raises:
+        NanLossDuringTrainingError: a loss is not finite. No action sees that state.
+    """
+    step, pending, loss = start_step, None, None
+    started, waited, acting = time.perf_counter(), 0.0, 0.0
+    data_ended = False
+    call_hooks(hooks, "begin", step)
+
+    def read(pending: _Pending) -> float:
+        losses = np.asarray(pending.losses)[pending.start : pending.stop]
+        steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
+        _check_finite(losses, steps)
+        if report is not None and log_every:
+            for row in np.flatnonzero(steps % log_every == 0):
+                report(int(steps[row]), "train", {"loss": float(losses[row])})
+        if progress is not None:
+            progress(int(steps[-1]), float(losses[-1]))
+        return float(losses[-1])
+
+    iterator = iter(chunks)
+    try:
+        while stop_step is None or step < stop_step:
+            waiting = time.perf_counter()
+            chunk = next(iterator, None)
+            waited += time.perf_counter() - waiting
+            if chunk is None:
+                data_ended = True
+                break
+            features, labels = program.put((chunk.features, chunk.labels), axis=1)
+            end = chunk.first_step + chunk.steps
+            while step < end and (stop_step is None or step < stop_step):
+                until = _stretch(step, end, stop_step, rhythms)
+                call_hooks(hooks, "before_step", step)
+                start, stop = step - chunk.first_step, until - chunk.first_step
+                state, losses = program.train(state, features, labels, start, stop)
+                if pending is not None:
+                    loss = read(pending)
+                pending = _Pending(losses, chunk.first_step, start, stop)
+                step = until
+                due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
+                if due or hooks:
+                    # What an action saves or shows must be finite: read before it acts.
+                    loss, pending = read(pending), None
+                    call_hooks(hooks, "after_step", step, loss)
+                acting_since = time.perf_counter()
+                for rhythm in due:
+                    rhythm.action(step, state)
+                acting += time.perf_counter() - acting_since
+                if should_stop is not None and should_stop():
+                    raise StopTraining
+    except StopTraining:
+        pass  # The steps that were asked for are done; the caller saves as at any end.
+    if pending is not None:
+        loss = read(pending)
+    call_hooks(hooks, "end", step)
+    total = time.perf_counter() - started - acting
+    return TrainResult(step, state, loss, data_ended, {"train": total, "input": waited})
+
+
+def _stretch(
+    step: int, end: int, stop_step: int | None, rhythms: Sequence[Rhythm]
+) -> int:
+    """Where the next stretch of steps ends."""
+    ends = [end, *(rhythm.next_after(step) for rhythm in rhythms), stop_step]
+    return min(found for found in ends if found is not None)
+
+
+def _check_finite(losses: np.ndarray, steps: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        first = bad[0]
+        raise NanLossDuringTrainingError(
+            Fault(
+                f"step {steps[first]}",
+                f"the loss is {losses[first]}",
+                expected="a finite loss",
+                mend="No checkpoint was written of it. Lower optimizer.lr, set "
+                "optimizer.clip_norm, or look at the rows of that step.",
+                code="nan-loss",
+            )
+        )
