@@ -1,0 +1,234 @@
+"""How often the class is right: one number over all rows, or a table of counts."""
+
+import dataclasses
+from typing import Self
+
+import numpy as np
+from jaxtyping import Bool, Int, Num
+from numpy.typing import NDArray
+
+from specflow.errors import DataError, Fault
+from specflow.metrics.exact import exact_sums
+from specflow.metrics.metric import AnyRatio, Metric, Ratio, weight_sum
+from specflow.metrics.rows import as_classes, as_numbers, refuse_rows, rows
+from specflow.typing import describe, is_floating
+
+__all__ = ["Accuracy", "ConfusionMatrix", "TopK"]
+
+
+class Accuracy(Ratio):
+    """Share of predictions that equal the label, in [0, 1].
+
+    >>> labels, predictions = np.array([0, 2]), np.array([0, 1])
+    >>> Accuracy.from_batch(labels, predictions).compute()
+    0.5
+    >>> Accuracy.from_batch(labels, np.array([[0.9, 0.1, 0], [0, 0, 0.5]])).compute()
+    1.0
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        predictions: Num[NDArray, "b ..."] | Num[NDArray, "b ... c"],
+        weights: Num[NDArray, "b ..."] | None = None,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            labels: class numbers.
+            predictions: class numbers, shaped as the labels; or floating scores with
+                one axis more, the classes, of which the highest counts (of equal ones
+                the first; a NaN is never a hit).
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+
+        Raises:
+            DataError: shapes do not fit, or a value is no class.
+        """
+        if np.ndim(predictions) == np.ndim(labels) + 1:
+            return _top_k(cls, "predictions", labels, predictions, weights, k=1)
+        label, prediction, weight = rows(
+            cls.__name__, {"labels": labels, "predictions": predictions}, weights
+        )
+        hit = as_classes(cls.__name__, "labels", label) == as_classes(
+            cls.__name__, "predictions", prediction
+        )
+        return _share(cls, hit, weight)
+
+
+class TopK(Ratio):
+    """Share of rows whose label is among the `k` highest scores, in [0, 1].
+
+    Of equal scores the first class comes first, so that `k=1` is the accuracy of the
+    argmax. A NaN is never a hit.
+
+    >>> scores = np.array([[0.1, 0.7, 0.2], [0.0, 0.6, 0.4]])
+    >>> TopK.from_batch(np.array([2, 0]), scores, k=2).compute()
+    0.5
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        scores: Num[NDArray, "b ... c"],
+        weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        k: int,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            labels: class numbers in [0, c).
+            scores: one a class on the last axis; logits or probabilities.
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            k: how many classes count; from 1 to c.
+
+        Raises:
+            DataError: shapes do not fit, a label is no class, or k is out of range.
+        """
+        return _top_k(cls, "scores", labels, scores, weights, k=k)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class ConfusionMatrix(Metric):
+    """Counts by label (row) and prediction (column).
+
+    >>> labels, predictions = np.array([0, 1, 1]), np.array([0, 0, 1])
+    >>> ConfusionMatrix.from_batch(labels, predictions, classes=2).compute()
+    array([[1, 0],
+           [1, 1]])
+    """
+
+    counts: NDArray = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 0), np.int64)
+    )
+    """int64; with weights, exact numbers as objects. Without classes: no state yet."""
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        predictions: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        classes: int,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            labels: class numbers in [0, classes).
+            predictions: class numbers in [0, classes), shaped as the labels.
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            classes: number of classes.
+
+        Raises:
+            DataError: shapes do not fit, or a value is no class.
+        """
+        name = cls.__name__
+        label, prediction, weight = rows(
+            name, {"labels": labels, "predictions": predictions}, weights
+        )
+        label = _in_range(name, "labels", label, classes)
+        prediction = _in_range(name, "predictions", prediction, classes)
+        cell = label * classes + prediction
+        if weight is None:
+            counts = np.bincount(cell, minlength=classes**2)
+        else:
+            counts = np.array(exact_sums(weight, cell, classes**2), dtype=object)
+        return cls(counts.reshape(classes, classes))
+
+    def merge(self, other: Self) -> Self:
+        if not self.counts.size or not other.counts.size:
+            return self if self.counts.size else other
+        if self.counts.shape != other.counts.shape:
+            raise DataError(
+                Fault(
+                    type(self).__name__,
+                    f"states of {len(self.counts)} and of {len(other.counts)} classes",
+                    expected="the same number of classes in every batch",
+                    code="metric-shapes",
+                )
+            )
+        return type(self)(self.counts + other.counts)
+
+    def compute(self) -> Num[NDArray, "c c"]:
+        """int64 counts; float64 with weights."""
+        weighted = self.counts.dtype == object
+        return self.counts.astype(np.float64 if weighted else np.int64)
+
+
+def _top_k(
+    metric: type[AnyRatio],
+    name: str,
+    labels: Num[NDArray, "b ..."],
+    scores: Num[NDArray, "b ... c"],
+    weights: Num[NDArray, "b ..."] | None,
+    *,
+    k: int,
+) -> AnyRatio:
+    label, score, weight = rows(
+        metric.__name__, {"labels": labels, name: scores}, weights, per_class=name
+    )
+    classes = score.shape[-1]
+    if not is_floating(score.dtype) or classes < 2:
+        raise DataError(
+            Fault(
+                metric.__name__,
+                f"{name} are {describe(np.asarray(scores))}",
+                expected="a floating score for each of at least two classes on the "
+                "last axis",
+                code="metric-shapes",
+            )
+        )
+    if not 1 <= k <= classes:
+        raise DataError(
+            Fault(
+                metric.__name__,
+                f"k is {k}",
+                expected=f"1 to {classes}, the number of classes in {name}",
+                code="metric-values",
+            )
+        )
+    label = _in_range(metric.__name__, "labels", label, classes)
+    return _share(metric, _among_highest(score, label, k), weight)
+
+
+def _among_highest(
+    scores: Num[NDArray, "n c"], label: Int[NDArray, " n"], k: int
+) -> Bool[NDArray, " n"]:
+    """Whether fewer than `k` classes come before the label."""
+    if scores.dtype not in (np.float32, np.float64):
+        scores = as_numbers(scores)
+    own = scores[np.arange(len(label)), label][:, None]
+    # Not "higher": a NaN on either side comes before the label, and so is no hit.
+    before = ~(scores <= own)
+    before |= (scores == own) & (np.arange(scores.shape[-1]) < label[:, None])
+    return (before.sum(-1) < k) & ~np.isnan(own[:, 0])
+
+
+def _in_range(
+    metric: str, name: str, values: Num[NDArray, " n"], classes: int
+) -> Int[NDArray, " n"]:
+    number = as_classes(metric, name, values)
+    refuse_rows(
+        metric,
+        name,
+        number,
+        (number < 0) | (number >= classes),
+        expected=f"classes from 0 to {classes - 1}",
+    )
+    return number
+
+
+def _share(
+    metric: type[AnyRatio], hit: Bool[NDArray, " n"], weight: NDArray | None
+) -> AnyRatio:
+    hits = weight_sum(
+        int(np.count_nonzero(hit)), None if weight is None else weight[hit]
+    )
+    return metric(hits, weight_sum(hit.size, weight))

@@ -1,0 +1,165 @@
+"""How far numbers are off."""
+
+import dataclasses
+import math
+from fractions import Fraction
+from typing import Self
+
+from jaxtyping import Num
+from numpy.typing import NDArray
+
+from specflow.metrics.exact import Exact, exact_sum, plus, ratio
+from specflow.metrics.metric import Metric, Ratio, weight_sum
+from specflow.metrics.rows import as_numbers, rows
+
+__all__ = ["MAE", "MSE", "R2", "RMSE"]
+
+
+class MSE(Ratio):
+    """Mean squared error, over all values.
+
+    >>> import numpy as np
+    >>> MSE.from_batch(np.array([1.0, 2.0]), np.array([1.0, 4.0])).compute()
+    2.0
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        predictions: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+    ) -> Self:
+        """The state of one batch; labels and predictions have one shape.
+
+        Raises:
+            DataError: shapes do not fit, or a weight is negative or not finite.
+        """
+        label, prediction, weight = _numbers(cls, labels, predictions, weights)
+        error = label - prediction
+        return cls(
+            exact_sum(error, error, *_given(weight)), weight_sum(error.size, weight)
+        )
+
+
+class RMSE(MSE):
+    """Root of the mean squared error, in the labels' unit.
+
+    >>> import numpy as np
+    >>> RMSE.from_batch(np.array([1.0, 2.0]), np.array([4.0, 5.0])).compute()
+    3.0
+    """
+
+    __slots__ = ()
+
+    def compute(self) -> float:
+        return math.sqrt(Ratio.compute(self))
+
+
+class MAE(Ratio):
+    """Mean absolute error, in the labels' unit.
+
+    >>> import numpy as np
+    >>> MAE.from_batch(np.array([1.0, 2.0]), np.array([1.0, 4.0])).compute()
+    1.0
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        predictions: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+    ) -> Self:
+        """The state of one batch; labels and predictions have one shape.
+
+        Raises:
+            DataError: shapes do not fit, or a weight is negative or not finite.
+        """
+        label, prediction, weight = _numbers(cls, labels, predictions, weights)
+        error = abs(label - prediction)
+        return cls(exact_sum(error, *_given(weight)), weight_sum(error.size, weight))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class R2(Metric):
+    """Coefficient of determination: 1 is perfect, 0 is as good as the labels' mean.
+
+    All values are pooled. Undefined (NaN) while the labels do not vary; scikit-learn
+    gives 1 or 0 there.
+
+    The sums are exact, so nothing is lost where the labels lie far from zero, and one
+    pass over the data is enough.
+
+    >>> import numpy as np
+    >>> labels = np.array([1e9, 1e9 + 1, 1e9 + 2])
+    >>> R2.from_batch(labels, labels + np.array([0.0, 0.0, 1.0])).compute()
+    0.5
+    """
+
+    residual: Exact = 0
+    """Sum of the squared errors."""
+    squares: Exact = 0
+    """Sum of the squared labels."""
+    total: Exact = 0
+    """Sum of the labels."""
+    count: Exact = 0
+    """Number of values, or the sum of their weights."""
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        predictions: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+    ) -> Self:
+        """The state of one batch; labels and predictions have one shape.
+
+        Raises:
+            DataError: shapes do not fit, or a weight is negative or not finite.
+        """
+        label, prediction, weight = _numbers(cls, labels, predictions, weights)
+        error = label - prediction
+        given = _given(weight)
+        return cls(
+            residual=exact_sum(error, error, *given),
+            squares=exact_sum(label, label, *given),
+            total=exact_sum(label, *given),
+            count=weight_sum(label.size, weight),
+        )
+
+    def merge(self, other: Self) -> Self:
+        return type(self)(
+            plus(self.residual, other.residual),
+            plus(self.squares, other.squares),
+            plus(self.total, other.total),
+            plus(self.count, other.count),
+        )
+
+    def compute(self) -> float:
+        residual, squares, total = self.residual, self.squares, self.total
+        finite = not any(isinstance(each, float) for each in (residual, squares, total))
+        if not self.count or not finite:
+            return math.nan
+        spread = squares - Fraction(total) ** 2 / Fraction(self.count)
+        return ratio(spread - residual, spread)
+
+
+def _numbers(
+    metric: type[Metric],
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: Num[NDArray, "b ..."] | None,
+) -> tuple[NDArray, NDArray, NDArray | None]:
+    label, prediction, weight = rows(
+        metric.__name__, {"labels": labels, "predictions": predictions}, weights
+    )
+    return as_numbers(label), as_numbers(prediction), weight
+
+
+def _given(weight: NDArray | None) -> tuple[NDArray, ...]:
+    return () if weight is None else (weight,)

@@ -1,0 +1,234 @@
+"""Law 1: cut a data set anywhere and merge: the same metric, bit for bit.
+
+Merging is associative, its order does not matter, a state without rows adds nothing.
+"""
+
+import dataclasses
+import functools
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from specflow import metrics as m
+
+Rows = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A metric with its arguments, and rows that it takes."""
+
+    metric: type[m.Metric]
+    draw: Callable[[np.random.Generator, int], Rows]
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def state(self, rows: Rows) -> Any:
+        return self.metric.from_batch(**rows, **self.arguments)
+
+
+def _spread(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Floats over sixteen decades: any order of rounded adding would show."""
+    return rng.standard_normal(shape) * 10.0 ** rng.integers(-8, 9, shape)
+
+
+def _values(rng: np.random.Generator, n: int) -> Rows:
+    return {"values": _spread(rng, n)}
+
+
+def _tokens(rng: np.random.Generator, n: int) -> Rows:
+    return {"losses": rng.exponential(size=(n, 3)).astype(np.float32)}
+
+
+def _classes(rng: np.random.Generator, n: int, classes: int = 4) -> Rows:
+    labels, predictions = rng.integers(0, classes, (2, n))
+    return {"labels": labels, "predictions": predictions}
+
+
+def _two_classes(rng: np.random.Generator, n: int) -> Rows:
+    return _classes(rng, n, 2)
+
+
+def _logits(rng: np.random.Generator, n: int) -> Rows:
+    scores = rng.standard_normal((n, 2, 5)).astype(ml_dtypes.bfloat16)
+    return {"labels": rng.integers(0, 5, (n, 2)), "scores": scores}
+
+
+def _regression(rng: np.random.Generator, n: int) -> Rows:
+    return {"labels": 1e6 + _spread(rng, n), "predictions": 1e6 + _spread(rng, n)}
+
+
+def _ranking(rng: np.random.Generator, n: int) -> Rows:
+    # One digit, so that scores tie within a batch and between batches.
+    return {
+        "labels": rng.integers(0, 2, n),
+        "scores": np.round(rng.random(n), 1).astype(np.float32),
+    }
+
+
+def _argmax(rng: np.random.Generator, n: int) -> Rows:
+    rows = _logits(rng, n)
+    return {"labels": rows["labels"], "predictions": rows["scores"]}
+
+
+AVERAGES = ("macro", "micro", "weighted")
+MEMBERS = {
+    "mean": Member(m.Mean, _values),
+    "accuracy": Member(m.Accuracy, _classes),
+    "accuracy of logits": Member(m.Accuracy, _argmax),
+    "top_k": Member(m.TopK, _logits, {"k": 2}),
+    "confusion_matrix": Member(m.ConfusionMatrix, _classes, {"classes": 4}),
+    "auc": Member(m.AUC, _ranking),
+    "mse": Member(m.MSE, _regression),
+    "rmse": Member(m.RMSE, _regression),
+    "mae": Member(m.MAE, _regression),
+    "r2": Member(m.R2, _regression),
+    "perplexity": Member(m.Perplexity, _tokens),
+    "bits_per_byte": Member(m.BitsPerByte, _tokens, {"bytes_per_token": 4.3}),
+}
+for each in (m.Precision, m.Recall, m.F1):
+    MEMBERS[f"{each.__name__} binary"] = Member(each, _two_classes)
+    for average in AVERAGES:
+        MEMBERS[f"{each.__name__} {average}"] = Member(
+            each, _classes, {"average": average}
+        )
+
+ALL_WEIGHTS = ("none", "fractions", "some zero", "mask", "a weight an example")
+
+
+def test_every_metric_of_the_room_is_a_member():
+    metrics = {
+        value
+        for value in map(functools.partial(getattr, m), m.__all__)
+        if isinstance(value, type) and issubclass(value, m.Metric)
+    }
+    assert metrics - {m.Metric} == {member.metric for member in MEMBERS.values()}
+
+
+def _draw(member: Member, seed: int, n: int, weights: str) -> Rows:
+    rng = np.random.default_rng(seed)
+    rows = member.draw(rng, n)
+    shape = next(iter(rows.values())).shape
+    if weights == "a weight an example":
+        rows["weights"] = rng.random(n)
+    elif weights == "mask":
+        rows["weights"] = rng.random(shape) < 0.7
+    elif weights != "none":
+        rows["weights"] = rng.random(shape)
+        if weights == "some zero":
+            rows["weights"][rng.random(shape) < 0.5] = 0.0
+    return rows
+
+
+def _take(rows: Rows, index: Any) -> Rows:
+    return {name: array[index] for name, array in rows.items()}
+
+
+def _merge(states: list[Any]) -> Any:
+    return functools.reduce(lambda a, b: a.merge(b), states)
+
+
+def _bits(state: Any) -> bytes:
+    value = state.compute()
+    if isinstance(value, np.ndarray):
+        return value.dtype.str.encode() + value.tobytes()
+    return struct.pack("d", value)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Member, Rows, int, list[int], int]:
+    """A member, its rows, their number, where to cut them, and a seed for an order."""
+    member = MEMBERS[draw(st.sampled_from(sorted(MEMBERS)))]
+    n = draw(st.integers(1, 200))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rows = _draw(member, seed, n, draw(st.sampled_from(ALL_WEIGHTS)))
+    cuts = sorted(draw(st.lists(st.integers(0, n), max_size=6)))
+    return member, rows, n, cuts, seed
+
+
+def _pieces(member: Member, rows: Rows, n: int, cuts: list[int]) -> list[Any]:
+    bounds = zip([0, *cuts], [*cuts, n], strict=True)
+    return [member.state(_take(rows, slice(*each))) for each in bounds]
+
+
+@pytest.mark.parametrize("weights", ALL_WEIGHTS)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_batches_of_every_size_give_the_metric_of_the_whole(name, weights):
+    member, n = MEMBERS[name], 23
+    rows = _draw(member, 7, n, weights)
+    whole = _bits(member.state(rows))
+    for size in range(1, n + 1):
+        pieces = _pieces(member, rows, n, list(range(size, n, size)))
+        assert _bits(_merge(pieces)) == whole, f"batches of {size}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_cutting_anywhere_gives_the_metric_of_the_whole(case):
+    member, rows, n, cuts, _ = case
+    pieces = _pieces(member, rows, n, cuts)
+    assert _bits(_merge(pieces)) == _bits(member.state(rows))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_the_order_of_merging_and_of_rows_does_not_matter(case):
+    member, rows, n, cuts, seed = case
+    whole = _bits(member.state(rows))
+    rng = np.random.default_rng(seed)
+    pieces = _pieces(member, rows, n, cuts)
+    assert _bits(_merge([pieces[i] for i in rng.permutation(len(pieces))])) == whole
+    assert _bits(member.state(_take(rows, rng.permutation(n)))) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_merge_is_associative(case):
+    member, rows, n, cuts, _ = case
+    assume(len(cuts) >= 2)
+    pieces = _pieces(member, rows, n, cuts)
+    a, b, c = pieces[0], _merge(pieces[1:-1]), pieces[-1]
+    assert _bits(a.merge(b).merge(c)) == _bits(a.merge(b.merge(c)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_a_state_without_rows_adds_nothing(case):
+    member, rows, *_ = case
+    state = member.state(rows)
+    for empty in (member.metric(), member.state(_take(rows, slice(0, 0)))):
+        assert _bits(empty.merge(state)) == _bits(state)
+        assert _bits(state.merge(empty)) == _bits(state)
+        assert _bits(empty.merge(empty)) == _bits(empty)
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_merging_leaves_both_states_as_they_were(case):
+    member, rows, n, cuts, _ = case
+    pieces = _pieces(member, rows, n, [*cuts, n])
+    before = [_bits(piece) for piece in pieces]
+    _merge(pieces)
+    assert [_bits(piece) for piece in pieces] == before
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_row_of_weight_zero_is_as_if_it_were_not_there(name):
+    member = MEMBERS[name]
+    rows = _draw(member, 3, 40, "some zero")
+    # The rows left out hold what no metric takes: NaN, or no class.
+    masked = dict(rows)
+    out = rows["weights"] == 0.0
+    for key, array in masked.items():
+        if key != "weights":
+            masked[key] = np.where(
+                out if array.ndim == out.ndim else out[..., None],
+                np.nan if array.dtype.kind != "i" else -100,
+                array.astype(np.float64) if array.dtype.kind != "i" else array,
+            )
+    assert _bits(member.state(masked)) == _bits(member.state(rows))
