@@ -38,8 +38,10 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     figure = Figure(figsize=(4.2 * columns, 3.0 * lines), layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(lines, columns, squeeze=False).flat)
+    last = max(step for series in panels.values() for step in _steps(series))
     for axis, (metric, series) in zip(axes, panels.items(), strict=False):
         _draw_panel(axis, metric, series)
+        axis.set_xlim(0, 1.03 * max(last, 1))  # One time line for all panels.
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     with replacing(Path(path)) as temporary:
@@ -56,6 +58,10 @@ def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
             points = panels.setdefault(name, {}).setdefault(str(row.get("split")), [])
             points.append((row["step"], float(value)))
     return dict(sorted(panels.items(), key=lambda item: item[0] != "loss"))
+
+
+def _steps(series: _Series) -> list[int]:
+    return [step for points in series.values() for step, _ in points]
 
 
 def _is_finite(value: Any) -> bool:

@@ -16,6 +16,8 @@ from specflow.output.plain import to_plain
 
 __all__ = ["AsyncReporters", "JsonLines", "Reporter", "TensorBoard", "read_rows"]
 
+_FLUSH_INTERVAL_S = 2.0
+
 
 class Reporter(Protocol):
     """Takes rows of metrics: numbers, or arrays (also those still on a device)."""
@@ -98,7 +100,8 @@ class TensorBoard:
     def __init__(self, path: str | Path, *, resumed_at: int = 0):
         self.path = Path(path)
         self._resumed_at = resumed_at
-        self._events: Any = None
+        self._records: Any = None
+        self._next_flush_s = 0.0
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
         scalars = {
@@ -107,8 +110,8 @@ class TensorBoard:
             if getattr(value, "ndim", 0) == 0
         }
         with reported(self.path):
-            if self._events is None:
-                self._events = self._open()
+            if self._records is None:
+                self._open()
             self._add(
                 step,
                 summary={
@@ -120,31 +123,33 @@ class TensorBoard:
             )
 
     def close(self) -> None:
-        if self._events is not None:
+        if self._records is not None:
             with reported(self.path):
-                self._events.close()
+                self._records.close()
 
-    def _open(self) -> Any:
-        # The plain writer: SummaryWriter has a thread of its own that dies in silence
-        # when the disk is full.
-        from tensorboardX.event_file_writer import EventsWriter
+    def _open(self) -> None:
+        # The bare record writer: SummaryWriter has a thread of its own that dies in
+        # silence when the disk is full.
+        from tensorboardX import RecordWriter
+        from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
 
         self.path.mkdir(parents=True, exist_ok=True)
-        # Two writers in one second would get the same name, and the later empties it.
-        unique = f".{os.getpid()}.{time.time_ns()}"
-        self._events = EventsWriter(str(self.path / "events"), unique)
+        # Nanoseconds: two files of one name, and the later one would empty the other.
+        name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+        self._records = RecordWriter(str(self.path / name))
+        self._add(0, file_version="brain.Event:2")
         if self._resumed_at:
-            from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
-
             self._add(self._resumed_at + 1, session_log={"status": SessionLog.START})
-        return self._events
 
     def _add(self, step: int, **content: Any) -> None:
         from tensorboardX.proto.event_pb2 import Event  # type: ignore
 
         event: Any = Event(step=step, wall_time=time.time(), **content)
-        self._events.write_event(event)
-        self._events.flush()
+        self._records.write(event.SerializeToString())
+        # Each flush waits for the disk; metrics.jsonl has every row at once anyway.
+        if time.monotonic() >= self._next_flush_s:
+            self._records.flush()
+            self._next_flush_s = time.monotonic() + _FLUSH_INTERVAL_S
 
 
 class AsyncReporters:

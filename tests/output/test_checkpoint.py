@@ -372,9 +372,9 @@ def test_a_place_that_cannot_be_made_is_named(tmp_path):
     with pytest.raises(OutputError) as error:
         checkpointer.close()
     assert str(error.value) == (
-        f"{tmp_path}/file/checkpoints: cannot be written: Not a directory. Make room or "
-        "mend the permissions, or choose another output.dir; what was written before is "
-        "untouched."
+        f"{tmp_path}/file/checkpoints: cannot be written: Not a directory. Make room "
+        "or mend the permissions, or choose another output.dir; what was written "
+        "before is untouched."
     )
 
 

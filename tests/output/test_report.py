@@ -1,0 +1,255 @@
+"""Reporters: valid rows, no row twice, and one that fails does not stop the others."""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from specflow.errors import OutputError
+from specflow.output import AsyncReporters, JsonLines, TensorBoard, read_rows
+
+
+def written(path, *, resumed_at=0, rows):
+    """Writes (step, split, loss) rows and gives what the file then holds."""
+    reporter = JsonLines(path, resumed_at=resumed_at)
+    for step, split, loss in rows:
+        reporter.write(step, split, {"loss": loss})
+    reporter.close()
+    # Strict: a NaN, which is no JSON, fails here.
+    return [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in path.read_text().splitlines()
+    ]
+
+
+def row(step, split, loss):
+    return {"step": step, "split": split, "loss": loss}
+
+
+def test_a_row_is_a_json_object_and_what_is_not_finite_is_null(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    reporter = JsonLines(path)
+    reporter.write(1, "train", {"loss": jnp.float32(0.5), "lr": np.float64(0.25)})
+    reporter.write(2, "eval", {"auc": float("nan"), "confusion": np.array([[1, 2]])})
+    reporter.write(3, "eval", {"loss": float("inf"), "recalls": np.array([np.nan, 1])})
+    reporter.close()
+    assert path.read_text() == (
+        '{"step": 1, "split": "train", "loss": 0.5, "lr": 0.25}\n'
+        '{"step": 2, "split": "eval", "auc": null, "confusion": [[1, 2]]}\n'
+        '{"step": 3, "split": "eval", "loss": null, "recalls": [null, 1.0]}\n'
+    )
+
+
+def test_a_row_is_on_disk_as_soon_as_it_is_written(tmp_path):
+    reporter = JsonLines(tmp_path / "metrics.jsonl")
+    reporter.write(1, "train", {"loss": 0.5})
+    assert read_rows(tmp_path / "metrics.jsonl") == [row(1, "train", 0.5)]
+    reporter.close()
+
+
+def test_a_run_that_goes_on_has_every_step_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    first = [
+        (10, "train", 3.0),
+        (20, "train", 2.0),
+        (20, "eval", 2.5),
+        (30, "train", 1.0),
+    ]
+    written(path, rows=first)
+    after = written(
+        path,
+        resumed_at=20,
+        rows=[(20, "eval", 2.5), (30, "train", 1.1), (40, "train", 0.9)],
+    )
+    assert after == [
+        row(10, "train", 3.0),
+        row(20, "train", 2.0),
+        row(20, "eval", 2.5),
+        row(30, "train", 1.1),
+        row(40, "train", 0.9),
+    ]
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 6))
+def test_half_a_line_left_by_a_crash_is_dropped(tmp_path, cut):
+    path = tmp_path / "metrics.jsonl"
+    written(path, rows=[(10, "train", 3.0), (20, "train", 2.0)])
+    content = path.read_bytes()
+    path.write_bytes(content[:-cut])
+    assert read_rows(path)[0] == row(10, "train", 3.0)
+    after = written(path, resumed_at=20, rows=[(20, "train", 2.0), (30, "train", 1.0)])
+    assert after == [
+        row(10, "train", 3.0),
+        row(20, "train", 2.0),
+        row(30, "train", 1.0),
+    ]
+
+
+def test_rows_kept_stay_as_they_were_to_the_byte(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    written(path, rows=[(1, "train", 1 / 3), (2, "train", 1e-300), (3, "train", 2e22)])
+    before = path.read_bytes()
+    written(path, resumed_at=3, rows=[])
+    assert path.read_bytes() == before
+    written(path, resumed_at=2, rows=[])
+    assert path.read_bytes() == b"".join(before.splitlines(keepends=True)[:2])
+
+
+def test_a_missing_file_has_no_rows(tmp_path):
+    assert read_rows(tmp_path / "none.jsonl") == []
+
+
+# -- TensorBoard
+
+
+def scalars(directory: Path) -> list[tuple[int, str, float]]:
+    """(step, tag, value) of every event file, read record by record.
+
+    Source of the format: TFRecord, a little-endian length of 8 bytes, its crc of 4, the
+    bytes, their crc of 4.
+    """
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for path in sorted(directory.iterdir()):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            length = int.from_bytes(content[at : at + 8], "little")
+            event = Event.FromString(content[at + 12 : at + 12 + length])
+            at += 16 + length
+            found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+            if event.HasField("session_log"):
+                found.append((event.step, "session", float(event.session_log.status)))
+    return found
+
+
+def test_numbers_become_curves_named_by_split_and_metric(tmp_path):
+    reporter = TensorBoard(tmp_path / "tensorboard")
+    assert not reporter.path.exists()
+    reporter.write(10, "train", {"loss": jnp.float32(0.5)})
+    reporter.write(10, "eval", {"accuracy": 0.25, "confusion": np.eye(2)})
+    reporter.close()
+    assert scalars(reporter.path) == [
+        (10, "train/loss", 0.5),
+        (10, "eval/accuracy", 0.25),
+    ]
+
+
+def test_a_run_that_goes_on_hides_the_events_beyond_its_step(tmp_path):
+    for resumed_at in (0, 20):
+        reporter = TensorBoard(tmp_path, resumed_at=resumed_at)
+        reporter.write(30, "train", {"loss": 1.0})
+        reporter.close()
+    assert len(list(tmp_path.iterdir())) == 2
+    # A session that starts at 21 (status 1) hides what earlier files say from there.
+    assert scalars(tmp_path) == [
+        (30, "train/loss", 1.0),
+        (21, "session", 1.0),
+        (30, "train/loss", 1.0),
+    ]
+
+
+# -- from a thread
+
+
+class Slow:
+    """Keeps rows, each after the gate has opened."""
+
+    path = Path("slow")
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.rows = []
+        self.closed = False
+
+    def write(self, step, split, metrics):
+        self.gate.wait(10)
+        self.rows.append((step, split, dict(metrics)))
+
+    def close(self):
+        self.closed = True
+
+
+class Broken(Slow):
+    path = Path("/there/broken.txt")
+
+    def write(self, step, split, metrics):
+        raise RuntimeError("out of ink")
+
+
+def test_write_does_not_wait_and_close_does(tmp_path):
+    slow = Slow()
+    reporters = AsyncReporters([slow])
+    metrics = {"loss": 0.0}
+    for step in range(100):
+        metrics["loss"] = float(step)
+        reporters.write(step, "train", metrics)
+    assert slow.rows == []
+    slow.gate.set()
+    reporters.close()
+    assert slow.rows == [(s, "train", {"loss": float(s)}) for s in range(100)]
+    assert slow.closed
+    reporters.close()  # Again is nothing.
+
+
+def test_an_error_is_raised_once_and_the_others_get_every_row(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    reporters = AsyncReporters([Broken(), JsonLines(path)])
+    reporters.write(1, "train", {"loss": 1.0})
+    while not read_rows(path):
+        time.sleep(0.001)
+    with pytest.raises(OutputError) as error:
+        reporters.write(2, "train", {"loss": 1.0})
+    assert str(error.value) == "/there/broken.txt: cannot be written: out of ink."
+    reporters.write(3, "train", {"loss": 1.0})
+    reporters.close()
+    assert [row["step"] for row in read_rows(path)] == [1, 2, 3]
+
+
+def test_an_error_with_the_last_row_is_raised_by_close():
+    reporters = AsyncReporters([Broken()])
+    reporters._rows.put((1, "train", {}))
+    with pytest.raises(OutputError, match="out of ink"):
+        reporters.close()
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A real file system of 64 KiB, which only root can mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("kind", [JsonLines, TensorBoard])
+def test_a_full_disk_is_said_with_the_file_and_the_rest_is_readable(tiny_disk, kind):
+    reporter = kind(tiny_disk / "metrics")
+    written = []
+
+    def fill():
+        while True:
+            reporter.write(len(written), "train", {f"m{i}": 0.5 for i in range(100)})
+            written.append(1)
+
+    with pytest.raises(OutputError) as error:
+        fill()
+    with contextlib.suppress(OutputError):
+        reporter.close()
+    assert str(error.value) == (
+        f"{tiny_disk}/metrics: cannot be written: No space left on device. Make room "
+        "or mend the permissions, or choose another output.dir; what was written "
+        "before is untouched."
+    )
+    if kind is JsonLines:
+        assert len(read_rows(reporter.path)) == len(written)
