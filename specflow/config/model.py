@@ -79,7 +79,7 @@ class TransformerConfig(Config):
     positions: Literal["learned", "rotary"] = "rotary"
     """How a token knows its place: a learned vector is added, or heads are rotated."""
     head: Literal["tied", "untied"] = "untied"
-    """Whether the logits come from the embedding's own weights or from weights apart."""
+    """Whether the logits come from the embedding's weights or from weights apart."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of activations dropped while training."""
     dtype: Dtype = "float32"
@@ -91,7 +91,8 @@ class TransformerConfig(Config):
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         if self.positions == "rotary" and self.width // self.heads % 2:
             raise ValueError(
-                f"rotary positions need heads of even width, not {self.width // self.heads}"
+                f"rotary positions need heads of even width: width ({self.width}) over "
+                f"heads ({self.heads}) is odd"
             )
         return self
 

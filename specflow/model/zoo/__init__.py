@@ -1,0 +1,8 @@
+"""Small models that the configuration can name."""
+
+from specflow.model.zoo.cnn import Cnn
+from specflow.model.zoo.linear import Linear
+from specflow.model.zoo.mlp import Mlp
+from specflow.model.zoo.transformer import Transformer
+
+__all__ = ["Cnn", "Linear", "Mlp", "Transformer"]

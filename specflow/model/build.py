@@ -1,0 +1,105 @@
+"""From the `model` word to a Flax module."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+
+from specflow.config.base import Target
+from specflow.config.model import (
+    CnnConfig,
+    LinearConfig,
+    MlpConfig,
+    ModelConfig,
+    TransformerConfig,
+)
+from specflow.errors import ConfigError, Fault
+from specflow.model.zoo import Cnn, Linear, Mlp, Transformer
+from specflow.typing import ArrayLike, describe, is_array
+
+__all__ = ["build_model"]
+
+
+def build_model(
+    config: ModelConfig,  # type: ignore[valid-type]
+    rngs: nnx.Rngs,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+) -> nnx.Module:
+    """The module that the configuration names.
+
+    Args:
+        config: the `model` word. A `_target_` is called with its arguments and `rngs`.
+        rngs: streams of the initial values and of dropout.
+        inputs: what the module will be called with, by argument: arrays, or abstract
+            ones, batch first. Sizes that the configuration leaves open come from here.
+
+    Raises:
+        ConfigError: a size is given by neither side, or a `_target_` returned something
+            that is no module.
+
+    >>> import numpy as np
+    >>> image = np.zeros((32, 8, 8, 1), np.float32)
+    >>> build_model(CnnConfig(), nnx.Rngs(0), inputs={"image": image}).head.out_features
+    10
+    """
+    match config:
+        case LinearConfig():
+            width = config.inputs or math.prod(_example("inputs", "x", inputs))
+            return Linear(width, config.outputs, rngs=rngs)
+        case MlpConfig():
+            width = config.inputs or math.prod(_example("inputs", "x", inputs))
+            fields = config.model_dump(exclude={"name", "inputs"})
+            return Mlp(width, **fields, rngs=rngs)
+        case CnnConfig():
+            image = config.image or _example("image", "image", inputs)
+            if len(image) != 3:
+                raise ConfigError(
+                    Fault(
+                        "model.image",
+                        f"an image of the data has the shape {list(image)}",
+                        expected="[height, width, channels]",
+                    )
+                )
+            return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+        case TransformerConfig():
+            return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
+        case Target():
+            return _checked(config(rngs=rngs), config)
+    raise TypeError(f"not a model config: {config!r}")
+
+
+def _example(
+    field: str, argument: str, inputs: Mapping[str, Any] | None
+) -> tuple[int, ...]:
+    """Shape of one example of an argument, or of the only one that there is."""
+    arrays: dict[str, ArrayLike] = {
+        name: value for name, value in (inputs or {}).items() if is_array(value)
+    }
+    if argument in arrays:
+        return arrays[argument].shape[1:]
+    if len(arrays) == 1:
+        return next(iter(arrays.values())).shape[1:]
+    seen = ", ".join(f"{name} {describe(value)}" for name, value in arrays.items())
+    raise ConfigError(
+        Fault(
+            f"model.{field}",
+            "is null, and the data does not say it"
+            + (f": it has {seen}, but no {argument}" if seen else ""),
+            mend=f"Give model.{field}, or say in spec.inputs what {argument} is.",
+        )
+    )
+
+
+def _checked(module: Any, config: Target) -> nnx.Module:
+    if isinstance(module, nnx.Module):
+        return module
+    found = type(module)
+    raise ConfigError(
+        Fault(
+            "model._target_",
+            f"{config.path} returned {found.__module__}.{found.__qualname__}",
+            expected="a flax.nnx.Module",
+        )
+    )

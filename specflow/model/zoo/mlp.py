@@ -1,0 +1,56 @@
+"""Dense layers with ReLU between them."""
+
+import itertools
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+__all__ = ["Mlp"]
+
+
+class Mlp(nnx.Module):
+    """Dense layers with ReLU between them, over the flattened example.
+
+    Args:
+        inputs: number of values an example goes in with.
+        hidden: widths of the hidden layers.
+        outputs: number of values it comes out with.
+        dropout: share of the hidden units dropped while training; at 0 there is no
+            dropout layer, and no random state.
+        dtype: type of the activations; the parameters are float32.
+        rngs: streams of the initial values and of dropout.
+
+    >>> mlp = Mlp(12, hidden=[8], outputs=3, rngs=nnx.Rngs(0))
+    >>> mlp(jnp.ones((2, 4, 3))).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        *,
+        hidden: Sequence[int],
+        outputs: int,
+        dropout: float = 0.0,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        widths = [inputs, *hidden]
+        self.dtype = dtype
+        self.hidden = nnx.List(
+            nnx.Linear(a, b, dtype=dtype, rngs=rngs)
+            for a, b in itertools.pairwise(widths)
+        )
+        self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else None
+        self.head = nnx.Linear(widths[-1], outputs, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b c"]:
+        """Values of each example: logits, or what a regression predicts."""
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        for layer in self.hidden:
+            x = nnx.relu(layer(x))
+            x = self.dropout(x) if self.dropout else x
+        return self.head(x)
