@@ -31,7 +31,7 @@ class ConstantConfig(_Warmup):
 
 class _Decay(_Warmup):
     decay_steps: PositiveInt | None = None
-    """Step at which the rate reaches its end, warmup included; null: `loop.train_steps`."""
+    """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
     final: float = Field(0.0, ge=0.0, le=1.0)
     """Rate at the end, as a share of `optimizer.lr`."""
 
@@ -62,16 +62,19 @@ class _Optimizer(Config):
     """Largest global norm of the gradient; null leaves it alone."""
 
 
-class AdamConfig(_Optimizer):
-    """Adam. Source: Kingma & Ba, 2015."""
-
-    name: Literal["adam"] = "adam"
+class _Moments(_Optimizer):
     b1: float = Field(0.9, ge=0.0, lt=1.0)
     b2: float = Field(0.999, ge=0.0, lt=1.0)
     eps: PositiveFloat = 1e-8
 
 
-class AdamWConfig(AdamConfig):
+class AdamConfig(_Moments):
+    """Adam. Source: Kingma & Ba, 2015."""
+
+    name: Literal["adam"] = "adam"
+
+
+class AdamWConfig(_Moments):
     """Adam with decoupled weight decay. Source: Loshchilov & Hutter, 2019."""
 
     name: Literal["adamw"] = "adamw"
@@ -92,5 +95,5 @@ class SgdConfig(_Optimizer):
 
 
 OptimizerConfig = by_name(AdamConfig, AdamWConfig, SgdConfig)
-"""What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an optax
-GradientTransformation."""
+"""What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an
+optax GradientTransformation."""

@@ -1,0 +1,114 @@
+"""From the `optimizer` word to an optax transformation."""
+
+from typing import Any
+
+import jax
+import optax
+
+from specflow.config.base import Target
+from specflow.config.optimizer import (
+    AdamConfig,
+    AdamWConfig,
+    ConstantConfig,
+    OptimizerConfig,
+    SgdConfig,
+)
+from specflow.errors import ConfigError, Fault
+from specflow.optimizer.schedule import build_schedule
+from specflow.paths import matches
+
+__all__ = ["build_optimizer", "learning_rate"]
+
+
+def build_optimizer(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+    *,
+    train_steps: int,
+) -> optax.GradientTransformation:
+    """The transformation that turns gradients into updates: it becomes `train_op`.
+
+    The gradient is clipped first, by the norm over all parameters together.
+
+    Args:
+        config: the `optimizer` word. A `_target_` is called with its arguments.
+        train_steps: length of the training, where a schedule ends that names no end.
+
+    Raises:
+        ConfigError: a `_target_` returned something that is no transformation.
+
+    >>> import jax.numpy as jnp
+    >>> optimizer = build_optimizer(SgdConfig(lr=0.5), train_steps=10)
+    >>> params = {"kernel": jnp.array(1.0)}
+    >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+    >>> float(updates["kernel"])
+    -0.5
+    """
+    if isinstance(config, Target):
+        return _checked(config(), config)
+    rate: Any = learning_rate(config, train_steps=train_steps)
+    if isinstance(config.schedule, ConstantConfig) and not config.schedule.warmup_steps:
+        rate = config.lr  # A number needs no step counter in the state.
+    optimizer = _by_name(config, rate)
+    if config.clip_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def learning_rate(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+    *,
+    train_steps: int,
+) -> optax.Schedule | None:
+    """The learning rate as a function of the step, for reports.
+
+    Returns:
+        None for a `_target_`, which keeps its rate to itself.
+
+    >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
+    0.5
+    """
+    if isinstance(config, Target):
+        return None
+    return build_schedule(config.schedule, lr=config.lr, train_steps=train_steps)
+
+
+def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
+    if isinstance(config, SgdConfig):
+        # Momentum of 0 would carry a trace for nothing.
+        momentum = config.momentum or None
+        return optax.sgd(rate, momentum=momentum, nesterov=config.nesterov)
+    moments = {"b1": config.b1, "b2": config.b2, "eps": config.eps}
+    if isinstance(config, AdamWConfig):
+        return optax.adamw(
+            rate,
+            **moments,
+            weight_decay=config.weight_decay,
+            mask=lambda params: _decayed(params, config.no_decay),
+        )
+    assert isinstance(config, AdamConfig)
+    return optax.adam(rate, **moments)
+
+
+def _decayed(params: Any, no_decay: list[str]) -> Any:
+    """Which parameters the weight decay takes from, as a tree of truth values."""
+
+    def decays(path: tuple[Any, ...], _: Any) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return not any(matches(pattern, name) for pattern in no_decay)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def _checked(optimizer: Any, config: Target) -> optax.GradientTransformation:
+    # By form, as optax's own transformations have more than one class.
+    if callable(getattr(optimizer, "init", None)) and callable(
+        getattr(optimizer, "update", None)
+    ):
+        return optimizer
+    raise ConfigError(
+        Fault(
+            "optimizer._target_",
+            f"{config.path} returned {type(optimizer).__qualname__}",
+            expected="an optax.GradientTransformation",
+        )
+    )
