@@ -1,0 +1,108 @@
+"""Key paths: how a declared spec names the tensors of a batch and of a model."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from specflow.errors import Fault, nearest, spec_error
+from specflow.typing import ArrayLike, Tree, describe, is_array, leaves
+
+__all__ = ["Scope", "resolve", "resolve_all"]
+
+Scope: TypeAlias = Mapping[str, Tree]
+"""Root -> tensors: `features`, `labels`, `outputs`, `predictions`, `losses`."""
+
+
+def resolve(path: str, scope: Scope, *, where: str) -> Any:
+    """The tensor that a key path names.
+
+    Args:
+        path: such as `features.image`, `labels` or `outputs.0`.
+        scope: what there is.
+        where: the key of the spec in which the path stands, for the message.
+
+    Raises:
+        SpecError: the path leads nowhere, or to several tensors.
+
+    >>> import numpy as np
+    >>> scope = {"outputs": {"logits": np.zeros((2, 3))}}
+    >>> resolve("outputs.logits", scope, where="spec.loss.ce.logits").shape
+    (2, 3)
+    >>> resolve("outputs.logit", scope, where="spec.loss.ce.logits")
+    Traceback (most recent call last):
+    specflow.errors.SpecError: spec.loss.ce.logits: outputs.logit leads nowhere.
+    Expected one of outputs.logits. Did you mean outputs.logits?
+    """
+    root, _, field = where.rpartition(".")
+    return resolve_all({field: path}, scope, where=root)[field]
+
+
+def resolve_all(
+    paths: Mapping[str, str], scope: Scope, *, where: str
+) -> dict[str, Any]:
+    """The tensors that the fields of a declared part name.
+
+    Args:
+        paths: field -> key path.
+        scope: what there is.
+        where: the key of the part.
+
+    Raises:
+        SpecError: paths lead nowhere; all of this part's together.
+    """
+    found = {field: _find(path, scope) for field, path in paths.items()}
+    faults = [
+        _fault(paths[field], value, scope, where=f"{where}.{field}")
+        for field, value in found.items()
+        if not is_array(value)
+    ]
+    if faults:
+        raise spec_error(*faults)
+    return found
+
+
+def _find(path: str, scope: Scope) -> Any:
+    """What stands at the end of a path; None if it leads nowhere."""
+    value: Any = scope
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list | tuple) and name.isdecimal():
+            value = value[int(name)] if int(name) < len(value) else None
+        else:
+            return None
+    return value
+
+
+def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:
+    root = path.partition(".")[0]
+    if scope.get(root) is None:
+        return Fault(where, f"{path} leads nowhere: there are no {root} here")
+    choices = [
+        name for name, leaf in leaves(scope[root], root) if isinstance(leaf, ArrayLike)
+    ]
+    listed = ", ".join(choices)
+    if found is None:
+        problem = f"{path} leads nowhere"
+        if choices == [root]:
+            problem += f": {root} is one tensor, {describe(scope[root])}"
+        return Fault(
+            where,
+            problem,
+            expected=f"one of {listed}" if listed else f"a tensor in {root}",
+            mend=_hint(root, path, choices),
+        )
+    below = [name for name in choices if name.startswith(f"{path}.")]
+    return Fault(
+        where,
+        f"{path} is no tensor but a {describe(found)}",
+        expected=f"one of {', '.join(below)}" if below else "a tensor",
+    )
+
+
+def _hint(root: str, path: str, choices: list[str]) -> str:
+    if choices == [root]:
+        return f"Did you mean {root}?"
+    # Without the root, which they share: it would make any two names look alike.
+    names = [choice.removeprefix(f"{root}.") for choice in choices]
+    found = nearest(path.removeprefix(f"{root}."), names)
+    return found.replace("mean ", f"mean {root}.", 1)

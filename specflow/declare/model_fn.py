@@ -1,0 +1,136 @@
+"""From the `spec` word to a model function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import Array, Bool
+
+from specflow.config.base import key_paths
+from specflow.config.spec import DeclaredSpecConfig
+from specflow.declare.exports import export_output
+from specflow.declare.inputs import call_model
+from specflow.declare.keys import Scope, resolve, resolve_all
+from specflow.declare.losses import example_losses, weighted_mean
+from specflow.declare.predictions import predicted
+from specflow.spec import Mode, TPUEstimatorSpec, TrainOp
+from specflow.typing import Tree
+
+__all__ = ["build_model_fn", "declared_predictions", "model_outputs"]
+
+
+def build_model_fn(
+    config: DeclaredSpecConfig,
+    *,
+    optimizer: Any,
+    metric_fn: Callable[..., Any] | None = None,
+) -> Callable[..., TPUEstimatorSpec]:
+    """The function that meets the contract as the configuration declares it.
+
+    Args:
+        config: the `spec` word, declared field by field.
+        optimizer: the optax transformation that trains what `train_op.wrt` names.
+        metric_fn: called on the host with the tensors that `eval_metrics` name, by key
+            path: `metric_fn(**{"labels": ..., "predictions.class": ...})`.
+
+    Returns:
+        `model_fn(model, features, labels, mode, mask=None)`. The mask says which rows
+        of the batch are real, "b"; the loss is the mean over those.
+
+    >>> import numpy as np
+    >>> config = DeclaredSpecConfig.model_validate({
+    ...     "inputs": {"x": "features.x"},
+    ...     "predictions": {"value": {"name": "identity"}},
+    ...     "loss": {"mse": {"name": "squared_error"}},
+    ... })
+    >>> model_fn = build_model_fn(config, optimizer=None)
+    >>> features, labels = {"x": np.array([[1.0], [2.0]])}, np.array([1.0, 4.0])
+    >>> spec = model_fn(lambda x: x, features, labels, "eval")
+    >>> float(spec.loss)
+    2.0
+    """
+
+    def model_fn(
+        model: Callable[..., Any],
+        features: Tree,
+        labels: Tree,
+        mode: Mode | str,
+        mask: Bool[Array, " b"] | None = None,
+    ) -> TPUEstimatorSpec:
+        mode = Mode(mode)
+        scope: dict[str, Tree] = {"features": features, "labels": labels}
+        scope["outputs"] = model_outputs(config, model, scope)
+        scope["predictions"] = declared_predictions(config, scope)
+        if mode is Mode.PREDICT:
+            return TPUEstimatorSpec(
+                mode=mode,
+                predictions=scope["predictions"],
+                export_outputs=_exports(config, scope),
+            )
+        loss, scope["losses"] = _losses(config, scope, mask)
+        return TPUEstimatorSpec(
+            mode=mode,
+            predictions=scope["predictions"],
+            loss=loss,
+            train_op=_train_op(config, optimizer) if mode is Mode.TRAIN else None,
+            eval_metrics=(
+                (metric_fn, _eval_tensors(config, scope))
+                if mode is Mode.EVAL and metric_fn is not None
+                else None
+            ),
+        )
+
+    return model_fn
+
+
+def model_outputs(
+    config: DeclaredSpecConfig, model: Callable[..., Any], scope: Scope
+) -> Tree:
+    """What the model returns for the inputs that the spec wires to it."""
+    return call_model(model, resolve_all(config.inputs, scope, where="spec.inputs"))
+
+
+def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
+    """The predictions by name, each of which may be made of the ones before it."""
+    made: dict[str, Any] = {}
+    for name, member in config.predictions.items():
+        made[name] = predicted(
+            member, {**scope, "predictions": made}, where=f"spec.predictions.{name}"
+        )
+    return made
+
+
+def _losses(
+    config: DeclaredSpecConfig, scope: Scope, mask: Bool[Array, " b"] | None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The weighted sum of the losses' means, and each loss before its mean."""
+    total, unreduced = jax.numpy.zeros(()), {}
+    for name, member in config.loss.items():
+        where = f"spec.loss.{name}"
+        unreduced[name] = example_losses(member, scope, where=where)
+        path = getattr(member, "example_weights", None)
+        weights = path and resolve(path, scope, where=f"{where}.example_weights")
+        mean = weighted_mean(unreduced[name], weights, mask, where=where)
+        total = total + getattr(member, "weight", 1.0) * mean
+    return total, unreduced
+
+
+def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:
+    return {
+        name: export_output(member, scope, where=f"spec.export_outputs.{name}")
+        for name, member in config.export_outputs.items()
+    } or None
+
+
+def _eval_tensors(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
+    """Key path -> tensor, of every path that a metric reads."""
+    tensors: dict[str, Any] = {}
+    for name, member in config.eval_metrics.items():
+        paths = key_paths(member)
+        found = resolve_all(paths, scope, where=f"spec.eval_metrics.{name}")
+        tensors |= {paths[field]: tensor for field, tensor in found.items()}
+    return tensors
+
+
+def _train_op(config: DeclaredSpecConfig, optimizer: Any) -> TrainOp:
+    return TrainOp(optimizer, wrt=tuple(config.train_op.wrt))
