@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 from typing import Self
 
+import numpy as np
 from jaxtyping import Num
 from numpy.typing import NDArray
 
@@ -38,7 +39,7 @@ class MSE(Ratio):
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
-        error = label - prediction
+        error = _difference(label, prediction)
         return cls(
             exact_sum(error, error, *_given(weight)), weight_sum(error.size, weight)
         )
@@ -81,7 +82,7 @@ class MAE(Ratio):
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
-        error = abs(label - prediction)
+        error = abs(_difference(label, prediction))
         return cls(exact_sum(error, *_given(weight)), weight_sum(error.size, weight))
 
 
@@ -123,7 +124,7 @@ class R2(Metric):
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
-        error = label - prediction
+        error = _difference(label, prediction)
         given = _given(weight)
         return cls(
             residual=exact_sum(error, error, *given),
@@ -159,6 +160,12 @@ def _numbers(
         metric.__name__, {"labels": labels, "predictions": predictions}, weights
     )
     return as_numbers(label), as_numbers(prediction), weight
+
+
+def _difference(label: NDArray, prediction: NDArray) -> NDArray:
+    # Infinity less infinity is a NaN, which the metric then reports.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return label - prediction
 
 
 def _given(weight: NDArray | None) -> tuple[NDArray, ...]:

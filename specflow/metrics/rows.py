@@ -78,14 +78,14 @@ def as_classes(
     >>> as_classes("Accuracy", "labels", np.array([0.0, 2.0]))
     array([0, 2])
     """
-    if is_floating(values.dtype):
+    if values.dtype.kind not in "biu":
         values = as_numbers(values)
-        # An infinity is no class either: it would pass as whole.
+        # Beyond 2**53 every float is whole, infinities too; none of them is a class.
         refuse_rows(
             metric,
             name,
             values,
-            ~np.isfinite(values) | (values != np.trunc(values)),
+            ~(abs(values) <= 2.0**53) | (values != np.trunc(values)),
             expected="class numbers",
             mend="Take the argmax of scores; hold a probability against a threshold.",
         )
@@ -177,7 +177,8 @@ def _row_weights(
 
 
 def _is_numeric(dtype: np.dtype) -> bool:
-    return is_floating(dtype) or dtype == np.bool_ or "int" in str(dtype)
+    # bfloat16, int4 and their like have no NumPy kind, and names are slow to ask for.
+    return dtype.kind in "biuf" or is_floating(dtype) or "int" in str(dtype)
 
 
 def _fault(metric: str, problem: str, expected: str, mend: str = "") -> DataError:

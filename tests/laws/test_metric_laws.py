@@ -232,3 +232,15 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(name):
                 array.astype(np.float64) if array.dtype.kind != "i" else array,
             )
     assert _bits(member.state(masked)) == _bits(member.state(rows))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([1.0, 1e308, -1e308, 5e-324, np.inf, -np.inf, np.nan])),
+    st.integers(0, 2**32 - 1),
+)
+def test_values_at_and_beyond_the_ends_of_float64_merge_in_any_order(values, seed):
+    whole = _bits(m.Mean.from_batch(np.array(values, np.float64)))
+    order = np.random.default_rng(seed).permutation(len(values))
+    pieces = [m.Mean.from_batch(np.array([values[index]])) for index in order]
+    assert _bits(_merge([m.Mean(), *pieces])) == whole

@@ -18,7 +18,8 @@ REFUSED = {
     "an axis of size 1 too many": (
         lambda: m.MSE.from_batch(HALVES, HALVES[:, None]),
         "MSE: predictions are float64[3,1], labels are float64[3]. Expected "
-        "predictions of the same shape as labels. Drop the last axis: it holds one value.",
+        "predictions of the same shape as labels. "
+        "Drop the last axis: it holds one value.",
     ),
     "scores without classes": (
         lambda: m.TopK.from_batch(THREE, HALVES, k=1),
@@ -57,6 +58,11 @@ REFUSED = {
         lambda: m.Accuracy.from_batch(np.array([0.0, np.nan]), np.array([0, 1])),
         "Accuracy: labels hold nan (1 of 2 values). Expected class numbers. Take the "
         "argmax of scores; hold a probability against a threshold.",
+    ),
+    "an infinity where classes belong": (
+        lambda: m.Accuracy.from_batch(np.array([1e300, np.inf]), np.array([0, 1])),
+        "Accuracy: labels hold 1e+300 (2 of 2 values). Expected class numbers. Take "
+        "the argmax of scores; hold a probability against a threshold.",
     ),
     "a label out of range": (
         lambda: m.ConfusionMatrix.from_batch(THREE - 1, THREE, classes=2),

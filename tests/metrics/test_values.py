@@ -269,6 +269,7 @@ def test_a_loss_that_is_not_finite_is_reported(bad):
         assert value == pytest.approx(bad, nan_ok=True)
     for metric in (m.MSE, m.RMSE, m.MAE, m.R2):
         assert not math.isfinite(metric.from_batch(np.arange(3.0), losses).compute())
+        assert math.isnan(metric.from_batch(losses, losses).compute())
 
 
 def test_bfloat16_is_taken_as_it_is():
