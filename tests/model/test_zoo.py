@@ -89,8 +89,9 @@ def test_cnn_without_a_dense_layer():
 @given(
     hnp.arrays(
         np.float32,
-        st.tuples(*[st.integers(1, 5)] * 4),
-        elements=st.floats(-1e3, 1e3, width=32),
+        st.sampled_from([(2, 4, 4, 2), (1, 3, 5, 1), (1, 1, 1, 1), (1, 2, 1, 3)]),
+        # XLA takes numbers below the normal ones for zero.
+        elements=st.floats(-1e3, 1e3, width=32, allow_subnormal=False),
     )
 )
 def test_max_pool_keeps_the_highest_of_each_window(x):
