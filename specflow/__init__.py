@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         TrainOp,
     )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # the contract
     "ClassificationOutput",
     "EstimatorSpec",
@@ -49,7 +49,7 @@ __all__ = [
     # errors
     "SpecError",
     "SpecflowError",
-]  # fmt: skip  # noqa: RUF022 - grouped by what a reader looks for
+]
 
 __version__ = "0.1.0"
 

@@ -46,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        status = getattr(error, "exit_code", None)
+        if isinstance(status, int):  # A command that was asked to stop, and did.
+            print(error, file=sys.stderr)
+            return status
         import traceback
 
         traceback.print_exc()
@@ -56,27 +60,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.multirun:
         return _sweep(arguments)
-    composed = _compose(arguments)
-    from specflow import commands
-
-    commands.train(composed)
+    _train_one(_compose(arguments))
     return 0
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from specflow.compose.launch import sweep, table
 
-    def task(composed: "Composed") -> dict:
-        from specflow import commands
-
-        return commands.train(composed)
-
-    outcomes = sweep(arguments.overrides, task, config_dirs=arguments.config_dir)
+    outcomes = sweep(arguments.overrides, _train_one, config_dirs=arguments.config_dir)
     print(table(outcomes))
     failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
     if failed:
         print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _train_one(composed: "Composed") -> dict:
+    from specflow import commands
+
+    return commands.train(composed)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -91,7 +93,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     composed = _compose_run(arguments)
     from specflow import commands
 
-    commands.predict(composed)
+    commands.predict(composed, output=arguments.output)
     return 0
 
 
@@ -155,11 +157,12 @@ def _dispatch(words: list[str]) -> int:
         return 0
     command = _COMMANDS.get(name)
     if command is None:
+        near = nearest(name, _COMMANDS)
         raise ConfigError(
             Fault(
                 name,
                 "no such command",
-                mend=f"{nearest(name, _COMMANDS)} Commands: {', '.join(_COMMANDS)}.".strip(),
+                mend=f"{near} Commands: {', '.join(_COMMANDS)}.".strip(),
                 origin="command line",
                 code="unknown-command",
             )
@@ -193,6 +196,10 @@ def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg", choices=["job"], help="show the composed config and run nothing"
     )
+    if name == "predict":
+        parser.add_argument(
+            "--output", metavar="FILE", help="write here, not to standard output"
+        )
     if name == "train":
         parser.add_argument(
             "-m",
@@ -236,7 +243,9 @@ def _compose(arguments: argparse.Namespace) -> "Composed":
 
 def _compose_run(arguments: argparse.Namespace) -> "Composed":
     """An experiment whose base is a run, which must be named."""
-    if not any(line.startswith("run=") for line in arguments.overrides):
+    named = any(line.startswith("run=") for line in arguments.overrides)
+    composed = _compose(arguments) if named else None
+    if composed is None or composed.run is None:
         raise ConfigError(
             Fault(
                 "run",
@@ -246,4 +255,4 @@ def _compose_run(arguments: argparse.Namespace) -> "Composed":
                 code="missing",
             )
         )
-    return _compose(arguments)
+    return composed

@@ -28,8 +28,8 @@ class Fault:
     """One thing that is wrong, as data.
 
     >>> print(Fault("optimizer.lr", "got 'fast'", expected="a number > 0",
-    ...             mend="Try optimizer.lr=3e-4.", origin="command line"))
-    optimizer.lr: got 'fast' (command line). Expected a number > 0. Try optimizer.lr=3e-4.
+    ...             mend="Try lr=3e-4.", origin="command line"))
+    optimizer.lr: got 'fast' (command line). Expected a number > 0. Try lr=3e-4.
     """
 
     where: str

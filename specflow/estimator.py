@@ -18,9 +18,17 @@ from jax.sharding import Mesh
 from specflow import loop
 from specflow.config.mesh import MeshConfig
 from specflow.config.run import RunConfig
-from specflow.data import EvalBatches, TrainInput, as_source, as_train_batches
+from specflow.data import (
+    Data,
+    EvalBatches,
+    TrainInput,
+    as_source,
+    as_train_batches,
+    build_data,
+)
 from specflow.errors import ConfigError, DataError, Fault, nearest
 from specflow.executor import Program, TrainState, from_tree, to_tree
+from specflow.experiment import estimator_arguments
 from specflow.loop import Rhythm
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.model import SplitModel
@@ -148,17 +156,21 @@ class TPUEstimator:
 
     @classmethod
     def from_config(
-        cls, experiment: "ExperimentConfig", *, model_dir: str | Path | None = None
+        cls,
+        experiment: "ExperimentConfig",
+        *,
+        data: Data | None = None,
+        model_dir: str | Path | None = None,
     ) -> Self:
         """The estimator of a composed experiment; the command line uses nothing else.
 
         Args:
             experiment: from `specflow.compose.compose(...).config`.
+            data: its data, if it is built already.
             model_dir: the run directory; by default `output.dir` of the experiment.
         """
-        from specflow.experiment import estimator_arguments
-
-        return cls(**estimator_arguments(experiment, model_dir=model_dir))
+        data = build_data(experiment.data) if data is None else data
+        return cls(**estimator_arguments(experiment, data, model_dir=model_dir))
 
     # -- training
 
@@ -329,7 +341,7 @@ class TPUEstimator:
         """Shapes and dtypes of a training batch: (features, labels)."""
         source = as_source(value)
         if source is not None:
-            return self._source_form(source, Mode.TRAIN)
+            return self.batch_form(source, Mode.TRAIN)
         # A generator has no form before it gives something: ask a second one.
         probe = self._input(input_fn, Mode.TRAIN)
         size = self._batch_sizes[Mode.TRAIN]
@@ -460,13 +472,14 @@ class TPUEstimator:
 
     def abstract_spec(self, mode: Mode, source: Any) -> TPUEstimatorSpec:
         """The spec of a mode, for batches of a source: shapes in place of arrays."""
-        return self.program.spec(mode, *self._source_form(source, mode))
+        return self.program.spec(mode, *self.batch_form(source, mode))
 
     def abstract_state(self, source: Any) -> TrainState:
         """Shapes, dtypes and shardings of the training state; nothing is allocated."""
-        return self.program.abstract_state(*self._source_form(source, Mode.TRAIN))
+        return self.program.abstract_state(*self.batch_form(source, Mode.TRAIN))
 
-    def _source_form(self, source: Any, mode: Mode) -> Any:
+    def batch_form(self, source: Any, mode: Mode) -> tuple[Any, Any]:
+        """Shapes and dtypes of a batch of a source: (features, labels)."""
         size = self._batch_sizes[mode]
         return jax.tree.map(
             lambda row: jax.ShapeDtypeStruct((size, *row.shape), row.dtype),
@@ -556,9 +569,13 @@ def _known_keys(
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     if not isinstance(predictions, Mapping):
         raise ConfigError(
-            Fault("predict_keys", f"got {', '.join(names)}, but predictions is one array",
-                  expected="None", code="predict-keys")
-        )  # fmt: skip
+            Fault(
+                "predict_keys",
+                f"got {', '.join(names)}, but predictions is one array",
+                expected="None",
+                code="predict-keys",
+            )
+        )
     known = tuple(name for name in names if name in predictions)
     if not known:
         raise ConfigError(

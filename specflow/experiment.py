@@ -6,37 +6,50 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.run import RunConfig, TPUConfig
 from specflow.config.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.data import Data, check_range
-from specflow.declare import build_model_fn, label_ranges
+from specflow.declare import (
+    build_model_fn,
+    label_ranges,
+    model_inputs,
+    model_outputs,
+)
 from specflow.metrics import build_metric_fn
 from specflow.model import build_model
 from specflow.optimizer import build_optimizer
+from specflow.spec import Mode
 
 __all__ = ["check_labels", "estimator_arguments"]
 
 
 def estimator_arguments(
-    experiment: ExperimentConfig, *, model_dir: str | Path | None = None
+    experiment: ExperimentConfig,
+    data: Data,
+    *,
+    model_dir: str | Path | None = None,
 ) -> dict[str, Any]:
     """What `TPUEstimator(...)` is given for an experiment.
 
     Args:
         experiment: validated, its targets bound.
+        data: says what the model's sizes leave open.
         model_dir: the run directory; by default `output.dir`.
     """
     loop, output = experiment.loop, experiment.output
     directory = model_dir if model_dir is not None else output.dir
     spec = experiment.spec
+    inputs = _model_inputs(experiment, data)
     return {
         "model_fn": _model_fn(experiment),
-        "model": functools.partial(build_model, experiment.model),
+        "model": functools.partial(build_model, experiment.model, inputs=inputs),
         "model_dir": directory,
         "config": RunConfig(
             seed=experiment.seed,
-            shuffle=getattr(experiment.data, "shuffle", True),
+            shuffle=data.shuffle,
             save_checkpoints_steps=output.checkpoint.every,
             keep_checkpoint_max=output.checkpoint.keep,
             keep_best=output.checkpoint.best,
@@ -51,20 +64,31 @@ def estimator_arguments(
 
 
 def _model_fn(experiment: ExperimentConfig) -> Callable[..., Any]:
-    """The declared model function, or the user's with the `optimizer` word handed to it."""
+    """The declared model function, or the user's, given what `optimizer` says."""
     optimizer = build_optimizer(
         experiment.optimizer, train_steps=experiment.loop.train_steps
     )
     spec = experiment.spec
     if isinstance(spec, DeclaredSpecConfig):
-        metric_fn, paths = build_metric_fn(spec.eval_metrics)
-        return build_model_fn(
-            spec, optimizer=optimizer, metric_fn=metric_fn, metric_paths=paths
-        )
+        metric_fn, _ = build_metric_fn(spec.eval_metrics)
+        return build_model_fn(spec, optimizer=optimizer, metric_fn=metric_fn)
     function = spec.callable
     if "optimizer" in inspect.signature(function).parameters:
         return functools.partial(function, optimizer=optimizer)
     return function
+
+
+def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Any]:
+    """What the model will be called with, abstract: a declared spec says it exactly."""
+    rows = experiment.loop.batch_size
+    features, labels = jax.tree.map(
+        lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype),
+        data.train.spec(),
+    )
+    if isinstance(experiment.spec, DeclaredSpecConfig):
+        scope = {"features": features, "labels": labels}
+        return model_inputs(experiment.spec, scope)
+    return features if isinstance(features, dict) else {"features": features}
 
 
 def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> None:
@@ -75,5 +99,26 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
     Raises:
         DataError: a label is out of range; its row is named.
     """
-    if not isinstance(experiment.spec, DeclaredSpecConfig):
+    spec, model = experiment.spec, estimator.program.model
+    if not isinstance(spec, DeclaredSpecConfig):
         return
+    features, labels = estimator.batch_form(data.train, Mode.TRAIN)
+
+    def outputs(params: Any, rest: Any, scope: dict[str, Any]) -> Any:
+        return model_outputs(spec, model.merge(params, rest, train=False), scope)
+
+    scope = {"features": features, "labels": labels}
+    abstract = jax.eval_shape(
+        outputs, model.abstract_params, model.abstract_rest, scope
+    )
+    for allowed in label_ranges(
+        spec, features=features, labels=labels, outputs=abstract
+    ):
+        for source in (data.train, data.eval):
+            check_range(
+                source,
+                allowed.path,
+                allowed.lowest,
+                allowed.highest + 1,
+                because=allowed.reason,
+            )

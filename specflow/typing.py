@@ -1,4 +1,4 @@
-"""Duck types for arrays and trees, so that the contract can speak of them without JAX."""
+"""Duck types for arrays and trees: the contract speaks of them without JAX."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable

@@ -1,33 +1,36 @@
-"""`specflow check`: every mode traced, nothing allocated on a device, nothing trained."""
+"""`specflow check`: every mode traced; nothing allocated on a device or trained."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from specflow.commands import session
-from specflow.config.experiment import ExperimentConfig
 from specflow.data import Data, build_data
 from specflow.estimator import TPUEstimator
 from specflow.experiment import check_labels
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.typing import leaves
 
+if TYPE_CHECKING:
+    from specflow.compose import Composed
+
 __all__ = ["check"]
 
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
-def check(config: ExperimentConfig) -> None:
+def check(composed: "Composed") -> None:
     """Prints what each mode means, and where each parameter goes.
 
     Raises:
         SpecflowError: what is wrong with the experiment, as training would find it.
     """
+    config = composed.config
     session.start(config.mesh)
     data = build_data(config.data)
-    estimator = TPUEstimator.from_config(config)
+    estimator = TPUEstimator.from_config(config, data=data)
     check_labels(config, estimator, data)
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path
     print(spec_table(estimator, data, optimizer=optimizer))

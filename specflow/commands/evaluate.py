@@ -1,25 +1,26 @@
 """`specflow evaluate run=DIR`: the metrics of a run's checkpoint."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specflow.commands import session
-from specflow.config.experiment import ExperimentConfig
-from specflow.data import build_data
+from specflow.data import Data, build_data
 from specflow.errors import CheckpointError, Fault
 from specflow.estimator import TPUEstimator
 from specflow.experiment import check_labels
-from specflow.output import print_result
+from specflow.output import existing_run, print_result
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
 
 __all__ = ["estimator_of_run", "evaluate"]
 
 
-def evaluate(config: ExperimentConfig, directory: str | Path) -> dict[str, Any]:
+def evaluate(composed: "Composed") -> dict[str, Any]:
     """Evaluates the newest whole checkpoint of a run, and prints its metrics.
 
     Args:
-        config: the run's, with overrides laid over it.
-        directory: the run directory; nothing in it is changed.
+        composed: the run's config, with overrides laid over it; nothing in the run
+            directory is changed.
 
     Returns:
         The metrics, with `loss` and `global_step`.
@@ -27,8 +28,9 @@ def evaluate(config: ExperimentConfig, directory: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the run has no checkpoint, or none that is whole.
     """
-    estimator = estimator_of_run(config, directory)
+    config = composed.config
     data = build_data(config.data)
+    estimator = estimator_of_run(composed, data)
     check_labels(config, estimator, data)
     metrics = estimator.evaluate(lambda: data.eval, steps=config.loop.eval_steps)
     estimator.close()
@@ -37,18 +39,19 @@ def evaluate(config: ExperimentConfig, directory: str | Path) -> dict[str, Any]:
     return metrics
 
 
-def estimator_of_run(config: ExperimentConfig, directory: str | Path) -> TPUEstimator:
+def estimator_of_run(composed: "Composed", data: Data) -> TPUEstimator:
     """The estimator of a run that has a checkpoint.
 
     Raises:
         CheckpointError: it has none.
     """
-    session.start(config.mesh)
-    estimator = TPUEstimator.from_config(config, model_dir=directory)
+    run = existing_run(composed.run or "")
+    session.start(composed.config.mesh)
+    estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
     if estimator.latest_step() is None:
         raise CheckpointError(
             Fault(
-                f"run={directory}",
+                f"run={run.path}",
                 "has no checkpoint yet",
                 expected="a run that has trained",
                 mend="Train it first: the same configuration with output.dir.",

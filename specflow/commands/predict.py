@@ -5,25 +5,25 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from specflow.commands.evaluate import estimator_of_run
-from specflow.config.experiment import ExperimentConfig
 from specflow.data import build_data
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
 
 __all__ = ["predict"]
 
 
-def predict(
-    config: ExperimentConfig, directory: str | Path, *, output: str | None = None
-) -> int:
+def predict(composed: "Composed", *, output: str | None = None) -> int:
     """Writes one JSON object a row of the evaluation data, in the rows' order.
 
     Args:
-        config: the run's, with overrides laid over it.
-        directory: the run directory; nothing in it is changed.
+        composed: the run's config, with overrides laid over it; nothing in the run
+            directory is changed.
         output: file to write; standard output if None.
 
     Returns:
@@ -33,8 +33,8 @@ def predict(
         CheckpointError: the run has no checkpoint, or none that is whole.
         OutputError: the file cannot be written.
     """
-    estimator = estimator_of_run(config, directory)
-    data = build_data(config.data)
+    data = build_data(composed.config.data)
+    estimator = estimator_of_run(composed, data)
     rows = 0
     with _writing(output) as stream:
         for row in estimator.predict(lambda: data.eval):
@@ -47,7 +47,7 @@ def predict(
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, lists and dicts; what is not finite is null, as JSON has no word for it."""
+    """Numbers, lists and dicts; what is not finite is null: JSON has no word for it."""
     if isinstance(value, dict):
         return {name: _plain(member) for name, member in value.items()}
     array = np.asarray(value)

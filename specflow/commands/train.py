@@ -1,9 +1,8 @@
-"""`specflow train`: a run from the first step, or from where it stopped, to its result."""
+"""`specflow train`: a run, from its first step or where it stopped, to its result."""
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -26,10 +25,13 @@ from specflow.output import (
     read_rows,
 )
 
+if TYPE_CHECKING:
+    from specflow.compose import Composed
+
 __all__ = ["Stopped", "train"]
 
 
-class Stopped(Exception):  # noqa: N818 - the person at the keyboard wanted it
+class Stopped(Exception):
     """Training was stopped by a signal; its state is saved."""
 
     def __init__(self, signal: int, message: str):
@@ -37,22 +39,11 @@ class Stopped(Exception):  # noqa: N818 - the person at the keyboard wanted it
         self.exit_code = 128 + signal
 
 
-def train(
-    config: ExperimentConfig,
-    *,
-    config_yaml: str,
-    origins: Mapping[str, Any],
-    argv: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-) -> dict[str, Any]:
+def train(composed: "Composed") -> dict[str, Any]:
     """Trains and evaluates an experiment, and writes everything down.
 
     Args:
-        config: the experiment.
-        config_yaml: the same, resolved, as text.
-        origins: dotted key -> who set it.
-        argv: the command line, for the manifest.
-        overrides: its overrides, for the manifest.
+        composed: the experiment, and who set each value.
 
     Returns:
         `result.json`: step, eval, timing; and the directory of the run.
@@ -61,18 +52,18 @@ def train(
         SpecflowError: what is wrong with the experiment, the data or the disk.
         Stopped: a signal came; the state is saved.
     """
-    started = time.perf_counter()
+    started, config = time.perf_counter(), composed.config
     session.start(config.mesh)
     data = build_data(config.data)
     directory = config.output.dir or default_run_directory(config.name)
-    estimator = TPUEstimator.from_config(config, model_dir=directory)
+    estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
     check_labels(config, estimator, data)
     with open_run(
         directory,
-        config_yaml,
-        origins=origins,
-        argv=argv,
-        overrides=overrides,
+        composed.yaml(),
+        origins=composed.origins,
+        argv=sys.argv,
+        overrides=composed.overrides,
         accept_changes=config.output.on_change == "accept",
     ) as run:
         device = jax.devices()[0]
@@ -106,8 +97,8 @@ def train(
         if asked() and step < config.loop.train_steps:
             raise Stopped(
                 asked.signal or 0,
-                f"stopped at step {step} of {config.loop.train_steps}; the same command "
-                f"with output.dir={run.path} goes on from there",
+                f"stopped at step {step} of {config.loop.train_steps}; the same "
+                f"command with output.dir={run.path} goes on from there",
             )
         run.add_to_manifest(fingerprint=estimator.program.fingerprint())
         if "plots" in config.output.reporters:

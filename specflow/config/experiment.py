@@ -1,7 +1,7 @@
 """The root: one experiment, and the rules that span its words."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
@@ -20,7 +20,7 @@ from specflow.config.optimizer import (
 from specflow.config.output import OutputConfig
 from specflow.config.spec import DeclaredSpecConfig, SpecConfig
 
-__all__ = ["ExperimentConfig"]
+__all__ = ["SPANNING_RULES", "ExperimentConfig"]
 
 BrokenRule = tuple[tuple[str, ...], Any, str]
 """Path of a field, its value, what was expected."""
@@ -43,27 +43,9 @@ class ExperimentConfig(Config):
 
     @model_validator(mode="after")
     def _spanning_rules(self) -> Self:
-        refuse("ExperimentConfig", _spanning_faults(self))
+        broken = [fault for rule in SPANNING_RULES for fault in rule(self)]
+        refuse("ExperimentConfig", broken)
         return self
-
-
-def _spanning_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    """Each rule between words that is broken."""
-    yield from _batch_faults(config)
-    yield from _schedule_faults(config)
-    model, data = config.model, config.data
-    if (
-        isinstance(model, TransformerConfig)
-        and isinstance(data, TextConfig)
-        and data.length > model.max_length
-    ):
-        yield (
-            ("data", "length"),
-            data.length,
-            f"windows no longer than model.max_length ({model.max_length})",
-        )
-    if isinstance(config.spec, DeclaredSpecConfig):
-        yield from _best_faults(config, set(config.spec.eval_metrics))
 
 
 def _batch_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
@@ -76,11 +58,8 @@ def _batch_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         if size % parts:
             below, above = size // parts * parts, -(-size // parts) * parts
             near = f"{below} or {above}" if below else f"{above}"
-            yield (
-                ("loop", key),
-                size,
-                f"a multiple of {parts} (mesh.axes.data x mesh.axes.fsdp), such as {near}",
-            )
+            axes = "mesh.axes.data x mesh.axes.fsdp"
+            yield ("loop", key), size, f"a multiple of {parts} ({axes}), such as {near}"
 
 
 def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
@@ -96,11 +75,37 @@ def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _best_faults(config: ExperimentConfig, metrics: set[str]) -> Iterator[BrokenRule]:
+def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    model, data = config.model, config.data
+    if (
+        isinstance(model, TransformerConfig)
+        and isinstance(data, TextConfig)
+        and data.length > model.max_length
+    ):
+        yield (
+            ("data", "length"),
+            data.length,
+            f"windows no longer than model.max_length ({model.max_length})",
+        )
+
+
+def _best_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     best = config.output.checkpoint.best
+    if not isinstance(config.spec, DeclaredSpecConfig):
+        return  # What a model_fn measures is known when it is traced.
+    metrics = set(config.spec.eval_metrics)
     if best is not None and best.metric not in metrics | {"loss"}:
         yield (
             ("output", "checkpoint", "best", "metric"),
             best.metric,
             f"loss or a metric of spec.eval_metrics ({', '.join(sorted(metrics))})",
         )
+
+
+SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] = (
+    _batch_faults,
+    _schedule_faults,
+    _length_faults,
+    _best_faults,
+)
+"""Every rule between words; each reads only the words that it speaks of."""

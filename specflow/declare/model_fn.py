@@ -16,7 +16,7 @@ from specflow.declare.predictions import predicted
 from specflow.spec import Mode, TPUEstimatorSpec, TrainOp
 from specflow.typing import Tree
 
-__all__ = ["build_model_fn", "declared_predictions", "model_outputs"]
+__all__ = ["build_model_fn", "declared_predictions", "model_inputs", "model_outputs"]
 
 
 def build_model_fn(
@@ -83,11 +83,16 @@ def build_model_fn(
     return model_fn
 
 
+def model_inputs(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Tree]:
+    """The arguments of the model, as the spec wires them; arrays may be abstract."""
+    return resolve_all(config.inputs, scope, where="spec.inputs")
+
+
 def model_outputs(
     config: DeclaredSpecConfig, model: Callable[..., Any], scope: Scope
 ) -> Tree:
-    """What the model returns for the inputs that the spec wires to it."""
-    return call_model(model, resolve_all(config.inputs, scope, where="spec.inputs"))
+    """What the model returns for its inputs."""
+    return call_model(model, model_inputs(config, scope))
 
 
 def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:

@@ -13,8 +13,14 @@ import numpy as np
 from specflow.errors import Fault, SpecflowError, spec_error
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
-from specflow.executor.step import Optimizer, eval_step, predict_step, train_loop
-from specflow.executor.trace import Traced
+from specflow.executor.step import (
+    Optimizer,
+    eval_step,
+    indexed_step,
+    predict_step,
+    train_loop,
+)
+from specflow.executor.trace import Traced, has_convolution
 from specflow.mesh import Partitioner, batch_parts
 from specflow.model import SplitModel
 from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
@@ -245,36 +251,44 @@ class Program:
             The state after, and the losses of all stacked batches; NaN where none ran.
         """
         key = ("train", _shapes((features, labels)))
-        compiled = self._compiled.get(key)
-        if compiled is None:
-            compiled = self._compile_train(key, state, features, labels)
-        return compiled(state, features, labels, np.int32(start), np.int32(stop))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile_train(state, features, labels)
+        compiled, looped = self._compiled[key]
+        losses = np.full(_rows(features), np.nan, np.float32)
+        if looped:
+            bounds = np.int32(start), np.int32(stop)
+            return compiled(state, losses, features, labels, *bounds)
+        for index in range(start, stop):
+            state, losses = compiled(state, losses, features, labels, np.int32(index))
+        return state, losses
 
     def _compile_train(
-        self, key: Any, state: TrainState, features: Any, labels: Any
-    ) -> Any:
+        self, state: TrainState, features: Any, labels: Any
+    ) -> tuple[Any, bool]:
+        """The program, and whether it loops by itself (else it takes one step)."""
         batch = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (features, labels),
         )
-        steps = jax.tree.leaves(features)[0].shape[0]
-        loop = functools.partial(
-            train_loop,
-            forward=self._forward(Mode.TRAIN, *batch),
+        forward = self._forward(Mode.TRAIN, *batch)
+        cpu = self.partitioner.mesh.devices.flat[0].platform == "cpu"
+        # XLA's convolutions on CPU are some twenty times slower inside a loop.
+        looped = not (cpu and has_convolution(forward.jaxpr))
+        program = functools.partial(
+            train_loop if looped else indexed_step,
+            forward=forward,
             optimizer=self.optimizer(*batch),
-            steps=steps,
         )
+        whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
+        losses = jax.ShapeDtypeStruct((_rows(features),), jnp.float32, sharding=whole)
+        index = jax.ShapeDtypeStruct((), jnp.int32)
         with self.timing("compile"):
-            index = jax.ShapeDtypeStruct((), jnp.int32)
             lowered = jax.jit(
-                loop,
-                donate_argnums=0,
-                out_shardings=(shardings, self.partitioner.replicated),
-            ).lower(state, features, labels, index, index)
+                program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
+            ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
             self._lowered["train"] = lowered
-            self._compiled[key] = lowered.compile()
-        return self._compiled[key]
+            return lowered.compile(), looped
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any

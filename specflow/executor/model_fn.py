@@ -44,10 +44,12 @@ class ModelFn:
             if name not in ARGUMENTS and parameter.default is parameter.empty
         ]
         if "features" not in self.takes:
+            example = f"For example def {self.name}(model, features, labels, mode)."
             faults.append(
-                Fault(self.name, "does not take 'features'", code="model-fn",
-                      mend=f"For example def {self.name}(model, features, labels, mode).")
-            )  # fmt: skip
+                Fault(
+                    self.name, "does not take 'features'", mend=example, code="model-fn"
+                )
+            )
         if faults:
             raise spec_error(*faults)
 

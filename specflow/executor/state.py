@@ -1,4 +1,4 @@
-"""All that a step of training changes: flat dicts of arrays, and the optimizer's tree."""
+"""All that a training step changes: flat dicts of arrays, the optimizer's tree."""
 
 from typing import Any, NamedTuple
 

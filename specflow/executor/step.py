@@ -13,7 +13,14 @@ from specflow.executor.state import TrainState
 from specflow.paths import matches
 from specflow.spec import TrainOp
 
-__all__ = ["Optimizer", "eval_step", "predict_step", "train_loop", "train_step"]
+__all__ = [
+    "Optimizer",
+    "eval_step",
+    "indexed_step",
+    "predict_step",
+    "train_loop",
+    "train_step",
+]
 
 Forward = Callable[..., Any]
 """(params, rest, features, labels, mask) -> (spec, rest), traced for one mode."""
@@ -101,8 +108,38 @@ def train_step(
     return after, loss.astype(jnp.float32)
 
 
+def indexed_step(
+    state: TrainState,
+    losses: jax.Array,
+    features: Any,
+    labels: Any,
+    index: jax.Array,
+    *,
+    forward: Forward,
+    optimizer: Optimizer,
+) -> tuple[TrainState, jax.Array]:
+    """One step on one of several stacked batches; its loss is laid into `losses`.
+
+    Args:
+        state: what the step starts from.
+        losses: float32, one for each stacked batch.
+        features: batches, stacked on a new first axis.
+        labels: likewise, or None.
+        index: int32[], the batch to use.
+        forward: the model function, traced for TRAIN.
+        optimizer: its `train_op`.
+    """
+    batch = jax.tree.map(
+        lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
+        (features, labels),
+    )
+    state, loss = train_step(state, *batch, forward=forward, optimizer=optimizer)
+    return state, losses.at[index].set(loss)
+
+
 def train_loop(
     state: TrainState,
+    losses: jax.Array,
     features: Any,
     labels: Any,
     start: jax.Array,
@@ -110,7 +147,6 @@ def train_loop(
     *,
     forward: Forward,
     optimizer: Optimizer,
-    steps: int,
 ) -> tuple[TrainState, jax.Array]:
     """Several steps without returning to the host.
 
@@ -119,30 +155,25 @@ def train_loop(
 
     Args:
         state: what the first step starts from.
-        features: `steps` batches, stacked on a new first axis.
+        losses: float32, one for each stacked batch.
+        features: batches, stacked on a new first axis.
         labels: likewise, or None.
         start: int32[], first batch to use.
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
         optimizer: its `train_op`.
-        steps: number of stacked batches.
 
     Returns:
-        The state after the last step, and float32[steps] losses; NaN where no step ran.
+        The state after the last step, and the losses with those of these steps set.
     """
 
     def body(
         index: jax.Array, carry: tuple[TrainState, jax.Array]
     ) -> tuple[TrainState, jax.Array]:
-        state, losses = carry
-        batch = jax.tree.map(
-            lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
-            (features, labels),
+        return indexed_step(
+            *carry, features, labels, index, forward=forward, optimizer=optimizer
         )
-        state, loss = train_step(state, *batch, forward=forward, optimizer=optimizer)
-        return state, losses.at[index].set(loss)
 
-    losses = jnp.full((steps,), jnp.nan, jnp.float32)
     return lax.fori_loop(start, stop, body, (state, losses))
 
 

@@ -1,12 +1,12 @@
 """A function traced once, that other traces may then use as often as they like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax.extend.core import jaxpr_as_fun
 
-__all__ = ["Traced"]
+__all__ = ["Traced", "has_convolution"]
 
 
 class Traced:
@@ -20,7 +20,8 @@ class Traced:
         function: takes and returns pytrees.
         *args: abstract arguments (`jax.ShapeDtypeStruct` leaves).
 
-    >>> double = Traced(lambda x: {"twice": x * 2}, jax.ShapeDtypeStruct((3,), "float32"))
+    >>> three = jax.ShapeDtypeStruct((3,), "float32")
+    >>> double = Traced(lambda x: {"twice": x * 2}, three)
     >>> double.result["twice"].shape
     (3,)
     >>> float(jax.grad(lambda x: double(x)["twice"].sum())(jax.numpy.ones(3))[0])
@@ -38,3 +39,24 @@ class Traced:
     def __call__(self, *args: Any) -> Any:
         """The function of these arguments, recorded into whatever trace is going on."""
         return jax.tree.unflatten(self._structure, self._flat(*jax.tree.leaves(args)))
+
+
+def has_convolution(jaxpr: Any) -> bool:
+    """Whether a jaxpr convolves anywhere, functions that it calls included.
+
+    >>> has_convolution(jax.make_jaxpr(lambda x: x + 1)(1.0))
+    False
+    """
+    return any(
+        equation.primitive.name == "conv_general_dilated" for equation in _walk(jaxpr)
+    )
+
+
+def _walk(jaxpr: Any) -> Iterator[Any]:
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")
+        ):
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from _walk(value)

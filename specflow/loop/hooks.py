@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["Rhythm", "StopTraining", "call_hooks"]
 
 
-class StopTraining(Exception):  # noqa: N818 - a request, not an error
-    """Raised by a hook to end training after the steps that were just taken."""
+class StopTraining(Exception):
+    """A request, not an error: raised by a hook, it ends training after these steps."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

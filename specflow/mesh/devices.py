@@ -57,7 +57,7 @@ def build_mesh(axes: AxesConfig, devices: Sequence[jax.Device] | None = None) ->
         raise ConfigError(
             Fault(
                 f"mesh.axes.{free[0]}",
-                f"got -1, but {len(devices)} devices cannot be cut into parts of {given}",
+                f"got -1, but {len(devices)} devices do not divide by {given}",
                 expected=f"the other axes to multiply to a divisor of {len(devices)}",
                 code="mesh-devices",
             )

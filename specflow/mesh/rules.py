@@ -17,7 +17,7 @@ class Placement:
     axes: tuple[str | None, ...]
     """Mesh axis of each dimension, None for none."""
     rule: str
-    """The glob that matched, and what kept the parameter whole; empty without a rule."""
+    """The glob that matched, and what kept the parameter whole; empty without one."""
 
 
 def place(

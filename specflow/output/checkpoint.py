@@ -122,13 +122,32 @@ class Checkpointer:
         arrays = host_snapshot(state)
         self._saving = self._worker.submit(self._write, step, arrays, about)
 
-    def restore(self, abstract: Tree, *, step: int | None = None) -> Restored:
+    def data(self, step: int) -> dict[str, Any]:
+        """The place in the data that was saved at a step, without the arrays.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it is damaged.
+        """
+        self.wait()
+        if step not in self.steps():
+            raise CheckpointError(self._missing(step, self.steps()))
+        try:
+            return self._archive.about(self.directory / str(step))["data"]
+        except DamagedError as error:
+            fault = self._damaged(step, str(error), only=True)
+            raise CheckpointError(fault) from error
+
+    def restore(
+        self, abstract: Tree, *, step: int | None = None, partial: bool = False
+    ) -> Restored:
         """Reads a checkpoint onto the devices that `abstract` names.
 
         Args:
             abstract: `jax.ShapeDtypeStruct` leaves, with the shardings wanted now;
                 the mesh it was saved on does not matter.
             step: the one to read; None: the newest that is whole.
+            partial: look only at the parts, by first key, that `abstract` has; to
+                evaluate, the optimizer's part need not be known.
 
         Raises:
             CheckpointError: there is none, it is damaged, or it is of another model.
@@ -141,7 +160,7 @@ class Checkpointer:
         damaged: list[tuple[int, str]] = []
         for candidate in reversed(steps) if step is None else [step]:
             try:
-                restored = self._read(candidate, abstract)
+                restored = self._read(candidate, abstract, partial=partial)
             except DamagedError as error:
                 damaged.append((candidate, str(error)))
                 continue
@@ -154,15 +173,7 @@ class Checkpointer:
             self._done.add(candidate)
             return restored
         raise CheckpointError(
-            *(
-                Fault(
-                    str(self.directory / str(bad)),
-                    f"the checkpoint of step {bad} is damaged: {why}",
-                    mend=self._other_than(bad) if step is not None else "",
-                    code="checkpoint-damaged",
-                )
-                for bad, why in damaged
-            )
+            *(self._damaged(bad, why, only=step is not None) for bad, why in damaged)
         )
 
     def wait(self) -> None:
@@ -274,7 +285,7 @@ class Checkpointer:
 
     # -- reading
 
-    def _read(self, step: int, abstract: Tree) -> Restored:
+    def _read(self, step: int, abstract: Tree, *, partial: bool) -> Restored:
         import jax
 
         path = self.directory / str(step)
@@ -286,6 +297,9 @@ class Checkpointer:
             for name, array in about["arrays"].items()
         }
         wanted = flat(abstract)
+        if partial:
+            parts = tuple(f"{part}/" for part in abstract)
+            saved = {name: a for name, a in saved.items() if name.startswith(parts)}
         if found := differences(saved, wanted):
             raise CheckpointError(*self._of_another_model(step, found, len(saved)))
         arrays = self._archive.arrays(path, saved)
@@ -306,6 +320,14 @@ class Checkpointer:
             problem if step is None else f"{problem}; {there}",
             mend="Train first, or name another run." if not steps else "",
             code="checkpoint-missing",
+        )
+
+    def _damaged(self, step: int, why: str, *, only: bool) -> Fault:
+        return Fault(
+            str(self.directory / str(step)),
+            f"the checkpoint of step {step} is damaged: {why}",
+            mend=self._other_than(step) if only else "",
+            code="checkpoint-damaged",
         )
 
     def _other_than(self, step: int) -> str:

@@ -1,0 +1,17 @@
+.PHONY: format check test bench
+
+format:  ## rewrite the code in the project's form
+	ruff format .
+	ruff check --fix .
+
+check:  ## form, types and import rules
+	ruff format --check .
+	ruff check .
+	pyright
+	lint-imports
+
+test:  ## everything that must hold
+	pytest
+
+bench:  ## speed, as ratios to hand-written loops
+	python -m tests.benchmarks

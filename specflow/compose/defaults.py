@@ -1,0 +1,186 @@
+"""Defaults lists: which files Hydra merges, in which order, and who chose them."""
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+
+from specflow.compose.documents import load, yaml_fault
+from specflow.compose.folders import Folders
+from specflow.compose.grammar import no_such_choice, spell
+from specflow.compose.provenance import Origin
+from specflow.errors import ConfigError, Fault
+
+__all__ = [
+    "ROOT",
+    "Merge",
+    "Wish",
+    "chosen_by",
+    "defaults_list",
+    "first_line",
+    "hydra",
+    "read_defaults",
+    "searchpath",
+]
+
+ROOT = "config"
+"""Name of the root config, in whatever folder it is found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Merge:
+    """What Hydra's defaults list comes to."""
+
+    files: tuple[tuple[str, str], ...]
+    """(config such as `mesh/fsdp`, dotted package it is merged into), in order."""
+    choices: dict[str, str]
+    """Config group -> what was chosen, of every group that has a choice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """An entry of a file's defaults list."""
+
+    group: str
+    choice: str
+    override: bool
+    """Whether it changes a choice that stands elsewhere."""
+    origin: Origin
+
+
+@contextlib.contextmanager
+def hydra(folders: Folders) -> Iterator[GlobalHydra]:
+    """A context in which Hydra knows the folders.
+
+    The first folder is Hydra's main one; the lines of `searchpath` name the others.
+    """
+    # A job of a sweep composes too, while the sweep has Hydra already.
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(
+            config_dir=str(folders.paths[0]), job_name="specflow", version_base="1.3"
+        ):
+            yield GlobalHydra.instance()
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+
+
+def searchpath(folders: Folders) -> list[str]:
+    """The override that tells Hydra the folders after its main one."""
+    others = [f"file://{path}" for path in folders.paths[1:]]
+    return [f"hydra.searchpath={spell(others)}"] if others else []
+
+
+def defaults_list(lines: Iterable[str], folders: Folders) -> Merge:
+    """What Hydra would merge for these choices.
+
+    Raises:
+        ConfigError: a config is not found, or a defaults list is wrong.
+    """
+    with hydra(folders) as state:
+        loader = state.config_loader()
+        try:
+            found = loader.compute_defaults_list(
+                ROOT, [*searchpath(folders), *lines], RunMode.RUN
+            )
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            raise ConfigError(composition_fault(error, folders)) from None
+        except (AssertionError, ValueError) as error:
+            # Hydra checks the form of defaults lists with bare assertions too.
+            raise ConfigError(composition_fault(error, folders)) from None
+    return Merge(
+        files=tuple(
+            (default.config_path, default.package or "")
+            for default in found.defaults
+            if default.config_path and not default.config_path.startswith("hydra/")
+        ),
+        choices={
+            group: choice
+            for group, choice in reversed(found.overrides.known_choices.items())
+            if choice and not group.startswith("hydra/")
+        },
+    )
+
+
+def read_defaults(node: yaml.MappingNode, shown: str) -> list[Wish]:
+    """The entries of a file's defaults list that choose in a group."""
+    wishes = []
+    for key, entries in node.value:
+        if key.value != "defaults" or not isinstance(entries, yaml.SequenceNode):
+            continue
+        for entry in entries.value:
+            if not isinstance(entry, yaml.MappingNode):
+                continue
+            for group, choice in entry.value:
+                words = str(group.value).split()
+                mark = group.start_mark
+                wishes.append(
+                    Wish(
+                        group=words[-1].lstrip("/"),
+                        choice=str(choice.value),
+                        override="override" in words[:-1],
+                        origin=Origin(shown, mark.line + 1, mark.column + 1),
+                    )
+                )
+    return wishes
+
+
+def chosen_by(group: str, choice: str, wishes: Iterable[Wish]) -> Origin | None:
+    """The entry that chose; one that overrides goes before one that only begins."""
+    of_group = [wish for wish in wishes if wish.group == group]
+    fitting = [wish for wish in of_group if wish.choice == choice] or of_group
+    ordered = sorted(fitting, key=lambda wish: not wish.override)
+    return ordered[0].origin if ordered else None
+
+
+def composition_fault(error: Exception, folders: Folders) -> Fault:
+    """What Hydra could not compose, in the form of all other faults."""
+    if isinstance(error, yaml.YAMLError):
+        mark = getattr(error, "problem_mark", None)
+        file = Path(mark.name) if mark else Path("a config")
+        return yaml_fault(error, folders.shown(file))
+    text = str(error)
+    told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
+    config, rest = (told["config"], told["rest"]) if told else ("", text)
+    file = folders.file(config) if config else None
+    shown = folders.shown(file) if file else config
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing:
+        group, _, choice = str(missing).rpartition("/")
+        wishes = read_defaults(load(file, shown).node, shown) if file else []
+        origin = chosen_by(group, choice, wishes)
+        place = origin.exact if origin else shown if file else "command line"
+        return no_such_choice(
+            group, choice, _options(error, folders.choices(group)), place
+        )
+    unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
+    if unmatched:
+        group = unmatched[1]
+        return Fault(
+            group,
+            "is in no defaults list, so there is nothing to change",
+            mend=f"Add it with +{group}=... instead.",
+            origin=shown or "command line",
+            code="defaults",
+        )
+    return Fault(shown, first_line(Exception(rest)), code="composition")
+
+
+def _options(error: Exception, ours: list[str]) -> list[str]:
+    """What could have been chosen; of Hydra's own groups Hydra knows."""
+    return ours or list(getattr(error, "options", None) or ())
+
+
+def first_line(error: Exception) -> str:
+    """What an error of Hydra or OmegaConf says, without the lines of its internals."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,143 @@
+"""YAML files, read once: as nodes that know their places, and as plain values."""
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from specflow.errors import ConfigError, Fault
+
+__all__ = ["Document", "dump", "load", "read", "yaml_fault"]
+
+_FLOAT = re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$")
+"""`1e-3`: a number to YAML 1.2, to Hydra and to people, but none to PyYAML."""
+
+
+# libyaml's loader, where it was built in, is ten times as fast.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Reads plain data only, and `1e-3` as a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain data only, and a text such as `1e-3` in quotes."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, [*"-+0123456789"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """What a YAML file holds."""
+
+    node: yaml.MappingNode
+    """Its nodes, each with its line and column."""
+    content: dict[Any, Any]
+    """Its values."""
+
+    def without(self, keys: Collection[str]) -> "Document":
+        """The same without some keys of its root."""
+        pairs = [pair for pair in self.node.value if pair[0].value not in keys]
+        return Document(
+            node=yaml.MappingNode(self.node.tag, pairs, self.node.start_mark),
+            content={key: self.content[key] for key in self.content if key not in keys},
+        )
+
+
+def load(file: Path, shown: str) -> Document:
+    """Reads a YAML file.
+
+    Args:
+        file: where it is.
+        shown: how messages name it.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or is no mapping.
+    """
+    try:
+        return read(file.read_text(encoding="utf-8"), shown)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            Fault(shown, f"cannot be read: {reason}", code="missing-file")
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(
+            Fault(shown, "is no text in UTF-8", origin=shown, code="yaml")
+        ) from None
+
+
+def read(text: str, shown: str = "a text") -> Document:
+    """Reads a YAML text; an empty one is an empty mapping.
+
+    Raises:
+        ConfigError: it is no YAML, or no mapping.
+
+    >>> read("lr: 1e-3").content
+    {'lr': 0.001}
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return Document(yaml.MappingNode("tag:yaml.org,2002:map", []), {})
+        _refuse_repeated_keys(node)
+        content = loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(yaml_fault(error, shown)) from None
+    finally:
+        loader.dispose()
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(
+            Fault(
+                shown,
+                "holds no mapping",
+                expected="keys with values, such as lr: 1e-3",
+                origin=f"{shown}:1:1",
+                code="yaml",
+            )
+        )
+    return Document(node, content)
+
+
+def dump(tree: Any) -> str:
+    """Plain values as YAML that `read` gives back.
+
+    >>> print(dump({"lr": 1e-05, "name": "1e3"}), end="")
+    lr: 1.0e-05
+    name: '1e3'
+    """
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def yaml_fault(error: Exception, shown: str) -> Fault:
+    """What is wrong with a YAML text, and where."""
+    mark = getattr(error, "problem_mark", None)
+    place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+    problem = getattr(error, "problem", None) or str(error)
+    return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
+
+
+def _refuse_repeated_keys(node: yaml.Node) -> None:
+    for mapping in _mappings(node):
+        seen = set()
+        for key, _ in mapping.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} stands here twice",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+
+
+def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from _mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _mappings(value)

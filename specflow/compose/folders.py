@@ -1,0 +1,102 @@
+"""Where configs lie: the user's own folders first, then the ones that come along."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from specflow.errors import ConfigError, Fault
+
+__all__ = ["Folders", "folders", "shipped"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped(package: Path = _PACKAGE) -> Path:
+    """The folder of configs that comes with specflow.
+
+    Args:
+        package: the installed package; a wheel carries `conf/` inside it, a checkout
+            (and so an editable install) beside it.
+
+    Raises:
+        ConfigError: neither place holds one: the installation is incomplete.
+    """
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(
+        Fault(
+            "conf",
+            f"not found in {package} nor beside it",
+            mend="The installation is incomplete; install specflow again.",
+            code="installation",
+        )
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """Folders of configs in the order in which they are searched.
+
+    >>> here = folders()
+    >>> here.choices("mesh")
+    ['data', 'fsdp', 'single']
+    >>> here.shown(here.file("mesh/fsdp"))
+    'conf/mesh/fsdp.yaml'
+    """
+
+    paths: tuple[Path, ...]
+
+    def file(self, config: str) -> Path | None:
+        """The file of a config such as `mesh/fsdp`; the first folder with it wins."""
+        for folder in self.paths:
+            if (file := folder / f"{config}.yaml").is_file():
+                return file
+        return None
+
+    def is_group(self, name: str) -> bool:
+        """Whether a name is a config group, such as `mesh`: a folder of choices."""
+        return bool(name) and any((folder / name).is_dir() for folder in self.paths)
+
+    def groups(self) -> list[str]:
+        """Every config group, sorted."""
+        found = (path for folder in self.paths for path in folder.glob("*/"))
+        return sorted({path.name for path in found})
+
+    def choices(self, group: str) -> list[str]:
+        """What can be chosen in a group, sorted."""
+        found = (
+            path for folder in self.paths for path in folder.glob(f"{group}/*.yaml")
+        )
+        return sorted({path.stem for path in found})
+
+    def shown(self, file: Path) -> str:
+        """A file as messages name it: from `conf/`, or from the current directory."""
+        ours = self.paths[-1]
+        if file.is_relative_to(ours):
+            return str(Path("conf") / file.relative_to(ours))
+        here = Path.cwd()
+        return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+def folders(own: Iterable[str | Path] = ()) -> Folders:
+    """The user's own folders, in order, and then the shipped one.
+
+    Raises:
+        ConfigError: a folder does not exist.
+    """
+    paths = [Path(folder).absolute() for folder in own]
+    missing = [path for path in paths if not path.is_dir()]
+    if missing:
+        raise ConfigError(
+            *(
+                Fault(
+                    "--config-dir",
+                    f"no such folder: {path}",
+                    expected="a folder of configs, with experiment/mine.yaml say",
+                    code="missing-file",
+                )
+                for path in missing
+            )
+        )
+    return Folders((*paths, shipped()))

@@ -1,0 +1,231 @@
+"""Sweeps: Hydra's sweeper and launcher run the jobs, each composed as a single one."""
+
+import dataclasses
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from specflow.compose.defaults import ROOT, composition_fault, hydra, searchpath
+from specflow.compose.folders import folders
+from specflow.compose.grammar import Request, read, spell
+from specflow.compose.overrides import Composed, compose
+from specflow.errors import ConfigError, Fault, SpecflowError
+
+__all__ = ["Outcome", "sweep", "table"]
+
+Task = Callable[[Composed], Mapping[str, Any]]
+"""What a job does with its experiment; it returns its result."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How one job of a sweep ended."""
+
+    overrides: tuple[str, ...]
+    """The lines that the sweeper gave this job."""
+    directory: str
+    """Its run directory, unless the overrides name another."""
+    result: Mapping[str, Any] | None
+    """What the task returned; none of a failed job."""
+    error: str = ""
+    """Why it failed."""
+
+    def __float__(self) -> float:
+        """The evaluation's loss: what optimizing sweepers ask a job for."""
+        return float((self.result or {}).get("eval", {}).get("loss", "nan"))
+
+
+@dataclasses.dataclass
+class _Job:
+    """What Hydra's launcher calls; a launcher may send it to another process."""
+
+    task: Task
+    config_dirs: tuple[str, ...]
+    fixed: tuple[str, ...]
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+
+    def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
+        own = [f"output.dir={spell(directory)}"] if directory else []
+        # Force-added for Hydra's sake; a fault shows the line as it was typed.
+        typed = [line.removeprefix("++") for line in lines]
+        return compose([*self.fixed, *own, *typed], config_dirs=self.config_dirs)
+
+    def __call__(self, _: Any) -> Outcome:
+        node = HydraConfig.get()
+        lines, directory = tuple(node.overrides.task), node.runtime.output_dir
+        try:
+            result = self.task(self.compose(lines, os.path.relpath(directory)))
+            outcome = Outcome(lines, directory, result)
+        except SpecflowError as error:
+            outcome = Outcome(lines, directory, None, str(error))
+        except Exception as error:
+            outcome = Outcome(
+                lines, directory, None, f"{type(error).__name__}: {error}"
+            )
+        if outcome.error:
+            print(f"error: job {node.job.num}: {outcome.error}", file=sys.stderr)
+        self.outcomes.append(outcome)
+        return outcome
+
+
+def sweep(
+    overrides: Iterable[str], task: Task, *, config_dirs: Sequence[str | Path] = ()
+) -> list[Outcome]:
+    """Runs a task over every combination that the overrides ask for.
+
+    Every combination is composed and validated before the first one starts; what an
+    optimizing sweeper thinks of later, when it starts. A failed job does not stop the
+    others.
+
+    Args:
+        overrides: lines as on the command line; `key=a,b` names several values.
+        task: what to do with each experiment.
+        config_dirs: the user's own folders of configs.
+
+    Returns:
+        The outcomes, in the order of the jobs.
+
+    Raises:
+        ConfigError: a job cannot be composed; the faults of all jobs, each once.
+    """
+    found = folders(config_dirs)
+    request, faults = read(overrides, found)
+    if faults:
+        raise ConfigError(*faults)
+    fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
+    job = _Job(task, tuple(map(str, config_dirs)), fixed)
+    lines = [*searchpath(found), *_numbered(request)]
+    with hydra(found) as state:
+        _check(job, request)
+        try:
+            returned = state.hydra.multirun(  # type: ignore[union-attr]
+                ROOT, job, lines, with_log_configuration=False
+            )
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(composition_fault(error, found)) from None
+    if isinstance(returned, list):
+        return [one.return_value for batch in returned for one in batch]
+    return job.outcomes  # Optimizing sweepers return nothing.
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes beside what varied between them.
+
+    >>> print(table([
+    ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
+    ...     Outcome(("seed=2", "a=x"), "runs/1", None, "data: no rows."),
+    ... ]))
+    job  seed  step  loss
+    0    1     9     0.5
+    1    2     failed: data: no rows.
+    """
+    settings = [_settings(outcome.overrides) for outcome in outcomes]
+    keys = list(dict.fromkeys(key for setting in settings for key in setting))
+    varied = [key for key in keys if len({row.get(key) for row in settings}) > 1]
+    results = [_figures(outcome.result or {}) for outcome in outcomes]
+    figures = list(dict.fromkeys(name for result in results for name in result))
+    rows = [["job", *varied, *figures]]
+    for number, outcome in enumerate(outcomes):
+        row = [str(number), *(settings[number].get(key, "") for key in varied)]
+        if outcome.result is None:
+            first = (outcome.error.splitlines() or ["no reason given"])[0]
+            rows.append([*row, f"failed: {first}"])
+        else:
+            rows.append([*row, *(results[number].get(name, "") for name in figures)])
+    widths = [
+        max(
+            len(row[place]) for row in rows if place < len(row) and _is_cell(row[place])
+        )
+        for place in range(len(rows[0]))
+    ]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _check(job: _Job, request: Request) -> None:
+    """Composes every combination, and runs none."""
+    if any("sweeper" in override.key_or_group for override in request.hydra):
+        return  # Another sweeper has values of its own.
+    several = [
+        [f"{override.get_key_element()}={value}" for value in _values(override)]
+        for override in (*request.choices, *request.values)
+        if override.is_discrete_sweep()
+    ]
+    single = [
+        str(override.input_line)
+        for override in (*request.choices, *request.values)
+        if not override.is_sweep_override()
+    ]
+    faults: dict[Fault, None] = {}
+    for lines in itertools.product(*several):
+        try:
+            job.compose([*single, *lines])
+        except ConfigError as error:
+            faults.update(dict.fromkeys(error.faults))
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _values(override: Override) -> Iterable[str]:
+    """The values of a sweep, as text; a glob asks Hydra, which knows the choices."""
+    override.config_loader = GlobalHydra.instance().config_loader()
+    return override.sweep_string_iterator()
+
+
+def _is_cell(text: str) -> bool:
+    return not text.startswith("failed: ")
+
+
+def _ours(request: Request) -> dict[str, Any]:
+    """What only specflow understands, and every job needs."""
+    own: dict[str, Any] = {}
+    if request.run is not None:
+        own["run"] = request.run
+    if request.trust:
+        own["trust"] = list(request.trust)
+    return own
+
+
+def _numbered(request: Request) -> list[str]:
+    """The lines for Hydra; an `output.dir` that all jobs share becomes the sweep's."""
+    shared = [
+        value
+        for value in request.values
+        if value.key_or_group == "output.dir"
+        and not value.is_sweep_override()
+        and "${" not in str(value.value())
+    ]
+    rest = tuple(value for value in request.values if value not in shared)
+    lines = dataclasses.replace(request, values=rest).lines()
+    return [
+        *lines,
+        *(f"hydra.sweep.dir={spell(value.value())}" for value in shared[-1:]),
+    ]
+
+
+def _settings(lines: Iterable[str]) -> dict[str, str]:
+    pairs = (line.lstrip("+").partition("=") for line in lines)
+    return {key: value for key, _, value in pairs}
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, str]:
+    """Step and single numbers of a result, as text."""
+    numbers = {"step": result.get("step"), **result.get("eval", {})}
+    return {
+        name: f"{value:.5g}" if isinstance(value, float) else str(value)
+        for name, value in numbers.items()
+        if isinstance(value, int | float)
+    }

@@ -1,0 +1,210 @@
+"""Layers of a config: files in the order of Hydra's defaults list, then overrides."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from specflow.compose.defaults import Wish, first_line, read_defaults
+from specflow.compose.documents import Document, load
+from specflow.compose.grammar import escape
+from specflow.compose.provenance import Origins
+from specflow.config.base import TARGET
+from specflow.errors import Fault, nearest
+
+__all__ = ["Layers"]
+
+_NOT_OURS = ("defaults", "hydra")
+"""Keys of a file that speak to Hydra."""
+
+
+@dataclasses.dataclass
+class Layers:
+    """A config while it is being composed: its values, and who set them.
+
+    >>> layers = Layers()
+    >>> layers.lay(("optimizer",), {"name": "adam", "schedule": {"name": "cosine"}})
+    >>> layers.lay(("optimizer", "schedule"), {"final": 0.1})
+    >>> layers.tree
+    {'optimizer': {'name': 'adam', 'schedule': {'name': 'cosine', 'final': 0.1}}}
+    """
+
+    tree: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    origins: Origins = dataclasses.field(default_factory=Origins)
+    wishes: list[Wish] = dataclasses.field(default_factory=list)
+    """What the files' defaults lists ask for."""
+    faults: list[Fault] = dataclasses.field(default_factory=list)
+
+    def lay(self, path: tuple[str, ...], value: Any) -> None:
+        """Merges a value into the tree: mappings merge, anything else replaces.
+
+        A mapping that names another `_target_` replaces too: what stood there are no
+        arguments of the new callable.
+        """
+        for key in reversed(path):
+            value = {key: value}
+        self._merge(self.tree, value, ())
+
+    def lay_file(self, file: Path, shown: str, package: str = "") -> None:
+        """Merges a file, at its package.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no YAML mapping.
+        """
+        document = load(file, shown)
+        self.wishes += read_defaults(document.node, shown)
+        path = tuple(package.split(".")) if package else ()
+        self._lay_document(document.without(_NOT_OURS), shown, path)
+
+    def lay_data(self, file: Path, shown: str) -> None:
+        """Merges a file of values that mean only themselves: a `${` in it is a `${`.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no YAML mapping.
+        """
+        document = load(file, shown)
+        escaped = dataclasses.replace(document, content=_escaped(document.content))
+        self._lay_document(escaped, shown, ())
+
+    def lay_overrides(self, overrides: Iterable[Override]) -> None:
+        """Lays the overrides of a command over the config, in order."""
+        for override in overrides:
+            line, path = str(override.input_line), _path(override.key_or_group)
+            if override.is_delete():
+                self._delete(path, line)
+            else:
+                value: Any = override.value()
+                self.lay(path, value)
+                self.origins.lay_value(path, value, line)
+
+    def remove(self, key: str) -> None:
+        """Takes a word out, as if nobody had set it."""
+        self.tree.pop(key, None)
+        self.origins.remove((key,))
+
+    def resolve(self) -> dict[Any, Any]:
+        """The tree with its interpolations resolved; what cannot be becomes a fault."""
+        if not any(_is_special(value) for value in _leaves(self.tree)):
+            return self.tree
+        try:
+            config = OmegaConf.create(self.tree)
+        except OmegaConfBaseException as error:
+            self._note(_path(str(error.full_key or "")), "interpolation", error)
+            return self.tree
+        return self._resolved(config, ())
+
+    def _lay_document(
+        self, document: Document, shown: str, path: tuple[str, ...]
+    ) -> None:
+        self.lay(path, document.content)
+        self.origins.lay_file(document.node, shown, path)
+
+    def _merge(self, into: dict[Any, Any], value: dict[Any, Any], path: Any) -> None:
+        for key, new in value.items():
+            inner, old = (*path, str(key)), into.get(key)
+            if isinstance(old, list) and _is_place(new, old):
+                into[key] = [*old]
+                for place, item in new.items():
+                    into[key][int(place)] = item
+            elif isinstance(old, dict) and isinstance(new, dict):
+                if new.get(TARGET, old.get(TARGET)) != old.get(TARGET):
+                    old.clear()
+                    self.origins.remove(inner)
+                self._merge(old, new, inner)
+            else:
+                into[key] = {}
+                if isinstance(new, dict):
+                    self._merge(into[key], new, inner)
+                else:
+                    into[key] = new
+
+    def _delete(self, path: tuple[str, ...], line: str) -> None:
+        *above, last = path
+        section: Any = self.tree
+        for key in above:
+            section = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict) and last in section:
+            del section[last]
+            self.origins.remove(path)
+            return
+        known = sorted(map(str, section)) if isinstance(section, dict) else []
+        near = nearest(last, known)
+        if near and above:
+            near = near.replace("mean ", f"mean {'.'.join(above)}.")
+        listed = f"Known here: {', '.join(known)}." if known else ""
+        self.faults.append(
+            Fault(
+                ".".join(path),
+                "nothing to delete here",
+                mend=f"{near} {listed}".strip(),
+                origin=f"override {line}",
+                code="unknown-key",
+            )
+        )
+
+    def _resolved(self, node: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(node, DictConfig | ListConfig):
+            return node
+        keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
+        values = {}
+        for key in keys:
+            inner = (*path, str(key))
+            if OmegaConf.is_missing(node, key):
+                self._note(inner, "missing")
+                continue
+            try:
+                values[key] = self._resolved(node[key], inner)
+            except OmegaConfBaseException as error:
+                self._note(inner, "interpolation", error)
+        return list(values.values()) if isinstance(node, ListConfig) else values
+
+    def _note(
+        self, path: tuple[str, ...], code: str, error: Exception | None = None
+    ) -> None:
+        origin, where = self.origins.nearest(path), ".".join(path)
+        problem = f"cannot be resolved: {first_line(error)}" if error else ""
+        self.faults.append(
+            Fault(
+                where,
+                problem or "has no value yet",
+                mend="" if error else f"Give it one: {where}=...",
+                origin=origin.exact if origin else "",
+                code=code,
+            )
+        )
+
+
+def _path(key: str) -> tuple[str, ...]:
+    return tuple(key.split("."))
+
+
+def _is_place(new: Any, old: list[Any]) -> bool:
+    """Whether a value is keyed by places of a list, as `model.widths.0=16` is."""
+    return isinstance(new, dict) and all(
+        str(key).isdecimal() and int(key) < len(old) for key in new
+    )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def _is_special(value: Any) -> bool:
+    """Whether OmegaConf must look at a value: an interpolation, or a value to come."""
+    return isinstance(value, str) and ("${" in value or value == "???")
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return escape(value) if isinstance(value, str) else value

@@ -1,0 +1,126 @@
+"""Where every value came from: the file and line, or the override, that set it last."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+__all__ = ["Origin", "Origins", "Path"]
+
+Path = tuple[str, ...]
+"""Keys from the root down to a value; the items of a list are keyed by their place."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Who set a value.
+
+    >>> print(Origin("conf/loop/default.yaml", 3, 1))
+    conf/loop/default.yaml:3
+    """
+
+    source: str
+    """A file, or an override as it was typed."""
+    line: int = 0
+    """Line in the file, from 1; 0 for what is no file."""
+    column: int = 0
+    """Column in the file, from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+    @property
+    def exact(self) -> str:
+        """The same with the column, for editors to jump to."""
+        return f"{self}:{self.column}" if self.line else self.source
+
+    @classmethod
+    def override(cls, line: str) -> "Origin":
+        """The origin of what an override set."""
+        return cls(f"override {line}")
+
+
+class Origins:
+    """Who set each value, told in the order of merging: the last writer wins.
+
+    >>> origins = Origins()
+    >>> origins.lay_file(yaml.compose("lr: 1.0"), "adam.yaml", ("optimizer",))
+    >>> str(origins.leaf(("optimizer", "lr"))), str(origins.leaf(("optimizer", "b1")))
+    ('adam.yaml:1', 'default')
+    >>> origins.lay_value(("optimizer", "lr"), 3e-4, "optimizer.lr=3e-4")
+    >>> str(origins.leaf(("optimizer", "lr")))
+    'override optimizer.lr=3e-4'
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[Path, Origin] = {}
+        self._sections: set[Path] = set()
+
+    def lay_file(self, node: yaml.Node, shown: str, package: Path) -> None:
+        """Notes what a file sets, below the package into which it is merged."""
+        for length in range(1, len(package) + 1):
+            self._set(package[:length], Origin(shown, 1, 1), section=True)
+        for path, inner, mark in _walk(node, package):
+            origin = Origin(shown, mark.line + 1, mark.column + 1)
+            self._set(path, origin, section=isinstance(inner, yaml.MappingNode))
+
+    def lay_value(self, path: Path, value: Any, line: str) -> None:
+        """Notes what an override sets."""
+        section = isinstance(value, dict)
+        self._set(path, Origin.override(line), section=section)
+        if section:
+            for key, inner in value.items():
+                self.lay_value((*path, str(key)), inner, line)
+
+    def remove(self, path: Path) -> None:
+        """Forgets a path and all below it."""
+        for known in [known for known in self._at if known[: len(path)] == path]:
+            del self._at[known]
+            self._sections.discard(known)
+
+    def leaf(self, path: Path) -> Origin:
+        """Who set a leaf; what nobody set is a default."""
+        inside = [at for at in self._at if at[: len(path)] == path and at != path]
+        for at in reversed(inside):
+            if not self._at[at].line:
+                return self._at[at]  # An override of one item of a list.
+        if path in self._at:
+            return self._at[path]
+        # A whole section may have been set at once, by an interpolation.
+        above = next((at for at in _prefixes(path) if at in self._at), None)
+        whole = above is not None and above not in self._sections
+        return self._at[above] if whole and above is not None else Origin("default")
+
+    def nearest(self, path: Path) -> Origin | None:
+        """Who set a path or, if nobody did, a part of it or the section around it."""
+        if path in self._at:
+            return self._at[path]
+        inside = (at for at in self._at if at[: len(path)] == path)
+        at = next((at for at in (*inside, *_prefixes(path)) if at in self._at), None)
+        return None if at is None else self._at[at]
+
+    def _set(self, path: Path, origin: Origin, *, section: bool) -> None:
+        if section and path in self._sections:
+            self._at[path] = origin
+            return
+        self.remove(path)  # Mappings merge; anything else replaces what was there.
+        self._at[path] = origin
+        if section:
+            self._sections.add(path)
+
+
+def _prefixes(path: Path) -> Iterator[Path]:
+    return (path[:length] for length in range(len(path) - 1, 0, -1))
+
+
+def _walk(node: Any, path: Path) -> Iterator[tuple[Path, yaml.Node, Any]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*path, str(key.value))
+            yield inner, value, key.start_mark
+            yield from _walk(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            yield (*path, str(place)), value, value.start_mark
+            yield from _walk(value, (*path, str(place)))

@@ -1,0 +1,230 @@
+"""The types of the words, walked by key: what stands at a path, and how to say it."""
+
+import dataclasses
+import types
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import Discriminator, Tag
+from pydantic.fields import FieldInfo
+
+from specflow.config.base import TARGET, Config, Target
+from specflow.config.experiment import ExperimentConfig
+
+__all__ = ["ROOT", "Slot", "follow", "in_words"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A place for a value: its type, its constraints, its default."""
+
+    annotation: Any
+    metadata: tuple[Any, ...] = ()
+    default: Any = None
+
+    @classmethod
+    def of(
+        cls, annotation: Any, metadata: Iterable[Any] = (), default: Any = None
+    ) -> "Slot":
+        """The slot of an annotation, `Annotated` and `| None` taken apart."""
+        metadata = tuple(metadata)
+        while get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            metadata = (*more, *metadata)
+        return cls(annotation, metadata, default)
+
+    @classmethod
+    def of_field(cls, field: FieldInfo) -> "Slot":
+        """The slot of a field of a section."""
+        # A field keeps the discriminator of its union apart from its other metadata.
+        own = (
+            [field.discriminator]
+            if isinstance(field.discriminator, Discriminator)
+            else []
+        )
+        return cls.of(field.annotation, [*own, *field.metadata], field.default)
+
+    @property
+    def nullable(self) -> bool:
+        """Whether null is a value."""
+        return _is_union(self.annotation) and type(None) in get_args(self.annotation)
+
+    def parts(self) -> list["Slot"]:
+        """What a value other than null may be."""
+        if not _is_union(self.annotation):
+            return [self]
+        members = [part for part in get_args(self.annotation) if part is not type(None)]
+        if len(members) == 1:
+            return [Slot.of(members[0], self.metadata)]
+        return [Slot.of(member) for member in members]
+
+    def members(self) -> dict[str, type[Config]]:
+        """Name -> section, where a `name` tells sections apart; else empty."""
+        found = {}
+        for part in self.parts():
+            tag = next(
+                (mark.tag for mark in part.metadata if isinstance(mark, Tag)), None
+            )
+            if tag is not None:
+                found[tag] = part.annotation
+        return found
+
+    def section(self, value: Any) -> type[Config] | None:
+        """The section that stands here, given the value; none where no section can."""
+        members = self.members()
+        if members:
+            return members.get(self.tag(value) or "")
+        annotation = self.parts()[0].annotation
+        return annotation if _is_section(annotation) else None
+
+    def tag(self, value: Any) -> str | None:
+        """The name by which a value says which member it is."""
+        for mark in self.metadata:
+            if isinstance(mark, Discriminator):
+                tell: Any = mark.discriminator
+                return tell(value)
+        return None
+
+    def child(self, key: str | int, value: Any) -> "Slot | None":
+        """The slot of a key below this one; none where there is nothing by that key."""
+        section = self.section(value)
+        if section is not None:
+            for name, field in section.model_fields.items():
+                if key in (name, field.alias):
+                    return Slot.of_field(field)
+            return None
+        part = self.parts()[0]
+        inner = get_args(part.annotation)
+        if get_origin(part.annotation) is dict:
+            return Slot.of(inner[1])
+        return Slot.of(inner[0]) if get_origin(part.annotation) is list else None
+
+
+ROOT = Slot(ExperimentConfig)
+"""The whole experiment."""
+
+
+def follow(
+    location: Iterable[str | int], tree: Any
+) -> tuple[tuple[str, ...], Slot | None, type[Config] | None, Any]:
+    """Follows a location of Pydantic's through the types.
+
+    Pydantic writes into its locations which member of a union it took; YAML knows no
+    such step, so it is left out.
+
+    Returns:
+        The path as in YAML, the slot there, the section around it, the value there.
+    """
+    path: list[str] = []
+    slot: Slot | None = ROOT
+    around: type[Config] | None = None
+    value = tree
+    for key in location:
+        if slot is not None and key in slot.members():
+            continue
+        if key == "[key]":
+            continue
+        path.append(str(key))
+        if slot is not None:
+            around = slot.section(value)
+            slot = slot.child(key, value)
+        value = _inside(value, key)
+    return tuple(path), slot, around, value
+
+
+def in_words(slot: Slot) -> str:
+    """What fits into a slot, in plain words.
+
+    >>> in_words(Slot.of_field(ExperimentConfig.model_fields["seed"]))
+    'a whole number >= 0'
+    """
+    members = slot.members()
+    if members:
+        names = [name for name in members if name != TARGET]
+        text = f"a section with a name ({', '.join(sorted(names))})"
+        return f"{text} or a {TARGET}" if TARGET in members else text
+    text = " or ".join(map(_part_in_words, slot.parts()))
+    return f"{text}, or null" if slot.nullable else text
+
+
+def fields_of(section: type[Config]) -> list[str]:
+    """The keys that a section knows, as in YAML."""
+    return sorted(field.alias or name for name, field in section.model_fields.items())
+
+
+def label(section: type[Config]) -> str:
+    """A section as messages name it: by its `name`, or by what it is."""
+    name = section.model_fields.get("name")
+    if (
+        name is not None
+        and isinstance(name.default, str)
+        and section is not ExperimentConfig
+    ):
+        return name.default
+    if section is ExperimentConfig:
+        return "an experiment"
+    return section.__name__.removeprefix("_").removesuffix("Config").lower()
+
+
+_PLAIN = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    Any: "anything",
+}
+
+_MARKS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+
+
+def _part_in_words(slot: Slot) -> str:
+    annotation = slot.annotation
+    if annotation in _PLAIN:
+        return _PLAIN[annotation] + _constraints(slot.metadata)
+    if get_origin(annotation) is Literal:
+        choices = [str(choice) for choice in get_args(annotation)]
+        return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    if get_origin(annotation) is list:
+        inner = in_words(Slot.of(get_args(annotation)[0]))
+        least = _constraints(slot.metadata)
+        return f"a list{least}, each item {inner}"
+    if get_origin(annotation) is dict:
+        inner = in_words(Slot.of(get_args(annotation)[1]))
+        return f"a mapping{_constraints(slot.metadata)} of names, each to {inner}"
+    if _is_section(annotation):
+        return f"a section with {', '.join(fields_of(annotation))}"
+    return str(annotation)
+
+
+def _constraints(metadata: Iterable[Any]) -> str:
+    texts = []
+    for mark in metadata:
+        for name, sign in _MARKS:
+            if (bound := getattr(mark, name, None)) is not None:
+                texts.append(f"{sign} {bound:g}")
+        if (least := getattr(mark, "min_length", None)) is not None:
+            texts.append("that is not empty" if least == 1 else f"of {least} or more")
+        if pattern := getattr(mark, "pattern", None):
+            texts.append(f"that matches {pattern}")
+    return f" {' and '.join(texts)}" if texts else ""
+
+
+def _inside(value: Any, key: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Config)
+
+
+def is_target(section: type[Config] | None) -> bool:
+    """Whether a section is a callable of the user's own."""
+    return section is Target

@@ -1,0 +1,77 @@
+"""The composed config as lines, each of which can be pasted back as an override."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from specflow.compose.grammar import shell, spell
+
+if TYPE_CHECKING:
+    from specflow.compose.overrides import Composed
+
+__all__ = ["leaf_paths", "leaves", "lines"]
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+_WIDEST = 44
+"""Columns up to which comments are aligned; a longer line does not move the others."""
+
+
+def leaves(
+    tree: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every leaf that an override can name, its name before its siblings.
+
+    A list is a leaf, and so is a mapping that is empty or has a key that no override
+    can spell.
+
+    >>> list(leaves({"data": {"size": [1, 2], "name": "mine"}, "params": {"a.b": 1}}))
+    [(('data', 'name'), 'mine'), (('data', 'size'), [1, 2]), (('params',), {'a.b': 1})]
+    """
+    for key in sorted(tree, key=lambda key: key != "name"):
+        value, inner = tree[key], (*path, str(key))
+        if isinstance(value, Mapping) and value and all(map(_is_plain, value)):
+            yield from leaves(value, inner)
+        else:
+            yield inner, value
+
+
+def leaf_paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The paths of all leaves."""
+    return [path for path, _ in leaves(tree)]
+
+
+def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
+    """One line a choice and one a leaf, with who set it behind a `#`.
+
+    Each line is an override for a shell; all of them together, given to a bare
+    `specflow show`, compose the same config.
+
+    Args:
+        composed: the experiment.
+        dim: whether the comments are dimmed, for a terminal.
+    """
+    pairs = list(_pairs(composed))
+    width = max((len(line) for line, _ in pairs if len(line) <= _WIDEST), default=0)
+    before, after = ("\x1b[2m", "\x1b[0m") if dim else ("", "")
+    return [f"{line:<{width}}  {before}# {note}{after}" for line, note in pairs]
+
+
+def _pairs(composed: "Composed") -> Iterable[tuple[str, str]]:
+    if composed.trust:
+        yield shell(f"trust={spell(list(composed.trust))}"), "command line"
+    if composed.run is not None:
+        yield shell(f"run={spell(composed.run)}"), "command line"
+    # The experiment first: it is what the other choices are variations of.
+    ordered = sorted(composed.choices.items(), key=lambda pair: pair[0] != "experiment")
+    for group, choice in ordered:
+        origin = composed.choice_origins[group]
+        yield shell(f"{group}={spell(choice)}"), origin
+    for deletion in composed.deletions:
+        yield shell(deletion), f"override {deletion}"
+    for path, value in leaves(composed.tree):
+        key = ".".join(path)
+        yield shell(f"{key}={spell(value)}"), composed.origins[key]
+
+
+def _is_plain(key: Any) -> bool:
+    return isinstance(key, str) and bool(_KEY.fullmatch(key))
