@@ -5,19 +5,23 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.documents import load, yaml_fault
 from specflow.compose.folders import Folders
-from specflow.compose.grammar import no_such_choice, spell
+from specflow.compose.grammar import no_such_choice
 from specflow.compose.provenance import Origin
-from specflow.errors import ConfigError, Fault
+from specflow.errors import ConfigError, Fault, nearest
 
 __all__ = [
     "ROOT",
@@ -28,7 +32,6 @@ __all__ = [
     "first_line",
     "hydra",
     "read_defaults",
-    "searchpath",
 ]
 
 ROOT = "config"
@@ -56,29 +59,34 @@ class Wish:
     origin: Origin
 
 
+class OwnFolders(SearchPathPlugin):
+    """Tells Hydra the user's own folders, which it searches before the shipped one."""
+
+    paths: ClassVar[tuple[Path, ...]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Called by Hydra when it is initialized."""
+        for path in self.paths:
+            search_path.prepend("own", f"file://{path}", anchor="main")
+
+
 @contextlib.contextmanager
 def hydra(folders: Folders) -> Iterator[GlobalHydra]:
-    """A context in which Hydra knows the folders.
-
-    The first folder is Hydra's main one; the lines of `searchpath` name the others.
-    """
+    """A context in which Hydra knows the folders."""
+    Plugins.instance().register(OwnFolders)
+    *own, ours = folders.paths
     # A job of a sweep composes too, while the sweep has Hydra already.
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
+        OwnFolders.paths = tuple(own)
         with initialize_config_dir(
-            config_dir=str(folders.paths[0]), job_name="specflow", version_base="1.3"
+            config_dir=str(ours), job_name="specflow", version_base="1.3"
         ):
             yield GlobalHydra.instance()
     finally:
         if outer is not None:
             GlobalHydra.instance().initialize(outer)
-
-
-def searchpath(folders: Folders) -> list[str]:
-    """The override that tells Hydra the folders after its main one."""
-    others = [f"file://{path}" for path in folders.paths[1:]]
-    return [f"hydra.searchpath={spell(others)}"] if others else []
 
 
 def defaults_list(lines: Iterable[str], folders: Folders) -> Merge:
@@ -90,9 +98,7 @@ def defaults_list(lines: Iterable[str], folders: Folders) -> Merge:
     with hydra(folders) as state:
         loader = state.config_loader()
         try:
-            found = loader.compute_defaults_list(
-                ROOT, [*searchpath(folders), *lines], RunMode.RUN
-            )
+            found = loader.compute_defaults_list(ROOT, list(lines), RunMode.RUN)
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             raise ConfigError(composition_fault(error, folders)) from None
         except (AssertionError, ValueError) as error:
@@ -153,32 +159,38 @@ def composition_fault(error: Exception, folders: Folders) -> Fault:
     told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
     config, rest = (told["config"], told["rest"]) if told else ("", text)
     file = folders.file(config) if config else None
-    shown = folders.shown(file) if file else config
+    shown = folders.shown(file) if file else "command line"
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, choice = str(missing).rpartition("/")
-        wishes = read_defaults(load(file, shown).node, shown) if file else []
-        origin = chosen_by(group, choice, wishes)
-        place = origin.exact if origin else shown if file else "command line"
-        return no_such_choice(
-            group, choice, _options(error, folders.choices(group)), place
-        )
+        options = folders.choices(group) or list(getattr(error, "options", None) or ())
+        asked = _asked_for(group, folders, choice=choice)
+        return no_such_choice(group, choice, options, asked or shown)
     unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
     if unmatched:
         group = unmatched[1]
+        near = nearest(group, folders.groups())
         return Fault(
             group,
             "is in no defaults list, so there is nothing to change",
-            mend=f"Add it with +{group}=... instead.",
-            origin=shown or "command line",
+            mend=f"Add it with +{group}=..." if folders.is_group(group) else near,
+            origin=_asked_for(group, folders) if file else shown,
             code="defaults",
         )
     return Fault(shown, first_line(Exception(rest)), code="composition")
 
 
-def _options(error: Exception, ours: list[str]) -> list[str]:
-    """What could have been chosen; of Hydra's own groups Hydra knows."""
-    return ours or list(getattr(error, "options", None) or ())
+def _asked_for(group: str, folders: Folders, *, choice: str = "") -> str:
+    """The entry of a defaults list that asks for something; Hydra does not tell."""
+    for file in folders.files():
+        try:
+            wishes = read_defaults(load(file, "").node, folders.shown(file))
+        except ConfigError:
+            continue
+        for wish in wishes:
+            if wish.group == group and choice in ("", wish.choice):
+                return wish.origin.exact
+    return ""
 
 
 def first_line(error: Exception) -> str:

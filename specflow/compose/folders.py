@@ -1,7 +1,7 @@
 """Where configs lie: the user's own folders first, then the ones that come along."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from specflow.errors import ConfigError, Fault
@@ -58,6 +58,11 @@ class Folders:
         """Whether a name is a config group, such as `mesh`: a folder of choices."""
         return bool(name) and any((folder / name).is_dir() for folder in self.paths)
 
+    def files(self) -> Iterator[Path]:
+        """Every config of every folder."""
+        for folder in self.paths:
+            yield from sorted(folder.rglob("*.yaml"))
+
     def groups(self) -> list[str]:
         """Every config group, sorted."""
         found = (path for folder in self.paths for path in folder.glob("*/"))
@@ -79,24 +84,24 @@ class Folders:
         return str(file.relative_to(here) if file.is_relative_to(here) else file)
 
 
-def folders(own: Iterable[str | Path] = ()) -> Folders:
+def folders(own: Sequence[str | Path] = ()) -> Folders:
     """The user's own folders, in order, and then the shipped one.
 
     Raises:
         ConfigError: a folder does not exist.
     """
     paths = [Path(folder).absolute() for folder in own]
-    missing = [path for path in paths if not path.is_dir()]
+    missing = [folder for folder in own if not Path(folder).is_dir()]
     if missing:
         raise ConfigError(
             *(
                 Fault(
                     "--config-dir",
-                    f"no such folder: {path}",
+                    f"no such folder: {folder}",
                     expected="a folder of configs, with experiment/mine.yaml say",
                     code="missing-file",
                 )
-                for path in missing
+                for folder in missing
             )
         )
     return Folders((*paths, shipped()))

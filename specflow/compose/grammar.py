@@ -137,7 +137,7 @@ def shell(line: str) -> str:
     r"""A line as a shell takes it: quoted only where it must be.
 
     >>> shell("model.widths=[32,64]"), shell("name='32'"), shell("a='b c'")
-    ('model.widths=[32,64]', '"name=\\'32\\'"', '"a=\\'b c\\'"')
+    ('model.widths=[32,64]', '"name=\'32\'"', '"a=\'b c\'"')
     """
     if _SHELL_SAFE.fullmatch(line):
         return line
@@ -146,7 +146,7 @@ def shell(line: str) -> str:
     return shlex.quote(line)
 
 
-_PLAIN = re.compile(r"[A-Za-z_/*.][\w/*.@%+-]*")
+_PLAIN = re.compile(r"[A-Za-z_/*.][\w/*.@%+-]*", re.ASCII)
 _OTHER_TYPE = re.compile(r"null|true|false|inf|nan|[.\d]+(e[+-]?\d+)?", re.IGNORECASE)
 _SHELL_SAFE = re.compile(r"[~+]{0,2}[\w@%+=:,./\[\]-]+", re.ASCII)
 _KEY_SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")

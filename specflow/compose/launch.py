@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.defaults import ROOT, composition_fault, hydra, searchpath
+from specflow.compose.defaults import ROOT, composition_fault, hydra
 from specflow.compose.folders import folders
 from specflow.compose.grammar import Request, read, spell
 from specflow.compose.overrides import Composed, compose
@@ -68,6 +69,11 @@ class _Job:
         except SpecflowError as error:
             outcome = Outcome(lines, directory, None, str(error))
         except Exception as error:
+            if getattr(error, "exit_code", 0) > 128:
+                # The person stopped this job; the launcher would go on to the next.
+                raise KeyboardInterrupt from error
+            # One job's crash must not lose the others' results.
+            traceback.print_exc()
             outcome = Outcome(
                 lines, directory, None, f"{type(error).__name__}: {error}"
             )
@@ -103,12 +109,11 @@ def sweep(
         raise ConfigError(*faults)
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     job = _Job(task, tuple(map(str, config_dirs)), fixed)
-    lines = [*searchpath(found), *_numbered(request)]
     with hydra(found) as state:
         _check(job, request)
         try:
             returned = state.hydra.multirun(  # type: ignore[union-attr]
-                ROOT, job, lines, with_log_configuration=False
+                ROOT, job, _numbered(request), with_log_configuration=False
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(composition_fault(error, found)) from None

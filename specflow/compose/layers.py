@@ -129,7 +129,7 @@ class Layers:
             section = section.get(key) if isinstance(section, dict) else None
         if isinstance(section, dict) and last in section:
             del section[last]
-            self.origins.remove(path)
+            self.origins.delete(path, line)
             return
         known = sorted(map(str, section)) if isinstance(section, dict) else []
         near = nearest(last, known)

@@ -79,6 +79,10 @@ class Origins:
             del self._at[known]
             self._sections.discard(known)
 
+    def delete(self, path: Path, line: str) -> None:
+        """Notes that an override took a path away, so that its defaults stand."""
+        self._set(path, Origin.override(line), section=False)
+
     def leaf(self, path: Path) -> Origin:
         """Who set a leaf; what nobody set is a default."""
         inside = [at for at in self._at if at[: len(path)] == path and at != path]
@@ -87,7 +91,7 @@ class Origins:
                 return self._at[at]  # An override of one item of a list.
         if path in self._at:
             return self._at[path]
-        # A whole section may have been set at once, by an interpolation.
+        # A whole section may have been set, or taken away, at once.
         above = next((at for at in _prefixes(path) if at in self._at), None)
         whole = above is not None and above not in self._sections
         return self._at[above] if whole and above is not None else Origin("default")

@@ -186,11 +186,10 @@ def _part_in_words(slot: Slot) -> str:
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
     if get_origin(annotation) is list:
         inner = in_words(Slot.of(get_args(annotation)[0]))
-        least = _constraints(slot.metadata)
-        return f"a list{least}, each item {inner}"
+        return f"a list, each item {inner}{_least(slot.metadata)}"
     if get_origin(annotation) is dict:
         inner = in_words(Slot.of(get_args(annotation)[1]))
-        return f"a mapping{_constraints(slot.metadata)} of names, each to {inner}"
+        return f"a mapping of names, each to {inner}{_least(slot.metadata)}"
     if _is_section(annotation):
         return f"a section with {', '.join(fields_of(annotation))}"
     return str(annotation)
@@ -202,11 +201,17 @@ def _constraints(metadata: Iterable[Any]) -> str:
         for name, sign in _MARKS:
             if (bound := getattr(mark, name, None)) is not None:
                 texts.append(f"{sign} {bound:g}")
-        if (least := getattr(mark, "min_length", None)) is not None:
-            texts.append("that is not empty" if least == 1 else f"of {least} or more")
+        if getattr(mark, "min_length", 0):
+            texts.append("that is not empty")
         if pattern := getattr(mark, "pattern", None):
             texts.append(f"that matches {pattern}")
     return f" {' and '.join(texts)}" if texts else ""
+
+
+def _least(metadata: Iterable[Any]) -> str:
+    """How many items there must be."""
+    found = [getattr(mark, "min_length", 0) for mark in metadata]
+    return f", at least {max(found)} of them" if any(found) else ""
 
 
 def _inside(value: Any, key: str | int) -> Any:

@@ -1,0 +1,135 @@
+"""The front door: light, clear about its commands, honest about how it ended."""
+
+import subprocess
+import sys
+
+import pytest
+
+from specflow import cli
+from specflow.cli import main
+from specflow.errors import CheckpointError
+
+HEAVY = {"jax", "flax", "optax", "orbax", "grain", "numpy"}
+LIGHT = HEAVY | {"hydra", "pydantic", "omegaconf", "yaml"}
+
+
+def loaded(words, cwd):
+    """Exit status of a command in a fresh process, and the modules that it loaded."""
+    script = (
+        "import sys\n"
+        "from specflow.cli import main\n"
+        f"status = main({words!r})\n"
+        "print('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=cwd
+    )
+    return done.returncode, set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "kept_out"),
+    [
+        (["--help"], 0, LIGHT),
+        (["train", "--help"], 0, LIGHT),
+        (["--version"], 0, LIGHT),
+        (["trian"], 2, LIGHT),
+        (["show", "experiment=digits"], 0, HEAVY),
+        (["train", "experiment=digits", "--cfg", "job"], 0, HEAVY),
+        (["train", "experiment=digits", "optimizer.lr=fast"], 2, HEAVY),
+        (["train", "experiment=digts"], 2, HEAVY),
+        (["train", "-m", "optimizer.lr=1e-3,fast"], 2, HEAVY),
+        (["evaluate", "run=nowhere"], 2, HEAVY),
+    ],
+)
+def test_the_door_is_light(words, status, kept_out, tmp_path, monkeypatch):
+    root = str(pytest.importorskip("specflow").__path__[0]).rsplit("/", 1)[0]
+    monkeypatch.setenv("PYTHONPATH", root)
+    ended, modules = loaded(words, tmp_path)
+    assert ended == status
+    assert modules & kept_out == set()
+
+
+def test_help_lists_every_command(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("train", "evaluate", "predict", "check", "show"):
+        assert f"\n  {name} " in printed
+    assert main([]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_options_may_stand_anywhere_among_overrides(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_sweep", lambda given: seen.append(given) or 0)
+    main(["train", "seed=1,2", "-m", "mesh=data", "--config-dir", "a", "~loop.x"])
+    main(["train", "--config-dir=a", "seed=1,2", "mesh=data", "~loop.x", "-m"])
+    first, second = (vars(given) for given in seen)
+    assert first == second
+    assert first["overrides"] == ["seed=1,2", "mesh=data", "~loop.x"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_commands_on_a_run_need_a_run(command, capsys):
+    assert main([command, "mesh=single"]) == 2
+    assert capsys.readouterr().err == (
+        "error: run: is missing (command line). "
+        "Expected run=DIR, the directory of a finished or stopped run.\n"
+    )
+
+
+def raising(error):
+    def run(_):
+        raise error
+
+    return cli._Command(run, "fails", "specflow show")
+
+
+class Stopped(Exception):
+    exit_code = 143
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "printed"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (CheckpointError("step 3 is damaged"), 2, "error: step 3 is damaged.\n"),
+        (Stopped("stopped at step 3"), 143, "stopped at step 3\n"),
+    ],
+)
+def test_how_a_command_ended_is_its_status(error, status, printed, monkeypatch, capsys):
+    monkeypatch.setitem(cli._COMMANDS, "show", raising(error))
+    assert main(["show"]) == status
+    assert capsys.readouterr().err == printed
+
+
+def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, capsys):
+    monkeypatch.setitem(cli._COMMANDS, "show", raising(ZeroDivisionError("half")))
+    assert main(["show"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "error: unexpected ZeroDivisionError: half"
+
+
+def test_a_wrong_option_is_the_users_mistake(capsys):
+    assert main(["show", "--nope"]) == 2
+    assert "unrecognized arguments: --nope" in capsys.readouterr().err
+
+
+def test_show_prints_one_line_a_leaf_and_no_colour_into_a_pipe(capsys):
+    assert main(["show", "experiment=digits", "optimizer.lr=3e-4"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("experiment=digits ")
+    assert any(
+        line.split("  # ")[0].rstrip() == "optimizer.lr=0.0003" for line in printed
+    )
+    assert all("\x1b" not in line for line in printed)
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    command = f"{sys.executable} -m specflow show experiment=digits | head -n 1"
+    root = str(pytest.importorskip("specflow").__path__[0]).rsplit("/", 1)[0]
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=root)
+    assert done.stderr == ""
+    assert done.stdout.startswith("experiment=digits")

@@ -1,0 +1,59 @@
+"""Law 4, first half: every file under conf/ composes and validates."""
+
+import pytest
+
+from specflow.compose import compose
+from specflow.compose.documents import load
+from specflow.compose.folders import folders, shipped
+
+FOLDERS = folders()
+CHOICES = [
+    (group, choice)
+    for group in FOLDERS.groups()
+    if group != "experiment"
+    for choice in FOLDERS.choices(group)
+]
+EXPERIMENTS = FOLDERS.choices("experiment")
+NO_DEFAULT = {("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"]}
+"""Values that a choice leaves to whoever chooses it."""
+
+
+def test_the_bare_config_composes():
+    assert compose().config.name == "experiment"
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes(group, choice):
+    more = NO_DEFAULT.get((group, choice), [])
+    composed = compose([f"{group}={choice}", *more])
+    assert composed.choices[group] == choice
+    assert composed.choice_origins[group] == f"override {group}={choice}"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_under_its_own_name(name):
+    assert compose([f"experiment={name}"]).config.name == name
+
+
+def test_the_experiments_are_those_that_were_promised():
+    promised = {"digits", "digits_mlp", "diabetes", "breast_cancer", "stdlib_lm"}
+    assert promised <= set(EXPERIMENTS)
+
+
+def test_every_file_is_a_choice_or_a_part_of_one():
+    """A file that nothing can choose would be in nobody's test."""
+    chosen = {f"{group}/{choice}.yaml" for group, choice in CHOICES}
+    chosen |= {f"experiment/{name}.yaml" for name in EXPERIMENTS} | {"config.yaml"}
+    files = {str(file.relative_to(shipped())) for file in shipped().rglob("*.yaml")}
+    text = "".join(file.read_text() for file in shipped().rglob("*.yaml"))
+    parts = {file for file in files - chosen if file.split("/")[-1][:-5] + "@" in text}
+    assert files == chosen | parts
+
+
+def test_every_experiment_says_what_it_is_for():
+    for name in EXPERIMENTS:
+        file = shipped() / "experiment" / f"{name}.yaml"
+        header, first, *_ = file.read_text().splitlines()
+        assert header == "# @package _global_"
+        assert first.startswith("# ")
+        assert load(file, name).content["name"] == name

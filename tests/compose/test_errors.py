@@ -1,0 +1,149 @@
+"""Whole reports of what is wrong, against golden files.
+
+`pytest tests/compose --update-golden` rewrites them; read the difference before it is
+committed.
+"""
+
+import pytest
+
+from specflow.cli import main
+
+OWN = "--config-dir=mine"
+
+CASES: dict[str, tuple[list[str], dict[str, str]]] = {
+    "unknown_field": (["experiment=digits", "optimizer.lrr=3e-4"], {}),
+    "unknown_field_forced": (["+optimzer.lr=0.1"], {}),
+    "unknown_word": (["experimnt=digits"], {}),
+    "unknown_choice": (["mesh=fspd", "optimizer=adamx"], {}),
+    "unknown_experiment": (["experiment=digts", "optimizer.lr=fast"], {}),
+    "unknown_name": (["optimizer.schedule.name=cosin", "model.name=resnet"], {}),
+    "wrong_types": (
+        [
+            "optimizer.lr=fast",
+            "loop.train_steps=1.5",
+            "seed=true",
+            "data.shuffle=yes",
+            "model.widths=32",
+            "model.dtype=float3",
+            "output.checkpoint=5",
+            "name='a b'",
+        ],
+        {},
+    ),
+    "out_of_range": (
+        ["seed=-1", "model.dropout=1.0", "model.widths=[]", "loop.batch_size=0"],
+        {},
+    ),
+    "rules_between_words": (
+        [
+            "experiment=stdlib_lm",
+            "data.length=256",
+            "loop.batch_size=7",
+            "mesh.axes.data=4",
+            "optimizer.schedule.warmup_steps=9_000",
+            "output.checkpoint.best.metric=perplexty",
+        ],
+        {},
+    ),
+    "rules_beside_other_faults": (
+        ["experiment=stdlib_lm", "data.length=256", "optimizer.lr=fast", "sede=1"],
+        {},
+    ),
+    "key_paths": (
+        [
+            "spec.inputs.image=feature.image",
+            "spec.loss.cross_entropy.logits=features",
+        ],
+        {},
+    ),
+    "undeclared_prediction": (
+        ["spec.eval_metrics.top3.scores=predictions.probabilty"],
+        {},
+    ),
+    "missing_values": (["data=npz", "~spec.loss"], {}),
+    "delete_nothing": (["~spec.eval_metrics.acuracy", "~nothing"], {}),
+    "override_syntax": (["optimizer.lr", "model.widths=[32", "name=a:{"], {}),
+    "several_values": (["optimizer.lr=1e-3,1e-2", "mesh=data,fsdp"], {}),
+    "interpolation": (["name=${nope}", "output.dir=runs/${optimizer.lrr}"], {}),
+    "trust_in_yaml": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "trust: my_package\nrun: runs/1\n"
+        },
+    ),
+    "yaml_syntax": (
+        [OWN, "experiment=mine"],
+        {"mine/experiment/mine.yaml": "# @package _global_\nloop: {train_steps: 3\n"},
+    ),
+    "yaml_repeated_key": (
+        [OWN, "experiment=mine"],
+        {"mine/experiment/mine.yaml": "# @package _global_\nseed: 1\nseed: 2\n"},
+    ),
+    "yaml_no_mapping": (
+        [OWN, "mesh=mine"],
+        {"mine/mesh/mine.yaml": "- 1\n- 2\n"},
+    ),
+    "yaml_values": (
+        [OWN, "experiment=mine", "seed=x"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - override /mesh: fsdp\n  - _self_\n\n"
+            "loop:\n  train_stesp: 3\n  batch_size: many\n"
+            "mesh:\n  rules:\n    - {path: '**', along: fsdq}\n"
+        },
+    ),
+    "yaml_unknown_choice": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - override /mesh: fspd\n  - _self_\n"
+        },
+    ),
+    "yaml_unknown_group": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - override /modle: cnn\n  - _self_\n"
+        },
+    ),
+    "group_in_no_defaults_list": (
+        [OWN, "extra=one"],
+        {"mine/extra/one.yaml": "seed: 1\n"},
+    ),
+    "no_config_dir": (["--config-dir=nowhere"], {}),
+    "no_run": (["run=runs/nowhere"], {}),
+    "target_untrusted": (["model._target_=os.system"], {}),
+    "target_arguments": (
+        ["model={_target_: flax.linen.Dense, featurs: 4}"],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_whole_report_is_as_agreed(name, golden, project, capsys):
+    words, files = CASES[name]
+    project(files)
+    assert main(["show", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    golden(f"errors/{name}.txt", printed.err)
+
+
+def test_a_misspelt_command_answers_with_the_near_miss(golden, capsys):
+    assert main(["trian", "experiment=digits"]) == 2
+    golden("errors/unknown_command.txt", capsys.readouterr().err)
+
+
+def test_every_fault_has_a_code_and_an_origin():
+    from specflow.compose import compose
+    from specflow.errors import ConfigError
+
+    words, _ = CASES["wrong_types"]
+    with pytest.raises(ConfigError) as caught:
+        compose(words)
+    assert len(caught.value.faults) == len(words)
+    for fault in caught.value.faults:
+        assert fault.code
+        assert fault.origin.startswith("override ")

@@ -1,0 +1,177 @@
+"""Targets: what may run, and with which arguments."""
+
+import jax.numpy
+import optax
+import pytest
+from flax import linen, nnx
+
+from specflow.compose import compose
+from specflow.compose.provenance import Origins
+from specflow.compose.targets import resolve, resolve_targets
+from specflow.errors import ConfigError, Fault
+
+OWN = """
+import os
+import os.path as hidden
+from functools import partial
+from pickle import loads as read
+
+class Net:
+    def __init__(self, width: int, *, depth: int = 2, rngs): ...
+
+def loss(*, labels, logits, scale=1.0): ...
+
+def anything(**settings): ...
+
+half = partial(loss, scale=0.5)
+_private = loss
+value = 3
+"""
+
+
+@pytest.fixture
+def own(project, monkeypatch):
+    """A package of the user's own, as it lies in the current directory."""
+    root = project({"own_package/__init__.py": "", "own_package/parts.py": OWN})
+    monkeypatch.syspath_prepend(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("optax.adamw", optax.adamw),
+        ("flax.nnx.Linear", nnx.Linear),
+        ("flax.linen.Dense", linen.Dense),
+        ("jax.numpy.tanh", jax.numpy.tanh),
+        ("jax.nn.gelu", jax.nn.gelu),
+        ("jax.nn.relu", jax.nn.relu),
+        ("jax.nn.initializers.he_normal", jax.nn.initializers.he_normal),
+        ("optax.losses.squared_error", optax.losses.squared_error),
+    ],
+)
+def test_parts_of_the_built_in_packages_resolve(name, expected):
+    assert resolve("model._target_", name) is expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "jax.config.update",
+        "flax.io.rmtree",
+        "flax.serialization.from_bytes",
+        "specflow.errors.difflib.get_close_matches",
+        "specflow.errors.dataclasses.make_dataclass",
+        "specflow.cli.main",
+        "specflow.cli.os.system",
+        "specflow.compose.compose",
+        "specflow.compose.targets.importlib.import_module",
+        "specflow.__main__.main",
+        "specflow.errors.Fault.__init__",
+        "jax.numpy.load",
+        "jax.numpy.save",
+        "jax.numpy.ndarray.__reduce__",
+        "optax.adamw.__globals__",
+        "flax.nnx.functools.partial",
+        "flax.linen.nope",
+        "optax",
+        "optax.",
+        "optax..adamw",
+        "",
+        "optax.adamw()",
+        "own_package.parts.Net",
+    ],
+)
+def test_nothing_else_resolves(name):
+    assert isinstance(resolve("model._target_", name), Fault)
+
+
+@pytest.mark.parametrize(
+    "name", ["os.system", "hidden.join", "partial", "read", "half", "_private", "value"]
+)
+def test_trust_reaches_what_a_package_defines_and_not_what_it_imports(own, name):
+    fault = resolve(
+        "model._target_", f"own_package.parts.{name}", trust=["own_package"]
+    )
+    assert isinstance(fault, Fault)
+
+
+def test_ones_own_package_resolves_when_it_is_trusted(own):
+    found = resolve("x", "own_package.parts.Net", trust=["own_package"])
+    assert callable(found)
+    assert not isinstance(found, Fault)
+
+
+def test_a_name_outside_is_not_even_imported(project, monkeypatch):
+    root = project({"stranger.py": "raise RuntimeError('ran')\n"})
+    monkeypatch.syspath_prepend(root)
+    fault = resolve("model._target_", "stranger.Net")
+    assert isinstance(fault, Fault)
+    assert fault.code == "target-untrusted"
+    assert resolve("m", "stranger.Net", trust=["stranger"]).code == "target-import"
+
+
+def faults_of(section, *, supplied=()):
+    _, faults = resolve_targets(
+        {"model": section},
+        Origins(),
+        trust=["own_package"],
+        supplied={"model": supplied},
+    )
+    return [str(fault) for fault in faults]
+
+
+def test_arguments_are_held_against_the_signature(own):
+    net = {"_target_": "own_package.parts.Net", "widht": 3}
+    assert faults_of(net, supplied=["rngs"]) == [
+        "model.widht: no such argument. Did you mean model.width? "
+        "Arguments of own_package.parts.Net: width, depth, rngs.",
+        "model.width: is missing. Expected an argument of own_package.parts.Net, "
+        "which has no default for it.",
+    ]
+    assert faults_of({"_target_": "own_package.parts.Net", "width": 3}) != []
+    assert faults_of({**net, "widht": 3, "width": 1}, supplied=["rngs"]) != []
+
+
+def test_a_callable_that_takes_anything_is_given_anything(own):
+    assert faults_of({"_target_": "own_package.parts.anything", "x": 1}) == []
+
+
+def test_what_the_framework_supplies_may_be_missing():
+    adam = compose(["optimizer={_target_: optax.adamw, weight_decay: 0.1}"])
+    assert adam.config.optimizer.callable is optax.adamw
+    net = compose(
+        ["model={_target_: flax.nnx.Linear, in_features: 3, out_features: 4}"]
+    )
+    assert net.config.model.arguments == {"in_features": 3, "out_features": 4}
+
+
+def test_another_callable_takes_no_settings_over(own):
+    """The CNN's widths are no arguments of whatever replaces the CNN."""
+    composed = compose(["model._target_=flax.linen.Dense", "model.features=4"])
+    assert composed.tree["model"] == {"_target_": "flax.linen.Dense", "features": 4}
+    again = compose(["model={_target_: flax.linen.Dense, features: 4}"])
+    assert again.config.model == composed.config.model
+
+
+def test_trust_is_for_ones_own_packages(own):
+    with pytest.raises(ConfigError, match="not of the standard library"):
+        compose(["trust=os", "model._target_=os.system"])
+    composed = compose(
+        ["trust=[own_package]", "model={_target_: own_package.parts.Net, width: 3}"]
+    )
+    assert composed.trust == ("own_package",)
+    assert composed.config.model.callable.__name__ == "Net"
+
+
+def test_a_model_fn_is_bound(own):
+    words = ["~spec", "spec.model_fn=own_package.parts.anything", "trust=own_package"]
+    assert compose(words).config.spec.callable.__name__ == "anything"
+
+
+def test_targets_are_found_wherever_a_section_may_stand(own):
+    target = "{_target_: own_package.parts.loss, labels: labels, logits: outputs}"
+    words = [f"spec.loss.mine={target}", "trust=own_package"]
+    assert compose(words).config.spec.loss["mine"].callable.__name__ == "loss"
