@@ -295,19 +295,20 @@ class TPUEstimator:
         ]
         self._state = None  # Used up by the loop.
         try:
-            result = loop.train(
-                self.program,
-                state,
-                batches,
-                start_step=step,
-                stop_step=stop,
-                log_every=self.config.log_step_count_steps,
-                report=report,
-                progress=progress,
-                rhythms=rhythms,
-                hooks=hooks,
-                should_stop=should_stop,
-            )
+            with self.timing("train"):
+                result = loop.train(
+                    self.program,
+                    state,
+                    batches,
+                    start_step=step,
+                    stop_step=stop,
+                    log_every=self.config.log_step_count_steps,
+                    report=report,
+                    progress=progress,
+                    rhythms=rhythms,
+                    hooks=hooks,
+                    should_stop=should_stop,
+                )
             if evaluate is not None and result.step not in found:
                 evaluate.action(result.step, result.state)
             save(result.step, result.state)
@@ -316,8 +317,6 @@ class TPUEstimator:
             # What is being written is finished, also on the way out with an error.
             with self.timing("checkpoint"):
                 self.checkpoints.wait()
-        for name, seconds in result.timing.items():
-            self.timing.add(name, seconds)
         self._step, self._state = result.step, result.state
         return result.step, result.state
 

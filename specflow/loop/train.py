@@ -1,7 +1,6 @@
 """The training loop, readable from top to bottom."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +28,6 @@ class TrainResult:
     """Loss of the last step, before its update; None if no step was taken."""
     data_ended: bool
     """Whether the input ended before `stop_step`."""
-    timing: dict[str, float]
-    """Seconds spent waiting for `input`, and in all (`train`), actions left out."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -81,7 +78,6 @@ def train(
         NanLossDuringTrainingError: a loss is not finite. No action sees that state.
     """
     step, pending, loss = start_step, None, None
-    started, waited, acting = time.perf_counter(), 0.0, 0.0
     data_ended = False
     call_hooks(hooks, "begin", step)
 
@@ -99,9 +95,8 @@ def train(
     iterator = iter(chunks)
     try:
         while stop_step is None or step < stop_step:
-            waiting = time.perf_counter()
-            chunk = next(iterator, None)
-            waited += time.perf_counter() - waiting
+            with program.timing("input"):
+                chunk = next(iterator, None)
             if chunk is None:
                 data_ended = True
                 break
@@ -121,10 +116,8 @@ def train(
                     # What an action saves or shows must be finite: read before it acts.
                     loss, pending = read(pending), None
                     call_hooks(hooks, "after_step", step, loss)
-                acting_since = time.perf_counter()
                 for rhythm in due:
                     rhythm.action(step, state)
-                acting += time.perf_counter() - acting_since
                 if should_stop is not None and should_stop():
                     raise StopTraining
     except StopTraining:
@@ -132,8 +125,7 @@ def train(
     if pending is not None:
         loss = read(pending)
     call_hooks(hooks, "end", step)
-    total = time.perf_counter() - started - acting
-    return TrainResult(step, state, loss, data_ended, {"train": total, "input": waited})
+    return TrainResult(step, state, loss, data_ended)
 
 
 def _stretch(
