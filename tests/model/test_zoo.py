@@ -69,8 +69,9 @@ def test_cnn_is_convolutions_with_relu_and_pooling(size):
     model = Cnn((*size, 2), widths=[4, 5], hidden=6, outputs=3, rngs=nnx.Rngs(0))
     image = np.random.default_rng(1).normal(size=(2, *size, 2))
     x = image
-    for conv in model.convs:
-        x = numpy_conv(x, values(conv.kernel)) + values(conv.bias)
+    for block in model.blocks:
+        block.bias[...] = jnp.linspace(-1, 1, block.bias.shape[0])
+        x = numpy_conv(x, values(block.conv.kernel)) + values(block.bias)
         x = numpy_pool(np.maximum(x, 0))
     x = x.reshape(2, -1)
     x = np.maximum(x @ values(model.dense.kernel) + values(model.dense.bias), 0)

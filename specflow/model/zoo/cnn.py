@@ -10,8 +10,33 @@ from jaxtyping import Array, Float
 __all__ = ["Cnn"]
 
 
+class ConvBlock(nnx.Module):
+    """A 3x3 convolution that keeps the size, 2x2 max-pool, bias and ReLU.
+
+    The bias and the ReLU come after the pool. Both keep order, so the values are those
+    of the usual order to the last bit, at a quarter of the work.
+
+    Args:
+        inputs: channels of what comes in.
+        outputs: channels of what goes out.
+        dtype: type of the activations.
+        rngs: streams of the initial values.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.conv = nnx.Conv(
+            inputs, outputs, (3, 3), use_bias=False, dtype=dtype, rngs=rngs
+        )
+        self.bias = nnx.Param(jnp.zeros(outputs))
+
+    def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 d2"]:
+        """The images at half the size, rounded up."""
+        x = max_pool(self.conv(x))
+        return nnx.relu(x + self.bias[...].astype(x.dtype)[None, None, None])
+
+
 class Cnn(nnx.Module):
-    """3x3 convolutions, each with ReLU and 2x2 max-pool, then one dense layer.
+    """Convolutions, each with 2x2 max-pool and ReLU, then one dense layer.
 
     Args:
         image: height, width and channels of an image.
@@ -41,11 +66,9 @@ class Cnn(nnx.Module):
     ):
         height, width, channels = image
         self.dtype = dtype
-        self.convs = nnx.List([])
+        self.blocks = nnx.List([])
         for features in widths:
-            self.convs.append(
-                nnx.Conv(channels, features, (3, 3), dtype=dtype, rngs=rngs)
-            )
+            self.blocks.append(ConvBlock(channels, features, dtype=dtype, rngs=rngs))
             height, width, channels = -(-height // 2), -(-width // 2), features
         flat = height * width * channels
         self.dense = (
@@ -57,8 +80,8 @@ class Cnn(nnx.Module):
     def __call__(self, image: Float[Array, "b h w d"]) -> Float[Array, "b c"]:
         """Logits of each image."""
         x = image.astype(self.dtype)
-        for conv in self.convs:
-            x = max_pool(nnx.relu(conv(x)))
+        for block in self.blocks:
+            x = block(x)
         x = x.reshape(x.shape[0], -1)
         x = nnx.relu(self.dense(x)) if self.dense else x
         x = self.dropout(x) if self.dropout else x
@@ -68,14 +91,16 @@ class Cnn(nnx.Module):
 def max_pool(x: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 d"]:
     """The highest value of each 2x2 window; what is left over makes smaller windows.
 
-    By reshape: the gradient of a windowed reduction (select-and-scatter) is many times
+    By slices: the gradient of a windowed reduction (select-and-scatter) is ten times
     slower on CPU.
 
     >>> max_pool(jnp.arange(15.0).reshape(1, 3, 5, 1))[0, :, :, 0].tolist()
     [[6.0, 8.0, 9.0], [11.0, 13.0, 14.0]]
     """
-    b, h, w, d = x.shape
+    _, h, w, _ = x.shape
     if h % 2 or w % 2:
         lowest = jnp.finfo(x.dtype).min
         x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), constant_values=lowest)
-    return x.reshape(b, (h + 1) // 2, 2, (w + 1) // 2, 2, d).max(axis=(2, 4))
+    upper = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+    lower = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
+    return jnp.maximum(upper, lower)
