@@ -11,6 +11,7 @@ import numpy as np
 
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
+from specflow.output import replacing
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -62,7 +63,5 @@ def _writing(output: str | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    from specflow.output import replacing
-
     with replacing(Path(output)) as temporary, temporary.open("w") as stream:
         yield stream

@@ -28,7 +28,7 @@ def start(mesh: MeshConfig) -> None:
     """
     if mesh.pretend_devices is not None:
         pretend_devices(mesh.pretend_devices)
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
         # Small programs count too: they are what a first step waits for.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -17,7 +17,7 @@ __all__ = [
 
 
 class _HeldOut(Config):
-    eval_fraction: float = Field(0.2, gt=0.0, lt=1.0)
+    eval_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Share of the rows that is held out for evaluation."""
     split_seed: NonNegativeInt = 0
     """Seed of the split; not the experiment's, so that runs stay comparable."""
@@ -72,7 +72,7 @@ class TextConfig(Config):
     """Bytes a window."""
     max_bytes: PositiveInt | None = 4_000_000
     """Bytes to read in all, of files drawn by `split_seed`; null: every file."""
-    eval_fraction: float = Field(0.1, gt=0.0, lt=1.0)
+    eval_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
     """Share of the files (by count, whole files) held out for evaluation."""
     split_seed: NonNegativeInt = 0
     """Seed of the choice of files, and of those held out."""

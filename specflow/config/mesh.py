@@ -17,15 +17,15 @@ BATCH_AXES = ("data", "fsdp")
 class AxesConfig(Config):
     """How many devices lie along each axis; one axis may be -1 and takes what is left."""
 
-    data: int = Field(1, ge=-1)
+    data: int = Field(default=1, ge=-1)
     """Copies of the model, each with its part of the batch."""
-    fsdp: int = Field(1, ge=-1)
+    fsdp: int = Field(default=1, ge=-1)
     """Parts of the parameters, each with its part of the batch."""
-    tensor: int = Field(1, ge=-1)
+    tensor: int = Field(default=1, ge=-1)
     """Parts of each layer."""
-    sequence: int = Field(1, ge=-1)
+    sequence: int = Field(default=1, ge=-1)
     """Parts of each sequence."""
-    expert: int = Field(1, ge=-1)
+    expert: int = Field(default=1, ge=-1)
     """Groups of experts."""
 
     @model_validator(mode="after")

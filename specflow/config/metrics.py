@@ -148,7 +148,7 @@ class BitsPerByteConfig(_Weighted):
     name: Literal["bits_per_byte"] = "bits_per_byte"
     losses: KeyPath
     """Cross-entropy of each token, in nats."""
-    bytes_per_token: float = Field(1.0, gt=0.0)
+    bytes_per_token: float = Field(default=1.0, gt=0.0)
     """Mean number of bytes a token stands for."""
 
 

@@ -37,7 +37,7 @@ class MlpConfig(Config):
     """Widths of the hidden layers."""
     outputs: PositiveInt = 10
     """Number of values per example: classes, or 1 for a regression."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of hidden units dropped while training."""
     dtype: Dtype = "float32"
     """Type of the activations; parameters stay float32."""
@@ -47,15 +47,15 @@ class CnnConfig(Config):
     """A small convolutional net for small images."""
 
     name: Literal["cnn"] = "cnn"
-    image: list[PositiveInt] | None = Field(None, min_length=3, max_length=3)
+    image: list[PositiveInt] | None = Field(default=None, min_length=3, max_length=3)
     """Height, width and channels of an image; null: those of the data."""
-    widths: list[PositiveInt] = Field([32, 64], min_length=1)
+    widths: list[PositiveInt] = Field(default=[32, 64], min_length=1)
     """Channels of each 3x3 convolution; each is followed by a 2x2 max-pool."""
     hidden: NonNegativeInt = 128
     """Width of the dense layer before the head; 0 leaves it out."""
     outputs: PositiveInt = 10
     """Number of classes."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of dense units dropped while training."""
     dtype: Dtype = "float32"
     """Type of the activations; parameters stay float32."""
@@ -80,7 +80,7 @@ class TransformerConfig(Config):
     """How a token knows its place: a learned vector is added, or heads are rotated."""
     head: Literal["tied", "untied"] = "untied"
     """Whether the logits come from the embedding's weights or from weights apart."""
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of activations dropped while training."""
     dtype: Dtype = "float32"
     """Type of the activations; parameters stay float32."""

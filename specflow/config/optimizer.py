@@ -32,7 +32,7 @@ class ConstantConfig(_Warmup):
 class _Decay(_Warmup):
     decay_steps: PositiveInt | None = None
     """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
-    final: float = Field(0.0, ge=0.0, le=1.0)
+    final: float = Field(default=0.0, ge=0.0, le=1.0)
     """Rate at the end, as a share of `optimizer.lr`."""
 
 
@@ -63,8 +63,8 @@ class _Optimizer(Config):
 
 
 class _Moments(_Optimizer):
-    b1: float = Field(0.9, ge=0.0, lt=1.0)
-    b2: float = Field(0.999, ge=0.0, lt=1.0)
+    b1: float = Field(default=0.9, ge=0.0, lt=1.0)
+    b2: float = Field(default=0.999, ge=0.0, lt=1.0)
     eps: PositiveFloat = 1e-8
 
 
@@ -90,7 +90,7 @@ class SgdConfig(_Optimizer):
     name: Literal["sgd"] = "sgd"
     lr: PositiveFloat = 1e-2
     """Learning rate: the peak, after warmup."""
-    momentum: float = Field(0.0, ge=0.0, lt=1.0)
+    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
     nesterov: bool = False
 
 

@@ -32,7 +32,7 @@ class CheckpointConfig(Config):
 class OutputConfig(Config):
     """Where a run writes and what it writes."""
 
-    dir: str | None = Field(None, min_length=1)
+    dir: str | None = Field(default=None, min_length=1)
     """Run directory; null: `runs/<experiment>/<time>`."""
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Checkpoints, under `<dir>/checkpoints`."""

@@ -90,7 +90,7 @@ class SoftmaxCrossEntropyConfig(_Loss):
 
     name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     logits: KeyPath = "outputs"
-    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class SigmoidCrossEntropyConfig(_Loss):
@@ -171,7 +171,7 @@ ExportConfig = by_name(
 class TrainOpConfig(Config):
     """Which parameters the optimizer trains."""
 
-    wrt: list[str] = Field(["**"], min_length=1)
+    wrt: list[str] = Field(default=["**"], min_length=1)
     """Globs of parameter paths that train; the others stay as they were made."""
 
 

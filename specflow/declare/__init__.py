@@ -3,4 +3,10 @@
 from specflow.declare.label_ranges import LabelRange, label_ranges
 from specflow.declare.model_fn import build_model_fn, model_inputs, model_outputs
 
-__all__ = ["LabelRange", "build_model_fn", "label_ranges", "model_inputs", "model_outputs"]
+__all__ = [
+    "LabelRange",
+    "build_model_fn",
+    "label_ranges",
+    "model_inputs",
+    "model_outputs",
+]

@@ -10,22 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specflow.errors import Fault, SpecflowError, spec_error
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
-    Optimizer,
     eval_step,
     indexed_step,
     predict_step,
     train_loop,
 )
-from specflow.executor.trace import Traced, has_convolution
+from specflow.executor.trace import has_convolution
+from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.mesh import Partitioner, batch_parts
 from specflow.model import SplitModel
-from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
+from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.stopwatch import Stopwatch
-from specflow.typing import describe, leaves
 
 __all__ = ["Program"]
 
@@ -48,84 +46,27 @@ class Program:
         *,
         extras: Mapping[str, Any] | None = None,
     ):
-        self.model_fn = ModelFn(model_fn)
         self.model = model
         self.partitioner = partitioner
-        self.extras = dict(extras or {})
-        self.traces: Counter[Mode] = Counter()
-        """How often the function's Python ran, by mode."""
         self.timing = Stopwatch()
         """Seconds by name; `compile` is tracing, lowering and compiling."""
-        self._traced: dict[Any, Traced] = {}
+        self.tracer = Tracer(model_fn, model, extras=extras, timing=self.timing)
         self._compiled: dict[Any, Any] = {}
         self._lowered: dict[str, Any] = {}
 
-    # -- tracing
+    @property
+    def model_fn(self) -> ModelFn:
+        """The model function, called by the names it takes."""
+        return self.tracer.model_fn
+
+    @property
+    def traces(self) -> Counter[Mode]:
+        """How often the model function's Python ran, by mode."""
+        return self.tracer.traces
 
     def spec(self, mode: Mode, features: Any, labels: Any = None) -> TPUEstimatorSpec:
-        """The spec of a mode, abstract: shapes and dtypes in place of arrays.
-
-        Args:
-            mode: what is asked for.
-            features: one batch, or `jax.ShapeDtypeStruct`s of one.
-            labels: likewise; not used to predict.
-
-        Raises:
-            SpecError: the function breaks the contract, or fails.
-        """
-        return self._forward(mode, features, labels).result[0]
-
-    def _forward(self, mode: Mode, features: Any, labels: Any) -> Traced:
-        batch = _abstract((features, None if mode is Mode.PREDICT else labels))
-        key = (mode, _shapes(batch))
-        if key not in self._traced:
-            self._traced[key] = self._trace(mode, *batch)
-        return self._traced[key]
-
-    def _trace(self, mode: Mode, features: Any, labels: Any) -> Traced:
-        rows = _rows(features)
-
-        def forward(
-            params: Any, rest: Any, features: Any, labels: Any, mask: Any
-        ) -> tuple[TPUEstimatorSpec, Any]:
-            self.traces[mode] += 1
-            module = self.model.merge(params, rest, train=mode is Mode.TRAIN)
-            spec = self.model_fn(
-                mode,
-                model=module,
-                features=features,
-                labels=labels,
-                mask=mask,
-                **self.extras,
-            )
-            return spec, self.model.rest_of(module)
-
-        abstract = (self.model.abstract_params, self.model.abstract_rest)
-        try:
-            with self.timing("compile"):
-                if mode is Mode.TRAIN:
-                    full = functools.partial(_with_mask, forward, rows)
-                    traced = Traced(full, *abstract, features, labels)
-                else:
-                    mask = jax.ShapeDtypeStruct((rows,), jnp.bool_)
-                    traced = Traced(forward, *abstract, features, labels, mask)
-        except SpecflowError:
-            raise
-        except Exception as error:
-            raise _failed(self.model_fn.name, mode, features, labels, error) from error
-        spec = traced.result[0]
-        for field in ("eval_metrics", "host_call"):
-            pair = getattr(spec, field)
-            if pair is not None:
-                check_batch_major(pair, rows, field=field)
-        if mode is Mode.PREDICT:
-            _check_predictions(spec.predictions, rows)
-        return traced
-
-    def optimizer(self, features: Any, labels: Any) -> Optimizer:
-        """The `train_op` that the function gives for these batches."""
-        spec = self.spec(Mode.TRAIN, features, labels)
-        return Optimizer(spec.train_op, self.model.abstract_params)
+        """The spec of a mode, abstract; see `Tracer.spec`."""
+        return self.tracer.spec(mode, features, labels)
 
     # -- state
 
@@ -136,24 +77,20 @@ class Program:
             features: one training batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise.
         """
-        params, rest = self.model.abstract_params, self.model.abstract_rest
-        optimizer = self.optimizer(features, labels)
+        model_state = self.abstract_model_state()
+        optimizer = self.tracer.optimizer(features, labels)
+        params = model_state.params
         opt_state = jax.eval_shape(optimizer.init, params)
-        place = self.partitioner
-        shardings = place.params(params)
-        state = TrainState(jax.ShapeDtypeStruct((), jnp.int32), params, rest, opt_state)
-        placed = TrainState(
-            place.replicated,
-            shardings,
-            dict.fromkeys(rest, place.replicated),
-            place.like_params(opt_state, params, shardings),
-        )
-        return jax.tree.map(
-            lambda array, sharding: jax.ShapeDtypeStruct(
-                array.shape, array.dtype, sharding=sharding
+        shardings = {path: array.sharding for path, array in params.items()}
+        return model_state._replace(
+            step=_placed(
+                jax.ShapeDtypeStruct((), jnp.int32), self.partitioner.replicated
             ),
-            state,
-            placed,
+            opt_state=jax.tree.map(
+                _placed,
+                opt_state,
+                self.partitioner.like_params(opt_state, params, shardings),
+            ),
         )
 
     def init_state(self, seed: int, features: Any, labels: Any) -> TrainState:
@@ -164,7 +101,7 @@ class Program:
             features: one training batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise.
         """
-        optimizer = self.optimizer(features, labels)
+        optimizer = self.tracer.optimizer(features, labels)
         abstract = self.abstract_state(features, labels)
         shardings = jax.tree.map(lambda array: array.sharding, abstract)
 
@@ -191,16 +128,11 @@ class Program:
     def abstract_model_state(self) -> TrainState:
         """Like `abstract_state`, without the optimizer's part: enough to evaluate."""
         params, rest = self.model.abstract_params, self.model.abstract_rest
-        shardings = self.partitioner.params(params)
         whole = self.partitioner.replicated
-
-        def placed(array: Any, sharding: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
-
         return TrainState(
             0,
-            {path: placed(array, shardings[path]) for path, array in params.items()},
-            {path: placed(array, whole) for path, array in rest.items()},
+            jax.tree.map(_placed, params, self.partitioner.params(params)),
+            {path: _placed(array, whole) for path, array in rest.items()},
             (),
         )
 
@@ -250,11 +182,11 @@ class Program:
         Returns:
             The state after, and the losses of all stacked batches; NaN where none ran.
         """
-        key = ("train", _shapes((features, labels)))
+        key = ("train", shapes((features, labels)))
         if key not in self._compiled:
             self._compiled[key] = self._compile_train(state, features, labels)
         compiled, looped = self._compiled[key]
-        losses = np.full(_rows(features), np.nan, np.float32)
+        losses: Any = np.full(row_count(features), np.nan, np.float32)
         if looped:
             bounds = np.int32(start), np.int32(stop)
             return compiled(state, losses, features, labels, *bounds)
@@ -270,18 +202,20 @@ class Program:
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (features, labels),
         )
-        forward = self._forward(Mode.TRAIN, *batch)
+        forward = self.tracer.forward(Mode.TRAIN, *batch)
         cpu = self.partitioner.mesh.devices.flat[0].platform == "cpu"
         # XLA's convolutions on CPU are some twenty times slower inside a loop.
         looped = not (cpu and has_convolution(forward.jaxpr))
         program = functools.partial(
             train_loop if looped else indexed_step,
             forward=forward,
-            optimizer=self.optimizer(*batch),
+            optimizer=self.tracer.optimizer(*batch),
         )
         whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
-        losses = jax.ShapeDtypeStruct((_rows(features),), jnp.float32, sharding=whole)
+        losses = jax.ShapeDtypeStruct(
+            (row_count(features),), jnp.float32, sharding=whole
+        )
         index = jax.ShapeDtypeStruct((), jnp.int32)
         with self.timing("compile"):
             lowered = jax.jit(
@@ -310,12 +244,12 @@ class Program:
     def _run(
         self, mode: Mode, step: Callable[..., Any], state: TrainState, *batch: Any
     ) -> Any:
-        key = (mode, _shapes(batch))
+        key = (mode, shapes(batch))
         compiled = self._compiled.get(key)
         if compiled is None:
             features, *labels = batch[:-1]
-            forward = self._forward(mode, features, *(labels or [None]))
-            whole = _rows(features) % batch_parts(self.partitioner.mesh) != 0
+            forward = self.tracer.forward(mode, features, *(labels or [None]))
+            whole = row_count(features) % batch_parts(self.partitioner.mesh) != 0
             rows = self.partitioner.replicated if whole else self.partitioner.rows()
             out: Any = rows
             if mode is Mode.EVAL:
@@ -337,56 +271,5 @@ class Program:
         return digest.hexdigest()[:32]
 
 
-def _with_mask(
-    forward: Callable[..., Any], rows: int, params: Any, rest: Any, *batch: Any
-) -> Any:
-    """TRAIN batches have no padding: the mask is a constant, which XLA folds away."""
-    return forward(params, rest, *batch, jnp.ones(rows, bool))
-
-
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-def _shapes(tree: Any) -> Any:
-    flat, structure = jax.tree.flatten(tree)
-    return structure, tuple((array.shape, str(array.dtype)) for array in flat)
-
-
-def _rows(features: Any) -> int:
-    return jax.tree.leaves(features)[0].shape[0]
-
-
-def _check_predictions(predictions: Any, rows: int) -> None:
-    faults = [
-        Fault(
-            f"predictions[{path!r}]" if path else "predictions",
-            f"is {describe(leaf)}, and the batch is {rows} rows",
-            expected="a batch-major array: its first axis is the batch",
-            code="batch-major",
-        )
-        for path, leaf in leaves(predictions)
-        if not leaf.shape or leaf.shape[0] != rows
-    ]
-    if faults:
-        raise spec_error(*faults)
-
-
-def _failed(
-    name: str, mode: Mode, features: Any, labels: Any, error: Exception
-) -> SpecflowError:
-    given = ", ".join(
-        f"{path} {describe(leaf)}"
-        for path, leaf in leaves({"features": features, "labels": labels})
-        if leaf is not None
-    )
-    text = str(error).strip() or repr(error)
-    return spec_error(
-        Fault(
-            name,
-            f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
-            mend=f"It was given {given}.",
-            kind=TypeError if isinstance(error, TypeError) else ValueError,
-            code="model-fn",
-        )
-    )
+def _placed(array: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)

@@ -103,7 +103,8 @@ def train_step(
     updates, opt_state = optimizer.transformation.update(
         gradients, state.opt_state, trained
     )
-    params = {**state.params, **optax.apply_updates(trained, updates)}
+    moved: Any = optax.apply_updates(trained, updates)
+    params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
     return after, loss.astype(jnp.float32)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,7 +35,7 @@ def pretend_devices(count: int) -> None:
         ) from error
 
 
-def build_mesh(axes: AxesConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def build_mesh(axes: AxesConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh with these axes; an axis of -1 takes the devices that are left.
 
     Axes whose sizes are all given may use fewer devices than there are: the first ones.

@@ -1,6 +1,7 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
 from specflow.output.checkpoint import Checkpointer, Restored
+from specflow.output.files import replacing
 from specflow.output.plots import draw_curves
 from specflow.output.progress import Progress
 from specflow.output.report import (
@@ -34,4 +35,5 @@ __all__ = [
     "open_run",
     "print_result",
     "read_rows",
+    "replacing",
 ]

@@ -59,16 +59,24 @@ class Checked(BaseModel):
     ARRAYS: ClassVar[tuple[str, ...]] = ()
     """The fields that hold trees of arrays: the leaves, where JAX asks."""
 
-    def __init__(self, **fields: Any):
+    def _fill(self, **fields: Any) -> None:
+        """What every `__init__` comes down to: the fields, checked.
+
+        Raises:
+            SpecError: fields break the contract; all of them are named.
+        """
         register(type(self))
         try:
-            super().__init__(**fields)
+            BaseModel.__init__(self, **fields)
         except ValidationError as error:
             raise _as_spec_error(type(self), error) from None
 
     # Two specs are never compared by value: their arrays may be tracers.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:

@@ -56,12 +56,12 @@ class _Spec(Checked):
     @field_validator("predictions", "loss", "train_op")
     @classmethod
     def _required(cls, value: Any, info: ValidationInfo) -> Any:
-        mode = info.data.get("mode")
-        if value is None and mode in REQUIRED and info.field_name in REQUIRED[mode]:
+        mode, field = info.data.get("mode"), str(info.field_name)
+        if value is None and mode is not None and field in REQUIRED[mode]:
             refuse(
                 Flaw(
                     f"is missing, and Mode.{mode.name} needs it",
-                    mend=f"For example {_EXAMPLE[info.field_name]}.",
+                    mend=f"For example {_EXAMPLE[field]}.",
                 )
             )
         return value
@@ -202,7 +202,7 @@ class EstimatorSpec(_Spec):
         evaluation_hooks: Any = None,
         prediction_hooks: Any = None,
     ):
-        super().__init__(
+        self._fill(
             mode=mode,
             predictions=predictions,
             loss=loss,
@@ -318,7 +318,7 @@ class TPUEstimatorSpec(_Spec):
         evaluation_hooks: Any = None,
         prediction_hooks: Any = None,
     ):
-        super().__init__(
+        self._fill(
             mode=mode,
             predictions=predictions,
             loss=loss,

@@ -51,7 +51,7 @@ class PredictOutput(ExportOutput):
     outputs: dict[str, Any]
 
     def __init__(self, outputs: Any):
-        super().__init__(outputs=outputs)
+        self._fill(outputs=outputs)
 
     @field_validator("outputs", mode="before")
     @classmethod
@@ -98,7 +98,7 @@ class ClassificationOutput(ExportOutput):
         self, scores: Any = None, classes: Any = None, class_names: Any = None
     ):
         names = tuple(class_names) if class_names is not None else None
-        super().__init__(scores=scores, classes=classes, class_names=names)
+        self._fill(scores=scores, classes=classes, class_names=names)
 
     @field_validator("scores")
     @classmethod
@@ -135,7 +135,7 @@ class RegressionOutput(ExportOutput):
     value: Any
 
     def __init__(self, value: Any):
-        super().__init__(value=value)
+        self._fill(value=value)
 
     @field_validator("value")
     @classmethod

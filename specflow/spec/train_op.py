@@ -45,7 +45,7 @@ class TrainOp(Checked):
     wrt: tuple[str, ...] = ("**",)
 
     def __init__(self, optimizer: Any, wrt: Any = ("**",)):
-        super().__init__(optimizer=optimizer, wrt=wrt)
+        self._fill(optimizer=optimizer, wrt=wrt)
 
     @field_validator("optimizer")
     @classmethod
