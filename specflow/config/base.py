@@ -55,7 +55,7 @@ class Config(BaseModel):
 
 
 class Bound(Config):
-    """A section that names a callable; `compose/targets.py` binds it, and nobody else."""
+    """A section that names a callable; `compose/targets.py` alone binds it."""
 
     _callable: Callable[..., Any] | None = PrivateAttr(default=None)
 
@@ -124,7 +124,8 @@ def _check_key_path(path: str) -> str:
 
 KeyPath = Annotated[str, AfterValidator(_check_key_path)]
 """`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
-`losses.<name>` (a declared loss before it is reduced, one value an example or token)."""
+`losses.<name>` (a declared loss before it is reduced: one value for each example or
+token)."""
 
 
 def key_paths(member: Config) -> dict[str, str]:

@@ -15,7 +15,7 @@ BATCH_AXES = ("data", "fsdp")
 
 
 class AxesConfig(Config):
-    """How many devices lie along each axis; one axis may be -1 and takes what is left."""
+    """How many devices lie along each axis; one may be -1 and takes what is left."""
 
     data: int = Field(default=1, ge=-1)
     """Copies of the model, each with its part of the batch."""
@@ -49,8 +49,8 @@ class AxesConfig(Config):
 class RuleConfig(Config):
     """Which parameters go along which axes; the first rule whose path matches wins.
 
-    Give `dims` (an axis or null per dimension) or `along` (the largest dimension that the
-    axis divides), or neither: such parameters are kept whole on every device.
+    Give `dims` (an axis or null per dimension) or `along` (the largest dimension that
+    the axis divides), or neither: such parameters are kept whole on every device.
     """
 
     path: str
@@ -68,11 +68,11 @@ class RuleConfig(Config):
 
 
 class MeshConfig(Config):
-    """The devices as a grid with named axes, and the rules that lay parameters on it."""
+    """The devices as a grid with named axes, and rules that lay parameters on it."""
 
     axes: AxesConfig = AxesConfig(data=-1)
     """Devices along each axis."""
     rules: list[RuleConfig] = []
-    """Ordered rules for parameters; what no rule names is kept whole on every device."""
+    """Ordered rules for parameters; what none names is kept whole on every device."""
     pretend_devices: PositiveInt | None = None
     """Pretend that the CPU is this many devices: for trying meshes out on a laptop."""

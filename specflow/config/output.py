@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from specflow.config.base import Config
 
@@ -37,7 +37,7 @@ class OutputConfig(Config):
     checkpoint: CheckpointConfig = CheckpointConfig()
     """Checkpoints, under `<dir>/checkpoints`."""
     reporters: list[Literal["tensorboard", "plots"]] = ["tensorboard", "plots"]
-    """What is written beside `metrics.jsonl`: TensorBoard events, a PNG of the curves."""
+    """What is written beside `metrics.jsonl`: TensorBoard events, a picture."""
     on_change: Literal["refuse", "accept"] = "refuse"
     """What happens when a run directory holds a run of another config."""
 

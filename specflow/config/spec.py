@@ -1,4 +1,4 @@
-"""`spec`: what train, evaluate and predict mean, field by field, or a user's model_fn."""
+"""`spec`: what train, evaluate and predict mean, by fields or by a model_fn."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
@@ -94,7 +94,7 @@ class SoftmaxCrossEntropyConfig(_Loss):
 
 
 class SigmoidCrossEntropyConfig(_Loss):
-    """Cross-entropy of labels in {0, 1} and logits; a last axis of size 1 is dropped."""
+    """Cross-entropy of labels 0 or 1 and logits; a last axis of size 1 is dropped."""
 
     name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
     logits: KeyPath = "outputs"
@@ -129,8 +129,8 @@ LossConfig = by_name(
     AbsoluteErrorConfig,
     HuberConfig,
 )
-"""A declared loss, or a `_target_`: a function of tensors (keyword arguments that are key
-paths) that returns one value an example."""
+"""A declared loss, or a `_target_`: a function of tensors (keyword arguments that are
+key paths) that returns one value an example."""
 
 
 # -- exports

@@ -146,10 +146,11 @@ def test_a2_all_faults_come_together_each_with_its_field():
     with pytest.raises(sf.SpecError) as error:
         sf.TPUEstimatorSpec("train", predictions=[1], loss=3, train_op="adam")
     assert faults(error) == [
-        "TPUEstimatorSpec.predictions: got list. Expected an array or a dict of arrays.",
+        "TPUEstimatorSpec.predictions: got list. "
+        "Expected an array or a dict of arrays.",
         "TPUEstimatorSpec.loss: got 3. Expected an array of one element.",
-        "TPUEstimatorSpec.train_op: got 'adam'. Expected an optax GradientTransformation, "
-        "a TrainOp, or a function (state, batch) -> (state, metrics). For example "
+        "TPUEstimatorSpec.train_op: got 'adam'. "
+        "Expected an optax GradientTransformation, a TrainOp, or a function (state, batch) -> (state, metrics). For example "
         "train_op=optax.adamw(1e-3).",
     ]
     assert isinstance(error.value, TypeError)
