@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["EvalSpec", "TPUEstimator", "TrainSpec"]
 
 InputFn = Callable[..., Any]
-"""(params) -> arrays, a source, or an iterable of batches; `(features, labels)` or
-features alone. `params["batch_size"]` is the batch of this process."""
+"""() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
+or features alone. `params["batch_size"]` is the batch of this process."""
 
 _CHUNK_BYTES = 256 << 20
 """Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
@@ -142,6 +142,7 @@ class TPUEstimator:
             SplitModel(model),
             self.partitioner,
             extras={"params": self.params, "config": self.config},
+            tuned=not isinstance(layout, MeshConfig) or layout.cpu == "tuned",
         )
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
@@ -502,11 +503,18 @@ class TPUEstimator:
 
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
         """What the function gives; it may take `params`, with this process's batch."""
-        parameters = inspect.signature(input_fn).parameters
-        if not parameters:
-            return input_fn()
         size = self._batch_sizes[mode] // jax.process_count()
-        return input_fn({**self.params, "batch_size": size})
+        params = {**self.params, "batch_size": size}
+        parameters = inspect.signature(input_fn).parameters
+        if "params" in parameters:
+            return input_fn(params=params)
+        # One with a default is the function's own affair: `lambda rows=rows: ...`.
+        demanded = (p for p in parameters.values() if p.default is p.empty)
+        if any(
+            p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in demanded
+        ):
+            return input_fn(params)
+        return input_fn()
 
 
 def _model_dir(model_dir: str | Path | None, config: RunConfig) -> Path:

@@ -74,5 +74,8 @@ class MeshConfig(Config):
     """Devices along each axis."""
     rules: list[RuleConfig] = []
     """Ordered rules for parameters; what none names is kept whole on every device."""
+    cpu: Literal["tuned", "plain"] = "tuned"
+    """On CPU: compile programs that convolve around what is slow in XLA there, and step
+    them; or leave them as they are on any other device."""
     pretend_devices: PositiveInt | None = None
     """Pretend that the CPU is this many devices: for trying meshes out on a laptop."""

@@ -1,5 +1,6 @@
 """The only place that compiles: a model function as sharded programs, one a mode."""
 
+import contextlib
 import functools
 import hashlib
 from collections import Counter
@@ -18,7 +19,7 @@ from specflow.executor.step import (
     predict_step,
     train_loop,
 )
-from specflow.executor.trace import has_convolution
+from specflow.executor.trace import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.mesh import Partitioner, batch_parts
 from specflow.model import SplitModel
@@ -26,6 +27,12 @@ from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.stopwatch import Stopwatch
 
 __all__ = ["Program"]
+
+_CPU_CONVOLUTIONS = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+}
+"""Leaves matrix products to XLA's YNN kernels on CPU, and takes convolutions from them:
+a convolutional training step is two to three times faster so (jax 0.10 to 0.12)."""
 
 
 class Program:
@@ -36,6 +43,8 @@ class Program:
         model: the module that is handed to it.
         partitioner: the mesh, and where parameters go on it.
         extras: `params` and `config` for the function, as far as there are any.
+        tuned: whether programs that convolve are compiled around what is slow in XLA on
+            CPU; elsewhere it makes no difference.
     """
 
     def __init__(
@@ -45,8 +54,10 @@ class Program:
         partitioner: Partitioner,
         *,
         extras: Mapping[str, Any] | None = None,
+        tuned: bool = True,
     ):
         self.model = model
+        self.tuned = tuned
         self.partitioner = partitioner
         self.timing = Stopwatch()
         """Seconds by name; `compile` is tracing, lowering and compiling."""
@@ -203,9 +214,7 @@ class Program:
             (features, labels),
         )
         forward = self.tracer.forward(Mode.TRAIN, *batch)
-        cpu = self.partitioner.mesh.devices.flat[0].platform == "cpu"
-        # XLA's convolutions on CPU are some twenty times slower inside a loop.
-        looped = not (cpu and has_convolution(forward.jaxpr))
+        looped = not self._is_slow_in_a_loop(forward)
         program = functools.partial(
             train_loop if looped else indexed_step,
             forward=forward,
@@ -222,7 +231,7 @@ class Program:
                 program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
             ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
             self._lowered["train"] = lowered
-            return lowered.compile(), looped
+            return self._compile(lowered, forward), looped
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any
@@ -259,8 +268,20 @@ class Program:
                     functools.partial(step, forward=forward), out_shardings=out
                 ).lower(state.params, state.rest, *batch)
                 self._lowered[str(mode)] = lowered
-                compiled = self._compiled[key] = lowered.compile()
+                compiled = self._compiled[key] = self._compile(lowered, forward)
         return compiled(state.params, state.rest, *batch)
+
+    def _compile(self, lowered: Any, forward: Traced) -> Any:
+        if self._is_slow_in_a_loop(forward):
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                return lowered.compile(compiler_options=_CPU_CONVOLUTIONS)
+        # No convolutions, or an XLA that does not know the option.
+        return lowered.compile()
+
+    def _is_slow_in_a_loop(self, forward: Traced) -> bool:
+        """Whether XLA's convolutions on CPU would hold a looped program up."""
+        platform = self.partitioner.mesh.devices.flat[0].platform
+        return self.tuned and platform == "cpu" and has_convolution(forward.jaxpr)
 
     def fingerprint(self) -> str:
         """A hash of the programs lowered so far: equal programs, equal hashes."""
