@@ -1,5 +1,6 @@
 """The estimator: a model function, trained, evaluated and asked for predictions."""
 
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -7,7 +8,7 @@ import itertools
 import math
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -273,7 +274,9 @@ class TPUEstimator:
     ) -> tuple[int, TrainState]:
         found = {} if found is None else found
         value = self._input(input_fn, Mode.TRAIN)
-        step, state, place = self._start(input_fn, value)
+        if self._batch is None:
+            self._batch, value = self._batch_form(value)
+        step, state, place = self._start()
         stop = stop_of(step)
         if stop is not None and step >= stop:
             return step, state
@@ -321,12 +324,8 @@ class TPUEstimator:
         self._step, self._state = result.step, result.state
         return result.step, result.state
 
-    def _start(
-        self, input_fn: InputFn, value: Any
-    ) -> tuple[int, TrainState, dict[str, Any] | None]:
+    def _start(self) -> tuple[int, TrainState, dict[str, Any] | None]:
         """Where training stands: step, state, and place in the data."""
-        if self._batch is None:
-            self._batch = self._batch_form(input_fn, value)
         if self._state is not None and self._step == self.checkpoints.latest_step():
             place = self.checkpoints.data(self._step)
             return self._step, self._state, place
@@ -337,21 +336,26 @@ class TPUEstimator:
             restored = self.checkpoints.restore(to_tree(like))
         return restored.step, from_tree(restored.state, like), restored.data
 
-    def _batch_form(self, input_fn: InputFn, value: Any) -> Any:
-        """Shapes and dtypes of a training batch: (features, labels)."""
+    def _batch_form(self, value: Any) -> tuple[Any, Any]:
+        """Shapes and dtypes of a training batch, and an input that gives all of them.
+
+        A generator has no form before it gives something, and gives that only once.
+        """
         source = as_source(value)
         if source is not None:
-            return self.batch_form(source, Mode.TRAIN)
-        # A generator has no form before it gives something: ask a second one.
-        probe = self._input(input_fn, Mode.TRAIN)
+            return self.batch_form(source, Mode.TRAIN), value
+        probe = value
+        if hasattr(value, "__iter__"):
+            probe, value = _peeked(value)
         size = self._batch_sizes[Mode.TRAIN]
         chunk = next(as_train_batches(probe, batch_size=size, steps_per_chunk=1), None)
         if chunk is None:
             raise _no_rows("training")
-        return jax.tree.map(
+        form = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (chunk.features, chunk.labels),
         )
+        return form, value
 
     def _train_batches(
         self, value: Any, step: int, place: Mapping[str, Any] | None, stop: int | None
@@ -551,6 +555,25 @@ def _no_rows(split: str) -> DataError:
         Fault("data", f"the {split} input has no rows", code="data-empty",
               expected="at least one row")
     )  # fmt: skip
+
+
+def _peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
+    """The first batch, if there is one, and what still gives all of them."""
+    iterator = iter(batches)
+    if iterator is not batches:  # It can be iterated over again.
+        return list(itertools.islice(iterator, 1)), batches
+    if hasattr(iterator, "get_state"):
+        place = copy.deepcopy(iterator.get_state())  # type: ignore[attr-defined]
+        first = list(itertools.islice(iterator, 1))
+        iterator.set_state(place)  # type: ignore[attr-defined]
+        return first, iterator
+    first = list(itertools.islice(iterator, 1))
+
+    def all_of_them() -> Iterator[Any]:
+        yield from first
+        yield from iterator
+
+    return first, all_of_them()
 
 
 def _without_step(metrics: Mapping[str, Any]) -> dict[str, Any]:

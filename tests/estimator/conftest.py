@@ -1,0 +1,68 @@
+"""A linear model whose every number can be worked out by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import specflow as sf
+from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.metrics import Mean
+
+X = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32)
+Y = X @ np.array([1.0, -2.0, 0.5], np.float32)
+
+
+class Line(nnx.Module):
+    """x -> x . w, from w = 0."""
+
+    def __init__(self, rngs: nnx.Rngs | None = None):
+        self.w = nnx.Param(jnp.zeros(3))
+
+    def __call__(self, x):
+        return x @ self.w[...]
+
+
+def line_fn(model, features, labels, mode):
+    """Squared error, plain SGD."""
+    value = model(features["x"])
+    if mode is sf.Mode.PREDICT:
+        return sf.TPUEstimatorSpec(mode, {"value": value, "twice": 2 * value})
+    losses = (value - labels) ** 2
+    return sf.TPUEstimatorSpec(
+        mode,
+        {"value": value},
+        losses.mean(),
+        optax.sgd(0.1),
+        (lambda losses: {"mse": Mean.from_batch(losses)}, [losses]),
+    )
+
+
+def arrays() -> Any:
+    return {"x": X}, Y
+
+
+@pytest.fixture
+def line(tmp_path) -> Callable[..., sf.TPUEstimator]:
+    """Makes an estimator of the line on one device, in batches of 8."""
+
+    def make(model_fn: Any = line_fn, **arguments: Any) -> sf.TPUEstimator:
+        defaults = {
+            "model": Line,
+            "model_dir": tmp_path / "model",
+            "train_batch_size": 8,
+            "mesh": MeshConfig(axes=AxesConfig()),
+        }
+        return sf.TPUEstimator(model_fn, **{**defaults, **arguments})
+
+    return make
+
+
+@pytest.fixture
+def rows() -> Callable[[], Any]:
+    """An input_fn: 24 rows of three features, labels that a line fits exactly."""
+    return arrays

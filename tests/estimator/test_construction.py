@@ -1,0 +1,239 @@
+"""Contract B1 and B2: what an estimator is made of, and what it refuses."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import specflow as sf
+from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.errors import ConfigError, SpecError
+
+
+def message(error) -> str:
+    return str(error.value)
+
+
+def line_spec(features, mode):
+    x = features["x"]
+    return sf.TPUEstimatorSpec(mode, {"x": x}, x.mean(), optax.sgd(0.1))
+
+
+# -- B1: the names that a model function may take
+
+
+def test_b1_features_is_required(line):
+    def model_fn(model, labels, mode):
+        raise AssertionError("never called")
+
+    with pytest.raises(SpecError) as error:
+        line(model_fn)
+    assert message(error) == (
+        "model_fn: does not take 'features'. For example "
+        "def model_fn(model, features, labels, mode)."
+    )
+
+
+def test_b1_other_names_are_refused_each_with_the_near_miss(line):
+    def model_fn(features, label, modes, wheels):
+        raise AssertionError("never called")
+
+    with pytest.raises(ValueError, match="demands") as error:
+        line(model_fn)
+    choices = "model, features, labels, mode, params, config, mask"
+    assert message(error).splitlines() == [
+        f"model_fn: demands the argument 'label'. Expected some of {choices}. "
+        "Did you mean labels?",
+        f"model_fn: demands the argument 'modes'. Expected some of {choices}. "
+        "Did you mean mode?",
+        f"model_fn: demands the argument 'wheels'. Expected some of {choices}.",
+    ]
+
+
+def test_b1_a_name_with_a_default_is_the_functions_own_affair(line, rows):
+    def model_fn(features, labels, mode, model, rate=0.1):
+        return sf.TPUEstimatorSpec(
+            mode,
+            {},
+            ((model(features["x"]) - labels) ** 2).mean(),
+            optax.sgd(rate),
+        )
+
+    estimator = line(model_fn)
+    assert estimator.train(rows, steps=1).latest_step() == 1
+
+
+def test_b1_each_name_is_given_what_it_says(line, rows):
+    seen = {}
+
+    def model_fn(**given):
+        seen[given["mode"]] = given
+        loss = (given["model"](given["features"]["x"])).mean()
+        return sf.TPUEstimatorSpec(given["mode"], {}, loss, optax.sgd(0.1))
+
+    config = sf.RunConfig(seed=5)
+    estimator = line(model_fn, params={"rate": 3}, config=config, eval_batch_size=16)
+    estimator.train(rows, steps=1)
+    estimator.evaluate(rows)
+    train, held = seen[sf.Mode.TRAIN], seen[sf.Mode.EVAL]
+    names = {"model", "features", "labels", "mode", "params", "config", "mask"}
+    assert train.keys() == held.keys() == names
+    assert train["params"] == {"rate": 3}
+    assert train["config"] is config
+    assert train["features"]["x"].shape == (8, 3)
+    assert train["labels"].shape == (8,)
+    assert (held["mask"].shape, held["mask"].dtype) == ((16,), bool)
+
+
+def test_b1_labels_that_a_model_function_does_not_take_are_a_fault(line, rows):
+    def model_fn(features, mode):
+        return line_spec(features, mode)
+
+    with pytest.raises(SpecError) as error:
+        line(model_fn).train(rows, steps=1)
+    assert message(error) == (
+        "model_fn: does not take 'labels', and the input has them. Add the argument "
+        "labels, or give an input without them."
+    )
+
+
+def test_b1_a_failing_model_function_is_named_with_what_it_was_given(line, rows):
+    def model_fn(features, labels, mode):
+        return features["image"]
+
+    with pytest.raises(SpecError) as error:
+        line(model_fn).train(rows, steps=1)
+    assert message(error) == (
+        "model_fn: failed while traced for mode 'train': KeyError: 'image'. It was "
+        "given features.x float32[8,3], labels float32[8]."
+    )
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        (None, "returned NoneType for mode 'train'. Expected a TPUEstimatorSpec."),
+        (3.0, "returned float for mode 'train'. Expected a TPUEstimatorSpec."),
+    ],
+)
+def test_b1_what_is_no_spec_is_refused(line, rows, returned, problem):
+    def model_fn(features, labels):
+        return returned
+
+    with pytest.raises(SpecError) as error:
+        line(model_fn).train(rows, steps=1)
+    assert message(error) == f"model_fn: {problem}"
+
+
+def test_b1_a_spec_of_another_mode_is_refused(line, rows):
+    def model_fn(features, labels):
+        return sf.TPUEstimatorSpec("eval", loss=features["x"].mean())
+
+    with pytest.raises(SpecError) as error:
+        line(model_fn).train(rows, steps=1)
+    assert message(error) == (
+        "model_fn: returned a spec of mode 'eval' when asked for 'train'. Pass the "
+        "mode on: TPUEstimatorSpec(mode=mode, ...)."
+    )
+
+
+# -- B1: the model
+
+
+def test_b1_a_module_that_is_built_already_gives_its_own_values(line, rows):
+    module = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    module.kernel[...] = np.array([[1.0], [-2.0], [0.5]], np.float32)
+
+    def model_fn(model, features, labels, mode):
+        value = model(features["x"])[:, 0]
+        if mode is sf.Mode.PREDICT:
+            return sf.TPUEstimatorSpec(mode, {"value": value})
+        loss = ((value - labels) ** 2).mean()
+        return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(0.1))
+
+    estimator = line(model_fn, model=module)
+    # The labels are made by these very weights; float32 products differ by rounding.
+    assert estimator.evaluate(rows)["loss"] == pytest.approx(0, abs=1e-10)
+    estimator.train(rows, steps=3)
+    # Training works on a copy: the user's module is as it was.
+    assert module.kernel[...].ravel().tolist() == [1.0, -2.0, 0.5]
+
+
+def test_b1_the_model_dir_of_the_config_will_do_and_two_must_agree(line, tmp_path):
+    config = sf.RunConfig(model_dir=str(tmp_path / "a"))
+    assert line(config=config, model_dir=None).model_dir == tmp_path / "a"
+    with pytest.raises(ConfigError) as error:
+        line(config=config, model_dir=tmp_path / "b")
+    assert message(error) == (
+        f"model_dir: is '{tmp_path}/b' here and '{tmp_path}/a' in the config. Expected "
+        "one of them, or the same."
+    )
+    with pytest.raises(ConfigError) as error:
+        line(model_dir="")
+    assert message(error) == "model_dir: is empty. Expected a directory."
+
+
+# -- B2: batch sizes
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "predict"])
+@pytest.mark.parametrize("size", [0, -8, 2.0, "8", True])
+def test_b2_batch_sizes_are_positive_integers(line, name, size):
+    with pytest.raises(ConfigError) as error:
+        line(**{f"{name}_batch_size": size})
+    assert (
+        message(error)
+        == f"{name}_batch_size: got {size!r}. Expected a positive integer."
+    )
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "predict"])
+@pytest.mark.parametrize(("size", "near"), [(12, "8 or 16"), (3, "8")])
+def test_b2_a_batch_that_the_mesh_does_not_divide_names_the_nearest(
+    line, name, size, near
+):
+    with pytest.raises(ConfigError) as error:
+        line(
+            **{f"{name}_batch_size": size},
+            mesh=MeshConfig(axes=AxesConfig(data=2, fsdp=4)),
+        )
+    assert message(error) == (
+        f"{name}_batch_size: got {size}, which data 2 x fsdp 4 does not divide. "
+        f"Expected a multiple of 8, such as {near}."
+    )
+
+
+def test_b2_eval_batches_are_as_large_as_training_ones_and_predict_as_eval(line):
+    sizes = line(train_batch_size=4)._batch_sizes
+    assert [sizes[mode] for mode in sf.Mode] == [4, 4, 4]
+    sizes = line(train_batch_size=4, eval_batch_size=6)._batch_sizes
+    assert [sizes[mode] for mode in sf.Mode] == [4, 6, 6]
+
+
+def test_b2_params_tell_input_fn_the_batch_of_its_mode(line, rows):
+    seen = []
+
+    def input_fn(params):
+        seen.append(params)
+        return rows()
+
+    estimator = line(params={"depth": 2}, eval_batch_size=12, predict_batch_size=24)
+    estimator.train(input_fn, steps=1)
+    estimator.evaluate(input_fn)
+    list(estimator.predict(input_fn))
+    assert seen == [{"depth": 2, "batch_size": size} for size in (8, 12, 24)]
+
+
+def test_b2_the_model_function_sees_the_global_batch_on_every_mesh(line, rows):
+    shapes = []
+
+    def model_fn(model, features, labels, mode):
+        shapes.append(features["x"].shape)
+        return line_spec(features, mode)
+
+    mesh = jax.make_mesh(
+        (4, 2, 1, 1, 1), ("data", "fsdp", "tensor", "sequence", "expert")
+    )
+    line(model_fn, mesh=mesh).train(rows, steps=1)
+    assert shapes == [(8, 3)]
