@@ -113,19 +113,23 @@ class Program:
             labels: likewise.
         """
         optimizer = self.tracer.optimizer(features, labels)
-        abstract = self.abstract_state(features, labels)
-        shardings = jax.tree.map(lambda array: array.sharding, abstract)
 
         def start(params: Any, rest: Any) -> TrainState:
             opt_state = optimizer.init(params)
             return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state)
 
-        if self.model.is_built:
-            given = self.model.init(jax.random.key(0))
-            placed = jax.device_put(given, (shardings.params, shardings.rest))
-            return jax.jit(start, out_shardings=shardings)(*placed)
+        return self._made(seed, start, self.abstract_state(features, labels))
 
-        def init(seed: jax.Array) -> TrainState:
+    def _made(self, seed: int, start: Callable[..., Any], like: Any) -> Any:
+        """What `start` makes of the initial values, by one program, where `like` lies."""
+        shardings = jax.tree.map(lambda array: array.sharding, like)
+        if self.model.is_built:
+            # Its values are no function of a seed; inside the program they would be
+            # constants of it.
+            given = self.model.init(jax.random.key(seed))
+            return jax.jit(start, out_shardings=shardings)(*given)
+
+        def init(seed: jax.Array) -> Any:
             return start(*self.model.init(jax.random.key(seed)))
 
         with self.timing("compile"):
@@ -150,11 +154,8 @@ class Program:
     def init_model_state(self, seed: int) -> TrainState:
         """Like `init_state`, without the optimizer's part."""
         like = self.abstract_model_state()
-        params, rest = jax.device_put(
-            self.model.init(jax.random.key(seed)),
-            jax.tree.map(lambda array: array.sharding, (like.params, like.rest)),
-        )
-        return TrainState(0, params, rest, ())
+        both = (like.params, like.rest)
+        return TrainState(0, *self._made(seed, lambda *parts: parts, both), ())
 
     # -- batches
 

@@ -48,8 +48,13 @@ def evaluate(program: Program, state: TrainState, batches: Iterable[Any]) -> Eva
             table.update(pair(to_rows(out["tensors"], rows)))
         return rows
 
+    masks: dict[tuple[int, int], Any] = {}  # All full batches share one.
     for batch in batches:
-        features, labels, mask = program.put((batch.features, batch.labels, batch.mask))
+        form = (len(batch.mask), batch.rows)
+        if form not in masks:
+            masks[form] = program.put(batch.mask)
+        features, labels = program.put((batch.features, batch.labels))
+        mask = masks[form]
         out = program.evaluate(state, features, labels, mask)
         pair = program.spec(Mode.EVAL, features, labels).eval_metrics
         if pending is not None:
