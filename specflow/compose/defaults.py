@@ -1,19 +1,12 @@
 """Defaults lists: which files Hydra merges, in which order, and who chose them."""
 
-import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 import yaml
-from hydra import initialize_config_dir
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,6 +14,7 @@ from specflow.compose.documents import load, yaml_fault
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import no_such_choice
 from specflow.compose.provenance import Origin
+from specflow.compose.search import hydra
 from specflow.errors import ConfigError, Fault, nearest
 
 __all__ = [
@@ -30,7 +24,6 @@ __all__ = [
     "chosen_by",
     "defaults_list",
     "first_line",
-    "hydra",
     "read_defaults",
 ]
 
@@ -59,46 +52,18 @@ class Wish:
     origin: Origin
 
 
-class OwnFolders(SearchPathPlugin):
-    """Tells Hydra the user's own folders, which it searches before the shipped one."""
-
-    paths: ClassVar[tuple[Path, ...]] = ()
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Called by Hydra when it is initialized."""
-        for path in self.paths:
-            search_path.prepend("own", f"file://{path}", anchor="main")
-
-
-@contextlib.contextmanager
-def hydra(folders: Folders) -> Iterator[GlobalHydra]:
-    """A context in which Hydra knows the folders."""
-    Plugins.instance().register(OwnFolders)
-    *own, ours = folders.paths
-    # A job of a sweep composes too, while the sweep has Hydra already.
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        OwnFolders.paths = tuple(own)
-        with initialize_config_dir(
-            config_dir=str(ours), job_name="specflow", version_base="1.3"
-        ):
-            yield GlobalHydra.instance()
-    finally:
-        if outer is not None:
-            GlobalHydra.instance().initialize(outer)
-
-
 def defaults_list(lines: Iterable[str], folders: Folders) -> Merge:
     """What Hydra would merge for these choices.
 
     Raises:
         ConfigError: a config is not found, or a defaults list is wrong.
     """
-    with hydra(folders) as state:
+    with hydra(folders, whole=False) as state:
         loader = state.config_loader()
         try:
             found = loader.compute_defaults_list(ROOT, list(lines), RunMode.RUN)
+        except ConfigError:
+            raise  # A file that cannot be read.
         except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             raise ConfigError(composition_fault(error, folders)) from None
         except (AssertionError, ValueError) as error:

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ def load(file: Path, shown: str) -> Document:
         ) from None
 
 
+# A file is read for what it asks for, and again for what it sets.
+@lru_cache(maxsize=256)
 def read(text: str, shown: str = "a text") -> Document:
-    """Reads a YAML text; an empty one is an empty mapping.
+    """Reads a YAML text; an empty one is an empty mapping. Not to be changed.
 
     Raises:
         ConfigError: it is no YAML, or no mapping.
@@ -90,7 +93,7 @@ def read(text: str, shown: str = "a text") -> Document:
         _refuse_repeated_keys(node)
         content = loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(yaml_fault(error, shown)) from None
+        raise ConfigError(yaml_fault(_plainly(text, error), shown)) from None
     finally:
         loader.dispose()
     if not isinstance(node, yaml.MappingNode):
@@ -124,13 +127,22 @@ def yaml_fault(error: Exception, shown: str) -> Fault:
     return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
 
 
+def _plainly(text: str, error: Exception) -> Exception:
+    """The same error in PyYAML's words, which are the same without libyaml."""
+    try:
+        yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as plain:
+        return plain
+    return error
+
+
 def _refuse_repeated_keys(node: yaml.Node) -> None:
     for mapping in _mappings(node):
         seen = set()
         for key, _ in mapping.value:
             if key.value in seen and isinstance(key, yaml.ScalarNode):
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value} stands here twice",
+                    problem=f"found duplicate key {key.value}",
                     problem_mark=key.start_mark,
                 )
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))

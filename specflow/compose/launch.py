@@ -15,10 +15,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.defaults import ROOT, composition_fault, hydra
+from specflow.compose.defaults import ROOT, composition_fault
 from specflow.compose.folders import folders
 from specflow.compose.grammar import Request, read, spell
 from specflow.compose.overrides import Composed, compose
+from specflow.compose.search import hydra
 from specflow.errors import ConfigError, Fault, SpecflowError
 
 __all__ = ["Outcome", "sweep", "table"]
