@@ -84,10 +84,13 @@ def train(
     def read(pending: _Pending) -> float:
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
         steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
-        _check_finite(losses, steps)
+        finite = np.logical_and.accumulate(np.isfinite(losses))
         if report is not None and log_every:
-            for row in np.flatnonzero(steps % log_every == 0):
+            for row in np.flatnonzero(finite & (steps % log_every == 0)):
                 report(int(steps[row]), "train", {"loss": float(losses[row])})
+        if not finite.all():
+            first = int(finite.sum())
+            raise _not_finite(int(steps[first]), float(losses[first]))
         if progress is not None:
             progress(int(steps[-1]), float(losses[-1]))
         return float(losses[-1])
@@ -136,17 +139,14 @@ def _stretch(
     return min(found for found in ends if found is not None)
 
 
-def _check_finite(losses: np.ndarray, steps: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        first = bad[0]
-        raise NanLossDuringTrainingError(
-            Fault(
-                f"step {steps[first]}",
-                f"the loss is {losses[first]}",
-                expected="a finite loss",
-                mend="No checkpoint was written of it. Lower optimizer.lr, set "
-                "optimizer.clip_norm, or look at the rows of that step.",
-                code="nan-loss",
-            )
+def _not_finite(step: int, loss: float) -> NanLossDuringTrainingError:
+    return NanLossDuringTrainingError(
+        Fault(
+            f"step {step}",
+            f"the loss is {loss}",
+            expected="a finite loss",
+            mend="No checkpoint was written of it. Lower optimizer.lr, set "
+            "optimizer.clip_norm, or look at the rows of that step.",
+            code="nan-loss",
         )
+    )

@@ -1,0 +1,82 @@
+"""Law 6: imports run down the floors, and the door stays light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "jax",
+    "flax",
+    "optax",
+    "orbax",
+    "grain",
+    "sklearn",
+    "matplotlib",
+    "tensorboardX",
+)
+
+
+def test_every_import_rule_is_kept():
+    lint = (
+        "from importlinter.cli import lint_imports; exit(lint_imports(no_cache=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lint], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
+
+
+LIGHT = [
+    "import specflow, specflow.errors, specflow.typing, specflow.spec, specflow.cli",
+    "import specflow; specflow.Mode, specflow.TPUEstimatorSpec, specflow.MeshConfig",
+    "import specflow.config.experiment, specflow.config.run",
+    "import specflow.compose",
+]
+
+DOOR = [
+    [],
+    ["--help"],
+    ["--version"],
+    ["trian"],
+    ["train", "--help"],
+    ["show", "experiment=digits"],
+    ["train", "experiment=digist"],
+    ["train", "experiment=digits", "optimizer.lrr=1"],
+    ["train", "experiment=digits", "optimizer.lr=fast", "loop.train_steps=-1"],
+    ["train", "experiment=digits", "mesh.axes.data=3"],
+    ["train", "experiment=digits", "spec.loss.cross_entropy.logits=output"],
+    ["evaluate"],
+    ["evaluate", "run=nowhere"],
+]
+
+
+def loaded_after(code: str, cwd: Path) -> set[str]:
+    """Which heavy packages a fresh process has loaded after some code."""
+    report = f"import sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("code", LIGHT)
+def test_what_needs_no_arrays_loads_no_heavy_package(code, tmp_path):
+    assert loaded_after(code, tmp_path) == set()
+
+
+def test_help_and_every_configuration_error_end_without_jax(tmp_path):
+    """One process runs them all: what the first one loads, the last one would show."""
+    commands = f"""
+import specflow.cli
+statuses = [specflow.cli.main(argv) for argv in {DOOR!r}]
+assert statuses == [0, 0, 0, 2, 0, 0, 2, 2, 2, 2, 2, 2, 2], statuses
+"""
+    assert loaded_after(commands, tmp_path) == set()

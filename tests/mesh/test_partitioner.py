@@ -1,0 +1,132 @@
+"""Where arrays lie: by real shards, and by what `check` says of them."""
+
+import re
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import specflow as sf
+from specflow.commands.check import bytes_per_device, parameter_table
+from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
+from specflow.data import Data, as_source
+from specflow.errors import ConfigError
+from specflow.mesh import Partitioner, build_mesh
+from specflow.model.zoo import Mlp
+
+ROWS = as_source((np.zeros((16, 6), np.float32), np.zeros(16, np.int32)))
+FSDP = [RuleConfig(path="**", along="fsdp")]
+MESHES = {
+    "one": ({}, []),
+    "data 8": ({"data": 8}, []),
+    "fsdp 8": ({"fsdp": 8}, FSDP),
+    "data 2 x fsdp 4": ({"data": 2, "fsdp": 4}, FSDP),
+    "tensor by dims": (
+        {"data": 2, "tensor": 4},
+        [RuleConfig(path="hidden.*.kernel", dims=[None, "tensor"])],
+    ),
+}
+
+
+def model_fn(model, features, labels, mode):
+    losses = optax.softmax_cross_entropy_with_integer_labels(model(features), labels)
+    return sf.TPUEstimatorSpec(mode, {}, losses.mean(), optax.adam(1e-3))
+
+
+def estimator_on(axes, rules, directory):
+    return sf.TPUEstimator(
+        model_fn,
+        model=lambda rngs: Mlp(6, hidden=[16, 32], outputs=5, rngs=rngs),
+        model_dir=directory,
+        train_batch_size=16,
+        mesh=MeshConfig(axes=AxesConfig(**axes), rules=rules),
+    )
+
+
+@pytest.fixture(params=MESHES)
+def estimator(request, tmp_path):
+    return estimator_on(*MESHES[request.param], tmp_path)
+
+
+def leaves(state):
+    return {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def test_predicted_bytes_per_device_are_those_of_the_real_shards(estimator):
+    predicted = leaves(estimator.abstract_state(ROWS))
+    state = leaves(
+        estimator.program.init_state(0, *estimator.batch_form(ROWS, "train"))
+    )
+    assert predicted.keys() == state.keys()
+    for path, array in state.items():
+        for shard in array.addressable_shards:
+            assert shard.data.nbytes == bytes_per_device(predicted[path]), path
+
+
+def test_training_leaves_every_array_where_it_was(estimator):
+    predicted = leaves(estimator.abstract_state(ROWS))
+    estimator.train(lambda: ROWS, steps=2)
+    for path, array in leaves(estimator._state).items():
+        assert array.sharding.is_equivalent_to(predicted[path].sharding, array.ndim)
+    estimator.close()
+
+
+def test_the_moments_of_a_parameter_lie_where_it_lies(estimator):
+    state = estimator.abstract_state(ROWS)
+    moments = state.opt_state[0]
+    for path, array in state.params.items():
+        assert moments.mu[path].sharding == moments.nu[path].sharding == array.sharding
+    assert moments.count.sharding.is_fully_replicated
+
+
+def test_the_parameter_table_in_full(tmp_path):
+    """Bytes by hand: 4 x size / 8 where a dimension divides by 8; Adam keeps two
+    moments of each and a step count of 4 bytes."""
+    estimator = estimator_on({"fsdp": 8}, FSDP, tmp_path)
+    table = parameter_table(estimator, Data(ROWS, ROWS))
+    whole = "** (whole: no dimension divides by 8)"
+    rows = [
+        ("parameter", "array", "placement", "rule", "bytes a device"),
+        ("head.bias", "f32[5]", "(-)", whole, "20"),
+        ("head.kernel", "f32[32,5]", "(fsdp, -)", "**", "80"),
+        ("hidden.0.bias", "f32[16]", "(fsdp)", "**", "8"),
+        ("hidden.0.kernel", "f32[6,16]", "(-, fsdp)", "**", "48"),
+        ("hidden.1.bias", "f32[32]", "(fsdp)", "**", "16"),
+        ("hidden.1.kernel", "f32[16,32]", "(-, fsdp)", "**", "256"),
+    ]
+    lines = table.splitlines()
+    assert [tuple(cells(line)) for line in lines[:7]] == rows
+    assert lines[7:] == [
+        "",
+        "mesh        fsdp 8 (8 devices)",
+        "parameters  821 numbers in 6 arrays, 5 of them split",
+        "a device    parameters 428 B, optimizer 860 B, rest 0 B",
+    ]
+
+
+def cells(line):
+    return re.split(r" {2,}", line.strip())
+
+
+def test_all_rules_that_do_not_fit_are_named_at_once():
+    partitioner = Partitioner(
+        build_mesh(AxesConfig(tensor=8)),
+        [RuleConfig(path="**.kernel", dims=[None, "tensor"])],
+    )
+    params = {
+        "a.kernel": np.zeros((4, 12)),
+        "b.kernel": np.zeros((4, 16)),
+        "c.kernel": np.zeros(16),
+    }
+    with pytest.raises(ConfigError) as error:
+        partitioner.placements(params)
+    assert str(error.value).splitlines() == [
+        "mesh.rules.0.dims: dimension 1 of a.kernel is 12, which axis tensor of 8 does "
+        "not divide. Expected a size such as 16, or null for this dimension.",
+        "mesh.rules.0.dims: names 2 dimensions, and c.kernel has 1: (16,). Expected an "
+        "axis or null for each dimension.",
+    ]
