@@ -2,13 +2,12 @@
 
 import dataclasses
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import Discriminator, Tag
 from pydantic.fields import FieldInfo
 
-from specflow.config.base import TARGET, Config, Target
+from specflow.config.base import TARGET, Config, Kinds, Target
 from specflow.config.experiment import ExperimentConfig
 
 __all__ = ["ROOT", "Slot", "follow", "in_words"]
@@ -20,29 +19,23 @@ class Slot:
 
     annotation: Any
     metadata: tuple[Any, ...] = ()
-    default: Any = None
+    default: Callable[..., Any] | None = None
+    """Makes the section that stands when there is none: its class, or a `partial`."""
 
     @classmethod
-    def of(
-        cls, annotation: Any, metadata: Iterable[Any] = (), default: Any = None
-    ) -> "Slot":
+    def of(cls, annotation: Any, metadata: Iterable[Any] = ()) -> "Slot":
         """The slot of an annotation, `Annotated` and `| None` taken apart."""
         metadata = tuple(metadata)
         while get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             metadata = (*more, *metadata)
-        return cls(annotation, metadata, default)
+        return cls(annotation, metadata)
 
     @classmethod
     def of_field(cls, field: FieldInfo) -> "Slot":
         """The slot of a field of a section."""
-        # A field keeps the discriminator of its union apart from its other metadata.
-        own = (
-            [field.discriminator]
-            if isinstance(field.discriminator, Discriminator)
-            else []
-        )
-        return cls.of(field.annotation, [*own, *field.metadata], field.default)
+        slot = cls.of(field.annotation, field.metadata)
+        return dataclasses.replace(slot, default=field.default_factory)
 
     @property
     def nullable(self) -> bool:
@@ -58,32 +51,21 @@ class Slot:
             return [Slot.of(members[0], self.metadata)]
         return [Slot.of(member) for member in members]
 
-    def members(self) -> dict[str, type[Config]]:
+    @property
+    def kinds(self) -> Kinds | None:
+        """The kinds of section that can stand here, where a `name` tells them apart."""
+        return next((mark for mark in self.metadata if isinstance(mark, Kinds)), None)
+
+    def members(self) -> Mapping[str, type[Config]]:
         """Name -> section, where a `name` tells sections apart; else empty."""
-        found = {}
-        for part in self.parts():
-            tag = next(
-                (mark.tag for mark in part.metadata if isinstance(mark, Tag)), None
-            )
-            if tag is not None:
-                found[tag] = part.annotation
-        return found
+        return self.kinds.members if self.kinds else {}
 
     def section(self, value: Any) -> type[Config] | None:
         """The section that stands here, given the value; none where no section can."""
-        members = self.members()
-        if members:
-            return members.get(self.tag(value) or "")
+        if self.kinds:
+            return self.kinds.members.get(str(self.kinds.name_of(value)))
         annotation = self.parts()[0].annotation
         return annotation if _is_section(annotation) else None
-
-    def tag(self, value: Any) -> str | None:
-        """The name by which a value says which member it is."""
-        for mark in self.metadata:
-            if isinstance(mark, Discriminator):
-                tell: Any = mark.discriminator
-                return tell(value)
-        return None
 
     def child(self, key: str | int, value: Any) -> "Slot | None":
         """The slot of a key below this one; none where there is nothing by that key."""
@@ -109,9 +91,6 @@ def follow(
 ) -> tuple[tuple[str, ...], Slot | None, type[Config] | None, Any]:
     """Follows a location of Pydantic's through the types.
 
-    Pydantic writes into its locations which member of a union it took; YAML knows no
-    such step, so it is left out.
-
     Returns:
         The path as in YAML, the slot there, the section around it, the value there.
     """
@@ -120,10 +99,8 @@ def follow(
     around: type[Config] | None = None
     value = tree
     for key in location:
-        if slot is not None and key in slot.members():
-            continue
         if key == "[key]":
-            continue
+            continue  # Pydantic's own step, which YAML does not know.
         path.append(str(key))
         if slot is not None:
             around = slot.section(value)

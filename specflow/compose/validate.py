@@ -1,7 +1,8 @@
 """A plain tree to an experiment; all faults at once, in the command line's words."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -87,7 +88,7 @@ def _spanning_details(
                 kind = Annotated[kind, *slot.metadata]
             words[word] = TypeAdapter(kind).validate_python(tree[word])
         elif word not in tree and not field.is_required():
-            words[word] = field.default
+            words[word] = field.get_default(call_default_factory=True)
     sound: Any = SimpleNamespace(**words)
     for rule in SPANNING_RULES:
         try:
@@ -109,22 +110,28 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
     """
     if not isinstance(tree, dict):
         return tree
-    default = slot.default
-    if isinstance(default, Config) and not any(
-        mark in tree for mark in ("name", TARGET)
-    ):
-        said = {name: getattr(default, name) for name in default.model_fields_set}
-        plain = {
-            key: value.model_dump(by_alias=True) if isinstance(value, Config) else value
-            for key, value in said.items()
-        }
-        name = getattr(default, "name", None)
-        tree = {**({} if name is None else {"name": name}), **plain, **tree}
+    if slot.default is not None and not any(mark in tree for mark in ("name", TARGET)):
+        tree = {**_said(slot.default), **tree}
     folded = {}
     for key, value in tree.items():
         inner = slot.child(key, tree) if isinstance(key, str) else None
         folded[key] = value if inner is None else fold_defaults(value, inner)
     return folded
+
+
+def _said(default: Callable[..., Any]) -> dict[str, Any]:
+    """What a section that stands by default says, its name included.
+
+    >>> from specflow.config.mesh import MeshConfig
+    >>> axes = MeshConfig.model_fields["axes"].default_factory
+    >>> _said(axes), _said(ExperimentConfig.model_fields["model"].default_factory)
+    ({'data': -1}, {'name': 'mlp'})
+    """
+    section, said = default, {}
+    if isinstance(default, partial):
+        section, said = default.func, default.keywords
+    name = getattr(section, "model_fields", {}).get("name")
+    return {**({} if name is None else {"name": name.default}), **said}
 
 
 def _fault(

@@ -33,13 +33,13 @@ class ExperimentConfig(Config):
     """Name of the experiment; the default run directory is `runs/<name>/<time>`."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, of dropout and of the order of the data."""
-    model: ModelConfig = MlpConfig()  # type: ignore[valid-type]
+    model: ModelConfig = Field(default_factory=MlpConfig)  # type: ignore[valid-type]
     spec: SpecConfig
     data: DataConfig  # type: ignore[valid-type]
-    optimizer: OptimizerConfig = AdamWConfig()  # type: ignore[valid-type]
-    mesh: MeshConfig = MeshConfig()
-    loop: LoopConfig = LoopConfig()
-    output: OutputConfig = OutputConfig()
+    optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)  # type: ignore[valid-type]
+    mesh: MeshConfig = Field(default_factory=MeshConfig)
+    loop: LoopConfig = Field(default_factory=LoopConfig)
+    output: OutputConfig = Field(default_factory=OutputConfig)
 
     @model_validator(mode="after")
     def _spanning_rules(self) -> Self:

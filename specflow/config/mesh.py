@@ -1,5 +1,6 @@
 """`mesh`: the axes of the device mesh and what is laid along them."""
 
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -70,7 +71,7 @@ class RuleConfig(Config):
 class MeshConfig(Config):
     """The devices as a grid with named axes, and rules that lay parameters on it."""
 
-    axes: AxesConfig = AxesConfig(data=-1)
+    axes: AxesConfig = Field(default_factory=partial(AxesConfig, data=-1))
     """Devices along each axis."""
     rules: list[RuleConfig] = []
     """Ordered rules for parameters; what none names is kept whole on every device."""

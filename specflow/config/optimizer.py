@@ -56,7 +56,7 @@ step; `optimizer.lr` then has no part in it."""
 class _Optimizer(Config):
     lr: PositiveFloat = 1e-3
     """Learning rate: the peak, after warmup."""
-    schedule: ScheduleConfig = ConstantConfig()  # type: ignore[valid-type]
+    schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]
     """How the rate moves over the steps."""
     clip_norm: PositiveFloat | None = None
     """Largest global norm of the gradient; null leaves it alone."""

@@ -34,7 +34,7 @@ class OutputConfig(Config):
 
     dir: str | None = Field(default=None, min_length=1)
     """Run directory; null: `runs/<experiment>/<time>`."""
-    checkpoint: CheckpointConfig = CheckpointConfig()
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """Checkpoints, under `<dir>/checkpoints`."""
     reporters: list[Literal["tensorboard", "plots"]] = ["tensorboard", "plots"]
     """What is written beside `metrics.jsonl`: TensorBoard events, a picture."""

@@ -1,6 +1,6 @@
 """`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from specflow.config.base import Config
 from specflow.config.output import BestConfig
@@ -32,4 +32,4 @@ class RunConfig(Config):
     """Keep the best checkpoint too; null keeps the newest only."""
     log_step_count_steps: NonNegativeInt = 100
     """Steps between reports of the training loss; 0: none."""
-    tpu_config: TPUConfig = TPUConfig()
+    tpu_config: TPUConfig = Field(default_factory=TPUConfig)

@@ -3,15 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Discriminator,
-    Field,
-    PositiveFloat,
-    Tag,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, model_validator
 
-from specflow.config.base import Bound, Config, KeyPath, by_name, key_paths, refuse
+from specflow.config.base import (
+    Bound,
+    Config,
+    KeyPath,
+    Kinds,
+    by_name,
+    key_paths,
+    refuse,
+)
 from specflow.config.metrics import MetricConfig
 
 __all__ = [
@@ -189,7 +191,7 @@ class DeclaredSpecConfig(Config):
     """Metrics by name, computed on the host over the whole evaluation set."""
     export_outputs: dict[Name, ExportConfig] = {}  # type: ignore[valid-type]
     """Signatures by name; empty: one of all predictions."""
-    train_op: TrainOpConfig = TrainOpConfig()
+    train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
 
     @model_validator(mode="after")
     def _paths_lead_somewhere(self) -> Self:
@@ -254,14 +256,13 @@ class ModelFnConfig(Bound):
         return self.model_fn
 
 
-def _tag(value: Any) -> str | None:
+def _name_of(value: Any) -> Any:
     if isinstance(value, dict):
         return "model_fn" if "model_fn" in value else value.get("name", "declared")
     return getattr(value, "name", None)
 
 
 SpecConfig = Annotated[
-    Annotated[DeclaredSpecConfig, Tag("declared")]
-    | Annotated[ModelFnConfig, Tag("model_fn")],
-    Discriminator(_tag),
+    DeclaredSpecConfig | ModelFnConfig,
+    Kinds({"declared": DeclaredSpecConfig, "model_fn": ModelFnConfig}, _name_of),
 ]
