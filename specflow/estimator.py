@@ -230,11 +230,12 @@ class TPUEstimator:
             report: takes (step, split, metrics) of every report.
             progress: takes (step, loss) now and then.
             should_stop: asked between device loops; true ends training there, with a
-                last evaluation and a checkpoint.
+                checkpoint and without a last evaluation.
 
         Returns:
             The metrics of the last evaluation, with `loss` and `global_step`. With
-            nothing left to train, the newest checkpoint is evaluated.
+            nothing left to train, the newest checkpoint is evaluated; a run that was
+            asked to stop has `global_step` alone, unless it was just evaluated.
         """
         last: dict[int, dict[str, Any]] = {}
 
@@ -256,9 +257,9 @@ class TPUEstimator:
             found=last,
             should_stop=should_stop,
         )
-        if step not in last:
+        if step not in last and not _is_asked(should_stop):
             evaluate(step, state)
-        return last[step]
+        return last.get(step, {"global_step": step})
 
     def _train(
         self,
@@ -313,7 +314,8 @@ class TPUEstimator:
                     hooks=hooks,
                     should_stop=should_stop,
                 )
-            if evaluate is not None and result.step not in found:
+            asked = _is_asked(should_stop)
+            if evaluate is not None and result.step not in found and not asked:
                 evaluate.action(result.step, result.state)
             save(result.step, result.state)
         finally:
@@ -578,6 +580,10 @@ def _peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
 
 def _without_step(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {name: v for name, v in metrics.items() if name != "global_step"}
+
+
+def _is_asked(should_stop: Callable[[], bool] | None) -> bool:
+    return should_stop is not None and should_stop()
 
 
 def _import_ahead() -> None:

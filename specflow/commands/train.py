@@ -94,7 +94,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             reporters.close()
             estimator.close()
         step = metrics["global_step"]
-        if asked() and step < config.loop.train_steps:
+        if asked():
             raise Stopped(
                 asked.signal or 0,
                 f"stopped at step {step} of {config.loop.train_steps}; the same "
