@@ -15,8 +15,8 @@ from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
     eval_step,
-    indexed_step,
     predict_step,
+    single_step,
     train_loop,
 )
 from specflow.executor.trace import Traced, has_convolution
@@ -121,7 +121,7 @@ class Program:
         return self._made(seed, start, self.abstract_state(features, labels))
 
     def _made(self, seed: int, start: Callable[..., Any], like: Any) -> Any:
-        """What `start` makes of the initial values, by one program, where `like` lies."""
+        """What `start` makes of the initial values, laid out as `like`, in one go."""
         shardings = jax.tree.map(lambda array: array.sharding, like)
         if self.model.is_built:
             # Its values are no function of a seed; inside the program they would be
@@ -217,7 +217,7 @@ class Program:
         forward = self.tracer.forward(Mode.TRAIN, *batch)
         looped = not self._is_slow_in_a_loop(forward)
         program = functools.partial(
-            train_loop if looped else indexed_step,
+            train_loop if looped else single_step,
             forward=forward,
             optimizer=self.tracer.optimizer(*batch),
         )

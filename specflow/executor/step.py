@@ -16,8 +16,8 @@ from specflow.spec import TrainOp
 __all__ = [
     "Optimizer",
     "eval_step",
-    "indexed_step",
     "predict_step",
+    "single_step",
     "train_loop",
     "train_step",
 ]
@@ -109,6 +109,23 @@ def train_step(
     return after, loss.astype(jnp.float32)
 
 
+def single_step(
+    state: TrainState,
+    losses: jax.Array,
+    features: Any,
+    labels: Any,
+    index: jax.Array,
+    *,
+    forward: Forward,
+    optimizer: Optimizer,
+) -> tuple[TrainState, jax.Array]:
+    """What `train_loop` does, for one of the stacked batches alone."""
+    state, losses = indexed_step(
+        state, losses, features, labels, index, forward=forward, optimizer=optimizer
+    )
+    return checked(state, losses, index)
+
+
 def indexed_step(
     state: TrainState,
     losses: jax.Array,
@@ -136,6 +153,21 @@ def indexed_step(
     )
     state, loss = train_step(state, *batch, forward=forward, optimizer=optimizer)
     return state, losses.at[index].set(loss)
+
+
+def checked(
+    state: TrainState, losses: jax.Array, last: jax.Array
+) -> tuple[TrainState, jax.Array]:
+    """The same, with NaN for the loss of step `last` if a parameter is not finite.
+
+    An update can ruin the parameters of a step whose loss was still finite: nobody
+    would notice before the next loss, and a checkpoint may come between.
+    """
+    whole = jnp.array(True)
+    for array in jax.tree.leaves(state.params):
+        if jnp.issubdtype(array.dtype, jnp.inexact):
+            whole &= jnp.isfinite(array).all()
+    return state, losses.at[last].set(jnp.where(whole, losses[last], jnp.nan))
 
 
 def train_loop(
@@ -175,7 +207,8 @@ def train_loop(
             *carry, features, labels, index, forward=forward, optimizer=optimizer
         )
 
-    return lax.fori_loop(start, stop, body, (state, losses))
+    state, losses = lax.fori_loop(start, stop, body, (state, losses))
+    return checked(state, losses, stop - 1)
 
 
 def eval_step(

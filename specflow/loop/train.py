@@ -143,8 +143,8 @@ def _not_finite(step: int, loss: float) -> NanLossDuringTrainingError:
     return NanLossDuringTrainingError(
         Fault(
             f"step {step}",
-            f"the loss is {loss}",
-            expected="a finite loss",
+            f"the loss, or a parameter after the update, is {loss}",
+            expected="finite numbers",
             mend="No checkpoint was written of it. Lower optimizer.lr, set "
             "optimizer.clip_norm, or look at the rows of that step.",
             code="nan-loss",

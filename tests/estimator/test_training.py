@@ -207,7 +207,8 @@ def test_b4_a_loss_that_is_not_finite_is_refused_before_it_is_saved(
     with pytest.raises(NanLossDuringTrainingError) as error:
         estimator.train(batches, steps=10)
     assert str(error.value) == (
-        f"step 7: the loss is {shown}. Expected a finite loss. No checkpoint was "
+        f"step 7: the loss, or a parameter after the update, is {shown}. "
+        "Expected finite numbers. No checkpoint was "
         "written of it. Lower optimizer.lr, set optimizer.clip_norm, or look at the "
         "rows of that step."
     )
@@ -215,6 +216,28 @@ def test_b4_a_loss_that_is_not_finite_is_refused_before_it_is_saved(
     assert np.isfinite(estimator.evaluate(rows)["loss"])
     assert estimator.evaluate(rows)["global_step"] == 6
     estimator.close()
+
+
+def test_b4_a_ruined_parameter_is_seen_although_its_loss_was_finite(tmp_path):
+    """The gradient of sqrt at 0 is infinite, and 0 times that is NaN; the loss is 0."""
+
+    class Root(nnx.Module):
+        def __init__(self, *, rngs):
+            self.w = nnx.Param(jnp.ones(()))
+
+    def model_fn(model, features, mode):
+        zero = (model.w[...] * 0.0) ** 2 * features["x"].sum()
+        return sf.TPUEstimatorSpec(mode, loss=jnp.sqrt(zero), train_op=optax.sgd(0.1))
+
+    estimator = sf.TPUEstimator(
+        model_fn,
+        model=lambda rngs: Root(rngs=rngs),
+        model_dir=tmp_path,
+        train_batch_size=8,
+    )
+    with pytest.raises(NanLossDuringTrainingError, match="step 1: .* is nan"):
+        estimator.train(lambda: {"x": np.ones((8, 1), np.float32)}, steps=1)
+    assert estimator.checkpoints.steps() == []
 
 
 # -- B5: what evaluate reports

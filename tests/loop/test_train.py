@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_is_seen_before_any_action(bad, step):
     rhythm = Rhythm(5, lambda at, state: seen.append(at))
     with pytest.raises(NanLossDuringTrainingError) as error:
         train(Adder({step: bad}), rhythms=[rhythm])
-    assert str(error.value).startswith(f"step {step}: the loss is {bad}. ")
+    assert str(error.value).startswith(f"step {step}: the loss, or a parameter after the update, is {bad}. ")
     assert seen == list(range(5, step, 5))
 
 
