@@ -1,0 +1,153 @@
+"""Commands as a person runs them: real processes, real files."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from specflow.output.archive import Archive
+
+ROOT = Path(__file__).parents[2]
+
+QUICK = (
+    "experiment=digits_mlp",
+    "model.hidden=[16]",
+    "optimizer.schedule.name=constant",
+    "optimizer.schedule.warmup_steps=0",
+    "loop.log_every=4",
+)
+"""A run of seconds: most of it is Python starting up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Lines of standard error, without progress, which is for eyes."""
+        progress = ("step ", "stopping: ")
+        lines = self.err.splitlines()
+        return [line for line in lines if not line.startswith(progress)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shell:
+    """Runs `python -m specflow` in a directory."""
+
+    cwd: Path
+    cache: Path
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Starts a command."""
+        env = dict(os.environ, JAX_PLATFORMS="cpu", XDG_CACHE_HOME=str(self.cache))
+        env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(ROOT), env.get("PYTHONPATH")])
+        )
+        env |= options.pop("env", {})
+        return subprocess.Popen(
+            [sys.executable, "-m", "specflow", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.cwd,
+            env=env,
+            **options,
+        )
+
+    def __call__(self, *words: str, **options: Any) -> Done:
+        """Runs a command to its end."""
+        process = self.start(*words, **options)
+        out, err = process.communicate(timeout=120)
+        assert "Traceback" not in err, err
+        return Done(process.returncode, out, err)
+
+    def all(self, *commands: Sequence[str]) -> list[Done]:
+        """Runs several commands at the same time."""
+        processes = [self.start(*words) for words in commands]
+        return [
+            Done(process.returncode, *texts)
+            for process in processes
+            if (texts := process.communicate(timeout=240))
+        ]
+
+
+@pytest.fixture(scope="session")
+def _xla_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def specflow(tmp_path, _xla_cache) -> Shell:
+    """The command, in an empty directory of the test's own."""
+    return Shell(tmp_path, _xla_cache)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, _xla_cache) -> tuple[Path, Done]:
+    """A finished run of 12 steps, and what its command said; nobody writes there."""
+    cwd = tmp_path_factory.mktemp("finished")
+    done = Shell(cwd, _xla_cache)(
+        "train",
+        *QUICK,
+        "output.dir=run",
+        "loop.train_steps=12",
+        "loop.eval_every=6",
+        "output.checkpoint.every=6",
+    )
+    assert done.status == 0, done.err
+    return cwd / "run", done
+
+
+@pytest.fixture
+def quick() -> tuple[str, ...]:
+    return QUICK
+
+
+@pytest.fixture
+def rows_of() -> Callable[[Path], list[dict[str, Any]]]:
+    """The rows of a run's `metrics.jsonl`."""
+
+    def read(run: Path) -> list[dict[str, Any]]:
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    return read
+
+
+@pytest.fixture
+def digests_of() -> Callable[[Path, int], dict[str, Any]]:
+    """Shape, dtype and 128-bit digest of every array of a checkpoint, and its place."""
+
+    def read(run: Path, step: int) -> dict[str, Any]:
+        archive = Archive()
+        about = archive.about((run / "checkpoints" / str(step)).absolute())
+        archive.close()
+        return {"arrays": about["arrays"], "data": about["data"]}
+
+    return read
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Waits until a file is there, or the process that should make it has ended."""
+
+    def wait(path: Path, process: subprocess.Popen[str]) -> None:
+        until = time.monotonic() + 60
+        while not path.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until, f"{path} never came"
+            time.sleep(0.002)
+
+    return wait

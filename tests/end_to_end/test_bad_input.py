@@ -1,0 +1,219 @@
+"""Bad input: one clear message that names the key, file or row; nothing is lost."""
+
+import resource
+import shutil
+
+import numpy as np
+import pytest
+
+NPZ = (
+    "data=npz",
+    "spec.inputs.x=features.x",
+    "data.train=ok.npz",
+    "data.eval=ok.npz",
+    "loop.batch_size=4",
+    "loop.train_steps=3",
+    "output.dir=run",
+)
+
+
+@pytest.fixture
+def files(specflow):
+    """Small data sets: one that is right, and one for each thing that can be wrong."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20, 6)).astype(np.float32)
+    labels = rng.integers(0, 10, 20).astype(np.int32)
+    outside, hole = labels.copy(), x.copy()
+    outside[7], hole[13, 2] = 10, np.nan
+    for name, arrays in {
+        "ok": (x, labels),
+        "empty": (x[:0], labels[:0]),
+        "outside": (x, outside),
+        "hole": (hole, labels),
+    }.items():
+        np.savez(specflow.cwd / f"{name}.npz", x=arrays[0], labels=arrays[1])
+    (specflow.cwd / "text.npz").write_text("no archive")
+
+
+WRONG = {
+    "an unknown key": (
+        ["optimizer.lrr=3e-4"],
+        ["error: optimizer.lrr: no such field (override optimizer.lrr=3e-4). Did you "
+         "mean optimizer.lr? Fields of adamw: b1, b2, clip_norm, eps, lr, name, "
+         "no_decay, schedule, weight_decay."],
+    ),
+    "wrong types, all at once": (
+        ["optimizer.lr=fast", "loop.train_steps=1.5"],
+        ["error: optimizer.lr: got 'fast' (override optimizer.lr=fast). Expected a "
+         "number > 0.",
+         "error: loop.train_steps: got 1.5 (override loop.train_steps=1.5). Expected a "
+         "whole number > 0."],
+    ),
+    "a missing file": (
+        ["data.train=nowhere.npz"],
+        ["error: data.train: there is no file 'nowhere.npz'."],
+    ),
+    "a file of another kind": (
+        ["data.eval=text.npz"],
+        ["error: data.eval: text.npz is not an .npz archive. Write it with "
+         "numpy.savez(path, labels=..., ...)."],
+    ),
+    "an empty data set": (
+        ["data.eval=empty.npz"],
+        ["error: features.x: has no rows: the data set is empty (empty.npz). Expected "
+         "at least one row."],
+    ),
+    "labels out of range": (
+        ["data.train=outside.npz"],
+        ["error: labels: row 7 has 10 (outside.npz). Expected integers in [0, 10), "
+         "because spec.loss.cross_entropy has logits of 10 classes."],
+    ),
+    "labels out of range, held out": (
+        ["data.eval=outside.npz"],
+        ["error: labels: row 7 has 10 (outside.npz). Expected integers in [0, 10), "
+         "because spec.loss.cross_entropy has logits of 10 classes."],
+    ),
+    "a NaN in the data": (
+        ["data.train=hole.npz"],
+        ["error: features.x: row 13 has nan (hole.npz). Expected finite numbers. Drop "
+         "or fill such rows first."],
+    ),
+    "a batch that the mesh cannot divide": (
+        ["mesh.axes.data=8", "mesh.pretend_devices=8", "loop.eval_batch_size=16"],
+        ["error: loop.batch_size: got 4 (override loop.batch_size=4). Expected a "
+         "multiple of 8 (mesh.axes.data x mesh.axes.fsdp), such as 8."],
+    ),
+    "a batch that the devices there are cannot divide": (
+        ["mesh=fsdp", "mesh.pretend_devices=8", "loop.eval_batch_size=12"],
+        ["error: loop.batch_size: got 4, which data 1 x fsdp 8 does not divide. "
+         "Expected a multiple of 8, such as 8.",
+         "error: loop.eval_batch_size: got 12, which data 1 x fsdp 8 does not divide. "
+         "Expected a multiple of 8, such as 8 or 16."],
+    ),
+    "a mesh larger than the machine": (
+        ["mesh.axes.data=4", "mesh.axes.tensor=2", "loop.batch_size=8"],
+        ["error: mesh.axes: data 4 x tensor 2 needs 8 devices, and there are 1. "
+         "Expected sizes that multiply to at most 1. Try mesh.pretend_devices=8 to "
+         "pretend them on this CPU."],
+    ),
+}  # fmt: skip
+
+
+def test_a_mistake_ends_in_its_message_alone_before_anything_is_written(
+    specflow, quick, files
+):
+    """All of them at once: what they cost is Python starting up."""
+    commands = [("train", *quick, *NPZ, *words) for words, _ in WRONG.values()]
+    for start in range(0, len(commands), 3):
+        found = specflow.all(*commands[start : start + 3])
+        for (name, (_, lines)), done in zip(
+            list(WRONG.items())[start:], found, strict=False
+        ):
+            assert done.err.splitlines() == lines, name
+            assert (done.status, done.out) == (2, ""), name
+    assert not (specflow.cwd / "run").exists()
+
+
+def test_a_loss_that_is_no_number_ends_training_and_is_not_saved(
+    specflow, quick, files
+):
+    """A rate at which the second loss overflows."""
+    done = specflow(
+        "train", *quick, *NPZ, "optimizer.lr=1e38", "output.checkpoint.every=1",
+    )  # fmt: skip
+    assert done.status == 1
+    (line,) = [line for line in done.errors if line.startswith("error: ")]
+    assert line == (
+        "error: step 2: the loss, or a parameter after the update, is nan. "
+        "Expected finite numbers. No checkpoint was "
+        "written of it. Lower optimizer.lr, set optimizer.clip_norm, or look at the "
+        "rows of that step."
+    )
+    names = [path.name for path in (specflow.cwd / "run" / "checkpoints").iterdir()]
+    assert names == ["1"]
+
+
+def test_a_full_disk_is_said_once_and_what_was_there_stays(specflow, quick, files):
+    """No file may become larger than 40 kB, and then the same command goes on."""
+    words = (
+        "train", *quick, *NPZ, "model.hidden=[512]", "output.checkpoint.every=1",
+    )  # fmt: skip
+    assert specflow(*words, "loop.train_steps=1").status == 0
+    checkpoint = specflow.cwd / "run" / "checkpoints" / "1"
+    before = {
+        path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()
+    }
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = specflow(
+        *words,
+        preexec_fn=small_files,
+        env={"JAX_ENABLE_COMPILATION_CACHE": "false"},
+    )
+    assert done.status == 1
+    assert done.errors == [
+        "digits_mlp goes on from step 1: 8,714 parameters, cpu single device, run",
+        f"error: {specflow.cwd}/run/checkpoints/2: the checkpoint of step 2 was not "
+        "written: File too large. Make room or mend the permissions and run the same "
+        "command again; it goes on from step 1.",
+    ]
+    assert not (specflow.cwd / "run" / "result.json").exists()
+    after = {
+        path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()
+    }
+    assert after == before
+    assert specflow(*words).status == 0
+
+
+def test_a_checkpoint_of_another_model_is_named_array_by_array(
+    specflow, finished, quick
+):
+    run = shutil.copytree(finished[0], specflow.cwd / "run")
+    before = contents(run)
+    done = specflow(
+        "train",
+        *quick,
+        "output.dir=run",
+        "loop.train_steps=20",
+        "output.on_change=accept",
+        "model.hidden=[8]",
+    )
+    assert (done.status, done.out) == (2, "")
+    shapes = [
+        ("head.kernel", "float32[16,10]", "float32[8,10]"),
+        ("hidden.0.bias", "float32[16]", "float32[8]"),
+        ("hidden.0.kernel", "float32[64,16]", "float32[64,8]"),
+    ]
+    assert done.errors[-10:] == [
+        f"error: {run}/checkpoints/12: checkpoint of another model: 9 arrays differ (16 "
+        "saved). Restore it with the config of its own run, or choose another "
+        "output.dir.",
+        *(
+            f"error: {part}/{name}: {saved} in the checkpoint, {wanted} in the model."
+            for part in ("opt_state/[0]/mu", "opt_state/[0]/nu", "params")
+            for name, saved, wanted in shapes
+        ),
+    ]
+    assert contents(run) == before
+
+
+def contents(run):
+    """Every file of a run but its lock, which holds whoever wrote last."""
+    files = (path for path in run.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if path.name != ".lock"}
+
+
+def test_a_run_that_is_none_is_named(specflow):
+    nowhere, empty = specflow.all(("evaluate", "run=nowhere"), ("predict",))
+    assert (nowhere.status, nowhere.out) == (2, "")
+    assert nowhere.err == (
+        "error: run: no run in nowhere: it has no config.yaml (override run=nowhere). "
+        "Expected the directory of a finished or stopped run.\n"
+    )
+    assert (empty.status, empty.out) == (2, "")
+    assert empty.err == (
+        "error: run: is missing (command line). Expected run=DIR, the directory of a "
+        "finished or stopped run.\n"
+    )
