@@ -5,10 +5,13 @@ by the first command that composes, and JAX by the first one that computes.
 """
 
 import argparse
+import atexit
+import contextlib
 import dataclasses
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
@@ -30,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         anything else.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    # At exit Python would look for garbage in all that was imported, several times.
+    atexit.register(gc.freeze)
     try:
         return _dispatch(words)
     except SpecflowError as error:
@@ -236,9 +241,22 @@ def _version() -> str:
 
 
 def _compose(arguments: argparse.Namespace) -> "Composed":
-    from specflow.compose import compose
+    with _no_collector():
+        from specflow.compose import compose
 
-    return compose(arguments.overrides, config_dirs=arguments.config_dir)
+        return compose(arguments.overrides, config_dirs=arguments.config_dir)
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Classes and functions are no garbage: looking for some only takes time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _compose_run(arguments: argparse.Namespace) -> "Composed":

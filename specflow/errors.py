@@ -5,7 +5,6 @@ what was expected, what to do.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from functools import cache
 
@@ -132,5 +131,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     >>> nearest("fspd", ["data", "fsdp", "single"])
     'Did you mean fsdp?'
     """
+    import difflib  # Only mistakes need it.
+
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f"Did you mean {found[0]}?" if found else ""
