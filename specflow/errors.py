@@ -12,6 +12,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "ExportError",
     "Fault",
     "NanLossDuringTrainingError",
     "OutputError",
@@ -97,6 +98,12 @@ class SpecError(SpecflowError):
 
 class CheckpointError(SpecflowError, ValueError):
     """A checkpoint is missing, damaged, or of another model."""
+
+    exit_code = 2
+
+
+class ExportError(SpecflowError, ValueError):
+    """An exported model cannot be made, is missing or damaged, or is asked wrongly."""
 
     exit_code = 2
 

@@ -1,0 +1,322 @@
+"""`load_export`: an exported model, checked and ready to answer."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from specflow.errors import ExportError, Fault, nearest
+from specflow.serving.arrays import read_arrays
+from specflow.serving.round_trip import difference, exact_here, tolerance
+from specflow.serving.signature import Function, Signature
+
+__all__ = ["MANIFEST", "LoadedExport", "content_digest", "load_export"]
+
+MANIFEST = "export.json"
+"""The signature file: what there is, and a digest of every other file."""
+
+
+def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
+    """An exported model, from its directory.
+
+    It needs JAX and NumPy, and nothing of what trained the model. Every file is checked
+    against its digest; then the stored example is asked again, and must be answered as
+    it was: to the bit on the CPU that it was made on with the same version of XLA, and
+    elsewhere within `specflow.serving.round_trip.TOLERANCE`.
+
+    Args:
+        directory: what `TPUEstimator.export` or `specflow export` wrote.
+        check: False: do not ask the example, which compiles every signature.
+
+    Raises:
+        ExportError: it is no export, a file is missing or damaged, it was not made for
+            this platform, or the example is answered differently.
+    """
+    loaded = LoadedExport(Path(directory))
+    if check:
+        loaded.check()
+    return loaded
+
+
+class LoadedExport:
+    """A model that answers: `loaded("serving_default", image=...)`.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        ExportError: as `load_export`, but for the example.
+    """
+
+    signatures: dict[str, Signature]
+    """What can be asked, by name; `print(loaded)` shows it."""
+    default: str | None
+    """The signature that is asked when none is named."""
+    step: int
+    """Training steps of the weights."""
+    note: str
+    """What the one who exported should know; mostly nothing."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._about = about = _manifest(path)
+        self._platform = jax.export.default_export_platform()
+        if self._platform not in about["platforms"]:
+            raise ExportError(
+                Fault(
+                    str(path),
+                    f"was exported for {', '.join(about['platforms'])}, "
+                    f"and this is {self._platform}",
+                    mend="Export it again with platforms=(..., "
+                    f"'{self._platform}').",
+                    code="export-platform",
+                )
+            )
+        self.default = about["default"]
+        self.step = about["step"]
+        self.note = about["note"]
+        self.signatures = {
+            name: Signature.from_json(name, plain)
+            for name, plain in about["signatures"].items()
+        }
+        self._weights = {
+            name: jax.device_put(array)
+            for name, array in self._arrays(about["weights"]).items()
+        }
+        self._exported: dict[str, Any] = {}
+        self._compiled: dict[tuple[str, int], Any] = {}
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.signatures.values()))
+
+    def __call__(
+        self, signature: str | None = None, /, **inputs: Any
+    ) -> dict[str, np.ndarray]:
+        """The answer of a signature, as NumPy arrays by name.
+
+        Args:
+            signature: which to ask; by default `serving_default`.
+            **inputs: arrays, rows first. A nested one is a dict, or goes by its dotted
+                path: `**{"a.b": ...}`.
+
+        Raises:
+            ExportError: there is no such signature; names, shapes or dtypes of the
+                inputs are wrong.
+        """
+        asked = self._signature(signature)
+        arrays = asked.accept(dict(_flat(inputs)))
+        rows = len(next(iter(arrays.values())))
+        answers = [
+            self._answer(asked, {name: array[part] for name, array in arrays.items()})
+            for part in _parts(rows, asked.functions)
+        ]
+        if len(answers) == 1:
+            return answers[0]
+        return {
+            name: np.concatenate([answer[name] for answer in answers])
+            if _is_batch_major(asked, name)
+            else answers[0][name]
+            for name in asked.outputs
+        }
+
+    def check(self) -> None:
+        """Asks the stored example again.
+
+        Raises:
+            ExportError: the answer is another one.
+        """
+        about = self._about["example"]
+        example = self._arrays(about)
+        exact = self._platform == "cpu" and about["exact_on"] == exact_here()
+        within = tolerance(self._platform, narrow=about["narrow"])
+        faults = []
+        for name, signature in self.signatures.items():
+            found = self(name, **{key: example[f"inputs/{key}"] for key in signature.inputs})
+            stored = {key: example[f"outputs/{name}/{key}"] for key in signature.outputs}
+            unlike = difference(stored, found, within=None if exact else within)
+            if unlike:
+                faults.append(
+                    Fault(
+                        f"{self.path}: {name}",
+                        f"the stored example is answered differently: {unlike}",
+                        expected="the same bits"
+                        if exact
+                        else f"at most {within:g} of the largest magnitude",
+                        mend="Export it again with this version of JAX, "
+                        f"{jax.__version__}; it was {self._about['versions']['jax']}.",
+                        code="export-round-trip",
+                    )
+                )
+        if faults:
+            raise ExportError(*faults)
+
+    def _signature(self, name: str | None) -> Signature:
+        wanted = self.default if name is None else name
+        if wanted is None or wanted not in self.signatures:
+            there = ", ".join(self.signatures)
+            raise ExportError(
+                Fault(
+                    str(self.path),
+                    f"has no signature {wanted!r}" if wanted else "has no default",
+                    expected=f"one of {there}",
+                    mend=nearest(wanted or "", self.signatures),
+                    code="export-signature",
+                )
+            )
+        return self.signatures[wanted]
+
+    def _answer(
+        self, signature: Signature, arrays: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The answer to rows that one function takes, padded for it if need be."""
+        rows = len(next(iter(arrays.values())))
+        function = _function(rows, signature.functions)
+        padding = (function.rows or rows) - rows
+        if padding:
+            # The last row again, as in evaluation: zeros may be no possible input.
+            arrays = {
+                name: np.concatenate([array, np.repeat(array[-1:], padding, axis=0)])
+                for name, array in arrays.items()
+            }
+        compiled = self._program(function, arrays, rows + padding)
+        found = jax.device_get(compiled(self._weights, arrays))
+        return {
+            name: found[name][:rows] if _is_batch_major(signature, name) else found[name]
+            for name in signature.outputs
+        }
+
+    def _program(
+        self, function: Function, arrays: dict[str, np.ndarray], rows: int
+    ) -> Any:
+        key = (function.file, rows)
+        if key not in self._compiled:
+            if function.file not in self._exported:
+                self._exported[function.file] = self._function(function.file)
+            call = self._exported[function.file].call
+            lowered = jax.jit(call).lower(self._weights, arrays)
+            self._compiled[key] = self._compile(lowered)
+        return self._compiled[key]
+
+    def _compile(self, lowered: Any) -> Any:
+        """Compiles as the trainer did: what is faster there is also other bits."""
+        options = self._about["compiler_options"].get(self._platform)
+        if options:
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                return lowered.compile(compiler_options=options)
+        return lowered.compile()  # No options, or an XLA that does not know them.
+
+    def _function(self, file: str) -> Any:
+        content = self._read(file)
+        try:
+            return jax.export.deserialize(bytearray(content))
+        except Exception as error:
+            fault = Fault(
+                str(self.path / file),
+                f"cannot be read by JAX {jax.__version__}: {error}",
+                mend=f"It was written by JAX {self._about['versions']['jax']}.",
+                code="export-version",
+            )
+            raise ExportError(fault) from error
+
+    def _arrays(self, part: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        content = self._read(part["file"])
+        try:
+            return read_arrays(content, part["arrays"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.path / part["file"], str(error)) from error
+
+    def _read(self, file: str) -> bytes:
+        path = self.path / file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(path, error.strerror or str(error)) from error
+        if hashlib.sha256(content).hexdigest() != self._about["sha256"].get(file):
+            raise _damaged(path, "its digest is another one")
+        return content
+
+
+def content_digest(about: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's content, but for the digest itself."""
+    content = {key: value for key, value in about.items() if key != "digest"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(
+            Fault(
+                str(path),
+                f"is no export: it has no {MANIFEST}",
+                expected="a directory that `specflow export` wrote",
+                mend=_inside(path),
+                code="export-missing",
+            )
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path / MANIFEST, str(error)) from error
+    if not isinstance(about, dict) or about.get("digest") != content_digest(about):
+        raise _damaged(path / MANIFEST, "its digest is another one")
+    if about["format"] != 1:
+        raise ExportError(
+            Fault(
+                str(path),
+                f"has format {about['format']}, from specflow "
+                f"{about['versions']['specflow']}",
+                expected="format 1",
+                mend="Load it with that version.",
+                code="export-version",
+            )
+        )
+    return about
+
+
+def _inside(path: Path) -> str:
+    """The newest export in a directory of exports, as advice."""
+    found = sorted(path.glob(f"{'[0-9]' * 10}/{MANIFEST}"))
+    return f"There is {found[-1].parent}." if found else ""
+
+
+def _damaged(path: Path, why: str) -> ExportError:
+    return ExportError(
+        Fault(
+            str(path),
+            f"is damaged: {why}",
+            mend="Export the model again, or copy the directory again.",
+            code="export-damaged",
+        )
+    )
+
+
+def _flat(inputs: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in inputs.items():
+        at = f"{path}.{name}" if path else name
+        if isinstance(value, Mapping):
+            yield from _flat(value, at)
+        else:
+            yield at, value
+
+
+def _parts(rows: int, functions: tuple[Function, ...]) -> Iterator[slice]:
+    """Cuts rows into parts that one function each can take."""
+    most = functions[-1].rows or rows
+    for start in range(0, rows, most):
+        yield slice(start, min(start + most, rows))
+
+
+def _function(rows: int, functions: tuple[Function, ...]) -> Function:
+    """The function with the least padding."""
+    return next(f for f in functions if f.rows is None or f.rows >= rows)
+
+
+def _is_batch_major(signature: Signature, name: str) -> bool:
+    return signature.outputs[name].shape[:1] == ("b",)
