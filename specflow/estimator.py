@@ -6,6 +6,7 @@ import importlib
 import inspect
 import itertools
 import math
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from specflow.data import (
 from specflow.errors import ConfigError, DataError, Fault, nearest
 from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.experiment import estimator_arguments
-from specflow.loop import Rhythm
+from specflow.loop import Action, EverySeconds, EverySteps, Rhythm
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.model import SplitModel
 from specflow.output import Checkpointer
@@ -45,6 +46,8 @@ InputFn = Callable[..., Any]
 """() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
 or features alone. `params["batch_size"]` is the batch of this process."""
 
+_TIMED_STACK = 1_000
+"""Batches stacked when `iterations_per_loop` is a time."""
 _CHUNK_BYTES = 256 << 20
 """Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
 
@@ -147,11 +150,13 @@ class TPUEstimator:
         )
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
-            keep=self.config.keep_checkpoint_max,
+            keep=self.config.keep_checkpoint_max or 0,
             best=self.config.keep_best,
         )
         self.timing = self.program.timing
         """Seconds spent so far: compile, train, input, eval, checkpoint."""
+        seed = self.config.seed
+        self._seed = secrets.randbits(31) if seed is None else seed
         self._state: TrainState | None = None
         self._step = 0
         self._batch: Any = None
@@ -172,6 +177,7 @@ class TPUEstimator:
             model_dir: the run directory; by default `output.dir` of the experiment.
         """
         data = build_data(experiment.data) if data is None else data
+        _check_loop(experiment)
         return cls(**estimator_arguments(experiment, data, model_dir=model_dir))
 
     # -- training
@@ -253,7 +259,7 @@ class TPUEstimator:
             hooks=train_spec.hooks,
             report=report,
             progress=progress,
-            evaluate=Rhythm(eval_spec.every_steps, evaluate),
+            evaluate=EverySteps(eval_spec.every_steps, evaluate),
             found=last,
             should_stop=should_stop,
         )
@@ -296,8 +302,10 @@ class TPUEstimator:
         # Evaluation goes first: its metrics judge the checkpoint of the same step.
         rhythms = [
             *([evaluate] if evaluate is not None else []),
-            Rhythm(self.config.save_checkpoints_steps, save),
+            *self._save_rhythms(step, save),
         ]
+        if self.config.saves and self.config.save_at_start:
+            save(step, state)
         self._state = None  # Used up by the loop.
         try:
             with self.timing("train"):
@@ -307,7 +315,7 @@ class TPUEstimator:
                     batches,
                     start_step=step,
                     stop_step=stop,
-                    log_every=self.config.log_step_count_steps,
+                    log_every=self.config.log_step_count_steps or 0,
                     report=report,
                     progress=progress,
                     rhythms=rhythms,
@@ -317,14 +325,23 @@ class TPUEstimator:
             asked = _is_asked(should_stop)
             if evaluate is not None and result.step not in found and not asked:
                 evaluate.action(result.step, result.state)
-            save(result.step, result.state)
+            if self.config.saves:
+                save(result.step, result.state)
         finally:
             batches.close()
             # What is being written is finished, also on the way out with an error.
             with self.timing("checkpoint"):
                 self.checkpoints.wait()
-        self._step, self._state = result.step, result.state
+        if self.config.saves:
+            self._step, self._state = result.step, result.state
         return result.step, result.state
+
+    def _save_rhythms(self, start: int, save: Action) -> list[Rhythm]:
+        steps = self.config.save_checkpoints_steps
+        seconds = self.config.checkpoint_seconds()
+        if steps is not None:
+            return [EverySteps(steps, save, start=start)]
+        return [] if seconds is None else [EverySeconds(seconds, save)]
 
     def _start(self) -> tuple[int, TrainState, dict[str, Any] | None]:
         """Where training stands: step, state, and place in the data."""
@@ -332,10 +349,13 @@ class TPUEstimator:
             place = self.checkpoints.data(self._step)
             return self._step, self._state, place
         if self.checkpoints.latest_step() is None:
-            return 0, self.program.init_state(self.config.seed, *self._batch), None
+            return 0, self.program.init_state(self._seed, *self._batch), None
         like = self.program.abstract_state(*self._batch)
         with self.timing("checkpoint"):
             restored = self.checkpoints.restore(to_tree(like))
+        # A seed that nobody chose is the one that the run began with.
+        if self.config.seed is None:
+            self._seed = restored.data.get("seed", self._seed)
         return restored.step, from_tree(restored.state, like), restored.data
 
     def _batch_form(self, value: Any) -> tuple[Any, Any]:
@@ -366,12 +386,13 @@ class TPUEstimator:
             leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._batch)
         )
         fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
-        wanted = self.config.tpu_config.iterations_per_loop
+        # A loop that is meant in seconds is cut out of long stacks of batches.
+        wanted = self.config.tpu_config.loop_steps() or _TIMED_STACK
         return as_train_batches(
             value,
             batch_size=self._batch_sizes[Mode.TRAIN],
             steps_per_chunk=min(wanted, fitting, stop or wanted),
-            seed=self.config.seed,
+            seed=self._seed,
             shuffle=self.config.shuffle,
             start_step=step,
             place=place,
@@ -456,7 +477,7 @@ class TPUEstimator:
             return self._step, self._state
         like = self.program.abstract_model_state()
         if latest is None and checkpoint_step is None:
-            return 0, self.program.init_model_state(self.config.seed)
+            return 0, self.program.init_model_state(self._seed)
         wanted = {"params": like.params, "rest": like.rest}
         restored = self.checkpoints.restore(wanted, step=checkpoint_step, partial=True)
         state = like._replace(**restored.state, step=restored.step)
@@ -543,6 +564,18 @@ def _model_dir(model_dir: str | Path | None, config: RunConfig) -> Path:
             Fault("model_dir", "is empty", expected="a directory", code="model-dir")
         )
     return Path(chosen)
+
+
+def _check_loop(experiment: "ExperimentConfig") -> None:
+    """Checks the batch sizes against the devices there are, by the keys of the user."""
+    mesh, faults = build_mesh(experiment.mesh.axes), []
+    for key in ("batch_size", "eval_batch_size"):
+        try:
+            check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
+        except ConfigError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigError(*faults)
 
 
 def _check_positive(value: Any, name: str) -> None:

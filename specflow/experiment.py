@@ -51,6 +51,8 @@ def estimator_arguments(
             seed=experiment.seed,
             shuffle=data.shuffle,
             save_checkpoints_steps=output.checkpoint.every,
+            # The first step is waited for by a person; nothing is lost before it.
+            save_at_start=False,
             keep_checkpoint_max=output.checkpoint.keep,
             keep_best=output.checkpoint.best,
             log_step_count_steps=loop.log_every,

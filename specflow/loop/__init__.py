@@ -1,11 +1,14 @@
 """The loops: train, evaluate, predict, and what happens between device loops."""
 
 from specflow.loop.evaluate import EvalResult, evaluate, predict
-from specflow.loop.hooks import Rhythm, StopTraining
+from specflow.loop.hooks import Action, EverySeconds, EverySteps, Rhythm, StopTraining
 from specflow.loop.train import Report, TrainResult, train
 
 __all__ = [
+    "Action",
     "EvalResult",
+    "EverySeconds",
+    "EverySteps",
     "Report",
     "Rhythm",
     "StopTraining",

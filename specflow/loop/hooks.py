@@ -1,37 +1,99 @@
 """Rhythms and hooks: what happens between device loops, and when."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["Rhythm", "StopTraining", "call_hooks"]
+__all__ = [
+    "Action",
+    "EverySeconds",
+    "EverySteps",
+    "Rhythm",
+    "StopTraining",
+    "call_hooks",
+]
 
 
 class StopTraining(Exception):
     """A request, not an error: raised by a hook, it ends training after these steps."""
 
 
+Action = Callable[[int, Any], None]
+"""Called with the step and the state, which it must not keep."""
+
+
+class Rhythm(Protocol):
+    """When an action is due."""
+
+    action: Action
+
+    def next_after(self, step: int) -> int | None:
+        """The next step at which the action is due; None if steps do not tell."""
+        ...
+
+    def is_due(self, step: int) -> bool:
+        """Whether the action is due at a step that was just taken."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Rhythm:
+class EverySteps:
     """An action every so many steps.
 
-    >>> rhythm = Rhythm(100, print)
-    >>> rhythm.next_after(0), rhythm.next_after(100), rhythm.is_due(200)
-    (100, 200, True)
+    >>> rhythm = EverySteps(100, print, start=30)
+    >>> rhythm.next_after(30), rhythm.next_after(130), rhythm.is_due(230)
+    (130, 230, True)
     """
 
     every: int
     """Steps between two calls; 0 for never."""
-    action: Callable[[int, Any], None]
-    """Called with the step and the state; it must not keep the state."""
+    action: Action
+    start: int = 0
+    """The step from which they are counted."""
 
     def next_after(self, step: int) -> int | None:
-        """The next step at which the action is due."""
-        return step + self.every - step % self.every if self.every else None
+        if not self.every:
+            return None
+        return step + self.every - (step - self.start) % self.every
 
     def is_due(self, step: int) -> bool:
-        """Whether the action is due at a step."""
-        return bool(self.every) and step % self.every == 0
+        return bool(self.every) and (step - self.start) % self.every == 0
+
+
+class EverySeconds:
+    """An action every so many seconds, at the end of a device loop.
+
+    Args:
+        every_s: seconds between two calls; counted from when this object is made.
+        action: what is due.
+        clock: gives the seconds; another one for tests.
+
+    >>> now = iter([0.0, 5.0, 12.0, 13.0])
+    >>> rhythm = EverySeconds(10.0, print, clock=lambda: next(now))
+    >>> [rhythm.is_due(step) for step in (1, 2, 3)]
+    [False, True, False]
+    """
+
+    def __init__(
+        self,
+        every_s: float,
+        action: Action,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.every_s, self.action, self._clock = every_s, action, clock
+        self._last = clock()
+
+    def next_after(self, step: int) -> int | None:
+        return None
+
+    def is_due(self, step: int) -> bool:
+        now = self._clock()
+        if now - self._last < self.every_s:
+            return False
+        self._last = now
+        return True
 
 
 def call_hooks(hooks: Iterable[Any], method: str, *args: Any) -> None:

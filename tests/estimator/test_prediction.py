@@ -106,6 +106,6 @@ def test_an_earlier_checkpoint_can_be_asked(line, rows):
         estimator.predict(rows, checkpoint_step=7)
     assert str(error.value) == (
         f"{estimator.model_dir}/checkpoints: no checkpoint of step 7; there are "
-        "1, 2, 3."
+        "0, 1, 2, 3."
     )
     estimator.close()

@@ -12,7 +12,7 @@ import pytest
 
 from specflow import loop
 from specflow.errors import NanLossDuringTrainingError
-from specflow.loop import Rhythm, StopTraining
+from specflow.loop import EverySteps, StopTraining
 from specflow.stopwatch import Stopwatch
 
 
@@ -109,9 +109,9 @@ def test_stretches_end_where_a_rhythm_is_due():
     train(
         program,
         rhythms=[
-            Rhythm(8, lambda step, state: seen.append(("save", step, state))),
-            Rhythm(12, lambda step, state: seen.append(("eval", step, state))),
-            Rhythm(0, lambda *_: pytest.fail("never due")),
+            EverySteps(8, lambda step, state: seen.append(("save", step, state))),
+            EverySteps(12, lambda step, state: seen.append(("eval", step, state))),
+            EverySteps(0, lambda *_: pytest.fail("never due")),
         ],
     )
     ends = [8, 10, 12, 16, 20, 24, 25]
@@ -149,10 +149,12 @@ def test_a_stop_before_a_step_takes_no_further_step():
 @pytest.mark.parametrize("step", [1, 7, 10, 11, 25])
 def test_a_loss_that_is_not_finite_is_seen_before_any_action(bad, step):
     seen = []
-    rhythm = Rhythm(5, lambda at, state: seen.append(at))
+    rhythm = EverySteps(5, lambda at, state: seen.append(at))
     with pytest.raises(NanLossDuringTrainingError) as error:
         train(Adder({step: bad}), rhythms=[rhythm])
-    assert str(error.value).startswith(f"step {step}: the loss, or a parameter after the update, is {bad}. ")
+    assert str(error.value).startswith(
+        f"step {step}: the loss, or a parameter after the update, is {bad}. "
+    )
     assert seen == list(range(5, step, 5))
 
 
