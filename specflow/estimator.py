@@ -31,7 +31,7 @@ from specflow.data import (
 from specflow.errors import ConfigError, DataError, Fault, nearest
 from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.experiment import estimator_arguments
-from specflow.loop import Action, EverySeconds, EverySteps, Rhythm
+from specflow.loop import Action, EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.model import SplitModel
 from specflow.output import Checkpointer
@@ -151,6 +151,7 @@ class TPUEstimator:
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
             keep=self.config.keep_checkpoint_max or 0,
+            keep_every_s=3600.0 * self.config.keep_checkpoint_every_n_hours,
             best=self.config.keep_best,
         )
         self.timing = self.program.timing
@@ -321,6 +322,7 @@ class TPUEstimator:
                     rhythms=rhythms,
                     hooks=hooks,
                     should_stop=should_stop,
+                    pace=self._pace(),
                 )
             asked = _is_asked(should_stop)
             if evaluate is not None and result.step not in found and not asked:
@@ -335,6 +337,10 @@ class TPUEstimator:
         if self.config.saves:
             self._step, self._state = result.step, result.state
         return result.step, result.state
+
+    def _pace(self) -> Pace | None:
+        seconds = self.config.tpu_config.loop_seconds()
+        return None if seconds is None else Pace(seconds)
 
     def _save_rhythms(self, start: int, save: Action) -> list[Rhythm]:
         steps = self.config.save_checkpoints_steps
@@ -512,6 +518,15 @@ class TPUEstimator:
             lambda row: jax.ShapeDtypeStruct((size, *row.shape), row.dtype),
             source.spec(),
         )
+
+    def check_checkpoint(self, source: Any) -> None:
+        """Looks whether training could go on from what is saved; reads no array.
+
+        Raises:
+            CheckpointError: the newest checkpoint is of another model.
+        """
+        if self.latest_step() is not None:
+            self.checkpoints.check(to_tree(self.abstract_state(source)))
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""

@@ -2,6 +2,7 @@
 
 from specflow.loop.evaluate import EvalResult, evaluate, predict
 from specflow.loop.hooks import Action, EverySeconds, EverySteps, Rhythm, StopTraining
+from specflow.loop.pace import Pace
 from specflow.loop.train import Report, TrainResult, train
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "EvalResult",
     "EverySeconds",
     "EverySteps",
+    "Pace",
     "Report",
     "Rhythm",
     "StopTraining",

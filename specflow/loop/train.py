@@ -1,6 +1,7 @@
 """The training loop, readable from top to bottom."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from specflow.errors import Fault, NanLossDuringTrainingError
 from specflow.executor import Program, TrainState
 from specflow.loop.hooks import Rhythm, StopTraining, call_hooks
+from specflow.loop.pace import Pace
 
 __all__ = ["TrainResult", "train"]
 
@@ -54,6 +56,7 @@ def train(
     rhythms: Sequence[Rhythm] = (),
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
+    pace: Pace | None = None,
 ) -> TrainResult:
     """Trains from `start_step` until `stop_step` or the end of the data.
 
@@ -73,6 +76,8 @@ def train(
         rhythms: actions on the state; every loss up to then is known to be finite.
         hooks: objects with any of begin, before_step, after_step, end.
         should_stop: asked after every stretch; true ends training there.
+        pace: says how many steps a stretch may have, where its length is meant in
+            seconds.
 
     Raises:
         NanLossDuringTrainingError: a loss is not finite. No action sees that state.
@@ -106,7 +111,8 @@ def train(
             features, labels = program.put((chunk.features, chunk.labels), axis=1)
             end = chunk.first_step + chunk.steps
             while step < end and (stop_step is None or step < stop_step):
-                until = _stretch(step, end, stop_step, rhythms)
+                until = _stretch(step, end, stop_step, rhythms, pace)
+                began = time.perf_counter()
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
                 state, losses = program.train(state, features, labels, start, stop)
@@ -115,9 +121,11 @@ def train(
                 pending = _Pending(losses, chunk.first_step, start, stop)
                 step = until
                 due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
-                if due or hooks:
+                if due or hooks or pace is not None:
                     # What an action saves or shows must be finite: read before it acts.
                     loss, pending = read(pending), None
+                    if pace is not None:
+                        pace.took(stop - start, time.perf_counter() - began)
                     call_hooks(hooks, "after_step", step, loss)
                 for rhythm in due:
                     rhythm.action(step, state)
@@ -132,10 +140,16 @@ def train(
 
 
 def _stretch(
-    step: int, end: int, stop_step: int | None, rhythms: Sequence[Rhythm]
+    step: int,
+    end: int,
+    stop_step: int | None,
+    rhythms: Sequence[Rhythm],
+    pace: Pace | None,
 ) -> int:
     """Where the next stretch of steps ends."""
     ends = [end, *(rhythm.next_after(step) for rhythm in rhythms), stop_step]
+    if pace is not None:
+        ends.append(step + pace.steps)
     return min(found for found in ends if found is not None)
 
 

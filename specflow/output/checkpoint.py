@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +54,8 @@ class Checkpointer:
         directory: `checkpoints/` of a run.
         keep: newest checkpoints kept; 0 keeps all.
         best: keep the best checkpoint beside them, by the metrics given to `save`.
+        keep_every_s: one checkpoint of each such period is kept for ever on top; the
+            first period begins with this object.
         note: takes one line about a damaged checkpoint; standard error if None.
     """
 
@@ -61,12 +65,15 @@ class Checkpointer:
         *,
         keep: int = 3,
         best: BestConfig | None = None,
+        keep_every_s: float = math.inf,
         note: Callable[[str], None] | None = None,
     ):
         # Orbax refuses relative paths.
         self.directory = Path(directory).expanduser().absolute()
         self._keep = keep
         self._best = best
+        self._keep_every_s = keep_every_s
+        self._next_for_ever = time.time() + keep_every_s
         self._note = note or _to_stderr
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
         self._saving: Future[None] | None = None
@@ -176,6 +183,20 @@ class Checkpointer:
             *(self._damaged(bad, why, only=step is not None) for bad, why in damaged)
         )
 
+    def check(self, abstract: Tree) -> None:
+        """Looks whether `restore` would find the arrays of this state; reads none.
+
+        Raises:
+            CheckpointError: the newest whole checkpoint is of another model.
+        """
+        for step in reversed(self.steps()):
+            try:
+                about = self._archive.about(self.directory / str(step))
+            except DamagedError:
+                continue  # `restore` says so, and looks further too.
+            self._matched(step, about, abstract, partial=False)
+            return
+
     def wait(self) -> None:
         """Waits until the save that is running is on disk.
 
@@ -266,11 +287,19 @@ class Checkpointer:
             best = best_step(values, self._best)
         kept = kept_steps(steps, keep=self._keep, best=best)
         for old in steps:
-            if old not in kept:
-                path = self.directory / str(old)
+            path = self.directory / str(old)
+            if old not in kept and not self._is_for_ever(path):
                 # Renamed first: half a checkpoint must never bear a step's name.
                 dying = path.rename(self.directory / f"deleting-{old}")
                 shutil.rmtree(dying)
+
+    def _is_for_ever(self, path: Path) -> bool:
+        """Whether a checkpoint is the one of its period; a mark in it says so."""
+        mark = path / "kept"
+        if not mark.exists() and path.stat().st_mtime >= self._next_for_ever:
+            mark.touch()
+            self._next_for_ever += self._keep_every_s
+        return mark.exists()
 
     def _value(self, step: int, metric: str) -> object:
         if step not in self._values:
@@ -290,23 +319,30 @@ class Checkpointer:
 
         path = self.directory / str(step)
         about = self._archive.about(path)
+        saved = self._matched(step, about, abstract, partial=partial)
+        wanted = flat(abstract)
+        arrays = self._archive.arrays(path, saved)
+        shardings = [getattr(leaf, "sharding", None) for leaf in wanted.values()]
+        on_device = jax.device_put([arrays[name] for name in wanted], shardings)
+        state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
+        return Restored(step, state, about["data"])
+
+    def _matched(
+        self, step: int, about: Mapping[str, Any], abstract: Tree, *, partial: bool
+    ) -> dict[str, SavedArray]:
+        """The saved arrays that are wanted, when they are those that are wanted."""
         saved = {
             name: SavedArray(
                 tuple(array["shape"]), np.dtype(array["dtype"]), array["xxh3_128"]
             )
             for name, array in about["arrays"].items()
         }
-        wanted = flat(abstract)
         if partial:
             parts = tuple(f"{part}/" for part in abstract)
             saved = {name: a for name, a in saved.items() if name.startswith(parts)}
-        if found := differences(saved, wanted):
+        if found := differences(saved, flat(abstract)):
             raise CheckpointError(*self._of_another_model(step, found, len(saved)))
-        arrays = self._archive.arrays(path, saved)
-        shardings = [getattr(leaf, "sharding", None) for leaf in wanted.values()]
-        on_device = jax.device_put([arrays[name] for name in wanted], shardings)
-        state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
-        return Restored(step, state, about["data"])
+        return saved
 
     # -- messages
 

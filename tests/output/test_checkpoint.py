@@ -171,6 +171,16 @@ def test_keep_0_keeps_all(tmp_path):
         assert checkpointer.steps() == [1, 2, 3, 4]
 
 
+def test_one_of_each_period_is_kept_for_ever_also_by_a_later_process(tmp_path):
+    with saved(tmp_path, 1, 2, 3, keep=1, keep_every_s=3600.0) as checkpointer:
+        assert checkpointer.steps() == [3]
+    with saved(tmp_path, 4, 5, 6, keep=1, keep_every_s=0.0) as checkpointer:
+        # 3 is from before the first period.
+        assert checkpointer.steps() == [4, 5, 6]
+    with saved(tmp_path, 7, 8, keep=1) as checkpointer:
+        assert checkpointer.steps() == [4, 5, 8]
+
+
 def test_the_best_is_kept_beside_the_newest_also_by_a_later_process(tmp_path):
     best = BestConfig(metric="accuracy", order="highest")
     values = {1: 0.5, 2: 0.9, 3: float("nan"), 4: 0.7}

@@ -1,0 +1,53 @@
+"""How many steps a device loop takes when its length is meant in seconds."""
+
+import collections
+
+__all__ = ["Pace"]
+
+_LOOPS = 20
+"""Loops over which the time of a step is averaged."""
+_STABLE = 0.1
+"""Share by which the estimate may still move when it is held from then on."""
+
+
+class Pace:
+    """Steps of a device loop, estimated from the time that steps have taken.
+
+    Begins with one step, follows the mean step time of the last 20 loops, never falls
+    below one, and is held once it moves by less than a tenth over 20 loops.
+
+    Args:
+        seconds: what a loop should take.
+
+    >>> pace = Pace(10.0)
+    >>> pace.steps
+    1
+    >>> pace.took(1, 0.5)
+    >>> pace.steps
+    20
+    """
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._loops: collections.deque[tuple[int, float]] = collections.deque(
+            maxlen=_LOOPS
+        )
+        self._estimates: collections.deque[int] = collections.deque(maxlen=_LOOPS)
+        self.steps = 1
+        """Steps of the next loop."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the number is settled."""
+        full = len(self._estimates) == _LOOPS
+        return full and max(self._estimates) <= min(self._estimates) * (1 + _STABLE)
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Notes how long a loop took."""
+        if self.is_held:
+            return
+        self._loops.append((steps, seconds))
+        total_steps = sum(steps for steps, _ in self._loops)
+        mean_s = sum(seconds for _, seconds in self._loops) / total_steps
+        self.steps = max(1, int(self._seconds / max(mean_s, 1e-9)))
+        self._estimates.append(self.steps)

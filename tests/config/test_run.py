@@ -1,0 +1,111 @@
+"""RunConfig and TPUConfig: contract B7 and C10, rule by rule."""
+
+import pytest
+
+import specflow as sf
+from specflow.errors import ConfigError
+
+
+@pytest.mark.parametrize(("given", "steps"), [(1, 1), (7, 7), ("7", 7), ("100", 100)])
+def test_c10_1_a_loop_is_a_number_of_steps(given, steps):
+    assert sf.TPUConfig(iterations_per_loop=given).loop_steps() == steps
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("10s", 10)]
+)
+def test_c10_1_or_a_time(given, seconds):
+    config = sf.TPUConfig(iterations_per_loop=given)
+    assert config.loop_steps() is None
+    assert config.loop_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    "given",
+    [0, -1, 1.0, True, None, "0", "05", "-3", "1.5s", "3 s", "s", "5|", "5d", ""],
+)
+def test_c10_1_anything_else_is_refused(given):
+    with pytest.raises(ValueError, match="iterations_per_loop"):
+        sf.TPUConfig(iterations_per_loop=given)
+
+
+def test_c10_10_neither_given_saves_every_600_seconds():
+    config = sf.RunConfig()
+    assert config.saves
+    assert config.checkpoint_seconds() == 600.0
+    assert config.save_checkpoints_steps is None
+
+
+def test_c10_10_one_given_ends_the_other():
+    assert sf.RunConfig(save_checkpoints_steps=5).checkpoint_seconds() is None
+    assert sf.RunConfig(save_checkpoints_secs=9.0).checkpoint_seconds() == 9.0
+
+
+def test_c10_10_both_is_refused():
+    with pytest.raises(ValueError, match="save_checkpoints_steps or"):
+        sf.RunConfig(save_checkpoints_steps=5, save_checkpoints_secs=9.0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"save_checkpoints_steps": None, "save_checkpoints_secs": None},
+        {"save_checkpoints_steps": None},
+    ],
+)
+def test_c10_10_none_means_no_checkpoints(given):
+    assert not sf.RunConfig(**given).saves
+
+
+def test_c10_10_steps_of_zero_pass():
+    assert sf.RunConfig(save_checkpoints_steps=0).saves
+
+
+def test_c10_10_replace_switches_the_other_off():
+    steps = sf.RunConfig(save_checkpoints_steps=5)
+    seconds = steps.replace(save_checkpoints_secs=9.0)
+    assert (seconds.save_checkpoints_steps, seconds.checkpoint_seconds()) == (None, 9.0)
+    again = seconds.replace(save_checkpoints_steps=3)
+    assert (again.save_checkpoints_steps, again.checkpoint_seconds()) == (3, None)
+    assert steps.save_checkpoints_steps == 5
+
+
+def test_replace_checks_what_it_makes():
+    with pytest.raises(ConfigError, match="keep_checkpoint_max"):
+        sf.RunConfig().replace(keep_checkpoint_max=-1)
+
+
+@pytest.mark.parametrize("given", [0, None, 5])
+def test_c10_11_zero_and_none_keep_all(given):
+    assert sf.RunConfig(keep_checkpoint_max=given)
+
+
+@pytest.mark.parametrize("given", [0, 0.0, -1.0])
+def test_c10_11_the_period_of_what_is_kept_for_ever_is_positive(given):
+    with pytest.raises(ValueError, match="keep_checkpoint_every_n_hours"):
+        sf.RunConfig(keep_checkpoint_every_n_hours=given)
+
+
+@pytest.mark.parametrize("given", [0, -1])
+def test_c10_14_log_periods_are_positive_or_none(given):
+    assert sf.RunConfig(log_step_count_steps=None).log_step_count_steps is None
+    with pytest.raises(ValueError, match="log_step_count_steps"):
+        sf.RunConfig(log_step_count_steps=given)
+
+
+def test_c10_15_an_empty_model_dir_is_refused():
+    with pytest.raises(ValueError, match="model_dir"):
+        sf.RunConfig(model_dir="")
+
+
+def test_b7_an_option_that_went_away_says_what_became_of_it():
+    with pytest.raises(ConfigError) as error:
+        sf.TPUConfig(num_shards=8, per_host_input_for_training=True, iterations=3)
+    assert [str(fault) for fault in error.value.faults] == [
+        "TPUConfig.num_shards: is gone. "
+        "Say it with the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...)).",
+        "TPUConfig.per_host_input_for_training: is gone. "
+        "Each process reads its own rows of every batch.",
+        "TPUConfig.iterations: no such field. "
+        "Did you mean iterations_per_loop? There is iterations_per_loop.",
+    ]
