@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 
+from specflow.commands.quiet import hush_checkpoint_threads
 from specflow.config.mesh import MeshConfig
 from specflow.mesh import pretend_devices
 
@@ -18,7 +19,7 @@ def cache_directory() -> Path:
 
 
 def start(mesh: MeshConfig) -> None:
-    """Sets JAX up; before its first use in the process.
+    """Sets JAX up, and what prints beside it; before its first use in the process.
 
     Compiled programs are kept unless `JAX_COMPILATION_CACHE_DIR` or
     `JAX_ENABLE_COMPILATION_CACHE` say otherwise.
@@ -26,6 +27,7 @@ def start(mesh: MeshConfig) -> None:
     Raises:
         ConfigError: JAX already runs with another number of devices.
     """
+    hush_checkpoint_threads()
     if mesh.pretend_devices is not None:
         pretend_devices(mesh.pretend_devices)
     if jax.config.values["jax_compilation_cache_dir"] is None:

@@ -65,6 +65,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         argv=sys.argv,
         overrides=composed.overrides,
         accept_changes=config.output.on_change == "accept",
+        check=lambda: estimator.check_checkpoint(data.train),
     ) as run:
         device = jax.devices()[0]
         run.add_to_manifest(

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -146,6 +146,7 @@ def open_run(
     argv: Sequence[str] = (),
     overrides: Sequence[str] = (),
     accept_changes: bool = False,
+    check: Callable[[], None] | None = None,
 ) -> RunDirectory:
     """Makes a run directory, or takes up the run that is there; locked until closed.
 
@@ -160,6 +161,7 @@ def open_run(
         overrides: its overrides.
         accept_changes: go on although the config changes what is trained
             (`output.on_change=accept`).
+        check: called before the first file is written; what it raises goes through.
 
     Raises:
         ConfigError: the directory holds something else, or a run of another config.
@@ -185,6 +187,8 @@ def open_run(
     try:
         if run.resumed and not accept_changes:
             _refuse_changes(run, config_yaml, origins)
+        if check is not None:
+            check()
         _start(run, config_yaml, origins, argv=argv, overrides=overrides)
     except BaseException:
         lock.release()

@@ -186,9 +186,9 @@ def test_a_checkpoint_of_another_model_is_named_array_by_array(
         ("hidden.0.bias", "float32[16]", "float32[8]"),
         ("hidden.0.kernel", "float32[64,16]", "float32[64,8]"),
     ]
-    assert done.errors[-10:] == [
-        f"error: {run}/checkpoints/12: checkpoint of another model: 9 arrays differ (16 "
-        "saved). Restore it with the config of its own run, or choose another "
+    assert done.errors == [
+        f"error: {run}/checkpoints/12: checkpoint of another model: 9 arrays differ "
+        "(16 saved). Restore it with the config of its own run, or choose another "
         "output.dir.",
         *(
             f"error: {part}/{name}: {saved} in the checkpoint, {wanted} in the model."

@@ -235,7 +235,7 @@ def test_b4_a_ruined_parameter_is_seen_although_its_loss_was_finite(tmp_path):
         model_dir=tmp_path,
         train_batch_size=8,
     )
-    with pytest.raises(NanLossDuringTrainingError, match="step 1: .* is nan"):
+    with pytest.raises(NanLossDuringTrainingError, match=r"step 1: .* is nan"):
         estimator.train(lambda: {"x": np.ones((8, 1), np.float32)}, steps=1)
     assert estimator.checkpoints.steps() == [0]
 
