@@ -1,7 +1,8 @@
 """What every word of the configuration is: frozen, closed, strict."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Annotated, Any, get_args
 
 from pydantic import (
@@ -33,6 +34,7 @@ __all__ = [
     "Target",
     "by_name",
     "key_paths",
+    "named",
     "refuse",
 ]
 
@@ -210,7 +212,7 @@ def name_of(value: Any) -> Any:
     return TARGET if TARGET in value else value.get("name")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Kinds:
     """Marks a section of one of several kinds, each a class.
 
@@ -218,7 +220,7 @@ class Kinds:
     one section, which takes longer than all the rest of composing.
     """
 
-    members: Mapping[str, type[Config]] = dataclasses.field(hash=False)
+    members: Mapping[str, type[Config]]
     """Name -> class."""
     name_of: Callable[[Any], Any] = name_of
     """The name of a section's kind; None if it does not say."""
@@ -240,8 +242,44 @@ class Kinds:
         return member.model_validate(value)
 
 
-def by_name(*members: type[Config]) -> Any:
+class _Members(Mapping[str, type[Config]]):
+    """Name -> class; a class that stands elsewhere is imported when it is asked for."""
+
+    def __init__(
+        self, here: Mapping[str, type[Config]], elsewhere: Mapping[str, Iterable[str]]
+    ):
+        self._classes = dict(here)
+        self._modules = {
+            name: module for module, names in elsewhere.items() for name in names
+        }
+
+    def __getitem__(self, name: str) -> type[Config]:
+        if name in self._modules:
+            return import_module(self._modules[name]).MEMBERS[name]
+        return self._classes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._classes, *self._modules))
+
+    def __len__(self) -> int:
+        return len(self._classes) + len(self._modules)
+
+
+def named(*members: type[Config]) -> dict[str, type[Config]]:
+    """Name -> class, of configs that say their `name` by default."""
+    return {member.model_fields["name"].default: member for member in members}
+
+
+def by_name(
+    *members: type[Config], elsewhere: Mapping[str, Iterable[str]] | None = None
+) -> Any:
     """One of some configs, told apart by their `name`, or a `Target`.
+
+    Args:
+        members: the configs.
+        elsewhere: module -> names of more of them. The module holds them as `MEMBERS`
+            and is imported when one is met: twenty classes that nobody chose would
+            take as long to make as it takes to compose an experiment.
 
     >>> from typing import Literal
     >>> from pydantic import TypeAdapter
@@ -256,5 +294,5 @@ def by_name(*members: type[Config]) -> Any:
     >>> adapter.validate_python({"_target_": "my_package.Net", "depth": 2}).arguments
     {'depth': 2}
     """
-    named = {member.model_fields["name"].default: member for member in members}
-    return Annotated[Config, Kinds({TARGET: Target, **named})]
+    here = {TARGET: Target, **named(*members)}
+    return Annotated[Config, Kinds(_Members(here, elsewhere or {}))]

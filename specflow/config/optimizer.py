@@ -1,6 +1,12 @@
-"""`optimizer`: the optax transformation that becomes `train_op`."""
+"""`optimizer`: the optax transformation that becomes `train_op`.
 
-from typing import Literal
+A config stands for a function by its name: optax's own, or one of the reference's rules
+(`optimizer_optax.py`, `optimizer_reference.py`). Its fields are that function's
+arguments, under their names and with their defaults; beside them stand those that all
+share: `lr`, `schedule`, `clip_norm`, and `no_decay` where weights decay.
+"""
+
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -11,11 +17,21 @@ __all__ = [
     "AdamWConfig",
     "ConstantConfig",
     "CosineConfig",
+    "DecayingConfig",
+    "Dtype",
     "LinearDecayConfig",
     "OptimizerConfig",
     "ScheduleConfig",
+    "ScheduledConfig",
     "SgdConfig",
+    "Share",
+    "SteadyConfig",
 ]
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""How much of a running average is kept at each step."""
+Dtype = Literal["bfloat16", "float16", "float32"]
+"""What a statistic is kept in."""
 
 
 class _Warmup(Config):
@@ -53,47 +69,109 @@ ScheduleConfig = by_name(ConstantConfig, CosineConfig, LinearDecayConfig)
 step; `optimizer.lr` then has no part in it."""
 
 
-class _Optimizer(Config):
+class SteadyConfig(Config):
+    """An optimizer that takes its rate as a number only."""
+
     lr: PositiveFloat = 1e-3
     """Learning rate: the peak, after warmup."""
-    schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]
-    """How the rate moves over the steps."""
     clip_norm: PositiveFloat | None = None
     """Largest global norm of the gradient; null leaves it alone."""
 
 
-class _Moments(_Optimizer):
-    b1: float = Field(default=0.9, ge=0.0, lt=1.0)
-    b2: float = Field(default=0.999, ge=0.0, lt=1.0)
-    eps: PositiveFloat = 1e-8
+class ScheduledConfig(SteadyConfig):
+    """An optimizer whose rate may move over the steps."""
+
+    schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]
+    """How the rate moves over the steps."""
 
 
-class AdamConfig(_Moments):
-    """Adam. Source: Kingma & Ba, 2015."""
+class DecayingConfig(ScheduledConfig):
+    """An optimizer that can pull weights to zero."""
 
-    name: Literal["adam"] = "adam"
-
-
-class AdamWConfig(_Moments):
-    """Adam with decoupled weight decay. Source: Loshchilov & Hutter, 2019."""
-
-    name: Literal["adamw"] = "adamw"
-    weight_decay: NonNegativeFloat = 1e-4
+    weight_decay: NonNegativeFloat = 0.0
     """Share of a weight taken off per step, times the rate."""
     no_decay: list[str] = ["**.bias", "**.scale"]
     """Globs of parameter paths that are not decayed."""
 
 
-class SgdConfig(_Optimizer):
+class AdamConfig(ScheduledConfig):
+    """Adam. Source: Kingma & Ba, 2015."""
+
+    name: Literal["adam"] = "adam"
+    b1: Share = 0.9
+    b2: Share = 0.999
+    eps: NonNegativeFloat = 1e-8
+    eps_root: NonNegativeFloat = 0.0
+    mu_dtype: Dtype | None = None
+    nesterov: bool = False
+
+
+class AdamWConfig(DecayingConfig):
+    """Adam with decoupled weight decay. Source: Loshchilov & Hutter, 2019."""
+
+    name: Literal["adamw"] = "adamw"
+    b1: Share = 0.9
+    b2: Share = 0.999
+    eps: NonNegativeFloat = 1e-8
+    eps_root: NonNegativeFloat = 0.0
+    mu_dtype: Dtype | None = None
+    weight_decay: NonNegativeFloat = 1e-4
+    nesterov: bool = False
+
+
+class SgdConfig(ScheduledConfig):
     """Stochastic gradient descent, with or without momentum."""
 
     name: Literal["sgd"] = "sgd"
     lr: PositiveFloat = 1e-2
-    """Learning rate: the peak, after warmup."""
-    momentum: float = Field(default=0.0, ge=0.0, lt=1.0)
+    momentum: Share | None = None
+    """Share of the velocity that is kept; null: there is none."""
     nesterov: bool = False
+    accumulator_dtype: Dtype | None = None
 
 
-OptimizerConfig = by_name(AdamConfig, AdamWConfig, SgdConfig)
+OptimizerConfig = by_name(
+    AdamConfig,
+    AdamWConfig,
+    SgdConfig,
+    elsewhere={
+        "specflow.config.optimizer_optax": (
+            "adabelief",
+            "adadelta",
+            "adafactor",
+            "adagrad",
+            "adamax",
+            "adamaxw",
+            "adan",
+            "amsgrad",
+            "fromage",
+            "lamb",
+            "lars",
+            "lion",
+            "nadam",
+            "nadamw",
+            "noisy_sgd",
+            "novograd",
+            "optimistic_adam_v2",
+            "optimistic_gradient_descent",
+            "radam",
+            "rmsprop",
+            "rprop",
+            "sign_sgd",
+            "signum",
+            "sm3",
+            "yogi",
+        ),
+        "specflow.config.optimizer_reference": (
+            "tf_adadelta",
+            "tf_adagrad",
+            "tf_adam",
+            "tf_ftrl",
+            "tf_momentum",
+            "tf_rmsprop",
+            "tf_sgd",
+        ),
+    },
+)
 """What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an
 optax GradientTransformation."""

@@ -1,6 +1,27 @@
 """The optimizer: from the configuration to an optax transformation."""
 
 from specflow.optimizer.build import build_optimizer, learning_rate
+from specflow.optimizer.reference import (
+    tf_adadelta,
+    tf_adagrad,
+    tf_adam,
+    tf_ftrl,
+    tf_momentum,
+    tf_rmsprop,
+    tf_sgd,
+)
 from specflow.optimizer.schedule import build_schedule
 
-__all__ = ["build_optimizer", "build_schedule", "learning_rate"]
+__all__ = [  # noqa: RUF022 - grouped by what a reader looks for
+    "build_optimizer",
+    "build_schedule",
+    "learning_rate",
+    # the reference's update rules
+    "tf_adadelta",
+    "tf_adagrad",
+    "tf_adam",
+    "tf_ftrl",
+    "tf_momentum",
+    "tf_rmsprop",
+    "tf_sgd",
+]

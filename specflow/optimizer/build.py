@@ -1,23 +1,23 @@
 """From the `optimizer` word to an optax transformation."""
 
+import functools
+import inspect
 from typing import Any
 
 import jax
 import optax
 
 from specflow.config.base import Target
-from specflow.config.optimizer import (
-    AdamConfig,
-    AdamWConfig,
-    ConstantConfig,
-    OptimizerConfig,
-    SgdConfig,
-)
+from specflow.config.optimizer import ConstantConfig, OptimizerConfig
 from specflow.errors import ConfigError, Fault
+from specflow.optimizer import reference
 from specflow.optimizer.schedule import build_schedule
 from specflow.paths import matches
 
 __all__ = ["build_optimizer", "learning_rate"]
+
+_OURS = frozenset({"name", "lr", "schedule", "clip_norm", "no_decay"})
+"""Fields that are no argument of the function of that name."""
 
 
 def build_optimizer(
@@ -37,6 +37,7 @@ def build_optimizer(
         ConfigError: a `_target_` returned something that is no transformation.
 
     >>> import jax.numpy as jnp
+    >>> from specflow.config.optimizer import SgdConfig
     >>> optimizer = build_optimizer(SgdConfig(lr=0.5), train_steps=10)
     >>> params = {"kernel": jnp.array(1.0)}
     >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
@@ -46,7 +47,7 @@ def build_optimizer(
     if isinstance(config, Target):
         return _checked(config(), config)
     rate: Any = learning_rate(config, train_steps=train_steps)
-    if isinstance(config.schedule, ConstantConfig) and not config.schedule.warmup_steps:
+    if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
     optimizer = _by_name(config, rate)
     if config.clip_norm is None:
@@ -64,29 +65,33 @@ def learning_rate(
     Returns:
         None for a `_target_`, which keeps its rate to itself.
 
+    >>> from specflow.config.optimizer import SgdConfig
     >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
     0.5
     """
     if isinstance(config, Target):
         return None
-    return build_schedule(config.schedule, lr=config.lr, train_steps=train_steps)
+    schedule = getattr(config, "schedule", ConstantConfig())
+    return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
+
+
+def _is_steady(config: Any) -> bool:
+    """Whether the rate is the same at all steps."""
+    schedule = getattr(config, "schedule", ConstantConfig())
+    return isinstance(schedule, ConstantConfig) and not schedule.warmup_steps
 
 
 def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
-    if isinstance(config, SgdConfig):
-        # Momentum of 0 would carry a trace for nothing.
-        momentum = config.momentum or None
-        return optax.sgd(rate, momentum=momentum, nesterov=config.nesterov)
-    moments = {"b1": config.b1, "b2": config.b2, "eps": config.eps}
-    if isinstance(config, AdamWConfig):
-        return optax.adamw(
-            rate,
-            **moments,
-            weight_decay=config.weight_decay,
-            mask=lambda params: _decayed(params, config.no_decay),
-        )
-    assert isinstance(config, AdamConfig)
-    return optax.adam(rate, **moments)
+    """The function of the config's name, given the config's fields."""
+    home = reference if config.name in reference.__all__ else optax
+    make = getattr(home, config.name)
+    arguments = {name: value for name, value in config if name not in _OURS}
+    if hasattr(config, "no_decay"):
+        # optax calls the same argument by two names.
+        taken = inspect.signature(make).parameters
+        mask = next(name for name in ("mask", "weight_decay_mask") if name in taken)
+        arguments[mask] = functools.partial(_decayed, no_decay=config.no_decay)
+    return make(rate, **arguments)
 
 
 def _decayed(params: Any, no_decay: list[str]) -> Any:

@@ -1,0 +1,71 @@
+"""RMSProp, as in `tf.compat.v1.train`."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from specflow.optimizer.reference.rule import Rate, complement, per_variable
+
+__all__ = ["tf_rmsprop"]
+
+
+def tf_rmsprop(
+    learning_rate: Rate,
+    decay: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-10,
+    centered: bool = False,
+) -> optax.GradientTransformation:
+    """`RMSPropOptimizer`: the mean square begins at one, epsilon is inside the root.
+
+    The rate is inside the velocity: a schedule that lowers it leaves the velocity of
+    earlier steps as it was.
+
+    Args:
+        learning_rate: a number, or a function of the step.
+        decay: share of the averages that is kept.
+        momentum: share of the velocity that is kept.
+        epsilon: added to the mean square, inside the root.
+        centered: whether the square of the mean gradient is taken off the mean square.
+
+    Source: Hinton, Neural Networks for Machine Learning, lecture 6, 2012; Graves,
+    Generating Sequences With Recurrent Neural Networks, 2013, equations 38 to 41 (the
+    centered form); TensorFlow 2.15, raw ops ApplyRMSProp and ApplyCenteredRMSProp.
+    """
+
+    def velocity_after(
+        velocity: jax.Array, gradient: jax.Array, spread: jax.Array, rate: jax.Array
+    ) -> jax.Array:
+        return velocity * momentum + rate * gradient / jnp.sqrt(spread + epsilon)
+
+    def step(
+        gradient: jax.Array,
+        _: jax.Array,
+        squares: jax.Array,
+        velocity: jax.Array,
+        *,
+        rate: jax.Array,
+    ) -> tuple[jax.Array, ...]:
+        squares = squares + (gradient * gradient - squares) * complement(decay, squares)
+        velocity = velocity_after(velocity, gradient, squares, rate)
+        return -velocity, squares, velocity
+
+    def centered_step(
+        gradient: jax.Array,
+        _: jax.Array,
+        squares: jax.Array,
+        velocity: jax.Array,
+        mean: jax.Array,
+        *,
+        rate: jax.Array,
+    ) -> tuple[jax.Array, ...]:
+        rest = complement(decay, squares)
+        squares = squares + (gradient * gradient - squares) * rest
+        mean = mean + (gradient - mean) * rest
+        velocity = velocity_after(velocity, gradient, squares - mean * mean, rate)
+        return -velocity, squares, velocity, mean
+
+    slots = {"squares": 1.0, "velocity": 0.0}
+    if centered:
+        return per_variable(learning_rate, centered_step, slots={**slots, "mean": 0.0})
+    return per_variable(learning_rate, step, slots=slots)
