@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from specflow.errors import SpecError, SpecflowError
     from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
     from specflow.metrics import Metric
+    from specflow.serving import LoadedExport, load_export
     from specflow.spec import (
         ClassificationOutput,
         EstimatorSpec,
@@ -39,6 +40,9 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "TPUConfig",
     "TPUEstimator",
     "TrainSpec",
+    # exported models
+    "LoadedExport",
+    "load_export",
     # parts
     "Metric",
     "compose",
@@ -58,6 +62,7 @@ _HOME = {
     "ClassificationOutput": _SPEC,
     "EstimatorSpec": _SPEC,
     "EvalSpec": "specflow.estimator",
+    "LoadedExport": "specflow.serving",
     "MeshConfig": "specflow.config.mesh",
     "Metric": "specflow.metrics",
     "Mode": _SPEC,
@@ -71,6 +76,7 @@ _HOME = {
     "TPUEstimatorSpec": _SPEC,
     "TrainOp": _SPEC,
     "TrainSpec": "specflow.estimator",
+    "load_export": "specflow.serving",
 }
 _FOLDERS = frozenset({"compose", "config", "data", "errors", "metrics"})
 

@@ -28,8 +28,8 @@ from specflow.data import (
     as_train_batches,
     build_data,
 )
-from specflow.errors import ConfigError, DataError, Fault, nearest
-from specflow.executor import Program, TrainState, from_tree, to_tree
+from specflow.errors import CheckpointError, ConfigError, DataError, Fault, nearest
+from specflow.executor import Program, Serving, TrainState, from_tree, to_tree
 from specflow.experiment import estimator_arguments
 from specflow.loop import Action, EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
@@ -429,7 +429,7 @@ class TPUEstimator:
         if steps is not None:
             _check_positive(steps, "steps")
         value = self._input(input_fn, Mode.EVAL)
-        step, state = self._inference_state(input_fn, value, Mode.EVAL, checkpoint_step)
+        step, state = self._inference_state(checkpoint_step)
         return self._evaluate(lambda: value, state, step, steps)
 
     def _evaluate(
@@ -464,7 +464,7 @@ class TPUEstimator:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
         value = self._input(input_fn, Mode.PREDICT)
-        _, state = self._inference_state(input_fn, value, Mode.PREDICT, checkpoint_step)
+        _, state = self._inference_state(checkpoint_step)
         batches = iter(self._eval_batches(value, Mode.PREDICT, None))
         first = next(batches, None)
         if first is None:
@@ -474,9 +474,7 @@ class TPUEstimator:
         found = loop.predict(self.program, state, itertools.chain([first], batches))
         return _rows_of(found, keys, single=yield_single_examples)
 
-    def _inference_state(
-        self, input_fn: InputFn, value: Any, mode: Mode, checkpoint_step: int | None
-    ) -> tuple[int, TrainState]:
+    def _inference_state(self, checkpoint_step: int | None) -> tuple[int, TrainState]:
         latest = self.checkpoints.latest_step()
         held = self._state is not None and self._step == latest
         if self._state is not None and held and checkpoint_step in (None, latest):
@@ -500,6 +498,86 @@ class TPUEstimator:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+
+    # -- export
+
+    def export(
+        self,
+        directory: str | Path,
+        *,
+        input_fn: InputFn | None = None,
+        features: Any = None,
+        serving_fn: Callable[[Any], Any] | None = None,
+        checkpoint_step: int | None = None,
+        assets_extra: Mapping[str, str | Path] | None = None,
+        platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+        batch: int | Sequence[int] | None = None,
+    ) -> Path:
+        """Writes the `export_outputs` of the newest checkpoint, for whoever has JAX.
+
+        `specflow.load_export` reads what comes out; it needs nothing that trains.
+
+        Args:
+            directory: the export becomes `directory/<seconds since 1970>`.
+            input_fn: gives an example of what clients send, as `predict` takes it. Some
+                of its rows are stored in the export, with the answers to them.
+            features: such an example itself, in place of `input_fn`.
+            serving_fn: what clients send -> features of the model function; any
+                function of JAX arrays. By default they send those features.
+            checkpoint_step: export the checkpoint of this step instead of the newest.
+            assets_extra: path below `assets.extra/` -> file to copy there.
+            platforms: what to export for.
+            batch: fixed numbers of rows to export for, others being padded to them;
+                None: any number, where the model can be traced so.
+
+        Returns:
+            The new directory.
+
+        Raises:
+            CheckpointError: there is no checkpoint.
+            ExportError: the model cannot be exported.
+        """
+        from specflow.output.export import write_export  # Few runs end in an export.
+
+        example = self._example(input_fn, features)
+        if self.checkpoints.latest_step() is None:
+            raise CheckpointError(
+                Fault(str(self.model_dir), "has no checkpoint", code="export-untrained",
+                      expected="a model that was trained")
+            )  # fmt: skip
+        step, state = self._inference_state(checkpoint_step)
+        mesh = self.partitioner.mesh
+        return write_export(
+            directory,
+            Serving(self.program, state, receiver=serving_fn),
+            example,
+            step=step,
+            platforms=platforms,
+            batch=batch,
+            usual_batch=self._batch_sizes[Mode.PREDICT],
+            assets_extra=assets_extra,
+            exact=mesh.size == 1 and mesh.devices.flat[0].platform == "cpu",
+        )
+
+    def _example(self, input_fn: InputFn | None, features: Any) -> Any:
+        """Features of one batch, on the host."""
+        if (input_fn is None) == (features is None):
+            raise ConfigError(
+                Fault(
+                    "export",
+                    f"got {'neither' if features is None else 'both'} of input_fn and "
+                    "features",
+                    expected="one of them: an example of what clients send",
+                    code="export-example",
+                )
+            )
+        if input_fn is None:
+            return features
+        value = self._input(input_fn, Mode.PREDICT)
+        first = next(iter(self._eval_batches(value, Mode.PREDICT, 1)), None)
+        if first is None:
+            raise _no_rows("export")
+        return jax.tree.map(lambda array: array[: first.rows], first.features)
 
     # -- looking, before anything runs
 

@@ -26,9 +26,9 @@ from specflow.model import SplitModel
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.stopwatch import Stopwatch
 
-__all__ = ["Program"]
+__all__ = ["CPU_CONVOLUTIONS", "Program"]
 
-_CPU_CONVOLUTIONS = {
+CPU_CONVOLUTIONS = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 }
 """Leaves matrix products to XLA's YNN kernels on CPU, and takes convolutions from them:
@@ -232,7 +232,7 @@ class Program:
                 program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
             ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
             self._lowered["train"] = lowered
-            return self._compile(lowered, forward), looped
+            return self.compile(lowered, forward), looped
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any
@@ -269,13 +269,19 @@ class Program:
                     functools.partial(step, forward=forward), out_shardings=out
                 ).lower(state.params, state.rest, *batch)
                 self._lowered[str(mode)] = lowered
-                compiled = self._compiled[key] = self._compile(lowered, forward)
+                compiled = self._compiled[key] = self.compile(lowered, forward)
         return compiled(state.params, state.rest, *batch)
 
-    def _compile(self, lowered: Any, forward: Traced) -> Any:
+    def compile(self, lowered: Any, forward: Traced) -> Any:
+        """Compiles as this program is compiled.
+
+        Args:
+            lowered: from `jax.jit(...).lower(...)`.
+            forward: the model function that is part of it.
+        """
         if self._is_slow_in_a_loop(forward):
             with contextlib.suppress(jax.errors.JaxRuntimeError):
-                return lowered.compile(compiler_options=_CPU_CONVOLUTIONS)
+                return lowered.compile(compiler_options=CPU_CONVOLUTIONS)
         # No convolutions, or an XLA that does not know the option.
         return lowered.compile()
 

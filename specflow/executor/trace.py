@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.extend.core import jaxpr_as_fun
 
-__all__ = ["Traced", "has_convolution"]
+__all__ = ["Traced", "has_convolution", "has_narrow_floats"]
 
 
 class Traced:
@@ -49,6 +49,21 @@ def has_convolution(jaxpr: Any) -> bool:
     """
     return any(
         equation.primitive.name == "conv_general_dilated" for equation in _walk(jaxpr)
+    )
+
+
+def has_narrow_floats(jaxpr: Any) -> bool:
+    """Whether a jaxpr makes floats of 16 bits or less anywhere.
+
+    >>> half = jax.make_jaxpr(lambda x: jax.numpy.bfloat16(x) + 1)(1.0)
+    >>> has_narrow_floats(half)
+    True
+    """
+    return any(
+        "float" in str(dtype) and dtype.itemsize <= 2
+        for equation in _walk(jaxpr)
+        for made in equation.outvars
+        if (dtype := getattr(made.aval, "dtype", None)) is not None
     )
 
 

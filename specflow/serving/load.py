@@ -73,11 +73,11 @@ class LoadedExport:
                     str(path),
                     f"was exported for {', '.join(about['platforms'])}, "
                     f"and this is {self._platform}",
-                    mend="Export it again with platforms=(..., "
-                    f"'{self._platform}').",
+                    mend=f"Export it again with platforms=(..., '{self._platform}').",
                     code="export-platform",
                 )
             )
+        self._check_files()
         self.default = about["default"]
         self.step = about["step"]
         self.note = about["note"]
@@ -85,6 +85,7 @@ class LoadedExport:
             name: Signature.from_json(name, plain)
             for name, plain in about["signatures"].items()
         }
+        self._check_width()
         self._weights = {
             name: jax.device_put(array)
             for name, array in self._arrays(about["weights"]).items()
@@ -137,8 +138,12 @@ class LoadedExport:
         within = tolerance(self._platform, narrow=about["narrow"])
         faults = []
         for name, signature in self.signatures.items():
-            found = self(name, **{key: example[f"inputs/{key}"] for key in signature.inputs})
-            stored = {key: example[f"outputs/{name}/{key}"] for key in signature.outputs}
+            found = self(
+                name, **{key: example[f"inputs/{key}"] for key in signature.inputs}
+            )
+            stored = {
+                key: example[f"outputs/{name}/{key}"] for key in signature.outputs
+            }
             unlike = difference(stored, found, within=None if exact else within)
             if unlike:
                 faults.append(
@@ -187,7 +192,9 @@ class LoadedExport:
         compiled = self._program(function, arrays, rows + padding)
         found = jax.device_get(compiled(self._weights, arrays))
         return {
-            name: found[name][:rows] if _is_batch_major(signature, name) else found[name]
+            name: found[name][:rows]
+            if _is_batch_major(signature, name)
+            else found[name]
             for name in signature.outputs
         }
 
@@ -224,6 +231,25 @@ class LoadedExport:
             )
             raise ExportError(fault) from error
 
+    def _check_width(self) -> None:
+        forms = [
+            form.dtype
+            for signature in self.signatures.values()
+            for form in (*signature.inputs.values(), *signature.outputs.values())
+        ]
+        wide = [
+            dtype for dtype in forms if jax.dtypes.canonicalize_dtype(dtype) != dtype
+        ]
+        if wide:
+            raise ExportError(
+                Fault(
+                    str(self.path),
+                    f"computes in {wide[0]}, which JAX does not unless it is told to",
+                    mend="Set JAX_ENABLE_X64=1.",
+                    code="export-x64",
+                )
+            )
+
     def _arrays(self, part: Mapping[str, Any]) -> dict[str, np.ndarray]:
         content = self._read(part["file"])
         try:
@@ -232,14 +258,21 @@ class LoadedExport:
             raise _damaged(self.path / part["file"], str(error)) from error
 
     def _read(self, file: str) -> bytes:
-        path = self.path / file
         try:
-            content = path.read_bytes()
+            return (self.path / file).read_bytes()
         except OSError as error:
-            raise _damaged(path, error.strerror or str(error)) from error
-        if hashlib.sha256(content).hexdigest() != self._about["sha256"].get(file):
-            raise _damaged(path, "its digest is another one")
-        return content
+            raise _damaged(self.path / file, error.strerror or str(error)) from error
+
+    def _check_files(self) -> None:
+        for file, digest in self._about["sha256"].items():
+            try:
+                with (self.path / file).open("rb") as content:
+                    found = hashlib.file_digest(content, "sha256").hexdigest()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise _damaged(self.path / file, why) from error
+            if found != digest:
+                raise _damaged(self.path / file, "its digest is another one")
 
 
 def content_digest(about: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-import jaxlib
+from jaxlib.version import __version__ as jaxlib_version
 import numpy as np
 
 __all__ = ["EXAMPLE_ROWS", "TOLERANCE", "difference", "exact_here", "tolerance"]
@@ -31,7 +31,7 @@ def exact_here() -> str:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     about = (
-        jaxlib.__version__,
+        jaxlib_version,
         platform.machine(),
         platform.processor(),
         _cpu_flags(),
@@ -83,7 +83,9 @@ def difference(
     for name, before in stored.items():
         now = found[name]
         if before.shape != now.shape or before.dtype != now.dtype:
-            return f"{name!r} is {now.dtype}{now.shape}, was {before.dtype}{before.shape}"
+            return (
+                f"{name!r} is {now.dtype}{now.shape}, was {before.dtype}{before.shape}"
+            )
         if before.tobytes() == now.tobytes():
             continue
         old, new = before.astype(np.float64), now.astype(np.float64)
@@ -91,9 +93,12 @@ def difference(
         finite = np.isfinite(old) & np.isfinite(new)
         most = np.max(np.abs(old - new), initial=0.0, where=finite)
         scale = np.max(np.abs(old), initial=0.0, where=np.isfinite(old))
-        if within is not None and _agree(before.dtype, unlike, finite, most, scale, within):
+        if within is not None and _agree(
+            before.dtype, unlike, finite, most, scale, within
+        ):
             continue
-        return f"{name!r} differs in {unlike.sum()} of {old.size} values, by {most:.3g} at most"
+        count = f"{unlike.sum()} of {old.size} values"
+        return f"{name!r} differs in {count}, by {most:.3g} at most"
     return ""
 
 

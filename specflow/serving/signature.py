@@ -133,11 +133,11 @@ class Signature:
             raise ExportError(*faults)
         return accepted
 
-    def _fault(self, name: str, problem: str, *, expected: str, mend: str = "") -> Fault:
+    def _fault(
+        self, name: str, problem: str, *, expected: str, mend: str = ""
+    ) -> Fault:
         where = f"{self.name}[{name!r}]" if name else self.name
-        return Fault(
-            where, problem, expected=expected, mend=mend, code="export-inputs"
-        )
+        return Fault(where, problem, expected=expected, mend=mend, code="export-inputs")
 
 
 def _fitted(value: Any, form: TensorForm) -> tuple[np.ndarray, str]:
