@@ -1,4 +1,4 @@
-"""Precision, recall and F1: a ratio for each class, put together in one number."""
+"""Precision, recall, F1, IoU: a ratio for each class, put together in one number."""
 
 import dataclasses
 import math
@@ -10,11 +10,11 @@ from jaxtyping import Num
 from numpy.typing import NDArray
 
 from specflow.errors import DataError, Fault
-from specflow.metrics.exact import Exact, exact_sums, plus, ratio
-from specflow.metrics.metric import Metric, same_settings
+from specflow.metrics.exact import Exact, plus, ratio
+from specflow.metrics.metric import Metric, same_settings, weight_sums
 from specflow.metrics.rows import as_classes, rows
 
-__all__ = ["F1", "Average", "Precision", "Recall"]
+__all__ = ["F1", "Average", "IoU", "Precision", "Recall"]
 
 Average: TypeAlias = Literal["binary", "macro", "micro", "weighted"]
 """How classes are put together, in scikit-learn's words: the positive class alone;
@@ -90,9 +90,11 @@ class _Averaged(Metric):
         actual, predicted = index[: label.size], index[label.size :]
         hit = actual == predicted
         columns = (
-            _sums(actual[hit], classes.size, None if weight is None else weight[hit]),
-            _sums(predicted, classes.size, weight),
-            _sums(actual, classes.size, weight),
+            weight_sums(
+                actual[hit], classes.size, None if weight is None else weight[hit]
+            ),
+            weight_sums(predicted, classes.size, weight),
+            weight_sums(actual, classes.size, weight),
         )
         counts = dict(zip(classes.tolist(), map(Counts, *columns), strict=True))
         return cls(counts, average, positive, undefined)
@@ -183,12 +185,17 @@ class F1(_Averaged):
     _denominator = {"predicted": 1, "actual": 1}
 
 
-def _sums(
-    index: NDArray[np.intp], classes: int, weight: NDArray | None
-) -> list[int] | list[Exact]:
-    if weight is None:
-        return np.bincount(index, minlength=classes).tolist()
-    return list(exact_sums(weight, index, classes))
+class IoU(_Averaged):
+    """Intersection over union: right ones over those that are label or prediction.
+
+    >>> labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])
+    >>> IoU.from_batch(labels, predictions, average="macro").compute()
+    0.6666666666666666
+    """
+
+    __slots__ = ()
+    _numerator = {"hits": 1}
+    _denominator = {"predicted": 1, "actual": 1, "hits": -1}
 
 
 def _combined(counts: Counts, factors: Mapping[str, int]) -> Exact:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from specflow.errors import DataError, Fault
 from specflow.metrics.exact import exact_sums
 from specflow.metrics.metric import AnyRatio, Metric, Ratio, weight_sum
-from specflow.metrics.rows import as_classes, as_numbers, refuse_rows, rows
+from specflow.metrics.rows import as_classes, as_numbers, rows
 from specflow.typing import describe, is_floating
 
 __all__ = ["Accuracy", "ConfusionMatrix", "TopK"]
@@ -34,6 +34,8 @@ class Accuracy(Ratio):
         labels: Num[NDArray, "b ..."],
         predictions: Num[NDArray, "b ..."] | Num[NDArray, "b ... c"],
         weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
     ) -> Self:
         """The state of one batch.
 
@@ -43,19 +45,22 @@ class Accuracy(Ratio):
                 one axis more, the classes, of which the highest counts (of equal ones
                 the first; a NaN is never a hit).
             weights: of each label, or of each row for all its labels; 0 leaves it out.
+            undefined: value of no rows; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a value is no class.
         """
         if np.ndim(predictions) == np.ndim(labels) + 1:
-            return _top_k(cls, "predictions", labels, predictions, weights, k=1)
+            return _top_k(
+                cls, "predictions", labels, predictions, weights, 1, undefined
+            )
         label, prediction, weight = rows(
             cls.__name__, {"labels": labels, "predictions": predictions}, weights
         )
         hit = as_classes(cls.__name__, "labels", label) == as_classes(
             cls.__name__, "predictions", prediction
         )
-        return _share(cls, hit, weight)
+        return _share(cls, hit, weight, undefined)
 
 
 class TopK(Ratio):
@@ -79,6 +84,7 @@ class TopK(Ratio):
         weights: Num[NDArray, "b ..."] | None = None,
         *,
         k: int,
+        undefined: float | None = None,
     ) -> Self:
         """The state of one batch.
 
@@ -87,11 +93,12 @@ class TopK(Ratio):
             scores: one a class on the last axis; logits or probabilities.
             weights: of each label, or of each row for all its labels; 0 leaves it out.
             k: how many classes count; from 1 to c.
+            undefined: value of no rows; None is NaN.
 
         Raises:
             DataError: shapes do not fit, a label is no class, or k is out of range.
         """
-        return _top_k(cls, "scores", labels, scores, weights, k=k)
+        return _top_k(cls, "scores", labels, scores, weights, k, undefined)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -133,8 +140,8 @@ class ConfusionMatrix(Metric):
         label, prediction, weight = rows(
             name, {"labels": labels, "predictions": predictions}, weights
         )
-        label = _in_range(name, "labels", label, classes)
-        prediction = _in_range(name, "predictions", prediction, classes)
+        label = as_classes(name, "labels", label, classes=classes)
+        prediction = as_classes(name, "predictions", prediction, classes=classes)
         cell = label * classes + prediction
         if weight is None:
             counts = np.bincount(cell, minlength=classes**2)
@@ -168,8 +175,8 @@ def _top_k(
     labels: Num[NDArray, "b ..."],
     scores: Num[NDArray, "b ... c"],
     weights: Num[NDArray, "b ..."] | None,
-    *,
     k: int,
+    undefined: float | None,
 ) -> AnyRatio:
     label, score, weight = rows(
         metric.__name__, {"labels": labels, name: scores}, weights, per_class=name
@@ -194,8 +201,8 @@ def _top_k(
                 code="metric-values",
             )
         )
-    label = _in_range(metric.__name__, "labels", label, classes)
-    return _share(metric, _among_highest(score, label, k), weight)
+    label = as_classes(metric.__name__, "labels", label, classes=classes)
+    return _share(metric, _among_highest(score, label, k), weight, undefined)
 
 
 def _among_highest(
@@ -211,24 +218,13 @@ def _among_highest(
     return (before.sum(-1) < k) & ~np.isnan(own[:, 0])
 
 
-def _in_range(
-    metric: str, name: str, values: Num[NDArray, " n"], classes: int
-) -> Int[NDArray, " n"]:
-    number = as_classes(metric, name, values)
-    refuse_rows(
-        metric,
-        name,
-        number,
-        (number < 0) | (number >= classes),
-        expected=f"classes from 0 to {classes - 1}",
-    )
-    return number
-
-
 def _share(
-    metric: type[AnyRatio], hit: Bool[NDArray, " n"], weight: NDArray | None
+    metric: type[AnyRatio],
+    hit: Bool[NDArray, " n"],
+    weight: NDArray | None,
+    undefined: float | None,
 ) -> AnyRatio:
     hits = weight_sum(
         int(np.count_nonzero(hit)), None if weight is None else weight[hit]
     )
-    return metric(hits, weight_sum(hit.size, weight))
+    return metric(hits, weight_sum(hit.size, weight), undefined)

@@ -8,7 +8,7 @@ from specflow.config.base import Config, Target, key_paths
 from specflow.errors import DataError
 from specflow.metrics.averaged import F1, Precision, Recall
 from specflow.metrics.classification import Accuracy, ConfusionMatrix, TopK
-from specflow.metrics.mean import BitsPerByte, Mean, Perplexity
+from specflow.metrics.means import BitsPerByte, Mean, Perplexity
 from specflow.metrics.metric import Metric
 from specflow.metrics.ranking import AUC
 from specflow.metrics.regression import MAE, MSE, R2, RMSE

@@ -5,12 +5,20 @@ import dataclasses
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from specflow.errors import DataError, Fault
-from specflow.metrics.exact import Exact, exact_sum, plus, ratio
+from specflow.metrics.exact import Exact, exact_sum, exact_sums, plus, ratio
 
-__all__ = ["AnyRatio", "Metric", "Ratio", "State", "same_settings", "weight_sum"]
+__all__ = [
+    "AnyRatio",
+    "Metric",
+    "Ratio",
+    "State",
+    "same_settings",
+    "weight_sum",
+    "weight_sums",
+]
 
 
 @runtime_checkable
@@ -77,12 +85,29 @@ class Ratio(Metric):
     """Sum over the rows; an int where rows are only counted."""
     count: Exact = 0
     """Number of rows, or the sum of their weights."""
+    undefined: float | None = None
+    """Value while there is nothing to divide by; None is NaN."""
 
     def merge(self, other: Self) -> Self:
-        return type(self)(plus(self.total, other.total), plus(self.count, other.count))
+        if self == type(self)():
+            return other
+        if not other.count:
+            return self
+        same_settings(self, other, "undefined")
+        return dataclasses.replace(
+            self,
+            total=plus(self.total, other.total),
+            count=plus(self.count, other.count),
+        )
 
     def compute(self) -> float:
-        return ratio(self.total, self.count)
+        if not self.count and self.undefined is not None:
+            return self.undefined
+        return self._value(ratio(self.total, self.count))
+
+    def _value(self, mean: float) -> float:
+        """What the metric makes of the ratio."""
+        return mean
 
 
 AnyRatio = TypeVar("AnyRatio", bound=Ratio)
@@ -95,6 +120,24 @@ def weight_sum(rows: int, weights: Float[np.ndarray, " n"] | None) -> Exact:
     (3, 3.0)
     """
     return rows if weights is None else exact_sum(weights)
+
+
+def weight_sums(
+    group: Int[np.ndarray, " n"], groups: int, weights: Float[np.ndarray, " n"] | None
+) -> list[Exact]:
+    """How much the rows of each group count for; see `weight_sum`.
+
+    Args:
+        group: the group of each row, in [0, groups).
+        groups: number of groups.
+        weights: of each row; None counts every row once.
+
+    >>> weight_sums(np.array([0, 2, 2]), 3, None)
+    [1, 0, 2]
+    """
+    if weights is None:
+        return np.bincount(group, minlength=groups).tolist()
+    return [*exact_sums(weights, group, groups)]
 
 
 def same_settings(state: Metric, other: Metric, *names: str) -> None:

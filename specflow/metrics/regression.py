@@ -32,17 +32,24 @@ class MSE(Ratio):
         labels: Num[NDArray, "b ..."],
         predictions: Num[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
     ) -> Self:
-        """The state of one batch; labels and predictions have one shape.
+        """The state of one batch.
+
+        Args:
+            labels: any numbers.
+            predictions: shaped as the labels.
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            undefined: value of no rows; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
         error = _difference(label, prediction)
-        return cls(
-            exact_sum(error, error, *_given(weight)), weight_sum(error.size, weight)
-        )
+        total = exact_sum(error, error, *_given(weight))
+        return cls(total, weight_sum(error.size, weight), undefined)
 
 
 class RMSE(MSE):
@@ -55,8 +62,8 @@ class RMSE(MSE):
 
     __slots__ = ()
 
-    def compute(self) -> float:
-        return math.sqrt(Ratio.compute(self))
+    def _value(self, mean: float) -> float:
+        return math.sqrt(mean)
 
 
 class MAE(Ratio):
@@ -75,15 +82,24 @@ class MAE(Ratio):
         labels: Num[NDArray, "b ..."],
         predictions: Num[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
     ) -> Self:
-        """The state of one batch; labels and predictions have one shape.
+        """The state of one batch.
+
+        Args:
+            labels: any numbers.
+            predictions: shaped as the labels.
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            undefined: value of no rows; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
         error = abs(_difference(label, prediction))
-        return cls(exact_sum(error, *_given(weight)), weight_sum(error.size, weight))
+        total = exact_sum(error, *_given(weight))
+        return cls(total, weight_sum(error.size, weight), undefined)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

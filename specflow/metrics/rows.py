@@ -68,12 +68,22 @@ def as_numbers(values: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 
 
 def as_classes(
-    metric: str, name: str, values: Shaped[np.ndarray, " n"]
+    metric: str,
+    name: str,
+    values: Shaped[np.ndarray, " n"],
+    *,
+    classes: int | None = None,
 ) -> Int[np.ndarray, " n"]:
     """Class numbers as int64; floats are welcome if they are whole.
 
+    Args:
+        metric: name of the metric, for messages.
+        name: name of the tensor, for messages.
+        values: the class numbers.
+        classes: how many classes there are; None asks for whole numbers alone.
+
     Raises:
-        DataError: a value is no whole number.
+        DataError: a value is no whole number, or not in [0, classes).
 
     >>> as_classes("Accuracy", "labels", np.array([0.0, 2.0]))
     array([0, 2])
@@ -89,7 +99,16 @@ def as_classes(
             expected="class numbers",
             mend="Take the argmax of scores; hold a probability against a threshold.",
         )
-    return values.astype(np.int64)
+    number = values.astype(np.int64)
+    if classes is not None:
+        refuse_rows(
+            metric,
+            name,
+            number,
+            (number < 0) | (number >= classes),
+            expected=f"classes from 0 to {classes - 1}",
+        )
+    return number
 
 
 def refuse_rows(

@@ -29,6 +29,8 @@ class Mean(Ratio):
         cls,
         values: Num[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
     ) -> Self:
         """The state of one batch.
 
@@ -36,11 +38,12 @@ class Mean(Ratio):
             values: any numbers; an infinity or a NaN makes the mean one.
             weights: of each value, or of each row for all its values; None counts every
                 value once, 0 leaves a value out.
+            undefined: the mean of no values; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
-        return _mean(cls, "values", values, weights)
+        return _mean(cls, "values", values, weights, undefined)
 
 
 class Perplexity(Ratio):
@@ -58,21 +61,24 @@ class Perplexity(Ratio):
         cls,
         losses: Float[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
     ) -> Self:
         """The state of one batch.
 
         Args:
             losses: cross-entropy of each token, in nats.
             weights: of each token, or of each row for all its tokens.
+            undefined: value of no tokens; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
-        return _mean(cls, "losses", losses, weights)
+        return _mean(cls, "losses", losses, weights, undefined)
 
-    def compute(self) -> float:
+    def _value(self, mean: float) -> float:
         try:
-            return math.exp(Ratio.compute(self))
+            return math.exp(mean)
         except OverflowError:
             return math.inf
 
@@ -95,6 +101,7 @@ class BitsPerByte(Ratio):
         weights: Num[NDArray, "b ..."] | None = None,
         *,
         bytes_per_token: float = 1.0,
+        undefined: float | None = None,
     ) -> Self:
         """The state of one batch.
 
@@ -102,15 +109,16 @@ class BitsPerByte(Ratio):
             losses: cross-entropy of each token, in nats.
             weights: of each token, or of each row for all its tokens.
             bytes_per_token: mean number of bytes a token stands for.
+            undefined: value of no tokens; None is NaN.
 
         Raises:
             DataError: shapes do not fit, or a weight is negative or not finite.
         """
-        tokens = _mean(cls, "losses", losses, weights)
-        return cls(tokens.total, tokens.count * Fraction(bytes_per_token))
+        tokens = _mean(cls, "losses", losses, weights, undefined)
+        return cls(tokens.total, tokens.count * Fraction(bytes_per_token), undefined)
 
-    def compute(self) -> float:
-        return Ratio.compute(self) / math.log(2.0)
+    def _value(self, mean: float) -> float:
+        return mean / math.log(2.0)
 
 
 def _mean(
@@ -118,8 +126,9 @@ def _mean(
     name: str,
     values: Num[NDArray, "b ..."],
     weights: Num[NDArray, "b ..."] | None,
+    undefined: float | None,
 ) -> AnyRatio:
     value, weight = rows(metric.__name__, {name: values}, weights)
     numbers = as_numbers(value)
     factors = (numbers,) if weight is None else (numbers, weight)
-    return metric(exact_sum(*factors), weight_sum(numbers.size, weight))
+    return metric(exact_sum(*factors), weight_sum(numbers.size, weight), undefined)

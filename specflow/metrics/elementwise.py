@@ -1,0 +1,97 @@
+"""The mean of whole tensors, element by element."""
+
+import dataclasses
+import math
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float, Num
+from numpy.typing import NDArray
+
+from specflow.errors import DataError, Fault
+from specflow.metrics.exact import Exact, exact_sum, plus, ratio
+from specflow.metrics.metric import Metric, same_settings, weight_sum
+from specflow.metrics.rows import as_numbers, rows
+
+__all__ = ["MeanTensor"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MeanTensor(Metric):
+    """The mean over rows of each element of a tensor.
+
+    >>> MeanTensor.from_batch(np.array([[1.0, 2.0], [3.0, 6.0]])).compute()
+    array([2., 4.])
+    """
+
+    totals: tuple[Exact, ...] = ()
+    """Of each element, its sum."""
+    counts: tuple[Exact, ...] = ()
+    """Of each element, the number of rows or the sum of their weights."""
+    shape: tuple[int, ...] | None = None
+    """Of a row; None: no state yet."""
+    undefined: float | None = None
+
+    @classmethod
+    def from_batch(
+        cls,
+        values: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        undefined: float | None = None,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            values: any numbers; rows of one shape in all batches.
+            weights: of each value, or of each row for all its values; 0 leaves a value
+                out of the mean of its element.
+            undefined: value of an element without any; None is NaN.
+
+        Raises:
+            DataError: shapes do not fit, or a weight is negative or not finite.
+        """
+        values = np.asarray(values)
+        shape, size = values.shape[1:], math.prod(values.shape[1:])
+        element = np.broadcast_to(np.arange(size).reshape(shape), values.shape)
+        value, element, weight = rows(
+            cls.__name__, {"values": values, "elements": element}, weights
+        )
+        totals: list[Exact] = []
+        counts: list[Exact] = []
+        for index in range(size):
+            mine = element == index
+            factors = [as_numbers(value[mine])]
+            if weight is not None:
+                factors.append(weight[mine])
+            totals.append(exact_sum(*factors))
+            counts.append(weight_sum(factors[0].size, *(factors[1:] or [None])))
+        return cls(tuple(totals), tuple(counts), shape, undefined)
+
+    def merge(self, other: Self) -> Self:
+        if self.shape is None or other.shape is None:
+            return other if self.shape is None else self
+        if self.shape != other.shape:
+            raise DataError(
+                Fault(
+                    type(self).__name__,
+                    f"states of rows of shape {list(self.shape)} and of shape "
+                    f"{list(other.shape)}",
+                    expected="the same shape in every batch",
+                    code="metric-shapes",
+                )
+            )
+        same_settings(self, other, "undefined")
+        return dataclasses.replace(
+            self,
+            totals=tuple(map(plus, self.totals, other.totals)),
+            counts=tuple(map(plus, self.counts, other.counts)),
+        )
+
+    def compute(self) -> Float[NDArray, "..."]:
+        empty = math.nan if self.undefined is None else self.undefined
+        means = [
+            ratio(total, count) if count else empty
+            for total, count in zip(self.totals, self.counts, strict=True)
+        ]
+        return np.array(means, np.float64).reshape(self.shape or (len(means),))

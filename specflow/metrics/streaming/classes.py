@@ -1,0 +1,300 @@
+"""How often classes are right, under their names in tf.metrics."""
+
+import numpy as np
+from jaxtyping import Num, Shaped
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from specflow.metrics.averaged import IoU, Precision, Recall
+from specflow.metrics.classification import Accuracy
+from specflow.metrics.per_class import PerClassAccuracy
+from specflow.metrics.rows import as_classes, rows
+from specflow.metrics.streaming.pair import aligned, pair
+from specflow.metrics.sum import Sum
+
+__all__ = [
+    "accuracy",
+    "false_negatives",
+    "false_positives",
+    "mean_iou",
+    "mean_per_class_accuracy",
+    "precision",
+    "recall",
+    "true_negatives",
+    "true_positives",
+]
+
+
+@pair
+def accuracy(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> Accuracy:
+    """The share of predictions that equal the label, once cast to its type.
+
+    Args:
+        labels: of any numeric type.
+        predictions: shaped as the labels; classes, not scores. Cast to the type of the
+            labels, so that 1.7 is class 1 where these are integers.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: the share of nothing; None is NaN.
+
+    Returns:
+        (value of this batch, `Accuracy` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> accuracy(np.array([1, 2, 3, 4]), np.array([1.0, 2.0, 0.0, 4.0]))[0]
+    0.75
+    """
+    label, prediction, weight = aligned(weights, labels=labels, predictions=predictions)
+    hit = label == _cast(prediction, label.dtype)
+    return Accuracy.from_batch(np.ones_like(hit), hit, weight, undefined=undefined)
+
+
+@pair
+def precision(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> Precision:
+    """True positives over predicted positives; whatever is not 0 is positive.
+
+    Args:
+        labels: cast to bool.
+        predictions: shaped as the labels; cast to bool, so that a probability has to be
+            held against a threshold first.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: value without predicted positives; None is NaN.
+
+    Returns:
+        (value of this batch, `Precision` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> precision(np.array([1, 0, 1, 1]), np.array([1, 1, 0, 0]))[0]
+    0.5
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Precision.from_batch(label, prediction, weight, undefined=undefined)
+
+
+@pair
+def recall(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> Recall:
+    """True positives over actual positives; whatever is not 0 is positive.
+
+    Args:
+        labels: cast to bool.
+        predictions: shaped as the labels; cast to bool, so that a probability has to be
+            held against a threshold first.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: value without positives; None is NaN.
+
+    Returns:
+        (value of this batch, `Recall` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> recall(np.array([1, 0, 1, 1, 1]), np.array([1, 1, 0, 0, 0]))[0]
+    0.25
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Recall.from_batch(label, prediction, weight, undefined=undefined)
+
+
+@pair
+def true_positives(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+) -> Sum:
+    """How many positives are predicted positive, or the sum of their weights.
+
+    Args:
+        labels: cast to bool.
+        predictions: shaped as the labels; cast to bool.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+
+    Returns:
+        (number in this batch, `Sum` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> true_positives(np.array([1, 0, 1]), np.array([1, 1, 0]))[0]
+    1.0
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Sum.from_batch(label & prediction, weight)
+
+
+@pair
+def true_negatives(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+) -> Sum:
+    """How many negatives are predicted negative; arguments as for `true_positives`.
+
+    Returns:
+        (number in this batch, `Sum` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> true_negatives(np.array([1, 0, 0]), np.array([1, 0, 0]), weights=0.5)[0]
+    1.0
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Sum.from_batch(~label & ~prediction, weight)
+
+
+@pair
+def false_positives(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+) -> Sum:
+    """How many negatives are predicted positive; arguments as for `true_positives`.
+
+    Returns:
+        (number in this batch, `Sum` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> false_positives(np.array([1, 0, 0]), np.array([1, 1, 1]))[0]
+    2.0
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Sum.from_batch(~label & prediction, weight)
+
+
+@pair
+def false_negatives(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+) -> Sum:
+    """How many positives are predicted negative; arguments as for `true_positives`.
+
+    Returns:
+        (number in this batch, `Sum` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> false_negatives(np.array([1, 0, 1]), np.array([0, 1, 0]))[0]
+    2.0
+    """
+    label, prediction, weight = _truths(labels, predictions, weights)
+    return Sum.from_batch(label & ~prediction, weight)
+
+
+@pair
+def mean_per_class_accuracy(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    num_classes: int,
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> PerClassAccuracy:
+    """The mean over classes of the share of a class's labels that are predicted.
+
+    Args:
+        labels: class numbers in [0, num_classes).
+        predictions: class numbers, shaped as the labels; cast to integers.
+        num_classes: number of classes.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: what a class without labels counts for; None leaves it out.
+
+    Returns:
+        (value of this batch, `PerClassAccuracy` state).
+
+    Raises:
+        DataError: shapes do not fit, a label is no class, or a weight is negative or
+            not finite.
+
+    >>> labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    >>> mean_per_class_accuracy(labels, predictions, num_classes=3)[0]
+    0.5
+    """
+    label, prediction, weight = aligned(weights, labels=labels, predictions=predictions)
+    return PerClassAccuracy.from_batch(
+        _cast(label, np.int64),
+        _cast(prediction, np.int64),
+        weight,
+        classes=num_classes,
+        undefined=undefined,
+    )
+
+
+@pair
+def mean_iou(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    num_classes: int,
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> IoU:
+    """The mean over classes of intersection over union; absent classes are left out.
+
+    Args:
+        labels: class numbers in [0, num_classes).
+        predictions: class numbers in [0, num_classes), shaped as the labels.
+        num_classes: number of classes.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: value of no rows; None is NaN.
+
+    Returns:
+        (value of this batch, `IoU` state).
+
+    Raises:
+        DataError: shapes do not fit, a value is no class, or a weight is negative or
+            not finite.
+
+    >>> labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    >>> round(mean_iou(labels, predictions, num_classes=3)[0], 6)
+    0.583333
+    """
+    label, prediction, weight = aligned(weights, labels=labels, predictions=predictions)
+    tensors = {
+        "labels": _cast(label, np.int64),
+        "predictions": _cast(prediction, np.int64),
+    }
+    label, prediction, weight = rows("", tensors, weight)
+    return IoU.from_batch(
+        as_classes("", "labels", label, classes=num_classes),
+        as_classes("", "predictions", prediction, classes=num_classes),
+        weight,
+        average="macro",
+        undefined=undefined,
+    )
+
+
+def _truths(
+    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None
+) -> tuple[NDArray[np.bool], NDArray[np.bool], NDArray | None]:
+    label, prediction, weight = aligned(weights, labels=labels, predictions=predictions)
+    return label.astype(bool), prediction.astype(bool), weight
+
+
+def _cast(values: Shaped[NDArray, "..."], dtype: DTypeLike) -> Shaped[NDArray, "..."]:
+    # A NaN becomes some integer: no label, unless its row is masked.
+    with np.errstate(invalid="ignore"):
+        return values.astype(dtype)

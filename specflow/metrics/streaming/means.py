@@ -1,0 +1,289 @@
+"""Means of values and of errors, under their names in tf.metrics."""
+
+import numpy as np
+from jaxtyping import Num
+from numpy.typing import ArrayLike, NDArray
+
+from specflow.errors import DataError, Fault
+from specflow.metrics.cosine import CosineDistance
+from specflow.metrics.elementwise import MeanTensor
+from specflow.metrics.means import Mean
+from specflow.metrics.regression import MAE, MSE, RMSE
+from specflow.metrics.relative import RelativeError
+from specflow.metrics.streaming.pair import aligned, broadcast, pair
+from specflow.typing import describe
+
+__all__ = [
+    "mean",
+    "mean_absolute_error",
+    "mean_cosine_distance",
+    "mean_relative_error",
+    "mean_squared_error",
+    "mean_tensor",
+    "percentage_below",
+    "root_mean_squared_error",
+]
+
+
+@pair
+def mean(
+    values: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> Mean:
+    """The mean of all values: sum(w v) / sum(w).
+
+    Args:
+        values: any numbers.
+        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
+        undefined: the mean of nothing; None is NaN.
+
+    Returns:
+        (mean of this batch, `Mean` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> mean(np.array([1.0, 2.0, 4.0]), weights=np.array([1, 1, 0]))[0]
+    1.5
+    """
+    return Mean.from_batch(*aligned(weights, values=values), undefined=undefined)
+
+
+@pair
+def mean_tensor(
+    values: Num[NDArray, "..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> MeanTensor:
+    """The mean over batches, element by element, of one tensor a batch.
+
+    The tensor has the same shape in every batch; a value is that of its batch, not of
+    its rows. For the mean over rows take the state itself, `MeanTensor`.
+
+    Args:
+        values: any numbers.
+        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
+        undefined: value of an element that was always masked; None is NaN.
+
+    Returns:
+        (the tensor of this batch, `MeanTensor` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> _, state = mean_tensor(np.array([1.0, 2.0]))
+    >>> state.merge(mean_tensor(np.array([3.0, 6.0]))[1]).compute()
+    array([2., 4.])
+    """
+    tensor = np.asarray(values)
+    weight = broadcast(weights, tensor.shape)
+    one = None if weight is None else weight[None]
+    return MeanTensor.from_batch(tensor[None], one, undefined=undefined)
+
+
+@pair
+def mean_squared_error(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> MSE:
+    """The mean of (prediction - label)^2.
+
+    Args:
+        labels: any numbers.
+        predictions: shaped as the labels.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: the mean of nothing; None is NaN.
+
+    Returns:
+        (value of this batch, `MSE` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))[0]
+    2.0
+    """
+    tensors = aligned(weights, labels=labels, predictions=predictions)
+    return MSE.from_batch(*tensors, undefined=undefined)
+
+
+@pair
+def root_mean_squared_error(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> RMSE:
+    """The root of the mean of (prediction - label)^2, of the whole stream.
+
+    Args:
+        labels: any numbers.
+        predictions: shaped as the labels.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: the value of nothing; None is NaN.
+
+    Returns:
+        (value of this batch, `RMSE` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> root_mean_squared_error(np.array([1.0, 2.0]), np.array([4.0, 5.0]))[0]
+    3.0
+    """
+    tensors = aligned(weights, labels=labels, predictions=predictions)
+    return RMSE.from_batch(*tensors, undefined=undefined)
+
+
+@pair
+def mean_absolute_error(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> MAE:
+    """The mean of |prediction - label|.
+
+    Args:
+        labels: any numbers.
+        predictions: shaped as the labels.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: the mean of nothing; None is NaN.
+
+    Returns:
+        (value of this batch, `MAE` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))[0]
+    1.0
+    """
+    tensors = aligned(weights, labels=labels, predictions=predictions)
+    return MAE.from_batch(*tensors, undefined=undefined)
+
+
+@pair
+def mean_relative_error(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    normalizer: Num[NDArray, "b ..."],
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> RelativeError:
+    """The mean of |prediction - label| / normalizer; 0 where the normalizer is 0.
+
+    Args:
+        labels: any numbers.
+        predictions: shaped as the labels.
+        normalizer: shaped as the labels; often the labels.
+        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        undefined: the mean of nothing; None is NaN.
+
+    Returns:
+        (value of this batch, `RelativeError` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> labels = np.array([1.0, 4.0, 0.0])
+    >>> mean_relative_error(labels, np.array([2.0, 3.0, 5.0]), normalizer=labels)[0]
+    0.4166666666666667
+    """
+    label, prediction, yardstick, weight = aligned(
+        weights, labels=labels, predictions=predictions, normalizer=normalizer
+    )
+    return RelativeError.from_batch(
+        label, prediction, weight, normalizer=yardstick, undefined=undefined
+    )
+
+
+@pair
+def mean_cosine_distance(
+    labels: Num[NDArray, "b ..."],
+    predictions: Num[NDArray, "b ..."],
+    dim: int,
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 1.0,
+) -> CosineDistance:
+    """One less the mean inner product along an axis, of vectors of unit length.
+
+    Args:
+        labels: vectors of length 1; they are taken as they are.
+        predictions: shaped as the labels, of length 1 too.
+        dim: the axis of the vectors; not the first, which is the rows.
+        weights: one for all, or shaped as the labels with `dim` and maybe other axes of
+            size 1; 0 masks.
+        undefined: value of no vectors; None is NaN.
+
+    Returns:
+        (value of this batch, `CosineDistance` state).
+
+    Raises:
+        DataError: shapes do not fit, `dim` is no axis of vectors, or a weight is
+            negative or not finite.
+
+    >>> labels, predictions = np.array([[1.0, 0.0]]), np.array([[0.6, 0.8]])
+    >>> mean_cosine_distance(labels, predictions, dim=1)[0]
+    0.4
+    """
+    label, prediction, _ = aligned(None, labels=labels, predictions=predictions)
+    axis = dim + label.ndim if dim < 0 else dim
+    if not 1 <= axis < label.ndim:
+        raise DataError(
+            Fault(
+                "mean_cosine_distance",
+                f"dim is {dim}, labels are {describe(label)}",
+                expected="an axis after the first, which is the rows",
+                code="metric-values",
+            )
+        )
+    one_each = (*label.shape[:axis], 1, *label.shape[axis + 1 :])
+    weight = broadcast(weights, one_each)
+    if weight is not None and weight.shape == one_each:
+        weight = np.moveaxis(weight, axis, -1)[..., 0]
+    return CosineDistance.from_batch(
+        np.moveaxis(label, axis, -1),
+        np.moveaxis(prediction, axis, -1),
+        weight,
+        undefined=undefined,
+    )
+
+
+@pair
+def percentage_below(
+    values: Num[NDArray, "b ..."],
+    threshold: float,
+    weights: ArrayLike | None = None,
+    *,
+    undefined: float | None = 0.0,
+) -> Mean:
+    """The share of values below a threshold, in [0, 1].
+
+    Args:
+        values: any numbers; one equal to the threshold is not below it.
+        threshold: compared in the type of the values.
+        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
+        undefined: the share of nothing; None is NaN.
+
+    Returns:
+        (share in this batch, `Mean` state).
+
+    Raises:
+        DataError: shapes do not fit, or a weight is negative or not finite.
+
+    >>> percentage_below(np.array([1.0, 2.0, 4.0, 8.0]), threshold=4.0)[0]
+    0.5
+    """
+    value, weight = aligned(weights, values=values)
+    return Mean.from_batch(value < threshold, weight, undefined=undefined)

@@ -1,0 +1,53 @@
+"""The sum of a tensor: what counting comes to, too."""
+
+import dataclasses
+from typing import Self
+
+from jaxtyping import Num
+from numpy.typing import NDArray
+
+from specflow.metrics.exact import Exact, exact_sum, plus
+from specflow.metrics.metric import Metric
+from specflow.metrics.rows import as_numbers, rows
+
+__all__ = ["Sum"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sum(Metric):
+    """The sum of a tensor over all its values; of conditions, how many hold.
+
+    >>> import numpy as np
+    >>> Sum.from_batch(np.array([0.5, 2.0]), weights=np.array([2.0, 1.0])).compute()
+    3.0
+    >>> Sum.from_batch(np.array([3, 5, 8]) > 4).compute()
+    2.0
+    """
+
+    total: Exact = 0
+
+    @classmethod
+    def from_batch(
+        cls,
+        values: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            values: numbers, or bool.
+            weights: of each value, or of each row for all its values; 0 leaves it out.
+
+        Raises:
+            DataError: shapes do not fit, or a weight is negative or not finite.
+        """
+        value, weight = rows(cls.__name__, {"values": values}, weights)
+        if weight is None:
+            return cls(exact_sum(as_numbers(value)))
+        return cls(exact_sum(as_numbers(value), weight))
+
+    def merge(self, other: Self) -> Self:
+        return type(self)(plus(self.total, other.total))
+
+    def compute(self) -> float:
+        return float(self.total)

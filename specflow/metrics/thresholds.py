@@ -1,0 +1,122 @@
+"""Rows counted by their score, between thresholds: what curves are read from."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Num
+from numpy.typing import NDArray
+
+from specflow.errors import DataError, Fault
+from specflow.metrics.exact import Exact, plus
+from specflow.metrics.metric import Metric, same_settings, weight_sums
+from specflow.metrics.rows import as_numbers, refuse_rows, rows
+
+__all__ = ["Confusions", "ThresholdCounts"]
+
+Confusions: TypeAlias = Float[np.ndarray, "t 2 2"]
+"""At each threshold, counts by label (row) and prediction (column), negative first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ThresholdCounts(Metric):
+    """A confusion matrix at each threshold; a score above it is a positive prediction.
+
+    The state keeps a histogram of the scores, so that its size does not grow with the
+    rows. Scores and thresholds are compared as float32.
+
+    >>> labels, scores = np.array([0, 1, 1]), np.array([0.1, 0.4, 0.8])
+    >>> counts = ThresholdCounts.from_batch(labels, scores, thresholds=[0.5])
+    >>> counts.compute()
+    array([[[1., 0.],
+            [1., 1.]]])
+    """
+
+    negatives: tuple[Exact, ...] = ()
+    """How many lie between two neighbouring thresholds, from the lowest up."""
+    positives: tuple[Exact, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    """In the order of the caller. Without any: no state yet."""
+    read: Callable[[Confusions], Any] | None = None
+    """What is read from the counts; None: the counts."""
+
+    @classmethod
+    def from_batch(
+        cls,
+        labels: Num[NDArray, "b ..."],
+        scores: Num[NDArray, "b ..."],
+        weights: Num[NDArray, "b ..."] | None = None,
+        *,
+        thresholds: Sequence[float],
+        read: Callable[[Confusions], Any] | None = None,
+    ) -> Self:
+        """The state of one batch.
+
+        Args:
+            labels: 0 is negative, anything else positive.
+            scores: probabilities of the positive class in [0, 1], shaped as the labels.
+            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            thresholds: at least one, in any order.
+            read: makes the metric of the counts at each threshold, such as those in
+                `specflow.metrics.curves`; the same one for every batch.
+
+        Raises:
+            DataError: shapes do not fit, or a score is no probability.
+        """
+        name = cls.__name__
+        label, score, weight = rows(name, {"labels": labels, "scores": scores}, weights)
+        refuse_rows(
+            name,
+            "scores",
+            score,
+            ~((score >= 0) & (score <= 1)),
+            expected="probabilities from 0 to 1",
+            mend="Take the sigmoid of logits.",
+        )
+        cuts = np.asarray(thresholds, np.float32)
+        if cuts.ndim != 1 or not cuts.size or np.isnan(cuts).any():
+            raise DataError(
+                Fault(
+                    name,
+                    f"thresholds are {thresholds!r}",
+                    expected="a list of at least one number",
+                    code="metric-values",
+                )
+            )
+        between = np.searchsorted(np.sort(cuts), as_numbers(score).astype(np.float32))
+        positive = label.astype(bool)
+        negatives, positives = (
+            weight_sums(
+                between[side], cuts.size + 1, None if weight is None else weight[side]
+            )
+            for side in (~positive, positive)
+        )
+        return cls(tuple(negatives), tuple(positives), tuple(cuts.tolist()), read)
+
+    def merge(self, other: Self) -> Self:
+        if not self.thresholds or not other.thresholds:
+            return self if self.thresholds else other
+        same_settings(self, other, "thresholds", "read")
+        return dataclasses.replace(
+            self,
+            negatives=tuple(map(plus, self.negatives, other.negatives)),
+            positives=tuple(map(plus, self.positives, other.positives)),
+        )
+
+    def compute(self) -> Any:
+        """Float64 counts "t 2 2", or what is read from them."""
+        rank = np.argsort(np.argsort(self.thresholds, kind="stable"), kind="stable")
+        counts = np.array(
+            [_below_and_above(side) for side in (self.negatives, self.positives)]
+        )
+        confusions = counts.transpose(2, 0, 1)[rank]
+        return confusions if self.read is None else self.read(confusions)
+
+
+def _below_and_above(between: tuple[Exact, ...]) -> Float[NDArray, "2 t"]:
+    """How many lie below and above each threshold."""
+    below = [*accumulate(between)][:-1]
+    above = [*accumulate(reversed(between))][:-1][::-1]
+    return np.array([below, above], np.float64)
