@@ -6,8 +6,8 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from jaxlib.version import __version__ as jaxlib_version
 import numpy as np
+from jaxlib.version import __version__ as jaxlib_version
 
 __all__ = ["EXAMPLE_ROWS", "TOLERANCE", "difference", "exact_here", "tolerance"]
 
