@@ -1,0 +1,42 @@
+"""From devices to the host: every row once, in order, whatever the mesh repeats."""
+
+import jax
+import numpy as np
+import pytest
+
+from specflow.config.mesh import AxesConfig
+from specflow.executor import to_host, to_rows
+from specflow.mesh import Partitioner, build_mesh
+
+AXES = [
+    {"data": 1},
+    {"data": 8},
+    {"data": 2, "fsdp": 4},
+    {"data": 4, "tensor": 2},
+    {"tensor": 8},
+    {"fsdp": 2, "sequence": 2, "expert": 2},
+]
+
+
+@pytest.mark.parametrize("axes", AXES, ids=str)
+@pytest.mark.parametrize("rows", [1, 5, 15, 16])
+def test_rows_come_back_once_and_in_order_from_every_mesh(axes, rows):
+    """On a mesh with axes for the model every shard of a batch is there several times:
+    joining all of them would give 32 rows, each twice."""
+    tensors = {
+        "a": np.arange(16),
+        "b": np.arange(48.0, dtype=np.float32).reshape(16, 3),
+    }
+    place = Partitioner(build_mesh(AxesConfig(**axes)))
+    on_devices = jax.device_put(tensors, place.rows())
+    found = to_rows(on_devices, rows)
+    for name, array in tensors.items():
+        assert isinstance(found[name], np.ndarray)
+        np.testing.assert_array_equal(found[name], array[:rows])
+    whole = to_host(jax.device_put(tensors, place.replicated))
+    np.testing.assert_array_equal(whole["b"], tensors["b"])
+
+
+def test_the_form_of_the_tensors_is_kept():
+    found = to_rows([np.arange(4), {"x": np.arange(4)}], 2)
+    assert [found[0].tolist(), found[1]["x"].tolist()] == [[0, 1], [0, 1]]
