@@ -12,7 +12,7 @@ from specflow.optimizer.reference import (
 )
 from specflow.optimizer.schedule import build_schedule
 
-__all__ = [  # noqa: RUF022 - grouped by what a reader looks for
+__all__ = [
     "build_optimizer",
     "build_schedule",
     "learning_rate",

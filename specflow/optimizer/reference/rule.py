@@ -16,10 +16,10 @@ Rate = float | jax.Array | optax.Schedule
 class RuleState(NamedTuple):
     """What a rule carries from step to step; a pytree."""
 
-    count: jax.Array
-    """int32[]: steps taken."""
+    steps: jax.Array
+    """int32[]: how many were taken."""
     powers: dict[str, jax.Array]
-    """Name -> float32[]: `base ** (count + 1)`."""
+    """Name -> float32[]: `base ** (steps + 1)`."""
     slots: dict[str, Any]
     """Name -> a tree like the parameters."""
 
@@ -39,7 +39,7 @@ def per_variable(
             (update, *slots), where the update is what is added to the variable.
         slots: name -> first value of an array like the variable.
         powers: name -> base of a number that is multiplied by its base after each step.
-            The product is kept, as the reference keeps it: `base ** count` would round
+            The product is kept, as the reference keeps it: `base ** steps` would round
             otherwise.
 
     >>> def halved(gradient, variable, seen, *, rate):
@@ -47,7 +47,7 @@ def per_variable(
     >>> rule = per_variable(0.5, halved, slots={"seen": 0.0})
     >>> params = {"w": jnp.array(1.0)}
     >>> updates, state = rule.update({"w": jnp.array(4.0)}, rule.init(params), params)
-    >>> float(updates["w"]), float(state.slots["seen"]["w"]), int(state.count)
+    >>> float(updates["w"]), float(state.slots["seen"]["w"]), int(state.steps)
     (-1.0, 1.0, 1)
     """
     first, bases = dict(slots or {}), dict(powers or {})
@@ -56,18 +56,15 @@ def per_variable(
         return RuleState(
             jnp.zeros((), jnp.int32),
             {name: jnp.asarray(base, jnp.float32) for name, base in bases.items()},
-            {
-                name: jax.tree.map(lambda p, value=value: jnp.full_like(p, value), params)
-                for name, value in first.items()
-            },
+            {name: _filled(params, value) for name, value in first.items()},
         )
 
     def update(
         gradients: Any, state: RuleState, params: Any = None
     ) -> tuple[Any, RuleState]:
         if params is None:
-            raise ValueError("update() needs the parameters: update(grads, state, params)")
-        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+            raise ValueError("the parameters are needed: update(grads, state, params)")
+        rate = learning_rate(state.steps) if callable(learning_rate) else learning_rate
 
         def moved(gradient: jax.Array, *arrays: jax.Array) -> tuple[Any, ...]:
             numbers = {
@@ -85,12 +82,16 @@ def per_variable(
             results,
         )
         return updates, RuleState(
-            state.count + 1,
+            state.steps + 1,
             {name: power * bases[name] for name, power in state.powers.items()},
             dict(zip(first, after, strict=True)),
         )
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def _filled(params: Any, value: float) -> Any:
+    return jax.tree.map(lambda variable: jnp.full_like(variable, value), params)
 
 
 def complement(share: float, like: jax.Array) -> jax.Array:

@@ -16,9 +16,9 @@ def tf_sgd(learning_rate: Rate) -> optax.GradientTransformation:
 
     Source: TensorFlow 2.15, raw op ApplyGradientDescent.
 
-    >>> rule = tf_sgd(0.5)
-    >>> rule.update({"w": 2.0 * jax.numpy.ones(())}, rule.init({"w": 0.0}), {"w": 0.0})[0]
-    {'w': Array(-1., dtype=float32)}
+    >>> rule, params = tf_sgd(0.5), {"w": jax.numpy.ones(2)}
+    >>> rule.update({"w": jax.numpy.ones(2)}, rule.init(params), params)[0]
+    {'w': Array([-0.5, -0.5], dtype=float32)}
     """
 
     def step(gradient: jax.Array, _: jax.Array, *, rate: jax.Array) -> tuple[jax.Array]:
