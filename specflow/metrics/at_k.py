@@ -1,5 +1,6 @@
 """What a list of the k best classes is worth, where a row may have several labels."""
 
+import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -193,10 +194,12 @@ def _lists(
                 code="metric-shapes",
             )
         )
-    row = np.arange(top[..., 0].size).reshape(top.shape[:-1])
+    row = np.arange(math.prod(top.shape[:-1])).reshape(top.shape[:-1])
     kept, weight = rows(metric, {"rows": row}, weights)
     label, listed = (
-        as_classes(metric, name, each.reshape(-1, each.shape[-1])[kept].reshape(-1))
+        as_classes(
+            metric, name, each.reshape(row.size, each.shape[-1])[kept].reshape(-1)
+        )
         for name, each in (("labels", several), ("listed classes", top))
     )
     return (

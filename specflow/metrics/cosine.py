@@ -1,5 +1,6 @@
 """The angle between vectors of labels and of predictions."""
 
+import math
 from typing import Self
 
 import numpy as np
@@ -48,11 +49,12 @@ class CosineDistance(Ratio):
         name = cls.__name__
         # Compares the shapes, before the vectors are counted.
         rows(name, {"labels": labels, "predictions": predictions}, None)
-        vectors = np.arange(labels[..., 0].size).reshape(labels.shape[:-1])
+        leading = labels.shape[:-1]
+        vectors = np.arange(math.prod(leading)).reshape(leading)
         kept, weight = rows(name, {"vectors": vectors}, weights)
         width = labels.shape[-1]
         pair = [
-            as_numbers(tensor.reshape(-1, width)[kept]).reshape(-1)
+            as_numbers(tensor.reshape(vectors.size, width)[kept]).reshape(-1)
             for tensor in (labels, predictions)
         ]
         if weight is not None:

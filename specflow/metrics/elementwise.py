@@ -9,8 +9,8 @@ from jaxtyping import Float, Num
 from numpy.typing import NDArray
 
 from specflow.errors import DataError, Fault
-from specflow.metrics.exact import Exact, exact_sum, plus, ratio
-from specflow.metrics.metric import Metric, same_settings, weight_sum
+from specflow.metrics.exact import Exact, group_sums, plus, ratio
+from specflow.metrics.metric import Metric, same_settings, weight_sums
 from specflow.metrics.rows import as_numbers, rows
 
 __all__ = ["MeanTensor"]
@@ -57,15 +57,9 @@ class MeanTensor(Metric):
         value, element, weight = rows(
             cls.__name__, {"values": values, "elements": element}, weights
         )
-        totals: list[Exact] = []
-        counts: list[Exact] = []
-        for index in range(size):
-            mine = element == index
-            factors = [as_numbers(value[mine])]
-            if weight is not None:
-                factors.append(weight[mine])
-            totals.append(exact_sum(*factors))
-            counts.append(weight_sum(factors[0].size, *(factors[1:] or [None])))
+        given = () if weight is None else (weight,)
+        totals = group_sums(element, size, as_numbers(value), *given)
+        counts = weight_sums(element, size, weight)
         return cls(tuple(totals), tuple(counts), shape, undefined)
 
     def merge(self, other: Self) -> Self:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-__all__ = ["Exact", "exact_sum", "exact_sums", "plus", "ratio"]
+__all__ = ["Exact", "exact_sum", "exact_sums", "group_sums", "plus", "ratio"]
 
 Exact: TypeAlias = int | Fraction | float
 """A number without rounding error: a count, a sum; a float only if it is not finite."""
@@ -34,15 +34,38 @@ def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
     >>> exact_sum(np.array([0.5, 3.0]), np.array([2.0, 0.25]))
     Fraction(7, 4)
     """
+    return group_sums(np.zeros(np.shape(factors[0]), np.intp), 1, *factors)[0]
+
+
+def group_sums(
+    group: Int[np.ndarray, " n"], groups: int, *factors: Num[np.ndarray, " n"]
+) -> list[Exact]:
+    """`exact_sum` of each group of rows.
+
+    Args:
+        group: the group of each row, in [0, groups).
+        groups: number of groups.
+        *factors: as for `exact_sum`.
+
+    >>> values = np.array([0.5, 1.0, 0.25, math.inf])
+    >>> group_sums(np.array([0, 1, 0, 2]), 3, values)
+    [Fraction(3, 4), Fraction(1, 1), inf]
+    """
     terms = [np.asarray(factors[0], np.float64)]
     for factor in factors[1:]:
         other = np.asarray(factor, np.float64)
         terms = [part for term in terms for part in _products(term, other)]
     values = terms[0] if len(terms) == 1 else np.concatenate(terms)
+    group = np.tile(group, len(terms))
     finite = np.isfinite(values)
-    if not finite.all():
-        return plus(0, sum(set(values[~finite].tolist())))
-    return exact_sums(values, np.zeros(values.size, np.intp), 1)[0]
+    if finite.all():
+        return [*exact_sums(values, group, groups)]
+    totals: list[Exact] = [*exact_sums(values[finite], group[finite], groups)]
+    # Each kind once: an infinity or a NaN adds up to the same however often.
+    strange = zip(group[~finite].tolist(), values[~finite].tolist(), strict=True)
+    for index, value in set(strange):
+        totals[index] = plus(totals[index], value)
+    return totals
 
 
 def exact_sums(

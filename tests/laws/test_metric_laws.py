@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from specflow import metrics as m
+from specflow.metrics import curves
 
 Rows = dict[str, np.ndarray]
 
@@ -27,6 +28,13 @@ class Member:
     metric: type[m.Metric]
     draw: Callable[[np.random.Generator, int], Rows]
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    axes_in_row: int = 0
+    """How many last axes of the first tensor a weight counts for at once."""
+
+    def weighted_shape(self, rows: Rows) -> tuple[int, ...]:
+        shape = next(iter(rows.values())).shape
+        return shape[: len(shape) - self.axes_in_row]
 
     def state(self, rows: Rows) -> Any:
         return self.metric.from_batch(**rows, **self.arguments)
@@ -76,6 +84,34 @@ def _argmax(rng: np.random.Generator, n: int) -> Rows:
     return {"labels": rows["labels"], "predictions": rows["scores"]}
 
 
+def _relative(rng: np.random.Generator, n: int) -> Rows:
+    return {
+        **_regression(rng, n),
+        "normalizer": rng.integers(0, 3, n) * _spread(rng, n),
+    }
+
+
+def _vectors(rng: np.random.Generator, n: int) -> Rows:
+    return {"labels": _spread(rng, n, 2, 5), "predictions": _spread(rng, n, 2, 5)}
+
+
+def _tensors(rng: np.random.Generator, n: int) -> Rows:
+    return {"values": _spread(rng, n, 2, 3)}
+
+
+def _lists(rng: np.random.Generator, n: int) -> Rows:
+    # Five classes, three listed, two labels a row, which may be one twice.
+    return {
+        "labels": rng.integers(0, 5, (n, 2)),
+        "top": rng.random((n, 5)).argsort(-1)[:, :3],
+    }
+
+
+def _one_of_a_list(rng: np.random.Generator, n: int) -> Rows:
+    rows = _lists(rng, n)
+    return {**rows, "labels": rows["labels"][:, 0]}
+
+
 AVERAGES = ("macro", "micro", "weighted")
 MEMBERS = {
     "mean": Member(m.Mean, _values),
@@ -90,8 +126,38 @@ MEMBERS = {
     "r2": Member(m.R2, _regression),
     "perplexity": Member(m.Perplexity, _tokens),
     "bits_per_byte": Member(m.BitsPerByte, _tokens, {"bytes_per_token": 4.3}),
+    "mean, 0 of nothing": Member(m.Mean, _values, {"undefined": 0.0}),
+    "sum": Member(m.Sum, _values),
+    "relative_error": Member(m.RelativeError, _relative),
+    "cosine_distance": Member(m.CosineDistance, _vectors, axes_in_row=1),
+    "mean_tensor": Member(m.MeanTensor, _tensors),
+    "per_class_accuracy": Member(m.PerClassAccuracy, _classes, {"classes": 6}),
+    "per_class_accuracy, 0 of nothing": Member(
+        m.PerClassAccuracy, _classes, {"classes": 6, "undefined": 0.0}
+    ),
+    "precision_at_k": Member(m.PrecisionAtK, _lists, axes_in_row=1),
+    "recall_at_k": Member(m.RecallAtK, _lists, axes_in_row=1),
+    "recall_at_k of a class": Member(
+        m.RecallAtK, _lists, {"class_id": 2}, axes_in_row=1
+    ),
+    "average_precision_at_k": Member(m.AveragePrecisionAtK, _one_of_a_list),
 }
-for each in (m.Precision, m.Recall, m.F1):
+CUTS = {"thresholds": curves.evenly_spread(11)}
+for read in (
+    None,
+    curves.precisions,
+    curves.recalls,
+    curves.SensitivityAt(0.7),
+    curves.SpecificityAt(0.7),
+    curves.Area(),
+    curves.Area("PR", "careful_interpolation"),
+    curves.Area("PR", "minoring"),
+    curves.Area("ROC", "majoring"),
+):
+    MEMBERS[f"thresholds read by {getattr(read, '__name__', read)}"] = Member(
+        m.ThresholdCounts, _ranking, {**CUTS, "read": read}
+    )
+for each in (m.Precision, m.Recall, m.F1, m.IoU):
     MEMBERS[f"{each.__name__} binary"] = Member(each, _two_classes)
     for average in AVERAGES:
         MEMBERS[f"{each.__name__} {average}"] = Member(
@@ -113,7 +179,7 @@ def test_every_metric_of_the_room_is_a_member():
 def _draw(member: Member, seed: int, n: int, weights: str) -> Rows:
     rng = np.random.default_rng(seed)
     rows = member.draw(rng, n)
-    shape = next(iter(rows.values())).shape
+    shape = member.weighted_shape(rows)
     if weights == "a weight an example":
         rows["weights"] = rng.random(n)
     elif weights == "mask":
