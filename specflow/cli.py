@@ -6,14 +6,14 @@ by the first command that composes, and JAX by the first one that computes.
 
 import argparse
 import atexit
-import contextlib
 import dataclasses
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from specflow import collector
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     # At exit Python would look for garbage in all that was imported, several times.
     atexit.register(gc.freeze)
+    collector.pause()
     try:
         return _dispatch(words)
     except SpecflowError as error:
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    finally:
+        collector.resume()
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -90,7 +93,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     composed = _compose_run(arguments)
     from specflow import commands
 
-    commands.evaluate(composed)
+    collector.resume()
+    commands.evaluate(composed, split=arguments.split, step=arguments.step)
     return 0
 
 
@@ -98,7 +102,30 @@ def _predict(arguments: argparse.Namespace) -> int:
     composed = _compose_run(arguments)
     from specflow import commands
 
-    commands.predict(composed, output=arguments.output)
+    collector.resume()
+    commands.predict(
+        composed,
+        output=arguments.output,
+        format=arguments.format,
+        keys=arguments.keys,
+        split=arguments.split,
+        step=arguments.step,
+    )
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    composed = _compose_run(arguments)
+    from specflow import commands
+
+    collector.resume()
+    commands.export(
+        composed,
+        output=arguments.output,
+        step=arguments.step,
+        platforms=arguments.platforms,
+        batch=arguments.batch,
+    )
     return 0
 
 
@@ -106,6 +133,7 @@ def _check(arguments: argparse.Namespace) -> int:
     composed = _compose(arguments)
     from specflow import commands
 
+    collector.resume()
     commands.check(composed)
     return 0
 
@@ -118,26 +146,109 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+class _Option:
+    """An option as `add_argument` takes it."""
+
+    def __init__(self, *names: str, **settings: Any):
+        self.names, self.settings = names, settings
+
+
 @dataclasses.dataclass(frozen=True)
 class _Command:
     run: Callable[[argparse.Namespace], int]
     summary: str
     example: str
+    options: tuple[_Option, ...] = ()
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+_STEP = _Option(
+    "--step",
+    type=int,
+    metavar="N",
+    help="the checkpoint of this step, not the newest",
+)
+_SPLIT = _Option(
+    "--split",
+    choices=["train", "eval"],
+    default="eval",
+    help="which of the run's data; eval by default",
+)
 _COMMANDS = {
     "train": _Command(
         _train,
         "train an experiment, or resume it where its run directory stopped",
         "specflow train experiment=digits optimizer.lr=3e-4",
+        (
+            _Option(
+                "-m",
+                "--multirun",
+                action="store_true",
+                help="sweep: key=a,b runs once for each value",
+            ),
+        ),
     ),
     "evaluate": _Command(
         _evaluate,
-        "evaluate a run's newest checkpoint",
+        "evaluate a checkpoint of a run",
         "specflow evaluate run=runs/try1",
+        (_SPLIT, _STEP),
     ),
     "predict": _Command(
-        _predict, "write a run's predictions", "specflow predict run=runs/try1"
+        _predict,
+        "write a run's predictions as JSON lines, CSV or Parquet",
+        "specflow predict run=runs/try1 --output rows.csv",
+        (
+            _Option(
+                "--output",
+                metavar="FILE",
+                help="write here (.jsonl, .csv, .parquet), not to standard output",
+            ),
+            _Option(
+                "--format",
+                choices=["jsonl", "csv", "parquet"],
+                help="what to write, whatever the file is called",
+            ),
+            _Option(
+                "--keys",
+                type=_names,
+                metavar="NAME,NAME",
+                help="only these predictions",
+            ),
+            _SPLIT,
+            _STEP,
+        ),
+    ),
+    "export": _Command(
+        _export,
+        "export a run's model, to be loaded with nothing but JAX",
+        "specflow export run=runs/try1",
+        (
+            _Option(
+                "--output", metavar="DIR", help="export into DIR, not into the run"
+            ),
+            _Option(
+                "--platforms",
+                type=_names,
+                default=["cpu", "cuda", "tpu"],
+                metavar="NAME,NAME",
+                help="what to export for; cpu,cuda,tpu by default",
+            ),
+            _Option(
+                "--batch",
+                type=_numbers,
+                metavar="N,N",
+                help="export for these numbers of rows; by default for any",
+            ),
+            _STEP,
+        ),
     ),
     "check": _Command(
         _check,
@@ -201,17 +312,8 @@ def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg", choices=["job"], help="show the composed config and run nothing"
     )
-    if name == "predict":
-        parser.add_argument(
-            "--output", metavar="FILE", help="write here, not to standard output"
-        )
-    if name == "train":
-        parser.add_argument(
-            "-m",
-            "--multirun",
-            action="store_true",
-            help="sweep: key=a,b runs once for each value",
-        )
+    for option in command.options:
+        parser.add_argument(*option.names, **option.settings)
     return parser
 
 
@@ -241,22 +343,9 @@ def _version() -> str:
 
 
 def _compose(arguments: argparse.Namespace) -> "Composed":
-    with _no_collector():
-        from specflow.compose import compose
+    from specflow.compose import compose
 
-        return compose(arguments.overrides, config_dirs=arguments.config_dir)
-
-
-@contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
-    """Classes and functions are no garbage: looking for some only takes time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return compose(arguments.overrides, config_dirs=arguments.config_dir)
 
 
 def _compose_run(arguments: argparse.Namespace) -> "Composed":

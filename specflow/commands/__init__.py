@@ -2,7 +2,8 @@
 
 from specflow.commands.check import check
 from specflow.commands.evaluate import evaluate
+from specflow.commands.export import export
 from specflow.commands.predict import predict
 from specflow.commands.train import train
 
-__all__ = ["check", "evaluate", "predict", "train"]
+__all__ = ["check", "evaluate", "export", "predict", "train"]

@@ -12,31 +12,43 @@ from specflow.output import existing_run, print_result
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["estimator_of_run", "evaluate"]
+__all__ = ["estimator_of_run", "evaluate", "split_of"]
 
 
-def evaluate(composed: "Composed") -> dict[str, Any]:
-    """Evaluates the newest whole checkpoint of a run, and prints its metrics.
+def evaluate(
+    composed: "Composed", *, split: str = "eval", step: int | None = None
+) -> dict[str, Any]:
+    """Evaluates a checkpoint of a run, and prints its metrics.
 
     Args:
         composed: the run's config, with overrides laid over it; nothing in the run
             directory is changed.
+        split: the data to evaluate on, `train` or `eval`.
+        step: evaluate the checkpoint of this step instead of the newest.
 
     Returns:
         The metrics, with `loss` and `global_step`.
 
     Raises:
-        CheckpointError: the run has no checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or none that is whole.
     """
     config = composed.config
     data = build_data(config.data)
     estimator = estimator_of_run(composed, data)
     check_labels(config, estimator, data)
-    metrics = estimator.evaluate(lambda: data.eval, steps=config.loop.eval_steps)
+    source = split_of(data, split)
+    metrics = estimator.evaluate(
+        lambda: source, steps=config.loop.eval_steps, checkpoint_step=step
+    )
     estimator.close()
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
     print_result(metrics["global_step"], evaluation=evaluation, timing=estimator.timing)
     return metrics
+
+
+def split_of(data: Data, split: str) -> Any:
+    """The rows of a split, `train` or `eval`, in their own order."""
+    return data.train if split == "train" else data.eval
 
 
 def estimator_of_run(composed: "Composed", data: Data) -> TPUEstimator:

@@ -1,17 +1,15 @@
-"""`specflow predict run=DIR`: the predictions for every row, as JSON lines."""
+"""`specflow predict run=DIR`: the predictions for every row, in the rows' order."""
 
-import contextlib
-import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import jax
 
-from specflow.commands.evaluate import estimator_of_run
+from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.data import build_data
-from specflow.output import replacing
+from specflow.errors import ConfigError, Fault, nearest
+from specflow.output import row_format, writing_rows
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -19,49 +17,65 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
-def predict(composed: "Composed", *, output: str | None = None) -> int:
-    """Writes one JSON object a row of the evaluation data, in the rows' order.
+def predict(
+    composed: "Composed",
+    *,
+    output: str | None = None,
+    format: str | None = None,
+    keys: Sequence[str] | None = None,
+    split: str = "eval",
+    step: int | None = None,
+) -> int:
+    """Writes a row of predictions for each row of the data, in the rows' order.
 
     Args:
         composed: the run's config, with overrides laid over it; nothing in the run
             directory is changed.
         output: file to write; standard output if None.
+        format: `jsonl`, `csv` or `parquet`; by default what the file's suffix says.
+        keys: names of the predictions wanted, in that order; all of them by default.
+        split: the data to predict for, `train` or `eval`.
+        step: predict with the checkpoint of this step instead of the newest.
 
     Returns:
         The number of rows.
 
     Raises:
-        CheckpointError: the run has no checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or none that is whole.
+        ConfigError: there is no such format or prediction.
         OutputError: the file cannot be written.
     """
+    written_as = row_format(output, format)
     data = build_data(composed.config.data)
     estimator = estimator_of_run(composed, data)
-    rows = 0
-    with _writing(output) as stream:
-        for row in estimator.predict(lambda: data.eval):
-            stream.write(json.dumps(_plain(row)) + "\n")
-            rows += 1
+    source, rows = split_of(data, split), 0
+    batches = estimator.predict(
+        lambda: source,
+        predict_keys=keys,
+        yield_single_examples=False,
+        checkpoint_step=step,
+    )
+    with writing_rows(output, written_as) as write:
+        for batch in batches:
+            _check_keys(keys or (), batch)
+            write(batch)
+            rows += len(jax.tree.leaves(batch)[0])
     estimator.close()
     if output is not None:
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
 
 
-def _plain(value: Any) -> Any:
-    """Numbers, lists and dicts; what is not finite is null: JSON has no word for it."""
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    array = np.asarray(value)
-    if array.ndim:
-        return [_plain(member) for member in array]
-    number = array.item()
-    return None if isinstance(number, float) and not np.isfinite(number) else number
-
-
-@contextlib.contextmanager
-def _writing(output: str | None) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    with replacing(Path(output)) as temporary, temporary.open("w") as stream:
-        yield stream
+def _check_keys(keys: Sequence[str], batch: Any) -> None:
+    """Refuses names that are not predicted: whoever types them means something."""
+    missing = [key for key in keys if key not in batch]
+    if missing:
+        raise ConfigError(
+            Fault(
+                "--keys",
+                f"{', '.join(missing)} is not predicted",
+                mend=nearest(missing[0], set(batch).difference(keys)),
+                origin="command line",
+                code="predict-keys",
+            )
+        )

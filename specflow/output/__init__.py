@@ -1,7 +1,8 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
 from specflow.output.checkpoint import Checkpointer, Restored
-from specflow.output.files import replacing
+from specflow.output.files import replacing, reported, write_text
+from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
 from specflow.output.progress import Progress
 from specflow.output.report import (
@@ -11,6 +12,7 @@ from specflow.output.report import (
     TensorBoard,
     read_rows,
 )
+from specflow.output.rows import FORMATS, row_format, writing_rows
 from specflow.output.run import (
     RunDirectory,
     default_run_directory,
@@ -20,6 +22,7 @@ from specflow.output.run import (
 from specflow.output.table import format_result, print_result
 
 __all__ = [
+    "FORMATS",
     "AsyncReporters",
     "Checkpointer",
     "JsonLines",
@@ -36,4 +39,9 @@ __all__ = [
     "print_result",
     "read_rows",
     "replacing",
+    "reported",
+    "row_format",
+    "to_plain",
+    "write_text",
+    "writing_rows",
 ]

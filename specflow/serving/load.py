@@ -32,7 +32,8 @@ def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
 
     Args:
         directory: what `TPUEstimator.export` or `specflow export` wrote.
-        check: False: do not ask the example, which compiles every signature.
+        check: False: do not ask the example, which compiles every signature. What was
+            exported for other platforms can so be looked at.
 
     Raises:
         ExportError: it is no export, a file is missing or damaged, it was not made for
@@ -67,16 +68,6 @@ class LoadedExport:
         self.path = path
         self._about = about = _manifest(path)
         self._platform = jax.export.default_export_platform()
-        if self._platform not in about["platforms"]:
-            raise ExportError(
-                Fault(
-                    str(path),
-                    f"was exported for {', '.join(about['platforms'])}, "
-                    f"and this is {self._platform}",
-                    mend=f"Export it again with platforms=(..., '{self._platform}').",
-                    code="export-platform",
-                )
-            )
         self._check_files()
         self.default = about["default"]
         self.step = about["step"]
@@ -203,6 +194,7 @@ class LoadedExport:
     ) -> Any:
         key = (function.file, rows)
         if key not in self._compiled:
+            self._check_platform()
             if function.file not in self._exported:
                 self._exported[function.file] = self._function(function.file)
             call = self._exported[function.file].call
@@ -230,6 +222,19 @@ class LoadedExport:
                 code="export-version",
             )
             raise ExportError(fault) from error
+
+    def _check_platform(self) -> None:
+        platforms = self._about["platforms"]
+        if self._platform not in platforms:
+            raise ExportError(
+                Fault(
+                    str(self.path),
+                    f"was exported for {', '.join(platforms)}, "
+                    f"and this is {self._platform}",
+                    mend=f"Export it again with platforms=(..., '{self._platform}').",
+                    code="export-platform",
+                )
+            )
 
     def _check_width(self) -> None:
         forms = [

@@ -1,0 +1,62 @@
+"""`specflow export run=DIR`: a run's model for whoever has nothing but JAX."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specflow.commands.evaluate import estimator_of_run
+from specflow.data import build_data
+from specflow.serving import load_export
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
+
+__all__ = ["export"]
+
+
+def export(
+    composed: "Composed",
+    *,
+    output: str | None = None,
+    step: int | None = None,
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+    batch: Sequence[int] | None = None,
+) -> Path:
+    """Exports a checkpoint, and prints its signatures and where it is.
+
+    Args:
+        composed: the run's config, with overrides laid over it.
+        output: where exports go side by side; `export` in the run directory if None.
+        step: export the checkpoint of this step instead of the newest.
+        platforms: what to export for.
+        batch: fixed numbers of rows to export for; None: any.
+
+    Returns:
+        The directory of the new export.
+
+    Raises:
+        CheckpointError: the run has no such checkpoint, or none that is whole.
+        ExportError: the model cannot be exported.
+        OutputError: the files cannot be written.
+    """
+    data = build_data(composed.config.data)
+    estimator = estimator_of_run(composed, data)
+    directory = Path(composed.run or "") / "export" if output is None else Path(output)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Exported for batches")
+        path = estimator.export(
+            directory,
+            input_fn=lambda: data.eval,
+            checkpoint_step=step,
+            platforms=platforms,
+            batch=batch,
+        )
+    estimator.close()
+    loaded = load_export(path, check=False)  # It was checked before it got its name.
+    if loaded.note:
+        print(f"note: {loaded.note}", file=sys.stderr)
+    print(loaded)
+    print(path)
+    return path

@@ -1,0 +1,88 @@
+"""Columns of arrays as a Parquet file; needs pyarrow, the extra `specflow[parquet]`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+__all__ = ["ParquetRows"]
+
+_GROUP_ROWS = 1 << 16
+_GROUP_BYTES = 64 << 20
+"""Rows are held back until a row group is worth writing, or memory would grow."""
+
+
+class ParquetRows:
+    """Writes batches of columns, some tens of thousands of rows at a time.
+
+    Args:
+        path: file to write.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
+    >>> with ParquetRows(path) as rows:
+    ...     rows.write({"class": np.array([1, 2]), "pair": np.ones((2, 2))})
+    >>> import pyarrow.parquet as pq
+    >>> pq.read_table(path).to_pylist()
+    [{'class': 1, 'pair': [1.0, 1.0]}, {'class': 2, 'pair': [1.0, 1.0]}]
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._writer: Any = None
+        self._held: list[Any] = []
+
+    def write(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Adds rows.
+
+        Args:
+            columns: arrays by name, rows first; what a row holds of it becomes a list,
+                or nested lists, of a fixed size.
+        """
+        import pyarrow as pa
+
+        self._held.append(
+            pa.table({name: _column(array) for name, array in columns.items()})
+        )
+        if (
+            sum(table.num_rows for table in self._held) >= _GROUP_ROWS
+            or sum(table.nbytes for table in self._held) >= _GROUP_BYTES
+        ):
+            self._flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        # Without rows there are no columns either; the file is still a Parquet file.
+        table = pa.concat_tables(self._held) if self._held else pa.table({})
+        self._held.clear()
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        if table.num_rows:
+            self._writer.write_table(table)
+
+
+def _column(array: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    column = pa.array(np.ascontiguousarray(array).reshape(-1))
+    for size in reversed(array.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, size)
+    return column
