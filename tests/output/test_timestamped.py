@@ -1,0 +1,79 @@
+"""Contract C15.4: `dir/<seconds since 1970>`, prepared aside, ten tries."""
+
+import pytest
+
+from specflow.errors import OutputError
+from specflow.output.timestamped import timestamped
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def now(self):
+        return self.seconds + 0.5
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+
+
+def make(base, clock):
+    with timestamped(base, now=clock.now, sleep=clock.sleep) as (temporary, final):
+        assert temporary.name == f"temp-{final.name}"
+        assert not final.exists()
+        (temporary / "file").write_text("content")
+    return final
+
+
+def test_it_is_named_by_ten_digits_and_nothing_else_is_left(tmp_path):
+    final = make(tmp_path / "deep" / "down", Clock(123_456_789))
+    assert final.name == "0123456789"
+    assert (final / "file").read_text() == "content"
+    assert list(final.parent.iterdir()) == [final]
+
+
+def test_a_second_that_is_taken_is_waited_out(tmp_path):
+    clock = Clock(1_000_000_000)
+    names = []
+    for _ in range(3):
+        clock.seconds = 1_000_000_000
+        names.append(make(tmp_path, clock).name)
+    assert names == ["1000000000", "1000000001", "1000000002"]
+
+
+def test_a_second_that_someone_is_preparing_is_taken_too(tmp_path):
+    (tmp_path / "temp-1000000000").mkdir()
+    assert make(tmp_path, Clock(1_000_000_000)).name == "1000000001"
+    assert (tmp_path / "temp-1000000000").exists()
+
+
+def test_after_ten_seconds_it_gives_up(tmp_path):
+    for second in range(10):
+        (tmp_path / str(1_000_000_000 + second)).mkdir()
+    clock = Clock(1_000_000_000)
+    with pytest.raises(OutputError) as error:
+        make(tmp_path, clock)
+    assert clock.seconds == 1_000_000_009
+    assert str(error.value) == (
+        f"{tmp_path}: 10 seconds in a row are taken, the last by 1000000009. Export to "
+        "another directory, or one export at a time."
+    )
+    assert len(list(tmp_path.iterdir())) == 10
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    def fail():
+        with timestamped(tmp_path) as (temporary, _):
+            (temporary / "file").write_text("half")
+            raise RuntimeError
+
+    pytest.raises(RuntimeError, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file.*cannot be written"):
+        make(tmp_path / "file" / "below", Clock(1_000_000_000))
