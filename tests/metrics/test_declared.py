@@ -92,7 +92,9 @@ def evaluate(config: Config):
 
 def test_every_declared_metric_is_tried_here():
     _, kinds = typing.get_args(c.MetricConfig)
-    assert {*kinds.members.values()} - {Target} == {type(config) for config, _ in DECLARED.values()}
+    assert {*kinds.members.values()} - {Target} == {
+        type(config) for config, _ in DECLARED.values()
+    }
 
 
 @pytest.mark.parametrize("name", DECLARED)
