@@ -143,10 +143,10 @@ class Area:
     """
 
     curve: Curve = "ROC"
-    summation: Summation = "trapezoidal"
+    summation_method: Summation = "trapezoidal"
 
     def __post_init__(self) -> None:
-        for name, choices in (("curve", Curve), ("summation", Summation)):
+        for name, choices in (("curve", Curve), ("summation_method", Summation)):
             choice, known = getattr(self, name), get_args(choices)
             _check(
                 choice in known, name, choice, "one of " + ", ".join(map(repr, known))
@@ -154,7 +154,7 @@ class Area:
 
     def __call__(self, counts: Confusions) -> float:
         tn, fp, fn, tp = _cells(counts)
-        if self.curve == "PR" and self.summation == "careful_interpolation":
+        if self.curve == "PR" and self.summation_method == "careful_interpolation":
             return _interpolated(tp, fp, fn)
         recall = (tp + _BESIDE_AREAS) / (tp + fn + _BESIDE_AREAS)
         if self.curve == "ROC":
@@ -168,7 +168,7 @@ class Area:
             "minoring": np.minimum(left, right),
             "majoring": np.maximum(left, right),
         }
-        return _total((x[:-1] - x[1:]) * heights[self.summation])
+        return _total((x[:-1] - x[1:]) * heights[self.summation_method])
 
 
 def _interpolated(tp: Line, fp: Line, fn: Line) -> float:
