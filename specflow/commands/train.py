@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from specflow import collector
 from specflow.commands import session
 from specflow.commands.signals import stopping
 from specflow.config.experiment import ExperimentConfig
@@ -77,9 +78,14 @@ def train(composed: "Composed") -> dict[str, Any]:
         print(_headline(config, run, estimator, step), file=sys.stderr)
         reporters = AsyncReporters(_reporters(config, run, step))
         progress = Progress(config.loop.train_steps, step)
+
+        def update(step: int, loss: float) -> None:
+            collector.resume()  # Training has begun.
+            progress.update(step, loss)
+
         try:
             with stopping(progress.note) as asked:
-                metrics = estimator.train_and_evaluate(
+                metrics, _ = estimator.train_and_evaluate(
                     TrainSpec(lambda: data.train, config.loop.train_steps),
                     EvalSpec(
                         lambda: data.eval,
@@ -87,7 +93,7 @@ def train(composed: "Composed") -> dict[str, Any]:
                         every_steps=config.loop.eval_every,
                     ),
                     report=reporters.write,
-                    progress=progress.update,
+                    progress=update,
                     should_stop=asked,
                 )
         finally:

@@ -1,7 +1,7 @@
 """`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -116,6 +116,9 @@ class RunConfig(_Python):
     """Keep the best checkpoint too; None keeps the newest only."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss; None: none."""
+    eval_loss: Literal["examples", "batches"] = "examples"
+    """Whether evaluate's `loss` is the mean over examples, which does not depend on the
+    batch size, or over batches, as the reference's was."""
     tpu_config: TPUConfig = Field(default_factory=TPUConfig)
 
     @model_validator(mode="after")

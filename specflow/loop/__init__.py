@@ -1,7 +1,14 @@
 """The loops: train, evaluate, predict, and what happens between device loops."""
 
 from specflow.loop.evaluate import EvalResult, evaluate, predict
-from specflow.loop.hooks import Action, EverySeconds, EverySteps, Rhythm, StopTraining
+from specflow.loop.hooks import (
+    Action,
+    EverySeconds,
+    EverySteps,
+    Rhythm,
+    StopTraining,
+    call_hooks,
+)
 from specflow.loop.pace import Pace
 from specflow.loop.train import Report, TrainResult, train
 
@@ -15,6 +22,7 @@ __all__ = [
     "Rhythm",
     "StopTraining",
     "TrainResult",
+    "call_hooks",
     "evaluate",
     "predict",
     "train",

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 from specflow.errors import DataError, Fault
 from specflow.executor import Program, TrainState, to_host, to_rows
+from specflow.loop.hooks import call_hooks
 from specflow.metrics import MetricTable
 from specflow.spec import HostPair, Mode
 
@@ -23,7 +24,14 @@ class EvalResult:
     """`loss` (the mean over examples), and every metric by name."""
 
 
-def evaluate(program: Program, state: TrainState, batches: Iterable[Any]) -> EvalResult:
+def evaluate(
+    program: Program,
+    state: TrainState,
+    batches: Iterable[Any],
+    *,
+    hooks: Sequence[Any] = (),
+    loss: Literal["examples", "batches"] = "examples",
+) -> EvalResult:
     """The metrics of a state over all rows.
 
     A batch is dispatched before the rows of the one before it are reduced, so that
@@ -33,6 +41,10 @@ def evaluate(program: Program, state: TrainState, batches: Iterable[Any]) -> Eva
         program: the compiled steps.
         state: parameters and rest are used.
         batches: each with `features`, `labels`, `mask` and `rows`, the real ones first.
+        hooks: objects with any of begin, before_step, after_step, end; after_step gets
+            the number of the batch and its loss.
+        loss: whether the loss is the mean over examples, or over batches, as that of
+            the reference was.
 
     Raises:
         DataError: there is no batch.
@@ -43,18 +55,27 @@ def evaluate(program: Program, state: TrainState, batches: Iterable[Any]) -> Eva
 
     def read(pending: tuple[Any, HostPair | None, int]) -> int:
         out, pair, rows = pending
-        weighted.append(float(to_host(out["loss"])) * rows)
+        batch_loss = float(to_host(out["loss"]))
+        weighted.append(batch_loss * (rows if loss == "examples" else 1))
         if pair is not None:
             table.update(pair(to_rows(out["tensors"], rows)))
+        call_hooks(hooks, "after_step", len(weighted), batch_loss)
         return rows
 
+    hooks = list(hooks)
     masks: dict[tuple[int, int], Any] = {}  # All full batches share one.
     for batch in batches:
+        if not masks:
+            # The caller's hooks first, then those of the spec, which is known now.
+            spec = program.spec(Mode.EVAL, batch.features, batch.labels)
+            hooks.extend(spec.evaluation_hooks)
+            call_hooks(hooks, "begin", 0)
         form = (len(batch.mask), batch.rows)
         if form not in masks:
             masks[form] = program.put(batch.mask)
         features, labels = program.put((batch.features, batch.labels))
         mask = masks[form]
+        call_hooks(hooks, "before_step", len(weighted))
         out = program.evaluate(state, features, labels, mask)
         pair = program.spec(Mode.EVAL, features, labels).eval_metrics
         if pending is not None:
@@ -66,8 +87,9 @@ def evaluate(program: Program, state: TrainState, batches: Iterable[Any]) -> Eva
                   expected="at least one row")
         )  # fmt: skip
     total += read(pending)
-    loss = math.fsum(weighted) / total
-    return EvalResult(total, {"loss": loss, **table.compute()})
+    call_hooks(hooks, "end", len(weighted))
+    mean = math.fsum(weighted) / (total if loss == "examples" else len(weighted))
+    return EvalResult(total, {"loss": mean, **table.compute()})
 
 
 def predict(

@@ -26,7 +26,10 @@ Action = Callable[[int, Any], None]
 class Rhythm(Protocol):
     """When an action is due."""
 
-    action: Action
+    @property
+    def action(self) -> Action:
+        """What is due."""
+        ...
 
     def next_after(self, step: int) -> int | None:
         """The next step at which the action is due; None if steps do not tell."""

@@ -144,10 +144,10 @@ def test_b4_steps_and_max_steps_exclude_each_other(line, rows):
 def test_b4_with_nothing_left_to_train_the_newest_checkpoint_is_evaluated(line, rows):
     first = line()
     specs = sf.TrainSpec(rows, max_steps=4), sf.EvalSpec(rows)
-    found = first.train_and_evaluate(*specs)
+    found, _ = first.train_and_evaluate(*specs)
     first.close()
     again = line()
-    assert again.train_and_evaluate(*specs) == found
+    assert again.train_and_evaluate(*specs)[0] == found
     assert found["global_step"] == 4
     assert again.program.traces[sf.Mode.TRAIN] <= 1
     again.close()
@@ -161,7 +161,7 @@ def test_b4_data_that_ends_early_is_evaluated_where_it_ended(line, rows):
             yield {"x": features["x"][start : start + 8]}, y[start : start + 8]
 
     estimator = line()
-    found = estimator.train_and_evaluate(
+    found, _ = estimator.train_and_evaluate(
         sf.TrainSpec(two_batches, max_steps=100), sf.EvalSpec(rows)
     )
     assert found["global_step"] == 2
@@ -373,7 +373,7 @@ def test_should_stop_ends_training_with_a_checkpoint(line, rows):
 
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop=2))
     estimator = line(config=config)
-    found = estimator.train_and_evaluate(
+    found, _ = estimator.train_and_evaluate(
         sf.TrainSpec(rows, max_steps=100), sf.EvalSpec(rows), should_stop=should_stop
     )
     assert found == {"global_step": 6}

@@ -1,15 +1,12 @@
 """The estimator: a model function, trained, evaluated and asked for predictions."""
 
-import copy
-import dataclasses
+import contextlib
 import importlib
-import inspect
 import itertools
 import math
 import secrets
-import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,11 +25,25 @@ from specflow.data import (
     as_train_batches,
     build_data,
 )
-from specflow.errors import CheckpointError, ConfigError, DataError, Fault, nearest
+from specflow.errors import CheckpointError, ConfigError, Fault
+from specflow.estimator.arguments import (
+    check_loop,
+    check_params,
+    check_positive,
+    checked_hooks,
+    model_dir_of,
+    partitioner_of,
+)
+from specflow.estimator.evaluations import Evaluations
+from specflow.estimator.inputs import InputFn, ask, no_rows, peeked
+from specflow.estimator.prediction import known_keys, rows_of
+from specflow.estimator.saving import Saver
+from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.executor import Program, Serving, TrainState, from_tree, to_tree
 from specflow.experiment import estimator_arguments
-from specflow.loop import Action, EverySeconds, EverySteps, Pace, Rhythm
-from specflow.mesh import Partitioner, build_mesh, check_batch_size
+from specflow.lifecycle import History, WarmStartSettings, warm_values
+from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
+from specflow.mesh import check_batch_size
 from specflow.model import SplitModel
 from specflow.output import Checkpointer
 from specflow.spec import Mode, TPUEstimatorSpec
@@ -40,46 +51,12 @@ from specflow.spec import Mode, TPUEstimatorSpec
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
 
-__all__ = ["EvalSpec", "TPUEstimator", "TrainSpec"]
-
-InputFn = Callable[..., Any]
-"""() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
-or features alone. `params["batch_size"]` is the batch of this process."""
+__all__ = ["TPUEstimator"]
 
 _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
 _CHUNK_BYTES = 256 << 20
 """Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrainSpec:
-    """What `train_and_evaluate` trains on.
-
-    Args:
-        input_fn: gives the training input.
-        max_steps: step at which training ends; None: at the end of the data.
-        hooks: objects with any of begin, before_step, after_step, end.
-    """
-
-    input_fn: InputFn
-    max_steps: int | None = None
-    hooks: Sequence[Any] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EvalSpec:
-    """What `train_and_evaluate` evaluates on, and when.
-
-    Args:
-        input_fn: gives the evaluation input.
-        steps: batches of an evaluation; None: to the end of the data.
-        every_steps: training steps between evaluations; 0: only at the end.
-    """
-
-    input_fn: InputFn
-    steps: int | None = None
-    every_steps: int = 0
 
 
 class TPUEstimator:
@@ -99,6 +76,11 @@ class TPUEstimator:
         predict_batch_size: rows of a prediction step; by default as in evaluation.
         mesh: axes and rules, or a `jax.sharding.Mesh`; by default all devices share the
             batch.
+        use_tpu: False: one CPU device, whatever there is; True: refuse to run without a
+            TPU; None: the devices that there are.
+        warm_start_from: initial values from another run's checkpoint, while this one
+            has none: a path (its parameters), or `WarmStartSettings`.
+        init_fn: params -> params, on a fresh state only.
 
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
@@ -120,15 +102,15 @@ class TPUEstimator:
         eval_batch_size: int | None = None,
         predict_batch_size: int | None = None,
         mesh: MeshConfig | Mesh | None = None,
+        use_tpu: bool | None = None,
+        warm_start_from: str | Path | WarmStartSettings | None = None,
+        init_fn: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ):
         self.config = config or RunConfig()
         self.params = dict(params or {})
-        self.model_dir = _model_dir(model_dir, self.config)
-        layout = MeshConfig() if mesh is None else mesh
-        if isinstance(layout, MeshConfig):
-            self.partitioner = Partitioner(build_mesh(layout.axes), layout.rules)
-        else:
-            self.partitioner = Partitioner(layout)
+        check_params(self.params)
+        self.model_dir = model_dir_of(model_dir, self.config)
+        self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu)
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
         self._batch_sizes = {
             Mode.TRAIN: train_batch_size,
@@ -139,14 +121,14 @@ class TPUEstimator:
         }
         for mode, size in self._batch_sizes.items():
             name = {"infer": "predict"}.get(mode, str(mode))
-            _check_positive(size, f"{name}_batch_size")
+            check_positive(size, f"{name}_batch_size")
             check_batch_size(size, self.partitioner.mesh, key=f"{name}_batch_size")
         self.program = Program(
             model_fn,
             SplitModel(model),
             self.partitioner,
             extras={"params": self.params, "config": self.config},
-            tuned=not isinstance(layout, MeshConfig) or layout.cpu == "tuned",
+            tuned=tuned,
         )
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
@@ -158,6 +140,13 @@ class TPUEstimator:
         """Seconds spent so far: compile, train, input, eval, checkpoint."""
         seed = self.config.seed
         self._seed = secrets.randbits(31) if seed is None else seed
+        self._warm_start = (
+            warm_start_from
+            if isinstance(warm_start_from, WarmStartSettings | None)
+            else WarmStartSettings(warm_start_from)
+        )
+        self._init_fn = init_fn
+        self._live = False
         self._state: TrainState | None = None
         self._step = 0
         self._batch: Any = None
@@ -178,7 +167,7 @@ class TPUEstimator:
             model_dir: the run directory; by default `output.dir` of the experiment.
         """
         data = build_data(experiment.data) if data is None else data
-        _check_loop(experiment)
+        check_loop(experiment)
         return cls(**estimator_arguments(experiment, data, model_dir=model_dir))
 
     # -- training
@@ -190,6 +179,7 @@ class TPUEstimator:
         steps: int | None = None,
         max_steps: int | None = None,
         hooks: Sequence[Any] = (),
+        saving_listeners: Sequence[Any] = (),
     ) -> Self:
         """Trains, and saves the state at the end.
 
@@ -202,9 +192,13 @@ class TPUEstimator:
             max_steps: step at which to stop, over all calls. Neither: to the end of the
                 data.
             hooks: objects with any of begin, before_step, after_step, end.
+            saving_listeners: objects with any of begin, before_save, after_save, end;
+                True from after_save ends training.
 
         Raises:
             NanLossDuringTrainingError: a loss is not finite; that state is not saved.
+            ConfigError: steps and max_steps are both given, or not positive; listeners
+                without checkpoints.
         """
         if steps is not None and max_steps is not None:
             raise ConfigError(
@@ -213,11 +207,12 @@ class TPUEstimator:
             )  # fmt: skip
         for name, value in (("steps", steps), ("max_steps", max_steps)):
             if value is not None:
-                _check_positive(value, name)
-        if steps is not None:
-            self._train(input_fn, lambda start: start + steps, hooks=hooks)
-        else:
-            self._train(input_fn, lambda _: max_steps, hooks=hooks)
+                check_positive(value, name)
+
+        def stop_of(start: int) -> int | None:
+            return max_steps if steps is None else start + steps
+
+        self._train(TrainSpec(input_fn, None, hooks, saving_listeners), stop_of)
         return self
 
     def train_and_evaluate(
@@ -228,60 +223,77 @@ class TPUEstimator:
         report: loop.Report | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], list[Path]]:
         """Trains, evaluating on the way and at the end.
 
         Args:
             train_spec: what to train on, and until when.
-            eval_spec: what to evaluate on, and when.
+            eval_spec: what to evaluate on, when, and what to export then.
             report: takes (step, split, metrics) of every report.
             progress: takes (step, loss) now and then.
             should_stop: asked between device loops; true ends training there, with a
                 checkpoint and without a last evaluation.
 
         Returns:
-            The metrics of the last evaluation, with `loss` and `global_step`. With
-            nothing left to train, the newest checkpoint is evaluated; a run that was
-            asked to stop has `global_step` alone, unless it was just evaluated.
+            The metrics of the last evaluation, with `loss` and `global_step`, and what
+            the exporters made. With nothing left to train, the newest checkpoint is
+            evaluated; a run that was asked to stop has `global_step` alone, unless it
+            was just evaluated.
+
+        Raises:
+            ConfigError: evaluations go by checkpoints, and there are none.
         """
-        last: dict[int, dict[str, Any]] = {}
-
-        def evaluate(step: int, state: TrainState) -> None:
-            last.clear()
-            last[step] = self._evaluate(
-                eval_spec.input_fn, state, step, eval_spec.steps
+        if eval_spec.every_steps is None and not self.config.saves:
+            raise ConfigError(
+                Fault(
+                    "EvalSpec.every_steps",
+                    "is None, and the RunConfig saves no checkpoints",
+                    expected="a number of steps, or checkpoints to go by",
+                    code="steps",
+                )
             )
-            if report is not None:
-                report(step, "eval", _without_step(last[step]))
-
+        evaluations = Evaluations(
+            lambda step, state: self._evaluate(
+                eval_spec.input_fn, state, step, eval_spec.steps, hooks=eval_spec.hooks
+            ),
+            self,
+            train_spec,
+            eval_spec,
+            report=report,
+        )
         step, state = self._train(
-            train_spec.input_fn,
+            train_spec,
             lambda _: train_spec.max_steps,
-            hooks=train_spec.hooks,
+            evaluations=evaluations,
+            every_steps=eval_spec.every_steps,
             report=report,
             progress=progress,
-            evaluate=EverySteps(eval_spec.every_steps, evaluate),
-            found=last,
             should_stop=should_stop,
         )
-        if step not in last and not _is_asked(should_stop):
-            evaluate(step, state)
-        return last.get(step, {"global_step": step})
+        if not _is_asked(should_stop):
+            evaluations.finish(step, state)
+        elif evaluations.step != step:
+            return {"global_step": step}, evaluations.exports
+        return evaluations.metrics, evaluations.exports
 
     def _train(
         self,
-        input_fn: InputFn,
+        spec: TrainSpec,
         stop_of: Callable[[int], int | None],
         *,
-        hooks: Sequence[Any] = (),
+        evaluations: Evaluations | None = None,
+        every_steps: int | None = None,
         report: loop.Report | None = None,
         progress: Callable[[int, float], None] | None = None,
-        evaluate: Rhythm | None = None,
-        found: Mapping[int, dict[str, Any]] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[int, TrainState]:
-        found = {} if found is None else found
-        value = self._input(input_fn, Mode.TRAIN)
+        hooks = checked_hooks(spec.hooks)
+        if spec.saving_listeners and not self.config.saves:
+            raise ConfigError(
+                Fault("saving_listeners", "are given, and nothing is saved",
+                      expected="a RunConfig with checkpoints", code="steps")
+            )  # fmt: skip
+        value = self._input(spec.input_fn, Mode.TRAIN)
         if self._batch is None:
             self._batch, value = self._batch_form(value)
         step, state, place = self._start()
@@ -291,23 +303,31 @@ class TPUEstimator:
         batches = self._train_batches(value, step, place, stop)
         _import_ahead()
 
-        def save(step: int, state: TrainState) -> None:
+        def write(step: int, state: TrainState) -> None:
+            evaluated = evaluations is not None and evaluations.step == step
             with self.timing("checkpoint"):
                 self.checkpoints.save(
                     step,
                     to_tree(state),
                     data=batches.state(step),
-                    metrics=found.get(step),
+                    metrics=evaluations.metrics if evaluations and evaluated else None,
                 )
 
-        # Evaluation goes first: its metrics judge the checkpoint of the same step.
-        rhythms = [
-            *([evaluate] if evaluate is not None else []),
-            *self._save_rhythms(step, save),
-        ]
+        save = Saver(write, spec.saving_listeners)
+
+        def checkpoint(step: int, state: TrainState) -> None:
+            # Evaluation goes first: its metrics judge the checkpoint of the same step.
+            if evaluations is not None and every_steps is None:
+                evaluations.at_checkpoint(step, state)
+            save(step, state)
+
+        rhythms = self._save_rhythms(step, checkpoint)
+        if evaluations is not None and every_steps:
+            rhythms.insert(0, EverySteps(every_steps, evaluations))
         if self.config.saves and self.config.save_at_start:
             save(step, state)
         self._state = None  # Used up by the loop.
+        train_hooks = self.program.spec(Mode.TRAIN, *self._batch).training_hooks
         try:
             with self.timing("train"):
                 result = loop.train(
@@ -320,15 +340,14 @@ class TPUEstimator:
                     report=report,
                     progress=progress,
                     rhythms=rhythms,
-                    hooks=hooks,
+                    hooks=[*hooks, *train_hooks],
                     should_stop=should_stop,
                     pace=self._pace(),
                 )
-            asked = _is_asked(should_stop)
-            if evaluate is not None and result.step not in found and not asked:
-                evaluate.action(result.step, result.state)
+            if evaluations is not None and not _is_asked(should_stop):
+                evaluations.finish(result.step, result.state)
             if self.config.saves:
-                save(result.step, result.state)
+                save.end(result.step, result.state)
         finally:
             batches.close()
             # What is being written is finished, also on the way out with an error.
@@ -342,7 +361,9 @@ class TPUEstimator:
         seconds = self.config.tpu_config.loop_seconds()
         return None if seconds is None else Pace(seconds)
 
-    def _save_rhythms(self, start: int, save: Action) -> list[Rhythm]:
+    def _save_rhythms(
+        self, start: int, save: Callable[[int, TrainState], None]
+    ) -> list[Rhythm]:
         steps = self.config.save_checkpoints_steps
         seconds = self.config.checkpoint_seconds()
         if steps is not None:
@@ -355,7 +376,9 @@ class TPUEstimator:
             place = self.checkpoints.data(self._step)
             return self._step, self._state, place
         if self.checkpoints.latest_step() is None:
-            return 0, self.program.init_state(self._seed, *self._batch), None
+            fresh = self.program.init_state(self._seed, *self._batch)
+            step, state = self._begun(fresh)
+            return step, state, None
         like = self.program.abstract_state(*self._batch)
         with self.timing("checkpoint"):
             restored = self.checkpoints.restore(to_tree(like))
@@ -363,6 +386,19 @@ class TPUEstimator:
         if self.config.seed is None:
             self._seed = restored.data.get("seed", self._seed)
         return restored.step, from_tree(restored.state, like), restored.data
+
+    def _begun(self, fresh: TrainState) -> tuple[int, TrainState]:
+        """A fresh state with what `init_fn` and the warm start make of it."""
+        if self._init_fn is not None:
+            params = self._init_fn(dict(fresh.params))
+            fresh = fresh._replace(params=_placed_like(params, fresh.params))
+        if self._warm_start is None:
+            return 0, fresh
+        tree = to_tree(fresh)
+        warm = warm_values(self._warm_start, tree)
+        for part, arrays in warm.items():
+            tree[part] = {**tree[part], **_placed_like(arrays, tree[part])}
+        return 0, from_tree(tree, fresh)
 
     def _batch_form(self, value: Any) -> tuple[Any, Any]:
         """Shapes and dtypes of a training batch, and an input that gives all of them.
@@ -374,11 +410,11 @@ class TPUEstimator:
             return self.batch_form(source, Mode.TRAIN), value
         probe = value
         if hasattr(value, "__iter__"):
-            probe, value = _peeked(value)
+            probe, value = peeked(value)
         size = self._batch_sizes[Mode.TRAIN]
         chunk = next(as_train_batches(probe, batch_size=size, steps_per_chunk=1), None)
         if chunk is None:
-            raise _no_rows("training")
+            raise no_rows("training")
         form = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (chunk.features, chunk.labels),
@@ -414,6 +450,9 @@ class TPUEstimator:
         *,
         steps: int | None = None,
         checkpoint_step: int | None = None,
+        hooks: Sequence[Any] = (),
+        name: str | None = None,
+        record: bool = True,
     ) -> dict[str, Any]:
         """The metrics of the newest checkpoint over the input.
 
@@ -422,23 +461,41 @@ class TPUEstimator:
             steps: batches; None: to the end of the data.
             checkpoint_step: evaluate the checkpoint of this step instead. Without any
                 checkpoint the initial values are evaluated.
+            hooks: objects with any of begin, before_step, after_step, end; they act
+                around every batch.
+            name: of the evaluation, where there are several.
+            record: whether the metrics are added to `<model_dir>/eval` (or
+                `eval_<name>`), where early stopping looks for them.
 
         Returns:
             `loss` (the mean over examples), `global_step`, and every metric by name.
         """
         if steps is not None:
-            _check_positive(steps, "steps")
+            check_positive(steps, "steps")
+        hooks = checked_hooks(hooks)
         value = self._input(input_fn, Mode.EVAL)
         step, state = self._inference_state(checkpoint_step)
-        return self._evaluate(lambda: value, state, step, steps)
+        metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
+        if record:
+            found = {key: v for key, v in metrics.items() if key != "global_step"}
+            History(self.model_dir, name).add(step, found)
+        return metrics
 
     def _evaluate(
-        self, input_fn: InputFn, state: TrainState, step: int, steps: int | None
+        self,
+        input_fn: InputFn,
+        state: TrainState,
+        step: int,
+        steps: int | None,
+        *,
+        hooks: Sequence[Any] = (),
     ) -> dict[str, Any]:
         value = self._input(input_fn, Mode.EVAL)
         with self.timing("eval"):
             batches = self._eval_batches(value, Mode.EVAL, steps)
-            result = loop.evaluate(self.program, state, batches)
+            result = loop.evaluate(
+                self.program, state, batches, hooks=hooks, loss=self.config.eval_loss
+            )
         return {**result.metrics, "global_step": step}
 
     def predict(
@@ -470,18 +527,20 @@ class TPUEstimator:
         if first is None:
             return iter(())
         spec = self.program.spec(Mode.PREDICT, first.features)
-        keys = _known_keys(predict_keys, spec.predictions)
+        keys = known_keys(predict_keys, spec.predictions)
         found = loop.predict(self.program, state, itertools.chain([first], batches))
-        return _rows_of(found, keys, single=yield_single_examples)
+        return rows_of(found, keys, single=yield_single_examples)
 
     def _inference_state(self, checkpoint_step: int | None) -> tuple[int, TrainState]:
         latest = self.checkpoints.latest_step()
-        held = self._state is not None and self._step == latest
-        if self._state is not None and held and checkpoint_step in (None, latest):
-            return self._step, self._state
+        if self._state is not None:
+            if self._live and checkpoint_step is None:
+                return self._step, self._state
+            if self._step == latest and checkpoint_step in (None, latest):
+                return self._step, self._state
         like = self.program.abstract_model_state()
         if latest is None and checkpoint_step is None:
-            return 0, self.program.init_model_state(self._seed)
+            return self._begun(self.program.init_model_state(self._seed))
         wanted = {"params": like.params, "rest": like.rest}
         restored = self.checkpoints.restore(wanted, step=checkpoint_step, partial=True)
         state = like._replace(**restored.state, step=restored.step)
@@ -576,7 +635,7 @@ class TPUEstimator:
         value = self._input(input_fn, Mode.PREDICT)
         first = next(iter(self._eval_batches(value, Mode.PREDICT, 1)), None)
         if first is None:
-            raise _no_rows("export")
+            raise no_rows("export")
         return jax.tree.map(lambda array: array[: first.rows], first.features)
 
     # -- looking, before anything runs
@@ -606,6 +665,16 @@ class TPUEstimator:
         if self.latest_step() is not None:
             self.checkpoints.check(to_tree(self.abstract_state(source)))
 
+    @contextlib.contextmanager
+    def live(self, step: int, state: TrainState) -> Iterator[None]:
+        """Lets `predict` and `export` see a state that training goes on with."""
+        former = (self._step, self._state, self._live)
+        self._step, self._state, self._live = step, state, True
+        try:
+            yield
+        finally:
+            self._step, self._state, self._live = former
+
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""
         return self.checkpoints.latest_step()
@@ -622,90 +691,17 @@ class TPUEstimator:
         self.checkpoints.close()
 
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
-        """What the function gives; it may take `params`, with this process's batch."""
+        """What the function gives, for batches of this process."""
         size = self._batch_sizes[mode] // jax.process_count()
-        params = {**self.params, "batch_size": size}
-        parameters = inspect.signature(input_fn).parameters
-        if "params" in parameters:
-            return input_fn(params=params)
-        # One with a default is the function's own affair: `lambda rows=rows: ...`.
-        demanded = (p for p in parameters.values() if p.default is p.empty)
-        if any(
-            p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in demanded
-        ):
-            return input_fn(params)
-        return input_fn()
+        return ask(input_fn, {**self.params, "batch_size": size})
 
 
-def _model_dir(model_dir: str | Path | None, config: RunConfig) -> Path:
-    """The one directory that is meant, or a new temporary one."""
-    given, configured = model_dir, config.model_dir
-    if given is not None and configured is not None and Path(given) != Path(configured):
-        raise ConfigError(
-            Fault(
-                "model_dir",
-                f"is '{given}' here and '{configured}' in the config",
-                expected="one of them, or the same",
-                code="model-dir",
-            )
-        )
-    chosen = given if given is not None else configured
-    if chosen is None:
-        return Path(tempfile.mkdtemp(prefix="specflow-"))
-    if str(chosen) == "":
-        raise ConfigError(
-            Fault("model_dir", "is empty", expected="a directory", code="model-dir")
-        )
-    return Path(chosen)
-
-
-def _check_loop(experiment: "ExperimentConfig") -> None:
-    """Checks the batch sizes against the devices there are, by the keys of the user."""
-    mesh, faults = build_mesh(experiment.mesh.axes), []
-    for key in ("batch_size", "eval_batch_size"):
-        try:
-            check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
-        except ConfigError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise ConfigError(*faults)
-
-
-def _check_positive(value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(
-            Fault(name, f"got {value!r}", expected="a positive integer", code="range")
-        )
-
-
-def _no_rows(split: str) -> DataError:
-    return DataError(
-        Fault("data", f"the {split} input has no rows", code="data-empty",
-              expected="at least one row")
-    )  # fmt: skip
-
-
-def _peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
-    """The first batch, if there is one, and what still gives all of them."""
-    iterator = iter(batches)
-    if iterator is not batches:  # It can be iterated over again.
-        return list(itertools.islice(iterator, 1)), batches
-    if hasattr(iterator, "get_state"):
-        place = copy.deepcopy(iterator.get_state())  # type: ignore[attr-defined]
-        first = list(itertools.islice(iterator, 1))
-        iterator.set_state(place)  # type: ignore[attr-defined]
-        return first, iterator
-    first = list(itertools.islice(iterator, 1))
-
-    def all_of_them() -> Iterator[Any]:
-        yield from first
-        yield from iterator
-
-    return first, all_of_them()
-
-
-def _without_step(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: v for name, v in metrics.items() if name != "global_step"}
+def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays on the devices where others of their names lie."""
+    return {
+        name: jax.device_put(array, like[name].sharding)
+        for name, array in arrays.items()
+    }
 
 
 def _is_asked(should_stop: Callable[[], bool] | None) -> bool:
@@ -720,46 +716,3 @@ def _import_ahead() -> None:
         importlib.import_module("orbax.checkpoint")
 
     threading.Thread(target=load, name="specflow-imports", daemon=True).start()
-
-
-def _known_keys(
-    wanted: str | Sequence[str] | None, predictions: Any
-) -> tuple[str, ...] | None:
-    """Those of the wanted names that there are; None for all."""
-    if wanted is None:
-        return None
-    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-    if not isinstance(predictions, Mapping):
-        raise ConfigError(
-            Fault(
-                "predict_keys",
-                f"got {', '.join(names)}, but predictions is one array",
-                expected="None",
-                code="predict-keys",
-            )
-        )
-    known = tuple(name for name in names if name in predictions)
-    if not known:
-        raise ConfigError(
-            Fault(
-                "predict_keys",
-                f"none of {', '.join(names)} is predicted",
-                expected=f"some of {', '.join(predictions)}",
-                mend=nearest(names[0], predictions) if names else "",
-                code="predict-keys",
-            )
-        )
-    return known
-
-
-def _rows_of(
-    batches: Iterator[tuple[Any, int]], keys: tuple[str, ...] | None, *, single: bool
-) -> Iterator[Any]:
-    for predictions, rows in batches:
-        if keys is not None:
-            predictions = {name: predictions[name] for name in keys}
-        if not single:
-            yield predictions
-            continue
-        for row in range(rows):
-            yield jax.tree.map(lambda array, row=row: array[row], predictions)

@@ -1,0 +1,6 @@
+"""The estimator: the Python door, on which the command line stands too."""
+
+from specflow.estimator.estimator import TPUEstimator
+from specflow.estimator.specs import EvalSpec, TrainSpec
+
+__all__ = ["EvalSpec", "TPUEstimator", "TrainSpec"]

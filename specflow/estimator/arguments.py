@@ -1,0 +1,141 @@
+"""What an estimator is given, checked before anything is built."""
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from specflow.config.experiment import ExperimentConfig
+from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.run import RunConfig
+from specflow.errors import ConfigError, Fault, spec_error
+from specflow.mesh import Partitioner, build_mesh, check_batch_size
+from specflow.spec import HOOK_METHODS, is_hook
+from specflow.typing import describe
+
+__all__ = [
+    "check_loop",
+    "check_params",
+    "check_positive",
+    "checked_hooks",
+    "model_dir_of",
+    "partitioner_of",
+]
+
+_OWNED = ("batch_size", "context")
+"""Params that the estimator sets itself."""
+
+
+def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
+    """The one directory that is meant, or a new temporary one."""
+    given, configured = model_dir, config.model_dir
+    if given is not None and configured is not None and Path(given) != Path(configured):
+        raise ConfigError(
+            Fault(
+                "model_dir",
+                f"is '{given}' here and '{configured}' in the config",
+                expected="one of them, or the same",
+                code="model-dir",
+            )
+        )
+    chosen = given if given is not None else configured
+    if chosen is None:
+        return Path(tempfile.mkdtemp(prefix="specflow-"))
+    if str(chosen) == "":
+        raise ConfigError(
+            Fault("model_dir", "is empty", expected="a directory", code="model-dir")
+        )
+    return Path(chosen)
+
+
+def check_loop(experiment: ExperimentConfig) -> None:
+    """Checks the batch sizes against the devices there are, by the keys of the user."""
+    mesh, faults = build_mesh(experiment.mesh.axes), []
+    for key in ("batch_size", "eval_batch_size"):
+        try:
+            check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
+        except ConfigError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigError(*faults)
+
+
+def check_positive(value: Any, name: str) -> None:
+    """Refuses what is no positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(
+            Fault(name, f"got {value!r}", expected="a positive integer", code="range")
+        )
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuses params that the estimator sets itself."""
+    faults = [
+        Fault(
+            f"params[{name!r}]",
+            "is set by the estimator",
+            mend="Give train_batch_size, eval_batch_size or predict_batch_size.",
+            code="params",
+        )
+        for name in _OWNED
+        if name in params
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def checked_hooks(hooks: Iterable[Any], *, argument: str = "hooks") -> list[Any]:
+    """The hooks as a list.
+
+    Raises:
+        SpecError: (also a TypeError) something in it is no hook.
+    """
+    if is_hook(hooks):
+        raise spec_error(
+            Fault(argument, f"got {describe(hooks)}", expected="a list of hooks",
+                  mend="Write [hook] for a single one.", kind=TypeError, code="hooks")
+        )  # fmt: skip
+    found = list(hooks)
+    faults = [
+        Fault(
+            f"{argument}[{place}]",
+            f"got {describe(hook)}",
+            expected=f"an object with one of {', '.join(HOOK_METHODS)}",
+            kind=TypeError,
+            code="hooks",
+        )
+        for place, hook in enumerate(found)
+        if not is_hook(hook)
+    ]
+    if faults:
+        raise spec_error(*faults)
+    return found
+
+
+def partitioner_of(
+    mesh: MeshConfig | Mesh | None, *, use_tpu: bool | None
+) -> tuple[Partitioner, bool]:
+    """The mesh that is meant, and whether programs for CPU are tuned.
+
+    Raises:
+        ConfigError: two things are meant, or the devices cannot form the mesh.
+        RuntimeError: a TPU is asked for, and there is none.
+    """
+    if use_tpu is False:
+        if mesh is not None:
+            raise ConfigError(
+                Fault("mesh", "is given, and use_tpu=False means one CPU device",
+                      expected="one of them", code="mesh")
+            )  # fmt: skip
+        one = build_mesh(AxesConfig(data=1), jax.devices("cpu"))
+        return Partitioner(one), True
+    if use_tpu and jax.default_backend() != "tpu":
+        raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
+    layout = MeshConfig() if mesh is None else mesh
+    if isinstance(layout, MeshConfig):
+        built = build_mesh(layout.axes)
+        return Partitioner(built, layout.rules), layout.cpu == "tuned"
+    return Partitioner(layout), True

@@ -1,0 +1,96 @@
+"""Evaluations while training: when they happen, what follows, what came last."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specflow import loop
+from specflow.estimator.specs import EvalSpec, TrainSpec
+from specflow.executor import TrainState
+from specflow.lifecycle import History
+
+__all__ = ["Evaluations"]
+
+
+class Evaluations:
+    """Evaluates states of one call to `train_and_evaluate`, and asks the exporters.
+
+    Args:
+        evaluate: (step, state) -> metrics.
+        estimator: handed to the exporters.
+        train_spec: says when training is over.
+        eval_spec: says what follows an evaluation.
+        report: takes (step, "eval", metrics).
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[int, TrainState], dict[str, Any]],
+        estimator: Any,
+        train_spec: TrainSpec,
+        eval_spec: EvalSpec,
+        *,
+        report: loop.Report | None = None,
+    ):
+        self._evaluate, self._estimator = evaluate, estimator
+        self._max_steps = train_spec.max_steps
+        self._spec = eval_spec
+        self._report = report
+        self._history = History(estimator.model_dir, eval_spec.name)
+        self._started_s: float | None = None
+        self._was_final = False
+        self.step: int | None = None
+        """Step of the last evaluation."""
+        self.metrics: dict[str, Any] = {}
+        """What it found, with `global_step`."""
+        self.exports: list[Path] = []
+        """What the exporters made."""
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Evaluates a state."""
+        self._run(step, state, is_final=self._is_reached(step))
+
+    def at_checkpoint(self, step: int, state: TrainState) -> None:
+        """Evaluates a state that is being saved, unless one was evaluated just now."""
+        now = time.monotonic()
+        since = None if self._started_s is None else now - self._started_s
+        if since is None or since >= self._spec.throttle_secs:
+            self(step, state)
+
+    def finish(self, step: int, state: TrainState) -> None:
+        """Evaluates the last state, if it is not yet; training is over."""
+        if self.step != step:
+            self._run(step, state, is_final=True)
+        elif not self._was_final:
+            # The data ended at a step that was evaluated as any other: what waits for
+            # the end is still to be exported.
+            for exporter in self._spec.all_exporters():
+                folder = self._folder(exporter)
+                if not exporter.wants(folder, self.metrics, is_final=False):
+                    self._ask(exporter, is_final=True)
+
+    def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
+        self._started_s = time.monotonic()
+        self.metrics = self._evaluate(step, state)
+        self.step, self._was_final = step, is_final
+        found = {name: v for name, v in self.metrics.items() if name != "global_step"}
+        self._history.add(step, found)
+        if self._report is not None:
+            self._report(step, "eval", found)
+        with self._estimator.live(step, state):
+            for exporter in self._spec.all_exporters():
+                self._ask(exporter, is_final=is_final)
+
+    def _ask(self, exporter: Any, *, is_final: bool) -> None:
+        made = exporter.export(
+            self._estimator, self._folder(exporter), self.metrics, is_final=is_final
+        )
+        if made is not None:
+            self.exports.append(made)
+
+    def _folder(self, exporter: Any) -> Path:
+        return Path(self._estimator.model_dir) / "export" / exporter.name
+
+    def _is_reached(self, step: int) -> bool:
+        return self._max_steps is not None and step >= self._max_steps

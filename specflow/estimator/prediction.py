@@ -1,0 +1,54 @@
+"""Predictions as they are handed out: which of them, and row by row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from specflow.errors import ConfigError, Fault, nearest
+
+__all__ = ["known_keys", "rows_of"]
+
+
+def known_keys(
+    wanted: str | Sequence[str] | None, predictions: Any
+) -> tuple[str, ...] | None:
+    """Those of the wanted names that there are; None for all."""
+    if wanted is None:
+        return None
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if not isinstance(predictions, Mapping):
+        raise ConfigError(
+            Fault(
+                "predict_keys",
+                f"got {', '.join(names)}, but predictions is one array",
+                expected="None",
+                code="predict-keys",
+            )
+        )
+    known = tuple(name for name in names if name in predictions)
+    if not known:
+        raise ConfigError(
+            Fault(
+                "predict_keys",
+                f"none of {', '.join(names)} is predicted",
+                expected=f"some of {', '.join(predictions)}",
+                mend=nearest(names[0], predictions) if names else "",
+                code="predict-keys",
+            )
+        )
+    return known
+
+
+def rows_of(
+    batches: Iterator[tuple[Any, int]], keys: tuple[str, ...] | None, *, single: bool
+) -> Iterator[Any]:
+    """Single rows, or whole batches, of the predictions that are wanted."""
+    for predictions, rows in batches:
+        if keys is not None:
+            predictions = {name: predictions[name] for name in keys}
+        if not single:
+            yield predictions
+            continue
+        for row in range(rows):
+            yield jax.tree.map(lambda array, row=row: array[row], predictions)

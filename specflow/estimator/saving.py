@@ -1,0 +1,55 @@
+"""Saving while training, and those who listen to it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from specflow.executor import TrainState
+from specflow.loop import StopTraining, call_hooks
+
+__all__ = ["Saver"]
+
+
+class Saver:
+    """Saves states of one call to train, and tells the listeners.
+
+    A listener has any of begin(), before_save(step), after_save(step), end(step). True
+    from its after_save ends training, but for the first save of the call.
+
+    Args:
+        save: (step, state): writes a checkpoint.
+        listeners: told in their order.
+    """
+
+    def __init__(
+        self, save: Callable[[int, TrainState], None], listeners: Sequence[Any] = ()
+    ):
+        self._save, self._listeners = save, listeners
+        self._last: int | None = None
+        call_hooks(listeners, "begin")
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Saves a state, unless it is saved already.
+
+        Raises:
+            StopTraining: a listener wants it.
+        """
+        if step == self._last:
+            return
+        is_first, self._last = self._last is None, step
+        call_hooks(self._listeners, "before_save", step)
+        self._save(step, state)
+        wishes = [
+            listener.after_save(step)
+            for listener in self._listeners
+            if hasattr(listener, "after_save")
+        ]
+        if any(wishes) and not is_first:
+            raise StopTraining
+
+    def end(self, step: int, state: TrainState) -> None:
+        """Saves the last state; nothing is left to stop."""
+        try:
+            self(step, state)
+        except StopTraining:
+            pass
+        call_hooks(self._listeners, "end", step)

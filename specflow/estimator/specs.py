@@ -1,0 +1,115 @@
+"""What `train_and_evaluate` trains and evaluates on, and when."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from specflow.errors import Fault, spec_error
+from specflow.estimator.inputs import InputFn
+from specflow.lifecycle import Exporter
+from specflow.typing import describe
+
+__all__ = ["EvalSpec", "TrainSpec"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """What to train on, and until when.
+
+    Args:
+        input_fn: gives the training input.
+        max_steps: step at which training ends; None: at the end of the data.
+        hooks: objects with any of begin, before_step, after_step, end.
+        saving_listeners: objects with any of begin, before_save, after_save, end.
+
+    Raises:
+        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+    """
+
+    input_fn: InputFn
+    max_steps: int | None = None
+    hooks: Sequence[Any] = ()
+    saving_listeners: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        _refuse([*_callable_faults(self), *_positive_faults(self, "max_steps")])
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSpec:
+    """What to evaluate on, and when.
+
+    Args:
+        input_fn: gives the evaluation input.
+        steps: batches of an evaluation; None: to the end of the data.
+        name: of the evaluation: its history is `<model_dir>/eval_<name>`.
+        hooks: objects with any of begin, before_step, after_step, end.
+        exporters: asked after each evaluation.
+        start_delay_secs: kept for those who port; evaluation shares the process of
+            training and has nothing to wait for.
+        throttle_secs: seconds between two evaluations at the least; the last checkpoint
+            is always evaluated.
+        every_steps: training steps between evaluations, whatever is saved; 0: only at
+            the end; None: at every checkpoint but the first of a call.
+
+    Raises:
+        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+    """
+
+    input_fn: InputFn
+    steps: int | None = 100
+    name: str | None = None
+    hooks: Sequence[Any] = ()
+    exporters: Exporter | Sequence[Exporter] = ()
+    start_delay_secs: float = 120
+    throttle_secs: float = 600
+    every_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        faults = [*_callable_faults(self), *_positive_faults(self, "steps")]
+        if self.name is not None and not isinstance(self.name, str):
+            faults.append(_fault("name", self.name, "a text", TypeError))
+        for field in ("start_delay_secs", "throttle_secs"):
+            if getattr(self, field) < 0:
+                faults.append(_fault(field, getattr(self, field), "0 or more"))
+        exporters = self.all_exporters()
+        faults.extend(
+            _fault("exporters", exporter, "exporters", TypeError)
+            for exporter in exporters
+            if not isinstance(exporter, Exporter)
+        )
+        names = [getattr(exporter, "name", None) for exporter in exporters]
+        faults.extend(
+            _fault("exporters", name, "a name of its own for each exporter")
+            for name in sorted({str(name) for name in names if names.count(name) > 1})
+        )
+        _refuse(faults)
+
+    def all_exporters(self) -> list[Any]:
+        """The exporters as a list."""
+        given = self.exporters
+        return [given] if isinstance(given, Exporter) else list(given or ())
+
+
+def _fault(
+    field: str, value: Any, expected: str, kind: type[Exception] = ValueError
+) -> Fault:
+    return Fault(field, f"got {value!r:.60}", expected=expected, kind=kind, code="spec")
+
+
+def _callable_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
+    if callable(spec.input_fn):
+        return []
+    got = describe(spec.input_fn)
+    return [_fault("input_fn", got, "a function that gives the input", TypeError)]
+
+
+def _positive_faults(spec: TrainSpec | EvalSpec, field: str) -> list[Fault]:
+    value = getattr(spec, field)
+    wrong = value is not None and (isinstance(value, bool) or value <= 0)
+    return [_fault(field, value, "a positive number, or None")] if wrong else []
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise spec_error(*faults)

@@ -1,0 +1,236 @@
+"""Rules that end training, by what evaluations have found so far."""
+
+import math
+import operator
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from specflow.errors import ConfigError, Fault
+from specflow.lifecycle.history import History
+from specflow.loop import StopTraining
+
+__all__ = [
+    "EarlyStopping",
+    "has_crossed",
+    "has_stalled",
+    "stop_if",
+    "stop_if_higher",
+    "stop_if_lower",
+    "stop_if_no_decrease",
+    "stop_if_no_increase",
+]
+
+_Order = Callable[[float, float], bool]
+
+
+def has_crossed(
+    values: Mapping[int, float], threshold: float, *, beyond: _Order, min_steps: int = 0
+) -> bool:
+    """Whether any evaluation at `min_steps` or later is strictly beyond a threshold.
+
+    >>> has_crossed({10: 0.8, 20: 0.95}, 0.9, beyond=operator.gt)
+    True
+    """
+    return any(
+        step >= min_steps and beyond(value, threshold) for step, value in values.items()
+    )
+
+
+def has_stalled(
+    values: Mapping[int, float], max_steps: int, *, better: _Order, min_steps: int = 0
+) -> bool:
+    """Whether the newest evaluation is `max_steps` or more past the best one.
+
+    A stall that is over does not count, and NaN is never best. (The reference stopped
+    at any stall of the past, and a first NaN stayed its best.)
+
+    Args:
+        values: step -> value, in order.
+        max_steps: steps without improvement that are too many.
+        better: whether the first value is strictly better than the second.
+        min_steps: evaluations before this step do not end training.
+
+    >>> has_stalled({10: 0.5, 20: 0.6, 30: 0.55}, 20, better=operator.lt)
+    True
+    >>> has_stalled({10: 0.5, 20: 0.6, 30: 0.45}, 20, better=operator.lt)
+    False
+    """
+    if not values:
+        return False
+    best_step, best = next(iter(values.items()))
+    for step, value in values.items():
+        if better(value, best) or (math.isnan(best) and not math.isnan(value)):
+            best_step, best = step, value
+    newest = max(values)
+    return newest >= min_steps and newest - best_step >= max_steps
+
+
+class EarlyStopping:
+    """A hook that ends training when a rule says so; the state is saved as at any end.
+
+    Args:
+        should_stop: asked between device loops; true ends training.
+        run_every_secs: seconds between two questions; None: steps tell.
+        run_every_steps: steps between two questions.
+
+    Raises:
+        ConfigError: both rhythms are given, or neither.
+    """
+
+    def __init__(
+        self,
+        should_stop: Callable[[], bool],
+        *,
+        run_every_secs: float | None = 60,
+        run_every_steps: int | None = None,
+    ):
+        if (run_every_secs is None) == (run_every_steps is None):
+            raise ConfigError(
+                Fault(
+                    "run_every_secs, run_every_steps",
+                    f"got {run_every_secs} and {run_every_steps}",
+                    expected="one of them, and None for the other",
+                    code="early-stopping",
+                )
+            )
+        self._should_stop = should_stop
+        self._every_s, self._every_steps = run_every_secs, run_every_steps
+        self._last_s = -math.inf
+        self._last_step: int | None = None
+
+    def after_step(self, step: int, _: Any = None) -> None:
+        """Asks, if it is time: the first time after the first loop."""
+        if not self._is_due(step):
+            return
+        self._last_s, self._last_step = time.monotonic(), step
+        if self._should_stop():
+            raise StopTraining
+
+    def _is_due(self, step: int) -> bool:
+        if self._every_s is not None:
+            return time.monotonic() - self._last_s >= self._every_s
+        assert self._every_steps is not None
+        return self._last_step is None or step - self._last_step >= self._every_steps
+
+
+def stop_if(should_stop: Callable[[], bool], **rhythm: Any) -> EarlyStopping:
+    """A hook that ends training when a predicate is true."""
+    return EarlyStopping(should_stop, **rhythm)
+
+
+def stop_if_higher(
+    estimator: Any,
+    metric: str,
+    threshold: float,
+    *,
+    name: str | None = None,
+    min_steps: int = 0,
+    **rhythm: Any,
+) -> EarlyStopping:
+    """Ends training once an evaluation's metric is above a threshold.
+
+    Args:
+        estimator: whose evaluations count.
+        metric: its name, as evaluate reports it.
+        threshold: strictly above it training ends.
+        name: of the evaluations, if they have one.
+        min_steps: evaluations before this step do not count.
+        **rhythm: `run_every_secs` (60) or `run_every_steps`.
+    """
+    return _crossing(
+        estimator, metric, threshold, operator.gt, name, min_steps, **rhythm
+    )
+
+
+def stop_if_lower(
+    estimator: Any,
+    metric: str,
+    threshold: float,
+    *,
+    name: str | None = None,
+    min_steps: int = 0,
+    **rhythm: Any,
+) -> EarlyStopping:
+    """Ends training once an evaluation's metric is below a threshold."""
+    return _crossing(
+        estimator, metric, threshold, operator.lt, name, min_steps, **rhythm
+    )
+
+
+def stop_if_no_increase(
+    estimator: Any,
+    metric: str,
+    max_steps_without_increase: int,
+    *,
+    name: str | None = None,
+    min_steps: int = 0,
+    **rhythm: Any,
+) -> EarlyStopping:
+    """Ends training when a metric has not risen for so many steps."""
+    return _stalling(
+        estimator,
+        metric,
+        max_steps_without_increase,
+        operator.gt,
+        name,
+        min_steps,
+        **rhythm,
+    )
+
+
+def stop_if_no_decrease(
+    estimator: Any,
+    metric: str,
+    max_steps_without_decrease: int,
+    *,
+    name: str | None = None,
+    min_steps: int = 0,
+    **rhythm: Any,
+) -> EarlyStopping:
+    """Ends training when a metric has not fallen for so many steps."""
+    return _stalling(
+        estimator,
+        metric,
+        max_steps_without_decrease,
+        operator.lt,
+        name,
+        min_steps,
+        **rhythm,
+    )
+
+
+def _crossing(
+    estimator: Any,
+    metric: str,
+    threshold: float,
+    beyond: _Order,
+    name: str | None,
+    min_steps: int,
+    **rhythm: Any,
+) -> EarlyStopping:
+    history = History(estimator.model_dir, name)
+
+    def should_stop() -> bool:
+        values = history.values(metric)
+        return has_crossed(values, threshold, beyond=beyond, min_steps=min_steps)
+
+    return EarlyStopping(should_stop, **rhythm)
+
+
+def _stalling(
+    estimator: Any,
+    metric: str,
+    max_steps: int,
+    better: _Order,
+    name: str | None,
+    min_steps: int,
+    **rhythm: Any,
+) -> EarlyStopping:
+    history = History(estimator.model_dir, name)
+
+    def should_stop() -> bool:
+        values = history.values(metric)
+        return has_stalled(values, max_steps, better=better, min_steps=min_steps)
+
+    return EarlyStopping(should_stop, **rhythm)

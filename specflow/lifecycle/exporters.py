@@ -1,0 +1,196 @@
+"""Exporters: which of the evaluated states are exported, and how many are kept."""
+
+import inspect
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from specflow.errors import ConfigError, Fault
+from specflow.output import reported, write_text
+
+__all__ = [
+    "BestExporter",
+    "Exporter",
+    "FinalExporter",
+    "LatestExporter",
+    "lower_loss",
+]
+
+_EXPORT_NAME = re.compile(r"\d{10}")
+"""Names that exports have; a clean-up touches nothing else."""
+
+
+class Exporter:
+    """Exports a state after some evaluations.
+
+    Args:
+        name: of the folder `<model_dir>/export/<name>`.
+        exports_to_keep: newest exports kept; None keeps all.
+        **export: handed to `estimator.export`: `input_fn` or `features`, and the like.
+
+    Raises:
+        ConfigError: the name is empty or no text, or `exports_to_keep` not positive.
+    """
+
+    def __init__(self, name: str, *, exports_to_keep: int | None = 5, **export: Any):
+        faults = []
+        if not isinstance(name, str) or not name:
+            faults.append(Fault("exporter", f"has the name {name!r}", code="exporter",
+                                expected="a text that is not empty"))  # fmt: skip
+        if exports_to_keep is not None and exports_to_keep <= 0:
+            faults.append(Fault("exports_to_keep", f"got {exports_to_keep}",
+                                expected="a positive integer, or None for all",
+                                code="exporter"))  # fmt: skip
+        if faults:
+            raise ConfigError(*faults)
+        self.name = name
+        self._keep = exports_to_keep
+        self._export = export
+
+    def export(
+        self,
+        estimator: Any,
+        directory: str | Path,
+        metrics: Mapping[str, Any],
+        *,
+        is_final: bool,
+    ) -> Path | None:
+        """Exports, if this exporter wants this state.
+
+        Args:
+            estimator: holds the state that was evaluated.
+            directory: where this exporter's exports lie.
+            metrics: what the evaluation found.
+            is_final: whether training is over.
+
+        Returns:
+            The new export, or None.
+        """
+        if not self.wants(Path(directory), metrics, is_final=is_final):
+            return None
+        made = estimator.export(directory, **self._export)
+        self.keep(Path(directory), metrics)
+        return made
+
+    def wants(
+        self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
+    ) -> bool:
+        """Whether a state with these metrics is to be exported."""
+        raise NotImplementedError
+
+    def keep(self, directory: Path, metrics: Mapping[str, Any]) -> None:
+        """After an export: removes the oldest ones that are too many."""
+        if self._keep is None:
+            return
+        exports = sorted(
+            path for path in directory.iterdir() if _EXPORT_NAME.fullmatch(path.name)
+        )
+        for old in exports[: -self._keep]:
+            with reported(old):
+                shutil.rmtree(old)
+
+
+class LatestExporter(Exporter):
+    """Exports after every evaluation, and keeps the newest five."""
+
+    def wants(
+        self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
+    ) -> bool:
+        return True
+
+
+class FinalExporter(Exporter):
+    """Exports once, when training is over."""
+
+    def __init__(self, name: str, **export: Any):
+        super().__init__(name, exports_to_keep=None, **export)
+
+    def wants(
+        self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
+    ) -> bool:
+        return is_final
+
+
+def lower_loss(
+    best_eval_result: Mapping[str, Any], current_eval_result: Mapping[str, Any]
+) -> bool:
+    """Whether the current loss is strictly lower; NaN is worse than anything.
+
+    >>> lower_loss({"loss": 0.5}, {"loss": 0.4})
+    True
+    >>> lower_loss({"loss": float("nan")}, {"loss": 9.0})
+    True
+    """
+    results = {"best": best_eval_result, "current": current_eval_result}
+    for which, result in results.items():
+        if "loss" not in result:
+            raise ConfigError(
+                Fault("compare_fn", f"the {which} result has no 'loss'",
+                      expected="a compare_fn for the metrics that there are",
+                      code="exporter")
+            )  # fmt: skip
+    best, current = float(best_eval_result["loss"]), float(current_eval_result["loss"])
+    return current < best or (math.isnan(best) and not math.isnan(current))
+
+
+class BestExporter(Exporter):
+    """Exports what is better than everything exported before, also by earlier runs.
+
+    What was best is remembered in `best.json` beside the exports. (The reference forgot
+    it at a restart, and exported a worse model over a better one.)
+
+    Args:
+        name: of the folder `<model_dir>/export/<name>`.
+        compare_fn: `(best_eval_result, current_eval_result) -> bool`, by these names:
+            whether the current one is better.
+        exports_to_keep: newest exports kept; None keeps all.
+        **export: handed to `estimator.export`.
+
+    Raises:
+        ConfigError: `compare_fn` is no function of these two.
+    """
+
+    def __init__(
+        self,
+        name: str = "best",
+        *,
+        compare_fn: Callable[..., bool] = lower_loss,
+        exports_to_keep: int | None = 5,
+        **export: Any,
+    ):
+        super().__init__(name, exports_to_keep=exports_to_keep, **export)
+        expected = {"best_eval_result", "current_eval_result"}
+        taken = set(inspect.signature(compare_fn).parameters) if compare_fn else None
+        if taken != expected:
+            raise ConfigError(
+                Fault("compare_fn", f"got {compare_fn!r:.60}", code="exporter",
+                      expected="a function of best_eval_result and "
+                      "current_eval_result, by these names")
+            )  # fmt: skip
+        self._compare = compare_fn
+
+    def wants(
+        self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
+    ) -> bool:
+        best = self._best(directory)
+        return best is None or bool(
+            self._compare(best_eval_result=best, current_eval_result=metrics)
+        )
+
+    def keep(self, directory: Path, metrics: Mapping[str, Any]) -> None:
+        numbers = {
+            name: float(value)
+            for name, value in metrics.items()
+            if getattr(value, "ndim", 0) == 0
+        }
+        # NaN is written as JSON's readers in Python know it; nobody else reads this.
+        write_text(directory / "best.json", json.dumps(numbers))
+        super().keep(directory, metrics)
+
+    def _best(self, directory: Path) -> dict[str, float] | None:
+        path = directory / "best.json"
+        return json.loads(path.read_text()) if path.exists() else None

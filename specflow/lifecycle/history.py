@@ -1,0 +1,64 @@
+"""What evaluations found, by step: written beside the checkpoints, read by rules."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from specflow.errors import ConfigError, Fault
+from specflow.output import read_rows, reported, to_plain
+
+__all__ = ["History"]
+
+
+class History:
+    """The evaluations of one name, on disk, so that a later process sees them too.
+
+    Args:
+        model_dir: of the estimator.
+        name: of the evaluation; None for the one without a name.
+
+    >>> import tempfile
+    >>> history = History(tempfile.mkdtemp())
+    >>> history.add(100, {"loss": 0.5})
+    >>> history.values("loss")
+    {100: 0.5}
+    """
+
+    def __init__(self, model_dir: str | Path, name: str | None = None):
+        folder = "eval" if name is None else f"eval_{name}"
+        self.path = Path(model_dir) / folder / "metrics.jsonl"
+
+    def add(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Writes the metrics of an evaluation down.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        row = json.dumps({"step": step, "split": "eval", **to_plain(metrics)})
+        with reported(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(row + "\n")
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Step -> value, in the order of the steps; of one step, the later evaluation.
+
+        A value that is not finite, which JSON cannot hold, is NaN.
+
+        Raises:
+            ConfigError: evaluations there are, but none with this metric.
+        """
+        rows = read_rows(self.path)
+        found = {
+            row["step"]: float("nan") if row[metric] is None else float(row[metric])
+            for row in rows
+            if metric in row
+        }
+        if rows and not found:
+            names = sorted({name for row in rows for name in row} - {"step", "split"})
+            raise ConfigError(
+                Fault(metric, "is in no evaluation", code="metric-missing",
+                      expected=f"one of {', '.join(names)}")
+            )  # fmt: skip
+        return dict(sorted(found.items()))

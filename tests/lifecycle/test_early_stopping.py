@@ -1,0 +1,139 @@
+"""Early stopping: contract C18, judging the current stall as B4 says."""
+
+import math
+import operator
+import types
+
+import pytest
+
+from specflow.errors import ConfigError
+from specflow.lifecycle import (
+    History,
+    stop_if,
+    stop_if_higher,
+    stop_if_lower,
+    stop_if_no_decrease,
+    stop_if_no_increase,
+)
+from specflow.lifecycle.early_stopping import has_stalled
+from specflow.loop import StopTraining
+
+
+def asked(hook, step=1):
+    """Whether the hook ends training when it is asked after a loop."""
+    try:
+        hook.after_step(step, 0.0)
+    except StopTraining:
+        return True
+    return False
+
+
+@pytest.fixture
+def estimator(tmp_path):
+    return types.SimpleNamespace(model_dir=tmp_path)
+
+
+def evaluated(estimator, values, *, name=None):
+    history = History(estimator.model_dir, name)
+    for step, value in values.items():
+        history.add(step, {"auc": value})
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "stops"),
+    [
+        (stop_if_higher, {10: 0.8, 20: 0.9}, False),  # strictly beyond
+        (stop_if_higher, {10: 0.95, 20: 0.1}, True),  # by any evaluation
+        (stop_if_lower, {10: 0.9}, False),
+        (stop_if_lower, {10: 0.95, 20: 0.89}, True),
+    ],
+)
+def test_c18_2_a_threshold_is_crossed_strictly_and_once_is_enough(
+    estimator, rule, values, stops
+):
+    evaluated(estimator, values)
+    assert asked(rule(estimator, "auc", 0.9)) is stops
+
+
+def test_c18_2_evaluations_before_min_steps_do_not_count(estimator):
+    evaluated(estimator, {10: 0.95})
+    assert not asked(stop_if_higher(estimator, "auc", 0.9, min_steps=20))
+    evaluated(estimator, {20: 0.95})
+    assert asked(stop_if_higher(estimator, "auc", 0.9, min_steps=20))
+
+
+@pytest.mark.parametrize(
+    ("values", "stops"),
+    [
+        ({10: 0.5}, False),
+        ({10: 0.5, 20: 0.4}, False),
+        ({10: 0.5, 20: 0.4, 30: 0.5}, True),  # equal is no improvement
+        ({10: 0.5, 20: 0.4, 30: 0.4, 40: 0.6}, False),  # the stall is over
+    ],
+)
+def test_c18_3_a_stall_ends_training_while_it_lasts(estimator, values, stops):
+    evaluated(estimator, values)
+    assert asked(stop_if_no_increase(estimator, "auc", 20)) is stops
+
+
+def test_c18_3_a_limit_of_0_stops_at_the_first_evaluation(estimator):
+    assert not asked(stop_if_no_decrease(estimator, "auc", 0))
+    evaluated(estimator, {10: 0.5})
+    assert asked(stop_if_no_decrease(estimator, "auc", 0))
+
+
+def test_c18_3_of_two_evaluations_of_one_step_the_later_counts(estimator):
+    evaluated(estimator, {10: 0.5, 20: 0.9})
+    evaluated(estimator, {20: 0.1})
+    assert not asked(stop_if_higher(estimator, "auc", 0.8))
+
+
+def test_c18_4_nothing_evaluated_goes_on(estimator):
+    assert not asked(stop_if_lower(estimator, "auc", 0.9))
+
+
+def test_c18_4_a_metric_that_is_missing_is_named(estimator):
+    evaluated(estimator, {10: 0.5})
+    with pytest.raises(ConfigError) as error:
+        asked(stop_if_lower(estimator, "accuracy", 0.9))
+    assert str(error.value) == "accuracy: is in no evaluation. Expected one of auc."
+
+
+def test_b4_a_first_nan_is_no_best():
+    values = {10: math.nan, 20: 0.5, 30: 0.4}
+    assert not has_stalled(values, 20, better=operator.gt)
+    assert has_stalled({**values, 40: 0.4}, 20, better=operator.gt)
+
+
+def test_named_evaluations_are_looked_at_by_name(estimator):
+    evaluated(estimator, {10: 0.95}, name="train")
+    assert not asked(stop_if_higher(estimator, "auc", 0.9))
+    assert asked(stop_if_higher(estimator, "auc", 0.9, name="train"))
+
+
+def test_c18_5_the_first_check_is_at_the_first_step_then_every_so_many():
+    steps = []
+    hook = stop_if(
+        lambda: steps.append(step) or False, run_every_secs=None, run_every_steps=5
+    )
+    for step in range(1, 13):
+        hook.after_step(step, 0.0)
+    assert steps == [1, 6, 11]
+
+
+@pytest.mark.parametrize(
+    "rhythm",
+    [{"run_every_steps": 5}, {"run_every_secs": None}],
+    ids=["both", "neither"],
+)
+def test_c18_5_one_rhythm_is_given(rhythm):
+    with pytest.raises(ValueError, match="one of them"):
+        stop_if(lambda: True, **rhythm)
+
+
+def test_seconds_tell_too():
+    calls = []
+    hook = stop_if(lambda: calls.append(1) or False, run_every_secs=3600)
+    for step in range(5):
+        hook.after_step(step, 0.0)
+    assert calls == [1]
