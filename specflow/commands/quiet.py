@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from types import TracebackType
+from typing import Any
 
 __all__ = ["hush_checkpoint_threads"]
 
@@ -10,20 +10,18 @@ __all__ = ["hush_checkpoint_threads"]
 def hush_checkpoint_threads() -> None:
     """Silences what Orbax's and TensorStore's threads print of errors they also raise.
 
-    On a full disk that is hundreds of lines of tracebacks above the one that says what
+    On a full disk that is hundreds of lines of tracebacks around the one that says what
     to do. Until Orbax leaves the errors that it raises to its caller.
     """
     logging.getLogger("absl").addFilter(_is_news)
-    former = sys.excepthook
+    former = sys.unraisablehook
 
-    def hook(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def hook(unraisable: Any) -> None:
         # A write that ends after another one has failed finds nobody to tell.
-        if kind is not RuntimeError or str(error) != "Event loop is closed":
-            former(kind, error, trace)
+        if str(unraisable.exc_value) != "Event loop is closed":
+            former(unraisable)
 
-    sys.excepthook = hook
+    sys.unraisablehook = hook
 
 
 def _is_news(record: logging.LogRecord) -> bool:

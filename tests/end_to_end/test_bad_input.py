@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from specflow.config.optimizer import AdamWConfig
+
 NPZ = (
     "data=npz",
     "spec.inputs.x=features.x",
@@ -35,12 +37,13 @@ def files(specflow):
     (specflow.cwd / "text.npz").write_text("no archive")
 
 
+FIELDS = sorted(AdamWConfig.model_fields)
+
 WRONG = {
     "an unknown key": (
         ["optimizer.lrr=3e-4"],
         ["error: optimizer.lrr: no such field (override optimizer.lrr=3e-4). Did you "
-         "mean optimizer.lr? Fields of adamw: b1, b2, clip_norm, eps, lr, name, "
-         "no_decay, schedule, weight_decay."],
+         f"mean optimizer.lr? Fields of adamw: {', '.join(FIELDS)}."],
     ),
     "wrong types, all at once": (
         ["optimizer.lr=fast", "loop.train_steps=1.5"],
