@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from specflow.config.run import RunConfig, TPUConfig
     from specflow.errors import SpecError, SpecflowError
     from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
+    from specflow.lifecycle import (
+        BestExporter,
+        FinalExporter,
+        LatestExporter,
+        WarmStartSettings,
+        early_stopping,
+    )
     from specflow.metrics import Metric
     from specflow.serving import LoadedExport, load_export
     from specflow.spec import (
@@ -34,12 +41,17 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "TPUEstimatorSpec",
     "TrainOp",
     # the estimator
+    "BestExporter",
     "EvalSpec",
+    "FinalExporter",
+    "LatestExporter",
     "MeshConfig",
     "RunConfig",
     "TPUConfig",
     "TPUEstimator",
     "TrainSpec",
+    "WarmStartSettings",
+    "early_stopping",
     # exported models
     "LoadedExport",
     "load_export",
@@ -58,10 +70,14 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
 __version__ = "0.1.0"
 
 _SPEC = "specflow.spec"
+_LIFE = "specflow.lifecycle"
 _HOME = {
+    "BestExporter": _LIFE,
     "ClassificationOutput": _SPEC,
     "EstimatorSpec": _SPEC,
     "EvalSpec": "specflow.estimator",
+    "FinalExporter": _LIFE,
+    "LatestExporter": _LIFE,
     "LoadedExport": "specflow.serving",
     "MeshConfig": "specflow.config.mesh",
     "Metric": "specflow.metrics",
@@ -76,6 +92,8 @@ _HOME = {
     "TPUEstimatorSpec": _SPEC,
     "TrainOp": _SPEC,
     "TrainSpec": "specflow.estimator",
+    "WarmStartSettings": _LIFE,
+    "early_stopping": _LIFE,
     "load_export": "specflow.serving",
 }
 _FOLDERS = frozenset({"compose", "config", "data", "errors", "metrics"})

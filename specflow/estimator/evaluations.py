@@ -65,6 +65,7 @@ class Evaluations:
         elif not self._was_final:
             # The data ended at a step that was evaluated as any other: what waits for
             # the end is still to be exported.
+            self._was_final = True
             for exporter in self._spec.all_exporters():
                 folder = self._folder(exporter)
                 if not exporter.wants(folder, self.metrics, is_final=False):
