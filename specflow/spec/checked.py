@@ -53,7 +53,6 @@ class Checked(BaseModel):
         extra="forbid",
         arbitrary_types_allowed=True,
         validate_default=True,
-        use_attribute_docstrings=True,
     )
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()
