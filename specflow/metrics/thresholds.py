@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -117,6 +116,5 @@ class ThresholdCounts(Metric):
 
 def _below_and_above(between: tuple[Exact, ...]) -> Float[NDArray, "2 t"]:
     """How many lie below and above each threshold."""
-    below = [*accumulate(between)][:-1]
-    above = [*accumulate(reversed(between))][:-1][::-1]
-    return np.array([below, above], np.float64)
+    counts = np.array(between, np.float64)
+    return np.stack([counts.cumsum()[:-1], counts[::-1].cumsum()[-2::-1]])
