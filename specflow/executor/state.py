@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 __all__ = ["TrainState", "from_tree", "to_tree"]
 
@@ -23,10 +24,13 @@ class TrainState(NamedTuple):
 def to_tree(state: TrainState) -> dict[str, Any]:
     """The state as nested dicts, for a checkpoint: no class of any library in it.
 
+    Random keys, as an optimizer that adds noise keeps one, become the numbers they are.
+
     >>> to_tree(TrainState(0, {"w": 1}, {}, ({"w": 2}, 3)))
     {'step': 0, 'params': {'w': 1}, 'rest': {}, 'opt_state': {'[0]/w': 2, '[1]': 3}}
     """
-    return {**state._asdict(), "opt_state": dict(_named(state.opt_state))}
+    opt_state = {name: _numbers(leaf) for name, leaf in _named(state.opt_state)}
+    return {**state._asdict(), "opt_state": opt_state}
 
 
 def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
@@ -36,10 +40,29 @@ def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
         tree: what `to_tree` returned.
         like: a state of the same form, whose leaves do not matter.
     """
-    names = [name for name, _ in _named(like.opt_state)]
-    leaves = [tree["opt_state"][name] for name in names]
+    leaves = [
+        jax.random.wrap_key_data(tree["opt_state"][name])
+        if _is_key(leaf)
+        else tree["opt_state"][name]
+        for name, leaf in _named(like.opt_state)
+    ]
     opt_state = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
     return TrainState(tree["step"], tree["params"], tree["rest"], opt_state)
+
+
+def _is_key(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _numbers(leaf: Any) -> Any:
+    """A random key as an array of numbers; anything else as it is."""
+    if not _is_key(leaf):
+        return leaf
+    if isinstance(leaf, jax.Array):
+        return jax.random.key_data(leaf)
+    form = jax.eval_shape(jax.random.key_data, leaf)
+    return jax.ShapeDtypeStruct(form.shape, form.dtype, sharding=leaf.sharding)
 
 
 def _named(tree: Any) -> list[tuple[str, Any]]:
