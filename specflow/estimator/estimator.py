@@ -1,12 +1,13 @@
 """The estimator: a model function, trained, evaluated and asked for predictions."""
 
 import contextlib
+import functools
 import importlib
 import itertools
 import math
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -301,7 +302,6 @@ class TPUEstimator:
         if stop is not None and step >= stop:
             return step, state
         batches = self._train_batches(value, step, place, stop)
-        _import_ahead()
 
         def write(step: int, state: TrainState) -> None:
             evaluated = evaluations is not None and evaluations.step == step
@@ -430,10 +430,14 @@ class TPUEstimator:
         fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
         # A loop that is meant in seconds is cut out of long stacks of batches.
         wanted = self.config.tpu_config.loop_steps() or _TIMED_STACK
+        steps = min(wanted, fitting, stop or wanted)
+        # Grain gathers the rows of every chunk but the first.
+        later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
+        self.program.meanwhile = functools.partial(_import_ahead, later)
         return as_train_batches(
             value,
             batch_size=self._batch_sizes[Mode.TRAIN],
-            steps_per_chunk=min(wanted, fitting, stop or wanted),
+            steps_per_chunk=steps,
             seed=self._seed,
             shuffle=self.config.shuffle,
             start_step=step,
@@ -708,11 +712,11 @@ def _is_asked(should_stop: Callable[[], bool] | None) -> bool:
     return should_stop is not None and should_stop()
 
 
-def _import_ahead() -> None:
+def _import_ahead(modules: Iterable[str]) -> None:
     """Imports, in the background, what is not needed until after the first step."""
 
     def load() -> None:
-        importlib.import_module("grain")
-        importlib.import_module("orbax.checkpoint")
+        for module in modules:
+            importlib.import_module(module)
 
     threading.Thread(target=load, name="specflow-imports", daemon=True).start()

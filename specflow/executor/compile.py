@@ -34,6 +34,9 @@ CPU_CONVOLUTIONS = {
 """Leaves matrix products to XLA's YNN kernels on CPU, and takes convolutions from them:
 a convolutional training step is two to three times faster so (jax 0.10 to 0.12)."""
 
+_CPU_ONCE = {"xla_backend_optimization_level": 1}
+"""For a program that runs once: XLA on CPU compiles it in half the time."""
+
 
 class Program:
     """A model function, traced once a mode and compiled for a mesh when first run.
@@ -62,6 +65,9 @@ class Program:
         self.timing = Stopwatch()
         """Seconds by name; `compile` is tracing, lowering and compiling."""
         self.tracer = Tracer(model_fn, model, extras=extras, timing=self.timing)
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called when the training program goes to the compiler, which leaves the host
+        free to do something else."""
         self._compiled: dict[Any, Any] = {}
         self._lowered: dict[str, Any] = {}
 
@@ -136,7 +142,7 @@ class Program:
             compiled = (
                 jax.jit(init, out_shardings=shardings)
                 .lower(jax.ShapeDtypeStruct((), jnp.uint32))
-                .compile()
+                .compile(compiler_options=_CPU_ONCE if self._is_on_cpu else None)
             )
         return compiled(np.uint32(seed))
 
@@ -232,6 +238,7 @@ class Program:
                 program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
             ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
             self._lowered["train"] = lowered
+            self.meanwhile()
             return self.compile(lowered, forward), looped
 
     def evaluate(
@@ -285,10 +292,13 @@ class Program:
         # No convolutions, or an XLA that does not know the option.
         return lowered.compile()
 
+    @property
+    def _is_on_cpu(self) -> bool:
+        return self.partitioner.mesh.devices.flat[0].platform == "cpu"
+
     def _is_slow_in_a_loop(self, forward: Traced) -> bool:
         """Whether XLA's convolutions on CPU would hold a looped program up."""
-        platform = self.partitioner.mesh.devices.flat[0].platform
-        return self.tuned and platform == "cpu" and has_convolution(forward.jaxpr)
+        return self.tuned and self._is_on_cpu and has_convolution(forward.jaxpr)
 
     def fingerprint(self) -> str:
         """A hash of the programs lowered so far: equal programs, equal hashes."""
