@@ -1,7 +1,7 @@
 """`specflow predict run=DIR`: the predictions for every row, in the rows' order."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -10,6 +10,7 @@ from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.data import build_data
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.output import row_format, writing_rows
+from specflow.spec import Mode
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -49,6 +50,7 @@ def predict(
     data = build_data(composed.config.data)
     estimator = estimator_of_run(composed, data)
     source, rows = split_of(data, split), 0
+    _check_keys(keys or (), estimator.abstract_spec(Mode.PREDICT, source).predictions)
     batches = estimator.predict(
         lambda: source,
         predict_keys=keys,
@@ -57,7 +59,6 @@ def predict(
     )
     with writing_rows(output, written_as) as write:
         for batch in batches:
-            _check_keys(keys or (), batch)
             write(batch)
             rows += len(jax.tree.leaves(batch)[0])
     estimator.close()
@@ -66,16 +67,22 @@ def predict(
     return rows
 
 
-def _check_keys(keys: Sequence[str], batch: Any) -> None:
+def _check_keys(keys: Sequence[str], predictions: Any) -> None:
     """Refuses names that are not predicted: whoever types them means something."""
-    missing = [key for key in keys if key not in batch]
-    if missing:
-        raise ConfigError(
-            Fault(
-                "--keys",
-                f"{', '.join(missing)} is not predicted",
-                mend=nearest(missing[0], set(batch).difference(keys)),
-                origin="command line",
-                code="predict-keys",
-            )
+    there = list(predictions) if isinstance(predictions, Mapping) else []
+    faults = [
+        Fault(
+            "--keys",
+            f"{key} is not predicted",
+            expected=f"some of {', '.join(there)}"
+            if there
+            else "none: it is one array",
+            mend=nearest(key, there),
+            origin="command line",
+            code="predict-keys",
         )
+        for key in keys
+        if key not in there
+    ]
+    if faults:
+        raise ConfigError(*faults)

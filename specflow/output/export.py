@@ -15,7 +15,7 @@ import jax
 import jax.export
 import numpy as np
 
-from specflow.errors import ExportError, Fault, SpecflowError
+from specflow.errors import ExportError, Fault, SpecflowError, nearest
 from specflow.output.exported_program import ExportedProgram, Servable, named
 from specflow.output.timestamped import timestamped
 from specflow.serving import Function, Signature, load_export
@@ -33,6 +33,8 @@ __all__ = ["PLATFORMS", "write_export"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """What an export is made for, unless another choice is made."""
+
+_KNOWN = ("cpu", "cuda", "rocm", "tpu")
 
 
 def write_export(
@@ -75,6 +77,7 @@ def write_export(
         OutputError: the files cannot be written.
         SpecError: the model function fails.
     """
+    _check_platforms(platforms)
     _check_assets(assets_extra or {})
     weights = model.weights()
     export = functools.partial(
@@ -170,9 +173,11 @@ def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
         raise ExportError(
             Fault(
                 "export",
-                f"cannot be made: {text}",
-                mend="If one platform is to blame, leave it out: "
-                "platforms=('cpu',), for example.",
+                f"cannot be made: {type(error).__name__}: {text}",
+                # A primitive without a rule for one of the platforms.
+                mend="Leave that platform out: platforms=('cpu',), for example."
+                if isinstance(error, NotImplementedError)
+                else "",
                 code="export-failed",
             )
         ) from error
@@ -222,6 +227,22 @@ def _with_rows(example: Any, rows: int) -> Any:
         ),
         example,
     )
+
+
+def _check_platforms(platforms: Sequence[str]) -> None:
+    faults = [
+        Fault(
+            "platforms",
+            f"got {name!r}",
+            expected=f"some of {', '.join(_KNOWN)}",
+            mend=nearest(name, _KNOWN),
+            code="export-platform",
+        )
+        for name in platforms or ("",)
+        if name not in _KNOWN
+    ]
+    if faults:
+        raise ExportError(*faults)
 
 
 def _check_assets(assets: Mapping[str, str | Path]) -> None:

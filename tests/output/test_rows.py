@@ -184,8 +184,8 @@ def test_the_format_is_said_by_suffix_or_by_name():
         (
             "out.txt",
             None,
-            "--output out.txt: .txt says no format. Expected a file named .jsonl, .csv, "
-            ".parquet. Or say it: --format jsonl.",
+            "--output out.txt: .txt says no format. Expected a file named .jsonl, "
+            ".csv, .parquet. Or say it: --format jsonl.",
         ),
         (
             "out",
