@@ -56,7 +56,7 @@ def signatures_of(predictions):
     }
 
 
-def net_fn(model, features, labels, mode, params):
+def net_fn(model, features, labels, mode):
     logits = model(features["image"])
     predictions = {
         "class": logits.argmax(-1),
@@ -64,8 +64,9 @@ def net_fn(model, features, labels, mode, params):
         "nested": {"logits": logits},
     }
     if mode is sf.Mode.PREDICT:
-        outputs = params.get("signatures", signatures_of)(predictions)
-        return sf.TPUEstimatorSpec(mode, predictions, export_outputs=outputs)
+        return sf.TPUEstimatorSpec(
+            mode, predictions, export_outputs=signatures_of(predictions)
+        )
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return sf.TPUEstimatorSpec(
         mode,
@@ -78,6 +79,30 @@ def net_fn(model, features, labels, mode, params):
 
 def rows():
     return {"image": IMAGES}, LABELS
+
+
+class Line(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.w = nnx.Param(jnp.ones(3))
+
+
+def line_fn(value_of, outputs_of=lambda value: None):
+    def model_fn(model, features, labels, mode):
+        value = value_of(features) @ model.w[...]
+        if mode is sf.Mode.PREDICT:
+            outputs = outputs_of(value)
+            return sf.TPUEstimatorSpec(mode, value, export_outputs=outputs)
+        loss = ((value - labels) ** 2).mean()
+        return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(0.1))
+
+    return model_fn
+
+
+X = np.random.default_rng(1).random((32, 3), np.float32)
+
+
+def line_rows():
+    return {"x": X}, X[:, 0]
 
 
 @pytest.fixture
@@ -181,24 +206,16 @@ def test_weights_are_stored_once_and_under_their_paths(finished):
 def test_signatures_that_are_the_same_share_a_program(trained, tmp_path):
     """C15.3: a single signature under another name is also the default."""
 
-    def only(predictions):
-        return {"mine": sf.PredictOutput({"p": predictions["probability"]})}
+    def only(value):
+        return {"mine": sf.RegressionOutput(value)}
 
-    path = trained(params={"signatures": only}).export(tmp_path / "e", input_fn=rows)
+    estimator = trained(line_fn(lambda f: f["x"], only), line_rows, Line)
+    path = estimator.export(tmp_path / "e", input_fn=line_rows)
     loaded = sf.load_export(path)
     assert sorted(loaded.signatures) == ["mine", "serving_default"]
     assert len(list(path.glob("*.jax_export"))) == 1
-    one, other = loaded("mine", image=IMAGES), loaded(image=IMAGES)
-    np.testing.assert_array_equal(one["p"], other["p"])
-
-
-def test_without_export_outputs_all_predictions_are_the_default(trained, tmp_path):
-    estimator = trained(params={"signatures": lambda _: None})
-    loaded = sf.load_export(estimator.export(tmp_path / "e", input_fn=rows))
-    assert list(loaded.signatures) == ["serving_default"]
-    assert list(loaded.signatures["serving_default"].outputs) == [
-        "class", "nested.logits", "probability",
-    ]  # fmt: skip
+    one, other = loaded("mine", x=X), loaded(x=X)
+    np.testing.assert_array_equal(one["value"], other["value"])
 
 
 def test_sixteen_bit_weights_come_back(trained, tmp_path):
@@ -228,26 +245,28 @@ def test_a_model_on_a_mesh_is_exported_without_it(trained, tmp_path):
 
 
 def test_an_earlier_checkpoint_can_be_exported(trained, tmp_path):
-    estimator = trained(config=sf.RunConfig(save_checkpoints_steps=1))
-    paths = {
-        step: estimator.export(tmp_path / "e", input_fn=rows, checkpoint_step=step)
-        for step in (1, 2)
-    }
-    assert paths[1].name < paths[2].name
-    for step, path in paths.items():
+    estimator = trained(
+        line_fn(lambda f: f["x"]),
+        line_rows,
+        Line,
+        config=sf.RunConfig(save_checkpoints_steps=1),
+    )
+    for step in (1, 2):
+        path = estimator.export(
+            tmp_path / "e", input_fn=line_rows, checkpoint_step=step
+        )
         loaded = sf.load_export(path)
         assert loaded.step == step
-        given = iter([{"image": IMAGES[:3]}])
-        expected = next(estimator.predict(lambda: given, checkpoint_step=step))  # noqa: B023
-        found = loaded("all", image=IMAGES[:1])["class"]
-        assert found[0] == expected["class"]
+        given = iter([{"x": X[:1]}])
+        row = next(estimator.predict(lambda given=given: given, checkpoint_step=step))
+        assert loaded(x=X[:1])["output"][0] == row
 
 
-def test_a_receiver_takes_what_clients_send(trained, tmp_path):
+def test_a_receiver_takes_what_clients_send(finished, tmp_path):
     def receive(sent):
         return {"image": sent["pixels"][..., None].astype(jnp.float32) / 255}
 
-    estimator = trained()
+    estimator, _ = finished
     pixels = (IMAGES[..., 0] * 255).astype(np.uint8)
     path = estimator.export(
         tmp_path / "e", features={"pixels": pixels}, serving_fn=receive
@@ -262,10 +281,10 @@ def test_a_receiver_takes_what_clients_send(trained, tmp_path):
     )
 
 
-def test_assets_travel_along(trained, tmp_path):
+def test_assets_travel_along(finished, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("one\ntwo\n")
-    path = trained().export(
+    path = finished[0].export(
         tmp_path / "e", input_fn=rows, assets_extra={"vocab/words.txt": words}
     )
     assert (path / "assets.extra/vocab/words.txt").read_text() == "one\ntwo\n"
@@ -275,25 +294,6 @@ def test_assets_travel_along(trained, tmp_path):
 
 
 # -- inputs of other forms
-
-
-class Line(nnx.Module):
-    def __init__(self, rngs: nnx.Rngs):
-        self.w = nnx.Param(jnp.ones(3))
-
-
-def line_fn(value_of):
-    def model_fn(model, features, labels, mode):
-        value = value_of(features) @ model.w[...]
-        if mode is sf.Mode.PREDICT:
-            return sf.TPUEstimatorSpec(mode, value)
-        loss = ((value - labels) ** 2).mean()
-        return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(0.1))
-
-    return model_fn
-
-
-X = np.random.default_rng(1).random((32, 3), np.float32)
 
 
 def test_features_and_predictions_that_are_one_array_get_names(trained, tmp_path):
@@ -414,14 +414,14 @@ def test_unknown_platforms_and_missing_assets_are_refused(finished, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_function_that_fails_is_told_as_it_is(trained, tmp_path):
+def test_a_receiver_that_fails_is_told_as_it_is(finished, tmp_path):
     """Not as a batch of unknown size, which would fail too."""
 
     def broken(sent):
         return {"image": sent["imgae"]}
 
     with pytest.raises(ExportError) as error:
-        trained().export(tmp_path / "e", input_fn=rows, serving_fn=broken)
+        finished[0].export(tmp_path / "e", input_fn=rows, serving_fn=broken)
     assert str(error.value) == "export: cannot be made: KeyError: 'imgae'."
     assert not (tmp_path / "e").exists()
 
