@@ -59,7 +59,13 @@ class DefaultsLists(ConfigSource):
             if "defaults" in document.content:
                 content = {"defaults": _without_hydra(document.content["defaults"])}
         return ConfigResult(
-            self.provider, self.full_path(), OmegaConf.create(content), header
+            self.provider,
+            self.full_path(),
+            OmegaConf.create(content),
+            header,
+            # Else Hydra would hold it against its own schema of that name, which is
+            # there as soon as a sweep is.
+            is_schema_source=config_path == _HYDRA,
         )
 
     def is_group(self, config_path: str) -> bool:
