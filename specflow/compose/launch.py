@@ -111,9 +111,11 @@ def sweep(
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     job = _Job(task, tuple(map(str, config_dirs)), fixed)
     with hydra(found) as state:
+        # Held on to: what composes in between leaves another state behind.
+        running = state.hydra
         _check(job, request)
         try:
-            returned = state.hydra.multirun(  # type: ignore[union-attr]
+            returned = running.multirun(  # type: ignore[union-attr]
                 ROOT, job, _numbered(request), with_log_configuration=False
             )
         except (HydraException, OmegaConfBaseException) as error:

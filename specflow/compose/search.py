@@ -63,9 +63,6 @@ class DefaultsLists(ConfigSource):
             self.full_path(),
             OmegaConf.create(content),
             header,
-            # Else Hydra would hold it against its own schema of that name, which is
-            # there as soon as a sweep is.
-            is_schema_source=config_path == _HYDRA,
         )
 
     def is_group(self, config_path: str) -> bool:
