@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxlib.version import __version__ as jaxlib_version
 
+from specflow.typing import describe
+
 __all__ = ["EXAMPLE_ROWS", "TOLERANCE", "difference", "exact_here", "tolerance"]
 
 EXAMPLE_ROWS = 8
@@ -83,33 +85,21 @@ def difference(
     for name, before in stored.items():
         now = found[name]
         if before.shape != now.shape or before.dtype != now.dtype:
-            return (
-                f"{name!r} is {now.dtype}{now.shape}, was {before.dtype}{before.shape}"
-            )
-        if before.tobytes() == now.tobytes():
-            continue
-        old, new = before.astype(np.float64), now.astype(np.float64)
+            return f"{name!r} is {describe(now)}, was {describe(before)}"
+        wide = np.complex128 if before.dtype.kind == "c" else np.float64
+        old, new = before.astype(wide), now.astype(wide)
         unlike = ~((old == new) | (np.isnan(old) & np.isnan(new)))
         finite = np.isfinite(old) & np.isfinite(new)
-        most = np.max(np.abs(old - new), initial=0.0, where=finite)
-        scale = np.max(np.abs(old), initial=0.0, where=np.isfinite(old))
-        if within is not None and _agree(
-            before.dtype, unlike, finite, most, scale, within
-        ):
-            continue
-        count = f"{unlike.sum()} of {old.size} values"
-        return f"{name!r} differs in {count}, by {most:.3g} at most"
+        gap = np.abs(np.subtract(old, new, out=np.zeros_like(old), where=finite))
+        most, count = gap.max(initial=0.0), int(unlike.sum())
+        if within is None:
+            agree = count == 0
+        elif before.dtype.kind in "biu":
+            agree = count <= max(1, old.size // 10)
+        else:
+            scale = np.abs(old).max(initial=0.0, where=finite)
+            agree = not np.any(unlike & ~finite) and most <= within * scale
+        if not agree:
+            values = f"{count} of {old.size} values"
+            return f"{name!r} differs in {values}, by {most:.3g} at most"
     return ""
-
-
-def _agree(
-    dtype: np.dtype,
-    unlike: np.ndarray,
-    finite: np.ndarray,
-    most: float,
-    scale: float,
-    within: float,
-) -> bool:
-    if dtype.kind in "biu":
-        return int(unlike.sum()) <= max(1, unlike.size // 10)
-    return not np.any(unlike & ~finite) and most <= within * scale
