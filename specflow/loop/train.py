@@ -84,7 +84,6 @@ def train(
     """
     step, pending, loss = start_step, None, None
     data_ended = False
-    call_hooks(hooks, "begin", step)
 
     def read(pending: _Pending) -> float:
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
@@ -102,6 +101,7 @@ def train(
 
     iterator = iter(chunks)
     try:
+        call_hooks(hooks, "begin", step)
         while stop_step is None or step < stop_step:
             with program.timing("input"):
                 chunk = next(iterator, None)

@@ -170,3 +170,12 @@ def test_finite_losses_before_a_bad_one_are_still_reported():
     with pytest.raises(NanLossDuringTrainingError):
         train(Adder({7: np.nan}), log_every=2, report=lambda *row: rows.append(row))
     assert [step for step, _, _ in rows] == [2, 4, 6]
+
+
+def test_a_hook_that_stops_at_the_beginning_trains_nothing():
+    class Never:
+        def begin(self, step):
+            raise StopTraining
+
+    result = train(Adder(), hooks=[Never()])
+    assert (result.step, result.loss) == (0, None)
