@@ -1,0 +1,79 @@
+"""From a finished run to a model that answers without it, and to rows in files."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import specflow as sf
+
+
+def test_a_run_is_exported_and_answers_as_predict_does(specflow, finished):
+    run, _ = finished
+    exported, predicted = specflow.all(
+        ("export", f"run={run}", "--output", "exports"),
+        ("predict", f"run={run}", "--split", "train"),
+    )
+    assert (exported.status, exported.err) == (0, "")
+    *signatures, place = exported.out.splitlines()
+    assert signatures == [
+        "serving_default(image: float32[b,8,8,1]) -> classes: int32[b], scores: "
+        "float32[b,10]  [classification]"
+    ]
+    loaded = sf.load_export(specflow.cwd / place)
+    assert loaded.step == 12
+    rows = [json.loads(line) for line in predicted.out.splitlines()]
+    assert len(rows) == len(load_digits().target) - 359
+    images = sf.data.build_data(sf.config.data.DigitsConfig()).train.take(slice(0, 256))
+    answer = loaded(**images[0])
+    assert answer["classes"].tolist() == [row["class"] for row in rows[:256]]
+    stored = np.array([row["probability"] for row in rows[:256]])
+    # Batches of other sizes than predict's may add up in another order.
+    np.testing.assert_allclose(answer["scores"], stored, rtol=1e-5)
+
+
+def test_rows_are_the_same_in_every_format_and_keys_choose(specflow, finished):
+    run, _ = finished
+    keys = ("--keys", "probability,class")
+    jsonl, table, parquet = specflow.all(
+        ("predict", f"run={run}", *keys, "--output", "rows.jsonl"),
+        ("predict", f"run={run}", *keys, "--format", "csv", "--output", "rows.txt"),
+        ("predict", f"run={run}", *keys, "--output", "rows.parquet"),
+    )
+    assert [done.status for done in (jsonl, table, parquet)] == [0, 0, 0]
+    lines = (specflow.cwd / "rows.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 359
+    with (specflow.cwd / "rows.txt").open(newline="") as stream:
+        found = [
+            {name: json.loads(cell) for name, cell in row.items()}
+            for row in csv.DictReader(stream)
+        ]
+    assert found == rows
+    assert list(found[0]) == ["probability", "class"]
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert pq.read_table(specflow.cwd / "rows.parquet").to_pylist() == rows
+
+
+def test_any_checkpoint_is_evaluated_on_any_split(specflow, finished, rows_of):
+    run, _ = finished
+    early, train, none, misspelt = specflow.all(
+        ("evaluate", f"run={run}", "--step", "6"),
+        ("evaluate", f"run={run}", "--split", "train"),
+        ("predict", f"run={run}", "--step", "7"),
+        ("predict", f"run={run}", "--keys", "clas,probability"),
+    )
+    assert (early.status, train.status) == (0, 0)
+    reported = {row["step"]: row for row in rows_of(run) if row["split"] == "eval"}
+    shown = dict(line.split()[:2] for line in early.out.splitlines()[:3])
+    for name, value in shown.items():
+        assert value == f"{reported[6][name]:.4g}"
+    assert train.out.splitlines()[0] != early.out.splitlines()[0]
+    assert (none.status, misspelt.status) == (2, 2)
+    assert none.err.endswith("no checkpoint of step 7; there are 6, 12.\n")
+    assert misspelt.err == (
+        "error: --keys: clas is not predicted (command line). Expected some of class, "
+        "probability. Did you mean class?\n"
+    )
