@@ -3,6 +3,7 @@
 Usage: python flax_hydra.py CONF [CACHE]
 """
 
+import itertools
 import sys
 
 import jax
@@ -22,7 +23,7 @@ class Mlp(nnx.Module):
     def __init__(self, inputs, hidden, outputs, dropout, *, rngs):
         sizes = [inputs, *hidden]
         self.layers = nnx.List(
-            [nnx.Linear(*pair, rngs=rngs) for pair in zip(sizes, sizes[1:], strict=False)]
+            [nnx.Linear(*pair, rngs=rngs) for pair in itertools.pairwise(sizes)]
         )
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.head = nnx.Linear(sizes[-1], outputs, rngs=rngs)
@@ -50,13 +51,11 @@ def main():
         config = compose("config", overrides=["experiment=digits_mlp"])
     images, labels = digits()
     sizes = config.model
-    model = Mlp(
-        64, sizes.hidden, sizes.outputs, sizes.dropout, rngs=nnx.Rngs(0)
-    )
+    model = Mlp(64, sizes.hidden, sizes.outputs, sizes.dropout, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adam(config.optimizer.lr), wrt=nnx.Param)
     rows = np.random.default_rng(0).permutation(len(images))[: config.loop.batch_size]
     loss = float(train_step(model, optimizer, images[rows], labels[rows]))
-    print(f"loss {loss:.3f}\n{told()}")
+    print(f"loss {loss:.3f}\nfirst step {told()}")
 
 
 main()

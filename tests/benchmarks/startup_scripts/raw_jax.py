@@ -1,8 +1,9 @@
-"""The digits by JAX alone, nothing imported that is not used; ends after its first step.
+"""The digits by JAX alone, and no import that is not used; ends after its first step.
 
 Usage: python raw_jax.py [CACHE]
 """
 
+import itertools
 import sys
 
 import jax
@@ -20,9 +21,12 @@ if len(sys.argv) > 1:
 def init(key):
     sizes = [64, 128, 128, 10]
     return [
-        {"kernel": jax.random.normal(k, pair) / np.sqrt(pair[0]), "bias": jnp.zeros(pair[1])}
+        {
+            "kernel": jax.random.normal(k, pair) / np.sqrt(pair[0]),
+            "bias": jnp.zeros(pair[1]),
+        }
         for k, pair in zip(
-            jax.random.split(key, 3), zip(sizes, sizes[1:], strict=False), strict=True
+            jax.random.split(key, 3), itertools.pairwise(sizes), strict=True
         )
     ]
 
@@ -57,7 +61,7 @@ def main():
     moments = [jax.tree.map(np.zeros_like, params)] * 2
     rows = np.random.default_rng(0).permutation(len(images))[:128]
     params, moments, loss = train_step(params, moments, images[rows], labels[rows])
-    print(f"loss {float(loss):.3f}\n{told()}")
+    print(f"loss {float(loss):.3f}\nfirst step {told()}")
 
 
 main()

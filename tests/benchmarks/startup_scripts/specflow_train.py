@@ -6,6 +6,7 @@ Usage: python specflow_train.py [override ...]
 import sys
 
 from common import told
+
 import specflow.output
 from specflow.cli import main
 
@@ -23,6 +24,4 @@ class _Told(specflow.output.Progress):
 
 specflow.output.Progress = _Told
 once = ["loop.train_steps=1", "optimizer.schedule.warmup_steps=0"]
-status = main(["train", "experiment=digits_mlp", *once, *sys.argv[1:]])
-print(told())
-sys.exit(status)
+sys.exit(main(["train", "experiment=digits_mlp", *once, *sys.argv[1:]]))
