@@ -51,7 +51,8 @@ class DefaultsLists(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The defaults list of a file, and its package."""
-        content, header = {}, {"package": None}
+        content: dict[str, Any] = {}
+        header: dict[str, str | None] = {"package": None}
         if config_path != _HYDRA:
             file = self._file(config_path)
             document = load(file, self.folders.shown(file))

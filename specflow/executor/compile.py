@@ -34,7 +34,7 @@ CPU_CONVOLUTIONS = {
 """Leaves matrix products to XLA's YNN kernels on CPU, and takes convolutions from them:
 a convolutional training step is two to three times faster so (jax 0.10 to 0.12)."""
 
-_CPU_ONCE = {"xla_backend_optimization_level": 1}
+_CPU_ONCE: dict[str, Any] = {"xla_backend_optimization_level": 1}
 """For a program that runs once: XLA on CPU compiles it in half the time."""
 
 
@@ -161,7 +161,8 @@ class Program:
         """Like `init_state`, without the optimizer's part."""
         like = self.abstract_model_state()
         both = (like.params, like.rest)
-        return TrainState(0, *self._made(seed, lambda *parts: parts, both), ())
+        params, rest = self._made(seed, lambda *parts: parts, both)
+        return TrainState(0, params, rest, ())
 
     # -- batches
 

@@ -151,7 +151,7 @@ def _measured(
 
 
 def _ours(overrides: list[str], steps: int) -> float:
-    """Seconds a step of a whole run, what it compiled and waited for at its ends apart."""
+    """Seconds a step of a whole run, without what it compiled."""
     with tempfile.TemporaryDirectory() as folder:
         composed = compose(
             [*overrides, f"loop.train_steps={steps}", f"output.dir={folder}/run"]

@@ -150,7 +150,8 @@ def test_a2_all_faults_come_together_each_with_its_field():
         "Expected an array or a dict of arrays.",
         "TPUEstimatorSpec.loss: got 3. Expected an array of one element.",
         "TPUEstimatorSpec.train_op: got 'adam'. "
-        "Expected an optax GradientTransformation, a TrainOp, or a function (state, batch) -> (state, metrics). For example "
+        "Expected an optax GradientTransformation, a TrainOp, or a function "
+        "(state, batch) -> (state, metrics). For example "
         "train_op=optax.adamw(1e-3).",
     ]
     assert isinstance(error.value, TypeError)
