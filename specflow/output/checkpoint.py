@@ -144,6 +144,27 @@ class Checkpointer:
             fault = self._damaged(step, str(error), only=True)
             raise CheckpointError(fault) from error
 
+    def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
+        """Everything that a checkpoint holds, on the host, by `part/name`.
+
+        Args:
+            step: the one to read; None: the newest.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        self.wait()
+        steps = self.steps()
+        chosen = max(steps, default=None) if step is None else step
+        if chosen is None or chosen not in steps:
+            raise CheckpointError(self._missing(step, steps))
+        path = self.directory / str(chosen)
+        try:
+            return self._archive.arrays(path, _described(self._archive.about(path)))
+        except DamagedError as error:
+            fault = self._damaged(chosen, str(error), only=True)
+            raise CheckpointError(fault) from error
+
     def restore(
         self, abstract: Tree, *, step: int | None = None, partial: bool = False
     ) -> Restored:
@@ -331,12 +352,7 @@ class Checkpointer:
         self, step: int, about: Mapping[str, Any], abstract: Tree, *, partial: bool
     ) -> dict[str, SavedArray]:
         """The saved arrays that are wanted, when they are those that are wanted."""
-        saved = {
-            name: SavedArray(
-                tuple(array["shape"]), np.dtype(array["dtype"]), array["xxh3_128"]
-            )
-            for name, array in about["arrays"].items()
-        }
+        saved = _described(about)
         if partial:
             parts = tuple(f"{part}/" for part in abstract)
             saved = {name: a for name, a in saved.items() if name.startswith(parts)}
@@ -391,6 +407,15 @@ class Checkpointer:
         if len(found) > _MOST_SHOWN:
             faults.append(Fault("", f"... and {len(found) - _MOST_SHOWN} more"))
         return [headline, *faults]
+
+
+def _described(about: Mapping[str, Any]) -> dict[str, SavedArray]:
+    return {
+        name: SavedArray(
+            tuple(array["shape"]), np.dtype(array["dtype"]), array["xxh3_128"]
+        )
+        for name, array in about["arrays"].items()
+    }
 
 
 def _to_stderr(line: str) -> None:
