@@ -56,6 +56,8 @@ class Origins:
     def __init__(self) -> None:
         self._at: dict[Path, Origin] = {}
         self._sections: set[Path] = set()
+        self._above: set[Path] = set()
+        """Paths below which something was set."""
 
     def lay_file(self, node: yaml.Node, shown: str, package: Path) -> None:
         """Notes what a file sets, below the package into which it is merged."""
@@ -75,8 +77,8 @@ class Origins:
 
     def remove(self, path: Path) -> None:
         """Forgets a path and all below it."""
-        for known in [known for known in self._at if known[: len(path)] == path]:
-            del self._at[known]
+        for known in [*self._below(path), path]:
+            self._at.pop(known, None)
             self._sections.discard(known)
 
     def delete(self, path: Path, line: str) -> None:
@@ -85,8 +87,7 @@ class Origins:
 
     def leaf(self, path: Path) -> Origin:
         """Who set a leaf; what nobody set is a default."""
-        inside = [at for at in self._at if at[: len(path)] == path and at != path]
-        for at in reversed(inside):
+        for at in reversed(self._below(path)):
             if not self._at[at].line:
                 return self._at[at]  # An override of one item of a list.
         if path in self._at:
@@ -100,11 +101,19 @@ class Origins:
         """Who set a path or, if nobody did, a part of it or the section around it."""
         if path in self._at:
             return self._at[path]
-        inside = (at for at in self._at if at[: len(path)] == path)
-        at = next((at for at in (*inside, *_prefixes(path)) if at in self._at), None)
+        near = (*self._below(path), *_prefixes(path))
+        at = next((at for at in near if at in self._at), None)
         return None if at is None else self._at[at]
 
+    def _below(self, path: Path) -> list[Path]:
+        """What was set inside a section or a list, in order."""
+        if path not in self._above:
+            return []
+        length = len(path)
+        return [at for at in self._at if len(at) > length and at[:length] == path]
+
     def _set(self, path: Path, origin: Origin, *, section: bool) -> None:
+        self._above.update(_prefixes(path))
         if section and path in self._sections:
             self._at[path] = origin
             return
