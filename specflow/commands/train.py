@@ -1,7 +1,9 @@
 """`specflow train`: a run, from its first step or where it stopped, to its result."""
 
+import contextlib
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -57,8 +59,13 @@ def train(composed: "Composed") -> dict[str, Any]:
     session.start(config.mesh)
     data = build_data(config.data)
     directory = config.output.dir or default_run_directory(config.name)
-    estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
-    check_labels(config, estimator, data)
+    try:
+        estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
+        check_labels(config, estimator, data)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(directory).rmdir()  # Empty still: what cannot run leaves no trace.
+        raise
     with open_run(
         directory,
         composed.yaml(),
