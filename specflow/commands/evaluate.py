@@ -38,7 +38,10 @@ def evaluate(
     check_labels(config, estimator, data)
     source = split_of(data, split)
     metrics = estimator.evaluate(
-        lambda: source, steps=config.loop.eval_steps, checkpoint_step=step
+        lambda: source,
+        steps=config.loop.eval_steps,
+        checkpoint_step=step,
+        record=False,  # Who looks at a run leaves it as it is.
     )
     estimator.close()
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}

@@ -17,6 +17,7 @@ def test_a_run_writes_every_file_that_it_promises(finished, rows_of):
         "checkpoints",
         "config.yaml",
         "curves.png",
+        "eval",
         "manifest.json",
         "metrics.jsonl",
         "origins.json",
@@ -213,7 +214,7 @@ def test_a_sweep_runs_every_combination_and_ends_in_one_table(specflow, quick):
         "accuracy",
         "top3",
     ]
-    settings = [("1e-4", "1"), ("1e-4", "2"), ("1e-2", "1"), ("1e-2", "2")]
+    settings = [(lr, seed) for lr in ("0.0001", "0.01") for seed in ("1", "2")]
     for job, (row, setting, result) in enumerate(
         zip(table[1:], settings, results, strict=True)
     ):
