@@ -16,6 +16,13 @@ from specflow.output.archive import Archive
 
 ROOT = Path(__file__).parents[2]
 
+_LIMITED = """
+import resource, runpy, sys
+size = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+runpy.run_module("specflow", run_name="__main__", alter_sys=True)
+"""
+
 QUICK = (
     "experiment=digits_mlp",
     "model.hidden=[16]",
@@ -49,15 +56,22 @@ class Shell:
     cwd: Path
     cache: Path
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        """Starts a command."""
+    def start(
+        self, *words: str, largest_file: int | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Starts a command; none of the files it writes may be larger, in bytes."""
+        program = ["-m", "specflow"]
+        if largest_file is not None:
+            # In the process itself: a limit set between fork and exec would fork this
+            # one, which has JAX's threads.
+            program = ["-c", _LIMITED, str(largest_file)]
         env = dict(os.environ, JAX_PLATFORMS="cpu", XDG_CACHE_HOME=str(self.cache))
         env["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(ROOT), env.get("PYTHONPATH")])
         )
         env |= options.pop("env", {})
         return subprocess.Popen(
-            [sys.executable, "-m", "specflow", *words],
+            [sys.executable, *program, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,5 @@
 """Bad input: one clear message that names the key, file or row; nothing is lost."""
 
-import resource
 import shutil
 
 import numpy as np
@@ -147,12 +146,9 @@ def test_a_full_disk_is_said_once_and_what_was_there_stays(specflow, quick, file
         path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()
     }
 
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
     done = specflow(
         *words,
-        preexec_fn=small_files,
+        largest_file=20_000,
         env={"JAX_ENABLE_COMPILATION_CACHE": "false"},
     )
     assert done.status == 1
