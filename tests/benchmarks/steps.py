@@ -89,7 +89,6 @@ def byte_lm() -> list[Row]:
         "model.max_length=128",
         "data.length=128",
         "optimizer.clip_norm=null",
-        "optimizer.schedule={name:constant}",
         "optimizer.lr=1e-3",
         "loop.batch_size=16",
         "loop.eval_every=0",
