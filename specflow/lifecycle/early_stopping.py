@@ -1,5 +1,6 @@
 """Rules that end training, by what evaluations have found so far."""
 
+import functools
 import math
 import operator
 import time
@@ -138,9 +139,8 @@ def stop_if_higher(
         min_steps: evaluations before this step do not count.
         **rhythm: `run_every_secs` (60) or `run_every_steps`.
     """
-    return _crossing(
-        estimator, metric, threshold, operator.gt, name, min_steps, **rhythm
-    )
+    rule = functools.partial(has_crossed, beyond=operator.gt)
+    return _judged(rule, estimator, metric, threshold, name, min_steps, **rhythm)
 
 
 def stop_if_lower(
@@ -153,9 +153,8 @@ def stop_if_lower(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training once an evaluation's metric is below a threshold."""
-    return _crossing(
-        estimator, metric, threshold, operator.lt, name, min_steps, **rhythm
-    )
+    rule = functools.partial(has_crossed, beyond=operator.lt)
+    return _judged(rule, estimator, metric, threshold, name, min_steps, **rhythm)
 
 
 def stop_if_no_increase(
@@ -168,15 +167,9 @@ def stop_if_no_increase(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not risen for so many steps."""
-    return _stalling(
-        estimator,
-        metric,
-        max_steps_without_increase,
-        operator.gt,
-        name,
-        min_steps,
-        **rhythm,
-    )
+    limit = max_steps_without_increase
+    rule = functools.partial(has_stalled, better=operator.gt)
+    return _judged(rule, estimator, metric, limit, name, min_steps, **rhythm)
 
 
 def stop_if_no_decrease(
@@ -189,48 +182,24 @@ def stop_if_no_decrease(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not fallen for so many steps."""
-    return _stalling(
-        estimator,
-        metric,
-        max_steps_without_decrease,
-        operator.lt,
-        name,
-        min_steps,
-        **rhythm,
-    )
+    limit = max_steps_without_decrease
+    rule = functools.partial(has_stalled, better=operator.lt)
+    return _judged(rule, estimator, metric, limit, name, min_steps, **rhythm)
 
 
-def _crossing(
+def _judged(
+    rule: Callable[..., bool],
     estimator: Any,
     metric: str,
-    threshold: float,
-    beyond: _Order,
+    limit: float,
     name: str | None,
     min_steps: int,
     **rhythm: Any,
 ) -> EarlyStopping:
+    """A hook that asks a rule about the evaluations there are."""
     history = History(estimator.model_dir, name)
 
     def should_stop() -> bool:
-        values = history.values(metric)
-        return has_crossed(values, threshold, beyond=beyond, min_steps=min_steps)
-
-    return EarlyStopping(should_stop, **rhythm)
-
-
-def _stalling(
-    estimator: Any,
-    metric: str,
-    max_steps: int,
-    better: _Order,
-    name: str | None,
-    min_steps: int,
-    **rhythm: Any,
-) -> EarlyStopping:
-    history = History(estimator.model_dir, name)
-
-    def should_stop() -> bool:
-        values = history.values(metric)
-        return has_stalled(values, max_steps, better=better, min_steps=min_steps)
+        return rule(history.values(metric), limit, min_steps=min_steps)
 
     return EarlyStopping(should_stop, **rhythm)
