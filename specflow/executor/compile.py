@@ -124,9 +124,10 @@ class Program:
             opt_state = optimizer.init(params)
             return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state)
 
-        return self._made(seed, start, self.abstract_state(features, labels))
+        key = ("init", shapes((features, labels)))
+        return self._made(seed, start, self.abstract_state(features, labels), key)
 
-    def _made(self, seed: int, start: Callable[..., Any], like: Any) -> Any:
+    def _made(self, seed: int, start: Callable[..., Any], like: Any, key: Any) -> Any:
         """What `start` makes of the initial values, laid out as `like`, in one go."""
         shardings = jax.tree.map(lambda array: array.sharding, like)
         if self.model.is_built:
@@ -138,13 +139,14 @@ class Program:
         def init(seed: jax.Array) -> Any:
             return start(*self.model.init(jax.random.key(seed)))
 
-        with self.timing("compile"):
-            compiled = (
-                jax.jit(init, out_shardings=shardings)
-                .lower(jax.ShapeDtypeStruct((), jnp.uint32))
-                .compile(compiler_options=_CPU_ONCE if self._is_on_cpu else None)
-            )
-        return compiled(np.uint32(seed))
+        if key not in self._compiled:
+            with self.timing("compile"):
+                self._compiled[key] = (
+                    jax.jit(init, out_shardings=shardings)
+                    .lower(jax.ShapeDtypeStruct((), jnp.uint32))
+                    .compile(compiler_options=_CPU_ONCE if self._is_on_cpu else None)
+                )
+        return self._compiled[key](np.uint32(seed))
 
     def abstract_model_state(self) -> TrainState:
         """Like `abstract_state`, without the optimizer's part: enough to evaluate."""
@@ -161,7 +163,7 @@ class Program:
         """Like `init_state`, without the optimizer's part."""
         like = self.abstract_model_state()
         both = (like.params, like.rest)
-        params, rest = self._made(seed, lambda *parts: parts, both)
+        params, rest = self._made(seed, lambda *parts: parts, both, "init model")
         return TrainState(0, params, rest, ())
 
     # -- batches
