@@ -1,5 +1,7 @@
 """A plain tree to an experiment; all faults at once, in the command line's words."""
 
+import contextlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
@@ -58,6 +60,32 @@ def validate(
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
     model, name, optimizer, output, seed, spec.
     """
+    with _no_plugins():
+        return _validate(tree, origins, groups)
+
+
+@contextlib.contextmanager
+def _no_plugins() -> Iterator[None]:
+    """Spares the search for Pydantic plugins through everything that is installed.
+
+    It takes as long as the whole validation, and they have nothing to do with the
+    configuration. Models of the user's own, built later, get their plugins as ever.
+    """
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _validate(
+    tree: dict[str, Any], origins: Origins, groups: Iterable[str]
+) -> tuple[ExperimentConfig | None, list[Fault]]:
     folded = fold_defaults(tree, ROOT)
     try:
         return ExperimentConfig.model_validate(folded), []
