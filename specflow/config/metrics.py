@@ -1,6 +1,6 @@
 """The metrics that `spec.eval_metrics` can declare, by name."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -9,8 +9,11 @@ from specflow.config.base import Config, KeyPath, by_name
 __all__ = [
     "AccuracyConfig",
     "AucConfig",
+    "AveragedConfig",
     "BitsPerByteConfig",
+    "ClassesConfig",
     "ConfusionMatrixConfig",
+    "ErrorsConfig",
     "F1Config",
     "MaeConfig",
     "MeanConfig",
@@ -19,37 +22,52 @@ __all__ = [
     "PerplexityConfig",
     "PrecisionConfig",
     "R2Config",
+    "RatioConfig",
     "RecallConfig",
     "RmseConfig",
     "TopKConfig",
+    "WeightedConfig",
 ]
 
 
-class _Weighted(Config):
+class WeightedConfig(Config):
+    """What every metric takes."""
+
     weights: KeyPath | None = None
     """Weight of each value; null counts every value once."""
+    is_number: ClassVar[bool] = True
+    """Whether it comes to one number, by which states can be compared."""
 
 
-class MeanConfig(_Weighted):
+class RatioConfig(WeightedConfig):
+    """What every metric takes that divides."""
+
+    undefined: float | None = None
+    """Value when there is nothing to divide by; null reports it as undefined."""
+
+
+class MeanConfig(RatioConfig):
     """The mean of a tensor."""
 
     name: Literal["mean"] = "mean"
     values: KeyPath
 
 
-class _Classes(_Weighted):
+class ClassesConfig(WeightedConfig):
+    """Classes beside the labels."""
+
     labels: KeyPath = "labels"
     predictions: KeyPath
     """Predicted classes, shaped as the labels."""
 
 
-class AccuracyConfig(_Classes):
+class AccuracyConfig(ClassesConfig, RatioConfig):
     """Share of predictions that equal the label."""
 
     name: Literal["accuracy"] = "accuracy"
 
 
-class TopKConfig(_Weighted):
+class TopKConfig(RatioConfig):
     """Share of examples whose label is among the k highest scores."""
 
     name: Literal["top_k"] = "top_k"
@@ -59,82 +77,83 @@ class TopKConfig(_Weighted):
     k: PositiveInt
 
 
-class _Averaged(_Classes):
+class AveragedConfig(ClassesConfig, RatioConfig):
+    """A ratio for each class, put together."""
+
     average: Literal["binary", "macro", "micro", "weighted"] = "binary"
     """How classes are put together, in scikit-learn's words."""
     positive: int = 1
     """The positive class, when average is binary."""
-    undefined: float | None = None
-    """Value when there is nothing to divide by; null reports it as undefined."""
 
 
-class PrecisionConfig(_Averaged):
+class PrecisionConfig(AveragedConfig):
     """True positives over predicted positives."""
 
     name: Literal["precision"] = "precision"
 
 
-class RecallConfig(_Averaged):
+class RecallConfig(AveragedConfig):
     """True positives over actual positives."""
 
     name: Literal["recall"] = "recall"
 
 
-class F1Config(_Averaged):
+class F1Config(AveragedConfig):
     """The harmonic mean of precision and recall."""
 
     name: Literal["f1"] = "f1"
 
 
-class ConfusionMatrixConfig(_Classes):
+class ConfusionMatrixConfig(ClassesConfig):
     """Counts by (label, prediction)."""
 
     name: Literal["confusion_matrix"] = "confusion_matrix"
+    is_number = False
     classes: PositiveInt
     """Number of classes."""
 
 
-class AucConfig(_Weighted):
+class AucConfig(RatioConfig):
     """Area under the ROC curve, exact."""
 
     name: Literal["auc"] = "auc"
     labels: KeyPath = "labels"
     scores: KeyPath
     """Score of the positive class; any increasing function of it has the same area."""
-    undefined: float | None = None
-    """Value without both classes; null reports it as undefined."""
 
 
-class _Errors(_Weighted):
+class ErrorsConfig(WeightedConfig):
+    """Numbers beside the labels."""
+
     labels: KeyPath = "labels"
     predictions: KeyPath
 
 
-class MseConfig(_Errors):
+class MseConfig(ErrorsConfig, RatioConfig):
     """Mean squared error."""
 
     name: Literal["mse"] = "mse"
 
 
-class RmseConfig(_Errors):
+class RmseConfig(ErrorsConfig, RatioConfig):
     """Root of the mean squared error, in the labels' unit."""
 
     name: Literal["rmse"] = "rmse"
 
 
-class MaeConfig(_Errors):
+class MaeConfig(ErrorsConfig, RatioConfig):
     """Mean absolute error, in the labels' unit."""
 
     name: Literal["mae"] = "mae"
 
 
-class R2Config(_Errors):
+class R2Config(ErrorsConfig):
     """Coefficient of determination."""
 
     name: Literal["r2"] = "r2"
 
 
-class PerplexityConfig(_Weighted):
+class PerplexityConfig(RatioConfig):
     """exp of the mean loss per token."""
 
     name: Literal["perplexity"] = "perplexity"
@@ -142,7 +161,7 @@ class PerplexityConfig(_Weighted):
     """Cross-entropy of each token, in nats."""
 
 
-class BitsPerByteConfig(_Weighted):
+class BitsPerByteConfig(RatioConfig):
     """Mean loss per byte, in bits."""
 
     name: Literal["bits_per_byte"] = "bits_per_byte"
@@ -167,6 +186,23 @@ MetricConfig = by_name(
     R2Config,
     PerplexityConfig,
     BitsPerByteConfig,
+    elsewhere={
+        "specflow.config.metrics_more": (
+            "average_precision_at_k",
+            "bucketed_auc",
+            "cosine_distance",
+            "iou",
+            "mean_tensor",
+            "per_class_accuracy",
+            "precision_at_k",
+            "recall_at_k",
+            "relative_error",
+            "sensitivity_at_specificity",
+            "specificity_at_sensitivity",
+            "sum",
+            "threshold_counts",
+        ),
+    },
 )
 """A declared metric, or a `_target_`: a metric class (its `from_batch` is called) or a
 function, whose keyword arguments may be key paths."""

@@ -6,34 +6,89 @@ from typing import Any, TypeAlias
 
 from specflow.config.base import Config, Target, key_paths
 from specflow.errors import DataError
-from specflow.metrics.averaged import F1, Precision, Recall
+from specflow.metrics import curves, streaming
+from specflow.metrics.at_k import (
+    AveragePrecisionAtK,
+    PrecisionAtK,
+    RecallAtK,
+    top_classes,
+)
+from specflow.metrics.averaged import F1, IoU, Precision, Recall
 from specflow.metrics.classification import Accuracy, ConfusionMatrix, TopK
+from specflow.metrics.cosine import CosineDistance
+from specflow.metrics.elementwise import MeanTensor
 from specflow.metrics.means import BitsPerByte, Mean, Perplexity
 from specflow.metrics.metric import Metric
+from specflow.metrics.per_class import PerClassAccuracy
 from specflow.metrics.ranking import AUC
 from specflow.metrics.regression import MAE, MSE, R2, RMSE
+from specflow.metrics.relative import RelativeError
+from specflow.metrics.sum import Sum
+from specflow.metrics.thresholds import ThresholdCounts
 
 __all__ = ["build_metric_fn"]
 
 MetricFn: TypeAlias = Callable[..., dict[str, Any]]
 
-_METRICS: dict[str, type[Metric]] = {
+_STATES: dict[str, type[Metric]] = {
     "accuracy": Accuracy,
     "auc": AUC,
     "bits_per_byte": BitsPerByte,
     "confusion_matrix": ConfusionMatrix,
+    "cosine_distance": CosineDistance,
     "f1": F1,
+    "iou": IoU,
     "mae": MAE,
     "mean": Mean,
+    "mean_tensor": MeanTensor,
     "mse": MSE,
+    "per_class_accuracy": PerClassAccuracy,
     "perplexity": Perplexity,
     "precision": Precision,
     "r2": R2,
     "recall": Recall,
+    "relative_error": RelativeError,
     "rmse": RMSE,
+    "sum": Sum,
     "top_k": TopK,
 }
-"""A config's fields are the arguments of its metric's `from_batch`."""
+"""A config's fields are the arguments of its state's `from_batch`."""
+
+
+def _listed(state: type[Metric]) -> Callable[..., Metric]:
+    """The state of the k best classes, made from scores."""
+
+    def from_scores(scores: Any, *, k: int, **arguments: Any) -> Metric:
+        return state.from_batch(top=top_classes(scores, k=k), **arguments)
+
+    return from_scores
+
+
+def _counted(*, read: str | None, **arguments: Any) -> Metric:
+    what = None if read is None else getattr(curves, read)
+    return ThresholdCounts.from_batch(**arguments, read=what)
+
+
+def _ported(function: Callable[..., Any]) -> Callable[..., Metric]:
+    """The state of a function of `tf.metrics`, which calls scores predictions."""
+
+    def from_scores(scores: Any, **arguments: Any) -> Metric:
+        return function(predictions=scores, **arguments)[1]
+
+    return from_scores
+
+
+_MADE: dict[str, Callable[..., Metric]] = {
+    **{name: state.from_batch for name, state in _STATES.items()},
+    "average_precision_at_k": _listed(AveragePrecisionAtK),
+    "bucketed_auc": _ported(streaming.auc),
+    "precision_at_k": _listed(PrecisionAtK),
+    "recall_at_k": _listed(RecallAtK),
+    "sensitivity_at_specificity": _ported(streaming.sensitivity_at_specificity),
+    "specificity_at_sensitivity": _ported(streaming.specificity_at_sensitivity),
+    "threshold_counts": _counted,
+}
+"""Name -> what makes the state of a batch, from the fields of the config."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,7 +151,7 @@ def _call(config: Config) -> _Call:
             function = getattr(function, "from_batch", function)
     else:
         arguments = {name: getattr(config, name) for name in type(config).model_fields}
-        function = _METRICS[arguments.pop("name")].from_batch
+        function = _MADE[arguments.pop("name")]
     constants = {name: arguments[name] for name in arguments if name not in paths}
     return _Call(function, paths, constants)
 

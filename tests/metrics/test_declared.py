@@ -1,5 +1,6 @@
 """Metrics declared by configs, against the same metrics made by hand."""
 
+import inspect
 import typing
 
 import numpy as np
@@ -17,20 +18,29 @@ CLASSES = RNG.integers(0, 3, 30)
 SCORES = RNG.standard_normal((30, 3))
 WEIGHTS = RNG.random(30)
 LOSSES = RNG.random(30)
+PROBABILITIES = RNG.random(30)
 TENSORS = {
     "features.weight": WEIGHTS,
     "labels": LABELS,
     "labels.binary": BINARY,
+    "labels.vector": SCORES[::-1],
     "losses.token": LOSSES,
     "outputs": SCORES,
     "outputs.value": SCORES[:, 0],
     "predictions.class": CLASSES,
     "predictions.positive": CLASSES % 2,
+    "predictions.probability": PROBABILITIES,
 }
 PREDICTED = {"predictions": "predictions.class", "weights": "features.weight"}
 VALUE = {"predictions": "outputs.value", "weights": "features.weight"}
 BOTH = (LABELS, CLASSES, WEIGHTS)
 ERRORS = (LABELS, SCORES[:, 0], WEIGHTS)
+
+
+def more(name, **fields):
+    """A config of the ones that are imported when they are met."""
+    return typing.get_args(c.MetricConfig)[1].members[name](**fields)
+
 
 DECLARED: dict[str, tuple[Config, m.Metric]] = {
     "mean": (
@@ -82,6 +92,86 @@ DECLARED: dict[str, tuple[Config, m.Metric]] = {
 }
 
 
+AT_K = {"scores": "outputs", "k": 2, "weights": "features.weight"}
+TOP = m.top_classes(SCORES, k=2)
+SCORED = {
+    "labels": "labels.binary",
+    "scores": "predictions.probability",
+    "weights": "features.weight",
+}
+PROBABLE = (BINARY, PROBABILITIES, WEIGHTS)
+VECTORS = {"labels": "labels.vector", "predictions": "outputs"}
+
+DECLARED |= {
+    "sum": (more("sum", values="losses.token"), m.Sum.from_batch(LOSSES)),
+    "mean_tensor": (
+        more("mean_tensor", values="outputs", undefined=1.0),
+        m.MeanTensor.from_batch(SCORES, undefined=1.0),
+    ),
+    "iou": (
+        more("iou", average="macro", **PREDICTED),
+        m.IoU.from_batch(*BOTH, average="macro"),
+    ),
+    "per_class_accuracy": (
+        more("per_class_accuracy", classes=4, undefined=0.0, **PREDICTED),
+        m.PerClassAccuracy.from_batch(*BOTH, classes=4, undefined=0.0),
+    ),
+    "cosine_distance": (
+        more("cosine_distance", **VECTORS),
+        m.CosineDistance.from_batch(SCORES[::-1], SCORES),
+    ),
+    "relative_error": (
+        more("relative_error", **VALUE),
+        m.RelativeError.from_batch(*ERRORS, normalizer=LABELS),
+    ),
+    "average_precision_at_k": (
+        more("average_precision_at_k", **AT_K),
+        m.AveragePrecisionAtK.from_batch(LABELS, TOP, WEIGHTS),
+    ),
+    "precision_at_k": (
+        more("precision_at_k", class_id=1, **AT_K),
+        m.PrecisionAtK.from_batch(LABELS, TOP, WEIGHTS, class_id=1),
+    ),
+    "recall_at_k": (
+        more("recall_at_k", **AT_K),
+        m.RecallAtK.from_batch(LABELS, TOP, WEIGHTS),
+    ),
+    "threshold_counts": (
+        more("threshold_counts", thresholds=[0.7, 0.2], read="recalls", **SCORED),
+        m.recall_at_thresholds(BINARY, PROBABILITIES, [0.7, 0.2], WEIGHTS)[1],
+    ),
+    "bucketed_auc": (
+        more("bucketed_auc", curve="PR", num_thresholds=50, **SCORED),
+        m.auc(*PROBABLE, 50, curve="PR")[1],
+    ),
+    "sensitivity_at_specificity": (
+        more("sensitivity_at_specificity", specificity=0.6, **SCORED),
+        m.sensitivity_at_specificity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
+    ),
+    "specificity_at_sensitivity": (
+        more("specificity_at_sensitivity", sensitivity=0.6, **SCORED),
+        m.specificity_at_sensitivity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
+    ),
+}
+
+FROM_SCORES = {
+    "average_precision_at_k",
+    "bucketed_auc",
+    "precision_at_k",
+    "recall_at_k",
+    "sensitivity_at_specificity",
+    "specificity_at_sensitivity",
+}
+"""Configs that say more than their state takes: the list or the cuts are made first."""
+
+NO_NAME = {
+    "Metric": "what a state is",
+    "State": "what a state is",
+    "MetricTable": "where states are merged",
+}
+"""Public classes of the room that no config declares, and why."""
+
+
 def evaluate(config: Config):
     metric_fn, paths = m.build_metric_fn({"it": config})
     table = m.MetricTable()
@@ -95,6 +185,47 @@ def test_every_declared_metric_is_tried_here():
     assert {*kinds.members.values()} - {Target} == {
         type(config) for config, _ in DECLARED.values()
     }
+
+
+def test_every_state_has_a_name_in_yaml():
+    """Law: whatever can be computed in Python can be declared."""
+    public = {name for name in m.__all__ if isinstance(getattr(m, name), type)}
+    tried = {type(state).__name__ for _, state in DECLARED.values()}
+    assert public - set(NO_NAME) == tried
+
+
+@pytest.mark.parametrize("name", sorted(set(DECLARED) - FROM_SCORES))
+def test_the_fields_of_a_config_are_the_arguments_of_its_state(name):
+    """Names and defaults: a keyword that the state takes can be said in YAML."""
+    config, state = DECLARED[name]
+    fields = {key: field for key, field in type(config).model_fields.items()}
+    del fields["name"]
+    taken = inspect.signature(type(state).from_batch).parameters
+    assert fields.keys() == taken.keys()
+    for key, parameter in taken.items():
+        if parameter.default is not parameter.empty:
+            assert fields[key].default == parameter.default
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_every_metric_takes_weights(name):
+    assert "weights" in type(DECLARED[name][0]).model_fields
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_whether_a_metric_is_one_number_is_known_beforehand(name):
+    config, state = DECLARED[name]
+    assert config.is_number == (np.ndim(state.compute()) == 0)
+
+
+def test_what_is_undefined_is_nan_unless_yaml_says_otherwise():
+    """A11: TensorFlow's 0 is one keyword away."""
+    nobody = np.zeros(3, int)
+    for undefined, expected in ((None, np.nan), (0.0, 0.0)):
+        config = c.PrecisionConfig(predictions="predictions.class", undefined=undefined)
+        metric_fn, _ = m.build_metric_fn({"it": config})
+        state = metric_fn(**{"labels": nobody + 1, "predictions.class": nobody})["it"]
+        np.testing.assert_equal(state.compute(), expected)
 
 
 @pytest.mark.parametrize("name", DECLARED)
