@@ -54,7 +54,11 @@ class Slot:
     @property
     def kinds(self) -> Kinds | None:
         """The kinds of section that can stand here, where a `name` tells them apart."""
-        return next((mark for mark in self.metadata if isinstance(mark, Kinds)), None)
+        marks = (
+            *self.metadata,
+            *self.parts()[0].metadata,
+        )  # `X | None` hides those of X.
+        return next((mark for mark in marks if isinstance(mark, Kinds)), None)
 
     def members(self) -> Mapping[str, type[Config]]:
         """Name -> section, where a `name` tells sections apart; else empty."""
@@ -119,7 +123,8 @@ def in_words(slot: Slot) -> str:
     if members:
         names = [name for name in members if name != TARGET]
         text = f"a section with a name ({', '.join(sorted(names))})"
-        return f"{text} or a {TARGET}" if TARGET in members else text
+        text = f"{text} or a {TARGET}" if TARGET in members else text
+        return f"{text}, or null" if slot.nullable else text
     text = " or ".join(map(_part_in_words, slot.parts()))
     return f"{text}, or null" if slot.nullable else text
 

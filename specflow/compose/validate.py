@@ -178,6 +178,10 @@ def _fault(
     code = _CODES.get(
         kind, "range" if kind.startswith(("less_", "greater_")) else "type"
     )
+    if detail["loc"][-1:] == ("[key]",):
+        pattern = detail.get("ctx", {}).get("pattern", "")
+        expected = f"a name that matches {pattern}"
+        return Fault(where, f"got the name {_shown(value)}", expected, "", origin, code)
     if kind == "missing":
         expected = in_words(slot) if slot else ""
         return Fault(where, "is missing", expected, origin=origin, code=code)
@@ -225,10 +229,10 @@ def _unknown_name(
     names = sorted(name for name in slot.members() if name != TARGET)
     name = value.get("name") if isinstance(value, Mapping) else None
     if name is None:
-        found = origins.nearest(path)
-        problem = (
-            "has no name" if isinstance(value, Mapping) else f"got {_shown(value)}"
-        )
+        section = isinstance(value, Mapping)
+        # Whoever set a part of the section, not who left it out before.
+        found = origins.nearest((*path, *list(value)[:1]) if section else path)
+        problem = "has no name" if section else f"got {_shown(value)}"
         origin = found.exact if found else ""
         return Fault(
             ".".join(path), problem, in_words(slot), origin=origin, code="missing"

@@ -1,12 +1,12 @@
 """The root: one experiment, and the rules that span its words."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from specflow.config.base import Config, refuse
+from specflow.config.base import Config, Target, refuse
 from specflow.config.data import DataConfig, TextConfig
 from specflow.config.loop import LoopConfig
 from specflow.config.mesh import BATCH_AXES, MeshConfig
@@ -89,23 +89,49 @@ def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _best_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    best = config.output.checkpoint.best
-    if not isinstance(config.spec, DeclaredSpecConfig):
-        return  # What a model_fn measures is known when it is traced.
-    metrics = set(config.spec.eval_metrics)
-    if best is not None and best.metric not in metrics | {"loss"}:
-        yield (
-            ("output", "checkpoint", "best", "metric"),
-            best.metric,
-            f"loss or a metric of spec.eval_metrics ({', '.join(sorted(metrics))})",
-        )
+def _judging_output_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    checkpoint, exporters = config.output.checkpoint, config.output.exporters
+    yield from _judge_faults(
+        config.spec,
+        {
+            ("checkpoint", "best"): checkpoint.best,
+            **{("exporters", name): judge for name, judge in exporters.items()},
+        },
+        "output",
+    )
+
+
+def _early_stopping_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    judges = {("early_stopping",): config.loop.early_stopping}
+    yield from _judge_faults(config.spec, judges, "loop")
+
+
+def _judge_faults(
+    spec: Any, judges: Mapping[tuple[str, ...], Any], word: str
+) -> Iterator[BrokenRule]:
+    """Metrics that are to judge states, and are not there or are no one number."""
+    if not isinstance(spec, DeclaredSpecConfig):
+        return  # What a model_fn measures is known when it has run.
+    numbers = {
+        name
+        for name, metric in spec.eval_metrics.items()
+        if getattr(metric, "is_number", True)  # Of a target, nobody knows yet.
+    }
+    names = ", ".join(sorted(numbers))
+    for path, judge in judges.items():
+        metric = None if isinstance(judge, Target) else getattr(judge, "metric", None)
+        if metric is None or metric in {*numbers, "loss"}:
+            continue
+        kind = "one-number metric" if metric in spec.eval_metrics else "metric"
+        expected = f"loss or a {kind} of spec.eval_metrics ({names})"
+        yield (word, *path, "metric"), metric, expected
 
 
 SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] = (
     _batch_faults,
     _schedule_faults,
     _length_faults,
-    _best_faults,
+    _judging_output_faults,
+    _early_stopping_faults,
 )
 """Every rule between words; each reads only the words that it speaks of."""

@@ -1,14 +1,19 @@
 """`loop`: how many steps, in what batches, and when evaluation happens."""
 
-from pydantic import NonNegativeInt, PositiveInt
+from collections.abc import Iterator
+from typing import Any, Literal, Self
 
-from specflow.config.base import Config
+from pydantic import PositiveInt, model_validator
+
+from specflow.config.base import Config, refuse
+from specflow.config.early_stopping import EarlyStoppingConfig
+from specflow.config.rhythm import Every, EveryLoop
 
 __all__ = ["LoopConfig"]
 
 
 class LoopConfig(Config):
-    """Steps, batch sizes and rhythms. All rhythms are in training steps."""
+    """Steps, batch sizes and rhythms. Rhythms are in training steps, unless a time."""
 
     train_steps: PositiveInt = 1_000
     """Step at which training ends; a resumed run counts from where it was."""
@@ -16,11 +21,32 @@ class LoopConfig(Config):
     """Rows of a training step, over all devices."""
     eval_batch_size: PositiveInt = 256
     """Rows of an evaluation step, over all devices; the numbers do not depend on it."""
-    eval_every: NonNegativeInt = 0
-    """Steps between evaluations while training; 0: only at the end."""
+    eval_every: Every = 0
+    """Steps between evaluations while training, or a time such as `10m`; 0: only at the
+    end."""
     eval_steps: PositiveInt | None = None
     """Batches of an evaluation; null: to the end of the data."""
+    eval_loss: Literal["examples", "batches"] = "examples"
+    """Whether the loss of an evaluation is the mean over examples, or over batches, as
+    TensorFlow's was."""
+    early_stopping: EarlyStoppingConfig | None = None  # type: ignore[valid-type]
+    """When training ends before `train_steps`, by what evaluations say; null: never."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss."""
-    iterations_per_loop: PositiveInt = 50
-    """Steps that the devices run before they return to the host."""
+    iterations_per_loop: EveryLoop = 50
+    """Steps that the devices run before they return to the host, or a time such as
+    `30s` from which the number is estimated."""
+
+    @model_validator(mode="after")
+    def _evaluations_to_judge(self) -> Self:
+        refuse("LoopConfig", _never_judged(self))
+        return self
+
+
+def _never_judged(loop: LoopConfig) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    if loop.early_stopping is not None and loop.eval_every == 0:
+        expected = (
+            "a number of steps, or a time such as 10m: loop.early_stopping judges the "
+            "evaluations on the way"
+        )
+        yield ("eval_every",), loop.eval_every, expected

@@ -1,10 +1,12 @@
-"""`output`: the run directory, its checkpoints and its reporters."""
+"""`output`: the run directory, its checkpoints, its exports and its reporters."""
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
 from specflow.config.base import Config
+from specflow.config.exporters import ExporterConfig, ExporterName
+from specflow.config.rhythm import Every
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
 
@@ -21,10 +23,12 @@ class BestConfig(Config):
 class CheckpointConfig(Config):
     """When state is saved and how much of it is kept."""
 
-    every: NonNegativeInt = 500
-    """Steps between checkpoints; 0: only at the end."""
+    every: Every = 500
+    """Steps between checkpoints, or a time such as `10m`; 0: only at the end."""
     keep: NonNegativeInt = 3
     """Newest checkpoints kept; 0 keeps all."""
+    keep_every_hours: PositiveFloat | None = None
+    """One checkpoint of each such period is kept for ever, beside the newest."""
     best: BestConfig | None = None
     """Keep the best checkpoint too, beside the newest; null keeps the newest only."""
 
@@ -36,6 +40,8 @@ class OutputConfig(Config):
     """Run directory; null: `runs/<experiment>/<time>`."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """Checkpoints, under `<dir>/checkpoints`."""
+    exporters: dict[ExporterName, ExporterConfig] = {}  # type: ignore[valid-type]
+    """Name -> what is exported after evaluations, to `<dir>/export/<name>`."""
     reporters: list[Literal["tensorboard", "plots"]] = ["tensorboard", "plots"]
     """What is written beside `metrics.jsonl`: TensorBoard events, a picture."""
     on_change: Literal["refuse", "accept"] = "refuse"

@@ -113,6 +113,49 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     ),
     "no_config_dir": (["--config-dir=nowhere"], {}),
     "no_run": (["run=runs/nowhere"], {}),
+    "exporters": (
+        [
+            "output.exporters.best={name: bets}",
+            "output.exporters.latest={name: latest, keeep: 3}",
+            "output.exporters.9={name: final}",
+            "output.exporters.final={platforms: [gpu]}",
+            "output.exporters.small={name: final, batch: 8}",
+        ],
+        {},
+    ),
+    "early_stopping": (
+        [
+            "loop.early_stopping={name: no_increase, patience_steps: 2 epochs}",
+            "loop.eval_every=10 minutes",
+            "loop.eval_loss=rows",
+        ],
+        {},
+    ),
+    "early_stopping_unnamed": (["loop.early_stopping.patience_steps=100"], {}),
+    "early_stopping_without_evaluations": (
+        ["loop.early_stopping={name: no_decrease, patience_steps: 100}"],
+        {},
+    ),
+    "judging_metrics": (
+        [
+            "experiment=digits",
+            "loop.early_stopping={name: higher, metric: acuracy, threshold: 0.9}",
+            "output.exporters.best={name: best, metric: confusion, order: lowest}",
+            "output.exporters.other={name: best, metric: top5}",
+            "output.checkpoint.best.metric=top",
+        ],
+        {},
+    ),
+    "metrics": (
+        [
+            "spec.eval_metrics.low={name: precision_at_5, scores: outputs, k: 5}",
+            "spec.eval_metrics.mid={name: recall_at_k, scores: outputs, k: 0}",
+            "spec.eval_metrics.cut={name: threshold_counts, scores: outputs, at: 1}",
+            "spec.eval_metrics.9={name: sum, values: outputs}",
+            "spec.eval_metrics.top3.undefined=zero",
+        ],
+        {},
+    ),
     "target_untrusted": (["model._target_=os.system"], {}),
     "target_arguments": (
         ["model={_target_: flax.linen.Dense, featurs: 4}"],

@@ -1,0 +1,53 @@
+"""Rhythms: a number of steps, or a time."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+__all__ = ["Every", "EveryLoop", "seconds_of", "steps_of"]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_TIME = re.compile(r"([1-9][0-9]*)([smh])")
+
+
+def seconds_of(rhythm: int | str) -> int | None:
+    """The seconds of a rhythm that is a time; None if it is a number of steps.
+
+    >>> seconds_of("10m"), seconds_of(500)
+    (600, None)
+    """
+    found = _TIME.fullmatch(str(rhythm))
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+def steps_of(rhythm: int | str) -> int | None:
+    """The steps of a rhythm that is a number of them; None if it is a time.
+
+    >>> steps_of("10m"), steps_of(500)
+    (None, 500)
+    """
+    return None if isinstance(rhythm, str) else rhythm
+
+
+def _validator(least: int) -> PlainValidator:
+    expected = f"a whole number >= {least}, or a time such as 30s, 10m, 2h"
+
+    def check(value: Any) -> int | str:
+        steps = isinstance(value, int) and not isinstance(value, bool)
+        if steps and value >= least:
+            return value
+        if isinstance(value, str) and _TIME.fullmatch(value):
+            return value
+        raise PydanticCustomError("rule", "{expected}", {"expected": expected})
+
+    return PlainValidator(check)
+
+
+Every = Annotated[int | str, _validator(0)]
+"""Steps between two times something is done, 0 for never on the way; or a time such as
+`30s`, `10m`, `2h`, which is looked at when a device loop has ended."""
+
+EveryLoop = Annotated[int | str, _validator(1)]
+"""Steps, at least one; or a time from which their number is estimated."""
