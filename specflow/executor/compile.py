@@ -21,6 +21,7 @@ from specflow.executor.step import (
 )
 from specflow.executor.trace import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count, shapes
+from specflow.heap import give_back
 from specflow.mesh import Partitioner, batch_parts
 from specflow.model import SplitModel
 from specflow.spec import Mode, TPUEstimatorSpec
@@ -66,8 +67,8 @@ class Program:
         """Seconds by name; `compile` is tracing, lowering and compiling."""
         self.tracer = Tracer(model_fn, model, extras=extras, timing=self.timing)
         self.meanwhile: Callable[[], None] = lambda: None
-        """Called when the training program goes to the compiler, which leaves the host
-        free to do something else."""
+        """Called when the training program is compiled: the devices are busy from now
+        on, and the host is free."""
         self._compiled: dict[Any, Any] = {}
         self._lowered: dict[str, Any] = {}
 
@@ -146,6 +147,7 @@ class Program:
                     .lower(jax.ShapeDtypeStruct((), jnp.uint32))
                     .compile(compiler_options=_CPU_ONCE if self._is_on_cpu else None)
                 )
+                give_back()
         return self._compiled[key](np.uint32(seed))
 
     def abstract_model_state(self) -> TrainState:
@@ -241,8 +243,9 @@ class Program:
                 program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
             ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
             self._lowered["train"] = lowered
-            self.meanwhile()
-            return self.compile(lowered, forward), looped
+            compiled = self.compile(lowered, forward)
+        self.meanwhile()
+        return compiled, looped
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any
@@ -289,11 +292,15 @@ class Program:
             lowered: from `jax.jit(...).lower(...)`.
             forward: the model function that is part of it.
         """
+        compiled = None
         if self._is_slow_in_a_loop(forward):
             with contextlib.suppress(jax.errors.JaxRuntimeError):
-                return lowered.compile(compiler_options=CPU_CONVOLUTIONS)
-        # No convolutions, or an XLA that does not know the option.
-        return lowered.compile()
+                compiled = lowered.compile(compiler_options=CPU_CONVOLUTIONS)
+        if compiled is None:
+            # No convolutions, or an XLA that does not know the option.
+            compiled = lowered.compile()
+        give_back()
+        return compiled
 
     @property
     def _is_on_cpu(self) -> bool:

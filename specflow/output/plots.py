@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from specflow.heap import give_back
 from specflow.output.files import replacing
 
 __all__ = ["draw_curves"]
@@ -29,6 +30,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     panels = _panels(rows)
     if not panels:
         return
+    give_back()  # Room for Matplotlib: what training freed.
     # The object interface and Agg: pyplot keeps figures alive and may want a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
