@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import sys
 from collections.abc import Callable
 
 __all__ = ["give_back"]
@@ -9,6 +10,8 @@ __all__ = ["give_back"]
 
 @functools.cache
 def _malloc_trim() -> Callable[[int], int] | None:
+    if sys.platform != "linux":
+        return None
     # glibc has it; other C libraries keep less to themselves.
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
