@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from specflow import compose, config, data, errors, metrics
+    from specflow import compose, config, data, errors, heads, metrics
     from specflow.config.mesh import MeshConfig
     from specflow.config.run import RunConfig, TPUConfig
     from specflow.errors import SpecError, SpecflowError
@@ -61,6 +61,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "config",
     "data",
     "errors",
+    "heads",
     "metrics",
     # errors
     "SpecError",
@@ -96,7 +97,7 @@ _HOME = {
     "early_stopping": _LIFE,
     "load_export": "specflow.serving",
 }
-_FOLDERS = frozenset({"compose", "config", "data", "errors", "metrics"})
+_FOLDERS = frozenset({"compose", "config", "data", "errors", "heads", "metrics"})
 
 
 def __getattr__(name: str) -> Any:
