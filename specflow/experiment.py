@@ -107,7 +107,10 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
     features, labels = estimator.batch_form(data.train, Mode.TRAIN)
 
     def outputs(params: Any, rest: Any, scope: dict[str, Any]) -> Any:
-        return model_outputs(spec, model.merge(params, rest, train=False), scope)
+        found, _ = model.call(
+            lambda module: model_outputs(spec, module, scope), params, rest, train=False
+        )
+        return found
 
     scope = {"features": features, "labels": labels}
     abstract = jax.eval_shape(

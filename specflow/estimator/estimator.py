@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import jax
-from flax import nnx
+from flax import linen, nnx
 from jax.sharding import Mesh
 
 from specflow import loop
@@ -45,7 +45,7 @@ from specflow.experiment import estimator_arguments
 from specflow.lifecycle import History, WarmStartSettings, warm_values
 from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import check_batch_size
-from specflow.model import SplitModel
+from specflow.model import split_model
 from specflow.output import Checkpointer
 from specflow.spec import Mode, TPUEstimatorSpec
 
@@ -67,7 +67,10 @@ class TPUEstimator:
         model_fn: takes `features` and any of `model, labels, mode, params, config,
             mask`, by these names, and returns a `TPUEstimatorSpec`. It sees the global
             batch and is traced once a mode.
-        model: a function `rngs -> nnx.Module`, or a module that is already built.
+        model: a function `rngs -> nnx.Module`, an NNX module that is already built, or
+            a module of Flax Linen, such as `nn.Dense(10)`. None: the function makes its
+            layers where it needs them, as in `nn.Dense(10)(features["x"])` with
+            `flax.linen` as `nn`; every mode has to make the same ones.
         model_dir: where checkpoints go; training goes on from the newest one there. By
             default that of `config`, else a temporary directory.
         config: seeds, rhythms, what is kept.
@@ -86,7 +89,8 @@ class TPUEstimator:
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
             divide; a mesh that the devices cannot form.
-        SpecError: `model_fn` does not take `features`, or demands something unknown.
+        SpecError: `model_fn` does not take `features`, or demands something unknown, or
+            a model that there is not.
 
     Source: tf.compat.v1.estimator.tpu.TPUEstimator.
     """
@@ -95,7 +99,10 @@ class TPUEstimator:
         self,
         model_fn: Callable[..., Any],
         *,
-        model: Callable[[nnx.Rngs], nnx.Module] | nnx.Module,
+        model: Callable[[nnx.Rngs], nnx.Module]
+        | nnx.Module
+        | linen.Module
+        | None = None,
         model_dir: str | Path | None = None,
         config: RunConfig | None = None,
         params: Mapping[str, Any] | None = None,
@@ -126,7 +133,7 @@ class TPUEstimator:
             check_batch_size(size, self.partitioner.mesh, key=f"{name}_batch_size")
         self.program = Program(
             model_fn,
-            SplitModel(model),
+            split_model(model),
             self.partitioner,
             extras={"params": self.params, "config": self.config},
             tuned=tuned,
@@ -148,6 +155,8 @@ class TPUEstimator:
         )
         self._init_fn = init_fn
         self._live = False
+        self.stopped_early: str | None = None
+        """Why the last `train_and_evaluate` ended before `max_steps`, if a rule said so."""
         self._state: TrainState | None = None
         self._step = 0
         self._batch: Any = None
@@ -169,7 +178,11 @@ class TPUEstimator:
         """
         data = build_data(experiment.data) if data is None else data
         check_loop(experiment)
-        return cls(**estimator_arguments(experiment, data, model_dir=model_dir))
+        estimator = cls(**estimator_arguments(experiment, data, model_dir=model_dir))
+        if not estimator.program.is_known:
+            form = estimator.batch_form(data.train, Mode.TRAIN)
+            estimator.program.learn(Mode.TRAIN, *form)
+        return estimator
 
     # -- training
 
@@ -244,7 +257,7 @@ class TPUEstimator:
         Raises:
             ConfigError: evaluations go by checkpoints, and there are none.
         """
-        if eval_spec.every_steps is None and not self.config.saves:
+        if eval_spec.goes_by_checkpoints and not self.config.saves:
             raise ConfigError(
                 Fault(
                     "EvalSpec.every_steps",
@@ -266,11 +279,11 @@ class TPUEstimator:
             train_spec,
             lambda _: train_spec.max_steps,
             evaluations=evaluations,
-            every_steps=eval_spec.every_steps,
             report=report,
             progress=progress,
             should_stop=should_stop,
         )
+        self.stopped_early = evaluations.stopped_early
         if not _is_asked(should_stop):
             evaluations.finish(step, state)
         elif evaluations.step != step:
@@ -283,7 +296,6 @@ class TPUEstimator:
         stop_of: Callable[[int], int | None],
         *,
         evaluations: Evaluations | None = None,
-        every_steps: int | None = None,
         report: loop.Report | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
@@ -301,6 +313,8 @@ class TPUEstimator:
         stop = stop_of(step)
         if stop is not None and step >= stop:
             return step, state
+        if evaluations is not None and not evaluations.begin(step):
+            return step, state
         batches = self._train_batches(value, step, place, stop)
 
         def write(step: int, state: TrainState) -> None:
@@ -317,13 +331,13 @@ class TPUEstimator:
 
         def checkpoint(step: int, state: TrainState) -> None:
             # Evaluation goes first: its metrics judge the checkpoint of the same step.
-            if evaluations is not None and every_steps is None:
+            if evaluations is not None:
                 evaluations.at_checkpoint(step, state)
             save(step, state)
 
         rhythms = self._save_rhythms(step, checkpoint)
-        if evaluations is not None and every_steps:
-            rhythms.insert(0, EverySteps(every_steps, evaluations))
+        if evaluations is not None:
+            rhythms = [*evaluations.rhythms(), *rhythms]
         if self.config.saves and self.config.save_at_start:
             save(step, state)
         self._state = None  # Used up by the loop.
@@ -477,7 +491,7 @@ class TPUEstimator:
         if steps is not None:
             check_positive(steps, "steps")
         hooks = checked_hooks(hooks)
-        value = self._input(input_fn, Mode.EVAL)
+        value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
         step, state = self._inference_state(checkpoint_step)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
         if record:
@@ -524,7 +538,7 @@ class TPUEstimator:
         Yields:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
-        value = self._input(input_fn, Mode.PREDICT)
+        value = self._learned_from(self._input(input_fn, Mode.PREDICT), Mode.PREDICT)
         _, state = self._inference_state(checkpoint_step)
         batches = iter(self._eval_batches(value, Mode.PREDICT, None))
         first = next(batches, None)
@@ -534,6 +548,17 @@ class TPUEstimator:
         keys = known_keys(predict_keys, spec.predictions)
         found = loop.predict(self.program, state, itertools.chain([first], batches))
         return rows_of(found, keys, single=yield_single_examples)
+
+    def _learned_from(self, value: Any, mode: Mode) -> Any:
+        """The input, after a Linen model learned from its first batch what it is."""
+        if self.program.is_known:
+            return value
+        probe = value
+        if as_source(value) is None and hasattr(value, "__iter__"):
+            probe, value = peeked(value)
+        for batch in self._eval_batches(probe, mode, 1):
+            self.program.learn(mode, batch.features, batch.labels)
+        return value
 
     def _inference_state(self, checkpoint_step: int | None) -> tuple[int, TrainState]:
         latest = self.checkpoints.latest_step()
@@ -603,11 +628,14 @@ class TPUEstimator:
         from specflow.output.export import write_export  # Few runs end in an export.
 
         example = self._example(input_fn, features)
-        if self.checkpoints.latest_step() is None:
+        if self.checkpoints.latest_step() is None and not self._live:
             raise CheckpointError(
                 Fault(str(self.model_dir), "has no checkpoint", code="export-untrained",
                       expected="a model that was trained")
             )  # fmt: skip
+        if not self.program.is_known:
+            form = jax.eval_shape(serving_fn or (lambda sent: sent), example)
+            self.program.learn(Mode.PREDICT, form)
         step, state = self._inference_state(checkpoint_step)
         mesh = self.partitioner.mesh
         return write_export(

@@ -23,7 +23,7 @@ from specflow.executor.trace import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.heap import give_back
 from specflow.mesh import Partitioner, batch_parts
-from specflow.model import SplitModel
+from specflow.model import Model
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.stopwatch import Stopwatch
 
@@ -54,7 +54,7 @@ class Program:
     def __init__(
         self,
         model_fn: Callable[..., Any],
-        model: SplitModel,
+        model: Model,
         partitioner: Partitioner,
         *,
         extras: Mapping[str, Any] | None = None,
@@ -86,6 +86,15 @@ class Program:
         """The spec of a mode, abstract; see `Tracer.spec`."""
         return self.tracer.spec(mode, features, labels)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known, before any batch, what variables the model has."""
+        return self.model.is_known
+
+    def learn(self, mode: Mode, features: Any, labels: Any = None) -> None:
+        """Learns from a batch what variables the model has; see `Tracer.learn`."""
+        self.tracer.learn(mode, features, labels)
+
     # -- state
 
     def abstract_state(self, features: Any, labels: Any) -> TrainState:
@@ -95,8 +104,8 @@ class Program:
             features: one training batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise.
         """
-        model_state = self.abstract_model_state()
         optimizer = self.tracer.optimizer(features, labels)
+        model_state = self.abstract_model_state()
         params = model_state.params
         opt_state = jax.eval_shape(optimizer.init, params)
         shardings = {path: array.sharding for path, array in params.items()}

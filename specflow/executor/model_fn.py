@@ -31,6 +31,9 @@ class ModelFn:
         parameters = inspect.signature(function).parameters.values()
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
+        self._demands = frozenset(
+            name for name, p in named.items() if p.default is p.empty
+        )
         self.takes = frozenset(ARGUMENTS if takes_all else named) & frozenset(ARGUMENTS)
         faults = [
             Fault(
@@ -52,6 +55,23 @@ class ModelFn:
             )
         if faults:
             raise spec_error(*faults)
+
+    def check_without_model(self) -> None:
+        """Checks that the function can do without a model.
+
+        Raises:
+            SpecError: it demands one.
+        """
+        if "model" in self._demands:
+            raise spec_error(
+                Fault(
+                    self.name,
+                    "demands a 'model', and TPUEstimator was given none",
+                    mend="Give TPUEstimator(model=...), or take the argument out and "
+                    "make the layers in the function.",
+                    code="model-fn",
+                )
+            )
 
     def __call__(self, mode: Mode, **available: Any) -> TPUEstimatorSpec:
         """The spec for a mode.

@@ -1,18 +1,20 @@
 """A model function, traced once for each mode, and checked against the contract."""
 
+import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from specflow.errors import Fault, SpecflowError, spec_error
+from specflow.executor.discovery import Discovery
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.step import Optimizer
 from specflow.executor.trace import Traced
-from specflow.model import SplitModel
+from specflow.model import LinenModel, Model, SplitModel, is_misplaced
 from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
 from specflow.stopwatch import Stopwatch
 from specflow.typing import describe, leaves
@@ -22,6 +24,9 @@ __all__ = ["Tracer", "row_count", "shapes"]
 
 class Tracer:
     """Runs the Python of a model function once for each mode and form of a batch.
+
+    Where the model is one of Linen, it runs once more for each mode, to learn what
+    variables there are: see `Discovery`.
 
     Args:
         model_fn: returns a `TPUEstimatorSpec`; see `ModelFn`.
@@ -33,7 +38,7 @@ class Tracer:
     def __init__(
         self,
         model_fn: Callable[..., Any],
-        model: SplitModel,
+        model: Model,
         *,
         extras: Mapping[str, Any] | None = None,
         timing: Stopwatch,
@@ -45,6 +50,11 @@ class Tracer:
         self.traces: Counter[Mode] = Counter()
         """How often the function's Python ran, by mode."""
         self._traced: dict[Any, Traced] = {}
+        self._discovery: Discovery | None = None
+        if isinstance(model, LinenModel):
+            self._discovery = Discovery(self.model_fn.name, model)
+            if model.is_inline:
+                self.model_fn.check_without_model()
 
     def spec(self, mode: Mode, features: Any, labels: Any = None) -> TPUEstimatorSpec:
         """The spec of a mode, abstract: shapes and dtypes in place of arrays.
@@ -63,40 +73,75 @@ class Tracer:
         batch = _abstract((features, None if mode is Mode.PREDICT else labels))
         key = (mode, shapes(batch))
         if key not in self._traced:
+            self.learn(mode, *batch)
             self._traced[key] = self._trace(mode, *batch)
         return self._traced[key]
+
+    def learn(self, mode: Mode, features: Any, labels: Any) -> None:
+        """Learns what variables the model has, where only a batch can tell.
+
+        Args:
+            mode: the mode that the batch is for. Others are looked at with it too.
+            features: one batch, or `jax.ShapeDtypeStruct`s of one.
+            labels: likewise, or None.
+
+        Raises:
+            SpecError: the function fails, or the modes make different variables.
+        """
+        if self._discovery is None or self._discovery.knows(mode):
+            return
+        features, labels = _abstract((features, labels))
+
+        def run(mode: Mode) -> Callable[[Any], Any]:
+            seen = None if mode is Mode.PREDICT else labels
+
+            def function(module: Any) -> TPUEstimatorSpec:
+                zeros = jax.tree.map(
+                    lambda x: jnp.zeros(x.shape, x.dtype),
+                    {"features": features, "labels": seen},
+                )
+                mask = jnp.ones(row_count(features), bool)
+                return self._run(mode, module, **zeros, mask=mask)
+
+            return function
+
+        with self._errors_of(mode, features, labels):
+            self._discovery.look(mode, run)
+
+    def _run(
+        self, mode: Mode, module: Any, features: Any, labels: Any, mask: Any
+    ) -> TPUEstimatorSpec:
+        self.traces[mode] += 1
+        return self.model_fn(
+            mode,
+            model=module,
+            features=features,
+            labels=labels,
+            mask=mask,
+            **self.extras,
+        )
 
     def _trace(self, mode: Mode, features: Any, labels: Any) -> Traced:
         rows = row_count(features)
 
         def forward(
-            params: Any, rest: Any, features: Any, labels: Any, mask: Any
+            params: Any, rest: Any, *batch: Any
         ) -> tuple[TPUEstimatorSpec, Any]:
-            self.traces[mode] += 1
-            module = self.model.merge(params, rest, train=mode is Mode.TRAIN)
-            spec = self.model_fn(
-                mode,
-                model=module,
-                features=features,
-                labels=labels,
-                mask=mask,
-                **self.extras,
+            return self.model.call(
+                lambda module: self._run(mode, module, *batch),
+                params,
+                rest,
+                train=mode is Mode.TRAIN,
             )
-            return spec, self.model.rest_of(module)
 
         abstract = (self.model.abstract_params, self.model.abstract_rest)
-        try:
-            with self.timing("compile"):
-                if mode is Mode.TRAIN:
-                    full = functools.partial(_with_mask, forward, rows)
-                    traced = Traced(full, *abstract, features, labels)
-                else:
-                    mask = jax.ShapeDtypeStruct((rows,), jnp.bool_)
-                    traced = Traced(forward, *abstract, features, labels, mask)
-        except SpecflowError:
-            raise
-        except Exception as error:
-            raise _failed(self.model_fn.name, mode, features, labels, error) from error
+        with self._errors_of(mode, features, labels):
+            if mode is Mode.TRAIN:
+                full = functools.partial(_with_mask, forward, rows)
+                traced = Traced(full, *abstract, features, labels)
+            else:
+                mask = jax.ShapeDtypeStruct((rows,), jnp.bool_)
+                traced = Traced(forward, *abstract, features, labels, mask)
         spec = traced.result[0]
         for field in ("eval_metrics", "host_call"):
             pair = getattr(spec, field)
@@ -107,9 +152,31 @@ class Tracer:
         return traced
 
     def optimizer(self, features: Any, labels: Any) -> Optimizer:
-        """The `train_op` that the function gives for these batches."""
+        """The `train_op` that the function gives for these batches.
+
+        Raises:
+            SpecError: there is nothing to train.
+        """
         spec = self.spec(Mode.TRAIN, features, labels)
+        if not self.model.abstract_params:
+            raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
         return Optimizer(spec.train_op, self.model.abstract_params)
+
+    @contextlib.contextmanager
+    def _errors_of(self, mode: Mode, features: Any, labels: Any) -> Iterator[None]:
+        """Counts the time, and says of what the function raises where it was raised."""
+        try:
+            with self.timing("compile"):
+                yield
+        except SpecflowError:
+            raise
+        except Exception as error:
+            fault = (
+                _misplaced(self.model_fn.name, self.model)
+                if is_misplaced(error)
+                else _failed(self.model_fn.name, mode, features, labels, error)
+            )
+            raise spec_error(fault) from error
 
 
 def _with_mask(
@@ -151,19 +218,48 @@ def _check_predictions(predictions: Any, rows: int) -> None:
 
 def _failed(
     name: str, mode: Mode, features: Any, labels: Any, error: Exception
-) -> SpecflowError:
+) -> Fault:
     given = ", ".join(
         f"{path} {describe(leaf)}"
         for path, leaf in leaves({"features": features, "labels": labels})
         if leaf is not None
     )
     text = str(error).strip() or repr(error)
-    return spec_error(
-        Fault(
-            name,
-            f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
-            mend=f"It was given {given}.",
-            kind=TypeError if isinstance(error, TypeError) else ValueError,
-            code="model-fn",
+    return Fault(
+        name,
+        f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
+        mend=f"It was given {given}.",
+        kind=TypeError if isinstance(error, TypeError) else ValueError,
+        code="model-fn",
+    )
+
+
+def _misplaced(name: str, model: Model) -> Fault:
+    """A Linen layer was called that has nowhere to keep its variables."""
+    if isinstance(model, SplitModel):
+        where = "and its model is a module of NNX"
+        mend = "Leave `model` out of TPUEstimator to make layers inline, or use NNX's."
+    elif model.is_inline:
+        where = "that was made outside of it"
+        mend = "Make the layer where it is called, as in flax.linen.Dense(10)(x)."
+    else:
+        where = "that is no part of its model"
+        mend = (
+            "Make it in the model, or leave `model` out of TPUEstimator and make all "
         )
+        mend += "layers inline."
+    return Fault(
+        name, f"calls a Flax Linen layer, {where}", mend=mend, code="linen-layer"
+    )
+
+
+def _nothing_to_train(name: str, model: Model) -> Fault:
+    if isinstance(model, LinenModel) and model.is_inline:
+        why = "it makes no layers, and it was given no model"
+        mend = "Make a layer in it, such as flax.linen.Dense(10)(x), or give model=."
+    else:
+        why = "its model has none, or was not called"
+        mend = "Call a model that has parameters."
+    return Fault(
+        name, f"has no parameters to train: {why}", mend=mend, code="no-parameters"
     )

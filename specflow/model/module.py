@@ -4,17 +4,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
-from flax import nnx
+from flax import linen, nnx
 
 from specflow.errors import Fault, spec_error
+from specflow.model.flat import FlatState, by_name, key_impls
 
-__all__ = ["FlatState", "SplitModel"]
-
-FlatState: TypeAlias = dict[str, jax.Array]
-"""Plain arrays by dotted path, such as `layers.0.kernel`."""
+__all__ = ["BuiltLinen", "SplitModel"]
 
 _Path: TypeAlias = tuple[Any, ...]
+
+
+class BuiltLinen(Exception):
+    """A builder returned a Linen module, which is no matter for a `SplitModel`."""
 
 
 class SplitModel:
@@ -50,6 +51,8 @@ class SplitModel:
     """Shape and dtype of each parameter."""
     abstract_rest: dict[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each array that is no parameter."""
+    is_known = True
+    """Whether the parameters are known; those of a `LinenModel` are not at first."""
 
     def __init__(self, model: Callable[[nnx.Rngs], nnx.Module] | nnx.Module):
         self._given: FlatState | None = None
@@ -59,18 +62,14 @@ class SplitModel:
         else:
             self._build = model
             self.graphdef, leaves = _abstractly(model)
-        self._paths = _by_name(leaves)
+        self._paths = by_name(leaves)
         values = {name: _value(leaves[path]) for name, path in self._paths.items()}
         self._params = frozenset(
             name
             for name, path in self._paths.items()
             if isinstance(leaves[path], nnx.Param)
         )
-        self._key_impls = {
-            name: _key_impl(value)
-            for name, value in values.items()
-            if jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-        }
+        self._key_impls = key_impls(values)
         if self._build is None:
             self._given = self._plain(values)
         self.abstract_params, self.abstract_rest = self._apart(
@@ -99,6 +98,26 @@ class SplitModel:
             return self._apart(copied)
         assert self._build is not None
         return self._apart(self._flat(self._build(nnx.Rngs(key))))
+
+    def call(
+        self,
+        function: Callable[[nnx.Module], Any],
+        params: Mapping[str, jax.Array],
+        rest: Mapping[str, jax.Array],
+        *,
+        train: bool,
+    ) -> tuple[Any, FlatState]:
+        """What a function makes of the module with these values, and the rest after it.
+
+        Args:
+            function: takes the module, and may call it as often as it likes.
+            params: values by dotted path.
+            rest: likewise.
+            train: whether the module is in train or in eval mode.
+        """
+        module = self.merge(params, rest, train=train)
+        result = function(module)
+        return result, self.rest_of(module)
 
     def merge(
         self,
@@ -180,6 +199,8 @@ def _abstractly(
 
 
 def _checked(module: Any) -> nnx.Module:
+    if isinstance(module, linen.Module):
+        raise BuiltLinen
     if not isinstance(module, nnx.Module):
         raise spec_error(
             Fault(
@@ -195,26 +216,3 @@ def _checked(module: Any) -> nnx.Module:
 
 def _value(leaf: Any) -> Any:
     return leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
-
-
-def _key_impl(key: Any) -> str:
-    # Asked of a tracer, because JAX cannot tell it of an abstract key.
-    names: list[str] = []
-    jax.eval_shape(lambda key: names.append(str(jax.random.key_impl(key))), key)
-    return names[0]
-
-
-def _by_name(leaves: Mapping[_Path, Any]) -> dict[str, _Path]:
-    paths: dict[str, _Path] = {}
-    for path in leaves:
-        name = ".".join(map(str, path))
-        if name in paths:
-            raise spec_error(
-                Fault(
-                    "model",
-                    f"two variables have the path {name}: {paths[name]} and {path}",
-                    mend="Take the dots out of the names.",
-                )
-            )
-        paths[name] = path
-    return paths

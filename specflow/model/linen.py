@@ -1,0 +1,251 @@
+"""Linen at the rim: a module of Flax Linen, or layers made inline, as flat dicts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import core, errors, linen
+
+from specflow.errors import Fault, spec_error
+from specflow.model.flat import FlatState, by_name, key_impls
+
+__all__ = ["FlatForm", "LinenModel", "is_misplaced", "variable_forms"]
+
+FlatForm: TypeAlias = dict[str, jax.ShapeDtypeStruct]
+"""Shapes and dtypes by dotted path."""
+
+_PARAMS = "params"
+"""Linen's collection of what may be trained."""
+_RNGS = "rngs"
+"""Random streams stand beside Linen's collections, and are saved as one of them."""
+
+
+class _Inline(linen.Module):
+    """The scope of layers that are made inline: nothing stands before their names."""
+
+    @linen.compact
+    def __call__(self, function: Callable[[Any], Any]) -> Any:
+        return function(None)
+
+
+class LinenModel:
+    """A Linen module, or none, with the face of a `SplitModel`.
+
+    A Linen module makes its variables when it is called, so what there is, is not known
+    before the model function has run on the form of a batch: `made` runs it, `learn`
+    takes what it made. Parameters go by the dotted path of their layer, such as
+    `Dense_0.kernel`; what is no parameter begins with its collection, such as
+    `batch_stats.BatchNorm_0.mean`.
+
+    Args:
+        module: is handed to the function, bound to its variables. None: the function
+            makes its layers itself, named as those of a compact module are.
+
+    >>> model = LinenModel(linen.Dense(3))
+    >>> function = lambda module: module(jnp.ones((5, 2)))
+    >>> make = lambda key: model.made(function, key)
+    >>> model.learn(make, jax.eval_shape(make, jax.random.key(0)))
+    >>> model.abstract_params["kernel"].shape
+    (2, 3)
+    >>> params, rest = model.init(jax.random.key(0))
+    >>> sorted(params), sorted(rest)
+    (['bias', 'kernel'], ['rngs.count', 'rngs.key'])
+    >>> model.call(function, params, rest, train=False)[0].shape
+    (5, 3)
+    """
+
+    is_built = False
+    """The initial values are a function of a key."""
+
+    def __init__(self, module: linen.Module | None = None):
+        self.is_inline = module is None
+        """Whether the model function makes the layers."""
+        self._module = _Inline() if module is None else module
+        self._make: Callable[[jax.Array], Any] | None = None
+        self._structure: Any = None
+        self._names: tuple[str, ...] = ()
+        self._impls: dict[str, str] = {}
+        self._forms: tuple[FlatForm, FlatForm] = {}, {}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what variables there are."""
+        return self._make is not None
+
+    @property
+    def abstract_params(self) -> FlatForm:
+        """Shape and dtype of each parameter.
+
+        Raises:
+            SpecError: they are not known yet.
+        """
+        self._check_known()
+        return self._forms[0]
+
+    @property
+    def abstract_rest(self) -> FlatForm:
+        """Shape and dtype of each array that is no parameter.
+
+        Raises:
+            SpecError: they are not known yet.
+        """
+        self._check_known()
+        return self._forms[1]
+
+    def made(self, function: Callable[[Any], Any], key: jax.Array) -> Any:
+        """The variables that a function of the module makes, as Flax initializes them.
+
+        Args:
+            function: takes the module; what it returns is left.
+            key: seed of the initial values and of the random streams.
+
+        Returns:
+            Nested dicts by collection, the random streams among them.
+        """
+        _, variables = linen.init_with_output(self._within(function), self._module)(key)
+        streams = {"key": jax.random.fold_in(key, 1), "count": jnp.zeros((), "uint32")}
+        return {**_unboxed(variables), _RNGS: streams}
+
+    def learn(self, make: Callable[[jax.Array], Any], variables: Any) -> None:
+        """Takes what a function makes for what there is.
+
+        Args:
+            make: key -> what `made` returns; pure.
+            variables: what it returns, with shapes and dtypes in place of arrays.
+        """
+        self._forms = variable_forms(variables)
+        self._make = make
+        self._structure = jax.tree.structure(variables)
+        named = _named(variables)
+        self._names, self._impls = tuple(named), key_impls(named)
+
+    def init(self, key: jax.Array) -> tuple[FlatState, FlatState]:
+        """The initial values; pure, so `jax.jit` with `out_shardings` can place them.
+
+        Args:
+            key: seed of the initial values and of the random streams. The parameters
+                are those of Flax's own `init` with this key.
+
+        Raises:
+            SpecError: it is not known yet what there is.
+        """
+        self._check_known()
+        assert self._make is not None
+        return _apart(self._make(key))
+
+    def call(
+        self,
+        function: Callable[[Any], Any],
+        params: Mapping[str, jax.Array],
+        rest: Mapping[str, jax.Array],
+        *,
+        train: bool,
+    ) -> tuple[Any, FlatState]:
+        """What a function makes of the module with these values, and the rest after it.
+
+        Random streams differ from one training step to the next. That of `dropout` is
+        there in training alone, for modules that ask whether they have one; all others
+        fall back to one that always is.
+
+        Args:
+            function: takes the module, and may call it as often as it likes; None where
+                layers are made inline.
+            params: values by dotted path.
+            rest: likewise.
+            train: whether the collections beside the parameters change. What a layer
+                sows into `intermediates` can be read in any case, but is not kept.
+        """
+        variables = self._tree({**params, **rest})
+        streams = variables.pop(_RNGS)
+        key = jax.random.fold_in(streams["key"], streams["count"])
+        rngs = {"params": key}
+        if train:
+            rngs["dropout"] = jax.random.fold_in(key, 1)
+        result, changed = linen.apply(
+            self._within(function),
+            self._module,
+            mutable=core.DenyList(_PARAMS) if train else ["intermediates"],
+        )(variables, rngs=rngs)
+        if not train:
+            return result, dict(rest)
+        streams["count"] += 1
+        _, after = _apart({**variables, **_unboxed(changed), _RNGS: streams})
+        # What was sown on top of what there was is left: the state keeps its form.
+        return result, {name: after[name] for name in rest}
+
+    def _within(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return (lambda inline: inline(function)) if self.is_inline else function
+
+    def _tree(self, values: Mapping[str, Any]) -> Any:
+        leaves = [
+            jax.random.wrap_key_data(values[name], impl=self._impls[name])
+            if name in self._impls
+            else values[name]
+            for name in self._names
+        ]
+        return jax.tree.unflatten(self._structure, leaves)
+
+    def _check_known(self) -> None:
+        if not self.is_known:
+            raise spec_error(
+                Fault(
+                    "model",
+                    "its parameters are not known yet: Linen makes them for a batch",
+                    mend="Train or evaluate first, or look at abstract_state(source).",
+                    code="linen-unknown",
+                    kind=RuntimeError,
+                )
+            )
+
+
+def variable_forms(variables: Any) -> tuple[FlatForm, FlatForm]:
+    """Shapes and dtypes of variables by collection: parameters, and the rest."""
+    abstract = jax.eval_shape(_apart, variables)
+    # Rebuilt, because a dtype that JAX calls weak is none that a checkpoint holds.
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), abstract)
+
+
+def is_misplaced(error: BaseException) -> bool:
+    """Whether a Linen layer was called that has no scope to find its variables in."""
+    return isinstance(error, errors.CallCompactUnboundModuleError) or (
+        # What Flax says of a module with a setup().
+        isinstance(error, AttributeError)
+        and "only accessible from inside 'init' or 'apply'" in str(error)
+    )
+
+
+def _unboxed(variables: Any) -> dict[str, Any]:
+    """Plain nested dicts: without Flax's boxes, which hold names for axes."""
+    return linen.meta.unbox(core.unfreeze(variables))
+
+
+def _named(variables: Any) -> dict[str, Any]:
+    paths, leaves = [], []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        parts = tuple(_part(key) for key in path)
+        paths.append(parts[1:] if parts[0] == _PARAMS else parts)
+        leaves.append(leaf)
+    return dict(zip(by_name(paths), leaves, strict=True))
+
+
+def _apart(variables: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and rest by dotted path, random keys as the numbers they are."""
+    plain = {
+        name: jax.random.key_data(value)
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+        else value
+        for name, value in _named(variables).items()
+    }
+    params = _named({_PARAMS: variables.get(_PARAMS, {})})
+    return (
+        {name: plain[name] for name in params},
+        {name: value for name, value in plain.items() if name not in params},
+    )
+
+
+def _part(key: Any) -> str:
+    for field in ("key", "idx", "name"):
+        if hasattr(key, field):
+            return str(getattr(key, field))
+    return str(key)

@@ -1,0 +1,39 @@
+"""Whatever a user calls a model, as what the executor works with."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from flax import linen, nnx
+
+from specflow.model.linen import LinenModel
+from specflow.model.module import BuiltLinen, SplitModel
+
+__all__ = ["Model", "split_model"]
+
+Model: TypeAlias = SplitModel | LinenModel
+
+
+def split_model(
+    model: Callable[[nnx.Rngs], Any] | nnx.Module | linen.Module | None,
+) -> Model:
+    """A model taken apart into flat dicts of arrays.
+
+    Args:
+        model: a module of NNX or Linen, or a function of random streams that builds
+            one. None: layers are made inline, by the model function.
+
+    Raises:
+        SpecError: it is something else.
+
+    >>> type(split_model(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))).__name__
+    'SplitModel'
+    >>> type(split_model(linen.Dense(3))).__name__
+    'LinenModel'
+    """
+    if model is None or isinstance(model, linen.Module):
+        return LinenModel(model)
+    try:
+        return SplitModel(model)
+    except BuiltLinen:
+        # Built again: the first one saw traced random streams, and may hold some.
+        return LinenModel(model(nnx.Rngs(0)))
