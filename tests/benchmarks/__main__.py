@@ -8,7 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from tests.benchmarks.report import format_rows
 
-MODULES = ("steps", "evaluation", "startup", "memory")
+MODULES = ("steps", "host", "evaluation", "startup", "memory")
 
 
 def main(names: list[str]) -> None:

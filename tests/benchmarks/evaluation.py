@@ -2,6 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,6 +12,7 @@ from specflow import MeshConfig
 from specflow.compose import compose
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
+from specflow.executor.compile import CPU_CONVOLUTIONS
 from tests.benchmarks.report import Row
 
 ROWS, BATCH, ROUNDS = 12_800, 128, 3
@@ -36,9 +39,14 @@ def run() -> list[Row]:
             params, rest, train=False
         )(image),
     )
-    program = forward.lower(state.params, state.rest, images[:BATCH]).compile()
+    lowered = forward.lower(state.params, state.rest, images[:BATCH])
+    # The limit is whichever is faster here: XLA as it is, or told what we tell it.
+    programs = [
+        lowered.compile(),
+        lowered.compile(compiler_options=dict(CPU_CONVOLUTIONS)),
+    ]
 
-    def alone() -> float:
+    def alone(program: Callable[..., Any]) -> float:
         started = time.perf_counter()
         for first in range(0, ROWS, BATCH):
             out = program(state.params, state.rest, images[first : first + BATCH])
@@ -50,16 +58,15 @@ def run() -> list[Row]:
         estimator.evaluate(lambda: source, record=False)
         return ROWS / (time.perf_counter() - started)
 
-    alone()
-    found = [(ours(), alone()) for _ in range(ROUNDS)]
-    mine, limit = (statistics.median(column) for column in zip(*found, strict=True))
+    rounds = [(ours(), *map(alone, programs)) for _ in range(ROUNDS + 1)][1:]
+    mine, *limits = (statistics.median(column) for column in zip(*rounds, strict=True))
     # Seconds a row, so that a smaller ratio is better, as in every other row.
     return [
         Row(
             name="evaluation, 28x28 CNN",
             unit="us a row",
             ours=1e6 / mine,
-            theirs=1e6 / limit,
+            theirs=1e6 / max(limits),
             what="forward pass alone",
             goal=1 / 0.97,
         )

@@ -4,6 +4,7 @@ Each takes stacked batches that already lie on the device, and does nothing but 
 """
 
 import functools
+import itertools
 import time
 
 import jax
@@ -20,17 +21,17 @@ def _dense(key, inputs, outputs):
     return {"kernel": kernel, "bias": jnp.zeros(outputs)}
 
 
-def digits_mlp(key):
+def digits_mlp(key, hidden=(128, 128)):
     """64-128-128-10, as `experiment=digits_mlp` has it."""
-    keys = jax.random.split(key, 3)
-    sizes = [(64, 128), (128, 128), (128, 10)]
+    sizes = list(itertools.pairwise((64, *hidden, 10)))
+    keys = jax.random.split(key, len(sizes))
     params = [_dense(k, *size) for k, size in zip(keys, sizes, strict=True)]
 
     def logits(params, x):
         x = x.reshape(x.shape[0], -1)
         for number, layer in enumerate(params):
             x = x @ layer["kernel"] + layer["bias"]
-            x = jax.nn.relu(x) if number < 2 else x
+            x = jax.nn.relu(x) if number < len(hidden) else x
         return x
 
     return params, logits
