@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.rhythm import seconds_of, steps_of
 from specflow.config.run import RunConfig, TPUConfig
 from specflow.config.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.data import Data, check_range
@@ -18,6 +19,7 @@ from specflow.declare import (
     model_inputs,
     model_outputs,
 )
+from specflow.executor import ModelFn
 from specflow.metrics import build_metric_fn
 from specflow.model import build_model
 from specflow.optimizer import build_optimizer
@@ -40,22 +42,29 @@ def estimator_arguments(
         model_dir: the run directory; by default `output.dir`.
     """
     loop, output = experiment.loop, experiment.output
+    checkpoint = output.checkpoint
     directory = model_dir if model_dir is not None else output.dir
     spec = experiment.spec
     inputs = _model_inputs(experiment, data)
+    model_fn = _model_fn(experiment)
+    model = functools.partial(build_model, experiment.model, inputs=inputs)
     return {
-        "model_fn": _model_fn(experiment),
-        "model": functools.partial(build_model, experiment.model, inputs=inputs),
+        "model_fn": model_fn,
+        # A function that takes no model makes its layers itself.
+        "model": model if "model" in ModelFn(model_fn).takes else None,
         "model_dir": directory,
         "config": RunConfig(
             seed=experiment.seed,
             shuffle=data.shuffle,
-            save_checkpoints_steps=output.checkpoint.every,
+            save_checkpoints_steps=steps_of(checkpoint.every),
+            save_checkpoints_secs=seconds_of(checkpoint.every),
             # The first step is waited for by a person; nothing is lost before it.
             save_at_start=False,
-            keep_checkpoint_max=output.checkpoint.keep,
-            keep_best=output.checkpoint.best,
+            keep_checkpoint_max=checkpoint.keep,
+            keep_checkpoint_every_n_hours=checkpoint.keep_every_hours or 10_000.0,
+            keep_best=checkpoint.best,
             log_step_count_steps=loop.log_every,
+            eval_loss=loop.eval_loss,
             tpu_config=TPUConfig(iterations_per_loop=loop.iterations_per_loop),
         ),
         "params": spec.params if isinstance(spec, ModelFnConfig) else {},

@@ -3,6 +3,8 @@
 import contextlib
 import sys
 import time
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,9 @@ from specflow.commands import session
 from specflow.commands.signals import stopping
 from specflow.config.experiment import ExperimentConfig
 from specflow.data import build_data
-from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
+from specflow.estimator import TPUEstimator, declared_specs
 from specflow.experiment import check_labels
+from specflow.lifecycle import Made, newest_export
 from specflow.output import (
     AsyncReporters,
     JsonLines,
@@ -32,6 +35,12 @@ if TYPE_CHECKING:
     from specflow.compose import Composed
 
 __all__ = ["Stopped", "train"]
+
+
+_ENDED_BEFORE = (
+    "note: nothing was trained: this run has ended early before. It goes on with more "
+    "patience, or with loop.early_stopping=null"
+)
 
 
 class Stopped(Exception):
@@ -62,6 +71,7 @@ def train(composed: "Composed") -> dict[str, Any]:
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         check_labels(config, estimator, data)
+        specs = declared_specs(config, data)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()  # Empty still: what cannot run leaves no trace.
@@ -91,14 +101,11 @@ def train(composed: "Composed") -> dict[str, Any]:
             progress.update(step, loss)
 
         try:
-            with stopping(progress.note) as asked:
+            with stopping(progress.note) as asked, warnings.catch_warnings():
+                # Said at the end, with the export that it is about.
+                warnings.filterwarnings("ignore", message="Exported for batches")
                 metrics, _ = estimator.train_and_evaluate(
-                    TrainSpec(lambda: data.train, config.loop.train_steps),
-                    EvalSpec(
-                        lambda: data.eval,
-                        steps=config.loop.eval_steps,
-                        every_steps=config.loop.eval_every,
-                    ),
+                    *specs,
                     report=reporters.write,
                     progress=update,
                     should_stop=asked,
@@ -107,7 +114,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             progress.close()
             reporters.close()
             estimator.close()
-        step = metrics["global_step"]
+        began, step = step, metrics["global_step"]
         if asked():
             raise Stopped(
                 asked.signal or 0,
@@ -119,15 +126,48 @@ def train(composed: "Composed") -> dict[str, Any]:
             draw_curves(read_rows(run.metrics), run.curves)
         timing = {**estimator.timing, "total": time.perf_counter() - started}
         evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
-        run.write_result(step, evaluation=evaluation, timing=timing)
-        print_result(step, evaluation=evaluation, timing=timing)
+        stopped, exports = estimator.stopped_early, _exports(config, run)
+        if stopped is not None and step == began:
+            print(_ENDED_BEFORE, file=sys.stderr)
+        plain = {name: made.to_json(run.path) for name, made in exports.items()}
+        run.write_result(
+            step,
+            evaluation=evaluation,
+            timing=timing,
+            stopped_early=stopped,
+            exports=plain,
+        )
+        facts = _facts(run, stopped, exports)
+        print_result(step, evaluation=evaluation, timing=timing, facts=facts)
         print(f"\n{run.path}")
     return {
         "step": step,
         "eval": evaluation,
         "timing": timing,
+        "stopped_early": stopped,
+        "exports": plain,
         "directory": str(run.path),
     }
+
+
+def _exports(config: ExperimentConfig, run: RunDirectory) -> dict[str, Made]:
+    """Of each exporter, its newest export."""
+    folders = {name: run.path / "export" / name for name in config.output.exporters}
+    found = {name: newest_export(folder) for name, folder in folders.items()}
+    return {name: made for name, made in found.items() if made is not None}
+
+
+def _facts(
+    run: RunDirectory, stopped: str | None, exports: Mapping[str, Made]
+) -> dict[str, str]:
+    """What came of early stopping and of the exporters, for the table."""
+    facts = {} if stopped is None else {"stopped early": stopped}
+    for name, made in exports.items():
+        note = f"\n{made.note}" if made.note else ""
+        facts[f"{name} export"] = (
+            f"{made.path.relative_to(run.path)}, of step {made.step:,}{note}"
+        )
+    return facts
 
 
 def _reporters(config: ExperimentConfig, run: RunDirectory, step: int) -> list[Any]:

@@ -24,7 +24,11 @@ __all__ = ["Composed", "compose"]
 RUN_CONFIG = "config.yaml"
 """The resolved config in a run directory."""
 
-_SUPPLIED = {"model": {"rngs"}, "optimizer": {"learning_rate"}}
+_SUPPLIED = {
+    "model": {"rngs"},
+    "optimizer": {"learning_rate"},
+    "output": {"name", "input_fn"},
+}
 """Arguments that the framework hands to a target itself, by word."""
 
 

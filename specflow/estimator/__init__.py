@@ -1,6 +1,7 @@
 """The estimator: the Python door, on which the command line stands too."""
 
+from specflow.estimator.declared import declared_specs
 from specflow.estimator.estimator import TPUEstimator
 from specflow.estimator.specs import EvalSpec, TrainSpec
 
-__all__ = ["EvalSpec", "TPUEstimator", "TrainSpec"]
+__all__ = ["EvalSpec", "TPUEstimator", "TrainSpec", "declared_specs"]

@@ -156,7 +156,7 @@ class TPUEstimator:
         self._init_fn = init_fn
         self._live = False
         self.stopped_early: str | None = None
-        """Why the last `train_and_evaluate` ended before `max_steps`, if a rule said so."""
+        """Why a rule ended the last `train_and_evaluate`; None if none did."""
         self._state: TrainState | None = None
         self._step = 0
         self._batch: Any = None

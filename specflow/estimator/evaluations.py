@@ -8,7 +8,8 @@ from typing import Any
 from specflow import loop
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.executor import TrainState
-from specflow.lifecycle import History
+from specflow.lifecycle import Exporter, History, newest_export
+from specflow.loop import EverySeconds, EverySteps, Rhythm, StopTraining
 
 __all__ = ["Evaluations"]
 
@@ -39,6 +40,7 @@ class Evaluations:
         self._report = report
         self._history = History(estimator.model_dir, eval_spec.name)
         self._started_s: float | None = None
+        self._goes_on = False
         self._was_final = False
         self.step: int | None = None
         """Step of the last evaluation."""
@@ -46,13 +48,47 @@ class Evaluations:
         """What it found, with `global_step`."""
         self.exports: list[Path] = []
         """What the exporters made."""
+        self.stopped_early: str | None = None
+        """Why training ends before its time; None if it does not."""
+
+    def begin(self, step: int) -> bool:
+        """Whether training goes on from a step, or ended there early before.
+
+        A rule that ended training says so again when the same call is made again: who
+        wants to go on changes the rule.
+        """
+        self._history.cut(step)
+        rule = self._spec.early_stopping
+        if rule is not None and self._history.knows(rule.metric):
+            self.stopped_early = rule.reason(self._history.values(rule.metric))
+        self._goes_on = self.stopped_early is None
+        return self._goes_on
+
+    def rhythms(self) -> list[Rhythm]:
+        """When states are evaluated; none if that goes by checkpoints."""
+        steps, seconds = self._spec.every_steps, self._spec.every_secs
+        if seconds is not None:
+            return [EverySeconds(seconds, self)]
+        return [EverySteps(steps, self)] if steps else []
 
     def __call__(self, step: int, state: TrainState) -> None:
-        """Evaluates a state."""
-        self._run(step, state, is_final=self._is_reached(step))
+        """Evaluates a state.
+
+        Raises:
+            StopTraining: what evaluations have found is reason enough to end training.
+        """
+        is_final = self._is_reached(step)
+        self._run(step, state, is_final=is_final)
+        rule = self._spec.early_stopping
+        if rule is not None and not is_final:
+            self.stopped_early = rule.reason(self._history.values(rule.metric))
+            if self.stopped_early is not None:
+                raise StopTraining
 
     def at_checkpoint(self, step: int, state: TrainState) -> None:
         """Evaluates a state that is being saved, unless one was evaluated just now."""
+        if not self._spec.goes_by_checkpoints:
+            return
         now = time.monotonic()
         since = None if self._started_s is None else now - self._started_s
         if since is None or since >= self._spec.throttle_secs:
@@ -66,10 +102,11 @@ class Evaluations:
             # The data ended at a step that was evaluated as any other: what waits for
             # the end is still to be exported.
             self._was_final = True
-            for exporter in self._spec.all_exporters():
-                folder = self._folder(exporter)
-                if not exporter.wants(folder, self.metrics, is_final=False):
-                    self._ask(exporter, is_final=True)
+            with self._estimator.live(step, state):
+                for exporter in self._spec.all_exporters():
+                    folder = self._folder(exporter)
+                    if not exporter.wants(folder, self.metrics, is_final=False):
+                        self._ask(exporter, is_final=True)
 
     def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
         self._started_s = time.monotonic()
@@ -83,14 +120,18 @@ class Evaluations:
             for exporter in self._spec.all_exporters():
                 self._ask(exporter, is_final=is_final)
 
-    def _ask(self, exporter: Any, *, is_final: bool) -> None:
-        made = exporter.export(
-            self._estimator, self._folder(exporter), self.metrics, is_final=is_final
-        )
+    def _ask(self, exporter: Exporter, *, is_final: bool) -> None:
+        folder, metrics = self._folder(exporter), self.metrics
+        if not self._goes_on:
+            there = newest_export(folder)
+            if there is not None and there.step == self.step:
+                return  # Nothing was trained since: it would be the same again.
+        with self._estimator.timing("export"):
+            made = exporter.export(self._estimator, folder, metrics, is_final=is_final)
         if made is not None:
             self.exports.append(made)
 
-    def _folder(self, exporter: Any) -> Path:
+    def _folder(self, exporter: Exporter) -> Path:
         return Path(self._estimator.model_dir) / "export" / exporter.name
 
     def _is_reached(self, step: int) -> bool:

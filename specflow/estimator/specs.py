@@ -6,7 +6,7 @@ from typing import Any
 
 from specflow.errors import Fault, spec_error
 from specflow.estimator.inputs import InputFn
-from specflow.lifecycle import Exporter
+from specflow.lifecycle import Exporter, StoppingRule
 from specflow.typing import describe
 
 __all__ = ["EvalSpec", "TrainSpec"]
@@ -51,6 +51,10 @@ class EvalSpec:
             is always evaluated.
         every_steps: training steps between evaluations, whatever is saved; 0: only at
             the end; None: at every checkpoint but the first of a call.
+        every_secs: seconds between evaluations, whatever is saved.
+        early_stopping: asked after each evaluation whether training ends there; such as
+            `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that it
+            ended trains nothing when it is made again.
 
     Raises:
         SpecError: (also a TypeError or ValueError) a field is not what it should be.
@@ -64,6 +68,8 @@ class EvalSpec:
     start_delay_secs: float = 120
     throttle_secs: float = 600
     every_steps: int | None = None
+    every_secs: float | None = None
+    early_stopping: StoppingRule | None = None
 
     def __post_init__(self) -> None:
         faults = [*_callable_faults(self), *_positive_faults(self, "steps")]
@@ -72,6 +78,12 @@ class EvalSpec:
         for field in ("start_delay_secs", "throttle_secs"):
             if getattr(self, field) < 0:
                 faults.append(_fault(field, getattr(self, field), "0 or more"))
+        faults += _positive_faults(self, "every_secs")
+        if None not in (self.every_secs, self.every_steps):
+            faults.append(_fault("every_secs", self.every_secs, "no every_steps too"))
+        rule = self.early_stopping
+        if rule is not None and not hasattr(rule, "reason"):
+            faults.append(_fault("early_stopping", rule, "a rule", TypeError))
         exporters = self.all_exporters()
         faults.extend(
             _fault("exporters", exporter, "exporters", TypeError)
@@ -84,6 +96,11 @@ class EvalSpec:
             for name in sorted({str(name) for name in names if names.count(name) > 1})
         )
         _refuse(faults)
+
+    @property
+    def goes_by_checkpoints(self) -> bool:
+        """Whether every checkpoint but the first of a call is evaluated."""
+        return self.every_steps is None and self.every_secs is None
 
     def all_exporters(self) -> list[Any]:
         """The exporters as a list."""

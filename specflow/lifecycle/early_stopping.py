@@ -1,70 +1,25 @@
-"""Rules that end training, by what evaluations have found so far."""
+"""Hooks that end training, by what evaluations have found so far."""
 
-import functools
 import math
-import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from specflow.errors import ConfigError, Fault
 from specflow.lifecycle.history import History
+from specflow.lifecycle.rules import Crossed, Stalled, StoppingRule
 from specflow.loop import StopTraining
 
 __all__ = [
+    "Crossed",
     "EarlyStopping",
-    "has_crossed",
-    "has_stalled",
+    "Stalled",
     "stop_if",
     "stop_if_higher",
     "stop_if_lower",
     "stop_if_no_decrease",
     "stop_if_no_increase",
 ]
-
-_Order = Callable[[float, float], bool]
-
-
-def has_crossed(
-    values: Mapping[int, float], threshold: float, *, beyond: _Order, min_steps: int = 0
-) -> bool:
-    """Whether any evaluation at `min_steps` or later is strictly beyond a threshold.
-
-    >>> has_crossed({10: 0.8, 20: 0.95}, 0.9, beyond=operator.gt)
-    True
-    """
-    return any(
-        step >= min_steps and beyond(value, threshold) for step, value in values.items()
-    )
-
-
-def has_stalled(
-    values: Mapping[int, float], max_steps: int, *, better: _Order, min_steps: int = 0
-) -> bool:
-    """Whether the newest evaluation is `max_steps` or more past the best one.
-
-    A stall that is over does not count, and NaN is never best. (The reference stopped
-    at any stall of the past, and a first NaN stayed its best.)
-
-    Args:
-        values: step -> value, in order.
-        max_steps: steps without improvement that are too many.
-        better: whether the first value is strictly better than the second.
-        min_steps: evaluations before this step do not end training.
-
-    >>> has_stalled({10: 0.5, 20: 0.6, 30: 0.55}, 20, better=operator.lt)
-    True
-    >>> has_stalled({10: 0.5, 20: 0.6, 30: 0.45}, 20, better=operator.lt)
-    False
-    """
-    if not values:
-        return False
-    best_step, best = next(iter(values.items()))
-    for step, value in values.items():
-        if better(value, best) or (math.isnan(best) and not math.isnan(value)):
-            best_step, best = step, value
-    newest = max(values)
-    return newest >= min_steps and newest - best_step >= max_steps
 
 
 class EarlyStopping:
@@ -139,8 +94,8 @@ def stop_if_higher(
         min_steps: evaluations before this step do not count.
         **rhythm: `run_every_secs` (60) or `run_every_steps`.
     """
-    rule = functools.partial(has_crossed, beyond=operator.gt)
-    return _judged(rule, estimator, metric, threshold, name, min_steps, **rhythm)
+    rule = Crossed(metric, threshold, "higher", min_steps)
+    return _judged(rule, estimator, name, **rhythm)
 
 
 def stop_if_lower(
@@ -153,8 +108,8 @@ def stop_if_lower(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training once an evaluation's metric is below a threshold."""
-    rule = functools.partial(has_crossed, beyond=operator.lt)
-    return _judged(rule, estimator, metric, threshold, name, min_steps, **rhythm)
+    rule = Crossed(metric, threshold, "lower", min_steps)
+    return _judged(rule, estimator, name, **rhythm)
 
 
 def stop_if_no_increase(
@@ -167,9 +122,8 @@ def stop_if_no_increase(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not risen for so many steps."""
-    limit = max_steps_without_increase
-    rule = functools.partial(has_stalled, better=operator.gt)
-    return _judged(rule, estimator, metric, limit, name, min_steps, **rhythm)
+    rule = Stalled(metric, max_steps_without_increase, "higher", min_steps)
+    return _judged(rule, estimator, name, **rhythm)
 
 
 def stop_if_no_decrease(
@@ -182,24 +136,17 @@ def stop_if_no_decrease(
     **rhythm: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not fallen for so many steps."""
-    limit = max_steps_without_decrease
-    rule = functools.partial(has_stalled, better=operator.lt)
-    return _judged(rule, estimator, metric, limit, name, min_steps, **rhythm)
+    rule = Stalled(metric, max_steps_without_decrease, "lower", min_steps)
+    return _judged(rule, estimator, name, **rhythm)
 
 
 def _judged(
-    rule: Callable[..., bool],
-    estimator: Any,
-    metric: str,
-    limit: float,
-    name: str | None,
-    min_steps: int,
-    **rhythm: Any,
+    rule: StoppingRule, estimator: Any, name: str | None, **rhythm: Any
 ) -> EarlyStopping:
     """A hook that asks a rule about the evaluations there are."""
     history = History(estimator.model_dir, name)
 
     def should_stop() -> bool:
-        return rule(history.values(metric), limit, min_steps=min_steps)
+        return rule.reason(history.values(rule.metric)) is not None
 
     return EarlyStopping(should_stop, **rhythm)

@@ -1,5 +1,6 @@
 """Exporters: which of the evaluated states are exported, and how many are kept."""
 
+import dataclasses
 import inspect
 import json
 import math
@@ -7,17 +8,19 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from specflow.errors import ConfigError, Fault
+from specflow.errors import ConfigError, Fault, nearest
 from specflow.output import reported, write_text
 
 __all__ = [
     "BestExporter",
+    "ByMetric",
     "Exporter",
     "FinalExporter",
     "LatestExporter",
-    "lower_loss",
+    "Made",
+    "newest_export",
 ]
 
 _EXPORT_NAME = re.compile(r"\d{10}")
@@ -86,10 +89,7 @@ class Exporter:
         """After an export: removes the oldest ones that are too many."""
         if self._keep is None:
             return
-        exports = sorted(
-            path for path in directory.iterdir() if _EXPORT_NAME.fullmatch(path.name)
-        )
-        for old in exports[: -self._keep]:
+        for old in _exports(directory)[: -self._keep]:
             with reported(old):
                 shutil.rmtree(old)
 
@@ -115,26 +115,43 @@ class FinalExporter(Exporter):
         return is_final
 
 
-def lower_loss(
-    best_eval_result: Mapping[str, Any], current_eval_result: Mapping[str, Any]
-) -> bool:
-    """Whether the current loss is strictly lower; NaN is worse than anything.
+@dataclasses.dataclass(frozen=True, slots=True)
+class ByMetric:
+    """Whether the current result is strictly better by one metric; NaN is worst.
 
-    >>> lower_loss({"loss": 0.5}, {"loss": 0.4})
+    Where the best result lacks the metric, because it was not measured then, there is
+    nothing to hold the current one against, and it is better.
+
+    >>> ByMetric("auc", "highest")({"auc": 0.5}, {"auc": 0.6})
     True
-    >>> lower_loss({"loss": float("nan")}, {"loss": 9.0})
+    >>> ByMetric("loss")({"loss": float("nan")}, {"loss": 9.0})
     True
+
+    Raises:
+        ConfigError: the current result lacks the metric.
     """
-    results = {"best": best_eval_result, "current": current_eval_result}
-    for which, result in results.items():
-        if "loss" not in result:
+
+    metric: str
+    order: Literal["lowest", "highest"] = "lowest"
+
+    def __call__(
+        self,
+        best_eval_result: Mapping[str, Any],
+        current_eval_result: Mapping[str, Any],
+    ) -> bool:
+        if self.metric not in current_eval_result:
+            there = sorted(set(current_eval_result) - {"global_step"})
             raise ConfigError(
-                Fault("compare_fn", f"the {which} result has no 'loss'",
-                      expected="a compare_fn for the metrics that there are",
-                      code="exporter")
+                Fault("compare_fn", f"the current result has no '{self.metric}'",
+                      expected=f"one of {', '.join(there)}, or a compare_fn for them",
+                      mend=nearest(self.metric, there), code="exporter")
             )  # fmt: skip
-    best, current = float(best_eval_result["loss"]), float(current_eval_result["loss"])
-    return current < best or (math.isnan(best) and not math.isnan(current))
+        if self.metric not in best_eval_result:
+            return True
+        best = float(best_eval_result[self.metric])
+        current = float(current_eval_result[self.metric])
+        better = current < best if self.order == "lowest" else current > best
+        return better or (math.isnan(best) and not math.isnan(current))
 
 
 class BestExporter(Exporter):
@@ -146,7 +163,7 @@ class BestExporter(Exporter):
     Args:
         name: of the folder `<model_dir>/export/<name>`.
         compare_fn: `(best_eval_result, current_eval_result) -> bool`, by these names:
-            whether the current one is better.
+            whether the current one is better; by default by a lower `loss`.
         exports_to_keep: newest exports kept; None keeps all.
         **export: handed to `estimator.export`.
 
@@ -158,7 +175,7 @@ class BestExporter(Exporter):
         self,
         name: str = "best",
         *,
-        compare_fn: Callable[..., bool] = lower_loss,
+        compare_fn: Callable[..., bool] = ByMetric("loss"),
         exports_to_keep: int | None = 5,
         **export: Any,
     ):
@@ -194,3 +211,37 @@ class BestExporter(Exporter):
     def _best(self, directory: Path) -> dict[str, float] | None:
         path = directory / "best.json"
         return json.loads(path.read_text()) if path.exists() else None
+
+
+class Made(NamedTuple):
+    """An export that was made, as it lies there."""
+
+    path: Path
+    step: int
+    """Training steps of its weights."""
+    note: str
+    """What there is to know about it; may be empty."""
+
+    def to_json(self, base: Path) -> dict[str, Any]:
+        """Plain values; the path from a directory on."""
+        return {"step": self.step, "path": str(self.path.relative_to(base))}
+
+
+def newest_export(directory: str | Path) -> Made | None:
+    """The newest of the exports that lie side by side."""
+    from specflow.serving.load import MANIFEST  # Few runs export.
+
+    for path in reversed(_exports(Path(directory))):
+        try:
+            about = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            return Made(path, int(about["step"]), str(about["note"]))
+        except (OSError, ValueError, KeyError):
+            continue  # Somebody else's, or damaged: not what was exported here.
+    return None
+
+
+def _exports(directory: Path) -> list[Path]:
+    """Exports, the oldest first."""
+    if not directory.is_dir():
+        return []
+    return sorted(p for p in directory.iterdir() if _EXPORT_NAME.fullmatch(p.name))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specflow.errors import ConfigError, Fault
-from specflow.output import read_rows, reported, to_plain
+from specflow.errors import ConfigError, Fault, nearest
+from specflow.output import read_rows, reported, to_plain, write_text
 
 __all__ = ["History"]
 
@@ -41,6 +41,24 @@ class History:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(row + "\n")
 
+    def cut(self, step: int) -> None:
+        """Forgets evaluations beyond a step, from which training goes on.
+
+        They are of a process that died, or of another configuration; what training
+        comes to now is evaluated again.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        rows = read_rows(self.path)
+        kept = [row for row in rows if row["step"] <= step]
+        if len(kept) < len(rows):
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def knows(self, metric: str) -> bool:
+        """Whether any evaluation has a metric."""
+        return any(metric in row for row in read_rows(self.path))
+
     def values(self, metric: str) -> dict[int, float]:
         """Step -> value, in the order of the steps; of one step, the later evaluation.
 
@@ -59,6 +77,7 @@ class History:
             names = sorted({name for row in rows for name in row} - {"step", "split"})
             raise ConfigError(
                 Fault(metric, "is in no evaluation", code="metric-missing",
-                      expected=f"one of {', '.join(names)}")
+                      expected=f"one of {', '.join(names)}",
+                      mend=nearest(metric, names))
             )  # fmt: skip
         return dict(sorted(found.items()))

@@ -6,12 +6,19 @@ from typing import Any
 
 __all__ = ["Change", "changes", "is_free"]
 
-_FREE_SECTIONS = ("output.", "mesh.")
+_FREE_SECTIONS = (
+    "output.",
+    "mesh.",
+    "loop.early_stopping",
+    "spec.eval_metrics",
+    "spec.export_outputs",
+)
 _FREE_KEYS = frozenset(
     {
         "name",
         "loop.train_steps",
         "loop.eval_every",
+        "loop.eval_loss",
         "loop.eval_steps",
         "loop.eval_batch_size",
         "loop.log_every",

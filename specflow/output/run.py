@@ -105,7 +105,12 @@ class RunDirectory:
         write_text(self.manifest, to_json(former | facts))
 
     def write_result(
-        self, step: int, *, evaluation: Mapping[str, Any], timing: Mapping[str, float]
+        self,
+        step: int,
+        *,
+        evaluation: Mapping[str, Any],
+        timing: Mapping[str, float],
+        **facts: Any,
     ) -> None:
         """Writes `result.json`, the sign that the run is done: call it last.
 
@@ -114,11 +119,13 @@ class RunDirectory:
             evaluation: metrics of the last evaluation, numbers or arrays; what is not
                 finite becomes null.
             timing: seconds (or rates) by name.
+            **facts: what else there is to say, as plain values.
 
         Raises:
             OutputError: the file cannot be written.
         """
         result = {"step": step, "eval": dict(evaluation), "timing": dict(timing)}
+        result |= facts
         write_text(self.result, to_json(result))
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ def print_result(
     *,
     evaluation: Mapping[str, Any],
     timing: Mapping[str, float],
+    facts: Mapping[str, str] | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Prints the outcome of a run: with colours on a terminal, plainly elsewhere.
@@ -23,10 +24,11 @@ def print_result(
         step: the last training step.
         evaluation: metrics of the last evaluation, numbers or arrays.
         timing: seconds by name; names that end in `_per_s` are rates.
+        facts: what else there is to say, by name; a text may have several lines.
         stream: where to print; standard output if None.
     """
     out: TextIO = stream or sys.stdout
-    rows = _rows(step, evaluation, timing)
+    rows = _rows(step, evaluation, timing, facts or {})
     if not out.isatty():
         print(_aligned(rows), file=out, flush=True)
         return
@@ -46,7 +48,11 @@ def print_result(
 
 
 def format_result(
-    step: int, *, evaluation: Mapping[str, Any], timing: Mapping[str, float]
+    step: int,
+    *,
+    evaluation: Mapping[str, Any],
+    timing: Mapping[str, float],
+    facts: Mapping[str, str] | None = None,
 ) -> str:
     """The same table as plain text.
 
@@ -58,7 +64,7 @@ def format_result(
     step      10
     train     1.2 s
     """
-    return _aligned(_rows(step, evaluation, timing))
+    return _aligned(_rows(step, evaluation, timing, facts or {}))
 
 
 _Row = tuple[str | None, str]
@@ -66,12 +72,16 @@ _Row = tuple[str | None, str]
 
 
 def _rows(
-    step: int, evaluation: Mapping[str, Any], timing: Mapping[str, float]
+    step: int,
+    evaluation: Mapping[str, Any],
+    timing: Mapping[str, float],
+    facts: Mapping[str, str],
 ) -> list[_Row]:
     metrics: list[_Row] = [(name, _text(value)) for name, value in evaluation.items()]
     gap: list[_Row] = [(None, "")] if metrics else []
     times: list[_Row] = [(name, _duration(name, s)) for name, s in timing.items()]
-    return [*metrics, *gap, ("step", f"{step:,}"), *times]
+    more: list[_Row] = [(None, ""), *facts.items()] if facts else []
+    return [*metrics, *gap, ("step", f"{step:,}"), *times, *more]
 
 
 def _aligned(rows: list[_Row]) -> str:

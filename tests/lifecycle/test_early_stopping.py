@@ -1,7 +1,6 @@
 """Early stopping: contract C18, judging the current stall as B4 says."""
 
 import math
-import operator
 import types
 
 import pytest
@@ -9,13 +8,13 @@ import pytest
 from specflow.errors import ConfigError
 from specflow.lifecycle import (
     History,
+    Stalled,
     stop_if,
     stop_if_higher,
     stop_if_lower,
     stop_if_no_decrease,
     stop_if_no_increase,
 )
-from specflow.lifecycle.early_stopping import has_stalled
 from specflow.loop import StopTraining
 
 
@@ -101,8 +100,11 @@ def test_c18_4_a_metric_that_is_missing_is_named(estimator):
 
 def test_b4_a_first_nan_is_no_best():
     values = {10: math.nan, 20: 0.5, 30: 0.4}
-    assert not has_stalled(values, 20, better=operator.gt)
-    assert has_stalled({**values, 40: 0.4}, 20, better=operator.gt)
+    rule = Stalled("auc", 20, "higher")
+    assert rule.reason(values) is None
+    assert rule.reason({**values, 40: 0.4}) == (
+        "auc has not risen for 20 steps, since 0.5 at step 20"
+    )
 
 
 def test_named_evaluations_are_looked_at_by_name(estimator):
