@@ -10,15 +10,25 @@ from specflow.typing import describe
 __all__ = ["call_model"]
 
 
-def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def call_model(
+    model: Callable[..., Any], arguments: Mapping[str, Any], *, train: bool
+) -> Any:
     """What the model returns for these arguments.
+
+    Args:
+        model: an NNX module knows whether it trains. One of Linen is told so by an
+            argument `train`, `training` or `deterministic`, if it has one.
+        arguments: by name.
+        train: whether it trains.
 
     Raises:
         SpecError: the model has no such argument, or needs another, or fails on the
             shapes and types that it is given.
 
-    >>> call_model(lambda x, scale=2: scale * x, {"x": 3})
+    >>> call_model(lambda x, scale=2: scale * x, {"x": 3}, train=True)
     6
+    >>> call_model(lambda x, train: x if train else -x, {"x": 3}, train=False)
+    -3
     """
     name = getattr(model, "__name__", type(model).__name__)
     try:
@@ -26,6 +36,9 @@ def call_model(model: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     except (TypeError, ValueError):
         parameters = None  # A builtin without a signature: its call tells.
     if parameters is not None:
+        told = {"train": train, "training": train, "deterministic": not train}
+        told = {key: value for key, value in told.items() if key in parameters}
+        arguments = {**told, **arguments}
         _check_names(name, parameters, arguments)
     try:
         return model(**arguments)

@@ -59,7 +59,8 @@ def build_model_fn(
     ) -> TPUEstimatorSpec:
         mode = Mode(mode)
         scope: dict[str, Tree] = {"features": features, "labels": labels}
-        scope["outputs"] = model_outputs(config, model, scope)
+        train = mode is Mode.TRAIN
+        scope["outputs"] = model_outputs(config, model, scope, train=train)
         scope["predictions"] = declared_predictions(config, scope)
         if mode is Mode.PREDICT:
             return TPUEstimatorSpec(
@@ -89,10 +90,14 @@ def model_inputs(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Tree]:
 
 
 def model_outputs(
-    config: DeclaredSpecConfig, model: Callable[..., Any], scope: Scope
+    config: DeclaredSpecConfig,
+    model: Callable[..., Any],
+    scope: Scope,
+    *,
+    train: bool = False,
 ) -> Tree:
     """What the model returns for its inputs."""
-    return call_model(model, model_inputs(config, scope))
+    return call_model(model, model_inputs(config, scope), train=train)
 
 
 def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What layers a model function makes in each mode, and that they are the same ones."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -92,50 +92,65 @@ class Discovery:
         self._made[mode] = _Made({**params, **rest}, layers)
 
     def _compare(self) -> None:
-        (first, expected), *others = self._made.items()
-        faults = [
-            Fault(
-                self._name,
-                difference,
-                expected="the same layers in every mode, for Flax names them by "
-                "counting, and weights would be read by another layer",
-                mend="Make every layer in every mode, or name those of one mode alone: "
-                'nn.Dense(10, name="auxiliary").',
-                code="linen-modes",
-            )
-            for mode, made in others
-            if (difference := _difference(first, expected, mode, made))
-        ]
-        if faults:
+        differences = [*_missing(self._made), *_unlike(self._made)]
+        if differences:
             self._made.clear()
-            raise spec_error(*faults)
+            raise spec_error(
+                Fault(
+                    self._name,
+                    "; ".join(differences),
+                    expected="the same layers in every mode: Flax names them by "
+                    "counting, so that one would get the weights of another",
+                    mend="Make every layer in every mode, or name those that are made "
+                    'in training alone: nn.Dense(10, name="auxiliary").',
+                    code="linen-modes",
+                )
+            )
 
 
-def _difference(first: Mode, one: _Made, second: Mode, other: _Made) -> str:
-    """What two modes make differently; nothing, if they agree."""
-    there, here = one.variables, other.variables
-    lacking = [
-        name
-        for name in there
-        if name not in here
-        and not (first is Mode.TRAIN and _was_named(one.layers[name], other.scopes))
-    ]
-    added = [name for name in here if name not in there]
-    unlike = [
-        f"{name} is {describe(there[name])} in mode '{first}' and "
-        f"{describe(here[name])} in mode '{second}'"
-        for name in there
-        if name in here and there[name] != here[name]
-    ]
-    found = [
-        f"mode '{has}' makes {_listed(names, made)}, which mode '{lacks}' does not"
-        for has, names, made, lacks in (
-            (first, lacking, there, second),
-            (second, added, here, first),
-        )
-        if names
-    ]
-    return "; ".join([*found, *unlike])
+def _missing(made: Mapping[Mode, _Made]) -> Iterator[str]:
+    """What some modes make and others do not."""
+    scopes = {mode: one.scopes for mode, one in made.items()}
+    found: dict[tuple[Mode, ...], dict[str, Any]] = {}
+    for first in made.values():
+        for name, form in first.variables.items():
+            lacking = tuple(
+                mode
+                for mode, other in made.items()
+                if name not in other.variables
+                and not (
+                    name in getattr(made.get(Mode.TRAIN), "variables", ())
+                    and _was_named(first.layers[name], scopes[mode])
+                )
+            )
+            if lacking:
+                found.setdefault(lacking, {})[name] = form
+    for lacking, forms in found.items():
+        shown = [f"{name} {describe(form)}" for name, form in forms.items()]
+        more = len(shown) - _MOST_SHOWN
+        listed = ", ".join(shown[:_MOST_SHOWN]) + (f", {more} more" if more > 0 else "")
+        having = [mode for mode in made if mode not in lacking]
+        do = "does" if len(lacking) == 1 else "do"
+        make = "makes" if len(having) == 1 else "make"
+        yield f"{_modes(having)} {make} {listed}, which {_modes(lacking)} {do} not"
+
+
+def _unlike(made: Mapping[Mode, _Made]) -> Iterator[str]:
+    """What is made in other shapes or types by some modes than by others."""
+    (first, expected), *others = made.items()
+    for name, form in expected.variables.items():
+        forms: dict[str, list[Mode]] = {describe(form): [first]}
+        for mode, other in others:
+            if name in other.variables:
+                forms.setdefault(describe(other.variables[name]), []).append(mode)
+        if len(forms) > 1:
+            each = (f"{form} in {_modes(modes)}" for form, modes in forms.items())
+            yield f"{name} is {' and '.join(each)}"
+
+
+def _modes(modes: Iterable[Mode]) -> str:
+    names = [f"'{mode}'" for mode in modes]
+    return f"mode{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
 def _was_named(layer: tuple[str, ...], others: Collection[tuple[str, ...]]) -> bool:
@@ -144,9 +159,3 @@ def _was_named(layer: tuple[str, ...], others: Collection[tuple[str, ...]]) -> b
         if layer[:depth] not in others:
             return not _AUTOMATIC.search(layer[depth - 1])
     return False
-
-
-def _listed(names: Iterable[str], made: Mapping[str, Any]) -> str:
-    shown = [f"{name} {describe(made[name])}" for name in names]
-    more = len(shown) - _MOST_SHOWN
-    return ", ".join(shown[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")

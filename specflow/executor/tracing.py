@@ -237,19 +237,19 @@ def _failed(
 def _misplaced(name: str, model: Model) -> Fault:
     """A Linen layer was called that has nowhere to keep its variables."""
     if isinstance(model, SplitModel):
-        where = "and its model is a module of NNX"
+        where = ", and its model is a module of NNX"
         mend = "Leave `model` out of TPUEstimator to make layers inline, or use NNX's."
     elif model.is_inline:
-        where = "that was made outside of it"
+        where = " that was made outside of it"
         mend = "Make the layer where it is called, as in flax.linen.Dense(10)(x)."
     else:
-        where = "that is no part of its model"
+        where = " that is no part of its model"
         mend = (
             "Make it in the model, or leave `model` out of TPUEstimator and make all "
         )
         mend += "layers inline."
     return Fault(
-        name, f"calls a Flax Linen layer, {where}", mend=mend, code="linen-layer"
+        name, f"calls a Flax Linen layer{where}", mend=mend, code="linen-layer"
     )
 
 

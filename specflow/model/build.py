@@ -1,10 +1,11 @@
 """From the `model` word to a Flax module."""
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from flax import nnx
+from flax import linen, nnx
 
 from specflow.config.base import Target
 from specflow.config.model import (
@@ -13,9 +14,10 @@ from specflow.config.model import (
     MlpConfig,
     ModelConfig,
     TransformerConfig,
+    WideAndDeepConfig,
 )
 from specflow.errors import ConfigError, Fault
-from specflow.model.zoo import Cnn, Linear, Mlp, Transformer
+from specflow.model.zoo import Cnn, Linear, Mlp, Transformer, WideAndDeep
 from specflow.typing import ArrayLike, describe, is_array
 
 __all__ = ["build_model"]
@@ -26,11 +28,12 @@ def build_model(
     rngs: nnx.Rngs,
     *,
     inputs: Mapping[str, Any] | None = None,
-) -> nnx.Module:
+) -> nnx.Module | linen.Module:
     """The module that the configuration names.
 
     Args:
-        config: the `model` word. A `_target_` is called with its arguments and `rngs`.
+        config: the `model` word. A `_target_` is called with its arguments, and with
+            `rngs` if it takes them: modules of Flax Linen do not.
         rngs: streams of the initial values and of dropout.
         inputs: what the module will be called with, by argument: arrays, or abstract
             ones, batch first. Sizes that the configuration leaves open come from here.
@@ -48,6 +51,13 @@ def build_model(
         case LinearConfig():
             width = config.inputs or math.prod(_example("inputs", "x", inputs))
             return Linear(width, config.outputs, rngs=rngs)
+        case WideAndDeepConfig():
+            deep = config.inputs or math.prod(_example("inputs", "x", inputs))
+            wide = config.wide_inputs
+            if wide is None and "wide" in (inputs or {}):
+                wide = math.prod(_example("wide_inputs", "wide", inputs))
+            fields = config.model_dump(exclude={"name", "inputs", "wide_inputs"})
+            return WideAndDeep(deep, wide=wide, **fields, rngs=rngs)
         case MlpConfig():
             width = config.inputs or math.prod(_example("inputs", "x", inputs))
             fields = config.model_dump(exclude={"name", "inputs"})
@@ -66,7 +76,8 @@ def build_model(
         case TransformerConfig():
             return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
         case Target():
-            return _checked(config(rngs=rngs), config)
+            extra = {"rngs": rngs} if _takes_rngs(config.callable) else {}
+            return _checked(config(**extra), config)
     raise TypeError(f"not a model config: {config!r}")
 
 
@@ -92,14 +103,27 @@ def _example(
     )
 
 
-def _checked(module: Any, config: Target) -> nnx.Module:
-    if isinstance(module, nnx.Module):
+def _takes_rngs(target: Callable[..., Any]) -> bool:
+    if inspect.isclass(target):
+        # A metaclass may take anything and pass it on; the constructor knows.
+        target = target.__init__
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return True
+    return "rngs" in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def _checked(module: Any, config: Target) -> nnx.Module | linen.Module:
+    if isinstance(module, nnx.Module | linen.Module):
         return module
     found = type(module)
     raise ConfigError(
         Fault(
             "model._target_",
             f"{config.path} returned {found.__module__}.{found.__qualname__}",
-            expected="a flax.nnx.Module",
+            expected="a flax.nnx.Module or a flax.linen.Module",
         )
     )

@@ -17,6 +17,8 @@ FlatForm: TypeAlias = dict[str, jax.ShapeDtypeStruct]
 
 _PARAMS = "params"
 """Linen's collection of what may be trained."""
+_SOWN = "intermediates"
+"""Linen's collection of what is looked at and never kept."""
 _RNGS = "rngs"
 """Random streams stand beside Linen's collections, and are saved as one of them."""
 
@@ -103,9 +105,13 @@ class LinenModel:
         Returns:
             Nested dicts by collection, the random streams among them.
         """
-        _, variables = linen.init_with_output(self._within(function), self._module)(key)
+        start = linen.init_with_output(
+            self._within(function), self._module, mutable=True
+        )
+        variables = _unboxed(start(key)[1])
+        variables.pop(_SOWN, None)
         streams = {"key": jax.random.fold_in(key, 1), "count": jnp.zeros((), "uint32")}
-        return {**_unboxed(variables), _RNGS: streams}
+        return {**variables, _RNGS: streams}
 
     def learn(self, make: Callable[[jax.Array], Any], variables: Any) -> None:
         """Takes what a function makes for what there is.
@@ -165,7 +171,7 @@ class LinenModel:
         result, changed = linen.apply(
             self._within(function),
             self._module,
-            mutable=core.DenyList(_PARAMS) if train else ["intermediates"],
+            mutable=core.DenyList(_PARAMS) if train else [_SOWN],
         )(variables, rngs=rngs)
         if not train:
             return result, dict(rest)

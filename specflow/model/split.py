@@ -5,8 +5,10 @@ from typing import Any, TypeAlias
 
 from flax import linen, nnx
 
+from specflow.errors import Fault, spec_error
 from specflow.model.linen import LinenModel
 from specflow.model.module import BuiltLinen, SplitModel
+from specflow.typing import describe
 
 __all__ = ["Model", "split_model"]
 
@@ -32,6 +34,18 @@ def split_model(
     """
     if model is None or isinstance(model, linen.Module):
         return LinenModel(model)
+    is_linen_class = isinstance(model, type) and issubclass(model, linen.Module)
+    if is_linen_class or not callable(model):
+        name = getattr(model, "__name__", "")
+        raise spec_error(
+            Fault(
+                "model",
+                f"got {f'the class {name}' if is_linen_class else describe(model)}",
+                expected="a module of Flax, a function rngs -> module, or None",
+                mend=f"Make one: {name}(...)." if is_linen_class else "",
+                kind=TypeError,
+            )
+        )
     try:
         return SplitModel(model)
     except BuiltLinen:
