@@ -124,17 +124,12 @@ class LoadedExport:
             ExportError: the answer is another one.
         """
         about = self._about["example"]
-        example = self._arrays(about)
         exact = self._platform == "cpu" and about["exact_on"] == exact_here()
         within = tolerance(self._platform, narrow=about["narrow"])
         faults = []
         for name, signature in self.signatures.items():
-            found = self(
-                name, **{key: example[f"inputs/{key}"] for key in signature.inputs}
-            )
-            stored = {
-                key: example[f"outputs/{name}/{key}"] for key in signature.outputs
-            }
+            inputs, stored = self.example(signature)
+            found = self(name, **inputs)
             unlike = difference(stored, found, within=None if exact else within)
             if unlike:
                 faults.append(
@@ -151,6 +146,41 @@ class LoadedExport:
                 )
         if faults:
             raise ExportError(*faults)
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """What the programs read beside their inputs: host arrays by path."""
+        return {name: np.asarray(array) for name, array in self._weights.items()}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anything is computed with floats of 16 bits or less."""
+        return self._about["example"]["narrow"]
+
+    def example(
+        self, signature: Signature
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The stored example: inputs by name, and what was answered.
+
+        Args:
+            signature: one of `signatures`.
+        """
+        arrays = self._arrays(self._about["example"])
+        answers = f"outputs/{signature.name}"
+        return (
+            {name: arrays[f"inputs/{name}"] for name in signature.inputs},
+            {name: arrays[f"{answers}/{name}"] for name in signature.outputs},
+        )
+
+    def exported(self, function: Function) -> Any:
+        """A program of a signature as it was stored: a `jax.export.Exported`.
+
+        Raises:
+            ExportError: this version of JAX cannot read it.
+        """
+        if function.file not in self._exported:
+            self._exported[function.file] = self._deserialized(function.file)
+        return self._exported[function.file]
 
     def _signature(self, name: str | None) -> Signature:
         wanted = self.default if name is None else name
@@ -195,9 +225,7 @@ class LoadedExport:
         key = (function.file, rows)
         if key not in self._compiled:
             self._check_platform()
-            if function.file not in self._exported:
-                self._exported[function.file] = self._function(function.file)
-            call = self._exported[function.file].call
+            call = self.exported(function).call
             lowered = jax.jit(call).lower(self._weights, arrays)
             self._compiled[key] = self._compile(lowered)
         return self._compiled[key]
@@ -210,7 +238,7 @@ class LoadedExport:
                 return lowered.compile(compiler_options=options)
         return lowered.compile()  # No options, or an XLA that does not know them.
 
-    def _function(self, file: str) -> Any:
+    def _deserialized(self, file: str) -> Any:
         content = self._read(file)
         try:
             return jax.export.deserialize(bytearray(content))

@@ -11,7 +11,14 @@ from jaxlib.version import __version__ as jaxlib_version
 
 from specflow.typing import describe
 
-__all__ = ["EXAMPLE_ROWS", "TOLERANCE", "difference", "exact_here", "tolerance"]
+__all__ = [
+    "EXAMPLE_ROWS",
+    "TOLERANCE",
+    "difference",
+    "exact_here",
+    "furthest",
+    "tolerance",
+]
 
 EXAMPLE_ROWS = 8
 """Rows of the stored example, where the number of rows is free."""
@@ -103,3 +110,29 @@ def difference(
             values = f"{count} of {old.size} values"
             return f"{name!r} differs in {values}, by {most:.3g} at most"
     return ""
+
+
+def furthest(
+    stored: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
+) -> float:
+    """The largest difference of floats, as a share of their output's largest magnitude.
+
+    Args:
+        stored: outputs by name, as they were.
+        found: outputs by name, now; of the same shapes.
+
+    >>> furthest({"y": np.float32([1, 4])}, {"y": np.float32([1.5, 4])})
+    0.125
+    """
+    shares = [0.0]
+    for name, before in stored.items():
+        if before.dtype.kind in "biu":
+            continue
+        old, new = (x.astype(np.float64) for x in (before, np.asarray(found[name])))
+        finite = np.isfinite(old) & np.isfinite(new)
+        scale = np.abs(old).max(initial=0.0, where=finite)
+        gap = np.abs(np.subtract(old, new, out=np.zeros_like(old), where=finite)).max(
+            initial=0.0
+        )
+        shares.append(float(gap / scale) if scale else float(gap))
+    return max(shares)
