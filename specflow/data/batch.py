@@ -119,7 +119,9 @@ class EvalBatches:
         for number, value in enumerate(data):
             features, labels, rows = as_batch(value, where=f"evaluation batch {number}")
             if not self._padded:
-                yield Batch(features, labels, np.ones(rows, np.bool_), rows)
+                # Copied: who gives batches may use their memory again for the next.
+                x, y = map_leaves(np.array, (features, labels))
+                yield Batch(x, y, np.ones(rows, np.bool_), rows)
                 continue
             for start in range(0, rows, size):
                 real = min(size, rows - start)

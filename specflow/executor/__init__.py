@@ -1,7 +1,7 @@
 """From a model function to sharded steps, and from devices back to the host."""
 
 from specflow.executor.compile import Program
-from specflow.executor.host import to_host, to_rows
+from specflow.executor.host import first_rows, to_host
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
 from specflow.executor.state import TrainState, from_tree, to_tree
@@ -11,8 +11,8 @@ __all__ = [
     "Program",
     "Serving",
     "TrainState",
+    "first_rows",
     "from_tree",
     "to_host",
-    "to_rows",
     "to_tree",
 ]

@@ -95,6 +95,10 @@ class Program:
         """Learns from a batch what variables the model has; see `Tracer.learn`."""
         self.tracer.learn(mode, features, labels)
 
+    def admit(self, saved: Mapping[str, Any]) -> None:
+        """Takes up what a checkpoint alone knows of; see `Tracer.admit`."""
+        self.tracer.admit(saved)
+
     # -- state
 
     def abstract_state(self, features: Any, labels: Any) -> TrainState:
@@ -197,6 +201,15 @@ class Program:
             lambda array: jax.make_array_from_process_local_data(rows, array), batch
         )
 
+    def feed(self, batch: Any) -> Any:
+        """Host rows of one batch, as `evaluate` and `predict` take them.
+
+        A single device reads them where they are, in less time than it takes to make
+        arrays of them; nobody may change them until its results are there.
+        """
+        alone = self.partitioner.mesh.size == 1 and jax.process_count() == 1
+        return batch if alone else self.put(batch)
+
     # -- running
 
     def train(
@@ -263,7 +276,7 @@ class Program:
 
         Args:
             state: only parameters and rest are used.
-            features: one batch on the mesh, from `put`.
+            features: one batch, from `feed`.
             labels: likewise, or None.
             mask: bool rows, likewise.
         """

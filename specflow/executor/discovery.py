@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 
@@ -26,6 +26,14 @@ class _Made(NamedTuple):
     """Parameters and the rest, by dotted path."""
     layers: dict[str, tuple[str, ...]]
     """By the same paths, the names of a variable's layer and of those around it."""
+
+    @classmethod
+    def of(cls, params: FlatForm, rest: FlatForm) -> Self:
+        """What is made, of parameters and rest by dotted path."""
+        layers = {name: tuple(name.split(".")[:-1]) for name in params}
+        # The first part of what is no parameter is its collection.
+        layers |= {name: tuple(name.split(".")[1:-1]) for name in rest}
+        return cls({**params, **rest}, layers)
 
     @property
     def scopes(self) -> frozenset[tuple[str, ...]]:
@@ -78,18 +86,28 @@ class Discovery:
                     raise
         self._compare()
 
+    def admit(self, params: FlatForm, rest: FlatForm) -> None:
+        """Takes up named layers that training alone makes, as a checkpoint holds them.
+
+        Args:
+            params: what the checkpoint holds of parameters, by dotted path.
+            rest: likewise, of the rest.
+        """
+        scopes = frozenset().union(*(made.scopes for made in self._made.values()))
+        layers = _Made.of(params, rest).layers
+        named = {name for name in layers if _was_named(layers[name], scopes)}
+        self._model.carry(
+            {name: form for name, form in params.items() if name in named},
+            {name: form for name, form in rest.items() if name in named},
+        )
+
     def _run(self, mode: Mode, function: Callable[[Any], Any]) -> None:
         seed = jax.eval_shape(lambda: jax.random.key(0))
         make = Traced(lambda key: self._model.made(function, key), seed)
-        if not self._made:
+        # Training may make more than the others, so it has the last word.
+        if not self._made or mode is Mode.TRAIN:
             self._model.learn(make, make.result)
-        params, rest = variable_forms(make.result)
-        layers = {
-            **{name: tuple(name.split(".")[:-1]) for name in params},
-            # The first part of the rest is the collection.
-            **{name: tuple(name.split(".")[1:-1]) for name in rest},
-        }
-        self._made[mode] = _Made({**params, **rest}, layers)
+        self._made[mode] = _Made.of(*variable_forms(make.result))
 
     def _compare(self) -> None:
         differences = [*_missing(self._made), *_unlike(self._made)]

@@ -3,9 +3,8 @@
 from typing import Any
 
 import jax
-import numpy as np
 
-__all__ = ["to_host", "to_rows"]
+__all__ = ["first_rows", "to_host"]
 
 
 def to_host(tree: Any) -> Any:
@@ -21,11 +20,11 @@ def to_host(tree: Any) -> Any:
     return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def to_rows(tree: Any, rows: int) -> Any:
-    """The first `rows` rows of every array of a tree, on the host.
+def first_rows(tree: Any, rows: int) -> Any:
+    """The first `rows` rows of every array of a tree.
 
     Args:
-        tree: batch-major arrays of one batch, real rows first.
+        tree: batch-major arrays of one batch on the host, real rows first.
         rows: how many are real.
     """
-    return jax.tree.map(lambda array: np.asarray(array)[:rows], to_host(tree))
+    return jax.tree.map(lambda array: array[:rows], tree)

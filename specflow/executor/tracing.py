@@ -70,9 +70,10 @@ class Tracer:
         return self.forward(mode, features, labels).result[0]
 
     def forward(self, mode: Mode, features: Any, labels: Any) -> Traced:
-        batch = _abstract((features, None if mode is Mode.PREDICT else labels))
+        batch = (features, None if mode is Mode.PREDICT else labels)
         key = (mode, shapes(batch))
         if key not in self._traced:
+            batch = _abstract(batch)
             self.learn(mode, *batch)
             self._traced[key] = self._trace(mode, *batch)
         return self._traced[key]
@@ -107,6 +108,24 @@ class Tracer:
 
         with self._errors_of(mode, features, labels):
             self._discovery.look(mode, run)
+
+    def admit(self, saved: Mapping[str, tuple[Any, Any]]) -> None:
+        """Takes up layers that training alone makes, of which a checkpoint knows.
+
+        Args:
+            saved: part/name -> shape and dtype of what it holds.
+        """
+        if self._discovery is None or self._discovery.knows(Mode.TRAIN):
+            return
+        params, rest = (
+            {
+                name.removeprefix(part): jax.ShapeDtypeStruct(*form)
+                for name, form in saved.items()
+                if name.startswith(part)
+            }
+            for part in ("params/", "rest/")
+        )
+        self._discovery.admit(params, rest)
 
     def _run(
         self, mode: Mode, module: Any, features: Any, labels: Any, mask: Any
@@ -193,7 +212,7 @@ def _abstract(tree: Any) -> Any:
 def shapes(tree: Any) -> Any:
     """Structure, shapes and dtypes of a tree: what one program serves."""
     flat, structure = jax.tree.flatten(tree)
-    return structure, tuple((array.shape, str(array.dtype)) for array in flat)
+    return structure, tuple((array.shape, array.dtype) for array in flat)
 
 
 def row_count(features: Any) -> int:

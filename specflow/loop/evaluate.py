@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from specflow.errors import DataError, Fault
-from specflow.executor import Program, TrainState, to_host, to_rows
+from specflow.executor import Program, TrainState, first_rows, to_host
 from specflow.loop.hooks import call_hooks
 from specflow.metrics import MetricTable
 from specflow.spec import HostPair, Mode
@@ -55,10 +55,11 @@ def evaluate(
 
     def read(pending: tuple[Any, HostPair | None, int]) -> int:
         out, pair, rows = pending
-        batch_loss = float(to_host(out["loss"]))
+        found = to_host(out)
+        batch_loss = float(found["loss"])
         weighted.append(batch_loss * (rows if loss == "examples" else 1))
         if pair is not None:
-            table.update(pair(to_rows(out["tensors"], rows)))
+            table.update(pair(first_rows(found["tensors"], rows)))
         call_hooks(hooks, "after_step", len(weighted), batch_loss)
         return rows
 
@@ -72,8 +73,8 @@ def evaluate(
             call_hooks(hooks, "begin", 0)
         form = (len(batch.mask), batch.rows)
         if form not in masks:
-            masks[form] = program.put(batch.mask)
-        features, labels = program.put((batch.features, batch.labels))
+            masks[form] = program.feed(batch.mask)
+        features, labels = program.feed((batch.features, batch.labels))
         mask = masks[form]
         call_hooks(hooks, "before_step", len(weighted))
         out = program.evaluate(state, features, labels, mask)
@@ -107,10 +108,10 @@ def predict(
     """
     pending: tuple[Any, int] | None = None
     for batch in batches:
-        features, mask = program.put((batch.features, batch.mask))
+        features, mask = program.feed((batch.features, batch.mask))
         out = program.predict(state, features, mask)
         if pending is not None:
-            yield to_rows(*pending), pending[1]
+            yield first_rows(to_host(pending[0]), pending[1]), pending[1]
         pending = (out, batch.rows)
     if pending is not None:
-        yield to_rows(*pending), pending[1]
+        yield first_rows(to_host(pending[0]), pending[1]), pending[1]
