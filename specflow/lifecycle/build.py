@@ -57,7 +57,7 @@ def _exporter(name: str, config: Config, input_fn: Callable[[], Any]) -> Exporte
         made = config(name=name, input_fn=input_fn)
         if not isinstance(made, Exporter):
             raise ConfigError(
-                Fault(f"output.exporters.{name}", f"{config.path} gives "
+                Fault(f"output.exporters.{name}", f"{config.path} returned "
                       f"{describe(made)}", expected="a specflow.Exporter",
                       code="exporter")
             )  # fmt: skip
