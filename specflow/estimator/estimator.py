@@ -45,7 +45,7 @@ from specflow.experiment import estimator_arguments
 from specflow.lifecycle import History, WarmStartSettings, warm_values
 from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import check_batch_size
-from specflow.model import split_model
+from specflow.model import LinenModel, split_model
 from specflow.output import Checkpointer
 from specflow.spec import Mode, TPUEstimatorSpec
 
@@ -567,6 +567,8 @@ class TPUEstimator:
                 return self._step, self._state
             if self._step == latest and checkpoint_step in (None, latest):
                 return self._step, self._state
+        if isinstance(self.program.model, LinenModel):
+            self.program.admit(self.checkpoints.forms(checkpoint_step))
         like = self.program.abstract_model_state()
         if latest is None and checkpoint_step is None:
             return self._begun(self.program.init_model_state(self._seed))

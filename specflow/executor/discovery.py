@@ -61,9 +61,16 @@ class Discovery:
     def __init__(self, name: str, model: LinenModel):
         self._name, self._model = name, model
         self._made: dict[Mode, _Made] = {}
+        self._fault: Fault | None = None
 
     def knows(self, mode: Mode) -> bool:
-        """Whether the function was run in a mode."""
+        """Whether the function was run in a mode.
+
+        Raises:
+            SpecError: it was found to make different variables.
+        """
+        if self._fault is not None:
+            raise spec_error(self._fault)
         return mode in self._made
 
     def look(self, wanted: Mode, run: Callable[[Mode], Callable[[Any], Any]]) -> None:
@@ -112,18 +119,16 @@ class Discovery:
     def _compare(self) -> None:
         differences = [*_missing(self._made), *_unlike(self._made)]
         if differences:
-            self._made.clear()
-            raise spec_error(
-                Fault(
-                    self._name,
-                    "; ".join(differences),
-                    expected="the same layers in every mode: Flax names them by "
-                    "counting, so that one would get the weights of another",
-                    mend="Make every layer in every mode, or name those that are made "
-                    'in training alone: nn.Dense(10, name="auxiliary").',
-                    code="linen-modes",
-                )
+            self._fault = Fault(
+                self._name,
+                "; ".join(differences),
+                expected="the same layers in every mode: Flax names them by counting, "
+                "so that one would get the weights of another",
+                mend="Make every layer in every mode, or name those that are made in "
+                'training alone: nn.Dense(10, name="auxiliary").',
+                code="linen-modes",
             )
+            raise spec_error(self._fault)
 
 
 def _missing(made: Mapping[Mode, _Made]) -> Iterator[str]:

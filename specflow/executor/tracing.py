@@ -98,7 +98,9 @@ class Tracer:
 
             def function(module: Any) -> TPUEstimatorSpec:
                 zeros = jax.tree.map(
-                    lambda x: jnp.zeros(x.shape, x.dtype),
+                    lambda x: jnp.zeros(
+                        x.shape, jax.dtypes.canonicalize_dtype(x.dtype)
+                    ),
                     {"features": features, "labels": seen},
                 )
                 mask = jnp.ones(row_count(features), bool)

@@ -126,6 +126,15 @@ class LinenModel:
         named = _named(variables)
         self._names, self._impls = tuple(named), key_impls(named)
 
+    def carry(self, params: FlatForm, rest: FlatForm) -> None:
+        """Takes up variables that no function seen so far makes, to carry them along.
+
+        Args:
+            params: shapes and dtypes of parameters, by dotted path.
+            rest: likewise, of the rest.
+        """
+        self._forms = {**self._forms[0], **params}, {**self._forms[1], **rest}
+
     def init(self, key: jax.Array) -> tuple[FlatState, FlatState]:
         """The initial values; pure, so `jax.jit` with `out_shardings` can place them.
 
@@ -178,7 +187,7 @@ class LinenModel:
         streams["count"] += 1
         _, after = _apart({**variables, **_unboxed(changed), _RNGS: streams})
         # What was sown on top of what there was is left: the state keeps its form.
-        return result, {name: after[name] for name in rest}
+        return result, {name: after.get(name, value) for name, value in rest.items()}
 
     def _within(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return (lambda inline: inline(function)) if self.is_inline else function

@@ -165,6 +165,24 @@ class Checkpointer:
             fault = self._damaged(chosen, str(error), only=True)
             raise CheckpointError(fault) from error
 
+    def forms(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
+        """Shape and dtype of everything that a checkpoint holds, by `part/name`.
+
+        Args:
+            step: the one to look at; None: the newest that is whole.
+
+        Returns:
+            Nothing, if there is none: `restore` says so.
+        """
+        self.wait()
+        for candidate in reversed(self.steps()) if step is None else [step]:
+            try:
+                about = self._archive.about(self.directory / str(candidate))
+            except DamagedError:
+                continue
+            return {name: (a.shape, a.dtype) for name, a in _described(about).items()}
+        return {}
+
     def restore(
         self, abstract: Tree, *, step: int | None = None, partial: bool = False
     ) -> Restored:

@@ -16,6 +16,7 @@ from specflow.config.model import (
     MlpConfig,
     ModelConfig,
     TransformerConfig,
+    WideAndDeepConfig,
 )
 from specflow.errors import ConfigError
 from specflow.model.build import build_model
@@ -28,6 +29,7 @@ TOKENS = jax.ShapeDtypeStruct((32, 5), np.int32)
 MEMBERS = {
     LinearConfig: (LinearConfig(outputs=3), "x", FLOATS, (32, 3)),
     MlpConfig: (MlpConfig(hidden=[8, 4]), "x", FLOATS, (32, 10)),
+    WideAndDeepConfig: (WideAndDeepConfig(hidden=[8]), "x", FLOATS, (32, 10)),
     CnnConfig: (CnnConfig(widths=[4, 8, 8], hidden=6), "image", IMAGE, (32, 10)),
     TransformerConfig: (
         TransformerConfig(vocabulary=11, layers=2, width=8, heads=2),
@@ -122,7 +124,7 @@ def test_a_target_that_returns_no_module_is_refused():
         build_model(_target(lambda rngs: {}), nnx.Rngs(0))
     assert str(caught.value) == (
         "model._target_: my_package.Net returned builtins.dict. "
-        "Expected a flax.nnx.Module."
+        "Expected a flax.nnx.Module or a flax.linen.Module."
     )
 
 
@@ -132,3 +134,12 @@ def test_a_target_that_returns_no_module_is_refused():
 def test_heads_must_fit_the_width(fields):
     with pytest.raises(ValidationError, match="heads"):
         TypeAdapter(ModelConfig).validate_python({"name": "transformer", **fields})
+
+
+def test_the_affine_map_of_wide_and_deep_may_see_something_else():
+    inputs = {"x": FLOATS, "wide": jax.ShapeDtypeStruct((32, 4, 2), np.float32)}
+    config = WideAndDeepConfig(hidden=[5], outputs=2)
+    model = SplitModel(lambda rngs: build_model(config, rngs, inputs=inputs))
+    shapes = {name: array.shape for name, array in model.abstract_params.items()}
+    assert shapes["wide.kernel"] == (8, 2)
+    assert shapes["deep.hidden.0.kernel"] == (6, 5)
