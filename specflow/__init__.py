@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from specflow import compose, config, data, errors, heads, metrics
+    from specflow.canned import (
+        Categorical,
+        DNNClassifier,
+        DNNLinearCombinedClassifier,
+        DNNLinearCombinedRegressor,
+        DNNRegressor,
+        LinearClassifier,
+        LinearRegressor,
+    )
     from specflow.config.mesh import MeshConfig
     from specflow.config.run import RunConfig, TPUConfig
     from specflow.errors import SpecError, SpecflowError
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     )
     from specflow.metrics import Metric
     from specflow.serving import LoadedExport, load_export
+    from specflow.serving.convert import convert_export
     from specflow.spec import (
         ClassificationOutput,
         EstimatorSpec,
@@ -52,8 +62,17 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "TrainSpec",
     "WarmStartSettings",
     "early_stopping",
+    # canned estimators
+    "Categorical",
+    "DNNClassifier",
+    "DNNLinearCombinedClassifier",
+    "DNNLinearCombinedRegressor",
+    "DNNRegressor",
+    "LinearClassifier",
+    "LinearRegressor",
     # exported models
     "LoadedExport",
+    "convert_export",
     "load_export",
     # parts
     "Metric",
@@ -71,14 +90,22 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
 __version__ = "0.1.0"
 
 _SPEC = "specflow.spec"
+_CANNED = "specflow.canned"
 _LIFE = "specflow.lifecycle"
 _HOME = {
     "BestExporter": _LIFE,
+    "Categorical": _CANNED,
     "ClassificationOutput": _SPEC,
+    "DNNClassifier": _CANNED,
+    "DNNLinearCombinedClassifier": _CANNED,
+    "DNNLinearCombinedRegressor": _CANNED,
+    "DNNRegressor": _CANNED,
     "EstimatorSpec": _SPEC,
     "EvalSpec": "specflow.estimator",
     "FinalExporter": _LIFE,
     "LatestExporter": _LIFE,
+    "LinearClassifier": _CANNED,
+    "LinearRegressor": _CANNED,
     "LoadedExport": "specflow.serving",
     "MeshConfig": "specflow.config.mesh",
     "Metric": "specflow.metrics",
@@ -94,6 +121,7 @@ _HOME = {
     "TrainOp": _SPEC,
     "TrainSpec": "specflow.estimator",
     "WarmStartSettings": _LIFE,
+    "convert_export": "specflow.serving.convert",
     "early_stopping": _LIFE,
     "load_export": "specflow.serving",
 }

@@ -13,6 +13,7 @@ __all__ = [
     "DigitsConfig",
     "NpzConfig",
     "TextConfig",
+    "WineConfig",
 ]
 
 
@@ -52,6 +53,17 @@ class BreastCancerConfig(_HeldOut):
     """
 
     name: Literal["breast_cancer"] = "breast_cancer"
+    standardize: bool = True
+    """Whether features get mean 0 and variance 1, by the training rows."""
+
+
+class WineConfig(_HeldOut):
+    """178 wines, thirteen measurements, three growers (scikit-learn).
+
+    features.x: float32[b,13]; labels: int32[b] in [0, 3).
+    """
+
+    name: Literal["wine"] = "wine"
     standardize: bool = True
     """Whether features get mean 0 and variance 1, by the training rows."""
 
@@ -99,7 +111,12 @@ class NpzConfig(Config):
 
 
 DataConfig = by_name(
-    DigitsConfig, DiabetesConfig, BreastCancerConfig, TextConfig, NpzConfig
+    DigitsConfig,
+    DiabetesConfig,
+    BreastCancerConfig,
+    WineConfig,
+    TextConfig,
+    NpzConfig,
 )
 """What `data:` may be: one of these by `name`, or a `_target_` of the user's own that
 returns `{"train": (features, labels), "eval": (features, labels)}`."""

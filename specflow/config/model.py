@@ -12,6 +12,7 @@ __all__ = [
     "MlpConfig",
     "ModelConfig",
     "TransformerConfig",
+    "WideAndDeepConfig",
 ]
 
 Dtype = Literal["float32", "bfloat16"]
@@ -27,8 +28,11 @@ class LinearConfig(Config):
     """Number of values per example: classes, or 1 for a regression."""
 
 
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+
+
 class MlpConfig(Config):
-    """Dense layers with ReLU between them."""
+    """Dense layers with an activation between them."""
 
     name: Literal["mlp"] = "mlp"
     inputs: PositiveInt | None = None
@@ -39,8 +43,25 @@ class MlpConfig(Config):
     """Number of values per example: classes, or 1 for a regression."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of hidden units dropped while training."""
+    activation: Activation = "relu"
+    """What stands between the layers."""
+    batch_norm: bool = False
+    """Whether hidden units are normalized over the batch, after the activation."""
     dtype: Dtype = "float32"
     """Type of the activations; parameters stay float32."""
+
+
+class WideAndDeepConfig(MlpConfig):
+    """An affine map and dense layers side by side, added up.
+
+    `spec.inputs` says what goes in: `x`, and what the affine map alone sees, if it is
+    something else, as `wide`. Source: Cheng et al., Wide & Deep Learning for
+    Recommender Systems, 2016.
+    """
+
+    name: Literal["wide_and_deep"] = "wide_and_deep"  # type: ignore[assignment]
+    wide_inputs: PositiveInt | None = None
+    """Number of values that the affine map takes; null: as many as the data has."""
 
 
 class CnnConfig(Config):
@@ -97,5 +118,7 @@ class TransformerConfig(Config):
         return self
 
 
-ModelConfig = by_name(LinearConfig, MlpConfig, CnnConfig, TransformerConfig)
+ModelConfig = by_name(
+    LinearConfig, MlpConfig, WideAndDeepConfig, CnnConfig, TransformerConfig
+)
 """What `model:` may be: one of these by `name`, or a `_target_` of the user's own."""

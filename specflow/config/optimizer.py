@@ -162,6 +162,7 @@ OptimizerConfig = by_name(
             "sm3",
             "yogi",
         ),
+        "specflow.config.optimizer_parts": ("parts",),
         "specflow.config.optimizer_reference": (
             "tf_adadelta",
             "tf_adagrad",

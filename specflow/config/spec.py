@@ -65,6 +65,12 @@ class ThresholdConfig(_Prediction):
     at: float = 0.5
 
 
+class ExpConfig(_Prediction):
+    """The expected count of a logarithm; a last axis of size 1 is dropped."""
+
+    name: Literal["exp"] = "exp"
+
+
 class IdentityConfig(_Prediction):
     """The value as it is; a last axis of size 1 is dropped."""
 
@@ -72,7 +78,12 @@ class IdentityConfig(_Prediction):
 
 
 PredictionConfig = by_name(
-    SoftmaxConfig, SigmoidConfig, ArgmaxConfig, ThresholdConfig, IdentityConfig
+    SoftmaxConfig,
+    SigmoidConfig,
+    ArgmaxConfig,
+    ThresholdConfig,
+    ExpConfig,
+    IdentityConfig,
 )
 
 
@@ -96,7 +107,10 @@ class SoftmaxCrossEntropyConfig(_Loss):
 
 
 class SigmoidCrossEntropyConfig(_Loss):
-    """Cross-entropy of labels 0 or 1 and logits; a last axis of size 1 is dropped."""
+    """Cross-entropy of labels 0 or 1 and logits; a last axis of size 1 is dropped.
+
+    Labels "b c" are of as many classes, each of which may be there or not.
+    """
 
     name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
     logits: KeyPath = "outputs"
@@ -124,9 +138,20 @@ class HuberConfig(_Loss):
     delta: PositiveFloat = 1.0
 
 
+class PoissonConfig(_Loss):
+    """Negative log-likelihood of counts, whose expected values are exp(logits)."""
+
+    name: Literal["poisson"] = "poisson"
+    logits: KeyPath = "outputs"
+    """Logarithm of the expected count; a last axis of size 1 is dropped."""
+    full: bool = False
+    """Whether Stirling's approximation of log(label!) is added, a constant."""
+
+
 LossConfig = by_name(
     SoftmaxCrossEntropyConfig,
     SigmoidCrossEntropyConfig,
+    PoissonConfig,
     SquaredErrorConfig,
     AbsoluteErrorConfig,
     HuberConfig,

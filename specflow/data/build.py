@@ -11,6 +11,7 @@ from specflow.config.data import (
     DigitsConfig,
     NpzConfig,
     TextConfig,
+    WineConfig,
 )
 from specflow.data import npz, sets, text
 from specflow.data.form import as_source
@@ -85,6 +86,8 @@ def _named(config: Any) -> tuple[Source, Source]:
             return sets.diabetes(config)
         case BreastCancerConfig():
             return sets.breast_cancer(config)
+        case WineConfig():
+            return sets.wine(config)
         case TextConfig():
             return text.text(config)
         case NpzConfig():

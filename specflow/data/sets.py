@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.config.data import BreastCancerConfig, DiabetesConfig, DigitsConfig
+from specflow.config.data import (
+    BreastCancerConfig,
+    DiabetesConfig,
+    DigitsConfig,
+    WineConfig,
+)
 from specflow.data.source import ArraySource
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError, Fault
@@ -25,7 +30,9 @@ __all__ = [
     "read_breast_cancer",
     "read_diabetes",
     "read_digits",
+    "read_wine",
     "standardized",
+    "wine",
 ]
 
 Table = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
@@ -61,6 +68,15 @@ def breast_cancer(config: BreastCancerConfig) -> tuple[ArraySource, ArraySource]
         Sources with features.x float32 "n 30", labels int32 "n", 0 for malignant.
     """
     return _split_table(read_breast_cancer(), np.int32, config)
+
+
+def wine(config: WineConfig) -> tuple[ArraySource, ArraySource]:
+    """Training and held-out rows of the wine table.
+
+    Returns:
+        Sources with features.x float32 "n 13", labels int32 "n", the grower.
+    """
+    return _split_table(read_wine(), np.int32, config)
 
 
 def read_digits() -> Table:
@@ -103,6 +119,20 @@ def read_breast_cancer() -> Table:
     return _read("breast_cancer", rows)
 
 
+def read_wine() -> Table:
+    """178 wines of one region: thirteen measurements, which of three growers (0 to 2).
+
+    Source: Aeberhard & Forina, Wine, UCI Machine Learning Repository, 1992.
+    """
+
+    def rows(folder: Path) -> Table:
+        # The first line counts rows and columns and names the classes.
+        table = np.loadtxt(folder / "wine_data.csv", delimiter=",", skiprows=1)
+        return table[:, :-1], table[:, -1]
+
+    return _read("wine", rows)
+
+
 def standardized(
     train: npt.NDArray[np.float64], held: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -120,7 +150,9 @@ def standardized(
 
 
 def _split_table(
-    table: Table, label_type: type, config: DiabetesConfig | BreastCancerConfig
+    table: Table,
+    label_type: type,
+    config: DiabetesConfig | BreastCancerConfig | WineConfig,
 ) -> tuple[ArraySource, ArraySource]:
     values, labels = table[0], table[1].astype(label_type)
     train, held = held_out_rows(len(labels), config.eval_fraction, config.split_seed)

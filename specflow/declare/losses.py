@@ -11,6 +11,7 @@ from specflow.config.spec import (
     AbsoluteErrorConfig,
     HuberConfig,
     LossConfig,
+    PoissonConfig,
     SigmoidCrossEntropyConfig,
     SoftmaxCrossEntropyConfig,
     SquaredErrorConfig,
@@ -57,6 +58,9 @@ def example_losses(
         case SigmoidCrossEntropyConfig():
             logits, labels = _paired(tensors, "logits", where=where)
             return sigmoid_cross_entropy(logits, labels)
+        case PoissonConfig(full=full):
+            logits, labels = _paired(tensors, "logits", where=where)
+            return poisson(logits, labels, full=full)
     predictions, labels = _paired(tensors, "predictions", where=where)
     error = jnp.abs(predictions - labels)
     match config:
@@ -141,6 +145,27 @@ def sigmoid_cross_entropy(
 ) -> Float[Array, "..."]:
     """-log of the probability of the label, without overflow for large logits."""
     return jax.nn.softplus(logits) - labels * logits
+
+
+def poisson(
+    logits: Float[Array, "..."], labels: Float[Array, "..."], *, full: bool
+) -> Float[Array, "..."]:
+    """-log of the probability of the count, without the constant log(label!).
+
+    A label below zero is no count, and reads NaN, which the loop reports.
+
+    Args:
+        logits: logarithm of the expected count.
+        labels: counts.
+        full: whether Stirling's approximation of the constant is added; below a count
+            of 1, where it is worse than nothing, it is left out.
+    """
+    losses = jnp.where(labels >= 0, jnp.exp(logits) - labels * logits, jnp.nan)
+    if not full:
+        return losses
+    count = jnp.maximum(labels, 1.0)
+    stirling = count * jnp.log(count) - count + 0.5 * jnp.log(2 * jnp.pi * count)
+    return losses + jnp.where(labels > 1, stirling, 0.0)
 
 
 def _spread(values: Array, losses: Array) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from specflow.config.base import Target, key_paths
 from specflow.config.spec import (
     ArgmaxConfig,
+    ExpConfig,
     IdentityConfig,
     PredictionConfig,
     SigmoidConfig,
@@ -68,6 +69,8 @@ def predicted(
             return jax.nn.sigmoid(_single(value).astype(jnp.float32))
         case ThresholdConfig(at=at):
             return (_single(value) >= at).astype(jnp.int32)
+        case ExpConfig():
+            return jnp.exp(_single(value).astype(jnp.float32))
         case IdentityConfig():
             return _single(value)
     raise TypeError(f"not a prediction config: {config!r}")

@@ -46,13 +46,12 @@ def build_optimizer(
     """
     if isinstance(config, Target):
         return _checked(config(), config)
+    if config.name == "parts":
+        return _clipped(_by_part(config, train_steps=train_steps), config.clip_norm)
     rate: Any = learning_rate(config, train_steps=train_steps)
     if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
-    optimizer = _by_name(config, rate)
-    if config.clip_norm is None:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    return _clipped(_by_name(config, rate), config.clip_norm)
 
 
 def learning_rate(
@@ -63,16 +62,51 @@ def learning_rate(
     """The learning rate as a function of the step, for reports.
 
     Returns:
-        None for a `_target_`, which keeps its rate to itself.
+        None for a `_target_`, which keeps its rate to itself, and for `parts`, of which
+        each has its own.
 
     >>> from specflow.config.optimizer import SgdConfig
     >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
     0.5
     """
-    if isinstance(config, Target):
+    if isinstance(config, Target) or config.name == "parts":
         return None
     schedule = getattr(config, "schedule", ConstantConfig())
     return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
+
+
+def _clipped(
+    optimizer: optax.GradientTransformation, norm: float | None
+) -> optax.GradientTransformation:
+    if norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+
+
+def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
+    """The optimizers of the parts, each over the parameters that are its own."""
+
+    def part_of(path: tuple[Any, ...], _: Any) -> str:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        for part, member in config.parts.items():
+            if any(matches(pattern, name) for pattern in member.paths):
+                return part
+        raise ConfigError(
+            Fault(
+                "optimizer.parts",
+                f"no part trains {name}",
+                expected="a part for every parameter",
+                mend='Let the last one take the rest: paths: ["**"].',
+            )
+        )
+
+    optimizers = {
+        part: build_optimizer(member.optimizer, train_steps=train_steps)
+        for part, member in config.parts.items()
+    }
+    return optax.partition(
+        optimizers, functools.partial(jax.tree_util.tree_map_with_path, part_of)
+    )
 
 
 def _is_steady(config: Any) -> bool:

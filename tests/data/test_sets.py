@@ -7,7 +7,12 @@ import pytest
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from specflow.config.data import BreastCancerConfig, DiabetesConfig, DigitsConfig
+from specflow.config.data import (
+    BreastCancerConfig,
+    DiabetesConfig,
+    DigitsConfig,
+    WineConfig,
+)
 from specflow.data import sets
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError
@@ -16,6 +21,7 @@ READERS = {
     "digits": (sets.read_digits, {}),
     "diabetes": (sets.read_diabetes, {"scaled": False}),
     "breast_cancer": (sets.read_breast_cancer, {}),
+    "wine": (sets.read_wine, {}),
 }
 
 
@@ -75,6 +81,7 @@ def test_digits_are_images_between_0_and_1():
     [
         ("diabetes", sets.diabetes, DiabetesConfig),
         ("breast_cancer", sets.breast_cancer, BreastCancerConfig),
+        ("wine", sets.wine, WineConfig),
     ],
 )
 def test_tables_are_standardized_by_the_training_rows(name, build, config):

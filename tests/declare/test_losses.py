@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -17,6 +18,7 @@ from specflow.config.spec import (
     AbsoluteErrorConfig,
     HuberConfig,
     LossConfig,
+    PoissonConfig,
     SigmoidCrossEntropyConfig,
     SoftmaxCrossEntropyConfig,
     SquaredErrorConfig,
@@ -88,6 +90,30 @@ CASES = {
         NUMBERS[:, None],
         -np.log(np.where(BINARY, POSITIVE, 1 - POSITIVE)),
     ),
+    # SciPy: -log of the probability mass, less log(count!).
+    "poisson": (
+        PoissonConfig(),
+        CLASSES,
+        NUMBERS,
+        -scipy.stats.poisson.logpmf(CLASSES, np.exp(NUMBERS))
+        - scipy.special.gammaln(CLASSES + 1.0),
+    ),
+    # NumPy, float64: Stirling's approximation above a count of 1.
+    "poisson in full": (
+        PoissonConfig(full=True),
+        np.array([0.0, 1.0, 2.0, 7.0, 40.0, 300.0]),
+        NUMBERS[:, None],
+        np.exp(NUMBERS)
+        - np.array([0.0, 1.0, 2.0, 7.0, 40.0, 300.0]) * NUMBERS
+        + [
+            0.0,
+            0.0,
+            *(
+                n * np.log(n) - n + 0.5 * np.log(2 * np.pi * n)
+                for n in (2.0, 7.0, 40.0, 300.0)
+            ),
+        ],
+    ),
     # NumPy, float64.
     "squared": (SquaredErrorConfig(), BINARY, NUMBERS, (NUMBERS - BINARY) ** 2),
     "squared, of one output": (
@@ -130,6 +156,20 @@ def test_every_member_of_the_word_is_tried_here():
     _, kinds = get_args(LossConfig)
     assert {*kinds.members.values()} == {type(config) for config, *_ in CASES.values()}
     assert TypeAdapter(LossConfig).validate_python({"name": "huber"}) == HuberConfig()
+
+
+def test_a_count_below_zero_has_no_loss():
+    assert np.isnan(losses(PoissonConfig(), [-1, 1], [0.0, 0.0])[0])
+
+
+def test_classes_that_may_all_be_there_have_a_loss_each():
+    marks = (LOGITS > 0).astype(int)
+    said = scipy.special.expit(LOGITS)
+    np.testing.assert_allclose(
+        losses(SigmoidCrossEntropyConfig(), marks, LOGITS),
+        -np.log(np.where(marks, said, 1 - said)),
+        rtol=2e-5,  # float32 against float64
+    )
 
 
 def test_tokens_have_a_loss_each():

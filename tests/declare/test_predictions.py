@@ -12,6 +12,7 @@ from specflow.config.base import Target
 from specflow.config.spec import (
     ArgmaxConfig,
     ClassificationExportConfig,
+    ExpConfig,
     ExportConfig,
     IdentityConfig,
     PredictExportConfig,
@@ -42,6 +43,8 @@ CASES = {
     "sigmoid of one": (SigmoidConfig(), ONE, scipy.special.expit(ONE[:, 0])),
     "argmax": (ArgmaxConfig(), SCORES, SCORES.argmax(-1)),
     "threshold": (ThresholdConfig(at=0.1), ONE, (ONE[:, 0] >= 0.1).astype(int)),
+    "exp": (ExpConfig(), SCORES, np.exp(SCORES)),
+    "exp of one": (ExpConfig(), ONE, np.exp(ONE[:, 0])),
     "identity": (IdentityConfig(), SCORES, SCORES),
     "identity of one": (IdentityConfig(), ONE, ONE[:, 0]),
     "target": (bind(lambda x, by: x * by, x="outputs", by=2.0), SCORES, 2 * SCORES),

@@ -13,6 +13,7 @@ from specflow.model.zoo.cnn import Cnn, max_pool
 from specflow.model.zoo.linear import Linear
 from specflow.model.zoo.mlp import Mlp
 from specflow.model.zoo.transformer import Transformer, rotate
+from specflow.model.zoo.wide_and_deep import WideAndDeep
 
 
 def values(variable) -> np.ndarray:
@@ -41,6 +42,32 @@ def test_mlp_is_affine_maps_with_relu_between():
         x = np.maximum(x @ values(layer.kernel) + values(layer.bias), 0)
     expected = x @ values(model.head.kernel) + values(model.head.bias)
     np.testing.assert_allclose(model(jnp.asarray(X)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_mlp_normalizes_over_the_batch_after_its_activation():
+    model = Mlp(
+        12,
+        hidden=[7],
+        outputs=3,
+        activation="tanh",
+        batch_norm=True,
+        rngs=nnx.Rngs(0),
+    )
+    layer, norm = model.hidden[0], model.norms[0]
+    # NumPy, float64; epsilon as in Flax.
+    x = np.tanh(X.reshape(5, 12) @ values(layer.kernel) + values(layer.bias))
+    x = (x - x.mean(0)) / np.sqrt(x.var(0) + norm.epsilon)
+    expected = x @ values(model.head.kernel) + values(model.head.bias)
+    np.testing.assert_allclose(model(jnp.asarray(X)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_wide_and_deep_is_the_sum_of_its_parts():
+    model = WideAndDeep(12, hidden=[7], outputs=3, rngs=nnx.Rngs(0))
+    assert not values(model.wide.kernel).any()
+    model.wide.kernel.set_value(jnp.ones((12, 3)))
+    x = jnp.asarray(X)
+    expected = np.asarray(model.deep(x)) + X.reshape(5, 12).sum(-1, keepdims=True)
+    np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def numpy_conv(x, kernel):

@@ -21,7 +21,7 @@ from specflow.config.optimizer import OptimizerConfig
 from specflow.optimizer import build_optimizer, reference
 
 KINDS = get_args(OptimizerConfig)[1].members
-NAMES = [name for name in KINDS if name != TARGET]
+NAMES = [name for name in KINDS if name not in (TARGET, "parts")]
 OURS = {"name", "lr", "schedule", "clip_norm", "no_decay"}
 LEFT_OUT = {
     "optimistic_adam": "deprecated",

@@ -4,5 +4,6 @@ from specflow.model.zoo.cnn import Cnn
 from specflow.model.zoo.linear import Linear
 from specflow.model.zoo.mlp import Mlp
 from specflow.model.zoo.transformer import Transformer
+from specflow.model.zoo.wide_and_deep import WideAndDeep
 
-__all__ = ["Cnn", "Linear", "Mlp", "Transformer"]
+__all__ = ["Cnn", "Linear", "Mlp", "Transformer", "WideAndDeep"]

@@ -1,8 +1,9 @@
-"""Dense layers with ReLU between them."""
+"""Dense layers with an activation between them."""
 
 import itertools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -12,7 +13,7 @@ __all__ = ["Mlp"]
 
 
 class Mlp(nnx.Module):
-    """Dense layers with ReLU between them, over the flattened example.
+    """Dense layers with an activation between them, over the flattened example.
 
     Args:
         inputs: number of values an example goes in with.
@@ -20,6 +21,9 @@ class Mlp(nnx.Module):
         outputs: number of values it comes out with.
         dropout: share of the hidden units dropped while training; at 0 there is no
             dropout layer, and no random state.
+        activation: what stands between the layers, by its name in `jax.nn`.
+        batch_norm: whether hidden units are normalized over the batch, after the
+            activation.
         dtype: type of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
@@ -35,6 +39,8 @@ class Mlp(nnx.Module):
         hidden: Sequence[int],
         outputs: int,
         dropout: float = 0.0,
+        activation: str = "relu",
+        batch_norm: bool = False,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -44,13 +50,20 @@ class Mlp(nnx.Module):
             nnx.Linear(a, b, dtype=dtype, rngs=rngs)
             for a, b in itertools.pairwise(widths)
         )
+        self.activation = activation
+        self.norms = (
+            nnx.List(nnx.BatchNorm(width, dtype=dtype, rngs=rngs) for width in hidden)
+            if batch_norm
+            else None
+        )
         self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else None
         self.head = nnx.Linear(widths[-1], outputs, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b c"]:
         """Values of each example: logits, or what a regression predicts."""
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
-        for layer in self.hidden:
-            x = nnx.relu(layer(x))
+        for place, layer in enumerate(self.hidden):
+            x = getattr(jax.nn, self.activation)(layer(x))
+            x = self.norms[place](x) if self.norms else x
             x = self.dropout(x) if self.dropout else x
         return self.head(x)

@@ -1,0 +1,35 @@
+"""The optimizers of the canned estimators where none is given: those of TensorFlow."""
+
+from typing import Any
+
+import jax
+import optax
+
+from specflow.optimizer import tf_adagrad, tf_ftrl
+
+__all__ = ["adagrad", "by_part", "ftrl"]
+
+
+def ftrl(features: int) -> optax.GradientTransformation:
+    """FTRL at 0.2, or less if there are many features: 1 / sqrt(features)."""
+    return tf_ftrl(min(0.2, features**-0.5))
+
+
+def adagrad() -> optax.GradientTransformation:
+    """Adagrad at 0.05."""
+    return tf_adagrad(0.05)
+
+
+def by_part(
+    linear: optax.GradientTransformation, dnn: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """One optimizer for `linear.*`, one for `dnn.*`."""
+
+    def part_of(path: tuple[Any, ...], _: Any) -> str:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return name.partition(".")[0]
+
+    def parts(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(part_of, params)
+
+    return optax.partition({"linear": linear, "dnn": dnn}, parts)
