@@ -41,7 +41,9 @@ def test_training_ends_at_the_very_evaluation_that_says_so(line):
 
 def test_the_steps_up_to_there_are_those_of_a_run_that_was_never_watched(line):
     watched = line(config=SAVING)
-    step = run(watched, early_stopping=HALVED)[0]["global_step"]
+    latest = sf.LatestExporter("latest", input_fn=arrays, platforms=("cpu",))
+    metrics, _ = run(watched, early_stopping=HALVED, exporters=latest)
+    step = metrics["global_step"]
     free = line(config=SAVING, model_dir=watched.model_dir / "free")
     free.train(arrays, max_steps=step)
     for name, array in watched.checkpoints.arrays().items():

@@ -7,6 +7,7 @@ import pytest
 
 from specflow.errors import ConfigError
 from specflow.lifecycle import (
+    Crossed,
     History,
     Stalled,
     stop_if,
@@ -139,3 +140,42 @@ def test_seconds_tell_too():
     for step in range(5):
         hook.after_step(step, 0.0)
     assert calls == [1]
+
+
+def test_what_lies_beyond_a_step_can_be_forgotten(estimator):
+    evaluated(estimator, {10: 0.5, 20: 0.6, 30: 0.7})
+    history = History(estimator.model_dir)
+    history.cut(20)
+    assert history.values("auc") == {10: 0.5, 20: 0.6}
+    assert history.knows("auc")
+    assert not history.knows("loss")
+    history.cut(0)
+    assert history.values("auc") == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (
+            Stalled("auc", 20, "higher"),
+            "auc has not risen for 20 steps, since 0.95 at step 20",
+        ),
+        (
+            Stalled("auc", 30, "lower"),
+            "auc has not fallen for 30 steps, since 0.5 at step 10",
+        ),
+        (Stalled("auc", 30, "lower", min_steps=41), None),
+        (Crossed("auc", 0.9, "higher"), "auc is 0.95 at step 20, higher than 0.9"),
+        (Crossed("auc", 0.9, "higher", min_steps=21), None),
+        (Crossed("auc", 0.5, "lower"), None),
+    ],
+)
+def test_a_rule_says_why(rule, reason):
+    assert rule.reason({10: 0.5, 20: 0.95, 30: 0.9, 40: 0.6}) == reason
+
+
+def test_a_metric_that_was_never_defined_stalls_as_undefined():
+    rule = Stalled("auc", 20, "higher")
+    assert rule.reason({10: math.nan, 30: math.nan}) == (
+        "auc has not risen for 20 steps, since undefined at step 10"
+    )

@@ -159,6 +159,11 @@ def test_another_config_is_refused_with_every_key_that_differs(tmp_path):
         "loop.eval_batch_size",
         "loop.log_every",
         "loop.iterations_per_loop",
+        "loop.early_stopping",
+        "loop.early_stopping.patience_steps",
+        "loop.eval_loss",
+        "spec.eval_metrics.accuracy.name",
+        "spec.export_outputs",
     ],
 )
 def test_what_does_not_change_the_training_may_differ(key):

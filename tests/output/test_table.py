@@ -41,6 +41,19 @@ def test_the_plain_table_is_aligned_and_says_undefined():
     )
 
 
+def test_facts_come_last_and_may_have_several_lines():
+    facts = {"stopped early": "it stalled", "best export": "export/best/1\na note"}
+    assert format_result(3, evaluation={"loss": 0.5}, timing={}, facts=facts) == (
+        "loss           0.5\n"
+        "\n"
+        "step           3\n"
+        "\n"
+        "stopped early  it stalled\n"
+        "best export    export/best/1\n"
+        "               a note"
+    )
+
+
 def test_a_stream_that_is_no_terminal_gets_the_plain_table():
     stream = io.StringIO()
     print_result(3, evaluation={"loss": 0.5}, timing={}, stream=stream)
