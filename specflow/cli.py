@@ -125,6 +125,7 @@ def _export(arguments: argparse.Namespace) -> int:
         step=arguments.step,
         platforms=arguments.platforms,
         batch=arguments.batch,
+        format=arguments.format,
     )
     return 0
 
@@ -233,6 +234,11 @@ _COMMANDS = {
         (
             _Option(
                 "--output", metavar="DIR", help="export into DIR, not into the run"
+            ),
+            _Option(
+                "--format",
+                choices=["savedmodel", "onnx"],
+                help="convert the export as well, and verify what comes of it",
             ),
             _Option(
                 "--platforms",

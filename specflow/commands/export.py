@@ -1,5 +1,6 @@
 """`specflow export run=DIR`: a run's model for whoever has nothing but JAX."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -23,8 +24,12 @@ def export(
     step: int | None = None,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     batch: Sequence[int] | None = None,
+    format: str | None = None,
 ) -> Path:
     """Exports a checkpoint, and prints its signatures and where it is.
+
+    In another format it is written beside the export, and how it was verified is
+    printed, too.
 
     Args:
         composed: the run's config, with overrides laid over it.
@@ -32,15 +37,23 @@ def export(
         step: export the checkpoint of this step instead of the newest.
         platforms: what to export for.
         batch: fixed numbers of rows to export for; None: any.
+        format: what to convert the export to: `savedmodel` or `onnx`; None: nothing.
 
     Returns:
         The directory of the new export.
 
     Raises:
         CheckpointError: the run has no such checkpoint, or none that is whole.
-        ExportError: the model cannot be exported.
+        ExportError: the model cannot be exported or converted, or a package that the
+            format takes is missing.
         OutputError: the files cannot be written.
     """
+    if format is not None:
+        # TensorFlow tells about itself at length, unless somebody asked it to.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from specflow.serving.convert import require_packages
+
+        require_packages(format)
     data = build_data(composed.config.data)
     estimator = estimator_of_run(composed, data)
     directory = Path(composed.run or "") / "export" if output is None else Path(output)
@@ -59,4 +72,10 @@ def export(
         print(f"note: {loaded.note}", file=sys.stderr)
     print(loaded)
     print(path)
+    if format is not None:
+        from specflow.serving.convert import convert_export
+
+        conversion = convert_export(path, format=format)
+        print(conversion)
+        print(conversion.path)
     return path

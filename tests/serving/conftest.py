@@ -1,7 +1,10 @@
 """A model of one matrix product, as whatever is exported looks to those who export."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -59,5 +62,49 @@ def export(tmp_path, product, example):
     def write(**arguments) -> Path:
         arguments = {"step": 3, "platforms": ("cpu",), **arguments}
         return write_export(tmp_path / "exports", product, example, **arguments)
+
+    return write
+
+
+class OfFunctions(Product):
+    """Signature -> a function of weights and a batch."""
+
+    def __init__(self, functions: dict[str, Callable], weights: dict[str, Any]):
+        self.functions, self._weights, self.narrow = functions, weights, False
+
+    def weights(self):
+        return self._weights
+
+    def outputs(self, sent):
+        return {
+            name: PredictOutput(jax.eval_shape(one, self._weights, sent))
+            for name, one in self.functions.items()
+        }
+
+    def function(self, sent):
+        return lambda weights, sent: {
+            name: one(weights, sent) for name, one in self.functions.items()
+        }
+
+    def answers(self, sent):
+        found = jax.jit(self.function(sent))(self._weights, sent)
+        return jax.tree.map(np.asarray, found)
+
+    def is_narrow(self, sent):
+        return self.narrow
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """Writes an export of `(weights, batch) -> outputs`; its directory."""
+
+    def write(function, example, weights=None, *, narrow=False, **arguments) -> Path:
+        named = (
+            function if isinstance(function, dict) else {"serving_default": function}
+        )
+        model = OfFunctions(named, weights or {})
+        model.narrow = narrow
+        arguments = {"step": 7, "platforms": ("cpu", "cuda", "tpu"), **arguments}
+        return write_export(tmp_path / "exports", model, example, **arguments)
 
     return write

@@ -23,7 +23,7 @@ _HANDLERS: dict[str, Handler] = {
     **SHAPES,
 }
 
-_REMARKS = frozenset({"shape_assertion", "Sharding", "annotate_device_placement"})
+_REMARKS = frozenset({"Sharding", "annotate_device_placement"})
 """Custom calls that compute nothing."""
 
 
@@ -63,8 +63,7 @@ class Interpreter:
     ) -> list[Value]:
         values = dict(outer)
         values |= zip(block.arguments, arguments, strict=True)
-        for view in block.operations:
-            operation = view.operation
+        for operation in _needed(block):
             operands = [values[operand] for operand in operation.operands]
             if operation.name in ("func.return", "stablehlo.return"):
                 return operands
@@ -172,6 +171,30 @@ class Interpreter:
         ]
         loop = _graph(graph, "turn", inputs, turn, [flag, *forms])
         return graph.add("Loop", "", begun, *operands, outputs=len(forms), body=loop)
+
+
+def _needed(block: Any) -> list[Any]:
+    """The operations of a block that its results come of, in their order.
+
+    The program of one signature may still hold, unused, what others answer.
+    """
+    *inside, end = [view.operation for view in block.operations]
+    needed, wanted = [end], set(end.operands)
+    for operation in reversed(inside):
+        if wanted.intersection(operation.results):
+            needed.append(operation)
+            wanted |= _reads(operation)
+    return needed[::-1]
+
+
+def _reads(operation: Any) -> set[Any]:
+    """The values that an operation reads, and the operations inside of it."""
+    values = set(operation.operands)
+    for region in operation.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                values |= _reads(inner.operation)
+    return values
 
 
 def _graph(
