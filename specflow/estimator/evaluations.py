@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow import loop
+from specflow.errors import ConfigError, Fault, nearest
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
@@ -111,6 +112,7 @@ class Evaluations:
     def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
         self._started_s = time.monotonic()
         self.metrics = self._evaluate(step, state)
+        self._check_judges()
         self.step, self._was_final = step, is_final
         found = {name: v for name, v in self.metrics.items() if name != "global_step"}
         self._history.add(step, found)
@@ -119,6 +121,42 @@ class Evaluations:
         with self._estimator.live(step, state):
             for exporter in self._spec.all_exporters():
                 self._ask(exporter, is_final=is_final)
+
+    def _check_judges(self) -> None:
+        """Looks whether what judges states by a metric finds it; at every evaluation.
+
+        Raises:
+            ConfigError: a metric is not measured, or is no single number.
+        """
+        judges: dict[str, Any] = {
+            "early stopping": self._spec.early_stopping,
+            "the best checkpoint": self._estimator.config.keep_best,
+        }
+        for exporter in self._spec.all_exporters():
+            judges[f"exporter '{exporter.name}'"] = getattr(exporter, "compare", None)
+        numbers = [name for name in self.metrics if name != "global_step"]
+        numbers = [
+            name for name in numbers if getattr(self.metrics[name], "ndim", 0) == 0
+        ]
+        faults = [
+            Fault(
+                where,
+                f"goes by '{metric}', which "
+                + (
+                    "is no single number"
+                    if metric in self.metrics
+                    else "is not measured"
+                ),
+                expected=f"one of {', '.join(sorted(numbers))}",
+                mend=nearest(metric, numbers),
+                code="metric-missing",
+            )
+            for where, judge in judges.items()
+            if (metric := getattr(judge, "metric", None)) is not None
+            and metric not in numbers
+        ]
+        if faults:
+            raise ConfigError(*faults)
 
     def _ask(self, exporter: Exporter, *, is_final: bool) -> None:
         folder, metrics = self._folder(exporter), self.metrics

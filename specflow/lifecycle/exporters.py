@@ -188,14 +188,14 @@ class BestExporter(Exporter):
                       expected="a function of best_eval_result and "
                       "current_eval_result, by these names")
             )  # fmt: skip
-        self._compare = compare_fn
+        self.compare = compare_fn
 
     def wants(
         self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
     ) -> bool:
         best = self._best(directory)
         return best is None or bool(
-            self._compare(best_eval_result=best, current_eval_result=metrics)
+            self.compare(best_eval_result=best, current_eval_result=metrics)
         )
 
     def keep(self, directory: Path, metrics: Mapping[str, Any]) -> None:

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import optax
 import pytest
 
 import specflow as sf
+from specflow.config.output import BestConfig
 from specflow.errors import ConfigError
 from specflow.lifecycle import ByMetric, Crossed, History, Stalled, newest_export
 
@@ -94,14 +96,41 @@ def test_a_metric_that_is_measured_only_now_has_no_past(line):
     assert metrics["global_step"] == 60
 
 
-def test_a_metric_that_is_not_measured_is_named_at_the_first_evaluation(line):
-    estimator = line(config=SAVING)
-    with pytest.raises(ConfigError) as caught:
-        run(estimator, early_stopping=Stalled("msse", 10, "lower"))
-    assert str(caught.value) == (
-        "msse: is in no evaluation. Expected one of loss, mse. Did you mean mse?"
+def test_metrics_that_judge_and_are_not_there_are_all_named_at_the_first_evaluation(
+    line,
+):
+    """What a model_fn measures is known when it has measured."""
+
+    def measuring(losses):
+        return {
+            "mse": sf.metrics.Mean.from_batch(losses),
+            "rows": sf.metrics.MeanTensor.from_batch(losses[:, None]),
+        }
+
+    def confused(model, features, labels, mode):
+        losses = (model(features["x"]) - labels) ** 2
+        return sf.TPUEstimatorSpec(
+            mode, {}, losses.mean(), optax.sgd(0.1), (measuring, [losses])
+        )
+
+    estimator = line(
+        confused,
+        config=SAVING.replace(keep_best=BestConfig(metric="accuracy")),
     )
-    assert list(History(estimator.model_dir).values("loss")) == [2]
+    with pytest.raises(ConfigError) as caught:
+        run(
+            estimator,
+            early_stopping=Stalled("msse", 10, "lower"),
+            exporters=sf.BestExporter(compare_fn=ByMetric("rows"), input_fn=arrays),
+        )
+    assert [str(fault) for fault in caught.value.faults] == [
+        "early stopping: goes by 'msse', which is not measured. Expected one of loss, "
+        "mse. Did you mean mse?",
+        "the best checkpoint: goes by 'accuracy', which is not measured. Expected one "
+        "of loss, mse.",
+        "exporter 'best': goes by 'rows', which is no single number. Expected one of "
+        "loss, mse.",
+    ]
 
 
 def test_what_is_exported_is_the_state_that_was_evaluated(line):
