@@ -60,7 +60,7 @@ def train(request, mlp, estimator_of):
     case = dataclasses.replace(mlp, model=model)
 
     def train(*stops, mesh=ONE_DEVICE, model_dir=None):
-        losses = {}
+        losses, saved = {}, {}
 
         class Note:
             def after_step(self, step, loss):
