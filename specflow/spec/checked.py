@@ -81,7 +81,7 @@ class Checked(BaseModel):
 def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:
     faults = []
     for detail in error.errors(include_url=False):
-        field = ".".join(str(part) for part in detail["loc"])
+        where = ".".join([owner.__name__, *map(str, detail["loc"])])
         flaw = detail.get("ctx", {}).get("flaw")
         if flaw is None:
             unknown = detail["type"] == "extra_forbidden"
@@ -93,7 +93,7 @@ def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:
             )
         faults.append(
             Fault(
-                f"{owner.__name__}.{field}{flaw.at}",
+                f"{where}{flaw.at}",
                 flaw.problem,
                 expected=flaw.expected,
                 mend=flaw.mend,

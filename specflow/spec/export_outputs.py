@@ -1,6 +1,6 @@
 """Signatures of an exported model: what it answers, under which names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import field_validator, model_validator
@@ -97,8 +97,19 @@ class ClassificationOutput(ExportOutput):
     def __init__(
         self, scores: Any = None, classes: Any = None, class_names: Any = None
     ):
-        names = tuple(class_names) if class_names is not None else None
-        self._fill(scores=scores, classes=classes, class_names=names)
+        self._fill(scores=scores, classes=classes, class_names=class_names)
+
+    @field_validator("class_names", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        # A single text is a sequence of texts, too: its letters.
+        listed = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
+        names = tuple(value) if listed else (None,)
+        if not all(isinstance(name, str) for name in names):
+            refuse(Flaw(f"got {value!r}", expected="a list of texts, a class each"))
+        return names
 
     @field_validator("scores")
     @classmethod
@@ -116,6 +127,23 @@ class ClassificationOutput(ExportOutput):
     def _one_of(self) -> "ClassificationOutput":
         if self.scores is None and self.classes is None:
             refuse(Flaw("neither scores nor classes", expected="at least one of them"))
+        shape = () if self.scores is None else self.scores.shape
+        # A score each, unless there is one score of the second of two classes.
+        if (
+            self.class_names
+            and len(shape) > 1
+            and shape[-1]
+            not in (
+                1,
+                len(self.class_names),
+            )
+        ):
+            refuse(
+                Flaw(
+                    f"{len(self.class_names)} class_names for {describe(self.scores)}",
+                    expected="a name for each score of an example",
+                )
+            )
         return self
 
     def tensors(self) -> dict[str, Any]:

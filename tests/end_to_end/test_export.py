@@ -1,6 +1,7 @@
 """From a finished run to a model that answers without it, and to rows in files."""
 
 import csv
+import importlib.util
 import json
 
 import numpy as np
@@ -32,6 +33,30 @@ def test_a_run_is_exported_and_answers_as_predict_does(specflow, finished):
     stored = np.array([row["probability"] for row in rows[:256]])
     # Batches of other sizes than predict's may add up in another order.
     np.testing.assert_allclose(answer["scores"], stored, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("format", "package"), [("onnx", "onnx"), ("savedmodel", "tensorflow")]
+)
+def test_an_export_is_converted_or_the_extra_is_named(
+    specflow, finished, format, package
+):
+    """The base install has neither package; where one is, the answers are compared."""
+    run, _ = finished
+    done = specflow("export", f"run={run}", "--output", "out", "--format", format)
+    if importlib.util.find_spec(package) is None:
+        assert done.status == 2
+        assert done.err == (
+            f"error: format={format}: needs the package {package}, which cannot be "
+            f"imported (No module named '{package}'). Install it: pip install "
+            f"'specflow[{format}]'.\n"
+        )
+        assert not (specflow.cwd / "out").exists()
+        return
+    assert done.status == 0, done.err
+    _, export, verified, converted = done.out.splitlines()
+    assert verified.startswith(f"serving_default: {format} answers as the export does")
+    assert converted.split("/")[-2:] == [format, export.split("/")[-1]]
 
 
 def test_rows_are_the_same_in_every_format_and_keys_choose(specflow, finished):

@@ -473,3 +473,97 @@ def test_an_export_loads_where_nothing_that_trains_is_installed(finished, tmp_pa
     assert done.returncode == 0, done.stderr
     expected = predicted(estimator, {"image": IMAGES[:7]})["probability"]
     np.testing.assert_array_equal(np.load(scores), expected)
+
+
+# -- contract C15, where no test above has it
+
+
+def only(name):
+    return lambda value: {name: sf.RegressionOutput(value)}
+
+
+def test_c15_3_without_export_outputs_all_predictions_are_the_default(
+    trained, tmp_path
+):
+    estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
+    loaded = sf.load_export(estimator.export(tmp_path / "e", input_fn=line_rows))
+    assert list(loaded.signatures) == ["serving_default"]
+    assert loaded.signatures["serving_default"].method == "predict"
+
+
+def test_c15_3_several_signatures_without_the_default_are_refused(tmp_path):
+    def several(value):
+        return {**only("a")(value), **only("b")(value)}
+
+    estimator = sf.TPUEstimator(
+        line_fn(lambda f: f["x"], several), model=Line, model_dir=tmp_path / "m",
+        train_batch_size=32, mesh=ONE,
+    )  # fmt: skip
+    estimator.train(line_rows, steps=1)
+    with pytest.raises(ValueError, match="has a, b and no default"):
+        estimator.export(tmp_path / "e", input_fn=line_rows)
+    assert not (tmp_path / "e").exists()
+
+
+def test_c15_4_without_a_platform_there_is_nothing_to_export(finished, tmp_path):
+    with pytest.raises(ValueError, match="platforms: got ''"):
+        finished[0].export(tmp_path, input_fn=rows, platforms=())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_c15_4_exports_lie_side_by_side_and_leave_nothing_else(trained, tmp_path):
+    """The second one waits for its second."""
+    estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
+    made = [estimator.export(tmp_path / "e", input_fn=line_rows) for _ in range(2)]
+    names = sorted(path.name for path in (tmp_path / "e").iterdir())
+    assert names == [path.name for path in made]
+    assert all(len(name) == 10 and name.isdigit() for name in names)
+
+
+def test_c15_5_a_receiver_may_take_one_array_and_give_features(finished, tmp_path):
+    """What clients send is then called `input`; `model_fn` sees its features."""
+    estimator, _ = finished
+    path = estimator.export(
+        tmp_path / "e",
+        features=IMAGES.reshape(-1, 64),
+        serving_fn=lambda flat: {"image": flat.reshape(-1, 8, 8, 1)},
+    )
+    loaded = sf.load_export(path)
+    assert str(loaded.signatures["top"].inputs["input"]) == "float32[b,64]"
+    found = loaded("all", input=IMAGES[:7].reshape(-1, 64))
+    expected = predicted(estimator, {"image": IMAGES[:7]})
+    np.testing.assert_array_equal(found["class"], expected["class"])
+
+
+def test_c15_6_no_kind_of_signature_is_left_out(finished):
+    """The reference dropped what does not take one text; inputs here are arrays."""
+    methods = {
+        name: signature.method
+        for name, signature in sf.load_export(
+            finished[1], check=False
+        ).signatures.items()
+    }
+    assert methods == {
+        "serving_default": "classification",
+        "all": "predict",
+        "top": "regression",
+    }
+
+
+@pytest.mark.parametrize("platforms", [("tpu",), ("cpu", "tpu")])
+def test_c15_7_a_tpu_is_exported_for_without_one_and_weights_stay_once(
+    trained, tmp_path, platforms
+):
+    estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
+    path = estimator.export(tmp_path / "e", input_fn=line_rows, platforms=platforms)
+    about = json.loads((path / "export.json").read_text())
+    assert about["platforms"] == list(platforms)
+    assert list(about["weights"]["arrays"]) == ["w"]
+    assert len(list(path.glob("*.jax_export"))) == 1
+
+
+def test_a10_class_names_travel_as_texts(finished):
+    about = json.loads((finished[1] / "export.json").read_text())
+    names = about["signatures"]["serving_default"]["class_names"]
+    assert names == [f"digit {n}" for n in range(10)]
+    assert about["signatures"]["top"]["class_names"] is None

@@ -524,6 +524,28 @@ def test_a10_classification_wants_floating_scores_or_classes():
     ]
 
 
+@pytest.mark.parametrize("names", ["cat", ["a", 1], {"a": 1}, 3])
+def test_a10_class_names_are_texts(names):
+    with pytest.raises(ValueError, match="class_names") as error:
+        sf.ClassificationOutput(scores=np.zeros((4, 3)), class_names=names)
+    assert str(error.value) == (
+        f"ClassificationOutput.class_names: got {names!r}. Expected a list of texts, a "
+        "class each."
+    )
+
+
+def test_a10_class_names_are_as_many_as_scores_or_there_is_one_score():
+    with pytest.raises(ValueError, match="class_names") as error:
+        sf.ClassificationOutput(np.zeros((4, 3), np.float32), class_names=["a", "b"])
+    assert str(error.value) == (
+        "ClassificationOutput: 2 class_names for float32[4,3]. Expected a name for "
+        "each score of an example."
+    )
+    for scores in (np.zeros((4, 2)), np.zeros((4, 1)), np.zeros(4), None):
+        output = sf.ClassificationOutput(scores, np.zeros(4), class_names=["a", "b"])
+        assert output.class_names == ("a", "b")
+
+
 # -- hooks (C2.7)
 
 
