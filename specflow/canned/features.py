@@ -80,7 +80,7 @@ def columns_of(
     given = named(features)
     _check_names([*categorical, *(among or ())], given)
     taken = {name: given[name] for name in given if among is None or name in among}
-    flat = {name: array.reshape(len(array), -1) for name, array in taken.items()}
+    flat = {name: array.reshape(array.shape[0], -1) for name, array in taken.items()}
     categories = {name: flat[name] for name in flat if name in categorical}
     for name, array in categories.items():
         if not jnp.issubdtype(array.dtype, jnp.integer):
