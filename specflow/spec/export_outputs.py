@@ -106,7 +106,7 @@ class ClassificationOutput(ExportOutput):
             return None
         # A single text is a sequence of texts, too: its letters.
         listed = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-        names = tuple(value) if listed else (None,)
+        names: tuple[Any, ...] = tuple(value) if listed else (None,)
         if not all(isinstance(name, str) for name in names):
             refuse(Flaw(f"got {value!r}", expected="a list of texts, a class each"))
         return names
