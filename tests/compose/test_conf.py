@@ -37,6 +37,7 @@ def test_every_experiment_composes_under_its_own_name(name):
 
 def test_the_experiments_are_those_that_were_promised():
     promised = {"digits", "digits_mlp", "diabetes", "breast_cancer", "stdlib_lm"}
+    promised |= {"wine", "diabetes_counts", "breast_cancer_wide_and_deep"}
     assert promised <= set(EXPERIMENTS)
 
 

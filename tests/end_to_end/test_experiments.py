@@ -5,19 +5,33 @@ import math
 
 import pytest
 
+SHORT = "optimizer.schedule.warmup_steps=1"
 FIGURES = {
-    "digits": (["loss", "accuracy", "top3", "confusion"], ["model.widths=[2]"]),
-    "digits_mlp": (["loss", "accuracy", "top3"], ["model.hidden=[8]"]),
-    "diabetes": (["loss", "rmse", "mae", "r2"], []),
-    "breast_cancer": (
+    "digits": (["loss", "accuracy", "top3", "confusion"], ["model.widths=[2]", SHORT]),
+    "digits_mlp": (["loss", "accuracy", "top3"], ["model.hidden=[8]", SHORT]),
+    "diabetes": (["loss", "rmse", "mae", "r2"], [SHORT]),
+    "diabetes_counts": (
+        ["loss", "rmse", "mae", "r2", "label_mean", "prediction_mean"],
+        [SHORT],
+    ),
+    "wine": (
+        ["loss", "accuracy", "top3", "confusion"],
+        ["model.hidden=[4]", SHORT],
+    ),
+    "breast_cancer_wide_and_deep": (
         ["loss", "auc", "precision", "recall", "accuracy"],
         ["model.hidden=[4]"],
+    ),
+    "breast_cancer": (
+        ["loss", "auc", "precision", "recall", "accuracy"],
+        ["model.hidden=[4]", SHORT],
     ),
     "stdlib_lm": (
         ["loss", "bits_per_byte", "perplexity", "accuracy"],
         [
             *["model.layers=1", "model.width=8", "model.heads=2"],
             *["data.max_bytes=400_000", "loop.eval_steps=2", "loop.batch_size=4"],
+            SHORT,
         ],
     ),
 }
@@ -26,12 +40,21 @@ FIGURES = {
 @pytest.mark.slow
 def test_every_experiment_gives_its_own_figures(specflow):
     """All at once, two at a time: what they cost is starting up and compiling."""
-    short = ("loop.train_steps=3", "optimizer.schedule.warmup_steps=1")
     commands = [
-        ("train", f"experiment={name}", f"output.dir={name}", *short, *small)
+        (
+            "train",
+            f"experiment={name}",
+            f"output.dir={name}",
+            "loop.train_steps=3",
+            *small,
+        )
         for name, (_, small) in FIGURES.items()
     ]
-    done = [one for i in range(0, 6, 2) for one in specflow.all(*commands[i : i + 2])]
+    done = [
+        one
+        for i in range(0, len(commands), 2)
+        for one in specflow.all(*commands[i : i + 2])
+    ]
     for (name, (figures, _)), one in zip(FIGURES.items(), done, strict=True):
         assert one.status == 0, one.err
         result = json.loads((specflow.cwd / name / "result.json").read_text())
