@@ -31,6 +31,10 @@ GONE = {
     "tpu_job_name": _BY_JAX,
     "initial_infeed_sleep_secs": "There is no infeed to wait for.",
     "tf_random_seed": "Its name is seed.",
+    "experimental_host_call_every_n_steps": "Its name is host_call_every_n_steps.",
+    "experimental_allow_per_host_v2_parallel_get_next": "Rows keep their order here.",
+    "experimental_feed_hook": "There is no infeed to hook into.",
+    "embedding_config_spec": "Embeddings are parameters like any other; see the mesh.",
     "session_config": _BY_JAX,
     "session_creation_timeout_secs": _BY_JAX,
     "master": _BY_JAX,
@@ -71,6 +75,9 @@ class TPUConfig(_Python):
     """Steps that the devices run before they return to the host: a number, or a time
     such as `30s`, `5m`, `1h`, from which the number is estimated. Hooks, evaluation and
     checkpoints act in between; the last stretch is cut to land on the step wanted."""
+
+    host_call_every_n_steps: PositiveInt = 1
+    """Steps between two calls of a training spec's `host_call`; step 1 has one."""
 
     def loop_steps(self) -> int | None:
         """The number of steps, if it is one."""
@@ -116,6 +123,12 @@ class RunConfig(_Python):
     """Keep the best checkpoint too; None keeps the newest only."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss; None: none."""
+    save_summary_steps: NonNegativeInt | None = 100
+    """Steps between TensorBoard summaries of the training loss, the first at step 1;
+    0 and None: no summaries, of evaluations neither."""
+    resume_input: Literal["continue", "restart"] = "continue"
+    """Whether a call to train goes on in its input where training stood, or takes it
+    from its start, as the reference did."""
     eval_loss: Literal["examples", "batches"] = "examples"
     """Whether evaluate's `loss` is the mean over examples, which does not depend on the
     batch size, or over batches, as the reference's was."""

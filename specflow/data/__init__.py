@@ -3,7 +3,12 @@
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build import Data, build_data
 from specflow.data.form import as_source
-from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
+from specflow.data.pipeline import (
+    Restarted,
+    TrainBatches,
+    TrainInput,
+    as_train_batches,
+)
 from specflow.data.plan import BatchPlan
 from specflow.data.source import ArraySource, RowSpec, Source, check_range
 from specflow.data.stream import Chunk, StreamBatches
@@ -15,6 +20,7 @@ __all__ = [
     "Chunk",
     "Data",
     "EvalBatches",
+    "Restarted",
     "RowSpec",
     "Source",
     "StreamBatches",

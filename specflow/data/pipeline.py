@@ -12,7 +12,7 @@ from specflow.data.tree import map_leaves
 from specflow.errors import DataError, Fault
 from specflow.typing import Tree, describe
 
-__all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
+__all__ = ["Chunk", "Restarted", "TrainBatches", "TrainInput", "as_train_batches"]
 
 _BLOCK_BYTES = 4 << 20
 """What one item of Grain holds, so far as whole chunks fit: an item costs Grain some
@@ -115,6 +115,33 @@ class TrainBatches:
         return map_leaves(
             lambda array: array[offset : offset + self._steps], self._block[1]
         )
+
+
+class Restarted:
+    """An input taken from its start, though training stands further on.
+
+    Args:
+        batches: the input, from its start.
+        steps: how far training is.
+    """
+
+    def __init__(self, batches: TrainInput, steps: int):
+        self._batches, self._steps = batches, steps
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Chunk:
+        chunk = next(self._batches)
+        return dataclasses.replace(chunk, first_step=chunk.first_step + self._steps)
+
+    def state(self, step: int) -> dict[str, Any]:
+        """The place before `step`, as training counts it."""
+        return {**self._batches.state(step - self._steps), "next_step": step}
+
+    def close(self) -> None:
+        """Stops what runs in the background; no chunk follows."""
+        self._batches.close()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.config.mesh import AxesConfig, MeshConfig
 from specflow.config.run import RunConfig
 from specflow.errors import ConfigError, Fault, spec_error
+from specflow.executor import ModelFn
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.spec import HOOK_METHODS, is_hook
 from specflow.typing import describe
@@ -20,6 +21,7 @@ __all__ = [
     "check_loop",
     "check_params",
     "check_positive",
+    "check_taken",
     "checked_hooks",
     "model_dir_of",
     "partitioner_of",
@@ -85,6 +87,19 @@ def check_params(params: Mapping[str, Any]) -> None:
     ]
     if faults:
         raise ConfigError(*faults)
+
+
+def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
+    """Refuses params that the model function would never see."""
+    if params and "params" not in model_fn.takes:
+        raise ConfigError(
+            Fault(
+                "params",
+                f"are given, and {model_fn.name} does not take them",
+                mend=f"Let {model_fn.name} take params, or leave them out.",
+                code="params",
+            )
+        )
 
 
 def checked_hooks(hooks: Iterable[Any], *, argument: str = "hooks") -> list[Any]:

@@ -1,11 +1,11 @@
 """The estimator: a model function, trained, evaluated and asked for predictions."""
 
 import contextlib
+import copy
 import functools
 import importlib
 import itertools
 import math
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +21,7 @@ from specflow.config.run import RunConfig
 from specflow.data import (
     Data,
     EvalBatches,
+    Restarted,
     TrainInput,
     as_source,
     as_train_batches,
@@ -31,6 +32,7 @@ from specflow.estimator.arguments import (
     check_loop,
     check_params,
     check_positive,
+    check_taken,
     checked_hooks,
     model_dir_of,
     partitioner_of,
@@ -40,13 +42,15 @@ from specflow.estimator.inputs import InputFn, ask, no_rows, peeked
 from specflow.estimator.prediction import known_keys, rows_of
 from specflow.estimator.saving import Saver
 from specflow.estimator.specs import EvalSpec, TrainSpec
-from specflow.executor import Program, Serving, TrainState, from_tree, to_tree
+from specflow.estimator.states import EvalParams, InitFn, States
+from specflow.estimator.watching import Watcher
+from specflow.executor import Program, Serving, TrainState, to_tree
 from specflow.experiment import estimator_arguments
-from specflow.lifecycle import History, WarmStartSettings, warm_values
+from specflow.lifecycle import History, WarmStartSettings
 from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import check_batch_size
-from specflow.model import LinenModel, split_model
-from specflow.output import Checkpointer
+from specflow.model import split_model
+from specflow.output import AsyncReporters, Checkpointer, TensorBoard
 from specflow.spec import Mode, TPUEstimatorSpec
 
 if TYPE_CHECKING:
@@ -84,11 +88,15 @@ class TPUEstimator:
             TPU; None: the devices that there are.
         warm_start_from: initial values from another run's checkpoint, while this one
             has none: a path (its parameters), or `WarmStartSettings`.
-        init_fn: params -> params, on a fresh state only.
+        init_fn: parameters by path -> the same, otherwise; on a fresh state only.
+        eval_params: (parameters by path, the optimizer's arrays by name) -> parameters
+            to evaluate, predict and export with, such as `specflow.optimizer.averaged`;
+            training keeps its own.
 
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
-            divide; a mesh that the devices cannot form.
+            divide; a mesh that the devices cannot form; params that `model_fn` does not
+            take.
         SpecError: `model_fn` does not take `features`, or demands something unknown, or
             a model that there is not.
 
@@ -112,10 +120,12 @@ class TPUEstimator:
         mesh: MeshConfig | Mesh | None = None,
         use_tpu: bool | None = None,
         warm_start_from: str | Path | WarmStartSettings | None = None,
-        init_fn: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        init_fn: InitFn | None = None,
+        eval_params: EvalParams | None = None,
     ):
         self.config = config or RunConfig()
-        self.params = dict(params or {})
+        # A copy: what the caller or a model function does to it stays with them.
+        self.params = copy.deepcopy(dict(params or {}))
         check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
         self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu)
@@ -135,9 +145,13 @@ class TPUEstimator:
             model_fn,
             split_model(model),
             self.partitioner,
-            extras={"params": self.params, "config": self.config},
+            extras=lambda mode: {
+                "params": self._params_for(self._batch_sizes[mode]),
+                "config": self.config,
+            },
             tuned=tuned,
         )
+        check_taken(self.params, self.program.model_fn)
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
             keep=self.config.keep_checkpoint_max or 0,
@@ -146,19 +160,18 @@ class TPUEstimator:
         )
         self.timing = self.program.timing
         """Seconds spent so far: compile, train, input, eval, checkpoint."""
-        seed = self.config.seed
-        self._seed = secrets.randbits(31) if seed is None else seed
-        self._warm_start = (
-            warm_start_from
+        self._states = States(
+            self.program,
+            self.checkpoints,
+            seed=self.config.seed,
+            warm_start=warm_start_from
             if isinstance(warm_start_from, WarmStartSettings | None)
-            else WarmStartSettings(warm_start_from)
+            else WarmStartSettings(warm_start_from),
+            init_fn=init_fn,
+            eval_params=eval_params,
         )
-        self._init_fn = init_fn
-        self._live = False
         self.stopped_early: str | None = None
         """Why a rule ended the last `train_and_evaluate`; None if none did."""
-        self._state: TrainState | None = None
-        self._step = 0
         self._batch: Any = None
 
     @classmethod
@@ -226,7 +239,10 @@ class TPUEstimator:
         def stop_of(start: int) -> int | None:
             return max_steps if steps is None else start + steps
 
-        self._train(TrainSpec(input_fn, None, hooks, saving_listeners), stop_of)
+        spec = TrainSpec(input_fn, None, hooks, saving_listeners)
+        self._check_saving(spec)
+        if not self._is_past(max_steps):
+            self._train(spec, stop_of)
         return self
 
     def train_and_evaluate(
@@ -266,9 +282,14 @@ class TPUEstimator:
                     code="steps",
                 )
             )
+        self._check_saving(train_spec)
         evaluations = Evaluations(
             lambda step, state: self._evaluate(
-                eval_spec.input_fn, state, step, eval_spec.steps, hooks=eval_spec.hooks
+                eval_spec.input_fn,
+                self._states.averaged(state),
+                step,
+                eval_spec.steps,
+                hooks=eval_spec.hooks,
             ),
             self,
             train_spec,
@@ -301,15 +322,11 @@ class TPUEstimator:
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[int, TrainState]:
         hooks = checked_hooks(spec.hooks)
-        if spec.saving_listeners and not self.config.saves:
-            raise ConfigError(
-                Fault("saving_listeners", "are given, and nothing is saved",
-                      expected="a RunConfig with checkpoints", code="steps")
-            )  # fmt: skip
         value = self._input(spec.input_fn, Mode.TRAIN)
         if self._batch is None:
             self._batch, value = self._batch_form(value)
-        step, state, place = self._start()
+        with self.timing("checkpoint"):
+            step, state, place = self._states.to_train(*self._batch)
         stop = stop_of(step)
         if stop is not None and step >= stop:
             return step, state
@@ -340,23 +357,29 @@ class TPUEstimator:
             rhythms = [*evaluations.rhythms(), *rhythms]
         if self.config.saves and self.config.save_at_start:
             save(step, state)
-        self._state = None  # Used up by the loop.
-        train_hooks = self.program.spec(Mode.TRAIN, *self._batch).training_hooks
+        self._states.drop()  # The loop uses it up.
+        declared = self.program.spec(Mode.TRAIN, *self._batch)
         try:
-            with self.timing("train"):
+            with self.timing("train"), self._summaries() as summarize:
                 result = loop.train(
                     self.program,
                     state,
                     batches,
                     start_step=step,
                     stop_step=stop,
-                    log_every=self.config.log_step_count_steps or 0,
-                    report=report,
+                    watch=Watcher(
+                        self.config,
+                        rows=self._batch_sizes[Mode.TRAIN],
+                        report=report,
+                        summarize=summarize,
+                    ),
                     progress=progress,
                     rhythms=rhythms,
-                    hooks=[*hooks, *train_hooks],
+                    hooks=[*hooks, *declared.training_hooks],
                     should_stop=should_stop,
                     pace=self._pace(),
+                    host_call=declared.host_call,
+                    host_call_every=self.config.tpu_config.host_call_every_n_steps,
                 )
             if evaluations is not None and not _is_asked(should_stop):
                 evaluations.finish(result.step, result.state)
@@ -368,8 +391,32 @@ class TPUEstimator:
             with self.timing("checkpoint"):
                 self.checkpoints.wait()
         if self.config.saves:
-            self._step, self._state = result.step, result.state
+            self._states.keep(result.step, result.state)
         return result.step, result.state
+
+    def _check_saving(self, spec: TrainSpec) -> None:
+        if spec.saving_listeners and not self.config.saves:
+            raise ConfigError(
+                Fault("saving_listeners", "are given, and nothing is saved",
+                      expected="a RunConfig with checkpoints", code="steps")
+            )  # fmt: skip
+
+    def _is_past(self, max_steps: int | None) -> bool:
+        """Whether the newest checkpoint has all the steps: then nothing is called."""
+        latest = self.latest_step()
+        return max_steps is not None and latest is not None and latest >= max_steps
+
+    @contextlib.contextmanager
+    def _summaries(self, name: str = "") -> Iterator[loop.Report | None]:
+        """Takes rows for TensorBoard, if any are wanted."""
+        if not self.config.save_summary_steps:
+            yield None
+            return
+        reporters = AsyncReporters([TensorBoard(self.model_dir / name)])
+        try:
+            yield reporters.write
+        finally:
+            reporters.close()
 
     def _pace(self) -> Pace | None:
         seconds = self.config.tpu_config.loop_seconds()
@@ -383,36 +430,6 @@ class TPUEstimator:
         if steps is not None:
             return [EverySteps(steps, save, start=start)]
         return [] if seconds is None else [EverySeconds(seconds, save)]
-
-    def _start(self) -> tuple[int, TrainState, dict[str, Any] | None]:
-        """Where training stands: step, state, and place in the data."""
-        if self._state is not None and self._step == self.checkpoints.latest_step():
-            place = self.checkpoints.data(self._step)
-            return self._step, self._state, place
-        if self.checkpoints.latest_step() is None:
-            fresh = self.program.init_state(self._seed, *self._batch)
-            step, state = self._begun(fresh)
-            return step, state, None
-        like = self.program.abstract_state(*self._batch)
-        with self.timing("checkpoint"):
-            restored = self.checkpoints.restore(to_tree(like))
-        # A seed that nobody chose is the one that the run began with.
-        if self.config.seed is None:
-            self._seed = restored.data.get("seed", self._seed)
-        return restored.step, from_tree(restored.state, like), restored.data
-
-    def _begun(self, fresh: TrainState) -> tuple[int, TrainState]:
-        """A fresh state with what `init_fn` and the warm start make of it."""
-        if self._init_fn is not None:
-            params = self._init_fn(dict(fresh.params))
-            fresh = fresh._replace(params=_placed_like(params, fresh.params))
-        if self._warm_start is None:
-            return 0, fresh
-        tree = to_tree(fresh)
-        warm = warm_values(self._warm_start, tree)
-        for part, arrays in warm.items():
-            tree[part] = {**tree[part], **_placed_like(arrays, tree[part])}
-        return 0, from_tree(tree, fresh)
 
     def _batch_form(self, value: Any) -> tuple[Any, Any]:
         """Shapes and dtypes of a training batch, and an input that gives all of them.
@@ -448,17 +465,19 @@ class TPUEstimator:
         # Grain gathers the rows of every chunk but the first.
         later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
         self.program.meanwhile = functools.partial(_import_ahead, later)
-        return as_train_batches(
+        anew = self.config.resume_input == "restart"
+        batches = as_train_batches(
             value,
             batch_size=self._batch_sizes[Mode.TRAIN],
             steps_per_chunk=steps,
-            seed=self._seed,
+            seed=self._states.seed,
             shuffle=self.config.shuffle,
-            start_step=step,
-            place=place,
+            start_step=0 if anew else step,
+            place=None if anew else place,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+        return Restarted(batches, step) if anew and step else batches
 
     # -- evaluation and prediction
 
@@ -467,6 +486,7 @@ class TPUEstimator:
         input_fn: InputFn,
         *,
         steps: int | None = None,
+        checkpoint_path: str | Path | None = None,
         checkpoint_step: int | None = None,
         hooks: Sequence[Any] = (),
         name: str | None = None,
@@ -477,8 +497,10 @@ class TPUEstimator:
         Args:
             input_fn: gives the evaluation input.
             steps: batches; None: to the end of the data.
-            checkpoint_step: evaluate the checkpoint of this step instead. Without any
-                checkpoint the initial values are evaluated.
+            checkpoint_path: evaluate this checkpoint instead, such as
+                `model_dir/checkpoints/100`. Without any the initial values are
+                evaluated.
+            checkpoint_step: the one of this step, in short.
             hooks: objects with any of begin, before_step, after_step, end; they act
                 around every batch.
             name: of the evaluation, where there are several.
@@ -492,11 +514,15 @@ class TPUEstimator:
             check_positive(steps, "steps")
         hooks = checked_hooks(hooks)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
-        step, state = self._inference_state(checkpoint_step)
+        step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
         if record:
             found = {key: v for key, v in metrics.items() if key != "global_step"}
-            History(self.model_dir, name).add(step, found)
+            history = History(self.model_dir, name)
+            history.add(step, found)
+            with self._summaries(history.path.parent.name) as summarize:
+                if summarize is not None:
+                    summarize(step, "eval", found)
         return metrics
 
     def _evaluate(
@@ -521,6 +547,8 @@ class TPUEstimator:
         input_fn: InputFn,
         *,
         predict_keys: str | Sequence[str] | None = None,
+        hooks: Sequence[Any] = (),
+        checkpoint_path: str | Path | None = None,
         yield_single_examples: bool = True,
         checkpoint_step: int | None = None,
     ) -> Iterator[Any]:
@@ -531,22 +559,26 @@ class TPUEstimator:
         Args:
             input_fn: gives the rows.
             predict_keys: names of the predictions wanted; all of them by default.
+            hooks: objects with any of begin, before_step, after_step, end; they act
+                around every batch.
+            checkpoint_path: predict with this checkpoint instead of the newest.
             yield_single_examples: one item a row, or one a batch.
-            checkpoint_step: predict with the checkpoint of this step instead of the
-                newest.
+            checkpoint_step: the checkpoint of this step, in short.
 
         Yields:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
+        hooks = checked_hooks(hooks)
         value = self._learned_from(self._input(input_fn, Mode.PREDICT), Mode.PREDICT)
-        _, state = self._inference_state(checkpoint_step)
+        _, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         batches = iter(self._eval_batches(value, Mode.PREDICT, None))
         first = next(batches, None)
         if first is None:
             return iter(())
         spec = self.program.spec(Mode.PREDICT, first.features)
         keys = known_keys(predict_keys, spec.predictions)
-        found = loop.predict(self.program, state, itertools.chain([first], batches))
+        rest = itertools.chain([first], batches)
+        found = loop.predict(self.program, state, rest, hooks=hooks)
         return rows_of(found, keys, single=yield_single_examples)
 
     def _learned_from(self, value: Any, mode: Mode) -> Any:
@@ -559,23 +591,6 @@ class TPUEstimator:
         for batch in self._eval_batches(probe, mode, 1):
             self.program.learn(mode, batch.features, batch.labels)
         return value
-
-    def _inference_state(self, checkpoint_step: int | None) -> tuple[int, TrainState]:
-        latest = self.checkpoints.latest_step()
-        if self._state is not None:
-            if self._live and checkpoint_step is None:
-                return self._step, self._state
-            if self._step == latest and checkpoint_step in (None, latest):
-                return self._step, self._state
-        if isinstance(self.program.model, LinenModel):
-            self.program.admit(self.checkpoints.forms(checkpoint_step))
-        like = self.program.abstract_model_state()
-        if latest is None and checkpoint_step is None:
-            return self._begun(self.program.init_model_state(self._seed))
-        wanted = {"params": like.params, "rest": like.rest}
-        restored = self.checkpoints.restore(wanted, step=checkpoint_step, partial=True)
-        state = like._replace(**restored.state, step=restored.step)
-        return restored.step, state
 
     def _eval_batches(self, value: Any, mode: Mode, steps: int | None) -> EvalBatches:
         source = as_source(value)
@@ -598,6 +613,7 @@ class TPUEstimator:
         input_fn: InputFn | None = None,
         features: Any = None,
         serving_fn: Callable[[Any], Any] | None = None,
+        checkpoint_path: str | Path | None = None,
         checkpoint_step: int | None = None,
         assets_extra: Mapping[str, str | Path] | None = None,
         platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
@@ -614,7 +630,8 @@ class TPUEstimator:
             features: such an example itself, in place of `input_fn`.
             serving_fn: what clients send -> features of the model function; any
                 function of JAX arrays. By default they send those features.
-            checkpoint_step: export the checkpoint of this step instead of the newest.
+            checkpoint_path: export this checkpoint instead of the newest.
+            checkpoint_step: the one of this step, in short.
             assets_extra: path below `assets.extra/` -> file to copy there.
             platforms: what to export for.
             batch: fixed numbers of rows to export for, others being padded to them;
@@ -630,7 +647,8 @@ class TPUEstimator:
         from specflow.output.export import write_export  # Few runs end in an export.
 
         example = self._example(input_fn, features)
-        if self.checkpoints.latest_step() is None and not self._live:
+        wants_newest = checkpoint_path is None and not self._states.is_live
+        if wants_newest and self.checkpoints.latest_step() is None:
             raise CheckpointError(
                 Fault(str(self.model_dir), "has no checkpoint", code="export-untrained",
                       expected="a model that was trained")
@@ -638,7 +656,7 @@ class TPUEstimator:
         if not self.program.is_known:
             form = jax.eval_shape(serving_fn or (lambda sent: sent), example)
             self.program.learn(Mode.PREDICT, form)
-        step, state = self._inference_state(checkpoint_step)
+        step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         mesh = self.partitioner.mesh
         return write_export(
             directory,
@@ -699,15 +717,16 @@ class TPUEstimator:
         if self.latest_step() is not None:
             self.checkpoints.check(to_tree(self.abstract_state(source)))
 
-    @contextlib.contextmanager
-    def live(self, step: int, state: TrainState) -> Iterator[None]:
+    def live(
+        self, step: int, state: TrainState
+    ) -> contextlib.AbstractContextManager[None]:
         """Lets `predict` and `export` see a state that training goes on with."""
-        former = (self._step, self._state, self._live)
-        self._step, self._state, self._live = step, state, True
-        try:
-            yield
-        finally:
-            self._step, self._state, self._live = former
+        return self._states.live(step, state)
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest checkpoint, as `checkpoint_path` takes it, if there is one."""
+        step = self.latest_step()
+        return None if step is None else self.checkpoints.directory / str(step)
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""
@@ -727,15 +746,16 @@ class TPUEstimator:
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
         """What the function gives, for batches of this process."""
         size = self._batch_sizes[mode] // jax.process_count()
-        return ask(input_fn, {**self.params, "batch_size": size})
+        return ask(input_fn, self._params_for(size))
 
-
-def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays on the devices where others of their names lie."""
-    return {
-        name: jax.device_put(array, like[name].sharding)
-        for name, array in arrays.items()
-    }
+    def _params_for(self, batch_size: int) -> dict[str, Any]:
+        """The caller's params as a function gets them: its own to change."""
+        use_tpu = self.partitioner.mesh.devices.flat[0].platform == "tpu"
+        return {
+            **copy.deepcopy(self.params),
+            "batch_size": batch_size,
+            "use_tpu": use_tpu,
+        }
 
 
 def _is_asked(should_stop: Callable[[], bool] | None) -> bool:

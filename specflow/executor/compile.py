@@ -15,6 +15,7 @@ from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
     eval_step,
+    host_tensors,
     predict_step,
     single_step,
     train_loop,
@@ -46,7 +47,7 @@ class Program:
         model_fn: returns a `TPUEstimatorSpec`; see `ModelFn`.
         model: the module that is handed to it.
         partitioner: the mesh, and where parameters go on it.
-        extras: `params` and `config` for the function, as far as there are any.
+        extras: mode -> `params` and `config` for the function, as far as there are any.
         tuned: whether programs that convolve are compiled around what is slow in XLA on
             CPU; elsewhere it makes no difference.
     """
@@ -57,7 +58,7 @@ class Program:
         model: Model,
         partitioner: Partitioner,
         *,
-        extras: Mapping[str, Any] | None = None,
+        extras: Callable[[Mode], Mapping[str, Any]] | None = None,
         tuned: bool = True,
     ):
         self.model = model
@@ -214,7 +215,7 @@ class Program:
 
     def train(
         self, state: TrainState, features: Any, labels: Any, start: int, stop: int
-    ) -> tuple[TrainState, jax.Array]:
+    ) -> tuple[TrainState, jax.Array, Any]:
         """Runs stacked batches `start` to `stop`; the given state is used up.
 
         Args:
@@ -225,24 +226,27 @@ class Program:
             stop: one past the last batch.
 
         Returns:
-            The state after, and the losses of all stacked batches; NaN where none ran.
+            The state after; the losses of all stacked batches, NaN where none ran; the
+            tensors of `host_call`, stacked likewise.
         """
         key = ("train", shapes((features, labels)))
         if key not in self._compiled:
             self._compiled[key] = self._compile_train(state, features, labels)
-        compiled, looped = self._compiled[key]
-        losses: Any = np.full(row_count(features), np.nan, np.float32)
+        compiled, looped, empty = self._compiled[key]
+        said: Any = np.full(row_count(features), np.nan, np.float32), empty()
         if looped:
             bounds = np.int32(start), np.int32(stop)
-            return compiled(state, losses, features, labels, *bounds)
+            return compiled(state, *said, features, labels, *bounds)
         for index in range(start, stop):
-            state, losses = compiled(state, losses, features, labels, np.int32(index))
-        return state, losses
+            state, *said = compiled(state, *said, features, labels, np.int32(index))
+        return state, *said
 
     def _compile_train(
         self, state: TrainState, features: Any, labels: Any
-    ) -> tuple[Any, bool]:
-        """The program, and whether it loops by itself (else it takes one step)."""
+    ) -> tuple[Any, bool, Callable[[], Any]]:
+        """The program, whether it loops by itself (else it takes one step), and what
+        gives it room for the tensors of `host_call`.
+        """
         batch = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (features, labels),
@@ -256,23 +260,48 @@ class Program:
         )
         whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
-        losses = jax.ShapeDtypeStruct(
-            (row_count(features),), jnp.float32, sharding=whole
+        steps, rows = row_count(features), self.partitioner.rows(1)
+        losses = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=whole)
+        called = jax.tree.map(
+            lambda one: jax.ShapeDtypeStruct(
+                (steps, *one.shape), one.dtype, sharding=rows
+            ),
+            host_tensors(forward.result[0]),
         )
         index = jax.ShapeDtypeStruct((), jnp.int32)
         with self.timing("compile"):
             lowered = jax.jit(
-                program, donate_argnums=(0, 1), out_shardings=(shardings, whole)
-            ).lower(state, losses, features, labels, *(index,) * (2 if looped else 1))
+                program,
+                donate_argnums=(0, 1, 2),
+                out_shardings=(shardings, whole, jax.tree.map(lambda _: rows, called)),
+            ).lower(
+                state,
+                losses,
+                called,
+                features,
+                labels,
+                *(index,) * (2 if looped else 1),
+            )
             self._lowered["train"] = lowered
             compiled = self.compile(lowered, forward)
+            empty = self._empty(called)
         self.meanwhile()
-        return compiled, looped
+        return compiled, looped, empty
+
+    def _empty(self, like: Any) -> Callable[[], Any]:
+        """What makes arrays of zeros of these forms, on the mesh."""
+        if not jax.tree.leaves(like):
+            return lambda: like
+        zeros = jax.jit(
+            lambda: jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like),
+            out_shardings=jax.tree.map(lambda a: a.sharding, like),
+        )
+        return zeros.lower().compile()
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any
     ) -> dict[str, Any]:
-        """The loss and eval tensors of one batch, still on the devices.
+        """What `eval_step` gives for one batch, still on the devices.
 
         Args:
             state: only parameters and rest are used.
@@ -283,7 +312,7 @@ class Program:
         return self._run(Mode.EVAL, eval_step, state, features, labels, mask)
 
     def predict(self, state: TrainState, features: Any, mask: Any) -> Any:
-        """The predictions for one batch, still on the devices."""
+        """What `predict_step` gives for one batch, still on the devices."""
         return self._run(Mode.PREDICT, predict_step, state, features, mask)
 
     def _run(
@@ -298,7 +327,8 @@ class Program:
             rows = self.partitioner.replicated if whole else self.partitioner.rows()
             out: Any = rows
             if mode is Mode.EVAL:
-                out = {"loss": self.partitioner.replicated, "tensors": rows}
+                loss = self.partitioner.replicated
+                out = {"loss": loss, "tensors": rows, "called": rows}
             with self.timing("compile"):
                 lowered = jax.jit(
                     functools.partial(step, forward=forward), out_shardings=out

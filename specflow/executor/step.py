@@ -1,5 +1,6 @@
 """What one step computes: pure functions of state and batch, for each mode."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from specflow.spec import TrainOp
 __all__ = [
     "Optimizer",
     "eval_step",
+    "host_tensors",
     "predict_step",
     "single_step",
     "train_loop",
@@ -75,7 +77,7 @@ def train_step(
     *,
     forward: Forward,
     optimizer: Optimizer,
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, jax.Array, Any]:
     """One step: the loss before the update, and the state after it.
 
     Args:
@@ -86,61 +88,68 @@ def train_step(
         optimizer: its `train_op`.
 
     Returns:
-        The state after the update, and the loss, float32[].
+        The state after the update; the loss, float32[]; the tensors of `host_call`.
     """
     if optimizer.is_function:
-        before = forward(state.params, state.rest, features, labels)[0].loss
+        spec, _ = forward(state.params, state.rest, features, labels)
         state, _ = optimizer.train_op(state, (features, labels))
-        return state._replace(step=state.step + 1), before.astype(jnp.float32)
+        after = state._replace(step=state.step + 1)
+        return after, spec.loss.astype(jnp.float32), host_tensors(spec)
 
     trained = {path: state.params[path] for path in optimizer.trained}
 
     def loss_of(trained: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
         spec, rest = forward({**state.params, **trained}, state.rest, features, labels)
-        return spec.loss, rest
+        return spec.loss, (rest, host_tensors(spec))
 
-    (loss, rest), gradients = jax.value_and_grad(loss_of, has_aux=True)(trained)
+    (loss, (rest, called)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+        trained
+    )
     updates, opt_state = optimizer.transformation.update(
         gradients, state.opt_state, trained
     )
     moved: Any = optax.apply_updates(trained, updates)
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
-    return after, loss.astype(jnp.float32)
+    return after, loss.astype(jnp.float32), called
+
+
+def host_tensors(spec: Any) -> Any:
+    """The tensors of the spec's `host_call`; without one, a tree of nothing."""
+    return () if spec.host_call is None else spec.host_call.tensors
 
 
 def single_step(
     state: TrainState,
     losses: jax.Array,
+    called: Any,
     features: Any,
     labels: Any,
     index: jax.Array,
     *,
     forward: Forward,
     optimizer: Optimizer,
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, jax.Array, Any]:
     """What `train_loop` does, for one of the stacked batches alone."""
-    state, losses = indexed_step(
-        state, losses, features, labels, index, forward=forward, optimizer=optimizer
-    )
-    return checked(state, losses, index)
+    step = functools.partial(indexed_step, forward=forward, optimizer=optimizer)
+    state, losses, called = step((state, losses, called), features, labels, index)
+    return state, checked(state, losses, index), called
 
 
 def indexed_step(
-    state: TrainState,
-    losses: jax.Array,
+    carry: tuple[TrainState, jax.Array, Any],
     features: Any,
     labels: Any,
     index: jax.Array,
     *,
     forward: Forward,
     optimizer: Optimizer,
-) -> tuple[TrainState, jax.Array]:
-    """One step on one of several stacked batches; its loss is laid into `losses`.
+) -> tuple[TrainState, jax.Array, Any]:
+    """One step on one of several stacked batches; what it says is laid to the others'.
 
     Args:
-        state: what the step starts from.
-        losses: float32, one for each stacked batch.
+        carry: what the step starts from, and what the steps before it said: losses,
+            float32, and the tensors of `host_call`, one for each stacked batch.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
         index: int32[], the batch to use.
@@ -151,14 +160,16 @@ def indexed_step(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
         (features, labels),
     )
-    state, loss = train_step(state, *batch, forward=forward, optimizer=optimizer)
-    return state, losses.at[index].set(loss)
+    state, losses, called = carry
+    state, *said = train_step(state, *batch, forward=forward, optimizer=optimizer)
+    losses, called = jax.tree.map(
+        lambda stack, one: stack.at[index].set(one), (losses, called), tuple(said)
+    )
+    return state, losses, called
 
 
-def checked(
-    state: TrainState, losses: jax.Array, last: jax.Array
-) -> tuple[TrainState, jax.Array]:
-    """The same, with NaN for the loss of step `last` if a parameter is not finite.
+def checked(state: TrainState, losses: jax.Array, last: jax.Array) -> jax.Array:
+    """The losses, with NaN for that of step `last` if a parameter is not finite.
 
     An update can ruin the parameters of a step whose loss was still finite: nobody
     would notice before the next loss, and a checkpoint may come between.
@@ -167,12 +178,13 @@ def checked(
     for array in jax.tree.leaves(state.params):
         if jnp.issubdtype(array.dtype, jnp.inexact):
             whole &= jnp.isfinite(array).all()
-    return state, losses.at[last].set(jnp.where(whole, losses[last], jnp.nan))
+    return losses.at[last].set(jnp.where(whole, losses[last], jnp.nan))
 
 
 def train_loop(
     state: TrainState,
     losses: jax.Array,
+    called: Any,
     features: Any,
     labels: Any,
     start: jax.Array,
@@ -180,7 +192,7 @@ def train_loop(
     *,
     forward: Forward,
     optimizer: Optimizer,
-) -> tuple[TrainState, jax.Array]:
+) -> tuple[TrainState, jax.Array, Any]:
     """Several steps without returning to the host.
 
     The bounds are inputs of the program, so that one program serves every stretch
@@ -189,6 +201,7 @@ def train_loop(
     Args:
         state: what the first step starts from.
         losses: float32, one for each stacked batch.
+        called: tensors of `host_call`, stacked likewise.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
         start: int32[], first batch to use.
@@ -197,31 +210,36 @@ def train_loop(
         optimizer: its `train_op`.
 
     Returns:
-        The state after the last step, and the losses with those of these steps set.
+        The state after the last step, and losses and tensors with those of these steps
+        set.
     """
 
-    def body(
-        index: jax.Array, carry: tuple[TrainState, jax.Array]
-    ) -> tuple[TrainState, jax.Array]:
+    def body(index: jax.Array, carry: Any) -> Any:
         return indexed_step(
-            *carry, features, labels, index, forward=forward, optimizer=optimizer
+            carry, features, labels, index, forward=forward, optimizer=optimizer
         )
 
-    state, losses = lax.fori_loop(start, stop, body, (state, losses))
-    return checked(state, losses, stop - 1)
+    carry = (state, losses, called)
+    state, losses, called = lax.fori_loop(start, stop, body, carry)
+    return state, checked(state, losses, stop - 1), called
 
 
 def eval_step(
     params: Any, rest: Any, features: Any, labels: Any, mask: Any, *, forward: Forward
 ) -> dict[str, Any]:
-    """The loss of a batch and its eval tensors, batch-major."""
+    """The loss of a batch, its eval tensors and those of `host_call`, batch-major."""
     spec, _ = forward(params, rest, features, labels, mask)
     pair = spec.eval_metrics
-    return {"loss": spec.loss, "tensors": {} if pair is None else pair.tensors}
+    return {
+        "loss": spec.loss,
+        "tensors": () if pair is None else pair.tensors,
+        "called": host_tensors(spec),
+    }
 
 
 def predict_step(
     params: Any, rest: Any, features: Any, mask: Any, *, forward: Forward
-) -> Any:
-    """The predictions of a batch, batch-major."""
-    return forward(params, rest, features, None, mask)[0].predictions
+) -> dict[str, Any]:
+    """The predictions of a batch and the tensors of `host_call`, batch-major."""
+    spec, _ = forward(params, rest, features, None, mask)
+    return {"predictions": spec.predictions, "called": host_tensors(spec)}

@@ -31,7 +31,7 @@ class Tracer:
     Args:
         model_fn: returns a `TPUEstimatorSpec`; see `ModelFn`.
         model: the module that is handed to it.
-        extras: `params` and `config` for the function, as far as there are any.
+        extras: mode -> `params` and `config` for the function, as far as there are any.
         timing: gets the seconds spent, as `compile`.
     """
 
@@ -40,12 +40,12 @@ class Tracer:
         model_fn: Callable[..., Any],
         model: Model,
         *,
-        extras: Mapping[str, Any] | None = None,
+        extras: Callable[[Mode], Mapping[str, Any]] | None = None,
         timing: Stopwatch,
     ):
         self.model_fn = ModelFn(model_fn)
         self.model = model
-        self.extras = dict(extras or {})
+        self.extras = extras or (lambda mode: {})
         self.timing = timing
         self.traces: Counter[Mode] = Counter()
         """How often the function's Python ran, by mode."""
@@ -139,7 +139,7 @@ class Tracer:
             features=features,
             labels=labels,
             mask=mask,
-            **self.extras,
+            **self.extras(mode),
         )
 
     def _trace(self, mode: Mode, features: Any, labels: Any) -> Traced:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from specflow.errors import CheckpointError, ConfigError, Fault
-from specflow.output import Checkpointer
+from specflow.output import Checkpointer, located
 from specflow.typing import describe
 
 __all__ = ["Vocabulary", "WarmStartSettings", "warm_values"]
@@ -139,10 +139,7 @@ def _rest(
 
 def _saved(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the newest checkpoint that a path means."""
-    step = int(path.name) if path.name.isdigit() else None
-    folder = path.parent if step is not None else path
-    if (folder / "checkpoints").is_dir():
-        folder = folder / "checkpoints"
+    folder, step = located(path)
     with Checkpointer(folder) as checkpointer:
         return checkpointer.arrays(step)
 

@@ -10,7 +10,7 @@ from specflow.loop.hooks import (
     call_hooks,
 )
 from specflow.loop.pace import Pace
-from specflow.loop.train import Report, TrainResult, train
+from specflow.loop.train import Report, TrainResult, Watch, train
 
 __all__ = [
     "Action",
@@ -22,6 +22,7 @@ __all__ = [
     "Rhythm",
     "StopTraining",
     "TrainResult",
+    "Watch",
     "call_hooks",
     "evaluate",
     "predict",

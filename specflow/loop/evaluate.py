@@ -9,7 +9,7 @@ from specflow.errors import DataError, Fault
 from specflow.executor import Program, TrainState, first_rows, to_host
 from specflow.loop.hooks import call_hooks
 from specflow.metrics import MetricTable
-from specflow.spec import HostPair, Mode
+from specflow.spec import Mode, TPUEstimatorSpec
 
 __all__ = ["EvalResult", "evaluate", "predict"]
 
@@ -51,15 +51,17 @@ def evaluate(
         SpecError: the metric function returned what is no metric.
     """
     table, weighted, total = MetricTable(), [], 0
-    pending: tuple[Any, HostPair | None, int] | None = None
+    pending: tuple[Any, TPUEstimatorSpec, int] | None = None
 
-    def read(pending: tuple[Any, HostPair | None, int]) -> int:
-        out, pair, rows = pending
+    def read(pending: tuple[Any, TPUEstimatorSpec, int]) -> int:
+        out, spec, rows = pending
         found = to_host(out)
         batch_loss = float(found["loss"])
         weighted.append(batch_loss * (rows if loss == "examples" else 1))
-        if pair is not None:
-            table.update(pair(first_rows(found["tensors"], rows)))
+        if spec.eval_metrics is not None:
+            table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
+        if spec.host_call is not None:
+            spec.host_call(first_rows(found["called"], rows))
         call_hooks(hooks, "after_step", len(weighted), batch_loss)
         return rows
 
@@ -78,10 +80,10 @@ def evaluate(
         mask = masks[form]
         call_hooks(hooks, "before_step", len(weighted))
         out = program.evaluate(state, features, labels, mask)
-        pair = program.spec(Mode.EVAL, features, labels).eval_metrics
+        spec = program.spec(Mode.EVAL, features, labels)
         if pending is not None:
             total += read(pending)
-        pending = (out, pair, batch.rows)
+        pending = (out, spec, batch.rows)
     if pending is None:
         raise DataError(
             Fault("data", "the evaluation input has no rows", code="data-empty",
@@ -94,7 +96,11 @@ def evaluate(
 
 
 def predict(
-    program: Program, state: TrainState, batches: Iterable[Any]
+    program: Program,
+    state: TrainState,
+    batches: Iterable[Any],
+    *,
+    hooks: Sequence[Any] = (),
 ) -> Iterator[tuple[Any, int]]:
     """The predictions for each batch on the host, padding gone, in order.
 
@@ -102,16 +108,36 @@ def predict(
         program: the compiled steps.
         state: parameters and rest are used.
         batches: each with `features`, `mask` and `rows`.
+        hooks: objects with any of begin, before_step, after_step, end; after_step gets
+            the number of the batch and its predictions.
 
     Yields:
         (predictions, rows): arrays of `rows` rows.
     """
-    pending: tuple[Any, int] | None = None
+    hooks, done = list(hooks), 0
+    pending: tuple[Any, TPUEstimatorSpec, int] | None = None
+
+    def read(pending: tuple[Any, TPUEstimatorSpec, int]) -> tuple[Any, int]:
+        out, spec, rows = pending
+        found = first_rows(to_host(out), rows)
+        if spec.host_call is not None:
+            spec.host_call(found["called"])
+        call_hooks(hooks, "after_step", done, found["predictions"])
+        return found["predictions"], rows
+
     for batch in batches:
         features, mask = program.feed((batch.features, batch.mask))
+        spec = program.spec(Mode.PREDICT, features)
+        if pending is None:
+            hooks.extend(spec.prediction_hooks)
+            call_hooks(hooks, "begin", 0)
+        call_hooks(hooks, "before_step", done)
         out = program.predict(state, features, mask)
         if pending is not None:
-            yield first_rows(to_host(pending[0]), pending[1]), pending[1]
-        pending = (out, batch.rows)
+            done += 1
+            yield read(pending)
+        pending = (out, spec, batch.rows)
     if pending is not None:
-        yield first_rows(to_host(pending[0]), pending[1]), pending[1]
+        done += 1
+        yield read(pending)
+        call_hooks(hooks, "end", done)

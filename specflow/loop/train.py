@@ -1,22 +1,28 @@
 """The training loop, readable from top to bottom."""
 
 import dataclasses
+import operator
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from specflow.errors import Fault, NanLossDuringTrainingError
-from specflow.executor import Program, TrainState
+from specflow.executor import Program, TrainState, to_host
 from specflow.loop.hooks import Rhythm, StopTraining, call_hooks
 from specflow.loop.pace import Pace
+from specflow.spec import HostPair
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["Report", "TrainResult", "Watch", "train"]
 
 Report = Callable[[int, str, Mapping[str, Any]], None]
 """(step, split, metrics): somebody writes them down."""
+
+Watch = Callable[[NDArray[Any], NDArray[Any]], None]
+"""(steps, losses): consecutive steps, counted from 1, and the loss of each."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,8 +43,10 @@ class _Pending:
     """Losses of steps that were dispatched but not read yet."""
 
     losses: jax.Array
+    called: Any
+    """Tensors of `host_call`, stacked as the losses are."""
     first_step: int
-    """Step of the first entry of `losses`."""
+    """Steps taken before that of the first entry of `losses`."""
     start: int
     stop: int
 
@@ -50,13 +58,14 @@ def train(
     *,
     start_step: int,
     stop_step: int | None,
-    log_every: int = 100,
-    report: Report | None = None,
+    watch: Watch | None = None,
     progress: Callable[[int, float], None] | None = None,
     rhythms: Sequence[Rhythm] = (),
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
+    host_call: HostPair | None = None,
+    host_call_every: int = 1,
 ) -> TrainResult:
     """Trains from `start_step` until `stop_step` or the end of the data.
 
@@ -70,14 +79,15 @@ def train(
             and `labels`; the first one holds `start_step`.
         start_step: steps already taken.
         stop_step: step at which to stop; None for the end of the data.
-        log_every: steps between reports of the loss; 0 for none.
-        report: takes what is to be written down.
+        watch: takes the losses of every stretch, as far as they are finite.
         progress: takes the step and its loss, after every stretch.
         rhythms: actions on the state; every loss up to then is known to be finite.
         hooks: objects with any of begin, before_step, after_step, end.
         should_stop: asked after every stretch; true ends training there.
         pace: says how many steps a stretch may have, where its length is meant in
             seconds.
+        host_call: called with the rows of steps that are done, in their order.
+        host_call_every: steps between two such calls; the first step has one.
 
     Raises:
         NanLossDuringTrainingError: a loss is not finite. No action sees that state.
@@ -89,12 +99,16 @@ def train(
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
         steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
         finite = np.logical_and.accumulate(np.isfinite(losses))
-        if report is not None and log_every:
-            for row in np.flatnonzero(finite & (steps % log_every == 0)):
-                report(int(steps[row]), "train", {"loss": float(losses[row])})
+        if watch is not None:
+            watch(steps[finite], losses[finite])
         if not finite.all():
             first = int(finite.sum())
             raise _not_finite(int(steps[first]), float(losses[first]))
+        if host_call is not None:
+            stacked = to_host(pending.called)
+            for index in range(pending.start, pending.stop):
+                if (pending.first_step + index) % host_call_every == 0:
+                    host_call(jax.tree.map(operator.itemgetter(index), stacked))
         if progress is not None:
             progress(int(steps[-1]), float(losses[-1]))
         return float(losses[-1])
@@ -115,10 +129,10 @@ def train(
                 began = time.perf_counter()
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
-                state, losses = program.train(state, features, labels, start, stop)
+                state, *said = program.train(state, features, labels, start, stop)
                 if pending is not None:
                     loss = read(pending)
-                pending = _Pending(losses, chunk.first_step, start, stop)
+                pending = _Pending(*said, chunk.first_step, start, stop)
                 step = until
                 due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
                 if due or hooks or pace is not None:

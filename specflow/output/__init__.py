@@ -1,6 +1,6 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
-from specflow.output.checkpoint import Checkpointer, Restored
+from specflow.output.checkpoint import Checkpointer, Restored, located
 from specflow.output.files import replacing, reported, write_text
 from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
@@ -35,6 +35,7 @@ __all__ = [
     "draw_curves",
     "existing_run",
     "format_result",
+    "located",
     "open_run",
     "print_result",
     "read_rows",

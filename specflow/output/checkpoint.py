@@ -24,7 +24,7 @@ from specflow.output.retention import best_step, kept_steps
 from specflow.output.snapshot import differences, flat, host_snapshot
 from specflow.typing import Tree
 
-__all__ = ["Checkpointer", "Restored"]
+__all__ = ["Checkpointer", "Restored", "located"]
 
 _MOST_SHOWN = 10
 _UNFINISHED = re.compile(r"\.orbax-checkpoint-tmp|^deleting-")
@@ -425,6 +425,35 @@ class Checkpointer:
         if len(found) > _MOST_SHOWN:
             faults.append(Fault("", f"... and {len(found) - _MOST_SHOWN} more"))
         return [headline, *faults]
+
+
+def located(path: str | Path) -> tuple[Path, int | None]:
+    """The directory of checkpoints that a path means, and the step of one of them.
+
+    Args:
+        path: one checkpoint, a `checkpoints/` directory, or a model or run directory;
+            the last two mean the newest one there, step None.
+
+    Raises:
+        CheckpointError: nothing of the kind is there.
+    """
+    where = Path(path).expanduser().absolute()
+    for folder in (where / "checkpoints", where):
+        if any(found.name.isdigit() for found in folder.glob("*/")):
+            return folder, None
+    if where.name.isdigit():
+        for folder in (where.parent, where.parent / "checkpoints"):
+            if (folder / where.name).is_dir():
+                return folder, int(where.name)
+    raise CheckpointError(
+        Fault(
+            str(path),
+            "is no checkpoint" if where.exists() else "does not exist",
+            expected="a checkpoint, such as RUN/checkpoints/100, or a directory with "
+            "checkpoints",
+            code="checkpoint-path",
+        )
+    )
 
 
 def _described(about: Mapping[str, Any]) -> dict[str, SavedArray]:

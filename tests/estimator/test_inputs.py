@@ -114,7 +114,7 @@ def test_b3_training_goes_on_where_the_input_stopped(line, rows, form, tmp_path)
             estimator = line(model_dir=directory)
             estimator.train(input_fn, max_steps=stop)
             estimator.close()
-        return estimator._state.params["w"]
+        return estimator._states.state.params["w"]
 
     whole = weights(tmp_path / "whole", 3)
     np.testing.assert_array_equal(weights(tmp_path / "pieces", 1, 2, 3), whole)

@@ -203,11 +203,11 @@ def test_a_warm_start_takes_parameters_by_the_names_of_their_layers(make, tmp_pa
     first.close()
     fresh = make(inline, model_dir=tmp_path / "fresh")
     fresh.evaluate(rows)
-    _, initial = fresh._inference_state(None)
+    _, initial = fresh._states.to_evaluate()
     settings = sf.WarmStartSettings(tmp_path / "first", vars_to_warm_start="Dense_0")
     warm = make(inline, model_dir=tmp_path / "warm", warm_start_from=settings)
     warm.evaluate(rows)
-    _, state = warm._inference_state(None)
+    _, state = warm._states.to_evaluate()
     for name, values in state.params.items():
         taken = name.startswith("Dense_0")
         expected = trained[f"params/{name}"] if taken else initial.params[name]

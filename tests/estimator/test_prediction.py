@@ -11,7 +11,7 @@ from specflow.errors import ConfigError
 def test_every_row_once_in_order_for_any_batch_size(line, rows, size):
     estimator = line(predict_batch_size=size)
     estimator.train(rows, steps=2)
-    w = np.asarray(estimator._state.params["w"], np.float64)
+    w = np.asarray(estimator._states.state.params["w"], np.float64)
     found = np.array([row["value"] for row in estimator.predict(rows)])
     # A sum of three float32 products.
     np.testing.assert_allclose(found, rows()[0]["x"] @ w, rtol=1e-5, atol=1e-6)

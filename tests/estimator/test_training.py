@@ -39,7 +39,7 @@ def test_a5_only_what_wrt_names_is_trained(line, rows):
     estimator.train(rows, steps=1)
     start = estimator.program.init_state(0, *estimator._batch)
     estimator.train(rows, steps=4)
-    state = estimator._state
+    state = estimator._states.state
     moved = {
         path
         for path, array in state.params.items()
@@ -80,7 +80,7 @@ def test_a5_sgd_moves_along_the_gradient_worked_out_by_numpy(line, rows):
     estimator = line(config=sf.RunConfig(shuffle=False))
     estimator.train(rows, steps=3)
     # Sums of eight float32 products, three steps.
-    np.testing.assert_allclose(estimator._state.params["w"], w, rtol=1e-5)
+    np.testing.assert_allclose(estimator._states.state.params["w"], w, rtol=1e-5)
     estimator.close()
 
 
@@ -101,9 +101,9 @@ def test_a5_a_function_may_move_the_state_as_it_likes(line, rows):
     expected = sum(np.sign(products[i : i + 8].sum(0)) for i in (0, 8, 16))
     estimator = line(model_fn, config=sf.RunConfig(shuffle=False))
     estimator.train(rows, steps=3)
-    assert np.asarray(estimator._state.params["w"]).tolist() == expected.tolist()
+    assert np.asarray(estimator._states.state.params["w"]).tolist() == expected.tolist()
     assert estimator.latest_step() == 3
-    assert int(estimator._state.step) == 3
+    assert int(estimator._states.state.step) == 3
     estimator.close()
 
 

@@ -41,7 +41,7 @@ def trained(program, *stretches):
     features, labels = program.put((X, Y), axis=1)
     losses = np.full(5, np.nan, np.float32)
     for start, stop in stretches:
-        state, found = program.train(state, features, labels, start, stop)
+        state, found, _ = program.train(state, features, labels, start, stop)
         losses[start:stop] = np.asarray(found)[start:stop]
     return state, losses
 
@@ -83,7 +83,7 @@ def test_losses_of_stacked_batches_that_did_not_run_are_nan():
     program = new_program()
     state = program.init_state(0, X[0], Y[0])
     features, labels = program.put((X, Y), axis=1)
-    _, losses = program.train(state, features, labels, 1, 3)
+    _, losses, _ = program.train(state, features, labels, 1, 3)
     assert np.isnan(losses).tolist() == [True, False, False, True, True]
 
 

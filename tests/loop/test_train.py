@@ -42,7 +42,7 @@ class Adder:
             step = int(features[index])
             losses[index] = self.bad.get(step + 1, step)
             state += step
-        return state, losses
+        return state, losses, ()
 
 
 def chunks(size=10, *, start=0, until=None):
@@ -82,20 +82,11 @@ def test_the_end_of_the_data_ends_training():
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 100])
-@pytest.mark.parametrize("every", [1, 4, 10])
-def test_losses_are_reported_at_the_steps_asked_for_whatever_the_chunks(size, every):
+def test_every_loss_is_told_once_whatever_the_chunks(size):
     """The loss of step n is that before its update: here n - 1."""
     rows = []
-    train(Adder(), size=size, log_every=every, report=lambda *row: rows.append(row))
-    assert rows == [
-        (step, "train", {"loss": float(step - 1)}) for step in range(every, 26, every)
-    ]
-
-
-def test_no_loss_is_reported_when_none_is_asked_for():
-    rows = []
-    train(Adder(), log_every=0, report=lambda *row: rows.append(row))
-    assert rows == []
+    train(Adder(), size=size, watch=lambda *both: rows.extend(zip(*both, strict=True)))
+    assert rows == [(step, step - 1) for step in range(1, 26)]
 
 
 def test_progress_hears_the_end_of_every_stretch():
@@ -163,13 +154,13 @@ def test_a_loss_that_is_not_finite_is_seen_without_any_action_too():
         train(Adder({25: np.nan}))
 
 
-def test_finite_losses_before_a_bad_one_are_still_reported():
+def test_finite_losses_before_a_bad_one_are_still_told():
     """They were withheld with their stretch: the last row before a NaN is what one
     looks for."""
-    rows = []
+    told = []
     with pytest.raises(NanLossDuringTrainingError):
-        train(Adder({7: np.nan}), log_every=2, report=lambda *row: rows.append(row))
-    assert [step for step, _, _ in rows] == [2, 4, 6]
+        train(Adder({7: np.nan}), watch=lambda steps, _: told.extend(steps))
+    assert told == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_hook_that_stops_at_the_beginning_trains_nothing():

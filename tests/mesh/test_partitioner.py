@@ -70,7 +70,7 @@ def test_predicted_bytes_per_device_are_those_of_the_real_shards(estimator):
 def test_training_leaves_every_array_where_it_was(estimator):
     predicted = leaves(estimator.abstract_state(ROWS))
     estimator.train(lambda: ROWS, steps=2)
-    for path, array in leaves(estimator._state).items():
+    for path, array in leaves(estimator._states.state).items():
         assert array.sharding.is_equivalent_to(predicted[path].sharding, array.ndim)
     estimator.close()
 

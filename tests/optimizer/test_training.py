@@ -48,7 +48,7 @@ def new_program(name):
 def trained(program, state, start, stop):
     """The state after, and the losses of these steps."""
     batches = program.put((X, Y), axis=1)
-    state, losses = program.train(state, *batches, start, stop)
+    state, losses, _ = program.train(state, *batches, start, stop)
     return state, np.asarray(losses)[start:stop]
 
 
