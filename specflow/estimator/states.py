@@ -1,0 +1,212 @@
+"""Where a model stands: its state in memory, on disk, or at the very beginning."""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from specflow.errors import ConfigError, Fault
+from specflow.executor import Program, TrainState, from_tree, to_tree
+from specflow.lifecycle import WarmStartSettings, warm_values
+from specflow.model import LinenModel
+from specflow.output import Checkpointer, located
+
+__all__ = ["EvalParams", "InitFn", "States"]
+
+InitFn = Callable[[dict[str, Any]], dict[str, Any]]
+"""Parameters by path -> the same, otherwise."""
+EvalParams = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
+"""(parameters by path, the optimizer's arrays by name) -> parameters."""
+
+
+class States:
+    """Gives the state to train from, and the one to evaluate or predict with.
+
+    Args:
+        program: makes initial values, and says how a state is laid out.
+        checkpoints: of this model.
+        seed: of the initial values; None: one of chance.
+        warm_start: where initial values come from while there is no checkpoint.
+        init_fn: has the last word on fresh parameters but for the warm start.
+        eval_params: what to evaluate, predict and export with in place of the
+            parameters.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        checkpoints: Checkpointer,
+        *,
+        seed: int | None,
+        warm_start: WarmStartSettings | None = None,
+        init_fn: InitFn | None = None,
+        eval_params: EvalParams | None = None,
+    ):
+        self._program, self._checkpoints = program, checkpoints
+        self._drawn = seed is None
+        self.seed = secrets.randbits(31) if seed is None else seed
+        """Seed of the initial values and of the order of the data."""
+        self._warm_start, self._init_fn = warm_start, init_fn
+        self._eval_params = eval_params
+        self._live = False
+        self._step = 0
+        self.state: TrainState | None = None
+        """The newest state, as long as it is in memory."""
+
+    def keep(self, step: int, state: TrainState) -> None:
+        """Keeps a state that is saved, so that it need not be read."""
+        self._step, self.state = step, state
+
+    def drop(self) -> None:
+        """Forgets the state in memory, which training uses up."""
+        self.state = None
+
+    @contextlib.contextmanager
+    def live(self, step: int, state: TrainState) -> Iterator[None]:
+        """Makes a state the one to look at, whatever is saved."""
+        former = self._step, self.state, self._live
+        self._step, self.state, self._live = step, state, True
+        try:
+            yield
+        finally:
+            self._step, self.state, self._live = former
+
+    @property
+    def is_live(self) -> bool:
+        """Whether training is going on with the state in memory."""
+        return self._live
+
+    def to_train(
+        self, features: Any, labels: Any
+    ) -> tuple[int, TrainState, dict[str, Any] | None]:
+        """Where training stands: step, state, and place in the data.
+
+        Args:
+            features: form of a training batch.
+            labels: likewise.
+
+        Raises:
+            CheckpointError: what is saved is damaged, or of another model.
+        """
+        if self.state is not None and self._step == self._checkpoints.latest_step():
+            return self._step, self.state, self._checkpoints.data(self._step)
+        if self._checkpoints.latest_step() is None:
+            fresh = self._program.init_state(self.seed, features, labels)
+            return 0, self._begun(fresh), None
+        like = self._program.abstract_state(features, labels)
+        restored = self._checkpoints.restore(to_tree(like))
+        # A seed that nobody chose is the one that the run began with.
+        if self._drawn:
+            self.seed = restored.data.get("seed", self.seed)
+        return restored.step, from_tree(restored.state, like), restored.data
+
+    def to_evaluate(
+        self, step: int | None = None, path: str | Path | None = None
+    ) -> tuple[int, TrainState]:
+        """The step and state to evaluate, predict or export; the newest by default.
+
+        Args:
+            step: of another checkpoint.
+            path: of another checkpoint; also one of another directory.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it is damaged, or of
+                another model.
+            ConfigError: step and path are both given.
+        """
+        if path is not None:
+            if step is not None:
+                raise ConfigError(
+                    Fault("checkpoint_path", "is given, and checkpoint_step too",
+                          expected="one of them", code="checkpoint-path")
+                )  # fmt: skip
+            folder, step = located(path)
+            if folder != self._checkpoints.directory:
+                with Checkpointer(folder) as others:
+                    return self._restored(others, step)
+        latest = self._checkpoints.latest_step()
+        if self.state is not None:
+            wants_newest = path is None and step is None
+            if self._live and wants_newest:
+                return self._step, self.averaged(self.state)
+            if self._step == latest and (wants_newest or step == latest):
+                return self._step, self.averaged(self.state)
+        if latest is None and step is None:
+            if isinstance(self._program.model, LinenModel):
+                self._program.admit({})
+            return 0, self._begun(self._program.init_model_state(self.seed))
+        return self._restored(self._checkpoints, step)
+
+    def averaged(self, state: TrainState) -> TrainState:
+        """The state with the parameters to evaluate with."""
+        if self._eval_params is None:
+            return state
+        optimizer = to_tree(state)["opt_state"]
+        params = self._eval_params(dict(state.params), optimizer)
+        return state._replace(params=_placed_like(params, state.params))
+
+    def _restored(
+        self, checkpoints: Checkpointer, step: int | None
+    ) -> tuple[int, TrainState]:
+        forms = checkpoints.forms(step)
+        if isinstance(self._program.model, LinenModel):
+            self._program.admit(forms)
+        like = self._program.abstract_model_state()
+        wanted: dict[str, Any] = {"params": like.params, "rest": like.rest}
+        if self._eval_params is not None:
+            wanted["opt_state"] = self._optimizer_like(forms, like.params)
+        restored = checkpoints.restore(wanted, step=step, partial=True)
+        params = restored.state["params"]
+        if self._eval_params is not None:
+            averaged = self._eval_params(dict(params), restored.state["opt_state"])
+            params = _placed_like(averaged, like.params)
+        state = TrainState(restored.step, params, restored.state["rest"], ())
+        return restored.step, state
+
+    def _optimizer_like(
+        self, forms: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]
+    ) -> dict[str, jax.ShapeDtypeStruct]:
+        """The optimizer's arrays, those of a parameter's path laid out as it is."""
+        whole = self._program.partitioner.replicated
+        found = {}
+        for name, (shape, dtype) in forms.items():
+            part, _, rest = name.partition("/")
+            if part != "opt_state":
+                continue
+            like = params.get(rest.rpartition("/")[2])
+            same = like is not None and tuple(like.shape) == tuple(shape)
+            sharding = like.sharding if like is not None and same else whole
+            found[rest] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+        return found
+
+    def _begun(self, fresh: TrainState) -> TrainState:
+        """A fresh state with what `init_fn` and the warm start make of it."""
+        if self._init_fn is not None:
+            params = self._init_fn(dict(fresh.params))
+            fresh = fresh._replace(params=_placed_like(params, fresh.params))
+        if self._warm_start is None:
+            return fresh
+        tree = to_tree(fresh)
+        for part, arrays in warm_values(self._warm_start, tree).items():
+            tree[part] = {**tree[part], **_placed_like(arrays, tree[part])}
+        return from_tree(tree, fresh)
+
+
+def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays on the devices where others of their names lie.
+
+    Raises:
+        ConfigError: a name that is not there.
+    """
+    if unknown := sorted(arrays.keys() - like.keys()):
+        raise ConfigError(
+            Fault("params", f"{', '.join(unknown)} is no parameter", code="params",
+                  expected=f"some of {', '.join(list(like)[:8])}")
+        )  # fmt: skip
+    return {
+        name: jax.device_put(array, like[name].sharding)
+        for name, array in arrays.items()
+    }

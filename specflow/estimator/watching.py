@@ -1,0 +1,79 @@
+"""What is said of the losses while training: reports, log lines, summaries."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specflow import loop
+from specflow.config.run import RunConfig
+
+__all__ = ["Watcher"]
+
+_LOG = logging.getLogger("specflow")
+
+
+class Watcher:
+    """Takes the losses of all steps, and passes on those that were asked for.
+
+    Reports and log lines come at every multiple of `log_step_count_steps`; summaries,
+    as the reference wrote them, at steps 1, 1 + n, 1 + 2n, ... for `save_summary_steps`
+    n.
+
+    Args:
+        config: says how often.
+        rows: rows of a batch, for the examples a second of the log.
+        report: takes (step, "train", {"loss": ...}).
+        summarize: likewise.
+        clock: gives seconds; another one for tests.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        rows: int,
+        report: loop.Report | None = None,
+        summarize: loop.Report | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self._log_every = config.log_step_count_steps
+        self._summary_every = config.save_summary_steps
+        self._rows, self._clock = rows, clock
+        self._report, self._summarize = report, summarize
+        self._last: tuple[int, float] | None = None
+
+    def __call__(self, steps: NDArray[np.integer], losses: NDArray[Any]) -> None:
+        """Takes consecutive steps, counted from 1, and their losses, all finite."""
+        if self._last is None and len(steps):
+            self._last = int(steps[0]) - 1, self._clock()
+        if self._log_every:
+            for step, loss in _at(steps, losses, steps % self._log_every == 0):
+                if self._report is not None:
+                    self._report(step, "train", {"loss": loss})
+                self._log(step, loss)
+        if self._summarize is not None and self._summary_every:
+            due = (steps - 1) % self._summary_every == 0
+            for step, loss in _at(steps, losses, due):
+                self._summarize(step, "train", {"loss": loss})
+
+    def _log(self, step: int, loss: float) -> None:
+        if self._last is None or not _LOG.isEnabledFor(logging.INFO):
+            return
+        now = self._clock()
+        before, then = self._last
+        self._last = step, now
+        rate = (step - before) / max(now - then, 1e-9)
+        _LOG.info(
+            "step %d: loss = %.6g (%.4g steps/s, %.4g examples/s)",
+            step, loss, rate, rate * self._rows,
+        )  # fmt: skip
+
+
+def _at(
+    steps: NDArray[Any], losses: NDArray[Any], due: NDArray[np.bool_]
+) -> list[tuple[int, float]]:
+    return [(int(steps[row]), float(losses[row])) for row in np.flatnonzero(due)]
