@@ -1,0 +1,91 @@
+"""An optimizer for each part of a model, from the configuration."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from specflow.compose import compose
+from specflow.config.optimizer_parts import PartsConfig
+from specflow.errors import ConfigError
+from specflow.optimizer import build_optimizer, learning_rate, tf_adagrad, tf_ftrl
+
+PARAMS = {"wide.kernel": jnp.ones(3), "deep.0.kernel": jnp.ones((2, 2))}
+GRADIENTS = {
+    "wide.kernel": jnp.array([0.3, -1.0, 2.0]),
+    "deep.0.kernel": jnp.array([[1.0, 2.0], [-0.5, 0.1]]),
+}
+
+
+def parts(**parts):
+    return PartsConfig.model_validate({"parts": parts})
+
+
+def moves(optimizer, gradients=GRADIENTS):
+    update = jax.jit(optimizer.update)
+    return update(gradients, optimizer.init(PARAMS), PARAMS)[0]
+
+
+def alone(optimizer, name):
+    params, gradients = {name: PARAMS[name]}, {name: GRADIENTS[name]}
+    return optimizer.update(gradients, optimizer.init(params), params)[0][name]
+
+
+def test_each_part_moves_as_under_its_optimizer_alone():
+    config = compose(["optimizer=wide_and_deep"]).config.optimizer
+    moved = moves(build_optimizer(config, train_steps=10))
+    expected = {
+        "wide.kernel": alone(tf_ftrl(0.05), "wide.kernel"),
+        "deep.0.kernel": alone(tf_adagrad(0.05), "deep.0.kernel"),
+    }
+    # One of them compiled, one not: the same rule, fused otherwise.
+    for name, value in expected.items():
+        np.testing.assert_allclose(moved[name], value, rtol=1e-6)
+
+
+def test_the_first_part_that_matches_trains_a_parameter():
+    config = parts(
+        all={"paths": ["**"], "optimizer": {"name": "sgd", "lr": 0.5}},
+        wide={"paths": ["wide.**"], "optimizer": {"name": "sgd", "lr": 9.0}},
+    )
+    moved = moves(build_optimizer(config, train_steps=10))
+    np.testing.assert_allclose(moved["wide.kernel"], -0.5 * GRADIENTS["wide.kernel"])
+
+
+def test_the_norm_is_that_of_all_parts_together():
+    one = {"paths": ["wide.**"], "optimizer": {"name": "sgd", "lr": 1.0}}
+    rest = {"paths": ["**"], "optimizer": {"name": "sgd", "lr": 1.0}}
+    given = {"parts": {"one": one, "rest": rest}, "clip_norm": 1.0}
+    config = PartsConfig.model_validate(given)
+    moved = moves(build_optimizer(config, train_steps=10))
+    assert float(optax.tree.norm(moved)) == pytest.approx(1.0)
+
+
+def test_a_schedule_of_a_part_ends_with_the_training():
+    one = {
+        "paths": ["**"],
+        "optimizer": {"name": "sgd", "lr": 1.0, "schedule": {"name": "linear"}},
+    }
+    optimizer = build_optimizer(parts(one=one), train_steps=4)
+    state, sizes = optimizer.init(PARAMS), []
+    for _ in range(5):
+        updates, state = optimizer.update(GRADIENTS, state, PARAMS)
+        sizes.append(float(-updates["wide.kernel"][2] / 2))
+    np.testing.assert_allclose(sizes, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    assert learning_rate(parts(one=one), train_steps=4) is None
+
+
+def test_a_parameter_without_a_part_is_refused():
+    one = {"paths": ["wide.**"], "optimizer": {"name": "sgd"}}
+    with pytest.raises(ConfigError) as caught:
+        build_optimizer(parts(one=one), train_steps=4).init(PARAMS)
+    assert str(caught.value) == (
+        "optimizer.parts: no part trains deep.0.kernel. Expected a part for every "
+        'parameter. Let the last one take the rest: paths: ["**"].'
+    )
+
+
+def test_a_fault_inside_a_part_is_named_by_its_path():
+    with pytest.raises(ConfigError, match=r"optimizer\.parts\.wide\.optimizer\.lr"):
+        compose(["optimizer=wide_and_deep", "optimizer.parts.wide.optimizer.lr=fast"])
