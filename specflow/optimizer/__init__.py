@@ -1,5 +1,6 @@
 """The optimizer: from the configuration to an optax transformation."""
 
+from specflow.optimizer.average import AverageState, averaged, track_average
 from specflow.optimizer.build import build_optimizer, learning_rate
 from specflow.optimizer.reference import (
     tf_adadelta,
@@ -13,10 +14,11 @@ from specflow.optimizer.reference import (
 from specflow.optimizer.schedule import build_schedule
 
 __all__ = [
+    "AverageState",
+    "averaged",
     "build_optimizer",
     "build_schedule",
     "learning_rate",
-    # the reference's update rules
     "tf_adadelta",
     "tf_adagrad",
     "tf_adam",
@@ -24,4 +26,5 @@ __all__ = [
     "tf_momentum",
     "tf_rmsprop",
     "tf_sgd",
+    "track_average",
 ]

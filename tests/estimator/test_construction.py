@@ -79,7 +79,8 @@ def test_b1_each_name_is_given_what_it_says(line, rows):
     train, held = seen[sf.Mode.TRAIN], seen[sf.Mode.EVAL]
     names = {"model", "features", "labels", "mode", "params", "config", "mask"}
     assert train.keys() == held.keys() == names
-    assert train["params"] == {"rate": 3}
+    assert train["params"] == {"rate": 3, "batch_size": 8, "use_tpu": False}
+    assert held["params"] == {"rate": 3, "batch_size": 16, "use_tpu": False}
     assert train["config"] is config
     assert train["features"]["x"].shape == (8, 3)
     assert train["labels"].shape == (8,)
@@ -214,15 +215,50 @@ def test_b2_eval_batches_are_as_large_as_training_ones_and_predict_as_eval(line)
 def test_b2_params_tell_input_fn_the_batch_of_its_mode(line, rows):
     seen = []
 
+    def model_fn(model, features, labels, mode, params):
+        return line_spec(features, mode)
+
     def input_fn(params):
         seen.append(params)
         return rows()
 
-    estimator = line(params={"depth": 2}, eval_batch_size=12, predict_batch_size=24)
+    estimator = line(
+        model_fn, params={"depth": 2}, eval_batch_size=12, predict_batch_size=24
+    )
     estimator.train(input_fn, steps=1)
     estimator.evaluate(input_fn)
     list(estimator.predict(input_fn))
-    assert seen == [{"depth": 2, "batch_size": size} for size in (8, 12, 24)]
+    assert seen == [
+        {"depth": 2, "batch_size": size, "use_tpu": False} for size in (8, 12, 24)
+    ]
+
+
+def test_c10_17_params_need_a_model_function_that_takes_them(line):
+    with pytest.raises(ValueError, match="params") as caught:
+        line(params={"depth": 2})
+    assert str(caught.value) == (
+        "params: are given, and line_fn does not take them. Let line_fn take params, "
+        "or leave them out."
+    )
+
+
+def test_c10_19_what_functions_do_to_their_params_stays_with_them(line, rows):
+    given = {"sizes": [1, 2]}
+
+    def model_fn(model, features, labels, mode, params):
+        params["sizes"].append(3)
+        params["batch_size"] = 0
+        return line_spec(features, mode)
+
+    def input_fn(params):
+        params["sizes"].clear()
+        return rows()
+
+    estimator = line(model_fn, params=given)
+    given["sizes"].append(9)
+    estimator.train(input_fn, steps=1)
+    estimator.evaluate(input_fn)
+    assert estimator.params == {"sizes": [1, 2]}
 
 
 def test_b2_the_model_function_sees_the_global_batch_on_every_mesh(line, rows):
