@@ -129,10 +129,12 @@ def train(
                 began = time.perf_counter()
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
-                state, *said = program.train(state, features, labels, start, stop)
+                state, losses, called = program.train(
+                    state, features, labels, start, stop
+                )
                 if pending is not None:
                     loss = read(pending)
-                pending = _Pending(*said, chunk.first_step, start, stop)
+                pending = _Pending(losses, called, chunk.first_step, start, stop)
                 step = until
                 due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
                 if due or hooks or pace is not None:

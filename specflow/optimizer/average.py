@@ -15,7 +15,7 @@ __all__ = ["AverageState", "averaged", "track_average"]
 class AverageState(NamedTuple):
     """What `track_average` keeps."""
 
-    count: jax.Array
+    steps: jax.Array
     """int32[]: updates so far."""
     average: Any
     """The averages, in the form of the parameters."""
@@ -58,11 +58,11 @@ def track_average(
         return AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))
 
     def update(
-        updates: Any, state: AverageState, params: Any = None
+        updates: Any, state: Any, params: Any = None
     ) -> tuple[Any, AverageState]:
         if params is None:
             raise ValueError("track_average: update(updates, state, params) needs all.")
-        count = state.count.astype(jnp.float32)
+        count = state.steps.astype(jnp.float32)
         weight = jnp.minimum(decay, (1 + count) / (10 + count)) if warm_up else decay
         average = jax.tree.map(
             lambda a, p, u: a + ((1 - weight) * (p + u - a)).astype(a.dtype),
@@ -70,7 +70,7 @@ def track_average(
             params,
             updates,
         )
-        return updates, AverageState(state.count + 1, average)
+        return updates, AverageState(state.steps + 1, average)
 
     return optax.GradientTransformation(init, update)
 
@@ -88,7 +88,7 @@ def averaged(params: Mapping[str, Any], opt_state: Mapping[str, Any]) -> dict[st
     Raises:
         ConfigError: the optimizer keeps no averages.
 
-    >>> averaged({"w": 1, "b": 2}, {"[1]/count": 7, "[1]/average/w": 3})
+    >>> averaged({"w": 1, "b": 2}, {"[1]/steps": 7, "[1]/average/w": 3})
     {'w': 3, 'b': 2}
     """
     found = {
