@@ -118,8 +118,13 @@ class NanLossDuringTrainingError(SpecflowError, RuntimeError):
 
 @cache
 def _spec_error_class(kinds: frozenset[type[Exception]]) -> type[SpecError]:
-    ordered = sorted(kinds, key=lambda kind: kind.__name__)
-    return type("SpecError", (SpecError, *ordered), {"__module__": __name__})
+    # A kind whose own child is there says nothing more, and Python may refuse the pair.
+    lowest = [
+        kind
+        for kind in sorted(kinds, key=lambda kind: kind.__name__)
+        if not any(issubclass(other, kind) for other in kinds - {kind})
+    ]
+    return type("SpecError", (SpecError, *lowest), {"__module__": __name__})
 
 
 def spec_error(*faults: Fault) -> SpecError:
