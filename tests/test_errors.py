@@ -31,5 +31,5 @@ def test_a_bad_loss_and_eval_tensors_that_do_not_fit_are_told_together():
         )
     assert [fault.where for fault in caught.value.faults] == [
         "TPUEstimatorSpec.loss",
-        "TPUEstimatorSpec.eval_metrics",
+        "TPUEstimatorSpec.eval_metrics[1]",
     ]
