@@ -21,7 +21,9 @@ class Normed(nnx.Module):
     """Batch statistics and dropout: state that is no parameter, of both kinds."""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        self.into = nnx.Linear(6, 16, rngs=rngs)
+        # Without a bias, whose gradient would be rounding alone before a norm: Adam
+        # makes whole steps of it, in another direction on every mesh.
+        self.into = nnx.Linear(6, 16, use_bias=False, rngs=rngs)
         self.norm = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
         self.dropout = nnx.Dropout(0.2, rngs=rngs)
         self.out = nnx.Linear(16, 8, rngs=rngs)
