@@ -1,20 +1,24 @@
 """What an estimator is given, checked before anything is built."""
 
+import math
+import numbers
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.mesh import AxesConfig, MeshConfig
 from specflow.config.run import RunConfig
 from specflow.errors import ConfigError, Fault, spec_error
+from specflow.estimator.saving import LISTENER_METHODS
 from specflow.executor import ModelFn
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
-from specflow.spec import HOOK_METHODS, is_hook
+from specflow.spec import HOOK_METHODS
 from specflow.typing import describe
 
 __all__ = [
@@ -23,12 +27,29 @@ __all__ = [
     "check_positive",
     "check_taken",
     "checked_hooks",
+    "checked_listeners",
+    "config_of",
     "model_dir_of",
     "partitioner_of",
+    "step_count",
 ]
 
 _OWNED = ("batch_size", "context")
 """Params that the estimator sets itself."""
+
+
+def config_of(config: RunConfig | None) -> RunConfig:
+    """The config, by default one of defaults.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if config is not None and not isinstance(config, RunConfig):
+        raise ConfigError(
+            Fault("config", f"got {describe(config)}", expected="a specflow.RunConfig",
+                  code="run-config")
+        )  # fmt: skip
+    return config or RunConfig()
 
 
 def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
@@ -65,12 +86,31 @@ def check_loop(experiment: ExperimentConfig) -> None:
         raise ConfigError(*faults)
 
 
-def check_positive(value: Any, name: str) -> None:
-    """Refuses what is no positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def check_positive(value: Any, name: str) -> int:
+    """The value, a positive integer, as Python's own.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ConfigError(
             Fault(name, f"got {value!r}", expected="a positive integer", code="range")
         )
+    return int(value)
+
+
+def step_count(value: Any, name: str) -> int | None:
+    """A number of steps, or None; a part of a step is taken as a whole one.
+
+    Raises:
+        ConfigError: it is no positive number.
+
+    >>> step_count(1e4, "steps"), step_count(1.5, "steps"), step_count(None, "steps")
+    (10000, 2, None)
+    """
+    if isinstance(value, float | np.floating) and 0 < value < math.inf:
+        return math.ceil(value)
+    return None if value is None else check_positive(value, name)
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -102,28 +142,48 @@ def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
         )
 
 
-def checked_hooks(hooks: Iterable[Any], *, argument: str = "hooks") -> list[Any]:
-    """The hooks as a list.
+def checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:
+    """The hooks as a list; None is an empty one.
 
     Raises:
         SpecError: (also a TypeError) something in it is no hook.
     """
-    if is_hook(hooks):
+    return _checked(hooks, "hooks", "hook", HOOK_METHODS)
+
+
+def checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
+    """The saving listeners as a list; None is an empty one.
+
+    Raises:
+        SpecError: (also a TypeError) something in it is no listener.
+    """
+    return _checked(listeners, "saving_listeners", "listener", LISTENER_METHODS)
+
+
+def _checked(
+    values: Any, argument: str, kind: str, methods: Sequence[str]
+) -> list[Any]:
+    def fits(value: Any) -> bool:
+        has_one = any(callable(getattr(value, method, None)) for method in methods)
+        return has_one and not isinstance(value, type)
+
+    if fits(values) or not isinstance(values, Iterable | None):
         raise spec_error(
-            Fault(argument, f"got {describe(hooks)}", expected="a list of hooks",
-                  mend="Write [hook] for a single one.", kind=TypeError, code="hooks")
+            Fault(argument, f"got {describe(values)}", expected=f"a list of {kind}s",
+                  mend=f"Write [{kind}] for a single one.", kind=TypeError,
+                  code="hooks")
         )  # fmt: skip
-    found = list(hooks)
+    found = list(values or ())
     faults = [
         Fault(
             f"{argument}[{place}]",
-            f"got {describe(hook)}",
-            expected=f"an object with one of {', '.join(HOOK_METHODS)}",
+            f"got {describe(value)}",
+            expected=f"an object with one of {', '.join(methods)}",
             kind=TypeError,
             code="hooks",
         )
-        for place, hook in enumerate(found)
-        if not is_hook(hook)
+        for place, value in enumerate(found)
+        if not fits(value)
     ]
     if faults:
         raise spec_error(*faults)

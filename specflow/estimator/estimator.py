@@ -34,17 +34,26 @@ from specflow.estimator.arguments import (
     check_positive,
     check_taken,
     checked_hooks,
+    checked_listeners,
+    config_of,
     model_dir_of,
     partitioner_of,
+    step_count,
 )
 from specflow.estimator.evaluations import Evaluations
 from specflow.estimator.inputs import InputFn, ask, no_rows, peeked
-from specflow.estimator.prediction import known_keys, rows_of
+from specflow.estimator.prediction import chosen, known_keys, rows_of
 from specflow.estimator.saving import Saver
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.estimator.states import EvalParams, InitFn, States
 from specflow.estimator.watching import Watcher
-from specflow.executor import Program, Serving, TrainState, to_tree
+from specflow.executor import (
+    Program,
+    Serving,
+    TrainState,
+    check_predictions,
+    to_tree,
+)
 from specflow.experiment import estimator_arguments
 from specflow.lifecycle import History, WarmStartSettings
 from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
@@ -84,8 +93,8 @@ class TPUEstimator:
         predict_batch_size: rows of a prediction step; by default as in evaluation.
         mesh: axes and rules, or a `jax.sharding.Mesh`; by default all devices share the
             batch.
-        use_tpu: False: one CPU device, whatever there is; True: refuse to run without a
-            TPU; None: the devices that there are.
+        use_tpu: False: one CPU device, whatever there is, and hooks act at every step;
+            True: refuse to run without a TPU; None: the devices that there are.
         warm_start_from: initial values from another run's checkpoint, while this one
             has none: a path (its parameters), or `WarmStartSettings`.
         init_fn: parameters by path -> the same, otherwise; on a fresh state only.
@@ -123,12 +132,14 @@ class TPUEstimator:
         init_fn: InitFn | None = None,
         eval_params: EvalParams | None = None,
     ):
-        self.config = config or RunConfig()
+        self.config = config_of(config)
         # A copy: what the caller or a model function does to it stays with them.
         self.params = copy.deepcopy(dict(params or {}))
         check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
         self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu)
+        # As on the reference's CPU path, which had no device loops.
+        self._hooks_see_each_step = use_tpu is False
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
         self._batch_sizes = {
             Mode.TRAIN: train_batch_size,
@@ -138,9 +149,9 @@ class TPUEstimator:
             else predict_batch_size,
         }
         for mode, size in self._batch_sizes.items():
-            name = {"infer": "predict"}.get(mode, str(mode))
-            check_positive(size, f"{name}_batch_size")
-            check_batch_size(size, self.partitioner.mesh, key=f"{name}_batch_size")
+            key = f"{mode.name.lower()}_batch_size"
+            self._batch_sizes[mode] = check_positive(size, key)
+            check_batch_size(size, self.partitioner.mesh, key=key)
         self.program = Program(
             model_fn,
             split_model(model),
@@ -205,8 +216,8 @@ class TPUEstimator:
         *,
         steps: int | None = None,
         max_steps: int | None = None,
-        hooks: Sequence[Any] = (),
-        saving_listeners: Sequence[Any] = (),
+        hooks: Sequence[Any] | None = (),
+        saving_listeners: Sequence[Any] | None = (),
     ) -> Self:
         """Trains, and saves the state at the end.
 
@@ -232,9 +243,8 @@ class TPUEstimator:
                 Fault("train", "got steps and max_steps", expected="one of them",
                       code="steps")
             )  # fmt: skip
-        for name, value in (("steps", steps), ("max_steps", max_steps)):
-            if value is not None:
-                check_positive(value, name)
+        steps = step_count(steps, "steps")
+        max_steps = step_count(max_steps, "max_steps")
 
         def stop_of(start: int) -> int | None:
             return max_steps if steps is None else start + steps
@@ -283,13 +293,15 @@ class TPUEstimator:
                 )
             )
         self._check_saving(train_spec)
+        max_steps = step_count(train_spec.max_steps, "TrainSpec.max_steps")
+        eval_steps = step_count(eval_spec.steps, "EvalSpec.steps")
         evaluations = Evaluations(
             lambda step, state: self._evaluate(
                 eval_spec.input_fn,
                 self._states.averaged(state),
                 step,
-                eval_spec.steps,
-                hooks=eval_spec.hooks,
+                eval_steps,
+                hooks=checked_hooks(eval_spec.hooks),
             ),
             self,
             train_spec,
@@ -298,7 +310,7 @@ class TPUEstimator:
         )
         step, state = self._train(
             train_spec,
-            lambda _: train_spec.max_steps,
+            lambda _: max_steps,
             evaluations=evaluations,
             report=report,
             progress=progress,
@@ -322,6 +334,7 @@ class TPUEstimator:
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[int, TrainState]:
         hooks = checked_hooks(spec.hooks)
+        listeners = checked_listeners(spec.saving_listeners)
         value = self._input(spec.input_fn, Mode.TRAIN)
         if self._batch is None:
             self._batch, value = self._batch_form(value)
@@ -344,7 +357,13 @@ class TPUEstimator:
                     metrics=evaluations.metrics if evaluations and evaluated else None,
                 )
 
-        save = Saver(write, spec.saving_listeners)
+        save = Saver(write, listeners)
+
+        def finish(step: int, state: TrainState) -> None:
+            if evaluations is not None and not _is_asked(should_stop):
+                evaluations.finish(step, state)
+            if self.config.saves:
+                save.end(step, state)
 
         def checkpoint(step: int, state: TrainState) -> None:
             # Evaluation goes first: its metrics judge the checkpoint of the same step.
@@ -352,13 +371,16 @@ class TPUEstimator:
                 evaluations.at_checkpoint(step, state)
             save(step, state)
 
+        declared = self.program.spec(Mode.TRAIN, *self._batch)
+        followers = [*hooks, *declared.training_hooks]
         rhythms = self._save_rhythms(step, checkpoint)
+        if followers and self._hooks_see_each_step:
+            rhythms.append(EverySteps(1, lambda *_: None))
         if evaluations is not None:
             rhythms = [*evaluations.rhythms(), *rhythms]
         if self.config.saves and self.config.save_at_start:
             save(step, state)
         self._states.drop()  # The loop uses it up.
-        declared = self.program.spec(Mode.TRAIN, *self._batch)
         try:
             with self.timing("train"), self._summaries() as summarize:
                 result = loop.train(
@@ -375,16 +397,13 @@ class TPUEstimator:
                     ),
                     progress=progress,
                     rhythms=rhythms,
-                    hooks=[*hooks, *declared.training_hooks],
+                    finish=finish,
+                    hooks=followers,
                     should_stop=should_stop,
                     pace=self._pace(),
                     host_call=declared.host_call,
                     host_call_every=self.config.tpu_config.host_call_every_n_steps,
                 )
-            if evaluations is not None and not _is_asked(should_stop):
-                evaluations.finish(result.step, result.state)
-            if self.config.saves:
-                save.end(result.step, result.state)
         finally:
             batches.close()
             # What is being written is finished, also on the way out with an error.
@@ -488,7 +507,7 @@ class TPUEstimator:
         steps: int | None = None,
         checkpoint_path: str | Path | None = None,
         checkpoint_step: int | None = None,
-        hooks: Sequence[Any] = (),
+        hooks: Sequence[Any] | None = (),
         name: str | None = None,
         record: bool = True,
     ) -> dict[str, Any]:
@@ -510,8 +529,7 @@ class TPUEstimator:
         Returns:
             `loss` (the mean over examples), `global_step`, and every metric by name.
         """
-        if steps is not None:
-            check_positive(steps, "steps")
+        steps = step_count(steps, "steps")
         hooks = checked_hooks(hooks)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
@@ -547,7 +565,7 @@ class TPUEstimator:
         input_fn: InputFn,
         *,
         predict_keys: str | Sequence[str] | None = None,
-        hooks: Sequence[Any] = (),
+        hooks: Sequence[Any] | None = (),
         checkpoint_path: str | Path | None = None,
         yield_single_examples: bool = True,
         checkpoint_step: int | None = None,
@@ -562,7 +580,8 @@ class TPUEstimator:
             hooks: objects with any of begin, before_step, after_step, end; they act
                 around every batch.
             checkpoint_path: predict with this checkpoint instead of the newest.
-            yield_single_examples: one item a row, or one a batch.
+            yield_single_examples: one item a row, or one a batch; then an array need
+                not be batch-major.
             checkpoint_step: the checkpoint of this step, in short.
 
         Yields:
@@ -577,6 +596,9 @@ class TPUEstimator:
             return iter(())
         spec = self.program.spec(Mode.PREDICT, first.features)
         keys = known_keys(predict_keys, spec.predictions)
+        if yield_single_examples:
+            wanted = chosen(spec.predictions, keys)
+            check_predictions(wanted, len(first.mask))
         rest = itertools.chain([first], batches)
         found = loop.predict(self.program, state, rest, hooks=hooks)
         return rows_of(found, keys, single=yield_single_examples)
@@ -693,8 +715,16 @@ class TPUEstimator:
     # -- looking, before anything runs
 
     def abstract_spec(self, mode: Mode, source: Any) -> TPUEstimatorSpec:
-        """The spec of a mode, for batches of a source: shapes in place of arrays."""
-        return self.program.spec(mode, *self.batch_form(source, mode))
+        """The spec of a mode, for batches of a source: shapes in place of arrays.
+
+        Raises:
+            SpecError: the function breaks the contract, or predicts what cannot be
+                handed out row by row.
+        """
+        spec = self.program.spec(mode, *self.batch_form(source, mode))
+        if mode is Mode.PREDICT:
+            check_predictions(spec.predictions, self._batch_sizes[mode])
+        return spec
 
     def abstract_state(self, source: Any) -> TrainState:
         """Shapes, dtypes and shardings of the training state; nothing is allocated."""

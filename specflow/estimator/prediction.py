@@ -7,7 +7,7 @@ import jax
 
 from specflow.errors import ConfigError, Fault, nearest
 
-__all__ = ["known_keys", "rows_of"]
+__all__ = ["chosen", "known_keys", "rows_of"]
 
 
 def known_keys(
@@ -40,13 +40,17 @@ def known_keys(
     return known
 
 
+def chosen(predictions: Any, keys: tuple[str, ...] | None) -> Any:
+    """The predictions of these names; None: all of them."""
+    return predictions if keys is None else {name: predictions[name] for name in keys}
+
+
 def rows_of(
     batches: Iterator[tuple[Any, int]], keys: tuple[str, ...] | None, *, single: bool
 ) -> Iterator[Any]:
     """Single rows, or whole batches, of the predictions that are wanted."""
     for predictions, rows in batches:
-        if keys is not None:
-            predictions = {name: predictions[name] for name in keys}
+        predictions = chosen(predictions, keys)
         if not single:
             yield predictions
             continue

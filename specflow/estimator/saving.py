@@ -6,7 +6,10 @@ from typing import Any
 from specflow.executor import TrainState
 from specflow.loop import StopTraining, call_hooks
 
-__all__ = ["Saver"]
+__all__ = ["LISTENER_METHODS", "Saver"]
+
+LISTENER_METHODS = ("begin", "before_save", "after_save", "end")
+"""What a listener may define; each is optional, one at least is there."""
 
 
 class Saver:

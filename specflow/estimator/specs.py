@@ -1,15 +1,20 @@
 """What `train_and_evaluate` trains and evaluates on, and when."""
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
-from specflow.errors import Fault, spec_error
+from specflow.errors import Fault, SpecError, spec_error
+from specflow.estimator.arguments import checked_hooks, checked_listeners
 from specflow.estimator.inputs import InputFn
 from specflow.lifecycle import Exporter, StoppingRule
 from specflow.typing import describe
 
 __all__ = ["EvalSpec", "TrainSpec"]
+
+_CHECKS = ((checked_hooks, "hooks"), (checked_listeners, "saving_listeners"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +33,17 @@ class TrainSpec:
 
     input_fn: InputFn
     max_steps: int | None = None
-    hooks: Sequence[Any] = ()
-    saving_listeners: Sequence[Any] = ()
+    hooks: Sequence[Any] | None = ()
+    saving_listeners: Sequence[Any] | None = ()
 
     def __post_init__(self) -> None:
-        _refuse([*_callable_faults(self), *_positive_faults(self, "max_steps")])
+        _refuse(
+            [
+                *_callable_faults(self),
+                *_positive_faults(self, "max_steps"),
+                *_hook_faults(self),
+            ]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +74,7 @@ class EvalSpec:
     input_fn: InputFn
     steps: int | None = 100
     name: str | None = None
-    hooks: Sequence[Any] = ()
+    hooks: Sequence[Any] | None = ()
     exporters: Exporter | Sequence[Exporter] = ()
     start_delay_secs: float = 120
     throttle_secs: float = 600
@@ -72,12 +83,17 @@ class EvalSpec:
     early_stopping: StoppingRule | None = None
 
     def __post_init__(self) -> None:
-        faults = [*_callable_faults(self), *_positive_faults(self, "steps")]
+        faults = [
+            *_callable_faults(self),
+            *_positive_faults(self, "steps"),
+            *_hook_faults(self),
+        ]
         if self.name is not None and not isinstance(self.name, str):
             faults.append(_fault("name", self.name, "a text", TypeError))
         for field in ("start_delay_secs", "throttle_secs"):
-            if getattr(self, field) < 0:
-                faults.append(_fault(field, getattr(self, field), "0 or more"))
+            value = getattr(self, field)
+            if not _is_number(value) or value < 0:
+                faults.append(_fault(field, value, "0 or more"))
         faults += _positive_faults(self, "every_secs")
         if None not in (self.every_secs, self.every_steps):
             faults.append(_fault("every_secs", self.every_secs, "no every_steps too"))
@@ -90,7 +106,13 @@ class EvalSpec:
             for exporter in exporters
             if not isinstance(exporter, Exporter)
         )
-        names = [getattr(exporter, "name", None) for exporter in exporters]
+        named = [exporter for exporter in exporters if isinstance(exporter, Exporter)]
+        names = [getattr(exporter, "name", None) for exporter in named]
+        faults.extend(
+            _fault("exporters", name, "a text that is not empty as its name")
+            for name in names
+            if not isinstance(name, str) or not name
+        )
         faults.extend(
             _fault("exporters", name, "a name of its own for each exporter")
             for name in sorted({str(name) for name in names if names.count(name) > 1})
@@ -123,8 +145,22 @@ def _callable_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
 
 def _positive_faults(spec: TrainSpec | EvalSpec, field: str) -> list[Fault]:
     value = getattr(spec, field)
-    wrong = value is not None and (isinstance(value, bool) or value <= 0)
+    wrong = value is not None and not (_is_number(value) and 0 < value < math.inf)
     return [_fault(field, value, "a positive number, or None")] if wrong else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _hook_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
+    faults = []
+    for check, field in _CHECKS:
+        try:
+            check(getattr(spec, field, ()))
+        except SpecError as error:
+            faults.extend(error.faults)
+    return faults
 
 
 def _refuse(faults: list[Fault]) -> None:

@@ -5,12 +5,14 @@ from specflow.executor.host import first_rows, to_host
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
 from specflow.executor.state import TrainState, from_tree, to_tree
+from specflow.executor.tracing import check_predictions
 
 __all__ = [
     "ModelFn",
     "Program",
     "Serving",
     "TrainState",
+    "check_predictions",
     "first_rows",
     "from_tree",
     "to_host",

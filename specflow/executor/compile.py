@@ -325,10 +325,11 @@ class Program:
             forward = self.tracer.forward(mode, features, *(labels or [None]))
             whole = row_count(features) % batch_parts(self.partitioner.mesh) != 0
             rows = self.partitioner.replicated if whole else self.partitioner.rows()
-            out: Any = rows
+            out: dict[str, Any] = {"called": rows}
             if mode is Mode.EVAL:
-                loss = self.partitioner.replicated
-                out = {"loss": loss, "tensors": rows, "called": rows}
+                out |= {"loss": self.partitioner.replicated, "tensors": rows}
+            else:
+                out["predictions"] = self._by_rows(forward, row_count(features), rows)
             with self.timing("compile"):
                 lowered = jax.jit(
                     functools.partial(step, forward=forward), out_shardings=out
@@ -336,6 +337,14 @@ class Program:
                 self._lowered[str(mode)] = lowered
                 compiled = self._compiled[key] = self.compile(lowered, forward)
         return compiled(state.params, state.rest, *batch)
+
+    def _by_rows(self, forward: Traced, count: int, rows: Any) -> Any:
+        """Shardings of predictions: what is batch-major lies where its rows do."""
+        whole = self.partitioner.replicated
+        return jax.tree.map(
+            lambda array: rows if array.shape[:1] == (count,) else whole,
+            forward.result[0].predictions,
+        )
 
     def compile(self, lowered: Any, forward: Traced) -> Any:
         """Compiles as this program is compiled.

@@ -10,7 +10,7 @@ from specflow.executor.compile import CPU_CONVOLUTIONS, Program
 from specflow.executor.host import to_host
 from specflow.executor.state import TrainState
 from specflow.executor.trace import Traced, has_convolution, has_narrow_floats
-from specflow.executor.tracing import row_count
+from specflow.executor.tracing import check_predictions, row_count
 from specflow.spec import ExportOutput, Mode
 
 __all__ = ["Serving"]
@@ -96,4 +96,6 @@ class Serving:
 
     def _forward(self, sent: Any) -> Traced:
         features = jax.eval_shape(self._receiver, sent)
-        return self._program.tracer.forward(Mode.PREDICT, features, None)
+        traced = self._program.tracer.forward(Mode.PREDICT, features, None)
+        check_predictions(traced.result[0].predictions, row_count(features))
+        return traced

@@ -19,7 +19,7 @@ from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
 from specflow.stopwatch import Stopwatch
 from specflow.typing import describe, leaves
 
-__all__ = ["Tracer", "row_count", "shapes"]
+__all__ = ["Tracer", "check_predictions", "row_count", "shapes"]
 
 
 class Tracer:
@@ -168,8 +168,6 @@ class Tracer:
             pair = getattr(spec, field)
             if pair is not None:
                 check_batch_major(pair, rows, field=field)
-        if mode is Mode.PREDICT:
-            _check_predictions(spec.predictions, rows)
         return traced
 
     def optimizer(self, features: Any, labels: Any) -> Optimizer:
@@ -222,7 +220,12 @@ def row_count(features: Any) -> int:
     return jax.tree.leaves(features)[0].shape[0]
 
 
-def _check_predictions(predictions: Any, rows: int) -> None:
+def check_predictions(predictions: Any, rows: int) -> None:
+    """Checks that there is a prediction for each row.
+
+    Raises:
+        SpecError: the first axis of an array is not the batch.
+    """
     faults = [
         Fault(
             f"predictions[{path!r}]" if path else "predictions",

@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+import jax
+
 from specflow.errors import DataError, Fault
 from specflow.executor import Program, TrainState, first_rows, to_host
-from specflow.loop.hooks import call_hooks
+from specflow.loop.hooks import StopTraining, call_hooks
 from specflow.metrics import MetricTable
 from specflow.spec import Mode, TPUEstimatorSpec
 
@@ -42,7 +45,8 @@ def evaluate(
         state: parameters and rest are used.
         batches: each with `features`, `labels`, `mask` and `rows`, the real ones first.
         hooks: objects with any of begin, before_step, after_step, end; after_step gets
-            the number of the batch and its loss.
+            the number of the batch and its loss. One that raises `StopTraining` ends
+            the evaluation: the result is that of the batches so far.
         loss: whether the loss is the mean over examples, or over batches, as that of
             the reference was.
 
@@ -50,49 +54,55 @@ def evaluate(
         DataError: there is no batch.
         SpecError: the metric function returned what is no metric.
     """
-    table, weighted, total = MetricTable(), [], 0
+    table, losses, counts = MetricTable(), [], []
     pending: tuple[Any, TPUEstimatorSpec, int] | None = None
 
-    def read(pending: tuple[Any, TPUEstimatorSpec, int]) -> int:
-        out, spec, rows = pending
+    def read(out: Any, spec: TPUEstimatorSpec, rows: int) -> None:
         found = to_host(out)
-        batch_loss = float(found["loss"])
-        weighted.append(batch_loss * (rows if loss == "examples" else 1))
+        losses.append(float(found["loss"]))
+        counts.append(rows)
         if spec.eval_metrics is not None:
             table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
         if spec.host_call is not None:
             spec.host_call(first_rows(found["called"], rows))
-        call_hooks(hooks, "after_step", len(weighted), batch_loss)
-        return rows
+        call_hooks(hooks, "after_step", len(losses), losses[-1])
 
     hooks = list(hooks)
     masks: dict[tuple[int, int], Any] = {}  # All full batches share one.
-    for batch in batches:
-        if not masks:
-            # The caller's hooks first, then those of the spec, which is known now.
-            spec = program.spec(Mode.EVAL, batch.features, batch.labels)
-            hooks.extend(spec.evaluation_hooks)
-            call_hooks(hooks, "begin", 0)
-        form = (len(batch.mask), batch.rows)
-        if form not in masks:
-            masks[form] = program.feed(batch.mask)
-        features, labels = program.feed((batch.features, batch.labels))
-        mask = masks[form]
-        call_hooks(hooks, "before_step", len(weighted))
-        out = program.evaluate(state, features, labels, mask)
-        spec = program.spec(Mode.EVAL, features, labels)
-        if pending is not None:
-            total += read(pending)
-        pending = (out, spec, batch.rows)
-    if pending is None:
+    try:
+        for batch in batches:
+            is_first, form = not masks, (len(batch.mask), batch.rows)
+            if form not in masks:
+                masks[form] = program.feed(batch.mask)
+            if is_first:
+                # The caller's hooks first, then those of the spec, which is known now.
+                spec = program.spec(Mode.EVAL, batch.features, batch.labels)
+                hooks.extend(spec.evaluation_hooks)
+                call_hooks(hooks, "begin", 0)
+            features, labels = program.feed((batch.features, batch.labels))
+            call_hooks(hooks, "before_step", len(losses))
+            out = program.evaluate(state, features, labels, masks[form])
+            spec = program.spec(Mode.EVAL, features, labels)
+            if pending is not None:
+                read(*pending)
+            pending = (out, spec, batch.rows)
+            if hooks:  # They see each batch before the next one begins.
+                ready, pending = pending, None
+                read(*ready)
+    except StopTraining:
+        pass  # What was found up to there is the result.
+    if pending is not None:
+        read(*pending)
+    if not masks:
         raise DataError(
             Fault("data", "the evaluation input has no rows", code="data-empty",
                   expected="at least one row")
         )  # fmt: skip
-    total += read(pending)
-    call_hooks(hooks, "end", len(weighted))
-    mean = math.fsum(weighted) / (total if loss == "examples" else len(weighted))
-    return EvalResult(total, {"loss": mean, **table.compute()})
+    call_hooks(hooks, "end", len(losses))
+    weights = counts if loss == "examples" else [1] * len(counts)
+    weighted = math.fsum(map(operator.mul, losses, weights))
+    mean = weighted / sum(weights) if any(weights) else math.nan
+    return EvalResult(sum(counts), {"loss": mean, **table.compute()})
 
 
 def predict(
@@ -109,35 +119,60 @@ def predict(
         state: parameters and rest are used.
         batches: each with `features`, `mask` and `rows`.
         hooks: objects with any of begin, before_step, after_step, end; after_step gets
-            the number of the batch and its predictions.
+            the number of the batch and its predictions. One that raises
+            `StopTraining` ends the predictions after its batch.
 
     Yields:
         (predictions, rows): arrays of `rows` rows.
     """
     hooks, done = list(hooks), 0
-    pending: tuple[Any, TPUEstimatorSpec, int] | None = None
+    pending: tuple[Any, TPUEstimatorSpec, Any] | None = None
 
-    def read(pending: tuple[Any, TPUEstimatorSpec, int]) -> tuple[Any, int]:
-        out, spec, rows = pending
-        found = first_rows(to_host(out), rows)
+    def read(out: Any, spec: TPUEstimatorSpec, batch: Any) -> tuple[Any, int]:
+        found = to_host(out)
         if spec.host_call is not None:
-            spec.host_call(found["called"])
-        call_hooks(hooks, "after_step", done, found["predictions"])
-        return found["predictions"], rows
+            spec.host_call(first_rows(found["called"], batch.rows))
+        return _real_rows(found["predictions"], batch), batch.rows
 
     for batch in batches:
         features, mask = program.feed((batch.features, batch.mask))
         spec = program.spec(Mode.PREDICT, features)
-        if pending is None:
+        if not done and pending is None:
             hooks.extend(spec.prediction_hooks)
-            call_hooks(hooks, "begin", 0)
-        call_hooks(hooks, "before_step", done)
+            if _asks_to_stop(hooks, "begin", 0):
+                break
+        if _asks_to_stop(hooks, "before_step", done):
+            break
         out = program.predict(state, features, mask)
         if pending is not None:
             done += 1
-            yield read(pending)
-        pending = (out, spec, batch.rows)
+            yield read(*pending)
+        pending = (out, spec, batch)
+        if hooks:  # They see each batch before the next one begins.
+            ready, pending = read(*pending), None
+            done += 1
+            stops = _asks_to_stop(hooks, "after_step", done, ready[0])
+            yield ready
+            if stops:
+                break
     if pending is not None:
-        done += 1
-        yield read(pending)
-        call_hooks(hooks, "end", done)
+        yield read(*pending)
+    call_hooks(hooks, "end", done)
+
+
+def _real_rows(predictions: Any, batch: Any) -> Any:
+    """The predictions without padding; what is not batch-major has none."""
+    size = len(batch.mask)
+    return jax.tree.map(
+        lambda array: array[: batch.rows] if array.shape[:1] == (size,) else array,
+        predictions,
+    )
+
+
+def _asks_to_stop(hooks: Sequence[Any], method: str, *args: Any) -> bool:
+    """Calls a method of every hook; whether one of them raised `StopTraining`."""
+    try:
+        call_hooks(hooks, method, *args)
+    except StopTraining:
+        return True
+    return False

@@ -11,6 +11,7 @@ __all__ = [
     "EverySteps",
     "Rhythm",
     "StopTraining",
+    "call_all",
     "call_hooks",
 ]
 
@@ -100,8 +101,26 @@ class EverySeconds:
 
 
 def call_hooks(hooks: Iterable[Any], method: str, *args: Any) -> None:
-    """Calls a method of every hook that has it, in order."""
-    for hook in hooks:
-        function = getattr(hook, method, None)
-        if function is not None:
+    """Calls a method of every hook that has it, in order.
+
+    Raises:
+        StopTraining: one of them asked for it; the others were still called.
+    """
+    functions = (getattr(hook, method, None) for hook in hooks)
+    call_all((function for function in functions if function is not None), *args)
+
+
+def call_all(functions: Iterable[Callable[..., Any]], *args: Any) -> None:
+    """Calls every function, in order.
+
+    Raises:
+        StopTraining: one of them asked for it; the others were still called.
+    """
+    wish: StopTraining | None = None
+    for function in functions:
+        try:
             function(*args)
+        except StopTraining as stop:
+            wish = wish or stop
+    if wish is not None:
+        raise wish

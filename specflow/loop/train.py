@@ -1,6 +1,7 @@
 """The training loop, readable from top to bottom."""
 
 import dataclasses
+import functools
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 
 from specflow.errors import Fault, NanLossDuringTrainingError
 from specflow.executor import Program, TrainState, to_host
-from specflow.loop.hooks import Rhythm, StopTraining, call_hooks
+from specflow.loop.hooks import (
+    Action,
+    Rhythm,
+    StopTraining,
+    call_all,
+    call_hooks,
+)
 from specflow.loop.pace import Pace
 from specflow.spec import HostPair
 
@@ -61,6 +68,7 @@ def train(
     watch: Watch | None = None,
     progress: Callable[[int, float], None] | None = None,
     rhythms: Sequence[Rhythm] = (),
+    finish: Action | None = None,
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
@@ -82,7 +90,9 @@ def train(
         watch: takes the losses of every stretch, as far as they are finite.
         progress: takes the step and its loss, after every stretch.
         rhythms: actions on the state; every loss up to then is known to be finite.
-        hooks: objects with any of begin, before_step, after_step, end.
+        finish: an action on the last state, however training ended but for an error.
+        hooks: objects with any of begin, before_step, after_step, end. They follow the
+            actions of their step, and their `end` follows `finish`.
         should_stop: asked after every stretch; true ends training there.
         pace: says how many steps a stretch may have, where its length is meant in
             seconds.
@@ -142,15 +152,19 @@ def train(
                     loss, pending = read(pending), None
                     if pace is not None:
                         pace.took(stop - start, time.perf_counter() - began)
-                    call_hooks(hooks, "after_step", step, loss)
-                for rhythm in due:
-                    rhythm.action(step, state)
+                acts = [functools.partial(rhythm.action, step, state) for rhythm in due]
+                acts.append(
+                    functools.partial(call_hooks, hooks, "after_step", step, loss)
+                )
+                call_all(acts)
                 if should_stop is not None and should_stop():
                     raise StopTraining
     except StopTraining:
         pass  # The steps that were asked for are done; the caller saves as at any end.
     if pending is not None:
         loss = read(pending)
+    if finish is not None:
+        finish(step, state)
     call_hooks(hooks, "end", step)
     return TrainResult(step, state, loss, data_ended)
 
