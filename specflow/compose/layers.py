@@ -43,7 +43,8 @@ class Layers:
         """Merges a value into the tree: mappings merge, anything else replaces.
 
         A mapping that names another `_target_` replaces too: what stood there are no
-        arguments of the new callable.
+        arguments of the new callable. So does a `spec` that names a `model_fn`, in the
+        place of one that was declared.
         """
         for key in reversed(path):
             value = {key: value}
@@ -111,7 +112,7 @@ class Layers:
                 for place, item in new.items():
                     into[key][int(place)] = item
             elif isinstance(old, dict) and isinstance(new, dict):
-                if new.get(TARGET, old.get(TARGET)) != old.get(TARGET):
+                if _is_another(new, old, inner):
                     old.clear()
                     self.origins.remove(inner)
                 self._merge(old, new, inner)
@@ -187,6 +188,12 @@ def _is_place(new: Any, old: list[Any]) -> bool:
     return isinstance(new, dict) and all(
         str(key).isdecimal() and int(key) < len(old) for key in new
     )
+
+
+def _is_another(new: dict[Any, Any], old: dict[Any, Any], path: Any) -> bool:
+    """Whether a section speaks of another callable than the one that stood there."""
+    undeclared = path == ("spec",) and "model_fn" in new and "model_fn" not in old
+    return undeclared or new.get(TARGET, old.get(TARGET)) != old.get(TARGET)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

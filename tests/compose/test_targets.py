@@ -171,6 +171,23 @@ def test_a_model_fn_is_bound(own):
     assert compose(words).config.spec.callable.__name__ == "anything"
 
 
+def test_a_model_fn_takes_the_place_of_what_was_declared(own):
+    """It was merged with the declared spec, whose fields were then reported."""
+    words = ["spec.model_fn=own_package.parts.anything", "trust=own_package"]
+    composed = compose([*words, "spec.params={scale: 2.0}"])
+    assert composed.tree["spec"] == {
+        "name": "model_fn",
+        "model_fn": "own_package.parts.anything",
+        "params": {"scale": 2.0},
+    }
+
+
+def test_another_model_fn_keeps_the_params(own):
+    words = ["spec={model_fn: own_package.parts.loss, params: {scale: 2.0}}"]
+    words += ["spec.model_fn=own_package.parts.anything", "trust=own_package"]
+    assert compose(words).config.spec.params == {"scale": 2.0}
+
+
 def test_targets_are_found_wherever_a_section_may_stand(own):
     target = "{_target_: own_package.parts.loss, labels: labels, logits: outputs}"
     words = [f"spec.loss.mine={target}", "trust=own_package"]
