@@ -190,7 +190,8 @@ def as_train_batches(
             shuffled, repeated and cut into batches here; batches come as they are and
             may end.
         batch_size: rows of a step over all processes. An iterable gives
-            `batch_size / process_count` rows, this process's own.
+            `batch_size / process_count` rows, this process's own; a single process
+            takes its batches as they are, short ones too.
         steps_per_chunk: steps that the devices run in one go.
         seed: seed of the order; sources and arrays only.
         shuffle: whether each epoch has a new order; sources and arrays only.
@@ -227,7 +228,7 @@ def as_train_batches(
     share = process_slice(batch_size, process_index, process_count)
     return StreamBatches(
         source,
-        batch_size=share.stop - share.start,
+        rows=share.stop - share.start if process_count > 1 else None,
         steps_per_chunk=steps_per_chunk,
         start_step=start_step,
         place=place,

@@ -36,13 +36,13 @@ class Chunk:
 class StreamBatches:
     """Chunks of the batches that an iterable gives, as long as it gives any.
 
-    Chunks end at multiples of K, so that all but the first of a resumed run and the
-    last of the data have K steps. An iterator with `get_state` and `set_state`, such
-    as Grain's, is put back to its place; any other is wound forward.
+    Chunks end at multiples of K, and where batches take another shape, such as that of
+    a short last one: what is stacked is of one shape. An iterator with `get_state` and
+    `set_state`, such as Grain's, is put back to its place; any other is wound forward.
 
     Args:
-        batches: gives `(features, labels)`, or features alone.
-        batch_size: rows of each batch.
+        batches: gives `(features, labels)`, or features alone; always the same arrays.
+        rows: what each batch has; None: any number, as one process may have it.
         steps_per_chunk: K.
         start_step: the first step drawn.
         place: what `state(start_step)` gave before.
@@ -53,7 +53,7 @@ class StreamBatches:
 
     >>> batches = (np.full(2, step) for step in range(5))
     >>> for chunk in StreamBatches(
-    ...     batches, batch_size=2, steps_per_chunk=2, start_step=1
+    ...     batches, rows=2, steps_per_chunk=2, start_step=1
     ... ):
     ...     print(chunk.first_step, chunk.features.tolist())
     1 [[1, 1]]
@@ -65,17 +65,18 @@ class StreamBatches:
         self,
         batches: Iterable[Any],
         *,
-        batch_size: int,
+        rows: int | None = None,
         steps_per_chunk: int,
         start_step: int = 0,
         place: Mapping[str, Any] | None = None,
     ):
         self._iterator = iter(batches)
-        self._batch_size = batch_size
+        self._rows = rows
         self._steps = steps_per_chunk
         self._next_step = start_step
         self._done = False
-        self._form: dict[str, str] = {}
+        self._first: dict[str, np.ndarray] = {}
+        self._held: tuple[Tree, Tree] | None = None
         self._places: dict[int, Any] = {}
         self._wind_to(start_step, place or {})
 
@@ -85,15 +86,11 @@ class StreamBatches:
     def __next__(self) -> Chunk:
         first = self._next_step
         batches: list[tuple[Tree, Tree]] = []
-        while not self._done:
-            step = self._next_step
-            self._remember_place(step)
-            try:
-                value = next(self._iterator)
-            except StopIteration:
-                self._done = True
+        while (batch := self._drawn()) is not None:
+            if batches and _shapes(batch) != _shapes(batches[0]):
+                self._held = batch
                 break
-            batches.append(self._checked(value, step))
+            batches.append(batch)
             self._next_step += 1
             if self._next_step % self._steps == 0:
                 break
@@ -114,11 +111,26 @@ class StreamBatches:
 
     def close(self) -> None:
         """Closes the iterator, if it can be closed; no chunk follows."""
-        if not self._done:
+        if not self._done and self._held is None:
             self._remember_place(self._next_step)
-        self._done = True
+        self._done, self._held = True, None
         if hasattr(self._iterator, "close"):
             self._iterator.close()  # type: ignore[attr-defined]
+
+    def _drawn(self) -> tuple[Tree, Tree] | None:
+        """The batch of the next step; None after the last one."""
+        if self._held is not None:
+            batch, self._held = self._held, None
+            return batch
+        if self._done:
+            return None
+        self._remember_place(self._next_step)
+        try:
+            value = next(self._iterator)
+        except StopIteration:
+            self._done = True
+            return None
+        return self._checked(value, self._next_step)
 
     def _wind_to(self, start_step: int, place: Mapping[str, Any]) -> None:
         where = place.get("next_step", start_step)
@@ -150,33 +162,42 @@ class StreamBatches:
     def _checked(self, value: Any, step: int) -> tuple[Tree, Tree]:
         where = f"batch of step {step}"
         features, labels, rows = as_batch(value, where=where)
-        form = {p: describe(leaf) for p, leaf in named_leaves(features, labels)}
-        self._form = self._form or form
-        if rows != self._batch_size:
+        arrays = dict(named_leaves(features, labels))
+        first = self._first = self._first or arrays
+        if self._rows not in (None, rows):
             raise DataError(
                 Fault(
                     where,
                     f"has {rows} rows",
-                    expected=f"{self._batch_size} rows, the batch size",
+                    expected=f"{self._rows} rows: processes share each batch evenly",
                     mend="Drop a short last batch, or repeat the data before batching.",
                     code="batch-shape",
                 )
             )
-        if form != self._form:
-            raise DataError(
-                *(
-                    Fault(
-                        f"{where}, {path}",
-                        f"is {form.get(path, 'missing')}",
-                        expected=f"{self._form.get(path, 'no such array')}, "
-                        "as in the first batch",
-                        code="batch-shape",
-                    )
-                    for path in sorted(form.keys() | self._form.keys())
-                    if form.get(path) != self._form.get(path)
-                )
+        faults = [
+            Fault(
+                f"{where}, {path}",
+                f"is {describe(arrays[path]) if path in arrays else 'missing'}",
+                expected=f"{describe(first[path])}, but for its sizes, as in the first "
+                "batch"
+                if path in first
+                else "no such array, as in the first batch",
+                code="batch-shape",
             )
+            for path in sorted(arrays.keys() | first.keys())
+            if _kind(arrays.get(path)) != _kind(first.get(path))
+        ]
+        if faults:
+            raise DataError(*faults)
         return features, labels
+
+
+def _shapes(batch: tuple[Tree, Tree]) -> list[tuple[int, ...]]:
+    return [array.shape for _, array in named_leaves(*batch)]
+
+
+def _kind(array: np.ndarray | None) -> Any:
+    return None if array is None else (array.dtype, array.ndim)
 
 
 def _stack(*arrays: np.ndarray) -> np.ndarray:

@@ -261,6 +261,8 @@ class Program:
         whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
         steps, rows = row_count(features), self.partitioner.rows(1)
+        if row_count(batch) % batch_parts(self.partitioner.mesh):
+            rows = whole  # As `put` gave them.
         losses = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=whole)
         called = jax.tree.map(
             lambda one: jax.ShapeDtypeStruct(

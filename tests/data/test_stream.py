@@ -44,9 +44,7 @@ def _values(chunks):
 @given(st.integers(0, 20), st.integers(1, 6), st.integers(0, 25))
 def test_every_batch_comes_once_in_chunks_that_end_at_multiples(count, steps, start):
     chunks = list(
-        StreamBatches(
-            _batches(count), batch_size=2, steps_per_chunk=steps, start_step=start
-        )
+        StreamBatches(_batches(count), steps_per_chunk=steps, start_step=start)
     )
     drawn = [chunk.labels[i, 0] for chunk in chunks for i in range(chunk.steps)]
     assert drawn == list(range(start, count))
@@ -58,7 +56,7 @@ def test_every_batch_comes_once_in_chunks_that_end_at_multiples(count, steps, st
 
 
 def test_a_plain_iterator_is_placed_by_its_step_alone():
-    batches = StreamBatches(_batches(9), batch_size=2, steps_per_chunk=2)
+    batches = StreamBatches(_batches(9), steps_per_chunk=2)
     next(batches)
     assert batches.state(1) == {"next_step": 1}
 
@@ -66,13 +64,11 @@ def test_a_plain_iterator_is_placed_by_its_step_alone():
 @pytest.mark.parametrize("make", [_map_dataset, _iter_dataset, _data_loader])
 @pytest.mark.parametrize("step", [0, 3, 4, 5, 8])
 def test_a_grain_iterator_goes_on_from_any_step_of_the_last_chunks(make, step):
-    whole = StreamBatches(make(), batch_size=2, steps_per_chunk=4)
+    whole = StreamBatches(make(), steps_per_chunk=4)
     chunks = [next(whole), next(whole)]
     place = json.loads(json.dumps(whole.state(step)))
     expected = _values([*chunks, next(whole), next(whole)])
-    resumed = StreamBatches(
-        make(), batch_size=2, steps_per_chunk=4, start_step=step, place=place
-    )
+    resumed = StreamBatches(make(), steps_per_chunk=4, start_step=step, place=place)
     found = _values(next(resumed) for _ in range(2))
     whole.close()
     resumed.close()
@@ -82,14 +78,12 @@ def test_a_grain_iterator_goes_on_from_any_step_of_the_last_chunks(make, step):
 
 
 def test_a_place_may_be_asked_for_after_the_end_and_after_close():
-    batches = StreamBatches(
-        grain.MapDataset.range(6).batch(2), batch_size=2, steps_per_chunk=2
-    )
+    batches = StreamBatches(grain.MapDataset.range(6).batch(2), steps_per_chunk=2)
     assert [chunk.steps for chunk in batches] == [2, 1]
     at_end = batches.state(3)
     batches.close()
     assert batches.state(3) == at_end == {"next_step": 3, "iterator": {"next_index": 3}}
-    open_ended = StreamBatches(_map_dataset(), batch_size=2, steps_per_chunk=2)
+    open_ended = StreamBatches(_map_dataset(), steps_per_chunk=2)
     next(open_ended)
     open_ended.close()
     assert open_ended.state(2)["iterator"] == {"next_index": 2}
@@ -100,7 +94,6 @@ def test_a_place_of_another_step_is_refused():
     with pytest.raises(DataError) as caught:
         StreamBatches(
             _batches(9),
-            batch_size=2,
             steps_per_chunk=2,
             start_step=4,
             place={"next_step": 3},
@@ -112,7 +105,6 @@ def test_an_iterator_that_cannot_be_placed_is_refused():
     with pytest.raises(DataError) as caught:
         StreamBatches(
             _batches(9),
-            batch_size=2,
             steps_per_chunk=2,
             start_step=4,
             place={"next_step": 4, "iterator": {"next_index": 4}},
@@ -135,7 +127,7 @@ def test_a_place_that_json_cannot_hold_is_refused():
             return {1, 2}
 
     with pytest.raises(DataError) as caught:
-        next(StreamBatches(Odd(), batch_size=2, steps_per_chunk=1))
+        next(StreamBatches(Odd(), steps_per_chunk=1))
     assert str(caught.value) == (
         "the input: get_state() gave something that JSON cannot hold: "
         "Object of type set is not JSON serializable. "
@@ -143,27 +135,63 @@ def test_a_place_that_json_cannot_hold_is_refused():
     )
 
 
-def _message(*batches) -> str:
+def _message(*batches, rows=None) -> str:
     with pytest.raises(DataError) as caught:
-        list(StreamBatches(list(batches), batch_size=2, steps_per_chunk=2))
+        list(StreamBatches(list(batches), rows=rows, steps_per_chunk=2))
     return str(caught.value)
 
 
-def test_a_short_batch_is_named_by_its_step():
-    assert _message(np.zeros(2), np.zeros(2), np.zeros(1)) == (
-        "batch of step 2: has 1 rows. Expected 2 rows, the batch size. "
-        "Drop a short last batch, or repeat the data before batching."
+@given(st.lists(st.integers(1, 3), max_size=12), st.integers(1, 5))
+def test_batches_of_one_shape_are_stacked_and_no_other(rows, steps):
+    batches = [np.full(count, step) for step, count in enumerate(rows)]
+    chunks = list(StreamBatches(batches, steps_per_chunk=steps))
+    drawn = [batch for chunk in chunks for batch in chunk.features]
+    assert [batch.tolist() for batch in drawn] == [batch.tolist() for batch in batches]
+    for chunk in chunks:
+        assert chunk.features.shape == (chunk.steps, rows[chunk.first_step])
+
+
+@pytest.mark.parametrize("step", [0, 2, 3])
+def test_a_short_last_batch_has_its_place_too(step):
+    def make():
+        return grain.MapDataset.range(7).batch(2).to_iter_dataset()
+
+    whole = StreamBatches(make(), steps_per_chunk=10)
+    assert [chunk.features.shape for chunk in (next(whole), next(whole))] == [
+        (3, 2),
+        (1, 1),
+    ]
+    place = whole.state(step)
+    resumed = StreamBatches(make(), steps_per_chunk=10, start_step=step, place=place)
+    drawn = [batch.tolist() for chunk in resumed for batch in chunk.features]
+    assert drawn == [[0, 1], [2, 3], [4, 5], [6]][step:]
+
+
+def test_closing_keeps_the_place_before_a_batch_that_was_held_back():
+    iterator = grain.MapDataset.range(5).batch(2).to_iter_dataset()
+    batches = StreamBatches(iterator, steps_per_chunk=10)
+    next(batches)
+    batches.close()
+    assert batches.state(2)["iterator"]["next_index"] == 2
+
+
+def test_processes_that_share_batches_name_a_short_one_by_its_step():
+    assert _message(np.zeros(2), np.zeros(2), np.zeros(1), rows=2) == (
+        "batch of step 2: has 1 rows. Expected 2 rows: processes share each batch "
+        "evenly. Drop a short last batch, or repeat the data before batching."
     )
 
 
 def test_a_batch_unlike_the_first_is_named_with_both_forms():
-    first = {"x": np.zeros((2, 3), np.float32), "y": np.zeros(2)}
-    other = {"x": np.zeros((2, 4), np.float32), "z": np.zeros(2)}
+    first = {"x": np.zeros((2, 3), np.float32), "y": np.zeros(2), "v": np.zeros(2)}
+    other = {"x": np.zeros((2, 3)), "z": np.zeros(2), "v": np.zeros((2, 1))}
     assert _message(first, other) == (
-        "batch of step 1, features.x: is float32[2,4]. "
-        "Expected float32[2,3], as in the first batch.\n"
+        "batch of step 1, features.v: is float64[2,1]. "
+        "Expected float64[2], but for its sizes, as in the first batch.\n"
+        "batch of step 1, features.x: is float64[2,3]. "
+        "Expected float32[2,3], but for its sizes, as in the first batch.\n"
         "batch of step 1, features.y: is missing. "
-        "Expected float64[2], as in the first batch.\n"
+        "Expected float64[2], but for its sizes, as in the first batch.\n"
         "batch of step 1, features.z: is float64[2]. "
         "Expected no such array, as in the first batch."
     )
@@ -197,4 +225,4 @@ def test_an_error_of_the_iterator_is_passed_on():
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        list(StreamBatches(failing(), batch_size=2, steps_per_chunk=4))
+        list(StreamBatches(failing(), steps_per_chunk=4))

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import specflow as sf
+from specflow.config.mesh import AxesConfig, MeshConfig
 from specflow.errors import DataError
 
 
@@ -177,11 +178,16 @@ def test_b3_an_input_without_rows_is_named(line):
     assert list(line().predict(nothing)) == []
 
 
-def test_b3_an_iterator_of_short_batches_is_refused_with_the_step(line, rows):
+@pytest.mark.parametrize("devices", [1, 2])
+def test_c11_5_short_batches_are_trained_on_as_they_are(line, rows, devices):
+    """24 rows in batches of 7: three of 7 and one of 3, worked out in float64."""
     features, y = rows()
-    with pytest.raises(DataError) as error:
-        line().train(lambda: batches_of(features["x"], y, size=7), steps=2)
-    assert str(error.value) == (
-        "batch of step 0: has 7 rows. Expected 8 rows, the batch size. Drop a short "
-        "last batch, or repeat the data before batching."
-    )
+    x, w = features["x"].astype(np.float64), np.zeros(3)
+    for part in (slice(0, 7), slice(7, 14), slice(14, 21), slice(21, 24)):
+        w -= 0.1 * 2 / len(x[part]) * x[part].T @ (x[part] @ w - y[part])
+    estimator = line(mesh=MeshConfig(axes=AxesConfig(data=devices)))
+    estimator.train(lambda: batches_of(features["x"], y, size=7))
+    assert estimator.latest_step() == 4
+    # Sums of up to seven float32 products, four steps.
+    np.testing.assert_allclose(estimator._states.state.params["w"], w, rtol=1e-5)
+    estimator.close()
