@@ -44,6 +44,9 @@ GONE = {
     "protocol": _BY_JAX,
     "train_distribute": _MESH,
     "eval_distribute": _MESH,
+    "experimental_distribute": _MESH,
+    "experimental_max_worker_delay_secs": "Processes start together.",
+    "checkpoint_save_graph_def": "There is no graph: model_fn is traced anew.",
 }
 """Options of the reference that went away, and what became of them."""
 

@@ -1,0 +1,280 @@
+"""PORTING.md has a row for every old option, and says nothing that is not so."""
+
+import ast
+import functools
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import jax
+import optax
+import pytest
+from flax import linen
+
+import specflow as sf
+from specflow.config.run import GONE, RunConfig, TPUConfig
+from specflow.metrics import streaming
+from specflow.optimizer import reference
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "specflow" / "PORTING.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.M | re.S)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+PROSE = re.sub(r"^```\w+\n.*?^```", "", PAGE, flags=re.M | re.S)
+SPANS = sorted(set(re.findall(r"`([^`]+)`", PROSE)))
+
+# What TensorFlow 2.15 documents, written down by hand from its signatures.
+OLD = {
+    "TPUEstimatorSpec": """
+        mode predictions loss train_op eval_metrics export_outputs scaffold_fn host_call
+        training_hooks evaluation_hooks prediction_hooks eval_metric_ops
+        training_chief_hooks scaffold as_estimator_spec
+    """,
+    "The model function": "features labels mode params config",
+    "TPUEstimator": """
+        model_fn model_dir config params use_tpu train_batch_size eval_batch_size
+        predict_batch_size batch_axis eval_on_tpu export_to_tpu export_to_cpu
+        warm_start_from embedding_config_spec export_saved_model_api_version
+    """,
+    "Its methods": """
+        train evaluate predict export_saved_model export_savedmodel
+        experimental_export_all_saved_models latest_checkpoint get_variable_names
+        get_variable_value eval_dir model_dir config params model_fn
+    """,
+    "RunConfig": """
+        tpu_config evaluation_master master cluster model_dir tf_random_seed
+        save_summary_steps save_checkpoints_steps save_checkpoints_secs session_config
+        keep_checkpoint_max keep_checkpoint_every_n_hours log_step_count_steps
+        train_distribute device_fn protocol eval_distribute experimental_distribute
+        experimental_max_worker_delay_secs session_creation_timeout_secs
+        checkpoint_save_graph_def replace is_chief task_id task_type
+        num_worker_replicas num_ps_replicas cluster_spec service global_id_in_cluster
+    """,
+    "TPUConfig": """
+        iterations_per_loop num_shards num_cores_per_replica per_host_input_for_training
+        tpu_job_name initial_infeed_sleep_secs input_partition_dims
+        eval_training_input_configuration experimental_host_call_every_n_steps
+        experimental_allow_per_host_v2_parallel_get_next experimental_feed_hook
+    """,
+    "InputPipelineConfig": "PER_SHARD_V1 PER_HOST_V1 PER_HOST_V2 BROADCAST SLICED",
+    "The input function": "TPUInfeedOutfeedSessionHook tf.feature_column",
+    "Optimizers": """
+        CrossShardOptimizer AdadeltaOptimizer AdagradDAOptimizer AdagradOptimizer
+        AdamOptimizer FtrlOptimizer GradientDescentOptimizer MomentumOptimizer
+        ProximalAdagradOptimizer ProximalGradientDescentOptimizer RMSPropOptimizer
+        SyncReplicasOptimizer ExponentialMovingAverage minimize apply_gradients
+    """,
+    "Hooks": """
+        begin after_create_session before_run after_run end CheckpointSaverHook
+        CheckpointSaverListener StepCounterHook LoggingTensorHook SummarySaverHook
+        StopAtStepHook NanTensorHook FinalOpsHook FeedFnHook GlobalStepWaiterHook
+        ProfilerHook InMemoryEvaluatorHook
+    """,
+    "train_and_evaluate": """
+        TrainSpec EvalSpec start_delay_secs throttle_secs LatestExporter FinalExporter
+        BestExporter event_file_pattern as_text stop_if_higher_hook stop_if_lower_hook
+        stop_if_no_increase_hook stop_if_no_decrease_hook make_early_stopping_hook
+        eval_dir run_every_secs run_every_steps
+    """,
+    "Warm start": """
+        ckpt_to_initialize_from vars_to_warm_start var_name_to_vocab_info
+        var_name_to_prev_var_name VocabInfo
+    """,
+    "Metrics": """
+        accuracy auc average_precision_at_k false_negatives
+        false_negatives_at_thresholds false_positives false_positives_at_thresholds mean
+        mean_absolute_error mean_cosine_distance mean_iou mean_per_class_accuracy
+        mean_relative_error mean_squared_error mean_tensor percentage_below precision
+        precision_at_k precision_at_thresholds precision_at_top_k recall recall_at_k
+        recall_at_thresholds recall_at_top_k root_mean_squared_error
+        sensitivity_at_specificity sparse_average_precision_at_k sparse_precision_at_k
+        specificity_at_sensitivity true_negatives true_negatives_at_thresholds
+        true_positives true_positives_at_thresholds
+    """,
+    "Losses": """
+        Reduction.NONE Reduction.SUM Reduction.MEAN Reduction.SUM_OVER_BATCH_SIZE
+        Reduction.SUM_OVER_NONZERO_WEIGHTS Reduction.SUM_BY_NONZERO_WEIGHTS
+    """,
+    "Heads and canned estimators": """
+        BinaryClassHead LogisticRegressionHead MultiClassHead MultiHead MultiLabelHead
+        PoissonRegressionHead RegressionHead BaselineClassifier BaselineEstimator
+        BaselineRegressor DNNClassifier DNNEstimator DNNLinearCombinedClassifier
+        DNNLinearCombinedEstimator DNNLinearCombinedRegressor DNNRegressor
+        LinearClassifier LinearEstimator LinearRegressor BoostedTreesClassifier
+        BoostedTreesRegressor KMeans LinearSDCA RNNClassifier RNNEstimator
+    """,
+    "Export": """
+        serving_input_receiver_fn assets_extra as_text checkpoint_path experimental_mode
+        ServingInputReceiver TensorServingInputReceiver
+        build_raw_serving_input_receiver_fn build_parsing_serving_input_receiver_fn
+        PredictOutput ClassificationOutput RegressionOutput
+    """,
+    "Several machines": "chief master worker ps evaluator",
+    "What else is gone": "tpu.experimental.EmbeddingConfigSpec tensor_tracer",
+}  # fmt: skip
+
+
+def section(heading):
+    """Its text, up to the next heading."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    assert found is not None, heading
+    return found[1]
+
+
+def rows(heading):
+    """Old name -> what became of it, of the tables in a section."""
+    table = {}
+    for line in section(heading).splitlines():
+        if line.startswith("|"):
+            old, became, *_ = (cell.strip() for cell in line[1:-1].split("|"))
+            table |= {name.strip(":,"): became for name in re.findall(r"`(.+?)`", old)}
+    return table
+
+
+@pytest.mark.parametrize("heading", OLD)
+def test_every_old_option_has_a_row_that_says_what_became_of_it(heading):
+    table = rows(heading)
+    assert [name for name in OLD[heading].split() if not table.get(name)] == []
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_the_page_says_of_an_option_what_its_error_says(name):
+    said = [rows(heading).get(name, "") for heading in OLD]
+    plain = [cell.replace("`", "") for cell in said if cell]
+    assert any(GONE[name] in cell for cell in plain), plain
+
+
+@pytest.mark.parametrize(
+    ("config", "heading"), [(RunConfig, "RunConfig"), (TPUConfig, "TPUConfig")]
+)
+def test_an_old_option_is_an_option_or_answers_with_what_became_of_it(config, heading):
+    options = OLD[heading].partition(" replace ")[0].split()
+    for name in (name for name in options if name not in config.model_fields):
+        with pytest.raises(sf.errors.ConfigError) as error:
+            config(**{name: None})
+        assert str(error.value) == f"{heading}.{name}: is gone. {GONE[name]}"
+
+
+@pytest.mark.parametrize("config", [RunConfig, TPUConfig])
+def test_every_field_of_a_config_is_named(config):
+    text = section(config.__name__)
+    assert [name for name in config.model_fields if name not in text] == []
+
+
+def test_every_metric_function_and_every_preset_is_named():
+    spans = " ".join(SPANS)
+    for name in streaming.__all__:
+        assert f"`sf.metrics.{name}`" in rows("Metrics")[name]
+    for name in reference.__all__:
+        assert f"specflow.optimizer.{name}(" in spans
+    for name in sf.heads.LossReduction:
+        assert f"sf.heads.LossReduction.{name.name}" in spans
+
+
+ROOTS = {
+    "sf": lambda: sf,
+    "specflow": lambda: sf,
+    "estimator": functools.cache(
+        lambda: sf.TPUEstimator(lambda features: None, use_tpu=False)
+    ),
+    "head": lambda: sf.heads.Head,
+    "spec": lambda: sf.TPUEstimatorSpec,
+    "jax": lambda: jax,
+    "nn": lambda: linen,
+    "optax": lambda: optax,
+}
+"""What names in the page begin with, and what they then stand for."""
+REFUSED = "sf.TPUConfig(num_shards=8)"
+"""What the page shows to be an error."""
+
+
+def chain(node):
+    """["sf", "metrics", "auc"] of an expression such as sf.metrics.auc."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []
+
+
+def resolved(names):
+    """The object that names lead to; modules on the way are imported."""
+    value = ROOTS[names[0]]()
+    for name in names[1:]:
+        if not hasattr(value, name) and inspect.ismodule(value):
+            importlib.import_module(f"{value.__name__}.{name}")
+        value = getattr(value, name)
+    return value
+
+
+def parsed(span):
+    try:
+        return list(ast.walk(ast.parse(span)))
+    except SyntaxError:
+        return []  # A command line, or no code at all.
+
+
+def named(span):
+    """Chains of names in a span that stand for something, and the calls of some."""
+    nodes = parsed(span)
+    chains = [chain(node) for node in nodes if isinstance(node, ast.Attribute)]
+    calls = [(chain(node.func), node) for node in nodes if isinstance(node, ast.Call)]
+    return (
+        [names for names in chains if names and names[0] in ROOTS],
+        [(names, call) for names, call in calls if names and names[0] in ROOTS],
+    )
+
+
+def parameters(function):
+    """Names of the arguments; None where any will do."""
+    if hasattr(function, "model_fields"):
+        return set(function.model_fields)
+    taken = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in taken):
+        return None
+    return {p.name for p in taken}
+
+
+@pytest.mark.parametrize("span", [span for span in SPANS if named(span)[0]])
+def test_what_the_page_names_is_there_and_takes_what_it_is_given(span):
+    chains, calls = named(span)
+    for names in chains:
+        assert resolved(names) is not None
+    for names, call in calls:
+        takes = parameters(resolved(names))
+        given = {keyword.arg for keyword in call.keywords}
+        assert takes is None or given <= takes or span == REFUSED
+
+
+@pytest.mark.parametrize(
+    "span", [span for span in SPANS if re.match(r"sf\.(Run|TPU)Config\(", span)]
+)
+def test_a_config_that_the_page_shows_can_be_made(span):
+    if span != REFUSED:
+        assert eval(span, {"sf": sf})
+
+
+def test_the_shown_error_is_the_real_one():
+    shown = next(text for language, text in BLOCKS if language == "text")
+    with pytest.raises(sf.errors.ConfigError) as error:
+        eval(REFUSED, {"sf": sf})
+    assert str(error.value) == shown.strip()
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
+def test_the_code_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "PORTING.md", "exec"), {"__name__": "porting"})
+
+
+def test_links_lead_somewhere():
+    targets = re.findall(r"\]\((?!http)([^)]+)\)", PAGE)
+    anchors = {
+        "#" + re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^##+ (.*)", PAGE, re.M)
+    }
+    inner = {target for target in targets if target.startswith("#")}
+    assert inner <= anchors
+    outer = [target for target in targets if not target.startswith("#")]
+    assert [path for path in outer if not (ROOT / "specflow" / path).exists()] == []
