@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from specflow import compose, config, data, errors, heads, metrics
+    from specflow import compose, config, data, errors, heads, metrics, optimizer
     from specflow.canned import (
         Categorical,
         DNNClassifier,
@@ -82,6 +82,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "errors",
     "heads",
     "metrics",
+    "optimizer",
     # errors
     "SpecError",
     "SpecflowError",
@@ -125,7 +126,9 @@ _HOME = {
     "early_stopping": _LIFE,
     "load_export": "specflow.serving",
 }
-_FOLDERS = frozenset({"compose", "config", "data", "errors", "heads", "metrics"})
+_FOLDERS = frozenset(
+    {"compose", "config", "data", "errors", "heads", "metrics", "optimizer"}
+)
 
 
 def __getattr__(name: str) -> Any:
