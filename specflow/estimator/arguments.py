@@ -18,7 +18,7 @@ from specflow.errors import ConfigError, Fault, spec_error
 from specflow.estimator.saving import LISTENER_METHODS
 from specflow.executor import ModelFn
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
-from specflow.spec import HOOK_METHODS
+from specflow.spec import HOOK_METHODS, renamed
 from specflow.typing import describe
 
 __all__ = [
@@ -179,11 +179,12 @@ def _checked(
             f"{argument}[{place}]",
             f"got {describe(value)}",
             expected=f"an object with one of {', '.join(methods)}",
+            mend=renamed(value),
             kind=TypeError,
             code="hooks",
         )
         for place, value in enumerate(found)
-        if not fits(value)
+        if not fits(value) or renamed(value)
     ]
     if faults:
         raise spec_error(*faults)

@@ -9,7 +9,7 @@ from specflow.spec.export_outputs import (
     PredictOutput,
     RegressionOutput,
 )
-from specflow.spec.hooks import HOOK_METHODS, HostCallHook, is_hook
+from specflow.spec.hooks import HOOK_METHODS, HostCallHook, is_hook, renamed
 from specflow.spec.host_pair import HostPair
 from specflow.spec.mode import Mode
 from specflow.spec.train_op import TrainOp
@@ -29,4 +29,5 @@ __all__ = [
     "TrainOp",
     "check_batch_major",
     "is_hook",
+    "renamed",
 ]

@@ -7,7 +7,7 @@ from specflow.spec.checked import Flaw, refuse
 from specflow.spec.host_pair import HostPair
 from specflow.typing import describe
 
-__all__ = ["HOOK_METHODS", "HostCallHook", "check_hooks", "is_hook"]
+__all__ = ["HOOK_METHODS", "HostCallHook", "check_hooks", "is_hook", "renamed"]
 
 HOOK_METHODS = ("begin", "before_step", "after_step", "end")
 """What a hook may define; each is optional, one at least is there."""
@@ -24,6 +24,24 @@ def is_hook(value: object) -> bool:
     return not isinstance(value, type) and any(
         callable(getattr(value, method, None)) for method in HOOK_METHODS
     )
+
+
+def renamed(hook: object) -> str:
+    """What to call methods by which TensorFlow's hooks acted; empty if all is well.
+
+    They would never be called. A hook that has the new ones too may keep them.
+
+    >>> class Bell:
+    ...     def begin(self, step): ...
+    ...     def after_run(self, context, values): ...
+    >>> renamed(Bell())
+    'before_run is before_step(step) here, after_run is after_step(step, loss).'
+    """
+    if any(hasattr(hook, name) for name in ("before_step", "after_step")):
+        return ""
+    if not any(hasattr(hook, name) for name in ("before_run", "after_run")):
+        return ""
+    return "before_run is before_step(step) here, after_run is after_step(step, loss)."
 
 
 def check_hooks(value: Any) -> tuple[Any, ...]:
@@ -46,9 +64,10 @@ def check_hooks(value: Any) -> tuple[Any, ...]:
             kind=TypeError,
             at=f"[{place}]",
             expected=f"an object with one of {', '.join(HOOK_METHODS)}",
+            mend=renamed(hook),
         )
         for place, hook in enumerate(hooks)
-        if not is_hook(hook)
+        if not is_hook(hook) or renamed(hook)
     ]
     if wrong:
         refuse(*wrong)

@@ -567,3 +567,26 @@ def test_hooks_are_kept_as_a_tuple():
 def test_hooks_a_bare_hook_and_what_is_none_are_refused(hooks):
     with pytest.raises(TypeError, match="training_hooks"):
         full_spec(training_hooks=hooks)
+
+
+class Ported(Bell):
+    def before_run(self, context): ...
+
+    def after_run(self, context, values): ...
+
+
+def test_a_hook_whose_methods_would_never_be_called_is_told_their_new_names():
+    with pytest.raises(TypeError) as error:
+        full_spec(training_hooks=[Ported()])
+    assert str(error.value) == (
+        "TPUEstimatorSpec.training_hooks[0]: got Ported. "
+        "Expected an object with one of begin, before_step, after_step, end. "
+        "before_run is before_step(step) here, after_run is after_step(step, loss)."
+    )
+
+
+def test_a_hook_may_keep_its_old_methods_beside_the_new_ones():
+    class Both(Ported):
+        def after_step(self, step, loss): ...
+
+    assert full_spec(training_hooks=[Both()]).training_hooks
