@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
     from specflow.lifecycle import (
         BestExporter,
+        Exporter,
         FinalExporter,
         LatestExporter,
         WarmStartSettings,
@@ -53,6 +54,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # the estimator
     "BestExporter",
     "EvalSpec",
+    "Exporter",
     "FinalExporter",
     "LatestExporter",
     "MeshConfig",
@@ -103,6 +105,7 @@ _HOME = {
     "DNNRegressor": _CANNED,
     "EstimatorSpec": _SPEC,
     "EvalSpec": "specflow.estimator",
+    "Exporter": _LIFE,
     "FinalExporter": _LIFE,
     "LatestExporter": _LIFE,
     "LinearClassifier": _CANNED,

@@ -19,7 +19,7 @@ class _Judging(Config):
     metric: str = "loss"
     """Name of the evaluation metric that is looked at."""
     min_steps: NonNegativeInt = 0
-    """Evaluations before this step end nothing."""
+    """Evaluations before this step do not count."""
     is_better: ClassVar[Literal["lower", "higher"]]
     """Which values the rule looks for."""
 

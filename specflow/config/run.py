@@ -1,9 +1,11 @@
 """`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -49,6 +51,10 @@ GONE = {
     "checkpoint_save_graph_def": "There is no graph: model_fn is traced anew.",
 }
 """Options of the reference that went away, and what became of them."""
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 class _Python(Config):
@@ -105,9 +111,11 @@ class RunConfig(_Python):
     False
     """
 
-    model_dir: str | None = Field(default=None, min_length=1)
+    model_dir: Annotated[str, BeforeValidator(_as_text)] | None = Field(
+        default=None, min_length=1
+    )
     """Where checkpoints go; None: a temporary directory."""
-    seed: NonNegativeInt | None = 0
+    seed: int | None = 0
     """Seed of the initial weights, of dropout and of the order of the data; None: a
     different one each time."""
     shuffle: bool = True

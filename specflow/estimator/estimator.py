@@ -263,7 +263,7 @@ class TPUEstimator:
         report: loop.Report | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> tuple[dict[str, Any], list[Path]]:
+    ) -> tuple[dict[str, Any], list[Path | None]]:
         """Trains, evaluating on the way and at the end.
 
         Args:
@@ -276,9 +276,9 @@ class TPUEstimator:
 
         Returns:
             The metrics of the last evaluation, with `loss` and `global_step`, and what
-            the exporters made. With nothing left to train, the newest checkpoint is
-            evaluated; a run that was asked to stop has `global_step` alone, unless it
-            was just evaluated.
+            each exporter made of it, None where it did not want it. With nothing left
+            to train, the newest checkpoint is evaluated; a run that was asked to stop
+            has `global_step` alone, unless it was just evaluated.
 
         Raises:
             ConfigError: evaluations go by checkpoints, and there are none.

@@ -47,8 +47,8 @@ class Evaluations:
         """Step of the last evaluation."""
         self.metrics: dict[str, Any] = {}
         """What it found, with `global_step`."""
-        self.exports: list[Path] = []
-        """What the exporters made."""
+        self.exports: list[Path | None] = []
+        """What each exporter made of it; None where it was not wanted."""
         self.stopped_early: str | None = None
         """Why training ends before its time; None if it does not."""
 
@@ -104,10 +104,11 @@ class Evaluations:
             # the end is still to be exported.
             self._was_final = True
             with self._estimator.live(step, state):
-                for exporter in self._spec.all_exporters():
+                for place, exporter in enumerate(self._spec.all_exporters()):
                     folder = self._folder(exporter)
                     if not exporter.wants(folder, self.metrics, is_final=False):
-                        self._ask(exporter, is_final=True)
+                        made = self._ask(exporter, is_final=True)
+                        self.exports[place] = made or self.exports[place]
 
     def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
         self._started_s = time.monotonic()
@@ -119,8 +120,10 @@ class Evaluations:
         if self._report is not None:
             self._report(step, "eval", found)
         with self._estimator.live(step, state):
-            for exporter in self._spec.all_exporters():
+            self.exports = [
                 self._ask(exporter, is_final=is_final)
+                for exporter in self._spec.all_exporters()
+            ]
 
     def _check_judges(self) -> None:
         """Looks whether what judges states by a metric finds it; at every evaluation.
@@ -158,16 +161,14 @@ class Evaluations:
         if faults:
             raise ConfigError(*faults)
 
-    def _ask(self, exporter: Exporter, *, is_final: bool) -> None:
+    def _ask(self, exporter: Exporter, *, is_final: bool) -> Path | None:
         folder, metrics = self._folder(exporter), self.metrics
         if not self._goes_on:
             there = newest_export(folder)
             if there is not None and there.step == self.step:
-                return  # Nothing was trained since: it would be the same again.
+                return None  # Nothing was trained since: it would be the same again.
         with self._estimator.timing("export"):
-            made = exporter.export(self._estimator, folder, metrics, is_final=is_final)
-        if made is not None:
-            self.exports.append(made)
+            return exporter.export(self._estimator, folder, metrics, is_final=is_final)
 
     def _folder(self, exporter: Exporter) -> Path:
         return Path(self._estimator.model_dir) / "export" / exporter.name

@@ -23,7 +23,7 @@ __all__ = [
     "newest_export",
 ]
 
-_EXPORT_NAME = re.compile(r"\d{10}")
+_EXPORT_NAME = re.compile("[0-9]{10}")
 """Names that exports have; a clean-up touches nothing else."""
 
 
@@ -244,4 +244,8 @@ def _exports(directory: Path) -> list[Path]:
     """Exports, the oldest first."""
     if not directory.is_dir():
         return []
-    return sorted(p for p in directory.iterdir() if _EXPORT_NAME.fullmatch(p.name))
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if _EXPORT_NAME.fullmatch(path.name) and path.is_dir()
+    )

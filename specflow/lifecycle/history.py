@@ -8,7 +8,13 @@ from typing import Any
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.output import read_rows, reported, to_plain, write_text
 
-__all__ = ["History"]
+__all__ = ["History", "MissingMetricError"]
+
+
+class MissingMetricError(ConfigError, KeyError):
+    """A metric that decides something is in no evaluation."""
+
+    __str__ = Exception.__str__  # A KeyError shows its message in quotes.
 
 
 class History:
@@ -65,7 +71,7 @@ class History:
         A value that is not finite, which JSON cannot hold, is NaN.
 
         Raises:
-            ConfigError: evaluations there are, but none with this metric.
+            MissingMetricError: evaluations there are, but none with this metric.
         """
         rows = read_rows(self.path)
         found = {
@@ -75,7 +81,7 @@ class History:
         }
         if rows and not found:
             names = sorted({name for row in rows for name in row} - {"step", "split"})
-            raise ConfigError(
+            raise MissingMetricError(
                 Fault(metric, "is in no evaluation", code="metric-missing",
                       expected=f"one of {', '.join(names)}",
                       mend=nearest(metric, names))

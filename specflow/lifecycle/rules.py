@@ -68,9 +68,10 @@ class Stalled:
     """Steps without improvement that are too many."""
     better: Better
     min_steps: int = 0
-    """Evaluations before this step do not end training."""
+    """Evaluations before this step do not count."""
 
     def reason(self, values: Mapping[int, float]) -> str | None:
+        values = {step: v for step, v in values.items() if step >= self.min_steps}
         if not values:
             return None
         best_step, best = next(iter(values.items()))
@@ -79,7 +80,7 @@ class Stalled:
             if first_number or _beats(value, best, self.better):
                 best_step, best = step, value
         newest = max(values)
-        if newest < self.min_steps or newest - best_step < self.patience_steps:
+        if newest - best_step < self.patience_steps:
             return None
         moved = "fallen" if self.better == "lower" else "risen"
         stall = f"{self.metric} has not {moved} for {newest - best_step} steps"

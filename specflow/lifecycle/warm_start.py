@@ -31,7 +31,8 @@ class WarmStartSettings:
     """Where initial values come from, when the model's own directory has no checkpoint.
 
     Args:
-        path: a model directory, its `checkpoints`, or one checkpoint in there.
+        path: a model directory, its `checkpoints`, one checkpoint in there, or an
+            export.
         vars_to_warm_start: regular expressions, matched at the start of a parameter's
             path; one or several. `.*` takes all parameters, None only those that have a
             vocabulary.
@@ -54,7 +55,7 @@ class WarmStartSettings:
         if not isinstance(self.path, str | Path) or not str(self.path):
             raise ConfigError(
                 Fault("warm_start_from", f"got {self.path!r:.60}", code="warm-start",
-                      expected="a model directory or a checkpoint")
+                      expected="a model directory, a checkpoint or an export")
             )  # fmt: skip
         if self.state not in ("params", "full"):
             raise ConfigError(
@@ -138,7 +139,16 @@ def _rest(
 
 
 def _saved(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the newest checkpoint that a path means."""
+    """The arrays of the newest checkpoint that a path means, or of an export."""
+    from specflow.serving.load import MANIFEST, load_export  # Few start from exports.
+
+    if (path / MANIFEST).is_file():
+        weights = load_export(path, check=False).weights
+        return {
+            f"{part}/{name}": array
+            for part in ("params", "rest")
+            for name, array in weights.items()
+        }
     folder, step = located(path)
     with Checkpointer(folder) as checkpointer:
         return checkpointer.arrays(step)

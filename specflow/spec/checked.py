@@ -70,12 +70,27 @@ class Checked(BaseModel):
         except ValidationError as error:
             raise _as_spec_error(type(self), error) from None
 
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise spec_error(
+            Fault(
+                f"{type(self).__name__}.{name}",
+                "cannot be set: what is checked is frozen",
+                mend="Make a new one.",
+                kind=_FrozenError,
+                code="spec",
+            )
+        )
+
     # Two specs are never compared by value: their arrays may be tracers.
     def __eq__(self, other: object) -> bool:
         return self is other
 
     def __hash__(self) -> int:
         return id(self)
+
+
+class _FrozenError(AttributeError, ValueError):
+    """A field was set (of a named tuple the one, of a Pydantic model the other)."""
 
 
 def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:

@@ -14,7 +14,7 @@ from specflow.spec.export_outputs import complete_export_outputs
 from specflow.spec.hooks import HostCallHook, check_hooks
 from specflow.spec.mode import REQUIRED, Mode
 from specflow.spec.train_op import check_train_op
-from specflow.typing import describe, is_array, is_floating, leaves
+from specflow.typing import describe, is_array, is_floating
 
 __all__ = ["EstimatorSpec", "TPUEstimatorSpec"]
 
@@ -84,7 +84,7 @@ class _Spec(Checked):
         flaws = [
             Flaw(f"got {describe(leaf)}", kind=TypeError, at=f"[{path!r}]",
                  expected="an array")
-            for path, leaf in leaves(value)
+            for path, leaf in _entries(value)
             if not is_array(leaf)
         ]  # fmt: skip
         if flaws:
@@ -160,6 +160,39 @@ class _Spec(Checked):
         return type(self)(**{**vars(self), **changes})
 
 
+def _entries(tree: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in nested dicts, with its dotted path."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+class _NoMetricError(TypeError, AttributeError):
+    """What should be a metric is none (the reference raised one or the other)."""
+
+
+def _is_state(value: Any) -> bool:
+    methods = (getattr(value, name, None) for name in ("merge", "compute"))
+    return not isinstance(value, type) and all(map(callable, methods))
+
+
+def _is_metric_pair(value: Any) -> bool:
+    """Whether a value is (value, state), or a tensor in place of the state."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    return is_array(value[1]) or _is_state(value[1])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(describe, value))})"
+    return describe(value)
+
+
 class EstimatorSpec(_Spec):
     """The plain spec: metrics as `eval_metric_ops`, already called.
 
@@ -229,14 +262,13 @@ class EstimatorSpec(_Spec):
             )
         flaws = [
             Flaw(
-                f"got {describe(metric)}",
-                kind=TypeError,
+                f"got {_shown(metric)}",
+                kind=_NoMetricError,
                 at=f"[{name!r}]",
                 expected="a metric state (merge, compute) or a tuple (value, state)",
             )
             for name, metric in value.items()
-            if not (isinstance(metric, tuple) and len(metric) == 2)
-            and not hasattr(metric, "compute")
+            if not _is_state(metric) and not _is_metric_pair(metric)
         ]
         if flaws:
             refuse(*flaws)

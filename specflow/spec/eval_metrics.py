@@ -102,13 +102,18 @@ def _batch_flaws(pair: HostPair, batch: int | None = None) -> Iterator[Flaw]:
             for name, tensor in pair.named()
             if tensor.shape and tensor.shape[0] == batch
         ),
-        "the batch",
+        "",
     )
     for name, tensor in pair.named():
         if not tensor.shape or tensor.shape[0] != batch:
             yield Flaw(
                 f"is {describe(tensor)}, and "
-                + (other if other != "the batch" else f"the batch is {batch} rows"),
+                + (
+                    other
+                    or (
+                        "has no rows" if batch is None else f"the batch is {batch} rows"
+                    )
+                ),
                 kind=WrongRowsError,
                 at=f"[1][{name!r}]",
                 expected="a batch-major tensor: its first axis is the batch",
