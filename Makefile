@@ -1,4 +1,4 @@
-.PHONY: format check test bench
+.PHONY: format check test notebooks bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -12,6 +12,9 @@ check:  ## form, types and import rules
 
 test:  ## everything that must hold
 	pytest
+
+notebooks:  ## run the notebooks, and store what they show
+	python -m tests.docs.notebooks
 
 bench:  ## speed, as ratios to hand-written loops
 	python -m tests.benchmarks
