@@ -228,7 +228,7 @@ class TPUEstimator:
             input_fn: gives the training input.
             steps: how many steps to take, from where training stands.
             max_steps: step at which to stop, over all calls. Neither: to the end of the
-                data.
+                data, which arrays and sources do not have.
             hooks: objects with any of begin, before_step, after_step, end.
             saving_listeners: objects with any of begin, before_save, after_save, end;
                 True from after_save ends training.
@@ -341,6 +341,11 @@ class TPUEstimator:
         with self.timing("checkpoint"):
             step, state, place = self._states.to_train(*self._batch)
         stop = stop_of(step)
+        if stop is None and as_source(value) is not None:
+            raise ConfigError(
+                Fault("train", "neither steps nor max_steps is given, and arrays are "
+                      "repeated without end", expected="one of them", code="steps")
+            )  # fmt: skip
         if stop is not None and step >= stop:
             return step, state
         if evaluations is not None and not evaluations.begin(step):

@@ -380,3 +380,12 @@ def test_should_stop_ends_training_with_a_checkpoint(line, rows):
     assert estimator.latest_step() == 6
     assert estimator.program.traces[sf.Mode.EVAL] == 0
     estimator.close()
+
+
+def test_c12_3_arrays_have_no_end_so_that_training_needs_one(line, rows):
+    with pytest.raises(sf.errors.ConfigError) as caught:
+        line().train(rows)
+    assert str(caught.value) == (
+        "train: neither steps nor max_steps is given, and arrays are repeated without "
+        "end. Expected one of them."
+    )
