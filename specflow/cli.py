@@ -11,9 +11,9 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from specflow import collector
+from specflow import collector, options
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -147,114 +147,38 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Option:
-    """An option as `add_argument` takes it."""
-
-    def __init__(self, *names: str, **settings: Any):
-        self.names, self.settings = names, settings
-
-
 @dataclasses.dataclass(frozen=True)
 class _Command:
     run: Callable[[argparse.Namespace], int]
     summary: str
     example: str
-    options: tuple[_Option, ...] = ()
+    takes: tuple[options.Option, ...] = options.COMMON
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
-
-
-_STEP = _Option(
-    "--step",
-    type=int,
-    metavar="N",
-    help="the checkpoint of this step, not the newest",
-)
-_SPLIT = _Option(
-    "--split",
-    choices=["train", "eval"],
-    default="eval",
-    help="which of the run's data; eval by default",
-)
 _COMMANDS = {
     "train": _Command(
         _train,
         "train an experiment, or resume it where its run directory stopped",
         "specflow train experiment=digits optimizer.lr=3e-4",
-        (
-            _Option(
-                "-m",
-                "--multirun",
-                action="store_true",
-                help="sweep: key=a,b runs once for each value",
-            ),
-        ),
+        options.TRAINING,
     ),
     "evaluate": _Command(
         _evaluate,
         "evaluate a checkpoint of a run",
         "specflow evaluate run=runs/try1",
-        (_SPLIT, _STEP),
+        options.EVALUATING,
     ),
     "predict": _Command(
         _predict,
         "write a run's predictions as JSON lines, CSV or Parquet",
         "specflow predict run=runs/try1 --output rows.csv",
-        (
-            _Option(
-                "--output",
-                metavar="FILE",
-                help="write here (.jsonl, .csv, .parquet), not to standard output",
-            ),
-            _Option(
-                "--format",
-                choices=["jsonl", "csv", "parquet"],
-                help="what to write, whatever the file is called",
-            ),
-            _Option(
-                "--keys",
-                type=_names,
-                metavar="NAME,NAME",
-                help="only these predictions",
-            ),
-            _SPLIT,
-            _STEP,
-        ),
+        options.PREDICTING,
     ),
     "export": _Command(
         _export,
         "export a run's model, to be loaded with nothing but JAX",
         "specflow export run=runs/try1",
-        (
-            _Option(
-                "--output", metavar="DIR", help="export into DIR, not into the run"
-            ),
-            _Option(
-                "--format",
-                choices=["savedmodel", "onnx"],
-                help="convert the export as well, and verify what comes of it",
-            ),
-            _Option(
-                "--platforms",
-                type=_names,
-                default=["cpu", "cuda", "tpu"],
-                metavar="NAME,NAME",
-                help="what to export for; cpu,cuda,tpu by default",
-            ),
-            _Option(
-                "--batch",
-                type=_numbers,
-                metavar="N,N",
-                help="export for these numbers of rows; by default for any",
-            ),
-            _STEP,
-        ),
+        options.EXPORTING,
     ),
     "check": _Command(
         _check,
@@ -290,7 +214,7 @@ def _dispatch(words: list[str]) -> int:
             )
         )
     arguments = _parser(name, command).parse_intermixed_args(rest)
-    if arguments.cfg:
+    if getattr(arguments, "cfg", None):
         return _show(arguments)
     return command.run(arguments)
 
@@ -302,23 +226,7 @@ def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
         epilog=f"example: {command.example}",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="override",
-        help="key=value, group=choice, ~key, run=DIR, trust=PACKAGE",
-    )
-    parser.add_argument(
-        "--config-dir",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="your own folder of configs, searched before the shipped one; repeatable",
-    )
-    parser.add_argument(
-        "--cfg", choices=["job"], help="show the composed config and run nothing"
-    )
-    for option in command.options:
+    for option in command.takes:
         parser.add_argument(*option.names, **option.settings)
     return parser
 

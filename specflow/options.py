@@ -1,0 +1,177 @@
+"""What the commands take, as data: for `argparse`, and for the shell's completion."""
+
+from typing import Any
+
+__all__ = [
+    "COMMON",
+    "COMPARING",
+    "COMPLETING",
+    "CONFIG_DIR",
+    "EVALUATING",
+    "EXPLAINING",
+    "EXPORTING",
+    "PREDICTING",
+    "SCHEMAS",
+    "TRAINING",
+    "Option",
+]
+
+
+class Option:
+    """An option, or a word without one, as `add_argument` takes it."""
+
+    def __init__(self, *names: str, files: bool = False, **settings: Any):
+        self.names, self.settings = names, settings
+        self.files = files
+        """Whether its value is a path."""
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value follows the option."""
+        return "action" not in self.settings or self.settings["action"] == "append"
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+OVERRIDES = Option(
+    "overrides",
+    nargs="*",
+    metavar="override",
+    help="key=value, group=choice, ~key, run=DIR, trust=PACKAGE",
+)
+CONFIG_DIR = Option(
+    "--config-dir",
+    files=True,
+    action="append",
+    default=[],
+    metavar="DIR",
+    help="your own folder of configs, searched before the shipped one; repeatable",
+)
+STEP = Option(
+    "--step",
+    type=int,
+    metavar="N",
+    help="the checkpoint of this step, not the newest",
+)
+SPLIT = Option(
+    "--split",
+    choices=["train", "eval"],
+    default="eval",
+    help="which of the run's data; eval by default",
+)
+
+COMMON = (
+    OVERRIDES,
+    CONFIG_DIR,
+    Option("--cfg", choices=["job"], help="show the composed config and run nothing"),
+)
+TRAINING = (
+    *COMMON,
+    Option(
+        "-m",
+        "--multirun",
+        action="store_true",
+        help="sweep: key=a,b runs once for each value",
+    ),
+)
+EVALUATING = (*COMMON, SPLIT, STEP)
+PREDICTING = (
+    *COMMON,
+    Option(
+        "--output",
+        files=True,
+        metavar="FILE",
+        help="write here (.jsonl, .csv, .parquet), not to standard output",
+    ),
+    Option(
+        "--format",
+        choices=["jsonl", "csv", "parquet"],
+        help="what to write, whatever the file is called",
+    ),
+    Option("--keys", type=_names, metavar="NAME,NAME", help="only these predictions"),
+    SPLIT,
+    STEP,
+)
+EXPORTING = (
+    *COMMON,
+    Option(
+        "--output",
+        files=True,
+        metavar="DIR",
+        help="export into DIR, not into the run",
+    ),
+    Option(
+        "--format",
+        choices=["savedmodel", "onnx"],
+        help="convert the export as well, and verify what comes of it",
+    ),
+    Option(
+        "--platforms",
+        type=_names,
+        default=["cpu", "cuda", "tpu"],
+        metavar="NAME,NAME",
+        help="what to export for; cpu,cuda,tpu by default",
+    ),
+    Option(
+        "--batch",
+        type=_numbers,
+        metavar="N,N",
+        help="export for these numbers of rows; by default for any",
+    ),
+    STEP,
+)
+EXPLAINING = (
+    Option(
+        "words",
+        nargs="*",
+        metavar="KEY | override",
+        help="the key to explain, and overrides of the experiment to explain it in",
+    ),
+    CONFIG_DIR,
+)
+COMPARING = (
+    Option(
+        "sides",
+        nargs=2,
+        metavar="A B",
+        help="a run directory, a config file, the name of an experiment, or overrides "
+        "in quotes",
+    ),
+    CONFIG_DIR,
+    Option(
+        "--format",
+        choices=["text", "json"],
+        default="text",
+        help="for people, or for tools; text by default",
+    ),
+)
+SCHEMAS = (
+    Option(
+        "group",
+        nargs="?",
+        default="experiment",
+        metavar="GROUP",
+        help="a config group, such as optimizer; by default a whole experiment",
+    ),
+    Option(
+        "--write",
+        files=True,
+        metavar="DIR",
+        help="write the schemas of all groups into DIR, my_conf/schema say",
+    ),
+    CONFIG_DIR,
+)
+COMPLETING = (
+    Option("shell", choices=["bash", "zsh", "fish"], help="the shell to complete in"),
+    Option(
+        "--line",
+        metavar="TEXT",
+        help="answer with what completes this command line, as the script asks for it",
+    ),
+)
