@@ -1,0 +1,287 @@
+"""Contract C16 to C19 with B4's changes: exporters, early stopping, warm start."""
+
+import math
+
+import numpy as np
+import pytest
+
+import specflow as sf
+from specflow.lifecycle import (
+    History,
+    stop_if,
+    stop_if_higher,
+    stop_if_lower,
+    stop_if_no_decrease,
+)
+from specflow.loop import StopTraining
+from tests.estimator.conftest import X, Y, arrays
+
+
+def every(steps, **fields):
+    return sf.RunConfig(save_checkpoints_steps=steps, keep_checkpoint_max=0, **fields)
+
+
+class Noting(sf.LatestExporter):
+    """Notes where and when it was asked to export, and gives what it is told to."""
+
+    def __init__(self, name, gives):
+        super().__init__(name)
+        self.gives, self.asked = gives, []
+
+    def export(self, estimator, directory, metrics, *, is_final):
+        self.asked.append((directory, metrics["global_step"], is_final))
+        return self.gives
+
+
+# -- C16: train_and_evaluate
+
+
+@pytest.mark.parametrize("name", ["", 3, None])
+def test_c16_1_an_exporters_name_is_a_text_that_is_not_empty(name):
+    class Mine(sf.Exporter):
+        def __init__(self):
+            self.name = name
+
+    with pytest.raises(ValueError, match="as its name"):
+        sf.EvalSpec(arrays, exporters=[Mine()])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"steps": -1},
+        {"steps": math.nan},
+        {"throttle_secs": "soon"},
+        {"start_delay_secs": None},
+        {"every_secs": 0},
+    ],
+)
+def test_c16_1_numbers_are_positive_numbers(fields):
+    with pytest.raises(ValueError, match="Expected"):
+        sf.EvalSpec(arrays, **fields)
+
+
+def test_c16_1_max_steps_may_be_a_float(line):
+    metrics, _ = line().train_and_evaluate(
+        sf.TrainSpec(arrays, max_steps=2.5), sf.EvalSpec(arrays, steps=2.0)
+    )
+    assert metrics["global_step"] == 3
+
+
+def test_c16_2_the_last_checkpoint_is_evaluated_once(line):
+    """Step 6 is due by the rhythm and is the last one too."""
+    estimator = line(config=every(3))
+    estimator.train_and_evaluate(
+        sf.TrainSpec(arrays, max_steps=6), sf.EvalSpec(arrays, throttle_secs=0)
+    )
+    lines = History(estimator.model_dir).path.read_text().splitlines()
+    assert len(lines) == 2
+    assert list(History(estimator.model_dir).values("loss")) == [3, 6]
+
+
+def test_c16_2_a_call_that_goes_on_does_not_evaluate_where_it_starts(line):
+    specs = sf.EvalSpec(arrays, throttle_secs=0)
+    line(config=every(3)).train_and_evaluate(sf.TrainSpec(arrays, max_steps=4), specs)
+    estimator = line(config=every(3))
+    estimator.train_and_evaluate(sf.TrainSpec(arrays, max_steps=8), specs)
+    assert list(History(estimator.model_dir).values("loss")) == [3, 4, 7, 8]
+
+
+def test_c16_4_exporters_are_asked_with_their_path_and_whether_it_is_the_end(line):
+    exporter = Noting("mine", None)
+    estimator = line(config=every(2))
+    estimator.train_and_evaluate(
+        sf.TrainSpec(arrays, max_steps=5),
+        sf.EvalSpec(arrays, throttle_secs=0, exporters=[exporter]),
+    )
+    folder = estimator.model_dir / "export" / "mine"
+    assert exporter.asked == [(folder, 2, False), (folder, 4, False), (folder, 5, True)]
+
+
+def test_c16_5_it_gives_the_last_metrics_and_what_each_exporter_made_of_them(
+    line, tmp_path
+):
+    exporters = [Noting("a", tmp_path), Noting("b", None)]
+    estimator = line(config=every(2))
+    metrics, results = estimator.train_and_evaluate(
+        sf.TrainSpec(arrays, max_steps=4),
+        sf.EvalSpec(arrays, throttle_secs=0, exporters=exporters),
+    )
+    assert results == [tmp_path, None]
+    assert metrics == estimator.evaluate(arrays)
+
+
+# -- C17: exporters
+
+
+def test_c17_1_and_5_the_newest_exports_stay_and_what_is_no_export(tmp_path):
+    """A clean-up removes directories named by ten digits alone, the smallest first."""
+
+    class Fake:
+        def __init__(self):
+            self.second = 1_000_000_000
+
+        def export(self, directory, **_):
+            self.second += 1
+            made = tmp_path / str(self.second)
+            made.mkdir()
+            return made
+
+    others = ["999999999", "10000000000", "temp-1000000000", "best", "1000000000x"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / "0000000001").write_text("a file")
+    (tmp_path / "0000000002").mkdir()
+    estimator = Fake()
+    exporter = sf.LatestExporter("latest", exports_to_keep=2)
+    for _ in range(4):
+        exporter.export(estimator, tmp_path, {"loss": 1.0}, is_final=False)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *others,
+        "0000000001",
+        "1000000003",
+        "1000000004",
+    }
+
+
+def test_c17_1_an_equal_loss_is_not_better():
+    better = sf.BestExporter().compare
+    results = {"loss": 0.5}, {"loss": 0.5}
+    assert not better(best_eval_result=results[0], current_eval_result=results[1])
+
+
+# -- C18: early stopping
+
+
+@pytest.fixture
+def judged(line):
+    """An estimator that evaluations were written for: step -> loss."""
+
+    def make(values, name=None):
+        estimator = line()
+        for step, loss in values.items():
+            History(estimator.model_dir, name).add(step, {"loss": loss})
+        return estimator
+
+    return make
+
+
+def stops(hook):
+    try:
+        hook.after_step(1)
+    except StopTraining:
+        return True
+    return False
+
+
+def test_c18_1_named_evaluations_are_looked_at_by_name_only(judged):
+    estimator = judged({10: 0.1}, name="held")
+    assert not stops(stop_if_lower(estimator, "loss", 0.5))
+    assert stops(stop_if_lower(estimator, "loss", 0.5, name="held"))
+
+
+def test_c18_1_a_predicate_of_ones_own(line):
+    assert stops(stop_if(lambda: True))
+    assert not stops(stop_if(lambda: False))
+
+
+@pytest.mark.parametrize(("threshold", "expected"), [(0.4, True), (0.5, False)])
+def test_c18_2_beyond_is_strictly_beyond(judged, threshold, expected):
+    estimator = judged({10: 0.5, 20: 0.1})
+    assert stops(stop_if_higher(estimator, "loss", threshold)) is expected
+
+
+def test_c18_3_evaluations_before_min_steps_are_no_best(judged):
+    """0.1 at step 10 would be the best; from step 20 on, 0.5 falls to 0.4 and 0.3."""
+    estimator = judged({10: 0.1, 20: 0.5, 30: 0.4, 40: 0.3})
+    assert stops(stop_if_no_decrease(estimator, "loss", 20))
+    assert not stops(stop_if_no_decrease(estimator, "loss", 20, min_steps=20))
+
+
+def test_c18_4_a_metric_that_is_missing_is_a_key_error(judged):
+    hook = stop_if_lower(judged({10: 0.1}), "lost", 0.5)
+    with pytest.raises(KeyError) as error:
+        hook.after_step(1)
+    assert isinstance(error.value, ValueError)
+    assert str(error.value) == (
+        "lost: is in no evaluation. Expected one of loss. Did you mean loss?"
+    )
+
+
+def test_c18_5_steps_need_none_for_the_seconds(judged):
+    estimator = judged({10: 0.1})
+    with pytest.raises(ValueError, match="run_every_secs, run_every_steps"):
+        stop_if_lower(estimator, "loss", 0.5, run_every_steps=10)
+    hook = stop_if_lower(
+        estimator, "loss", 0.5, run_every_secs=None, run_every_steps=10
+    )
+    assert stops(hook)
+
+
+def test_c18_5_the_step_of_the_check_is_the_last_and_is_saved(judged):
+    estimator = judged({1: 0.1})
+    estimator.config = every(100, tpu_config=sf.TPUConfig(iterations_per_loop=1))
+    estimator.train(arrays, steps=9, hooks=[stop_if_lower(estimator, "loss", 0.5)])
+    assert estimator.checkpoints.steps() == [0, 1]
+    estimator.close()
+
+
+# -- C19: warm start
+
+
+@pytest.fixture
+def trained(line, tmp_path):
+    """A trained estimator in a directory of its own."""
+    estimator = line(model_dir=tmp_path / "other", config=every(2))
+    estimator.train(arrays, steps=4)
+    estimator.close()
+    return estimator
+
+
+def start_of(estimator):
+    rows = list(estimator.predict(lambda: {"x": np.eye(3, dtype=np.float32)}))
+    return np.array([row["value"] for row in rows])
+
+
+def test_c19_1_a_path_is_a_directory_its_checkpoints_one_of_them_or_an_export(
+    line, tmp_path, trained
+):
+    checkpoints = trained.model_dir / "checkpoints"
+    export = trained.export(
+        tmp_path / "exports", features={"x": X[:2]}, platforms=("cpu",)
+    )
+    for path in (trained.model_dir, str(checkpoints), checkpoints / "4", export):
+        estimator = line(model_dir=None, warm_start_from=path)
+        w = trained.checkpoints.arrays(4)["params/w"]
+        np.testing.assert_array_equal(start_of(estimator), w)
+    earlier = line(model_dir=None, warm_start_from=checkpoints / "2")
+    w = trained.checkpoints.arrays(2)["params/w"]
+    np.testing.assert_array_equal(start_of(earlier), w)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "warm"),
+    [("w", True), ("^w$", True), (["v", "w"], True), (".", True), (None, False)],
+)
+@pytest.mark.filterwarnings("ignore:warm start")
+def test_c19_2_patterns_are_matched_at_the_start_of_the_path(
+    line, trained, patterns, warm
+):
+    settings = sf.WarmStartSettings(trained.model_dir, vars_to_warm_start=patterns)
+    estimator = line(warm_start_from=settings)
+    assert bool(start_of(estimator).any()) is warm
+
+
+def test_c19_3_an_untrained_model_is_evaluated_and_predicts_with_it_too(line, trained):
+    estimator = line(warm_start_from=trained.model_dir)
+    w = trained.checkpoints.arrays(4)["params/w"]
+    expected = np.mean((X.astype(np.float64) @ w - Y) ** 2)
+    found = estimator.evaluate(arrays)
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    assert found["global_step"] == 0
+    np.testing.assert_array_equal(start_of(estimator), w)
+
+
+def test_c19_4_a_directory_without_checkpoints_is_refused(line, tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        line(warm_start_from=tmp_path / "nowhere").train(arrays, steps=1)
