@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from specflow.config.base import TARGET, Config, Kinds, Target
+from specflow.config.base import TARGET, Config, Kinds, Says, Target
 from specflow.config.experiment import ExperimentConfig
 
 __all__ = ["ROOT", "Slot", "follow", "in_words"]
@@ -54,11 +54,15 @@ class Slot:
     @property
     def kinds(self) -> Kinds | None:
         """The kinds of section that can stand here, where a `name` tells them apart."""
-        marks = (
-            *self.metadata,
-            *self.parts()[0].metadata,
-        )  # `X | None` hides those of X.
+        # `X | None` hides those of X.
+        marks = (*self.metadata, *self.parts()[0].metadata)
         return next((mark for mark in marks if isinstance(mark, Kinds)), None)
+
+    @property
+    def says(self) -> Says | None:
+        """What a validator of its own takes here, if there is one."""
+        marks = (*self.metadata, *self.parts()[0].metadata)
+        return next((mark for mark in marks if isinstance(mark, Says)), None)
 
     def members(self) -> Mapping[str, type[Config]]:
         """Name -> section, where a `name` tells sections apart; else empty."""
@@ -125,7 +129,8 @@ def in_words(slot: Slot) -> str:
         text = f"a section with a name ({', '.join(sorted(names))})"
         text = f"{text} or a {TARGET}" if TARGET in members else text
         return f"{text}, or null" if slot.nullable else text
-    text = " or ".join(map(_part_in_words, slot.parts()))
+    says = slot.says
+    text = says.words if says else " or ".join(map(_part_in_words, slot.parts()))
     return f"{text}, or null" if slot.nullable else text
 
 

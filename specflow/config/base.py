@@ -31,6 +31,7 @@ __all__ = [
     "Config",
     "KeyPath",
     "Kinds",
+    "Says",
     "Target",
     "by_name",
     "key_paths",
@@ -121,6 +122,18 @@ class Target(Bound):
         return self.callable(*args, **{**self.arguments, **extra})
 
 
+@dataclasses.dataclass(frozen=True)
+class Says:
+    """Says what the validator beside it takes, to people and to JSON Schema."""
+
+    words: str
+    """A noun phrase, for messages."""
+    pattern: str
+    """Of the texts that it takes."""
+    minimum: int | None = None
+    """The least of the whole numbers that it takes; none: it takes no number."""
+
+
 def _check_key_path(path: str) -> str:
     root, _, rest = path.partition(".")
     if root not in ROOTS:
@@ -130,7 +143,15 @@ def _check_key_path(path: str) -> str:
     return path
 
 
-KeyPath = Annotated[str, AfterValidator(_check_key_path)]
+KeyPath = Annotated[
+    str,
+    AfterValidator(_check_key_path),
+    Says(
+        "a key path (features.<name>, labels, outputs, predictions.<name> or "
+        "losses.<name>)",
+        r"^(labels|outputs)(\.|$)|^(features|predictions|losses)\.[\s\S]",
+    ),
+]
 """`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
 `losses.<name>` (a declared loss before it is reduced: one value for each example or
 token)."""

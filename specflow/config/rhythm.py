@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
+from specflow.config.base import Says
+
 __all__ = ["Every", "EveryLoop", "seconds_of", "steps_of"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -31,8 +33,13 @@ def steps_of(rhythm: int | str) -> int | None:
     return None if isinstance(rhythm, str) else rhythm
 
 
+def _says(least: int) -> Says:
+    words = f"a whole number >= {least}, or a time such as 30s, 10m, 2h"
+    return Says(words, f"^{_TIME.pattern}$", minimum=least)
+
+
 def _validator(least: int) -> PlainValidator:
-    expected = f"a whole number >= {least}, or a time such as 30s, 10m, 2h"
+    expected = _says(least).words
 
     def check(value: Any) -> int | str:
         steps = isinstance(value, int) and not isinstance(value, bool)
@@ -45,9 +52,9 @@ def _validator(least: int) -> PlainValidator:
     return PlainValidator(check)
 
 
-Every = Annotated[int | str, _validator(0)]
+Every = Annotated[int | str, _validator(0), _says(0)]
 """Steps between two times something is done, 0 for never on the way; or a time such as
 `30s`, `10m`, `2h`, which is looked at when a device loop has ended."""
 
-EveryLoop = Annotated[int | str, _validator(1)]
+EveryLoop = Annotated[int | str, _validator(1), _says(1)]
 """Steps, at least one; or a time from which their number is estimated."""
