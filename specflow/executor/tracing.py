@@ -98,9 +98,7 @@ class Tracer:
 
             def function(module: Any) -> TPUEstimatorSpec:
                 zeros = jax.tree.map(
-                    lambda x: jnp.zeros(
-                        x.shape, jax.dtypes.canonicalize_dtype(x.dtype)
-                    ),
+                    lambda x: jnp.zeros(x.shape, x.dtype),
                     {"features": features, "labels": seen},
                 )
                 mask = jnp.ones(row_count(features), bool)
@@ -206,7 +204,11 @@ def _with_mask(
 
 
 def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+    """Forms as JAX would hold the arrays: NumPy's 64 bits are 32 unless it is told."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(x.dtype)),
+        tree,
+    )
 
 
 def shapes(tree: Any) -> Any:

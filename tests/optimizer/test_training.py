@@ -28,8 +28,21 @@ X = RNG.standard_normal((STEPS, 16, WIDTH)).astype(np.float32)
 Y = RNG.integers(0, WIDTH, (STEPS, 16)).astype(np.int32)
 
 
+FIELDS = {
+    "parts": {
+        "parts": {
+            "kernel": {"paths": ["kernel"], "optimizer": {"name": "adam"}},
+            "rest": {"paths": ["**"], "optimizer": {"name": "sgd"}},
+        }
+    }
+}
+"""What an optimizer cannot do without."""
+
+
 def new_program(name):
-    optimizer = build_optimizer(KINDS[name](clip_norm=1.0), train_steps=STEPS)
+    fields = {"clip_norm": 1.0, **FIELDS.get(name, {})}
+    config = KINDS[name].model_validate(fields)
+    optimizer = build_optimizer(config, train_steps=STEPS)
 
     def model_fn(model, features, labels, mode):
         logits = model(features)
