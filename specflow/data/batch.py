@@ -75,6 +75,7 @@ class EvalBatches:
                     f"{process_count} processes share each batch",
                     expected="one process, or batches of one size",
                     mend="Let model_fn take `mask`, so that batches can be padded.",
+                    code="batch-divides",
                 )
             )
         self._source = as_source(data)
@@ -84,6 +85,7 @@ class EvalBatches:
                     "the input",
                     f"is {describe(data)}",
                     expected="arrays as (features, labels), or an iterable of batches",
+                    code="input-form",
                 )
             )
         self._data = data

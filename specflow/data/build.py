@@ -51,6 +51,7 @@ class Data:
                 expected=f"{train[path]}, as in the training data"
                 if path in train
                 else "no such array, as in the training data",
+                code="data-differs",
             )
             for path in sorted(train.keys() | held.keys())
             if train.get(path) != held.get(path)
@@ -103,13 +104,22 @@ def _from_target(config: Target) -> Data:
         raise
     except Exception as error:
         raise DataError(
-            Fault(config.path, f"raised {type(error).__name__}: {error}")
+            Fault(
+                config.path,
+                f"raised {type(error).__name__}: {error}",
+                code="target-failed",
+            )
         ) from error
     if isinstance(value, Data):
         return value
     if not isinstance(value, Mapping):
         raise DataError(
-            Fault(config.path, f"returned {describe(value)}", expected=_EXPECTED)
+            Fault(
+                config.path,
+                f"returned {describe(value)}",
+                expected=_EXPECTED,
+                code="target-result",
+            )
         )
     if set(value) != set(_PARTS):
         odd = [key for key in value if key not in _PARTS]
@@ -119,6 +129,7 @@ def _from_target(config: Target) -> Data:
                 f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
                 expected=_EXPECTED,
                 mend=nearest(str(odd[0]), _PARTS) if odd else "",
+                code="target-result",
             )
         )
     train, held = (_part(config.path, part, value[part]) for part in _PARTS)
@@ -133,6 +144,7 @@ def _part(path: str, part: str, value: Any) -> Source:
                 f"{path}, {part}",
                 f"is {describe(value)}",
                 expected="(features, labels): arrays or dicts of arrays, rows first",
+                code="target-result",
             )
         )
     return source

@@ -58,7 +58,12 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
         features, labels = value, None
     else:
         raise DataError(
-            Fault(where, f"is {describe(value)}", expected="(features, labels)")
+            Fault(
+                where,
+                f"is {describe(value)}",
+                expected="(features, labels)",
+                code="input-form",
+            )
         )
     features, labels = map_leaves(np.asarray, features), map_leaves(np.asarray, labels)
     rows = batch_rows(features, labels)
@@ -85,6 +90,7 @@ def _pair(value: tuple[Any, ...] | list[Any], where: str) -> tuple[Tree, Tree]:
                 where,
                 f"is a {type(value).__name__} of {len(value)}",
                 expected="(features, labels)",
+                code="input-form",
             )
         )
     return value[0], value[1]

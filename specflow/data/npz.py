@@ -49,6 +49,7 @@ def read_npz(path: str | Path, *, labels: str | None, key: str = "data") -> Arra
                 f"{file} has no array {labels!r}; it has {', '.join(arrays) or 'none'}",
                 expected="the name of an array, or null when there are no labels",
                 mend=nearest(labels, arrays),
+                code="unknown-array",
             )
         )
     label = None if labels is None else arrays.pop(labels)
@@ -62,6 +63,7 @@ def _read_arrays(file: Path, key: str) -> dict[str, npt.NDArray[Any]]:
                 key,
                 f"{file} is not an .npz archive",
                 mend="Write it with numpy.savez(path, labels=..., ...).",
+                code="data-file",
             )
         )
     name = ""
@@ -80,5 +82,6 @@ def _read_arrays(file: Path, key: str) -> dict[str, npt.NDArray[Any]]:
                 mend="Arrays of Python objects are pickles and are refused."
                 if "pickle" in str(error)
                 else "",
+                code="data-file",
             )
         ) from error

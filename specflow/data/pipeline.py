@@ -223,6 +223,7 @@ def as_train_batches(
                 "the input",
                 f"is {describe(source)}",
                 expected="arrays as (features, labels), or an iterable of such batches",
+                code="input-form",
             )
         )
     share = process_slice(batch_size, process_index, process_count)

@@ -113,6 +113,7 @@ def process_slice(batch_size: int, index: int, count: int) -> slice:
                 "batch_size",
                 f"{batch_size} rows do not divide over {count} processes",
                 expected=f"a multiple of {count}",
+                code="batch-divides",
             )
         )
     share = batch_size // count

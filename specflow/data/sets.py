@@ -174,6 +174,7 @@ def _read(name: str, rows: Callable[[Path], Table], **options: Any) -> Table:
                 f"data={name}",
                 "scikit-learn, which ships this data set, is not installed",
                 mend="Run pip install scikit-learn.",
+                code="package-missing",
             )
         )
     try:

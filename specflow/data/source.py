@@ -111,6 +111,7 @@ class ArraySource:
                     origin=self.origin,
                     expected=f"one of {', '.join(found)}",
                     mend=nearest(path, found),
+                    code="unknown-array",
                 )
             )
         return found[path]
@@ -173,7 +174,7 @@ def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
 def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
     """What is wrong with kinds and numbers of rows."""
     if not named_leaves(features, None):
-        return [Fault("features", "holds no array", origin=origin)]
+        return [Fault("features", "holds no array", origin=origin, code="input-form")]
     faults = [
         Fault(
             path,
@@ -196,7 +197,7 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
                 "has no rows: the data set is empty",
                 origin=origin,
                 expected="at least one row",
-                code="empty-data",
+                code="data-empty",
             )
         ]
     return [

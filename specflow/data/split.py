@@ -35,7 +35,7 @@ def held_out_rows(
                 "data.eval_fraction",
                 f"{eval_fraction} of {rows} {unit}s holds out {held}",
                 expected=f"at least one {unit} to train on and one to evaluate on",
-                code="empty-data",
+                code="data-empty",
             )
         )
     order = np.random.default_rng(seed).permutation(rows)

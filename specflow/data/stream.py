@@ -137,7 +137,10 @@ class StreamBatches:
         if where != start_step:
             raise DataError(
                 Fault(
-                    "place", f"is that of step {where}", expected=f"step {start_step}"
+                    "place",
+                    f"is that of step {where}",
+                    expected=f"step {start_step}",
+                    code="data-place",
                 )
             )
         if "iterator" in place:
@@ -147,6 +150,7 @@ class StreamBatches:
                         "the input",
                         f"is a {type(self._iterator).__name__}, which has no set_state",
                         expected="the kind of iterator that the checkpoint was of",
+                        code="data-place",
                     )
                 )
             self._iterator.set_state(_decoded(place["iterator"]))  # type: ignore[attr-defined]
@@ -216,6 +220,7 @@ def _encoded(state: Any) -> Any:
                 "the input",
                 f"get_state() gave something that JSON cannot hold: {error}",
                 expected="bytes, or numbers, texts, lists and dicts",
+                code="data-place",
             )
         ) from error
 

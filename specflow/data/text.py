@@ -75,6 +75,7 @@ class WindowSource:
                     path,
                     "there is no such array",
                     expected=f"one of {', '.join(columns)}",
+                    code="unknown-array",
                 )
             )
         return columns[path]
@@ -94,7 +95,7 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
                 str(root),
                 f"{len(texts)} file of text matches {config.pattern!r}",
                 expected="at least two: whole files are held out for evaluation",
-                code="empty-data",
+                code="data-empty",
             )
         )
     train, held = held_out_rows(
@@ -159,7 +160,11 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
             content = (root / relative).read_bytes()[:left]
         except OSError as error:
             raise DataError(
-                Fault(str(root / relative), f"cannot be read: {error.strerror}")
+                Fault(
+                    str(root / relative),
+                    f"cannot be read: {error.strerror}",
+                    code="data-file",
+                )
             ) from error
         if content:
             texts[relative] = content
@@ -171,7 +176,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
                 str(root),
                 f"no file with text matches {config.pattern!r}",
                 expected="at least two files; see data.root and data.pattern",
-                code="empty-data",
+                code="data-empty",
             )
         )
     return [texts[relative] for relative in sorted(texts)]
@@ -185,7 +190,7 @@ def _windows(texts: list[bytes], use: str, root: Path, length: int) -> WindowSou
                 str(root),
                 f"{len(stream):,} bytes to {use}",
                 expected=f"at least {length + 1:,}: data.length and one more",
-                code="empty-data",
+                code="data-empty",
             )
         )
     return WindowSource(stream, length)

@@ -49,7 +49,12 @@ def call_model(
             f"{key}={describe(value)}" for key, value in arguments.items()
         )
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        fault = Fault("spec.inputs", f"{name}({given}) failed: {error}", kind=kind)
+        fault = Fault(
+            "spec.inputs",
+            f"{name}({given}) failed: {error}",
+            kind=kind,
+            code="spec-inputs",
+        )
         raise spec_error(fault) from error
 
 
@@ -72,6 +77,7 @@ def _check_names(
             expected=f"one of {', '.join(by_name) or 'none'}",
             mend=nearest(key, by_name),
             kind=TypeError,
+            code="spec-inputs",
         )
         for key in arguments
         if key not in by_name and inspect.Parameter.VAR_KEYWORD not in forms
@@ -82,6 +88,7 @@ def _check_names(
             f"{name} needs an argument {key}",
             mend=f"Say what it is: spec.inputs.{key}=features.<name>.",
             kind=TypeError,
+            code="spec-inputs",
         )
         for key, parameter in by_name.items()
         if key not in arguments and parameter.default is inspect.Parameter.empty

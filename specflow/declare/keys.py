@@ -76,7 +76,9 @@ def _find(path: str, scope: Scope) -> Any:
 def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:
     root = path.partition(".")[0]
     if scope.get(root) is None:
-        return Fault(where, f"{path} leads nowhere: there are no {root} here")
+        return Fault(
+            where, f"{path} leads nowhere: there are no {root} here", code="key-path"
+        )
     choices = [
         name for name, leaf in leaves(scope[root], root) if isinstance(leaf, ArrayLike)
     ]
@@ -90,12 +92,14 @@ def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:
             problem,
             expected=f"one of {listed}" if listed else f"a tensor in {root}",
             mend=_hint(root, path, choices),
+            code="key-path",
         )
     below = [name for name in choices if name.startswith(f"{path}.")]
     return Fault(
         where,
         f"{path} is no tensor but a {describe(found)}",
         expected=f"one of {', '.join(below)}" if below else "a tensor",
+        code="key-path",
     )
 
 

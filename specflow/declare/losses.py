@@ -109,6 +109,7 @@ def weighted_mean(
                     f"{where}.example_weights",
                     f"are {describe(weights)}, and the losses are {describe(losses)}",
                     expected="one weight an example, or one a loss",
+                    code="spec-shapes",
                 )
             )
         factors = factors * _spread(weights.astype(losses.dtype), losses)
@@ -189,6 +190,7 @@ def _paired(
                 where,
                 f"{name} are {describe(said)}, labels are {describe(labels)}",
                 expected="one shape, but for a last axis of size 1",
+                code="spec-shapes",
             )
         )
     return said.astype(jnp.float32), labels.astype(jnp.float32)
@@ -205,6 +207,7 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
                 expected="integer labels, the index of a class",
                 mend="For numbers to predict use squared_error.",
                 kind=TypeError,
+                code="spec-shapes",
             )
         )
     elif logits.shape[:-1] != labels.shape or not logits.shape:
@@ -216,10 +219,20 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
         elif labels.shape == (*logits.shape[:-1], 1):
             mend = "Drop the labels' last axis."
         expected = "logits shaped as the labels, and a last axis of classes"
-        faults.append(Fault(where, both, expected=expected, mend=mend))
+        faults.append(
+            Fault(where, both, expected=expected, mend=mend, code="spec-shapes")
+        )
     elif logits.shape[-1] == 1:
         mend = "For one logit an example use sigmoid_cross_entropy."
-        faults.append(Fault(where, both, expected="two classes or more", mend=mend))
+        faults.append(
+            Fault(
+                where,
+                both,
+                expected="two classes or more",
+                mend=mend,
+                code="spec-shapes",
+            )
+        )
     if faults:
         raise spec_error(*faults)
 
@@ -237,6 +250,7 @@ def _from_target(
                 f"{config.path} returned {describe(losses)} for {given}",
                 expected="one value an example, first axis the batch",
                 mend="Leave the mean to the spec, which knows which rows are padding.",
+                code="target-result",
             )
         )
     return losses.astype(jnp.float32)

@@ -54,6 +54,7 @@ def predicted(
                     f"{config.path} returned {describe(result)}",
                     expected="a tensor, first axis the batch",
                     kind=TypeError,
+                    code="target-result",
                 )
             )
         return result
@@ -89,5 +90,6 @@ def _check_classes(value: Any, path: str, *, where: str) -> None:
                 f"{path} is {describe(value)}",
                 expected="a batch of scores, one a class on the last axis",
                 mend="For one score an example use sigmoid or threshold.",
+                code="spec-shapes",
             )
         )

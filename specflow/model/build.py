@@ -70,6 +70,7 @@ def build_model(
                         "model.image",
                         f"an image of the data has the shape {list(image)}",
                         expected="[height, width, channels]",
+                        code="model-size",
                     )
                 )
             return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
@@ -99,6 +100,7 @@ def _example(
             "is null, and the data does not say it"
             + (f": it has {seen}, but no {argument}" if seen else ""),
             mend=f"Give model.{field}, or say in spec.inputs what {argument} is.",
+            code="model-size",
         )
     )
 
@@ -125,5 +127,6 @@ def _checked(module: Any, config: Target) -> nnx.Module | linen.Module:
             "model._target_",
             f"{config.path} returned {found.__module__}.{found.__qualname__}",
             expected="a flax.nnx.Module or a flax.linen.Module",
+            code="target-result",
         )
     )

@@ -34,6 +34,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
                     "model",
                     f"two variables have the path {name}: {named[name]} and {path}",
                     mend="Take the dots out of the names.",
+                    code="model-names",
                 )
             )
         named[name] = path

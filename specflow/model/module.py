@@ -209,6 +209,7 @@ def _checked(module: Any) -> nnx.Module:
                 f"{type(module).__qualname__}",
                 expected="a flax.nnx.Module",
                 kind=TypeError,
+                code="model-type",
             )
         )
     return module

@@ -44,6 +44,7 @@ def split_model(
                 expected="a module of Flax, a function rngs -> module, or None",
                 mend=f"Make one: {name}(...)." if is_linen_class else "",
                 kind=TypeError,
+                code="model-type",
             )
         )
     try:

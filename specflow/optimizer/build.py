@@ -97,6 +97,7 @@ def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
                 f"no part trains {name}",
                 expected="a part for every parameter",
                 mend='Let the last one take the rest: paths: ["**"].',
+                code="optimizer-parts",
             )
         )
 
@@ -149,5 +150,6 @@ def _checked(optimizer: Any, config: Target) -> optax.GradientTransformation:
             "optimizer._target_",
             f"{config.path} returned {type(optimizer).__qualname__}",
             expected="an optax.GradientTransformation",
+            code="target-result",
         )
     )

@@ -48,6 +48,7 @@ def build_schedule(
                     "optimizer.schedule._target_",
                     f"{config.path} returned {type(schedule).__qualname__}",
                     expected="a function of the step",
+                    code="target-result",
                 )
             )
         return cast("optax.Schedule", schedule)
@@ -74,6 +75,7 @@ def _decay(
                 "optimizer.schedule.warmup_steps",
                 f"got {config.warmup_steps}",
                 expected=f"fewer steps than the whole schedule has ({end})",
+                code="rule",
             )
         )
     if isinstance(config, CosineConfig):

@@ -423,7 +423,13 @@ class Checkpointer:
             for name, difference in found[:_MOST_SHOWN]
         ]
         if len(found) > _MOST_SHOWN:
-            faults.append(Fault("", f"... and {len(found) - _MOST_SHOWN} more"))
+            faults.append(
+                Fault(
+                    "",
+                    f"... and {len(found) - _MOST_SHOWN} more",
+                    code="checkpoint-of-another-model",
+                )
+            )
         return [headline, *faults]
 
 

@@ -69,7 +69,7 @@ def row_format(output: str | None, format: str | None = None) -> str:
                 "needs the package pyarrow, which is not installed",
                 mend="Install it: pip install 'specflow[parquet]'. Or write .csv or "
                 ".jsonl.",
-                code="rows-parquet",
+                code="package-missing",
             )
         )
     return chosen

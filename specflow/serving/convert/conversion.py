@@ -121,7 +121,7 @@ def require_packages(format: str) -> None:
                     f"format={format}",
                     f"needs the package {package}, which cannot be imported ({error})",
                     mend=f"Install it: pip install 'specflow[{format}]'.",
-                    code="export-package",
+                    code="package-missing",
                 )
             ) from error
 
