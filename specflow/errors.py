@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from functools import cache
 
 __all__ = [
+    "MACHINE",
+    "MISTAKE",
     "CheckpointError",
     "ConfigError",
     "DataError",
     "ExportError",
     "Fault",
+    "MachineError",
     "NanLossDuringTrainingError",
     "OutputError",
     "SpecError",
@@ -21,6 +24,12 @@ __all__ = [
     "nearest",
     "spec_error",
 ]
+
+MISTAKE = 2
+"""Exit status of a mistake of the user's: the same command fails again, anywhere."""
+MACHINE = 75
+"""Exit status of a fault of the machine: the same command may succeed later, or on
+another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Fault:
     origin: str = ""
     """`file:line:column`, or the override, that set the value."""
     code: str = ""
-    """A stable name of the kind of fault, for tools: `unknown-key`, `type`, ..."""
+    """A stable name of the kind of fault, listed in `ERRORS.md`: `unknown-key`, ..."""
     kind: type[Exception] = ValueError
     """The plain exception that this fault also is."""
 
@@ -65,7 +74,7 @@ class SpecflowError(Exception):
     """
 
     exit_code = 1
-    """Exit status of the command line: 2 is the user's mistake, 1 anything else."""
+    """Exit status of the command line; 1 is what nobody foresaw."""
 
     def __init__(self, *faults: Fault | str):
         self.faults = tuple(
@@ -77,13 +86,13 @@ class SpecflowError(Exception):
 class ConfigError(SpecflowError, ValueError):
     """The experiment as written cannot be run; all its faults at once."""
 
-    exit_code = 2
+    exit_code = MISTAKE
 
 
 class DataError(SpecflowError, ValueError):
     """The data cannot be used: a missing file, no rows, a NaN, a label out of range."""
 
-    exit_code = 2
+    exit_code = MISTAKE
 
 
 class SpecError(SpecflowError):
@@ -93,27 +102,38 @@ class SpecError(SpecflowError):
     `RuntimeError`, as the faults are.
     """
 
-    exit_code = 2
+    exit_code = MISTAKE
 
 
 class CheckpointError(SpecflowError, ValueError):
     """A checkpoint is missing, damaged, or of another model."""
 
-    exit_code = 2
+    exit_code = MISTAKE
 
 
 class ExportError(SpecflowError, ValueError):
     """An exported model cannot be made, is missing or damaged, or is asked wrongly."""
 
-    exit_code = 2
+    exit_code = MISTAKE
 
 
 class OutputError(SpecflowError, OSError):
     """The run directory cannot be written; what was already there is untouched."""
 
+    exit_code = MACHINE
+
+
+class MachineError(SpecflowError, RuntimeError):
+    """The machine lacks what the experiment needs: a device, say."""
+
+    exit_code = MACHINE
+
 
 class NanLossDuringTrainingError(SpecflowError, RuntimeError):
     """The training loss is no longer finite; the state was not saved."""
+
+    # Every step is a function of the seed: another start ends at the same one.
+    exit_code = MISTAKE
 
 
 @cache

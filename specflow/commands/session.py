@@ -7,6 +7,7 @@ import jax
 
 from specflow.commands.quiet import hush_checkpoint_threads
 from specflow.config.mesh import MeshConfig
+from specflow.errors import Fault, MachineError
 from specflow.mesh import pretend_devices
 
 __all__ = ["cache_directory", "start"]
@@ -26,6 +27,7 @@ def start(mesh: MeshConfig) -> None:
 
     Raises:
         ConfigError: JAX already runs with another number of devices.
+        MachineError: there is no device of the kind that was asked for.
     """
     hush_checkpoint_threads()
     if mesh.pretend_devices is not None:
@@ -35,3 +37,26 @@ def start(mesh: MeshConfig) -> None:
         # Small programs count too: they are what a first step waits for.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _find_devices()
+
+
+def _find_devices() -> None:
+    """Has JAX look for its devices, and says so if there are none.
+
+    Raises:
+        MachineError: there are none.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).partition(" (set JAX_PLATFORMS")[0]
+        raise MachineError(
+            Fault(
+                f"JAX_PLATFORMS={asked}" if asked else "devices",
+                reason or "JAX knows no such device here",
+                expected="a machine with such a device, and JAX installed for it",
+                mend="JAX_PLATFORMS=cpu runs on the CPU.",
+                code="no-device",
+            )
+        ) from error

@@ -1,0 +1,135 @@
+"""How faults are told: a line for people, a JSON document for tools, an exit status."""
+
+import errno
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from specflow.errors import Fault
+
+__all__ = ["document", "line", "machine_fault", "origin"]
+
+_PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?")
+_MACHINE_ERRNOS = {
+    errno.EDQUOT: "disk",
+    errno.EIO: "disk",
+    errno.EMFILE: "machine",
+    errno.ENFILE: "machine",
+    errno.ENOMEM: "memory",
+    errno.ENOSPC: "disk",
+    errno.EROFS: "disk",
+    errno.ESTALE: "disk",
+}
+_DEVICE_STATUSES = {
+    "ABORTED": "device-failed",
+    "CANCELLED": "device-failed",
+    "DATA_LOSS": "device-failed",
+    "DEADLINE_EXCEEDED": "device-failed",
+    "INTERNAL": "device-failed",
+    "RESOURCE_EXHAUSTED": "memory",
+    "UNAVAILABLE": "device-failed",
+}
+_MENDS = {
+    "disk": "Make room or mend the disk, and run the same command again.",
+    "memory": "Use a smaller batch or model, more devices, or a larger machine.",
+    "device-failed": "Run the same command again; if it fails again, on other devices.",
+    "machine": "Raise the limits of the system, and run the same command again.",
+}
+
+
+def line(fault: Fault) -> str:
+    """A fault as a report shows it; its code can be looked up in `ERRORS.md`.
+
+    >>> print(line(Fault("seed", "got -1", expected="a whole number >= 0",
+    ...                  origin="override seed=-1", code="range")))
+    error[range] seed: got -1 (override seed=-1). Expected a whole number >= 0.
+    """
+    return f"error[{fault.code}] {fault}" if fault.code else f"error: {fault}"
+
+
+def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
+    """What a command has to say, as one JSON document.
+
+    Args:
+        status: the exit status.
+        faults: what is wrong.
+        **facts: what else there is to say, as plain values.
+
+    >>> print(document(2, [Fault("seed", "got -1", origin="a.yaml:3:7", code="range")]))
+    {
+      "status": 2,
+      "faults": [
+        {
+          "code": "range",
+          "key": "seed",
+          "problem": "got -1",
+          "expected": "",
+          "mend": "",
+          "origin": {
+            "file": "a.yaml",
+            "line": 3,
+            "column": 7
+          }
+        }
+      ]
+    }
+    """
+    told = [
+        {
+            "code": fault.code,
+            "key": fault.where,
+            "problem": fault.problem,
+            "expected": fault.expected,
+            "mend": fault.mend,
+            "origin": origin(fault.origin),
+        }
+        for fault in faults
+    ]
+    return json.dumps({"status": status, "faults": told, **facts}, indent=2)
+
+
+def origin(text: str) -> dict[str, Any] | None:
+    """Who set a value, taken apart; none where nobody knows.
+
+    >>> origin("conf/optimizer/adamw.yaml:3:5")
+    {'file': 'conf/optimizer/adamw.yaml', 'line': 3, 'column': 5}
+    >>> origin("override seed=-1"), origin("command line"), origin("")
+    ({'override': 'seed=-1'}, {'override': None}, None)
+    """
+    if text == "command line":
+        return {"override": None}
+    if text.startswith("override "):
+        return {"override": text.removeprefix("override ")}
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        return None
+    row, column = found["line"], found["column"]
+    return {
+        "file": found["file"],
+        "line": int(row) if row else None,
+        "column": int(column) if column else None,
+    }
+
+
+def machine_fault(error: BaseException) -> Fault | None:
+    """What an exception says of the machine; none of what may be a bug.
+
+    >>> print(machine_fault(OSError(errno.ENOSPC, "No space left", "run/x")))
+    run/x: No space left. Make room or mend the disk, and run the same command again.
+    >>> machine_fault(ZeroDivisionError())
+    """
+    code, where, problem = "", "", str(error)
+    if isinstance(error, MemoryError):
+        code, where, problem = "memory", "memory", "the host has no more"
+    elif isinstance(error, OSError):
+        code = _MACHINE_ERRNOS.get(error.errno or 0, "")
+        where = str(error.filename or "")
+        problem = error.strerror or problem
+    # By its name: JAX may not even be loaded.
+    elif type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
+        code = _DEVICE_STATUSES.get(problem.partition(":")[0], "")
+        where, problem = "device", (problem.splitlines() or [""])[0]
+    if not code:
+        return None
+    return Fault(where, problem, mend=_MENDS[code], code=code)
