@@ -192,7 +192,7 @@ def test_weights_are_stored_once_and_under_their_paths(finished):
     estimator, path = finished
     index = json.loads((path / "export.json").read_text())["weights"]["arrays"]
     found = read_arrays((path / "weights.bin").read_bytes(), index)
-    state = {**estimator._state.params, **estimator._state.rest}
+    state = {**estimator._states.state.params, **estimator._states.state.rest}
     assert found.keys() == state.keys()
     for name, array in found.items():
         np.testing.assert_array_equal(array, state[name])
@@ -339,7 +339,7 @@ def test_a_model_that_needs_its_batch_size_gets_it(trained, tmp_path):
         path = estimator.export(tmp_path / "e", features={"x": X})
     loaded = sf.load_export(path)
     assert loaded.note == str(seen[0].message)
-    expected = X @ np.asarray(estimator._state.params["w"])
+    expected = X @ np.asarray(estimator._states.state.params["w"])
     for count in (1, 7, 8, 9, 32):
         found = loaded(x=X[:count])["output"]
         assert found.shape == (count,)
