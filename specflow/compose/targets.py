@@ -1,18 +1,21 @@
 """The one place that resolves `_target_` and `model_fn`: names to callables, on a list.
 
 A config is data; what it may run is decided here. A name resolves only below a package
-of the list, and what it reaches must have been defined in one as well: `import os` in a
-trusted module does not make `os.system` a target.
+of the list; every module and class on its way must be that package's own, and what it
+reaches must have been defined in a package of the list as well. So `import os` in a
+trusted module neither makes `os.system` a target nor imports anything by such a name.
 """
 
+import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
+from specflow.compose.arguments import argument_faults
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
@@ -42,7 +45,9 @@ HOMES = (
 """Packages in which a callable may be defined: parts of an experiment, no machinery."""
 
 REFUSED = frozenset({"jax.numpy.load"})
-"""Callables of the list that read files as code: `load` can be asked to unpickle."""
+"""Callables that read files as code, by whatever name: `load` can unpickle."""
+
+_OWN_CALLABLE = "a callable of the trusted packages themselves"
 
 
 def resolve_targets(
@@ -80,7 +85,7 @@ def resolve_targets(
         found[path] = function
         if arguments is not None:
             given = (supplied or {}).get(path[0], ())
-            faults += _argument_faults(path, name, function, arguments, given, origins)
+            faults += argument_faults(path, name, function, arguments, given, origins)
     return found, faults
 
 
@@ -89,10 +94,10 @@ def resolve(
 ) -> Callable[..., Any] | Fault:
     """The callable by a dotted name, or why it cannot be one.
 
-    >>> print(resolve("model._target_", "os.system"))
-    model._target_: 'os.system' is outside the trusted packages. Expected a name below
-    flax.linen, flax.nnx, jax.nn, jax.numpy, optax or specflow. If os is your own
-    package, say so on the command line: trust=os.
+    >>> print(resolve("model._target_", "mine.Net"))
+    model._target_: 'mine.Net' is outside the trusted packages. Expected a name below
+    flax.linen, flax.nnx, jax.nn, jax.numpy, optax or specflow. If mine is your own
+    package, say so on the command line: trust=mine.
     """
     trusted = tuple(trust)
 
@@ -108,32 +113,39 @@ def resolve(
     names = (*NAMES, *trusted)
     if not any(name.startswith(f"{package}.") for package in names):
         root = name.split(".")[0]
+        said = f"If {root} is your own package, say so on the command line: trust="
         return refuse(
             "is outside the trusted packages",
             f"a name below {', '.join(names[:-1])} or {names[-1]}",
-            f"If {root} is your own package, say so on the command line: trust={root}.",
+            f"{said}{root}." if _is_own(root) else "",
             "target-untrusted",
         )
     if any(part.startswith("_") for part in name.split(".")):
         return refuse("names something private", "a public name", code="target-private")
     package = max((own for own in names if name.startswith(f"{own}.")), key=len)
+    homes = (*HOMES, *trusted)
     try:
-        value = _reach(name, package)
+        value = _reach(name, package, homes)
+    except _OutsideError as error:
+        return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
     except _NotFoundError as error:
         return refuse(str(error), mend=error.near, code="target-missing")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Importing runs code of the user's own, which may fail in any way.
         reason = f"{type(error).__name__}: {error}"
         return refuse(f"cannot be imported: {reason}", code="target-import")
-    if not callable(value) or inspect.ismodule(value):
+    if not callable(value) or inspect.ismodule(value) or get_origin(value) is not None:
         return refuse("is nothing that can be called", code="target-callable")
-    homes = (*HOMES, *trusted)
-    if name in REFUSED or not all(_is_below(home, homes) for home in _homes(value)):
-        return refuse(
-            f"was defined elsewhere, in {' and '.join(sorted(set(_homes(value))))}",
-            "a callable of the trusted packages themselves",
-            code="target-untrusted",
-        )
+    defined = _definitions(value)
+    if any(
+        not _is_below(home, homes) or f"{home}.{known_as}" in REFUSED
+        for home, known_as in defined
+    ):
+        elsewhere = sorted({home for home, _ in defined})
+        problem = f"was defined elsewhere, in {' and '.join(elsewhere)}"
+        if all(_is_below(home, homes) for home in elsewhere):
+            problem = "can be asked to run what a file holds"
+        return refuse(problem, _OWN_CALLABLE, code="target-untrusted")
     return value
 
 
@@ -149,8 +161,16 @@ class _NotFoundError(LookupError):
         self.near = near
 
 
-def _reach(name: str, package: str) -> Any:
-    """Walks a dotted name from its package; modules are imported as they are met."""
+class _OutsideError(LookupError):
+    """A name that would lead out of its package."""
+
+
+def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
+    """Walks a dotted name from its package; modules are imported as they are met.
+
+    Nothing outside the package is asked for an attribute, and no module outside it is
+    imported: both may run code.
+    """
     reached = package
     try:
         value: Any = importlib.import_module(package)
@@ -160,12 +180,18 @@ def _reach(name: str, package: str) -> Any:
         raise
     for part in name[len(package) + 1 :].split("."):
         inner = f"{reached}.{part}"
-        if not hasattr(value, part) and inspect.ismodule(value):
-            try:
-                importlib.import_module(f"{value.__name__}.{part}")
-            except ModuleNotFoundError as error:
-                if error.name != f"{value.__name__}.{part}":
-                    raise
+        if inspect.ismodule(value):
+            _refuse_module(value.__name__, reached, package, homes)
+            if not hasattr(value, part):
+                below = f"{value.__name__}.{part}"
+                _refuse_module(below, inner, package, homes)
+                try:
+                    importlib.import_module(below)
+                except ModuleNotFoundError as error:
+                    if error.name != below:
+                        raise
+        elif not (inspect.isclass(value) and _is_below(value.__module__, homes)):
+            raise _OutsideError(f"leads into {reached}, which is no place of names")
         if not hasattr(value, part):
             public = [near for near in dir(value) if not near.startswith("_")]
             near = nearest(part, public).replace("mean ", f"mean {reached}.")
@@ -174,10 +200,35 @@ def _reach(name: str, package: str) -> Any:
     return value
 
 
-def _homes(value: Any) -> list[str]:
-    """Modules in which a callable, and what it wraps, were defined."""
-    wrapped = inspect.unwrap(value)
-    return [str(getattr(part, "__module__", None)) for part in (value, wrapped)]
+def _refuse_module(
+    module: str, reached: str, package: str, homes: Iterable[str]
+) -> None:
+    """Refuses a module that is not the package's own, or cannot lead to a home."""
+    leads = any(
+        _is_below(module, [home]) or _is_below(home, [module]) for home in homes
+    )
+    if not (leads and _is_below(module, [package])):
+        raise _OutsideError(f"leads elsewhere: {reached} is {module}")
+
+
+def _definitions(value: Any) -> list[tuple[str, str]]:
+    """(module, name there) of a callable, and of all that it wraps or is bound to."""
+    found: list[tuple[str, str]] = []
+    rest, seen = [value], set()
+    while rest:
+        part = rest.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        home, name = getattr(part, "__module__", None), getattr(part, "__name__", "")
+        found.append((str(home), str(name)))
+        if isinstance(part, functools.partial):
+            rest.append(part.func)
+        if isinstance(owner := getattr(part, "__self__", None), type):
+            rest.append(owner)
+        if not isinstance(part, type) and (inner := getattr(part, "__wrapped__", None)):
+            rest.append(inner)
+    return found
 
 
 def _is_below(module: str, packages: Iterable[str]) -> bool:
@@ -215,67 +266,6 @@ def _targets(
         yield path, "model_fn", tree["model_fn"], None
     for key, value in tree.items():
         yield from _targets(value, (*path, str(key)))
-
-
-def _argument_faults(
-    path: Path,
-    name: str,
-    function: Callable[..., Any],
-    arguments: Mapping[str, Any],
-    supplied: Collection[str],
-    origins: Origins,
-) -> Iterator[Fault]:
-    """Arguments that the callable does not take, and those it needs and lacks."""
-    parameters = _parameters(function)
-    if parameters is None:
-        return
-    by_name = {
-        parameter.name: parameter
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    section = ".".join(path)
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        for key in arguments:
-            if key in by_name:
-                continue
-            near = nearest(key, by_name).replace("mean ", f"mean {section}.")
-            listed = f"Arguments of {name}: {', '.join(by_name)}."
-            origin = origins.nearest((*path, key))
-            yield Fault(
-                f"{section}.{key}",
-                "no such argument",
-                mend=f"{near} {listed}".strip(),
-                origin=origin.exact if origin else "",
-                code="target-argument",
-            )
-    origin = origins.nearest((*path, TARGET))
-    for parameter in by_name.values():
-        needed = parameter.default is parameter.empty
-        if (
-            needed
-            and parameter.name not in arguments
-            and parameter.name not in supplied
-        ):
-            yield Fault(
-                f"{section}.{parameter.name}",
-                "is missing",
-                f"an argument of {name}, which has no default for it",
-                origin=origin.exact if origin else "",
-                code="target-argument",
-            )
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """The parameters of a callable; none where Python cannot tell."""
-    function = getattr(function, "from_batch", function)
-    try:
-        if inspect.isclass(function) and function.__init__ is not object.__init__:
-            # A metaclass may take anything and pass it on; the constructor knows.
-            return list(inspect.signature(function.__init__).parameters.values())[1:]
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return None
 
 
 def _bound_sections(value: Any, path: Path) -> Iterator[tuple[Path, Bound]]:
