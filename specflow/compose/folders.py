@@ -56,7 +56,11 @@ class Folders:
 
     def is_group(self, name: str) -> bool:
         """Whether a name is a config group, such as `mesh`: a folder of choices."""
-        return bool(name) and any((folder / name).is_dir() for folder in self.paths)
+        return bool(name) and any(
+            any((folder / name).glob(files))
+            for folder in self.paths
+            for files in ("*.yaml", "*/*.yaml")
+        )
 
     def files(self) -> Iterator[Path]:
         """Every config of every folder."""
@@ -65,8 +69,8 @@ class Folders:
 
     def groups(self) -> list[str]:
         """Every config group, sorted."""
-        found = (path for folder in self.paths for path in folder.glob("*/"))
-        return sorted({path.name for path in found})
+        found = (path for folder in self.paths for path in folder.glob("*/*.yaml"))
+        return sorted({path.parent.name for path in found})
 
     def choices(self, group: str) -> list[str]:
         """What can be chosen in a group, sorted."""

@@ -29,7 +29,12 @@ class Slot:
         while get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             metadata = (*more, *metadata)
-        return cls(annotation, metadata)
+        # `Field(...)` inside another type keeps its constraints to itself.
+        fields = [
+            mark.metadata if isinstance(mark, FieldInfo) else [mark]
+            for mark in metadata
+        ]
+        return cls(annotation, tuple(mark for marks in fields for mark in marks))
 
     @classmethod
     def of_field(cls, field: FieldInfo) -> "Slot":

@@ -54,7 +54,8 @@ def test_every_file_is_a_choice_or_a_part_of_one():
 def test_every_experiment_says_what_it_is_for():
     for name in EXPERIMENTS:
         file = shipped() / "experiment" / f"{name}.yaml"
-        header, first, *_ = file.read_text().splitlines()
+        header, schema, first, *_ = file.read_text().splitlines()
         assert header == "# @package _global_"
+        assert schema.startswith("# yaml-language-server:")
         assert first.startswith("# ")
         assert load(file, name).content["name"] == name

@@ -24,14 +24,14 @@ def test_the_last_writer_of_a_value_is_named(project):
     assert origins["name"] == "mine/experiment/mine.yaml:6"
     assert origins["seed"] == "override seed=4"
     assert origins["loop.train_steps"] == "mine/experiment/mine.yaml:9"
-    assert origins["loop.batch_size"] == "conf/loop/default.yaml:2"
+    assert origins["loop.batch_size"] == "conf/loop/default.yaml:3"
     assert origins["mesh.rules"] == "mine/experiment/mine.yaml:13"
-    assert origins["mesh.axes.fsdp"] == "conf/mesh/fsdp.yaml:2"
+    assert origins["mesh.axes.fsdp"] == "conf/mesh/fsdp.yaml:3"
     assert origins["mesh.axes.tensor"] == "default"
     assert origins["model.widths"] == "override model.widths.0=8"
     metric = "spec.eval_metrics.accuracy"
     assert origins[f"{metric}.weights"] == "mine/experiment/mine.yaml:11"
-    assert origins[f"{metric}.labels"] == "conf/spec/parts/classes.yaml:9"
+    assert origins[f"{metric}.labels"] == "conf/spec/parts/classes.yaml:10"
 
 
 def test_choices_name_who_chose(project):
@@ -40,7 +40,7 @@ def test_choices_name_who_chose(project):
     chosen = compose(words, config_dirs=["mine"]).choice_origins
     assert chosen["mesh"] == "mine/experiment/mine.yaml:3"
     assert chosen["optimizer"] == "override optimizer=sgd"
-    assert chosen["data"] == "conf/config.yaml:5"
+    assert chosen["data"] == "conf/config.yaml:6"
     assert chosen["experiment"] == "override experiment=mine"
 
 
