@@ -2,12 +2,9 @@
 
 import contextlib
 import copy
-import functools
-import importlib
 import itertools
 import math
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,10 +18,7 @@ from specflow.config.run import RunConfig
 from specflow.data import (
     Data,
     EvalBatches,
-    Restarted,
-    TrainInput,
     as_source,
-    as_train_batches,
     build_data,
 )
 from specflow.errors import CheckpointError, ConfigError, Fault
@@ -41,12 +35,19 @@ from specflow.estimator.arguments import (
     step_count,
 )
 from specflow.estimator.evaluations import Evaluations
-from specflow.estimator.inputs import InputFn, ask, no_rows, peeked
+from specflow.estimator.inputs import (
+    InputFn,
+    ask,
+    no_rows,
+    peeked,
+    source_form,
+    train_form,
+)
 from specflow.estimator.prediction import chosen, known_keys, rows_of
-from specflow.estimator.saving import Saver
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.estimator.states import EvalParams, InitFn, States
-from specflow.estimator.watching import Watcher
+from specflow.estimator.training import Training, is_asked
+from specflow.estimator.watching import summaries
 from specflow.executor import (
     Program,
     Serving,
@@ -56,21 +57,15 @@ from specflow.executor import (
 )
 from specflow.experiment import estimator_arguments
 from specflow.lifecycle import History, WarmStartSettings
-from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
-from specflow.output import AsyncReporters, Checkpointer, TensorBoard
+from specflow.output import Checkpointer
 from specflow.spec import Mode, TPUEstimatorSpec
 
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
 
 __all__ = ["TPUEstimator"]
-
-_TIMED_STACK = 1_000
-"""Batches stacked when `iterations_per_loop` is a time."""
-_CHUNK_BYTES = 256 << 20
-"""Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
 
 
 class TPUEstimator:
@@ -138,8 +133,6 @@ class TPUEstimator:
         check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
         self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu)
-        # As on the reference's CPU path, which had no device loops.
-        self._hooks_see_each_step = use_tpu is False
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
         self._batch_sizes = {
             Mode.TRAIN: train_batch_size,
@@ -180,6 +173,15 @@ class TPUEstimator:
             else WarmStartSettings(warm_start_from),
             init_fn=init_fn,
             eval_params=eval_params,
+        )
+        self._training = Training(
+            self.program,
+            self._states,
+            self.checkpoints,
+            self.config,
+            model_dir=self.model_dir,
+            rows=self._batch_sizes[Mode.TRAIN],
+            hooks_see_each_step=use_tpu is False,
         )
         self.stopped_early: str | None = None
         """Why a rule ended the last `train_and_evaluate`; None if none did."""
@@ -317,7 +319,7 @@ class TPUEstimator:
             should_stop=should_stop,
         )
         self.stopped_early = evaluations.stopped_early
-        if not _is_asked(should_stop):
+        if not is_asked(should_stop):
             evaluations.finish(step, state)
         elif evaluations.step != step:
             return {"global_step": step}, evaluations.exports
@@ -327,96 +329,16 @@ class TPUEstimator:
         self,
         spec: TrainSpec,
         stop_of: Callable[[int], int | None],
-        *,
-        evaluations: Evaluations | None = None,
-        report: loop.Report | None = None,
-        progress: Callable[[int, float], None] | None = None,
-        should_stop: Callable[[], bool] | None = None,
+        **following: Any,
     ) -> tuple[int, TrainState]:
         hooks = checked_hooks(spec.hooks)
         listeners = checked_listeners(spec.saving_listeners)
         value = self._input(spec.input_fn, Mode.TRAIN)
         if self._batch is None:
-            self._batch, value = self._batch_form(value)
-        with self.timing("checkpoint"):
-            step, state, place = self._states.to_train(*self._batch)
-        stop = stop_of(step)
-        if stop is None and as_source(value) is not None:
-            raise ConfigError(
-                Fault("train", "neither steps nor max_steps is given, and arrays are "
-                      "repeated without end", expected="one of them", code="steps")
-            )  # fmt: skip
-        if stop is not None and step >= stop:
-            return step, state
-        if evaluations is not None and not evaluations.begin(step):
-            return step, state
-        batches = self._train_batches(value, step, place, stop)
-
-        def write(step: int, state: TrainState) -> None:
-            evaluated = evaluations is not None and evaluations.step == step
-            with self.timing("checkpoint"):
-                self.checkpoints.save(
-                    step,
-                    to_tree(state),
-                    data=batches.state(step),
-                    metrics=evaluations.metrics if evaluations and evaluated else None,
-                )
-
-        save = Saver(write, listeners)
-
-        def finish(step: int, state: TrainState) -> None:
-            if evaluations is not None and not _is_asked(should_stop):
-                evaluations.finish(step, state)
-            if self.config.saves:
-                save.end(step, state)
-
-        def checkpoint(step: int, state: TrainState) -> None:
-            # Evaluation goes first: its metrics judge the checkpoint of the same step.
-            if evaluations is not None:
-                evaluations.at_checkpoint(step, state)
-            save(step, state)
-
-        declared = self.program.spec(Mode.TRAIN, *self._batch)
-        followers = [*hooks, *declared.training_hooks]
-        rhythms = self._save_rhythms(step, checkpoint)
-        if followers and self._hooks_see_each_step:
-            rhythms.append(EverySteps(1, lambda *_: None))
-        if evaluations is not None:
-            rhythms = [*evaluations.rhythms(), *rhythms]
-        if self.config.saves and self.config.save_at_start:
-            save(step, state)
-        self._states.drop()  # The loop uses it up.
-        try:
-            with self.timing("train"), self._summaries() as summarize:
-                result = loop.train(
-                    self.program,
-                    state,
-                    batches,
-                    start_step=step,
-                    stop_step=stop,
-                    watch=Watcher(
-                        self.config,
-                        rows=self._batch_sizes[Mode.TRAIN],
-                        report=report,
-                        summarize=summarize,
-                    ),
-                    progress=progress,
-                    rhythms=rhythms,
-                    finish=finish,
-                    hooks=followers,
-                    should_stop=should_stop,
-                    pace=self._pace(),
-                    host_call=declared.host_call,
-                    host_call_every=self.config.tpu_config.host_call_every_n_steps,
-                )
-        finally:
-            batches.close()
-            # What is being written is finished, also on the way out with an error.
-            with self.timing("checkpoint"):
-                self.checkpoints.wait()
-        if self.config.saves:
-            self._states.keep(result.step, result.state)
-        return result.step, result.state
+            self._batch, value = train_form(value, self._batch_sizes[Mode.TRAIN])
+        return self._training.run(
+            value, self._batch, stop_of, hooks=hooks, listeners=listeners, **following
+        )
 
     def _check_saving(self, spec: TrainSpec) -> None:
         if spec.saving_listeners and not self.config.saves:
@@ -429,79 +351,6 @@ class TPUEstimator:
         """Whether the newest checkpoint has all the steps: then nothing is called."""
         latest = self.latest_step()
         return max_steps is not None and latest is not None and latest >= max_steps
-
-    @contextlib.contextmanager
-    def _summaries(self, name: str = "") -> Iterator[loop.Report | None]:
-        """Takes rows for TensorBoard, if any are wanted."""
-        if not self.config.save_summary_steps:
-            yield None
-            return
-        reporters = AsyncReporters([TensorBoard(self.model_dir / name)])
-        try:
-            yield reporters.write
-        finally:
-            reporters.close()
-
-    def _pace(self) -> Pace | None:
-        seconds = self.config.tpu_config.loop_seconds()
-        return None if seconds is None else Pace(seconds)
-
-    def _save_rhythms(
-        self, start: int, save: Callable[[int, TrainState], None]
-    ) -> list[Rhythm]:
-        steps = self.config.save_checkpoints_steps
-        seconds = self.config.checkpoint_seconds()
-        if steps is not None:
-            return [EverySteps(steps, save, start=start)]
-        return [] if seconds is None else [EverySeconds(seconds, save)]
-
-    def _batch_form(self, value: Any) -> tuple[Any, Any]:
-        """Shapes and dtypes of a training batch, and an input that gives all of them.
-
-        A generator has no form before it gives something, and gives that only once.
-        """
-        source = as_source(value)
-        if source is not None:
-            return self.batch_form(source, Mode.TRAIN), value
-        probe = value
-        if hasattr(value, "__iter__"):
-            probe, value = peeked(value)
-        size = self._batch_sizes[Mode.TRAIN]
-        chunk = next(as_train_batches(probe, batch_size=size, steps_per_chunk=1), None)
-        if chunk is None:
-            raise no_rows("training")
-        form = jax.tree.map(
-            lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
-            (chunk.features, chunk.labels),
-        )
-        return form, value
-
-    def _train_batches(
-        self, value: Any, step: int, place: Mapping[str, Any] | None, stop: int | None
-    ) -> TrainInput:
-        batch_bytes = sum(
-            leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self._batch)
-        )
-        fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
-        # A loop that is meant in seconds is cut out of long stacks of batches.
-        wanted = self.config.tpu_config.loop_steps() or _TIMED_STACK
-        steps = min(wanted, fitting, stop or wanted)
-        # Grain gathers the rows of every chunk but the first.
-        later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
-        self.program.meanwhile = functools.partial(_import_ahead, later)
-        anew = self.config.resume_input == "restart"
-        batches = as_train_batches(
-            value,
-            batch_size=self._batch_sizes[Mode.TRAIN],
-            steps_per_chunk=steps,
-            seed=self._states.seed,
-            shuffle=self.config.shuffle,
-            start_step=0 if anew else step,
-            place=None if anew else place,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        return Restarted(batches, step) if anew and step else batches
 
     # -- evaluation and prediction
 
@@ -543,7 +392,7 @@ class TPUEstimator:
             found = {key: v for key, v in metrics.items() if key != "global_step"}
             history = History(self.model_dir, name)
             history.add(step, found)
-            with self._summaries(history.path.parent.name) as summarize:
+            with summaries(self.config, history.path.parent) as summarize:
                 if summarize is not None:
                     summarize(step, "eval", found)
         return metrics
@@ -738,10 +587,7 @@ class TPUEstimator:
     def batch_form(self, source: Any, mode: Mode) -> tuple[Any, Any]:
         """Shapes and dtypes of a batch of a source: (features, labels)."""
         size = self._batch_sizes[mode]
-        return jax.tree.map(
-            lambda row: jax.ShapeDtypeStruct((size, *row.shape), row.dtype),
-            source.spec(),
-        )
+        return source_form(source, size)
 
     def check_checkpoint(self, source: Any) -> None:
         """Looks whether training could go on from what is saved; reads no array.
@@ -791,17 +637,3 @@ class TPUEstimator:
             "batch_size": batch_size,
             "use_tpu": use_tpu,
         }
-
-
-def _is_asked(should_stop: Callable[[], bool] | None) -> bool:
-    return should_stop is not None and should_stop()
-
-
-def _import_ahead(modules: Iterable[str]) -> None:
-    """Imports, in the background, what is not needed until after the first step."""
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
-    threading.Thread(target=load, name="specflow-imports", daemon=True).start()

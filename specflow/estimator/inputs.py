@@ -6,9 +6,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
+
+from specflow.data import Source, as_source, as_train_batches
 from specflow.errors import DataError, Fault
 
-__all__ = ["InputFn", "ask", "no_rows", "peeked"]
+__all__ = ["InputFn", "ask", "no_rows", "peeked", "source_form", "train_form"]
 
 InputFn = Callable[..., Any]
 """() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
@@ -52,3 +55,38 @@ def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
         yield from iterator
 
     return first, all_of_them()
+
+
+def source_form(source: Source, rows: int) -> tuple[Any, Any]:
+    """Shapes and dtypes of a batch of a source: (features, labels)."""
+    return jax.tree.map(
+        lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype), source.spec()
+    )
+
+
+def train_form(value: Any, rows: int) -> tuple[tuple[Any, Any], Any]:
+    """The form of a training batch of an input, and what still gives all of them.
+
+    A generator has no form before it gives something, and gives that only once.
+
+    Args:
+        value: the input.
+        rows: rows of a batch.
+
+    Raises:
+        DataError: the input gives nothing.
+    """
+    source = as_source(value)
+    if source is not None:
+        return source_form(source, rows), value
+    probe = value
+    if hasattr(value, "__iter__"):
+        probe, value = peeked(value)
+    chunk = next(as_train_batches(probe, batch_size=rows, steps_per_chunk=1), None)
+    if chunk is None:
+        raise no_rows("training")
+    form = jax.tree.map(
+        lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
+        (chunk.features, chunk.labels),
+    )
+    return form, value

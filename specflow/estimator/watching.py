@@ -1,8 +1,10 @@
 """What is said of the losses while training: reports, log lines, summaries."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 
 from specflow import loop
 from specflow.config.run import RunConfig
+from specflow.output import AsyncReporters, TensorBoard
 
-__all__ = ["Watcher"]
+__all__ = ["Watcher", "summaries"]
 
 _LOG = logging.getLogger("specflow")
 
@@ -71,6 +74,19 @@ class Watcher:
             "step %d: loss = %.6g (%.4g steps/s, %.4g examples/s)",
             step, loss, rate, rate * self._rows,
         )  # fmt: skip
+
+
+@contextlib.contextmanager
+def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
+    """What takes rows for TensorBoard, if any are wanted."""
+    if not config.save_summary_steps:
+        yield None
+        return
+    reporters = AsyncReporters([TensorBoard(folder)])
+    try:
+        yield reporters.write
+    finally:
+        reporters.close()
 
 
 def _at(

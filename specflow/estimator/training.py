@@ -1,0 +1,236 @@
+"""One call to train: from where a model stands until it is to stop."""
+
+import functools
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from specflow import loop
+from specflow.config.run import RunConfig
+from specflow.data import Restarted, TrainInput, as_source, as_train_batches
+from specflow.errors import ConfigError, Fault
+from specflow.estimator.evaluations import Evaluations
+from specflow.estimator.saving import Saver
+from specflow.estimator.states import States
+from specflow.estimator.watching import Watcher, summaries
+from specflow.executor import Program, TrainState, to_tree
+from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
+from specflow.output import Checkpointer
+from specflow.spec import Mode
+
+__all__ = ["Training", "is_asked"]
+
+_TIMED_STACK = 1_000
+"""Batches stacked when `iterations_per_loop` is a time."""
+_CHUNK_BYTES = 256 << 20
+"""Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
+
+
+class Training:
+    """Trains a model, saves it, and has it evaluated on the way.
+
+    Args:
+        program: the compiled steps.
+        states: says where training stands, and is told where it ended.
+        checkpoints: where states are saved.
+        config: rhythms, and what is reported.
+        model_dir: where summaries go.
+        rows: rows of a batch, over all processes.
+        hooks_see_each_step: whether hooks act around every step, as on the reference's
+            CPU path, which had no device loops; else around device loops.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        states: States,
+        checkpoints: Checkpointer,
+        config: RunConfig,
+        *,
+        model_dir: Path,
+        rows: int,
+        hooks_see_each_step: bool,
+    ):
+        self._program, self._states = program, states
+        self._checkpoints, self._config = checkpoints, config
+        self._model_dir, self._rows = model_dir, rows
+        self._hooks_see_each_step = hooks_see_each_step
+
+    def run(
+        self,
+        value: Any,
+        form: Any,
+        stop_of: Callable[[int], int | None],
+        *,
+        hooks: Sequence[Any] = (),
+        listeners: Sequence[Any] = (),
+        evaluations: Evaluations | None = None,
+        report: loop.Report | None = None,
+        progress: Callable[[int, float], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[int, TrainState]:
+        """Trains on an input.
+
+        Args:
+            value: the input, as an input function gives it.
+            form: shapes and dtypes of a batch of it: (features, labels).
+            stop_of: step at which training begins -> step at which to stop; None: at
+                the end of the data.
+            hooks: of the caller; those of the spec follow.
+            listeners: hear of every save.
+            evaluations: of the states on the way.
+            report: takes (step, "train", {"loss": ...}).
+            progress: takes (step, loss).
+            should_stop: asked between device loops.
+
+        Returns:
+            The step and state where training ended.
+
+        Raises:
+            ConfigError: nothing says when to stop.
+            NanLossDuringTrainingError: a loss is not finite; that state is not saved.
+        """
+        with self._program.timing("checkpoint"):
+            step, state, place = self._states.to_train(*form)
+        stop = stop_of(step)
+        if stop is None and as_source(value) is not None:
+            raise ConfigError(
+                Fault("train", "neither steps nor max_steps is given, and arrays are "
+                      "repeated without end", expected="one of them", code="steps")
+            )  # fmt: skip
+        if stop is not None and step >= stop:
+            return step, state
+        if evaluations is not None and not evaluations.begin(step):
+            return step, state
+        batches = self._batches(value, form, step, place, stop)
+
+        def write(step: int, state: TrainState) -> None:
+            evaluated = evaluations is not None and evaluations.step == step
+            with self._program.timing("checkpoint"):
+                self._checkpoints.save(
+                    step,
+                    to_tree(state),
+                    data=batches.state(step),
+                    metrics=evaluations.metrics if evaluations and evaluated else None,
+                )
+
+        save = Saver(write, listeners)
+
+        def checkpoint(step: int, state: TrainState) -> None:
+            # Evaluation goes first: its metrics judge the checkpoint of the same step.
+            if evaluations is not None:
+                evaluations.at_checkpoint(step, state)
+            save(step, state)
+
+        def finish(step: int, state: TrainState) -> None:
+            if evaluations is not None and not is_asked(should_stop):
+                evaluations.finish(step, state)
+            if self._config.saves:
+                save.end(step, state)
+
+        declared = self._program.spec(Mode.TRAIN, *form)
+        followers = [*hooks, *declared.training_hooks]
+        rhythms = self._save_rhythms(step, checkpoint)
+        if followers and self._hooks_see_each_step:
+            rhythms.append(EverySteps(1, lambda *_: None))
+        if evaluations is not None:
+            rhythms = [*evaluations.rhythms(), *rhythms]
+        if self._config.saves and self._config.save_at_start:
+            save(step, state)
+        self._states.drop()  # The loop uses it up.
+        config = self._config
+        try:
+            with (
+                self._program.timing("train"),
+                summaries(config, self._model_dir) as summarize,
+            ):
+                result = loop.train(
+                    self._program,
+                    state,
+                    batches,
+                    start_step=step,
+                    stop_step=stop,
+                    watch=Watcher(
+                        config, rows=self._rows, report=report, summarize=summarize
+                    ),
+                    progress=progress,
+                    rhythms=rhythms,
+                    finish=finish,
+                    hooks=followers,
+                    should_stop=should_stop,
+                    pace=self._pace(),
+                    host_call=declared.host_call,
+                    host_call_every=config.tpu_config.host_call_every_n_steps,
+                )
+        finally:
+            batches.close()
+            # What is being written is finished, also on the way out with an error.
+            with self._program.timing("checkpoint"):
+                self._checkpoints.wait()
+        if config.saves:
+            self._states.keep(result.step, result.state)
+        return result.step, result.state
+
+    def _pace(self) -> Pace | None:
+        seconds = self._config.tpu_config.loop_seconds()
+        return None if seconds is None else Pace(seconds)
+
+    def _save_rhythms(
+        self, start: int, save: Callable[[int, TrainState], None]
+    ) -> list[Rhythm]:
+        steps = self._config.save_checkpoints_steps
+        seconds = self._config.checkpoint_seconds()
+        if steps is not None:
+            return [EverySteps(steps, save, start=start)]
+        return [] if seconds is None else [EverySeconds(seconds, save)]
+
+    def _batches(
+        self,
+        value: Any,
+        form: Any,
+        step: int,
+        place: Mapping[str, Any] | None,
+        stop: int | None,
+    ) -> TrainInput:
+        batch_bytes = sum(
+            leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(form)
+        )
+        fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
+        # A loop that is meant in seconds is cut out of long stacks of batches.
+        wanted = self._config.tpu_config.loop_steps() or _TIMED_STACK
+        steps = min(wanted, fitting, stop or wanted)
+        # Grain gathers the rows of every chunk but the first.
+        later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
+        self._program.meanwhile = functools.partial(_import_ahead, later)
+        anew = self._config.resume_input == "restart"
+        batches = as_train_batches(
+            value,
+            batch_size=self._rows,
+            steps_per_chunk=steps,
+            seed=self._states.seed,
+            shuffle=self._config.shuffle,
+            start_step=0 if anew else step,
+            place=None if anew else place,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        return Restarted(batches, step) if anew and step else batches
+
+
+def is_asked(should_stop: Callable[[], bool] | None) -> bool:
+    """Whether somebody wants training to stop."""
+    return should_stop is not None and should_stop()
+
+
+def _import_ahead(modules: Iterable[str]) -> None:
+    """Imports, in the background, what is not needed until after the first step."""
+
+    def load() -> None:
+        for module in modules:
+            importlib.import_module(module)
+
+    threading.Thread(target=load, name="specflow-imports", daemon=True).start()
