@@ -6,12 +6,13 @@ by the first command that composes, and JAX by the first one that computes.
 
 import argparse
 import atexit
+import contextlib
 import dataclasses
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from specflow import collector, options
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
@@ -29,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `specflow`; those of the process by default.
 
     Returns:
-        0 when all went well, 2 for a mistake of the user's, 130 when interrupted, 1 for
-        anything else.
+        0 when all went well, 2 for a mistake of the user's, 75 for a fault of the
+        machine, 128 and the signal's number after a signal, 1 for anything else.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # At exit Python would look for garbage in all that was imported, several times.
@@ -38,37 +39,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     collector.pause()
     try:
         return _dispatch(words)
-    except SpecflowError as error:
-        for fault in error.faults:
-            print(f"error: {fault}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as stop:  # argparse ends so, after it has said why.
+    except SystemExit as stop:  # argparse ends so, after it has printed its help.
         return stop.code if isinstance(stop.code, int) else 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader has seen enough; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        status = getattr(error, "exit_code", None)
-        if isinstance(status, int):  # A command that was asked to stop, and did.
-            print(error, file=sys.stderr)
-            return status
-        import traceback
+    except (Exception, KeyboardInterrupt) as error:
+        from specflow.report import tell
 
-        traceback.print_exc()
-        print(f"error: unexpected {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return tell(error, as_json=_is_for_tools(words))
     finally:
         collector.resume()
+
+
+def _is_for_tools(words: Sequence[str]) -> bool:
+    """Whether JSON is asked for, even where the words make no command."""
+    return "--format=json" in words or "--format json" in " ".join(words)
+
+
+@contextlib.contextmanager
+def _running(
+    arguments: argparse.Namespace, composed: "Composed", *, speaks: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Runs a command's part: says who set what is wrong, and its result as JSON.
+
+    Args:
+        arguments: of the command.
+        composed: its experiment.
+        speaks: whether there is a document when all went well. What the part prints
+            for people goes to standard error then.
+
+    Yields:
+        What the document holds; to be filled.
+    """
+    said: dict[str, Any] = {}
+    speaks = speaks and arguments.report == "json"
+    aside = contextlib.redirect_stdout(sys.stderr) if speaks else None
+    try:
+        with aside or contextlib.nullcontext():
+            yield said
+    except SpecflowError as error:
+        from specflow.compose.places import placed
+
+        error.faults = tuple(placed(fault, composed) for fault in error.faults)
+        raise
+    if speaks:
+        from specflow.output.plain import to_plain
+        from specflow.report import document
+
+        print(document(0, **to_plain(said)))
 
 
 def _train(arguments: argparse.Namespace) -> int:
     if arguments.multirun:
         return _sweep(arguments)
-    _train_one(_compose(arguments))
+    composed = _compose(arguments)
+    with _running(arguments, composed) as said:
+        said["result"] = _train_one(composed)
     return 0
 
 
@@ -94,7 +122,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     collector.resume()
-    commands.evaluate(composed, split=arguments.split, step=arguments.step)
+    with _running(arguments, composed) as said:
+        said["metrics"] = commands.evaluate(
+            composed, split=arguments.split, step=arguments.step
+        )
     return 0
 
 
@@ -103,14 +134,16 @@ def _predict(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     collector.resume()
-    commands.predict(
-        composed,
-        output=arguments.output,
-        format=arguments.format,
-        keys=arguments.keys,
-        split=arguments.split,
-        step=arguments.step,
-    )
+    # Rows that go to standard output are all that it says there.
+    with _running(arguments, composed, speaks=arguments.output is not None) as said:
+        said["rows"] = commands.predict(
+            composed,
+            output=arguments.output,
+            format=arguments.format,
+            keys=arguments.keys,
+            split=arguments.split,
+            step=arguments.step,
+        )
     return 0
 
 
@@ -119,14 +152,15 @@ def _export(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     collector.resume()
-    commands.export(
-        composed,
-        output=arguments.output,
-        step=arguments.step,
-        platforms=arguments.platforms,
-        batch=arguments.batch,
-        format=arguments.format,
-    )
+    with _running(arguments, composed) as said:
+        said["path"] = commands.export(
+            composed,
+            output=arguments.output,
+            step=arguments.step,
+            platforms=arguments.platforms,
+            batch=arguments.batch,
+            format=arguments.format,
+        )
     return 0
 
 
@@ -135,14 +169,34 @@ def _check(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     collector.resume()
-    commands.check(composed)
+    with _running(arguments, composed) as said:
+        said |= commands.check(composed)
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from specflow.compose.folders import folders
+    from specflow.compose.json_schema import as_text, schema_of, write_schemas
+
+    found = folders(arguments.config_dir)
+    if arguments.write is None:
+        print(as_text(schema_of(arguments.group, found)))
+        return 0
+    for file in write_schemas(arguments.write, found):
+        print(file)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from specflow.compose import lines
 
-    for line in lines(_compose(arguments), dim=sys.stdout.isatty()):
+    composed = _compose(arguments)
+    if arguments.report == "json":
+        from specflow.report import document
+
+        print(document(0, config=composed.tree, origins=composed.origins))
+        return 0
+    for line in lines(composed, dim=sys.stdout.isatty()):
         print(line)
     return 0
 
@@ -190,6 +244,12 @@ _COMMANDS = {
         "print the composed config, each line with who set it",
         "specflow show experiment=digits",
     ),
+    "schema": _Command(
+        _schema,
+        "print the JSON Schema of a config group, for editors that check YAML",
+        "specflow schema --write my_conf/schema",
+        options.SCHEMAS,
+    ),
 }
 
 
@@ -220,15 +280,34 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"specflow {name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         epilog=f"example: {command.example}",
         allow_abbrev=False,
     )
+    parser.set_defaults(report="text")
     for option in command.takes:
         parser.add_argument(*option.names, **option.settings)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong options in the form of all other faults."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [name for name in self._option_string_actions if name[:2] == "--"]
+        typed = message.removeprefix("unrecognized arguments: ").split()
+        near = nearest(typed[0], known) if message.startswith("unrec") else ""
+        raise ConfigError(
+            Fault(
+                self.prog,
+                message,
+                mend=f"{near} {self.prog} --help says what it takes.".strip(),
+                origin="command line",
+                code="usage",
+            )
+        )
 
 
 def _help() -> str:

@@ -1,5 +1,6 @@
 """What the commands take, as data: for `argparse`, and for the shell's completion."""
 
+import argparse
 from typing import Any
 
 __all__ = [
@@ -28,7 +29,14 @@ class Option:
     @property
     def takes_value(self) -> bool:
         """Whether a value follows the option."""
-        return "action" not in self.settings or self.settings["action"] == "append"
+        return self.settings.get("action") != "store_true"
+
+
+class _Format(argparse.Action):
+    """`json` is about what the command says, any other format about what it writes."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, "report" if values == "json" else "format", values)
 
 
 def _names(text: str) -> list[str]:
@@ -66,11 +74,18 @@ SPLIT = Option(
     help="which of the run's data; eval by default",
 )
 
-COMMON = (
+REPORT = Option(
+    "--format",
+    dest="report",
+    choices=["text", "json"],
+    help="json: faults and result as one document, for tools; text by default",
+)
+_SHOWING = (
     OVERRIDES,
     CONFIG_DIR,
     Option("--cfg", choices=["job"], help="show the composed config and run nothing"),
 )
+COMMON = (*_SHOWING, REPORT)
 TRAINING = (
     *COMMON,
     Option(
@@ -82,7 +97,7 @@ TRAINING = (
 )
 EVALUATING = (*COMMON, SPLIT, STEP)
 PREDICTING = (
-    *COMMON,
+    *_SHOWING,
     Option(
         "--output",
         files=True,
@@ -91,15 +106,17 @@ PREDICTING = (
     ),
     Option(
         "--format",
-        choices=["jsonl", "csv", "parquet"],
-        help="what to write, whatever the file is called",
+        action=_Format,
+        choices=["jsonl", "csv", "parquet", "json"],
+        help="what to write, whatever the file is called; json: faults as one "
+        "document, for tools",
     ),
     Option("--keys", type=_names, metavar="NAME,NAME", help="only these predictions"),
     SPLIT,
     STEP,
 )
 EXPORTING = (
-    *COMMON,
+    *_SHOWING,
     Option(
         "--output",
         files=True,
@@ -108,8 +125,10 @@ EXPORTING = (
     ),
     Option(
         "--format",
-        choices=["savedmodel", "onnx"],
-        help="convert the export as well, and verify what comes of it",
+        action=_Format,
+        choices=["savedmodel", "onnx", "json"],
+        help="convert the export as well, and verify what comes of it; json: faults "
+        "and result as one document, for tools",
     ),
     Option(
         "--platforms",

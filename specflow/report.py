@@ -3,12 +3,14 @@
 import errno
 import json
 import re
+import sys
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from specflow.errors import Fault
+from specflow.errors import MACHINE, Fault, SpecflowError
 
-__all__ = ["document", "line", "machine_fault", "origin"]
+__all__ = ["document", "line", "machine_fault", "origin", "tell"]
 
 _PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?")
 _MACHINE_ERRNOS = {
@@ -36,6 +38,37 @@ _MENDS = {
     "device-failed": "Run the same command again; if it fails again, on other devices.",
     "machine": "Raise the limits of the system, and run the same command again.",
 }
+
+
+def tell(error: BaseException, *, as_json: bool = False) -> int:
+    """Tells how a command failed.
+
+    Args:
+        error: what ended it; `exit_code` is its status if it has one.
+        as_json: whether its faults go to standard output, as one JSON document.
+
+    Returns:
+        The exit status of the process.
+    """
+    faults, status = (), getattr(error, "exit_code", 1)
+    if isinstance(error, SpecflowError):
+        faults = error.faults
+    elif isinstance(error, KeyboardInterrupt):
+        status = 130
+        print("interrupted", file=sys.stderr)
+    elif status > 1:  # A command that was asked to stop, and did.
+        print(error, file=sys.stderr)
+    elif fault := machine_fault(error):
+        faults, status = (fault,), MACHINE
+    else:
+        traceback.print_exception(error)
+        faults = (Fault("", f"{type(error).__name__}: {error}", code="unexpected"),)
+    if as_json:
+        print(document(status, faults))
+    else:
+        for fault in faults:
+            print(line(fault), file=sys.stderr)
+    return status
 
 
 def line(fault: Fault) -> str:

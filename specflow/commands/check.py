@@ -21,8 +21,11 @@ __all__ = ["check"]
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
-def check(composed: "Composed") -> None:
+def check(composed: "Composed") -> dict[str, Any]:
     """Prints what each mode means, and where each parameter goes.
+
+    Returns:
+        The same as plain values.
 
     Raises:
         SpecflowError: what is wrong with the experiment, as training would find it.
@@ -33,13 +36,18 @@ def check(composed: "Composed") -> None:
     estimator = TPUEstimator.from_config(config, data=data)
     check_labels(config, estimator, data)
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path
-    print(spec_table(estimator, data, optimizer=optimizer))
+    modes = mode_rows(estimator, data, optimizer=optimizer)
+    print(columns(modes))
     print()
     print(parameter_table(estimator, data))
+    parameters = as_dicts(parameter_rows(estimator, data))
+    return {"modes": as_dicts(modes), "parameters": parameters}
 
 
-def spec_table(estimator: TPUEstimator, data: Data, *, optimizer: str) -> str:
-    """One line for each mode: what its spec holds."""
+def mode_rows(
+    estimator: TPUEstimator, data: Data, *, optimizer: str
+) -> list[tuple[str, ...]]:
+    """A head, and a row for each mode: what its spec holds."""
     rows = [("mode", "loss", "train_op", "eval tensors (batch-major)", "export")]
     for mode in Mode:
         source = data.train if mode is Mode.TRAIN else data.eval
@@ -53,11 +61,11 @@ def spec_table(estimator: TPUEstimator, data: Data, *, optimizer: str) -> str:
                 _signatures(spec) if mode is Mode.PREDICT else "-",
             )
         )
-    return columns(rows)
+    return rows
 
 
-def parameter_table(estimator: TPUEstimator, data: Data) -> str:
-    """One line for each parameter: where it goes, by which rule, and what it costs."""
+def parameter_rows(estimator: TPUEstimator, data: Data) -> list[tuple[str, ...]]:
+    """A head, and a row for each parameter: where it goes, why, and what it costs."""
     state = estimator.abstract_state(data.train)
     placements = estimator.partitioner.placements(state.params)
     rows = [("parameter", "array", "placement", "rule", "bytes a device")]
@@ -73,20 +81,27 @@ def parameter_table(estimator: TPUEstimator, data: Data) -> str:
                 f"{bytes_per_device(array):,}",
             )
         )
+    return rows
+
+
+def parameter_table(estimator: TPUEstimator, data: Data) -> str:
+    """One line for each parameter, and what the whole state costs on which mesh."""
+    state = estimator.abstract_state(data.train)
+    placements = estimator.partitioner.placements(state.params)
     mesh = estimator.partitioner.mesh
     axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items() if size > 1)
     split = sum(any(placement.axes) for placement in placements.values())
-    totals = {
+    trees = {
         "parameters": state.params,
         "optimizer": state.opt_state,
         "rest": state.rest,
     }
     cost = ", ".join(
         f"{name} {human(sum(map(bytes_per_device, jax.tree.leaves(tree))))}"
-        for name, tree in totals.items()
+        for name, tree in trees.items()
     )
     return (
-        f"{columns(rows, right=(4,))}\n\n"
+        f"{columns(parameter_rows(estimator, data), right=(4,))}\n\n"
         f"mesh        {axes or 'single device'} ({mesh.size} devices)\n"
         f"parameters  {estimator.parameter_count():,} numbers in {len(placements)} "
         f"arrays, {split} of them split\n"
@@ -142,6 +157,16 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
         for row in table
     )
     return "\n".join(lines)
+
+
+def as_dicts(rows: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Rows below a head, as dicts.
+
+    >>> as_dicts([("mode", "loss"), ("train", "f32[]")])
+    [{'mode': 'train', 'loss': 'f32[]'}]
+    """
+    head, *rest = rows
+    return [dict(zip(head, row, strict=True)) for row in rest]
 
 
 def _eval_tensors(spec: TPUEstimatorSpec) -> str:

@@ -1,5 +1,7 @@
 """The front door: light, clear about its commands, honest about how it ended."""
 
+import errno
+import json
 import subprocess
 import sys
 
@@ -7,7 +9,12 @@ import pytest
 
 from specflow import cli
 from specflow.cli import main
-from specflow.errors import CheckpointError
+from specflow.errors import (
+    CheckpointError,
+    Fault,
+    NanLossDuringTrainingError,
+    OutputError,
+)
 
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "numpy"}
 LIGHT = HEAVY | {"hydra", "pydantic", "omegaconf", "yaml"}
@@ -74,7 +81,7 @@ def test_options_may_stand_anywhere_among_overrides(monkeypatch):
 def test_commands_on_a_run_need_a_run(command, capsys):
     assert main([command, "mesh=single"]) == 2
     assert capsys.readouterr().err == (
-        "error: run: is missing (command line). "
+        "error[missing] run: is missing (command line). "
         "Expected run=DIR, the directory of a finished or stopped run.\n"
     )
 
@@ -90,12 +97,38 @@ class Stopped(Exception):
     exit_code = 143
 
 
+class JaxRuntimeError(RuntimeError):
+    """Named as JAX's own."""
+
+
 @pytest.mark.parametrize(
     ("error", "status", "printed"),
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (CheckpointError("step 3 is damaged"), 2, "error: step 3 is damaged.\n"),
         (Stopped("stopped at step 3"), 143, "stopped at step 3\n"),
+        (
+            OutputError(Fault("run", "cannot be written", code="output-unwritable")),
+            75,
+            "error[output-unwritable] run: cannot be written.\n",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "run/x"),
+            75,
+            "error[disk] run/x: No space left on device. Make room or mend the disk, "
+            "and run the same command again.\n",
+        ),
+        (
+            JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 9 bytes."),
+            75,
+            "error[memory] device: RESOURCE_EXHAUSTED: Out of memory. Use a smaller "
+            "batch or model, more devices, or a larger machine.\n",
+        ),
+        (
+            NanLossDuringTrainingError(Fault("step 2", "is nan", code="nan-loss")),
+            2,
+            "error[nan-loss] step 2: is nan.\n",
+        ),
     ],
 )
 def test_how_a_command_ended_is_its_status(error, status, printed, monkeypatch, capsys):
@@ -109,12 +142,84 @@ def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, ca
     assert main(["show"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert lines[-1] == "error: unexpected ZeroDivisionError: half"
+    assert lines[-1] == "error[unexpected] ZeroDivisionError: half."
+
+
+@pytest.mark.parametrize(
+    ("words", "faults"),
+    [
+        (
+            ["show", "experiment=digits", "optimizer.lrr=1", "seed=-1"],
+            [
+                ("range", "seed", {"override": "seed=-1"}),
+                ("unknown-key", "optimizer.lrr", {"override": "optimizer.lrr=1"}),
+            ],
+        ),
+        (["evaluate"], [("missing", "run", {"override": None})]),
+        (["shwo"], [("unknown-command", "shwo", {"override": None})]),
+        (["show", "--nope"], [("usage", "specflow show", {"override": None})]),
+        (
+            ["predict", "run=nowhere"],
+            [("missing-file", "run", {"override": "run=nowhere"})],
+        ),
+        (
+            ["export", "run=a", "--config-dir=b"],
+            [("missing-file", "--config-dir", None)],
+        ),
+    ],
+)
+def test_tools_get_one_document_with_every_fault(words, faults, capsys):
+    assert main([*words, "--format", "json"]) == 2
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert printed.err == ""
+    assert found.keys() == {"status", "faults"}
+    assert found["status"] == 2
+    assert [
+        (one["code"], one["key"], one["origin"]) for one in found["faults"]
+    ] == faults
+    assert all(
+        list(one) == ["code", "key", "problem", "expected", "mend", "origin"]
+        for one in found["faults"]
+    )
+
+
+def test_a_fault_in_yaml_has_file_line_and_column_for_tools(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "mesh").mkdir(parents=True)
+    (tmp_path / "mine" / "mesh" / "mine.yaml").write_text("axes:\n  data: two\n")
+    words = ["--config-dir=mine", "mesh=mine", "--format=json"]
+    assert main(["show", *words]) == 2
+    assert json.loads(capsys.readouterr().out)["faults"] == [
+        {
+            "code": "type",
+            "key": "mesh.axes.data",
+            "problem": "got 'two'",
+            "expected": "a whole number >= -1",
+            "mend": "",
+            "origin": {"file": "mine/mesh/mine.yaml", "line": 2, "column": 3},
+        }
+    ]
+
+
+def test_show_is_a_document_too(capsys):
+    assert main(["show", "experiment=digits", "seed=3", "--format=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["status"], found["faults"]) == (0, [])
+    assert found["config"]["seed"] == 3
+    assert found["origins"]["seed"] == "override seed=3"
 
 
 def test_a_wrong_option_is_the_users_mistake(capsys):
     assert main(["show", "--nope"]) == 2
-    assert "unrecognized arguments: --nope" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "error[usage] specflow show: unrecognized arguments: --nope (command line). "
+        "specflow show --help says what it takes.\n"
+    )
+    assert main(["show", "--confg-dir=mine"]) == 2
+    assert "Did you mean --config-dir?" in capsys.readouterr().err
 
 
 def test_show_prints_one_line_a_leaf_and_no_colour_into_a_pipe(capsys):
