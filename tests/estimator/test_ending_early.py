@@ -200,10 +200,10 @@ def test_best_by_a_metric_that_is_not_measured_names_the_near_one():
 
 
 def test_evaluation_may_go_by_seconds(line):
-    estimator = line(config=SAVING)
     # So short that every device loop takes longer; a loop is one step, as rhythms of
     # seconds are looked at when one ends.
-    estimator.config = SAVING.replace(tpu_config=sf.TPUConfig(iterations_per_loop=1))
+    one_step = SAVING.replace(tpu_config=sf.TPUConfig(iterations_per_loop=1))
+    estimator = line(config=one_step)
     run(estimator, max_steps=4, every_steps=None, every_secs=1e-9)
     assert list(History(estimator.model_dir).values("loss")) == [1, 2, 3, 4]
 
