@@ -47,7 +47,8 @@ def test_an_export_is_converted_or_the_extra_is_named(
     if importlib.util.find_spec(package) is None:
         assert done.status == 2
         assert done.err == (
-            f"error: format={format}: needs the package {package}, which cannot be "
+            f"error[package-missing] format={format}: needs the package {package}, "
+            f"which cannot be "
             f"imported (No module named '{package}'). Install it: pip install "
             f"'specflow[{format}]'.\n"
         )
@@ -99,6 +100,7 @@ def test_any_checkpoint_is_evaluated_on_any_split(specflow, finished, rows_of):
     assert (none.status, misspelt.status) == (2, 2)
     assert none.err.endswith("no checkpoint of step 7; there are 6, 12.\n")
     assert misspelt.err == (
-        "error: --keys: clas is not predicted (command line). Expected some of class, "
+        "error[predict-keys] --keys: clas is not predicted (command line). Expected "
+        "some of class, "
         "probability. Did you mean class?\n"
     )
