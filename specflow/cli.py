@@ -187,6 +187,19 @@ def _schema(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(arguments: argparse.Namespace) -> int:
+    from specflow.compose.shells import answer, script
+
+    if arguments.line is None:
+        print(script(arguments.shell), end="")
+        return 0
+    from specflow.compose.complete import complete
+
+    commands = {name: (one.summary, one.takes) for name, one in _COMMANDS.items()}
+    print(answer(arguments.shell, complete(arguments.line, commands)), end="")
+    return 0
+
+
 def _show(arguments: argparse.Namespace) -> int:
     from specflow.compose import lines
 
@@ -249,6 +262,12 @@ _COMMANDS = {
         "print the JSON Schema of a config group, for editors that check YAML",
         "specflow schema --write my_conf/schema",
         options.SCHEMAS,
+    ),
+    "completion": _Command(
+        _completion,
+        "print the script by which a shell completes commands, keys and values",
+        "source <(specflow completion bash)",
+        options.COMPLETING,
     ),
 }
 

@@ -1,15 +1,14 @@
-"""What fields, sections and choices are for: the texts that stand with them."""
+"""What sections and fields are for: the texts that stand with them."""
 
 import ast
 import inspect
 import sys
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 from specflow.config.base import Config
 
-__all__ = ["about", "about_file", "fields_about"]
+__all__ = ["about", "fields_about"]
 
 
 def about(section: type[Config]) -> str:
@@ -41,22 +40,6 @@ def fields_about(section: type[Config]) -> dict[str, str]:
         for name, field in section.model_fields.items()
         if field.description or name in below
     }
-
-
-def about_file(file: Path) -> str:
-    """What a config is, by the comment at its head; empty if there is none.
-
-    >>> from specflow.compose.folders import shipped
-    >>> about_file(shipped() / "mesh/single.yaml")
-    'One device, whatever else the machine has: the run to compare others with.'
-    """
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        comment = line.removeprefix("#").strip()
-        if line and not line.startswith("#"):
-            break
-        if comment and not comment.startswith(("@", "yaml-language-server:")):
-            return comment
-    return ""
 
 
 @cache

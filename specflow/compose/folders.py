@@ -6,7 +6,7 @@ from pathlib import Path
 
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["Folders", "folders", "shipped"]
+__all__ = ["Folders", "about_file", "folders", "shipped"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -32,6 +32,21 @@ def shipped(package: Path = _PACKAGE) -> Path:
             code="installation",
         )
     )
+
+
+def about_file(file: Path) -> str:
+    """What a config is, by the comment at its head; empty if there is none.
+
+    >>> about_file(shipped() / "mesh/single.yaml")
+    'One device, whatever else the machine has: the run to compare others with.'
+    """
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        comment = line.removeprefix("#").strip()
+        if line and not line.startswith("#"):
+            break
+        if comment and not comment.startswith(("@", "yaml-language-server:")):
+            return comment
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)

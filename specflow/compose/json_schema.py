@@ -64,7 +64,7 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
     >>> from specflow.compose.folders import folders
     >>> schema = schema_of("mesh", folders())
     >>> schema["properties"]["pretend_devices"]["type"], schema["additionalProperties"]
-    (['integer', 'null', 'string'], False)
+    (['integer', 'string', 'null'], False)
     """
     if group not in (known := _groups(folders)):
         raise ConfigError(
