@@ -157,8 +157,8 @@ def test_c17_1_an_equal_loss_is_not_better():
 def judged(line):
     """An estimator that evaluations were written for: step -> loss."""
 
-    def make(values, name=None):
-        estimator = line()
+    def make(values, name=None, **arguments):
+        estimator = line(**arguments)
         for step, loss in values.items():
             History(estimator.model_dir, name).add(step, {"loss": loss})
         return estimator
@@ -219,8 +219,8 @@ def test_c18_5_steps_need_none_for_the_seconds(judged):
 
 
 def test_c18_5_the_step_of_the_check_is_the_last_and_is_saved(judged):
-    estimator = judged({1: 0.1})
-    estimator.config = every(100, tpu_config=sf.TPUConfig(iterations_per_loop=1))
+    config = every(100, tpu_config=sf.TPUConfig(iterations_per_loop=1))
+    estimator = judged({1: 0.1}, config=config)
     estimator.train(arrays, steps=9, hooks=[stop_if_lower(estimator, "loss", 0.5)])
     assert estimator.checkpoints.steps() == [0, 1]
     estimator.close()
