@@ -1,0 +1,107 @@
+"""What the code of specflow may not say, whatever else it does."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import specflow
+
+ROOT = Path(specflow.__file__).parent
+FILES = sorted(path for path in ROOT.rglob("*.py"))
+TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
+
+UNPICKLING = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}
+UNPICKLING |= {"marshal", "torch", "pandas", "jsonpickle"}
+EVALUATING = {"eval", "exec", "compile", "__import__", "execfile", "input"}
+STARTING = {"subprocess", "pty", "runpy", "code", "commands", "multiprocessing"}
+IMPORTING = {
+    "__init__.py": "names that are loaded when they are first touched",
+    "compose/__init__.py": "names that are loaded when they are first touched",
+    "compose/targets.py": "the one place that resolves what a config names",
+    "config/base.py": "classes of the words, when their name is met",
+    "data/sets.py": "scikit-learn, where it is installed",
+    "estimator/": "what is not needed until after the first step",
+    "serving/convert/": "TensorFlow and ONNX, where they are installed",
+}
+"""Files that import by name, and what."""
+
+
+def calls(tree):
+    """(dotted name of what is called, the call) of each call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("file", TREES)
+def test_nothing_that_unpickles_or_starts_programs_is_imported(file):
+    roots = {name.split(".")[0] for name in imports(TREES[file])}
+    assert not roots & (UNPICKLING | STARTING)
+
+
+def test_arrays_are_loaded_without_pickles():
+    found = [
+        (file, ast.unparse(call))
+        for file, tree in TREES.items()
+        for name, call in calls(tree)
+        if name.rpartition(".")[2] in ("load", "lib.format.read_array", "fromfile")
+        and name.split(".")[0] in ("np", "numpy", "jnp", "jax")
+    ]
+    assert found, "the reader of .npz files is gone: what reads them now?"
+    for _, call in found:
+        assert "allow_pickle=False" in call
+
+
+def test_no_text_is_evaluated():
+    told = [
+        (file, name)
+        for file, tree in TREES.items()
+        for name, _ in calls(tree)
+        if name in EVALUATING or name.rpartition(".")[2] == "system"
+    ]
+    assert told == []
+
+
+def test_yaml_is_read_as_plain_data():
+    told = [
+        (file, ast.unparse(call))
+        for file, tree in TREES.items()
+        for name, call in calls(tree)
+        if name.startswith("yaml.") and "load" in name and name != "yaml.safe_load"
+    ]
+    assert told == []
+
+
+def test_hydra_instantiates_nothing():
+    banned = {"instantiate", "get_method", "get_class", "get_object", "call", "locate"}
+    for file, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                ("hydra", "pydoc", "pkgutil")
+            ):
+                assert not {name.name for name in node.names} & banned, file
+
+
+def test_only_one_place_imports_what_a_config_names():
+    """Every other file that imports by name takes the name from its own code."""
+    found = {
+        file
+        for file, tree in TREES.items()
+        for name in (*imports(tree), *(name for name, _ in calls(tree)))
+        if name == "importlib" or name.endswith("import_module")
+    }
+    strangers = {file for file in found if not file.startswith(tuple(IMPORTING))}
+    assert strangers == set()
+    unused = {
+        known for known in IMPORTING if not any(f.startswith(known) for f in found)
+    }
+    assert unused == set()
