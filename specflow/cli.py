@@ -170,7 +170,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     collector.resume()
     with _running(arguments, composed) as said:
-        said |= commands.check(composed)
+        said |= commands.check(composed, fingerprint=arguments.fingerprint)
     return 0
 
 
@@ -251,6 +251,7 @@ _COMMANDS = {
         _check,
         "trace every mode and print what would run; allocates nothing",
         "specflow check experiment=digits mesh=fsdp",
+        options.CHECKING,
     ),
     "show": _Command(
         _show,

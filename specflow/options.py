@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 __all__ = [
+    "CHECKING",
     "COMMON",
     "COMPARING",
     "COMPLETING",
@@ -93,6 +94,14 @@ TRAINING = (
         "--multirun",
         action="store_true",
         help="sweep: key=a,b runs once for each value",
+    ),
+)
+CHECKING = (
+    *COMMON,
+    Option(
+        "--fingerprint",
+        action="store_true",
+        help="print a hash of the lowered program of each mode, and one of all",
     ),
 )
 EVALUATING = (*COMMON, SPLIT, STEP)

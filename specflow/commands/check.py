@@ -9,6 +9,7 @@ import jax
 from specflow.commands import session
 from specflow.data import Data, build_data
 from specflow.estimator import TPUEstimator
+from specflow.executor import fingerprint as combined
 from specflow.experiment import check_labels
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.typing import leaves
@@ -21,8 +22,12 @@ __all__ = ["check"]
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
-def check(composed: "Composed") -> dict[str, Any]:
+def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     """Prints what each mode means, and where each parameter goes.
+
+    Args:
+        composed: the experiment.
+        fingerprint: print hashes of the lowered programs instead.
 
     Returns:
         The same as plain values.
@@ -35,6 +40,12 @@ def check(composed: "Composed") -> dict[str, Any]:
     data = build_data(config.data)
     estimator = TPUEstimator.from_config(config, data=data)
     check_labels(config, estimator, data)
+    if fingerprint:
+        steps = config.loop.train_steps
+        programs = estimator.fingerprints(data.train, data.eval, max_steps=steps)
+        programs["all"] = combined(programs)
+        print(columns(list(programs.items())))
+        return {"fingerprints": programs}
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path
     modes = mode_rows(estimator, data, optimizer=optimizer)
     print(columns(modes))

@@ -121,7 +121,10 @@ def train(composed: "Composed") -> dict[str, Any]:
                 f"stopped at step {step} of {config.loop.train_steps}; the same "
                 f"command with output.dir={run.path} goes on from there",
             )
-        run.add_to_manifest(fingerprint=estimator.program.fingerprint())
+        run.add_to_manifest(
+            fingerprint=estimator.program.fingerprint(),
+            programs=estimator.program.fingerprints(),
+        )
         if "plots" in config.output.reporters:
             draw_curves(read_rows(run.metrics), run.curves)
         timing = {**estimator.timing, "total": time.perf_counter() - started}

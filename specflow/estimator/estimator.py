@@ -46,7 +46,7 @@ from specflow.estimator.inputs import (
 from specflow.estimator.prediction import chosen, known_keys, rows_of
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.estimator.states import EvalParams, InitFn, States
-from specflow.estimator.training import Training, is_asked
+from specflow.estimator.training import Training, is_asked, stacked_steps
 from specflow.estimator.watching import summaries
 from specflow.executor import (
     Program,
@@ -588,6 +588,36 @@ class TPUEstimator:
         """Shapes and dtypes of a batch of a source: (features, labels)."""
         size = self._batch_sizes[mode]
         return source_form(source, size)
+
+    def fingerprints(
+        self, train: Any, evaluation: Any, *, max_steps: int | None = None
+    ) -> dict[str, str]:
+        """A hash of the program of each mode, as training and evaluating would run it.
+
+        Everything is traced and lowered, nothing compiled. Equal programs have equal
+        hashes, also in another process, as long as versions and devices are the same.
+
+        Args:
+            train: the source of the training rows.
+            evaluation: the source of the rows to evaluate and predict.
+            max_steps: where training ends.
+
+        Returns:
+            `train`, `eval` and `predict`.
+
+        Raises:
+            SpecError: the function breaks the contract.
+            DataError: there are no rows to evaluate.
+        """
+        form = self.batch_form(train, Mode.TRAIN)
+        steps = stacked_steps(self.config, form, max_steps)
+        self.program.lower(Mode.TRAIN, *form, steps=steps)
+        for mode in (Mode.EVAL, Mode.PREDICT):
+            first = next(iter(self._eval_batches(evaluation, mode, 1)), None)
+            if first is None:
+                raise no_rows(str(mode))
+            self.program.lower(mode, first.features, first.labels, mask=first.mask)
+        return self.program.fingerprints()
 
     def check_checkpoint(self, source: Any) -> None:
         """Looks whether training could go on from what is saved; reads no array.

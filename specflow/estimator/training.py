@@ -22,7 +22,7 @@ from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
 from specflow.output import Checkpointer
 from specflow.spec import Mode
 
-__all__ = ["Training", "is_asked"]
+__all__ = ["Training", "is_asked", "stacked_steps"]
 
 _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
@@ -196,13 +196,7 @@ class Training:
         place: Mapping[str, Any] | None,
         stop: int | None,
     ) -> TrainInput:
-        batch_bytes = sum(
-            leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(form)
-        )
-        fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
-        # A loop that is meant in seconds is cut out of long stacks of batches.
-        wanted = self._config.tpu_config.loop_steps() or _TIMED_STACK
-        steps = min(wanted, fitting, stop or wanted)
+        steps = stacked_steps(self._config, form, stop)
         # Grain gathers the rows of every chunk but the first.
         later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
         self._program.meanwhile = functools.partial(_import_ahead, later)
@@ -219,6 +213,21 @@ class Training:
             process_count=jax.process_count(),
         )
         return Restarted(batches, step) if anew and step else batches
+
+
+def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
+    """How many batches are stacked, for the devices to loop over.
+
+    Args:
+        config: says how many are wished for.
+        form: shapes and dtypes of one.
+        stop: step at which training stops; None: nobody knows.
+    """
+    batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(form))
+    fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
+    # A loop that is meant in seconds is cut out of long stacks of batches.
+    wanted = config.tpu_config.loop_steps() or _TIMED_STACK
+    return min(wanted, fitting, stop or wanted)
 
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:

@@ -1,6 +1,7 @@
 """From a model function to sharded steps, and from devices back to the host."""
 
 from specflow.executor.compile import Program
+from specflow.executor.fingerprint import fingerprint
 from specflow.executor.host import first_rows, to_host
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
@@ -13,6 +14,7 @@ __all__ = [
     "Serving",
     "TrainState",
     "check_predictions",
+    "fingerprint",
     "first_rows",
     "from_tree",
     "to_host",

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
@@ -71,7 +71,7 @@ class Program:
         """Called when the training program is compiled: the devices are busy from now
         on, and the host is free."""
         self._compiled: dict[Any, Any] = {}
-        self._lowered: dict[str, Any] = {}
+        self._lowered: dict[Mode, Any] = {}
 
     @property
     def model_fn(self) -> ModelFn:
@@ -208,8 +208,12 @@ class Program:
         A single device reads them where they are, in less time than it takes to make
         arrays of them; nobody may change them until its results are there.
         """
-        alone = self.partitioner.mesh.size == 1 and jax.process_count() == 1
-        return batch if alone else self.put(batch)
+        return batch if self._is_alone else self.put(batch)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether a single device does everything."""
+        return self.partitioner.mesh.size == 1 and jax.process_count() == 1
 
     # -- running
 
@@ -247,6 +251,21 @@ class Program:
         """The program, whether it loops by itself (else it takes one step), and what
         gives it room for the tensors of `host_call`.
         """
+        with self.timing("compile"):
+            lowered, forward, looped, called = self._lower_train(
+                state, features, labels
+            )
+            compiled = self.compile(lowered, forward)
+            empty = self._empty(called)
+        self.meanwhile()
+        return compiled, looped, empty
+
+    def _lower_train(
+        self, state: TrainState, features: Any, labels: Any
+    ) -> tuple[Any, Traced, bool, Any]:
+        """The lowered program, the model function in it, whether it loops by itself,
+        and the form of what `host_call` says of all steps.
+        """
         batch = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
             (features, labels),
@@ -271,24 +290,20 @@ class Program:
             host_tensors(forward.result[0]),
         )
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        with self.timing("compile"):
-            lowered = jax.jit(
-                program,
-                donate_argnums=(0, 1, 2),
-                out_shardings=(shardings, whole, jax.tree.map(lambda _: rows, called)),
-            ).lower(
-                state,
-                losses,
-                called,
-                features,
-                labels,
-                *(index,) * (2 if looped else 1),
-            )
-            self._lowered["train"] = lowered
-            compiled = self.compile(lowered, forward)
-            empty = self._empty(called)
-        self.meanwhile()
-        return compiled, looped, empty
+        lowered = jax.jit(
+            program,
+            donate_argnums=(0, 1, 2),
+            out_shardings=(shardings, whole, jax.tree.map(lambda _: rows, called)),
+        ).lower(
+            state,
+            losses,
+            called,
+            features,
+            labels,
+            *(index,) * (2 if looped else 1),
+        )
+        self._lowered.setdefault(Mode.TRAIN, lowered)
+        return lowered, forward, looped, called
 
     def _empty(self, like: Any) -> Callable[[], Any]:
         """What makes arrays of zeros of these forms, on the mesh."""
@@ -323,22 +338,29 @@ class Program:
         key = (mode, shapes(batch))
         compiled = self._compiled.get(key)
         if compiled is None:
-            features, *labels = batch[:-1]
-            forward = self.tracer.forward(mode, features, *(labels or [None]))
-            whole = row_count(features) % batch_parts(self.partitioner.mesh) != 0
-            rows = self.partitioner.replicated if whole else self.partitioner.rows()
-            out: dict[str, Any] = {"called": rows}
-            if mode is Mode.EVAL:
-                out |= {"loss": self.partitioner.replicated, "tensors": rows}
-            else:
-                out["predictions"] = self._by_rows(forward, row_count(features), rows)
             with self.timing("compile"):
-                lowered = jax.jit(
-                    functools.partial(step, forward=forward), out_shardings=out
-                ).lower(state.params, state.rest, *batch)
-                self._lowered[str(mode)] = lowered
+                lowered, forward = self._lower(mode, step, state, *batch)
                 compiled = self._compiled[key] = self.compile(lowered, forward)
         return compiled(state.params, state.rest, *batch)
+
+    def _lower(
+        self, mode: Mode, step: Callable[..., Any], state: TrainState, *batch: Any
+    ) -> tuple[Any, Traced]:
+        """The lowered program of EVAL or PREDICT, and the model function in it."""
+        features, *labels = batch[:-1]
+        forward = self.tracer.forward(mode, features, *(labels or [None]))
+        whole = row_count(features) % batch_parts(self.partitioner.mesh) != 0
+        rows = self.partitioner.replicated if whole else self.partitioner.rows()
+        out: dict[str, Any] = {"called": rows}
+        if mode is Mode.EVAL:
+            out |= {"loss": self.partitioner.replicated, "tensors": rows}
+        else:
+            out["predictions"] = self._by_rows(forward, row_count(features), rows)
+        lowered = jax.jit(
+            functools.partial(step, forward=forward), out_shardings=out
+        ).lower(state.params, state.rest, *batch)
+        self._lowered.setdefault(mode, lowered)
+        return lowered, forward
 
     def _by_rows(self, forward: Traced, count: int, rows: Any) -> Any:
         """Shardings of predictions: what is batch-major lies where its rows do."""
@@ -373,13 +395,62 @@ class Program:
         """Whether XLA's convolutions on CPU would hold a looped program up."""
         return self.tuned and self._is_on_cpu and has_convolution(forward.jaxpr)
 
+    # -- identity
+
+    def lower(
+        self,
+        mode: Mode,
+        features: Any,
+        labels: Any,
+        *,
+        mask: Any = None,
+        steps: int = 1,
+    ) -> None:
+        """Lowers the program of a mode as running it would; nothing is compiled.
+
+        Args:
+            mode: which program.
+            features: form of one batch, on the host.
+            labels: likewise, or None.
+            mask: likewise, of the rows; not to train.
+            steps: batches that are stacked, to train.
+        """
+        if mode is Mode.TRAIN:
+            stacked = self._as_put((features, labels), steps)
+            self._lower_train(self.abstract_state(features, labels), *stacked)
+            return
+        state, batch = self.abstract_model_state(), (features, labels, mask)
+        features, labels, mask = batch if self._is_alone else self._as_put(batch)
+        if mode is Mode.EVAL:
+            self._lower(mode, eval_step, state, features, labels, mask)
+        else:
+            self._lower(mode, predict_step, state, features, mask)
+
+    def _as_put(self, batch: Any, steps: int | None = None) -> Any:
+        """The form of a batch, or of some that are stacked, where `put` lays it."""
+        stack, axis = ((), 0) if steps is None else ((steps,), 1)
+        rows, whole = self.partitioner.rows(axis), self.partitioner.replicated
+        parts = batch_parts(self.partitioner.mesh)
+        return jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(
+                (*stack, *array.shape),
+                jax.dtypes.canonicalize_dtype(array.dtype),
+                sharding=whole if array.shape[0] % parts else rows,
+            ),
+            batch,
+        )
+
+    def fingerprints(self) -> dict[str, str]:
+        """A hash of each program lowered so far, by mode; of several, the first's.
+
+        Equal programs have equal hashes, also in another process, as long as versions
+        and devices are the same.
+        """
+        return fingerprints(self._lowered)
+
     def fingerprint(self) -> str:
-        """A hash of the programs lowered so far: equal programs, equal hashes."""
-        digest = hashlib.sha256()
-        for name in sorted(self._lowered):
-            digest.update(name.encode())
-            digest.update(self._lowered[name].as_text().encode())
-        return digest.hexdigest()[:32]
+        """One hash of all programs lowered so far."""
+        return fingerprint(self.fingerprints())
 
 
 def _placed(array: Any, sharding: Any) -> jax.ShapeDtypeStruct:
