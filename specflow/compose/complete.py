@@ -189,7 +189,8 @@ class _Line:
     def names(self) -> dict[str, str]:
         """Word -> the kind of its section, of those that are known by a file's name."""
         chosen = dict(self._chosen("config"))
-        given = dict(word.lstrip("+").partition("=")[::2] for word in self.before)
+        pairs = (word.lstrip("+").partition("=") for word in self.before)
+        given = {key: value for key, _, value in pairs}
         if "experiment" in given:
             chosen |= dict(self._chosen(f"experiment/{given['experiment']}"))
         names = {}

@@ -1,0 +1,156 @@
+"""An experiment as it was written: its layers laid and judged, nothing resolved."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from specflow.compose.defaults import chosen_by, defaults_list
+from specflow.compose.folders import Folders
+from specflow.compose.grammar import Request, read
+from specflow.compose.layers import Layers
+from specflow.compose.provenance import Origin
+from specflow.compose.validate import validate
+from specflow.config.experiment import ExperimentConfig
+from specflow.errors import ConfigError, Fault
+
+__all__ = ["RUN_CONFIG", "Draft", "draft"]
+
+RUN_CONFIG = "config.yaml"
+"""The resolved config in a run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """What a command's overrides come to, right or wrong."""
+
+    request: Request
+    layers: Layers
+    choices: dict[str, str]
+    """Config group -> what was chosen, `+` before a group that was added."""
+    tree: dict[Any, Any]
+    """Plain values, interpolations resolved, defaults left out."""
+    config: ExperimentConfig | None
+    """Validated, its targets not bound; none if something is wrong."""
+    faults: list[Fault]
+    """All that is wrong but for targets, which nobody has looked at."""
+
+    def chosen_by(self, group: str) -> Origin:
+        """Who chose in a group of `choices`."""
+        for override in reversed(self.request.choices):
+            if override.get_key_element().lstrip("+") == group.lstrip("+"):
+                return Origin.override(str(override.input_line))
+        by = chosen_by(group, self.choices[group], self.layers.wishes)
+        return by or Origin("default")
+
+
+def draft(
+    lines: Iterable[str], folders: Folders, *, layers: Layers | None = None
+) -> Draft:
+    """Lays and judges what overrides ask for; imports nothing that they name.
+
+    Args:
+        lines: overrides, as on the command line.
+        folders: where configs lie.
+        layers: where they are laid; empty ones by default.
+
+    Raises:
+        ConfigError: there is nothing to judge: a file is not there, or is no YAML.
+
+    >>> from specflow.compose.folders import folders
+    >>> made = draft(["mesh=fsdp", "seed=-1"], folders())
+    >>> made.tree["mesh"]["axes"], str(made.chosen_by("mesh"))
+    ({'data': 1, 'fsdp': -1}, 'override mesh=fsdp')
+    >>> print(*made.faults)
+    seed: got -1 (override seed=-1). Expected a whole number >= 0.
+    """
+    request, faults = read(lines, folders)
+    faults += _sweep_faults(request)
+    request = request.singles()
+    if any(fault.where == "experiment" for fault in faults):
+        # Without its experiment, every other key would be judged against another one.
+        raise ConfigError(*faults)
+    layers = Layers() if layers is None else layers
+    choices = _lay(layers, request, folders)
+    tree = layers.resolve()
+    faults += layers.faults
+    unknown = {fault.where for fault in faults}
+    config, wrong = validate(tree, layers.origins, groups=folders.groups())
+    faults += [fault for fault in wrong if not _is_below(fault.where, unknown)]
+    return Draft(request, layers, choices, tree, config, faults)
+
+
+def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
+    """Lays all that a request asks for; returns what was chosen."""
+    if request.run is None:
+        merge = defaults_list(request.choices, found)
+        for file, package in merge.files:
+            layers.lay_file(file, found.shown(file), package)
+        added = {
+            override.key_or_group for override in request.choices if override.is_add()
+        }
+        choices = {
+            f"+{group}" if group in added else group: choice
+            for group, choice in merge.choices.items()
+        }
+    else:
+        choices = _lay_run(layers, request, found)
+    layers.lay_overrides(request.values)
+    return choices
+
+
+def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
+    """The config of a run as the base; a chosen group replaces its word as a whole."""
+    file = Path(str(request.run)) / RUN_CONFIG
+    if not file.is_file():
+        raise ConfigError(
+            Fault(
+                "run",
+                f"no run in {request.run}: it has no {RUN_CONFIG}",
+                expected="the directory of a finished or stopped run",
+                origin=f"override run={request.run}",
+                code="missing-file",
+            )
+        )
+    layers.lay_data(file, found.shown(file))
+    choices = {}
+    for override in request.choices:
+        group, choice = override.key_or_group, str(override.value())
+        file = found.file(f"{group}/{choice}")
+        if file is None or group not in ExperimentConfig.model_fields:
+            layers.faults.append(
+                Fault(
+                    group,
+                    "cannot be chosen on top of a run",
+                    expected=f"one of {', '.join(ExperimentConfig.model_fields)}",
+                    origin=f"override {override.input_line}",
+                    code="defaults",
+                )
+            )
+            continue
+        layers.remove(group)
+        for part, package in defaults_list([override], found).files:
+            if package == group:
+                layers.lay_file(part, found.shown(part), package)
+        choices[group] = choice
+    return choices
+
+
+def _sweep_faults(request: Request) -> list[Fault]:
+    return [
+        Fault(
+            override.key_or_group,
+            "names several values",
+            expected="one value, or -m to run them all",
+            mend=f"A list is written {override.key_or_group}=[a,b].",
+            origin=f"override {override.input_line}",
+            code="sweep",
+        )
+        for override in (*request.choices, *request.values)
+        if override.is_sweep_override()
+    ]
+
+
+def _is_below(where: str, known: set[str]) -> bool:
+    """Whether a fault only repeats what is told of its key or its section."""
+    return any(where == key or where.startswith(f"{key}.") for key in known if key)
