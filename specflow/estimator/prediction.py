@@ -13,8 +13,8 @@ __all__ = ["chosen", "known_keys", "rows_of"]
 def known_keys(
     wanted: str | Sequence[str] | None, predictions: Any
 ) -> tuple[str, ...] | None:
-    """Those of the wanted names that there are; None for all."""
-    if wanted is None:
+    """Those of the wanted names that there are; None and no names mean all."""
+    if not wanted:
         return None
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     if not isinstance(predictions, Mapping):
@@ -33,7 +33,7 @@ def known_keys(
                 "predict_keys",
                 f"none of {', '.join(names)} is predicted",
                 expected=f"some of {', '.join(predictions)}",
-                mend=nearest(names[0], predictions) if names else "",
+                mend=nearest(names[0], predictions),
                 code="predict-keys",
             )
         )

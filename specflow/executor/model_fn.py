@@ -5,7 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from specflow.errors import Fault, nearest, spec_error
-from specflow.spec import EstimatorSpec, Mode, TPUEstimatorSpec
+from specflow.spec import (
+    EstimatorSpec,
+    HostCallHook,
+    HostPair,
+    Mode,
+    TPUEstimatorSpec,
+)
 from specflow.typing import describe
 
 __all__ = ["ARGUMENTS", "ModelFn"]
@@ -98,12 +104,8 @@ class ModelFn:
         return self._checked(self.function(**arguments), mode)
 
     def _checked(self, spec: Any, mode: Mode) -> TPUEstimatorSpec:
-        if isinstance(spec, EstimatorSpec) and not spec.eval_metric_ops:
-            fields = {
-                name: value for name, value in vars(spec).items()
-                if name != "eval_metric_ops"
-            }  # fmt: skip
-            spec = TPUEstimatorSpec(**fields)
+        if isinstance(spec, EstimatorSpec):
+            spec = _with_functions(spec)
         if not isinstance(spec, TPUEstimatorSpec):
             raise spec_error(
                 Fault(
@@ -126,3 +128,18 @@ class ModelFn:
                 )
             )
         return spec
+
+
+def _with_functions(spec: EstimatorSpec) -> TPUEstimatorSpec | EstimatorSpec:
+    """The spec that a plain one was made of while tracing; one with metrics stays."""
+    fields = dict(vars(spec))
+    metrics = fields.pop("eval_metric_ops")
+    if metrics and not isinstance(metrics, HostPair):
+        return spec  # They were called with something else than this batch.
+    for kind in ("training_hooks", "evaluation_hooks", "prediction_hooks"):
+        hooks = fields[kind]
+        fields[kind] = [hook for hook in hooks if not isinstance(hook, HostCallHook)]
+        for hook in hooks:
+            if isinstance(hook, HostCallHook):
+                fields["host_call"] = hook.host_call
+    return TPUEstimatorSpec(**fields, eval_metrics=metrics or None)

@@ -12,6 +12,7 @@ from specflow.spec.checked import Checked, Flaw, refuse
 from specflow.spec.eval_metrics import check_pair
 from specflow.spec.export_outputs import complete_export_outputs
 from specflow.spec.hooks import HostCallHook, check_hooks
+from specflow.spec.host_pair import HostPair
 from specflow.spec.mode import REQUIRED, Mode
 from specflow.spec.train_op import check_train_op
 from specflow.typing import describe, is_array, is_floating
@@ -194,14 +195,16 @@ def _shown(value: Any) -> str:
 
 
 class EstimatorSpec(_Spec):
-    """The plain spec: metrics as `eval_metric_ops`, already called.
+    """The plain spec: metrics as `eval_metric_ops`, called as soon as there are values.
 
     Args:
         mode: what was asked for.
         predictions: an array or a (nested) dict of arrays.
         loss: an array of one element.
         train_op: see `TPUEstimatorSpec`.
-        eval_metric_ops: name -> metric state, or (value, state).
+        eval_metric_ops: name -> metric state, or (value, state). While tracing there is
+            nothing to call a metric function with: then the pair of function and
+            tensors stands here.
         export_outputs: see `TPUEstimatorSpec`.
         training_hooks: hooks that act while training.
         evaluation_hooks: hooks that act while evaluating.
@@ -252,6 +255,8 @@ class EstimatorSpec(_Spec):
     def _metrics(cls, value: Any) -> Any:
         if value is None:
             return {}
+        if isinstance(value, HostPair):
+            return value
         if not isinstance(value, Mapping):
             refuse(
                 Flaw(
@@ -371,14 +376,17 @@ class TPUEstimatorSpec(_Spec):
     def as_estimator_spec(self) -> EstimatorSpec:
         """The plain spec with the same numbers, for the CPU.
 
-        The functions of `eval_metrics` and `host_call` are called on the host, here:
-        the former gives `eval_metric_ops`, the latter becomes a hook of every mode.
+        The function of `eval_metrics` is called on the host, here, and gives
+        `eval_metric_ops`; while tracing, when tensors have no values, it is called once
+        they have. `host_call` becomes a hook of every mode. A model function may return
+        either spec, and means the same.
 
         Raises:
-            SpecError: a tensor has no values, as while tracing, or a metric function
-                returned what is no metric.
+            SpecError: a metric function returned what is no metric.
         """
-        metrics = None if self.eval_metrics is None else self.eval_metrics()
+        metrics: Any = self.eval_metrics
+        if self.eval_metrics is not None and self.eval_metrics.has_values():
+            metrics = self.eval_metrics()
         called = () if self.host_call is None else (HostCallHook(self.host_call),)
         return EstimatorSpec(
             mode=self.mode,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from specflow.errors import Fault, spec_error
+from specflow.errors import Fault, SpecError, spec_error
 from specflow.typing import describe
 
 __all__ = ["HostPair"]
@@ -27,6 +27,15 @@ class HostPair(NamedTuple):
             yield from ((str(name), value) for name, value in self.tensors.items())
         else:
             yield from ((str(place), value) for place, value in enumerate(self.tensors))
+
+    def has_values(self) -> bool:
+        """Whether the tensors are more than shapes, as they are while tracing."""
+        try:
+            for _, tensor in self.named():
+                _to_numpy(tensor)
+        except SpecError:
+            return False
+        return True
 
     def __call__(self, rows: Any = None) -> Any:
         """Calls the function on NumPy rows, by place for a list and by name for a dict.

@@ -95,6 +95,12 @@ def test_c14_4_predict_keys_select_and_unknown_names_beside_known_are_ignored(kn
         assert list(next(known().predict(arrays, predict_keys=keys))) == ["twice"]
 
 
+@pytest.mark.parametrize("keys", [None, [], ()])
+def test_c14_4_no_names_are_all_of_them(known, keys):
+    row = next(known().predict(arrays, predict_keys=keys))
+    assert row.keys() == next(known().predict(arrays)).keys()
+
+
 @pytest.mark.parametrize("keys", ["nothing", ["nothing", "else"]])
 def test_c14_4_no_known_name_is_refused(known, keys):
     with pytest.raises(ValueError, match="is predicted"):

@@ -89,6 +89,29 @@ def test_lists_and_dicts_of_tensors_give_the_same_metrics(mlp, path, estimator_o
     assert found[0].keys() == {"loss", "global_step", "accuracy", "wrong"}
 
 
+def test_a_model_function_may_return_the_plain_spec(mlp, estimator_of):
+    """As ported ones do: `return spec if use_tpu else spec.as_estimator_spec()`."""
+    seen = {"tpu": [], "plain": []}
+
+    def through(which):
+        def function(model, features, labels, mode, params):
+            spec = with_tensors(dict)(model, features, labels, mode)
+            call = (lambda x: seen[which].append(x.copy()), [features["x"]])
+            spec = spec._replace(host_call=call)
+            return spec if which == "tpu" else spec.as_estimator_spec()
+
+        path = {"use_tpu": False, "params": {"any": 1}}
+        return estimator_of(mlp, steps_a_loop=3, model_fn=function, **path)
+
+    metrics, logits = everything(through("tpu"), mlp)
+    found, scores = everything(through("plain"), mlp)
+    assert found == metrics
+    assert found.keys() == {"loss", "global_step", "accuracy", "wrong"}
+    np.testing.assert_array_equal(scores, logits)
+    np.testing.assert_array_equal(seen["plain"], seen["tpu"])
+    assert len(seen["tpu"]) > STEPS
+
+
 def test_evaluation_is_what_as_estimator_spec_gives_for_all_rows(case, estimator_of):
     """A9: the plain spec, its metrics read for one batch of all rows, without jit."""
     estimator = estimator_of(case, steps_a_loop=3, model_fn=with_tensors(list))

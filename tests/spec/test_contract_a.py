@@ -431,12 +431,20 @@ def test_a9_two_specs_never_see_each_others_functions():
     assert list(second.as_estimator_spec().eval_metric_ops) == ["second"]
 
 
-def test_a9_abstract_tensors_have_no_values_to_call_with():
-    def model_fn(x):
-        return full_spec(eval_metrics=(takes_any, [x])).as_estimator_spec()
+def test_a9_while_tracing_the_pair_waits_to_be_called():
+    called, found = [], []
 
-    with pytest.raises(RuntimeError, match="has no values yet"):
-        jax.eval_shape(model_fn, jnp.ones(4))
+    def metric_fn(x):
+        called.append(x)
+        return {}
+
+    def model_fn(x):
+        found.append(full_spec(eval_metrics=(metric_fn, [x])).as_estimator_spec())
+        return x
+
+    jax.eval_shape(model_fn, jnp.ones(4))
+    assert called == []
+    assert found[0].eval_metric_ops.function is metric_fn
 
 
 def test_a9_a_plain_spec_keeps_its_mode():
