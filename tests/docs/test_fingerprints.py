@@ -1,0 +1,146 @@
+"""`FINGERPRINT.md`: which keys change the program, found by changing each of them.
+
+`pytest tests/docs/test_fingerprints.py --update-golden` writes the table anew.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from specflow.compose import compose
+from specflow.compose.grammar import spell
+from specflow.compose.show import leaves
+from specflow.data import build_data
+from specflow.estimator import TPUEstimator
+
+PAGE = Path(__file__).parents[2] / "specflow" / "FINGERPRINT.md"
+BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
+MODES = ("train", "eval", "predict")
+
+BASE = (
+    "experiment=digits_mlp",
+    "model.hidden=[8]",
+    "mesh.axes.data=2",
+    "loop.iterations_per_loop=4",
+)
+"""Two devices, so that layouts show; small, so that the table costs seconds."""
+
+OTHERS = {
+    "name": "other",
+    "model.inputs": 64,
+    "model.hidden": [9],
+    "model.activation": "gelu",
+    "model.dtype": "bfloat16",
+    "spec.predictions.probability.name": "sigmoid",
+    "spec.predictions.class.of": "predictions.probability",
+    "spec.loss.cross_entropy.example_weights": "labels",
+    "spec.eval_metrics.accuracy.weights": "labels",
+    "spec.eval_metrics.accuracy.undefined": 0.0,
+    "spec.eval_metrics.accuracy.labels": "predictions.class",
+    "spec.eval_metrics.accuracy.predictions": "labels",
+    "spec.eval_metrics.top3.weights": "labels",
+    "spec.eval_metrics.top3.undefined": 0.0,
+    "spec.eval_metrics.top3.labels": "predictions.class",
+    "spec.eval_metrics.top3.scores": "predictions.probability",
+    "spec.export_outputs.serving_default.scores": "outputs",
+    "spec.export_outputs.serving_default.classes": None,
+    "spec.export_outputs.serving_default.class_names": [str(n) for n in range(10)],
+    "spec.train_op.wrt": ["head.**"],
+    "optimizer.clip_norm": 1.0,
+    "optimizer.schedule.decay_steps": 700,
+    "optimizer.no_decay": [],
+    "optimizer.mu_dtype": "bfloat16",
+    "mesh.axes.data": 4,
+    "mesh.axes.fsdp": 2,
+    "mesh.axes.tensor": 2,
+    "mesh.axes.sequence": 2,
+    "mesh.axes.expert": 2,
+    "mesh.rules": [{"path": "**.kernel", "dims": [None, "data"]}],
+    "mesh.cpu": "plain",
+    "mesh.pretend_devices": 8,
+    "loop.batch_size": 64,
+    "loop.eval_batch_size": 128,
+    "loop.eval_steps": 1,
+    "loop.eval_loss": "batches",
+    "loop.early_stopping": {"name": "lower", "metric": "loss", "threshold": 0.1},
+    "output.dir": "elsewhere",
+    "output.checkpoint.keep_every_hours": 1.0,
+    "output.checkpoint.best": {"metric": "accuracy", "order": "highest"},
+    "output.exporters": {"final": {"name": "final"}},
+    "output.reporters": [],
+    "output.on_change": "accept",
+}
+"""Another valid value for each key that has no obvious one."""
+
+KINDS = {
+    "model.name": [
+        "model=linear",
+        "model.outputs=10",
+        "~model.hidden",
+        "~model.dropout",
+    ],
+    "data.name": ["data=wine", "spec.inputs.x=features.x"],
+    "optimizer.name": ["optimizer=lion"],
+    "optimizer.schedule.name": ["optimizer.schedule.name=linear"],
+}
+"""Keys that say which kind of section it is; the rest of the section goes with them."""
+
+ALONE = {
+    "spec.name",
+    "spec.inputs.x",
+    "spec.predictions.probability.of",
+    "spec.predictions.class.name",
+    "spec.loss.cross_entropy.name",
+    "spec.loss.cross_entropy.labels",
+    "spec.loss.cross_entropy.logits",
+    "spec.eval_metrics.accuracy.name",
+    "spec.eval_metrics.top3.name",
+    "spec.export_outputs.serving_default.name",
+}
+"""Keys that have no other valid value here, all else being equal."""
+
+
+@pytest.mark.slow
+def test_the_table_is_what_changing_every_key_comes_to(request):
+    rows = "".join(f"{line}\n" for line in _table())
+    page = PAGE.read_text()
+    head, rest = page.split(BEGIN)
+    shown, tail = rest.split(END)
+    if request.config.getoption("--update-golden"):
+        PAGE.write_text(f"{head}{BEGIN}{rows}{END}{tail}")
+        shown = rows
+    assert shown == rows
+
+
+def _table() -> Iterator[str]:
+    yield "| key | changed to | train | eval | predict |"
+    yield "|---|---|---|---|---|"
+    usual = _fingerprints()
+    for path, value in leaves(compose(BASE).tree):
+        key = ".".join(path)
+        if key in ALONE:
+            continue
+        changed = KINDS.get(key)
+        if changed is None:
+            other = OTHERS[key] if key in OTHERS else _another(value)
+            changed = [f"{key}={spell(other)}"]
+        found = _fingerprints(*changed)
+        marks = ("yes" if found[mode] != usual[mode] else "-" for mode in MODES)
+        said = changed[0].partition("=")[2]
+        yield f"| `{key}` | `{said}` | {' | '.join(marks)} |"
+
+
+def _fingerprints(*overrides: str) -> dict[str, str]:
+    config = compose([*BASE, *overrides]).config
+    data = build_data(config.data)
+    estimator = TPUEstimator.from_config(config, data=data, model_dir="nowhere")
+    steps = config.loop.train_steps
+    return estimator.fingerprints(data.train, data.eval, max_steps=steps)
+
+
+def _another(value):
+    """Another number or truth value."""
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else round(value / 2 + 0.05, 4)
