@@ -174,6 +174,30 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(arguments: argparse.Namespace) -> int:
+    from specflow.compose.explain import explain
+    from specflow.compose.explain_text import as_lines, as_plain
+
+    keys = [word for word in arguments.words if not options.is_override(word)]
+    if len(keys) > 1:
+        problem = "is a second key; one is explained at a time"
+        raise ConfigError(Fault(keys[1], problem, origin="command line", code="usage"))
+    overrides = [word for word in arguments.words if options.is_override(word)]
+    folders = arguments.config_dir
+    found = explain("".join(keys), overrides, config_dirs=folders)
+    status = ConfigError.exit_code if found.faults else 0
+    if arguments.report == "json":
+        from specflow.report import document
+
+        print(document(status, found.faults, **as_plain(found)))
+        return status
+    for line in as_lines(found):
+        print(line)
+    if found.faults:
+        raise ConfigError(*found.faults)
+    return 0
+
+
 def _schema(arguments: argparse.Namespace) -> int:
     from specflow.compose.folders import folders
     from specflow.compose.json_schema import as_text, schema_of, write_schemas
@@ -257,6 +281,12 @@ _COMMANDS = {
         _show,
         "print the composed config, each line with who set it",
         "specflow show experiment=digits",
+    ),
+    "explain": _Command(
+        _explain,
+        "say what a key means and takes, what it is here, and who set it",
+        "specflow explain optimizer.lr experiment=digits",
+        options.EXPLAINING,
     ),
     "schema": _Command(
         _schema,

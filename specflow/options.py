@@ -16,6 +16,7 @@ __all__ = [
     "SCHEMAS",
     "TRAINING",
     "Option",
+    "is_override",
 ]
 
 
@@ -38,6 +39,15 @@ class _Format(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, "report" if values == "json" else "format", values)
+
+
+def is_override(word: str) -> bool:
+    """Whether a word sets or takes away something, and is no bare key.
+
+    >>> is_override("optimizer.lr=1"), is_override("~mesh.rules"), is_override("seed")
+    (True, True, False)
+    """
+    return "=" in word or word[:1] in ("~", "+")
 
 
 def _names(text: str) -> list[str]:
@@ -162,6 +172,7 @@ EXPLAINING = (
         help="the key to explain, and overrides of the experiment to explain it in",
     ),
     CONFIG_DIR,
+    REPORT,
 )
 COMPARING = (
     Option(
@@ -172,12 +183,7 @@ COMPARING = (
         "in quotes",
     ),
     CONFIG_DIR,
-    Option(
-        "--format",
-        choices=["text", "json"],
-        default="text",
-        help="for people, or for tools; text by default",
-    ),
+    REPORT,
 )
 SCHEMAS = (
     Option(

@@ -1,5 +1,6 @@
 """Layers that remember what they wrote at one key: who set it, and over what."""
 
+import copy
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,15 @@ from specflow.compose.provenance import Origin
 
 __all__ = ["ABSENT", "Watched", "Written", "value_at"]
 
-ABSENT: Any = object()
+
+class _Absent:
+    """What stands where nothing does; copies of it are it."""
+
+    def __deepcopy__(self, memo: Any) -> "_Absent":
+        return self
+
+
+ABSENT: Any = _Absent()
 """What stands where nothing does."""
 
 
@@ -58,7 +67,8 @@ class Watched(Layers):
     def look(self) -> None:
         """Notes what stands at the key, if a layer has just written it."""
         origin = self.origins.leaf(self.path)
-        value = value_at(self.tree, self.path)
+        # Later layers are merged into the very same mappings.
+        value = copy.deepcopy(value_at(self.tree, self.path))
         written = Written(origin, value)
         last = self.seen[-1] if self.seen else Written(Origin("default"), ABSENT)
         if written != last and (value is not ABSENT or self.seen):

@@ -17,7 +17,7 @@ from specflow.config.base import TARGET, Config
 from specflow.config.experiment import SPANNING_RULES, ExperimentConfig
 from specflow.errors import Fault, nearest
 
-__all__ = ["fold_defaults", "validate"]
+__all__ = ["fold_defaults", "said", "validate"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is taken from the command line only: a file that came "
@@ -139,7 +139,7 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
     if not isinstance(tree, dict):
         return tree
     if slot.default is not None and not any(mark in tree for mark in ("name", TARGET)):
-        tree = {**_said(slot.default), **tree}
+        tree = {**said(slot.default), **tree}
     folded = {}
     for key, value in tree.items():
         inner = slot.child(key, tree) if isinstance(key, str) else None
@@ -147,12 +147,12 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
     return folded
 
 
-def _said(default: Callable[..., Any]) -> dict[str, Any]:
+def said(default: Callable[..., Any]) -> dict[str, Any]:
     """What a section that stands by default says, its name included.
 
     >>> from specflow.config.mesh import MeshConfig
     >>> axes = MeshConfig.model_fields["axes"].default_factory
-    >>> _said(axes), _said(ExperimentConfig.model_fields["model"].default_factory)
+    >>> said(axes), said(ExperimentConfig.model_fields["model"].default_factory)
     ({'data': -1}, {'name': 'mlp'})
     """
     section, said = default, {}
