@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.documents import load, yaml_fault
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import no_such_choice
 from specflow.compose.provenance import Origin
-from specflow.compose.search import hydra
+from specflow.compose.repository import DefaultsLists
 from specflow.errors import ConfigError, Fault, nearest
 
 __all__ = [
@@ -35,8 +36,8 @@ ROOT = "config"
 class Merge:
     """What Hydra's defaults list comes to."""
 
-    files: tuple[tuple[str, str], ...]
-    """(config such as `mesh/fsdp`, dotted package it is merged into), in order."""
+    files: tuple[tuple[Path, str], ...]
+    """(file, dotted package it is merged into), in order."""
     choices: dict[str, str]
     """Config group -> what was chosen, of every group that has a choice."""
 
@@ -52,34 +53,35 @@ class Wish:
     origin: Origin
 
 
-def defaults_list(lines: Iterable[str], folders: Folders) -> Merge:
+def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
     """What Hydra would merge for these choices.
 
     Raises:
         ConfigError: a config is not found, or a defaults list is wrong.
     """
-    with hydra(folders, whole=False) as state:
-        loader = state.config_loader()
-        try:
-            found = loader.compute_defaults_list(ROOT, list(lines), RunMode.RUN)
-        except ConfigError:
-            raise  # A file that cannot be read.
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            raise ConfigError(composition_fault(error, folders)) from None
-        except (AssertionError, ValueError) as error:
-            # Hydra checks the form of defaults lists with bare assertions too.
-            raise ConfigError(composition_fault(error, folders)) from None
+    try:
+        found = create_defaults_list(
+            DefaultsLists(folders),
+            config_name=ROOT,
+            overrides_list=list(choices),
+            prepend_hydra=False,
+            skip_missing=False,
+        )
+    except ConfigError:
+        raise  # A file that cannot be read.
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(composition_fault(error, folders)) from None
+    except (AssertionError, ValueError) as error:
+        # Hydra checks the form of defaults lists with bare assertions too.
+        raise ConfigError(composition_fault(error, folders)) from None
+    chosen = reversed(found.overrides.known_choices.items())
     return Merge(
         files=tuple(
-            (default.config_path, default.package or "")
+            (file, default.package or "")
             for default in found.defaults
-            if default.config_path and not default.config_path.startswith("hydra/")
+            if (file := folders.file(str(default.config_path)))
         ),
-        choices={
-            group: choice
-            for group, choice in reversed(found.overrides.known_choices.items())
-            if choice and not group.startswith("hydra/")
-        },
+        choices={group: choice for group, choice in chosen if choice},
     )
 
 

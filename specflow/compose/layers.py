@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -91,6 +92,7 @@ class Layers:
         """The tree with its interpolations resolved; what cannot be becomes a fault."""
         if not any(_is_special(value) for value in _leaves(self.tree)):
             return self.tree
+        setup_globals()  # `${now:...}` and the others of Hydra's own.
         try:
             config = OmegaConf.create(self.tree)
         except OmegaConfBaseException as error:

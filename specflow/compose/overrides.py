@@ -134,13 +134,9 @@ def compose(
 def _layers(request: Request, found: Folders) -> tuple[Layers, dict[str, str]]:
     """All layers of a request, and what was chosen."""
     layers = Layers()
-    lines = [str(override.input_line) for override in request.choices]
     if request.run is None:
-        merge = defaults_list(lines, found)
-        for config, package in merge.files:
-            file = found.file(config)
-            if file is None:
-                raise ConfigError(Fault(config, "is no file of these folders"))
+        merge = defaults_list(request.choices, found)
+        for file, package in merge.files:
             layers.lay_file(file, found.shown(file), package)
         added = {
             override.key_or_group for override in request.choices if override.is_add()
@@ -172,8 +168,8 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
     choices = {}
     for override in request.choices:
         group, choice = override.key_or_group, str(override.value())
-        config = found.file(f"{group}/{choice}")
-        if config is None or group not in ExperimentConfig.model_fields:
+        file = found.file(f"{group}/{choice}")
+        if file is None or group not in ExperimentConfig.model_fields:
             layers.faults.append(
                 Fault(
                     group,
@@ -185,9 +181,8 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
             )
             continue
         layers.remove(group)
-        merge = defaults_list([str(override.input_line)], found)
-        for name, package in merge.files:
-            if package == group and (part := found.file(name)):
+        for part, package in defaults_list([override], found).files:
+            if package == group:
                 layers.lay_file(part, found.shown(part), package)
         choices[group] = choice
     return choices

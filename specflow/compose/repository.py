@@ -1,0 +1,82 @@
+"""Our folders as Hydra's defaults lists see them."""
+
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import OmegaConf
+
+from specflow.compose.documents import load
+from specflow.compose.folders import Folders
+
+__all__ = ["VERSION_BASE", "DefaultsLists"]
+
+VERSION_BASE = "1.3"
+"""The version of Hydra whose behaviour is asked for."""
+
+
+class DefaultsLists(ConfigRepository):
+    """Folders of which Hydra sees the defaults lists, and nothing else.
+
+    That is all it takes to find which files make up an experiment; the values are
+    merged here, where each keeps its line. What a file asks of Hydra itself, which only
+    matters to a sweep, is left out.
+
+    Hydra's public way to its defaults lists starts the whole of it, plugins included,
+    which takes as long as the rest of composing; `tests/compose/test_defaults.py` holds
+    one against the other.
+    """
+
+    def __init__(self, folders: Folders):
+        version.setbase(VERSION_BASE)
+        self.sources = []
+        self._folders = folders
+        self._loaded: dict[str, ConfigResult | None] = {}
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """The defaults list of a file, and its package; none if there is no file."""
+        if config_path not in self._loaded:  # Hydra asks for each one several times.
+            self._loaded[config_path] = self._load(config_path)
+        return self._loaded[config_path]
+
+    def group_exists(self, config_path: str) -> bool:
+        """Whether there is a folder of that name."""
+        return self._folders.is_group(config_path)
+
+    def config_exists(self, config_path: str) -> bool:
+        """Whether there is a file of that name."""
+        return self._folders.file(config_path) is not None
+
+    def get_group_options(
+        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
+    ) -> list[str]:
+        """What can be chosen in a group."""
+        del results_filter  # Groups inside groups are no choices.
+        return self._folders.choices(group_name)
+
+    def _load(self, config_path: str) -> ConfigResult | None:
+        file = self._folders.file(config_path)
+        if file is None:
+            return None
+        content = load(file, self._folders.shown(file)).content
+        config, listed = OmegaConf.create({}), []
+        if "defaults" in content:
+            asked = {"defaults": _without_hydra(content["defaults"])}
+            lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
+            listed = self._create_defaults_list(config_path, lists)
+        header = ConfigSource._get_header_dict(file.read_text(encoding="utf-8")[:512])
+        return ConfigResult("specflow", str(file), config, header, listed)
+
+
+def _without_hydra(entries: Any) -> Any:
+    """A defaults list without the choices that Hydra makes for itself."""
+    if not isinstance(entries, list):
+        return entries  # Hydra says what is wrong with it.
+
+    def name(entry: Any) -> str:
+        first = next(iter(entry), "") if isinstance(entry, dict) else entry
+        return str(first).split(" ")[-1].lstrip("/")
+
+    return [entry for entry in entries if not name(entry).startswith("hydra/")]
