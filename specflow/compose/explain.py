@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from specflow.compose.docs import about, fields_about
 from specflow.compose.draft import Draft, draft
@@ -203,6 +203,8 @@ def _fields(section: type[Config], value: Any) -> dict[str, tuple[Any, str]]:
     fields = {}
     for name, field in section.model_fields.items():
         key = field.alias or name
+        if get_origin(field.annotation) is Literal and key == "name":
+            continue  # It stands above: the kind.
         inner = value_at(value, (key,)) if isinstance(value, dict) else ABSENT
         place = Place(Slot.of_field(field), section, key)
         if inner is ABSENT:

@@ -34,12 +34,19 @@ class ExperimentConfig(Config):
     seed: NonNegativeInt = 0
     """Seed of the initial weights, of dropout and of the order of the data."""
     model: ModelConfig = Field(default_factory=MlpConfig)  # type: ignore[valid-type]
+    """Which net, its sizes, its types."""
     spec: SpecConfig
+    """What train, evaluate and predict mean."""
     data: DataConfig  # type: ignore[valid-type]
+    """What it is trained on, and evaluated on."""
     optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)  # type: ignore[valid-type]
+    """How parameters learn: an optax transformation and its schedule."""
     mesh: MeshConfig = Field(default_factory=MeshConfig)
+    """The devices as a grid, and what is laid along its axes."""
     loop: LoopConfig = Field(default_factory=LoopConfig)
+    """How many steps, in what batches, and when they are evaluated."""
     output: OutputConfig = Field(default_factory=OutputConfig)
+    """Where a run writes, and what it writes."""
 
     @model_validator(mode="after")
     def _spanning_rules(self) -> Self:

@@ -51,12 +51,14 @@ class MeanConfig(RatioConfig):
 
     name: Literal["mean"] = "mean"
     values: KeyPath
+    """What is averaged."""
 
 
 class ClassesConfig(WeightedConfig):
     """Classes beside the labels."""
 
     labels: KeyPath = "labels"
+    """True classes."""
     predictions: KeyPath
     """Predicted classes, shaped as the labels."""
 
@@ -72,9 +74,11 @@ class TopKConfig(RatioConfig):
 
     name: Literal["top_k"] = "top_k"
     labels: KeyPath = "labels"
+    """True classes."""
     scores: KeyPath
     """Scores, one a class, on the last axis."""
     k: PositiveInt
+    """How many of the highest scores are looked at."""
 
 
 class AveragedConfig(ClassesConfig, RatioConfig):
@@ -118,6 +122,7 @@ class AucConfig(RatioConfig):
 
     name: Literal["auc"] = "auc"
     labels: KeyPath = "labels"
+    """0 or 1 for each score."""
     scores: KeyPath
     """Score of the positive class; any increasing function of it has the same area."""
 
@@ -126,7 +131,9 @@ class ErrorsConfig(WeightedConfig):
     """Numbers beside the labels."""
 
     labels: KeyPath = "labels"
+    """True numbers."""
     predictions: KeyPath
+    """Predicted numbers, shaped as the labels."""
 
 
 class MseConfig(ErrorsConfig, RatioConfig):

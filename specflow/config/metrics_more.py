@@ -23,6 +23,7 @@ class SumConfig(WeightedConfig):
 
     name: Literal["sum"] = "sum"
     values: KeyPath
+    """What is added up."""
 
 
 class MeanTensorConfig(RatioConfig):
@@ -31,6 +32,7 @@ class MeanTensorConfig(RatioConfig):
     name: Literal["mean_tensor"] = "mean_tensor"
     is_number = False
     values: KeyPath
+    """What is averaged, element by element."""
 
 
 class IouConfig(AveragedConfig):
@@ -69,6 +71,7 @@ class _AtKConfig(RatioConfig):
     scores: KeyPath
     """Scores, one a class, on the last axis; the k highest are listed."""
     k: PositiveInt
+    """How many of the highest scores are listed."""
 
 
 class AveragePrecisionAtKConfig(_AtKConfig):
@@ -131,6 +134,7 @@ class BucketedAucConfig(_SpreadConfig):
 
     name: Literal["bucketed_auc"] = "bucketed_auc"
     curve: Literal["ROC", "PR"] = "ROC"
+    """Under which curve."""
     summation_method: Literal[
         "trapezoidal", "careful_interpolation", "minoring", "majoring"
     ] = "trapezoidal"
@@ -142,6 +146,7 @@ class SensitivityAtSpecificityConfig(_SpreadConfig):
 
     name: Literal["sensitivity_at_specificity"] = "sensitivity_at_specificity"
     specificity: _Share
+    """The specificity to come nearest to."""
 
 
 class SpecificityAtSensitivityConfig(_SpreadConfig):
@@ -149,6 +154,7 @@ class SpecificityAtSensitivityConfig(_SpreadConfig):
 
     name: Literal["specificity_at_sensitivity"] = "specificity_at_sensitivity"
     sensitivity: _Share
+    """The sensitivity to come nearest to."""
 
 
 MEMBERS = named(

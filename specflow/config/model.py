@@ -89,6 +89,7 @@ class TransformerConfig(Config):
     vocabulary: PositiveInt = 256
     """Number of tokens; 256 for bytes."""
     layers: PositiveInt = 4
+    """Number of blocks, each attention and a feed-forward layer."""
     width: PositiveInt = 128
     """Size of the residual stream."""
     heads: PositiveInt = 4

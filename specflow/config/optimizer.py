@@ -99,11 +99,17 @@ class AdamConfig(ScheduledConfig):
 
     name: Literal["adam"] = "adam"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class AdamWConfig(DecayingConfig):
@@ -111,12 +117,18 @@ class AdamWConfig(DecayingConfig):
 
     name: Literal["adamw"] = "adamw"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     weight_decay: NonNegativeFloat = 1e-4
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class SgdConfig(ScheduledConfig):
@@ -127,7 +139,9 @@ class SgdConfig(ScheduledConfig):
     momentum: Share | None = None
     """Share of the velocity that is kept; null: there is none."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
     accumulator_dtype: Dtype | None = None
+    """What the velocity is kept in; null: the parameters' own type."""
 
 
 OptimizerConfig = by_name(

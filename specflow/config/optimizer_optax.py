@@ -26,10 +26,15 @@ class AdabeliefConfig(ScheduledConfig):
 
     name: Literal["adabelief"] = "adabelief"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-16
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 1e-16
+    """Added inside the root, so that it has a derivative at 0."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class AdadeltaConfig(DecayingConfig):
@@ -38,7 +43,9 @@ class AdadeltaConfig(DecayingConfig):
     name: Literal["adadelta"] = "adadelta"
     lr: PositiveFloat = 1.0
     rho: Share = 0.9
+    """Share of the means of squares that is kept at each step."""
     eps: NonNegativeFloat = 1e-6
+    """A small number against division by zero."""
 
 
 class AdafactorConfig(ScheduledConfig):
@@ -48,17 +55,27 @@ class AdafactorConfig(ScheduledConfig):
     lr: PositiveFloat = 1e-2
     """A share of the parameter's own size, with `multiply_by_parameter_scale`."""
     min_dim_size_to_factor: PositiveInt = 128
+    """Least size of a matrix's sides for a row and a column to stand for its squares."""
     decay_rate: Share = 0.8
+    """Power by which the mean of squares forgets more slowly over the steps."""
     decay_offset: NonNegativeInt = 0
+    """Step at which that power begins: where fine-tuning started."""
     multiply_by_parameter_scale: bool = True
+    """Whether the rate is a share of each parameter's own size."""
     clipping_threshold: Annotated[float, Field(ge=1.0)] | None = 1.0
+    """Largest root mean square of an update; null leaves it alone."""
     momentum: Share | None = None
+    """Share of the velocity that is kept at each step; null: there is none."""
     dtype_momentum: Dtype = "float32"
+    """What the velocity is kept in."""
     weight_decay_rate: NonNegativeFloat | None = None
+    """Share of a weight taken off per step; null: nothing."""
     no_decay: list[str] = ["**.bias", "**.scale"]
     """Globs of parameter paths that are not decayed."""
     eps: NonNegativeFloat = 1e-30
+    """Added to squared gradients, against division by zero."""
     factored: bool = True
+    """Whether statistics are kept as rows and columns, not whole."""
 
 
 class AdagradConfig(ScheduledConfig):
@@ -67,7 +84,9 @@ class AdagradConfig(ScheduledConfig):
     name: Literal["adagrad"] = "adagrad"
     lr: PositiveFloat = 1e-2
     initial_accumulator_value: NonNegativeFloat = 0.1
+    """Where the sum of squared gradients begins."""
     eps: NonNegativeFloat = 1e-7
+    """A small number against division by zero."""
 
 
 class AdamaxConfig(ScheduledConfig):
@@ -76,8 +95,11 @@ class AdamaxConfig(ScheduledConfig):
     name: Literal["adamax"] = "adamax"
     lr: PositiveFloat = 2e-3
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
 
 
 class AdamaxwConfig(DecayingConfig):
@@ -86,8 +108,11 @@ class AdamaxwConfig(DecayingConfig):
     name: Literal["adamaxw"] = "adamaxw"
     lr: PositiveFloat = 2e-3
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     weight_decay: NonNegativeFloat = 1e-4
 
 
@@ -96,10 +121,15 @@ class AdanConfig(DecayingConfig):
 
     name: Literal["adan"] = "adan"
     b1: Share = 0.98
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.92
+    """Share of the mean of the gradients' changes that is kept at each step."""
     b3: Share = 0.99
+    """Share of the mean of squares that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 1e-8
+    """Added inside the root, so that it has a derivative at 0."""
 
 
 class AmsgradConfig(ScheduledConfig):
@@ -107,12 +137,19 @@ class AmsgradConfig(ScheduledConfig):
 
     name: Literal["amsgrad"] = "amsgrad"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     bias_correction_mu: bool = True
+    """Whether the mean of gradients is corrected for its start at 0."""
     bias_correction_nu: bool = True
+    """Whether the mean of squares is corrected for its start at 0."""
 
 
 class FromageConfig(ScheduledConfig):
@@ -121,6 +158,7 @@ class FromageConfig(ScheduledConfig):
     name: Literal["fromage"] = "fromage"
     lr: PositiveFloat = 1e-2
     min_norm: NonNegativeFloat = 1e-6
+    """Least norm by which is divided."""
 
 
 class LambConfig(DecayingConfig):
@@ -128,9 +166,13 @@ class LambConfig(DecayingConfig):
 
     name: Literal["lamb"] = "lamb"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-6
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
 
 
 class LarsConfig(DecayingConfig):
@@ -139,9 +181,13 @@ class LarsConfig(DecayingConfig):
     name: Literal["lars"] = "lars"
     lr: PositiveFloat = 0.1
     trust_coefficient: PositiveFloat = 0.001
+    """How far a layer moves, as a share of its norm over its gradient's."""
     eps: NonNegativeFloat = 0.0
+    """A small number against division by zero."""
     momentum: Share = 0.9
+    """Share of the velocity that is kept at each step."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class LionConfig(DecayingConfig):
@@ -150,8 +196,11 @@ class LionConfig(DecayingConfig):
     name: Literal["lion"] = "lion"
     lr: PositiveFloat = 1e-4
     b1: Share = 0.9
+    """Share of the momentum in a step; the rest is the gradient."""
     b2: Share = 0.99
+    """Share of the momentum that is kept at each step."""
     mu_dtype: Dtype | None = None
+    """What the momentum is kept in; null: the parameters' own type."""
     weight_decay: NonNegativeFloat = 1e-3
 
 
@@ -160,11 +209,17 @@ class NadamConfig(ScheduledConfig):
 
     name: Literal["nadam"] = "nadam"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     nesterov: bool = True
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class NadamwConfig(DecayingConfig):
@@ -172,12 +227,18 @@ class NadamwConfig(DecayingConfig):
 
     name: Literal["nadamw"] = "nadamw"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     weight_decay: NonNegativeFloat = 1e-4
     nesterov: bool = True
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class NoisySgdConfig(ScheduledConfig):
@@ -186,7 +247,9 @@ class NoisySgdConfig(ScheduledConfig):
     name: Literal["noisy_sgd"] = "noisy_sgd"
     lr: PositiveFloat = 1e-2
     eta: NonNegativeFloat = 0.01
+    """Variance of the noise at the first step."""
     gamma: NonNegativeFloat = 0.55
+    """Power of the steps by which that variance is divided."""
     key: NonNegativeInt = 0
     """Seed of the noise."""
 
@@ -197,9 +260,13 @@ class NovogradConfig(ScheduledConfig):
     name: Literal["novograd"] = "novograd"
     lr: PositiveFloat = 1e-2
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.25
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-6
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     weight_decay: NonNegativeFloat = 0.0
     """Share of every weight taken off per step: optax can spare none here."""
 
@@ -209,13 +276,21 @@ class OptimisticAdamConfig(ScheduledConfig):
 
     name: Literal["optimistic_adam_v2"] = "optimistic_adam_v2"
     alpha: NonNegativeFloat = 1.0
+    """Weight of the step itself."""
     beta: NonNegativeFloat = 1.0
+    """Weight of what it has changed by since the one before."""
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     mu_dtype: Dtype | None = None
+    """What the mean of gradients is kept in; null: the parameters' own type."""
     nesterov: bool = True
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class OptimisticGradientDescentConfig(ScheduledConfig):
@@ -224,7 +299,9 @@ class OptimisticGradientDescentConfig(ScheduledConfig):
     name: Literal["optimistic_gradient_descent"] = "optimistic_gradient_descent"
     lr: PositiveFloat = 1e-2
     alpha: NonNegativeFloat = 1.0
+    """Weight of the gradient itself."""
     beta: NonNegativeFloat = 1.0
+    """Weight of what it has changed by since the step before."""
 
 
 class RadamConfig(ScheduledConfig):
@@ -232,11 +309,17 @@ class RadamConfig(ScheduledConfig):
 
     name: Literal["radam"] = "radam"
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     eps_root: NonNegativeFloat = 0.0
+    """Added inside the root, so that it has a derivative at 0."""
     threshold: NonNegativeFloat = 5.0
+    """Length of the averaged past from which its variance is trusted."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class RmspropConfig(ScheduledConfig):
@@ -244,13 +327,21 @@ class RmspropConfig(ScheduledConfig):
 
     name: Literal["rmsprop"] = "rmsprop"
     decay: Share = 0.9
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
     initial_scale: NonNegativeFloat = 0.0
+    """Where the mean of squared gradients begins."""
     eps_in_sqrt: bool = True
+    """Whether `eps` is added inside the root."""
     centered: bool = False
+    """Whether the mean is taken off, so that the variance divides."""
     momentum: Share | None = None
+    """Share of the velocity that is kept at each step; null: there is none."""
     nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
     bias_correction: bool = False
+    """Whether means are corrected for where they begin."""
 
 
 class RpropConfig(SteadyConfig):
@@ -260,9 +351,13 @@ class RpropConfig(SteadyConfig):
     lr: PositiveFloat = 1e-3
     """Size of the first step; signs of gradients make later ones larger or smaller."""
     eta_minus: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Factor of a step after its gradient's sign has turned."""
     eta_plus: Annotated[float, Field(gt=1.0)] = 1.2
+    """Factor of a step while its gradient's sign stays."""
     min_step_size: PositiveFloat = 1e-6
+    """Smallest step."""
     max_step_size: PositiveFloat = 50.0
+    """Largest step."""
 
 
 class SignSgdConfig(ScheduledConfig):
@@ -276,7 +371,9 @@ class SignumConfig(ScheduledConfig):
 
     name: Literal["signum"] = "signum"
     beta: Share = 0.9
+    """Share of the momentum that is kept at each step."""
     accumulator_dtype: Dtype | None = None
+    """What the velocity is kept in; null: the parameters' own type."""
 
 
 class Sm3Config(SteadyConfig):
@@ -286,6 +383,7 @@ class Sm3Config(SteadyConfig):
     lr: PositiveFloat = 0.1
     """Learning rate, the same to the end."""
     momentum: Share = 0.9
+    """Share of the velocity that is kept at each step."""
 
 
 class YogiConfig(ScheduledConfig):
@@ -294,8 +392,11 @@ class YogiConfig(ScheduledConfig):
     name: Literal["yogi"] = "yogi"
     lr: PositiveFloat = 1e-2
     b1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     b2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     eps: NonNegativeFloat = 1e-3
+    """A small number against division by zero."""
 
 
 MEMBERS = named(

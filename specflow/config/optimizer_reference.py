@@ -19,7 +19,9 @@ class TfAdadeltaConfig(ScheduledConfig):
 
     name: Literal["tf_adadelta"] = "tf_adadelta"
     rho: Share = 0.95
+    """Share of the means of squares that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-8
+    """A small number against division by zero."""
 
 
 class TfAdagradConfig(ScheduledConfig):
@@ -35,7 +37,9 @@ class TfAdamConfig(ScheduledConfig):
 
     name: Literal["tf_adam"] = "tf_adam"
     beta1: Share = 0.9
+    """Share of the mean of gradients that is kept at each step."""
     beta2: Share = 0.999
+    """Share of the mean of squared gradients that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-8
     """Added to the root of the uncorrected second moment."""
 
@@ -47,6 +51,7 @@ class TfFtrlConfig(ScheduledConfig):
     lr_power: Annotated[float, Field(le=0.0)] = -0.5
     """`learning_rate_power`: power of the sum of squares; 0 keeps the rate."""
     initial_accumulator_value: NonNegativeFloat = 0.1
+    """Where the sum of squared gradients begins."""
     l1: NonNegativeFloat = 0.0
     """`l1_regularization_strength`."""
     l2: NonNegativeFloat = 0.0
@@ -54,6 +59,7 @@ class TfFtrlConfig(ScheduledConfig):
     l2_shrinkage: NonNegativeFloat = 0.0
     """`l2_shrinkage_regularization_strength`."""
     beta: NonNegativeFloat = 0.0
+    """`beta`: added to the root of the sum of squares."""
 
 
 class TfMomentumConfig(ScheduledConfig):
@@ -62,7 +68,9 @@ class TfMomentumConfig(ScheduledConfig):
     name: Literal["tf_momentum"] = "tf_momentum"
     lr: PositiveFloat = 1e-2
     momentum: Share = 0.9
+    """Share of the velocity that is kept at each step."""
     use_nesterov: bool = False
+    """Whether momentum looks ahead, as Nesterov's does."""
 
 
 class TfRmspropConfig(ScheduledConfig):
@@ -70,10 +78,13 @@ class TfRmspropConfig(ScheduledConfig):
 
     name: Literal["tf_rmsprop"] = "tf_rmsprop"
     decay: Share = 0.9
+    """Share of the mean of squared gradients that is kept at each step."""
     momentum: Share = 0.0
+    """Share of the velocity that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-10
     """Added to the mean square, inside the root."""
     centered: bool = False
+    """Whether the mean is taken off, so that the variance divides."""
 
 
 class TfSgdConfig(ScheduledConfig):

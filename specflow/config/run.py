@@ -144,6 +144,7 @@ class RunConfig(_Python):
     """Whether evaluate's `loss` is the mean over examples, which does not depend on the
     batch size, or over batches, as the reference's was."""
     tpu_config: TPUConfig = Field(default_factory=TPUConfig)
+    """What concerns the devices and the loops that they run."""
 
     @model_validator(mode="after")
     def _one_rhythm(self) -> Self:

@@ -63,6 +63,7 @@ class ThresholdConfig(_Prediction):
 
     name: Literal["threshold"] = "threshold"
     at: float = 0.5
+    """Least value that becomes 1."""
 
 
 class ExpConfig(_Prediction):
@@ -92,6 +93,7 @@ PredictionConfig = by_name(
 
 class _Loss(Config):
     labels: KeyPath = "labels"
+    """What is true."""
     weight: PositiveFloat = 1.0
     """Share of this loss in the sum."""
     example_weights: KeyPath | None = None
@@ -103,7 +105,9 @@ class SoftmaxCrossEntropyConfig(_Loss):
 
     name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     logits: KeyPath = "outputs"
+    """Scores of the classes, before the softmax."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of each label that is spread over all classes."""
 
 
 class SigmoidCrossEntropyConfig(_Loss):
@@ -114,6 +118,7 @@ class SigmoidCrossEntropyConfig(_Loss):
 
     name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
     logits: KeyPath = "outputs"
+    """Scores before the sigmoid."""
 
 
 class SquaredErrorConfig(_Loss):
@@ -121,6 +126,7 @@ class SquaredErrorConfig(_Loss):
 
     name: Literal["squared_error"] = "squared_error"
     predictions: KeyPath = "outputs"
+    """What is compared with the labels."""
 
 
 class AbsoluteErrorConfig(_Loss):
@@ -128,6 +134,7 @@ class AbsoluteErrorConfig(_Loss):
 
     name: Literal["absolute_error"] = "absolute_error"
     predictions: KeyPath = "outputs"
+    """What is compared with the labels."""
 
 
 class HuberConfig(_Loss):
@@ -135,7 +142,9 @@ class HuberConfig(_Loss):
 
     name: Literal["huber"] = "huber"
     predictions: KeyPath = "outputs"
+    """What is compared with the labels."""
     delta: PositiveFloat = 1.0
+    """Difference up to which it is squared."""
 
 
 class PoissonConfig(_Loss):
@@ -168,6 +177,7 @@ class PredictExportConfig(Config):
 
     name: Literal["predict"] = "predict"
     outputs: dict[Name, KeyPath]
+    """Name in the export -> what it holds."""
 
 
 class ClassificationExportConfig(Config):
@@ -175,7 +185,9 @@ class ClassificationExportConfig(Config):
 
     name: Literal["classification"] = "classification"
     scores: KeyPath | None = None
+    """A score for each class; null: there is none."""
     classes: KeyPath | None = None
+    """The class; null: there is none."""
     class_names: list[str] | None = None
     """Names of the classes, in order."""
 
@@ -185,6 +197,7 @@ class RegressionExportConfig(Config):
 
     name: Literal["regression"] = "regression"
     value: KeyPath
+    """The number, one an example."""
 
 
 ExportConfig = by_name(
@@ -217,6 +230,7 @@ class DeclaredSpecConfig(Config):
     export_outputs: dict[Name, ExportConfig] = {}  # type: ignore[valid-type]
     """Signatures by name; empty: one of all predictions."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
+    """Which parameters the optimizer trains."""
 
     @model_validator(mode="after")
     def _paths_lead_somewhere(self) -> Self:
