@@ -55,7 +55,7 @@ class AdafactorConfig(ScheduledConfig):
     lr: PositiveFloat = 1e-2
     """A share of the parameter's own size, with `multiply_by_parameter_scale`."""
     min_dim_size_to_factor: PositiveInt = 128
-    """Least size of a matrix's sides for a row and a column to stand for its squares."""
+    """Least size of a matrix's sides for a row and a column to stand for it."""
     decay_rate: Share = 0.8
     """Power by which the mean of squares forgets more slowly over the steps."""
     decay_offset: NonNegativeInt = 0
