@@ -13,11 +13,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.defaults import ROOT, composition_fault
 from specflow.compose.folders import folders
 from specflow.compose.grammar import Request, read, spell
+from specflow.compose.guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.search import hydra
 from specflow.errors import ConfigError, Fault, SpecflowError
@@ -111,13 +113,13 @@ def sweep(
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     job = _Job(task, tuple(map(str, config_dirs)), fixed)
     with hydra(found) as state:
-        # Held on to: what composes in between leaves another state behind.
-        running = state.hydra
         _check(job, request)
+        running: Any = state.hydra
         try:
-            returned = running.multirun(  # type: ignore[union-attr]
-                ROOT, job, _numbered(request), with_log_configuration=False
-            )
+            lines = _numbered(request)
+            whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
+            check_hydra(whole, found, request.hydra, trust=request.trust)
+            returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(composition_fault(error, found)) from None
     if isinstance(returned, list):
