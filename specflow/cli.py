@@ -114,6 +114,11 @@ def _sweep(arguments: argparse.Namespace) -> int:
 def _train_one(composed: "Composed") -> dict:
     from specflow import commands
 
+    if composed.run is not None:
+        from specflow.compose.rerun import notes
+
+        for note in notes(composed):
+            print(f"note: {note}", file=sys.stderr)
     return commands.train(composed)
 
 
@@ -196,6 +201,25 @@ def _explain(arguments: argparse.Namespace) -> int:
     if found.faults:
         raise ConfigError(*found.faults)
     return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from specflow.compose.diff import as_lines, as_plain, compare
+    from specflow.compose.sides import read_side
+
+    a, b = (
+        read_side(side, config_dirs=arguments.config_dir) for side in arguments.sides
+    )
+    found = compare(a, b)
+    status = 1 if found else 0
+    if arguments.report == "json":
+        from specflow.report import document
+
+        print(document(status, a=a.name, b=b.name, differences=as_plain(found)))
+        return status
+    for line in as_lines(found, dim=sys.stdout.isatty()):
+        print(line)
+    return status
 
 
 def _schema(arguments: argparse.Namespace) -> int:
@@ -287,6 +311,12 @@ _COMMANDS = {
         "say what a key means and takes, what it is here, and who set it",
         "specflow explain optimizer.lr experiment=digits",
         options.EXPLAINING,
+    ),
+    "diff": _Command(
+        _diff,
+        "tell two runs, config files or experiments apart, key by key",
+        "specflow diff runs/try1 'experiment=digits mesh=fsdp'",
+        options.COMPARING,
     ),
     "schema": _Command(
         _schema,

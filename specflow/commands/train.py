@@ -1,6 +1,7 @@
 """`specflow train`: a run, from its first step or where it stopped, to its result."""
 
 import contextlib
+import functools
 import sys
 import time
 import warnings
@@ -26,9 +27,11 @@ from specflow.output import (
     TensorBoard,
     default_run_directory,
     draw_curves,
+    existing_run,
     open_run,
     print_result,
     read_rows,
+    rerun_directory,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +70,11 @@ def train(composed: "Composed") -> dict[str, Any]:
     started, config = time.perf_counter(), composed.config
     session.start(config.mesh)
     data = build_data(config.data)
-    directory = config.output.dir or default_run_directory(config.name)
+    directory = config.output.dir or (
+        default_run_directory(config.name)
+        if composed.run is None
+        else rerun_directory(composed.run)
+    )
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         check_labels(config, estimator, data)
@@ -96,8 +103,12 @@ def train(composed: "Composed") -> dict[str, Any]:
         reporters = AsyncReporters(_reporters(config, run, step))
         progress = Progress(config.loop.train_steps, step)
 
+        begun = functools.cache(lambda: _tell_program(composed, run, estimator))
+
         def update(step: int, loss: float) -> None:
             collector.resume()  # Training has begun.
+            if composed.run is not None:
+                begun()
             progress.update(step, loss)
 
         try:
@@ -151,6 +162,20 @@ def train(composed: "Composed") -> dict[str, Any]:
         "exports": plain,
         "directory": str(run.path),
     }
+
+
+def _tell_program(
+    composed: "Composed", run: RunDirectory, estimator: TPUEstimator
+) -> None:
+    """Says whether a run that is run again is the same program."""
+    programs = existing_run(composed.run or "").load_manifest().get("programs", {})
+    former, train = programs.get("train"), estimator.program.fingerprints()["train"]
+    if former is None:
+        return
+    same = former == train
+    run.add_to_manifest(rerun={"of": str(composed.run), "same_program": same})
+    said = "the same program as" if same else "another program than"
+    print(f"note: {said} {composed.run} (train {train})", file=sys.stderr)
 
 
 def _exports(config: ExperimentConfig, run: RunDirectory) -> dict[str, Made]:

@@ -10,14 +10,12 @@ from specflow.compose.folders import Folders
 from specflow.compose.grammar import Request, read
 from specflow.compose.layers import Layers
 from specflow.compose.provenance import Origin
+from specflow.compose.rerun import RUN_CONFIG, since
 from specflow.compose.validate import validate
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["RUN_CONFIG", "Draft", "draft"]
-
-RUN_CONFIG = "config.yaml"
-"""The resolved config in a run directory."""
+__all__ = ["Draft", "draft"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +75,8 @@ def draft(
     unknown = {fault.where for fault in faults}
     config, wrong = validate(tree, layers.origins, groups=folders.groups())
     faults += [fault for fault in wrong if not _is_below(fault.where, unknown)]
+    if request.run is not None:
+        faults = since(faults, request.run, folders.shown(_config_of(request.run)))
     return Draft(request, layers, choices, tree, config, faults)
 
 
@@ -101,7 +101,7 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
 
 def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
     """The config of a run as the base; a chosen group replaces its word as a whole."""
-    file = Path(str(request.run)) / RUN_CONFIG
+    file = _config_of(str(request.run))
     if not file.is_file():
         raise ConfigError(
             Fault(
@@ -113,6 +113,10 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
             )
         )
     layers.lay_data(file, found.shown(file))
+    # Where a run lies is no part of what it is, and the directory may have moved.
+    if isinstance(output := layers.tree.get("output"), dict):
+        output.pop("dir", None)
+        layers.origins.remove(("output", "dir"))
     choices = {}
     for override in request.choices:
         group, choice = override.key_or_group, str(override.value())
@@ -134,6 +138,10 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
                 layers.lay_file(part, found.shown(part), package)
         choices[group] = choice
     return choices
+
+
+def _config_of(run: str) -> Path:
+    return Path(run) / RUN_CONFIG
 
 
 def _sweep_faults(request: Request) -> list[Fault]:

@@ -18,6 +18,7 @@ from specflow.output.run import (
     default_run_directory,
     existing_run,
     open_run,
+    rerun_directory,
 )
 from specflow.output.table import format_result, print_result
 
@@ -41,6 +42,7 @@ __all__ = [
     "read_rows",
     "replacing",
     "reported",
+    "rerun_directory",
     "row_format",
     "to_plain",
     "write_text",

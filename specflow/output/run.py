@@ -1,8 +1,10 @@
 """The run directory: what a run was, what it wrote, and whether it may go on."""
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
+import itertools
 import json
 import platform
 import sys
@@ -17,7 +19,13 @@ from specflow.output.files import reported, set_aside, write_text
 from specflow.output.lock import Lock
 from specflow.output.plain import to_json
 
-__all__ = ["RunDirectory", "default_run_directory", "existing_run", "open_run"]
+__all__ = [
+    "RunDirectory",
+    "default_run_directory",
+    "existing_run",
+    "open_run",
+    "rerun_directory",
+]
 
 _PACKAGES = (
     "specflow",
@@ -94,6 +102,13 @@ class RunDirectory:
             ConfigError: the file is missing, or is not YAML of one mapping.
         """
         return _parsed_config(self.config)
+
+    def load_manifest(self) -> dict[str, Any]:
+        """What the manifest says; nothing where it is missing or damaged."""
+        try:
+            return dict(json.loads(self.manifest.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def add_to_manifest(self, **facts: Any) -> None:
         """Lays facts that came later (backend, program fingerprint) over the manifest.
@@ -238,18 +253,29 @@ def default_run_directory(
         OutputError: the directory cannot be made.
     """
     stamp = (now or datetime.datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
-    parent = Path(root) / name
-    number = 1
-    while True:
-        path = parent / (stamp if number == 1 else f"{stamp}_{number}")
-        with reported(path):
-            try:
-                # Made at once, so that two processes never share a name.
-                path.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            else:
-                return path
+    return _made(Path(root) / name / stamp, first=1)
+
+
+def rerun_directory(run: str | Path) -> Path:
+    """Makes and gives `<run>_2`, beside a run that is run again; or `_3`, and so on.
+
+    Raises:
+        OutputError: the directory cannot be made.
+    """
+    path = Path(run).expanduser()
+    return _made(path if path.name not in ("", "..") else path.resolve(), first=2)
+
+
+def _made(path: Path, *, first: int) -> Path:
+    """A new directory of this name, numbered from `first` where 1 is no number."""
+    for number in itertools.count(first):
+        free = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        with reported(free):
+            # Made at once, so that two processes never share a name.
+            with contextlib.suppress(FileExistsError):
+                free.mkdir(parents=True)
+                return free
+    raise AssertionError
 
 
 def _start(

@@ -46,9 +46,16 @@ def test_what_show_prints_of_a_run_can_be_pasted(run):
 def test_an_interpolation_in_a_run_is_a_text(run, project, monkeypatch):
     """A run directory may come from elsewhere: it reads no environment variables."""
     monkeypatch.setenv("SECRET", "hush")
-    text = run.yaml().replace("dir: null", "dir: runs/${oc.env:SECRET}")
+    text = run.yaml().replace("class_names: null", "class_names: ['${oc.env:SECRET}']")
     project({"runs/2/config.yaml": text})
-    assert compose(["run=runs/2"]).config.output.dir == "runs/${oc.env:SECRET}"
+    outputs = compose(["run=runs/2"]).tree["spec"]["export_outputs"]
+    assert outputs["serving_default"]["class_names"] == ["${oc.env:SECRET}"]
+
+
+def test_where_a_run_was_written_is_not_where_it_is_written_again(run, project):
+    project({"runs/2/config.yaml": run.yaml().replace("dir: null", "dir: runs/2")})
+    assert compose(["run=runs/2"]).config.output.dir is None
+    assert compose(["run=runs/2", "output.dir=a"]).config.output.dir == "a"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,109 @@
+"""A run as a lock: what it was made with, and what has changed since."""
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specflow.compose.documents import load
+from specflow.compose.grammar import spell
+from specflow.compose.show import leaves
+from specflow.errors import Fault
+
+if TYPE_CHECKING:
+    from specflow.compose.overrides import Composed
+
+__all__ = ["RUN_CONFIG", "notes", "since"]
+
+RUN_CONFIG = "config.yaml"
+"""The resolved config in a run directory: every default is in it."""
+_MANIFEST = "manifest.json"
+
+
+def since(faults: list[Fault], run: str, shown: str) -> list[Fault]:
+    """Faults of a run's own config, told as what they are: fields that have changed.
+
+    Args:
+        faults: of the config that was composed on the run.
+        run: its directory.
+        shown: how messages name its config.
+
+    Returns:
+        All faults, before them one that says which version wrote the run.
+    """
+    count = sum(fault.origin.startswith(f"{shown}:") for fault in faults)
+    if not count:
+        return faults
+    wrote, here = _packages(run).get("specflow"), _installed("specflow")
+    who = f"was written by specflow {wrote or 'of an unknown version'}"
+    now = (
+        f"; specflow {here} does not take" if here else "; this specflow does not take"
+    )
+    values = "a value" if count == 1 else f"{count} values"
+    return [
+        Fault(
+            "run",
+            f"{run} {who}{now} {values} of it",
+            mend="Mend each on the command line: key=value, or ~key to take it away.",
+            origin=f"override run={run}",
+            code="run-version",
+        ),
+        *faults,
+    ]
+
+
+def notes(composed: "Composed") -> Iterator[str]:
+    """What differs between then and now, for whoever runs a run again.
+
+    Args:
+        composed: on a run.
+    """
+    run = str(composed.run)
+    former = _packages(run)
+    differing = [
+        f"{name} {there}, here {here or 'none'}"
+        for name, there in sorted(former.items())
+        if (here := _installed(name)) != there
+    ]
+    if differing:
+        yield f"{run} was made with {'; '.join(differing)}"
+    added = [f"{key}={spell(value)}" for key, value in _added(run, composed)]
+    if added:
+        yield f"{run} is older than these, which stand at their defaults: " + ", ".join(
+            added
+        )
+
+
+def _added(run: str, composed: "Composed") -> Iterator[tuple[str, Any]]:
+    """Fields that the sections of a run did not have."""
+    raw = load(Path(run) / RUN_CONFIG, run).content
+    for path, value in leaves(composed.tree):
+        key, section = ".".join(path), _at(raw, path[:-1])
+        if composed.origins[key] != "default" or not isinstance(section, Mapping):
+            continue
+        here = _at(composed.tree, path[:-1])
+        if path[-1] not in section and section.get("name") == here.get("name"):
+            yield key, value
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _packages(run: str) -> dict[str, str]:
+    """What a run was made with, as far as it says so."""
+    try:
+        manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8"))
+        return dict(manifest["packages"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

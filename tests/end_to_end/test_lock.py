@@ -1,0 +1,114 @@
+"""A run directory is a lock: it runs again from itself, and says what has changed."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def run(specflow, finished):
+    """A copy of a finished run; its `output.dir` was another one."""
+    shutil.copytree(finished[0], specflow.cwd / "try1")
+    return specflow.cwd / "try1"
+
+
+def contents(run):
+    files = (path for path in run.rglob("*") if path.is_file())
+    return {path.relative_to(run): path.read_bytes() for path in files}
+
+
+def manifest(run):
+    return json.loads((run / "manifest.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_run_runs_again_beside_itself_as_the_same_program_bit_for_bit(
+    specflow, run, rows_of, digests_of
+):
+    before = contents(run)
+    done = specflow("train", "run=try1")
+    assert done.status == 0, done.err
+    again = specflow.cwd / "try1_2"
+    assert done.out.splitlines()[-1] == "try1_2"
+    assert contents(run) == before
+    for key in ("fingerprint", "programs", "packages", "mesh"):
+        assert manifest(again)[key] == manifest(run)[key]
+    assert manifest(again)["rerun"] == {"of": "try1", "same_program": True}
+    train = manifest(run)["programs"]["train"]
+    assert f"note: the same program as try1 (train {train})" in done.err
+    assert rows_of(again) == rows_of(run)
+    assert digests_of(again, 12) == digests_of(run, 12)
+
+    changed = specflow("train", "run=try1", "optimizer.lr=1e-4", "output.dir=mine")
+    assert changed.status == 0, changed.err
+    assert "note: another program than try1" in changed.err
+    origins = json.loads((specflow.cwd / "mine" / "origins.json").read_text())
+    assert origins["optimizer.lr"] == "override optimizer.lr=1e-4"
+    assert origins["loop.train_steps"].startswith("try1/config.yaml:")
+    assert manifest(specflow.cwd / "mine")["rerun"]["same_program"] is False
+
+
+@pytest.mark.slow
+def test_the_fingerprint_is_the_same_in_every_process_and_that_of_the_run(
+    specflow, run
+):
+    words = ("check", "run=try1", "--fingerprint", "--format=json")
+    found = []
+    for seed in ("1", "2"):
+        done = specflow(*words, env={"PYTHONHASHSEED": seed})
+        assert done.status == 0, done.err
+        found.append(json.loads(done.out)["fingerprints"])
+    assert found[0] == found[1]
+    assert list(found[0]) == ["train", "eval", "predict", "all"]
+    assert manifest(run)["programs"].items() <= found[0].items()
+
+
+def test_a_run_of_an_older_version_says_what_differs(specflow, run):
+    """One field has another name now, another one is new."""
+    config = (run / "config.yaml").read_text()
+    old = config.replace("  nesterov: false\n", "").replace(
+        "  weight_decay:", "  decay:"
+    )
+    (run / "config.yaml").write_text(old)
+    said = json.loads((run / "manifest.json").read_text())
+    said["packages"] |= {"specflow": "0.0.9", "jax": "0.9.0"}
+    (run / "manifest.json").write_text(json.dumps(said))
+    line = old[: old.index("  decay:")].count("\n") + 1
+
+    done = specflow("train", "run=try1", "--format=json")
+    assert done.status == 2
+    version, field = json.loads(done.out)["faults"]
+    assert (version["code"], version["key"]) == ("run-version", "run")
+    assert version["problem"].startswith("try1 was written by specflow 0.0.9; ")
+    assert (field["code"], field["key"]) == ("unknown-key", "optimizer.decay")
+    assert field["origin"] == {"file": "try1/config.yaml", "line": line, "column": 3}
+
+    mended = specflow("train", "run=try1", "~optimizer.decay", "loop.train_steps=1",
+                      "loop.eval_every=0")  # fmt: skip
+    assert mended.status == 0, mended.err
+    notes = [line for line in mended.err.splitlines() if line.startswith("note: ")]
+    assert notes[0].startswith("note: try1 was made with jax 0.9.0, here ")
+    assert notes[1].startswith(
+        "note: try1 is older than these, which stand at their defaults: "
+    )
+    assert "optimizer.nesterov=false" in notes[1]
+    assert notes[2].startswith("note: another program than try1 (train ")
+
+
+def test_what_a_run_trusted_is_not_trusted_again(specflow, run):
+    """A config in a run directory is data, whoever wrote it."""
+    (specflow.cwd / "home_made.py").write_text("raise SystemExit('it ran')\n")
+    config = (run / "config.yaml").read_text()
+    head, _, tail = config.partition("\nmodel:\n")
+    rest = tail[tail.index("\nspec:") :]
+    (run / "config.yaml").write_text(f"{head}\nmodel:\n  _target_: home_made.Net{rest}")
+    said = manifest(run)
+    said["overrides"] = ["trust=home_made", *said["overrides"]]
+    (run / "manifest.json").write_text(json.dumps(said))
+    done = specflow("train", "run=try1", "--format", "json")
+    assert done.status == 2
+    (fault,) = json.loads(done.out)["faults"]
+    assert (fault["code"], fault["key"]) == ("target-untrusted", "model._target_")
+    assert "trust=home_made" in fault["mend"]
+    assert not (specflow.cwd / "try1_2").exists()

@@ -1,0 +1,59 @@
+"""How a command ended, for whoever starts it again: a person, a script, a cluster."""
+
+import json
+import signal
+
+import pytest
+
+
+def test_a_mistake_is_2_and_one_document(specflow):
+    done = specflow("train", "seed=-1", "mesh.axes.data=4", "--format", "json")
+    assert (done.status, done.err) == (2, "")
+    found = json.loads(done.out)
+    assert found["status"] == 2
+    assert [one["code"] for one in found["faults"]] == ["range"]
+    # What is found when the devices are known has its place as well.
+    later = specflow("check", "mesh.axes.data=4", "--format", "json")
+    assert later.status == 2
+    (fault,) = json.loads(later.out)["faults"]
+    assert (fault["code"], fault["key"]) == ("mesh-devices", "mesh.axes")
+    assert fault["origin"] == {"override": "mesh.axes.data=4"}
+
+
+def test_a_missing_device_is_the_machines(specflow, quick):
+    done = specflow(
+        "train", *quick, "output.dir=run", "--format=json", env={"JAX_PLATFORMS": "tpu"}
+    )
+    assert done.status == 75
+    (fault,) = json.loads(done.out)["faults"]
+    assert (fault["code"], fault["key"]) == ("no-device", "JAX_PLATFORMS=tpu")
+    assert not (specflow.cwd / "run").exists()
+
+
+def test_a_directory_that_another_process_writes_is_the_machines(specflow, quick):
+    """Later it may be free."""
+    import fcntl
+
+    (specflow.cwd / "run").mkdir()
+    with (specflow.cwd / "run" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = specflow("train", *quick, "loop.train_steps=4", "output.dir=run")
+    assert done.status == 75
+    (line,) = done.errors
+    assert line.startswith("error[run-locked] run: process ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_is_128_and_its_number(specflow, quick, wait_for, number, status):
+    process = specflow.start(
+        "train", *quick, "loop.train_steps=100000", "output.checkpoint.every=20",
+        "output.dir=run",
+    )  # fmt: skip
+    wait_for(specflow.cwd / "run" / "checkpoints" / "20", process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "error" not in err
