@@ -207,9 +207,9 @@ def _diff(arguments: argparse.Namespace) -> int:
     from specflow.compose.diff import as_lines, as_plain, compare
     from specflow.compose.sides import read_side
 
-    a, b = (
-        read_side(side, config_dirs=arguments.config_dir) for side in arguments.sides
-    )
+    folders = arguments.config_dir
+    a = read_side(arguments.a, config_dirs=folders)
+    b = read_side(arguments.b, config_dirs=folders)
     found = compare(a, b)
     status = 1 if found else 0
     if arguments.report == "json":
@@ -253,9 +253,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
     composed = _compose(arguments)
     if arguments.report == "json":
-        from specflow.report import document
+        from specflow.report import document, origin
 
-        print(document(0, config=composed.tree, origins=composed.origins))
+        who = {key: origin(place) for key, place in composed.places.items()}
+        print(document(0, config=composed.tree, origins=who))
         return 0
     for line in lines(composed, dim=sys.stdout.isatty()):
         print(line)

@@ -123,13 +123,15 @@ def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
 
 
 def origin(text: str) -> dict[str, Any] | None:
-    """Who set a value, taken apart; none where nobody knows.
+    """Who set a value, taken apart; none where nobody did, or nobody knows.
 
     >>> origin("conf/optimizer/adamw.yaml:3:5")
     {'file': 'conf/optimizer/adamw.yaml', 'line': 3, 'column': 5}
     >>> origin("override seed=-1"), origin("command line"), origin("")
     ({'override': 'seed=-1'}, {'override': None}, None)
     """
+    if text == "default":
+        return None
     if text == "command line":
         return {"override": None}
     if text.startswith("override "):

@@ -35,6 +35,8 @@ class Composed:
     """The same as plain values, every default folded in."""
     origins: dict[str, str]
     """Dotted leaf -> `conf/optimizer/adamw.yaml:3`, `override ...` or `default`."""
+    places: dict[str, str]
+    """The same with columns, as faults name them: `conf/optimizer/adamw.yaml:3:1`."""
     choices: dict[str, str]
     """Config group -> what was chosen, `+` before a group that was added."""
     choice_origins: dict[str, str]
@@ -91,12 +93,12 @@ def compose(
         raise ConfigError(*faults)
     bind(made.config, targets)
     full = made.config.model_dump(by_alias=True)
+    setters = {".".join(path): layers.origins.leaf(path) for path in leaf_paths(full)}
     return Composed(
         config=made.config,
         tree=full,
-        origins={
-            ".".join(path): str(layers.origins.leaf(path)) for path in leaf_paths(full)
-        },
+        origins={key: str(origin) for key, origin in setters.items()},
+        places={key: origin.exact for key, origin in setters.items()},
         choices=choices,
         choice_origins={group: str(made.chosen_by(group)) for group in choices},
         deletions=tuple(

@@ -21,6 +21,8 @@ def placed(fault: Fault, composed: "Composed") -> Fault:
     >>> composed = compose(["experiment=digits", "mesh.axes.data=4"])
     >>> print(placed(Fault("mesh.axes", "needs 4 devices"), composed))
     mesh.axes: needs 4 devices (override mesh.axes.data=4).
+    >>> print(placed(Fault("loop.batch_size", "got 128"), composed))
+    loop.batch_size: got 128 (conf/loop/default.yaml:3:1).
     >>> print(placed(Fault("features.image", "is empty"), composed))
     features.image: is empty.
     """
@@ -28,7 +30,7 @@ def placed(fault: Fault, composed: "Composed") -> Fault:
         return fault
     said = {
         origin
-        for key, origin in composed.origins.items()
+        for key, origin in composed.places.items()
         if key == fault.where or key.startswith(f"{fault.where}.")
     }
     # What others set in the same section is no part of a mistake made on purpose.

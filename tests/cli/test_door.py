@@ -209,7 +209,13 @@ def test_show_is_a_document_too(capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["status"], found["faults"]) == (0, [])
     assert found["config"]["seed"] == 3
-    assert found["origins"]["seed"] == "override seed=3"
+    assert found["origins"]["seed"] == {"override": "seed=3"}
+    assert found["origins"]["model.name"] == {
+        "file": "conf/model/cnn.yaml",
+        "line": 2,
+        "column": 1,
+    }
+    assert found["origins"]["model.dtype"] is None
 
 
 def test_a_wrong_option_is_the_users_mistake(capsys):
