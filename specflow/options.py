@@ -176,12 +176,12 @@ EXPLAINING = (
 )
 COMPARING = (
     Option(
-        "sides",
-        nargs=2,
-        metavar="A B",
+        "a",
+        metavar="A",
         help="a run directory, a config file, the name of an experiment, or overrides "
         "in quotes",
     ),
+    Option("b", metavar="B", help="what it is compared with, by any such name"),
     CONFIG_DIR,
     REPORT,
 )

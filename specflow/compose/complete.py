@@ -115,7 +115,7 @@ class _Line:
         kind = words.names[0]
         if kind in ("overrides", "words"):
             yield from self._overrides(last, bare=kind == "words")
-        elif kind == "sides":
+        elif kind == "a":
             yield from self._choices("", "experiment")
             yield from _paths(last, "FILE")
             yield from self._overrides(last, bare=False)
