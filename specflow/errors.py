@@ -6,7 +6,7 @@ what was expected, what to do.
 
 import dataclasses
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 
 __all__ = [
     "MACHINE",
@@ -165,5 +165,33 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     """
     import difflib  # Only mistakes need it.
 
-    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f"Did you mean {found[0]}?" if found else ""
+    known = list(choices)
+    close = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
+    slips = [
+        other for other in known if len(name + other) > 2 and _slips(name, other) == 1
+    ]
+    found = min([*close, *slips], key=partial(_slips, name), default=None)
+    return f"Did you mean {found}?" if found else ""
+
+
+def _slips(name: str, meant: str) -> int:
+    """Slips of the finger between two words: a letter more, less, other, or swapped.
+
+    Source: Damerau, A technique for computer detection and correction of spelling
+    errors, 1964; in its restricted form.
+
+    >>> _slips("fspd", "fsdp"), _slips("r", "r2"), _slips("admaw", "adamaxw")
+    (1, 1, 2)
+    """
+    rows = [list(range(len(meant) + 1))]
+    for i, letter in enumerate(name, 1):
+        row = [i]
+        for j, other in enumerate(meant, 1):
+            least = min(
+                rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != other)
+            )
+            if i > 1 and j > 1 and (letter, name[i - 2]) == (meant[j - 2], other):
+                least = min(least, rows[-2][j - 2] + 1)
+            row.append(least)
+        rows.append(row)
+    return rows[-1][-1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specflow.errors import Fault, SpecError, spec_error
+from specflow.errors import Fault, SpecError, nearest, spec_error
 from specflow.spec import Mode, TPUEstimatorSpec
 
 
@@ -33,3 +33,13 @@ def test_a_bad_loss_and_eval_tensors_that_do_not_fit_are_told_together():
         "TPUEstimatorSpec.loss",
         "TPUEstimatorSpec.eval_metrics[1]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("admaw", "adamw"), ("ri", "r2"), ("fspd", "fsdp"), ("lrr", "lr"), ("x", "")],
+)
+def test_the_nearest_name_is_the_one_with_the_fewest_slips(typed, meant):
+    """The longest common part alone made adamaxw of admaw, and nothing of ri."""
+    known = ["adamaxw", "adamw", "r2", "mse", "fsdp", "data", "lr", "k"]
+    assert nearest(typed, known) == (f"Did you mean {meant}?" if meant else "")

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from specflow.config.base import Config
+from specflow.config.base import Config, refuse
 
 __all__ = ["BATCH_AXES", "AxesConfig", "MeshConfig", "RuleConfig"]
 
@@ -13,6 +13,8 @@ AxisName = Literal["data", "fsdp", "tensor", "sequence", "expert"]
 
 BATCH_AXES = ("data", "fsdp")
 """The axes over which a batch is cut."""
+
+_SIZE = "1 or more, or -1 for the rest"
 
 
 class AxesConfig(Config):
@@ -32,14 +34,15 @@ class AxesConfig(Config):
     @model_validator(mode="after")
     def _sizes(self) -> Self:
         sizes = self.sizes()
-        if 0 in sizes.values():
-            zero = next(name for name, size in sizes.items() if size == 0)
-            raise ValueError(
-                f"axis {zero} has size 0; give 1 or more, or -1 for the rest"
-            )
         free = [name for name, size in sizes.items() if size == -1]
+        faults = {name: _SIZE for name, size in sizes.items() if size == 0}
         if len(free) > 1:
-            raise ValueError(f"only one axis can be -1, not {' and '.join(free)}")
+            told = f"only one axis of -1, the rest, not {' and '.join(free)}"
+            faults |= dict.fromkeys(free, told)
+        refuse(
+            "AxesConfig",
+            (((name,), sizes[name], told) for name, told in faults.items()),
+        )
         return self
 
     def sizes(self) -> dict[str, int]:
@@ -64,7 +67,7 @@ class RuleConfig(Config):
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if self.dims is not None and self.along is not None:
-            raise ValueError("give dims or along, not both")
+            refuse("RuleConfig", [(("along",), self.along, "dims or along, not both")])
         return self
 
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from specflow.config.base import Config, by_name
+from specflow.config.base import Config, by_name, refuse
 
 __all__ = [
     "CnnConfig",
@@ -109,13 +109,16 @@ class TransformerConfig(Config):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
+        told = ""
         if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        if self.positions == "rotary" and self.width // self.heads % 2:
-            raise ValueError(
-                f"rotary positions need heads of even width: width ({self.width}) over "
-                f"heads ({self.heads}) is odd"
+            told = f"a divisor of model.width ({self.width})"
+        elif self.positions == "rotary" and self.width // self.heads % 2:
+            told = (
+                "heads of even width, as rotary positions need them: model.width "
+                f"({self.width}) over model.heads is odd"
             )
+        if told:
+            refuse("TransformerConfig", [(("heads",), self.heads, told)])
         return self
 
 

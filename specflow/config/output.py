@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from specflow.config.base import Config
+from specflow.config.base import Config, refuse
 from specflow.config.exporters import ExporterConfig, ExporterName
 from specflow.config.rhythm import Every
 
@@ -49,6 +49,13 @@ class OutputConfig(Config):
 
     @model_validator(mode="after")
     def _once(self) -> Self:
-        if len(set(self.reporters)) != len(self.reporters):
-            raise ValueError("reporters: each can be named once")
+        told = "a reporter that is not named before"
+        refuse(
+            "OutputConfig",
+            (
+                (("reporters", place), name, told)
+                for place, name in enumerate(self.reporters)
+                if name in self.reporters[:place]
+            ),
+        )
         return self
