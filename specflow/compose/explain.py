@@ -25,6 +25,8 @@ _OWN = {
     "trust": "Packages of your own in which targets and `model_fn` may resolve. Only "
     "the command line can say so: no file may say what may run.",
 }
+_MOST = 24
+"""Names that are listed beside a near miss."""
 TO_COME = "???"
 """A value that must still be given, as in YAML."""
 
@@ -107,11 +109,11 @@ def _by_itself(path: tuple[str, ...], found: Folders) -> Explanation:
     return Explanation(
         ".".join(path),
         first.about,
-        _takes(first.slot),
-        {text: sorted(kinds) for text, kinds in defaults.items()},
+        _takes(first),
+        {} if first.is_name else {text: sorted(of) for text, of in defaults.items()},
         fields=_fields(only, ABSENT) if only else {},
         of=label(only) if only else "",
-        choices=_choices(path, first.slot, found),
+        choices=_choices(path, first, found),
     )
 
 
@@ -132,7 +134,7 @@ def _in_experiment(
             return Explanation(".".join(path), of, value=value, layers=seen)
         if child is None or (section is None and inner is ABSENT):
             raise ConfigError(_not_here(path[: at + 1], place, value, found))
-        place, value = Place(child, section, name), inner
+        place, value = Place(child, section, name, place), inner
     section = place.slot.section(value)
     key, entries = ".".join(path), _entries(place.slot, value)
     default = place.default if place.owner else {}
@@ -140,13 +142,13 @@ def _in_experiment(
     return Explanation(
         key,
         place.about,
-        _takes(place.slot),
-        {} if default == {} else {_as_written(default): []},
+        _takes(place),
+        {} if default == {} or place.is_name else {_as_written(default): []},
         value=value if whole else _kind(place.slot, value),
         layers=_chosen(path, made) or _written(layers, place.slot, whole=whole),
         fields=_fields(section, value) if section else entries,
         of=label(section) if section else "",
-        choices=_choices(path, place.slot, found),
+        choices=_choices(path, place, found),
         faults=[
             fault
             for fault in made.faults
@@ -155,10 +157,12 @@ def _in_experiment(
     )
 
 
-def _takes(slot: Slot) -> str:
+def _takes(place: Place) -> str:
     """What fits; the names of kinds are listed below, and not told twice."""
-    text = in_words(slot)
-    return re.sub(r" \([^()]*\)", "", text) if _inner(slot).kinds else text
+    if place.is_name:
+        return "one of the names below"
+    text = in_words(place.slot)
+    return re.sub(r" \([^()]*\)", "", text) if _inner(place.slot).kinds else text
 
 
 def _inner(slot: Slot) -> Slot:
@@ -230,9 +234,10 @@ def _entries(slot: Slot, value: Any) -> dict[str, tuple[Any, str]]:
     return entries
 
 
-def _choices(path: tuple[str, ...], slot: Slot, found: Folders) -> dict[str, str]:
+def _choices(path: tuple[str, ...], place: Place, found: Folders) -> dict[str, str]:
     """What can be chosen at a place: files of a group, or names of sections."""
     group = ".".join(path)
+    slot = place.around.slot if place.is_name and place.around else place.slot
     if group in ExperimentConfig.model_fields and found.is_group(group):
         return _files(group, found, slot)
     members = _inner(slot).members().items()
@@ -280,6 +285,8 @@ def _fault(
     if above:
         near = near.replace("mean ", f"mean {'.'.join(above)}.")
     there = f"{listed}: {', '.join(known)}." if known else "Nothing is below it."
+    if near and len(known) > _MOST:
+        there = ""
     return Fault(
         ".".join(path),
         "no such key",

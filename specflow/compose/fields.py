@@ -29,13 +29,25 @@ class Place:
     owner: type[Config] | None = None
     """The section whose field it is; none: it is an item of a mapping or a list."""
     key: str = ""
+    around: "Place | None" = None
+    """The section, the mapping or the list around it."""
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it says of which kind the section around it is."""
+        around = self.around
+        return self.key == "name" and around is not None and bool(around.slot.kinds)
 
     @property
     def about(self) -> str:
-        """What the field means; what its section is, if the field does not say."""
-        text = fields_about(self.owner).get(self.key, "") if self.owner else ""
-        section = self.slot.section(None)
-        return text or (about(section) if section else "")
+        """What the field means or, if it does not say, its section, or the mapping."""
+        if self.is_name:
+            return "Which kind of section this is; its other fields depend on it."
+        if self.owner is None:
+            section = self.slot.section(None)
+            outer = self.around.about if self.around else ""
+            return about(section) if section else outer
+        return fields_about(self.owner).get(self.key, "")
 
     @property
     def is_required(self) -> bool:
@@ -69,7 +81,7 @@ class Place:
             known = owner is None or key in fields_of(owner)
             child = around.child(key, None) if known else None
             if child is not None:
-                yield Place(child, owner, key)
+                yield Place(child, owner, key, self)
 
     @property
     def _field(self) -> FieldInfo | None:

@@ -1,0 +1,132 @@
+"""`specflow explain`: whole texts against golden files; `--update-golden` rewrites."""
+
+import json
+
+import pytest
+
+from specflow.cli import main
+from specflow.compose import compose
+from specflow.compose.docs import fields_about
+from specflow.compose.explain import explain
+from specflow.compose.folders import folders
+from specflow.compose.schema import ROOT, Slot
+from specflow.compose.show import leaf_paths
+from specflow.config.base import Config, Target
+from specflow.config.experiment import ExperimentConfig
+
+TEXTS = {
+    "field_alone": ["optimizer.lr"],
+    "field_of_some_kinds": ["optimizer.momentum"],
+    "field_in_experiment": [
+        "optimizer.lr", "experiment=digits", "optimizer.lr=3e-4",
+    ],
+    "section": ["model", "experiment=digits_mlp", "model.dropout=0.1"],
+    "section_without_kinds": ["loop", "experiment=digits"],
+    "section_of_another_kind": [
+        "optimizer.schedule", "experiment=digits", "optimizer.schedule.name=linear",
+    ],
+    "metrics": ["spec.eval_metrics", "experiment=digits"],
+    "field_of_a_metric": ["spec.eval_metrics.top3.k", "experiment=digits"],
+    "name_of_a_kind": ["spec.predictions.class.name", "experiment=digits"],
+    "name_of_any_kind": ["loop.early_stopping.name"],
+    "name_in_a_mapping": ["spec.inputs.image", "experiment=digits"],
+    "item_of_a_list": ["mesh.rules.0.along", "mesh=fsdp"],
+    "group": ["experiment"],
+    "experiment": [],
+    "run": ["run"],
+    "argument_of_a_target": [
+        "optimizer.b1", "optimizer={_target_:optax.adam,b1:0.5}",
+    ],
+    "taken_away": ["mesh.rules", "mesh=fsdp", "~mesh.rules"],
+    "wrong_value": ["optimizer.lr", "optimizer.lr=fast"],
+    "misspelt_key": ["optimzer.lr"],
+    "misspelt_field": ["optimizer.lrr"],
+    "field_of_other_kinds": ["optimizer.momentum", "experiment=digits"],
+    "name_that_is_not_there": ["spec.loss.entropy", "experiment=digits"],
+    "below_a_leaf": ["seed.x"],
+    "two_keys": ["seed", "name"],
+    "no_such_experiment": ["seed", "experiment=digts"],
+}  # fmt: skip
+MISTAKES = {
+    "wrong_value", "misspelt_key", "misspelt_field", "field_of_other_kinds",
+    "name_that_is_not_there", "below_a_leaf", "two_keys", "no_such_experiment",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_the_whole_explanation_is_as_agreed(name, golden, capsys):
+    assert main(["explain", *TEXTS[name]]) == (2 if name in MISTAKES else 0)
+    printed = capsys.readouterr()
+    golden(f"explain/{name}.txt", printed.out + printed.err)
+    assert all(len(line) <= 88 for line in printed.out.splitlines())
+
+
+def test_tools_get_the_same_as_json(capsys):
+    words = ["optimizer.lr", "experiment=digits", "optimizer.lr=3e-4"]
+    assert main(["explain", *words, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["takes"] == "a number > 0"
+    assert told["value"] == 3e-4
+    assert told["layers"] == [
+        {"origin": "override optimizer.lr=3e-4", "value": 3e-4},
+        {"origin": "conf/experiment/digits.yaml:17:3", "value": 2e-3},
+        {"origin": "conf/optimizer/adamw.yaml:3:1", "value": 1e-3},
+    ]
+
+
+@pytest.mark.parametrize("name", folders().choices("experiment"))
+def test_every_leaf_of_every_experiment_can_be_explained(name):
+    """Its value and who set it are those that `show` prints."""
+    lines = [f"experiment={name}"]
+    composed = compose(lines)
+    for path in leaf_paths(composed.tree)[::7]:
+        key = ".".join(path)
+        told = explain(key, lines)
+        value = composed.tree
+        for part in path:
+            value = value[part]
+        assert told.about, key
+        assert told.takes or told.choices, key
+        top = str(told.layers[0].origin) if told.layers else "default"
+        assert top == composed.origins[key]
+        if not told.fields:
+            assert told.value == value
+
+
+def sections(slot, seen):
+    """Every section that can stand anywhere in an experiment."""
+    for kind in slot.members().values():
+        yield from sections(Slot(kind), seen)
+    for part in slot.parts():
+        if isinstance(part.annotation, type) and issubclass(part.annotation, Config):
+            if part.annotation not in seen and part.annotation is not Target:
+                seen.add(part.annotation)
+                yield part.annotation
+                for field in part.annotation.model_fields.values():
+                    yield from sections(Slot.of_field(field), seen)
+        elif (child := part.child("0", None)) is not None and not slot.kinds:
+            yield from sections(child, seen)
+
+
+def test_every_field_says_what_it_is_for():
+    known = list(sections(ROOT, set()))
+    assert ExperimentConfig in known
+    assert len(known) > 80  # Every optimizer, metric and loss is among them.
+    silent = [
+        f"{section.__name__}.{key}"
+        for section in known
+        for key in {field.alias or name for name, field in section.model_fields.items()}
+        if key not in fields_about(section)
+        and not (key == "name" and section is not ExperimentConfig)
+    ]
+    assert silent == []
+
+
+def test_a_plugins_field_says_it_itself():
+    """A class made from a signature has no source to read."""
+    from pydantic import Field, create_model
+
+    made = create_model(
+        "Made", __base__=Config, width=(int, Field(default=3, description="How wide."))
+    )
+    assert fields_about(made) == {"width": "How wide."}
