@@ -1,0 +1,138 @@
+"""`ERRORS.md`: every code that is used, once, with an example that is real."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from specflow.cli import main
+from specflow.errors import MACHINE, MISTAKE
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    for line in (ROOT / "specflow" / "ERRORS.md").read_text().splitlines()
+    if line.startswith("| `")
+]
+EXAMPLES = {row[0].strip("`"): row[2].strip("`") for row in ROWS}
+GOLDEN = [
+    (found[1], found[2])
+    for file in sorted((ROOT / "tests" / "golden" / "errors").glob("*.txt"))
+    for line in file.read_text().splitlines()
+    if (found := re.match(r"error\[([a-z\d-]+)\] (.*)", line))
+]
+TABLES = {"_CODES", "_MACHINE_ERRNOS", "_DEVICE_STATUSES"}
+"""Names of tables whose values are codes."""
+
+
+def _calls() -> Iterator[tuple[str, ast.Call, dict[str, int]]]:
+    """Each call, with its file, and what in that file takes a code, at which place."""
+    for file in sorted((ROOT / "specflow").rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        taking = {"Fault": 5}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                names = [argument.arg for argument in node.args.args]
+                if "code" in names:
+                    place = names.index("code") - (names[0] == "self")
+                    taking[node.name] = place
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                yield file.name, node, taking
+
+
+def _code_of(call: ast.Call, taking: dict[str, int]) -> ast.expr | None:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if name not in taking:
+        return None
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "code"]
+    return (named or [*call.args[taking[name] :], None])[0]
+
+
+def _texts(node: ast.AST) -> list[str]:
+    """The fixed parts of an expression, in order."""
+    if isinstance(node, ast.FormattedValue | ast.Call | ast.IfExp | ast.BoolOp):
+        return []
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    return [text for inner in ast.iter_child_nodes(node) for text in _texts(inner)]
+
+
+def _used() -> dict[str, list[list[str]]]:
+    """Code -> for each place that uses it, the fixed parts of its problem."""
+    used: dict[str, list[list[str]]] = {}
+    for _, call, taking in _calls():
+        code = _code_of(call, taking)
+        if isinstance(code, ast.Constant) and code.value:
+            is_fault = getattr(call.func, "id", "") == "Fault"
+            problem = call.args[1 if is_fault else 0 :][:1]
+            texts = _texts(problem[0]) if problem else []
+            used.setdefault(code.value, []).append(texts)
+    for file in (ROOT / "specflow").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Assign):
+                names = {getattr(target, "id", "") for target in node.targets}
+                if names & TABLES and isinstance(node.value, ast.Dict):
+                    found = node.value.values
+                elif names == {"code"} and isinstance(node.value, ast.Call):
+                    found = [n for n in ast.walk(node.value) if _is_choice(n)]
+                    found = [half for one in found for half in (one.body, one.orelse)]
+                else:
+                    continue
+                for one in found:
+                    used.setdefault(one.value, []).append([])
+    return used
+
+
+def _is_choice(node: ast.AST) -> bool:
+    return isinstance(node, ast.IfExp) and isinstance(node.body, ast.Constant)
+
+
+USED = _used()
+
+
+def test_every_code_stands_in_the_table_once_and_each_in_the_table_is_used():
+    listed = [row[0].strip("`") for row in ROWS]
+    assert listed == sorted(listed)
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == set(USED)
+
+
+def test_every_fault_has_a_code():
+    """But for a plain text, which an exception makes a fault of."""
+    without = [
+        f"{file}:{call.lineno}"
+        for file, call, taking in _calls()
+        if getattr(call.func, "id", "") == "Fault" and _code_of(call, taking) is None
+    ]
+    assert len(without) == 1, without
+    assert without[0].startswith("errors.py:")
+
+
+def test_a_row_says_what_it_means_and_what_to_do():
+    assert [row for row in ROWS if len(row) != 4 or not all(row)] == []
+    assert [
+        row for row in ROWS if not (row[1].endswith(".") and row[3].endswith("."))
+    ] == []
+
+
+def test_the_report_on_the_page_is_the_real_one(capsys):
+    page = (ROOT / "specflow" / "ERRORS.md").read_text()
+    found = re.search(r"^\$ specflow (.*)\n(.*) \[\.\.\.\]$", page, re.M)
+    assert found
+    assert main(found[1].split()) == MISTAKE
+    assert capsys.readouterr().err.startswith(found[2])
+    for status in (MISTAKE, MACHINE):
+        assert f"\n| {status} | " in page
+
+
+@pytest.mark.parametrize("code", sorted(EXAMPLES))
+def test_an_example_is_real(code):
+    """A line of a golden report, or what a place in the source can say."""
+    example, _, _ = EXAMPLES[code].partition(" [...]")
+    if any(code == one and line.startswith(example) for one, line in GOLDEN):
+        return
+    spoken = ("".join(f"{re.escape(text)}.*" for text in texts) for texts in USED[code])
+    assert any(re.search(said, example) for said in spoken), example
