@@ -103,12 +103,24 @@ def _train(arguments: argparse.Namespace) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     from specflow.compose.launch import sweep, table
 
-    outcomes = sweep(arguments.overrides, _train_one, config_dirs=arguments.config_dir)
-    print(table(outcomes))
+    for_tools = arguments.report == "json"
+    aside = contextlib.redirect_stdout(sys.stderr) if for_tools else None
+    with aside or contextlib.nullcontext():
+        outcomes = sweep(
+            arguments.overrides, _train_one, config_dirs=arguments.config_dir
+        )
+        print(table(outcomes))
     failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
     if failed:
         print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    status = 1 if failed else 0
+    if for_tools:
+        from specflow.output.plain import to_plain
+        from specflow.report import document
+
+        jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
+        print(document(status, jobs=to_plain(jobs)))
+    return status
 
 
 def _train_one(composed: "Composed") -> dict:
