@@ -25,6 +25,8 @@ _OWN = {
     "trust": "Packages of your own in which targets and `model_fn` may resolve. Only "
     "the command line can say so: no file may say what may run.",
 }
+_OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
+"""Codes of faults after which nobody knows what a key would be."""
 _MOST = 24
 """Names that are listed beside a near miss."""
 TO_COME = "???"
@@ -135,6 +137,8 @@ def _in_experiment(
         if child is None or (section is None and inner is ABSENT):
             raise ConfigError(_not_here(path[: at + 1], place, value, found))
         place, value = Place(child, section, name, place), inner
+    if value is ABSENT:
+        value = place.default  # Of what is not sound, nobody has folded it in.
     section = place.slot.section(value)
     key, entries = ".".join(path), _entries(place.slot, value)
     default = place.default if place.owner else {}
@@ -149,12 +153,15 @@ def _in_experiment(
         fields=_fields(section, value) if section else entries,
         of=label(section) if section else "",
         choices=_choices(path, place, found),
-        faults=[
-            fault
-            for fault in made.faults
-            if fault.where == key or fault.where.startswith(f"{key}.")
-        ],
+        faults=[fault for fault in made.faults if _concerns(fault, key)],
     )
+
+
+def _concerns(fault: Fault, key: str) -> bool:
+    """Whether a fault is one of a key, or of what it was composed of."""
+    where, path = f"{fault.where}.", f"{key}."
+    here = not key or where.startswith(path) or path.startswith(where)
+    return here or fault.where == "experiment" or fault.code in _OF_ALL
 
 
 def _takes(place: Place) -> str:

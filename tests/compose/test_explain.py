@@ -45,11 +45,11 @@ TEXTS = {
     "name_that_is_not_there": ["spec.loss.entropy", "experiment=digits"],
     "below_a_leaf": ["seed.x"],
     "two_keys": ["seed", "name"],
-    "no_such_experiment": ["seed", "experiment=digts"],
+    "fault_elsewhere": ["seed", "experiment=digits", "optimizer.lrr=1"],
 }  # fmt: skip
 MISTAKES = {
     "wrong_value", "misspelt_key", "misspelt_field", "field_of_other_kinds",
-    "name_that_is_not_there", "below_a_leaf", "two_keys", "no_such_experiment",
+    "name_that_is_not_there", "below_a_leaf", "two_keys",
 }  # fmt: skip
 
 
@@ -59,6 +59,12 @@ def test_the_whole_explanation_is_as_agreed(name, golden, capsys):
     printed = capsys.readouterr()
     golden(f"explain/{name}.txt", printed.out + printed.err)
     assert all(len(line) <= 88 for line in printed.out.splitlines())
+
+
+def test_without_its_experiment_no_key_is_explained_in_silence(capsys):
+    assert main(["explain", "seed", "experiment=digts"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error[unknown-choice] experiment: no choice named 'digts'")
 
 
 def test_tools_get_the_same_as_json(capsys):
