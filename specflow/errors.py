@@ -22,6 +22,7 @@ __all__ = [
     "SpecError",
     "SpecflowError",
     "nearest",
+    "nearest_of",
     "spec_error",
 ]
 
@@ -163,6 +164,16 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     >>> nearest("fspd", ["data", "fsdp", "single"])
     'Did you mean fsdp?'
     """
+    found = nearest_of(name, choices)
+    return f"Did you mean {found}?" if found else ""
+
+
+def nearest_of(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that was probably meant, if there is one.
+
+    >>> nearest_of("fspd", ["data", "fsdp", "single"])
+    'fsdp'
+    """
     import difflib  # Only mistakes need it.
 
     known = list(choices)
@@ -171,7 +182,8 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         other for other in known if len(name + other) > 2 and _slips(name, other) == 1
     ]
     found = min([*close, *slips], key=partial(_slips, name), default=None)
-    return f"Did you mean {found}?" if found else ""
+    # What is many slips away was rather cut short, which the other measure knows.
+    return close[0] if close and found and _slips(name, found) > 2 else found
 
 
 def _slips(name: str, meant: str) -> int:

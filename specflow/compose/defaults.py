@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -11,12 +11,13 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.documents import load, yaml_fault
+from specflow.compose.documents import yaml_fault
 from specflow.compose.folders import Folders
-from specflow.compose.grammar import no_such_choice
+from specflow.compose.grammar import no_such_choice, no_such_group
 from specflow.compose.provenance import Origin
 from specflow.compose.repository import DefaultsLists
-from specflow.errors import ConfigError, Fault, nearest
+from specflow.compose.salvage import salvage
+from specflow.errors import ConfigError, Fault, nearest, nearest_of
 
 __all__ = [
     "ROOT",
@@ -31,6 +32,8 @@ __all__ = [
 ROOT = "config"
 """Name of the root config, in whatever folder it is found."""
 
+_HYDRAS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+
 
 @dataclasses.dataclass(frozen=True)
 class Merge:
@@ -40,6 +43,10 @@ class Merge:
     """(file, dotted package it is merged into), in order."""
     choices: dict[str, str]
     """Config group -> what was chosen, of every group that has a choice."""
+    faults: tuple[Fault, ...] = ()
+    """What could not be merged; the near miss stands in for it, if there is one."""
+    unknown: frozenset[str] = frozenset()
+    """Groups in which nothing stands in for what was chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,35 +61,68 @@ class Wish:
 
 
 def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
-    """What Hydra would merge for these choices.
+    """What Hydra would merge for these choices; it stops at the first fault, we do not.
 
     Raises:
-        ConfigError: a config is not found, or a defaults list is wrong.
+        ConfigError: a file cannot be read, or a defaults list is wrong in a way that
+            leaves nothing to go on with.
     """
-    try:
-        found = create_defaults_list(
-            DefaultsLists(folders),
-            config_name=ROOT,
-            overrides_list=list(choices),
-            prepend_hydra=False,
-            skip_missing=False,
-        )
-    except ConfigError:
-        raise  # A file that cannot be read.
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(composition_fault(error, folders)) from None
-    except (AssertionError, ValueError) as error:
+    repository, asked = DefaultsLists(folders), list(choices)
+    faults: list[Fault] = []
+    while True:
+        try:
+            found = create_defaults_list(
+                repository,
+                config_name=ROOT,
+                overrides_list=asked,
+                prepend_hydra=False,
+                skip_missing=False,
+            )
+            break
+        except ConfigError as error:  # A file that cannot be read.
+            raise ConfigError(*faults, *error.faults) from None
         # Hydra checks the form of defaults lists with bare assertions too.
-        raise ConfigError(composition_fault(error, folders)) from None
+        except (*_HYDRAS, AssertionError, ValueError) as error:
+            faults.append(composition_fault(error, folders, asked))
+            if not _go_on(repository, asked, error, faults):
+                raise ConfigError(*faults) from None
     chosen = reversed(found.overrides.known_choices.items())
     return Merge(
         files=tuple(
             (file, default.package or "")
             for default in found.defaults
-            if (file := folders.file(str(default.config_path)))
+            if (file := repository.file(str(default.config_path)))
         ),
         choices={group: choice for group, choice in chosen if choice},
+        faults=tuple(faults),
+        unknown=frozenset(
+            config.rpartition("/")[0]
+            for config, instead in repository.instead.items()
+            if not instead
+        ),
     )
+
+
+def _go_on(
+    repository: DefaultsLists,
+    choices: list[Override],
+    error: Exception,
+    faults: Sequence[Fault],
+) -> bool:
+    """Takes what is wrong out of Hydra's way; returns whether that can be done."""
+    repository.forget()
+    missing, *before = str(getattr(error, "missing_cfg_file", "") or ""), *faults[:-1]
+    if missing and missing not in repository.instead:
+        group, _, choice = missing.rpartition("/")
+        near = nearest_of(choice, repository.get_group_options(group))
+        repository.instead[missing] = f"{group}/{near}" if near else ""
+        return True
+    told = faults[-1]
+    wrong = [one for one in choices if f"override {one.input_line}" == told.origin]
+    if wrong:
+        choices.remove(wrong[0])
+    repository.left_out.add(told.where)
+    return told.code == "defaults" and told not in before
 
 
 def read_defaults(node: yaml.MappingNode, shown: str) -> list[Wish]:
@@ -116,7 +156,9 @@ def chosen_by(group: str, choice: str, wishes: Iterable[Wish]) -> Origin | None:
     return ordered[0].origin if ordered else None
 
 
-def composition_fault(error: Exception, folders: Folders) -> Fault:
+def composition_fault(
+    error: Exception, folders: Folders, choices: Iterable[Override] = ()
+) -> Fault:
     """What Hydra could not compose, in the form of all other faults."""
     if isinstance(error, yaml.YAMLError):
         mark = getattr(error, "problem_mark", None)
@@ -130,9 +172,10 @@ def composition_fault(error: Exception, folders: Folders) -> Fault:
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, choice = str(missing).rpartition("/")
-        options = folders.choices(group) or list(getattr(error, "options", None) or ())
-        asked = _asked_for(group, folders, choice=choice)
-        return no_such_choice(group, choice, options, asked or shown)
+        asked = _asked_for(group, folders, choice=choice) or shown
+        if group and not (folders.is_group(group) or group.startswith("hydra/")):
+            return no_such_group(group, folders, asked)
+        return no_such_choice(group, choice, folders.choices(group), asked)
     unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
     if unmatched:
         group = unmatched[1]
@@ -141,20 +184,37 @@ def composition_fault(error: Exception, folders: Folders) -> Fault:
             group,
             "is in no defaults list, so there is nothing to change",
             mend=f"Add it with +{group}=..." if folders.is_group(group) else near,
-            origin=_asked_for(group, folders) if file else shown,
+            origin=_typed(group, choices)
+            or (file and _asked_for(group, folders))
+            or shown,
             code="defaults",
         )
-    return Fault(shown, first_line(Exception(rest)), code="composition")
+    line = first_line(Exception(rest))
+    for override in choices:
+        key, typed = override.key_or_group, str(override.input_line)
+        if f"'{typed}'" in line or line.startswith(f"Multiple values for {key}."):
+            # Hydra's advice is for files.
+            told = line.partition(". ")[0]
+            origin = f"override {typed}"
+            return Fault(key, told, "", f"Choose with {key}=...", origin, "defaults")
+    return Fault(shown, line, code="composition")
+
+
+def _typed(group: str, choices: Iterable[Override]) -> str:
+    """The override that chooses in a group."""
+    lines = (str(one.input_line) for one in choices if one.key_or_group == group)
+    return next((f"override {line}" for line in lines), "")
 
 
 def _asked_for(group: str, folders: Folders, *, choice: str = "") -> str:
     """The entry of a defaults list that asks for something; Hydra does not tell."""
     for file in folders.files():
+        shown = folders.shown(file)
         try:
-            wishes = read_defaults(load(file, "").node, folders.shown(file))
+            node = salvage(file, shown).document.node
         except ConfigError:
             continue
-        for wish in wishes:
+        for wish in read_defaults(node, shown):
             if wish.group == group and choice in ("", wish.choice):
                 return wish.origin.exact
     return ""

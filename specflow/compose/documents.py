@@ -11,11 +11,13 @@ import yaml
 
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["Document", "dump", "load", "read", "yaml_fault"]
+__all__ = ["Document", "dump", "empty", "load", "read", "text_of", "yaml_fault"]
 
 _FLOAT = re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$")
 """`1e-3`: a number to YAML 1.2, to Hydra and to people, but none to PyYAML."""
 
+_MOST = 100_000
+"""Values of a file; a few aliases of aliases would make as many as one likes."""
 
 # libyaml's loader, where it was built in, is ten times as fast.
 _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -61,8 +63,17 @@ def load(file: Path, shown: str) -> Document:
     Raises:
         ConfigError: it cannot be read, is no YAML, or is no mapping.
     """
+    return read(text_of(file, shown), shown)
+
+
+def text_of(file: Path, shown: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        return read(file.read_text(encoding="utf-8"), shown)
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
@@ -89,10 +100,10 @@ def read(text: str, shown: str = "a text") -> Document:
     try:
         node = loader.get_single_node()
         if node is None:
-            return Document(yaml.MappingNode("tag:yaml.org,2002:map", []), {})
-        _refuse_repeated_keys(node)
-        content = loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as error:
+            return empty()
+        _check_mappings(node)
+        content = _construct(loader, node)
+    except yaml.YAMLError as error:
         raise ConfigError(yaml_fault(_plainly(text, error), shown)) from None
     finally:
         loader.dispose()
@@ -109,6 +120,11 @@ def read(text: str, shown: str = "a text") -> Document:
     return Document(node, content)
 
 
+def empty() -> Document:
+    """A file that says nothing."""
+    return Document(yaml.MappingNode("tag:yaml.org,2002:map", []), {})
+
+
 def dump(tree: Any) -> str:
     """Plain values as YAML that `read` gives back.
 
@@ -120,10 +136,19 @@ def dump(tree: Any) -> str:
 
 
 def yaml_fault(error: Exception, shown: str) -> Fault:
-    """What is wrong with a YAML text, and where."""
+    """What is wrong with a YAML text, and where.
+
+    Of what was opened and never closed, that is where it was opened; that it is not
+    closed shows only at the end of the file, or where something else was meant.
+    """
     mark = getattr(error, "problem_mark", None)
-    place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
     problem = getattr(error, "problem", None) or str(error)
+    opened = getattr(error, "context_mark", None)
+    if mark and opened and mark.line > opened.line:
+        context = str(getattr(error, "context", ""))
+        if context.endswith(("flow mapping", "flow sequence", "scalar", "simple key")):
+            problem, mark = f"{problem}, at line {mark.line + 1}", opened
+    place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
     return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
 
 
@@ -136,23 +161,54 @@ def _plainly(text: str, error: Exception) -> Exception:
     return error
 
 
-def _refuse_repeated_keys(node: yaml.Node) -> None:
-    for mapping in _mappings(node):
-        seen = set()
-        for key, _ in mapping.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(
-                    problem=f"found duplicate key {key.value}",
-                    problem_mark=key.start_mark,
-                )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+def _construct(loader: Any, node: yaml.Node) -> Any:
+    """The values of a node; what cannot be made is told with its place."""
+    try:
+        return loader.construct_document(node)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:
+        # PyYAML leaves it to Python to fail: `2020-13-45` is a date, and is none.
+        for scalar in _scalars(node):
+            try:
+                _Loader("").construct_object(scalar)
+            except Exception as reason:
+                raise _marked(f"{scalar.value!r}: {reason}", scalar) from None
+        raise _marked(str(error), node) from None
 
 
-def _mappings(node: yaml.Node) -> Iterator[yaml.MappingNode]:
+def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
+    """Refuses repeated keys, and aliases that come to no end; counts the nodes."""
+    if id(node) in around:
+        raise _marked("found an alias of what it stands in", node)
+    around, count, seen = (*around, id(node)), 1, set()
     if isinstance(node, yaml.MappingNode):
-        yield node
-        for _, value in node.value:
-            yield from _mappings(value)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _marked(f"found duplicate key {key.value}", key)
+                seen.add(key.value)
+    for inner in _inside(node):
+        count += _check_mappings(inner, around)
+        if count > _MOST:
+            raise _marked(f"holds more than {_MOST} values", node)
+    return count
+
+
+def _inside(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
     elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _mappings(value)
+        yield from node.value
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    for inner in _inside(node):
+        yield from _scalars(inner)
+
+
+def _marked(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

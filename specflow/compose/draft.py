@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.compose.defaults import chosen_by, defaults_list
+from specflow.compose.doubts import Doubts
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import Request, read
 from specflow.compose.layers import Layers
@@ -16,6 +17,8 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault
 
 __all__ = ["Draft", "draft"]
+
+_GUESSED = ("defaults", "unknown-choice", "yaml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Draft:
     """Validated, its targets not bound; none if something is wrong."""
     faults: list[Fault]
     """All that is wrong but for targets, which nobody has looked at."""
+    guessed: tuple[Fault, ...] = ()
+    """Those for which something stands in that was not asked for: another choice, or a
+    file without what is no YAML in it."""
 
     def chosen_by(self, group: str) -> Origin:
         """Who chose in a group of `choices`."""
@@ -65,19 +71,28 @@ def draft(
     request, faults = read(lines, folders)
     faults += _sweep_faults(request)
     request = request.singles()
-    if any(fault.where == "experiment" for fault in faults):
-        # Without its experiment, every other key would be judged against another one.
-        raise ConfigError(*faults)
     layers = Layers() if layers is None else layers
-    choices = _lay(layers, request, folders)
+    layers.unknown |= request.unknown
+    try:
+        choices = _lay(layers, request, folders)
+    except ConfigError as error:
+        raise ConfigError(*faults, *error.faults) from None
     tree = layers.resolve()
     faults += layers.faults
-    unknown = {fault.where for fault in faults}
-    config, wrong = validate(tree, layers.origins, groups=folders.groups())
-    faults += [fault for fault in wrong if not _is_below(fault.where, unknown)]
+    known = {fault.where for fault in layers.faults if fault.code not in _GUESSED}
+    guessed = tuple(fault for fault in faults if fault.code in _GUESSED)
+    doubts = Doubts.of(layers, request)
+    config, wrong = validate(
+        tree, layers.origins, groups=folders.groups(), doubtful=doubts.words
+    )
+    faults += [
+        doubts.told_by(fault)
+        for fault in wrong
+        if not (_is_below(fault.where, known) or doubts.cover(fault))
+    ]
     if request.run is not None:
         faults = since(faults, request.run, folders.shown(_config_of(request.run)))
-    return Draft(request, layers, choices, tree, config, faults)
+    return Draft(request, layers, choices, tree, config, faults, guessed)
 
 
 def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
@@ -86,6 +101,8 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
         merge = defaults_list(request.choices, found)
         for file, package in merge.files:
             layers.lay_file(file, found.shown(file), package)
+        layers.faults += merge.faults
+        layers.unknown |= merge.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
         }

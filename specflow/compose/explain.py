@@ -90,7 +90,10 @@ def explain(
     if not lines:
         return _by_itself(path, found)
     layers = Watched(path)
-    return _in_experiment(path, draft(lines, found, layers=layers), layers, found)
+    made = draft(lines, found, layers=layers)
+    if made.guessed:  # What was not asked for explains nothing.
+        raise ConfigError(*made.guessed)
+    return _in_experiment(path, made, layers, found)
 
 
 def _by_itself(path: tuple[str, ...], found: Folders) -> Explanation:

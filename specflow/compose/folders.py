@@ -118,6 +118,7 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
                     "--config-dir",
                     f"no such folder: {folder}",
                     expected="a folder of configs, with experiment/mine.yaml say",
+                    origin="command line",
                     code="missing-file",
                 )
                 for folder in missing

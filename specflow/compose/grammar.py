@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from specflow.compose.folders import Folders
-from specflow.errors import Fault, nearest
+from specflow.errors import Fault, nearest, nearest_of
 
 __all__ = ["Request", "escape", "read", "shell", "spell"]
 
@@ -30,6 +30,8 @@ class Request:
     """Values laid over the composed tree, deletions of keys included."""
     hydra: tuple[Override, ...]
     """What is meant for Hydra itself: its launcher, its sweeper."""
+    unknown: frozenset[str] = frozenset()
+    """Groups in which something was chosen that is not there, nor near what is."""
 
     def singles(self) -> "Request":
         """The same without the overrides that name several values."""
@@ -55,10 +57,14 @@ class Request:
 def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
     """Sorts the overrides of a command; a sweep's are allowed.
 
+    A choice that is not there is a fault, and the near miss stands in for it, so that
+    the other lines can be judged by what was meant.
+
     Returns:
         What is asked for, and the faults of the lines that had to be left out.
     """
     faults: list[Fault] = []
+    unknown: set[str] = set()
     own: dict[str, Override] = {}
     choices: dict[str, Override] = {}
     values: dict[str, Override] = {}
@@ -71,16 +77,26 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
             faults.append(_syntax_fault(line, error))
             continue
         key = override.key_or_group
-        if key in ("run", "trust"):
+        if not key:
+            faults.append(_syntax_fault(line, ValueError("it names no key")))
+        elif key in ("run", "trust"):
             own[key] = override
         elif override.is_hydra_override():
             hydra.append(override)
         elif folders.is_group(key) and not isinstance(override.value(), dict):
-            fault = _choice_fault(override, folders)
-            if fault:
-                faults.append(fault)
-            else:
+            fault, near = _choice_fault(override, folders)
+            if fault is None:
                 choices[line] = override
+                continue
+            faults.append(fault)
+            if near:
+                choices[line] = parser.parse_override(near)
+            else:
+                unknown.add(key)
+        elif group := _misspelt_group(override, folders):
+            near = f"{group}={override.value()}"
+            faults.append(_group_fault(override, near))
+            choices[line] = parser.parse_override(near)
         else:
             # The same deletion twice is one; of a value written twice the later counts.
             values.pop(line, None)
@@ -94,6 +110,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
         choices=tuple(choices.values()),
         values=tuple(values.values()),
         hydra=tuple(hydra),
+        unknown=frozenset(unknown),
     )
     return request, faults
 
@@ -162,7 +179,9 @@ def _line(override: Override, *, force: bool = False) -> str:
 
 
 def _syntax_fault(line: str, error: Exception) -> Fault:
-    if "=" not in line and not line.startswith("~"):
+    if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
+        "="
+    )[0]:
         return Fault(
             line,
             "is no override",
@@ -180,15 +199,57 @@ def _syntax_fault(line: str, error: Exception) -> Fault:
     )
 
 
-def _choice_fault(override: Override, folders: Folders) -> Fault | None:
-    """A choice that no folder has; of a sweep, the first such choice."""
+def _choice_fault(
+    override: Override, folders: Folders
+) -> tuple[Fault | None, str | None]:
+    """A choice that no folder has, and the line that was meant; of a sweep, no line."""
     group = override.key_or_group
     choices = folders.choices(group)
     for choice in _chosen(override):
+        if choice is None and not override.is_delete():
+            told = f"one of {', '.join(choices)}"
+            origin = f"override {override.input_line}"
+            mend = f"~{group} takes the group out."
+            return Fault(group, "got null", told, mend, origin, "unknown-choice"), None
         if choice is None or choice in choices or folders.file(f"{group}/{choice}"):
             continue
-        return no_such_choice(group, choice, choices, f"override {override.input_line}")
-    return None
+        line = str(override.input_line)
+        near = nearest_of(str(choice), choices)
+        single = near and isinstance(override.value(), str)
+        meant = f"{override.get_key_element()}={near}" if single else None
+        return no_such_choice(group, choice, choices, f"override {line}"), meant
+    return None, None
+
+
+def _misspelt_group(override: Override, folders: Folders) -> str | None:
+    """The group that was meant by a key that is none, if its value is a choice."""
+    key, value = override.key_or_group, override.value()
+    if "." in key or not isinstance(value, str) or override.is_delete():
+        return None
+    group = nearest_of(key, folders.groups())
+    return group if group and value in folders.choices(group) else None
+
+
+def _group_fault(override: Override, near: str) -> Fault:
+    return Fault(
+        override.key_or_group,
+        "no such field or group",
+        mend=f"Did you mean {near}?",
+        origin=f"override {override.input_line}",
+        code="unknown-choice",
+    )
+
+
+def no_such_group(group: str, folders: Folders, origin: str) -> Fault:
+    """The fault of a choice in a group that is none."""
+    groups = folders.groups()
+    return Fault(
+        group,
+        "no such group",
+        mend=f"{nearest(group, groups)} Groups: {', '.join(groups)}.".strip(),
+        origin=origin,
+        code="unknown-choice",
+    )
 
 
 def no_such_choice(group: str, choice: str, choices: list[str], origin: str) -> Fault:

@@ -14,6 +14,7 @@ from specflow.compose.defaults import Wish, first_line, read_defaults
 from specflow.compose.documents import Document, load
 from specflow.compose.grammar import escape
 from specflow.compose.provenance import Origins
+from specflow.compose.salvage import salvage
 from specflow.config.base import TARGET
 from specflow.errors import Fault, nearest
 
@@ -39,6 +40,10 @@ class Layers:
     wishes: list[Wish] = dataclasses.field(default_factory=list)
     """What the files' defaults lists ask for."""
     faults: list[Fault] = dataclasses.field(default_factory=list)
+    lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
+    """Paths of which a file could not say what it wanted to."""
+    unknown: set[str] = dataclasses.field(default_factory=set)
+    """Groups of which nobody knows what was to be chosen."""
 
     def lay(self, path: tuple[str, ...], value: Any) -> None:
         """Merges a value into the tree: mappings merge, anything else replaces.
@@ -52,14 +57,18 @@ class Layers:
         self._merge(self.tree, value, ())
 
     def lay_file(self, file: Path, shown: str, package: str = "") -> None:
-        """Merges a file, at its package.
+        """Merges a file, at its package; what in it is no YAML becomes a fault.
 
         Raises:
-            ConfigError: the file cannot be read, or is no YAML mapping.
+            ConfigError: the file cannot be read.
         """
-        document = load(file, shown)
+        read = salvage(file, shown)
+        document, path = read.document, tuple(package.split(".")) if package else ()
+        self.faults += read.faults
+        self.lost |= {(*path, key) if key else path for key in read.lost}
+        if read.lost & {"", "defaults"}:
+            self.unknown.add(package.split(".")[0])
         self.wishes += read_defaults(document.node, shown)
-        path = tuple(package.split(".")) if package else ()
         self._lay_document(document.without(_NOT_OURS), shown, path)
 
     def lay_data(self, file: Path, shown: str) -> None:

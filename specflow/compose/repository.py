@@ -1,5 +1,6 @@
 """Our folders as Hydra's defaults lists see them."""
 
+from pathlib import Path
 from typing import Any
 
 from hydra import version
@@ -8,8 +9,9 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from specflow.compose.documents import load
+from specflow.compose.documents import empty
 from specflow.compose.folders import Folders
+from specflow.compose.salvage import salvage
 
 __all__ = ["VERSION_BASE", "DefaultsLists"]
 
@@ -29,9 +31,15 @@ class DefaultsLists(ConfigRepository):
     one against the other.
     """
 
+    instead: dict[str, str]
+    """Config that is not there -> one that stands in for it; empty: nothing does."""
+    left_out: set[str]
+    """Groups that defaults lists change, and that are not there to be changed."""
+
     def __init__(self, folders: Folders):
         version.setbase(VERSION_BASE)
         self.sources = []
+        self.instead, self.left_out = {}, set()
         self._folders = folders
         self._loaded: dict[str, ConfigResult | None] = {}
 
@@ -40,6 +48,14 @@ class DefaultsLists(ConfigRepository):
         if config_path not in self._loaded:  # Hydra asks for each one several times.
             self._loaded[config_path] = self._load(config_path)
         return self._loaded[config_path]
+
+    def file(self, config_path: str) -> Path | None:
+        """The file of a config, or of what stands in for it."""
+        return self._folders.file(self.instead.get(config_path, config_path))
+
+    def forget(self) -> None:
+        """Reads everything again, after `instead` or `left_out` has changed."""
+        self._loaded.clear()
 
     def group_exists(self, config_path: str) -> bool:
         """Whether there is a folder of that name."""
@@ -57,26 +73,38 @@ class DefaultsLists(ConfigRepository):
         return self._folders.choices(group_name)
 
     def _load(self, config_path: str) -> ConfigResult | None:
-        file = self._folders.file(config_path)
-        if file is None:
+        file = self.file(config_path)
+        if file is None and config_path not in self.instead:
             return None
-        content = load(file, self._folders.shown(file)).content
+        document, head = empty(), ""
+        if file is not None:
+            # What is wrong with it is told where its values are merged.
+            document = salvage(file, self._folders.shown(file)).document
+            head = file.read_text(encoding="utf-8")[:512]
+        content = document.content
         config, listed = OmegaConf.create({}), []
         if "defaults" in content:
-            asked = {"defaults": _without_hydra(content["defaults"])}
+            asked = {"defaults": self._ours(content["defaults"])}
             lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
             listed = self._create_defaults_list(config_path, lists)
-        header = ConfigSource._get_header_dict(file.read_text(encoding="utf-8")[:512])
+        header = ConfigSource._get_header_dict(head)
         return ConfigResult("specflow", str(file), config, header, listed)
 
+    def _ours(self, entries: Any) -> Any:
+        """A defaults list without the choices that Hydra makes for itself."""
+        if not isinstance(entries, list):
+            return entries  # Hydra says what is wrong with it.
 
-def _without_hydra(entries: Any) -> Any:
-    """A defaults list without the choices that Hydra makes for itself."""
-    if not isinstance(entries, list):
-        return entries  # Hydra says what is wrong with it.
+        def words(entry: Any) -> list[str]:
+            first = next(iter(entry), "") if isinstance(entry, dict) else entry
+            return str(first).split(" ")
 
-    def name(entry: Any) -> str:
-        first = next(iter(entry), "") if isinstance(entry, dict) else entry
-        return str(first).split(" ")[-1].lstrip("/")
-
-    return [entry for entry in entries if not name(entry).startswith("hydra/")]
+        return [
+            entry
+            for entry in entries
+            if not words(entry)[-1].lstrip("/").startswith("hydra/")
+            and not (
+                "override" in words(entry)[:-1]
+                and words(entry)[-1].lstrip("/") in self.left_out
+            )
+        ]

@@ -69,6 +69,11 @@ class Slot:
         marks = (*self.metadata, *self.parts()[0].metadata)
         return next((mark for mark in marks if isinstance(mark, Says)), None)
 
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it holds values by names that the user chooses."""
+        return get_origin(self.parts()[0].annotation) is dict
+
     def members(self) -> Mapping[str, type[Config]]:
         """Name -> section, where a `name` tells sections apart; else empty."""
         return self.kinds.members if self.kinds else {}

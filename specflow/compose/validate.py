@@ -5,17 +5,17 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from specflow.compose.provenance import Origins
+from specflow.compose.rules import broken_rules
 from specflow.compose.schema import ROOT, Slot, fields_of, follow, in_words, label
 from specflow.config.base import TARGET, Config
-from specflow.config.experiment import SPANNING_RULES, ExperimentConfig
-from specflow.errors import Fault, nearest
+from specflow.config.experiment import ExperimentConfig
+from specflow.errors import Fault, nearest, nearest_of
 
 __all__ = ["fold_defaults", "said", "validate"]
 
@@ -39,7 +39,11 @@ _LONGEST = 60
 
 
 def validate(
-    tree: dict[str, Any], origins: Origins, *, groups: Iterable[str] = ()
+    tree: dict[str, Any],
+    origins: Origins,
+    *,
+    groups: Iterable[str] = (),
+    doubtful: Collection[str] = (),
 ) -> tuple[ExperimentConfig | None, list[Fault]]:
     """Validates a composed tree.
 
@@ -47,6 +51,8 @@ def validate(
         tree: plain values, as composed.
         origins: who set them.
         groups: names of config groups, for the near misses of keys at the root.
+        doubtful: words that may not be as they were meant, so that rules between words
+            leave them alone.
 
     Returns:
         The experiment, or none and every fault.
@@ -61,7 +67,7 @@ def validate(
     model, name, optimizer, output, seed, spec.
     """
     with _no_plugins():
-        return _validate(tree, origins, groups)
+        return _validate(tree, origins, groups, doubtful)
 
 
 @contextlib.contextmanager
@@ -84,50 +90,78 @@ def _no_plugins() -> Iterator[None]:
 
 
 def _validate(
-    tree: dict[str, Any], origins: Origins, groups: Iterable[str]
+    tree: dict[str, Any],
+    origins: Origins,
+    groups: Iterable[str],
+    doubtful: Collection[str],
 ) -> tuple[ExperimentConfig | None, list[Fault]]:
     folded = fold_defaults(tree, ROOT)
     try:
         return ExperimentConfig.model_validate(folded), []
     except ValidationError as error:
         details = error.errors(include_url=False)
+    if doubtful:
+        broken = {tuple(told["loc"]) for told in broken_rules(folded, (), ())}
+        details = [told for told in details if told["loc"] not in broken]
     faults = [_fault(detail, folded, origins, groups) for detail in details]
+    meant, mended = _meant(details, folded)
+    wrong = [follow(detail["loc"], folded)[0] for detail in details]
+    more = [detail for detail in _details(meant) if _is_inside(detail, mended)]
+    wrong += [follow(detail["loc"], meant)[0] for detail in more]
+    wrong = [path for path in wrong if path[:-1] not in mended or path[-1] != "name"]
+    more += broken_rules(meant, wrong, doubtful)
     told = {fault.where for fault in faults}
-    spanning = [
-        _fault(detail, folded, origins, groups)
-        for detail in _spanning_details(folded, {key.split(".")[0] for key in told})
-    ]
-    return None, faults + [fault for fault in spanning if fault.where not in told]
+    for fault in (_fault(detail, meant, origins, groups) for detail in more):
+        if fault.where not in told:
+            faults.append(fault)
+            told.add(fault.where)
+    return None, faults
 
 
-def _spanning_details(
-    tree: Mapping[str, Any], faulty: Collection[str]
-) -> Iterator[ErrorDetails]:
-    """The broken rules between words that are sound, whatever the other words are.
+def _details(tree: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        ExperimentConfig.model_validate(tree)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
 
-    Pydantic comes to these rules only when every word is sound.
+
+def _meant(
+    details: Iterable[ErrorDetails], tree: dict[str, Any]
+) -> tuple[dict[str, Any], set[tuple[str, ...]]]:
+    """The tree with near misses in the place of unknown names, and these sections.
+
+    What a section must hold is known by its name; a misspelt one would hide all else
+    that is wrong with it.
     """
-    words = {}
-    for word, field in ExperimentConfig.model_fields.items():
-        slot = Slot.of_field(field)
-        if word in tree and word not in faulty:
-            kind: Any = slot.annotation
-            if slot.metadata:
-                kind = Annotated[kind, *slot.metadata]
-            words[word] = TypeAdapter(kind).validate_python(tree[word])
-        elif word not in tree and not field.is_required():
-            words[word] = field.get_default(call_default_factory=True)
-    sound: Any = SimpleNamespace(**words)
-    for rule in SPANNING_RULES:
-        try:
-            broken = list(rule(sound))
-        except AttributeError:
-            continue  # It speaks of a word that is faulty itself.
-        for path, value, expected in broken:
-            context = {"expected": expected}
-            yield ErrorDetails(
-                type="rule", loc=path, msg=expected, input=value, ctx=context
-            )
+    mended: set[tuple[str, ...]] = set()
+    for detail in details:
+        path, slot, _, value = follow(detail["loc"], tree)
+        if detail["type"] != "union_tag_invalid" or slot is None:
+            continue
+        near = nearest_of(str(value.get("name")), slot.members())
+        if near is not None:
+            tree = _with(tree, (*path, "name"), near)
+            mended.add(path)
+    return tree, mended
+
+
+def _with(tree: Any, path: tuple[str, ...], value: Any) -> Any:
+    """The same plain values but for one."""
+    if not path:
+        return value
+    key, *rest = path
+    if isinstance(tree, list):
+        return [
+            _with(inner, tuple(rest), value) if str(place) == key else inner
+            for place, inner in enumerate(tree)
+        ]
+    return {**tree, key: _with(tree[key], tuple(rest), value)}
+
+
+def _is_inside(detail: ErrorDetails, sections: Collection[tuple[str, ...]]) -> bool:
+    location = tuple(map(str, detail["loc"]))
+    return any(location[: len(path)] == path for path in sections)
 
 
 def fold_defaults(tree: Any, slot: Slot) -> Any:
@@ -174,7 +208,7 @@ def _fault(
     if kind == "extra_forbidden":
         return _unknown_key(path, around, groups, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
-        return _unknown_name(path, slot, value, origins)
+        return _unknown_name(path, slot, value, origins, tree)
     code = _CODES.get(
         kind, "range" if kind.startswith(("less_", "greater_")) else "type"
     )
@@ -184,7 +218,8 @@ def _fault(
         return Fault(where, f"got the name {_shown(value)}", expected, "", origin, code)
     if kind == "missing":
         expected = in_words(slot) if slot else ""
-        return Fault(where, "is missing", expected, origin=origin, code=code)
+        near = _near_member(path[:-1], tree)
+        return Fault(where, "is missing", expected, near, origin, code)
     if kind == "rule":
         expected = str(detail.get("ctx", {}).get("expected", ""))
         near = _near_in(expected, value)
@@ -223,7 +258,7 @@ def _unknown_key(
 
 
 def _unknown_name(
-    path: tuple[str, ...], slot: Slot, value: Any, origins: Origins
+    path: tuple[str, ...], slot: Slot, value: Any, origins: Origins, tree: Any
 ) -> Fault:
     """A section that does not say which of its kind it is, or says a wrong one."""
     names = sorted(name for name in slot.members() if name != TARGET)
@@ -234,9 +269,8 @@ def _unknown_name(
         found = origins.nearest((*path, *list(value)[:1]) if section else path)
         problem = "has no name" if section else f"got {_shown(value)}"
         origin = found.exact if found else ""
-        return Fault(
-            ".".join(path), problem, in_words(slot), origin=origin, code="missing"
-        )
+        near = _near_member(path, tree)
+        return Fault(".".join(path), problem, in_words(slot), near, origin, "missing")
     found = origins.nearest((*path, "name"))
     return Fault(
         ".".join((*path, "name")),
@@ -246,6 +280,22 @@ def _unknown_name(
         found.exact if found else "",
         "unknown-name",
     )
+
+
+def _near_member(path: tuple[str, ...], tree: Any) -> str:
+    """The near miss of a name that nobody knows, such as that of a metric.
+
+    Whoever sets `spec.loss.cros_entropy.weight` names a new loss, and most of what a
+    loss needs is missing then.
+    """
+    if not path:
+        return ""
+    *around, name = path
+    _, slot, _, siblings = follow(around, tree)
+    if slot is None or not slot.is_mapping or not isinstance(siblings, Mapping):
+        return ""
+    near = nearest(name, [str(key) for key in siblings if key != name])
+    return near.replace("mean ", f"mean {'.'.join(around)}.")
 
 
 def _near_in(expected: str, value: Any) -> str:

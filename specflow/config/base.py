@@ -180,7 +180,8 @@ def key_paths(member: Config) -> dict[str, str]:
         }
     found: dict[str, str] = {}
     for name, field in type(member).model_fields.items():
-        value = getattr(member, name)
+        # A part that is judged although something in it is wrong lacks just that.
+        value = getattr(member, name, None)
         if not _holds_key_path(field):
             continue
         if isinstance(value, str):

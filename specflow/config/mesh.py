@@ -37,7 +37,7 @@ class AxesConfig(Config):
         free = [name for name, size in sizes.items() if size == -1]
         faults = {name: _SIZE for name, size in sizes.items() if size == 0}
         if len(free) > 1:
-            told = f"only one axis of -1, the rest, not {' and '.join(free)}"
+            told = f"one axis of -1, the rest, at most; {' and '.join(free)} are"
             faults |= dict.fromkeys(free, told)
         refuse(
             "AxesConfig",

@@ -164,7 +164,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, ca
         ),
         (
             ["export", "run=a", "--config-dir=b"],
-            [("missing-file", "--config-dir", None)],
+            [("missing-file", "--config-dir", {"override": None})],
         ),
     ],
 )

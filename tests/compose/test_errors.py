@@ -111,6 +111,76 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
         [OWN, "extra=one"],
         {"mine/extra/one.yaml": "seed: 1\n"},
     ),
+    "yaml_unknown_group_chosen": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - /modle: cnn\n  - _self_\n"
+        },
+    ),
+    "yaml_values_that_cannot_be_made": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "seed: !!int fast\nname: 2020-13-45\n? [a, b]\n: 1\n"
+        },
+    ),
+    "yaml_alias_of_itself": (
+        [OWN, "experiment=mine"],
+        {"mine/experiment/mine.yaml": "# @package _global_\nloop: &a {b: *a}\n"},
+    ),
+    "one_report": (
+        [OWN, "experiment=mine", "model=mpl", "model.hiden=[3]", "seed=-1", "nam=x"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - override /optimizer: adma\n  - override /dta: digits\n"
+            "  - _self_\n\nname: mine\nmesh: {axes: {data: 4}\n"
+            "loop:\n  train_steps: 10\n  batch_size: 6\n"
+            "optimizer:\n  lr: fast\n  schedule: {name: cosin, warmup_step: 3}\n"
+            "spec: [\ndata: {name: digits, shufle: true}\n"
+        },
+    ),
+    "file_without_its_choices": (
+        [OWN, "experiment=mine", "model.hidden=[3]", "optimizer.nothing=1", "sede=1"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults:\n  - override /model: {mlp\n  - _self_\n\n"
+            "loop: {train_stesp: 1}\n"
+        },
+    ),
+    "misspelt_members": (
+        [
+            "experiment=digits",
+            "spec.loss.cros_entropy.weight=2",
+            "spec.eval_metrics.tpo3={name: top_k, k: 3}",
+            "spec.eval_metrics.accuracy={name: accurcy, lables: labels}",
+        ],
+        {},
+    ),
+    "rules_inside_sections": (
+        [
+            "experiment=stdlib_lm",
+            "model.heads=3",
+            "model.width=fat",
+            "mesh.axes={fsdp: 0, tensor: -1}",
+            "mesh.rules=[{path: '**', along: fsdp, dims: [data]}]",
+            "output.reporters=[plots,plots]",
+        ],
+        {},
+    ),
+    "rules_beside_faults_of_the_same_word": (
+        [
+            "experiment=digits",
+            "spec.eval_metrics.accuracy.undefined=x",
+            "spec.eval_metrics.top3.scores=predictions.prob",
+            "loop.eval_batch_size=none",
+            "loop.batch_size=6",
+            "mesh.axes.data=4",
+        ],
+        {},
+    ),
+    "groups_in_other_ways": (["+model=mlp", "~spec", "data=null", "++mesh=data"], {}),
+    "no_key": (["=3", "~", "+=1"], {}),
     "no_config_dir": (["--config-dir=nowhere"], {}),
     "no_run": (["run=runs/nowhere"], {}),
     "exporters": (
