@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +102,9 @@ def _packages(run: str) -> dict[str, str]:
 
 
 def _installed(name: str) -> str | None:
+    from importlib import metadata  # Slow to import; only runs that run again need it.
+
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None

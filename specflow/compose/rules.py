@@ -109,10 +109,14 @@ class _Parts:
 
 
 def _whole(slot: Slot, value: Any) -> Any:
+    section = slot.section(value) if isinstance(value, dict) else None
     kind: Any = slot.annotation
     if slot.metadata:
         kind = Annotated[kind, *slot.metadata]
     try:
+        # A section has its validator since it was judged as a part of the experiment.
+        if section is not None:
+            return section.model_validate(value)
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:
         return _NOTHING

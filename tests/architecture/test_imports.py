@@ -84,3 +84,23 @@ statuses = [specflow.cli.main(argv) for argv in {DOOR!r}]
 assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 7], statuses
 """
     assert loaded_after(commands, tmp_path) == set()
+
+
+def test_composing_loads_nothing_that_looks_through_what_is_installed(tmp_path):
+    """Pydantic and Hydra would, for plugins; it takes as long as the rest."""
+    code = """
+import sys, specflow.compose
+before = {*sys.modules}
+specflow.compose.compose(["experiment=digits"])
+loaded = {*sys.modules} - before
+print(*loaded & {"importlib.metadata", "hydra_plugins"})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        check=True,
+    )
+    assert done.stdout == "\n"
