@@ -29,12 +29,14 @@ __all__ = [
     "TARGET",
     "Bound",
     "Config",
+    "Elsewhere",
     "KeyPath",
     "Kinds",
     "Says",
     "Target",
     "by_name",
     "key_paths",
+    "name_of",
     "named",
     "refuse",
 ]
@@ -264,44 +266,59 @@ class Kinds:
         return member.model_validate(value)
 
 
-class _Members(Mapping[str, type[Config]]):
-    """Name -> class; a class that stands elsewhere is imported when it is asked for."""
+class Elsewhere:
+    """Kinds of a section whose classes another module holds, as `MEMBERS`.
 
-    def __init__(
-        self, here: Mapping[str, type[Config]], elsewhere: Mapping[str, Iterable[str]]
-    ):
-        self._classes = dict(here)
-        self._modules = {
-            name: module for module, names in elsewhere.items() for name in names
-        }
+    It is imported when one of them is met. Making the classes of all kinds would take
+    longer than composing an experiment, which has a few of them.
+
+    Args:
+        module: its dotted name.
+        *names: of the kinds.
+    """
+
+    def __init__(self, module: str, *names: str):
+        self.module, self.names = module, names
+
+
+class _Members(Mapping[str, type[Config]]):
+    """Name -> class; one that stands elsewhere is imported when it is asked for."""
+
+    def __init__(self, homes: Mapping[str, type[Config] | str]):
+        self._homes = homes
 
     def __getitem__(self, name: str) -> type[Config]:
-        if name in self._modules:
-            return import_module(self._modules[name]).MEMBERS[name]
-        return self._classes[name]
+        home = self._homes[name]
+        return import_module(home).MEMBERS[name] if isinstance(home, str) else home
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._classes, *self._modules))
+        return iter(self._homes)
 
     def __len__(self) -> int:
-        return len(self._classes) + len(self._modules)
+        return len(self._homes)
 
 
-def named(*members: type[Config]) -> dict[str, type[Config]]:
+def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
+    """Name -> class, or the module that holds it."""
+    homes: dict[str, Any] = {}
+    for member in members:
+        if isinstance(member, Elsewhere):
+            homes |= dict.fromkeys(member.names, member.module)
+        else:
+            homes[member.model_fields["name"].default] = member
+    return homes
+
+
+def named(*members: type[Config] | Elsewhere) -> Mapping[str, type[Config]]:
     """Name -> class, of configs that say their `name` by default."""
-    return {member.model_fields["name"].default: member for member in members}
+    return _Members(_homes(members))
 
 
-def by_name(
-    *members: type[Config], elsewhere: Mapping[str, Iterable[str]] | None = None
-) -> Any:
+def by_name(*members: type[Config] | Elsewhere) -> Any:
     """One of some configs, told apart by their `name`, or a `Target`.
 
     Args:
-        members: the configs.
-        elsewhere: module -> names of more of them. The module holds them as `MEMBERS`
-            and is imported when one is met: twenty classes that nobody chose would
-            take as long to make as it takes to compose an experiment.
+        *members: the configs, in the order in which they are listed.
 
     >>> from typing import Literal
     >>> from pydantic import TypeAdapter
@@ -316,5 +333,4 @@ def by_name(
     >>> adapter.validate_python({"_target_": "my_package.Net", "depth": 2}).arguments
     {'depth': 2}
     """
-    here = {TARGET: Target, **named(*members)}
-    return Annotated[Config, Kinds(_Members(here, elsewhere or {}))]
+    return Annotated[Config, Kinds(_Members({TARGET: Target, **_homes(members)}))]

@@ -1,13 +1,13 @@
 """`loop.early_stopping`: what evaluations have to say for training to end early."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, Kinds, named
+from specflow.config.base import Config, named
 
 __all__ = [
-    "EarlyStoppingConfig",
+    "MEMBERS",
     "HigherConfig",
     "LowerConfig",
     "NoDecreaseConfig",
@@ -61,7 +61,5 @@ class HigherConfig(_Judging):
     """Strictly above it training ends."""
 
 
-EarlyStoppingConfig = Annotated[
-    Config,
-    Kinds(named(NoDecreaseConfig, NoIncreaseConfig, LowerConfig, HigherConfig)),
-]
+MEMBERS = named(NoDecreaseConfig, NoIncreaseConfig, LowerConfig, HigherConfig)
+"""Name -> class."""

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from specflow.config.base import Config, Target, refuse
-from specflow.config.data import DataConfig, TextConfig
+from specflow.config.base import Config, Target, name_of, refuse
+from specflow.config.data import DataConfig
 from specflow.config.loop import LoopConfig
 from specflow.config.mesh import BATCH_AXES, MeshConfig
-from specflow.config.model import MlpConfig, ModelConfig, TransformerConfig
+from specflow.config.model import MlpConfig, ModelConfig
 from specflow.config.optimizer import (
     AdamWConfig,
     CosineConfig,
@@ -83,12 +83,12 @@ def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
 
 
 def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    model, data = config.model, config.data
-    if (
-        isinstance(model, TransformerConfig)
-        and isinstance(data, TextConfig)
-        and data.length > model.max_length
-    ):
+    model: Any = config.model
+    data: Any = config.data
+    if (name_of(model), name_of(data)) == (
+        "transformer",
+        "text",
+    ) and data.length > model.max_length:
         yield (
             ("data", "length"),
             data.length,

@@ -1,21 +1,17 @@
 """`output.exporters`: which of the evaluated states become models that others load."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, by_name
+from specflow.config.base import Config, named
 
 __all__ = [
+    "MEMBERS",
     "BestExporterConfig",
-    "ExporterConfig",
-    "ExporterName",
     "FinalExporterConfig",
     "LatestExporterConfig",
 ]
-
-ExporterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-"""Names a folder of exports; no number, as each export is one."""
 
 
 class _Exporter(Config):
@@ -54,6 +50,5 @@ class FinalExporterConfig(_Exporter):
     name: Literal["final"] = "final"
 
 
-ExporterConfig = by_name(BestExporterConfig, LatestExporterConfig, FinalExporterConfig)
-"""One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's own,
-which is also given `name` and `input_fn`."""
+MEMBERS = named(BestExporterConfig, LatestExporterConfig, FinalExporterConfig)
+"""Name -> class."""

@@ -1,15 +1,29 @@
 """`loop`: how many steps, in what batches, and when evaluation happens."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
-from specflow.config.base import Config, refuse
-from specflow.config.early_stopping import EarlyStoppingConfig
+from specflow.config.base import Config, Elsewhere, Kinds, named, refuse
 from specflow.config.rhythm import Every, EveryLoop
 
 __all__ = ["LoopConfig"]
+
+EarlyStoppingConfig = Annotated[
+    Config,
+    Kinds(
+        named(
+            Elsewhere(
+                "specflow.config.early_stopping",
+                "no_decrease",
+                "no_increase",
+                "lower",
+                "higher",
+            )
+        )
+    ),
+]
 
 
 class LoopConfig(Config):
@@ -29,7 +43,7 @@ class LoopConfig(Config):
     eval_loss: Literal["examples", "batches"] = "examples"
     """Whether the loss of an evaluation is the mean over examples, or over batches, as
     TensorFlow's was."""
-    early_stopping: EarlyStoppingConfig | None = None  # type: ignore[valid-type]
+    early_stopping: EarlyStoppingConfig | None = None
     """When training ends before `train_steps`, by what evaluations say; null: never."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss."""

@@ -2,29 +2,17 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
-from specflow.config.base import Config, KeyPath, by_name
+from specflow.config.base import Config, Elsewhere, KeyPath, by_name
 
 __all__ = [
     "AccuracyConfig",
-    "AucConfig",
-    "AveragedConfig",
-    "BitsPerByteConfig",
     "ClassesConfig",
     "ConfusionMatrixConfig",
-    "ErrorsConfig",
-    "F1Config",
-    "MaeConfig",
     "MeanConfig",
     "MetricConfig",
-    "MseConfig",
-    "PerplexityConfig",
-    "PrecisionConfig",
-    "R2Config",
     "RatioConfig",
-    "RecallConfig",
-    "RmseConfig",
     "TopKConfig",
     "WeightedConfig",
 ]
@@ -81,33 +69,6 @@ class TopKConfig(RatioConfig):
     """How many of the highest scores are looked at."""
 
 
-class AveragedConfig(ClassesConfig, RatioConfig):
-    """A ratio for each class, put together."""
-
-    average: Literal["binary", "macro", "micro", "weighted"] = "binary"
-    """How classes are put together, in scikit-learn's words."""
-    positive: int = 1
-    """The positive class, when average is binary."""
-
-
-class PrecisionConfig(AveragedConfig):
-    """True positives over predicted positives."""
-
-    name: Literal["precision"] = "precision"
-
-
-class RecallConfig(AveragedConfig):
-    """True positives over actual positives."""
-
-    name: Literal["recall"] = "recall"
-
-
-class F1Config(AveragedConfig):
-    """The harmonic mean of precision and recall."""
-
-    name: Literal["f1"] = "f1"
-
-
 class ConfusionMatrixConfig(ClassesConfig):
     """Counts by (label, prediction)."""
 
@@ -117,99 +78,31 @@ class ConfusionMatrixConfig(ClassesConfig):
     """Number of classes."""
 
 
-class AucConfig(RatioConfig):
-    """Area under the ROC curve, exact."""
-
-    name: Literal["auc"] = "auc"
-    labels: KeyPath = "labels"
-    """0 or 1 for each score."""
-    scores: KeyPath
-    """Score of the positive class; any increasing function of it has the same area."""
-
-
-class ErrorsConfig(WeightedConfig):
-    """Numbers beside the labels."""
-
-    labels: KeyPath = "labels"
-    """True numbers."""
-    predictions: KeyPath
-    """Predicted numbers, shaped as the labels."""
-
-
-class MseConfig(ErrorsConfig, RatioConfig):
-    """Mean squared error."""
-
-    name: Literal["mse"] = "mse"
-
-
-class RmseConfig(ErrorsConfig, RatioConfig):
-    """Root of the mean squared error, in the labels' unit."""
-
-    name: Literal["rmse"] = "rmse"
-
-
-class MaeConfig(ErrorsConfig, RatioConfig):
-    """Mean absolute error, in the labels' unit."""
-
-    name: Literal["mae"] = "mae"
-
-
-class R2Config(ErrorsConfig):
-    """Coefficient of determination."""
-
-    name: Literal["r2"] = "r2"
-
-
-class PerplexityConfig(RatioConfig):
-    """exp of the mean loss per token."""
-
-    name: Literal["perplexity"] = "perplexity"
-    losses: KeyPath
-    """Cross-entropy of each token, in nats."""
-
-
-class BitsPerByteConfig(RatioConfig):
-    """Mean loss per byte, in bits."""
-
-    name: Literal["bits_per_byte"] = "bits_per_byte"
-    losses: KeyPath
-    """Cross-entropy of each token, in nats."""
-    bytes_per_token: float = Field(default=1.0, gt=0.0)
-    """Mean number of bytes a token stands for."""
-
-
 MetricConfig = by_name(
     MeanConfig,
     AccuracyConfig,
     TopKConfig,
-    PrecisionConfig,
-    RecallConfig,
-    F1Config,
+    Elsewhere("specflow.config.metrics_classes", "precision", "recall", "f1"),
     ConfusionMatrixConfig,
-    AucConfig,
-    MseConfig,
-    RmseConfig,
-    MaeConfig,
-    R2Config,
-    PerplexityConfig,
-    BitsPerByteConfig,
-    elsewhere={
-        "specflow.config.metrics_more": (
-            "average_precision_at_k",
-            "bucketed_auc",
-            "cosine_distance",
-            "iou",
-            "mean_tensor",
-            "per_class_accuracy",
-            "precision_at_k",
-            "recall_at_k",
-            "relative_error",
-            "sensitivity_at_specificity",
-            "specificity_at_sensitivity",
-            "sum",
-            "threshold_counts",
-        ),
-    },
+    Elsewhere("specflow.config.metrics_classes", "auc"),
+    Elsewhere("specflow.config.metrics_errors", "mse", "rmse", "mae", "r2"),
+    Elsewhere("specflow.config.metrics_text", "perplexity", "bits_per_byte"),
+    Elsewhere(
+        "specflow.config.metrics_more",
+        "average_precision_at_k",
+        "bucketed_auc",
+        "cosine_distance",
+        "iou",
+        "mean_tensor",
+        "per_class_accuracy",
+        "precision_at_k",
+        "recall_at_k",
+        "relative_error",
+        "sensitivity_at_specificity",
+        "specificity_at_sensitivity",
+        "sum",
+        "threshold_counts",
+    ),
 )
 """A declared metric, or a `_target_`: a metric class (its `from_batch` is called) or a
 function, whose keyword arguments may be key paths."""

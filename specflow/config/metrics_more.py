@@ -5,13 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from specflow.config.base import KeyPath, named
-from specflow.config.metrics import (
-    AveragedConfig,
-    ClassesConfig,
-    ErrorsConfig,
-    RatioConfig,
-    WeightedConfig,
-)
+from specflow.config.metrics import ClassesConfig, RatioConfig, WeightedConfig
+from specflow.config.metrics_classes import AveragedConfig
+from specflow.config.metrics_errors import ErrorsConfig
 
 __all__ = ["MEMBERS"]
 

@@ -1,14 +1,22 @@
 """`output`: the run directory, its checkpoints, its exports and its reporters."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from specflow.config.base import Config, refuse
-from specflow.config.exporters import ExporterConfig, ExporterName
+from specflow.config.base import Config, Elsewhere, by_name, refuse
 from specflow.config.rhythm import Every
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
+
+ExporterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+"""Names a folder of exports; no number, as each export is one."""
+
+ExporterConfig = by_name(
+    Elsewhere("specflow.config.exporters", "best", "latest", "final")
+)
+"""One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's own,
+which is also given `name` and `input_fn`."""
 
 
 class BestConfig(Config):

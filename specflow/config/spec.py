@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from specflow.config.base import (
     Bound,
     Config,
+    Elsewhere,
     KeyPath,
     Kinds,
     by_name,
@@ -20,14 +21,17 @@ __all__ = [
     "ClassificationExportConfig",
     "DeclaredSpecConfig",
     "ExportConfig",
+    "LabelledConfig",
     "LossConfig",
     "ModelFnConfig",
-    "PredictExportConfig",
+    "Name",
+    "PredictedConfig",
     "PredictionConfig",
-    "RegressionExportConfig",
     "SpecConfig",
     "TrainOpConfig",
 ]
+
+_MORE = "specflow.config.spec_more"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -35,63 +39,39 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 # -- predictions: tensors made of the model's outputs
 
 
-class _Prediction(Config):
+class PredictedConfig(Config):
+    """What every prediction takes."""
+
     of: KeyPath = "outputs"
     """What it is made of."""
 
 
-class SoftmaxConfig(_Prediction):
+class SoftmaxConfig(PredictedConfig):
     """Probabilities of exclusive classes, over the last axis."""
 
     name: Literal["softmax"] = "softmax"
 
 
-class SigmoidConfig(_Prediction):
-    """Probability of the positive class; a last axis of size 1 is dropped."""
-
-    name: Literal["sigmoid"] = "sigmoid"
-
-
-class ArgmaxConfig(_Prediction):
+class ArgmaxConfig(PredictedConfig):
     """Index of the highest score, over the last axis."""
 
     name: Literal["argmax"] = "argmax"
 
 
-class ThresholdConfig(_Prediction):
-    """1 where the value is at least `at`, else 0; a last axis of size 1 is dropped."""
-
-    name: Literal["threshold"] = "threshold"
-    at: float = 0.5
-    """Least value that becomes 1."""
-
-
-class ExpConfig(_Prediction):
-    """The expected count of a logarithm; a last axis of size 1 is dropped."""
-
-    name: Literal["exp"] = "exp"
-
-
-class IdentityConfig(_Prediction):
-    """The value as it is; a last axis of size 1 is dropped."""
-
-    name: Literal["identity"] = "identity"
-
-
 PredictionConfig = by_name(
     SoftmaxConfig,
-    SigmoidConfig,
+    Elsewhere(_MORE, "sigmoid"),
     ArgmaxConfig,
-    ThresholdConfig,
-    ExpConfig,
-    IdentityConfig,
+    Elsewhere(_MORE, "threshold", "exp", "identity"),
 )
 
 
 # -- losses: one value an example (or token), weighted, averaged, added up
 
 
-class _Loss(Config):
+class LabelledConfig(Config):
+    """What every loss takes."""
+
     labels: KeyPath = "labels"
     """What is true."""
     weight: PositiveFloat = 1.0
@@ -100,7 +80,7 @@ class _Loss(Config):
     """Weight of each example (or token); null counts each once."""
 
 
-class SoftmaxCrossEntropyConfig(_Loss):
+class SoftmaxCrossEntropyConfig(LabelledConfig):
     """Cross-entropy of integer labels and logits."""
 
     name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
@@ -110,74 +90,22 @@ class SoftmaxCrossEntropyConfig(_Loss):
     """Share of each label that is spread over all classes."""
 
 
-class SigmoidCrossEntropyConfig(_Loss):
-    """Cross-entropy of labels 0 or 1 and logits; a last axis of size 1 is dropped.
-
-    Labels "b c" are of as many classes, each of which may be there or not.
-    """
-
-    name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
-    logits: KeyPath = "outputs"
-    """Scores before the sigmoid."""
-
-
-class SquaredErrorConfig(_Loss):
-    """Squared difference; a last axis of size 1 of the predictions is dropped."""
-
-    name: Literal["squared_error"] = "squared_error"
-    predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
-
-
-class AbsoluteErrorConfig(_Loss):
-    """Absolute difference; a last axis of size 1 of the predictions is dropped."""
-
-    name: Literal["absolute_error"] = "absolute_error"
-    predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
-
-
-class HuberConfig(_Loss):
-    """Squared up to `delta`, absolute beyond. Source: Huber, 1964."""
-
-    name: Literal["huber"] = "huber"
-    predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
-    delta: PositiveFloat = 1.0
-    """Difference up to which it is squared."""
-
-
-class PoissonConfig(_Loss):
-    """Negative log-likelihood of counts, whose expected values are exp(logits)."""
-
-    name: Literal["poisson"] = "poisson"
-    logits: KeyPath = "outputs"
-    """Logarithm of the expected count; a last axis of size 1 is dropped."""
-    full: bool = False
-    """Whether Stirling's approximation of log(label!) is added, a constant."""
-
-
 LossConfig = by_name(
     SoftmaxCrossEntropyConfig,
-    SigmoidCrossEntropyConfig,
-    PoissonConfig,
-    SquaredErrorConfig,
-    AbsoluteErrorConfig,
-    HuberConfig,
+    Elsewhere(
+        _MORE,
+        "sigmoid_cross_entropy",
+        "poisson",
+        "squared_error",
+        "absolute_error",
+        "huber",
+    ),
 )
 """A declared loss, or a `_target_`: a function of tensors (keyword arguments that are
 key paths) that returns one value an example."""
 
 
 # -- exports
-
-
-class PredictExportConfig(Config):
-    """Named tensors as they are."""
-
-    name: Literal["predict"] = "predict"
-    outputs: dict[Name, KeyPath]
-    """Name in the export -> what it holds."""
 
 
 class ClassificationExportConfig(Config):
@@ -192,16 +120,10 @@ class ClassificationExportConfig(Config):
     """Names of the classes, in order."""
 
 
-class RegressionExportConfig(Config):
-    """One floating value an example."""
-
-    name: Literal["regression"] = "regression"
-    value: KeyPath
-    """The number, one an example."""
-
-
 ExportConfig = by_name(
-    PredictExportConfig, ClassificationExportConfig, RegressionExportConfig
+    Elsewhere(_MORE, "predict"),
+    ClassificationExportConfig,
+    Elsewhere(_MORE, "regression"),
 )
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from specflow.config.base import Target
-from specflow.config.data import (
+from specflow.config.data import DigitsConfig
+from specflow.config.data_more import (
     BreastCancerConfig,
     DiabetesConfig,
-    DigitsConfig,
     NpzConfig,
     TextConfig,
     WineConfig,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.config.data import NpzConfig
+from specflow.config.data_more import NpzConfig
 from specflow.data.source import ArraySource
 from specflow.errors import DataError, Fault, nearest
 

@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.config.data import (
-    BreastCancerConfig,
-    DiabetesConfig,
-    DigitsConfig,
-    WineConfig,
-)
+from specflow.config.data import DigitsConfig
+from specflow.config.data_more import BreastCancerConfig, DiabetesConfig, WineConfig
 from specflow.data.source import ArraySource
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError, Fault

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.config.data import TextConfig
+from specflow.config.data_more import TextConfig
 from specflow.data.source import Rows, RowSpec
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError, Fault

@@ -1,12 +1,8 @@
 """Export outputs: what a signature of the exported model answers."""
 
 from specflow.config.base import Target, key_paths
-from specflow.config.spec import (
-    ClassificationExportConfig,
-    ExportConfig,
-    PredictExportConfig,
-    RegressionExportConfig,
-)
+from specflow.config.spec import ClassificationExportConfig, ExportConfig
+from specflow.config.spec_more import PredictExportConfig, RegressionExportConfig
 from specflow.declare.keys import Scope, resolve_all
 from specflow.spec import (
     ClassificationOutput,

@@ -6,11 +6,8 @@ from typing import Any
 import jax
 
 from specflow.config.base import Target
-from specflow.config.spec import (
-    DeclaredSpecConfig,
-    SigmoidCrossEntropyConfig,
-    SoftmaxCrossEntropyConfig,
-)
+from specflow.config.spec import DeclaredSpecConfig, SoftmaxCrossEntropyConfig
+from specflow.config.spec_more import SigmoidCrossEntropyConfig
 from specflow.declare.keys import resolve
 from specflow.declare.model_fn import declared_predictions
 from specflow.typing import Tree

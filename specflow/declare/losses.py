@@ -7,13 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
 from specflow.config.base import Target, key_paths
-from specflow.config.spec import (
+from specflow.config.spec import LossConfig, SoftmaxCrossEntropyConfig
+from specflow.config.spec_more import (
     AbsoluteErrorConfig,
     HuberConfig,
-    LossConfig,
     PoissonConfig,
     SigmoidCrossEntropyConfig,
-    SoftmaxCrossEntropyConfig,
     SquaredErrorConfig,
 )
 from specflow.declare.keys import Scope, resolve_all

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from specflow.config.base import Target, key_paths
-from specflow.config.spec import (
-    ArgmaxConfig,
+from specflow.config.spec import ArgmaxConfig, PredictionConfig, SoftmaxConfig
+from specflow.config.spec_more import (
     ExpConfig,
     IdentityConfig,
-    PredictionConfig,
     SigmoidConfig,
-    SoftmaxConfig,
     ThresholdConfig,
 )
 from specflow.declare.keys import Scope, resolve_all

@@ -8,11 +8,9 @@ from typing import Any
 from flax import linen, nnx
 
 from specflow.config.base import Target
-from specflow.config.model import (
-    CnnConfig,
+from specflow.config.model import CnnConfig, MlpConfig, ModelConfig
+from specflow.config.model_more import (
     LinearConfig,
-    MlpConfig,
-    ModelConfig,
     TransformerConfig,
     WideAndDeepConfig,
 )

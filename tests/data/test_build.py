@@ -10,10 +10,10 @@ import pytest
 
 import specflow
 from specflow.config.base import Target
-from specflow.config.data import (
+from specflow.config.data import DigitsConfig
+from specflow.config.data_more import (
     BreastCancerConfig,
     DiabetesConfig,
-    DigitsConfig,
     NpzConfig,
     TextConfig,
 )

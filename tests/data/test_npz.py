@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specflow.config.data import NpzConfig
+from specflow.config.data_more import NpzConfig
 from specflow.data.npz import npz, read_npz
 from specflow.errors import DataError
 

@@ -7,12 +7,8 @@ import pytest
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from specflow.config.data import (
-    BreastCancerConfig,
-    DiabetesConfig,
-    DigitsConfig,
-    WineConfig,
-)
+from specflow.config.data import DigitsConfig
+from specflow.config.data_more import BreastCancerConfig, DiabetesConfig, WineConfig
 from specflow.data import sets
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specflow.config.data import TextConfig
+from specflow.config.data_more import TextConfig
 from specflow.data.source import Source, check_range
 from specflow.data.text import WindowSource, text, text_files
 from specflow.errors import DataError

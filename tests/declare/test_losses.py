@@ -14,13 +14,12 @@ from pydantic import TypeAdapter
 from sklearn import metrics
 
 from specflow.config.base import Target
-from specflow.config.spec import (
+from specflow.config.spec import LossConfig, SoftmaxCrossEntropyConfig
+from specflow.config.spec_more import (
     AbsoluteErrorConfig,
     HuberConfig,
-    LossConfig,
     PoissonConfig,
     SigmoidCrossEntropyConfig,
-    SoftmaxCrossEntropyConfig,
     SquaredErrorConfig,
 )
 from specflow.declare.losses import example_losses, weighted_mean

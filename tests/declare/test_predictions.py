@@ -12,14 +12,16 @@ from specflow.config.base import Target
 from specflow.config.spec import (
     ArgmaxConfig,
     ClassificationExportConfig,
-    ExpConfig,
     ExportConfig,
+    PredictionConfig,
+    SoftmaxConfig,
+)
+from specflow.config.spec_more import (
+    ExpConfig,
     IdentityConfig,
     PredictExportConfig,
-    PredictionConfig,
     RegressionExportConfig,
     SigmoidConfig,
-    SoftmaxConfig,
     ThresholdConfig,
 )
 from specflow.declare.exports import export_output

@@ -53,15 +53,16 @@ DECLARED: dict[str, tuple[Config, m.Metric]] = {
         m.TopK.from_batch(LABELS, SCORES, k=2),
     ),
     "precision": (
-        c.PrecisionConfig(average="macro", **PREDICTED),
+        more("precision", average="macro", **PREDICTED),
         m.Precision.from_batch(*BOTH, average="macro"),
     ),
     "recall": (
-        c.RecallConfig(labels="labels.binary", predictions="predictions.positive"),
+        more("recall", labels="labels.binary", predictions="predictions.positive"),
         m.Recall.from_batch(BINARY, CLASSES % 2),
     ),
     "f1": (
-        c.F1Config(
+        more(
+            "f1",
             labels="labels.binary",
             predictions="predictions.positive",
             positive=0,
@@ -74,19 +75,19 @@ DECLARED: dict[str, tuple[Config, m.Metric]] = {
         m.ConfusionMatrix.from_batch(*BOTH, classes=4),
     ),
     "auc": (
-        c.AucConfig(labels="labels.binary", scores="outputs.value", undefined=0.0),
+        more("auc", labels="labels.binary", scores="outputs.value", undefined=0.0),
         m.AUC.from_batch(BINARY, SCORES[:, 0], undefined=0.0),
     ),
-    "mse": (c.MseConfig(**VALUE), m.MSE.from_batch(*ERRORS)),
-    "rmse": (c.RmseConfig(**VALUE), m.RMSE.from_batch(*ERRORS)),
-    "mae": (c.MaeConfig(**VALUE), m.MAE.from_batch(*ERRORS)),
-    "r2": (c.R2Config(**VALUE), m.R2.from_batch(*ERRORS)),
+    "mse": (more("mse", **VALUE), m.MSE.from_batch(*ERRORS)),
+    "rmse": (more("rmse", **VALUE), m.RMSE.from_batch(*ERRORS)),
+    "mae": (more("mae", **VALUE), m.MAE.from_batch(*ERRORS)),
+    "r2": (more("r2", **VALUE), m.R2.from_batch(*ERRORS)),
     "perplexity": (
-        c.PerplexityConfig(losses="losses.token"),
+        more("perplexity", losses="losses.token"),
         m.Perplexity.from_batch(LOSSES),
     ),
     "bits_per_byte": (
-        c.BitsPerByteConfig(losses="losses.token", bytes_per_token=4.3),
+        more("bits_per_byte", losses="losses.token", bytes_per_token=4.3),
         m.BitsPerByte.from_batch(LOSSES, bytes_per_token=4.3),
     ),
 }
@@ -222,7 +223,7 @@ def test_what_is_undefined_is_nan_unless_yaml_says_otherwise():
     """A11: TensorFlow's 0 is one keyword away."""
     nobody = np.zeros(3, int)
     for undefined, expected in ((None, np.nan), (0.0, 0.0)):
-        config = c.PrecisionConfig(predictions="predictions.class", undefined=undefined)
+        config = more("precision", predictions="predictions.class", undefined=undefined)
         metric_fn, _ = m.build_metric_fn({"it": config})
         state = metric_fn(**{"labels": nobody + 1, "predictions.class": nobody})["it"]
         np.testing.assert_equal(state.compute(), expected)

@@ -10,11 +10,9 @@ from flax import nnx
 from pydantic import TypeAdapter, ValidationError
 
 from specflow.config.base import Target
-from specflow.config.model import (
-    CnnConfig,
+from specflow.config.model import CnnConfig, MlpConfig, ModelConfig
+from specflow.config.model_more import (
     LinearConfig,
-    MlpConfig,
-    ModelConfig,
     TransformerConfig,
     WideAndDeepConfig,
 )
