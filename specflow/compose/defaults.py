@@ -121,7 +121,8 @@ def _go_on(
     wrong = [one for one in choices if f"override {one.input_line}" == told.origin]
     if wrong:
         choices.remove(wrong[0])
-    repository.left_out.add(told.where)
+    else:
+        repository.left_out.add(told.where)
     return told.code == "defaults" and told not in before
 
 
@@ -192,7 +193,8 @@ def composition_fault(
     line = first_line(Exception(rest))
     for override in choices:
         key, typed = override.key_or_group, str(override.input_line)
-        if f"'{typed}'" in line or line.startswith(f"Multiple values for {key}."):
+        twice = (f"Multiple values for {key}.", f"{key} appears more than once")
+        if f"'{typed}'" in line or line.startswith(twice):
             # Hydra's advice is for files.
             told = line.partition(". ")[0]
             origin = f"override {typed}"

@@ -97,6 +97,11 @@ class Origins:
         whole = above is not None and above not in self._sections
         return self._at[above] if whole and above is not None else Origin("default")
 
+    def keys(self, path: Path) -> list[str]:
+        """What was set right below a path, as it was written."""
+        found = (at[len(path)] for at in self._below(path))
+        return list(dict.fromkeys(found))
+
     def nearest(self, path: Path) -> Origin | None:
         """Who set a path or, if nobody did, a part of it or the section around it."""
         if path in self._at:
@@ -107,7 +112,7 @@ class Origins:
 
     def _below(self, path: Path) -> list[Path]:
         """What was set inside a section or a list, in order."""
-        if path not in self._above:
+        if path and path not in self._above:
             return []
         length = len(path)
         return [at for at in self._at if len(at) > length and at[:length] == path]

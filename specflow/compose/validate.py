@@ -11,12 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from specflow.compose.documents import read
 from specflow.compose.provenance import Origins
 from specflow.compose.rules import broken_rules
 from specflow.compose.schema import ROOT, Slot, fields_of, follow, in_words, label
 from specflow.config.base import TARGET, Config
 from specflow.config.experiment import ExperimentConfig
-from specflow.errors import Fault, nearest, nearest_of
+from specflow.errors import ConfigError, Fault, nearest, nearest_of
 
 __all__ = ["fold_defaults", "said", "validate"]
 
@@ -207,6 +208,9 @@ def _fault(
     where = ".".join(path)
     found = origins.nearest(path)
     origin = found.exact if found else ""
+    is_name = detail["loc"][-1:] == ("[key]",)
+    if kind == "invalid_key" or (is_name and not isinstance(value, str)):
+        return _no_text(path[:-1], value, origins)
     if kind == "extra_forbidden":
         return _unknown_key(path, around, groups, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
@@ -214,7 +218,7 @@ def _fault(
     code = _CODES.get(
         kind, "range" if kind.startswith(("less_", "greater_")) else "type"
     )
-    if detail["loc"][-1:] == ("[key]",):
+    if is_name:
         pattern = detail.get("ctx", {}).get("pattern", "")
         expected = f"a name that matches {pattern}"
         return Fault(where, f"got the name {_shown(value)}", expected, "", origin, code)
@@ -237,6 +241,30 @@ def _fault(
     expected = in_words(slot) if slot else detail["msg"]
     near = _near_in(expected, value) if kind == "literal_error" else ""
     return Fault(where, f"got {_shown(value)}", expected, near, origin, code)
+
+
+def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Fault:
+    """A key such as `on` or `1`, which is something else to YAML."""
+    written = next(
+        (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
+    )
+    found = origins.nearest((*section, written))
+    return Fault(
+        ".".join((*section, written)),
+        f"is {_shown(key)} to YAML",
+        "a key that is text",
+        f"Quote it: '{written}'.",
+        found.exact if found else "",
+        "type",
+    )
+
+
+def _is_read_as(text: str, value: Any) -> bool:
+    try:
+        found = read(f"key: {text}").content["key"]
+    except ConfigError:
+        return False
+    return type(found) is type(value) and found == value
 
 
 def _unknown_key(

@@ -125,6 +125,13 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
             "seed: !!int fast\nname: 2020-13-45\n? [a, b]\n: 1\n"
         },
     ),
+    "yaml_keys_that_are_no_text": (
+        [OWN, "experiment=mine"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\non: 1\n"
+            "spec:\n  inputs: {no: features.image}\n  loss: {1: {name: poisson}}\n"
+        },
+    ),
     "yaml_alias_of_itself": (
         [OWN, "experiment=mine"],
         {"mine/experiment/mine.yaml": "# @package _global_\nloop: &a {b: *a}\n"},
@@ -180,6 +187,7 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
         {},
     ),
     "groups_in_other_ways": (["+model=mlp", "~spec", "data=null", "++mesh=data"], {}),
+    "group_twice": (["experiment=wine", "+model=mlp", "seed=x", "model.widht=3"], {}),
     "no_key": (["=3", "~", "+=1"], {}),
     "no_config_dir": (["--config-dir=nowhere"], {}),
     "no_run": (["run=runs/nowhere"], {}),

@@ -1,0 +1,127 @@
+"""Every fault is found, where it stands, in one report; no fault is a traceback."""
+
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from specflow.errors import ConfigError
+from tests.corpus.measure import observe, observe_together, table
+from tests.corpus.whole import CONF, OWN, build, experiments, together
+
+SEED = 4
+TOGETHER = 60
+"""Reports of several faults at once."""
+PROCESSES = 6
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return build(SEED)
+
+
+@pytest.fixture(scope="module")
+def outcomes(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("single")
+    return [observe(planted, folder) for planted in corpus]
+
+
+@pytest.fixture(scope="module")
+def beside(corpus, tmp_path_factory):
+    """What became of faults that were planted beside others."""
+    folder = tmp_path_factory.mktemp("together")
+    chosen = together(corpus, SEED, TOGETHER)
+    return [outcome for some in chosen for outcome in observe_together(some, folder)]
+
+
+def told(outcomes):
+    """Outcomes as lines, for whoever has to look into them."""
+    return [
+        f"{one.planted}\n    wanted {one.planted.where} at {one.planted.places}\n"
+        + (one.crash or "; ".join(f"{it.where} ({it.origin})" for it in one.faults))
+        for one in outcomes
+    ]
+
+
+def test_the_corpus_is_large_and_of_many_kinds(corpus):
+    kinds = {one.kind.partition(", ")[0] for one in corpus}
+    assert len(corpus) >= 500
+    assert len(kinds) >= 12
+    assert {one.experiment for one in corpus} == set(experiments())
+    assert sum(bool(one.files) for one in corpus) > 200
+
+
+def test_the_corpus_is_the_same_for_the_same_seed(corpus):
+    assert build(SEED) == corpus
+
+
+def test_every_fault_is_found_and_none_is_a_traceback(outcomes):
+    assert told(one for one in outcomes if one.crash or not one.found) == []
+    assert ConfigError.exit_code == 2
+
+
+def test_nearly_every_fault_is_told_where_it_stands(outcomes):
+    lost = [one for one in outcomes if not one.placed]
+    assert len(lost) <= 0.02 * len(outcomes), "\n".join(told(lost))
+
+
+def test_nearly_every_near_miss_is_offered(outcomes):
+    meant = [one for one in outcomes if one.planted.near]
+    lost = [one for one in meant if not one.offered]
+    assert len(lost) <= 0.05 * len(meant), "\n".join(told(lost))
+
+
+def test_one_fault_is_rarely_told_as_several(outcomes):
+    """What could be a fault only because of the one that was planted is not told."""
+    several = [one for one in outcomes if len(one.faults) > 2]
+    assert len(several) <= 0.02 * len(outcomes), "\n".join(told(several))
+
+
+def test_the_first_report_names_nearly_all_of_several_faults(beside):
+    assert told(one for one in beside if one.crash) == []
+    # A rule cannot be judged when what it speaks of is another of the faults.
+    lost = [one for one in beside if not one.found]
+    assert len(lost) <= 0.05 * len(beside), "\n".join(told(lost))
+
+
+def test_the_table(outcomes, beside, capsys):
+    with capsys.disabled():
+        print(f"\n{table(outcomes, beside)}")
+    assert Counter(one.planted.kind for one in outcomes).total() == len(outcomes)
+
+
+def test_whole_processes_say_the_same(outcomes, tmp_path):
+    """A few of the faults, each as a command of its own."""
+    some = [one for one in outcomes if not one.planted.command]
+    for one in random.Random(SEED).sample(some, PROCESSES):
+        for name, text in one.planted.files:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        own = [f"--config-dir={OWN}"] if one.planted.files else []
+        ended = subprocess.run(
+            [sys.executable, "-m", "specflow", "show", *own, "--", *one.planted.words],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(CONF.parent), "PATH": "", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+        lines = ended.stderr.splitlines()
+        assert len(lines) == len(one.faults), ended.stderr
+        for line, fault in zip(lines, one.faults, strict=True):
+            assert re.match(rf"error\[[\w-]+\] {re.escape(str(fault))}$", line)
+
+
+def test_what_is_planted_is_all_that_is_wrong(tmp_path):
+    """The user's own copies are sound before anything is planted in them."""
+    from specflow.compose import compose
+
+    for name in experiments():
+        text = (CONF / "experiment" / f"{name}.yaml").read_text()
+        (tmp_path / "experiment").mkdir(exist_ok=True)
+        (tmp_path / "experiment" / "mine.yaml").write_text(text)
+        assert compose(["experiment=mine"], config_dirs=[tmp_path]).config.name == name
