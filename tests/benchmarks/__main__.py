@@ -8,7 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from tests.benchmarks.report import format_rows
 
-MODULES = ("steps", "host", "evaluation", "startup", "memory")
+MODULES = ("steps", "host", "evaluation", "startup", "memory", "faults")
 
 
 def main(names: list[str]) -> None:

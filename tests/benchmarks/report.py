@@ -1,6 +1,7 @@
 """How a benchmark is told: ours, theirs, the ratio, and the goal beside it."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 __all__ = ["Row", "format_rows"]
@@ -24,7 +25,7 @@ def format_rows(rows: Iterable[Row]) -> str:
     """The rows as an aligned table."""
     table = [("benchmark", "ours", "theirs", "unit", "ratio", "goal", "", "against")]
     for row in rows:
-        ratio = row.ours / row.theirs
+        ratio = row.ours / row.theirs if row.theirs else math.nan
         met = "" if row.goal is None else "met" if ratio <= row.goal else "missed"
         table.append(
             (

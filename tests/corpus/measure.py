@@ -16,7 +16,7 @@ from specflow.errors import ConfigError, Fault
 from tests.corpus.planted import Planted
 from tests.corpus.whole import CONF, OWN, merged
 
-__all__ = ["Outcome", "observe", "observe_together", "table"]
+__all__ = ["Outcome", "observe", "observe_together", "table", "written"]
 
 _FAULT = re.compile(r"error\[(?P<code>[\w-]+)\] (?P<where>.*?): (?P<rest>.*)")
 
@@ -59,7 +59,7 @@ class Outcome:
 
 def observe(planted: Planted, folder: Path) -> Outcome:
     """Asks for a report of one fault, in a folder that is the current one."""
-    with _written(planted.files, folder):
+    with written(planted.files, folder):
         began = time.perf_counter()
         faults, crash = (_told if planted.command else _composed)(planted)
         spent = time.perf_counter() - began
@@ -161,10 +161,11 @@ def _line(origin: str) -> str:
 
 
 @contextlib.contextmanager
-def _written(files: Iterable[tuple[str, str]], folder: Path) -> Iterator[None]:
+def written(files: Iterable[tuple[str, str]], folder: Path) -> Iterator[None]:
+    """Files in a folder, which is the current one."""
     before = os.getcwd()
-    written = [folder / name for name, _ in files]
-    for path, (_, text) in zip(written, files, strict=True):
+    texts = {folder / name: text for name, text in files}
+    for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     os.chdir(folder)
@@ -172,5 +173,5 @@ def _written(files: Iterable[tuple[str, str]], folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-        for path in written:
+        for path in texts:
             path.unlink()

@@ -13,7 +13,7 @@ from specflow.compose import compose
 from tests.corpus.edits import CONF, NAMES, edits, misspell
 from tests.corpus.planted import Edit, Planted, at, plant
 
-__all__ = ["OWN", "build", "experiments", "together"]
+__all__ = ["CONF", "OWN", "build", "experiments", "merged", "together"]
 
 OWN = "mine"
 """The user's own folder of configs."""
