@@ -102,9 +102,10 @@ def _packages(run: str) -> dict[str, str]:
 
 
 def _installed(name: str) -> str | None:
-    from importlib import metadata  # Slow to import; only runs that run again need it.
+    # Slow to import; only runs that run again need it.
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
+        return version(name)
+    except PackageNotFoundError:
         return None
