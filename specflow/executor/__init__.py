@@ -2,6 +2,7 @@
 
 from specflow.executor.compile import Program
 from specflow.executor.fingerprint import fingerprint
+from specflow.executor.flops import Flops, count_flops
 from specflow.executor.host import first_rows, to_host
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
@@ -9,11 +10,13 @@ from specflow.executor.state import TrainState, from_tree, to_tree
 from specflow.executor.tracing import check_predictions
 
 __all__ = [
+    "Flops",
     "ModelFn",
     "Program",
     "Serving",
     "TrainState",
     "check_predictions",
+    "count_flops",
     "fingerprint",
     "first_rows",
     "from_tree",

@@ -1,0 +1,206 @@
+"""FLOPs by hand: what is multiplied, twice; nothing else."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from specflow.executor.flops import (
+    KERNELS,
+    count_flops,
+    has_remat,
+    saved,
+)
+from specflow.executor.trace import Traced
+
+
+def form(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def counted(function, *args):
+    return count_flops(jax.make_jaxpr(function)(*args))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=5, max_size=5))
+def test_a_product_is_two_operations_for_each_multiplication(sizes):
+    b, m, k, n, g = sizes
+    found = counted(
+        lambda x, y: jnp.einsum("bmkg,bkgn->bmn", x, y),
+        form(b, m, k, g),
+        form(b, k, g, n),
+    )
+    assert found.total == 2 * b * m * k * g * n
+
+
+def test_each_row_of_a_ragged_product_meets_one_matrix():
+    found = counted(
+        lax.ragged_dot, form(6, 4), form(3, 4, 5), jax.ShapeDtypeStruct((3,), jnp.int32)
+    )
+    assert found.total == 2 * 6 * 4 * 5
+
+
+def convolve(x, kernel, *, groups=1, stride=1, padding="VALID"):
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, feature_group_count=groups,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    ).sum()  # fmt: skip
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_convolution_multiplies_every_weight_at_every_place(groups):
+    image, kernel = form(2, 9, 9, 4), form(3, 3, 4 // groups, 8)
+    found = counted(lambda x, k: convolve(x, k, groups=groups, stride=2), image, kernel)
+    places, weights = 2 * 4 * 4, 3 * 3 * (4 // groups) * 8
+    assert found.total == 2 * places * weights
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_gradient_of_a_kernel_costs_what_its_convolution_costs(groups):
+    image, kernel = form(2, 9, 9, 4), form(3, 3, 4 // groups, 8)
+
+    def function(x, k):
+        return convolve(x, k, groups=groups, stride=2)
+
+    once = counted(function, image, kernel).total
+    assert counted(jax.grad(function, argnums=1), image, kernel).total == 2 * once
+
+
+def test_inserted_zeros_are_not_multiplied():
+    # Neither padded nor overlapping: each place is multiplied by the kernel, once.
+    image, kernel = form(1, 8, 8, 3), form(2, 2, 3, 5)
+
+    def function(x, k):
+        return convolve(x, k, stride=2)
+
+    once = counted(function, image, kernel).total
+    gradient = counted(jax.grad(function), image, kernel).total - once
+    assert gradient == once
+
+
+def layers(weights, x):
+    def layer(x, weight):
+        return jnp.tanh(x @ weight), None
+
+    return lax.scan(layer, x, weights)[0].sum()
+
+
+def test_a_scan_counts_as_often_as_it_runs_and_its_gradient_twice_that():
+    weights, x = form(7, 4, 4), form(5, 4)
+    once = 7 * 2 * 5 * 4 * 4
+    assert counted(layers, weights, x).total == once
+    assert counted(jax.grad(layers, argnums=(0, 1)), weights, x).total == 3 * once
+
+
+def test_of_branches_the_largest_counts():
+    def function(x):
+        return lax.cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x @ x, x)
+
+    assert counted(function, form(4, 4)).total == 2 * 2 * 4**3
+
+
+def test_a_loop_whose_trips_nobody_knows_counts_once_and_is_told():
+    def function(x):
+        return lax.while_loop(lambda x: x.sum() < 3, lambda x: x @ x, x)
+
+    found = counted(function, form(4, 4))
+    assert found.total == 2 * 4**3
+    (told,) = found.unknown
+    assert told.startswith("trips of a while loop (executor/test_flops.py:")
+
+
+def test_what_shard_map_runs_counts_on_each_device():
+    mesh = Mesh(jax.devices()[:4], ("data",))
+    spec = PartitionSpec("data")
+    whole = PartitionSpec()
+    each = jax.shard_map(
+        lambda x, y: x @ y, mesh=mesh, in_specs=(spec, whole), out_specs=spec
+    )
+    assert counted(each, form(8, 3), form(3, 5)).total == 2 * 8 * 3 * 5
+
+
+def test_functions_with_derivatives_of_their_own_count():
+    @jax.custom_vjp
+    def square(x):
+        return x @ x
+
+    square.defvjp(lambda x: (square(x), x), lambda x, g: (g @ x.T + x.T @ g,))
+    assert counted(square, form(4, 4)).total == 2 * 4**3
+    gradient = jax.grad(lambda x: square(x).sum())
+    assert counted(gradient, form(4, 4)).total == 3 * 2 * 4**3
+
+
+def test_remat_shows_as_operations_that_the_model_does_not_need():
+    def function(weights, x):
+        def layer(x, weight):
+            return jax.checkpoint(lambda x, w: jnp.tanh(x @ w))(x, weight), None
+
+        return lax.scan(layer, x, weights)[0].sum()
+
+    args = form(7, 4, 4), form(5, 4)
+    traced, once = Traced(function, *args), 7 * 2 * 5 * 4 * 4
+    both = {"argnums": (0, 1)}
+    assert has_remat(traced.jaxpr)
+    assert not has_remat(jax.make_jaxpr(layers)(*args))
+    assert counted(jax.grad(traced, **both), *args).total == 4 * once
+    assert counted(jax.grad(saved(traced), **both), *args).total == 3 * once
+
+
+def test_what_is_saved_computes_the_same():
+    def function(x):
+        return jax.checkpoint(jnp.sin)(x).sum()
+
+    x = jnp.arange(3.0)
+    traced = Traced(function, form(3))
+    assert (jax.grad(saved(traced))(x) == jax.grad(traced)(x)).all()
+
+
+def splash(**blocks):
+    kernels = pytest.importorskip(
+        "jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_kernel"
+    )
+    masks = pytest.importorskip(
+        "jax.experimental.pallas.ops.tpu.splash_attention.splash_attention_mask"
+    )
+    mask = masks.MultiHeadMask([masks.CausalMask((256, 256)) for _ in range(4)])
+    sizes = kernels.BlockSizes(
+        block_q=128, block_kv=128, block_kv_compute=128, block_q_dkv=128,
+        block_kv_dkv=128, block_kv_dkv_compute=128, **blocks,
+    )  # fmt: skip
+    kernel = kernels.make_splash_mha(
+        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1
+    )
+    return lambda q, k, v: jax.vmap(kernel)(q, k, v).sum()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "products"),
+    # Scores and values; then, by two kernels, scores twice, dP twice, dV, dK and dQ; by
+    # one, each once. Source: Dao, FlashAttention-2, 2023, section 3.
+    [({"block_q_dq": 128, "block_kv_dq": 128}, 9), ({"use_fused_bwd_kernel": True}, 7)],
+)
+def test_splash_attention_is_registered(blocks, products):
+    function, q = splash(**blocks), form(2, 4, 256, 128)
+    square = 2 * 2 * 4 * 256 * 256 * 128
+    assert counted(function, q, q, q).total == 2 * square
+    found = counted(jax.grad(function, argnums=(0, 1, 2)), q, q, q)
+    assert found.unknown == ()
+    # The log-sum of the fused kernel, delta, is a product of rows by rows besides.
+    assert found.total == pytest.approx(products * square, rel=0.01)
+
+
+def test_a_kernel_that_nobody_registered_is_told(monkeypatch):
+    from jax.experimental import pallas
+
+    def kernel(x, out):
+        out[...] = x[...] @ x[...]
+
+    call = pallas.pallas_call(kernel, out_shape=form(4, 4), name="my_square")
+    (told,) = counted(call, form(4, 4)).unknown
+    assert told.startswith("kernel my_square")
+    monkeypatch.setitem(KERNELS, "my_sq", lambda call: 8 * call.invars[0].aval.size)
+    assert counted(call, form(4, 4)).total == 2 * 4**3
