@@ -74,9 +74,11 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
     return Path(chosen)
 
 
-def check_loop(experiment: ExperimentConfig) -> None:
+def check_loop(
+    experiment: ExperimentConfig, devices: Sequence[Any] | None = None
+) -> None:
     """Checks the batch sizes against the devices there are, by the keys of the user."""
-    mesh, faults = build_mesh(experiment.mesh.axes), []
+    mesh, faults = build_mesh(experiment.mesh.axes, devices), []
     for key in ("batch_size", "eval_batch_size"):
         try:
             check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
@@ -192,9 +194,17 @@ def _checked(
 
 
 def partitioner_of(
-    mesh: MeshConfig | Mesh | None, *, use_tpu: bool | None
+    mesh: MeshConfig | Mesh | None,
+    *,
+    use_tpu: bool | None,
+    devices: Sequence[Any] | None = None,
 ) -> tuple[Partitioner, bool]:
     """The mesh that is meant, and whether programs for CPU are tuned.
+
+    Args:
+        mesh: axes and rules, or a mesh that is built.
+        use_tpu: False: one CPU device; True: TPUs alone.
+        devices: what the axes are laid over; by default all of the process.
 
     Raises:
         ConfigError: two things are meant, or the devices cannot form the mesh.
@@ -212,6 +222,6 @@ def partitioner_of(
         raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
     layout = MeshConfig() if mesh is None else mesh
     if isinstance(layout, MeshConfig):
-        built = build_mesh(layout.axes)
+        built = build_mesh(layout.axes, devices)
         return Partitioner(built, layout.rules), layout.cpu == "tuned"
     return Partitioner(layout), True

@@ -49,6 +49,7 @@ from specflow.estimator.states import EvalParams, InitFn, States
 from specflow.estimator.training import Training, is_asked, stacked_steps
 from specflow.estimator.watching import summaries
 from specflow.executor import (
+    Lowered,
     Program,
     Serving,
     TrainState,
@@ -96,6 +97,8 @@ class TPUEstimator:
         eval_params: (parameters by path, the optimizer's arrays by name) -> parameters
             to evaluate, predict and export with, such as `specflow.optimizer.averaged`;
             training keeps its own.
+        devices: what the axes of the mesh are laid over; by default all devices. Those
+            of a TPU's topology can be lowered and compiled for, not run.
 
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
@@ -126,13 +129,14 @@ class TPUEstimator:
         warm_start_from: str | Path | WarmStartSettings | None = None,
         init_fn: InitFn | None = None,
         eval_params: EvalParams | None = None,
+        devices: Sequence[Any] | None = None,
     ):
         self.config = config_of(config)
         # A copy: what the caller or a model function does to it stays with them.
         self.params = copy.deepcopy(dict(params or {}))
         check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
-        self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu)
+        self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu, devices=devices)
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
         self._batch_sizes = {
             Mode.TRAIN: train_batch_size,
@@ -194,6 +198,7 @@ class TPUEstimator:
         *,
         data: Data | None = None,
         model_dir: str | Path | None = None,
+        devices: Sequence[Any] | None = None,
     ) -> Self:
         """The estimator of a composed experiment; the command line uses nothing else.
 
@@ -201,10 +206,12 @@ class TPUEstimator:
             experiment: from `specflow.compose.compose(...).config`.
             data: its data, if it is built already.
             model_dir: the run directory; by default `output.dir` of the experiment.
+            devices: what its mesh is made of; by default all devices.
         """
         data = build_data(experiment.data) if data is None else data
-        check_loop(experiment)
-        estimator = cls(**estimator_arguments(experiment, data, model_dir=model_dir))
+        check_loop(experiment, devices)
+        arguments = estimator_arguments(experiment, data, model_dir=model_dir)
+        estimator = cls(**arguments, devices=devices)
         if not estimator.program.is_known:
             form = estimator.batch_form(data.train, Mode.TRAIN)
             estimator.program.learn(Mode.TRAIN, *form)
@@ -589,21 +596,17 @@ class TPUEstimator:
         size = self._batch_sizes[mode]
         return source_form(source, size)
 
-    def fingerprints(
+    def lower(
         self, train: Any, evaluation: Any, *, max_steps: int | None = None
-    ) -> dict[str, str]:
-        """A hash of the program of each mode, as training and evaluating would run it.
+    ) -> dict[Mode, Lowered]:
+        """The program of each mode, as training and evaluating would run it.
 
-        Everything is traced and lowered, nothing compiled. Equal programs have equal
-        hashes, also in another process, as long as versions and devices are the same.
+        Everything is traced and lowered, nothing compiled.
 
         Args:
             train: the source of the training rows.
             evaluation: the source of the rows to evaluate and predict.
             max_steps: where training ends.
-
-        Returns:
-            `train`, `eval` and `predict`.
 
         Raises:
             SpecError: the function breaks the contract.
@@ -617,6 +620,24 @@ class TPUEstimator:
             if first is None:
                 raise no_rows(str(mode))
             self.program.lower(mode, first.features, first.labels, mask=first.mask)
+        return self.program.lowered
+
+    def fingerprints(
+        self, train: Any, evaluation: Any, *, max_steps: int | None = None
+    ) -> dict[str, str]:
+        """A hash of the program of each mode; see `lower` for the arguments.
+
+        Equal programs have equal hashes, also in another process, as long as versions
+        and devices are the same.
+
+        Returns:
+            `train`, `eval` and `predict`.
+
+        Raises:
+            SpecError: the function breaks the contract.
+            DataError: there are no rows to evaluate.
+        """
+        self.lower(train, evaluation, max_steps=max_steps)
         return self.program.fingerprints()
 
     def check_checkpoint(self, source: Any) -> None:

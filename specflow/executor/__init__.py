@@ -4,6 +4,7 @@ from specflow.executor.compile import Program
 from specflow.executor.fingerprint import fingerprint
 from specflow.executor.flops import Flops, count_flops
 from specflow.executor.host import first_rows, to_host
+from specflow.executor.lowered import Lowered
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
 from specflow.executor.state import TrainState, from_tree, to_tree
@@ -11,6 +12,7 @@ from specflow.executor.tracing import check_predictions
 
 __all__ = [
     "Flops",
+    "Lowered",
     "ModelFn",
     "Program",
     "Serving",

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from specflow.executor.fingerprint import fingerprint, fingerprints
+from specflow.executor.flops import saved
+from specflow.executor.lowered import Lowered
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
@@ -71,7 +73,8 @@ class Program:
         """Called when the training program is compiled: the devices are busy from now
         on, and the host is free."""
         self._compiled: dict[Any, Any] = {}
-        self._lowered: dict[Mode, Any] = {}
+        self.lowered: dict[Mode, Lowered] = {}
+        """The programs lowered so far; of several of one mode, the first."""
 
     @property
     def model_fn(self) -> ModelFn:
@@ -290,20 +293,41 @@ class Program:
             host_tensors(forward.result[0]),
         )
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        lowered = jax.jit(
+        args = state, losses, called, features, labels
+        lowered = self._lowered(
+            Mode.TRAIN,
             program,
+            (*args, *(index,) * (2 if looped else 1)),
+            forward,
+            looped=looped,
             donate_argnums=(0, 1, 2),
             out_shardings=(shardings, whole, jax.tree.map(lambda _: rows, called)),
-        ).lower(
-            state,
-            losses,
-            called,
-            features,
-            labels,
-            *(index,) * (2 if looped else 1),
         )
-        self._lowered.setdefault(Mode.TRAIN, lowered)
         return lowered, forward, looped, called
+
+    def _lowered(
+        self,
+        mode: Mode,
+        program: Callable[..., Any],
+        args: tuple[Any, ...],
+        forward: Traced,
+        *,
+        looped: bool = False,
+        **settings: Any,
+    ) -> Any:
+        """The program lowered for these arguments, and remembered as its mode's."""
+        traced = jax.jit(program, **settings).trace(*args)
+        stage = traced.lower()
+        # Forms alone: who holds on to arrays holds on to their memory.
+        forms = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
+
+        def saving() -> Any:
+            function = functools.partial(program, forward=saved(forward))
+            return jax.make_jaxpr(function)(*forms)
+
+        found = Lowered(stage, traced.jaxpr, saving, looped)
+        self.lowered.setdefault(mode, found)
+        return stage
 
     def _empty(self, like: Any) -> Callable[[], Any]:
         """What makes arrays of zeros of these forms, on the mesh."""
@@ -356,11 +380,9 @@ class Program:
             out |= {"loss": self.partitioner.replicated, "tensors": rows}
         else:
             out["predictions"] = self._by_rows(forward, row_count(features), rows)
-        lowered = jax.jit(
-            functools.partial(step, forward=forward), out_shardings=out
-        ).lower(state.params, state.rest, *batch)
-        self._lowered.setdefault(mode, lowered)
-        return lowered, forward
+        program = functools.partial(step, forward=forward)
+        args = state.params, state.rest, *batch
+        return self._lowered(mode, program, args, forward, out_shardings=out), forward
 
     def _by_rows(self, forward: Traced, count: int, rows: Any) -> Any:
         """Shardings of predictions: what is batch-major lies where its rows do."""
@@ -446,7 +468,7 @@ class Program:
         Equal programs have equal hashes, also in another process, as long as versions
         and devices are the same.
         """
-        return fingerprints(self._lowered)
+        return fingerprints({mode: one.stage for mode, one in self.lowered.items()})
 
     def fingerprint(self) -> str:
         """One hash of all programs lowered so far."""
