@@ -1,9 +1,10 @@
-"""Where configs lie: the user's own folders first, then the ones that come along."""
+"""Where configs lie: the user's own folders, the shipped one, those of plugins."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from specflow.config.plugins import brought_folders
 from specflow.errors import ConfigError, Fault
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]
@@ -53,6 +54,9 @@ def about_file(file: Path) -> str:
 class Folders:
     """Folders of configs in the order in which they are searched.
 
+    After them come the folders that installed packages bring: these add choices to the
+    groups that are there, and are looked for when something is found nowhere else.
+
     >>> here = folders()
     >>> here.choices("mesh")
     ['data', 'fsdp', 'single']
@@ -67,7 +71,14 @@ class Folders:
         for folder in self.paths:
             if (file := folder / f"{config}.yaml").is_file():
                 return file
-        return None
+        group, _, _ = config.rpartition("/")
+        if not self.is_group(group):
+            return None
+        brought = (folder / f"{config}.yaml" for folder in brought_folders())
+        found = [file for file in brought if file.is_file()]
+        if len(found) > 1:
+            raise ConfigError(_twice(config, found))
+        return found[0] if found else None
 
     def is_group(self, name: str) -> bool:
         """Whether a name is a config group, such as `mesh`: a folder of choices."""
@@ -79,7 +90,7 @@ class Folders:
 
     def files(self) -> Iterator[Path]:
         """Every config of every folder."""
-        for folder in self.paths:
+        for folder in (*self.paths, *brought_folders()):
             yield from sorted(folder.rglob("*.yaml"))
 
     def groups(self) -> list[str]:
@@ -89,18 +100,31 @@ class Folders:
 
     def choices(self, group: str) -> list[str]:
         """What can be chosen in a group, sorted."""
+        brought = brought_folders() if self.is_group(group) else ()
         found = (
-            path for folder in self.paths for path in folder.glob(f"{group}/*.yaml")
+            path
+            for folder in (*self.paths, *brought)
+            for path in folder.glob(f"{group}/*.yaml")
         )
         return sorted({path.stem for path in found})
 
     def shown(self, file: Path) -> str:
-        """A file as messages name it: from `conf/`, or from the current directory."""
+        """A file as messages name it: from `conf/`, or from the current directory.
+
+        That of a plugin is named from its package.
+        """
         ours = self.paths[-1]
         if file.is_relative_to(ours):
             return str(Path("conf") / file.relative_to(ours))
         here = Path.cwd()
-        return str(file.relative_to(here) if file.is_relative_to(here) else file)
+        if file.is_relative_to(here):
+            return str(file.relative_to(here))
+        if any(file.is_relative_to(folder) for folder in self.paths):
+            return str(file)
+        for folder, root in brought_folders().items():
+            if file.is_relative_to(folder):
+                return str(file.relative_to(root))
+        return str(file)
 
 
 def folders(own: Sequence[str | Path] = ()) -> Folders:
@@ -125,3 +149,13 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
             )
         )
     return Folders((*paths, shipped()))
+
+
+def _twice(config: str, files: Sequence[Path]) -> Fault:
+    return Fault(
+        config,
+        f"is brought by several packages: {' and '.join(map(str, files))}",
+        expected="one package for each config",
+        mend="Uninstall one of them, or write one of your own in --config-dir.",
+        code="plugin-twice",
+    )

@@ -204,14 +204,16 @@ def _choice_fault(
 ) -> tuple[Fault | None, str | None]:
     """A choice that no folder has, and the line that was meant; of a sweep, no line."""
     group = override.key_or_group
-    choices = folders.choices(group)
     for choice in _chosen(override):
+        if choice is not None and folders.file(f"{group}/{choice}"):
+            continue
+        choices = folders.choices(group)
         if choice is None and not override.is_delete():
             told = f"one of {', '.join(choices)}"
             origin = f"override {override.input_line}"
             mend = f"~{group} takes the group out."
             return Fault(group, "got null", told, mend, origin, "unknown-choice"), None
-        if choice is None or choice in choices or folders.file(f"{group}/{choice}"):
+        if choice is None:
             continue
         line = str(override.input_line)
         near = nearest_of(str(choice), choices)

@@ -70,6 +70,17 @@ class Slot:
         return next((mark for mark in marks if isinstance(mark, Says)), None)
 
     @property
+    def is_union(self) -> bool:
+        """Whether a value may be of several types, tried in turn."""
+        return len(self.parts()) > 1 and not (self.kinds or self.says)
+
+    @property
+    def is_nest(self) -> bool:
+        """Whether it holds other values."""
+        kind = get_origin(self.annotation) or self.annotation
+        return kind in (list, dict) or _is_section(kind)
+
+    @property
     def is_mapping(self) -> bool:
         """Whether it holds values by names that the user chooses."""
         return get_origin(self.parts()[0].annotation) is dict
@@ -81,7 +92,8 @@ class Slot:
     def section(self, value: Any) -> type[Config] | None:
         """The section that stands here, given the value; none where no section can."""
         if self.kinds:
-            return self.kinds.members.get(str(self.kinds.name_of(value)))
+            name = self.kinds.name_of(value)
+            return None if name is None else self.kinds.members.get(str(name))
         annotation = self.parts()[0].annotation
         return annotation if _is_section(annotation) else None
 
@@ -119,6 +131,10 @@ def follow(
     for key in location:
         if key == "[key]":
             continue  # Pydantic's own step, which YAML does not know.
+        if slot is not None and slot.is_union and slot.child(key, value) is None:
+            # So Pydantic tells which member refused, which YAML does not know either.
+            slot = next((part for part in slot.parts() if part.is_nest), slot)
+            continue
         path.append(str(key))
         if slot is not None:
             around = slot.section(value)
@@ -134,6 +150,8 @@ def in_words(slot: Slot) -> str:
     'a whole number >= 0'
     """
     members = slot.members()
+    if slot.kinds and slot.kinds.words:
+        return f"one of {', '.join((*slot.kinds.words, *sorted(members)))}"
     if members:
         names = [name for name in members if name != TARGET]
         text = f"a section with a name ({', '.join(sorted(names))})"

@@ -59,6 +59,15 @@ class Writer:
         return schema
 
     def _part(self, slot: Slot, name: str) -> dict[str, Any]:
+        if slot.kinds and slot.kinds.words:
+            kinds = slot.kinds
+            words = {
+                "enum": [*kinds.words, *(name for name, _ in kinds.members.items())]
+            }
+            if len(words["enum"]) == len(kinds.words):
+                return words
+            own = self._named(kinds, name, lambda: self._kinds(kinds, {}))
+            return {"anyOf": [words, _later(), own]}
         if slot.kinds:
             kinds = slot.kinds
             return self._named(kinds, name, lambda: self._kinds(kinds, {}))
@@ -181,6 +190,8 @@ class Writer:
 def _plain(slot: Slot) -> dict[str, Any]:
     """Of a number, a text, or a list or mapping but for what is inside."""
     kind = get_origin(slot.annotation) or slot.annotation
+    if kind not in _NAMES:
+        return {}  # Of a type that only Pydantic knows; it judges the value.
     types = [_NAMES[kind]] if kind is str else [_NAMES[kind], "string"]
     schema: dict[str, Any] = {"type": types}
     patterns = [_GROUPED] if kind in (int, float) else []

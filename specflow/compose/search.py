@@ -12,6 +12,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from specflow.compose.folders import Folders
 from specflow.compose.repository import VERSION_BASE
+from specflow.config.plugins import brought_folders
 
 __all__ = ["hydra"]
 
@@ -25,6 +26,8 @@ class OwnFolders(SearchPathPlugin):
         """Called by Hydra when it is initialized."""
         for url in self.urls:
             search_path.prepend("own", url, anchor="main")
+        for folder in brought_folders():
+            search_path.append("plugins", f"file://{folder}")
 
 
 @contextlib.contextmanager

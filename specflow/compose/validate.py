@@ -1,6 +1,7 @@
 """A plain tree to an experiment; all faults at once, in the command line's words."""
 
 import contextlib
+import dataclasses
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -107,6 +108,7 @@ def _validate(
         broken = {tuple(told["loc"]) for told in broken_rules(folded, (), ())}
         details = [told for told in details if told["loc"] not in broken]
     faults = [_fault(detail, folded, origins, groups) for detail in details]
+    faults = _once(faults)
     meant, mended = _meant(details, folded)
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
     more = [detail for detail in _details(meant) if _is_inside(detail, mended)]
@@ -119,6 +121,16 @@ def _validate(
             faults.append(fault)
             told.add(fault.where)
     return None, faults
+
+
+def _once(faults: Iterable[Fault]) -> list[Fault]:
+    """Without what Pydantic says again for each type that a value may be of."""
+    seen: dict[tuple[str, ...], Fault] = {}
+    for fault in faults:
+        of_value = fault.code in ("range", "type", "unknown-name")
+        told = fault.expected if of_value else f"{fault.problem} {fault.code}"
+        seen.setdefault((fault.where, told), fault)
+    return [*seen.values()]
 
 
 def _details(tree: dict[str, Any]) -> list[ErrorDetails]:
@@ -142,9 +154,12 @@ def _meant(
         path, slot, _, value = follow(detail["loc"], tree)
         if detail["type"] != "union_tag_invalid" or slot is None:
             continue
-        near = nearest_of(str(value.get("name")), slot.members())
+        words = slot.kinds.words if slot.kinds else ()
+        said = value.get("name") if isinstance(value, Mapping) else value
+        near = nearest_of(str(said), [*words, *slot.members()])
         if near is not None:
-            tree = _with(tree, (*path, "name"), near)
+            own = (*path, "name") if isinstance(value, Mapping) else path
+            tree = _with(tree, own, near)
             mended.add(path)
     return tree, mended
 
@@ -215,6 +230,15 @@ def _fault(
         return _unknown_key(path, around, groups, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
         return _unknown_name(path, slot, value, origins, tree)
+    plugin = detail.get("ctx", {}).get("error")
+    if isinstance(plugin, ConfigError):
+        spot = (*path, "name") if isinstance(value, Mapping) else path
+        found = origins.nearest(spot)
+        return dataclasses.replace(
+            plugin.faults[0],
+            where=".".join(spot),
+            origin=found.exact if found else "",
+        )
     code = _CODES.get(
         kind, "range" if kind.startswith(("less_", "greater_")) else "type"
     )
@@ -292,6 +316,16 @@ def _unknown_name(
 ) -> Fault:
     """A section that does not say which of its kind it is, or says a wrong one."""
     names = sorted(name for name in slot.members() if name != TARGET)
+    if slot.kinds and slot.kinds.words:
+        names = [*slot.kinds.words, *names]
+        if isinstance(value, str):
+            near, found = nearest(value, names), origins.nearest(path)
+            origin, expected = (
+                found.exact if found else "",
+                f"one of {', '.join(names)}",
+            )
+            where, got = ".".join(path), f"got {_shown(value)}"
+            return Fault(where, got, expected, near, origin, "unknown-name")
     name = value.get("name") if isinstance(value, Mapping) else None
     if name is None:
         section = isinstance(value, Mapping)

@@ -1,9 +1,10 @@
 """What every word of the configuration is: frozen, closed, strict."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,12 +23,14 @@ from pydantic_core import (
     core_schema,
 )
 
+from specflow.config import plugins
 from specflow.errors import ConfigError, Fault
 
 __all__ = [
     "ROOTS",
     "TARGET",
     "Bound",
+    "Component",
     "Config",
     "Elsewhere",
     "KeyPath",
@@ -124,6 +127,53 @@ class Target(Bound):
         return self.callable(*args, **{**self.arguments, **extra})
 
 
+class Component(Config):
+    """A section that an outside package declares, and that builds what it stands for.
+
+    `PLUGINS.md` says what `build` is given, and what it returns, for each kind.
+
+    >>> from typing import Literal
+    >>> class Scaled(Component):
+    ...     name: Literal["scaled"] = "scaled"
+    ...     by: float = 2.0
+    ...     def build(self, of):
+    ...         return self.by * of
+    >>> Scaled(by=3.0)(of=2.0, labels=None)
+    6.0
+    """
+
+    build: ClassVar[Callable[..., Any]]
+    """Takes, by keyword, what it wants of what the framework hands over."""
+    open_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of any value, in which a text that begins as a key path does is one."""
+
+    @property
+    def path(self) -> str:
+        """The dotted path of what builds, for messages."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def __call__(self, **given: Any) -> Any:
+        """What the section stands for.
+
+        Args:
+            **given: what the framework hands over; a tensor of a mapping of key paths
+                goes by `field.name`.
+        """
+        arguments: dict[str, Any] = {}
+        for key, value in given.items():
+            field, _, name = key.partition(".")
+            if name:
+                arguments.setdefault(field, {})[name] = value
+            else:
+                arguments[field] = value
+        parameters = inspect.signature(self.build).parameters
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            arguments = {
+                key: value for key, value in arguments.items() if key in parameters
+            }
+        return self.build(**arguments)
+
+
 @dataclasses.dataclass(frozen=True)
 class Says:
     """Says what the validator beside it takes, to people and to JSON Schema."""
@@ -184,6 +234,10 @@ def key_paths(member: Config) -> dict[str, str]:
     for name, field in type(member).model_fields.items():
         # A part that is judged although something in it is wrong lacks just that.
         value = getattr(member, name, None)
+        if isinstance(member, Component) and name in member.open_fields:
+            if isinstance(value, str) and value.split(".")[0] in ROOTS:
+                found[name] = value
+            continue
         if not _holds_key_path(field):
             continue
         if isinstance(value, str):
@@ -248,21 +302,30 @@ class Kinds:
     """Name -> class."""
     name_of: Callable[[Any], Any] = name_of
     """The name of a section's kind; None if it does not say."""
+    words: tuple[str, ...] = ()
+    """Texts that may stand in the place of a section. Where there are some, the name
+    of a kind alone is the section of that name."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
 
-    def _validate(self, value: Any) -> Config:
+    def _validate(self, value: Any) -> Any:
+        if self.words and isinstance(value, str):
+            if value in self.words:
+                return value
+            value = {"name": value}
         name = self.name_of(value)
         if name is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "name"})
-        member = self.members.get(str(name))
-        if member is None:
-            names = ", ".join(self.members)
+        try:
+            # A plugin that cannot be used raises a fault, which is a ValueError.
+            member = self.members[str(name)]
+        except KeyError:
+            names = ", ".join((*self.words, *self.members))
             raise PydanticKnownError(
                 "union_tag_invalid",
                 {"discriminator": "name", "tag": str(name), "expected_tags": names},
-            )
+            ) from None
         return member.model_validate(value)
 
 
@@ -282,20 +345,60 @@ class Elsewhere:
 
 
 class _Members(Mapping[str, type[Config]]):
-    """Name -> class; one that stands elsewhere is imported when it is asked for."""
+    """Name -> class; one that stands elsewhere is imported when it is asked for.
 
-    def __init__(self, homes: Mapping[str, type[Config] | str]):
-        self._homes = homes
+    After specflow's own come those of installed packages, which cannot take a name of
+    specflow's: what a config means does not change with what is installed.
+    """
+
+    def __init__(self, homes: Mapping[str, type[Config] | str], group: str = ""):
+        self._homes, self._group = homes, group
 
     def __getitem__(self, name: str) -> type[Config]:
-        home = self._homes[name]
+        """The class.
+
+        Raises:
+            KeyError: there is nothing by that name.
+            ConfigError: there is a plugin by that name, and it cannot be used.
+        """
+        home = self._homes.get(name)
+        if home is None:
+            found = plugins.plugin(self._group, name) if self._group else None
+            if found is None:
+                raise KeyError(name)
+            from specflow.config.components import component
+
+            return component(found)
         return import_module(home).MEMBERS[name] if isinstance(home, str) else home
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The class; the default also where a plugin cannot be used."""
+        try:
+            return self[name]
+        except (KeyError, ConfigError):
+            return default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes or name in self._brought()
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._homes)
+        yield from self._homes
+        yield from (name for name in self._brought() if name not in self._homes)
 
     def __len__(self) -> int:
-        return len(self._homes)
+        return sum(1 for _ in self)
+
+    def items(self) -> Any:
+        """All but the plugins that cannot be used."""
+        pairs = {name: self.get(name) for name in self}
+        return {name: found for name, found in pairs.items() if found}.items()
+
+    def values(self) -> Any:
+        """The classes of `items`."""
+        return dict(self.items()).values()
+
+    def _brought(self) -> tuple[str, ...]:
+        return plugins.names(self._group) if self._group else ()
 
 
 def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
@@ -309,16 +412,24 @@ def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
     return homes
 
 
-def named(*members: type[Config] | Elsewhere) -> Mapping[str, type[Config]]:
-    """Name -> class, of configs that say their `name` by default."""
-    return _Members(_homes(members))
+def named(
+    *members: type[Config] | Elsewhere, group: str = ""
+) -> Mapping[str, type[Config]]:
+    """Name -> class, of configs that say their `name` by default.
+
+    Args:
+        *members: the configs, in the order in which they are listed.
+        group: entry points by which outside packages add to them.
+    """
+    return _Members(_homes(members), group)
 
 
-def by_name(*members: type[Config] | Elsewhere) -> Any:
+def by_name(*members: type[Config] | Elsewhere, group: str = "") -> Any:
     """One of some configs, told apart by their `name`, or a `Target`.
 
     Args:
         *members: the configs, in the order in which they are listed.
+        group: entry points by which outside packages add to them.
 
     >>> from typing import Literal
     >>> from pydantic import TypeAdapter
@@ -333,4 +444,5 @@ def by_name(*members: type[Config] | Elsewhere) -> Any:
     >>> adapter.validate_python({"_target_": "my_package.Net", "depth": 2}).arguments
     {'depth': 2}
     """
-    return Annotated[Config, Kinds(_Members({TARGET: Target, **_homes(members)}))]
+    known = _Members({TARGET: Target, **_homes(members)}, group)
+    return Annotated[Config, Kinds(known)]

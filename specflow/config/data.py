@@ -43,6 +43,7 @@ DataConfig = by_name(
         "text",
         "npz",
     ),
+    group="specflow.data",
 )
 """What `data:` may be: one of these by `name`, or a `_target_` of the user's own that
 returns `{"train": (features, labels), "eval": (features, labels)}`."""

@@ -20,7 +20,8 @@ EarlyStoppingConfig = Annotated[
                 "no_increase",
                 "lower",
                 "higher",
-            )
+            ),
+            group="specflow.early_stopping",
         )
     ),
 ]

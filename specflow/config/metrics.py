@@ -103,6 +103,7 @@ MetricConfig = by_name(
         "sum",
         "threshold_counts",
     ),
+    group="specflow.metrics",
 )
 """A declared metric, or a `_target_`: a metric class (its `from_batch` is called) or a
 function, whose keyword arguments may be key paths."""

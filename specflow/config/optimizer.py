@@ -64,7 +64,9 @@ class LinearDecayConfig(_Decay):
     name: Literal["linear"] = "linear"
 
 
-ScheduleConfig = by_name(ConstantConfig, CosineConfig, LinearDecayConfig)
+ScheduleConfig = by_name(
+    ConstantConfig, CosineConfig, LinearDecayConfig, group="specflow.schedules"
+)
 """One of these by `name`, or a `_target_` that returns the rate as a function of the
 step; `optimizer.lr` then has no part in it."""
 
@@ -187,6 +189,7 @@ OptimizerConfig = by_name(
         "tf_rmsprop",
         "tf_sgd",
     ),
+    group="specflow.optimizers",
 )
 """What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an
 optax GradientTransformation."""

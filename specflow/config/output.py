@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from specflow.config.base import Config, Elsewhere, by_name, refuse
+from specflow.config.base import Config, Elsewhere, Kinds, by_name, named, refuse
 from specflow.config.rhythm import Every
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
@@ -13,10 +13,17 @@ ExporterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 """Names a folder of exports; no number, as each export is one."""
 
 ExporterConfig = by_name(
-    Elsewhere("specflow.config.exporters", "best", "latest", "final")
+    Elsewhere("specflow.config.exporters", "best", "latest", "final"),
+    group="specflow.exporters",
 )
 """One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's own,
 which is also given `name` and `input_fn`."""
+
+ReporterConfig = Annotated[
+    Config | str,
+    Kinds(named(group="specflow.reporters"), words=("tensorboard", "plots")),
+]
+"""A word, or a reporter of an outside package: its name, or a section with it."""
 
 
 class BestConfig(Config):
@@ -50,7 +57,7 @@ class OutputConfig(Config):
     """Checkpoints, under `<dir>/checkpoints`."""
     exporters: dict[ExporterName, ExporterConfig] = {}  # type: ignore[valid-type]
     """Name -> what is exported after evaluations, to `<dir>/export/<name>`."""
-    reporters: list[Literal["tensorboard", "plots"]] = ["tensorboard", "plots"]
+    reporters: list[ReporterConfig] = ["tensorboard", "plots"]
     """What is written beside `metrics.jsonl`: TensorBoard events, a picture."""
     on_change: Literal["refuse", "accept"] = "refuse"
     """What happens when a run directory holds a run of another config."""
@@ -58,12 +65,13 @@ class OutputConfig(Config):
     @model_validator(mode="after")
     def _once(self) -> Self:
         told = "a reporter that is not named before"
+        names = [getattr(one, "name", one) for one in self.reporters]
         refuse(
             "OutputConfig",
             (
                 (("reporters", place), name, told)
-                for place, name in enumerate(self.reporters)
-                if name in self.reporters[:place]
+                for place, name in enumerate(names)
+                if name in names[:place]
             ),
         )
         return self

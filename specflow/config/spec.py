@@ -63,6 +63,7 @@ PredictionConfig = by_name(
     Elsewhere(_MORE, "sigmoid"),
     ArgmaxConfig,
     Elsewhere(_MORE, "threshold", "exp", "identity"),
+    group="specflow.predictions",
 )
 
 
@@ -100,6 +101,7 @@ LossConfig = by_name(
         "absolute_error",
         "huber",
     ),
+    group="specflow.losses",
 )
 """A declared loss, or a `_target_`: a function of tensors (keyword arguments that are
 key paths) that returns one value an example."""

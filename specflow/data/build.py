@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.config.base import Target
+from specflow.config.base import Component, Target
 from specflow.config.data import DigitsConfig
 from specflow.config.data_more import (
     BreastCancerConfig,
@@ -64,7 +64,7 @@ def build_data(config: Any) -> Data:
     """The sources of an experiment.
 
     Args:
-        config: what `data:` may be: a named set, or a `Target` whose callable returns
+        config: what `data:` may be: a named set, or a `Target` or a plugin that returns
             `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
 
     Raises:
@@ -74,7 +74,7 @@ def build_data(config: Any) -> Data:
     >>> len(data.train), len(data.eval)
     (1438, 359)
     """
-    if isinstance(config, Target):
+    if isinstance(config, Target | Component):
         return _from_target(config)
     return Data(*_named(config), shuffle=config.shuffle)
 
@@ -96,7 +96,7 @@ def _named(config: Any) -> tuple[Source, Source]:
     raise TypeError(f"not a data config: {type(config).__name__}")
 
 
-def _from_target(config: Target) -> Data:
+def _from_target(config: Target | Component) -> Data:
     """What the user's own callable gives."""
     try:
         value = config()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
-from specflow.config.base import Target, key_paths
+from specflow.config.base import Component, Target, key_paths
 from specflow.config.spec import LossConfig, SoftmaxCrossEntropyConfig
 from specflow.config.spec_more import (
     AbsoluteErrorConfig,
@@ -32,7 +32,7 @@ def example_losses(
 
     Args:
         config: the loss, wired by key paths. A `_target_` is called with its arguments,
-            key paths among them replaced by their tensors.
+            key paths among them replaced by their tensors; a plugin with its tensors.
         scope: the tensors.
         where: key of the loss, such as `spec.loss.cross_entropy`.
 
@@ -45,7 +45,7 @@ def example_losses(
     """
     tensors = resolve_all(key_paths(config), scope, where=where)
     match config:
-        case Target():
+        case Target() | Component():
             return _from_target(config, tensors, where=where)
         case SoftmaxCrossEntropyConfig():
             _check_classes(tensors["logits"], tensors["labels"], where=where)
@@ -237,7 +237,7 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
 
 
 def _from_target(
-    config: Target, tensors: dict[str, Any], *, where: str
+    config: Target | Component, tensors: dict[str, Any], *, where: str
 ) -> Float[Array, "b ..."]:
     losses = config(**tensors)
     batch = {tensor.shape[0] for tensor in tensors.values() if tensor.shape}

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specflow.config.base import Target, key_paths
+from specflow.config.base import Component, Target, key_paths
 from specflow.config.spec import ArgmaxConfig, PredictionConfig, SoftmaxConfig
 from specflow.config.spec_more import (
     ExpConfig,
@@ -30,7 +30,8 @@ def predicted(
 
     Args:
         config: the prediction, wired by key paths. A `_target_` is called with its
-            arguments, key paths among them replaced by their tensors.
+            arguments, key paths among them replaced by their tensors; a plugin with
+            its tensors.
         scope: the tensors.
         where: key of the prediction, such as `spec.predictions.class`.
 
@@ -43,7 +44,7 @@ def predicted(
     [1]
     """
     tensors = resolve_all(key_paths(config), scope, where=where)
-    if isinstance(config, Target):
+    if isinstance(config, Target | Component):
         result = config(**tensors)
         if not is_array(result):
             raise spec_error(

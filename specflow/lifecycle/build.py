@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specflow.config.base import Config, Target
+from specflow.config.base import Component, Config, Target
 from specflow.config.early_stopping import HigherConfig, LowerConfig
 from specflow.config.exporters import BestExporterConfig, LatestExporterConfig
 from specflow.errors import ConfigError, Fault
@@ -30,7 +30,7 @@ def build_exporters(
         input_fn: gives rows; some are stored in each export as its example.
 
     Raises:
-        ConfigError: a `Target` was not resolved, or gives no exporter.
+        ConfigError: a `Target` was not resolved, or one or a plugin gives no exporter.
     """
     return [_exporter(name, config, input_fn) for name, config in configs.items()]
 
@@ -45,6 +45,8 @@ def build_stopping_rule(config: Config | None) -> StoppingRule | None:
     if config is None:
         return None
     settings: Any = config
+    if isinstance(config, Component):
+        return config()
     if isinstance(config, HigherConfig | LowerConfig):
         rule, limit = Crossed, settings.threshold
     else:
@@ -53,7 +55,7 @@ def build_stopping_rule(config: Config | None) -> StoppingRule | None:
 
 
 def _exporter(name: str, config: Config, input_fn: Callable[[], Any]) -> Exporter:
-    if isinstance(config, Target):
+    if isinstance(config, Target | Component):
         made = config(name=name, input_fn=input_fn)
         if not isinstance(made, Exporter):
             raise ConfigError(

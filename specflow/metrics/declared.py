@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from specflow.config.base import Config, Target, key_paths
+from specflow.config.base import Component, Config, Target, key_paths
 from specflow.errors import DataError
 from specflow.metrics import curves, streaming
 from specflow.metrics.at_k import (
@@ -113,7 +113,7 @@ def build_metric_fn(
     Args:
         configs: name -> one of `MetricConfig`. A `Target` is a metric class, whose
             `from_batch` is called, or a function that returns a state; arguments that
-            are key paths become tensors.
+            are key paths become tensors. A plugin is given its tensors.
 
     Returns:
         metric_fn, which takes each tensor by its key path and returns name -> state;
@@ -145,6 +145,8 @@ def build_metric_fn(
 
 def _call(config: Config) -> _Call:
     paths = key_paths(config)
+    if isinstance(config, Component):
+        return _Call(config, paths, {})
     if isinstance(config, Target):
         function, arguments = config.callable, config.arguments
         if isinstance(function, type):

@@ -7,8 +7,13 @@ from typing import Any
 import jax
 import optax
 
-from specflow.config.base import Target
-from specflow.config.optimizer import ConstantConfig, OptimizerConfig
+from specflow.config.base import TARGET, Component, Target
+from specflow.config.optimizer import (
+    ConstantConfig,
+    OptimizerConfig,
+    ScheduledConfig,
+    SteadyConfig,
+)
 from specflow.errors import ConfigError, Fault
 from specflow.optimizer import reference
 from specflow.optimizer.schedule import build_schedule
@@ -30,7 +35,8 @@ def build_optimizer(
     The gradient is clipped first, by the norm over all parameters together.
 
     Args:
-        config: the `optimizer` word. A `_target_` is called with its arguments.
+        config: the `optimizer` word. A `_target_` is called with its arguments. A
+            plugin is given `train_steps` and, where it has a rate, `learning_rate`.
         train_steps: length of the training, where a schedule ends that names no end.
 
     Raises:
@@ -46,11 +52,16 @@ def build_optimizer(
     """
     if isinstance(config, Target):
         return _checked(config(), config)
+    if isinstance(config, Component) and not isinstance(config, SteadyConfig):
+        return _checked(config(train_steps=train_steps), config)
     if config.name == "parts":
         return _clipped(_by_part(config, train_steps=train_steps), config.clip_norm)
     rate: Any = learning_rate(config, train_steps=train_steps)
     if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
+    if isinstance(config, Component):
+        made = config(learning_rate=rate, train_steps=train_steps)
+        return _clipped(_checked(made, config), config.clip_norm)
     return _clipped(_by_name(config, rate), config.clip_norm)
 
 
@@ -62,14 +73,14 @@ def learning_rate(
     """The learning rate as a function of the step, for reports.
 
     Returns:
-        None for a `_target_`, which keeps its rate to itself, and for `parts`, of which
-        each has its own.
+        None for a `_target_`, which keeps its rate to itself, as a plugin may, and for
+        `parts`, of which each has its own.
 
     >>> from specflow.config.optimizer import SgdConfig
     >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
     0.5
     """
-    if isinstance(config, Target) or config.name == "parts":
+    if not isinstance(config, SteadyConfig):
         return None
     schedule = getattr(config, "schedule", ConstantConfig())
     return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
@@ -139,7 +150,7 @@ def _decayed(params: Any, no_decay: list[str]) -> Any:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
-def _checked(optimizer: Any, config: Target) -> optax.GradientTransformation:
+def _checked(optimizer: Any, config: Any) -> optax.GradientTransformation:
     # By form, as optax's own transformations have more than one class.
     if callable(getattr(optimizer, "init", None)) and callable(
         getattr(optimizer, "update", None)
@@ -147,7 +158,7 @@ def _checked(optimizer: Any, config: Target) -> optax.GradientTransformation:
         return optimizer
     raise ConfigError(
         Fault(
-            "optimizer._target_",
+            f"optimizer.{TARGET if isinstance(config, Target) else 'name'}",
             f"{config.path} returned {type(optimizer).__qualname__}",
             expected="an optax.GradientTransformation",
             code="target-result",

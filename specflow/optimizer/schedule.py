@@ -4,7 +4,7 @@ from typing import cast
 
 import optax
 
-from specflow.config.base import Target
+from specflow.config.base import TARGET, Component, Target
 from specflow.config.optimizer import (
     ConstantConfig,
     CosineConfig,
@@ -40,12 +40,14 @@ def build_schedule(
     >>> [float(rate(step)) for step in (0, 1, 2, 4, 6, 9)]
     [0.0, 0.5, 1.0, 0.75, 0.5, 0.5]
     """
-    if isinstance(config, Target):
-        schedule = config()
+    if isinstance(config, Target | Component):
+        is_plugin = isinstance(config, Component)
+        given = {"lr": lr, "train_steps": train_steps} if is_plugin else {}
+        schedule = config(**given)
         if not callable(schedule):
             raise ConfigError(
                 Fault(
-                    "optimizer.schedule._target_",
+                    f"optimizer.schedule.{'name' if is_plugin else TARGET}",
                     f"{config.path} returned {type(schedule).__qualname__}",
                     expected="a function of the step",
                     code="target-result",

@@ -20,6 +20,7 @@ IMPORTING = {
     "compose/__init__.py": "names that are loaded when they are first touched",
     "compose/targets.py": "the one place that resolves what a config names",
     "config/base.py": "classes of the words, when their name is met",
+    "config/plugins.py": "the one place that loads what entry points name",
     "data/sets.py": "scikit-learn, where it is installed",
     "estimator/": "what is not needed until after the first step",
     "serving/convert/": "TensorFlow and ONNX, where they are installed",
