@@ -182,8 +182,19 @@ class _Line:
         for folder in self.folders.paths:
             file = folder / "schema/experiment.json"
             if file.is_file():
-                return json.loads(file.read_bytes())
-        return {}
+                text = file.read_text(encoding="utf-8")
+                if all(f'"{name}"' in text for name in self.names.values()):
+                    return json.loads(text)
+        return self._schema_with_plugins() if self.names else {}
+
+    def _schema_with_plugins(self) -> dict[str, Any]:
+        """The schema made anew: slow, and only where a plugin's section is spoken of."""
+        from specflow.compose.json_schema import schema_of
+
+        try:
+            return schema_of("experiment", self.folders)
+        except ConfigError:
+            return {}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -195,6 +206,9 @@ class _Line:
             chosen |= dict(self._chosen(f"experiment/{given['experiment']}"))
         names = {}
         for group, choice in (chosen | given).items():
+            if group.endswith(".name") and group.count(".") == 1:
+                names[group.removesuffix(".name")] = choice
+                continue
             found = _NAME.search(self._text(f"{group}/{choice}"))
             if found and group != "experiment":
                 names[group] = found[1]

@@ -1,5 +1,6 @@
 """A run as a lock: what it was made with, and what has changed since."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,11 @@ def since(faults: list[Fault], run: str, shown: str) -> list[Fault]:
     Returns:
         All faults, before them one that says which version wrote the run.
     """
-    count = sum(fault.origin.startswith(f"{shown}:") for fault in faults)
+    faults = _without_guesses([_gone(fault, run) for fault in faults])
+    count = sum(
+        fault.origin.startswith(f"{shown}:") and fault.code != "plugin-missing"
+        for fault in faults
+    )
     if not count:
         return faults
     wrote, here = _packages(run).get("specflow"), _installed("specflow")
@@ -49,6 +54,36 @@ def since(faults: list[Fault], run: str, shown: str) -> list[Fault]:
             code="run-version",
         ),
         *faults,
+    ]
+
+
+def _gone(fault: Fault, run: str) -> Fault:
+    """The fault of a name that nobody knows; where it came from, if the run says so."""
+    section = fault.where.removesuffix(".name")
+    package = _noted(run, "plugins").get(section)
+    if fault.code != "unknown-name" or package is None or _installed(package):
+        return fault
+    version = _packages(run).get(package, "of an unknown version")
+    return dataclasses.replace(
+        fault,
+        expected="",
+        mend=f"It came with {package} {version}, which is not installed here. If you "
+        "trust that package, install it.",
+        code="plugin-missing",
+    )
+
+
+def _without_guesses(faults: list[Fault]) -> list[Fault]:
+    """Without what is told of a section as another kind, where its own is gone."""
+    gone = tuple(
+        fault.where.removesuffix("name")
+        for fault in faults
+        if fault.code == "plugin-missing"
+    )
+    return [
+        fault
+        for fault in faults
+        if fault.code == "plugin-missing" or not fault.where.startswith(gone)
     ]
 
 
@@ -94,9 +129,15 @@ def _at(tree: Any, path: tuple[str, ...]) -> Any:
 
 def _packages(run: str) -> dict[str, str]:
     """What a run was made with, as far as it says so."""
+    return _noted(run, "packages")
+
+
+def _noted(run: str, key: str) -> dict[str, str]:
+    """A table of texts in a run's manifest; empty if it says nothing of that."""
     try:
         manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8"))
-        return dict(manifest["packages"])
+        pairs = dict(manifest[key]).items()
+        return {str(name): str(text) for name, text in pairs if name and text}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

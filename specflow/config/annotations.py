@@ -26,6 +26,8 @@ _LISTS = (
 )  # fmt: skip
 _MAPPINGS = (dict, Mapping, MutableMapping)
 _NONE = type(None)
+_ARRAYS = (("jax", "Array"), ("numpy", "ndarray"))
+"""Package and name of the classes of arrays."""
 
 
 def field_type(annotation: Any) -> Any:
@@ -78,9 +80,10 @@ def is_array(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         return is_array(get_args(annotation)[0])
     kind = get_origin(annotation) or annotation
-    home = (getattr(kind, "__module__", ""), getattr(kind, "__name__", ""))
+    root = getattr(kind, "__module__", "").partition(".")[0]
+    name = getattr(kind, "__name__", "").rpartition(".")[2]
+    named = (root, name) in _ARRAYS
     # `Float[Array, "b c"]` of jaxtyping says what it is of.
-    named = home in (("jax", "Array"), ("numpy", "ndarray"), ("jaxlib._jax", "Array"))
     return named or (hasattr(kind, "array_type") and hasattr(kind, "dim_str"))
 
 

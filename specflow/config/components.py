@@ -13,7 +13,7 @@ from specflow.config.plugins import Plugin
 from specflow.config.signature import SignatureError, derived
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["component", "plugin_of"]
+__all__ = ["component", "plugins_of"]
 
 _FOUND: dict[Plugin, type[Component] | Fault] = {}
 _OF: dict[type[Component], Plugin] = {}
@@ -27,20 +27,35 @@ def component(found: Plugin) -> type[Component]:
     """
     if found not in _FOUND:
         try:
-            _FOUND[found] = _section(found, plugins.load(found))
+            section = _section(found, plugins.load(found))
+            _FOUND[found], _OF[section] = section, found
         except ConfigError as error:
             _FOUND[found] = error.faults[0]
-    section = _FOUND[found]
-    if isinstance(section, Fault):
-        raise ConfigError(section)
-    _OF[section] = found
-    return section
+    made = _FOUND[found]
+    if isinstance(made, Fault):
+        raise ConfigError(made)
+    return made
 
 
-def plugin_of(section: object) -> Plugin | None:
-    """What declared a section; none if it is specflow's own."""
-    kind: Any = type(section)
-    return _OF.get(kind)
+def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
+    """Dotted key -> plugin, of each section of a config that a plugin declared.
+
+    Args:
+        value: the config, or a part of it.
+        key: where it stands.
+    """
+    found: dict[str, Plugin] = {}
+    if isinstance(value, Component) and type(value) in _OF:
+        found[key] = _OF[type(value)]
+    if isinstance(value, BaseModel):
+        items: Any = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, dict):
+        items = value.items()
+    else:
+        items = enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, inner in items:
+        found |= plugins_of(inner, f"{key}.{name}" if key else str(name))
+    return found
 
 
 def _section(found: Plugin, value: Any) -> type[Component]:

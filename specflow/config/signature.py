@@ -222,8 +222,9 @@ def _parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise SignatureError(f"has an annotation that fails: {reason}") from None
-    skip = _made_by(function) is not _called(function)
-    for parameter in parameters[1 if skip else 0 :]:
+    # The constructor of a class has the object itself before all others.
+    own = 1 if _made_by(function) != _called(function) else 0
+    for parameter in parameters[own:]:
         if parameter.kind in _BY_NAME:
             yield told[parameter.name]
         elif parameter.kind is not parameter.VAR_KEYWORD:

@@ -169,6 +169,7 @@ def open_run(
     overrides: Sequence[str] = (),
     accept_changes: bool = False,
     check: Callable[[], None] | None = None,
+    plugins: Mapping[str, tuple[str, str]] | None = None,
 ) -> RunDirectory:
     """Makes a run directory, or takes up the run that is there; locked until closed.
 
@@ -184,6 +185,8 @@ def open_run(
         accept_changes: go on although the config changes what is trained
             (`output.on_change=accept`).
         check: called before the first file is written; what it raises goes through.
+        plugins: dotted key of each section that a plugin declares -> its package and
+            that one's version.
 
     Raises:
         ConfigError: the directory holds something else, or a run of another config.
@@ -211,7 +214,14 @@ def open_run(
             _refuse_changes(run, config_yaml, origins)
         if check is not None:
             check()
-        _start(run, config_yaml, origins, argv=argv, overrides=overrides)
+        _start(
+            run,
+            config_yaml,
+            origins,
+            argv=argv,
+            overrides=overrides,
+            plugins=plugins or {},
+        )
     except BaseException:
         lock.release()
         raise
@@ -285,6 +295,7 @@ def _start(
     *,
     argv: Sequence[str],
     overrides: Sequence[str],
+    plugins: Mapping[str, tuple[str, str]],
 ) -> None:
     """Writes what is known at the start; the former versions are kept."""
     set_aside(run.result)
@@ -302,8 +313,10 @@ def _start(
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "platform": platform.platform(),
-        "packages": _versions(),
+        "packages": _versions() | dict(plugins.values()),
     }
+    if plugins:
+        manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
     write_text(run.manifest, to_json(manifest))
 
 

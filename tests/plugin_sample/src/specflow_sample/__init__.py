@@ -1,0 +1,1 @@
+"""A model, data, a loss, a metric and more for specflow, from outside of it."""

@@ -1,0 +1,38 @@
+"""Schemas of their own: nothing here loads JAX before something is built."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from specflow import Component
+
+
+class TinyResnetConfig(Component):
+    """Residual blocks over small images."""
+
+    name: Literal["tiny_resnet"] = "tiny_resnet"
+    width: PositiveInt = 8
+    """Channels of each block."""
+    blocks: PositiveInt = 1
+    """How many blocks there are."""
+    outputs: PositiveInt = 10
+    """Number of classes."""
+
+    def build(self, *, rngs, inputs):
+        from specflow_sample.nets import TinyResnet  # Loads Flax.
+
+        channels = inputs["image"].shape[-1]
+        return TinyResnet(channels, self.width, self.blocks, self.outputs, rngs=rngs)
+
+
+class TableConfig(Component):
+    """Evaluations as a table that people read."""
+
+    name: Literal["table"] = "table"
+    columns: list[str] = ["loss"]
+    """Metrics, a column each."""
+
+    def build(self, *, directory):
+        from specflow_sample.reporters import Table
+
+        return Table(directory / "table.txt", self.columns)
