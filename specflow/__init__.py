@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         LinearClassifier,
         LinearRegressor,
     )
+    from specflow.config.base import Component, KeyPath
     from specflow.config.mesh import MeshConfig
     from specflow.config.run import RunConfig, TPUConfig
     from specflow.errors import SpecError, SpecflowError
@@ -77,6 +78,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "convert_export",
     "load_export",
     # parts
+    "Component",
+    "KeyPath",
     "Metric",
     "compose",
     "config",
@@ -99,6 +102,7 @@ _HOME = {
     "BestExporter": _LIFE,
     "Categorical": _CANNED,
     "ClassificationOutput": _SPEC,
+    "Component": "specflow.config.base",
     "DNNClassifier": _CANNED,
     "DNNLinearCombinedClassifier": _CANNED,
     "DNNLinearCombinedRegressor": _CANNED,
@@ -107,6 +111,7 @@ _HOME = {
     "EvalSpec": "specflow.estimator",
     "Exporter": _LIFE,
     "FinalExporter": _LIFE,
+    "KeyPath": "specflow.config.base",
     "LatestExporter": _LIFE,
     "LinearClassifier": _CANNED,
     "LinearRegressor": _CANNED,

@@ -14,8 +14,11 @@ import jax
 from specflow import collector
 from specflow.commands import session
 from specflow.commands.signals import stopping
+from specflow.config.base import Component
+from specflow.config.components import plugins_of
 from specflow.config.experiment import ExperimentConfig
 from specflow.data import build_data
+from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
 from specflow.experiment import check_labels
 from specflow.lifecycle import Made, newest_export
@@ -23,6 +26,7 @@ from specflow.output import (
     AsyncReporters,
     JsonLines,
     Progress,
+    Reporter,
     RunDirectory,
     TensorBoard,
     default_run_directory,
@@ -90,6 +94,10 @@ def train(composed: "Composed") -> dict[str, Any]:
         argv=sys.argv,
         overrides=composed.overrides,
         accept_changes=config.output.on_change == "accept",
+        plugins={
+            key: (found.package, found.version)
+            for key, found in plugins_of(config).items()
+        },
         check=lambda: estimator.check_checkpoint(data.train),
     ) as run:
         device = jax.devices()[0]
@@ -200,9 +208,31 @@ def _facts(
 
 def _reporters(config: ExperimentConfig, run: RunDirectory, step: int) -> list[Any]:
     reporters: list[Any] = [JsonLines(run.metrics, resumed_at=step)]
-    if "tensorboard" in config.output.reporters:
-        reporters.append(TensorBoard(run.tensorboard, resumed_at=step))
+    for one in config.output.reporters:
+        if one == "tensorboard":
+            reporters.append(TensorBoard(run.tensorboard, resumed_at=step))
+        elif isinstance(one, Component):
+            reporters.append(_brought(one, run, step))
     return reporters
+
+
+def _brought(config: Component, run: RunDirectory, step: int) -> Reporter:
+    """The reporter of a plugin.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    made = config(directory=run.path, resumed_at=step)
+    if all(hasattr(made, name) for name in ("path", "write", "close")):
+        return made
+    raise ConfigError(
+        Fault(
+            "output.reporters",
+            f"{config.path} returned {type(made).__qualname__}",
+            expected="a reporter: path, write(step, split, metrics) and close()",
+            code="target-result",
+        )
+    )
 
 
 def _headline(
