@@ -60,13 +60,13 @@ TPUS = {
     chip.name: chip
     for chip in (
         Chip("v4", ("TPU v4",), 275e12, 32 * _GIB, 1200e9, 300e9, 50e9 / 8,
-             usable=32 * _GIB, shapes=_BOXES, chips=4096),
+             usable=int(30.75 * _GIB), shapes=_BOXES, chips=4096),
         Chip("v5e", ("TPU v5 lite", "TPU v5e"), 197e12, 16 * _GIB, 819e9, 200e9,
              25e9 / 8, usable=int(15.75 * _GIB), shapes=_FLAT, chips=256),
-        Chip("v5p", ("TPU v5",), 459e12, 95 * _GIB, 2765e9, 600e9, 50e9 / 8,
-             usable=95 * _GIB, shapes=_BOXES, chips=8960),
+        Chip("v5p", ("TPU v5",), 459e12, 96 * _GIB, 2765e9, 600e9, 50e9 / 8,
+             usable=int(95.74 * _GIB), shapes=_BOXES, chips=8960),
         Chip("v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * _GIB, 1638e9, 400e9,
-             100e9 / 8, usable=32 * _GIB, shapes=_FLAT, chips=256),
+             100e9 / 8, usable=int(31.25 * _GIB), shapes=_FLAT, chips=256),
     )
 }  # fmt: skip
 """The TPUs of which slices can be named."""

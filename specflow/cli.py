@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _is_for_tools(words: Sequence[str]) -> bool:
     """Whether JSON is asked for, even where the words make no command."""
-    return "--format=json" in words or "--format json" in " ".join(words)
+    asked = "--format=json" in words or "--format json" in " ".join(words)
+    return asked or "--json" in words
 
 
 @contextlib.contextmanager
@@ -95,6 +96,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.multirun:
         return _sweep(arguments)
     composed = _compose(arguments)
+    if arguments.topology is not None:
+        _refuse_misfits(arguments, [composed.overrides])
     with _running(arguments, composed) as said:
         said["result"] = _train_one(composed)
     return 0
@@ -107,7 +110,12 @@ def _sweep(arguments: argparse.Namespace) -> int:
     aside = contextlib.redirect_stdout(sys.stderr) if for_tools else None
     with aside or contextlib.nullcontext():
         outcomes = sweep(
-            arguments.overrides, _train_one, config_dirs=arguments.config_dir
+            arguments.overrides,
+            _train_one,
+            config_dirs=arguments.config_dir,
+            vet=None
+            if arguments.topology is None
+            else lambda jobs: _refuse_misfits(arguments, jobs),
         )
         print(table(outcomes))
     failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
@@ -121,6 +129,32 @@ def _sweep(arguments: argparse.Namespace) -> int:
         jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
         print(document(status, jobs=to_plain(jobs)))
     return status
+
+
+def _refuse_misfits(
+    arguments: argparse.Namespace, jobs: Sequence[Sequence[str]]
+) -> None:
+    """Refuses, before any starts, the jobs that do not fit a slice."""
+    from specflow.preflight import misfits
+
+    faults = misfits(_question(arguments, jobs), numbered=arguments.multirun)
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _question(
+    arguments: argparse.Namespace, jobs: Sequence[Sequence[str]], **more: Any
+) -> Any:
+    from specflow.chips import parse
+    from specflow.preflight import Question
+
+    return Question(
+        str(parse(arguments.topology)),
+        jobs,
+        config_dirs=arguments.config_dir,
+        compiles=not arguments.no_compile,
+        **more,
+    )
 
 
 def _train_one(composed: "Composed") -> dict:
@@ -182,12 +216,39 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.topology is not None:
+        return _preflight(arguments)
     composed = _compose(arguments)
     from specflow import commands
 
     collector.resume()
     with _running(arguments, composed) as said:
         said |= commands.check(composed, fingerprint=arguments.fingerprint)
+    return 0
+
+
+def _preflight(arguments: argparse.Namespace) -> int:
+    """`check --topology`: a child process compiles; this one stays light."""
+    from specflow.chips import known
+    from specflow.preflight import as_text, ask, shortfall
+
+    if arguments.topology == "list":
+        print(known())
+        return 0
+    question = _question(arguments, [arguments.overrides], seconds=arguments.budget)
+    composed = _compose(arguments)
+    with _running(arguments, composed, speaks=False):
+        (report,) = ask(question)
+    faults = shortfall(report)
+    if arguments.report == "json":
+        from specflow.report import document
+
+        status = ConfigError.exit_code if faults else 0
+        print(document(status, faults, **report))
+        return status
+    print(as_text(report))
+    if faults:
+        raise ConfigError(*faults)
     return 0
 
 

@@ -31,7 +31,7 @@ class Option:
     @property
     def takes_value(self) -> bool:
         """Whether a value follows the option."""
-        return self.settings.get("action") != "store_true"
+        return self.settings.get("action") not in ("store_true", "store_const")
 
 
 class _Format(argparse.Action):
@@ -97,8 +97,20 @@ _SHOWING = (
     Option("--cfg", choices=["job"], help="show the composed config and run nothing"),
 )
 COMMON = (*_SHOWING, REPORT)
+NO_COMPILE = Option(
+    "--no-compile",
+    action="store_true",
+    help="with --topology: only what can be told without the compiler, in seconds",
+)
 TRAINING = (
     *COMMON,
+    Option(
+        "--topology",
+        metavar="SLICE",
+        help="refuse to start what does not fit this TPU slice, such as v5p:4x4x4: "
+        "with -m, before the first job",
+    ),
+    NO_COMPILE,
     Option(
         "-m",
         "--multirun",
@@ -108,6 +120,27 @@ TRAINING = (
 )
 CHECKING = (
     *COMMON,
+    Option(
+        "--json",
+        dest="report",
+        action="store_const",
+        const="json",
+        help="the same as --format json",
+    ),
+    Option(
+        "--topology",
+        metavar="SLICE",
+        help="compile for this TPU slice, on a machine without one, and tell whether "
+        "it fits: v5p:4x4x4, 'v5p:4x4x4*2' for two slices; list tells the known ones",
+    ),
+    NO_COMPILE,
+    Option(
+        "--budget",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="with --topology: how long to look for changes that fit; 300 by default",
+    ),
     Option(
         "--fingerprint",
         action="store_true",

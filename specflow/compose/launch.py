@@ -87,7 +87,11 @@ class _Job:
 
 
 def sweep(
-    overrides: Iterable[str], task: Task, *, config_dirs: Sequence[str | Path] = ()
+    overrides: Iterable[str],
+    task: Task,
+    *,
+    config_dirs: Sequence[str | Path] = (),
+    vet: Callable[[list[list[str]]], None] | None = None,
 ) -> list[Outcome]:
     """Runs a task over every combination that the overrides ask for.
 
@@ -99,6 +103,7 @@ def sweep(
         overrides: lines as on the command line; `key=a,b` names several values.
         task: what to do with each experiment.
         config_dirs: the user's own folders of configs.
+        vet: takes the overrides of each job before the first one starts, and may raise.
 
     Returns:
         The outcomes, in the order of the jobs.
@@ -113,7 +118,9 @@ def sweep(
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     job = _Job(task, tuple(map(str, config_dirs)), fixed)
     with hydra(found) as state:
-        _check(job, request)
+        jobs = _check(job, request)
+        if vet is not None and jobs:
+            vet(jobs)
         running: Any = state.hydra
         try:
             lines = _numbered(request)
@@ -165,10 +172,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _check(job: _Job, request: Request) -> None:
-    """Composes every combination, and runs none."""
+def _check(job: _Job, request: Request) -> list[list[str]]:
+    """Composes every combination, and runs none; the overrides of each."""
     if any("sweeper" in override.key_or_group for override in request.hydra):
-        return  # Another sweeper has values of its own.
+        return []  # Another sweeper has values of its own.
     several = [
         [f"{override.get_key_element()}={value}" for value in _values(override)]
         for override in (*request.choices, *request.values)
@@ -180,13 +187,15 @@ def _check(job: _Job, request: Request) -> None:
         if not override.is_sweep_override()
     ]
     faults: dict[Fault, None] = {}
-    for lines in itertools.product(*several):
+    jobs = [[*single, *lines] for lines in itertools.product(*several)]
+    for lines in jobs:
         try:
-            job.compose([*single, *lines])
+            job.compose(lines)
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
     if faults:
         raise ConfigError(*faults)
+    return [[*job.fixed, *lines] for lines in jobs]
 
 
 def _values(override: Override) -> Iterable[str]:

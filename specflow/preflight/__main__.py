@@ -1,0 +1,39 @@
+"""The child's door: a question as JSON on standard input, the answer on its output."""
+
+import dataclasses
+import json
+import os
+import sys
+from typing import Any
+
+from specflow.errors import Fault, SpecflowError
+from specflow.preflight.ask import Question
+
+
+def main() -> None:
+    """Answers one question; whatever else is printed goes to standard error."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    question = Question(**json.load(sys.stdin))
+    with answer:
+        json.dump(_answer(question), answer)
+
+
+def _answer(question: Question) -> dict[str, Any]:
+    from specflow.preflight.answer import answer
+
+    try:
+        return {"faults": [], "jobs": answer(question)}
+    except SpecflowError as error:
+        return {"faults": [_plain(fault) for fault in error.faults], "jobs": []}
+
+
+def _plain(fault: Fault) -> dict[str, Any]:
+    """A fault without the class that its exception also is: it does not travel."""
+    plain = dataclasses.asdict(fault)
+    del plain["kind"]
+    return plain
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The child's answer: of one experiment a report, of several whether they can fit."""
+
+import dataclasses
+import hashlib
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from specflow.chips import Topology, parse
+from specflow.compose import compose
+from specflow.config.experiment import ExperimentConfig
+from specflow.data import Data
+from specflow.errors import SpecflowError
+from specflow.mesh import pretend_devices
+from specflow.mesh.topology import devices_of
+from specflow.preflight.ask import Question
+from specflow.preflight.changes import changes
+from specflow.preflight.hlo import Collective
+from specflow.preflight.look import MODES, Look, Program, State
+
+__all__ = ["answer"]
+
+_TOLD_ARRAYS = 10
+_TRIES = 12
+"""Changes that are tried at the most."""
+_ENOUGH = 3
+"""Changes that fit; with so many, no more are looked for."""
+
+
+def answer(question: Question) -> list[dict[str, Any]]:
+    """What is to be said of each job, as plain values."""
+    topology = parse(question.topology)
+    if question.compiles:
+        devices = devices_of(topology)
+    else:
+        pretend_devices(topology.size)
+        devices = jax.devices()
+    look = _Looking(question, topology, devices)
+    if len(question.jobs) == 1:
+        return [look.report(question.jobs[0])]
+    return look.verdicts()
+
+
+class _Looking:
+    """Looks at jobs; data that several share is read once."""
+
+    def __init__(self, question: Question, topology: Topology, devices: Sequence[Any]):
+        self.question, self.topology, self.devices = question, topology, devices
+        self._data: dict[str, Data] = {}
+
+    def at(self, overrides: Sequence[str]) -> Look:
+        config = compose(overrides, config_dirs=self.question.config_dirs).config
+        key = repr(config.data)
+        look = Look(config, self.topology, self.devices, data=self._data.get(key))
+        self._data[key] = look.data
+        return look
+
+    def report(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """All that there is to say of one experiment."""
+        look = self.at(overrides)
+        state = look.state()
+        known = _known(look.config, self.topology, state)
+        if not self.question.compiles:
+            return known
+        programs = look.programs(tell=_tell)
+        short = [one.mode for one in programs if not one.fits]
+        known |= {
+            "fits": not short,
+            "largest": _largest(state, programs),
+            "programs": {one.mode: _plain(one) for one in programs},
+        }
+        if short:
+            known["changes"] = self._changes(look.config, state, overrides, short)
+        return known
+
+    def _changes(
+        self,
+        config: ExperimentConfig,
+        state: State,
+        overrides: Sequence[str],
+        short: Sequence[str],
+    ) -> dict[str, Any]:
+        """Changes that fit, each compiled, within the time that there is."""
+        began, tried, fitting = time.monotonic(), [], []
+        modes = [mode for mode in MODES if mode in short or mode == "train"]
+        end = began + self.question.seconds
+        for change in changes(config, state.mesh, short=short):
+            if len(tried) == _TRIES or len(fitting) == _ENOUGH:
+                break
+            if time.monotonic() > end:
+                break
+            _tell(f"trying {' '.join(change)}")
+            tried.append(list(change))
+            try:
+                programs = self.at([*overrides, *change]).programs(
+                    modes, until_short=True
+                )
+            except SpecflowError:
+                continue  # The mesh or the model cannot be so.
+            if all(one.fits for one in programs):
+                needs = max(one.needs or 0 for one in programs)
+                fitting.append({"overrides": list(change), "needs": needs})
+        return {
+            "fitting": fitting,
+            "tried": tried,
+            "seconds": time.monotonic() - began,
+            "budget": self.question.seconds,
+        }
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Whether each job can fit: by its state, then by the compiler, if it is asked.
+
+        Jobs whose programs differ in numbers alone are compiled once.
+        """
+        known: dict[str, dict[str, Any]] = {}
+        found = []
+        for number, overrides in enumerate(self.question.jobs):
+            _tell(f"looking at job {number}")
+            look = self.at(overrides)
+            verdict = _known(look.config, self.topology, look.state())
+            del verdict["largest"]
+            if verdict["fits"] and self.question.compiles:
+                program = _form(look.lowered())
+                if program not in known:
+                    (train,) = look.programs(["train"], tell=_tell)
+                    known[program] = {"fits": train.fits, "needs": train.needs}
+                verdict |= known[program]
+            found.append(verdict)
+        return found
+
+
+def _tell(line: str) -> None:
+    import sys
+
+    print(f"note: {line}", file=sys.stderr, flush=True)
+
+
+def _known(
+    config: ExperimentConfig, topology: Topology, state: State
+) -> dict[str, Any]:
+    """What is known before anything is compiled."""
+    parts = ("parameters", "optimizer", "rest")
+    return {
+        "name": config.name,
+        "topology": str(topology),
+        "chips": topology.size,
+        "available": topology.chip.usable,
+        "fits": state.bytes() <= topology.chip.usable,
+        "needs": state.bytes(),
+        "mesh": {axis: size for axis, size in state.mesh.items() if size > 1},
+        "parameters": state.numbers,
+        "state": {part: state.bytes(part) for part in parts},
+        "largest": _largest(state, []),
+    }
+
+
+def _largest(state: State, programs: Sequence[Program]) -> list[dict[str, Any]]:
+    """The largest arrays on each chip, of the state and of what training makes."""
+    found = [
+        {
+            "part": one.part,
+            "name": one.name,
+            "array": f"{one.dtype}{list(one.shape)}".replace(" ", ""),
+            "bytes": one.bytes,
+            "place": "",
+        }
+        for one in state.arrays
+    ]
+    for program in programs:
+        if program.mode == "train":
+            found += [
+                {
+                    "part": "temporary",
+                    "name": one.name,
+                    "array": one.shape,
+                    "bytes": one.bytes,
+                    "place": one.place,
+                }
+                for one in program.arrays
+            ]
+    return sorted(found, key=lambda one: -one["bytes"])[:_TOLD_ARRAYS]
+
+
+def _plain(program: Program) -> dict[str, Any]:
+    plain = dataclasses.asdict(program)
+    for left_out in ("arrays", "mode"):
+        del plain[left_out]
+    bound = program.bound
+    return plain | {
+        "temporaries": program.temporaries,
+        "unknown": list(program.unknown),
+        "collectives": _by_kind(program.collectives),
+        "bound": None
+        if bound is None
+        else dataclasses.asdict(bound) | {"by": bound.by},
+    }
+
+
+def _by_kind(collectives: Sequence[Collective]) -> list[dict[str, Any]]:
+    """Collectives of one kind and size of group, added up."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for one in collectives:
+        row = found.setdefault(
+            (one.kind, one.group),
+            {"kind": one.kind, "group": one.group, "times": 0, "bytes": 0, "sent": 0.0},
+        )
+        row["times"] += one.times
+        row["bytes"] += one.bytes * one.times
+        row["sent"] += one.sent
+    return sorted(found.values(), key=lambda row: -row["bytes"])
+
+
+def _form(lowered: Any) -> str:
+    """A hash of the training program without the numbers in it."""
+    text = lowered[MODES["train"]].stage.as_text()
+    return hashlib.sha256(re.sub(r"dense<[^>]*>", "dense<>", text).encode()).hexdigest()

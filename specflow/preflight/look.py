@@ -1,0 +1,205 @@
+"""Looks at one experiment on one slice: its state, its programs, its bounds."""
+
+import dataclasses
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from specflow.chips import Topology
+from specflow.config.experiment import ExperimentConfig
+from specflow.data import Data, build_data
+from specflow.estimator import TPUEstimator
+from specflow.executor import Lowered
+from specflow.experiment import check_labels
+from specflow.preflight.hlo import Array, Collective, Hlo
+from specflow.preflight.memory import Held, held, shortage
+from specflow.preflight.roofline import Roofline, roofline
+from specflow.spec import Mode
+
+__all__ = ["MODES", "Look", "Program", "State"]
+
+MODES = {"train": Mode.TRAIN, "eval": Mode.EVAL, "predict": Mode.PREDICT}
+_TOLD_ARRAYS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What every chip holds between two steps."""
+
+    arrays: list[Held]
+    numbers: int
+    """Parameters of the model."""
+    mesh: dict[str, int]
+
+    def bytes(self, part: str = "") -> int:
+        """Bytes on each chip, of one part or of all."""
+        return sum(one.bytes for one in self.arrays if part in ("", one.part))
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What the compiler says of the program of one mode."""
+
+    mode: str
+    fits: bool
+    needs: int | None
+    """Bytes on each chip; None: it did not say."""
+    available: int
+    """Bytes that there are."""
+    arguments: int
+    """Bytes on each chip of what it is given."""
+    flops: float
+    model_flops: float
+    unknown: tuple[str, ...]
+    """What could not be counted in the FLOPs."""
+    seconds: float
+    """What compiling took."""
+    said: str = ""
+    """The compiler's own words, where it does not fit."""
+    arrays: tuple[Array, ...] = ()
+    """The largest that it makes."""
+    collectives: tuple[Collective, ...] = ()
+    text_fault: str = ""
+    """Why the program's text could not be read, if it could not."""
+    bound: Roofline | None = None
+
+    @property
+    def temporaries(self) -> int | None:
+        """Bytes on each chip of what the program makes and gives up again."""
+        return None if self.needs is None else max(0, self.needs - self.arguments)
+
+
+class Look:
+    """One experiment on one slice.
+
+    Args:
+        config: the experiment.
+        topology: the slice.
+        devices: its devices, or as many others where nothing is compiled.
+        data: its data, if it is built already.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        topology: Topology,
+        devices: Sequence[Any],
+        *,
+        data: Data | None = None,
+    ):
+        self.config, self.topology = config, topology
+        self.data = build_data(config.data) if data is None else data
+        self.estimator = TPUEstimator.from_config(
+            config,
+            data=self.data,
+            # Nothing is written, so there is no need for it to be there.
+            model_dir=Path(tempfile.gettempdir()) / f"specflow-preflight-{os.getpid()}",
+            devices=devices,
+        )
+        check_labels(config, self.estimator, self.data)
+
+    def state(self) -> State:
+        """What every chip holds; neither lowered nor compiled.
+
+        Raises:
+            SpecflowError: the model or the mesh is not sound.
+        """
+        for mode in Mode:
+            source = self.data.train if mode is Mode.TRAIN else self.data.eval
+            self.estimator.abstract_spec(mode, source)
+        state = self.estimator.abstract_state(self.data.train)
+        return State(
+            held(state),
+            self.estimator.parameter_count(),
+            dict(self.estimator.partitioner.mesh.shape),
+        )
+
+    def lowered(self) -> dict[Mode, Lowered]:
+        """The programs, lowered."""
+        steps = self.config.loop.train_steps
+        return self.estimator.lower(self.data.train, self.data.eval, max_steps=steps)
+
+    def programs(
+        self,
+        modes: Iterable[str] = tuple(MODES),
+        *,
+        tell: Callable[[str], None] = lambda line: None,
+        until_short: bool = False,
+    ) -> list[Program]:
+        """What the compiler says of the programs.
+
+        Args:
+            modes: which.
+            tell: takes a line about what comes next.
+            until_short: whether to stop at the first one that does not fit.
+        """
+        lowered, found = self.lowered(), []
+        for mode in modes:
+            tell(f"compiling {mode} for {self.topology}")
+            found.append(self._compiled(mode, lowered[MODES[mode]]))
+            if until_short and not found[-1].fits:
+                break
+        return found
+
+    def _compiled(self, mode: str, lowered: Lowered) -> Program:
+        before = time.perf_counter()
+        usable = self.topology.chip.usable
+        flops, model = lowered.flops, lowered.model_flops
+        common: dict[str, Any] = {
+            "mode": mode,
+            "flops": flops.total,
+            "model_flops": model.total,
+            "unknown": flops.unknown,
+        }
+        try:
+            compiled = lowered.stage.compile()
+        except jax.errors.JaxRuntimeError as error:
+            short = shortage(error)
+            if short is None:
+                raise
+            return Program(
+                **common,
+                fits=False,
+                needs=short.needs,
+                available=short.available or usable,
+                arguments=self.state().bytes(),
+                said=short.text,
+                seconds=time.perf_counter() - before,
+            )
+        seconds = time.perf_counter() - before
+        memory = compiled.memory_analysis()
+        needs = memory.peak_memory_in_bytes
+        arguments = memory.argument_size_in_bytes
+        text_fault, collectives, arrays = "", [], []
+        try:
+            text = Hlo(compiled.as_text())
+            collectives, arrays = text.collectives(), text.arrays(_TOLD_ARRAYS)
+        except Exception as error:  # Versions of libtpu fail to print what they made.
+            text_fault = str(error).partition("\n")[0]
+        # The state is read, and written by training; what is made is both.
+        state = self.state()
+        kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
+        moved = kept + 2 * max(0, needs - arguments)
+        return Program(
+            **common,
+            fits=True,
+            needs=needs,
+            available=usable,
+            arguments=arguments,
+            seconds=seconds,
+            arrays=tuple(arrays),
+            collectives=tuple(collectives),
+            text_fault=text_fault,
+            bound=roofline(
+                self.topology,
+                flops=flops.total,
+                model_flops=model.total,
+                moved=moved,
+                collectives=collectives,
+            ),
+        )
