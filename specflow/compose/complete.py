@@ -188,7 +188,7 @@ class _Line:
         return self._schema_with_plugins() if self.names else {}
 
     def _schema_with_plugins(self) -> dict[str, Any]:
-        """The schema made anew: slow, and only where a plugin's section is spoken of."""
+        """The schema made anew: slow, and only where a plugin's section is named."""
         from specflow.compose.json_schema import schema_of
 
         try:

@@ -51,6 +51,8 @@ class DefaultsLists(ConfigRepository):
 
     def file(self, config_path: str) -> Path | None:
         """The file of a config, or of what stands in for it."""
+        if config_path.endswith("/None"):  # Hydra's name for a group without a choice.
+            return None
         return self._folders.file(self.instead.get(config_path, config_path))
 
     def forget(self) -> None:

@@ -150,7 +150,10 @@ def derived(function: Callable[..., Any], *, name: str, group: str) -> type[Comp
         names[key] = field
         if annotation is Any and group in OF_TENSORS:
             open_fields.add(field)
-        if parameter.default not in (_ABSENT, None) and default is None:
+        # By identity: an array answers equality with an array.
+        if default is None and not any(
+            parameter.default is none for none in (None, _ABSENT)
+        ):
             left_out.add(key)
         if cast := cast_of(parameter.annotation):
             casts[key] = cast
@@ -181,7 +184,7 @@ def _field(parameter: inspect.Parameter, *, of_tensors: bool) -> tuple[Any, Any]
     if of_tensors and (by_name or is_array(annotation)):
         if default is _ABSENT and not has_none(annotation):
             return KeyPath, TENSORS.get(name, ...)
-        return Optional[KeyPath], None
+        return Optional[KeyPath], None  # noqa: UP045 - `Annotated | None` is no type
     kind = field_type(annotation)
     plain = default is _ABSENT or _is_plain(default)
     if name == "name" or kind is None or not plain:

@@ -92,6 +92,19 @@ def test_hydra_instantiates_nothing():
                 assert not {name.name for name in node.names} & banned, file
 
 
+def test_only_one_place_asks_for_entry_points():
+    """`EntryPoint.load` is importing too."""
+    asking = {
+        file
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        for name in (getattr(node, "id", ""), getattr(node, "attr", ""),
+                     getattr(node, "name", "") if isinstance(node, ast.alias) else "")
+        if name in ("entry_points", "EntryPoint", "iter_entry_points", "pkg_resources")
+    }  # fmt: skip
+    assert asking == {"config/plugins.py"}
+
+
 def test_only_one_place_imports_what_a_config_names():
     """Every other file that imports by name takes the name from its own code."""
     found = {

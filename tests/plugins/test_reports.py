@@ -1,0 +1,275 @@
+"""What is told of plugins' sections, and of plugins that are wrong."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from specflow.cli import main
+from specflow.compose.folders import folders
+from specflow.compose.json_schema import schema_of
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "plugins"
+
+MINE = """\
+# @package _global_
+defaults:
+  - /experiment/stripes
+  - override /model: tiny_resnt
+  - _self_
+
+model:
+  widht: 4
+  blocks: two
+data: {rows: 1.5, sizes: 3}
+spec:
+  predictions:
+    margin: {of: output}
+  loss:
+    cross_entropy: {gama: 2, weight: 0}
+    second: {name: foval, logits: predictions.logits}
+  eval_metrics:
+    near: {name: within, distance: near, predictions: predictions.clas}
+optimizer:
+  decay: much
+  schedule: {every: 2.5, final: 0}
+output:
+  reporters: [tabel, plots, {name: table, column: [loss]}]
+  exporters: {none: {name: never, loudly: 1}}
+loop:
+  early_stopping: {name: diverged, metrics: loss}
+"""
+
+CASES = {
+    "typos_in_yaml": ["--config-dir=mine", "experiment=mine"],
+    "typos_in_overrides": [
+        "experiment=strips",
+        "model.widht=3",
+        "+modle.width=3",
+        "spec.loss.cross_entropy.gama=1",
+        "data.rows=many",
+        "optimizer.schedule.evry=2",
+    ],
+    "misspelt_names": [
+        "model.name=tiny_resnt",
+        "data.name=strips",
+        "spec.eval_metrics.near={name: withn, predictions: predictions.class}",
+        "output.reporters=[tables]",
+    ],
+    "shipped_beside_the_sample": ["experiment=digits", "model.width=3"],
+}
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    (tmp_path / "mine/experiment/mine.yaml").write_text(MINE)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_whole_report_is_as_agreed(case, sample, there, capsys, request):
+    assert main(["show", *CASES[case]]) == 2
+    printed, file = capsys.readouterr().err, GOLDEN / f"{case}.txt"
+    if request.config.getoption("--update-golden"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(printed)
+    assert printed == file.read_text()
+
+
+EXPECTED = (
+    " Expected a subclass of specflow.Component, or a callable whose arguments all "
+    "have names. Mend or upgrade wrong."
+)
+CLASS = """
+from typing import Literal
+from pydantic import BaseModel, ConfigDict
+from specflow import Component
+class Loose(BaseModel):
+    a: int = 1
+class Tall({base}):
+    {name}
+    {body}
+"""
+
+
+def _class(base="Component", name='name: Literal["tall"] = "tall"', body="x: int = 1"):
+    build = "def build(self): return None"
+    return CLASS.format(base=base, name=name, body=f"{body}\n    {build}")
+
+
+WRONG = {
+    "a broken import": (
+        "import no_such_package",
+        "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'.",
+    ),
+    "the end of the process": ("raise SystemExit", "cannot be imported: SystemExit."),
+    "nothing by that name": (
+        "",
+        "cannot be imported: AttributeError: module 'wrong' has no attribute 'Tall'.",
+    ),
+    "a number": ("Tall = 3", "is int."),
+    "arguments without names": (
+        "def Tall(*sizes): ...",
+        "takes *sizes by its place only.",
+    ),
+    "arguments by their place": (
+        "def Tall(size, /): ...",
+        "takes size by its place only.",
+    ),
+    "what YAML cannot hold": (
+        "def Tall(act: complex): ...",
+        "needs an argument act, which is complex, which YAML cannot hold.",
+    ),
+    "a default of another type": (
+        "def Tall(size: int = 1.5): ...",
+        "has a default 1.5 for size, which is annotated otherwise.",
+    ),
+    "an annotation that fails": (
+        "def Tall(size: 'Size'): ...",
+        "has an annotation that fails: NameError: name 'Size' is not defined.",
+    ),
+    "a model of Pydantic's": (
+        _class(base="BaseModel"),
+        "is a Pydantic model, but no specflow.Component.",
+    ),
+    "no name": (
+        _class(name='name: Literal["tal"] = "tal"'),
+        'has no field name: Literal["tall"] = "tall".',
+    ),
+    "nothing to build": (
+        _class().replace("def build", "def make"),
+        "has no method build.",
+    ),
+    "unknown keys that go unseen": (
+        _class(body='model_config = ConfigDict(extra="allow")'),
+        "is not closed: Tall takes unknown keys.",
+    ),
+    "a section in it that is not closed": (
+        _class(body="inner: list[Loose] = []"),
+        "is not closed: Loose takes unknown keys.",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_plugin_that_cannot_be_used_is_one_fault_among_others(what, package, capsys):
+    code, told = WRONG[what]
+    package("wrong", code, models="tall = wrong:Tall")
+    assert main(["show", "model.name=tall", "sede=1"]) == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    is_import = "cannot be imported" in told
+    rest = (
+        " Mend or upgrade wrong, and install what it needs." if is_import else EXPECTED
+    )
+    kind = "plugin-import" if is_import else "plugin-component"
+    assert first == (
+        f"error[{kind}] model.name: wrong:Tall of wrong 1.0 {told[:-1]} "
+        f"(override model.name=tall).{rest}"
+    )
+    assert [line.split(":")[0] for line in others] == ["error[unknown-key] sede"]
+
+
+def test_two_packages_of_one_name_are_told_where_it_is_used(package, capsys):
+    package("one", "def Tall(): ...", models="tall = one:Tall")
+    package("two", "def Tall(): ...", models="tall = two:Tall")
+    assert main(["show", "model.name=tall"]) == 2
+    assert capsys.readouterr().err == (
+        "error[plugin-twice] model.name: is declared by one 1.0 and by two 1.0, both "
+        "as specflow.models (override model.name=tall). Expected one package for each "
+        "name. Uninstall one of them, or ask its authors for another name.\n"
+    )
+    assert main(["show", "experiment=digits"]) == 0
+
+
+def test_a_name_of_specflows_own_cannot_be_taken(package, capsys):
+    package("taker", "raise RuntimeError('imported')", models="cnn = taker:Cnn")
+    assert main(["show", "model.widths=[4]"]) == 0
+    assert "model.name=cnn " in capsys.readouterr().out
+    assert main(["show", "model.width=4"]) == 2
+    assert capsys.readouterr().err == (
+        "error[unknown-key] model.width: no such field (override model.width=4). Did "
+        "you mean model.widths? Fields of cnn: dropout, dtype, hidden, image, name, "
+        "outputs, widths.\n"
+    )
+
+
+def test_a_broken_plugin_is_left_out_of_lists(package, capsys):
+    package("wrong", "import no_such_package", models="tall = wrong:Tall")
+    assert main(["explain", "model"]) == 0
+    assert main(["schema", "model"]) == 0
+    assert "tall" not in capsys.readouterr().out
+    assert main(["show", "model.name=tal"]) == 2
+    assert "Did you mean tall?" in capsys.readouterr().err
+
+
+def test_files_of_two_packages_by_one_name_are_told_where_one_is_chosen(
+    package, capsys
+):
+    conf = {"mesh/odd.yaml": "axes: {data: 1}\n"}
+    for name in ("one", "two"):
+        package(name, conf=conf, folders=f"{name} = {name}.conf")
+    assert main(["show", "mesh=odd"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error[plugin-twice] mesh/odd: is brought by several ")
+    assert main(["show", "mesh=single"]) == 0
+
+
+def test_a_folder_that_is_not_there_is_told_where_something_is_not_found(
+    package, capsys
+):
+    package("wrong", folders="wrong = wrong.conf")
+    assert main(["show", "mesh=single"]) == 0
+    capsys.readouterr()
+    assert main(["show", "mesh=odd"]) == 2
+    assert capsys.readouterr().err == (
+        "error[plugin-import] specflow.conf: wrong.conf of wrong 1.0 is no folder. "
+        "Expected package.folder, with model/mine.yaml say in it. Mend or upgrade "
+        "wrong.\n"
+    )
+
+
+def test_the_schema_has_the_fields_of_plugins(sample):
+    schema = schema_of("experiment", folders())
+    check = jsonschema.Draft202012Validator(schema)
+    good = {
+        "model": {"name": "tiny_resnet", "width": 4},
+        "data": {"name": "stripes", "rows": 16},
+        "spec": {"loss": {"a": {"name": "focal", "gamma": 1.0}}},
+        "output": {"reporters": ["plots", "table", {"name": "table", "columns": []}]},
+    }
+    assert list(check.iter_errors(good)) == []
+    for bad in (
+        {"model": {"name": "tiny_resnet", "widht": 4}},
+        {"model": {"name": "tiny_resnet", "width": 0}},
+        {"data": {"name": "stripes", "rows": 1.5}},
+        {"spec": {"loss": {"a": {"name": "focal", "gama": 1.0}}}},
+        {"output": {"reporters": ["tabel"]}},
+    ):
+        assert list(check.iter_errors(bad)), bad
+    assert "how much less an easy example counts." in json.dumps(schema)
+
+
+def test_explain_knows_what_a_plugin_says_of_itself(sample, capsys):
+    assert main(["explain", "spec.loss.cross_entropy.gamma", "experiment=stripes"]) == 0
+    assert capsys.readouterr().out == (
+        "spec.loss.cross_entropy.gamma: how much less an easy example counts.\n\n"
+        "takes    a number\n"
+        "default  2.0\n"
+        "value    1.0\n"
+        "set by   specflow_sample/conf/experiment/stripes.yaml:17:34\n"
+    )
+    assert main(["explain", "model"]) == 0
+    told = "model=tiny_resnet    A residual net for small images, from specflow-sample."
+    assert told in capsys.readouterr().out
+
+
+def test_the_shell_completes_a_plugins_keys_and_choices(sample, capsys):
+    def completed(line):
+        assert main(["completion", "bash", "--line", line]) == 0
+        return capsys.readouterr().out.split()
+
+    assert completed("specflow show experiment=stri") == ["experiment=stripes"]
+    assert "model.blocks=" in completed("specflow show model=tiny_resnet model.")
+    assert "model.blocks=" in completed("specflow show model.name=tiny_resnet model.")

@@ -1,0 +1,60 @@
+"""A name in a config reaches what a package declared, and nothing beside it."""
+
+import sys
+
+import pytest
+
+from specflow.compose import compose
+from specflow.errors import ConfigError
+
+NAMES = (
+    "os.system",
+    "specflow_sample.nets:TinyResnet",
+    "specflow_sample.nets.TinyResnet",
+    "specflow_sample.config:TinyResnetConfig",
+    "specflow-sample",
+    "sample",
+    "stripes",
+    "__class__",
+    "",
+)
+"""Names that are no model's, some of which lead somewhere in Python."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_looked_up_and_never_followed(name, sample):
+    before = set(sys.modules)
+    with pytest.raises(ConfigError) as caught:
+        compose([f"model={{name: '{name}'}}"])
+    assert {fault.where for fault in caught.value.faults} >= {"model.name"}
+    new = {module for module in set(sys.modules) - before if "sample" in module}
+    assert new == set()
+
+
+def test_a_run_directory_reaches_registered_names_alone(sample, tmp_path):
+    """Its manifest is data as well: it declares nothing."""
+    composed = compose(["experiment=digits"])
+    (tmp_path / "config.yaml").write_text(
+        composed.yaml().replace("name: cnn", "name: specflow_sample.nets:TinyResnet")
+    )
+    (tmp_path / "manifest.json").write_text(
+        '{"plugins": {"model": "os"}, "packages": {"os": "system"}}'
+    )
+    with pytest.raises(ConfigError) as caught:
+        compose([f"run={tmp_path}"])
+    assert "specflow_sample.nets" not in sys.modules
+    assert "plugin-missing" in {fault.code for fault in caught.value.faults}
+
+
+def test_an_installed_plugin_makes_no_target_of_its_package(sample):
+    with pytest.raises(ConfigError) as caught:
+        compose(["model._target_=specflow_sample.nets.TinyResnet"])
+    assert caught.value.faults[0].code == "target-untrusted"
+    assert "specflow_sample.nets" not in sys.modules
+
+
+def test_a_plugin_cannot_take_the_mark_of_targets(package):
+    package("taker", "raise RuntimeError('imported')", models="_target_ = taker:Net")
+    with pytest.raises(ConfigError) as caught:
+        compose(["model._target_=os.system"])
+    assert caught.value.faults[0].code == "target-untrusted"
