@@ -10,7 +10,7 @@ from typing import Any
 
 from specflow.errors import MACHINE, Fault, SpecflowError
 
-__all__ = ["document", "line", "machine_fault", "origin", "tell"]
+__all__ = ["document", "line", "machine_fault", "origin", "tell", "told"]
 
 _PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?")
 _MACHINE_ERRNOS = {
@@ -71,14 +71,18 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     return status
 
 
-def line(fault: Fault) -> str:
+def line(fault: Fault, *, kind: str = "error") -> str:
     """A fault as a report shows it; its code can be looked up in `ERRORS.md`.
+
+    Args:
+        fault: what is wrong.
+        kind: `error`, or `warning` where the command goes on.
 
     >>> print(line(Fault("seed", "got -1", expected="a whole number >= 0",
     ...                  origin="override seed=-1", code="range")))
     error[range] seed: got -1 (override seed=-1). Expected a whole number >= 0.
     """
-    return f"error[{fault.code}] {fault}" if fault.code else f"error: {fault}"
+    return f"{kind}[{fault.code}] {fault}" if fault.code else f"{kind}: {fault}"
 
 
 def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
@@ -108,18 +112,20 @@ def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
       ]
     }
     """
-    told = [
-        {
-            "code": fault.code,
-            "key": fault.where,
-            "problem": fault.problem,
-            "expected": fault.expected,
-            "mend": fault.mend,
-            "origin": origin(fault.origin),
-        }
-        for fault in faults
-    ]
-    return json.dumps({"status": status, "faults": told, **facts}, indent=2)
+    plain = [told(fault) for fault in faults]
+    return json.dumps({"status": status, "faults": plain, **facts}, indent=2)
+
+
+def told(fault: Fault) -> dict[str, Any]:
+    """A fault as plain values, for tools."""
+    return {
+        "code": fault.code,
+        "key": fault.where,
+        "problem": fault.problem,
+        "expected": fault.expected,
+        "mend": fault.mend,
+        "origin": origin(fault.origin),
+    }
 
 
 def origin(text: str) -> dict[str, Any] | None:

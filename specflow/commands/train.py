@@ -37,6 +37,7 @@ from specflow.output import (
     read_rows,
     rerun_directory,
 )
+from specflow.report import line
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -108,6 +109,8 @@ def train(composed: "Composed") -> dict[str, Any]:
         )
         step = estimator.latest_step() or 0
         print(_headline(config, run, estimator, step), file=sys.stderr)
+        for remark in estimator.program.remarks():
+            print(line(remark, kind="warning"), file=sys.stderr)
         reporters = AsyncReporters(_reporters(config, run, step))
         progress = Progress(config.loop.train_steps, step)
 

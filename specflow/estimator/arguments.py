@@ -78,7 +78,8 @@ def check_loop(
     experiment: ExperimentConfig, devices: Sequence[Any] | None = None
 ) -> None:
     """Checks the batch sizes against the devices there are, by the keys of the user."""
-    mesh, faults = build_mesh(experiment.mesh.axes, devices), []
+    layout, faults = experiment.mesh, []
+    mesh = build_mesh(layout.axes, devices, slices=layout.slices)
     for key in ("batch_size", "eval_batch_size"):
         try:
             check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
@@ -222,6 +223,7 @@ def partitioner_of(
         raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
     layout = MeshConfig() if mesh is None else mesh
     if isinstance(layout, MeshConfig):
-        built = build_mesh(layout.axes, devices)
-        return Partitioner(built, layout.rules), layout.cpu == "tuned"
+        built = build_mesh(layout.axes, devices, slices=layout.slices)
+        partitioner = Partitioner(built, layout.rules, layout.logical)
+        return partitioner, layout.cpu == "tuned"
     return Partitioner(layout), True

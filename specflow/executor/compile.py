@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specflow.errors import Fault
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.flops import saved
 from specflow.executor.lowered import Lowered
@@ -25,7 +26,7 @@ from specflow.executor.step import (
 from specflow.executor.trace import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.heap import give_back
-from specflow.mesh import Partitioner, batch_parts
+from specflow.mesh import Partitioner, Placement, batch_parts
 from specflow.model import Model
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.stopwatch import Stopwatch
@@ -68,7 +69,15 @@ class Program:
         self.partitioner = partitioner
         self.timing = Stopwatch()
         """Seconds by name; `compile` is tracing, lowering and compiling."""
-        self.tracer = Tracer(model_fn, model, extras=extras, timing=self.timing)
+        self.tracer = Tracer(
+            model_fn,
+            model,
+            extras=extras,
+            timing=self.timing,
+            placing=partitioner.activations
+            if partitioner.lays_activations
+            else None,
+        )
         self.meanwhile: Callable[[], None] = lambda: None
         """Called when the training program is compiled: the devices are busy from now
         on, and the host is free."""
@@ -173,7 +182,9 @@ class Program:
         whole = self.partitioner.replicated
         return TrainState(
             0,
-            jax.tree.map(_placed, params, self.partitioner.params(params)),
+            jax.tree.map(
+                _placed, params, self.partitioner.params(params, self.model.dim_names)
+            ),
             {path: _placed(array, whole) for path, array in rest.items()},
             (),
         )
@@ -184,6 +195,18 @@ class Program:
         both = (like.params, like.rest)
         params, rest = self._made(seed, lambda *parts: parts, both, "init model")
         return TrainState(0, params, rest, ())
+
+    def placements(self) -> dict[str, Placement]:
+        """Parameter path -> where it goes, and by which rule."""
+        return self.partitioner.placements(
+            self.model.abstract_params, self.model.dim_names
+        )
+
+    def remarks(self) -> list[Fault]:
+        """What is no fault of the mesh's rules, but may not be as it was meant."""
+        return self.partitioner.remarks(
+            self.model.abstract_params, self.model.dim_names
+        )
 
     # -- batches
 

@@ -96,6 +96,8 @@ class Serving:
 
     def _forward(self, sent: Any) -> Traced:
         features = jax.eval_shape(self._receiver, sent)
-        traced = self._program.tracer.forward(Mode.PREDICT, features, None)
+        traced = self._program.tracer.forward(
+            Mode.PREDICT, features, None, placed=False
+        )
         check_predictions(traced.result[0].predictions, row_count(features))
         return traced

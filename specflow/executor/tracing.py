@@ -33,6 +33,8 @@ class Tracer:
         model: the module that is handed to it.
         extras: mode -> `params` and `config` for the function, as far as there are any.
         timing: gets the seconds spent, as `compile`.
+        placing: a context in which activations know where they go on the mesh; None
+            where there is one device.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Tracer:
         *,
         extras: Callable[[Mode], Mapping[str, Any]] | None = None,
         timing: Stopwatch,
+        placing: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
     ):
         self.model_fn = ModelFn(model_fn)
         self.model = model
         self.extras = extras or (lambda mode: {})
         self.timing = timing
+        self.placing = placing
         self.traces: Counter[Mode] = Counter()
         """How often the function's Python ran, by mode."""
         self._traced: dict[Any, Traced] = {}
@@ -69,13 +73,26 @@ class Tracer:
         """
         return self.forward(mode, features, labels).result[0]
 
-    def forward(self, mode: Mode, features: Any, labels: Any) -> Traced:
+    def forward(
+        self, mode: Mode, features: Any, labels: Any, *, placed: bool = True
+    ) -> Traced:
+        """The model function of a mode, traced.
+
+        Args:
+            mode: what is asked for.
+            features: one batch, or `jax.ShapeDtypeStruct`s of one.
+            labels: likewise; not used to predict.
+            placed: whether activations are laid on the mesh, as far as the model says
+                so; what is exported belongs to no mesh.
+        """
         batch = (features, None if mode is Mode.PREDICT else labels)
-        key = (mode, shapes(batch))
+        placing = self.placing if placed else None
+        key = (mode, shapes(batch), placing)
         if key not in self._traced:
             batch = _abstract(batch)
             self.learn(mode, *batch)
-            self._traced[key] = self._trace(mode, *batch)
+            with placing() if placing else contextlib.nullcontext():
+                self._traced[key] = self._trace(mode, *batch)
         return self._traced[key]
 
     def learn(self, mode: Mode, features: Any, labels: Any) -> None:

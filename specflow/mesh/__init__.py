@@ -4,17 +4,24 @@ from specflow.mesh.devices import (
     batch_parts,
     build_mesh,
     check_batch_size,
+    is_local,
+    lay_out,
     pretend_devices,
 )
 from specflow.mesh.partitioner import Partitioner
-from specflow.mesh.rules import Placement, place
+from specflow.mesh.remarks import LARGE
+from specflow.mesh.rules import Names, Placement, Rules
 
 __all__ = [
+    "LARGE",
+    "Names",
     "Partitioner",
     "Placement",
+    "Rules",
     "batch_parts",
     "build_mesh",
     "check_batch_size",
-    "place",
+    "is_local",
+    "lay_out",
     "pretend_devices",
 ]

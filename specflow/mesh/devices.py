@@ -1,17 +1,28 @@
 """The devices as a grid with named axes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 
 from specflow.config.mesh import BATCH_AXES, AxesConfig
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["batch_parts", "build_mesh", "check_batch_size", "pretend_devices"]
+__all__ = [
+    "batch_parts",
+    "build_mesh",
+    "check_batch_size",
+    "is_local",
+    "lay_out",
+    "pretend_devices",
+]
+
+_REFUSALS = (NotImplementedError, ValueError, AssertionError, TypeError)
+"""What JAX raises where sizes do not factor along the sides of a TPU slice."""
 
 
 def pretend_devices(count: int) -> None:
@@ -35,22 +46,49 @@ def pretend_devices(count: int) -> None:
         ) from error
 
 
-def build_mesh(axes: AxesConfig, devices: Sequence[Any] | None = None) -> Mesh:
+def build_mesh(
+    axes: AxesConfig,
+    devices: Sequence[Any] | None = None,
+    *,
+    slices: int | None = None,
+) -> Mesh:
     """The mesh with these axes; an axis of -1 takes the devices that are left.
 
-    Axes whose sizes are all given may use fewer devices than there are: the first ones.
+    Axes whose sizes are all given may use fewer devices than there are: the first ones,
+    of each slice.
 
     Args:
         axes: size of each axis.
         devices: what to lay out; all devices of the process by default.
+        slices: groups of devices that the data-centre network joins; None: as the
+            devices say. Where they say nothing, as on CPU, equal groups are pretended.
 
     Raises:
-        ConfigError: the sizes do not fit the number of devices.
+        ConfigError: the sizes do not fit the number of devices or slices.
 
     >>> build_mesh(AxesConfig(data=1)).size
     1
     """
     devices = list(jax.devices() if devices is None else devices)
+    sizes = _filled(axes, devices)
+    groups = _slices(devices, slices)
+    if len(groups) > 1 and sizes["data"] % len(groups):
+        if slices is not None:
+            raise ConfigError(
+                Fault(
+                    "mesh.slices",
+                    f"got {slices}, and mesh.axes.data is {sizes['data']}",
+                    expected="a data axis that spans the slices: a multiple of "
+                    f"{slices}",
+                    code="mesh-slices",
+                )
+            )
+        groups = [devices]
+    return Mesh(lay_out(sizes.values(), groups), tuple(sizes))
+
+
+def _filled(axes: AxesConfig, devices: Sequence[Any]) -> dict[str, int]:
+    """The size of each axis, that of -1 as well."""
     sizes = axes.sizes()
     given = math.prod(size for size in sizes.values() if size != -1)
     free = [name for name, size in sizes.items() if size == -1]
@@ -80,26 +118,98 @@ def build_mesh(axes: AxesConfig, devices: Sequence[Any] | None = None) -> Mesh:
                 code="mesh-devices",
             )
         )
-    grid = np.asarray(devices[:needed]).reshape(tuple(sizes.values()))
-    return Mesh(grid, tuple(sizes))
+    return sizes
+
+
+def _slices(devices: Sequence[Any], wanted: int | None) -> list[list[Any]]:
+    """The devices of each slice."""
+    found: dict[int, list[Any]] = {}
+    for device in devices:
+        found.setdefault(getattr(device, "slice_index", 0) or 0, []).append(device)
+    groups = [found[index] for index in sorted(found)]
+    if wanted is None or wanted == len(groups):
+        return groups
+    size, rest = divmod(len(devices), wanted)
+    if len(groups) > 1 or rest:
+        there = (
+            f"the devices lie in {len(groups)} slices"
+            if len(groups) > 1
+            else f"{len(devices)} devices do not divide by it"
+        )
+        raise ConfigError(
+            Fault("mesh.slices", f"got {wanted}, but {there}", code="mesh-slices",
+                  expected="as many slices as there are, or null")
+        )  # fmt: skip
+    return [
+        list(devices[start : start + size]) for start in range(0, len(devices), size)
+    ]
+
+
+def lay_out(sizes: Iterable[int], groups: Sequence[Sequence[Any]]) -> Any:
+    """A grid of devices, neighbours on it near each other on the network.
+
+    Args:
+        sizes: of each axis; the first one spans the groups.
+        groups: devices of each slice.
+    """
+    first, *others = sizes
+    shape = (first // len(groups), *others)
+    count = math.prod(shape)
+    return np.concatenate([_grid(shape, list(group)[:count]) for group in groups])
+
+
+def _grid(shape: tuple[int, ...], devices: list[Any]) -> Any:
+    """The devices of one slice; in their own order where JAX knows none."""
+    try:
+        return mesh_utils.create_device_mesh(shape, devices)
+    except _REFUSALS:
+        return np.asarray(devices).reshape(shape)
+
+
+def is_local(mesh: Mesh) -> bool:
+    """Whether neighbours on the mesh are known to be near each other on the network."""
+    devices = list(mesh.devices.flat)
+    if devices[0].platform != "tpu":
+        return True
+    groups = _slices(devices, None)
+    data, *others = mesh.devices.shape
+    if data % len(groups):
+        return False
+    try:
+        for group in groups:
+            mesh_utils.create_device_mesh((data // len(groups), *others), group)
+    except _REFUSALS:
+        return False
+    return True
 
 
 def batch_parts(mesh: Mesh) -> int:
     """Into how many parts the mesh cuts a batch."""
-    return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    return math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
 
 
-def check_batch_size(size: int, mesh: Mesh, *, key: str) -> None:
-    """Checks that the mesh can cut a batch into equal parts.
+def check_batch_size(
+    size: int, mesh: Mesh, *, key: str, micro_steps: int = 1
+) -> None:
+    """Checks that a batch can be cut into equal parts.
+
+    Args:
+        size: rows of a batch.
+        mesh: every device gets as many.
+        key: of the size, for the message.
+        micro_steps: parts that are computed one after the other.
 
     Raises:
         ConfigError: it cannot; the nearest sizes that fit are named.
     """
-    parts = batch_parts(mesh)
+    parts = batch_parts(mesh) * micro_steps
     if size % parts:
         below, above = size // parts * parts, -(-size // parts) * parts
         near = f"{below} or {above}" if below else str(above)
-        cut = " x ".join(f"{axis} {mesh.shape[axis]}" for axis in BATCH_AXES)
+        cuts = [f"{a} {mesh.shape[a]}" for a in BATCH_AXES if a in mesh.shape]
+        if micro_steps > 1:
+            cuts.insert(0, f"{micro_steps} micro-steps")
+        cut = " x ".join(cuts)
         raise ConfigError(
             Fault(
                 key,

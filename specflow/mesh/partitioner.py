@@ -1,14 +1,19 @@
 """Shardings of everything that a step touches: parameters by rule, batches by row."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+from flax.core import spmd
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from specflow.config.mesh import BATCH_AXES, RuleConfig
-from specflow.errors import ConfigError
-from specflow.mesh.rules import Placement, place
+from specflow.config.mesh import BATCH_AXES, RuleConfig, axes_of
+from specflow.errors import ConfigError, Fault
+from specflow.mesh.devices import is_local
+from specflow.mesh.remarks import order_remark, remarks
+from specflow.mesh.rules import Names, Placement, Rules
 
 __all__ = ["Partitioner"]
 
@@ -19,11 +24,43 @@ class Partitioner:
     Args:
         mesh: the devices.
         rules: what to do with parameters, in order; without a match they stay whole.
+        logical: name of a dimension -> the axes that it goes along.
+
+    Raises:
+        ConfigError: an axis is none of the mesh.
     """
 
-    def __init__(self, mesh: Mesh, rules: Sequence[RuleConfig] = ()):
+    def __init__(
+        self,
+        mesh: Mesh,
+        rules: Sequence[RuleConfig] = (),
+        logical: Mapping[str, Any] | None = None,
+    ):
         self.mesh = mesh
-        self.rules = tuple(rules)
+        self.rules = Rules(tuple(rules), dict(logical or {}), dict(mesh.shape))
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        named = {f"mesh.logical.{name}": a for name, a in self.rules.logical.items()}
+        for number, rule in enumerate(self.rules.rules):
+            named[f"mesh.rules.{number}.along"] = rule.along
+            named |= {
+                f"mesh.rules.{number}.dims.{dim}": along
+                for dim, along in enumerate(rule.dims or [])
+            }
+        faults = [
+            Fault(
+                key,
+                f"names the axis {axis}, which the mesh does not have",
+                expected=f"one of {', '.join(self.mesh.shape)}",
+                code="mesh-axis",
+            )
+            for key, along in named.items()
+            for axis in axes_of(along)
+            if axis not in self.mesh.shape
+        ]
+        if faults:
+            raise ConfigError(*faults)
 
     @property
     def replicated(self) -> NamedSharding:
@@ -32,33 +69,77 @@ class Partitioner:
 
     def rows(self, axis: int = 0) -> NamedSharding:
         """Batches: cut along `axis` over the data and fsdp axes."""
-        return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, BATCH_AXES))
+        cut = tuple(name for name in BATCH_AXES if name in self.mesh.shape)
+        return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, cut))
 
-    def placements(self, params: Mapping[str, Any]) -> dict[str, Placement]:
+    @property
+    def lays_activations(self) -> bool:
+        """Whether there is more than one device, and the compiler spreads work."""
+        return self.mesh.size > 1 and self.mesh.are_all_axes_auto
+
+    @contextlib.contextmanager
+    def activations(self) -> Iterator[None]:
+        """While a model is traced: what it calls dimensions of activations has axes.
+
+        `flax.linen.with_logical_constraint(x, ("batch", "length", "embed"))` lays an
+        activation so, in modules of NNX too. Rows of a batch, `batch`, are always cut
+        as the batch is; of two names for one axis the first in `mesh.logical` has it.
+        """
+        table = {"batch": BATCH_AXES, **self.rules.logical}
+        rules = tuple((name, self._axes(along)) for name, along in table.items())
+        with jax.set_mesh(self.mesh), spmd.logical_axis_rules(rules):
+            yield
+
+    def _axes(self, along: Any) -> tuple[str, ...] | None:
+        """Those that there are, in the order of the mesh, as `Rules` has them."""
+        named = axes_of(along)
+        return tuple(axis for axis in self.mesh.shape if axis in named) or None
+
+    def placements(
+        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+    ) -> dict[str, Placement]:
         """Parameter path -> where it goes.
 
         Args:
             params: path -> anything with a shape.
+            names: path -> what the module calls its dimensions, of those that it does.
 
         Raises:
-            ConfigError: rules that do not fit; every such parameter is named.
+            ConfigError: rules that do not fit; everything that is wrong is named.
         """
-        found, faults = {}, []
+        found: dict[str, Placement] = {}
+        faults: list[tuple[str, Fault]] = []
         for path, array in params.items():
             try:
-                found[path] = place(path, array.shape, self.rules, self.mesh.shape)
+                named = (names or {}).get(path)
+                found[path] = self.rules.place(path, array.shape, named)
             except ConfigError as error:
-                faults.extend(error.faults)
+                faults.extend((path, fault) for fault in error.faults)
         if faults:
-            raise ConfigError(*faults)
+            raise ConfigError(*_together(faults))
         return found
 
-    def params(self, params: Mapping[str, Any]) -> dict[str, NamedSharding]:
-        """Parameter path -> sharding."""
+    def params(
+        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+    ) -> dict[str, NamedSharding]:
+        """Parameter path -> sharding; arguments as for `placements`."""
         return {
-            path: NamedSharding(self.mesh, PartitionSpec(*placement.axes))
-            for path, placement in self.placements(params).items()
+            path: NamedSharding(self.mesh, _spec(placement))
+            for path, placement in self.placements(params, names).items()
         }
+
+    def remarks(
+        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+    ) -> list[Fault]:
+        """What is no fault, and not as it may have been meant: see `mesh.remarks`.
+
+        Args:
+            params: path -> anything with a shape and a dtype.
+            names: as for `placements`.
+        """
+        placed = self.placements(params, names)
+        order = [] if is_local(self.mesh) else [order_remark(self.mesh)]
+        return [*order, *remarks(placed, params, self.rules)]
 
     def like_params(
         self,
@@ -79,3 +160,24 @@ class Partitioner:
             return shardings[name] if same else self.replicated
 
         return jax.tree_util.tree_map_with_path(sharding, tree)
+
+
+def _spec(placement: Placement) -> PartitionSpec:
+    return PartitionSpec(
+        *(axes[0] if len(axes) == 1 else axes or None for axes in placement.axes)
+    )
+
+
+def _together(faults: Iterable[tuple[str, Fault]]) -> list[Fault]:
+    """One fault for all layers of a model that have the same one."""
+    alike: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
+    for path, fault in faults:
+        key = fault.where, fault.problem.replace(path, "")
+        alike.setdefault(key, []).append((path, fault))
+    told = []
+    for (path, first), *more in alike.values():
+        problem = first.problem
+        if more:
+            problem = problem.replace(path, f"{path} (and of {len(more)} more)")
+        told.append(dataclasses.replace(first, problem=problem))
+    return told

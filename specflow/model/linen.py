@@ -69,6 +69,9 @@ class LinenModel:
         self._names: tuple[str, ...] = ()
         self._impls: dict[str, str] = {}
         self._forms: tuple[FlatForm, FlatForm] = {}, {}
+        self.dim_names: dict[str, tuple[Any, ...]] = {}
+        """What the module calls the dimensions of a parameter, of those that it does:
+        by Flax's own `with_partitioning` or `with_logical_partitioning`."""
 
     @property
     def is_known(self) -> bool:
@@ -108,7 +111,9 @@ class LinenModel:
         start = linen.init_with_output(
             self._within(function), self._module, mutable=True
         )
-        variables = _unboxed(start(key)[1])
+        boxed = core.unfreeze(start(key)[1])
+        self.dim_names |= _boxed_names(boxed)
+        variables = _unboxed(boxed)
         variables.pop(_SOWN, None)
         streams = {"key": jax.random.fold_in(key, 1), "count": jnp.zeros((), "uint32")}
         return {**variables, _RNGS: streams}
@@ -235,9 +240,21 @@ def _unboxed(variables: Any) -> dict[str, Any]:
     return linen.meta.unbox(core.unfreeze(variables))
 
 
-def _named(variables: Any) -> dict[str, Any]:
+def _boxed_names(variables: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    params = {_PARAMS: variables.get(_PARAMS, {})}
+    boxes = _named(params, is_leaf=lambda leaf: isinstance(leaf, linen.Partitioned))
+    return {
+        name: tuple(box.names)
+        for name, box in boxes.items()
+        if isinstance(box, linen.Partitioned)
+    }
+
+
+def _named(
+    variables: Any, *, is_leaf: Callable[[Any], bool] | None = None
+) -> dict[str, Any]:
     paths, leaves = [], []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables, is_leaf):
         parts = tuple(_part(key) for key in path)
         paths.append(parts[1:] if parts[0] == _PARAMS else parts)
         leaves.append(leaf)

@@ -51,6 +51,9 @@ class SplitModel:
     """Shape and dtype of each parameter."""
     abstract_rest: dict[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each array that is no parameter."""
+    dim_names: dict[str, tuple[Any, ...]]
+    """What the module calls the dimensions of a parameter, of those that it does: by
+    Flax's own `nnx.with_partitioning`, or `out_sharding` of a variable."""
     is_known = True
     """Whether the parameters are known; those of a `LinenModel` are not at first."""
 
@@ -69,6 +72,11 @@ class SplitModel:
             for name, path in self._paths.items()
             if isinstance(leaves[path], nnx.Param)
         )
+        self.dim_names = {
+            name: tuple(names)
+            for name, path in self._paths.items()
+            if name in self._params and (names := _dim_names(leaves[path]))
+        }
         self._key_impls = key_impls(values)
         if self._build is None:
             self._given = self._plain(values)
@@ -97,7 +105,7 @@ class SplitModel:
             copied = {name: value.copy() for name, value in self._given.items()}
             return self._apart(copied)
         assert self._build is not None
-        return self._apart(self._flat(self._build(nnx.Rngs(key))))
+        return self._apart(self._flat(_built(self._build, nnx.Rngs(key))))
 
     def call(
         self,
@@ -190,12 +198,24 @@ def _abstractly(
     graphdefs: list[nnx.GraphDef[nnx.Module]] = []
 
     def trace() -> nnx.State[Any, Any]:
-        graphdef, leaves = _taken_apart(_checked(build(nnx.Rngs(0))))
+        graphdef, leaves = _taken_apart(_checked(_built(build, nnx.Rngs(0))))
         graphdefs.append(graphdef)
         return nnx.from_flat_state(list(leaves.items()))
 
     state = jax.eval_shape(trace)
     return graphdefs[0], dict(nnx.to_flat_state(state))
+
+
+def _built(build: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -> nnx.Module:
+    # Names of dimensions are for the mesh's rules: a variable need not go where they
+    # say when it is made, on a mesh that there is not.
+    with nnx.use_eager_sharding(False):
+        return build(rngs)
+
+
+def _dim_names(leaf: Any) -> Any:
+    named = isinstance(leaf, nnx.Variable) and leaf.has_metadata("out_sharding")
+    return leaf.get_metadata("out_sharding") if named else None
 
 
 def _checked(module: Any) -> nnx.Module:

@@ -56,6 +56,8 @@ OTHERS = {
     "mesh.axes.tensor": 2,
     "mesh.axes.sequence": 2,
     "mesh.axes.expert": 2,
+    "mesh.slices": 2,
+    "mesh.logical": {"mlp": "data"},
     "mesh.rules": [{"path": "**.kernel", "dims": [None, "data"]}],
     "mesh.cpu": "plain",
     "mesh.pretend_devices": 8,

@@ -1,12 +1,23 @@
 """Meshes: how many devices lie along each axis, and sizes that cannot be."""
 
+import dataclasses
+
 import jax
+import numpy as np
 import pytest
+from jax.experimental import mesh_utils
 from pydantic import ValidationError
 
 from specflow.config.mesh import AxesConfig
 from specflow.errors import ConfigError
-from specflow.mesh import batch_parts, build_mesh, check_batch_size, pretend_devices
+from specflow.mesh import (
+    batch_parts,
+    build_mesh,
+    check_batch_size,
+    is_local,
+    lay_out,
+    pretend_devices,
+)
 
 
 def test_an_axis_of_minus_one_takes_what_is_left():
@@ -76,3 +87,96 @@ def test_pretending_devices_comes_too_late_once_jax_runs():
         "mesh.pretend_devices: got 4, but JAX already runs with 8. Set it before the "
         "first use of JAX in the process."
     )
+
+
+# -- slices
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A device as JAX lets it be known: enough to lay it out."""
+
+    id: int
+    slice_index: int = 0
+    platform: str = "cpu"
+    device_kind: str = "cpu"
+
+
+def ids(mesh):
+    return [device.id for device in mesh.devices.flat]
+
+
+def test_slices_are_pretended_where_the_devices_do_not_say_them():
+    mesh = build_mesh(AxesConfig(data=2, fsdp=-1), slices=2)
+    assert mesh.shape["fsdp"] == 4
+    assert ids(mesh) == list(range(8))
+    # Fewer devices than there are: the first ones of each slice.
+    assert ids(build_mesh(AxesConfig(data=2, fsdp=2), slices=2)) == [0, 1, 4, 5]
+
+
+def test_the_devices_own_slices_are_found_in_whatever_order_they_come():
+    devices = [Device(n, slice_index=n % 2) for n in range(8)]
+    for slices in (None, 2):
+        mesh = build_mesh(AxesConfig(data=2, tensor=4), devices, slices=slices)
+        assert ids(mesh) == [0, 2, 4, 6, 1, 3, 5, 7]
+    # An axis beside data that spans them is slow, and is what was asked for.
+    assert ids(build_mesh(AxesConfig(fsdp=8), devices)) == list(range(8))
+
+
+def test_the_grid_is_that_of_jax_for_several_slices():
+    """Against jax.experimental.mesh_utils.create_hybrid_device_mesh."""
+    devices = [Device(n, slice_index=n // 8) for n in range(16)]
+    groups = [devices[:8], devices[8:]]
+    expected = mesh_utils.create_hybrid_device_mesh((2, 4, 1), (2, 1, 1), devices)
+    assert np.array_equal(lay_out((4, 4, 1), groups), expected)
+
+
+@pytest.mark.parametrize(
+    ("slices", "axes", "text"),
+    [
+        (
+            2,
+            {"fsdp": 8},
+            "mesh.slices: got 2, and mesh.axes.data is 1. Expected a data axis that "
+            "spans the slices: a multiple of 2.",
+        ),
+        (
+            3,
+            {"data": -1},
+            "mesh.slices: got 3, but 8 devices do not divide by it. Expected as many "
+            "slices as there are, or null.",
+        ),
+    ],
+)
+def test_slices_that_cannot_be_are_refused(slices, axes, text):
+    with pytest.raises(ConfigError) as error:
+        build_mesh(AxesConfig(**axes), slices=slices)
+    assert str(error.value) == text
+
+
+def test_other_slices_than_the_devices_lie_in_are_refused():
+    devices = [Device(n, slice_index=n // 2) for n in range(8)]
+    with pytest.raises(ConfigError, match="but the devices lie in 4 slices"):
+        build_mesh(AxesConfig(data=2, fsdp=4), devices, slices=2)
+
+
+def test_sizes_that_follow_no_wires_are_laid_out_all_the_same():
+    """JAX refuses them on TPUs with a NotImplementedError; here one of no coordinates
+    stands in, which it refuses too."""
+    devices = [Device(n, platform="tpu", device_kind="TPU of tests") for n in range(4)]
+    devices = [_Tpu(**dataclasses.asdict(device)) for device in devices]
+    mesh = build_mesh(AxesConfig(data=2, tensor=2), devices)
+    assert ids(mesh) == [0, 1, 2, 3]
+    assert not is_local(mesh)
+    assert is_local(build_mesh(AxesConfig(data=8)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tpu(Device):
+    """A TPU on a ring of four, which is no product of 2 and 2 along its sides."""
+
+    @property
+    def coords(self):
+        return (self.id, 0, 0)
+
+    core_on_chip = 0

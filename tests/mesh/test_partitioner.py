@@ -8,20 +8,20 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.commands.check import bytes_per_device, parameter_table
+from specflow.commands.placement import ParameterTable, bytes_per_device
 from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
 from specflow.data import Data, as_source
-from specflow.errors import ConfigError
-from specflow.mesh import Partitioner, build_mesh
 from specflow.model.zoo import Mlp
 
 ROWS = as_source((np.zeros((16, 6), np.float32), np.zeros(16, np.int32)))
 FSDP = [RuleConfig(path="**", along="fsdp")]
+BOTH = [RuleConfig(along=["tensor", "fsdp"])]
 MESHES = {
     "one": ({}, []),
     "data 8": ({"data": 8}, []),
     "fsdp 8": ({"fsdp": 8}, FSDP),
     "data 2 x fsdp 4": ({"data": 2, "fsdp": 4}, FSDP),
+    "fsdp 4 x tensor 2": ({"fsdp": 4, "tensor": 2}, BOTH),
     "tensor by dims": (
         {"data": 2, "tensor": 4},
         [RuleConfig(path="hidden.*.kernel", dims=[None, "tensor"])],
@@ -87,7 +87,8 @@ def test_the_parameter_table_in_full(tmp_path):
     """Bytes by hand: 4 x size / 8 where a dimension divides by 8; Adam keeps two
     moments of each and a step count of 4 bytes."""
     estimator = estimator_on({"fsdp": 8}, FSDP, tmp_path)
-    table = parameter_table(estimator, Data(ROWS, ROWS))
+    found = ParameterTable.of(estimator, Data(ROWS, ROWS))
+    table = str(found)
     whole = "** (whole: no dimension divides by 8)"
     rows = [
         ("parameter", "array", "placement", "rule", "bytes a device"),
@@ -106,27 +107,17 @@ def test_the_parameter_table_in_full(tmp_path):
         "parameters  821 numbers in 6 arrays, 5 of them split",
         "a device    parameters 428 B, optimizer 860 B, rest 0 B",
     ]
+    plain = found.to_plain()
+    assert plain["mesh"]["fsdp"] == 8
+    assert plain["bytes_per_device"] == {"parameters": 428, "optimizer": 860, "rest": 0}
+    assert plain["parameters"][1] == {
+        "parameter": "head.kernel",
+        "array": "f32[32,5]",
+        "placement": [["fsdp"], []],
+        "rule": "**",
+        "bytes_per_device": 80,
+    }
 
 
 def cells(line):
     return re.split(r" {2,}", line.strip())
-
-
-def test_all_rules_that_do_not_fit_are_named_at_once():
-    partitioner = Partitioner(
-        build_mesh(AxesConfig(tensor=8)),
-        [RuleConfig(path="**.kernel", dims=[None, "tensor"])],
-    )
-    params = {
-        "a.kernel": np.zeros((4, 12)),
-        "b.kernel": np.zeros((4, 16)),
-        "c.kernel": np.zeros(16),
-    }
-    with pytest.raises(ConfigError) as error:
-        partitioner.placements(params)
-    assert str(error.value).splitlines() == [
-        "mesh.rules.0.dims: dimension 1 of a.kernel is 12, which axis tensor of 8 does "
-        "not divide. Expected a size such as 16, or null for this dimension.",
-        "mesh.rules.0.dims: names 2 dimensions, and c.kernel has 1: (16,). Expected an "
-        "axis or null for each dimension.",
-    ]

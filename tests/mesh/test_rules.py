@@ -1,84 +1,161 @@
-"""Rules: the first match wins; `along` finds a dimension; `dims` must fit."""
+"""Rules: the first match wins; by path, by size, by the names of dimensions."""
 
 import pytest
 
 from specflow.config.mesh import RuleConfig
-from specflow.errors import ConfigError
-from specflow.mesh import place
+from specflow.mesh import Rules
 
 SIZES = {"data": 2, "fsdp": 4, "tensor": 3, "sequence": 1, "expert": 1}
+TABLE = {"embed": "fsdp", "mlp": "tensor", "vocab": ["data", "fsdp"], "layers": None}
 
 
-def placed(shape, *rules, path="blocks.0.kernel"):
-    return place(path, shape, [RuleConfig(**rule) for rule in rules], SIZES)
+def placed(shape, *rules, path="blocks.0.kernel", names=None, table=TABLE, sizes=SIZES):
+    rules = Rules([RuleConfig(**rule) for rule in rules], table, sizes)
+    return rules.place(path, shape, names)
+
+
+def axes(*args, **kwargs):
+    """Axes of each dimension, joined by +."""
+    return tuple("+".join(along) for along in placed(*args, **kwargs).axes)
 
 
 def test_the_first_rule_that_matches_wins():
     kernel = {"path": "**.kernel", "dims": ["fsdp", None]}
     rest = {"path": "**", "along": "fsdp"}
-    assert placed((8, 16), kernel, rest).axes == ("fsdp", None)
-    assert placed((8, 16), rest, kernel).axes == (None, "fsdp")
-    assert placed((8, 16), kernel, rest).rule == "**.kernel"
-    assert placed((16,), kernel, rest, path="blocks.0.bias").axes == ("fsdp",)
+    assert axes((8, 16), kernel, rest) == ("fsdp", "")
+    assert axes((8, 16), rest, kernel) == ("", "fsdp")
+    found = placed((8, 16), kernel, rest)
+    assert (found.rule, found.number) == ("**.kernel", 0)
+    assert axes((16,), kernel, rest, path="blocks.0.bias") == ("fsdp",)
 
 
 def test_without_a_match_a_parameter_stays_whole():
     found = placed((8, 16), {"path": "head.**", "along": "fsdp"})
-    assert (found.axes, found.rule) == ((None, None), "")
+    assert (found.axes, found.rule, found.number) == (((), ()), "", None)
+    assert found.is_whole
 
 
 def test_a_rule_without_axes_keeps_whole_what_later_rules_would_cut():
     found = placed(
         (8,), {"path": "**.bias"}, {"path": "**", "along": "fsdp"}, path="a.bias"
     )
-    assert (found.axes, found.rule) == ((None,), "**.bias")
+    assert (found.axes, found.rule) == (((),), "**.bias")
+
+
+# -- by size
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes"),
+    ("shape", "expected"),
     [
-        ((8, 16), (None, "fsdp")),  # The largest.
-        ((16, 8), ("fsdp", None)),
-        ((8, 8), (None, "fsdp")),  # Of equals the last.
-        ((16, 10), ("fsdp", None)),
-        ((10, 8), (None, "fsdp")),  # The largest does not divide by 4.
-        ((3, 3, 4, 12), (None, None, None, "fsdp")),
+        ((8, 16), ("", "fsdp")),  # The largest.
+        ((16, 8), ("fsdp", "")),
+        ((8, 8), ("", "fsdp")),  # Of equals the last.
+        ((16, 10), ("fsdp", "")),
+        ((10, 8), ("", "fsdp")),  # The largest does not divide by 4.
+        ((3, 3, 4, 12), ("", "", "", "fsdp")),
         ((4,), ("fsdp",)),
     ],
 )
-def test_along_takes_the_largest_dimension_that_the_axis_divides(shape, axes):
-    assert placed(shape, {"path": "**", "along": "fsdp"}).axes == axes
+def test_along_takes_the_largest_dimension_that_the_axis_divides(shape, expected):
+    assert axes(shape, {"path": "**", "along": "fsdp"}) == expected
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (), (2,), (0,)])
 def test_along_keeps_whole_what_it_cannot_cut_and_says_so(shape):
     found = placed(shape, {"path": "**", "along": "fsdp"})
-    assert found.axes == (None,) * len(shape)
+    assert found.axes == ((),) * len(shape)
     assert found.rule == "** (whole: no dimension divides by 4)"
 
 
 def test_along_an_axis_of_one_cuts_nothing():
     found = placed((8, 16), {"path": "**", "along": "sequence"})
-    assert (found.axes, found.rule) == ((None, None), "**")
+    assert (found.axes, found.rule) == (((), ()), "**")
 
 
-def refusal(shape, dims):
-    with pytest.raises(ConfigError) as error:
-        placed(shape, {"path": "head.**", "dims": [None]}, {"path": "**", "dims": dims})
-    return str(error.value).splitlines()
+@pytest.mark.parametrize(
+    ("shape", "expected", "note"),
+    [
+        ((24, 16), ("tensor", "fsdp"), ""),  # fsdp: 16 of 16, 24 is taken.
+        ((12, 12), ("fsdp", "tensor"), ""),
+        ((24,), ("fsdp+tensor",), ""),  # 24 / 3 = 8, which 4 divides.
+        ((16, 5), ("fsdp", ""), " (not along tensor: no dimension divides by 3)"),
+        ((6, 5), ("tensor", ""), " (not along fsdp: no dimension divides by 4)"),
+        ((5, 7), ("", ""), " (whole: no dimension divides by 3 or 4)"),
+    ],
+)
+def test_along_several_axes_takes_a_dimension_for_each_if_it_can(shape, expected, note):
+    rule = {"along": ["tensor", "fsdp"]}
+    assert axes(shape, rule) == expected
+    assert placed(shape, rule).rule == f"**{note}"
 
 
-def test_dims_of_another_rank_are_refused():
-    assert refusal((8, 16), ["fsdp"]) == [
-        "mesh.rules.1.dims: names 1 dimensions, and blocks.0.kernel has 2: (8, 16). "
-        "Expected an axis or null for each dimension."
-    ]
+def test_along_passes_over_what_the_table_keeps_whole():
+    """Stacked layers run one after the other: cut along them, all would wait."""
+    rule, names = {"along": "fsdp"}, ("layers", "width")
+    assert axes((16, 8), rule, names=names) == ("", "fsdp")
+    assert axes((16, 8), rule, names=names, table={}) == ("fsdp", "")
 
 
-def test_dims_that_do_not_divide_are_refused_each_with_a_size_that_fits():
-    assert refusal((10, 16), ["fsdp", "tensor"]) == [
-        "mesh.rules.1.dims: dimension 0 of blocks.0.kernel is 10, which axis fsdp of 4 "
-        "does not divide. Expected a size such as 12, or null for this dimension.",
-        "mesh.rules.1.dims: dimension 1 of blocks.0.kernel is 16, which axis tensor of "
-        "3 does not divide. Expected a size such as 18, or null for this dimension.",
-    ]
+# -- by place
+
+
+def test_axes_of_a_dimension_are_those_of_the_mesh_in_its_order():
+    """Else XLA computes wrong numbers: `tests/laws/test_mesh_laws.py` found it."""
+    assert axes((24,), {"dims": [["tensor", "fsdp", "data"]]}) == ("data+fsdp+tensor",)
+    assert axes((24,), {"along": ["tensor", "fsdp"]}) == ("fsdp+tensor",)
+    table = {"embed": ["tensor", "fsdp"]}
+    found = axes((24,), {"logical": True}, names=["embed"], table=table)
+    assert found == ("fsdp+tensor",)
+
+
+def test_a_dimension_may_go_along_several_axes_and_axes_of_one_are_left_out():
+    assert axes((8, 6), {"dims": [["data", "fsdp"], "tensor"]}) == (
+        "data+fsdp",
+        "tensor",
+    )
+    assert axes((8, 5), {"dims": [["fsdp", "expert"], "sequence"]}) == ("fsdp", "")
+
+
+# -- by name
+
+
+def test_named_dimensions_go_where_the_table_says():
+    found = placed((8, 6), {"logical": True}, names=("embed", "mlp"))
+    assert found.axes == (("fsdp",), ("tensor",))
+    assert (found.rule, found.number) == ("logical (embed, mlp)", 0)
+    assert axes((2, 8, 6), {"logical": True}, names=("layers", "vocab", None)) == (
+        "",
+        "data+fsdp",
+        "",
+    )
+
+
+def test_several_names_of_one_dimension_go_along_all_their_axes():
+    assert axes((24,), {"logical": True}, names=[("embed", "mlp")]) == ("fsdp+tensor",)
+
+
+def test_a_name_that_is_an_axis_means_that_axis_with_or_without_a_table():
+    for table in ({}, TABLE):
+        found = axes((8, 6), {"logical": True}, names=(None, "tensor"), table=table)
+        assert found == ("", "tensor")
+
+
+def test_what_names_nothing_goes_by_the_next_rule():
+    rules = {"logical": True}, {"along": "fsdp"}
+    assert axes((8, 6), *rules) == ("fsdp", "")
+    assert axes((8, 6), *rules, names=(None, None)) == ("fsdp", "")
+    # An empty table says nothing of names that are no axes.
+    assert axes((8, 6), *rules, names=("embed", "mlp"), table={}) == ("fsdp", "")
+
+
+def test_a_path_before_the_table_is_an_exception_to_it():
+    rules = {"path": "head.**"}, {"logical": True}
+    names = ("embed", "mlp")
+    assert axes((8, 6), *rules, path="head.kernel", names=names) == ("", "")
+    assert axes((8, 6), *rules, path="up.kernel", names=names) == ("fsdp", "tensor")
+    only = {"path": "up.**", "logical": True}, {"along": "fsdp"}
+    assert placed((8, 6), *only, path="up.kernel", names=names).rule == (
+        "up.** logical (embed, mlp)"
+    )
+    assert axes((8, 6), *only, path="head.kernel", names=names) == ("fsdp", "")

@@ -1,0 +1,53 @@
+"""Numbers, arrays and tables as the terminal shows them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["columns", "human", "short"]
+
+_SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
+
+
+def human(count: int) -> str:
+    """A number of bytes, for people.
+
+    >>> human(512), human(3 << 20)
+    ('512 B', '3.0 MiB')
+    """
+    size, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while size >= 1024 and unit != "TiB":
+        size, unit = size / 1024, next(units)
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def short(array: Any) -> str:
+    """An array as XLA writes it.
+
+    >>> import numpy as np
+    >>> short(np.zeros((2, 3), np.float32)), short(np.zeros((), np.bool_))
+    ('f32[2,3]', 'bool[]')
+    """
+    name = str(array.dtype)
+    word = name.rstrip("0123456789")
+    dtype = _SHORT.get(word, word) + name[len(word) :]
+    return f"{dtype}[{','.join(map(str, array.shape))}]"
+
+
+def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Rows of texts, aligned.
+
+    >>> print(columns([("a", "1"), ("bcd", "20")], right=(1,)))
+    a     1
+    bcd  20
+    """
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(
+            text.rjust(width) if place in right else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    )
+    return "\n".join(lines)

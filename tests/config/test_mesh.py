@@ -1,0 +1,96 @@
+"""`mesh` as it is written: rules, names of dimensions, slices; what is refused."""
+
+import pytest
+
+from specflow.compose import compose
+from specflow.config.mesh import MeshConfig
+from specflow.errors import ConfigError
+
+
+def faults(*overrides):
+    with pytest.raises(ConfigError) as error:
+        compose([f"mesh.{override}" for override in overrides])
+    return [f"[{fault.code}] {fault}" for fault in error.value.faults]
+
+
+def test_a_rule_may_name_an_axis_or_several():
+    mesh = compose(
+        [
+            "+mesh.logical={embed: [data, fsdp], mlp: tensor, layers: null}",
+            "mesh.rules=[{path: '**.kernel', dims: [[fsdp, tensor], null]}, "
+            "{along: [tensor, fsdp]}]",
+        ]
+    ).config.mesh
+    assert mesh.logical == {"embed": ["data", "fsdp"], "mlp": "tensor", "layers": None}
+    assert mesh.rules[0].dims == [["fsdp", "tensor"], None]
+    assert (mesh.rules[1].path, mesh.rules[1].along) == ("**", ["tensor", "fsdp"])
+
+
+def test_where_no_rules_are_given_the_names_of_dimensions_rule():
+    assert [rule.logical for rule in MeshConfig().rules] == [True]
+    assert [rule.path for rule in MeshConfig().rules] == ["**"]
+
+
+def test_one_entry_of_the_table_is_changed_from_the_command_line():
+    mesh = compose(["mesh=fsdp_tensor", "mesh.logical.kv_heads=null"]).config.mesh
+    assert mesh.logical["kv_heads"] is None
+    assert mesh.logical["heads"] == "tensor"
+
+
+def test_as_many_copies_as_there_are_slices():
+    mesh = compose(["mesh=hybrid", "mesh.slices=4"]).config.mesh
+    assert (mesh.slices, mesh.axes.data, mesh.axes.fsdp) == (4, 4, -1)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "rules=[{along: fspd}]",
+            "[unknown-name] mesh.rules.0.along: got 'fspd' (override "
+            "mesh.rules=[{along: fspd}]). Expected one of data, fsdp, tensor, "
+            "sequence, expert or a list, each item one of data, fsdp, tensor, "
+            "sequence, expert, or null. Did you mean fsdp?",
+        ),
+        (
+            "rules=[{along: [fsdp, 3]}]",
+            "[unknown-name] mesh.rules.0.along: got ['fsdp',3] (override "
+            "mesh.rules=[{along: [fsdp, 3]}]). Expected one of data, fsdp, tensor, "
+            "sequence, expert or a list, each item one of data, fsdp, tensor, "
+            "sequence, expert, or null.",
+        ),
+        (
+            "rules=[{dims: [fsdp, [tensor, fsdp]]}]",
+            "[rule] mesh.rules.0.dims: got ['fsdp',['tensor','fsdp']] (override "
+            "mesh.rules=[{dims: [fsdp, [tensor, fsdp]]}]). Expected fsdp once: an axis "
+            "cuts one dimension.",
+        ),
+        (
+            "rules=[{along: fsdp, logical: true}]",
+            "[rule] mesh.rules.0.logical: got true (override "
+            "mesh.rules=[{along: fsdp, logical: true}]). Expected along or logical, "
+            "not both.",
+        ),
+        (
+            "logical={batch: data}",
+            "[rule] mesh.logical.batch: got 'data' (override mesh.logical={batch: "
+            "data}). Expected no entry: the rows of a batch are cut the same way on "
+            "every mesh.",
+        ),
+        (
+            "logical={mlp: [tensor, tensor]}",
+            "[rule] mesh.logical.mlp: got ['tensor','tensor'] (override "
+            "mesh.logical={mlp: [tensor, tensor]}). Expected tensor once: an axis cuts "
+            "one dimension.",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_stands(override, told):
+    assert faults(override) == [told]
+
+
+def test_slices_that_data_does_not_span_are_refused():
+    assert faults("slices=3", "axes.data=4") == [
+        "[rule] mesh.slices: got 3 (override mesh.slices=3). Expected a divisor of "
+        "mesh.axes.data (4), which spans them."
+    ]
