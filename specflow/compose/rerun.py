@@ -1,6 +1,5 @@
 """A run as a lock: what it was made with, and what has changed since."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -64,11 +63,12 @@ def _gone(fault: Fault, run: str) -> Fault:
     if fault.code != "unknown-name" or package is None or _installed(package):
         return fault
     version = _packages(run).get(package, "of an unknown version")
-    return dataclasses.replace(
-        fault,
-        expected="",
-        mend=f"It came with {package} {version}, which is not installed here. If you "
-        "trust that package, install it.",
+    return Fault(
+        fault.where,
+        f"{fault.problem}, which came with {package} {version}",
+        expected="that package to be installed here",
+        mend="Install it, if you trust it.",
+        origin=fault.origin,
         code="plugin-missing",
     )
 

@@ -5,10 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-GONE = """
-It came with specflow-sample 1.2.0, which is not installed here. If you trust that
-package, install it."""
-
 
 @pytest.fixture(scope="session")
 def trained(run, tmp_path_factory):
@@ -74,8 +70,9 @@ def test_a_run_serves_every_command(trained, run):
     lines = gone.stderr.splitlines()
     assert len(lines) == 8
     assert lines[0] == (
-        "error[plugin-missing] model.name: got 'tiny_resnet' (run/config.yaml:4:3)."
-        + GONE.replace("\n", " ")
+        "error[plugin-missing] model.name: got 'tiny_resnet', which came with "
+        "specflow-sample 1.2.0 (run/config.yaml:4:3). Expected that package to be "
+        "installed here. Install it, if you trust it."
     )
     assert all(line.startswith("error[plugin-missing] ") for line in lines)
 

@@ -1,0 +1,56 @@
+"""What the pages say of plugins is so."""
+
+import re
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from specflow.cli import main
+from specflow.config import data, experiment, loop, metrics, model, optimizer, output
+from specflow.config import spec as specs
+from specflow.config.signature import GIVEN
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "specflow/PLUGINS.md").read_text()
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```", PAGE, re.M | re.S)
+
+
+@pytest.mark.parametrize(("file", "text"), BLOCKS)
+def test_what_stands_on_the_page_stands_in_the_sample(file, text):
+    assert textwrap.dedent(text) in (ROOT / "tests/plugin_sample" / file).read_text()
+
+
+def test_the_page_lists_every_group_and_what_it_is_handed():
+    rows = {
+        found[1]: found[2]
+        for found in re.finditer(
+            r"^\| `(specflow\.\w+)` \| `.*?` \| (.*?) \| ", PAGE, re.M
+        )
+    }
+    source = "".join(
+        Path(room.__file__).read_text()
+        for room in (data, experiment, loop, metrics, model, optimizer, output, specs)
+    )
+    assert set(rows) == set(re.findall(r'group="(specflow\.\w+)"', source))
+    for group, handed in GIVEN.items():
+        assert handed <= set(re.findall(r"`(\w+)`", rows[group])), group
+
+
+def test_the_example_of_the_readme_is_told_as_it_says(package, capsys):
+    about, code, shown = (
+        re.search(rf"```{language}\n{head}(.*?)\n```", README, re.S)[1]
+        for language, head in (
+            ("toml", "# pyproject.toml\n"),
+            ("python", "# my_losses.py\n"),
+            ("text", re.escape("$ specflow train experiment=digits spec.loss")),
+        )
+    )
+    (group, declared), *_ = tomllib.loads(about)["project"]["entry-points"].items()
+    lines = "\n".join(f"{name} = {value}" for name, value in declared.items())
+    package("my-losses", code, **{group.removeprefix("specflow."): lines})
+    words, told = shown.split("\n", 1)
+    assert main(["show", "experiment=digits", *f"spec.loss{words}".split()]) == 2
+    assert capsys.readouterr().err == f"{told}\n"
