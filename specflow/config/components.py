@@ -60,8 +60,7 @@ def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
 
 def _section(found: Plugin, value: Any) -> type[Component]:
     if inspect.isclass(value) and issubclass(value, BaseModel):
-        _check(found, value)
-        return value
+        return _checked(found, value)
     if not callable(value):
         raise _refused(found, f"is {type(value).__name__}")
     try:
@@ -73,7 +72,7 @@ def _section(found: Plugin, value: Any) -> type[Component]:
         raise _refused(found, reason) from error
 
 
-def _check(found: Plugin, section: type[Any]) -> None:
+def _checked(found: Plugin, section: type[Any]) -> type[Component]:
     """Refuses a section that would take what it does not know, or builds nothing."""
     if not issubclass(section, Component):
         raise _refused(found, "is a Pydantic model, but no specflow.Component")
@@ -93,6 +92,7 @@ def _check(found: Plugin, section: type[Any]) -> None:
     for inner in _models(section, set()):
         if inner.model_config.get("extra") != "forbid":
             raise _refused(found, f"is not closed: {inner.__name__} takes unknown keys")
+    return section
 
 
 def _models(value: Any, seen: set[Any]) -> Iterator[type[BaseModel]]:

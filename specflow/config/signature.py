@@ -50,7 +50,7 @@ _LOSS: Mapping[str, tuple[Any, Any]] = {
         Field(default=1.0, description="Share of this loss in the sum."),
     ),
     "example_weights": (
-        KeyPath | None,
+        Optional[KeyPath],  # noqa: UP045 - `Annotated | None` is no type
         Field(
             default=None,
             description="Weight of each example (or token); null counts each once.",
