@@ -74,11 +74,12 @@ class Slot:
         """Whether a value may be of several types, tried in turn."""
         return len(self.parts()) > 1 and not (self.kinds or self.says)
 
-    @property
-    def is_nest(self) -> bool:
-        """Whether it holds other values."""
+    def holds(self, value: Any) -> bool:
+        """Whether a value that holds others is of the form that stands here."""
         kind = get_origin(self.annotation) or self.annotation
-        return kind in (list, dict) or _is_section(kind)
+        if isinstance(value, list):
+            return kind is list
+        return isinstance(value, dict) and (kind is dict or _is_section(kind))
 
     @property
     def is_mapping(self) -> bool:
@@ -133,7 +134,7 @@ def follow(
             continue  # Pydantic's own step, which YAML does not know.
         if slot is not None and slot.is_union and slot.child(key, value) is None:
             # So Pydantic tells which member refused, which YAML does not know either.
-            slot = next((part for part in slot.parts() if part.is_nest), slot)
+            slot = next((part for part in slot.parts() if part.holds(value)), slot)
             continue
         path.append(str(key))
         if slot is not None:

@@ -123,10 +123,14 @@ def _validate(
     return None, faults
 
 
-def _once(faults: Iterable[Fault]) -> list[Fault]:
+def _once(faults: Collection[Fault]) -> list[Fault]:
     """Without what Pydantic says again for each type that a value may be of."""
     seen: dict[tuple[str, ...], Fault] = {}
+    paths = [fault.where.split(".") for fault in faults]
+    above = {".".join(path[:at]) for path in paths for at in range(1, len(path))}
     for fault in faults:
+        if fault.code == "type" and fault.where in above:
+            continue  # Of one type, only a part of it is wrong.
         of_value = fault.code in ("range", "type", "unknown-name")
         told = fault.expected if of_value else f"{fault.problem} {fault.code}"
         seen.setdefault((fault.where, told), fault)

@@ -273,3 +273,52 @@ def test_the_shell_completes_a_plugins_keys_and_choices(sample, capsys):
     assert completed("specflow show experiment=stri") == ["experiment=stripes"]
     assert "model.blocks=" in completed("specflow show model=tiny_resnet model.")
     assert "model.blocks=" in completed("specflow show model.name=tiny_resnet model.")
+
+
+OWN_LOSS = """
+from typing import Literal
+from specflow import Component, KeyPath
+from specflow.config.base import Config
+from specflow.config.spec import LabelledConfig
+
+class Inner(Config):
+    rate: float = 1.0
+
+class Own(Component, LabelledConfig):
+    name: Literal["own"] = "own"
+    logits: KeyPath = "outputs"
+    others: dict[str, KeyPath] = {}
+    sizes: int | list[int] | Inner = 1
+    pair: tuple[int, int] = (1, 2)
+
+    def build(self, logits, labels, others):
+        return logits + labels + sum(others.values())
+"""
+
+
+def test_a_schema_of_ones_own_may_hold_what_pydantic_knows(package, capsys):
+    package("own", OWN_LOSS, losses="own = own:Own")
+    loss = "+spec.loss.a="
+    wrong = [
+        "sizes: x",
+        "sizes: [1, y]",
+        "sizes: {rat: 1}",
+        "others: {b: outpts}",
+        "example_weights: feature.a",
+        "label: labels",
+    ]
+    told = []
+    for one in wrong:
+        assert main(["show", "experiment=digits", f"{loss}{{name: own, {one}}}"]) == 2
+        told += capsys.readouterr().err.splitlines()
+    assert [line.partition(" (override")[0] for line in told] == [
+        "error[type] spec.loss.a.sizes: got 'x'",
+        "error[type] spec.loss.a.sizes.1: got 'y'",
+        "error[unknown-key] spec.loss.a.sizes.rat: no such field",
+        "error[rule] spec.loss.a.others.b: got 'outpts'; a key path begins with one of "
+        "features, labels, outputs, predictions, losses",
+        "error[rule] spec.loss.a.example_weights: got 'feature.a'; a key path begins "
+        "with one of features, labels, outputs, predictions, losses",
+        "error[unknown-key] spec.loss.a.label: no such field",
+    ]
+    assert main(["schema", "spec"]) == 0
