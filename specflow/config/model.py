@@ -61,5 +61,8 @@ ModelConfig = by_name(
     Elsewhere("specflow.config.model_more", "wide_and_deep"),
     CnnConfig,
     Elsewhere("specflow.config.model_more", "transformer"),
+    Elsewhere("specflow.config.model_decoder", "decoder"),
+    Elsewhere("specflow.config.model_images", "resnet", "vit"),
+    group="specflow.models",
 )
 """What `model:` may be: one of these by `name`, or a `_target_` of the user's own."""

@@ -7,15 +7,26 @@ from typing import Any
 
 from flax import linen, nnx
 
-from specflow.config.base import Target
+from specflow.config.base import TARGET, Component, Target
 from specflow.config.model import CnnConfig, MlpConfig, ModelConfig
+from specflow.config.model_decoder import DecoderConfig
+from specflow.config.model_images import ResNetConfig, ViTConfig
 from specflow.config.model_more import (
     LinearConfig,
     TransformerConfig,
     WideAndDeepConfig,
 )
 from specflow.errors import ConfigError, Fault
-from specflow.model.zoo import Cnn, Linear, Mlp, Transformer, WideAndDeep
+from specflow.model.zoo import (
+    Cnn,
+    Decoder,
+    Linear,
+    Mlp,
+    ResNet,
+    Transformer,
+    ViT,
+    WideAndDeep,
+)
 from specflow.typing import ArrayLike, describe, is_array
 
 __all__ = ["build_model"]
@@ -31,7 +42,8 @@ def build_model(
 
     Args:
         config: the `model` word. A `_target_` is called with its arguments, and with
-            `rngs` if it takes them: modules of Flax Linen do not.
+            `rngs` if it takes them: modules of Flax Linen do not. A plugin is given
+            `rngs` and `inputs`.
         rngs: streams of the initial values and of dropout.
         inputs: what the module will be called with, by argument: arrays, or abstract
             ones, batch first. Sizes that the configuration leaves open come from here.
@@ -61,22 +73,35 @@ def build_model(
             fields = config.model_dump(exclude={"name", "inputs"})
             return Mlp(width, **fields, rngs=rngs)
         case CnnConfig():
-            image = config.image or _example("image", "image", inputs)
-            if len(image) != 3:
+            image = config.image or _image("image", inputs)
+            return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+        case ResNetConfig():
+            channels = config.channels or _image("channels", inputs)[-1]
+            fields = config.model_dump(exclude={"name", "channels"})
+            return ResNet(channels, **fields, rngs=rngs)
+        case ViTConfig():
+            image = config.image or _image("image", inputs)
+            if any(side % config.patch for side in image[:2]):
                 raise ConfigError(
                     Fault(
-                        "model.image",
-                        f"an image of the data has the shape {list(image)}",
-                        expected="[height, width, channels]",
+                        "model.patch",
+                        f"got {config.patch}, and the images of the data are "
+                        f"{image[0]} x {image[1]}",
+                        expected="a divisor of their height and width",
                         code="model-size",
                     )
                 )
-            return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+            return ViT(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
         case TransformerConfig():
             return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
+        case DecoderConfig():
+            fields = {**config.model_dump(exclude={"name"}), **config.sizes()}
+            return Decoder(**fields, rngs=rngs)
         case Target():
             extra = {"rngs": rngs} if _takes_rngs(config.callable) else {}
             return _checked(config(**extra), config)
+        case Component():
+            return _checked(config(rngs=rngs, inputs=inputs or {}), config)
     raise TypeError(f"not a model config: {config!r}")
 
 
@@ -103,6 +128,21 @@ def _example(
     )
 
 
+def _image(field: str, inputs: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """Height, width and channels of an image of the data."""
+    shape = _example(field, "image", inputs)
+    if len(shape) != 3:
+        raise ConfigError(
+            Fault(
+                f"model.{field}",
+                f"an image of the data has the shape {list(shape)}",
+                expected="[height, width, channels]",
+                code="model-size",
+            )
+        )
+    return shape
+
+
 def _takes_rngs(target: Callable[..., Any]) -> bool:
     if inspect.isclass(target):
         # A metaclass may take anything and pass it on; the constructor knows.
@@ -116,13 +156,13 @@ def _takes_rngs(target: Callable[..., Any]) -> bool:
     )
 
 
-def _checked(module: Any, config: Target) -> nnx.Module | linen.Module:
+def _checked(module: Any, config: Target | Component) -> nnx.Module | linen.Module:
     if isinstance(module, nnx.Module | linen.Module):
         return module
     found = type(module)
     raise ConfigError(
         Fault(
-            "model._target_",
+            f"model.{TARGET if isinstance(config, Target) else 'name'}",
             f"{config.path} returned {found.__module__}.{found.__qualname__}",
             expected="a flax.nnx.Module or a flax.linen.Module",
             code="target-result",

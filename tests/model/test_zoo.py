@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from specflow.model.zoo.cnn import Cnn, max_pool
 from specflow.model.zoo.linear import Linear
 from specflow.model.zoo.mlp import Mlp
-from specflow.model.zoo.transformer import Transformer, rotate
+from specflow.model.zoo.rotary import rotate
+from specflow.model.zoo.transformer import Transformer
 from specflow.model.zoo.wide_and_deep import WideAndDeep
 
 

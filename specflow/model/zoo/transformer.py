@@ -1,4 +1,4 @@
-"""A decoder-only transformer."""
+"""A small decoder-only transformer."""
 
 from typing import Literal
 
@@ -8,7 +8,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-__all__ = ["Block", "Transformer", "rotate"]
+from specflow.model.zoo.rotary import rotate
+
+__all__ = ["Block", "Transformer"]
 
 
 class Block(nnx.Module):
@@ -77,6 +79,10 @@ class Block(nnx.Module):
 
 class Transformer(nnx.Module):
     """A decoder-only transformer: the logits of the next token at every place.
+
+    The small one, beside `Decoder`: with learned positions or rotary ones, and with
+    dropout. Its layers stand one after another in the program and its tokens in one
+    axis, which is faster on a CPU, and cannot be cut over as many devices.
 
     Args:
         vocabulary: number of tokens.
@@ -168,22 +174,3 @@ class Transformer(nnx.Module):
         x = self.norm(x)
         logits = self.head(x) if self.head else self.embed.attend(x)
         return logits.reshape(b, t, -1)
-
-
-def rotate(x: Float[Array, "b t h d"]) -> Float[Array, "b t h d"]:
-    """Turns pairs of features by an angle that grows with the place.
-
-    Products of two turned vectors depend on their distance alone, not on their places.
-
-    Source: Su et al., RoFormer, 2021, section 3.2; base 10,000, the first half of the
-    features paired with the second.
-    """
-    t, d = x.shape[1], x.shape[3]
-    frequency = 10_000.0 ** (-jnp.arange(0, d, 2, dtype=jnp.float32) / d)
-    angle = jnp.arange(t, dtype=jnp.float32)[:, None] * frequency[None, :]
-    sin, cos = jnp.sin(angle)[None, :, None, :], jnp.cos(angle)[None, :, None, :]
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    turned = jnp.concatenate(
-        [first * cos - second * sin, second * cos + first * sin], axis=-1
-    )
-    return turned.astype(x.dtype)

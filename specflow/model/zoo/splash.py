@@ -1,0 +1,92 @@
+"""Splash attention on a mesh of TPUs: Pallas's kernel, for each device's own heads."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu import splash_attention as pallas
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from specflow.model.logical import layout
+from specflow.model.zoo.stack import SAVED
+
+__all__ = ["splash_attention"]
+
+_BLOCKS = (512, 256, 128)
+"""Tokens that the kernel takes at once: the largest that divides is the fastest."""
+_BLOCK_FIELDS = (
+    "block_q",
+    "block_kv",
+    "block_q_dkv",
+    "block_kv_dkv",
+    "block_kv_dkv_compute",
+    "block_q_dq",
+    "block_kv_dq",
+)
+
+
+def splash_attention(
+    query: Float[Array, "b t h d"],
+    key: Float[Array, "b t k d"],
+    value: Float[Array, "b t k d"],
+) -> Float[Array, "b t h d"]:
+    """Causal attention by a kernel that never holds the logits of a whole sequence.
+
+    The partitioner cannot look into a kernel. So each device runs it on the sequences
+    and heads that the logical axes `batch` and `heads` give it, and on all tokens of
+    each, also where `length` is cut.
+
+    Args:
+        query: t a multiple of 128.
+        key: k divides h.
+        value: as `key`.
+    """
+    b, t, heads, d = query.shape
+    mesh = jax.sharding.get_abstract_mesh()
+    over_batch, over_heads = _axes((b, heads), "heads")
+    if over_heads != _axes((b, key.shape[2]), "kv_heads")[1]:
+        # Too few key heads for the devices: each gets those of its own query heads.
+        key, value = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (key, value))
+    # The kernel does not scale.
+    query = (query.astype(jnp.float32) * d**-0.5).astype(query.dtype)
+    query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+
+    parts = math.prod(mesh.shape[axis] for axis in over_heads or ())
+    block = next(size for size in _BLOCKS if t % size == 0)
+    kernel: Any = pallas.make_splash_mha(
+        mask=pallas.MultiHeadMask([pallas.CausalMask((t, t))] * heads),
+        block_sizes=pallas.BlockSizes(**dict.fromkeys(_BLOCK_FIELDS, block)),
+        head_shards=parts,
+        q_seq_shards=1,
+        # The name by which remat policies keep what the kernel needs to go backward.
+        residual_checkpoint_name=SAVED,
+    )
+
+    def of_some(kernel: Any, query: Array, key: Array, value: Array) -> Array:
+        return jax.vmap(kernel)(query, key, value)
+
+    if over_batch is None and over_heads is None:
+        return of_some(kernel, query, key, value).swapaxes(1, 2)
+    rows = PartitionSpec(over_batch, over_heads, None, None)
+    masks = NamedSharding(mesh, PartitionSpec(over_heads, None))
+    mixed = jax.shard_map(
+        of_some,
+        in_specs=(kernel.manual_sharding_spec(masks), rows, rows, rows),
+        out_specs=rows,
+        check_vma=False,
+    )(kernel, query, key, value)
+    return mixed.swapaxes(1, 2)
+
+
+def _axes(shape: tuple[int, int], heads: str) -> tuple[Any, Any]:
+    """Mesh axes of the batch and of the heads, None where they are not cut."""
+
+    def axes(found: Any) -> Any:
+        if found is None or found is PartitionSpec.UNCONSTRAINED:
+            return None
+        return (found,) if isinstance(found, str) else found
+
+    batch, over = layout(shape, ("batch", heads)) or (None, None)
+    return axes(batch), axes(over)
