@@ -1,6 +1,7 @@
 """What is told of plugins' sections, and of plugins that are wrong."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -71,7 +72,10 @@ def there(tmp_path, monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_the_whole_report_is_as_agreed(case, sample, there, capsys, request):
     assert main(["show", *CASES[case]]) == 2
-    printed, file = capsys.readouterr().err, GOLDEN / f"{case}.txt"
+    # What specflow has of its own is told by other tests.
+    lists = r"(Choices:|(?<!key path begins with )one of(?! the)) [\w, ]{60,}\."
+    printed = re.sub(lists, r"\1 [...].", capsys.readouterr().err)
+    file = GOLDEN / f"{case}.txt"
     if request.config.getoption("--update-golden"):
         file.parent.mkdir(exist_ok=True)
         file.write_text(printed)
