@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from specflow.spec import (
         ClassificationOutput,
         EstimatorSpec,
+        MeanLoss,
         Mode,
         PredictOutput,
         RegressionOutput,
@@ -47,6 +48,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     # the contract
     "ClassificationOutput",
     "EstimatorSpec",
+    "MeanLoss",
     "Mode",
     "PredictOutput",
     "RegressionOutput",
@@ -116,6 +118,7 @@ _HOME = {
     "LinearClassifier": _CANNED,
     "LinearRegressor": _CANNED,
     "LoadedExport": "specflow.serving",
+    "MeanLoss": _SPEC,
     "MeshConfig": "specflow.config.mesh",
     "Metric": "specflow.metrics",
     "Mode": _SPEC,

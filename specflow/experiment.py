@@ -22,7 +22,7 @@ from specflow.declare import (
 from specflow.executor import ModelFn
 from specflow.metrics import build_metric_fn
 from specflow.model import build_model
-from specflow.optimizer import build_optimizer
+from specflow.optimizer import averaged, build_optimizer, evaluates_average
 from specflow.spec import Mode
 
 __all__ = ["check_labels", "estimator_arguments"]
@@ -66,12 +66,17 @@ def estimator_arguments(
             log_step_count_steps=loop.log_every,
             eval_loss=loop.eval_loss,
             save_summary_steps=0,  # Reporters of the run write them.
-            tpu_config=TPUConfig(iterations_per_loop=loop.iterations_per_loop),
+            tpu_config=TPUConfig(
+                iterations_per_loop=loop.iterations_per_loop,
+                micro_steps=loop.micro_steps,
+                loss_scale=loop.loss_scale,
+            ),
         ),
         "params": spec.params if isinstance(spec, ModelFnConfig) else {},
         "train_batch_size": loop.batch_size,
         "eval_batch_size": loop.eval_batch_size,
         "mesh": experiment.mesh,
+        "eval_params": averaged if evaluates_average(experiment.optimizer) else None,
     }
 
 

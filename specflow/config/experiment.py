@@ -13,8 +13,7 @@ from specflow.config.mesh import BATCH_AXES, MeshConfig
 from specflow.config.model import MlpConfig, ModelConfig
 from specflow.config.optimizer import (
     AdamWConfig,
-    CosineConfig,
-    LinearDecayConfig,
+    DecayConfig,
     OptimizerConfig,
 )
 from specflow.config.output import OutputConfig
@@ -57,21 +56,30 @@ class ExperimentConfig(Config):
 
 def _batch_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     sizes = config.mesh.axes.sizes()
-    if any(sizes[axis] == -1 for axis in BATCH_AXES):
-        return  # Known once the devices are: mesh/devices.py repeats this rule.
-    parts = math.prod(sizes[axis] for axis in BATCH_AXES)
-    for key in ("batch_size", "eval_batch_size"):
-        size = getattr(config.loop, key)
-        if size % parts:
-            below, above = size // parts * parts, -(-size // parts) * parts
-            near = f"{below} or {above}" if below else f"{above}"
-            axes = "mesh.axes.data x mesh.axes.fsdp"
-            yield ("loop", key), size, f"a multiple of {parts} ({axes}), such as {near}"
+    axes = {f"mesh.axes.{axis}": sizes[axis] for axis in BATCH_AXES}
+    if -1 in axes.values():
+        axes = {}  # Known once the devices are: mesh/devices.py repeats this rule.
+    micro_steps = config.loop.micro_steps
+    parts = {"loop.micro_steps": micro_steps} if micro_steps > 1 else {}
+    yield from _divided(config, "batch_size", {**parts, **axes})
+    yield from _divided(config, "eval_batch_size", axes)
+
+
+def _divided(
+    config: ExperimentConfig, key: str, cuts: Mapping[str, int]
+) -> Iterator[BrokenRule]:
+    """A batch size that something does not cut into equal parts."""
+    size, parts = getattr(config.loop, key), math.prod(cuts.values())
+    if size % parts:
+        below, above = size // parts * parts, -(-size // parts) * parts
+        near = f"{below} or {above}" if below else f"{above}"
+        expected = f"a multiple of {parts} ({' x '.join(cuts)}), such as {near}"
+        yield ("loop", key), size, expected
 
 
 def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     schedule = getattr(config.optimizer, "schedule", None)
-    if not isinstance(schedule, CosineConfig | LinearDecayConfig):
+    if not isinstance(schedule, DecayConfig):
         return
     end = schedule.decay_steps or config.loop.train_steps
     if schedule.warmup_steps >= end:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from specflow.config.base import Config, Elsewhere, Kinds, named, refuse
 from specflow.config.rhythm import Every, EveryLoop
@@ -48,6 +48,13 @@ class LoopConfig(Config):
     """When training ends before `train_steps`, by what evaluations say; null: never."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss."""
+    micro_steps: PositiveInt = 1
+    """Parts in which a training batch is computed, one after the other (gradient
+    accumulation): the update is that of the whole batch, with the memory of one
+    part."""
+    loss_scale: PositiveFloat | Literal["dynamic"] | None = None
+    """Factor of the loss while it is differentiated, for gradients in float16; dynamic:
+    as large as they bear, and steps whose gradient overflows are left out; null: 1."""
     iterations_per_loop: EveryLoop = 50
     """Steps that the devices run before they return to the host, or a time such as
     `30s` from which the number is estimated."""

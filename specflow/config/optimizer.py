@@ -3,7 +3,8 @@
 A config stands for a function by its name: optax's own, or one of the reference's rules
 (`optimizer_optax.py`, `optimizer_reference.py`). Its fields are that function's
 arguments, under their names and with their defaults; beside them stand those that all
-share: `lr`, `schedule`, `clip_norm`, and `no_decay` where weights decay.
+share: `lr`, `schedule`, `clip_norm`, `clip_value`, `ema`, and `no_decay` where weights
+decay.
 """
 
 from typing import Annotated, Literal
@@ -15,10 +16,13 @@ from specflow.config.base import Config, Elsewhere, by_name
 __all__ = [
     "AdamConfig",
     "AdamWConfig",
+    "AroundConfig",
     "ConstantConfig",
     "CosineConfig",
+    "DecayConfig",
     "DecayingConfig",
     "Dtype",
+    "EmaConfig",
     "LinearDecayConfig",
     "OptimizerConfig",
     "ScheduleConfig",
@@ -26,6 +30,7 @@ __all__ = [
     "SgdConfig",
     "Share",
     "SteadyConfig",
+    "WarmupConfig",
 ]
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -34,50 +39,87 @@ Dtype = Literal["bfloat16", "float16", "float32"]
 """What a statistic is kept in."""
 
 
-class _Warmup(Config):
+class WarmupConfig(Config):
+    """What every schedule takes."""
+
     warmup_steps: NonNegativeInt = 0
     """Steps over which the rate rises from 0 to `optimizer.lr`."""
 
 
-class ConstantConfig(_Warmup):
+class ConstantConfig(WarmupConfig):
     """The same rate to the end."""
 
     name: Literal["constant"] = "constant"
 
 
-class _Decay(_Warmup):
+class DecayConfig(WarmupConfig):
+    """What every schedule takes that ends at a step."""
+
     decay_steps: PositiveInt | None = None
     """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
     final: float = Field(default=0.0, ge=0.0, le=1.0)
     """Rate at the end, as a share of `optimizer.lr`."""
 
 
-class CosineConfig(_Decay):
+class CosineConfig(DecayConfig):
     """Half a cosine from the peak down to `final`."""
 
     name: Literal["cosine"] = "cosine"
 
 
-class LinearDecayConfig(_Decay):
+class LinearDecayConfig(DecayConfig):
     """A straight line from the peak down to `final`."""
 
     name: Literal["linear"] = "linear"
 
 
 ScheduleConfig = by_name(
-    ConstantConfig, CosineConfig, LinearDecayConfig, group="specflow.schedules"
+    ConstantConfig,
+    CosineConfig,
+    LinearDecayConfig,
+    Elsewhere(
+        "specflow.config.schedules",
+        "polynomial",
+        "stable",
+        "inverse_sqrt",
+        "exponential",
+        "piecewise",
+    ),
+    group="specflow.schedules",
 )
 """One of these by `name`, or a `_target_` that returns the rate as a function of the
 step; `optimizer.lr` then has no part in it."""
 
 
-class SteadyConfig(Config):
+class EmaConfig(Config):
+    """A moving average of the parameters, kept beside them."""
+
+    decay: Share = 0.999
+    """Share of the former average that is kept at each step."""
+    warm_up: bool = False
+    """Whether it begins with smaller shares, (1 + n) / (10 + n) at step n, so that the
+    initial values are soon forgotten."""
+    evaluate: bool = True
+    """Whether it is evaluated, predicted and exported in place of the parameters."""
+
+
+class AroundConfig(Config):
+    """What can stand around every optimizer."""
+
+    clip_norm: PositiveFloat | None = None
+    """Largest global norm of the gradient; null leaves it alone."""
+    clip_value: PositiveFloat | None = None
+    """Largest magnitude of a value of the gradient, before `clip_norm` is applied; null
+    leaves it alone."""
+    ema: EmaConfig | None = None
+    """A moving average of the parameters; null: there is none."""
+
+
+class SteadyConfig(AroundConfig):
     """An optimizer that takes its rate as a number only."""
 
     lr: PositiveFloat = 1e-3
     """Learning rate: the peak, after warmup."""
-    clip_norm: PositiveFloat | None = None
-    """Largest global norm of the gradient; null leaves it alone."""
 
 
 class ScheduledConfig(SteadyConfig):

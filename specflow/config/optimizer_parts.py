@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from specflow.config.base import Config, named
-from specflow.config.optimizer import OptimizerConfig
+from specflow.config.optimizer import AroundConfig, OptimizerConfig
 
 __all__ = ["MEMBERS", "PartConfig", "PartsConfig"]
 
@@ -19,14 +19,12 @@ class PartConfig(Config):
     """What trains them; its `clip_norm` is that of these parameters."""
 
 
-class PartsConfig(Config):
+class PartsConfig(AroundConfig):
     """An optimizer for each part of a model, as wide-and-deep models have them."""
 
     name: Literal["parts"] = "parts"
     parts: dict[str, PartConfig] = Field(min_length=1)
     """Parts by name, in order: the first that matches trains a parameter."""
-    clip_norm: PositiveFloat | None = None
-    """Largest global norm of the gradient of all parts; null leaves it alone."""
 
 
 MEMBERS = named(PartsConfig)

@@ -88,6 +88,14 @@ class TPUConfig(_Python):
     host_call_every_n_steps: PositiveInt = 1
     """Steps between two calls of a training spec's `host_call`; step 1 has one."""
 
+    micro_steps: PositiveInt = 1
+    """Parts in which a training batch is computed, one after the other: the update is
+    that of the whole batch, with the memory of one part."""
+
+    loss_scale: PositiveFloat | Literal["dynamic"] | None = None
+    """Factor of the loss while it is differentiated, for gradients of 16 bits; dynamic:
+    as large as they bear."""
+
     def loop_steps(self) -> int | None:
         """The number of steps, if it is one."""
         text = str(self.iterations_per_loop)

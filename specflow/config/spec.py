@@ -137,6 +137,8 @@ class TrainOpConfig(Config):
 
     wrt: list[str] = Field(default=["**"], min_length=1)
     """Globs of parameter paths that train; the others stay as they were made."""
+    frozen: list[str] = []
+    """Globs of those among them that stay as they were made nevertheless."""
 
 
 class DeclaredSpecConfig(Config):

@@ -17,9 +17,10 @@ from specflow.config.spec_more import (
 )
 from specflow.declare.keys import Scope, resolve_all
 from specflow.errors import Fault, spec_error
+from specflow.spec import MeanLoss
 from specflow.typing import describe, is_array
 
-__all__ = ["example_losses", "weighted_mean"]
+__all__ = ["example_losses", "mean_loss"]
 
 
 def example_losses(
@@ -73,13 +74,13 @@ def example_losses(
     raise TypeError(f"not a loss config: {config!r}")
 
 
-def weighted_mean(
+def mean_loss(
     losses: Float[Array, "b ..."],
     weights: Num[Array, "..."] | None,
     mask: Bool[Array, " b"] | None,
     *,
     where: str,
-) -> Float[Array, ""]:
+) -> MeanLoss:
     """The mean of the losses of real rows, each counted by its weight.
 
     Args:
@@ -89,17 +90,17 @@ def weighted_mean(
         where: key of the loss, for the message.
 
     Returns:
-        0 if no row is real or no weight is positive.
+        Of value 0 if no row is real or no weight is positive.
 
     Raises:
         SpecError: the weights have neither the losses' shape nor one value an example.
 
     >>> losses, mask = jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False])
-    >>> float(weighted_mean(losses, None, mask, where="spec.loss.mse"))
+    >>> float(mean_loss(losses, None, mask, where="spec.loss.mse").value)
     2.0
     """
     if weights is None and mask is None:
-        return losses.mean()
+        return MeanLoss(losses.sum(), losses.size)
     factors = jnp.ones_like(losses)
     if weights is not None:
         if weights.shape not in (losses.shape, losses.shape[:1]):
@@ -116,8 +117,7 @@ def weighted_mean(
         real = _spread(mask, losses)
         # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
         losses, factors = jnp.where(real, losses, 0.0), jnp.where(real, factors, 0.0)
-    total = factors.sum()
-    return (losses * factors).sum() / jnp.where(total > 0, total, 1.0)
+    return MeanLoss((losses * factors).sum(), factors.sum())
 
 
 def softmax_cross_entropy(

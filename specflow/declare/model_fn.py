@@ -1,5 +1,7 @@
 """From the `spec` word to a model function."""
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +13,9 @@ from specflow.config.spec import DeclaredSpecConfig
 from specflow.declare.exports import export_output
 from specflow.declare.inputs import call_model
 from specflow.declare.keys import Scope, resolve, resolve_all
-from specflow.declare.losses import example_losses, weighted_mean
+from specflow.declare.losses import example_losses, mean_loss
 from specflow.declare.predictions import predicted
-from specflow.spec import Mode, TPUEstimatorSpec, TrainOp
+from specflow.spec import MeanLoss, Mode, TPUEstimatorSpec, TrainOp
 from specflow.typing import Tree
 
 __all__ = ["build_model_fn", "declared_predictions", "model_inputs", "model_outputs"]
@@ -112,17 +114,17 @@ def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, 
 
 def _losses(
     config: DeclaredSpecConfig, scope: Scope, mask: Bool[Array, " b"] | None
-) -> tuple[jax.Array, dict[str, jax.Array]]:
+) -> tuple[MeanLoss, dict[str, jax.Array]]:
     """The weighted sum of the losses' means, and each loss before its mean."""
-    total, unreduced = jax.numpy.zeros(()), {}
+    means, unreduced = [], {}
     for name, member in config.loss.items():
         where = f"spec.loss.{name}"
         unreduced[name] = example_losses(member, scope, where=where)
         path = getattr(member, "example_weights", None)
         weights = path and resolve(path, scope, where=f"{where}.example_weights")
-        mean = weighted_mean(unreduced[name], weights, mask, where=where)
-        total = total + getattr(member, "weight", 1.0) * mean
-    return total, unreduced
+        mean = mean_loss(unreduced[name], weights, mask, where=where)
+        means.append(getattr(member, "weight", 1.0) * mean)
+    return functools.reduce(operator.add, means), unreduced
 
 
 def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:
@@ -143,4 +145,4 @@ def _eval_tensors(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
 
 
 def _train_op(config: DeclaredSpecConfig, optimizer: Any) -> TrainOp:
-    return TrainOp(optimizer, wrt=tuple(config.train_op.wrt))
+    return TrainOp(optimizer, wrt=config.train_op.wrt, frozen=config.train_op.frozen)

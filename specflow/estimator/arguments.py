@@ -82,7 +82,12 @@ def check_loop(
     mesh = build_mesh(layout.axes, devices, slices=layout.slices)
     for key in ("batch_size", "eval_batch_size"):
         try:
-            check_batch_size(getattr(experiment.loop, key), mesh, key=f"loop.{key}")
+            check_batch_size(
+                getattr(experiment.loop, key),
+                mesh,
+                key=f"loop.{key}",
+                micro_steps=experiment.loop.micro_steps if key == "batch_size" else 1,
+            )
         except ConfigError as error:
             faults.extend(error.faults)
     if faults:

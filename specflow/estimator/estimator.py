@@ -52,6 +52,7 @@ from specflow.executor import (
     Lowered,
     Program,
     Serving,
+    StepSettings,
     TrainState,
     check_predictions,
     to_tree,
@@ -148,16 +149,23 @@ class TPUEstimator:
         for mode, size in self._batch_sizes.items():
             key = f"{mode.name.lower()}_batch_size"
             self._batch_sizes[mode] = check_positive(size, key)
-            check_batch_size(size, self.partitioner.mesh, key=key)
+            parts = self._micro_steps(mode)
+            check_batch_size(size, self.partitioner.mesh, key=key, micro_steps=parts)
         self.program = Program(
             model_fn,
             split_model(model),
             self.partitioner,
             extras=lambda mode: {
-                "params": self._params_for(self._batch_sizes[mode]),
+                "params": self._params_for(
+                    self._batch_sizes[mode] // self._micro_steps(mode)
+                ),
                 "config": self.config,
             },
             tuned=tuned,
+            settings=StepSettings(
+                micro_steps=self._micro_steps(Mode.TRAIN),
+                loss_scale=self.config.tpu_config.loss_scale,
+            ),
         )
         check_taken(self.params, self.program.model_fn)
         self.checkpoints = Checkpointer(
@@ -679,6 +687,9 @@ class TPUEstimator:
         """What the function gives, for batches of this process."""
         size = self._batch_sizes[mode] // jax.process_count()
         return ask(input_fn, self._params_for(size))
+
+    def _micro_steps(self, mode: Mode) -> int:
+        return self.config.tpu_config.micro_steps if mode is Mode.TRAIN else 1
 
     def _params_for(self, batch_size: int) -> dict[str, Any]:
         """The caller's params as a function gets them: its own to change."""

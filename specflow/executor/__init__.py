@@ -7,6 +7,7 @@ from specflow.executor.host import first_rows, to_host
 from specflow.executor.lowered import Lowered
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
+from specflow.executor.settings import StepSettings
 from specflow.executor.state import TrainState, from_tree, to_tree
 from specflow.executor.tracing import check_predictions
 
@@ -16,6 +17,7 @@ __all__ = [
     "ModelFn",
     "Program",
     "Serving",
+    "StepSettings",
     "TrainState",
     "check_predictions",
     "count_flops",

@@ -13,15 +13,17 @@ import numpy as np
 from specflow.errors import Fault
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.flops import saved
+from specflow.executor.gradients import host_tensors
 from specflow.executor.lowered import Lowered
 from specflow.executor.model_fn import ModelFn
+from specflow.executor.settings import PLAIN, StepSettings
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
     eval_step,
-    host_tensors,
     predict_step,
     single_step,
     train_loop,
+    train_step,
 )
 from specflow.executor.trace import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count, shapes
@@ -53,6 +55,7 @@ class Program:
         extras: mode -> `params` and `config` for the function, as far as there are any.
         tuned: whether programs that convolve are compiled around what is slow in XLA on
             CPU; elsewhere it makes no difference.
+        settings: how training steps are computed.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class Program:
         *,
         extras: Callable[[Mode], Mapping[str, Any]] | None = None,
         tuned: bool = True,
+        settings: StepSettings = PLAIN,
     ):
         self.model = model
+        self.settings = settings
         self.tuned = tuned
         self.partitioner = partitioner
         self.timing = Stopwatch()
@@ -74,9 +79,8 @@ class Program:
             model,
             extras=extras,
             timing=self.timing,
-            placing=partitioner.activations
-            if partitioner.lays_activations
-            else None,
+            settings=settings,
+            placing=partitioner.activations if partitioner.lays_activations else None,
         )
         self.meanwhile: Callable[[], None] = lambda: None
         """Called when the training program is compiled: the devices are busy from now
@@ -298,10 +302,15 @@ class Program:
         )
         forward = self.tracer.forward(Mode.TRAIN, *batch)
         looped = not self._is_slow_in_a_loop(forward)
-        program = functools.partial(
-            train_loop if looped else single_step,
-            forward=forward,
+        micro_steps = self.settings.micro_steps
+        step = functools.partial(
+            train_step,
             optimizer=self.tracer.optimizer(*batch),
+            micro_steps=micro_steps,
+            unroll=not looped,
+        )
+        program = functools.partial(
+            train_loop if looped else single_step, forward=forward, step=step
         )
         whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
@@ -311,7 +320,9 @@ class Program:
         losses = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=whole)
         called = jax.tree.map(
             lambda one: jax.ShapeDtypeStruct(
-                (steps, *one.shape), one.dtype, sharding=rows
+                (steps, one.shape[0] * micro_steps, *one.shape[1:]),
+                one.dtype,
+                sharding=rows,
             ),
             host_tensors(forward.result[0]),
         )
@@ -400,7 +411,8 @@ class Program:
         rows = self.partitioner.replicated if whole else self.partitioner.rows()
         out: dict[str, Any] = {"called": rows}
         if mode is Mode.EVAL:
-            out |= {"loss": self.partitioner.replicated, "tensors": rows}
+            alone = self.partitioner.replicated
+            out |= {"loss": alone, "mean_loss": alone, "tensors": rows}
         else:
             out["predictions"] = self._by_rows(forward, row_count(features), rows)
         program = functools.partial(step, forward=forward)

@@ -132,7 +132,7 @@ class ModelFn:
 
 def _with_functions(spec: EstimatorSpec) -> TPUEstimatorSpec | EstimatorSpec:
     """The spec that a plain one was made of while tracing; one with metrics stays."""
-    fields = dict(vars(spec))
+    fields = spec.arguments()
     metrics = fields.pop("eval_metric_ops")
     if metrics and not isinstance(metrics, HostPair):
         return spec  # They were called with something else than this batch.

@@ -1,73 +1,26 @@
 """What one step computes: pure functions of state and batch, for each mode."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
-from specflow.errors import Fault, spec_error
+from specflow.executor.gradients import gradients, host_tensors
+from specflow.executor.optimizer import Optimizer
 from specflow.executor.state import TrainState
-from specflow.paths import matches
-from specflow.spec import TrainOp
+from specflow.executor.trace import Traced
 
 __all__ = [
-    "Optimizer",
     "eval_step",
-    "host_tensors",
     "predict_step",
     "single_step",
     "train_loop",
     "train_step",
 ]
 
-Forward = Callable[..., Any]
-"""(params, rest, features, labels, mask) -> (spec, rest), traced for one mode."""
-
-
-class Optimizer:
-    """A `train_op` seen by a step: how it starts, and how it moves the state.
-
-    Args:
-        train_op: as the spec holds it.
-        params: path -> anything; the parameters that there are.
-
-    Raises:
-        SpecError: `wrt` names no parameter.
-    """
-
-    def __init__(self, train_op: Any, params: Mapping[str, Any]):
-        self.train_op = train_op
-        wrt = train_op.wrt if isinstance(train_op, TrainOp) else ("**",)
-        self.transformation = (
-            train_op.optimizer if isinstance(train_op, TrainOp) else train_op
-        )
-        self.trained = tuple(
-            path for path in params if any(matches(glob, path) for glob in wrt)
-        )
-        if not self.trained:
-            raise spec_error(
-                Fault(
-                    "train_op.wrt",
-                    f"{', '.join(wrt)} matches no parameter",
-                    expected=f"globs over {', '.join(list(params)[:8])}",
-                    code="wrt",
-                )
-            )
-
-    @property
-    def is_function(self) -> bool:
-        """Whether it is a function (state, batch) -> (state, metrics)."""
-        return not hasattr(self.transformation, "update")
-
-    def init(self, params: Mapping[str, Any]) -> Any:
-        """The optimizer's state at the start."""
-        if self.is_function:
-            return getattr(self.transformation, "init", lambda _: ())(params)
-        return self.transformation.init({path: params[path] for path in self.trained})
+Step = Callable[..., tuple[TrainState, jax.Array, Any]]
 
 
 def train_step(
@@ -75,8 +28,10 @@ def train_step(
     features: Any,
     labels: Any,
     *,
-    forward: Forward,
+    forward: Traced,
     optimizer: Optimizer,
+    micro_steps: int = 1,
+    unroll: bool = False,
 ) -> tuple[TrainState, jax.Array, Any]:
     """One step: the loss before the update, and the state after it.
 
@@ -84,8 +39,10 @@ def train_step(
         state: what the step starts from.
         features: arrays, rows first.
         labels: arrays, rows first, or None.
-        forward: the model function, traced for TRAIN.
+        forward: the model function, traced for TRAIN with the rows of a micro-step.
         optimizer: its `train_op`.
+        micro_steps: parts in which the batch is computed.
+        unroll: whether they are written out one after the other.
 
     Returns:
         The state after the update; the loss, float32[]; the tensors of `host_call`.
@@ -97,26 +54,20 @@ def train_step(
         return after, spec.loss.astype(jnp.float32), host_tensors(spec)
 
     trained = {path: state.params[path] for path in optimizer.trained}
-
-    def loss_of(trained: dict[str, jax.Array]) -> tuple[jax.Array, Any]:
-        spec, rest = forward({**state.params, **trained}, state.rest, features, labels)
-        return spec.loss, (rest, host_tensors(spec))
-
-    (loss, (rest, called)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-        trained
+    found, loss, rest, called = gradients(
+        trained,
+        state.params,
+        state.rest,
+        (features, labels),
+        forward=forward,
+        scale=optimizer.scale(state.opt_state),
+        micro_steps=micro_steps,
+        unroll=unroll,
     )
-    updates, opt_state = optimizer.transformation.update(
-        gradients, state.opt_state, trained
-    )
-    moved: Any = optax.apply_updates(trained, updates)
+    moved, opt_state = optimizer.update(found, state.opt_state, trained)
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
     return after, loss.astype(jnp.float32), called
-
-
-def host_tensors(spec: Any) -> Any:
-    """The tensors of the spec's `host_call`; without one, a tree of nothing."""
-    return () if spec.host_call is None else spec.host_call.tensors
 
 
 def single_step(
@@ -127,12 +78,14 @@ def single_step(
     labels: Any,
     index: jax.Array,
     *,
-    forward: Forward,
-    optimizer: Optimizer,
+    forward: Traced,
+    step: Step,
 ) -> tuple[TrainState, jax.Array, Any]:
     """What `train_loop` does, for one of the stacked batches alone."""
-    step = functools.partial(indexed_step, forward=forward, optimizer=optimizer)
-    state, losses, called = step((state, losses, called), features, labels, index)
+    carry = (state, losses, called)
+    state, losses, called = indexed_step(
+        carry, features, labels, index, forward=forward, step=step
+    )
     return state, checked(state, losses, index), called
 
 
@@ -142,8 +95,8 @@ def indexed_step(
     labels: Any,
     index: jax.Array,
     *,
-    forward: Forward,
-    optimizer: Optimizer,
+    forward: Traced,
+    step: Step,
 ) -> tuple[TrainState, jax.Array, Any]:
     """One step on one of several stacked batches; what it says is laid to the others'.
 
@@ -154,14 +107,14 @@ def indexed_step(
         labels: likewise, or None.
         index: int32[], the batch to use.
         forward: the model function, traced for TRAIN.
-        optimizer: its `train_op`.
+        step: `train_step`, all but its batch and `forward` given.
     """
     batch = jax.tree.map(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
         (features, labels),
     )
     state, losses, called = carry
-    state, *said = train_step(state, *batch, forward=forward, optimizer=optimizer)
+    state, *said = step(state, *batch, forward=forward)
     losses, called = jax.tree.map(
         lambda stack, one: stack.at[index].set(one), (losses, called), tuple(said)
     )
@@ -190,8 +143,8 @@ def train_loop(
     start: jax.Array,
     stop: jax.Array,
     *,
-    forward: Forward,
-    optimizer: Optimizer,
+    forward: Traced,
+    step: Step,
 ) -> tuple[TrainState, jax.Array, Any]:
     """Several steps without returning to the host.
 
@@ -207,7 +160,7 @@ def train_loop(
         start: int32[], first batch to use.
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
-        optimizer: its `train_op`.
+        step: `train_step`, all but its batch and `forward` given.
 
     Returns:
         The state after the last step, and losses and tensors with those of these steps
@@ -215,9 +168,7 @@ def train_loop(
     """
 
     def body(index: jax.Array, carry: Any) -> Any:
-        return indexed_step(
-            carry, features, labels, index, forward=forward, optimizer=optimizer
-        )
+        return indexed_step(carry, features, labels, index, forward=forward, step=step)
 
     carry = (state, losses, called)
     state, losses, called = lax.fori_loop(start, stop, body, carry)
@@ -225,20 +176,21 @@ def train_loop(
 
 
 def eval_step(
-    params: Any, rest: Any, features: Any, labels: Any, mask: Any, *, forward: Forward
+    params: Any, rest: Any, features: Any, labels: Any, mask: Any, *, forward: Traced
 ) -> dict[str, Any]:
     """The loss of a batch, its eval tensors and those of `host_call`, batch-major."""
     spec, _ = forward(params, rest, features, labels, mask)
     pair = spec.eval_metrics
     return {
         "loss": spec.loss,
+        "mean_loss": () if spec.mean_loss is None else spec.mean_loss.parts,
         "tensors": () if pair is None else pair.tensors,
         "called": host_tensors(spec),
     }
 
 
 def predict_step(
-    params: Any, rest: Any, features: Any, mask: Any, *, forward: Forward
+    params: Any, rest: Any, features: Any, mask: Any, *, forward: Traced
 ) -> dict[str, Any]:
     """The predictions of a batch and the tensors of `host_call`, batch-major."""
     spec, _ = forward(params, rest, features, None, mask)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 from jax.extend.core import jaxpr_as_fun
+from jax.interpreters.partial_eval import dce_jaxpr
 
 __all__ = ["Traced", "has_convolution", "has_narrow_floats"]
 
@@ -35,6 +36,30 @@ class Traced:
         self.jaxpr, self.result = jax.make_jaxpr(function, return_shape=True)(*args)
         self._flat = jaxpr_as_fun(self.jaxpr)
         self._structure = jax.tree.structure(self.result)
+
+    def part(self, select: Callable[[Any], Any]) -> Callable[..., Any]:
+        """The function that gives a part of the result, and computes no more than it.
+
+        Args:
+            select: the result -> the part.
+
+        >>> both = Traced(lambda x: (x + 1, x.sum()), jax.ShapeDtypeStruct((3,), "f4"))
+        >>> plus = both.part(lambda result: result[0])
+        >>> jax.make_jaxpr(plus)(jax.numpy.ones(3)).jaxpr.eqns[0].primitive.name
+        'add'
+        """
+        places = jax.tree.unflatten(self._structure, range(self._structure.num_leaves))
+        wanted, structure = jax.tree.flatten(select(places))
+        used = [place in wanted for place in range(self._structure.num_leaves)]
+        jaxpr, _ = dce_jaxpr(self.jaxpr.jaxpr, used, instantiate=True)
+        run = jaxpr_as_fun(self.jaxpr.replace(jaxpr=jaxpr))
+        order = sorted(wanted)
+
+        def part(*args: Any) -> Any:
+            made = dict(zip(order, run(*jax.tree.leaves(args)), strict=True))
+            return jax.tree.unflatten(structure, [made[place] for place in wanted])
+
+        return part
 
     def __call__(self, *args: Any) -> Any:
         """The function of these arguments, recorded into whatever trace is going on."""

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from specflow.errors import Fault, SpecflowError, spec_error
 from specflow.executor.discovery import Discovery
 from specflow.executor.model_fn import ModelFn
-from specflow.executor.step import Optimizer
+from specflow.executor.optimizer import Optimizer
+from specflow.executor.settings import PLAIN, StepSettings
 from specflow.executor.trace import Traced
 from specflow.model import LinenModel, Model, SplitModel, is_misplaced
 from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
@@ -33,6 +34,8 @@ class Tracer:
         model: the module that is handed to it.
         extras: mode -> `params` and `config` for the function, as far as there are any.
         timing: gets the seconds spent, as `compile`.
+        settings: how training steps are computed; the function sees the rows of a
+            micro-step.
         placing: a context in which activations know where they go on the mesh; None
             where there is one device.
     """
@@ -44,12 +47,13 @@ class Tracer:
         *,
         extras: Callable[[Mode], Mapping[str, Any]] | None = None,
         timing: Stopwatch,
+        settings: StepSettings = PLAIN,
         placing: Callable[[], contextlib.AbstractContextManager[None]] | None = None,
     ):
         self.model_fn = ModelFn(model_fn)
         self.model = model
         self.extras = extras or (lambda mode: {})
-        self.timing = timing
+        self.timing, self.settings = timing, settings
         self.placing = placing
         self.traces: Counter[Mode] = Counter()
         """How often the function's Python ran, by mode."""
@@ -86,6 +90,8 @@ class Tracer:
                 so; what is exported belongs to no mesh.
         """
         batch = (features, None if mode is Mode.PREDICT else labels)
+        if mode is Mode.TRAIN:
+            batch = _part(batch, self.settings.micro_steps)
         placing = self.placing if placed else None
         key = (mode, shapes(batch), placing)
         if key not in self._traced:
@@ -194,7 +200,29 @@ class Tracer:
         spec = self.spec(Mode.TRAIN, features, labels)
         if not self.model.abstract_params:
             raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
-        return Optimizer(spec.train_op, self.model.abstract_params)
+        optimizer = Optimizer(
+            spec.train_op,
+            self.model.abstract_params,
+            loss_scale=self.settings.loss_scale,
+        )
+        self._check_function(optimizer)
+        return optimizer
+
+    def _check_function(self, optimizer: Optimizer) -> None:
+        """A train_op that is a function does all by itself, at once."""
+        if not optimizer.is_function or self.settings == PLAIN:
+            return
+        asked = f"micro_steps is {self.settings.micro_steps}"
+        if self.settings.loss_scale is not None:
+            asked = f"loss_scale is {self.settings.loss_scale}"
+        raise spec_error(
+            Fault(
+                "train_op",
+                f"is a function, which takes batches as they are, and {asked}",
+                expected="an optax GradientTransformation or a TrainOp",
+                code="train-op",
+            )
+        )
 
     @contextlib.contextmanager
     def _errors_of(self, mode: Mode, features: Any, labels: Any) -> Iterator[None]:
@@ -218,6 +246,18 @@ def _with_mask(
 ) -> Any:
     """TRAIN batches have no padding: the mask is a constant, which XLA folds away."""
     return forward(params, rest, *batch, jnp.ones(rows, bool))
+
+
+def _part(batch: Any, micro_steps: int) -> Any:
+    """The form of a micro-step's rows; of the whole batch, where there is one."""
+    if micro_steps == 1:
+        return batch
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            (x.shape[0] // micro_steps, *x.shape[1:]), x.dtype
+        ),
+        batch,
+    )
 
 
 def _abstract(tree: Any) -> Any:

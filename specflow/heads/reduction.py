@@ -5,6 +5,8 @@ import enum
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from specflow.spec import MeanLoss
+
 __all__ = ["LossReduction", "reduced"]
 
 
@@ -30,7 +32,7 @@ def reduced(
     weights: Float[Array, "b ..."] | None,
     real: Bool[Array, "b ..."] | None,
     reduction: LossReduction,
-) -> Float[Array, ""]:
+) -> MeanLoss:
     """The loss of a batch.
 
     Args:
@@ -40,11 +42,11 @@ def reduced(
         reduction: what the weighted sum is divided by.
 
     Returns:
-        0 if there is nothing to divide by.
+        Of value 0 if there is nothing to divide by.
 
     >>> losses, weights = jnp.array([1.0, 2.0, 9.0]), jnp.array([3.0, 0.0, 1.0])
     >>> real = jnp.array([True, True, False])
-    >>> [float(reduced(losses, weights, real, way)) for way in LossReduction]
+    >>> [float(reduced(losses, weights, real, way).value) for way in LossReduction]
     [1.5, 3.0, 1.0, 3.0]
     """
     weight = jnp.ones_like(losses) if weights is None else weights.astype(losses.dtype)
@@ -55,11 +57,11 @@ def reduced(
     total = (losses * weight).sum()
     match reduction:
         case LossReduction.SUM:
-            return total
+            return MeanLoss(total)
         case LossReduction.MEAN:
             share = weight.sum()
         case LossReduction.SUM_BY_NONZERO_WEIGHTS:
             share = (weight != 0).sum().astype(losses.dtype)
         case _:
             share = counted.sum().astype(losses.dtype)
-    return total / jnp.where(share > 0, share, 1.0)
+    return MeanLoss(total, share)

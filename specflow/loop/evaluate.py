@@ -54,13 +54,14 @@ def evaluate(
         DataError: there is no batch.
         SpecError: the metric function returned what is no metric.
     """
-    table, losses, counts = MetricTable(), [], []
+    table, losses, counts, parts = MetricTable(), [], [], []
     pending: tuple[Any, TPUEstimatorSpec, int] | None = None
 
     def read(out: Any, spec: TPUEstimatorSpec, rows: int) -> None:
         found = to_host(out)
         losses.append(float(found["loss"]))
         counts.append(rows)
+        parts.append(found["mean_loss"])
         if spec.eval_metrics is not None:
             table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
         if spec.host_call is not None:
@@ -99,10 +100,39 @@ def evaluate(
                   expected="at least one row")
         )  # fmt: skip
     call_hooks(hooks, "end", len(losses))
-    weights = counts if loss == "examples" else [1] * len(counts)
-    weighted = math.fsum(map(operator.mul, losses, weights))
-    mean = weighted / sum(weights) if any(weights) else math.nan
+    if loss == "batches":
+        mean = _weighted_mean(losses, [1] * len(losses))
+    elif any(parts):
+        mean = _joined(parts, counts)
+    else:
+        mean = _weighted_mean(losses, counts)
     return EvalResult(sum(counts), {"loss": mean, **table.compute()})
+
+
+def _joined(parts: Sequence[Any], rows: Sequence[int]) -> float:
+    """The loss of all batches together, of what each says in a `MeanLoss`."""
+    totals, counts, others = zip(*parts, strict=True)
+    found = [
+        # Nothing divides a sum; over batches it is averaged, as any other loss.
+        _weighted_mean(total, rows) if count[0] is None else _ratio(total, count)
+        for total, count in zip(
+            zip(*totals, strict=True), zip(*counts, strict=True), strict=True
+        )
+    ]
+    return math.fsum(
+        [*found, *(_weighted_mean(other, rows) for other in zip(*others, strict=True))]
+    )
+
+
+def _ratio(totals: Iterable[Any], counts: Iterable[Any]) -> float:
+    count = math.fsum(map(float, counts))
+    return math.fsum(map(float, totals)) / count if count else 0.0
+
+
+def _weighted_mean(values: Iterable[Any], weights: Sequence[int]) -> float:
+    if not any(weights):
+        return math.nan
+    return math.fsum(map(operator.mul, map(float, values), weights)) / sum(weights)
 
 
 def predict(

@@ -1,7 +1,11 @@
 """The optimizer: from the configuration to an optax transformation."""
 
 from specflow.optimizer.average import AverageState, averaged, track_average
-from specflow.optimizer.build import build_optimizer, learning_rate
+from specflow.optimizer.build import (
+    build_optimizer,
+    evaluates_average,
+    learning_rate,
+)
 from specflow.optimizer.reference import (
     tf_adadelta,
     tf_adagrad,
@@ -18,6 +22,7 @@ __all__ = [
     "averaged",
     "build_optimizer",
     "build_schedule",
+    "evaluates_average",
     "learning_rate",
     "tf_adadelta",
     "tf_adagrad",

@@ -9,19 +9,20 @@ import optax
 
 from specflow.config.base import TARGET, Component, Target
 from specflow.config.optimizer import (
+    AroundConfig,
     ConstantConfig,
     OptimizerConfig,
-    ScheduledConfig,
     SteadyConfig,
 )
 from specflow.errors import ConfigError, Fault
 from specflow.optimizer import reference
+from specflow.optimizer.average import track_average
 from specflow.optimizer.schedule import build_schedule
 from specflow.paths import matches
 
-__all__ = ["build_optimizer", "learning_rate"]
+__all__ = ["build_optimizer", "evaluates_average", "learning_rate"]
 
-_OURS = frozenset({"name", "lr", "schedule", "clip_norm", "no_decay"})
+_OURS = frozenset({"name", "lr", "schedule", "no_decay", *AroundConfig.model_fields})
 """Fields that are no argument of the function of that name."""
 
 
@@ -32,7 +33,8 @@ def build_optimizer(
 ) -> optax.GradientTransformation:
     """The transformation that turns gradients into updates: it becomes `train_op`.
 
-    The gradient is clipped first, by the norm over all parameters together.
+    The gradient is clipped first: its values, then its norm over all parameters
+    together. A moving average follows the parameters last.
 
     Args:
         config: the `optimizer` word. A `_target_` is called with its arguments. A
@@ -54,15 +56,16 @@ def build_optimizer(
         return _checked(config(), config)
     if isinstance(config, Component) and not isinstance(config, SteadyConfig):
         return _checked(config(train_steps=train_steps), config)
-    if config.name == "parts":
-        return _clipped(_by_part(config, train_steps=train_steps), config.clip_norm)
+    settings: Any = config  # A plugin with a rate has all of it too.
+    if settings.name == "parts":
+        return _around(_by_part(config, train_steps=train_steps), config)
     rate: Any = learning_rate(config, train_steps=train_steps)
     if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
     if isinstance(config, Component):
         made = config(learning_rate=rate, train_steps=train_steps)
-        return _clipped(_checked(made, config), config.clip_norm)
-    return _clipped(_by_name(config, rate), config.clip_norm)
+        return _around(_checked(made, config), settings)
+    return _around(_by_name(config, rate), config)
 
 
 def learning_rate(
@@ -86,12 +89,29 @@ def learning_rate(
     return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
 
 
-def _clipped(
-    optimizer: optax.GradientTransformation, norm: float | None
+def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
+    """Whether moving averages of the parameters are evaluated in place of them.
+
+    >>> from specflow.config.optimizer import EmaConfig, SgdConfig
+    >>> evaluates_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    True
+    """
+    ema = getattr(config, "ema", None)
+    return isinstance(config, AroundConfig) and ema is not None and ema.evaluate
+
+
+def _around(
+    optimizer: optax.GradientTransformation, config: AroundConfig
 ) -> optax.GradientTransformation:
-    if norm is None:
-        return optimizer
-    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+    """The optimizer with what stands before and after it."""
+    chain = [optimizer]
+    if config.clip_norm is not None:
+        chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.clip_value is not None:
+        chain.insert(0, optax.clip(config.clip_value))
+    if config.ema is not None:
+        chain.append(track_average(config.ema.decay, warm_up=config.ema.warm_up))
+    return optimizer if len(chain) == 1 else optax.chain(*chain)
 
 
 def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:

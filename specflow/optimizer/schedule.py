@@ -1,15 +1,25 @@
 """How the learning rate moves over the steps."""
 
-from typing import cast
+import math
+from typing import Any, cast
 
+import jax.numpy as jnp
 import optax
 
 from specflow.config.base import TARGET, Component, Target
 from specflow.config.optimizer import (
     ConstantConfig,
     CosineConfig,
-    LinearDecayConfig,
+    DecayConfig,
     ScheduleConfig,
+    WarmupConfig,
+)
+from specflow.config.schedules import (
+    ExponentialConfig,
+    InverseSqrtConfig,
+    PiecewiseConfig,
+    PolynomialConfig,
+    StableConfig,
 )
 from specflow.errors import ConfigError, Fault
 
@@ -34,6 +44,7 @@ def build_schedule(
         ConfigError: the warmup leaves no step for the decay, or a `_target_` returned
             no function.
 
+    >>> from specflow.config.optimizer import LinearDecayConfig
     >>> rate = build_schedule(
     ...     LinearDecayConfig(warmup_steps=2, final=0.5), lr=1.0, train_steps=6
     ... )
@@ -55,10 +66,7 @@ def build_schedule(
             )
         return cast("optax.Schedule", schedule)
     warmup = config.warmup_steps
-    if isinstance(config, ConstantConfig):
-        after = optax.constant_schedule(lr)
-    else:
-        after = _decay(config, lr=lr, train_steps=train_steps)
+    after = _after_warmup(config, lr=lr, train_steps=train_steps)
     if not warmup:
         return after
     return optax.join_schedules(
@@ -66,9 +74,33 @@ def build_schedule(
     )
 
 
-def _decay(
-    config: CosineConfig | LinearDecayConfig, *, lr: float, train_steps: int
-) -> optax.Schedule:
+def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
+    """The rate as a function of the steps since the warmup."""
+    warmup = config.warmup_steps
+    match config:
+        case ConstantConfig():
+            return optax.constant_schedule(lr)
+        case InverseSqrtConfig():
+            return lambda step: (
+                lr * jnp.sqrt(warmup / jnp.maximum(warmup + step, warmup))
+            )
+        case ExponentialConfig():
+            return optax.exponential_decay(
+                lr, config.every, config.keep, staircase=config.staircase
+            )
+        case PiecewiseConfig():
+            factors = {int(step): factor for step, factor in config.factors.items()}
+            # A factor of a step within the warmup holds when that is over.
+            return lambda step: math.prod(
+                [jnp.where(step + warmup >= at, by, 1.0) for at, by in factors.items()],
+                start=lr,
+            )
+        case DecayConfig():
+            return _decay(config, lr=lr, train_steps=train_steps)
+    raise TypeError(f"not a schedule config: {config!r}")
+
+
+def _decay(config: DecayConfig, *, lr: float, train_steps: int) -> optax.Schedule:
     end = config.decay_steps or train_steps
     steps = end - config.warmup_steps
     if steps <= 0:
@@ -80,6 +112,12 @@ def _decay(
                 code="rule",
             )
         )
-    if isinstance(config, CosineConfig):
-        return optax.cosine_decay_schedule(lr, steps, alpha=config.final)
+    match config:
+        case CosineConfig():
+            return optax.cosine_decay_schedule(lr, steps, alpha=config.final)
+        case PolynomialConfig(power=power):
+            return optax.polynomial_schedule(lr, lr * config.final, power, steps)
+        case StableConfig(decay_share=share):
+            down = max(1, round(share * steps))
+            return optax.linear_schedule(lr, lr * config.final, down, steps - down)
     return optax.linear_schedule(lr, lr * config.final, steps)

@@ -11,6 +11,7 @@ from specflow.spec.export_outputs import (
 )
 from specflow.spec.hooks import HOOK_METHODS, HostCallHook, is_hook, renamed
 from specflow.spec.host_pair import HostPair
+from specflow.spec.mean_loss import MeanLoss
 from specflow.spec.mode import Mode
 from specflow.spec.train_op import TrainOp
 
@@ -22,6 +23,7 @@ __all__ = [
     "ExportOutput",
     "HostCallHook",
     "HostPair",
+    "MeanLoss",
     "Mode",
     "PredictOutput",
     "RegressionOutput",

@@ -13,6 +13,7 @@ from specflow.spec.eval_metrics import check_pair
 from specflow.spec.export_outputs import complete_export_outputs
 from specflow.spec.hooks import HostCallHook, check_hooks
 from specflow.spec.host_pair import HostPair
+from specflow.spec.mean_loss import MeanLoss
 from specflow.spec.mode import REQUIRED, Mode
 from specflow.spec.train_op import check_train_op
 from specflow.typing import describe, is_array, is_floating
@@ -29,7 +30,12 @@ _EXAMPLE = {
 class _Spec(Checked):
     """The fields and rules that both specs share; also a tuple of its first six."""
 
-    ARRAYS: ClassVar[tuple[str, ...]] = ("predictions", "loss", "export_outputs")
+    ARRAYS: ClassVar[tuple[str, ...]] = (
+        "predictions",
+        "loss",
+        "mean_loss",
+        "export_outputs",
+    )
     _fields: ClassVar[tuple[str, ...]]
 
     mode: Any
@@ -40,6 +46,20 @@ class _Spec(Checked):
     training_hooks: Any = ()
     evaluation_hooks: Any = ()
     prediction_hooks: Any = ()
+    mean_loss: Any = None
+    """The `MeanLoss` that was given as `loss`; None if it was an array."""
+
+    def _fill(self, *, loss: Any, **fields: Any) -> None:
+        if isinstance(loss, MeanLoss):
+            super()._fill(loss=loss.value, mean_loss=loss, **fields)
+        else:
+            super()._fill(loss=loss, **fields)
+
+    def arguments(self) -> dict[str, Any]:
+        """What would make the same spec again."""
+        fields = dict(vars(self))
+        mean = fields.pop("mean_loss")
+        return fields if mean is None else {**fields, "loss": mean}
 
     @field_validator("mode")
     @classmethod
@@ -158,7 +178,7 @@ class _Spec(Checked):
 
     def _replace(self, **changes: Any) -> Self:
         """A new spec with some fields changed, checked as any other."""
-        return type(self)(**{**vars(self), **changes})
+        return type(self)(**{**self.arguments(), **changes})
 
 
 def _entries(tree: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -200,7 +220,7 @@ class EstimatorSpec(_Spec):
     Args:
         mode: what was asked for.
         predictions: an array or a (nested) dict of arrays.
-        loss: an array of one element.
+        loss: an array of one element, or a `MeanLoss`.
         train_op: see `TPUEstimatorSpec`.
         eval_metric_ops: name -> metric state, or (value, state). While tracing there is
             nothing to call a metric function with: then the pair of function and
@@ -303,7 +323,8 @@ class TPUEstimatorSpec(_Spec):
     Args:
         mode: `'train'`, `'eval'`, `'infer'`, or a `Mode`.
         predictions: an array or a (nested) dict of arrays; PREDICT needs it.
-        loss: an array of one element, any rank; TRAIN and EVAL need it, TRAIN floating.
+        loss: an array of one element, any rank, or a `MeanLoss`, which keeps its mean
+            exact over parts of a batch; TRAIN and EVAL need it, TRAIN floating.
         train_op: an optax GradientTransformation, a `TrainOp`, or a function
             `(state, batch) -> (state, metrics)`; TRAIN needs it.
         eval_metrics: (metric_fn, tensors). The tensors, a list or a dict, are
@@ -391,7 +412,7 @@ class TPUEstimatorSpec(_Spec):
         return EstimatorSpec(
             mode=self.mode,
             predictions=self.predictions,
-            loss=self.loss,
+            loss=self.loss if self.mean_loss is None else self.mean_loss,
             train_op=self.train_op,
             eval_metric_ops=metrics,
             export_outputs=self.export_outputs,

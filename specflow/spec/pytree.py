@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from specflow.spec.host_pair import HostPair
+from specflow.spec.mean_loss import MeanLoss
 
 if TYPE_CHECKING:
     from specflow.spec.checked import Checked
@@ -42,11 +43,15 @@ def _hashable(value: Any) -> Any:
 
 
 def _split(part: "Checked") -> tuple[dict[str, Any], _Static]:
-    """(trees of arrays by field, the rest); a pair gives its tensors to the former."""
+    """(trees of arrays by field, the rest); a pair gives its tensors to the former, a
+    loss its parts.
+    """
     arrays, static = {}, {}
     for name, value in vars(part).items():
         if isinstance(value, HostPair):
             arrays[name], static[name] = value.tensors, value.function
+        elif isinstance(value, MeanLoss):
+            arrays[name], static[name] = value.parts, MeanLoss
         elif name in part.ARRAYS:
             arrays[name] = value
         else:
@@ -56,10 +61,13 @@ def _split(part: "Checked") -> tuple[dict[str, Any], _Static]:
 
 def _join(owner: type["Checked"], static: _Static, arrays: dict[str, Any]) -> "Checked":
     # JAX puts placeholders where the arrays were, so nothing is checked on this way.
-    fields = {
-        name: HostPair(static.fields[name], value) if name in static.fields else value
-        for name, value in arrays.items()
-    }
+    fields = dict(arrays)
+    for name in arrays.keys() & static.fields.keys():
+        made = static.fields[name]
+        if made is MeanLoss:
+            fields[name] = MeanLoss.of(*arrays[name])
+        else:
+            fields[name] = HostPair(made, arrays[name])
     return owner.model_construct(**{**static.fields, **fields})
 
 

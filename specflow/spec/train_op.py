@@ -35,6 +35,7 @@ class TrainOp(Checked):
         optimizer: an optax GradientTransformation.
         wrt: globs of parameter paths that train (`*` is one name, `**` any number);
             the others stay as they are.
+        frozen: globs of those among them that stay as they are nevertheless.
 
     >>> import optax
     >>> TrainOp(optax.sgd(0.1), wrt=["head.**"]).wrt
@@ -43,9 +44,10 @@ class TrainOp(Checked):
 
     optimizer: Any
     wrt: tuple[str, ...] = ("**",)
+    frozen: tuple[str, ...] = ()
 
-    def __init__(self, optimizer: Any, wrt: Any = ("**",)):
-        self._fill(optimizer=optimizer, wrt=wrt)
+    def __init__(self, optimizer: Any, wrt: Any = ("**",), frozen: Any = ()):
+        self._fill(optimizer=optimizer, wrt=wrt, frozen=frozen)
 
     @field_validator("optimizer")
     @classmethod
@@ -61,6 +63,11 @@ class TrainOp(Checked):
         if not patterns:
             refuse(Flaw("is empty", expected="at least one glob of parameter paths"))
         return patterns
+
+    @field_validator("frozen", mode="before")
+    @classmethod
+    def _frozen_globs(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else tuple(value)
 
 
 def check_train_op(value: Any) -> Any:

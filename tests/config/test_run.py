@@ -108,5 +108,6 @@ def test_b7_an_option_that_went_away_says_what_became_of_it():
         "Each process reads its own rows of every batch.",
         "TPUConfig.iterations: no such field. "
         "Did you mean iterations_per_loop? "
-        "There is iterations_per_loop, host_call_every_n_steps.",
+        "There is iterations_per_loop, host_call_every_n_steps, micro_steps, "
+        "loss_scale.",
     ]

@@ -22,7 +22,7 @@ from specflow.config.spec_more import (
     SigmoidCrossEntropyConfig,
     SquaredErrorConfig,
 )
-from specflow.declare.losses import example_losses, weighted_mean
+from specflow.declare.losses import example_losses, mean_loss
 from specflow.errors import SpecError
 
 RNG = np.random.default_rng(0)
@@ -284,14 +284,14 @@ def test_padded_rows_count_nothing_even_if_they_are_not_numbers(
     # NumPy, float64.
     expected = np.average(real, weights=weights if weighted else None)
     filler = np.full((padding, *shape), np.nan)
-    got = weighted_mean(
+    got = mean_loss(
         jnp.concatenate([jnp.float32(real), jnp.float32(filler)]),
         jnp.concatenate([jnp.float32(weights), jnp.float32(filler)])
         if weighted
         else None,
         jnp.arange(rows + padding) < rows,
         where=WHERE,
-    )
+    ).value
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -299,20 +299,20 @@ def test_no_mask_and_a_mask_of_real_rows_are_the_plain_mean():
     values = jnp.float32(RNG.uniform(size=(4, 3)))
     expected = np.asarray(values, np.float64).mean()
     for mask in (None, jnp.ones(4, bool)):
-        got = weighted_mean(values, None, mask, where=WHERE)
+        got = mean_loss(values, None, mask, where=WHERE).value
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
 def test_weights_an_example_spread_over_its_tokens():
     values = jnp.array([[1.0, 3.0], [10.0, 20.0]])
-    got = weighted_mean(values, jnp.array([3.0, 1.0]), None, where=WHERE)
+    got = mean_loss(values, jnp.array([3.0, 1.0]), None, where=WHERE).value
     # By hand: (3 x 1 + 3 x 3 + 10 + 20) / (3 + 3 + 1 + 1).
     assert float(got) == 42 / 8
 
 
 def test_nothing_to_average_gives_zero_and_a_zero_gradient():
     def mean(values):
-        return weighted_mean(values, None, jnp.zeros(2, bool), where=WHERE)
+        return mean_loss(values, None, jnp.zeros(2, bool), where=WHERE).value
 
     value, grad = jax.value_and_grad(mean)(jnp.array([1.0, np.inf]))
     assert value == 0.0
@@ -321,7 +321,7 @@ def test_nothing_to_average_gives_zero_and_a_zero_gradient():
 
 def test_weights_of_another_shape_are_refused():
     with pytest.raises(SpecError) as caught:
-        weighted_mean(jnp.ones((4, 3)), jnp.ones(3), None, where=WHERE)
+        mean_loss(jnp.ones((4, 3)), jnp.ones(3), None, where=WHERE)
     assert str(caught.value) == (
         "spec.loss.it.example_weights: are float32[3], and the losses are "
         "float32[4,3]. Expected one weight an example, or one a loss."

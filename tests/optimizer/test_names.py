@@ -22,7 +22,7 @@ from specflow.optimizer import build_optimizer, reference
 
 KINDS = get_args(OptimizerConfig)[1].members
 NAMES = [name for name in KINDS if name not in (TARGET, "parts")]
-OURS = {"name", "lr", "schedule", "clip_norm", "no_decay"}
+OURS = {"name", "lr", "schedule", "clip_norm", "clip_value", "ema", "no_decay"}
 LEFT_OUT = {
     "optimistic_adam": "deprecated",
     "lbfgs": "needs the loss as a function",

@@ -1,0 +1,79 @@
+"""Learning rates that move otherwise than by a cosine or a line."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from specflow.config.base import named
+from specflow.config.optimizer import DecayConfig, WarmupConfig
+
+__all__ = [
+    "MEMBERS",
+    "ExponentialConfig",
+    "InverseSqrtConfig",
+    "PiecewiseConfig",
+    "PolynomialConfig",
+    "StableConfig",
+]
+
+
+class PolynomialConfig(DecayConfig):
+    """A power of what is left, from the peak down to `final`."""
+
+    name: Literal["polynomial"] = "polynomial"
+    power: PositiveFloat = 2.0
+    """1 is a straight line."""
+
+
+class StableConfig(DecayConfig):
+    """The peak for most of the training, then a straight line down to `final`.
+
+    Source: Hu et al., MiniCPM, 2024 (warmup, stable, decay).
+    """
+
+    name: Literal["stable"] = "stable"
+    decay_share: float = Field(default=0.1, gt=0.0, le=1.0)
+    """How much of the steps after the warmup goes down."""
+
+
+class InverseSqrtConfig(WarmupConfig):
+    """The peak times sqrt(warmup_steps / step) after the warmup.
+
+    Source: Vaswani et al., Attention Is All You Need, 2017.
+    """
+
+    name: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup_steps: PositiveInt = 1_000  # type: ignore[assignment]
+    """Steps over which the rate rises from 0 to `optimizer.lr`."""
+
+
+class ExponentialConfig(WarmupConfig):
+    """The same share of the rate is kept every `every` steps."""
+
+    name: Literal["exponential"] = "exponential"
+    every: PositiveInt
+    """Steps over which `keep` of the rate is left."""
+    keep: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Share of the rate that is left after `every` steps."""
+    staircase: bool = False
+    """Whether it falls at every `every` steps only, not on the way."""
+
+
+class PiecewiseConfig(WarmupConfig):
+    """The rate is multiplied at some steps, as at step 60,000 by 0.1."""
+
+    name: Literal["piecewise"] = "piecewise"
+    factors: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], PositiveFloat] = (
+        Field(min_length=1)
+    )
+    """Step, counted from the start of training -> factor of the rate from then on."""
+
+
+MEMBERS = named(
+    PolynomialConfig,
+    StableConfig,
+    InverseSqrtConfig,
+    ExponentialConfig,
+    PiecewiseConfig,
+)
+"""Name -> class; `optimizer.py` lists the names."""

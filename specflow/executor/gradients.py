@@ -1,0 +1,114 @@
+"""The gradient of a batch: at once, or part by part with the memory of one part."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from specflow.executor.trace import Traced
+
+__all__ = ["Found", "gradients", "host_tensors", "micro_batches"]
+
+Found = tuple[dict[str, jax.Array], jax.Array, Any, Any]
+"""(gradients by path, loss, what the model carries, the tensors of `host_call`)."""
+
+
+def gradients(
+    trained: dict[str, jax.Array],
+    params: dict[str, jax.Array],
+    rest: dict[str, Any],
+    batch: tuple[Any, Any],
+    *,
+    forward: Traced,
+    scale: jax.Array | None = None,
+    micro_steps: int = 1,
+    unroll: bool = False,
+) -> Found:
+    """The gradient of the loss of a batch with respect to some of the parameters.
+
+    Over several micro-steps it is that of the whole batch: a `MeanLoss` is divided by
+    the counts of the whole batch, which are added up first; another loss is averaged
+    over the parts. What the model carries goes from one micro-step to the next.
+
+    Args:
+        trained: the parameters to differentiate by.
+        params: all of them.
+        rest: what the model carries beside parameters.
+        batch: features and labels, rows first.
+        forward: the model function, traced for TRAIN with the rows of a micro-step.
+        scale: factor of the loss while it is differentiated, float32[]; the gradient
+            has it too. None: 1.
+        micro_steps: parts of the batch; they divide its rows.
+        unroll: whether the parts are written out one after the other, for where loops
+            are slow.
+    """
+
+    def loss_of(
+        trained: dict[str, jax.Array], rest: Any, batch: Any, weigh: Callable[..., Any]
+    ) -> tuple[jax.Array, Any]:
+        spec, rest = forward({**params, **trained}, rest, *batch)
+        loss = weigh(spec)
+        scaled = loss if scale is None else loss * scale.astype(loss.dtype)
+        return scaled, (loss, rest, host_tensors(spec))
+
+    differentiate = jax.grad(loss_of, has_aux=True)
+    if micro_steps == 1:
+        found, others = differentiate(trained, rest, batch, lambda spec: spec.loss)
+        return found, *others
+
+    parts = micro_batches(batch, micro_steps)
+    counts = _counts(params, rest, parts, forward=forward)
+
+    def weigh(spec: Any) -> Any:
+        if spec.mean_loss is None:
+            return spec.loss / micro_steps
+        return spec.mean_loss.over(counts, 1 / micro_steps)
+
+    def step(carry: Any, part: Any) -> tuple[Any, Any]:
+        total, loss, rest = carry
+        found, (one, rest, called) = differentiate(trained, rest, part, weigh)
+        total = jax.tree.map(jnp.add, total, found)
+        return (total, loss + one.astype(jnp.float32), rest), called
+
+    start = (jax.tree.map(jnp.zeros_like, trained), jnp.zeros((), jnp.float32), rest)
+    (total, loss, rest), called = lax.scan(
+        step, start, parts, unroll=micro_steps if unroll else 1
+    )
+    return total, loss, rest, jax.tree.map(_joined, called)
+
+
+def host_tensors(spec: Any) -> Any:
+    """The tensors of the spec's `host_call`; without one, a tree of nothing."""
+    return () if spec.host_call is None else spec.host_call.tensors
+
+
+def micro_batches(batch: Any, count: int) -> Any:
+    """A batch cut into parts, on a new first axis.
+
+    Part m has the rows m, m + count, ...: on a mesh, each device keeps its own rows.
+
+    >>> micro_batches(jnp.arange(6), 2).tolist()
+    [[0, 2, 4], [1, 3, 5]]
+    """
+    return jax.tree.map(
+        lambda rows: jnp.moveaxis(rows.reshape(-1, count, *rows.shape[1:]), 1, 0), batch
+    )
+
+
+def _joined(parts: jax.Array) -> jax.Array:
+    """What `micro_batches` cut, in the order of its rows."""
+    rows = jnp.moveaxis(parts, 0, 1)
+    return rows.reshape(-1, *rows.shape[2:])
+
+
+def _counts(params: Any, rest: Any, parts: Any, *, forward: Traced) -> Any:
+    """What the totals of a `MeanLoss` are divided by in the whole batch."""
+    mean = forward.result[0].mean_loss
+    if mean is None:
+        return None
+    # Weights and masks seldom depend on the model, which is then no part of this.
+    count = forward.part(lambda result: result[0].mean_loss.counts)
+    each = lax.map(lambda part: count(params, rest, *part), parts)
+    return jax.tree.map(lambda count: count.sum(axis=0), each)

@@ -1,0 +1,144 @@
+"""A `train_op` as a step sees it: how it starts, and how it moves the parameters."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from specflow.errors import Fault, spec_error
+from specflow.paths import matches
+from specflow.spec import TrainOp
+
+__all__ = ["LossScale", "Optimizer", "ScaledState"]
+
+LossScale = float | Literal["dynamic"] | None
+"""Factor of the loss while it is differentiated; None: 1."""
+
+_FIRST_SCALE = 2.0**15
+_PATIENCE = 2_000
+"""Steps without an overflow after which a dynamic scale is doubled."""
+
+
+class ScaledState(NamedTuple):
+    """What an optimizer carries where the scale of the loss is dynamic."""
+
+    inner: Any
+    """What the optimizer itself carries."""
+    scale: jax.Array
+    """float32[]"""
+    streak: jax.Array
+    """int32[]: steps since the scale last changed."""
+
+
+class Optimizer:
+    """A `train_op` seen by a step.
+
+    Args:
+        train_op: as the spec holds it.
+        params: path -> anything; the parameters that there are.
+        loss_scale: keeps gradients of 16 bits above zero: a number, or `dynamic`, which
+            halves it at a gradient that is not finite, and leaves that step out, and
+            doubles it after 2,000 steps without one.
+
+    Raises:
+        SpecError: `wrt` and `frozen` leave no parameter to train.
+
+    Source of the dynamic scale: Micikevicius et al., Mixed Precision Training, 2018.
+    """
+
+    def __init__(
+        self,
+        train_op: Any,
+        params: Mapping[str, Any],
+        *,
+        loss_scale: LossScale = None,
+    ):
+        self.train_op, self._loss_scale = train_op, loss_scale
+        self.transformation = (
+            train_op.optimizer if isinstance(train_op, TrainOp) else train_op
+        )
+        wrt, frozen = ("**",), ()
+        if isinstance(train_op, TrainOp):
+            wrt, frozen = train_op.wrt, train_op.frozen
+        self.trained = tuple(
+            path
+            for path in params
+            if any(matches(glob, path) for glob in wrt)
+            and not any(matches(glob, path) for glob in frozen)
+        )
+        if not self.trained:
+            raise spec_error(_nothing_left(wrt, frozen, params))
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is a function (state, batch) -> (state, metrics)."""
+        return not hasattr(self.transformation, "update")
+
+    def init(self, params: Mapping[str, Any]) -> Any:
+        """The optimizer's state at the start."""
+        if self.is_function:
+            return getattr(self.transformation, "init", lambda _: ())(params)
+        inner = self.transformation.init({path: params[path] for path in self.trained})
+        if self._loss_scale != "dynamic":
+            return inner
+        scale = jnp.asarray(_FIRST_SCALE, jnp.float32)
+        return ScaledState(inner, scale, jnp.zeros((), jnp.int32))
+
+    def scale(self, opt_state: Any) -> jax.Array | None:
+        """Factor of the loss in this step, float32[]; None: 1."""
+        if self._loss_scale == "dynamic":
+            return opt_state.scale
+        if self._loss_scale is None:
+            return None
+        return jnp.asarray(self._loss_scale, jnp.float32)
+
+    def update(
+        self, gradients: Any, opt_state: Any, trained: dict[str, jax.Array]
+    ) -> tuple[dict[str, jax.Array], Any]:
+        """The parameters and the optimizer's state after a step.
+
+        Args:
+            gradients: of the scaled loss, by path.
+            opt_state: before the step.
+            trained: the parameters that train, before the step.
+        """
+        scale = self.scale(opt_state)
+        if scale is not None:
+            share = 1.0 / scale
+            gradients = jax.tree.map(lambda g: g * share.astype(g.dtype), gradients)
+        if self._loss_scale != "dynamic":
+            return self._moved(gradients, opt_state, trained)
+        finite = functools.reduce(
+            jnp.logical_and, [jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]
+        )
+        moved, inner = jax.tree.map(
+            functools.partial(jnp.where, finite),
+            self._moved(gradients, opt_state.inner, trained),
+            (trained, opt_state.inner),
+        )
+        streak = jnp.where(finite, opt_state.streak + 1, 0)
+        grows = streak == _PATIENCE
+        factor = jnp.where(finite, jnp.where(grows, 2.0, 1.0), 0.5)
+        scale = jnp.maximum(opt_state.scale * factor, 1.0)
+        return moved, ScaledState(inner, scale, jnp.where(grows, 0, streak))
+
+    def _moved(
+        self, gradients: Any, opt_state: Any, trained: dict[str, jax.Array]
+    ) -> tuple[Any, Any]:
+        updates, opt_state = self.transformation.update(gradients, opt_state, trained)
+        return optax.apply_updates(trained, updates), opt_state
+
+
+def _nothing_left(
+    wrt: tuple[str, ...], frozen: tuple[str, ...], params: Mapping[str, Any]
+) -> Fault:
+    some = f"globs over {', '.join(list(params)[:8])}"
+    trained = [path for path in params if any(matches(glob, path) for glob in wrt)]
+    if trained:
+        told = f"{', '.join(frozen)} leaves no parameter to train"
+        return Fault("train_op.frozen", told, expected=some, code="wrt")
+    told = f"{', '.join(wrt)} matches no parameter"
+    return Fault("train_op.wrt", told, expected=some, code="wrt")

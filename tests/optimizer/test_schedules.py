@@ -1,0 +1,68 @@
+"""Learning rates over the steps. Expected: the papers' formulas, by hand or NumPy."""
+
+import jax
+import numpy as np
+import pytest
+
+from specflow.config.schedules import (
+    MEMBERS,
+    ExponentialConfig,
+    InverseSqrtConfig,
+    PiecewiseConfig,
+    PolynomialConfig,
+    StableConfig,
+)
+from specflow.optimizer.schedule import build_schedule
+
+STEPS = np.arange(13)
+
+
+def rates(config):
+    rate = build_schedule(config, lr=2.0, train_steps=10)
+    return [float(rate(step)) for step in STEPS]
+
+
+def test_a_power_of_what_is_left():
+    left = np.clip((10 - STEPS) / 8, 0, 1)
+    expected = np.where(STEPS < 2, STEPS, 2.0 * (0.1 + 0.9 * left**3))
+    config = PolynomialConfig(warmup_steps=2, power=3.0, final=0.1)
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+def test_the_peak_then_a_line():
+    # By hand: warmup to step 2, four steps of the peak, four down to a half.
+    expected = [0, 1, 2, 2, 2, 2, 2, 1.75, 1.5, 1.25, 1, 1, 1]
+    config = StableConfig(warmup_steps=2, decay_share=0.5, final=0.5)
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+def test_one_over_the_root_of_the_step():
+    # Vaswani et al., equation 3, scaled so that its peak is the rate.
+    later = 2.0 * np.sqrt(4 / np.maximum(STEPS, 4))
+    expected = np.where(STEPS < 4, 2.0 * STEPS / 4, later)
+    np.testing.assert_allclose(
+        rates(InverseSqrtConfig(warmup_steps=4)), expected, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("staircase", [False, True])
+def test_a_share_of_it_every_so_many_steps(staircase):
+    periods = STEPS / 3
+    expected = 2.0 * 0.5 ** (np.floor(periods) if staircase else periods)
+    config = ExponentialConfig(every=3, keep=0.5, staircase=staircase)
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+def test_factors_hold_from_their_step_on_and_after_the_warmup():
+    # By hand: the factor of step 1 falls into the warmup.
+    expected = [0, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]
+    config = PiecewiseConfig(warmup_steps=2, factors={"1": 0.5, "5": 0.1, "9": 0.5})
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_each_is_traced_as_it_is_called(name):
+    given = {"exponential": {"every": 2}, "piecewise": {"factors": {"4": 0.5}}}
+    rate = build_schedule(MEMBERS[name](**given.get(name, {})), lr=1.0, train_steps=9)
+    for step in (0, 3, 8):
+        assert float(jax.jit(rate)(step)) == pytest.approx(float(rate(step)), rel=1e-6)
