@@ -166,11 +166,10 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
         )
     shape = found["shape"] or ""
     if not _SHAPE.fullmatch(shape):
-        some = " or ".join(_spelt(one) for one in (chip.shapes[3], chip.shapes[-1]))
         raise _fault(
             where,
             f"got {text!r}, which says no shape of {chip.name}",
-            f"one such as {chip.name}:{some}",
+            f"one such as {chip.name}:{_spelt(chip.shapes[3])}",
         )
     wanted = tuple(int(length) for length in shape.split("x"))
     shapes = [*chip.shapes, *_boxes(chip)]

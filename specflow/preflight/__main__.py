@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from specflow.errors import Fault, SpecflowError
-from specflow.preflight.ask import Question
+from specflow.preflight.child import Question
 
 
 def main() -> None:

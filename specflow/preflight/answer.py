@@ -16,7 +16,7 @@ from specflow.data import Data
 from specflow.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
-from specflow.preflight.ask import Question
+from specflow.preflight.child import Question
 from specflow.preflight.changes import changes
 from specflow.preflight.hlo import Collective
 from specflow.preflight.look import MODES, Look, Program, State
@@ -96,7 +96,7 @@ class _Looking:
             tried.append(list(change))
             try:
                 programs = self.at([*overrides, *change]).programs(
-                    modes, until_short=True
+                    modes, tell=_tell, until_short=True
                 )
             except SpecflowError:
                 continue  # The mesh or the model cannot be so.

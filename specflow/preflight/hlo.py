@@ -13,7 +13,7 @@ __all__ = ["Array", "Collective", "Hlo", "bytes_of"]
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[^\s(]+) \(.*\{\s*$")
 _INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?(?P<name>[^\s=]+) = (?P<shape>\(.*?\)|\S+) (?P<op>[a-z][\w-]*)\("
+    r"^\s+(?:ROOT )?%?[^\s=]+ = (?P<shape>\(.*?\)|\S+) (?P<op>[a-z][\w-]*)\("
 )
 _ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,<=]*)\]")
 _CALLED = re.compile(
@@ -100,10 +100,19 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class _Instruction:
-    name: str
     shape: str
     op: str
     line: str
+    home: str
+    """The computation that it stands in."""
+
+    @property
+    def kind(self) -> str:
+        """The operation, whether it waits for its end or not."""
+        kind = self.op.removesuffix("-start")
+        # Fused with the cut of its result, on a TPU.
+        fused = kind == "all-reduce" and "reduce-scatter" in self.home
+        return "reduce-scatter" if fused else kind
 
 
 class Hlo:
@@ -117,16 +126,15 @@ class Hlo:
         self._frames = _frames(text)
         self._entry = ""
         self._computations: dict[str, list[_Instruction]] = {}
-        found: list[_Instruction] = []
+        home = ""
         for line in text.splitlines():
             if head := _COMPUTATION.match(line):
-                found = self._computations.setdefault(head["name"], [])
+                home = head["name"]
                 if head["entry"]:
-                    self._entry = head["name"]
+                    self._entry = home
             elif made := _INSTRUCTION.match(line):
-                found.append(
-                    _Instruction(made["name"], made["shape"], made["op"], line)
-                )
+                one = _Instruction(made["shape"], made["op"], line, home)
+                self._computations.setdefault(home, []).append(one)
 
     def collectives(self) -> list[Collective]:
         """Every exchange between chips, and how often one step does it.
@@ -136,14 +144,13 @@ class Hlo:
         """
         found: dict[str, Collective] = {}
         for number, (one, times) in enumerate(self._walk(self._entry, 1, fused=True)):
-            kind = one.op.removesuffix("-start")
-            if kind not in KINDS:
+            if (kind := one.kind) not in KINDS:
                 continue
             # A TPU's compiler writes the pieces of one that other work hides: each
             # piece names the same channel.
             channel = _CHANNEL.search(one.line)
             key = f"{kind} {channel[1]}" if channel else f"at {number}"
-            made = Collective(kind, self._moved(one, kind), _group(one.line), times)
+            made = Collective(kind, _moved(one), _group(one.line), times)
             if key not in found or found[key].times < times:
                 found[key] = made
         return list(found.values())
@@ -161,17 +168,9 @@ class Hlo:
                     continue
                 made = Array(shape.group(), bytes_of(shape.group()), name, place)
                 found.setdefault((made.shape, place or name), made)
-        return sorted(found.values(), key=lambda made: -made.bytes)[:count]
-
-    def _moved(self, one: _Instruction, kind: str) -> int:
-        if kind == "reduce-scatter":
-            return bytes_of(one.shape.split(", ")[-1]) * max(1, _group(one.line))
-        arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(one.shape)]
-        if kind == "all-gather" and one.op.endswith("-start"):
-            return max(arrays, default=0)
-        if one.op.endswith("-start") or kind == "send":
-            return arrays[0] if arrays else 0
-        return sum(arrays)
+        # Of equal ones, those whose place is known.
+        rank = sorted(found.values(), key=lambda made: (-made.bytes, not made.place))
+        return rank[:count]
 
     def _walk(
         self, computation: str, times: int, *, fused: bool
@@ -218,6 +217,18 @@ def bytes_of(shape: str) -> int:
     bits = _BITS.get(found["dtype"], int(digits[0]) if digits else 0)
     dims = [int(size.lstrip("<=")) for size in found["dims"].split(",") if size]
     return math.prod(dims) * bits // 8
+
+
+def _moved(one: _Instruction) -> int:
+    """Bytes of what an exchange makes; of a reduce-scatter, of what it takes."""
+    arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(one.shape)]
+    if one.op.endswith("-start") or one.op == "send":
+        # What it takes, what it makes, and what tells when it is done.
+        largest = max(arrays, default=0)
+    else:
+        largest = sum(arrays)
+    scattered = one.op.startswith("reduce-scatter") and not one.op.endswith("-start")
+    return largest * (max(1, _group(one.line)) if scattered else 1)
 
 
 def _group(line: str) -> int:

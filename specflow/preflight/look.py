@@ -19,6 +19,7 @@ from specflow.experiment import check_labels
 from specflow.preflight.hlo import Array, Collective, Hlo
 from specflow.preflight.memory import Held, held, shortage
 from specflow.preflight.roofline import Roofline, roofline
+from specflow.preflight.screen import human
 from specflow.spec import Mode
 
 __all__ = ["MODES", "Look", "Program", "State"]
@@ -141,8 +142,12 @@ class Look:
         lowered, found = self.lowered(), []
         for mode in modes:
             tell(f"compiling {mode} for {self.topology}")
-            found.append(self._compiled(mode, lowered[MODES[mode]]))
-            if until_short and not found[-1].fits:
+            one = self._compiled(mode, lowered[MODES[mode]])
+            found.append(one)
+            size = "an unknown size" if one.needs is None else human(one.needs)
+            verdict = "fits" if one.fits else "does not fit"
+            tell(f"{mode} {verdict}: {size} on each chip, {one.seconds:.0f} s")
+            if until_short and not one.fits:
                 break
         return found
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from specflow.errors import Fault
-from specflow.preflight.ask import Question, ask
+from specflow.preflight.child import Question, ask
 from specflow.preflight.screen import human
 
 __all__ = ["misfits", "shortfall"]

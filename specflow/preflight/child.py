@@ -15,11 +15,14 @@ from typing import Any
 
 from specflow.errors import ConfigError, Fault, MachineError
 
-__all__ = ["LIMIT_S", "Question", "ask", "environment"]
+__all__ = ["COMMAND", "LIMIT_S", "Question", "ask", "environment"]
 
 LIMIT_S = 3600.0
 """Seconds after which a child that does not answer is ended."""
+COMMAND = (sys.executable, "-m", "specflow.preflight")
+"""What the child runs."""
 _TOLD = "note: "
+_SHOW = "SPECFLOW_TRACEBACK"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,7 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
             )
         )
     child = subprocess.Popen(
-        [sys.executable, "-m", "specflow.preflight"],
+        COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -125,11 +128,13 @@ def _listen(stream: Any, said: list[str]) -> None:
 def _failed(status: int, said: Sequence[str], limit_s: float | None) -> Fault:
     if limit_s is not None:
         problem = f"did not answer within {limit_s:g} s, and was ended"
-        mend = "Give fewer modes or layers to compile, or --no-compile."
+        mend = "Give --no-compile, or look at fewer changes with --budget."
     elif status < 0:
         problem = f"was ended by {signal.Signals(-status).name}"
         mend = "The machine may lack memory to compile; --no-compile takes little."
     else:
         problem = f"ended with status {status}: {(said or ['it said nothing'])[-1]}"
-        mend = "Is libtpu of the version that jax[tpu] asks for?"
+        mend = f"{_SHOW}=1 shows where."
+        if os.environ.get(_SHOW):
+            print(*said, sep="\n", file=sys.stderr)
     return Fault("the pre-flight process", problem, mend=mend, code="preflight")

@@ -1,0 +1,115 @@
+"""What is read in XLA's text: of texts written by hand, and of a real program."""
+
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from specflow.preflight.hlo import Array, Collective, Hlo, bytes_of
+
+TEXTS = Path(__file__).parent / "texts"
+
+
+def read(name):
+    return Hlo((TEXTS / name).read_text())
+
+
+def test_collectives_of_a_tpu_count_once_a_channel_and_as_often_as_their_loop():
+    """In the form of libtpu 0.0.42: pieces of fusions, groups named by axes of a mesh,
+    a reduce-scatter that is an all-reduce in a fusion of that name."""
+    assert set(read("tpu.txt").collectives()) == {
+        Collective("all-gather", 1024 * 2048 * 2, group=4, times=6),
+        Collective("reduce-scatter", 1024 * 2048 * 2, group=4, times=6),
+        Collective("all-reduce", 4, group=8, times=1),
+        Collective("send", 512 * 4, group=0, times=1),
+    }
+
+
+def test_collectives_in_the_older_form_are_those_that_start():
+    """Groups are listed, trips are said, what ends is not counted again."""
+    assert set(read("older.txt").collectives()) == {
+        Collective("all-gather", 64 * 128 * 4, group=2, times=12),
+        Collective("collective-permute", 64 * 4, group=0, times=12),
+        Collective("all-to-all", 2 * 8 * 4, group=2, times=1),
+        Collective("reduce-scatter", 32 * 4 * 8, group=8, times=1),
+    }
+
+
+def test_the_largest_arrays_have_their_place_in_the_source():
+    largest = read("tpu.txt").arrays(2)
+    assert largest == [
+        Array("bf16[6,16,512,1024]", 6 * 16 * 512 * 1024 * 2,
+              "jvp()/dynamic_update_slice", "zoo/net.py:15"),
+        Array("f32[16,512,1024]", 16 * 512 * 1024 * 4, "closed_call/dot_general",
+              "zoo/net.py:14"),
+    ]  # fmt: skip
+    assert read("older.txt").arrays(1) == [
+        Array("f32[64,128]", 64 * 128 * 4, "body/dot_general", "zoo/net.py:7")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "sent"),
+    [
+        # Source: Patarasuk and Yuan, 2009, and the definition of each operation.
+        (Collective("all-gather", 800, 8), 700),
+        (Collective("reduce-scatter", 800, 8), 700),
+        (Collective("all-reduce", 800, 8), 1400),
+        (Collective("all-to-all", 800, 8), 700),
+        (Collective("collective-permute", 800, 0), 800),
+        (Collective("all-gather", 800, 8, times=3), 2100),
+    ],
+)
+def test_what_leaves_a_chip_at_the_least(one, sent):
+    assert one.sent == sent
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [("f32[2,3]", 24), ("bf16[4]{0:T(8,128)(2,1)}", 8), ("pred[]", 1), ("s4[6]", 3),
+     ("f8e4m3fn[5]", 5), ("c64[2]", 16), ("u32[]", 4), ("s32[<=9]", 36),
+     ("token[]", 0)],
+)  # fmt: skip
+def test_bytes_of_a_shape(shape, size):
+    assert bytes_of(shape) == size
+
+
+def test_a_real_program_exchanges_in_each_trip_of_its_scan():
+    """Rows by columns that are cut alike are added up, once for each layer."""
+    mesh = Mesh(jax.devices(), ("all",))
+
+    def cut(*axes):
+        return NamedSharding(mesh, PartitionSpec(*axes))
+
+    def layers(x, weights):
+        def layer(x, weight):
+            return lax.with_sharding_constraint(x @ weight, cut(None, "all")), None
+
+        return lax.scan(layer, x, weights)[0].sum()
+
+    compiled = (
+        jax.jit(layers, out_shardings=cut())
+        .lower(
+            jax.ShapeDtypeStruct((4, 16), jnp.float32, sharding=cut(None, "all")),
+            jax.ShapeDtypeStruct((5, 16, 16), jnp.float32, sharding=cut(None, "all")),
+        )
+        .compile()
+    )
+    times: Counter = Counter()
+    sent = 0.0
+    for one in Hlo(compiled.as_text()).collectives():
+        assert one.group == 8
+        times[one.times] += 1
+        sent += one.sent
+    # One in each layer, whatever kind XLA chose, and the sum at the end.
+    assert times == {5: 1, 1: 1}
+    assert sent >= 5 * 4 * 16 * 4 * 7 / 8
+
+
+def test_a_text_that_is_no_program_says_nothing():
+    assert Hlo("").collectives() == []
+    assert Hlo("HloModule nothing\n\nENTRY %main () -> f32[] {\n}\n").arrays(3) == []
