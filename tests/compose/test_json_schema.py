@@ -125,7 +125,8 @@ def changed(content, path, change):
 
 
 # Below these, people choose the names.
-FREE = ("predictions", "loss", "eval_metrics", "export_outputs", "inputs", "outputs")
+FREE = ("predictions", "loss", "eval_metrics", "export_outputs", "inputs", "outputs",
+        "logical")  # fmt: skip
 
 
 def is_free(path):

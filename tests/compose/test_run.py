@@ -33,7 +33,7 @@ def test_overrides_are_laid_over_a_run(run):
 
 def test_a_chosen_group_replaces_its_word_as_a_whole(run):
     again = compose(["run=runs/1", "mesh=single"])
-    assert again.config.mesh.rules == []
+    assert [rule.along for rule in again.config.mesh.rules] == [None]
     assert again.origins["mesh.axes.data"] == "conf/mesh/single.yaml:3"
 
 
