@@ -16,7 +16,7 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "unknown_word": (["experimnt=digits"], {}),
     "unknown_choice": (["mesh=fspd", "optimizer=adamx"], {}),
     "unknown_experiment": (["experiment=digts", "optimizer.lr=fast"], {}),
-    "unknown_name": (["optimizer.schedule.name=cosin", "model.name=resnet"], {}),
+    "unknown_name": (["optimizer.schedule.name=cosin", "model.name=lstm"], {}),
     "wrong_types": (
         [
             "optimizer.lr=fast",

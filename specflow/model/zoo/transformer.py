@@ -81,8 +81,8 @@ class Transformer(nnx.Module):
     """A decoder-only transformer: the logits of the next token at every place.
 
     The small one, beside `Decoder`: with learned positions or rotary ones, and with
-    dropout. Its layers stand one after another in the program and its tokens in one
-    axis, which is faster on a CPU, and cannot be cut over as many devices.
+    dropout. Its tokens are in one axis, which is faster on a CPU, and cannot be cut
+    along a sequence.
 
     Args:
         vocabulary: number of tokens.
