@@ -15,7 +15,7 @@ NAMES = {path.stem for path in CONF.rglob("*.yaml")}
 OPEN = (
     *("spec.inputs", "spec.predictions", "spec.loss", "spec.eval_metrics"),
     *("spec.export_outputs", "output.exporters", "optimizer.parts"),
-    *("spec.export_outputs.serving_default.outputs",),
+    *("spec.export_outputs.serving_default.outputs", "mesh.logical"),
 )
 """Mappings of names that the user chooses, where no name is unknown."""
 
