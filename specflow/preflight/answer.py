@@ -16,8 +16,8 @@ from specflow.data import Data
 from specflow.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
-from specflow.preflight.child import Question
 from specflow.preflight.changes import changes
+from specflow.preflight.child import Question
 from specflow.preflight.hlo import Collective
 from specflow.preflight.look import MODES, Look, Program, State
 

@@ -63,39 +63,43 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
                 code="libtpu",
             )
         )
-    child = subprocess.Popen(
+    said: list[str] = []
+    with subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-    )
-    said: list[str] = []
-    listener = threading.Thread(target=_listen, args=(child.stderr, said), daemon=True)
-    listener.start()
-    timer = threading.Timer(limit_s, child.kill)
-    timer.start()
-    try:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        with contextlib.suppress(BrokenPipeError), child.stdin:
-            child.stdin.write(json.dumps(dataclasses.asdict(question)))
-        answer = child.stdout.read()
-        status = child.wait()
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        late = not timer.is_alive()
-        timer.cancel()
-    listener.join()
+    ) as child:
+        listener = threading.Thread(target=_listen, args=(child.stderr, said))
+        late = threading.Event()
+        timer = threading.Timer(limit_s, lambda: (late.set(), child.kill()))
+        listener.start()
+        timer.start()
+        try:
+            answer, status = _talk(child, json.dumps(dataclasses.asdict(question)))
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            timer.cancel()
+            listener.join()
     if status or not answer:
-        raise MachineError(_failed(status, said, limit_s if late else None))
+        raise MachineError(_failed(status, said, limit_s if late.is_set() else None))
     found = json.loads(answer)
     if found["faults"]:
         raise ConfigError(*(Fault(**fault) for fault in found["faults"]))
     return found["jobs"]
+
+
+def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
+    """The child's answer, and its status."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(question)
+    return child.stdout.read(), child.wait()
 
 
 def environment() -> dict[str, str]:
