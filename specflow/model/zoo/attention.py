@@ -18,6 +18,8 @@ plain operations, which run everywhere; `auto` is the first that fits."""
 
 Heads: TypeAlias = Float[Array, "b t h d"]
 
+_BEST: dict[str, Attention] = {"tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
+"""Platform, as JAX calls it -> the fastest kernel there."""
 _SPLASH_TOKENS = 128
 """Splash attention takes sequences of a multiple of so many."""
 
@@ -62,14 +64,14 @@ def _chosen(kind: Attention, query: Heads) -> Attention:
         ConfigError: one that is asked for by name does not fit.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    known = not mesh.empty and mesh.abstract_device is not None
-    platform = mesh.abstract_device.platform if known else jax.default_backend()
-    best = {"tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}.get(platform, "xla")
+    device = None if mesh.empty else mesh.abstract_device
+    platform = jax.default_backend() if device is None else device.platform
+    best = _BEST.get(platform, "xla")
     if kind == "auto":
         return "xla" if _unfit(best, query) else best
     unfit = _unfit(kind, query)
     # Without a mesh nobody knows: splash attention may be traced for another machine.
-    if kind not in ("xla", best) and (known or kind == "cudnn"):
+    if kind not in ("xla", best) and (device or kind == "cudnn"):
         unfit = f"the program is for {platform}"
     if unfit:
         raise ConfigError(

@@ -63,7 +63,8 @@ class DecoderBlock(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
-        self.rope_base, self.attention, self.dtype = rope_base, attention, dtype
+        self.rope_base, self.dtype = rope_base, dtype
+        self.attention: Attention = attention
         # Set by Flax's train() and eval(): gradients are asked for in training alone.
         self.deterministic = False
 
@@ -184,7 +185,8 @@ class Decoder(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.remat, self.unroll, self.dtype = remat, unroll, dtype
+        self.unroll, self.dtype = unroll, dtype
+        self.remat: Remat = remat
         self.embed = named_normal(
             rngs, (vocabulary, width), ("vocab", "embed"), std=_SMALL
         )

@@ -176,7 +176,8 @@ class ResNet(nnx.Module):
         x = self.stem_convolution(image.astype(self.dtype))
         x = x if self.stem_norm is None else nnx.relu(self.stem_norm(x))
         if self.stem == "large":
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            around: Any = ((1, 1), (1, 1))
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=around)
         for block in self.blocks:
             x = block(x)
         x = x if self.norm is None else nnx.relu(self.norm(x))

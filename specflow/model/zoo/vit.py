@@ -116,7 +116,8 @@ class ViT(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.remat, self.unroll, self.dtype = remat, unroll, dtype
+        self.unroll, self.dtype = unroll, dtype
+        self.remat: Remat = remat
         self.patch, self.width = patch, width
         height, breadth, channels = image
         self.grid = height // patch, breadth // patch
