@@ -65,6 +65,7 @@ def estimator_arguments(
             keep_best=checkpoint.best,
             log_step_count_steps=loop.log_every,
             eval_loss=loop.eval_loss,
+            profile=loop.profile,
             save_summary_steps=0,  # Reporters of the run write them.
             tpu_config=TPUConfig(
                 iterations_per_loop=loop.iterations_per_loop,

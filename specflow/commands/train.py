@@ -31,6 +31,7 @@ from specflow.output import (
     TensorBoard,
     default_run_directory,
     draw_curves,
+    efficiency,
     existing_run,
     open_run,
     print_result,
@@ -38,6 +39,7 @@ from specflow.output import (
     rerun_directory,
 )
 from specflow.report import line
+from specflow.spec import Mode
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -150,6 +152,15 @@ def train(composed: "Composed") -> dict[str, Any]:
         if "plots" in config.output.reporters:
             draw_curves(read_rows(run.metrics), run.curves)
         timing = {**estimator.timing, "total": time.perf_counter() - started}
+        lowered = estimator.program.lowered.get(Mode.TRAIN)
+        efficient = efficiency(
+            timing,
+            total_s=timing["total"],
+            steps=step - began,
+            flops=None if lowered is None else lowered.model_flops,
+            kind=device.device_kind,
+            devices=estimator.partitioner.mesh.size,
+        )
         evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
         stopped, exports = estimator.stopped_early, _exports(config, run)
         if stopped is not None and step == began:
@@ -159,10 +170,11 @@ def train(composed: "Composed") -> dict[str, Any]:
             step,
             evaluation=evaluation,
             timing=timing,
+            efficiency=efficient.plain(),
             stopped_early=stopped,
             exports=plain,
         )
-        facts = _facts(run, stopped, exports)
+        facts = efficient.facts() | _facts(run, stopped, exports)
         print_result(step, evaluation=evaluation, timing=timing, facts=facts)
         print(f"\n{run.path}")
     return {

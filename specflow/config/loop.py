@@ -8,7 +8,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from specflow.config.base import Config, Elsewhere, Kinds, named, refuse
 from specflow.config.rhythm import Every, EveryLoop
 
-__all__ = ["LoopConfig"]
+__all__ = ["LoopConfig", "ProfileConfig"]
 
 EarlyStoppingConfig = Annotated[
     Config,
@@ -25,6 +25,15 @@ EarlyStoppingConfig = Annotated[
         )
     ),
 ]
+
+
+class ProfileConfig(Config):
+    """A window of steps over which devices and host are profiled."""
+
+    start: PositiveInt = 10
+    """Step after which it begins: what is compiled is compiled by then."""
+    steps: PositiveInt = 5
+    """Length of the window, in steps."""
 
 
 class LoopConfig(Config):
@@ -46,6 +55,8 @@ class LoopConfig(Config):
     TensorFlow's was."""
     early_stopping: EarlyStoppingConfig | None = None
     """When training ends before `train_steps`, by what evaluations say; null: never."""
+    profile: ProfileConfig | None = None
+    """Steps to profile, into `<output.dir>/profile`; null: none."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss."""
     micro_steps: PositiveInt = 1

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from specflow.config.base import Config
+from specflow.config.loop import ProfileConfig
 from specflow.config.output import BestConfig
 from specflow.errors import ConfigError, Fault, nearest
 
@@ -145,6 +146,8 @@ class RunConfig(_Python):
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1;
     0 and None: no summaries, of evaluations neither."""
+    profile: ProfileConfig | None = None
+    """Steps to profile, into `<model_dir>/profile`; None: none."""
     resume_input: Literal["continue", "restart"] = "continue"
     """Whether a call to train goes on in its input where training stood, or takes it
     from its start, as the reference did."""

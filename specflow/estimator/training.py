@@ -18,7 +18,7 @@ from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
 from specflow.estimator.watching import Watcher, summaries
 from specflow.executor import Program, TrainState, to_tree
-from specflow.loop import EverySeconds, EverySteps, Pace, Rhythm
+from specflow.loop import EverySeconds, EverySteps, Pace, Profile, Rhythm
 from specflow.output import Checkpointer
 from specflow.spec import Mode
 
@@ -139,6 +139,9 @@ class Training:
             rhythms.append(EverySteps(1, lambda *_: None))
         if evaluations is not None:
             rhythms = [*evaluations.rhythms(), *rhythms]
+        profile = self._profile()
+        if profile is not None:
+            rhythms.append(profile)
         if self._config.saves and self._config.save_at_start:
             save(step, state)
         self._states.drop()  # The loop uses it up.
@@ -168,12 +171,20 @@ class Training:
                 )
         finally:
             batches.close()
+            if profile is not None:
+                profile.close()
             # What is being written is finished, also on the way out with an error.
             with self._program.timing("checkpoint"):
                 self._checkpoints.wait()
         if config.saves:
             self._states.keep(result.step, result.state)
         return result.step, result.state
+
+    def _profile(self) -> Profile | None:
+        window = self._config.profile
+        if window is None:
+            return None
+        return Profile(window.start, window.steps, self._model_dir / "profile")
 
     def _pace(self) -> Pace | None:
         seconds = self._config.tpu_config.loop_seconds()

@@ -10,6 +10,7 @@ from specflow.loop.hooks import (
     call_hooks,
 )
 from specflow.loop.pace import Pace
+from specflow.loop.profile import Profile
 from specflow.loop.train import Report, TrainResult, Watch, train
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EverySeconds",
     "EverySteps",
     "Pace",
+    "Profile",
     "Report",
     "Rhythm",
     "StopTraining",

@@ -1,6 +1,7 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
 from specflow.output.checkpoint import Checkpointer, Restored, located
+from specflow.output.efficiency import Efficiency, efficiency
 from specflow.output.files import replacing, reported, write_text
 from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
@@ -26,6 +27,7 @@ __all__ = [
     "FORMATS",
     "AsyncReporters",
     "Checkpointer",
+    "Efficiency",
     "JsonLines",
     "Progress",
     "Reporter",
@@ -34,6 +36,7 @@ __all__ = [
     "TensorBoard",
     "default_run_directory",
     "draw_curves",
+    "efficiency",
     "existing_run",
     "format_result",
     "located",

@@ -69,6 +69,7 @@ OTHERS = {
     "loop.eval_steps": 1,
     "loop.micro_steps": 2,
     "loop.loss_scale": "dynamic",
+    "loop.profile": {"start": 3},
     "loop.eval_loss": "batches",
     "loop.early_stopping": {"name": "lower", "metric": "loss", "threshold": 0.1},
     "output.dir": "elsewhere",

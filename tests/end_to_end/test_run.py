@@ -31,7 +31,9 @@ def test_a_run_writes_every_file_that_it_promises(finished, rows_of):
         (4, "train"), (6, "eval"), (8, "train"), (12, "train"), (12, "eval"),
     ]  # fmt: skip
     result = json.loads((run / "result.json").read_text())
-    assert list(result) == ["step", "eval", "timing", "stopped_early", "exports"]
+    assert list(result) == [
+        "step", "eval", "timing", "efficiency", "stopped_early", "exports",
+    ]  # fmt: skip
     assert (result["stopped_early"], result["exports"]) == (None, {})
     assert result["step"] == 12
     assert list(result["eval"]) == ["loss", "accuracy", "top3"]
