@@ -1,16 +1,8 @@
 """What every test starts from: eight pretended CPU devices, and no rank promotion."""
 
 import os
-import shutil
-import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# What one worker, or a program that a test starts, has compiled serves all others.
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-_cache = None
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _cache = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
 
 import jax
 
@@ -24,6 +16,21 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_unconfigure():
-    if _cache is not None:
-        shutil.rmtree(_cache, ignore_errors=True)
+def pytest_configure(config):
+    """What a worker has compiled, or a program that a test starts, serves all others.
+
+    It serves later runs too: compiling is most of the time that the tests take. Nothing
+    is taken for something else, as JAX names programs by all that they depend on;
+    `--cache-clear` removes it.
+    """
+    kept = {
+        "JAX_COMPILATION_CACHE_DIR": str(config.cache.mkdir("xla")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    for name, value in kept.items():
+        jax.config.update(name.lower(), _read(os.environ.setdefault(name, value)))
+
+
+def _read(text):
+    return int(text) if text.lstrip("-").isdigit() else text
