@@ -293,8 +293,8 @@ def _rules(tree: Mapping[str, Any]) -> Iterator[Edit]:
         yield Edit("rule", ("optimizer", "schedule", "warmup_steps"), "99_999")
     if _is_there(tree, "model.max_length"):
         yield Edit("rule", ("data", "length"), "4096")
-    if _is_there(tree, "model.heads"):
-        yield Edit("rule", ("model", "heads"), "3")
+    if _is_there(tree, "model.heads"):  # No width that is shipped divides by eleven.
+        yield Edit("rule", ("model", "heads"), "11")
 
 
 def _leaves(

@@ -296,8 +296,8 @@ def _of_experiment(
     for axis, size in (("data", 3), ("fsdp", 5), ("data", 7)):
         words = (f"experiment={name}", f"mesh.axes.{axis}={size}")
         line = "loop.batch_size=64"
-        if axis == "fsdp":
-            words = (*words, "mesh.axes.data=1")
+        # Both are given: of -1, nobody knows before the devices are counted.
+        words = (*words, f"mesh.axes.{'data' if axis == 'fsdp' else 'fsdp'}=1")
         yield Planted(
             *("mesh that does not divide", name, (*words, line), "loop.batch_size"),
             (f"override {line}",),
@@ -305,6 +305,8 @@ def _of_experiment(
         )
         text, *_ = plant(own, ("mesh", "axes", axis), str(size))
         text, *_ = plant(text, ("mesh", "axes", "data"), str(size))
+        if axis != "fsdp":
+            text, *_ = plant(text, ("mesh", "axes", "fsdp"), "1")
         text, row, column = plant(text, ("loop", "batch_size"), "64")
         yield Planted(
             "mesh that does not divide, in YAML",
