@@ -61,7 +61,7 @@ class _Looking:
     def report(self, overrides: Sequence[str]) -> dict[str, Any]:
         """All that there is to say of one experiment."""
         look = self.at(overrides)
-        state = look.state()
+        state = look.state
         known = _known(look.config, self.topology, state)
         if not self.question.compiles:
             return known
@@ -95,9 +95,7 @@ class _Looking:
             _tell(f"trying {' '.join(change)}")
             tried.append(list(change))
             try:
-                programs = self.at([*overrides, *change]).programs(
-                    modes, tell=_tell, until_short=True
-                )
+                programs = self.at([*overrides, *change]).programs(modes, tell=_tell)
             except SpecflowError:
                 continue  # The mesh or the model cannot be so.
             if all(one.fits for one in programs):
@@ -120,10 +118,10 @@ class _Looking:
         for number, overrides in enumerate(self.question.jobs):
             _tell(f"looking at job {number}")
             look = self.at(overrides)
-            verdict = _known(look.config, self.topology, look.state())
+            verdict = _known(look.config, self.topology, look.state)
             del verdict["largest"]
             if verdict["fits"] and self.question.compiles:
-                program = _form(look.lowered())
+                program = _form(look.lowered)
                 if program not in known:
                     (train,) = look.programs(["train"], tell=_tell)
                     known[program] = {"fits": train.fits, "needs": train.needs}

@@ -168,9 +168,12 @@ class Hlo:
                     continue
                 made = Array(shape.group(), bytes_of(shape.group()), name, place)
                 found.setdefault((made.shape, place or name), made)
-        # Of equal ones, those whose place is known.
-        rank = sorted(found.values(), key=lambda made: (-made.bytes, not made.place))
-        return rank[:count]
+        # What has no place is what the compiler added: room for one that has, perhaps.
+        placed = {made.shape for made in found.values() if made.place}
+        told = [
+            made for made in found.values() if made.place or made.shape not in placed
+        ]
+        return sorted(told, key=lambda made: -made.bytes)[:count]
 
     def _walk(
         self, computation: str, times: int, *, fused: bool

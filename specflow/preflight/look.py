@@ -1,10 +1,12 @@
 """Looks at one experiment on one slice: its state, its programs, its bounds."""
 
 import dataclasses
+import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,7 @@ class Look:
         )
         check_labels(config, self.estimator, self.data)
 
+    @functools.cached_property
     def state(self) -> State:
         """What every chip holds; neither lowered nor compiled.
 
@@ -120,6 +123,7 @@ class Look:
             dict(self.estimator.partitioner.mesh.shape),
         )
 
+    @functools.cached_property
     def lowered(self) -> dict[Mode, Lowered]:
         """The programs, lowered."""
         steps = self.config.loop.train_steps
@@ -130,28 +134,27 @@ class Look:
         modes: Iterable[str] = tuple(MODES),
         *,
         tell: Callable[[str], None] = lambda line: None,
-        until_short: bool = False,
     ) -> list[Program]:
-        """What the compiler says of the programs.
+        """What the compiler says of the programs; they are compiled side by side.
 
         Args:
             modes: which.
-            tell: takes a line about what comes next.
-            until_short: whether to stop at the first one that does not fit.
+            tell: takes lines about what is done.
         """
-        lowered, found = self.lowered(), []
-        for mode in modes:
+        state, lowered = self.state, self.lowered
+
+        def compiled(mode: str) -> Program:
             tell(f"compiling {mode} for {self.topology}")
-            one = self._compiled(mode, lowered[MODES[mode]])
-            found.append(one)
+            one = self._compiled(mode, lowered[MODES[mode]], state)
             size = "an unknown size" if one.needs is None else human(one.needs)
             verdict = "fits" if one.fits else "does not fit"
             tell(f"{mode} {verdict}: {size} on each chip, {one.seconds:.0f} s")
-            if until_short and not one.fits:
-                break
-        return found
+            return one
 
-    def _compiled(self, mode: str, lowered: Lowered) -> Program:
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            return list(pool.map(compiled, modes))
+
+    def _compiled(self, mode: str, lowered: Lowered, state: State) -> Program:
         before = time.perf_counter()
         usable = self.topology.chip.usable
         flops, model = lowered.flops, lowered.model_flops
@@ -172,7 +175,7 @@ class Look:
                 fits=False,
                 needs=short.needs,
                 available=short.available or usable,
-                arguments=self.state().bytes(),
+                arguments=state.bytes(),
                 said=short.text,
                 seconds=time.perf_counter() - before,
             )
@@ -187,7 +190,6 @@ class Look:
         except Exception as error:  # Versions of libtpu fail to print what they made.
             text_fault = str(error).partition("\n")[0]
         # The state is read, and written by training; what is made is both.
-        state = self.state()
         kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
         moved = kept + 2 * max(0, needs - arguments)
         return Program(

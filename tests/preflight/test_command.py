@@ -94,7 +94,8 @@ def test_a_slice_is_compiled_for_without_one(capsys):
 def test_what_does_not_fit_is_answered_with_what_does(capsys):
     words = ["check", "experiment=stdlib_lm", "data.max_bytes=400000", "mesh=single",
              "model.layers=1", "model.width=256", "loop.batch_size=65536",
-             "loop.eval_batch_size=64", "--topology", "v5e:1x1", "--json"]  # fmt: skip
+             "loop.eval_batch_size=64", "--topology", "v5e:1x1", "--json",
+             "--budget", "1"]  # fmt: skip
     assert main(words) == 2
     found = json.loads(capsys.readouterr().out)
     assert found["programs"]["train"]["fits"] is False
