@@ -89,8 +89,12 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
         raise MachineError(_failed(status, said, limit_s if late.is_set() else None))
     found = json.loads(answer)
     if found["faults"]:
-        raise ConfigError(*(Fault(**fault) for fault in found["faults"]))
+        raise ConfigError(*map(_fault, found["faults"]))
     return found["jobs"]
+
+
+def _fault(plain: dict[str, Any]) -> Fault:
+    return Fault(code=plain.pop("code"), **plain)
 
 
 def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
