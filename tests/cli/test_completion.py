@@ -33,11 +33,11 @@ def words(capsys, monkeypatch, tmp_path):
     [
         ("specflow sho", ["show"]),
         ("specflow show data=di", ["data=diabetes", "data=digits"]),
-        ("specflow show mesh=data,f", ["mesh=data,fsdp"]),
+        ("specflow show mesh=data,h", ["mesh=data,hybrid"]),
         ("specflow show +mes", ["+mesh=", "+mesh."]),
         ("specflow show ~mesh.ax", ["~mesh.axes.", "~mesh.axes"]),
         ("specflow show optimizer.sc", ["optimizer.schedule."]),
-        ("specflow show optimizer.schedule.f", ["optimizer.schedule.final="]),
+        ("specflow show optimizer.schedule.fi", ["optimizer.schedule.final="]),
         # Of the kind that is chosen on the line, by the experiment, or by default.
         ("specflow show optimizer=sgd optimizer.m", ["optimizer.momentum="]),
         ("specflow show optimizer=sgd optimizer.b", []),
@@ -49,7 +49,7 @@ def words(capsys, monkeypatch, tmp_path):
         ("specflow show model.activation=ge", []),  # The net for images has none.
         ("specflow show model=mlp model.activation=ge", ["model.activation=gelu"]),
         ("specflow show spec.loss.mine.del", ["spec.loss.mine.delta="]),
-        ("specflow show 'mesh=f", ["mesh=fsdp"]),
+        ("specflow show 'mesh=h", ["mesh=hybrid"]),
         ("specflow predict --forma", ["--format"]),
         ("specflow predict --format p", ["parquet"]),
         ("specflow predict --format=p", ["--format=parquet"]),
@@ -145,7 +145,9 @@ def test_bash_is_answered_with_what_it_replaces(path, tmp_path):
     )
     assert done.stderr == ""
     assert done.stdout == (
-        "[digits ][digits_mlp ][experiment=digits ][experiment=digits_mlp ]"
+        "[digits ][digits_mlp ][digits_resnet ][digits_vit ]"
+        "[experiment=digits ][experiment=digits_mlp ][experiment=digits_resnet ]"
+        "[experiment=digits_vit ]"
     )
 
 

@@ -119,7 +119,7 @@ def test_nothing_that_a_run_names_is_imported(files):
 
 EXPERIMENTS = folders().choices("experiment")
 CHANGES = st.sampled_from(
-    ["seed=3", "mesh=fsdp", "optimizer=sgd", "loop.log_every=7", "data.split_seed=1"]
+    ["seed=3", "mesh=fsdp", "optimizer=lion", "loop.log_every=7", "data.split_seed=1"]
 )
 
 

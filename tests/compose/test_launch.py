@@ -66,7 +66,7 @@ def test_directories_can_be_named_by_what_varies():
 
 
 def test_experiments_are_swept_by_a_glob():
-    outcomes = sweep(["experiment=glob(digits*)"], task)
+    outcomes = sweep(["experiment=glob(digits*,exclude=*t)"], task)
     assert [Path(one.result["eval"]["dir"]).parts[1] for one in outcomes] == [
         "digits",
         "digits_mlp",
