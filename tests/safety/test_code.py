@@ -26,6 +26,8 @@ IMPORTING = {
     "serving/convert/": "TensorFlow and ONNX, where they are installed",
 }
 """Files that import by name, and what."""
+STARTERS = {"preflight/child.py": "this Python, with specflow's own module"}
+"""Files that start programs, and which."""
 
 
 def calls(tree):
@@ -46,7 +48,7 @@ def imports(tree):
 @pytest.mark.parametrize("file", TREES)
 def test_nothing_that_unpickles_or_starts_programs_is_imported(file):
     roots = {name.split(".")[0] for name in imports(TREES[file])}
-    assert not roots & (UNPICKLING | STARTING)
+    assert not roots & (UNPICKLING | (set() if file in STARTERS else STARTING))
 
 
 def test_arrays_are_loaded_without_pickles():
