@@ -69,6 +69,7 @@ class _Looking:
         short = [one.mode for one in programs if not one.fits]
         known |= {
             "fits": not short,
+            "needs": max(known["needs"], *(one.needs or 0 for one in programs)),
             "largest": _largest(state, programs),
             "programs": {one.mode: _plain(one) for one in programs},
         }
