@@ -252,6 +252,31 @@ def _preflight(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _launch(arguments: argparse.Namespace) -> int:
+    from specflow.launcher import launch
+
+    words, count = arguments.command, arguments.processes
+    name = words[0] if words else "nothing"
+    faults = []
+    if count < 1:
+        faults.append(Fault("--processes", f"got {count}", expected="1 or more",
+                            origin="command line", code="usage"))  # fmt: skip
+    if name not in _COMPUTING:
+        faults.append(
+            Fault(
+                "launch",
+                f"got {name}",
+                expected=f"a command that computes, after --: {', '.join(_COMPUTING)}",
+                mend=nearest(name, _COMPUTING),
+                origin="command line",
+                code="usage",
+            )
+        )
+    if faults:
+        raise ConfigError(*faults)
+    return launch(words, processes=count)
+
+
 def _explain(arguments: argparse.Namespace) -> int:
     from specflow.compose.explain import explain
     from specflow.compose.explain_text import as_lines, as_plain
@@ -375,6 +400,12 @@ _COMMANDS = {
         "specflow check experiment=digits mesh=fsdp",
         options.CHECKING,
     ),
+    "launch": _Command(
+        _launch,
+        "run a command as several processes on this machine, to try them out",
+        "specflow launch --processes 2 -- train experiment=digits mesh=fsdp",
+        options.LAUNCHING,
+    ),
     "show": _Command(
         _show,
         "print the composed config, each line with who set it",
@@ -406,6 +437,9 @@ _COMMANDS = {
     ),
 }
 
+_COMPUTING = ("train", "evaluate", "predict", "export", "check")
+"""What can be launched as several processes."""
+
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
@@ -427,7 +461,12 @@ def _dispatch(words: list[str]) -> int:
                 code="unknown-command",
             )
         )
+    launched: list[str] = []
+    if command.run is _launch and "--" in rest:
+        cut = rest.index("--")
+        rest, launched = rest[:cut], rest[cut + 1 :]
     arguments = _parser(name, command).parse_intermixed_args(rest)
+    arguments.command = launched
     if getattr(arguments, "cfg", None):
         return _show(arguments)
     return command.run(arguments)

@@ -5,8 +5,9 @@ what was expected, what to do.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
+from typing import Self
 
 __all__ = [
     "MACHINE",
@@ -56,6 +57,15 @@ class Fault:
     """A stable name of the kind of fault, listed in `ERRORS.md`: `unknown-key`, ..."""
     kind: type[Exception] = ValueError
     """The plain exception that this fault also is."""
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str]) -> Self:
+        """The fault that another process told: field -> text.
+
+        >>> print(Fault.of({"where": "seed", "problem": "got -1"}))
+        seed: got -1.
+        """
+        return cls(**texts)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.problem}" if self.where else self.problem

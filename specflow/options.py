@@ -12,6 +12,7 @@ __all__ = [
     "EVALUATING",
     "EXPLAINING",
     "EXPORTING",
+    "LAUNCHING",
     "PREDICTING",
     "SCHEMAS",
     "TRAINING",
@@ -196,6 +197,15 @@ EXPORTING = (
         help="export for these numbers of rows; by default for any",
     ),
     STEP,
+)
+LAUNCHING = (
+    Option(
+        "--processes",
+        type=int,
+        required=True,
+        metavar="N",
+        help="how many to start",
+    ),
 )
 EXPLAINING = (
     Option(

@@ -35,7 +35,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         SpecflowError: what is wrong with the experiment, as training would find it.
     """
     config = composed.config
-    session.start(config.mesh)
+    session.start(composed)
     data = build_data(config.data)
     estimator = TPUEstimator.from_config(config, data=data)
     check_labels(config, estimator, data)

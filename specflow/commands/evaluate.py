@@ -61,7 +61,7 @@ def estimator_of_run(composed: "Composed", data: Data) -> TPUEstimator:
         CheckpointError: it has none.
     """
     run = existing_run(composed.run or "")
-    session.start(composed.config.mesh)
+    session.start(composed)
     estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
     if estimator.latest_step() is None:
         raise CheckpointError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from specflow import peers
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
 from specflow.serving import load_export
@@ -67,6 +68,9 @@ def export(
             batch=batch,
         )
     estimator.close()
+    if not peers.is_first():
+        peers.alone(lambda: None)  # Until everything is written.
+        return path
     loaded = load_export(path, check=False)  # It was checked before it got its name.
     if loaded.note:
         print(f"note: {loaded.note}", file=sys.stderr)
@@ -78,4 +82,5 @@ def export(
         conversion = convert_export(path, format=format)
         print(conversion)
         print(conversion.path)
+    peers.alone(lambda: None)
     return path

@@ -1,11 +1,13 @@
 """`specflow predict run=DIR`: the predictions for every row, in the rows' order."""
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 
+from specflow import peers
 from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.data import build_data
 from specflow.errors import ConfigError, Fault, nearest
@@ -57,12 +59,17 @@ def predict(
         yield_single_examples=False,
         checkpoint_step=step,
     )
-    with writing_rows(output, written_as) as write:
+    with contextlib.ExitStack() as stack:
+        write = None
+        if peers.is_first():
+            write = stack.enter_context(writing_rows(output, written_as))
         for batch in batches:
-            write(batch)
+            if write is not None:
+                write(batch)
             rows += len(jax.tree.leaves(batch)[0])
     estimator.close()
-    if output is not None:
+    peers.alone(lambda: None)
+    if output is not None and peers.is_first():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
 

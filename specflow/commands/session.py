@@ -1,14 +1,20 @@
-"""JAX as a command needs it: pretended devices, and compiled programs kept."""
+"""JAX as a command needs it: processes, pretended devices, compiled programs kept."""
 
 import os
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 
+from specflow import peers
 from specflow.commands.quiet import hush_checkpoint_threads
-from specflow.config.mesh import MeshConfig
 from specflow.errors import Fault, MachineError
-from specflow.mesh import pretend_devices
+from specflow.mesh import pretend_devices, start_processes
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
 
 __all__ = ["cache_directory", "start"]
 
@@ -19,25 +25,47 @@ def cache_directory() -> Path:
     return Path(base) / "specflow" / "xla"
 
 
-def start(mesh: MeshConfig) -> None:
+def start(composed: "Composed") -> None:
     """Sets JAX up, and what prints beside it; before its first use in the process.
 
     Compiled programs are kept unless `JAX_COMPILATION_CACHE_DIR` or
     `JAX_ENABLE_COMPILATION_CACHE` say otherwise.
 
+    Of several processes the first one speaks for all on standard output.
+
     Raises:
-        ConfigError: JAX already runs with another number of devices.
-        MachineError: there is no device of the kind that was asked for.
+        ConfigError: JAX already runs with another number of devices; nothing says which
+            of several processes this is; one has another config, and is named.
+        MachineError: there is no device of the kind that was asked for; a process did
+            not come.
     """
     hush_checkpoint_threads()
-    if mesh.pretend_devices is not None:
-        pretend_devices(mesh.pretend_devices)
+    mesh = composed.config.mesh
+    pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
+    if pretended is not None:
+        pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
         # Small programs count too: they are what a first step waits for.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     _find_devices()
+    if peers.count() > 1:
+        if not peers.is_first():
+            sys.stdout.flush()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        peers.agree("config", dict(_leaves(composed.tree)))
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key -> value, but for what says which process this is."""
+    if path == "mesh.processes":
+        return
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, tree
 
 
 def _find_devices() -> None:

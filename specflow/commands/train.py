@@ -2,16 +2,17 @@
 
 import contextlib
 import functools
+import os
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import collector
+from specflow import collector, peers
 from specflow.commands import session
 from specflow.commands.signals import stopping
 from specflow.config.base import Component
@@ -75,13 +76,9 @@ def train(composed: "Composed") -> dict[str, Any]:
         Stopped: a signal came; the state is saved.
     """
     started, config = time.perf_counter(), composed.config
-    session.start(config.mesh)
+    session.start(composed)
     data = build_data(config.data)
-    directory = config.output.dir or (
-        default_run_directory(config.name)
-        if composed.run is None
-        else rerun_directory(composed.run)
-    )
+    directory = peers.alone(lambda: str(_directory(composed)))
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         check_labels(config, estimator, data)
@@ -90,37 +87,31 @@ def train(composed: "Composed") -> dict[str, Any]:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()  # Empty still: what cannot run leaves no trace.
         raise
-    with open_run(
-        directory,
-        composed.yaml(),
-        origins=composed.origins,
-        argv=sys.argv,
-        overrides=composed.overrides,
-        accept_changes=config.output.on_change == "accept",
-        plugins={
-            key: (found.package, found.version)
-            for key, found in plugins_of(config).items()
-        },
-        check=lambda: estimator.check_checkpoint(data.train),
-    ) as run:
+    check = functools.partial(estimator.check_checkpoint, data.train)
+    with _opened(composed, directory, check) as run, contextlib.ExitStack() as stack:
+        # What is one is written by one: by the process that has the directory.
+        writes = run.lock is not None
         device = jax.devices()[0]
-        run.add_to_manifest(
-            backend=jax.default_backend(),
-            devices={"kind": device.device_kind, "count": jax.device_count()},
-            mesh=dict(estimator.partitioner.mesh.shape),
-        )
-        step = estimator.latest_step() or 0
-        print(_headline(config, run, estimator, step), file=sys.stderr)
-        for remark in estimator.program.remarks():
-            print(line(remark, kind="warning"), file=sys.stderr)
-        reporters = AsyncReporters(_reporters(config, run, step))
-        progress = Progress(config.loop.train_steps, step)
+        step = peers.alone(estimator.latest_step) or 0
+        if writes:
+            run.add_to_manifest(
+                backend=jax.default_backend(),
+                devices={"kind": device.device_kind, "count": jax.device_count()},
+                processes=peers.count(),
+                mesh=dict(estimator.partitioner.mesh.shape),
+            )
+            print(_headline(config, run, estimator, step), file=sys.stderr)
+            for remark in estimator.program.remarks():
+                print(line(remark, kind="warning"), file=sys.stderr)
+        reporters = AsyncReporters(_reporters(config, run, step) if writes else [])
+        unseen = None if writes else stack.enter_context(open(os.devnull, "w"))
+        progress = Progress(config.loop.train_steps, step, unseen)
 
         begun = functools.cache(lambda: _tell_program(composed, run, estimator))
 
         def update(step: int, loss: float) -> None:
             collector.resume()  # Training has begun.
-            if composed.run is not None:
+            if composed.run is not None and writes:
                 begun()
             progress.update(step, loss)
 
@@ -139,12 +130,15 @@ def train(composed: "Composed") -> dict[str, Any]:
             reporters.close()
             estimator.close()
         began, step = step, metrics["global_step"]
-        if asked():
+        if signalled := max(peers.gather(asked.signal or 0)):
             raise Stopped(
-                asked.signal or 0,
+                signalled,
                 f"stopped at step {step} of {config.loop.train_steps}; the same "
                 f"command with output.dir={run.path} goes on from there",
             )
+        if not writes:
+            peers.alone(lambda: None)  # Until everything is written.
+            return {"step": step, "directory": str(run.path)}
         run.add_to_manifest(
             fingerprint=estimator.program.fingerprint(),
             programs=estimator.program.fingerprints(),
@@ -177,6 +171,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         facts = efficient.facts() | _facts(run, stopped, exports)
         print_result(step, evaluation=evaluation, timing=timing, facts=facts)
         print(f"\n{run.path}")
+        peers.alone(lambda: None)
     return {
         "step": step,
         "eval": evaluation,
@@ -185,6 +180,42 @@ def train(composed: "Composed") -> dict[str, Any]:
         "exports": plain,
         "directory": str(run.path),
     }
+
+
+def _directory(composed: "Composed") -> str | Path:
+    config = composed.config
+    if config.output.dir:
+        return config.output.dir
+    if composed.run is None:
+        return default_run_directory(config.name)
+    return rerun_directory(composed.run)
+
+
+def _opened(
+    composed: "Composed", directory: str, check: Callable[[], None]
+) -> RunDirectory:
+    """The run directory; process 0 has it to write, others to know where it is."""
+    config, opened = composed.config, []
+
+    def open_it() -> bool:
+        run = open_run(
+            directory,
+            composed.yaml(),
+            origins=composed.origins,
+            argv=sys.argv,
+            overrides=composed.overrides,
+            accept_changes=config.output.on_change == "accept",
+            plugins={
+                key: (found.package, found.version)
+                for key, found in plugins_of(config).items()
+            },
+            check=check,
+        )
+        opened.append(run)
+        return run.resumed
+
+    resumed = peers.alone(open_it)
+    return opened[0] if opened else RunDirectory(Path(directory), resumed=resumed)
 
 
 def _tell_program(

@@ -5,17 +5,27 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from specflow.config.base import Config, refuse
 
 __all__ = [
     "BATCH_AXES",
+    "COORDINATOR",
+    "COUNT",
+    "INDEX",
     "Along",
     "AxesConfig",
     "AxisName",
     "MeshConfig",
+    "ProcessesConfig",
     "RuleConfig",
     "axes_of",
 ]
@@ -24,6 +34,11 @@ AxisName: TypeAlias = Literal["data", "fsdp", "tensor", "sequence", "expert"]
 
 BATCH_AXES = ("data", "fsdp")
 """The axes over which a batch is cut."""
+
+COORDINATOR = "SPECFLOW_COORDINATOR"
+COUNT = "SPECFLOW_PROCESS_COUNT"
+INDEX = "SPECFLOW_PROCESS_INDEX"
+"""What `specflow launch` tells each process that it starts, in its environment."""
 
 _NAMES = get_args(AxisName)
 
@@ -128,6 +143,20 @@ class RuleConfig(Config):
         return self
 
 
+class ProcessesConfig(Config):
+    """Several processes that train together; each is started with the same config."""
+
+    coordinator: str = Field(pattern=r"^.+:\d+$")
+    """`host:port` of the first process, where the others find it."""
+    count: PositiveInt
+    """All processes."""
+    index: NonNegativeInt | None = None
+    """Which one this is, from 0; null: as SPECFLOW_PROCESS_INDEX says, so that one
+    config serves all."""
+    timeout: PositiveFloat = 300.0
+    """Seconds to wait for the others at the start."""
+
+
 class MeshConfig(Config):
     """The devices as a grid with named axes, and rules that lay parameters on it."""
 
@@ -146,7 +175,11 @@ class MeshConfig(Config):
     """On CPU: compile programs that convolve around what is slow in XLA there, and step
     them; or leave them as they are on any other device."""
     pretend_devices: PositiveInt | None = None
-    """Pretend that the CPU is this many devices: for trying meshes out on a laptop."""
+    """Pretend that the CPU is this many devices, in all processes together: for trying
+    meshes out on a laptop."""
+    processes: ProcessesConfig | None = None
+    """Processes that make up the mesh; null: this one alone, unless a TPU pod, Slurm or
+    `specflow launch` says otherwise."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:

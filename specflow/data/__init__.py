@@ -9,11 +9,12 @@ from specflow.data.pipeline import (
     TrainInput,
     as_train_batches,
 )
-from specflow.data.plan import BatchPlan
+from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.source import ArraySource, RowSpec, Source, check_range
 from specflow.data.stream import Chunk, StreamBatches
 
 __all__ = [
+    "WHOLE",
     "ArraySource",
     "Batch",
     "BatchPlan",
@@ -22,6 +23,7 @@ __all__ = [
     "EvalBatches",
     "Restarted",
     "RowSpec",
+    "Share",
     "Source",
     "StreamBatches",
     "TrainBatches",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.data.form import as_batch, as_source
-from specflow.data.plan import process_slice
+from specflow.data.plan import WHOLE, Share
 from specflow.data.source import Source
 from specflow.data.tree import map_leaves
 from specflow.errors import DataError, Fault
@@ -45,9 +45,9 @@ class EvalBatches:
         limit: the number of batches after which to stop; None: at the end of the data.
         padded: True: the last batch is padded to b. False: it has its own size, and an
             iterable's batches stay as they are.
-        process_index: which part of each batch this process reads. Every process gives
-            the same number of batches, if need be all padding.
-        process_count: number of parts. An iterable gives this process's own rows.
+        share: which parts of each batch this process reads. Every process gives the
+            same number of batches of a source, if need be all padding. An iterable
+            gives this process's own rows.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
@@ -65,14 +65,13 @@ class EvalBatches:
         *,
         limit: int | None = None,
         padded: bool = True,
-        process_index: int = 0,
-        process_count: int = 1,
+        share: Share = WHOLE,
     ):
-        if not padded and process_count > 1:
+        if not padded and share.of > 1:
             raise DataError(
                 Fault(
                     "evaluation",
-                    f"{process_count} processes share each batch",
+                    f"several processes share each batch, in {share.of} parts",
                     expected="one process, or batches of one size",
                     mend="Let model_fn take `mask`, so that batches can be padded.",
                     code="batch-divides",
@@ -90,7 +89,7 @@ class EvalBatches:
             )
         self._data = data
         self._batch_size = batch_size
-        self._share = process_slice(batch_size, process_index, process_count)
+        self._rows = share.rows(batch_size)
         self._limit = limit
         self._padded = padded
 
@@ -105,19 +104,21 @@ class EvalBatches:
     def _from_source(self, source: Source) -> Iterator[Batch]:
         size = len(source)
         for first in range(0, size, self._batch_size):
-            start, stop = first + self._share.start, first + self._share.stop
-            real = max(0, min(stop, size) - start)
+            places = self._rows + first
+            real = int(np.searchsorted(places, size))
             if not self._padded:
-                stop = start + real
+                places = places[:real]
+            start, stop = int(places[0]), int(places[-1]) + 1
+            # What lies together is looked at, not copied.
             rows = (
                 slice(start, stop)
-                if stop <= size
-                else np.minimum(np.arange(start, stop), size - 1)
+                if stop - start == len(places) and stop <= size
+                else np.minimum(places, size - 1)
             )
-            yield Batch(*source.take(rows), np.arange(stop - start) < real, real)
+            yield Batch(*source.take(rows), places < size, real)
 
     def _from_iterable(self, data: Iterable[Any]) -> Iterator[Batch]:
-        size = self._share.stop - self._share.start
+        size = len(self._rows)
         for number, value in enumerate(data):
             features, labels, rows = as_batch(value, where=f"evaluation batch {number}")
             if not self._padded:

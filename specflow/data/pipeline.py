@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, Self
 
 from specflow.data.form import as_source
-from specflow.data.plan import BatchPlan, process_slice
+from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.stream import Chunk, StreamBatches
 from specflow.data.tree import map_leaves
 from specflow.errors import DataError, Fault
@@ -178,8 +178,7 @@ def as_train_batches(
     shuffle: bool = True,
     start_step: int = 0,
     place: Mapping[str, Any] | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
+    share: Share = WHOLE,
 ) -> TrainInput:
     """Training batches from whatever an `input_fn` may return.
 
@@ -190,16 +189,15 @@ def as_train_batches(
             shuffled, repeated and cut into batches here; batches come as they are and
             may end.
         batch_size: rows of a step over all processes. An iterable gives
-            `batch_size / process_count` rows, this process's own; a single process
-            takes its batches as they are, short ones too.
+            this process's own rows; a single process takes its batches as they are,
+            short ones too.
         steps_per_chunk: steps that the devices run in one go.
         seed: seed of the order; sources and arrays only.
         shuffle: whether each epoch has a new order; sources and arrays only.
         start_step: the step to go on from.
         place: what `state(start_step)` gave, from a checkpoint. Only an iterator with
             `set_state` needs it; others are wound forward by `start_step` batches.
-        process_index: this process.
-        process_count: all processes.
+        share: which parts of each batch this process reads.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
@@ -211,8 +209,7 @@ def as_train_batches(
             batch_size,
             seed=seed,
             shuffle=shuffle,
-            process_index=process_index,
-            process_count=process_count,
+            share=share,
         )
         return TrainBatches(
             plan, steps_per_chunk=steps_per_chunk, start_step=start_step
@@ -226,10 +223,10 @@ def as_train_batches(
                 code="input-form",
             )
         )
-    share = process_slice(batch_size, process_index, process_count)
+    rows_here = len(share.rows(batch_size))
     return StreamBatches(
         source,
-        rows=share.stop - share.start if process_count > 1 else None,
+        rows=rows_here if share.of > 1 else None,
         steps_per_chunk=steps_per_chunk,
         start_step=start_step,
         place=place,

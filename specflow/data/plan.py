@@ -1,5 +1,6 @@
 """Which rows each training step sees: random access to batches by step."""
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -12,7 +13,42 @@ from specflow.data.tree import map_leaves, named_leaves
 from specflow.errors import DataError, Fault
 from specflow.typing import Tree
 
-__all__ = ["BatchPlan", "process_slice"]
+__all__ = ["WHOLE", "BatchPlan", "Share"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """Which parts of each batch this process reads; all of them where it is alone."""
+
+    parts: tuple[int, ...] = (0,)
+    """Numbers of the parts, ascending."""
+    of: int = 1
+    """How many equal parts a batch has."""
+
+    def rows(self, batch_size: int) -> npt.NDArray[np.int64]:
+        """The places of this process's rows in a batch, ascending.
+
+        Raises:
+            DataError: the batch has no such parts.
+
+        >>> Share((1,), 2).rows(8), Share((0, 2), 4).rows(8)
+        (array([4, 5, 6, 7]), array([0, 1, 4, 5]))
+        """
+        if batch_size % self.of:
+            raise DataError(
+                Fault(
+                    "batch_size",
+                    f"{batch_size} rows do not divide into {self.of} parts",
+                    expected=f"a multiple of {self.of}",
+                    code="batch-divides",
+                )
+            )
+        places = np.arange(batch_size).reshape(self.of, -1)
+        return places[list(self.parts)].reshape(-1)
+
+
+WHOLE = Share()
+"""Every row: what a process reads that is alone."""
 
 
 class BatchPlan:
@@ -28,8 +64,7 @@ class BatchPlan:
         batch_size: b, rows of a step over all processes.
         seed: seed of the order.
         shuffle: False: every epoch in the rows' own order.
-        process_index: which part of each batch this process reads.
-        process_count: number of parts, each `b / process_count` rows.
+        share: which parts of each batch this process reads.
 
     Raises:
         DataError: the processes cannot share the batch evenly.
@@ -47,14 +82,13 @@ class BatchPlan:
         *,
         seed: int = 0,
         shuffle: bool = True,
-        process_index: int = 0,
-        process_count: int = 1,
+        share: Share = WHOLE,
     ):
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
-        self._share = process_slice(batch_size, process_index, process_count)
+        self._share = share.rows(batch_size)
         # Two epochs: the end of one and the start of the next often share a batch.
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
@@ -86,8 +120,7 @@ class BatchPlan:
 
     def step_bytes(self) -> int:
         """Bytes of this process's rows of one step."""
-        rows = self._share.stop - self._share.start
-        return rows * sum(
+        return len(self._share) * sum(
             row.dtype.itemsize * math.prod(row.shape)
             for _, row in named_leaves(*self.source.spec())
         )
@@ -96,25 +129,3 @@ class BatchPlan:
         if not self.shuffle:
             return np.arange(len(self.source))
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
-
-
-def process_slice(batch_size: int, index: int, count: int) -> slice:
-    """The part of each global batch that one of `count` processes reads.
-
-    Raises:
-        DataError: the count does not divide the batch.
-
-    >>> process_slice(8, 1, 2)
-    slice(4, 8, None)
-    """
-    if batch_size % count:
-        raise DataError(
-            Fault(
-                "batch_size",
-                f"{batch_size} rows do not divide over {count} processes",
-                expected=f"a multiple of {count}",
-                code="batch-divides",
-            )
-        )
-    share = batch_size // count
-    return slice(index * share, (index + 1) * share)

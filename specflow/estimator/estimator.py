@@ -4,7 +4,7 @@ import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,12 +12,14 @@ import jax
 from flax import linen, nnx
 from jax.sharding import Mesh
 
-from specflow import loop
+from specflow import loop, peers
 from specflow.config.mesh import MeshConfig
 from specflow.config.run import RunConfig
 from specflow.data import (
+    Batch,
     Data,
     EvalBatches,
+    Share,
     as_source,
     build_data,
 )
@@ -46,6 +48,7 @@ from specflow.estimator.inputs import (
 from specflow.estimator.prediction import chosen, known_keys, rows_of
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.estimator.states import EvalParams, InitFn, States
+from specflow.estimator.together import EvalTogether, agree_on_rows
 from specflow.estimator.training import Training, is_asked, stacked_steps
 from specflow.estimator.watching import summaries
 from specflow.executor import (
@@ -55,6 +58,7 @@ from specflow.executor import (
     StepSettings,
     TrainState,
     check_predictions,
+    to_host,
     to_tree,
 )
 from specflow.experiment import estimator_arguments
@@ -168,6 +172,7 @@ class TPUEstimator:
             ),
         )
         check_taken(self.params, self.program.model_fn)
+        self._share = Share(*self.partitioner.local_parts)
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
             keep=self.config.keep_checkpoint_max or 0,
@@ -350,7 +355,9 @@ class TPUEstimator:
         listeners = checked_listeners(spec.saving_listeners)
         value = self._input(spec.input_fn, Mode.TRAIN)
         if self._batch is None:
-            self._batch, value = train_form(value, self._batch_sizes[Mode.TRAIN])
+            self._batch, value = train_form(
+                value, self._batch_sizes[Mode.TRAIN], self._share
+            )
         return self._training.run(
             value, self._batch, stop_of, hooks=hooks, listeners=listeners, **following
         )
@@ -483,17 +490,21 @@ class TPUEstimator:
             self.program.learn(mode, batch.features, batch.labels)
         return value
 
-    def _eval_batches(self, value: Any, mode: Mode, steps: int | None) -> EvalBatches:
+    def _eval_batches(
+        self, value: Any, mode: Mode, steps: int | None
+    ) -> Iterable[Batch]:
         source = as_source(value)
         size = self._batch_sizes[mode]
-        return EvalBatches(
+        batches = EvalBatches(
             value if source is None else source,
             size,
             limit=steps,
             padded="mask" in self.program.model_fn.takes,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            share=self._share,
         )
+        if peers.count() == 1 or agree_on_rows("evaluation", value):
+            return batches
+        return EvalTogether(batches)
 
     # -- export
 
@@ -549,17 +560,26 @@ class TPUEstimator:
             self.program.learn(Mode.PREDICT, form)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         mesh = self.partitioner.mesh
-        return write_export(
-            directory,
-            Serving(self.program, state, receiver=serving_fn),
-            example,
-            step=step,
-            platforms=platforms,
-            batch=batch,
-            usual_batch=self._batch_sizes[Mode.PREDICT],
-            assets_extra=assets_extra,
-            exact=mesh.size == 1 and mesh.devices.flat[0].platform == "cpu",
-        )
+        if peers.count() > 1:
+            # Gathered by all; one asks the model, on its own device, and writes.
+            params, rest = to_host((state.params, state.rest))
+            state = state._replace(params=params, rest=rest)
+
+        def write() -> str:
+            path = write_export(
+                directory,
+                Serving(self.program, state, receiver=serving_fn),
+                example,
+                step=step,
+                platforms=platforms,
+                batch=batch,
+                usual_batch=self._batch_sizes[Mode.PREDICT],
+                assets_extra=assets_extra,
+                exact=mesh.size == 1 and mesh.devices.flat[0].platform == "cpu",
+            )
+            return str(path)
+
+        return Path(peers.alone(write))
 
     def _example(self, input_fn: InputFn | None, features: Any) -> Any:
         """Features of one batch, on the host."""
@@ -685,7 +705,7 @@ class TPUEstimator:
 
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
         """What the function gives, for batches of this process."""
-        size = self._batch_sizes[mode] // jax.process_count()
+        size = len(self._share.rows(self._batch_sizes[mode]))
         return ask(input_fn, self._params_for(size))
 
     def _micro_steps(self, mode: Mode) -> int:

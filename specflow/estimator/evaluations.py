@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from specflow import loop
+from specflow import loop, peers
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.executor import TrainState
@@ -92,7 +92,7 @@ class Evaluations:
             return
         now = time.monotonic()
         since = None if self._started_s is None else now - self._started_s
-        if since is None or since >= self._spec.throttle_secs:
+        if peers.alone(lambda: since is None or since >= self._spec.throttle_secs):
             self(step, state)
 
     def finish(self, step: int, state: TrainState) -> None:
@@ -164,8 +164,7 @@ class Evaluations:
     def _ask(self, exporter: Exporter, *, is_final: bool) -> Path | None:
         folder, metrics = self._folder(exporter), self.metrics
         if not self._goes_on:
-            there = newest_export(folder)
-            if there is not None and there.step == self.step:
+            if peers.alone(lambda: _newest_step(folder)) == self.step:
                 return None  # Nothing was trained since: it would be the same again.
         with self._estimator.timing("export"):
             return exporter.export(self._estimator, folder, metrics, is_final=is_final)
@@ -175,3 +174,8 @@ class Evaluations:
 
     def _is_reached(self, step: int) -> bool:
         return self._max_steps is not None and step >= self._max_steps
+
+
+def _newest_step(folder: Path) -> int | None:
+    there = newest_export(folder)
+    return None if there is None else there.step

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from specflow.data import Source, as_source, as_train_batches
+from specflow.data import WHOLE, Share, Source, as_source, as_train_batches
 from specflow.errors import DataError, Fault
 
 __all__ = ["InputFn", "ask", "no_rows", "peeked", "source_form", "train_form"]
@@ -64,14 +64,17 @@ def source_form(source: Source, rows: int) -> tuple[Any, Any]:
     )
 
 
-def train_form(value: Any, rows: int) -> tuple[tuple[Any, Any], Any]:
+def train_form(
+    value: Any, rows: int, share: Share = WHOLE
+) -> tuple[tuple[Any, Any], Any]:
     """The form of a training batch of an input, and what still gives all of them.
 
     A generator has no form before it gives something, and gives that only once.
 
     Args:
         value: the input.
-        rows: rows of a batch.
+        rows: rows of a batch, over all processes.
+        share: which of them this process reads.
 
     Raises:
         DataError: the input gives nothing.
@@ -82,11 +85,15 @@ def train_form(value: Any, rows: int) -> tuple[tuple[Any, Any], Any]:
     probe = value
     if hasattr(value, "__iter__"):
         probe, value = peeked(value)
-    chunk = next(as_train_batches(probe, batch_size=rows, steps_per_chunk=1), None)
+    batches = as_train_batches(probe, batch_size=rows, steps_per_chunk=1, share=share)
+    chunk = next(batches, None)
     if chunk is None:
         raise no_rows("training")
+    whole, here = share.of, len(share.parts)
     form = jax.tree.map(
-        lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
+        lambda rows: jax.ShapeDtypeStruct(
+            (rows.shape[1] // here * whole, *rows.shape[2:]), rows.dtype
+        ),
         (chunk.features, chunk.labels),
     )
     return form, value

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from specflow import peers
 from specflow.errors import ConfigError, Fault
 from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.lifecycle import WarmStartSettings, warm_values
@@ -47,7 +48,9 @@ class States:
     ):
         self._program, self._checkpoints = program, checkpoints
         self._drawn = seed is None
-        self.seed = secrets.randbits(31) if seed is None else seed % 2**32
+        self.seed = (
+            peers.alone(lambda: secrets.randbits(31)) if seed is None else seed % 2**32
+        )
         """Seed of the initial values and of the order of the data."""
         self._warm_start, self._init_fn = warm_start, init_fn
         self._eval_params = eval_params

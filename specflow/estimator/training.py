@@ -9,13 +9,14 @@ from typing import Any
 
 import jax
 
-from specflow import loop
+from specflow import loop, peers
 from specflow.config.run import RunConfig
-from specflow.data import Restarted, TrainInput, as_source, as_train_batches
+from specflow.data import Restarted, Share, TrainInput, as_source, as_train_batches
 from specflow.errors import ConfigError, Fault
 from specflow.estimator.evaluations import Evaluations
 from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
+from specflow.estimator.together import TrainTogether, agree_on_rows, own_place
 from specflow.estimator.watching import Watcher, summaries
 from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import EverySeconds, EverySteps, Pace, Profile, Rhythm
@@ -59,6 +60,7 @@ class Training:
         self._checkpoints, self._config = checkpoints, config
         self._model_dir, self._rows = model_dir, rows
         self._hooks_see_each_step = hooks_see_each_step
+        self._share = Share(*program.partitioner.local_parts)
 
     def run(
         self,
@@ -164,7 +166,7 @@ class Training:
                     rhythms=rhythms,
                     finish=finish,
                     hooks=followers,
-                    should_stop=should_stop,
+                    should_stop=functools.partial(is_asked, should_stop),
                     pace=self._pace(),
                     host_call=declared.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
@@ -219,10 +221,12 @@ class Training:
             seed=self._states.seed,
             shuffle=self._config.shuffle,
             start_step=0 if anew else step,
-            place=None if anew else place,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            place=None if anew else own_place(place),
+            share=self._share,
         )
+        if peers.count() > 1:
+            agreed = agree_on_rows("training", value)
+            batches = batches if agreed else TrainTogether(batches)
         return Restarted(batches, step) if anew and step else batches
 
 
@@ -242,8 +246,8 @@ def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
 
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:
-    """Whether somebody wants training to stop."""
-    return should_stop is not None and should_stop()
+    """Whether somebody wants training to stop, in any process."""
+    return should_stop is not None and peers.any_of(should_stop())
 
 
 def _import_ahead(modules: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specflow import loop
+from specflow import loop, peers
 from specflow.config.run import RunConfig
 from specflow.output import AsyncReporters, TensorBoard
 
@@ -79,7 +79,7 @@ class Watcher:
 @contextlib.contextmanager
 def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
     """What takes rows for TensorBoard, if any are wanted."""
-    if not config.save_summary_steps:
+    if not config.save_summary_steps or not peers.is_first():
         yield None
         return
     reporters = AsyncReporters([TensorBoard(folder)])

@@ -3,7 +3,7 @@
 from specflow.executor.compile import Program
 from specflow.executor.fingerprint import fingerprint
 from specflow.executor.flops import Flops, count_flops
-from specflow.executor.host import first_rows, to_host
+from specflow.executor.host import first_rows, real_rows, to_host
 from specflow.executor.lowered import Lowered
 from specflow.executor.model_fn import ModelFn
 from specflow.executor.serving import Serving
@@ -24,6 +24,7 @@ __all__ = [
     "fingerprint",
     "first_rows",
     "from_tree",
+    "real_rows",
     "to_host",
     "to_tree",
 ]

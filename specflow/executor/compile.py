@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specflow import peers
 from specflow.errors import Fault
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.flops import saved
@@ -228,9 +229,26 @@ class Program:
                 ),
                 batch,
             )
-        return jax.tree.map(
-            lambda array: jax.make_array_from_process_local_data(rows, array), batch
+        return jax.tree.map(lambda array: self._joined(array, axis), batch)
+
+    def _joined(self, array: Any, axis: int) -> jax.Array:
+        """Rows of this process as its part of the rows of all."""
+        places = self.partitioner.local_rows(array.shape[axis])
+        parts, of = self.partitioner.local_parts
+        shape = list(array.shape)
+        shape[axis] = shape[axis] // len(parts) * of
+        divides = shape[axis] % batch_parts(self.partitioner.mesh) == 0
+        sharding = (
+            self.partitioner.rows(axis) if divides else self.partitioner.replicated
         )
+        before = (slice(None),) * axis
+
+        def of_device(index: Any) -> Any:
+            start, stop, _ = index[axis].indices(shape[axis])
+            first = int(np.searchsorted(places, start))
+            return array[(*before, slice(first, first + stop - start))]
+
+        return jax.make_array_from_callback(tuple(shape), sharding, of_device)
 
     def feed(self, batch: Any) -> Any:
         """Host rows of one batch, as `evaluate` and `predict` take them.
@@ -285,6 +303,7 @@ class Program:
             lowered, forward, looped, called = self._lower_train(
                 state, features, labels
             )
+            self._agree(Mode.TRAIN, lowered)
             compiled = self.compile(lowered, forward)
             empty = self._empty(called)
         self.meanwhile()
@@ -398,6 +417,7 @@ class Program:
         if compiled is None:
             with self.timing("compile"):
                 lowered, forward = self._lower(mode, step, state, *batch)
+                self._agree(mode, lowered)
                 compiled = self._compiled[key] = self.compile(lowered, forward)
         return compiled(state.params, state.rest, *batch)
 
@@ -453,6 +473,15 @@ class Program:
         return self.tuned and self._is_on_cpu and has_convolution(forward.jaxpr)
 
     # -- identity
+
+    def _agree(self, mode: Mode, lowered: Any) -> None:
+        """Checks that all processes are about to run the same program.
+
+        Raises:
+            ConfigError: one runs another; it is named.
+        """
+        if peers.count() > 1:
+            peers.agree("program", fingerprints({mode: lowered}))
 
     def lower(
         self,

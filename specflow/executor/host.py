@@ -3,8 +3,9 @@
 from typing import Any
 
 import jax
+import numpy as np
 
-__all__ = ["first_rows", "to_host"]
+__all__ = ["first_rows", "real_rows", "to_host"]
 
 
 def to_host(tree: Any) -> Any:
@@ -20,11 +21,24 @@ def to_host(tree: Any) -> Any:
     return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def first_rows(tree: Any, rows: int) -> Any:
-    """The first `rows` rows of every array of a tree.
+def real_rows(mask: Any, rows: int) -> Any:
+    """Which rows of a batch are real: how many of the first, or the places of all.
 
     Args:
-        tree: batch-major arrays of one batch on the host, real rows first.
-        rows: how many are real.
+        mask: of the batch, as it was fed to a program.
+        rows: real rows of this process, which come first in its part.
     """
-    return jax.tree.map(lambda array: array[:rows], tree)
+    if jax.process_count() == 1:
+        return rows
+    return np.flatnonzero(to_host(mask))
+
+
+def first_rows(tree: Any, rows: Any) -> Any:
+    """The real rows of every array of a tree.
+
+    Args:
+        tree: batch-major arrays of one batch on the host.
+        rows: how many are real, where these are the first; else their places.
+    """
+    chosen = slice(rows) if isinstance(rows, int) else rows
+    return jax.tree.map(lambda array: array[chosen], tree)

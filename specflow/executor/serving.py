@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from specflow.executor.compile import CPU_CONVOLUTIONS, Program
-from specflow.executor.host import to_host
 from specflow.executor.state import TrainState
 from specflow.executor.trace import Traced, has_convolution, has_narrow_floats
 from specflow.executor.tracing import check_predictions, row_count
@@ -21,7 +20,7 @@ class Serving:
 
     Args:
         program: its PREDICT spec says what is answered.
-        state: parameters and rest are used; they may lie on any mesh.
+        state: parameters and rest are used; they may lie on any mesh of this process.
         receiver: what a client sends -> features of the model function, in terms of
             JAX; by default they are the same.
     """
@@ -39,7 +38,7 @@ class Serving:
 
     def weights(self) -> dict[str, Any]:
         """Everything that the function reads beside features: host arrays by path."""
-        return to_host({**self._state.params, **self._state.rest})
+        return jax.device_get({**self._state.params, **self._state.rest})
 
     def outputs(self, sent: Any) -> dict[str, ExportOutput]:
         """The signatures, with shapes and dtypes in place of arrays.
@@ -83,7 +82,7 @@ class Serving:
         weights = {**self._state.params, **self._state.rest}
         lowered = jax.jit(self.function(sent)).lower(weights, sent)
         compiled = self._program.compile(lowered, self._forward(sent))
-        return to_host(compiled(weights, sent))
+        return jax.device_get(compiled(weights, sent))
 
     def compiler_options(self, sent: Any) -> dict[str, dict[str, Any]]:
         """Platform -> XLA's options that the program is compiled with there."""

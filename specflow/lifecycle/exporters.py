@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from specflow import peers
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.output import reported, write_text
 
@@ -73,10 +74,11 @@ class Exporter:
         Returns:
             The new export, or None.
         """
-        if not self.wants(Path(directory), metrics, is_final=is_final):
+        folder = Path(directory)
+        if not peers.alone(lambda: self.wants(folder, metrics, is_final=is_final)):
             return None
         made = estimator.export(directory, **self._export)
-        self.keep(Path(directory), metrics)
+        peers.alone(lambda: self.keep(folder, metrics))
         return made
 
     def wants(

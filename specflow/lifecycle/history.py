@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from specflow import peers
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.output import read_rows, reported, to_plain, write_text
 
@@ -42,10 +43,7 @@ class History:
             OutputError: the file cannot be written.
         """
         row = json.dumps({"step": step, "split": "eval", **to_plain(metrics)})
-        with reported(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(row + "\n")
+        peers.alone(lambda: self._append(row))
 
     def cut(self, step: int) -> None:
         """Forgets evaluations beyond a step, from which training goes on.
@@ -56,6 +54,15 @@ class History:
         Raises:
             OutputError: the file cannot be written.
         """
+        peers.alone(lambda: self._cut(step))
+
+    def _append(self, row: str) -> None:
+        with reported(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(row + "\n")
+
+    def _cut(self, step: int) -> None:
         rows = read_rows(self.path)
         kept = [row for row in rows if row["step"] <= step]
         if len(kept) < len(rows):
@@ -63,7 +70,7 @@ class History:
 
     def knows(self, metric: str) -> bool:
         """Whether any evaluation has a metric."""
-        return any(metric in row for row in read_rows(self.path))
+        return any(metric in row for row in self._rows())
 
     def values(self, metric: str) -> dict[int, float]:
         """Step -> value, in the order of the steps; of one step, the later evaluation.
@@ -73,7 +80,7 @@ class History:
         Raises:
             MissingMetricError: evaluations there are, but none with this metric.
         """
-        rows = read_rows(self.path)
+        rows = self._rows()
         found = {
             row["step"]: float("nan") if row[metric] is None else float(row[metric])
             for row in rows
@@ -87,3 +94,7 @@ class History:
                       mend=nearest(metric, names))
             )  # fmt: skip
         return dict(sorted(found.items()))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """What is written down; process 0 reads it for all."""
+        return peers.alone(lambda: list(read_rows(self.path)))

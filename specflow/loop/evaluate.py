@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 
 from specflow.errors import DataError, Fault
-from specflow.executor import Program, TrainState, first_rows, to_host
+from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
 from specflow.loop.hooks import StopTraining, call_hooks
 from specflow.metrics import MetricTable
 from specflow.spec import Mode, TPUEstimatorSpec
@@ -55,12 +55,12 @@ def evaluate(
         SpecError: the metric function returned what is no metric.
     """
     table, losses, counts, parts = MetricTable(), [], [], []
-    pending: tuple[Any, TPUEstimatorSpec, int] | None = None
+    pending: tuple[Any, TPUEstimatorSpec, Any, int] | None = None
 
-    def read(out: Any, spec: TPUEstimatorSpec, rows: int) -> None:
-        found = to_host(out)
+    def read(out: Any, spec: TPUEstimatorSpec, mask: Any, here: int) -> None:
+        found, rows = to_host(out), real_rows(mask, here)
         losses.append(float(found["loss"]))
-        counts.append(rows)
+        counts.append(rows if isinstance(rows, int) else len(rows))
         parts.append(found["mean_loss"])
         if spec.eval_metrics is not None:
             table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
@@ -75,18 +75,18 @@ def evaluate(
             is_first, form = not masks, (len(batch.mask), batch.rows)
             if form not in masks:
                 masks[form] = program.feed(batch.mask)
+            features, labels = program.feed((batch.features, batch.labels))
             if is_first:
                 # The caller's hooks first, then those of the spec, which is known now.
-                spec = program.spec(Mode.EVAL, batch.features, batch.labels)
+                spec = program.spec(Mode.EVAL, features, labels)
                 hooks.extend(spec.evaluation_hooks)
                 call_hooks(hooks, "begin", 0)
-            features, labels = program.feed((batch.features, batch.labels))
             call_hooks(hooks, "before_step", len(losses))
             out = program.evaluate(state, features, labels, masks[form])
             spec = program.spec(Mode.EVAL, features, labels)
             if pending is not None:
                 read(*pending)
-            pending = (out, spec, batch.rows)
+            pending = (out, spec, masks[form], batch.rows)
             if hooks:  # They see each batch before the next one begins.
                 ready, pending = pending, None
                 read(*ready)
@@ -156,13 +156,14 @@ def predict(
         (predictions, rows): arrays of `rows` rows.
     """
     hooks, done = list(hooks), 0
-    pending: tuple[Any, TPUEstimatorSpec, Any] | None = None
+    pending: tuple[Any, TPUEstimatorSpec, Any, int] | None = None
 
-    def read(out: Any, spec: TPUEstimatorSpec, batch: Any) -> tuple[Any, int]:
-        found = to_host(out)
+    def read(out: Any, spec: TPUEstimatorSpec, mask: Any, here: int) -> tuple[Any, int]:
+        found, rows = to_host(out), real_rows(mask, here)
         if spec.host_call is not None:
-            spec.host_call(first_rows(found["called"], batch.rows))
-        return _real_rows(found["predictions"], batch), batch.rows
+            spec.host_call(first_rows(found["called"], rows))
+        predictions = _real_rows(found["predictions"], len(mask), rows)
+        return predictions, rows if isinstance(rows, int) else len(rows)
 
     for batch in batches:
         features, mask = program.feed((batch.features, batch.mask))
@@ -177,7 +178,7 @@ def predict(
         if pending is not None:
             done += 1
             yield read(*pending)
-        pending = (out, spec, batch)
+        pending = (out, spec, mask, batch.rows)
         if hooks:  # They see each batch before the next one begins.
             ready, pending = read(*pending), None
             done += 1
@@ -190,11 +191,10 @@ def predict(
     call_hooks(hooks, "end", done)
 
 
-def _real_rows(predictions: Any, batch: Any) -> Any:
+def _real_rows(predictions: Any, size: int, rows: Any) -> Any:
     """The predictions without padding; what is not batch-major has none."""
-    size = len(batch.mask)
     return jax.tree.map(
-        lambda array: array[: batch.rows] if array.shape[:1] == (size,) else array,
+        lambda array: first_rows(array, rows) if array.shape[:1] == (size,) else array,
         predictions,
     )
 

@@ -34,7 +34,8 @@ class Profile:
     def action(self, step: int, state: Any) -> None:
         """Begins or ends it."""
         if step == self.start:
-            jax.profiler.start_trace(self._directory)
+            if jax.process_index() == 0:
+                jax.profiler.start_trace(self._directory)
             self._records = True
         else:
             self.close()
@@ -43,4 +44,5 @@ class Profile:
         """Ends it, also where training ended within the window."""
         if self._records:
             self._records = False
-            jax.profiler.stop_trace()
+            if jax.process_index() == 0:
+                jax.profiler.stop_trace()

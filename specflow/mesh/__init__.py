@@ -9,6 +9,7 @@ from specflow.mesh.devices import (
     pretend_devices,
 )
 from specflow.mesh.partitioner import Partitioner
+from specflow.mesh.processes import start_processes
 from specflow.mesh.remarks import LARGE
 from specflow.mesh.rules import Names, Placement, Rules
 
@@ -24,4 +25,5 @@ __all__ = [
     "is_local",
     "lay_out",
     "pretend_devices",
+    "start_processes",
 ]

@@ -34,7 +34,7 @@ def pretend_devices(count: int) -> None:
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError as error:
-        if jax.device_count("cpu") == count:
+        if len(jax.local_devices(backend="cpu")) == count:
             return
         raise ConfigError(
             Fault(
@@ -69,6 +69,7 @@ def build_mesh(
     >>> build_mesh(AxesConfig(data=1)).size
     1
     """
+    everywhere = devices is None
     devices = list(jax.devices() if devices is None else devices)
     sizes = _filled(axes, devices)
     groups = _slices(devices, slices)
@@ -84,7 +85,27 @@ def build_mesh(
                 )
             )
         groups = [devices]
-    return Mesh(lay_out(sizes.values(), groups), tuple(sizes))
+    mesh = Mesh(lay_out(sizes.values(), groups), tuple(sizes))
+    if everywhere:
+        _check_processes(mesh)
+    return mesh
+
+
+def _check_processes(mesh: Mesh) -> None:
+    """Refuses a mesh that has no device of some process."""
+    idle = {device.process_index for device in jax.devices()}
+    idle -= {device.process_index for device in mesh.devices.flat}
+    if idle:
+        raise ConfigError(
+            Fault(
+                "mesh.axes",
+                f"takes {mesh.size} of {jax.device_count()} devices, and none of "
+                f"process {', '.join(map(str, sorted(idle)))}",
+                expected="axes that take devices of every process",
+                mend="An axis of -1 takes what is left.",
+                code="mesh-processes",
+            )
+        )
 
 
 def _filled(axes: AxesConfig, devices: Sequence[Any]) -> dict[str, int]:
@@ -188,9 +209,7 @@ def batch_parts(mesh: Mesh) -> int:
     return math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
 
 
-def check_batch_size(
-    size: int, mesh: Mesh, *, key: str, micro_steps: int = 1
-) -> None:
+def check_batch_size(size: int, mesh: Mesh, *, key: str, micro_steps: int = 1) -> None:
     """Checks that a batch can be cut into equal parts.
 
     Args:

@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from flax.core import spmd
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -71,6 +74,35 @@ class Partitioner:
         """Batches: cut along `axis` over the data and fsdp axes."""
         cut = tuple(name for name in BATCH_AXES if name in self.mesh.shape)
         return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, cut))
+
+    @functools.cached_property
+    def local_parts(self) -> tuple[tuple[int, ...], int]:
+        """Which parts of a batch this process's devices hold, and how many there are.
+
+        Devices that hold the same part, each with its piece of the model, are of one
+        process or of several: these read the same rows.
+        """
+        sizes = [self.mesh.shape.get(axis, 1) for axis in BATCH_AXES]
+        names = list(self.mesh.shape)
+        here = set()
+        for place, device in np.ndenumerate(self.mesh.devices):
+            if device.process_index == jax.process_index():
+                at = dict(zip(names, place, strict=True))
+                where = [at.get(axis, 0) for axis in BATCH_AXES]
+                here.add(int(np.ravel_multi_index(where, sizes)))
+        if len(here) == math.prod(sizes):
+            return (0,), 1  # All of them: the batch is one part.
+        return tuple(sorted(here)), math.prod(sizes)
+
+    def local_rows(self, count: int) -> Any:
+        """The places in a batch of the rows that this process holds, ascending.
+
+        Args:
+            count: how many it holds.
+        """
+        parts, of = self.local_parts
+        places = np.arange(count // len(parts) * of).reshape(of, -1)
+        return places[list(parts)].reshape(-1)
 
     @property
     def lays_activations(self) -> bool:

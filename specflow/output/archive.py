@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from specflow.output.snapshot import array_digest
+from specflow import peers
+from specflow.output.snapshot import array_digest, shards
 
 __all__ = ["Archive", "DamagedError", "SavedArray", "reason"]
 
@@ -29,8 +30,9 @@ class SavedArray:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    digest: str
-    """128-bit xxHash of its bytes."""
+    digest: str | tuple[tuple[Any, str], ...]
+    """128-bit xxHash of its bytes; of an array that several processes wrote, (start and
+    stop along each dimension, xxHash) of each piece."""
 
 
 class Archive:
@@ -54,26 +56,50 @@ class Archive:
             arrays: name -> array on the host.
             about: plain JSON values, kept beside them.
         """
+        described = {
+            name: {
+                "dtype": array.dtype.name,
+                "shape": list(array.shape),
+                "xxh3_128": array_digest(array),
+            }
+            for name, array in arrays.items()
+        }
+        self._save(path, arrays, {**about, "arrays": described})
+
+    def _save(
+        self, path: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> None:
         import orbax.checkpoint as ocp
 
-        described = {
-            **about,
-            "arrays": {
-                name: {
-                    "dtype": array.dtype.name,
-                    "shape": list(array.shape),
-                    "xxh3_128": array_digest(array),
-                }
-                for name, array in arrays.items()
-            },
-        }
         # Orbax refuses arrays without elements; their shape says all there is.
         full = {name: array for name, array in arrays.items() if array.size}
-        signed = described | {"xxh3_128": _digest(described)}
+        signed = {**about, "xxh3_128": _digest(about)}
         items: dict[str, Any] = {"about": ocp.args.JsonSave(signed)}
         if full:
             items["state"] = ocp.args.StandardSave(full)  # type: ignore[arg-type]
         self._checkpointer().save(path, args=ocp.args.Composite(**items))
+
+    def write_together(
+        self, path: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]
+    ) -> None:
+        """Writes a checkpoint of which each process has its part; all call it.
+
+        Args:
+            path: an absolute path that does not exist, on a disk that all see.
+            arrays: name -> JAX array over all processes.
+            about: plain JSON values, kept beside them, the same in each process.
+        """
+        own = {name: shards(array) for name, array in arrays.items()}
+        everyone = peers.gather(own)
+        described = {
+            name: {
+                "dtype": array.dtype.name,
+                "shape": list(array.shape),
+                "shards": [shard for one in everyone for shard in one[name]],
+            }
+            for name, array in arrays.items()
+        }
+        self._save(path, arrays, {**about, "arrays": described})
 
     def about(self, path: Path) -> dict[str, Any]:
         """What was written beside the arrays of a checkpoint.
@@ -81,9 +107,12 @@ class Archive:
         Raises:
             DamagedError: it cannot be read, or has changed.
         """
-        import orbax.checkpoint as ocp
+        if peers.count() == 1:
+            import orbax.checkpoint as ocp
 
-        about = dict(self._load(path, "about", ocp.args.JsonRestore()))
+            about = dict(self._load(path, "about", ocp.args.JsonRestore()))
+        else:
+            about = _about_file(path / "about" / "metadata")
         digest = about.pop("xxh3_128", None)
         if digest != _digest(about):
             raise DamagedError("its description has changed since it was written")
@@ -105,7 +134,9 @@ class Archive:
             if 0 in array.shape
         }
         if len(arrays) < len(saved):
-            arrays |= self._load(path, "state", ocp.args.StandardRestore())
+            together = any(isinstance(one.digest, tuple) for one in saved.values())
+            target = _target(self.about(path)) if together else None
+            arrays |= self._load(path, "state", ocp.args.StandardRestore(target))
         bad = [name for name, array in saved.items() if not _same(arrays, name, array)]
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
@@ -140,13 +171,39 @@ class Archive:
         return self._orbax
 
 
+def _about_file(path: Path) -> dict[str, Any]:
+    """What Orbax would read: with several processes, it waits for all to ask for it."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DamagedError(reason(error)) from error
+
+
+def _target(about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What Orbax needs to be told, to bring to the host what lay on devices."""
+    return {
+        name: np.empty(array["shape"], array["dtype"])
+        for name, array in about["arrays"].items()
+        if 0 not in array["shape"]
+    }
+
+
 def _same(arrays: Mapping[str, np.ndarray], name: str, saved: SavedArray) -> bool:
     array = arrays.get(name)
     return (
         array is not None
         and array.shape == saved.shape
         and array.dtype == saved.dtype
-        and array_digest(array) == saved.digest
+        and _is_written(array, saved.digest)
+    )
+
+
+def _is_written(array: np.ndarray, digest: str | tuple[tuple[Any, str], ...]) -> bool:
+    if isinstance(digest, str):
+        return array_digest(array) == digest
+    return all(
+        array_digest(array[tuple(slice(*bound) for bound in bounds)]) == each
+        for bounds, each in digest
     )
 
 

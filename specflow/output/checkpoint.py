@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from specflow import peers
 from specflow.config.output import BestConfig
 from specflow.errors import CheckpointError, Fault, OutputError
 from specflow.output.archive import Archive, DamagedError, SavedArray, reason
@@ -44,7 +45,8 @@ class Restored:
 class Checkpointer:
     """Saves and restores a training state, without making the training wait.
 
-    `save` copies the state to the host and returns; a thread writes it. A checkpoint
+    `save` copies the state to the host and returns; a thread writes it. Several
+    processes write together, each its part, before `save` returns. A checkpoint
     appears under its final name, `<directory>/<step>`, when it is complete: a process
     that dies earlier leaves the earlier ones as they were. Each array has a digest, for
     Orbax restores flipped bytes without a word; a damaged checkpoint is passed over.
@@ -126,6 +128,9 @@ class Checkpointer:
             "data": json.loads(json.dumps(dict(data or {}))),
             "metrics": to_plain(metrics),
         }
+        if peers.count() > 1:
+            self._write_together(step, state, about)
+            return
         arrays = host_snapshot(state)
         self._saving = self._worker.submit(self._write, step, arrays, about)
 
@@ -269,6 +274,24 @@ class Checkpointer:
     ) -> None:
         self.close()
 
+    # -- writing
+
+    def _write_together(self, step: int, state: Tree, about: dict[str, Any]) -> None:
+        """Writes now, each process its part: threads of several would not keep step."""
+        path = self.directory / str(step)
+        peers.alone(lambda: self._clear_the_way(step))
+        try:
+            self._archive.write_together(path, flat(state), about)
+        except Exception as error:
+            raise self._unwritable(step, error) from error
+        self._done.add(step)
+
+        def retire() -> None:
+            with reported(self.directory):
+                self._retire(step, about["metrics"])
+
+        peers.alone(retire)
+
     # -- writing, in the worker's thread
 
     def _write(
@@ -283,18 +306,21 @@ class Checkpointer:
         except Exception as error:
             for unfinished in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
-            raise OutputError(
-                Fault(
-                    str(path),
-                    f"the checkpoint of step {step} was not written: {reason(error)}",
-                    mend="Make room or mend the permissions and run the same command "
-                    f"again; it goes on from {self._newest_as_text()}.",
-                    code="checkpoint-unwritable",
-                )
-            ) from error
+            raise self._unwritable(step, error) from error
         self._done.add(step)
         with reported(self.directory):
             self._retire(step, about["metrics"])
+
+    def _unwritable(self, step: int, error: Exception) -> OutputError:
+        return OutputError(
+            Fault(
+                str(self.directory / str(step)),
+                f"the checkpoint of step {step} was not written: {reason(error)}",
+                mend="Make room or mend the permissions and run the same command "
+                f"again; it goes on from {self._newest_as_text()}.",
+                code="checkpoint-unwritable",
+            )
+        )
 
     def _clear_the_way(self, step: int) -> None:
         """Removes what dead processes left, moves what training went back behind."""
@@ -361,8 +387,16 @@ class Checkpointer:
         saved = self._matched(step, about, abstract, partial=partial)
         wanted = flat(abstract)
         arrays = self._archive.arrays(path, saved)
-        shardings = [getattr(leaf, "sharding", None) for leaf in wanted.values()]
-        on_device = jax.device_put([arrays[name] for name in wanted], shardings)
+        shardings: list[Any] = [getattr(x, "sharding", None) for x in wanted.values()]
+        if peers.count() == 1:
+            on_device = jax.device_put([arrays[name] for name in wanted], shardings)
+        else:
+            on_device = [
+                jax.make_array_from_callback(
+                    arrays[name].shape, sharding, arrays[name].__getitem__
+                )
+                for name, sharding in zip(wanted, shardings, strict=True)
+            ]
         state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
         return Restored(step, state, about["data"])
 
@@ -465,7 +499,9 @@ def located(path: str | Path) -> tuple[Path, int | None]:
 def _described(about: Mapping[str, Any]) -> dict[str, SavedArray]:
     return {
         name: SavedArray(
-            tuple(array["shape"]), np.dtype(array["dtype"]), array["xxh3_128"]
+            tuple(array["shape"]),
+            np.dtype(array["dtype"]),
+            array.get("xxh3_128") or tuple(map(tuple, array["shards"])),
         )
         for name, array in about["arrays"].items()
     }

@@ -7,7 +7,7 @@ import numpy as np
 
 from specflow.typing import Tree, describe
 
-__all__ = ["array_digest", "differences", "flat", "host_snapshot"]
+__all__ = ["array_digest", "differences", "flat", "host_snapshot", "shards"]
 
 
 def flat(tree: Tree) -> dict[str, Any]:
@@ -37,6 +37,23 @@ def _own(leaf: Any) -> np.ndarray:
     host = np.asarray(leaf)
     # On CPU a JAX array and its NumPy form share memory, which the next step reuses.
     return host if host.flags.owndata and host is not leaf else host.copy()
+
+
+def shards(array: Any) -> list[tuple[list[list[int]], str]]:
+    """Where the pieces of an array lie that this process writes, and their digests.
+
+    Returns:
+        (start and stop along each dimension, digest) of each.
+    """
+    found = []
+    for shard in array.addressable_shards:
+        if shard.replica_id == 0:
+            bounds = [
+                list(cut.indices(size)[:2])
+                for cut, size in zip(shard.index, array.shape, strict=True)
+            ]
+            found.append((bounds, array_digest(np.asarray(shard.data))))
+    return found
 
 
 def array_digest(array: np.ndarray) -> str:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.data.batch import EvalBatches
+from specflow.data.plan import Share
 from specflow.data.text import WindowSource
 from specflow.errors import DataError
 
@@ -61,11 +62,7 @@ def test_the_parts_of_all_processes_are_the_batch(rows, share, processes):
     batch_size = share * processes
     whole = list(EvalBatches(_arrays(rows), batch_size))
     parts = [
-        list(
-            EvalBatches(
-                _arrays(rows), batch_size, process_index=i, process_count=processes
-            )
-        )
+        list(EvalBatches(_arrays(rows), batch_size, share=Share((i,), processes)))
         for i in range(processes)
     ]
     assert {len(part) for part in parts} == {len(whole)}
@@ -132,9 +129,9 @@ def test_an_empty_iterable_gives_nothing():
 
 def test_processes_cannot_share_a_ragged_batch():
     with pytest.raises(DataError) as caught:
-        EvalBatches(_arrays(5), 4, padded=False, process_count=2)
+        EvalBatches(_arrays(5), 4, padded=False, share=Share((0,), 2))
     assert str(caught.value) == (
-        "evaluation: 2 processes share each batch. "
+        "evaluation: several processes share each batch, in 2 parts. "
         "Expected one process, or batches of one size. "
         "Let model_fn take `mask`, so that batches can be padded."
     )

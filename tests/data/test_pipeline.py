@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import specflow
 from specflow.data import pipeline
 from specflow.data.pipeline import TrainBatches, as_train_batches
-from specflow.data.plan import BatchPlan
+from specflow.data.plan import BatchPlan, Share
 from specflow.data.source import ArraySource
 from specflow.data.stream import StreamBatches
 from specflow.errors import DataError
@@ -162,8 +162,7 @@ def test_two_processes_read_the_two_halves_of_each_batch():
             x,
             batch_size=6,
             steps_per_chunk=4,
-            process_index=index,
-            process_count=count,
+            share=Share((index,), count),
         )
         return next(batches).features
 
@@ -173,7 +172,7 @@ def test_two_processes_read_the_two_halves_of_each_batch():
 
 def test_an_iterable_gives_this_process_its_own_share():
     batches = as_train_batches(
-        [np.arange(3)], batch_size=6, steps_per_chunk=4, process_count=2
+        [np.arange(3)], batch_size=6, steps_per_chunk=4, share=Share((0,), 2)
     )
     assert isinstance(batches, StreamBatches)
     assert next(batches).features.shape == (1, 3)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specflow.data.plan import BatchPlan
+from specflow.data.plan import BatchPlan, Share
 from specflow.data.source import ArraySource
 from specflow.errors import DataError
 
@@ -42,9 +42,7 @@ def test_the_parts_of_all_processes_are_the_batch(rows, share, processes, step):
     batch_size = share * processes
     whole = _plan(rows, batch_size).row_ids(step, 2)
     parts = [
-        _plan(rows, batch_size, process_index=index, process_count=processes).row_ids(
-            step, 2
-        )
+        _plan(rows, batch_size, share=Share((index,), processes)).row_ids(step, 2)
         for index in range(processes)
     ]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
@@ -81,14 +79,14 @@ def test_rows_are_gathered_behind_an_axis_of_steps():
 
 def test_bytes_of_a_step_count_this_process_alone():
     source = ArraySource(np.zeros((9, 3), np.float32), np.zeros(9, np.int8))
-    plan = BatchPlan(source, 8, process_index=1, process_count=2)
+    plan = BatchPlan(source, 8, share=Share((1,), 2))
     features, labels = plan.rows(0, 1)
     assert plan.step_bytes() == features.nbytes + labels.nbytes == 4 * (12 + 1)
 
 
 def test_a_batch_that_the_processes_cannot_share_is_named():
     with pytest.raises(DataError) as caught:
-        _plan(5, 10, process_count=4)
+        _plan(5, 10, share=Share((0,), 4))
     assert str(caught.value) == (
-        "batch_size: 10 rows do not divide over 4 processes. Expected a multiple of 4."
+        "batch_size: 10 rows do not divide into 4 parts. Expected a multiple of 4."
     )

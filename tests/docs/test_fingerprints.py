@@ -64,6 +64,7 @@ OTHERS = {
     "mesh.rules": [{"path": "**.kernel", "dims": [None, "data"]}],
     "mesh.cpu": "plain",
     "mesh.pretend_devices": 8,
+    "mesh.processes": {"coordinator": "localhost:4000", "count": 1},
     "loop.batch_size": 64,
     "loop.eval_batch_size": 128,
     "loop.eval_steps": 1,

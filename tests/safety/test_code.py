@@ -26,7 +26,10 @@ IMPORTING = {
     "serving/convert/": "TensorFlow and ONNX, where they are installed",
 }
 """Files that import by name, and what."""
-STARTERS = {"preflight/child.py": "this Python, with specflow's own module"}
+STARTERS = {
+    "launcher.py": "this Python, with specflow's own module",
+    "preflight/child.py": "this Python, with specflow's own module",
+}
 """Files that start programs, and which."""
 
 

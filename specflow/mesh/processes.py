@@ -1,0 +1,140 @@
+"""Which process of several this one is, and JAX started as one of them."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+
+from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
+from specflow.errors import ConfigError, Fault
+from specflow.mesh.rendezvous import is_loopback, meet
+
+__all__ = ["Place", "place", "start_processes"]
+
+_CLUSTERS = ("slurm", "gcetpu", "gketpu")
+"""What JAX calls the clusters that tell each process who it is."""
+_TIMEOUT_S = 300.0
+_SHUTDOWN_S = 20
+"""How long a process that ends waits for the others: one of them may have died."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """This process among all."""
+
+    coordinator: str
+    """`host:port` of the first one."""
+    count: int
+    index: int
+    timeout_s: float = _TIMEOUT_S
+    cluster: bool = False
+    """Whether a cluster says so, which knows each process's devices too."""
+
+
+def start_processes(
+    config: ProcessesConfig | None, *, pretended: int | None = None
+) -> int | None:
+    """Starts JAX as one of several processes, if it is one.
+
+    Args:
+        config: `mesh.processes`.
+        pretended: CPU devices to pretend, in all processes together.
+
+    Returns:
+        CPU devices to pretend in this one.
+
+    Raises:
+        ConfigError: nothing says which process this is; the devices to pretend do not
+            divide over the processes.
+        MachineError: a process did not come; it is named.
+    """
+    here = place(config)
+    if here is None or here.count == 1:
+        return pretended
+    if pretended is not None and pretended % here.count:
+        near = max(1, pretended // here.count) * here.count
+        raise ConfigError(
+            Fault(
+                "mesh.pretend_devices",
+                f"got {pretended}, which {here.count} processes do not share evenly",
+                expected=f"a multiple of {here.count}, such as {near}",
+                code="mesh-processes",
+            )
+        )
+    if not jax.distributed.is_initialized():
+        meet(
+            here.coordinator,
+            index=here.index,
+            count=here.count,
+            timeout_s=here.timeout_s,
+        )
+        told: dict[str, Any] = {}
+        if not here.cluster:
+            told = {
+                "coordinator_address": here.coordinator,
+                "num_processes": here.count,
+                "process_id": here.index,
+                "cluster_detection_method": "deactivate",
+            }
+            if is_loopback(here.coordinator):
+                told["coordinator_bind_address"] = here.coordinator
+        jax.distributed.initialize(
+            **told,
+            initialization_timeout=max(1, int(here.timeout_s)),
+            shutdown_timeout_seconds=_SHUTDOWN_S,
+        )
+    return None if pretended is None else pretended // here.count
+
+
+def place(config: ProcessesConfig | None) -> Place | None:
+    """Where this process stands: what `specflow launch` says, what the config says,
+    what the cluster says, in this order; None where there is but one.
+
+    Raises:
+        ConfigError: nothing says which of them it is.
+    """
+    said = {name: os.environ.get(name) for name in (COORDINATOR, COUNT, INDEX)}
+    timeout_s = _TIMEOUT_S if config is None else config.timeout
+    if all(said.values()):
+        count, index = int(said[COUNT] or 1), int(said[INDEX] or 0)
+        return Place(said[COORDINATOR] or "", count, index, timeout_s)
+    if config is None:
+        return _cluster()
+    index = config.index if config.index is not None else _index(said[INDEX])
+    if index is None or not 0 <= index < config.count:
+        got = f"got {index}" if index is not None else f"is null, and {INDEX} not set"
+        raise ConfigError(
+            Fault(
+                "mesh.processes.index",
+                got,
+                expected=f"0 to {config.count - 1}, another one in each process",
+                code="mesh-processes",
+            )
+        )
+    return Place(config.coordinator, config.count, index, timeout_s)
+
+
+def _index(said: str | None) -> int | None:
+    return int(said) if said is not None and said.isdecimal() else None
+
+
+def _cluster() -> Place | None:
+    """What JAX makes of a TPU pod's or Slurm's environment."""
+    # JAX detects in `initialize`, which fails where there is nothing to detect: whether
+    # there is, it says nowhere public.
+    from jax._src.clusters import ClusterEnv
+
+    for cluster in ClusterEnv._cluster_types:
+        if cluster.name in _CLUSTERS and cluster.is_env_present():
+            count = cluster.get_process_count()
+            if count == 1:
+                return None
+            port = os.environ.get("JAX_COORDINATOR_PORT")
+            return Place(
+                cluster.get_coordinator_address(int(_TIMEOUT_S), port),
+                count,
+                cluster.get_process_id(),
+                cluster=True,
+            )
+    return None

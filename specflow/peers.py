@@ -1,0 +1,140 @@
+"""What processes that train together tell one another; one process alone says nothing.
+
+Every process has to make the same calls in the same order: each waits for the others.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from specflow import errors
+from specflow.errors import ConfigError, Fault, SpecflowError
+
+__all__ = ["agree", "alone", "any_of", "count", "gather", "index", "is_first"]
+
+_MOST_TOLD = 5
+
+
+def count() -> int:
+    """How many processes there are."""
+    import jax
+
+    return jax.process_count()
+
+
+def index() -> int:
+    """Which one this is."""
+    import jax
+
+    return jax.process_index()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes what is one: process 0."""
+    return index() == 0
+
+
+def gather(said: Any) -> list[Any]:
+    """What each process says, in their order.
+
+    Args:
+        said: plain JSON values.
+
+    >>> gather({"rows": 3})
+    [{'rows': 3}]
+    """
+    if count() == 1:
+        return [said]
+    import numpy as np
+    from jax.experimental.multihost_utils import process_allgather
+
+    # Sizes first: where they differ, collectives on CPU end the process.
+    data = np.frombuffer(json.dumps(said).encode(), np.uint8)
+    sizes = process_allgather(np.array([data.size], np.int32)).reshape(-1)
+    padded = np.zeros(int(sizes.max()), np.uint8)
+    padded[: data.size] = data
+    rows = process_allgather(padded)
+    return [
+        json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)
+    ]
+
+
+def any_of(wish: bool) -> bool:
+    """Whether any process wishes it.
+
+    >>> any_of(False)
+    False
+    """
+    return any(gather(wish))
+
+
+def alone(function: Callable[[], Any]) -> Any:
+    """What a function gives that process 0 alone calls; plain JSON values.
+
+    Raises:
+        SpecflowError: it failed in process 0; every process says so.
+
+    >>> alone(lambda: "runs/try1")
+    'runs/try1'
+    """
+    if count() == 1:
+        return function()
+    said: dict[str, Any] = {}
+    if is_first():
+        try:
+            said["result"] = function()
+        except BaseException as error:
+            said["error"] = type(error).__name__
+            faults = getattr(error, "faults", None) or (str(error),)
+            said["faults"] = [_told(fault) for fault in faults]
+            gather(said)
+            raise
+    said = gather(said)[0]
+    if "error" in said:
+        kind = getattr(errors, said["error"], SpecflowError)
+        raise kind(*(Fault.of(fault) for fault in said["faults"]))
+    return said["result"]
+
+
+def agree(what: str, facts: Mapping[str, Any]) -> None:
+    """Checks that all processes say the same.
+
+    Args:
+        what: that the facts are of, for the message.
+        facts: name -> plain JSON value.
+
+    Raises:
+        ConfigError: one says something else than process 0; both are named.
+
+    >>> agree("config", {"seed": 1})
+    """
+    if count() == 1:
+        return
+    first, *others = gather({name: json.dumps(facts[name]) for name in sorted(facts)})
+    faults = []
+    for number, other in enumerate(others, 1):
+        differing = [
+            name for name in first | other if first.get(name) != other.get(name)
+        ]
+        faults += [
+            Fault(
+                name,
+                f"is {other.get(name, 'missing')} in process {number}, and "
+                f"{first.get(name, 'missing')} in process 0",
+                expected=f"the same {what} in every process",
+                code="processes-differ",
+            )
+            for name in differing[:_MOST_TOLD]
+        ]
+        if len(differing) > _MOST_TOLD:
+            more = f"and {len(differing) - _MOST_TOLD} more in process {number}"
+            faults.append(Fault("", more, code="processes-differ"))
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _told(fault: Fault | str) -> dict[str, str]:
+    if isinstance(fault, str):
+        return {"where": "process 0", "problem": fault}
+    names = ("where", "problem", "expected", "mend", "origin", "code")
+    return {name: getattr(fault, name) for name in names}

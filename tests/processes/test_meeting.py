@@ -1,0 +1,157 @@
+"""Where processes meet before JAX: threads play the processes, on loopback."""
+
+import socket
+import threading
+
+import pytest
+
+from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
+from specflow.errors import ConfigError, MachineError
+from specflow.mesh.processes import Place, place, start_processes
+from specflow.mesh.rendezvous import meet
+
+EXPECTED = (
+    " Expected every process to be started with the same coordinator and count. Look "
+    "at what the other processes say; mesh.processes.timeout is how long to wait."
+)
+
+
+@pytest.fixture
+def coordinator():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch):
+    for name in (COORDINATOR, COUNT, INDEX):
+        monkeypatch.delenv(name, raising=False)
+
+
+def met(coordinator, processes, *, timeout_s=20.0):
+    """(index, count) of each process that comes -> what it is told."""
+    told = {}
+
+    def come(key):
+        index, count = key
+        try:
+            meet(coordinator, index=index, count=count, timeout_s=timeout_s)
+            told[key] = None
+        except MachineError as error:
+            told[key] = str(error)
+
+    threads = [threading.Thread(target=come, args=(key,)) for key in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return told
+
+
+def test_processes_meet_in_any_order(coordinator):
+    processes = [(2, 3), (1, 3), (0, 3)]
+    assert met(coordinator, processes) == dict.fromkeys(processes)
+
+
+def test_a_process_that_never_comes_is_named_to_all_that_came(coordinator):
+    told = met(coordinator, [(0, 3), (2, 3)], timeout_s=0.5)
+    absent = f"processes: process 1 did not come within 0.5 s.{EXPECTED}"
+    assert told == {(0, 3): absent, (2, 3): absent}
+
+
+def test_without_the_first_process_the_others_say_where_it_should_be(coordinator):
+    told = met(coordinator, [(1, 2)], timeout_s=0.3)
+    assert told[1, 2] == (
+        f"processes: process 0 did not come at {coordinator} within 0.3 s.{EXPECTED}"
+    )
+
+
+def test_a_process_that_expects_another_count_is_named(coordinator):
+    told = met(coordinator, [(0, 2), (1, 4)])
+    differs = f"processes: process 1 expects 4 processes, and process 0 2.{EXPECTED}"
+    assert told == {(0, 2): differs, (1, 4): differs}
+
+
+def test_whatever_else_knocks_at_the_port_is_no_process(coordinator):
+    host, port = coordinator.split(":")
+    meeting = threading.Thread(target=met, args=(coordinator, [(0, 2), (1, 2)]))
+    meeting.start()
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    except OSError:
+        pass  # The others were quicker.
+    meeting.join(10)
+    assert not meeting.is_alive()
+
+
+def test_one_config_serves_all_processes(monkeypatch):
+    config = ProcessesConfig(coordinator="node1:4000", count=3, timeout=9)
+    monkeypatch.setenv(INDEX, "2")
+    assert place(config) == Place("node1:4000", 3, 2, 9.0)
+
+
+def test_what_launch_says_goes_before_the_config(monkeypatch):
+    config = ProcessesConfig(coordinator="node1:4000", count=3, index=2)
+    monkeypatch.setenv(COORDINATOR, "127.0.0.1:5000")
+    monkeypatch.setenv(COUNT, "2")
+    monkeypatch.setenv(INDEX, "1")
+    assert place(config) == Place("127.0.0.1:5000", 2, 1, 300.0)
+
+
+def test_slurm_is_recognised(monkeypatch):
+    said = {
+        "SLURM_JOB_ID": "77",
+        "SLURM_STEP_NODELIST": "node[003-004]",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "0",
+    }
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    found = place(None)
+    assert found is not None
+    # The port is JAX's: the last 4,096, by the number of the job.
+    assert found == Place(f"node003:{65535 - 4096 + 1 + 77}", 2, 1, cluster=True)
+
+
+def test_a_single_task_of_slurm_is_alone(monkeypatch):
+    for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID"):
+        monkeypatch.setenv(f"SLURM_{name}", "1")
+    assert place(None) is None
+
+
+def test_alone_there_is_no_place():
+    assert place(None) is None
+    assert start_processes(None, pretended=4) == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            ProcessesConfig(coordinator="a:1", count=2),
+            f"mesh.processes.index: is null, and {INDEX} not set. "
+            "Expected 0 to 1, another one in each process.",
+        ),
+        (
+            ProcessesConfig(coordinator="a:1", count=2, index=2),
+            "mesh.processes.index: got 2. "
+            "Expected 0 to 1, another one in each process.",
+        ),
+    ],
+)
+def test_which_process_it_is_must_be_said(config, message):
+    with pytest.raises(ConfigError) as caught:
+        place(config)
+    assert str(caught.value) == message
+
+
+def test_pretended_devices_are_shared_evenly():
+    config = ProcessesConfig(coordinator="a:1", count=2, index=0)
+    with pytest.raises(ConfigError) as caught:
+        start_processes(config, pretended=5)
+    assert str(caught.value) == (
+        "mesh.pretend_devices: got 5, which 2 processes do not share evenly. "
+        "Expected a multiple of 2, such as 4."
+    )
