@@ -29,13 +29,18 @@ _DEVICE_STATUSES = {
     "DATA_LOSS": "device-failed",
     "DEADLINE_EXCEEDED": "device-failed",
     "INTERNAL": "device-failed",
+    "LOST": "process-lost",
     "RESOURCE_EXHAUSTED": "memory",
     "UNAVAILABLE": "device-failed",
 }
+_LOST = re.compile(r"Gloo \w+ failed.*(closed|reset) by peer")
+"""What collectives on CPU say, as UNKNOWN, when another process is gone."""
 _MENDS = {
     "disk": "Make room or mend the disk, and run the same command again.",
     "memory": "Use a smaller batch or model, more devices, or a larger machine.",
     "device-failed": "Run the same command again; if it fails again, on other devices.",
+    "process-lost": "Look at what the other processes say; started again, all go on "
+    "from the newest checkpoint.",
     "machine": "Raise the limits of the system, and run the same command again.",
 }
 
@@ -169,8 +174,9 @@ def machine_fault(error: BaseException) -> Fault | None:
         problem = error.strerror or problem
     # By its name: JAX may not even be loaded.
     elif type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
-        code = _DEVICE_STATUSES.get(problem.partition(":")[0], "")
         where, problem = "device", (problem.splitlines() or [""])[0]
+        status = "LOST" if _LOST.search(problem) else problem.partition(":")[0]
+        code = _DEVICE_STATUSES.get(status, "")
     if not code:
         return None
     return Fault(where, problem, mend=_MENDS[code], code=code)

@@ -73,6 +73,8 @@ def test_every_command_line_composes(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     words = shlex.split(command)[2:]
+    if "--" in words:
+        words = words[words.index("--") + 2 :]  # What is launched, without its name.
     if any(word.startswith("run=") for word in words):
         return  # Needs a run: test_a_run_can_be_evaluated_and_asked.
     folders = (

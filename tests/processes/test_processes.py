@@ -1,0 +1,210 @@
+"""Real processes: what several compute is what one computes, and one writes it."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specflow.cli import main
+from specflow.compose import compose
+from specflow.config.mesh import INDEX
+from specflow.data import build_data
+
+ROOT = Path(__file__).parents[2]
+WORDS = (
+    "experiment=digits_mlp",
+    "model.hidden=[8]",
+    "optimizer.schedule.warmup_steps=2",
+    "loop.train_steps=6",
+    "loop.eval_every=3",
+    "loop.batch_size=32",
+    # 359 rows: neither batches nor processes divide them.
+    "loop.eval_batch_size=64",
+    "output.reporters=[]",
+    "output.checkpoint.every=3",
+)
+"""The same for one process and for several: four devices in all."""
+LONGER = (
+    *WORDS,
+    "loop.train_steps=8",
+    "mesh.axes.data=4",
+    "output.on_change=accept",
+)
+"""What one process is told, to go on with any of the runs."""
+
+
+def run(*words, index=None, **more):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if index is not None:
+        environment[INDEX] = str(index)
+    return subprocess.Popen(
+        [sys.executable, "-m", "specflow", *map(str, words)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def done(process):
+    out, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    return out, said
+
+
+def launched(count, *words):
+    return done(run("launch", "--processes", count, "--", *words))
+
+
+def evaluations(folder):
+    rows = map(json.loads, (folder / "eval" / "metrics.jsonl").read_text().splitlines())
+    return {row["step"]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """A run of one process, over four devices."""
+    folder = tmp_path_factory.mktemp("one") / "run"
+    assert main(["train", *WORDS, "mesh.axes.data=4", f"output.dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A run of two processes with two devices each, and what process 0 said."""
+    folder = tmp_path_factory.mktemp("two") / "run"
+    words = (*WORDS, "mesh.pretend_devices=4", f"output.dir={folder}")
+    return folder, launched(2, "train", *words, "--format", "json")
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """A run of four processes: parameters are cut, and the batch too."""
+    folder = tmp_path_factory.mktemp("four") / "run"
+    words = ("mesh=fsdp", "mesh.pretend_devices=4", f"output.dir={folder}")
+    return folder, launched(4, "train", *WORDS, *words)
+
+
+@pytest.mark.parametrize("processes", ["two", "four"])
+def test_training_equals_one_process(one, processes, request):
+    several, _ = request.getfixturevalue(processes)
+    expected, found = evaluations(one), evaluations(several)
+    assert list(found) == list(expected) == [3, 6]
+    for step, row in expected.items():
+        # Six float32 steps: sums over devices are added in another order, 1e-7 each.
+        assert found[step]["loss"] == pytest.approx(row["loss"], rel=2e-6)
+
+
+def test_process_0_alone_writes_and_speaks(two):
+    folder, (out, said) = two
+    document = json.loads(out)
+    assert document["status"] == 0
+    assert document["result"]["directory"] == str(folder)
+    assert said.count("digits_mlp starts") == 1
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["processes"] == 2
+    assert manifest["mesh"]["data"] == 4
+    rows = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [3, 6]
+
+
+@pytest.fixture(scope="module")
+def rows(two, tmp_path_factory):
+    """Predictions of the first run, by two processes."""
+    folder, _ = two
+    file = tmp_path_factory.mktemp("rows") / "rows.csv"
+    launched(2, "predict", f"run={folder}", "--output", file)
+    with file.open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_predictions_keep_the_order_of_the_rows(two, rows, tmp_path):
+    folder, _ = two
+    file = tmp_path / "one.csv"
+    words = [f"run={folder}", "mesh.pretend_devices=null", "mesh.axes.data=1"]
+    assert main(["predict", *words, "--output", str(file)]) == 0
+    with file.open() as lines:
+        alone = list(csv.DictReader(lines))
+    assert len(rows) == len(alone) == 359
+    assert [row["class"] for row in rows] == [row["class"] for row in alone]
+    several, expected = (
+        np.array([json.loads(row["probability"]) for row in each])
+        for each in (rows, alone)
+    )
+    # One pass in float32, matrix products cut otherwise.
+    np.testing.assert_allclose(several, expected, rtol=1e-5)
+
+
+def test_evaluation_of_ragged_rows_is_exact(two, rows):
+    """The share of right rows, as counted here; padding would make it another."""
+    labels = build_data(compose(WORDS).config.data).eval.take(slice(None))[1]
+    right = sum(
+        int(row["class"]) == label for row, label in zip(rows, labels, strict=True)
+    )
+    assert evaluations(two[0])[6]["accuracy"] == right / 359
+
+
+def test_one_process_evaluates_what_four_saved(four, capsys):
+    folder, _ = four
+    words = [f"run={folder}", "mesh=single", "mesh.pretend_devices=null"]
+    assert main(["evaluate", *words, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    saved = evaluations(folder)[6]
+    assert found["accuracy"] == saved["accuracy"]
+    assert found["loss"] == pytest.approx(saved["loss"], rel=1e-6)
+
+
+def test_one_process_goes_on_where_two_stopped(one, two, tmp_path):
+    curves = []
+    for number, folder in enumerate((one, two[0])):
+        copy = shutil.copytree(folder, tmp_path / str(number))
+        assert main(["train", *LONGER, f"output.dir={copy}"]) == 0
+        curves.append(evaluations(copy)[8]["loss"])
+    assert curves[1] == pytest.approx(curves[0], rel=2e-6)
+
+
+def test_each_process_writes_its_pieces_and_a_damaged_one_is_found(
+    four, tmp_path, capsys
+):
+    folder = shutil.copytree(four[0], tmp_path / "run")
+    saved = folder / "checkpoints" / "6"
+    arrays = json.loads((saved / "about" / "metadata").read_text())["arrays"]
+    assert max(len(array["shards"]) for array in arrays.values()) == 4
+    for piece in saved.glob("state/**/d/*"):
+        content = bytearray(piece.read_bytes())
+        content[len(content) // 2] ^= 1
+        piece.write_bytes(content)
+    assert main(["train", *LONGER, f"output.dir={folder}"]) == 0
+    assert "checkpoint of step 6 is damaged" in capsys.readouterr().err
+
+
+def test_a_config_that_differs_is_named_in_every_process(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+    words = (
+        *WORDS,
+        f"mesh.processes={{coordinator:'{where}',count:2}}",
+        "mesh.pretend_devices=2",
+        f"output.dir={tmp_path / 'run'}",
+    )
+    started = [
+        run("train", *words, f"seed={index + 6}", index=index) for index in range(2)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=240)
+        assert process.returncode == 2
+        assert re.search(
+            r"error\[processes-differ\] seed: is 7 in process 1, and 6 in process 0 "
+            r"\(override seed=\d\)\. Expected the same config in every process\.",
+            said,
+        )
+    assert not (tmp_path / "run").exists()
