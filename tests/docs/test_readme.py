@@ -80,6 +80,8 @@ def test_every_command_line_composes(command, folder, monkeypatch):
     folders = (
         [words.pop(words.index("--config-dir") + 1)] if "--config-dir" in words else []
     )
+    if "--topology" in words:
+        del words[(at := words.index("--topology")) : at + 2]
     words = [word for word in words if word not in ("-m", "--config-dir")]
     # Of a sweep, the first trial.
     compose([word.split(",")[0] for word in words], config_dirs=folders)
