@@ -46,8 +46,8 @@ def complete(
     >>> commands = {"show": ("print the composed config", COMMON)}
     >>> complete("specflow sh", commands)
     [('show', 'print the composed config')]
-    >>> [word for word, _ in complete("specflow show mesh=", commands)]
-    ['mesh=data', 'mesh=fsdp', 'mesh=single']
+    >>> [word for word, _ in complete("specflow show mesh=f", commands)]
+    ['mesh=fsdp', 'mesh=fsdp_tensor']
     """
     *before, last = _words(line)
     if len(before) < 2:

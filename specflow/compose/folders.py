@@ -59,7 +59,7 @@ class Folders:
 
     >>> here = folders()
     >>> here.choices("mesh")
-    ['data', 'fsdp', 'single']
+    ['data', 'fsdp', 'fsdp_tensor', 'hybrid', 'single', 'tensor']
     >>> here.shown(here.file("mesh/fsdp"))
     'conf/mesh/fsdp.yaml'
     """

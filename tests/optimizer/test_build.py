@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from specflow.config import schedules
 from specflow.config.base import Target
 from specflow.config.optimizer import (
     AdamConfig,
@@ -131,6 +132,7 @@ def test_every_schedule_is_tried_here():
         ConstantConfig,
         CosineConfig,
         LinearDecayConfig,
+        *schedules.MEMBERS.values(),  # test_schedules
         Target,
     }
 

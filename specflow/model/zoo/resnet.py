@@ -115,9 +115,10 @@ class ResNet(nnx.Module):
     Source: He et al., Deep Residual Learning for Image Recognition, 2015, and Identity
     Mappings in Deep Residual Networks, 2016; Wu and He, Group Normalization, 2018.
 
-    >>> model = ResNet(1, depth=18, width=4, stem="small", outputs=10, rngs=nnx.Rngs(0))
-    >>> model.eval()
-    >>> model(jnp.ones((2, 8, 8, 1))).shape
+    >>> def logits(images):
+    ...     model = ResNet(1, depth=18, width=4, outputs=10, rngs=nnx.Rngs(0))
+    ...     return model(images)
+    >>> nnx.eval_shape(logits, jnp.ones((2, 32, 32, 1))).shape
     (2, 10)
     """
 
