@@ -290,7 +290,7 @@ def _rules(tree: Mapping[str, Any]) -> Iterator[Edit]:
     text = "{name: best, metric: nope}"
     yield Edit("rule", _path(keep), text, f"{keep}.metric", inside=True)
     if _is_there(tree, "optimizer.schedule"):
-        yield Edit("rule", ("optimizer", "schedule", "warmup_steps"), "99_999")
+        yield Edit("rule", ("optimizer", "schedule", "warmup_steps"), "9_999_999")
     if _is_there(tree, "model.max_length"):
         yield Edit("rule", ("data", "length"), "4096")
     if _is_there(tree, "model.heads"):  # No width that is shipped divides by eleven.

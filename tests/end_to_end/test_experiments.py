@@ -10,11 +10,11 @@ FIGURES = {
     "digits": (["loss", "accuracy", "top3", "confusion"], ["model.widths=[2]", SHORT]),
     "digits_mlp": (["loss", "accuracy", "top3"], ["model.hidden=[8]", SHORT]),
     "digits_resnet": (
-        ["loss", "accuracy", "top3", "confusion"],
+        ["loss", "accuracy", "top3"],
         ["model.norm=group", "model.width=2", "model.groups=1", SHORT],
     ),
     "digits_vit": (
-        ["loss", "accuracy", "top3", "confusion"],
+        ["loss", "accuracy", "top3"],
         ["model.layers=1", "model.width=8", "model.heads=2", SHORT],
     ),
     "diabetes": (["loss", "rmse", "mae", "r2"], [SHORT]),
