@@ -8,6 +8,9 @@ import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of what XLA does for speed is left out here: tests compile thousands of programs
+# and run each for some steps. What tests start compiles as a user's programs do.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 def pytest_addoption(parser):
