@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.commands import session
 from specflow.commands.placement import ParameterTable
-from specflow.commands.text import columns, short
 from specflow.data import Data, build_data
 from specflow.estimator import TPUEstimator
 from specflow.executor import fingerprint as combined
 from specflow.experiment import check_labels
 from specflow.report import line, told
 from specflow.spec import Mode, TPUEstimatorSpec
+from specflow.text import columns, short
 from specflow.typing import leaves
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import jax
 
-from specflow.commands.text import columns, human, short
 from specflow.data import Data
 from specflow.estimator import TPUEstimator
 from specflow.mesh import Placement
+from specflow.text import columns, human, short
 
 __all__ = ["ParameterTable", "bytes_per_device"]
 

@@ -50,7 +50,8 @@ def gradients(
     ) -> tuple[jax.Array, Any]:
         spec, rest = forward({**params, **trained}, rest, *batch)
         loss = weigh(spec)
-        scaled = loss if scale is None else loss * scale.astype(loss.dtype)
+        # In float32: a scale that serves gradients would overflow a float16 loss.
+        scaled = loss if scale is None else loss.astype(jnp.float32) * scale
         return scaled, (loss, rest, host_tensors(spec))
 
     differentiate = jax.grad(loss_of, has_aux=True)

@@ -21,8 +21,8 @@ from specflow.experiment import check_labels
 from specflow.preflight.hlo import Array, Collective, Hlo
 from specflow.preflight.memory import Held, held, shortage
 from specflow.preflight.roofline import Roofline, roofline
-from specflow.preflight.screen import human
 from specflow.spec import Mode
+from specflow.text import human
 
 __all__ = ["MODES", "Look", "Program", "State"]
 

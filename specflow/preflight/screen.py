@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_text", "human"]
+from specflow.text import columns, human
+
+__all__ = ["as_text"]
 
 _UPPER = "an upper bound, not a prediction"
 
@@ -13,7 +15,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     blocks = [_headline(report)]
     programs = report.get("programs", {})
     if programs:
-        blocks.append(_columns(_program_rows(programs), right=(2, 3, 4, 5, 6, 7, 8)))
+        blocks.append(columns(_program_rows(programs), right=(2, 3, 4, 5, 6, 7, 8)))
     blocks.append("\n".join(_chip_lines(report)))
     blocks.append("the largest arrays on each chip\n" + _arrays(report["largest"]))
     blocks += _training(programs.get("train"))
@@ -84,7 +86,7 @@ def _chip_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _arrays(arrays: Iterable[Mapping[str, Any]]) -> str:
-    return _columns(
+    return columns(
         [
             (
                 f"  {one['part']}",
@@ -118,7 +120,7 @@ def _training(train: Mapping[str, Any] | None) -> Iterator[str]:
             )
             for one in train["collectives"]
         ] or [("  none", "", "", "")]
-        yield "collectives of a training step, on each chip\n" + _columns(
+        yield "collectives of a training step, on each chip\n" + columns(
             rows, right=(1, 2)
         )
     if bound := train["bound"]:
@@ -146,33 +148,8 @@ def _change_lines(found: Mapping[str, Any]) -> Iterator[str]:
         (f"  {' '.join(one['overrides'])}", f"{human(one['needs'])}")
         for one in found["fitting"]
     ]
-    yield _columns(rows, right=(1,))
-
-
-def human(count: float) -> str:
-    """A number of bytes, for people.
-
-    >>> human(512), human(3 << 20), human(-(1 << 30))
-    ('512 B', '3.0 MiB', '-1.0 GiB')
-    """
-    size, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB"))
-    unit = next(units)
-    while abs(size) >= 1024 and unit != "TiB":
-        size, unit = size / 1024, next(units)
-    return f"{count:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    yield columns(rows, right=(1,))
 
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.2f} ms"
-
-
-def _columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if place in right else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from specflow.errors import Fault
 from specflow.preflight.child import Question, ask
-from specflow.preflight.screen import human
+from specflow.text import human
 
 __all__ = ["misfits", "shortfall"]
 

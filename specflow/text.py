@@ -8,17 +8,17 @@ __all__ = ["columns", "human", "short"]
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
-def human(count: int) -> str:
+def human(count: float) -> str:
     """A number of bytes, for people.
 
-    >>> human(512), human(3 << 20)
-    ('512 B', '3.0 MiB')
+    >>> human(512), human(3 << 20), human(-(1 << 30))
+    ('512 B', '3.0 MiB', '-1.0 GiB')
     """
     size, units = float(count), iter(("B", "KiB", "MiB", "GiB", "TiB"))
     unit = next(units)
-    while size >= 1024 and unit != "TiB":
+    while abs(size) >= 1024 and unit != "TiB":
         size, unit = size / 1024, next(units)
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def short(array: Any) -> str:
