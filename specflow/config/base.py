@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, get_args
 
@@ -124,7 +125,8 @@ class Target(Bound):
 
     def __call__(self, *args: Any, **extra: Any) -> Any:
         """Calls the target with its arguments, and with `extra` laid over them."""
-        return self.callable(*args, **{**self.arguments, **extra})
+        with _told_of(self.path):
+            return self.callable(*args, **{**self.arguments, **extra})
 
 
 class Component(Config):
@@ -171,7 +173,18 @@ class Component(Config):
             arguments = {
                 key: value for key, value in arguments.items() if key in parameters
             }
-        return self.build(**arguments)
+        with _told_of(self.path):
+            return self.build(**arguments)
+
+
+@contextmanager
+def _told_of(path: str) -> Iterator[None]:
+    """What code of others raises stays theirs, and says who called it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"It was raised in {path}, which the configuration names.")
+        raise
 
 
 @dataclasses.dataclass(frozen=True)
