@@ -47,7 +47,9 @@ def estimator_arguments(
     spec = experiment.spec
     inputs = _model_inputs(experiment, data)
     model_fn = _model_fn(experiment)
-    model = functools.partial(build_model, experiment.model, inputs=inputs)
+    model = functools.partial(
+        build_model, experiment.model, inputs=inputs, compute_dtype=loop.compute_dtype
+    )
     return {
         "model_fn": model_fn,
         # A function that takes no model makes its layers itself.
@@ -70,6 +72,7 @@ def estimator_arguments(
             tpu_config=TPUConfig(
                 iterations_per_loop=loop.iterations_per_loop,
                 micro_steps=loop.micro_steps,
+                compute_dtype=loop.compute_dtype,
                 loss_scale=loop.loss_scale,
             ),
         ),

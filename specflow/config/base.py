@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +33,7 @@ __all__ = [
     "Bound",
     "Component",
     "Config",
+    "Dtype",
     "Elsewhere",
     "KeyPath",
     "Kinds",
@@ -47,6 +48,9 @@ __all__ = [
 
 TARGET = "_target_"
 """The key under which a configuration names a callable of the user's own."""
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""The floats that a field may choose among."""
 
 ROOTS = ("features", "labels", "outputs", "predictions", "losses")
 """Where a key path can begin."""

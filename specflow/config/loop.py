@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from specflow.config.base import Config, Elsewhere, Kinds, named, refuse
+from specflow.config.base import Config, Dtype, Elsewhere, Kinds, named, refuse
 from specflow.config.rhythm import Every, EveryLoop
 
 __all__ = ["LoopConfig", "ProfileConfig"]
@@ -63,6 +63,10 @@ class LoopConfig(Config):
     """Parts in which a training batch is computed, one after the other (gradient
     accumulation): the update is that of the whole batch, with the memory of one
     part."""
+    compute_dtype: Dtype | None = None
+    """What layers compute in that name no dtype of their own (mixed precision);
+    parameters and their updates keep theirs. null: as Flax does, the widest of a
+    layer's inputs and parameters."""
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
     """Factor of the loss while it is differentiated, for gradients in float16; dynamic:
     as large as they bear, and steps whose gradient overflows are left out; null: 1."""

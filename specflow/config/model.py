@@ -4,16 +4,14 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, Elsewhere, by_name
+from specflow.config.base import Config, Dtype, Elsewhere, by_name
 
 __all__ = [
     "CnnConfig",
-    "Dtype",
     "MlpConfig",
     "ModelConfig",
 ]
 
-Dtype = Literal["float32", "bfloat16"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 
@@ -33,8 +31,8 @@ class MlpConfig(Config):
     """What stands between the layers."""
     batch_norm: bool = False
     """Whether hidden units are normalized over the batch, after the activation."""
-    dtype: Dtype = "float32"
-    """Type of the activations; parameters stay float32."""
+    dtype: Dtype | None = None
+    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
 
 
 class CnnConfig(Config):
@@ -51,8 +49,8 @@ class CnnConfig(Config):
     """Number of classes."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of dense units dropped while training."""
-    dtype: Dtype = "float32"
-    """Type of the activations; parameters stay float32."""
+    dtype: Dtype | None = None
+    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
 
 
 ModelConfig = by_name(

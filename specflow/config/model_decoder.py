@@ -4,8 +4,7 @@ from typing import Literal, Self
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from specflow.config.base import Config, named, refuse
-from specflow.config.model import Dtype
+from specflow.config.base import Config, Dtype, named, refuse
 
 __all__ = ["MEMBERS", "DecoderConfig", "Remat"]
 
@@ -51,9 +50,9 @@ class DecoderConfig(Config):
     unroll: PositiveInt = 1
     """Layers that the compiled loop takes at once: faster on some devices, and longer
     to compile."""
-    dtype: Dtype = "float32"
+    dtype: Dtype | None = None
     """Type of the activations; parameters, logits, softmax and the statistics of norms
-    stay float32."""
+    stay float32. null: loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

@@ -4,8 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from specflow.config.base import Config, named, refuse
-from specflow.config.model import Dtype
+from specflow.config.base import Config, Dtype, named, refuse
 from specflow.config.model_decoder import Remat
 
 __all__ = ["MEMBERS", "ResNetConfig", "ViTConfig"]
@@ -34,8 +33,9 @@ class ResNetConfig(Config):
     """Groups of a group norm; they divide `width`."""
     outputs: PositiveInt = 1000
     """Number of classes."""
-    dtype: Dtype = "float32"
-    """Type of the activations; parameters and statistics stay float32."""
+    dtype: Dtype | None = None
+    """Type of the activations; parameters and statistics stay float32. null:
+    loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
@@ -73,9 +73,9 @@ class ViTConfig(Config):
     unroll: PositiveInt = 1
     """Layers that the compiled loop takes at once: faster on some devices, and longer
     to compile."""
-    dtype: Dtype = "float32"
+    dtype: Dtype | None = None
     """Type of the activations; parameters, logits and the statistics of norms stay
-    float32."""
+    float32. null: loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

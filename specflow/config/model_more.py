@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from specflow.config.base import Config, named, refuse
-from specflow.config.model import Dtype, MlpConfig
+from specflow.config.base import Config, Dtype, named, refuse
+from specflow.config.model import MlpConfig
 
 __all__ = [
     "MEMBERS",
@@ -60,8 +60,8 @@ class TransformerConfig(Config):
     """Whether the logits come from the embedding's weights or from weights apart."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of activations dropped while training."""
-    dtype: Dtype = "float32"
-    """Type of the activations; parameters stay float32."""
+    dtype: Dtype | None = None
+    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

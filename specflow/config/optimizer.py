@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from specflow.config.base import Config, Elsewhere, by_name
+from specflow.config.base import Config, Dtype, Elsewhere, by_name
 
 __all__ = [
     "AdamConfig",
@@ -21,7 +21,6 @@ __all__ = [
     "CosineConfig",
     "DecayConfig",
     "DecayingConfig",
-    "Dtype",
     "EmaConfig",
     "LinearDecayConfig",
     "OptimizerConfig",
@@ -35,8 +34,6 @@ __all__ = [
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """How much of a running average is kept at each step."""
-Dtype = Literal["bfloat16", "float16", "float32"]
-"""What a statistic is kept in."""
 
 
 class WarmupConfig(Config):

@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from specflow.config.base import named
+from specflow.config.base import Dtype, named
 from specflow.config.optimizer import (
     DecayingConfig,
-    Dtype,
     ScheduledConfig,
     Share,
     SteadyConfig,

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from specflow.config.base import Config
+from specflow.config.base import Config, Dtype
 from specflow.config.loop import ProfileConfig
 from specflow.config.output import BestConfig
 from specflow.errors import ConfigError, Fault, nearest
@@ -92,6 +92,10 @@ class TPUConfig(_Python):
     micro_steps: PositiveInt = 1
     """Parts in which a training batch is computed, one after the other: the update is
     that of the whole batch, with the memory of one part."""
+
+    compute_dtype: Dtype | None = None
+    """What layers compute in that name no `dtype` of their own (mixed precision);
+    parameters and their updates keep theirs."""
 
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
     """Factor of the loss while it is differentiated, for gradients of 16 bits; dynamic:

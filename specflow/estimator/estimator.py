@@ -157,7 +157,7 @@ class TPUEstimator:
             check_batch_size(size, self.partitioner.mesh, key=key, micro_steps=parts)
         self.program = Program(
             model_fn,
-            split_model(model),
+            split_model(model, compute_dtype=self.config.tpu_config.compute_dtype),
             self.partitioner,
             extras=lambda mode: {
                 "params": self._params_for(

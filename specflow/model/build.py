@@ -37,6 +37,7 @@ def build_model(
     rngs: nnx.Rngs,
     *,
     inputs: Mapping[str, Any] | None = None,
+    compute_dtype: str | None = None,
 ) -> nnx.Module | linen.Module:
     """The module that the configuration names.
 
@@ -47,6 +48,8 @@ def build_model(
         rngs: streams of the initial values and of dropout.
         inputs: what the module will be called with, by argument: arrays, or abstract
             ones, batch first. Sizes that the configuration leaves open come from here.
+        compute_dtype: the type of the activations where a model of specflow's own says
+            none; None: float32. Layers of other models get it as they are called.
 
     Raises:
         ConfigError: a size is given by neither side, or a `_target_` returned something
@@ -57,6 +60,8 @@ def build_model(
     >>> build_model(CnnConfig(), nnx.Rngs(0), inputs={"image": image}).head.out_features
     10
     """
+    if getattr(config, "dtype", "") is None and not isinstance(config, Component):
+        config = config.model_copy(update={"dtype": compute_dtype or "float32"})
     match config:
         case LinearConfig():
             width = config.inputs or math.prod(_example("inputs", "x", inputs))

@@ -6,9 +6,11 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import core, errors, linen
+from jax.typing import DTypeLike
 
 from specflow.errors import Fault, spec_error
 from specflow.model.flat import FlatState, by_name, key_impls
+from specflow.model.precision import computing_in
 
 __all__ = ["FlatForm", "LinenModel", "is_misplaced", "variable_forms"]
 
@@ -43,6 +45,7 @@ class LinenModel:
     Args:
         module: is handed to the function, bound to its variables. None: the function
             makes its layers itself, named as those of a compact module are.
+        compute_dtype: what layers compute in that say no `dtype` of their own.
 
     >>> model = LinenModel(linen.Dense(3))
     >>> function = lambda module: module(jnp.ones((5, 2)))
@@ -60,7 +63,13 @@ class LinenModel:
     is_built = False
     """The initial values are a function of a key."""
 
-    def __init__(self, module: linen.Module | None = None):
+    def __init__(
+        self,
+        module: linen.Module | None = None,
+        *,
+        compute_dtype: DTypeLike | None = None,
+    ):
+        self._compute_dtype = compute_dtype
         self.is_inline = module is None
         """Whether the model function makes the layers."""
         self._module = _Inline() if module is None else module
@@ -195,7 +204,11 @@ class LinenModel:
         return result, {name: after.get(name, value) for name, value in rest.items()}
 
     def _within(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return (lambda inline: inline(function)) if self.is_inline else function
+        def called(module: Any) -> Any:
+            with computing_in(self._compute_dtype):
+                return module(function) if self.is_inline else function(module)
+
+        return called
 
     def _tree(self, values: Mapping[str, Any]) -> Any:
         leaves = [

@@ -5,9 +5,11 @@ from typing import Any, TypeAlias
 
 import jax
 from flax import linen, nnx
+from jax.typing import DTypeLike
 
 from specflow.errors import Fault, spec_error
 from specflow.model.flat import FlatState, by_name, key_impls
+from specflow.model.precision import computing_in
 
 __all__ = ["BuiltLinen", "SplitModel"]
 
@@ -30,6 +32,7 @@ class SplitModel:
     Args:
         model: a function that builds the module from its random streams, or a module
             that is already built: its values are then the initial ones.
+        compute_dtype: what layers compute in that say no `dtype` of their own.
 
     Raises:
         SpecError: the builder returned something else, or two variables would have the
@@ -57,7 +60,13 @@ class SplitModel:
     is_known = True
     """Whether the parameters are known; those of a `LinenModel` are not at first."""
 
-    def __init__(self, model: Callable[[nnx.Rngs], nnx.Module] | nnx.Module):
+    def __init__(
+        self,
+        model: Callable[[nnx.Rngs], nnx.Module] | nnx.Module,
+        *,
+        compute_dtype: DTypeLike | None = None,
+    ):
+        self._compute_dtype = compute_dtype
         self._given: FlatState | None = None
         if isinstance(model, nnx.Module):
             self._build = None
@@ -124,7 +133,8 @@ class SplitModel:
             train: whether the module is in train or in eval mode.
         """
         module = self.merge(params, rest, train=train)
-        result = function(module)
+        with computing_in(self._compute_dtype, module):
+            result = function(module)
         return result, self.rest_of(module)
 
     def merge(

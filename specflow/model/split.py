@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flax import linen, nnx
+from jax.typing import DTypeLike
 
 from specflow.errors import Fault, spec_error
 from specflow.model.linen import LinenModel
@@ -17,12 +18,15 @@ Model: TypeAlias = SplitModel | LinenModel
 
 def split_model(
     model: Callable[[nnx.Rngs], Any] | nnx.Module | linen.Module | None,
+    *,
+    compute_dtype: DTypeLike | None = None,
 ) -> Model:
     """A model taken apart into flat dicts of arrays.
 
     Args:
         model: a module of NNX or Linen, or a function of random streams that builds
             one. None: layers are made inline, by the model function.
+        compute_dtype: what layers compute in that say no `dtype` of their own.
 
     Raises:
         SpecError: it is something else.
@@ -33,7 +37,7 @@ def split_model(
     'LinenModel'
     """
     if model is None or isinstance(model, linen.Module):
-        return LinenModel(model)
+        return LinenModel(model, compute_dtype=compute_dtype)
     is_linen_class = isinstance(model, type) and issubclass(model, linen.Module)
     if is_linen_class or not callable(model):
         name = getattr(model, "__name__", "")
@@ -48,7 +52,7 @@ def split_model(
             )
         )
     try:
-        return SplitModel(model)
+        return SplitModel(model, compute_dtype=compute_dtype)
     except BuiltLinen:
         # Built again: the first one saw traced random streams, and may hold some.
-        return LinenModel(model(nnx.Rngs(0)))
+        return LinenModel(model(nnx.Rngs(0)), compute_dtype=compute_dtype)

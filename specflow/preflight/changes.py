@@ -83,8 +83,8 @@ def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
 
 
 def _dtype(config: Any) -> Iterator[tuple[str, ...]]:
-    if getattr(config.model, "dtype", None) == "float32":
-        yield ("model.dtype=bfloat16",)
+    if (config.loop.compute_dtype or getattr(config.model, "dtype", None)) is None:
+        yield ("loop.compute_dtype=bfloat16",)
 
 
 def _batch(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:

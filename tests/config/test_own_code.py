@@ -1,4 +1,4 @@
-"""What a user's own code raises keeps its type and its place, and says who called it."""
+"""What a user's own code raises keeps its type and place, and says who called it."""
 
 from typing import Literal
 

@@ -109,5 +109,5 @@ def test_b7_an_option_that_went_away_says_what_became_of_it():
         "TPUConfig.iterations: no such field. "
         "Did you mean iterations_per_loop? "
         "There is iterations_per_loop, host_call_every_n_steps, micro_steps, "
-        "loss_scale.",
+        "compute_dtype, loss_scale.",
     ]

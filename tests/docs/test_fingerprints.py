@@ -69,6 +69,7 @@ OTHERS = {
     "loop.eval_batch_size": 128,
     "loop.eval_steps": 1,
     "loop.micro_steps": 2,
+    "loop.compute_dtype": "bfloat16",
     "loop.loss_scale": "dynamic",
     "loop.profile": {"start": 3},
     "loop.eval_loss": "batches",

@@ -1,0 +1,48 @@
+"""Mixed precision: what layers compute in that say no type of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flax import linen, nnx
+from jax.typing import DTypeLike
+
+__all__ = ["computing_in"]
+
+
+@contextmanager
+def computing_in(dtype: DTypeLike | None, module: Any = None) -> Iterator[None]:
+    """Lets layers of Flax compute in a type, their parameters as they are.
+
+    A layer without a `dtype` (Flax's own word: the type of the computation, to which it
+    casts its inputs and parameters) gets this one; a layer that has one keeps it.
+    Normalizations go on to reduce in float32, as Flax has them do. Arithmetic outside
+    of layers is not touched: it is of the type of what goes into it.
+
+    Args:
+        dtype: the type; None changes nothing.
+        module: an NNX module, its layers are given the type for good. Layers of Linen
+            get it as they are called, wherever they are made.
+
+    >>> import jax.numpy as jnp
+    >>> with computing_in("bfloat16", layer := nnx.Linear(2, 3, rngs=nnx.Rngs(0))):
+    ...     layer(jnp.ones((1, 2))).dtype, layer.kernel.dtype
+    (dtype(bfloat16), dtype('float32'))
+    """
+    if dtype is None:
+        yield
+        return
+    if isinstance(module, nnx.Module):
+        layer: Any
+        for _, layer in nnx.iter_modules(module):
+            if vars(layer).get("dtype", dtype) is None:
+                layer.dtype = dtype
+
+    def call(function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        if getattr(context.module, "dtype", dtype) is None:
+            # Linen's modules are frozen; this one is a copy that Flax made to call it.
+            object.__setattr__(context.module, "dtype", dtype)
+        return function(*args, **kwargs)
+
+    with linen.intercept_methods(call):
+        yield
