@@ -1,5 +1,6 @@
 """A model function, called by the names it takes."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +25,12 @@ class ModelFn:
     """Calls a model function with those of `ARGUMENTS` that it takes.
 
     Args:
-        function: takes `features`, and any other of `ARGUMENTS`; keyword arguments with
-            a default may stand beside them. Returns a `TPUEstimatorSpec`.
+        function: takes `features`, and any other of `ARGUMENTS`, by these names alone;
+            what `functools.partial` has bound may stand beside them. Returns a
+            `TPUEstimatorSpec`.
 
     Raises:
-        SpecError: it does not take `features`, or demands something unknown.
+        SpecError: it does not take `features`, or takes something unknown.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -41,16 +43,18 @@ class ModelFn:
             name for name, p in named.items() if p.default is p.empty
         )
         self.takes = frozenset(ARGUMENTS if takes_all else named) & frozenset(ARGUMENTS)
+        # Nobody gives an unknown one a value: a default would hide a slip of the pen.
         faults = [
             Fault(
                 self.name,
-                f"demands the argument {name!r}",
+                f"takes the argument {name!r}",
                 expected=f"some of {', '.join(ARGUMENTS)}",
-                mend=nearest(name, ARGUMENTS),
+                mend=nearest(name, ARGUMENTS)
+                or "Hand it over in params, or bind it with functools.partial.",
                 code="model-fn",
             )
-            for name, parameter in named.items()
-            if name not in ARGUMENTS and parameter.default is parameter.empty
+            for name in named
+            if name not in ARGUMENTS and name not in _bound(function)
         ]
         if "features" not in self.takes:
             example = f"For example def {self.name}(model, features, labels, mode)."
@@ -128,6 +132,15 @@ class ModelFn:
                 )
             )
         return spec
+
+
+def _bound(function: Any) -> set[str]:
+    """Names that `functools.partial` has given values by keyword."""
+    names: set[str] = set()
+    while isinstance(function, functools.partial):
+        names |= function.keywords.keys()
+        function = function.func
+    return names
 
 
 def _with_functions(spec: EstimatorSpec) -> TPUEstimatorSpec | EstimatorSpec:

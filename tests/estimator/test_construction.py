@@ -1,5 +1,7 @@
 """Contract B1 and B2: what an estimator is made of, and what it refuses."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -36,31 +38,28 @@ def test_b1_features_is_required(line):
 
 
 def test_b1_other_names_are_refused_each_with_the_near_miss(line):
-    def model_fn(features, label, modes, wheels):
+    def model_fn(features, label, modes=None, *, wheels=4):
         raise AssertionError("never called")
 
-    with pytest.raises(ValueError, match="demands") as error:
+    with pytest.raises(ValueError, match="takes") as error:
         line(model_fn)
     choices = "model, features, labels, mode, params, config, mask"
     assert message(error).splitlines() == [
-        f"model_fn: demands the argument 'label'. Expected some of {choices}. "
+        f"model_fn: takes the argument 'label'. Expected some of {choices}. "
         "Did you mean labels?",
-        f"model_fn: demands the argument 'modes'. Expected some of {choices}. "
+        f"model_fn: takes the argument 'modes'. Expected some of {choices}. "
         "Did you mean mode?",
-        f"model_fn: demands the argument 'wheels'. Expected some of {choices}.",
+        f"model_fn: takes the argument 'wheels'. Expected some of {choices}. "
+        "Hand it over in params, or bind it with functools.partial.",
     ]
 
 
-def test_b1_a_name_with_a_default_is_the_functions_own_affair(line, rows):
-    def model_fn(features, labels, mode, model, rate=0.1):
-        return sf.TPUEstimatorSpec(
-            mode,
-            {},
-            ((model(features["x"]) - labels) ** 2).mean(),
-            optax.sgd(rate),
-        )
+def test_b1_a_name_that_is_bound_is_the_functions_own_affair(line, rows):
+    def model_fn(features, labels, mode, model, rate):
+        loss = ((model(features["x"]) - labels) ** 2).mean()
+        return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(rate))
 
-    estimator = line(model_fn)
+    estimator = line(functools.partial(model_fn, rate=0.1))
     assert estimator.train(rows, steps=1).latest_step() == 1
 
 
