@@ -137,7 +137,7 @@ def _from_target(config: Target | Component) -> Data:
 
 
 def _part(path: str, part: str, value: Any) -> Source:
-    source = as_source(value, origin=f"{part} data of {path}")
+    source = as_source(value, origin=f"{part} data of {path}", finite=True)
     if source is None:
         raise DataError(
             Fault(

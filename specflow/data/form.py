@@ -13,13 +13,15 @@ from specflow.typing import Tree, describe, is_array
 __all__ = ["as_batch", "as_source"]
 
 
-def as_source(value: Any, *, origin: str = "") -> Source | None:
+def as_source(value: Any, *, origin: str = "", finite: bool = False) -> Source | None:
     """The rows of an input that has them all: a source, or arrays.
 
     Args:
         value: a `Source`; `(features, labels)` as a tuple; or features alone, an array
             or a dict of arrays.
         origin: where the value came from, for messages.
+        finite: whether arrays with a NaN or an infinity are refused. A program of one's
+            own may mean something by them, and the loss is looked at in any case.
 
     Returns:
         None when the value is something else, such as an iterable of batches.
@@ -36,9 +38,10 @@ def as_source(value: Any, *, origin: str = "") -> Source | None:
     if isinstance(value, Source):
         return value
     if isinstance(value, tuple):
-        return ArraySource(*_pair(value, "the input"), origin=origin)
+        pair = _pair(value, "the input")
+        return ArraySource(*pair, origin=origin, finite=finite)
     if isinstance(value, Mapping) or is_array(value):
-        return ArraySource(value, origin=origin)
+        return ArraySource(value, origin=origin, finite=finite)
     return None
 
 

@@ -55,6 +55,7 @@ class ArraySource:
         features: an array, or a (nested) dict of arrays, rows first.
         labels: the same, or None when there are none.
         origin: the file or the split that the rows came from, for messages.
+        finite: whether a NaN or an infinity is refused.
 
     Raises:
         DataError: an array is no array of numbers, has no rows, has another number of
@@ -67,12 +68,19 @@ class ArraySource:
     ({'x': array([[4., 5.], [0., 1.]])}, array([0, 0]))
     """
 
-    def __init__(self, features: Tree, labels: Tree = None, *, origin: str = ""):
+    def __init__(
+        self,
+        features: Tree,
+        labels: Tree = None,
+        *,
+        origin: str = "",
+        finite: bool = True,
+    ):
         self._features = map_leaves(np.asarray, features)
         self._labels = map_leaves(np.asarray, labels)
         self.origin = origin
         faults = _form_faults(self._features, self._labels, origin)
-        if not faults:
+        if finite and not faults:
             faults = [
                 fault
                 for path, array in named_leaves(self._features, self._labels)
