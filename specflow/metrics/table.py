@@ -16,6 +16,10 @@ RESERVED = ("loss", "global_step")
 """Names that evaluate itself reports."""
 
 
+class _NoMetricError(TypeError, AttributeError):
+    """What should be a metric is none (the reference raised one or the other)."""
+
+
 class MetricTable:
     """Merges what a metric_fn returns for each batch, and reads it after the last.
 
@@ -119,7 +123,7 @@ def _value_fault(name: str, value: object) -> Fault | None:
         f"is {shown}",
         expected="a metric state, or a (value, state) pair",
         mend="A state has merge and compute, such as Mean.from_batch(values).",
-        kind=TypeError,
+        kind=_NoMetricError,
         code="metric-result",
     )
 

@@ -45,6 +45,11 @@ def test_c3_4_a_list_is_passed_by_place_and_a_dict_by_name(line):
         assert line(model_fn).evaluate(arrays)["low"] == pytest.approx(expected)
 
 
+def test_c3_5_pairs_of_python_numbers_are_attribute_errors_too(line):
+    with pytest.raises(AttributeError, match=r"eval_metrics\['m'\]: is \(float, float"):
+        line(measuring(lambda losses: {"m": (0.5, 0.5)})).evaluate(arrays)
+
+
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_c3_5_none_and_an_empty_dict_are_no_metrics(line, nothing):
     found = line(measuring(lambda losses: nothing)).evaluate(arrays)
@@ -153,6 +158,12 @@ def test_c5_5_a_nan_loss_is_reported_and_not_refused(line):
     found = line(model_fn).evaluate(arrays)
     assert math.isnan(found["loss"])
     assert math.isfinite(found["mse"])
+
+
+def test_c5_5_rows_may_hold_what_is_not_finite(line):
+    labels = np.where(np.arange(len(Y)) == 3, np.nan, Y)
+    found = line().evaluate(lambda: ({"x": X}, labels.astype(np.float32)))
+    assert math.isnan(found["loss"])
 
 
 def test_c5_6_scalars_and_arrays_are_summaries_of_their_step_by_name(line):
