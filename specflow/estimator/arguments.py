@@ -38,6 +38,10 @@ _OWNED = ("batch_size", "context")
 """Params that the estimator sets itself."""
 
 
+class _NoNumberError(ConfigError, TypeError):
+    """What should be a whole number is none (the reference raised TypeError)."""
+
+
 def config_of(config: RunConfig | None) -> RunConfig:
     """The config, by default one of defaults.
 
@@ -98,12 +102,13 @@ def check_positive(value: Any, name: str) -> int:
     """The value, a positive integer, as Python's own.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is something else; also a TypeError, if it is no integer.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ConfigError(
-            Fault(name, f"got {value!r}", expected="a positive integer", code="range")
-        )
+    fault = Fault(name, f"got {value!r}", expected="a positive integer", code="range")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise _NoNumberError(fault)
+    if value < 1:
+        raise ConfigError(fault)
     return int(value)
 
 

@@ -40,13 +40,14 @@ from specflow.estimator.evaluations import Evaluations
 from specflow.estimator.inputs import (
     InputFn,
     ask,
+    is_empty,
     no_rows,
     peeked,
     source_form,
     train_form,
 )
 from specflow.estimator.prediction import chosen, known_keys, rows_of
-from specflow.estimator.specs import EvalSpec, TrainSpec
+from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.states import EvalParams, InitFn, States
 from specflow.estimator.together import EvalTogether, agree_on_rows
 from specflow.estimator.training import Training, is_asked, stacked_steps
@@ -305,6 +306,7 @@ class TPUEstimator:
         Raises:
             ConfigError: evaluations go by checkpoints, and there are none.
         """
+        check_specs(train_spec, eval_spec)
         if eval_spec.goes_by_checkpoints and not self.config.saves:
             raise ConfigError(
                 Fault(
@@ -464,7 +466,10 @@ class TPUEstimator:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
         hooks = checked_hooks(hooks)
-        value = self._learned_from(self._input(input_fn, Mode.PREDICT), Mode.PREDICT)
+        value = self._input(input_fn, Mode.PREDICT)
+        if is_empty(value):
+            return iter(())
+        value = self._learned_from(value, Mode.PREDICT)
         _, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         batches = iter(self._eval_batches(value, Mode.PREDICT, None))
         first = next(batches, None)

@@ -105,10 +105,8 @@ class Evaluations:
             self._was_final = True
             with self._estimator.live(step, state):
                 for place, exporter in enumerate(self._spec.all_exporters()):
-                    folder = self._folder(exporter)
-                    if not exporter.wants(folder, self.metrics, is_final=False):
-                        made = self._ask(exporter, is_final=True)
-                        self.exports[place] = made or self.exports[place]
+                    if self.exports[place] is None:
+                        self.exports[place] = self._ask(exporter, is_final=True)
 
     def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
         self._started_s = time.monotonic()

@@ -10,8 +10,17 @@ import jax
 
 from specflow.data import WHOLE, Share, Source, as_source, as_train_batches
 from specflow.errors import DataError, Fault
+from specflow.typing import is_array, leaves
 
-__all__ = ["InputFn", "ask", "no_rows", "peeked", "source_form", "train_form"]
+__all__ = [
+    "InputFn",
+    "ask",
+    "is_empty",
+    "no_rows",
+    "peeked",
+    "source_form",
+    "train_form",
+]
 
 InputFn = Callable[..., Any]
 """() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
@@ -28,6 +37,21 @@ def ask(input_fn: InputFn, params: Mapping[str, Any]) -> Any:
     if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in demanded):
         return input_fn(dict(params))
     return input_fn()
+
+
+def is_empty(value: Any) -> bool:
+    """Whether an input is arrays without rows, which hold nothing to predict.
+
+    >>> import numpy as np
+    >>> is_empty({"x": np.zeros([0, 3])}), is_empty(np.zeros(3)), is_empty([])
+    (True, False, False)
+    """
+    pair = isinstance(value, tuple) and len(value) == 2
+    features = value[0] if pair else value
+    if not (isinstance(features, Mapping) or is_array(features)):
+        return False
+    arrays = [leaf for _, leaf in leaves(features) if is_array(leaf)]
+    return bool(arrays) and all(array.shape[:1] == (0,) for array in arrays)
 
 
 def no_rows(split: str) -> DataError:

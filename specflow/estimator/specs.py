@@ -12,7 +12,12 @@ from specflow.estimator.inputs import InputFn
 from specflow.lifecycle import Exporter, StoppingRule
 from specflow.typing import describe
 
-__all__ = ["EvalSpec", "TrainSpec"]
+__all__ = ["EvalSpec", "TrainSpec", "check_specs"]
+
+
+class _NoNumberError(ValueError, TypeError):
+    """What should be a number is none (the reference could not compare it)."""
+
 
 _CHECKS = ((checked_hooks, "hooks"), (checked_listeners, "saving_listeners"))
 
@@ -130,23 +135,45 @@ class EvalSpec:
         return [given] if isinstance(given, Exporter) else list(given or ())
 
 
+def check_specs(train_spec: Any, eval_spec: Any) -> None:
+    """Checks what `train_and_evaluate` is given.
+
+    Raises:
+        SpecError: (also a TypeError) it is something else.
+    """
+    pairs = (("train_spec", train_spec, TrainSpec), ("eval_spec", eval_spec, EvalSpec))
+    _refuse(
+        [
+            _kind_fault(name, given, f"a specflow.{kind.__name__}")
+            for name, given, kind in pairs
+            if not isinstance(given, kind)
+        ]
+    )
+
+
 def _fault(
     field: str, value: Any, expected: str, kind: type[Exception] = ValueError
 ) -> Fault:
     return Fault(field, f"got {value!r:.60}", expected=expected, kind=kind, code="spec")
 
 
+def _kind_fault(field: str, value: Any, expected: str) -> Fault:
+    problem = f"got {describe(value)}"
+    return Fault(field, problem, expected=expected, kind=TypeError, code="spec")
+
+
 def _callable_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
     if callable(spec.input_fn):
         return []
-    got = describe(spec.input_fn)
-    return [_fault("input_fn", got, "a function that gives the input", TypeError)]
+    return [_kind_fault("input_fn", spec.input_fn, "a function that gives the input")]
 
 
 def _positive_faults(spec: TrainSpec | EvalSpec, field: str) -> list[Fault]:
     value = getattr(spec, field)
-    wrong = value is not None and not (_is_number(value) and 0 < value < math.inf)
-    return [_fault(field, value, "a positive number, or None")] if wrong else []
+    if value is None or (_is_number(value) and 0 < value < math.inf):
+        return []
+    kind = ValueError if _is_number(value) else _NoNumberError
+    return [_fault(field, value, "a positive number, or None", kind)]
 
 
 def _is_number(value: Any) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import math
+import numbers
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -45,8 +46,8 @@ class Exporter:
         if not isinstance(name, str) or not name:
             faults.append(Fault("exporter", f"has the name {name!r}", code="exporter",
                                 expected="a text that is not empty"))  # fmt: skip
-        if exports_to_keep is not None and exports_to_keep <= 0:
-            faults.append(Fault("exports_to_keep", f"got {exports_to_keep}",
+        if exports_to_keep is not None and not _is_positive(exports_to_keep):
+            faults.append(Fault("exports_to_keep", f"got {exports_to_keep!r:.60}",
                                 expected="a positive integer, or None for all",
                                 code="exporter"))  # fmt: skip
         if faults:
@@ -183,8 +184,10 @@ class BestExporter(Exporter):
     ):
         super().__init__(name, exports_to_keep=exports_to_keep, **export)
         expected = {"best_eval_result", "current_eval_result"}
-        taken = set(inspect.signature(compare_fn).parameters) if compare_fn else None
-        if taken != expected:
+        if (
+            not callable(compare_fn)
+            or set(inspect.signature(compare_fn).parameters) != expected
+        ):
             raise ConfigError(
                 Fault("compare_fn", f"got {compare_fn!r:.60}", code="exporter",
                       expected="a function of best_eval_result and "
@@ -240,6 +243,11 @@ def newest_export(directory: str | Path) -> Made | None:
         except (OSError, ValueError, KeyError):
             continue  # Somebody else's, or damaged: not what was exported here.
     return None
+
+
+def _is_positive(value: Any) -> bool:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and int(value) > 0
 
 
 def _exports(directory: Path) -> list[Path]:

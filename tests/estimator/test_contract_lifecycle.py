@@ -36,6 +36,38 @@ class Noting(sf.LatestExporter):
 # -- C16: train_and_evaluate
 
 
+def test_c16_1_the_two_specs_are_what_they_should_be(line):
+    with pytest.raises(TypeError) as error:
+        line().train_and_evaluate({"max_steps": 3}, None)
+    assert str(error.value).splitlines() == [
+        "train_spec: got dict. Expected a specflow.TrainSpec.",
+        "eval_spec: got NoneType. Expected a specflow.EvalSpec.",
+    ]
+
+
+def test_c16_4_at_the_end_of_the_data_who_made_nothing_yet_is_asked_again(line):
+    """B4: data that ends early lets the final export happen."""
+    made, waits = Noting("made", "there"), Noting("waits", None)
+    batches = [({"x": X[:8]}, Y[:8])] * 4
+    line(config=every(2)).train_and_evaluate(
+        sf.TrainSpec(lambda: batches),
+        sf.EvalSpec(arrays, throttle_secs=0, exporters=[made, waits]),
+    )
+    assert [asked[1:] for asked in made.asked] == [(2, False), (4, False)]
+    assert [asked[1:] for asked in waits.asked] == [(2, False), (4, False), (4, True)]
+
+
+@pytest.mark.parametrize("wrong", ["3", 2.5, True])
+def test_c17_2_exports_to_keep_of_another_type_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"exports_to_keep: got .*positive integer"):
+        sf.LatestExporter("latest", exports_to_keep=wrong)
+
+
+def test_c17_2_a_compare_fn_that_is_no_function_is_refused():
+    with pytest.raises(ValueError, match="compare_fn: got 3"):
+        sf.BestExporter("best", compare_fn=3)
+
+
 @pytest.mark.parametrize("name", ["", 3, None])
 def test_c16_1_an_exporters_name_is_a_text_that_is_not_empty(name):
     class Mine(sf.Exporter):

@@ -125,6 +125,7 @@ def test_c14_5_labels_are_dropped_and_an_empty_input_yields_nothing(known):
     assert len(list(known(model_fn).predict(arrays))) == 24
     assert set(seen) == {None}
     assert list(known().predict(lambda: iter(()))) == []
+    assert list(known().predict(lambda: ({"x": X[:0]}, X[:0, 0]))) == []
 
 
 def test_c14_6_hooks_run_once_a_batch(known):

@@ -41,6 +41,13 @@ class Losses:
 # -- C10: what a config means
 
 
+@pytest.mark.parametrize("size", ["8", 16.0, True])
+@pytest.mark.parametrize("name", ["train", "eval", "predict"])
+def test_c10_18_a_batch_size_of_another_type_is_a_type_error(line, name, size):
+    with pytest.raises(TypeError, match=f"{name}_batch_size: got .*positive integer"):
+        line(**{f"{name}_batch_size": size})
+
+
 def test_c10_1_the_last_loop_is_cut_to_land_on_the_final_step(line):
     losses = Losses()
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop=3))
