@@ -88,10 +88,11 @@ def two(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
-    """A run of four processes: parameters are cut, and the batch too."""
+    """A run of four processes: the batch is cut along one axis, parameters along two."""
     folder = tmp_path_factory.mktemp("four") / "run"
-    words = ("mesh=fsdp", "mesh.pretend_devices=4", f"output.dir={folder}")
-    return folder, launched(4, "train", *WORDS, *words)
+    mesh = ("mesh=fsdp_tensor", "mesh.axes.tensor=2", "mesh.pretend_devices=4")
+    words = (*WORDS, *mesh, f"output.dir={folder}")
+    return folder, launched(4, "train", *words)
 
 
 @pytest.mark.parametrize("processes", ["two", "four"])
