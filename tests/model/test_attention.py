@@ -52,6 +52,18 @@ def test_splash_attention_is_attention_on_a_mesh(kv_heads):
     np.testing.assert_allclose(found, reference(query, key, value), atol=1e-5)
 
 
+def test_sequences_that_the_devices_do_not_divide_are_attended_to_by_all():
+    """The last batch of a set that is evaluated. The partitioner refuses a kernel of
+    several devices that stands outside of a `shard_map`."""
+    device = AbstractDevice("TPU v5", 2, "tpu")
+    mesh = AbstractMesh((4,), ("data",), abstract_device=device)
+    with spmd.logical_axis_rules(RULES), jax.sharding.use_abstract_mesh(mesh):
+        traced = jax.jit(splash.splash_attention).trace(*[heads(2, batch=3)] * 3)
+    (call,) = (one for one in traced.jaxpr.eqns if one.primitive.name == "shard_map")
+    assert call.outvars[0].aval.shape == (3, 2, 128, 16)
+    assert "pallas_call" in str(call.params["jaxpr"])
+
+
 def test_plain_attention_is_attention():
     query, key, value = heads(4), heads(2), heads(2) * 2
     found = attend(query, key, value, kind="auto", training=True)

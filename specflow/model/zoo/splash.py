@@ -36,7 +36,8 @@ def splash_attention(
 
     The partitioner cannot look into a kernel. So each device runs it on the sequences
     and heads that the logical axes `batch` and `heads` give it, and on all tokens of
-    each, also where `length` is cut.
+    each, also where `length` is cut. Sequences that the devices do not divide, as the
+    last of a set may be, are attended to by every device.
 
     Args:
         query: t a multiple of 128.
@@ -67,7 +68,7 @@ def splash_attention(
     def of_some(kernel: Any, query: Array, key: Array, value: Array) -> Array:
         return jax.vmap(kernel)(query, key, value)
 
-    if over_batch is None and over_heads is None:
+    if mesh.empty or mesh.size == 1:
         return of_some(kernel, query, key, value).swapaxes(1, 2)
     rows = PartitionSpec(over_batch, over_heads, None, None)
     masks = NamedSharding(mesh, PartitionSpec(over_heads, None))
