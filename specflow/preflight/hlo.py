@@ -9,19 +9,19 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
+from specflow.preflight.loops import Instruction, trips
+
 __all__ = ["Array", "Collective", "Hlo", "bytes_of"]
 
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[^\s(]+) \(.*\{\s*$")
 _INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%?[^\s=]+ = (?P<shape>\(.*?\)|\S+) (?P<op>[a-z][\w-]*)\("
+    r"^\s+(?:ROOT )?%?(?P<name>[^\s=]+) = (?P<shape>\(.*?\)|\S+) (?P<op>[a-z][\w-]*)\("
 )
 _ARRAY = re.compile(r"(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,<=]*)\]")
 _CALLED = re.compile(
     r"\b(?:calls|to_apply|body|condition|true_computation|false_computation|"
     r"called_computations|branch_computations)=(?:%?([\w.-]+)|\{([^}]*)\})"
 )
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
-_CONSTANT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _EXPLICIT = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[(\d+),(\d+)\]")
@@ -98,23 +98,6 @@ class Array:
     """`file.py:line`, where that is known."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Instruction:
-    shape: str
-    op: str
-    line: str
-    home: str
-    """The computation that it stands in."""
-
-    @property
-    def kind(self) -> str:
-        """The operation, whether it waits for its end or not."""
-        kind = self.op.removesuffix("-start")
-        # Fused with the cut of its result, on a TPU.
-        fused = kind == "all-reduce" and "reduce-scatter" in self.home
-        return "reduce-scatter" if fused else kind
-
-
 class Hlo:
     """The text of a compiled program.
 
@@ -125,7 +108,7 @@ class Hlo:
     def __init__(self, text: str):
         self._frames = _frames(text)
         self._entry = ""
-        self._computations: dict[str, list[_Instruction]] = {}
+        self._computations: dict[str, list[Instruction]] = {}
         home = ""
         for line in text.splitlines():
             if head := _COMPUTATION.match(line):
@@ -133,7 +116,7 @@ class Hlo:
                 if head["entry"]:
                     self._entry = home
             elif made := _INSTRUCTION.match(line):
-                one = _Instruction(made["shape"], made["op"], line, home)
+                one = Instruction(made["name"], made["shape"], made["op"], line, home)
                 self._computations.setdefault(home, []).append(one)
 
     def collectives(self) -> list[Collective]:
@@ -144,7 +127,7 @@ class Hlo:
         """
         found: dict[str, Collective] = {}
         for number, (one, times) in enumerate(self._walk(self._entry, 1, fused=True)):
-            if (kind := one.kind) not in KINDS:
+            if (kind := _kind(one)) not in KINDS:
                 continue
             # A TPU's compiler writes the pieces of one that other work hides: each
             # piece names the same channel.
@@ -177,26 +160,17 @@ class Hlo:
 
     def _walk(
         self, computation: str, times: int, *, fused: bool
-    ) -> Iterator[tuple[_Instruction, int]]:
+    ) -> Iterator[tuple[Instruction, int]]:
         """The instructions that run, and how often."""
         for one in self._computations.get(computation, ()):
             yield one, times
             if one.op == "fusion" and not fused:
                 continue
-            each = times * self._trips(one) if one.op == "while" else times
+            each = (
+                times * trips(one, self._computations) if one.op == "while" else times
+            )
             for called in _called(one.line):
                 yield from self._walk(called, each, fused=fused)
-
-    def _trips(self, loop: _Instruction) -> int:
-        """How often a loop runs: it is said, or its condition counts to a constant."""
-        if said := _TRIPS.search(loop.line):
-            return int(said[1])
-        condition = re.search(r"condition=%?([\w.-]+)", loop.line)
-        limits: set[int] = set()
-        if condition:
-            for one, _ in self._walk(condition[1], 1, fused=True):
-                limits |= {int(limit) for limit in _CONSTANT.findall(one.line)}
-        return limits.pop() if len(limits) == 1 else 1
 
     def _source(self, line: str) -> tuple[str, str]:
         name = _NAME.search(line)
@@ -222,7 +196,15 @@ def bytes_of(shape: str) -> int:
     return math.prod(dims) * bits // 8
 
 
-def _moved(one: _Instruction) -> int:
+def _kind(one: Instruction) -> str:
+    """The operation, whether it waits for its end or not."""
+    kind = one.op.removesuffix("-start")
+    # Fused with the cut of its result, on a TPU.
+    fused = kind == "all-reduce" and "reduce-scatter" in one.home
+    return "reduce-scatter" if fused else kind
+
+
+def _moved(one: Instruction) -> int:
     """Bytes of what an exchange makes; of a reduce-scatter, of what it takes."""
     arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(one.shape)]
     if one.op.endswith("-start") or one.op == "send":

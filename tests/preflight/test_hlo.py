@@ -39,6 +39,55 @@ def test_collectives_in_the_older_form_are_those_that_start():
     }
 
 
+def test_what_arrives_in_pieces_under_a_product_counts_each_piece():
+    """A product with a weight that is cut over 16 chips, as libtpu 0.0.42 wrote it: half
+    of the pieces come from either side, and its loop takes two of each at once. By hand:
+    one before the loop, and 8 / 2 trips of four."""
+    piece = 2048 * 256 * 2
+    found = read("windowed.txt").collectives()
+    assert sorted(one.times for one in found) == [1, 4, 4, 4, 4]
+    assert {(one.kind, one.bytes) for one in found} == {("collective-permute", piece)}
+    # All of the weight but the chip's own piece arrives at the least.
+    assert 15 * piece <= sum(one.sent for one in found) <= 17 * piece
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "limit", "trips"),
+    [(0, 1, 8, 8), (0, 2, 8, 4), (1, 1, 8, 7), (0, 3, 8, 3), (8, 1, 8, 1)],
+)
+def test_a_loop_counts_from_a_constant_by_a_constant_to_a_constant(
+    start, step, limit, trips
+):
+    text = f"""HloModule loop
+
+%body (a: (u32[], f32[8])) -> (u32[], f32[8]) {{
+  %a = (u32[], f32[8]) parameter(0)
+  %i = u32[] get-tuple-element(%a), index=0
+  %x = f32[8] get-tuple-element(%a), index=1
+  %step = u32[] constant({step})
+  %next = u32[] add(%i, %step)
+  %sum = f32[8] all-reduce(%x), channel_id=1, replica_groups=[1,8]<=[8]
+  ROOT %t = (u32[], f32[8]) tuple(%next, %sum)
+}}
+
+%condition (b: (u32[], f32[8])) -> pred[] {{
+  %b = (u32[], f32[8]) parameter(0)
+  %j = u32[] get-tuple-element(%b), index=0
+  %limit = u32[] constant({limit})
+  ROOT %less = pred[] compare(%j, %limit), direction=LT
+}}
+
+ENTRY %main (p: f32[8]) -> f32[8] {{
+  %p = f32[8] parameter(0)
+  %start = u32[] constant({start})
+  %first = u32[] copy(%start)
+  %given = (u32[], f32[8]) tuple(%first, %p)
+  ROOT %loop = (u32[], f32[8]) while(%given), condition=%condition, body=%body
+}}
+"""
+    assert Hlo(text).collectives() == [Collective("all-reduce", 32, 8, times=trips)]
+
+
 def test_the_largest_arrays_have_their_place_in_the_source():
     largest = read("tpu.txt").arrays(2)
     assert largest == [
