@@ -40,9 +40,9 @@ def test_collectives_in_the_older_form_are_those_that_start():
 
 
 def test_what_arrives_in_pieces_under_a_product_counts_each_piece():
-    """A product with a weight that is cut over 16 chips, as libtpu 0.0.42 wrote it: half
-    of the pieces come from either side, and its loop takes two of each at once. By hand:
-    one before the loop, and 8 / 2 trips of four."""
+    """A product with a weight that is cut over 16 chips, as libtpu 0.0.42 wrote it:
+    half of the pieces come from either side, and its loop takes two of each at once.
+    By hand: one before the loop, and 8 / 2 trips of four."""
     piece = 2048 * 256 * 2
     found = read("windowed.txt").collectives()
     assert sorted(one.times for one in found) == [1, 4, 4, 4, 4]
