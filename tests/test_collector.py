@@ -14,7 +14,6 @@ def a_fresh_process(monkeypatch):
     was_on = gc.isenabled()
     gc.enable()
     yield
-    gc.unfreeze()
     gc.enable() if was_on else gc.disable()
 
 

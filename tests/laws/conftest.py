@@ -5,12 +5,10 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 import pytest
 from flax import nnx
-from jax.experimental.compilation_cache import compilation_cache
 
 import specflow as sf
 from specflow.metrics import Accuracy
@@ -91,18 +89,6 @@ CASES = [
     Case("batch norm", lambda rngs: Normed(rngs=rngs), **_table()),
     Case("transformer", _transformer, **_tokens()),
 ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compiled_once(tmp_path_factory):
-    """Equal programs are compiled once: most of these tests run one again."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    compilation_cache.reset_cache()
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)

@@ -470,6 +470,7 @@ def test_an_export_loads_where_nothing_that_trains_is_installed(finished, tmp_pa
             "PYTHONPATH": str(ROOT),
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
             "PATH": "",
         },
         capture_output=True,
