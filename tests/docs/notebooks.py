@@ -8,7 +8,9 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nbformat
@@ -29,13 +31,21 @@ METADATA = {
 """What every notebook says of itself: nothing that depends on who ran it."""
 
 
-def execute(path: Path, folder: Path, *, timeout_s: int = 300) -> Any:
+def execute(
+    path: Path,
+    folder: Path,
+    *,
+    timeout_s: int = 300,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     """The notebook with the outputs of a fresh run.
 
     Args:
         path: the notebook; the file is not touched.
         folder: an empty one; the notebook runs in `folder/reader`.
         timeout_s: for each cell.
+        environment: variables for the kernel and what it starts, on top of this
+            process's own.
 
     Raises:
         CellExecutionError: a cell raises.
@@ -49,6 +59,7 @@ def execute(path: Path, folder: Path, *, timeout_s: int = 300) -> Any:
     command.chmod(0o755)
     environment = {
         **os.environ,
+        **environment,
         "PATH": os.pathsep.join([str(tools), os.environ.get("PATH", "")]),
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
