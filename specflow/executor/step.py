@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from specflow.errors import Fault, spec_error
 from specflow.executor.gradients import gradients, host_tensors
 from specflow.executor.optimizer import Optimizer
 from specflow.executor.state import TrainState
 from specflow.executor.trace import Traced
+from specflow.typing import describe
 
 __all__ = [
     "eval_step",
@@ -49,8 +51,8 @@ def train_step(
     """
     if optimizer.is_function:
         spec, _ = forward(state.params, state.rest, features, labels)
-        state, _ = optimizer.train_op(state, (features, labels))
-        after = state._replace(step=state.step + 1)
+        after = _state_of(optimizer.train_op(state, (features, labels)))
+        after = after._replace(step=state.step + 1)
         return after, spec.loss.astype(jnp.float32), host_tensors(spec)
 
     trained = {path: state.params[path] for path in optimizer.trained}
@@ -195,3 +197,27 @@ def predict_step(
     """The predictions of a batch and the tensors of `host_call`, batch-major."""
     spec, _ = forward(params, rest, features, None, mask)
     return {"predictions": spec.predictions, "called": host_tensors(spec)}
+
+
+def _state_of(returned: Any) -> TrainState:
+    """The state in what a `train_op` that is a function returned.
+
+    Raises:
+        SpecError: (also a TypeError) it returned something else.
+    """
+    if isinstance(returned, tuple) and len(returned) == 2:
+        state, _ = returned
+        if isinstance(state, TrainState):
+            return state
+    raise spec_error(
+        Fault(
+            "train_op",
+            f"is a function that returned {describe(returned)}",
+            expected="(state, metrics), the state being the one given, changed",
+            mend="An optimizer is made by a call: train_op=optax.sgd(0.1)."
+            if hasattr(returned, "update")
+            else "",
+            kind=TypeError,
+            code="train-op",
+        )
+    )

@@ -307,11 +307,18 @@ def _failed(
         for path, leaf in leaves({"features": features, "labels": labels})
         if leaf is not None
     )
-    text = str(error).strip() or repr(error)
+    text, mend = str(error).strip() or repr(error), f"It was given {given}."
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+        # The rest says where values came from, and they are all still to come.
+        text = text.partition("\n")[0]
+        mend += (
+            " NumPy, and the metrics of specflow, take values: hand them over as "
+            "eval_metrics=(metric_fn, tensors). Here use jax.numpy."
+        )
     return Fault(
         name,
         f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
-        mend=f"It was given {given}.",
+        mend=mend,
         kind=TypeError if isinstance(error, TypeError) else ValueError,
         code="model-fn",
     )

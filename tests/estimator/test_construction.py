@@ -54,6 +54,23 @@ def test_b1_other_names_are_refused_each_with_the_near_miss(line):
     ]
 
 
+def test_c2_9_metrics_called_while_tracing_say_where_they_belong(line, rows):
+    """TensorFlow's plain spec took metric ops of tensors; here these have no values."""
+
+    def model_fn(model, features, labels, mode):
+        losses = (model(features["x"]) - labels) ** 2
+        metrics = {"mse": sf.metrics.mean(losses)}
+        return sf.EstimatorSpec(mode, loss=losses.mean(), eval_metric_ops=metrics)
+
+    with pytest.raises(TypeError) as error:
+        line(model_fn).evaluate(rows)
+    (text,) = message(error).splitlines()
+    assert text.endswith(
+        " NumPy, and the metrics of specflow, take values: hand them over as "
+        "eval_metrics=(metric_fn, tensors). Here use jax.numpy."
+    )
+
+
 def test_b1_a_name_that_is_bound_is_the_functions_own_affair(line, rows):
     def model_fn(features, labels, mode, model, rate):
         loss = ((model(features["x"]) - labels) ** 2).mean()

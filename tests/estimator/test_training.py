@@ -107,6 +107,19 @@ def test_a5_a_function_may_move_the_state_as_it_likes(line, rows):
     estimator.close()
 
 
+def test_a5_a_function_that_returns_no_state_is_a_type_error(line, rows):
+    def model_fn(model, features, labels, mode):
+        return spec_of(mode, model(features["x"]).mean(), optax.sgd)
+
+    with pytest.raises(TypeError) as error:
+        line(model_fn).train(rows, steps=1)
+    assert str(error.value) == (
+        "train_op: is a function that returned GradientTransformationExtraArgs. "
+        "Expected (state, metrics), the state being the one given, changed. "
+        "An optimizer is made by a call: train_op=optax.sgd(0.1)."
+    )
+
+
 # -- B4: when training ends
 
 
