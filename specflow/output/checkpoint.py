@@ -386,17 +386,17 @@ class Checkpointer:
         about = self._archive.about(path)
         saved = self._matched(step, about, abstract, partial=partial)
         wanted = flat(abstract)
-        arrays = self._archive.arrays(path, saved)
-        shardings: list[Any] = [getattr(x, "sharding", None) for x in wanted.values()]
-        if peers.count() == 1:
-            on_device = jax.device_put([arrays[name] for name in wanted], shardings)
+        if peers.count() > 1:
+            from specflow.output.pieces import read_together
+
+            arrays = read_together(path, saved, wanted)
+            on_device = [arrays[name] for name in wanted]
         else:
-            on_device = [
-                jax.make_array_from_callback(
-                    arrays[name].shape, sharding, arrays[name].__getitem__
-                )
-                for name, sharding in zip(wanted, shardings, strict=True)
-            ]
+            on_host = self._archive.arrays(path, saved)
+            on_device = jax.device_put(
+                [on_host[name] for name in wanted],
+                [getattr(leaf, "sharding", None) for leaf in wanted.values()],
+            )
         state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
         return Restored(step, state, about["data"])
 
