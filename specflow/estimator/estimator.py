@@ -51,7 +51,7 @@ from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.states import EvalParams, InitFn, States
 from specflow.estimator.together import EvalTogether, agree_on_rows
 from specflow.estimator.training import Training, is_asked, stacked_steps
-from specflow.estimator.watching import summaries
+from specflow.estimator.watching import record as record_in
 from specflow.executor import (
     Lowered,
     Program,
@@ -413,12 +413,7 @@ class TPUEstimator:
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
         if record:
-            found = {key: v for key, v in metrics.items() if key != "global_step"}
-            history = History(self.model_dir, name)
-            history.add(step, found)
-            with summaries(self.config, history.path.parent) as summarize:
-                if summarize is not None:
-                    summarize(step, "eval", found)
+            record_in(self.config, History(self.model_dir, name), step, metrics)
         return metrics
 
     def _evaluate(

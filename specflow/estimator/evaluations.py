@@ -8,6 +8,7 @@ from typing import Any
 from specflow import loop, peers
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.estimator.specs import EvalSpec, TrainSpec
+from specflow.estimator.watching import record
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
 from specflow.loop import EverySeconds, EverySteps, Rhythm, StopTraining
@@ -113,9 +114,9 @@ class Evaluations:
         self.metrics = self._evaluate(step, state)
         self._check_judges()
         self.step, self._was_final = step, is_final
-        found = {name: v for name, v in self.metrics.items() if name != "global_step"}
-        self._history.add(step, found)
+        record(self._estimator.config, self._history, step, self.metrics)
         if self._report is not None:
+            found = {k: v for k, v in self.metrics.items() if k != "global_step"}
             self._report(step, "eval", found)
         with self._estimator.live(step, state):
             self.exports = [

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from specflow import loop, peers
 from specflow.config.run import RunConfig
+from specflow.lifecycle import History
 from specflow.output import AsyncReporters, TensorBoard
 
-__all__ = ["Watcher", "summaries"]
+__all__ = ["Watcher", "record", "summaries"]
 
 _LOG = logging.getLogger("specflow")
 
@@ -87,6 +88,24 @@ def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
         yield reporters.write
     finally:
         reporters.close()
+
+
+def record(
+    config: RunConfig, history: History, step: int, metrics: Mapping[str, Any]
+) -> None:
+    """Writes down what an evaluation found: for rules, and for TensorBoard.
+
+    Args:
+        config: says whether there are summaries.
+        history: of the evaluations of this name; summaries lie beside it.
+        step: of the state that was evaluated.
+        metrics: what was found.
+    """
+    found = {name: value for name, value in metrics.items() if name != "global_step"}
+    history.add(step, found)
+    with summaries(config, history.path.parent) as summarize:
+        if summarize is not None:
+            summarize(step, "eval", found)
 
 
 def _at(
