@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class WarmStartSettings:
         vocabularies: path of a parameter -> how its rows are numbered.
 
     Raises:
-        ConfigError: the path is empty or no path.
+        ConfigError: the path is empty or no path; what should be an expression is none.
     """
 
     path: str | Path
@@ -57,6 +57,13 @@ class WarmStartSettings:
                 Fault("warm_start_from", f"got {self.path!r:.60}", code="warm-start",
                       expected="a model directory, a checkpoint or an export")
             )  # fmt: skip
+        wrong = [one for one in self.patterns() if not _is_expression(one)]
+        if wrong:
+            raise ConfigError(
+                Fault("WarmStartSettings.vars_to_warm_start", f"got {wrong[0]!r:.60}",
+                      expected="a regular expression, several, or None",
+                      code="warm-start")
+            )  # fmt: skip
         if self.state not in ("params", "full"):
             raise ConfigError(
                 Fault("WarmStartSettings.state", f"got {self.state!r:.60}",
@@ -66,7 +73,16 @@ class WarmStartSettings:
     def patterns(self) -> list[str]:
         """The expressions as a list."""
         wanted = self.vars_to_warm_start
-        return [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if isinstance(wanted, Iterable) and not isinstance(wanted, str):
+            return list(wanted)
+        return [] if wanted is None else [wanted]
+
+
+def _is_expression(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(re.compile(value))
+    except re.error:
+        return False
 
 
 def warm_values(

@@ -57,6 +57,16 @@ def test_c16_4_at_the_end_of_the_data_who_made_nothing_yet_is_asked_again(line):
     assert [asked[1:] for asked in waits.asked] == [(2, False), (4, False), (4, True)]
 
 
+@pytest.mark.parametrize(("name", "folder"), [(None, "eval"), ("held", "eval_held")])
+def test_c5_6_evaluations_on_the_way_are_summaries_too(line, name, folder):
+    estimator = line(config=every(2))
+    estimator.train_and_evaluate(
+        sf.TrainSpec(arrays, max_steps=2),
+        sf.EvalSpec(arrays, name=name, throttle_secs=0),
+    )
+    assert list((estimator.model_dir / folder).glob("events.*"))
+
+
 @pytest.mark.parametrize("wrong", ["3", 2.5, True])
 def test_c17_2_exports_to_keep_of_another_type_are_refused(wrong):
     with pytest.raises(ValueError, match=r"exports_to_keep: got .*positive integer"):
@@ -312,6 +322,12 @@ def test_c19_3_an_untrained_model_is_evaluated_and_predicts_with_it_too(line, tr
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
     assert found["global_step"] == 0
     np.testing.assert_array_equal(start_of(estimator), w)
+
+
+@pytest.mark.parametrize("wrong", [3, "(", [3], ["w", "("]])
+def test_c19_2_what_is_no_expression_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"warm_start: got .* Expected a regul"):
+        sf.WarmStartSettings("runs/try1", vars_to_warm_start=wrong)
 
 
 def test_c19_4_a_directory_without_checkpoints_is_refused(line, tmp_path):
