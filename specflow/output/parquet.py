@@ -1,5 +1,6 @@
 """Columns of arrays as a Parquet file; needs pyarrow, the extra `specflow[parquet]`."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -83,6 +84,10 @@ def _column(array: np.ndarray) -> Any:
     import pyarrow as pa
 
     column = pa.array(np.ascontiguousarray(array).reshape(-1))
-    for size in reversed(array.shape[1:]):
-        column = pa.FixedSizeListArray.from_arrays(column, size)
+    for axis in range(array.ndim - 1, 0, -1):
+        if size := array.shape[axis]:
+            column = pa.FixedSizeListArray.from_arrays(column, size)
+        else:  # Arrow knows no fixed size of 0.
+            nowhere = np.zeros(math.prod(array.shape[:axis]) + 1, np.int32)
+            column = pa.ListArray.from_arrays(pa.array(nowhere), column)
     return column

@@ -122,6 +122,14 @@ def test_predictions_that_are_one_array_are_called_output(tmp_path):
         assert read(path, format) == [{"output": 1}, {"output": 2}]
 
 
+def test_arrays_of_size_0_within_a_row_are_empty_lists(tmp_path):
+    path = tmp_path / "rows.parquet"
+    with writing_rows(str(path), "parquet") as write:
+        write({"x": np.zeros((2, 0)), "y": np.zeros((2, 2, 0), np.int32)})
+    rows = pq.read_table(path).to_pylist()
+    assert rows == [{"x": [], "y": [[], []]}] * 2
+
+
 def test_parquet_keeps_dtypes(tmp_path):
     path = tmp_path / "rows.parquet"
     batch = {"p": np.zeros((2, 3), np.float32), "k": np.zeros(2, np.int32)}
