@@ -93,10 +93,13 @@ class _Looking:
                 break
             if time.monotonic() > end:
                 break
-            _tell(f"trying {' '.join(change)}")
-            tried.append(list(change))
             try:
-                programs = self.at([*overrides, *change]).programs(modes, tell=_tell)
+                look = self.at([*overrides, *change])
+                if look.state.bytes() > self.topology.chip.usable:
+                    continue  # No compiler is needed to tell.
+                _tell(f"trying {' '.join(change)}")
+                tried.append(list(change))
+                programs = look.programs(modes, tell=_tell)
             except SpecflowError:
                 continue  # The mesh or the model cannot be so.
             if all(one.fits for one in programs):

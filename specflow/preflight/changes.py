@@ -1,5 +1,6 @@
 """What could be changed in an experiment that does not fit, nearest changes first."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -19,7 +20,8 @@ def changes(
     """Overrides to try, one set after another.
 
     What leaves the training what it is comes first: another remat policy, smaller
-    micro-steps, another cut of the arrays. Then types and sizes; then several at once.
+    micro-steps, another cut of the arrays, the smallest change of each before the next
+    larger ones. Then types and sizes; then several at once.
 
     Args:
         config: the experiment.
@@ -29,17 +31,12 @@ def changes(
     if "train" not in short:
         yield from _evaluating(config, mesh)
         return
-    kinds = [
-        list(kind)
-        for kind in (
-            _remat(config),
-            _micro_steps(config, mesh),
-            _axes(config, mesh),
-            _dtype(config),
-            _batch(config, mesh),
-        )
-    ]
-    for kind in kinds:
+    same = [_remat(config), _micro_steps(config, mesh), _axes(config, mesh)]
+    other = [_dtype(config), _batch(config, mesh)]
+    kinds = [list(kind) for kind in (*same, *other)]
+    for turn in itertools.zip_longest(*kinds[: len(same)]):
+        yield from filter(None, turn)
+    for kind in kinds[len(same) :]:
         yield from kind
     together: tuple[str, ...] = ()
     for kind in kinds:
@@ -83,7 +80,10 @@ def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
 
 
 def _dtype(config: Any) -> Iterator[tuple[str, ...]]:
-    if (config.loop.compute_dtype or getattr(config.model, "dtype", None)) is None:
+    own = getattr(config.model, "dtype", None)
+    if own == "float32":
+        yield ("model.dtype=bfloat16",)
+    elif own is None and config.loop.compute_dtype in (None, "float32"):
         yield ("loop.compute_dtype=bfloat16",)
 
 

@@ -12,7 +12,9 @@ from specflow.executor import TrainState, to_tree
 __all__ = ["Held", "Shortage", "bytes_on_each", "held", "shortage"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"\((\d+(?:\.\d+)?)([KMGT]?)i?B?\)")
+_NUMBER = r"(\d+(?:\.\d+)?)([KMGT]?)i?B?"
+_SIZE = re.compile(rf"\({_NUMBER}\)")
+_USED = re.compile(rf"\bUsed {_NUMBER} of {_NUMBER}")
 _PARTS = {"params": "parameters", "opt_state": "optimizer", "rest": "rest"}
 
 
@@ -84,7 +86,12 @@ def shortage(error: BaseException) -> Shortage | None:
     text = " ".join(str(error).split())
     if "RESOURCE_EXHAUSTED" not in text and "Ran out of memory" not in text:
         return None
-    sizes = [int(float(number) * _UNITS[unit]) for number, unit in _SIZE.findall(text)]
+    if "ScopedVmem" in text or "memory space vmem" in text:
+        return None  # What a core keeps close for one operation: no array is too large.
+    found = _SIZE.findall(text)
+    if used := _USED.search(text):
+        found = [used.groups()[:2], used.groups()[2:]]
+    sizes = [int(float(number) * _UNITS[unit]) for number, unit in found]
     needs, available = (sizes[0], sizes[1]) if len(sizes) > 1 else (None, None)
     return Shortage(needs, available, text)
 

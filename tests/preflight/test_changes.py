@@ -15,12 +15,19 @@ def tried(overrides, short=("train",), mesh=MESH):
 
 def test_what_leaves_the_training_as_it_is_comes_first():
     found = tried([*DECODER, "model.remat=dots"])
-    kinds = ["model.remat=full", "loop.micro_steps=2", "mesh.axes.data=1",
+    kinds = ["model.remat=dots_with_no_batch_dims", "loop.micro_steps=2",
+             "mesh.axes.data=1", "model.remat=full", "loop.micro_steps=4",
              "model.dtype=bfloat16", "loop.batch_size=32"]  # fmt: skip
     places = [
         next(n for n, one in enumerate(found) if one.startswith(kind)) for kind in kinds
     ]
     assert places == sorted(places)
+
+
+def test_a_model_that_names_no_type_follows_the_loop():
+    assert "loop.compute_dtype=bfloat16" in tried(["experiment=lm_10m"])
+    lower = ["experiment=lm_10m", "loop.compute_dtype=bfloat16"]
+    assert not [one for one in tried(lower) if "dtype" in one]
 
 
 def test_a_batch_is_never_cut_below_the_devices():

@@ -74,6 +74,29 @@ def test_other_words_for_too_much_are_passed_on():
     assert (found.needs, found.available, found.text) == (None, None, text)
 
 
+def test_what_is_used_of_what_there_is_is_understood_too():
+    found = shortage(
+        RuntimeError(
+            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.50G of "
+            "15.75G hbm. Exceeded hbm capacity by 4.75G. (1.0K) is padding (2.0K)."
+        )
+    )
+    assert found is not None
+    assert found.needs == pytest.approx(20.5 * 2**30, abs=1)
+    assert found.available == pytest.approx(15.75 * 2**30, abs=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RESOURCE_EXHAUSTED: E1001: CompileTimeScopedVmemOom: (9.1M) of (8.0M)",
+        "RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem. Used 9.1M of 8.0M",
+    ],
+)
+def test_what_one_operation_holds_close_to_a_core_is_no_lack_of_memory(text):
+    assert shortage(RuntimeError(text)) is None
+
+
 def test_another_error_is_not_taken_for_a_shortage():
     assert shortage(RuntimeError("INTERNAL: RET_CHECK failure")) is None
 
