@@ -15,7 +15,7 @@ from specflow.estimator import TPUEstimator
 from specflow.executor.compile import CPU_CONVOLUTIONS
 from tests.benchmarks.report import Row
 
-ROWS, BATCH, ROUNDS = 12_800, 128, 3
+ROWS, BATCH, ROUNDS = 49_920, 128, 3
 
 
 def run() -> list[Row]:
