@@ -88,4 +88,5 @@ class MeanTensor(Metric):
             ratio(total, count) if count else empty
             for total, count in zip(self.totals, self.counts, strict=True)
         ]
-        return np.array(means, np.float64).reshape(self.shape or (len(means),))
+        shape = (0,) if self.shape is None else self.shape
+        return np.array(means, np.float64).reshape(shape)

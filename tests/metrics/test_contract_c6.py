@@ -115,3 +115,10 @@ def test_c6_6_a_class_without_labels_is_0_to_accuracy_and_left_out_of_iou():
 def test_c6_1_totals_are_float64_where_float32_would_lose_one():
     """The reference added in float32; here 2^24 + 1 is what it is."""
     assert whole(m.mean, [2.0**24, 1.0], cuts=(1,)) == (2.0**24 + 1) / 2
+
+
+def test_c3_11_the_mean_tensor_of_one_number_a_batch_is_a_number():
+    """Of TensorFlow's shapes: [] in, [] out."""
+    state = m.mean_tensor(3.0)[1].merge(m.mean_tensor(np.float32(5.0))[1])
+    assert np.shape(state.compute()) == ()
+    assert state.compute() == 4.0
