@@ -91,6 +91,21 @@ def test_a_slice_is_compiled_for_without_one(capsys):
 
 
 @needs_libtpu
+def test_several_slices_speak_over_their_network_once_for_each_gradient(capsys):
+    """A copy of the model on each slice: what a chip sends to another slice is its part
+    of the gradient, which is as large as its part of the parameters."""
+    words = ["check", *MLP, "mesh=hybrid", "--topology", "v5e:2x2*2", "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["chips"], found["mesh"]) == (8, {"data": 2, "fsdp": 4})
+    train = found["programs"]["train"]
+    sent = [one["bytes"] for one in train["collectives"] if one["kind"] == "send"]
+    parameters = found["state"]["parameters"]
+    assert 0.5 * parameters <= sum(sent) <= 2 * parameters
+    assert train["bound"]["dcn"] > 0
+
+
+@needs_libtpu
 def test_what_does_not_fit_is_answered_with_what_does(capsys):
     words = ["check", "experiment=stdlib_lm", "data.max_bytes=400000", "mesh=single",
              "model.layers=1", "model.width=256", "loop.batch_size=65536",
