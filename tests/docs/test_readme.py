@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from specflow.cli import main
 from specflow.compose import compose
 
 ROOT = Path(__file__).parents[2]
@@ -97,17 +98,15 @@ def test_your_own_package_trains_from_yaml(folder):
     assert re.search(r"^errors +\d+$", done.stdout, re.M)
 
 
-def test_a_run_can_be_evaluated_and_asked(folder):
+def test_a_run_can_be_evaluated_and_asked(folder, monkeypatch, capsys):
     """`run=runs/try1`, as the README has it, on the smallest run that there is."""
-    trained = specflow(
-        "train", "experiment=diabetes", "loop.train_steps=40", "output.dir=runs/try1",
-        cwd=folder,
-    )  # fmt: skip
-    assert trained.returncode == 0, trained.stderr
+    monkeypatch.chdir(folder)
+    run = ["experiment=diabetes", "loop.train_steps=40", "output.dir=runs/try1"]
+    assert main(["train", *run]) == 0
     for line in (line for line in COMMANDS if "run=runs/try1" in line):
-        done = specflow(*shlex.split(line)[1:], cwd=folder)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
+        capsys.readouterr()
+        assert main(shlex.split(line)[1:]) == 0
+        assert capsys.readouterr().out
 
 
 def test_links_lead_somewhere():
