@@ -1,6 +1,7 @@
 """`ERRORS.md`: every code that is used, once, with an example that is real."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,20 +28,26 @@ TABLES = {"_CODES", "_MACHINE_ERRNOS", "_DEVICE_STATUSES"}
 """Names of tables whose values are codes."""
 
 
+@functools.cache
+def _nodes() -> dict[str, list[ast.AST]]:
+    """File -> every node of its tree."""
+    files = sorted((ROOT / "specflow").rglob("*.py"))
+    return {str(file): [*ast.walk(ast.parse(file.read_text()))] for file in files}
+
+
 def _calls() -> Iterator[tuple[str, ast.Call, dict[str, int]]]:
     """Each call, with its file, and what in that file takes a code, at which place."""
-    for file in sorted((ROOT / "specflow").rglob("*.py")):
-        tree = ast.parse(file.read_text())
+    for file, nodes in _nodes().items():
         taking = {"Fault": 5}
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.FunctionDef):
                 names = [argument.arg for argument in node.args.args]
                 if "code" in names:
                     place = names.index("code") - (names[0] == "self")
                     taking[node.name] = place
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Call):
-                yield file.name, node, taking
+                yield Path(file).name, node, taking
 
 
 def _code_of(call: ast.Call, taking: dict[str, int]) -> ast.expr | None:
@@ -60,6 +67,7 @@ def _texts(node: ast.AST) -> list[str]:
     return [text for inner in ast.iter_child_nodes(node) for text in _texts(inner)]
 
 
+@functools.cache
 def _used() -> dict[str, list[list[str]]]:
     """Code -> for each place that uses it, the fixed parts of its problem."""
     used: dict[str, list[list[str]]] = {}
@@ -70,8 +78,8 @@ def _used() -> dict[str, list[list[str]]]:
             problem = call.args[1 if is_fault else 0 :][:1]
             texts = _texts(problem[0]) if problem else []
             used.setdefault(code.value, []).append(texts)
-    for file in (ROOT / "specflow").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+    for nodes in _nodes().values():
+        for node in nodes:
             if isinstance(node, ast.Assign):
                 names = {getattr(target, "id", "") for target in node.targets}
                 if names & TABLES and isinstance(node.value, ast.Dict):
@@ -90,14 +98,11 @@ def _is_choice(node: ast.AST) -> bool:
     return isinstance(node, ast.IfExp) and isinstance(node.body, ast.Constant)
 
 
-USED = _used()
-
-
 def test_every_code_stands_in_the_table_once_and_each_in_the_table_is_used():
     listed = [row[0].strip("`") for row in ROWS]
     assert listed == sorted(listed)
     assert len(set(listed)) == len(listed)
-    assert set(listed) == set(USED)
+    assert set(listed) == set(_used())
 
 
 def test_every_fault_has_a_code():
@@ -134,5 +139,7 @@ def test_an_example_is_real(code):
     example, _, _ = EXAMPLES[code].partition(" [...]")
     if any(code == one and line.startswith(example) for one, line in GOLDEN):
         return
-    spoken = ("".join(f"{re.escape(text)}.*" for text in texts) for texts in USED[code])
+    spoken = (
+        "".join(f"{re.escape(text)}.*" for text in texts) for texts in _used()[code]
+    )
     assert any(re.search(said, example) for said in spoken), example
