@@ -187,9 +187,6 @@ class RunConfig(_Python):
         changes = dict(changes)
         if changes.get("save_checkpoints_steps") is not None:
             changes.setdefault("save_checkpoints_secs", None)
-        elif "save_checkpoints_steps" in changes:
-            # It ends that rhythm, not one by the clock, as nobody may have asked for.
-            changes.setdefault("save_checkpoints_secs", self.checkpoint_seconds())
         if changes.get("save_checkpoints_secs") is not None:
             changes.setdefault("save_checkpoints_steps", None)
         return super().replace(**changes)

@@ -70,19 +70,6 @@ def test_c10_10_replace_switches_the_other_off():
     assert steps.save_checkpoints_steps == 5
 
 
-@pytest.mark.parametrize(
-    ("given", "seconds"),
-    [
-        ({}, 600.0),
-        ({"save_checkpoints_secs": 9}, 9.0),
-        ({"save_checkpoints_steps": 5}, None),
-    ],
-)
-def test_c10_10_to_replace_the_steps_by_none_leaves_the_seconds(given, seconds):
-    config = sf.RunConfig(**given).replace(save_checkpoints_steps=None)
-    assert (config.checkpoint_seconds(), config.saves) == (seconds, bool(seconds))
-
-
 def test_replace_checks_what_it_makes():
     with pytest.raises(ConfigError, match="keep_checkpoint_max"):
         sf.RunConfig().replace(keep_checkpoint_max=-1)
