@@ -54,7 +54,9 @@ def test_twenty_steps_are_ten_stop_resume_ten(case, estimator_of, new_dir):
 
     curve, saved = run_until(20)
     assert list(curve) == list(range(1, 21))
-    for stops in ((10, 20), (3, 10, 16, 20)):
+    # That a run may stop more than once is no matter of the model.
+    often = [(3, 10, 16, 20)] if case.name == "mlp with dropout" else []
+    for stops in ((10, 20), *often):
         pieces, resumed = run_until(*stops)
         assert pieces == curve
         assert_bitwise_equal(resumed.state, saved.state)
