@@ -86,7 +86,7 @@ NEVER_NULL = (
     *("optimizer.lr", "optimizer.schedule", "optimizer.b1", "optimizer.no_decay"),
     *("data.shuffle", "data.eval_fraction", "model.outputs", "model.dropout"),
     *("mesh.axes.data", "mesh.rules", "output.checkpoint", "output.checkpoint.keep"),
-    *("spec.inputs", "spec.loss", "model.dtype", "output.on_change"),
+    *("spec.inputs", "spec.loss", "output.on_change"),
 )
 SHAPES = {
     "seed": ("[1, 2]", "{a: 1}"),

@@ -6,7 +6,7 @@ user's own copy of a choice such as `model/mlp.yaml`.
 
 import dataclasses
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from specflow.compose import compose
@@ -81,17 +81,32 @@ def build(seed: int, each: int = 1) -> list[Planted]:
     """
     rng = random.Random(seed)
     found: list[Planted] = []
-    for name in experiments():
+    known: set[frozenset[str]] = set()
+    for turn, name in enumerate(experiments()):
         composed = compose([f"experiment={name}"])
         own = (CONF / "experiment" / f"{name}.yaml").read_text()
         by_kind: dict[str, list[Edit]] = {}
         for edit in edits(rng, composed.tree):
             by_kind.setdefault(edit.kind, []).append(edit)
-        for of_kind in by_kind.values():
+        kinds = [*by_kind.values()]
+        keys = frozenset(_keys(composed.tree))
+        if keys in known:  # It differs from another in values alone.
+            kinds = _in_turn(turn, kinds, len(kinds) // 3)
+        known.add(keys)
+        for of_kind in kinds:
             for edit in rng.sample(of_kind, min(each, len(of_kind))):
                 found += _ways(edit, name, own, composed.choices, rng)
-        found += _of_experiment(name, own, composed.choices, rng)
+        found += _of_experiment(name, own, composed.choices, rng, turn)
     return [*found, *_of_all(rng)]
+
+
+def _keys(tree: Any, path: str = "") -> Iterator[str]:
+    """Dotted names of the values of a tree."""
+    if not isinstance(tree, dict):
+        yield path
+        return
+    for key, value in tree.items():
+        yield from _keys(value, f"{path}.{key}")
 
 
 def together(corpus: list[Planted], seed: int, count: int) -> list[list[Planted]]:
@@ -224,11 +239,20 @@ def _is_free(own: str, path: tuple[str, ...]) -> bool:
     return len(found) == 1 or not found
 
 
+def _in_turn(turn: int, forms: Sequence[Any], count: int) -> list[Any]:
+    """A few of the forms that are the same for every experiment; all come in turn."""
+    return [forms[(turn * count + place) % len(forms)] for place in range(count)]
+
+
 def _of_experiment(
-    name: str, own: str, choices: Mapping[str, str], rng: random.Random
+    name: str,
+    own: str,
+    choices: Mapping[str, str],
+    rng: random.Random,
+    turn: int,
 ) -> Iterator[Planted]:
     """What can be wrong with an experiment but for its values."""
-    for group, choice in choices.items():
+    for group, choice in _in_turn(turn, [*choices.items()], 4):
         wrong = misspell(rng, choice, NAMES)
         words = [f"{group}={wrong}"]
         if group != "experiment":
@@ -242,9 +266,12 @@ def _of_experiment(
             near=f"{group}={choice}",
             touches=((group,),),
         )
-    for line, text in enumerate(own.splitlines(), 1):
-        if not text.startswith("  - override /"):
-            continue
+    overrides = [
+        (line, text)
+        for line, text in enumerate(own.splitlines(), 1)
+        if text.startswith("  - override /")
+    ]
+    for line, text in _in_turn(turn, overrides, min(2, len(overrides))):
         group, choice = text.removeprefix("  - override /").split(": ")
         for wrong, where, near in (
             (f"{group}: {misspell(rng, choice)}", group, f"{group}={choice}"),
@@ -277,9 +304,9 @@ def _of_experiment(
             (f"override {line}",),
             touches=(tuple(key.split(".")),),
         )
-    yield from _syntax(name, own, rng)
-    yield from _lines(name, rng)
-    for key in ("on", "1", "~", "1.5", "2020-01-01"):
+    yield from _syntax(name, own, turn)
+    yield from _lines(name, turn)
+    for key in _in_turn(turn, ("on", "1", "~", "1.5", "2020-01-01"), 2):
         text, row, column = plant(own, (key,), "1")
         yield Planted(
             *("key that is no text", name, ("experiment=mine",), key),
@@ -293,7 +320,7 @@ def _of_experiment(
             (f"{MINE}:{row}:{column}",),
             ((MINE, text),),
         )
-    for axis, size in (("data", 3), ("fsdp", 5), ("data", 7)):
+    for axis, size in _in_turn(turn, (("data", 3), ("fsdp", 5), ("data", 7)), 1):
         words = (f"experiment={name}", f"mesh.axes.{axis}={size}")
         line = "loop.batch_size=64"
         # Both are given: of -1, nobody knows before the devices are counted.
@@ -333,8 +360,8 @@ def _of_experiment(
         )
 
 
-def _syntax(name: str, own: str, rng: random.Random) -> Iterator[Planted]:
-    for lines, wrong in rng.sample(SYNTAX, 6):
+def _syntax(name: str, own: str, turn: int) -> Iterator[Planted]:
+    for lines, wrong in _in_turn(turn, SYNTAX, 3):
         text = lines.replace("{{", "{").replace("}}", "}")
         row = own.count("\n") + 1 + wrong
         yield Planted(
@@ -355,8 +382,8 @@ def _syntax(name: str, own: str, rng: random.Random) -> Iterator[Planted]:
     )
 
 
-def _lines(name: str, rng: random.Random) -> Iterator[Planted]:
-    for line, where in rng.sample(LINES, 7):
+def _lines(name: str, turn: int) -> Iterator[Planted]:
+    for line, where in _in_turn(turn, LINES, 4):
         yield Planted(
             "override syntax",
             name,
