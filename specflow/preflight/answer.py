@@ -16,7 +16,7 @@ from specflow.data import Data
 from specflow.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
-from specflow.preflight.changes import changes
+from specflow.preflight.changes import changes, times_smaller
 from specflow.preflight.child import Question
 from specflow.preflight.hlo import Collective
 from specflow.preflight.look import MODES, Look, Program, State
@@ -74,7 +74,11 @@ class _Looking:
             "programs": {one.mode: _plain(one) for one in programs},
         }
         if short:
-            known["changes"] = self._changes(look.config, state, overrides, short)
+            made = max((one.temporaries or 0 for one in programs), default=0)
+            room = max(1, self.topology.chip.usable - state.bytes())
+            known["changes"] = self._changes(
+                look.config, state, overrides, short, least=made / room
+            )
         return known
 
     def _changes(
@@ -83,8 +87,13 @@ class _Looking:
         state: State,
         overrides: Sequence[str],
         short: Sequence[str],
+        *,
+        least: float,
     ) -> dict[str, Any]:
-        """Changes that fit, each compiled, within the time that there is."""
+        """Changes that fit, each compiled, within the time that there is.
+
+        What the steps make has to become `least` times smaller.
+        """
         began, tried, fitting = time.monotonic(), [], []
         modes = [mode for mode in MODES if mode in short or mode == "train"]
         end = began + self.question.seconds
@@ -93,6 +102,8 @@ class _Looking:
                 break
             if time.monotonic() > end:
                 break
+            if times_smaller(change, config) < least:
+                continue
             try:
                 look = self.at([*overrides, *change])
                 if look.state.bytes() > self.topology.chip.usable:

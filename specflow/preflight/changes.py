@@ -1,13 +1,14 @@
 """What could be changed in an experiment that does not fit, nearest changes first."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from specflow.config.base import Config
 from specflow.config.mesh import BATCH_AXES
 
-__all__ = ["changes"]
+__all__ = ["changes", "times_smaller"]
 
 _REMAT = ("none", "dots", "dots_with_no_batch_dims", "full")
 """Less and less is kept for the backward pass."""
@@ -44,6 +45,19 @@ def changes(
             together = (*together, *kind[-1])
             if len(together) > len(kind[-1]):
                 yield together
+
+
+def times_smaller(change: Sequence[str], config: Any) -> float:
+    """How many times smaller a change makes what a step makes, at the best.
+
+    Infinity where nobody knows before the compiler.
+    """
+    field, _, value = change[0].partition("=")
+    if len(change) == 1 and field == "loop.micro_steps":
+        return int(value) / config.loop.micro_steps
+    if len(change) == 1 and field == "loop.batch_size":
+        return config.loop.batch_size / int(value)
+    return math.inf
 
 
 def _remat(config: Any) -> Iterator[tuple[str, ...]]:

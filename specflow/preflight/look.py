@@ -28,7 +28,7 @@ __all__ = ["MODES", "Look", "Program", "State"]
 
 MODES = {"train": Mode.TRAIN, "eval": Mode.EVAL, "predict": Mode.PREDICT}
 _TOLD_ARRAYS = 10
-_QUICK = {"xla_tpu_scoped_vmem_limit_kib": 8192}
+_QUICK = {"xla_tpu_scoped_vmem_limit_kib": 6144}
 """How much of a core's own memory one operation may plan with, half or less of what
 libtpu would give it: its code is shorter, and compiles in half the time or less. What
 is held in HBM stays, within a per cent (libtpu 0.0.42)."""

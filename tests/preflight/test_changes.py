@@ -1,7 +1,7 @@
 """What is tried where an experiment does not fit, and in which order."""
 
 from specflow.compose import compose
-from specflow.preflight.changes import changes
+from specflow.preflight.changes import changes, times_smaller
 
 MESH = {"data": 4, "fsdp": 4, "tensor": 1, "sequence": 1, "expert": 1}
 LM = ["experiment=stdlib_lm", "loop.batch_size=64"]
@@ -54,3 +54,11 @@ def test_every_change_composes():
     overrides = [*DECODER, "model.remat=none", "mesh=fsdp"]
     for one in tried(overrides):
         assert compose([*overrides, *one.split()]).config
+
+
+def test_it_is_known_at_once_how_much_a_smaller_part_saves_at_the_best():
+    config = compose([*LM, "loop.micro_steps=2"]).config
+    assert times_smaller(["loop.micro_steps=8"], config) == 4
+    assert times_smaller(["loop.batch_size=16"], config) == 4
+    assert times_smaller(["model.remat=full"], config) == float("inf")
+    assert times_smaller(["loop.micro_steps=4", "a=b"], config) == float("inf")
