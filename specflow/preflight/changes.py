@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from specflow.config.base import Config
 from specflow.config.mesh import BATCH_AXES
 
 __all__ = ["changes", "times_smaller"]
@@ -71,16 +70,10 @@ def _remat(config: Any) -> Iterator[tuple[str, ...]]:
 
 
 def _micro_steps(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    for section in ("loop", "optimizer"):
-        part = getattr(config, section)
-        for field in ("micro_steps", "accumulate", "accumulate_steps"):
-            now = getattr(part, field, None)
-            if isinstance(part, Config) and (now is None or isinstance(now, int)):
-                if field not in type(part).model_fields:
-                    continue
-                for times in (2, 4, 8):
-                    if _divides(config.loop.batch_size, mesh, (now or 1) * times):
-                        yield (f"{section}.{field}={(now or 1) * times}",)
+    for times in (2, 4, 8):
+        parts = config.loop.micro_steps * times
+        if _divides(config.loop.batch_size, mesh, parts):
+            yield (f"loop.micro_steps={parts}",)
 
 
 def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
