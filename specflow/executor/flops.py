@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 
 from specflow.executor.trace import Traced
 
@@ -85,8 +85,8 @@ def saved(traced: Traced) -> Traced:
 
 
 def _saved(jaxpr: Any) -> Any:
-    if isinstance(jaxpr, ClosedJaxpr):
-        return jaxpr.replace(jaxpr=_saved(jaxpr.jaxpr))
+    if (inner := getattr(jaxpr, "jaxpr", jaxpr)) is not jaxpr:
+        return jaxpr.replace(jaxpr=_saved(inner))
     equations = []
     for equation in jaxpr.eqns:
         params = {key: _saved_in(value) for key, value in equation.params.items()}
@@ -194,6 +194,12 @@ def _splash(products: Callable[[Any], int]) -> Kernel:
     return count
 
 
+def _gradients(equation: Any) -> int:
+    """Results of a kernel, without those that are its scratch: they have fewer axes."""
+    ranks = [len(result.aval.shape) for result in equation.outvars]
+    return sum(rank >= ranks[-1] for rank in ranks)
+
+
 def _cudnn(products: int) -> Kernel:
     def count(equation: Any) -> float:
         # [batch, tokens, heads, size].
@@ -213,8 +219,8 @@ for _heads in ("mha", "mqa"):
         # Scores, and values by them.
         f"splash_{_heads}_fwd": _splash(lambda _: 2),
         # Scores again, and the gradients of values, of scores and of keys; of queries,
-        # too, where one kernel makes all: it has more results.
-        f"splash_{_heads}_dkv": _splash(lambda call: 4 if len(call.outvars) < 5 else 5),
+        # too, where one kernel makes all three.
+        f"splash_{_heads}_dkv": _splash(lambda call: 2 + _gradients(call)),
         f"splash_{_heads}_dq": _splash(lambda _: 3),
     }
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import jax
@@ -16,7 +17,13 @@ from specflow.data import Data
 from specflow.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
-from specflow.preflight.changes import changes, times_smaller
+from specflow.preflight.changes import (
+    Change,
+    changes,
+    nearest,
+    times_smaller,
+    together,
+)
 from specflow.preflight.child import Question
 from specflow.preflight.hlo import Collective
 from specflow.preflight.look import MODES, Look, Program, State
@@ -27,7 +34,7 @@ _TOLD_ARRAYS = 10
 _TRIES = 12
 """Changes that are tried at the most."""
 _ENOUGH = 3
-"""Changes that fit; with so many, no more are looked for."""
+"""Ways to fit; with so many, no more are looked for."""
 
 
 def answer(question: Question) -> list[dict[str, Any]]:
@@ -94,30 +101,37 @@ class _Looking:
 
         What the steps make has to become `least` times smaller.
         """
-        began, tried, fitting = time.monotonic(), [], []
+        began, tried = time.monotonic(), []
         modes = [mode for mode in MODES if mode in short or mode == "train"]
         end = began + self.question.seconds
-        for change in changes(config, state.mesh, short=short):
-            if len(tried) == _TRIES or len(fitting) == _ENOUGH:
-                break
-            if time.monotonic() > end:
-                break
+
+        def needs(change: Change) -> int | None:
+            if len(tried) == _TRIES or time.monotonic() > end:
+                return None
             if times_smaller(change, config) < least:
-                continue
+                return None
             try:
                 look = self.at([*overrides, *change])
                 if look.state.bytes() > self.topology.chip.usable:
-                    continue  # No compiler is needed to tell.
+                    return None  # No compiler is needed to tell.
                 _tell(f"trying {' '.join(change)}")
                 tried.append(list(change))
                 programs = look.programs(modes, tell=_tell)
             except SpecflowError:
-                continue  # The mesh or the model cannot be so.
-            if all(one.fits for one in programs):
-                needs = max(one.needs or 0 for one in programs)
-                fitting.append({"overrides": list(change), "needs": needs})
+                return None  # The mesh or the model cannot be so.
+            if not all(one.fits for one in programs):
+                return None
+            return max(one.needs or 0 for one in programs)
+
+        ways = changes(config, state.mesh, short=short)
+        each = (nearest(way, needs) for way in ways)
+        several = ((one, size) for one in together(ways) if (size := needs(one)))
+        # Several at once where none is enough alone.
+        fitting = [*islice(filter(None, each), _ENOUGH)] or [*islice(several, 1)]
         return {
-            "fitting": fitting,
+            "fitting": [
+                {"overrides": list(change), "needs": size} for change, size in fitting
+            ],
             "tried": tried,
             "seconds": time.monotonic() - began,
             "budget": self.question.seconds,

@@ -1,13 +1,15 @@
-"""What could be changed in an experiment that does not fit, nearest changes first."""
+"""What could be changed in an experiment that does not fit, and which of it does."""
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, get_args
 
 from specflow.config.mesh import BATCH_AXES
 
-__all__ = ["changes", "times_smaller"]
+__all__ = ["Change", "changes", "nearest", "times_smaller", "together"]
+
+Change: TypeAlias = tuple[str, ...]
+"""Overrides that are made at once."""
 
 _REMAT = ("none", "dots", "dots_with_no_batch_dims", "full")
 """Less and less is kept for the backward pass."""
@@ -16,37 +18,77 @@ _TENSOR = (2, 4, 8)
 
 def changes(
     config: Any, mesh: Mapping[str, int], *, short: Sequence[str]
-) -> Iterator[tuple[str, ...]]:
-    """Overrides to try, one set after another.
+) -> list[list[Change]]:
+    """Ways to need less: in each, one thing is changed, by more and more.
 
     What leaves the training what it is comes first: another remat policy, smaller
-    micro-steps, another cut of the arrays, the smallest change of each before the next
-    larger ones. Then types and sizes; then several at once.
+    micro-steps, another cut of the arrays. Then types and sizes.
 
     Args:
         config: the experiment.
         mesh: size of each axis, as it was laid out.
         short: the modes that do not fit.
     """
-    if "train" not in short:
-        yield from _evaluating(config, mesh)
-        return
-    same = [_remat(config), _micro_steps(config, mesh), _axes(config, mesh)]
-    other = [_dtype(config), _batch(config, mesh)]
-    kinds = [list(kind) for kind in (*same, *other)]
-    for turn in itertools.zip_longest(*kinds[: len(same)]):
-        yield from filter(None, turn)
-    for kind in kinds[len(same) :]:
-        yield from kind
-    together: tuple[str, ...] = ()
-    for kind in kinds:
-        if kind:
-            together = (*together, *kind[-1])
-            if len(together) > len(kind[-1]):
-                yield together
+    axes = [[change] for change in _axes(config, mesh)]
+    if "train" in short:
+        ways = [
+            [*_remat(config)],
+            [*_micro_steps(config, mesh)],
+            *axes,
+            [*_dtype(config)],
+            [*_smaller(config, mesh, "batch_size", (2, 4, 8))],
+        ]
+    else:
+        sizes = _smaller(config, mesh, "eval_batch_size", (2, 4, 8, 16, 32))
+        ways = [[*sizes], *axes, [*_dtype(config)]]
+    return [way for way in ways if way]
 
 
-def times_smaller(change: Sequence[str], config: Any) -> float:
+def nearest(
+    way: Sequence[Change], needs: Callable[[Change], int | None]
+) -> tuple[Change, int] | None:
+    """The smallest change of one way that fits, and what it needs; None if none does.
+
+    The largest is tried first: where it does not fit, none of the others does. From
+    there on the distance is halved.
+
+    Args:
+        way: changes that need less and less.
+        needs: bytes, if a change fits; None if it does not, or cannot be tried.
+
+    >>> nearest([("a=2",), ("a=4",), ("a=8",)], {("a=4",): 6, ("a=8",): 3}.get)
+    (('a=4',), 6)
+    """
+    found, low, high = needs(way[-1]), 0, len(way) - 1
+    if found is None:
+        return None
+    best = way[-1], found
+    while low < high:
+        middle = (low + high) // 2
+        found = needs(way[middle])
+        if found is None:
+            low = middle + 1
+        else:
+            best, high = (way[middle], found), middle
+    return best
+
+
+def together(ways: Sequence[Sequence[Change]]) -> Iterator[Change]:
+    """The largest changes of several ways at once: of two, of three, and so on.
+
+    >>> list(together([[("a=1",), ("a=2",)], [("b=1",)], [("a=9",)]]))
+    [('a=2', 'b=1')]
+    """
+    made: Change = ()
+    for way in ways:
+        keys = {one.partition("=")[0] for one in made}
+        if keys.isdisjoint(one.partition("=")[0] for one in way[-1]):
+            made = (*made, *way[-1])
+            if len(made) > len(way[-1]):
+                yield made
+
+
+def times_smaller(change: Change, config: Any) -> float:
     """How many times smaller a change makes what a step makes, at the best.
 
     Infinity where nobody knows before the compiler.
@@ -59,7 +101,7 @@ def times_smaller(change: Sequence[str], config: Any) -> float:
     return math.inf
 
 
-def _remat(config: Any) -> Iterator[tuple[str, ...]]:
+def _remat(config: Any) -> Iterator[Change]:
     now = getattr(config.model, "remat", None)
     if now not in _REMAT:
         return
@@ -69,14 +111,14 @@ def _remat(config: Any) -> Iterator[tuple[str, ...]]:
             yield (f"model.remat={policy}",)
 
 
-def _micro_steps(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+def _micro_steps(config: Any, mesh: Mapping[str, int]) -> Iterator[Change]:
     for times in (2, 4, 8):
         parts = config.loop.micro_steps * times
         if _divides(config.loop.batch_size, mesh, parts):
             yield (f"loop.micro_steps={parts}",)
 
 
-def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[Change]:
     if mesh["data"] > 1 and not getattr(config.mesh, "slices", None):
         yield ("mesh.axes.data=1", "mesh.axes.fsdp=-1")
     for size in _TENSOR:
@@ -86,7 +128,7 @@ def _axes(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
         yield (f"mesh.axes.tensor={size}", f"mesh.axes.fsdp={fsdp}")
 
 
-def _dtype(config: Any) -> Iterator[tuple[str, ...]]:
+def _dtype(config: Any) -> Iterator[Change]:
     own = getattr(config.model, "dtype", None)
     if own == "float32":
         yield ("model.dtype=bfloat16",)
@@ -94,19 +136,13 @@ def _dtype(config: Any) -> Iterator[tuple[str, ...]]:
         yield ("loop.compute_dtype=bfloat16",)
 
 
-def _batch(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    for times in (2, 4, 8):
-        if _divides(config.loop.batch_size, mesh, times):
-            yield (f"loop.batch_size={config.loop.batch_size // times}",)
-
-
-def _evaluating(config: Any, mesh: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    size = config.loop.eval_batch_size
-    for times in (2, 4, 8, 16, 32):
+def _smaller(
+    config: Any, mesh: Mapping[str, int], field: str, parts: Sequence[int]
+) -> Iterator[Change]:
+    size = getattr(config.loop, field)
+    for times in parts:
         if _divides(size, mesh, times):
-            yield (f"loop.eval_batch_size={size // times}",)
-    yield from _axes(config, mesh)
-    yield from _dtype(config)
+            yield (f"loop.{field}={size // times}",)
 
 
 def _divides(size: int, mesh: Mapping[str, int], times: int) -> bool:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.core import spmd
-from jax.sharding import AbstractDevice, AbstractMesh, Mesh
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, Mesh
 
 from specflow.errors import ConfigError
 from specflow.model.zoo import splash
@@ -33,6 +33,16 @@ def reference(query, key, value):
     return np.einsum("bhqk,bkhd->bqhd", weights, value)
 
 
+def tpus(kind="TPU v5", **axes):
+    """A mesh of chips that are not there; the partitioner lays out its arrays."""
+    return AbstractMesh(
+        tuple(axes.values()),
+        tuple(axes),
+        axis_types=(AxisType.Auto,) * len(axes),
+        abstract_device=AbstractDevice(kind, 2, "tpu"),
+    )
+
+
 @pytest.fixture
 def interpreted(monkeypatch):
     """The kernel in Pallas's interpreter, which runs on a CPU."""
@@ -55,8 +65,7 @@ def test_splash_attention_is_attention_on_a_mesh(kv_heads):
 def test_sequences_that_the_devices_do_not_divide_are_attended_to_by_all():
     """The last batch of a set that is evaluated. The partitioner refuses a kernel of
     several devices that stands outside of a `shard_map`."""
-    device = AbstractDevice("TPU v5", 2, "tpu")
-    mesh = AbstractMesh((4,), ("data",), abstract_device=device)
+    mesh = tpus(data=4)
     with spmd.logical_axis_rules(RULES), jax.sharding.use_abstract_mesh(mesh):
         traced = jax.jit(splash.splash_attention).trace(*[heads(2, batch=3)] * 3)
     (call,) = (one for one in traced.jaxpr.eqns if one.primitive.name == "shard_map")
@@ -73,8 +82,7 @@ def test_plain_attention_is_attention():
 @pytest.mark.parametrize("parts", [1, 4], ids=["one device", "a mesh"])
 def test_splash_attention_is_lowered_for_tpus_that_are_not_there(parts):
     """Forward and both backward kernels, from the jaxpr of a machine without one."""
-    device = AbstractDevice("TPU v5", 2, "tpu")
-    mesh = AbstractMesh((2, parts), ("data", "tensor"), abstract_device=device)
+    mesh = tpus(data=2, tensor=parts)
 
     def loss(*heads):
         mixed = attend(*heads, kind="auto", training=True)
@@ -89,14 +97,12 @@ def test_splash_attention_is_lowered_for_tpus_that_are_not_there(parts):
 
 def test_what_is_not_trained_runs_on_other_platforms_too():
     """A model for TPUs is exported for CPUs as well."""
-    device = AbstractDevice("TPU v5", 2, "tpu")
-    mesh = AbstractMesh((1,), ("data",), abstract_device=device)
     query = heads(2)
 
     def attended(query):
         return attend(query, query, query, kind="auto", training=False)
 
-    with jax.sharding.use_abstract_mesh(mesh):
+    with jax.sharding.use_abstract_mesh(tpus(data=1)):
         traced = jax.jit(attended).trace(query)
         texts = {
             platform: traced.lower(lowering_platforms=(platform,)).as_text()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax.core import spmd
-from jax.sharding import AbstractMesh, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
 from specflow.model.logical import constrain, layout
 
@@ -15,7 +15,9 @@ FREE = PartitionSpec.UNCONSTRAINED
 
 @contextlib.contextmanager
 def laid_out(rules, **axes):
-    mesh = AbstractMesh(tuple(axes.values()), tuple(axes))
+    mesh = AbstractMesh(
+        tuple(axes.values()), tuple(axes), axis_types=(AxisType.Auto,) * len(axes)
+    )
     with spmd.logical_axis_rules(rules), jax.sharding.use_abstract_mesh(mesh):
         yield
 

@@ -1,27 +1,51 @@
 """What is tried where an experiment does not fit, and in which order."""
 
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from specflow.compose import compose
-from specflow.preflight.changes import changes, times_smaller
+from specflow.preflight.changes import changes, nearest, times_smaller, together
 
 MESH = {"data": 4, "fsdp": 4, "tensor": 1, "sequence": 1, "expert": 1}
 LM = ["experiment=stdlib_lm", "loop.batch_size=64"]
 DECODER = ["experiment=lm_10m", "loop.batch_size=64", "model.dtype=float32"]
 
 
-def tried(overrides, short=("train",), mesh=MESH):
-    config = compose(overrides).config
-    return [" ".join(one) for one in changes(config, mesh, short=short)]
+def ways(overrides, short=("train",), mesh=MESH):
+    return changes(compose(overrides).config, mesh, short=short)
+
+
+def tried(overrides, **more):
+    return [" ".join(one) for way in ways(overrides, **more) for one in way]
 
 
 def test_what_leaves_the_training_as_it_is_comes_first():
-    found = tried([*DECODER, "model.remat=dots"])
-    kinds = ["model.remat=dots_with_no_batch_dims", "loop.micro_steps=2",
-             "mesh.axes.data=1", "model.remat=full", "loop.micro_steps=4",
-             "model.dtype=bfloat16", "loop.batch_size=32"]  # fmt: skip
-    places = [
-        next(n for n, one in enumerate(found) if one.startswith(kind)) for kind in kinds
+    found = ways([*DECODER, "model.remat=dots"])
+    assert found[:3] == [
+        [("model.remat=dots_with_no_batch_dims",), ("model.remat=full",)],
+        [("loop.micro_steps=2",), ("loop.micro_steps=4",)],
+        [("mesh.axes.data=1", "mesh.axes.fsdp=-1")],
     ]
-    assert places == sorted(places)
+    assert found[-2:] == [
+        [("model.dtype=bfloat16",)],
+        [("loop.batch_size=32",), ("loop.batch_size=16",)],
+    ]
+
+
+@given(st.integers(1, 9), st.integers(0, 9))
+def test_of_one_way_the_smallest_change_that_fits_is_found(length, first):
+    """Changes first, first + 1, ... fit; at most two more than halvings are tried."""
+    asked = []
+
+    def needs(change):
+        asked.append(change)
+        return 100 - change[0] if change[0] >= first else None
+
+    found = nearest([(place,) for place in range(length)], needs)
+    assert found == (((first,), 100 - first) if first < length else None)
+    assert len(asked) == len(set(asked)) <= 2 + math.log2(length)
 
 
 def test_a_model_that_names_no_type_follows_the_loop():
@@ -37,11 +61,15 @@ def test_a_batch_is_never_cut_below_the_devices():
     assert not [one for one in found if one.startswith("loop.micro_steps=8")]
 
 
-def test_at_last_several_changes_are_made_at_once():
-    last = tried([*DECODER, "model.remat=none"])[-1]
-    assert "model.remat=full" in last
-    assert "model.dtype=bfloat16" in last
-    assert "loop.batch_size=16" in last
+def test_where_none_is_enough_several_are_made_at_once():
+    found = [" ".join(one) for one in together(ways([*DECODER, "model.remat=none"]))]
+    assert found[0] == "model.remat=full loop.micro_steps=4"
+    assert found[-1] == (
+        "model.remat=full loop.micro_steps=4 mesh.axes.data=1 mesh.axes.fsdp=-1 "
+        "model.dtype=bfloat16 loop.batch_size=16"
+    )
+    for one in found:
+        assert compose([*DECODER, "model.remat=none", *one.split()]).config
 
 
 def test_where_evaluation_alone_is_too_large_training_is_left_alone():
