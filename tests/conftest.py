@@ -7,18 +7,22 @@ from unittest.mock import patch
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
+import pytest
 from jax.lib import __version__ as jaxlib_version
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Most of what XLA does for speed is left out here: tests compile thousands of programs
-# and run each for some steps. What tests start compiles as a user's programs do.
+# and run each for some steps. What tests start compiles as a user's programs do, unless
+# it is given these.
+QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 jax.config.update("jax_disable_most_optimizations", True)
 # The older of two ways to write a fusion as code takes half the time. A flag that XLA
 # does not know ends the process, so it is given to versions that were seen to know it.
 if jaxlib_version.startswith("0.10."):
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
-    with patch.dict(os.environ, XLA_FLAGS=flags):
+    QUICKLY["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    given = os.environ.get("XLA_FLAGS", "")
+    with patch.dict(os.environ, XLA_FLAGS=f"{given} {QUICKLY['XLA_FLAGS']}"):
         jax.devices()  # Reads them, once.
 
 
@@ -49,6 +53,12 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(scope="session")
+def quickly():
+    """Environment of a program that is to compile as the tests' own programs do."""
+    return QUICKLY
 
 
 def _read(text):

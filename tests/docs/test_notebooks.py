@@ -11,11 +11,6 @@ from tests.docs.notebooks import METADATA, NOTEBOOKS, execute
 LARGEST_PICTURE = 60 << 10
 PATHS = re.compile(r"/(tmp|home|root|Users|var|usr|opt)/|[A-Z]:\\|ipykernel_")
 """Places on the machine of whoever ran the notebook."""
-QUICKLY = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
-}
-"""As the tests' own programs are compiled, each to run for some hundred steps."""
 
 every_notebook = pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS]
@@ -37,9 +32,10 @@ def test_there_are_five():
 
 @pytest.mark.slow
 @every_notebook
-def test_a_notebook_runs_and_stores_its_pictures(path, tmp_path):
+def test_a_notebook_runs_and_stores_its_pictures(path, tmp_path, quickly):
     stored = nbformat.read(path, as_version=4)
-    ran = execute(path, tmp_path, environment=QUICKLY)
+    # Each program in them runs for some hundred steps.
+    ran = execute(path, tmp_path, environment=quickly)
     for number, (old, new) in enumerate(zip(stored.cells, ran.cells, strict=True)):
         pictures = len(pictures_of(old)), len(pictures_of(new))
         assert pictures[0] == pictures[1], f"cell {number}: {old.source}"

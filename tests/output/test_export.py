@@ -435,7 +435,9 @@ def test_a_place_that_cannot_be_written_is_named(finished, tmp_path):
 # -- with nothing but JAX
 
 
-def test_an_export_loads_where_nothing_that_trains_is_installed(finished, tmp_path):
+def test_an_export_loads_where_nothing_that_trains_is_installed(
+    finished, tmp_path, quickly
+):
     estimator, path = finished
     images = tmp_path / "images.npy"
     np.save(images, IMAGES[:7])
@@ -469,9 +471,8 @@ def test_an_export_loads_where_nothing_that_trains_is_installed(finished, tmp_pa
         env={
             "PYTHONPATH": str(ROOT),
             "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
             "PATH": "",
+            **quickly,
         },
         capture_output=True,
         text=True,
