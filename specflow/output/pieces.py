@@ -104,7 +104,8 @@ def _opened(folder: Path, name: str, saved: SavedArray) -> Any:
     """An array as Orbax lays it on disk, opened without the other processes."""
     import tensorstore
 
-    kvstore = {"driver": "ocdbt", "base": folder.as_uri(), "path": f"{name}/"}
+    base = {"driver": "file", "path": f"{folder}/"}
+    kvstore = {"driver": "ocdbt", "base": base, "path": f"{name}/"}
     try:
         store = tensorstore.open(
             {"driver": "zarr", "kvstore": kvstore}, open=True, read=True

@@ -52,7 +52,9 @@ def test_a_category_has_weights_of_its_own(make, tmp_path):
     towns = RNG.integers(0, 12, 200)
     labels = np.array([2, 0, 1, 1, 2, 0, 0, 2, 1, 2, 0, 1])[towns]
     estimator = make(
-        categorical={"town": sf.Categorical(12, width=6)}, model_dir=tmp_path
+        categorical={"town": sf.Categorical(12, width=6)},
+        model_dir=tmp_path,
+        use_tpu=False,
     )
     estimator.train(lambda: ({"town": towns}, labels), steps=200)
     assert estimator.evaluate(lambda: ({"town": towns}, labels))["accuracy"] == 1.0

@@ -11,6 +11,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import specflow as sf
 
+ONE = {"use_tpu": False}
+"""One device: that several give the same numbers is a law (`tests/laws`)."""
 CLASSIFIERS = {
     "linear": lambda n, **more: sf.LinearClassifier(n, **more),
     "dnn": lambda n, **more: sf.DNNClassifier([32, 16], n, dropout=0.1, **more),
@@ -29,7 +31,7 @@ REGRESSORS = {
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_three_growers_of_wine_are_told_apart(table, name, tmp_path):
     x, y, held_x, held_y = table("wine")
-    estimator = CLASSIFIERS[name](3, model_dir=tmp_path, train_batch_size=64)
+    estimator = CLASSIFIERS[name](3, model_dir=tmp_path, train_batch_size=64, **ONE)
     estimator.train(lambda: ({"x": x}, y), steps=150)
     found = estimator.evaluate(lambda: ({"x": held_x}, held_y))
     assert set(found) == {"loss", "global_step", "average_loss", "accuracy"}
@@ -42,7 +44,7 @@ def test_three_growers_of_wine_are_told_apart(table, name, tmp_path):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_tumours_are_told_apart(table, name, tmp_path):
     x, y, held_x, held_y = table("breast_cancer")
-    estimator = CLASSIFIERS[name](2, model_dir=tmp_path)
+    estimator = CLASSIFIERS[name](2, model_dir=tmp_path, **ONE)
     estimator.train(lambda: (x, y), steps=150)
     found = estimator.evaluate(lambda: (held_x, held_y))
     by_sklearn = LogisticRegression().fit(x, y).score(held_x, held_y)
@@ -55,7 +57,7 @@ def test_tumours_are_told_apart(table, name, tmp_path):
 def test_the_progression_of_diabetes_is_predicted(table, name, tmp_path):
     x, y, held_x, held_y = table("diabetes")
     hundreds, held = y / 100, held_y / 100  # A label near 1, as the rates expect.
-    estimator = REGRESSORS[name](model_dir=tmp_path)
+    estimator = REGRESSORS[name](model_dir=tmp_path, **ONE)
     estimator.train(lambda: (x, hundreds), steps=60)
     found = estimator.evaluate(lambda: (held_x, held))
     predicted = LinearRegression().fit(x, hundreds).predict(held_x)
@@ -67,7 +69,7 @@ def test_a_linear_regression_ends_where_least_squares_do(table, tmp_path):
     """NumPy's solution, float64: of the same batch at every step."""
     x, y, _, _ = table("diabetes")
     x, y = x[:, :4], y / 100
-    estimator = sf.LinearRegressor(model_dir=tmp_path, train_batch_size=256)
+    estimator = sf.LinearRegressor(model_dir=tmp_path, train_batch_size=256, **ONE)
     estimator.train(lambda: iter([(x[:256], y[:256])] * 400))
     design = np.column_stack([x[:256], np.ones(256)]).astype(np.float64)
     solved, *_ = np.linalg.lstsq(design, y[:256].astype(np.float64), rcond=None)

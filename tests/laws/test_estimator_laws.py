@@ -77,12 +77,9 @@ def test_numbers_agree_on_the_cpu_path_and_on_meshes_of_1_2_and_8(case, estimato
 @pytest.mark.parametrize("path", PATHS)
 def test_lists_and_dicts_of_tensors_give_the_same_metrics(mlp, path, estimator_of):
     found = [
-        everything(
-            estimator_of(
-                mlp, steps_a_loop=3, model_fn=with_tensors(form), **PATHS[path]
-            ),
-            mlp,
-        )[0]
+        estimator_of(
+            mlp, steps_a_loop=3, model_fn=with_tensors(form), **PATHS[path]
+        ).evaluate(mlp.input_fn)
         for form in (list, tuple, dict)
     ]
     assert found[0] == found[1] == found[2]
@@ -130,19 +127,19 @@ def test_evaluation_is_what_as_estimator_spec_gives_for_all_rows(case, estimator
     assert float(plain.loss) == pytest.approx(metrics["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 80, 100])
-def test_an_export_answers_as_predict_does(mlp, batch, estimator_of, tmp_path):
+def test_an_export_answers_as_predict_does(mlp, estimator_of, tmp_path):
     """Bit for bit on CPU: the same program for the same rows."""
     estimator = estimator_of(mlp, steps_a_loop=3, mesh=PATHS["1 device"]["mesh"])
     estimator.train(mlp.input_fn, steps=STEPS)
     folder = estimator.export(
         tmp_path, features={"x": mlp.features[:4]}, platforms=["cpu"]
     )
-    estimator._batch_sizes[sf.Mode.PREDICT] = batch
     load = sf.load_export(folder)
-    rows = list(estimator.predict(mlp.input_fn, yield_single_examples=False))
-    for number, predicted in enumerate(rows):
-        sent = mlp.features[number * batch : (number + 1) * batch]
-        answer = load("serving_default", x=sent)
-        np.testing.assert_array_equal(answer["logits"], predicted["logits"])
-        np.testing.assert_array_equal(answer["class"], predicted["class"])
+    for batch in (1, 7, 80, 100):
+        estimator._batch_sizes[sf.Mode.PREDICT] = batch
+        rows = list(estimator.predict(mlp.input_fn, yield_single_examples=False))
+        for number, predicted in enumerate(rows):
+            sent = mlp.features[number * batch : (number + 1) * batch]
+            answer = load("serving_default", x=sent)
+            np.testing.assert_array_equal(answer["logits"], predicted["logits"])
+            np.testing.assert_array_equal(answer["class"], predicted["class"])

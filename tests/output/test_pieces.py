@@ -58,7 +58,10 @@ def write(folder: Path, how: str) -> Path:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The checkpoint of each way to lie."""
-    return {how: write(tmp_path_factory.mktemp("saved"), how) for how in (*LAID, ALONE)}
+    return {
+        how: write(tmp_path_factory.mktemp("saved in 100%"), how)
+        for how in (*LAID, ALONE)
+    }
 
 
 def read(path: Path, how: str) -> dict[str, jax.Array]:
