@@ -5,6 +5,8 @@ import math
 
 import pytest
 
+from specflow.cli import main
+
 SHORT = "optimizer.schedule.warmup_steps=1"
 FIGURES = {
     "digits": (["loss", "accuracy", "top3", "confusion"], ["model.widths=[2]", SHORT]),
@@ -45,37 +47,22 @@ FIGURES = {
 }
 
 
-@pytest.mark.slow
-def test_every_experiment_gives_its_own_figures(specflow):
-    """All at once, two at a time: what they cost is starting up and compiling."""
-    commands = [
-        (
-            "train",
-            f"experiment={name}",
-            f"output.dir={name}",
-            "loop.train_steps=3",
-            *small,
-        )
-        for name, (_, small) in FIGURES.items()
-    ]
-    done = [
-        one
-        for i in range(0, len(commands), 2)
-        for one in specflow.all(*commands[i : i + 2])
-    ]
-    for (name, (figures, _)), one in zip(FIGURES.items(), done, strict=True):
-        assert one.status == 0, one.err
-        result = json.loads((specflow.cwd / name / "result.json").read_text())
-        assert result["step"] == 3
-        assert list(result["eval"]) == figures
-        assert all(
-            math.isfinite(value)
-            for value in result["eval"].values()
-            if not isinstance(value, list)
-        )
-        shown = [line.split()[0] for line in one.out.splitlines() if line.strip()]
-        assert [figure for figure in figures if figure in shown] == figures
-    perplexity, bits = (result["eval"][key] for key in ("perplexity", "bits_per_byte"))
-    assert perplexity == pytest.approx(2**bits)
-    confusion = json.loads((specflow.cwd / "digits" / "result.json").read_text())
-    assert sum(map(sum, confusion["eval"]["confusion"])) == 359
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_experiment_gives_its_own_figures(name, tmp_path, capsys):
+    """In this process: `test_run.py` has real ones, and so have the README's lines."""
+    figures, small = FIGURES[name]
+    words = ["mesh=single", "loop.train_steps=3", f"output.dir={tmp_path / 'run'}"]
+    assert main(["train", f"experiment={name}", *words, *small]) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    found = result["eval"]
+    assert result["step"] == 3
+    assert list(found) == figures
+    numbers = [value for value in found.values() if not isinstance(value, list)]
+    assert all(map(math.isfinite, numbers))
+    out = capsys.readouterr().out
+    shown = [line.split()[0] for line in out.splitlines() if line.strip()]
+    assert [figure for figure in figures if figure in shown] == figures
+    if name == "stdlib_lm":
+        assert found["perplexity"] == pytest.approx(2 ** found["bits_per_byte"])
+    if name == "digits":
+        assert sum(map(sum, found["confusion"])) == 359
