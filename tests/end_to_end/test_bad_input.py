@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from specflow.cli import main
 from specflow.config.optimizer import AdamWConfig
 
 NPZ = (
@@ -114,18 +115,36 @@ WRONG = {
 }  # fmt: skip
 
 
+ALONE = (
+    "an unknown key",
+    "labels out of range",
+    "a batch that the devices there are cannot divide",
+    "a mesh larger than the machine",
+)
+"""Run as a person does, in processes of their own, all at once: what they cost is
+Python starting up. The others meet the same door in this process."""
+
+
 def test_a_mistake_ends_in_its_message_alone_before_anything_is_written(
     specflow, quick, files
 ):
-    """All of them at once: what they cost is Python starting up."""
-    commands = [("train", *quick, *NPZ, *words) for words, _ in WRONG.values()]
-    for start in range(0, len(commands), 3):
-        found = specflow.all(*commands[start : start + 3])
-        for (name, (_, lines)), done in zip(
-            list(WRONG.items())[start:], found, strict=False
-        ):
-            assert done.err.splitlines() == lines, name
-            assert (done.status, done.out) == (2, ""), name
+    commands = [("train", *quick, *NPZ, *WRONG[name][0]) for name in ALONE]
+    for name, done in zip(ALONE, specflow.all(*commands), strict=True):
+        assert done.err.splitlines() == WRONG[name][1], name
+        assert (done.status, done.out) == (2, ""), name
+    assert not (specflow.cwd / "run").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in ALONE])
+def test_every_mistake_has_one_message(
+    name, specflow, quick, files, capfd, monkeypatch
+):
+    monkeypatch.chdir(specflow.cwd)
+    words, lines = WRONG[name]
+    assert main(["train", *quick, *NPZ, "mesh=single", *words]) == 2
+    out, err = capfd.readouterr()
+    assert err.splitlines() == lines
+    assert out == ""
     assert not (specflow.cwd / "run").exists()
 
 
