@@ -387,6 +387,7 @@ class Checkpointer:
         saved = self._matched(step, about, abstract, partial=partial)
         wanted = flat(abstract)
         if peers.count() > 1:
+            # Loads JAX, and listing checkpoints should not.
             from specflow.output.pieces import read_together
 
             arrays = read_together(path, saved, wanted)
