@@ -15,8 +15,10 @@ from specflow.typing import Tree, describe
 __all__ = ["Chunk", "Restarted", "TrainBatches", "TrainInput", "as_train_batches"]
 
 _BLOCK_BYTES = 4 << 20
-"""What one item of Grain holds, so far as whole chunks fit: an item costs Grain some
-0.15 ms, which is more than gathering the rows of a small step."""
+_BLOCK_STEPS = 1024
+"""What one item of Grain holds, so far as whole chunks fit, and no more steps than that:
+an item costs Grain some 0.15 ms, which is more than gathering the rows of a small step.
+More steps of a tiny set would be thousands of epochs to shuffle, ahead of need."""
 
 
 class TrainInput(Protocol):
@@ -67,10 +69,8 @@ class TrainBatches:
         self._plan = plan
         self._steps = steps_per_chunk
         self._next_step = start_step // steps_per_chunk * steps_per_chunk
-        chunk_bytes = max(1, plan.step_bytes() * steps_per_chunk)
-        self._blocks = _Blocks(
-            plan, steps_per_chunk * max(1, _BLOCK_BYTES // chunk_bytes)
-        )
+        steps = min(_BLOCK_BYTES // max(1, plan.step_bytes()), _BLOCK_STEPS)
+        self._blocks = _Blocks(plan, steps_per_chunk * max(1, steps // steps_per_chunk))
         self._begun = self._closed = False
         self._block: tuple[int, Tree] = (-1, None)
         self._iterator: Any = None
