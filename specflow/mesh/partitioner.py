@@ -106,8 +106,8 @@ class Partitioner:
 
     @property
     def lays_activations(self) -> bool:
-        """Whether there is more than one device, and the compiler spreads work."""
-        return self.mesh.size > 1 and self.mesh.are_all_axes_auto
+        """Whether the compiler spreads work, also over a single device."""
+        return self.mesh.are_all_axes_auto
 
     @contextlib.contextmanager
     def activations(self) -> Iterator[None]:
@@ -119,6 +119,8 @@ class Partitioner:
         """
         table = {"batch": BATCH_AXES, **self.rules.logical}
         rules = tuple((name, self._axes(along)) for name, along in table.items())
+        if self.mesh.size == 1:
+            rules = ()  # The model is told what device it is for, and no more.
         with jax.set_mesh(self.mesh), spmd.logical_axis_rules(rules):
             yield
 

@@ -101,7 +101,7 @@ def test_kernels_lie_where_their_names_go_and_activations_are_constrained(estima
 
 def test_on_one_device_nothing_is_constrained_and_nothing_traced_twice(estimator_of):
     estimator = estimator_of(data=1)
-    assert constraints(estimator) == constraints(estimator, placed=False) == 0
+    assert constraints(estimator) == constraints(estimator) == 0
     # Linen's functions run once more in each mode, to learn what layers they make.
     linen_model = estimator.program.traces[Mode.TRAIN]
     assert estimator.program.traces[Mode.PREDICT] == (2 if linen_model else 1)

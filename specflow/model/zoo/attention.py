@@ -1,6 +1,7 @@
 """Attention by the fastest kernel that there is for a device: one key chooses it."""
 
-from typing import Literal, TypeAlias
+import re
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,9 @@ _BEST: dict[str, Attention] = {"tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
 """Platform, as JAX calls it -> the fastest kernel there."""
 _SPLASH_TOKENS = 128
 """Splash attention takes sequences of a multiple of so many."""
+_AMPERE, _HOPPER = 8.0, 9.0
+"""Compute capabilities: cuDNN attends from Ampere (A100) on, to wide heads from Hopper
+(H100) on."""
 
 
 def attend(
@@ -37,7 +41,9 @@ def attend(
         value: as `key`.
         kind: whose kernel.
         training: whether gradients will be asked for. Where none are, a program for
-            one platform still runs on the others, so that it can be exported.
+            one platform still runs on the others, so that it can be exported; without a
+            mesh, which nothing that is exported has, it is also without cuDNN's calls,
+            which cannot be stored.
 
     Raises:
         ConfigError: the kernel that is asked for does not take these heads, or is not
@@ -47,29 +53,34 @@ def attend(
     >>> attend(one, one[:, :, :2], one[:, :, :2], kind="xla", training=True).shape
     (2, 3, 4, 8)
     """
-    kind = _chosen(kind, query)
+    mesh = jax.sharding.get_abstract_mesh()
+    device = None if mesh.empty else mesh.abstract_device
+    kind = _chosen(kind, query, device)
+    if kind == "cudnn" and mesh.empty and not training:
+        kind = "xla"
     kernel = {"xla": _xla, "cudnn": _cudnn, "splash": _splash}[kind]
     if kind == "xla" or training:
-        mixed = kernel(query, key, value)
-    else:
-        own = {"splash": {"tpu": kernel}, "cudnn": {"cuda": kernel}}[kind]
-        mixed = jax.lax.platform_dependent(query, key, value, default=_xla, **own)
-    return checkpoint_name(mixed, SAVED)
+        return kernel(query, key, value)
+    own = {"splash": {"tpu": kernel}, "cudnn": {"cuda": kernel}}[kind]
+    return jax.lax.platform_dependent(query, key, value, default=_xla, **own)
 
 
-def _chosen(kind: Attention, query: Heads) -> Attention:
+def _chosen(kind: Attention, query: Heads, device: Any) -> Attention:
     """The kernel, where `auto` is the best that fits.
+
+    Args:
+        kind: what is asked for.
+        query: the query heads.
+        device: as a mesh describes its devices; None: there is no mesh.
 
     Raises:
         ConfigError: one that is asked for by name does not fit.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    device = None if mesh.empty else mesh.abstract_device
     platform = jax.default_backend() if device is None else device.platform
     best = _BEST.get(platform, "xla")
     if kind == "auto":
-        return "xla" if _unfit(best, query) else best
-    unfit = _unfit(kind, query)
+        return "xla" if _unfit(best, query, device) else best
+    unfit = _unfit(kind, query, device)
     # Without a mesh nobody knows: splash attention may be traced for another machine.
     if kind not in ("xla", best) and (device or kind == "cudnn"):
         unfit = f"the program is for {platform}"
@@ -85,26 +96,50 @@ def _chosen(kind: Attention, query: Heads) -> Attention:
     return kind
 
 
-def _unfit(kind: Attention, query: Heads) -> str:
+def _unfit(kind: Attention, query: Heads, device: Any) -> str:
     """Why a kernel does not take such heads; empty if it does."""
     t, d = query.shape[1], query.shape[3]
     if kind == "splash" and t % _SPLASH_TOKENS:
         return f"a sequence has {t} tokens, no multiple of {_SPLASH_TOKENS}"
-    if kind == "cudnn" and query.dtype != jnp.bfloat16:
-        return f"its heads are bfloat16, and model.dtype is {query.dtype}"
-    if kind == "cudnn" and (d % 8 or d > 128):
-        return f"a head is {d} wide, no multiple of 8 up to 128"
+    if kind != "cudnn":
+        return ""
+    if query.dtype not in (jnp.bfloat16, jnp.float16):
+        return f"its heads are bfloat16 or float16, and model.dtype is {query.dtype}"
+    capability = _capability(device)
+    if capability < _AMPERE:
+        return (
+            f"it takes an NVIDIA GPU of compute capability {_AMPERE} or more, and this "
+            f"one has {capability or 'none'}"
+        )
+    widest = 256 if capability >= _HOPPER else 128
+    if d % 8 or d > widest:
+        return f"a head is {d} wide, no multiple of 8 up to {widest}"
     return ""
 
 
+def _capability(device: Any) -> float:
+    """What the GPU here can do, in NVIDIA's numbers: 9.0 is an H100; 0: it has none.
+
+    One that is not here, for which a program is only compiled, is taken for an A100,
+    as JAX takes it.
+    """
+    here = jax.local_devices()[0]
+    if device is not None and device.device_kind != here.device_kind:
+        return _AMPERE
+    told = str(getattr(here, "compute_capability", ""))
+    return float(told) if re.fullmatch(r"\d+\.\d+", told) else 0.0
+
+
 def _xla(query: Heads, key: Heads, value: Heads) -> Heads:
-    return jax.nn.dot_product_attention(query, key, value, is_causal=True)
+    mixed = jax.nn.dot_product_attention(query, key, value, is_causal=True)
+    # Kernels have names of their own for what is kept of them.
+    return checkpoint_name(mixed, SAVED)
 
 
 def _cudnn(query: Heads, key: Heads, value: Heads) -> Heads:
-    return jax.nn.dot_product_attention(
-        query, key, value, is_causal=True, implementation="cudnn"
-    )
+    from specflow.model.zoo.cudnn import cudnn_attention
+
+    return cudnn_attention(query, key, value)
 
 
 def _splash(query: Heads, key: Heads, value: Heads) -> Heads:

@@ -9,7 +9,7 @@ from jax.experimental.pallas.ops.tpu import splash_attention as pallas
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from specflow.model.logical import layout
+from specflow.model.zoo.shares import shares
 from specflow.model.zoo.stack import SAVED
 
 __all__ = ["splash_attention"]
@@ -34,22 +34,16 @@ def splash_attention(
 ) -> Float[Array, "b t h d"]:
     """Causal attention by a kernel that never holds the logits of a whole sequence.
 
-    The partitioner cannot look into a kernel. So each device runs it on the sequences
-    and heads that the logical axes `batch` and `heads` give it, and on all tokens of
-    each, also where `length` is cut. Sequences that the devices do not divide, as the
-    last of a set may be, are attended to by every device.
+    Each device runs it on the sequences and heads that are its share.
 
     Args:
         query: t a multiple of 128.
         key: k divides h.
         value: as `key`.
     """
-    b, t, heads, d = query.shape
+    _, t, heads, d = query.shape
     mesh = jax.sharding.get_abstract_mesh()
-    over_batch, over_heads = _axes((b, heads), "heads")
-    if over_heads != _axes((b, key.shape[2]), "kv_heads")[1]:
-        # Too few key heads for the devices: each gets those of its own query heads.
-        key, value = (jnp.repeat(x, heads // x.shape[2], axis=2) for x in (key, value))
+    query, key, value, over_batch, over_heads = shares(query, key, value)
     # The kernel does not scale.
     query = (query.astype(jnp.float32) * d**-0.5).astype(query.dtype)
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
@@ -79,15 +73,3 @@ def splash_attention(
         check_vma=False,
     )(kernel, query, key, value)
     return mixed.swapaxes(1, 2)
-
-
-def _axes(shape: tuple[int, int], heads: str) -> tuple[Any, Any]:
-    """Mesh axes of the batch and of the heads, None where they are not cut."""
-
-    def axes(found: Any) -> Any:
-        if found is None or found is PartitionSpec.UNCONSTRAINED:
-            return None
-        return (found,) if isinstance(found, str) else found
-
-    batch, over = layout(shape, ("batch", heads)) or (None, None)
-    return axes(batch), axes(over)

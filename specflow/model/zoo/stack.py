@@ -17,15 +17,23 @@ SAVED = "attention"
 """Name (`jax.ad_checkpoint.checkpoint_name`) of what a layer's attention gives: both
 policies that save products save it too, because a kernel's product is none to JAX."""
 
+
+def _attention(primitive: Any, *arguments: Any, **params: Any) -> bool:
+    """Whether it is attention: by its name, or cuDNN's forward kernel.
+
+    That one also gives what its backward kernel takes, which nobody else can name.
+    """
+    cudnn = primitive.name.startswith("dot_product_attention_fwd")
+    return cudnn or bool(_NAMED(primitive, *arguments, **params))
+
+
 _POLICIES = jax.checkpoint_policies
+_NAMED = _POLICIES.save_only_these_names(SAVED)
 POLICIES: dict[str, Any] = {
     "full": _POLICIES.nothing_saveable,
-    "dots": _POLICIES.save_from_both_policies(
-        _POLICIES.dots_saveable, _POLICIES.save_only_these_names(SAVED)
-    ),
+    "dots": _POLICIES.save_from_both_policies(_POLICIES.dots_saveable, _attention),
     "dots_with_no_batch_dims": _POLICIES.save_from_both_policies(
-        _POLICIES.dots_with_no_batch_dims_saveable,
-        _POLICIES.save_only_these_names(SAVED),
+        _POLICIES.dots_with_no_batch_dims_saveable, _attention
     ),
 }
 """Name -> what `jax.checkpoint` keeps of each layer. `none` keeps everything."""
