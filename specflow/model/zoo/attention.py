@@ -55,7 +55,7 @@ def attend(
     """
     mesh = jax.sharding.get_abstract_mesh()
     device = None if mesh.empty else mesh.abstract_device
-    kind = _chosen(kind, query, device)
+    kind = _chosen(kind, query, device, training)
     if kind == "cudnn" and mesh.empty and not training:
         kind = "xla"
     kernel = {"xla": _xla, "cudnn": _cudnn, "splash": _splash}[kind]
@@ -65,13 +65,14 @@ def attend(
     return jax.lax.platform_dependent(query, key, value, default=_xla, **own)
 
 
-def _chosen(kind: Attention, query: Heads, device: Any) -> Attention:
+def _chosen(kind: Attention, query: Heads, device: Any, training: bool) -> Attention:
     """The kernel, where `auto` is the best that fits.
 
     Args:
         kind: what is asked for.
         query: the query heads.
         device: as a mesh describes its devices; None: there is no mesh.
+        training: whether gradients will be asked for.
 
     Raises:
         ConfigError: one that is asked for by name does not fit.
@@ -79,8 +80,8 @@ def _chosen(kind: Attention, query: Heads, device: Any) -> Attention:
     platform = jax.default_backend() if device is None else device.platform
     best = _BEST.get(platform, "xla")
     if kind == "auto":
-        return "xla" if _unfit(best, query, device) else best
-    unfit = _unfit(kind, query, device)
+        return "xla" if _unfit(best, query, device, training) else best
+    unfit = _unfit(kind, query, device, training)
     # Without a mesh nobody knows: splash attention may be traced for another machine.
     if kind not in ("xla", best) and (device or kind == "cudnn"):
         unfit = f"the program is for {platform}"
@@ -96,7 +97,7 @@ def _chosen(kind: Attention, query: Heads, device: Any) -> Attention:
     return kind
 
 
-def _unfit(kind: Attention, query: Heads, device: Any) -> str:
+def _unfit(kind: Attention, query: Heads, device: Any, training: bool) -> str:
     """Why a kernel does not take such heads; empty if it does."""
     t, d = query.shape[1], query.shape[3]
     if kind == "splash" and t % _SPLASH_TOKENS:
@@ -105,6 +106,8 @@ def _unfit(kind: Attention, query: Heads, device: Any) -> str:
         return ""
     if query.dtype not in (jnp.bfloat16, jnp.float16):
         return f"its heads are bfloat16 or float16, and model.dtype is {query.dtype}"
+    if training and t % 2:
+        return f"a sequence has {t} tokens, and it trains on even numbers alone"
     capability = _capability(device)
     if capability < _AMPERE:
         return (
