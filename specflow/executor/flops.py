@@ -7,6 +7,7 @@ multiplication; what is done element by element is left out, as it is by the fie
 
 import copy
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from jax.extend.core import jaxpr_as_fun
 from specflow.executor.trace import Traced
 
 __all__ = [
+    "AGAIN",
     "KERNELS",
     "Flops",
     "Kernel",
@@ -50,9 +52,11 @@ class Flops:
 KERNELS: dict[str, Kernel] = {}
 """What counts the FLOPs of a kernel, whose jaxpr cannot tell, by the beginning of the
 name that `pallas_call` is given; of any other primitive, by that of its own."""
+AGAIN: dict[str, Kernel] = {}
+"""Likewise, those among them of what was computed before, to save memory."""
 
 
-def count_flops(jaxpr: Any) -> Flops:
+def count_flops(jaxpr: Any, *, again: bool = True) -> Flops:
     """Counts the operations of a jaxpr, those of all functions that it calls included.
 
     A scan counts as often as it runs, of branches the largest counts, and what
@@ -60,6 +64,7 @@ def count_flops(jaxpr: Any) -> Flops:
 
     Args:
         jaxpr: of `jax.make_jaxpr(...)(...)` or of `jax.jit(...).trace(...)`.
+        again: whether what kernels compute a second time counts.
 
     >>> import jax.numpy as jnp
     >>> a, b = jnp.ones((2, 3)), jnp.ones((3, 5))
@@ -68,7 +73,7 @@ def count_flops(jaxpr: Any) -> Flops:
     """
     found = Flops(0)
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        found += _count(equation)
+        found += _count(equation, again)
     return found
 
 
@@ -117,25 +122,27 @@ def has_remat(jaxpr: Any) -> bool:
     )
 
 
-def _count(equation: Any) -> Flops:
+def _count(equation: Any, again: bool) -> Flops:
+    count = functools.partial(count_flops, again=again)
     name, params = equation.primitive.name, equation.params
     if name in _PRODUCTS:
         return Flops(_PRODUCTS[name](equation))
-    if (kernel := _kernel(equation)) is not None:
-        return Flops(kernel(equation))
+    if (kernel := _kernel(equation, KERNELS)) is not None:
+        twice = None if again else _kernel(equation, AGAIN)
+        return Flops(kernel(equation) - (twice(equation) if twice else 0))
     if name == "pallas_call":
         return Flops(0, (f"kernel {_kernel_name(equation)}{_place(equation)}",))
     if name == "scan":
-        return count_flops(params["jaxpr"]) * params["length"]
+        return count(params["jaxpr"]) * params["length"]
     if name == "while":
-        body = count_flops(params["cond_jaxpr"]) + count_flops(params["body_jaxpr"])
+        body = count(params["cond_jaxpr"]) + count(params["body_jaxpr"])
         if not body.total:
             return body
         return body + Flops(0, (f"trips of a while loop{_place(equation)}",))
     if name == "cond":
-        branches = [count_flops(branch) for branch in params["branches"]]
+        branches = [count(branch) for branch in params["branches"]]
         return max(branches, key=lambda branch: branch.total)
-    inner = sum((count_flops(one) for one in _jaxprs(params)), Flops(0))
+    inner = sum((count(one) for one in _jaxprs(params)), Flops(0))
     if name == "shard_map":
         sizes = params["mesh"].shape
         manual = params.get("newly_manual_axes", params.get("manual_axes", sizes))
@@ -214,6 +221,7 @@ KERNELS |= {
     "dot_product_attention_fwd": _cudnn(2),
     "dot_product_attention_bwd": _cudnn(5),
 }
+AGAIN["dot_product_attention_bwd"] = _cudnn(1)
 for _heads in ("mha", "mqa"):
     KERNELS |= {
         # Scores, and values by them.
@@ -221,7 +229,12 @@ for _heads in ("mha", "mqa"):
         # Scores again, and the gradients of values, of scores and of keys; of queries,
         # too, where one kernel makes all three.
         f"splash_{_heads}_dkv": _splash(lambda call: 2 + _gradients(call)),
+        # Scores and their gradients again, and those of queries.
         f"splash_{_heads}_dq": _splash(lambda _: 3),
+    }
+    AGAIN |= {
+        f"splash_{_heads}_dkv": _splash(lambda _: 1),
+        f"splash_{_heads}_dq": _splash(lambda _: 2),
     }
 
 
@@ -231,12 +244,12 @@ def _kernel_name(equation: Any) -> str:
     return str(equation.params.get("name") or getattr(told, "name", "") or "unnamed")
 
 
-def _kernel(equation: Any) -> Kernel | None:
+def _kernel(equation: Any, kernels: Mapping[str, Kernel]) -> Kernel | None:
     name = equation.primitive.name
     if name == "pallas_call":
         name = _kernel_name(equation)
-    found = [start for start in KERNELS if name.startswith(start)]
-    return KERNELS[max(found, key=len)] if found else None
+    found = [start for start in kernels if name.startswith(start)]
+    return kernels[max(found, key=len)] if found else None
 
 
 def _place(equation: Any) -> str:

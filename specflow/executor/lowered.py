@@ -33,13 +33,12 @@ class Lowered:
 
     @functools.cached_property
     def model_flops(self) -> Flops:
-        """What one step of the model takes: less than `flops` where remat saves memory.
+        """What one step of the model takes: less than `flops` where memory is saved.
 
-        MFU is of these.
+        Neither what remat computes again counts, nor what kernels do. MFU is of these.
         """
-        if not has_remat(self.jaxpr):
-            return self.flops
-        return count_flops(self._step(self.saving()))
+        jaxpr = self.saving() if has_remat(self.jaxpr) else self.jaxpr
+        return count_flops(self._step(jaxpr), again=False)
 
     def _step(self, jaxpr: Any) -> Any:
         """The jaxpr of one step: a call tells a loop how many it is."""

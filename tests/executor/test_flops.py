@@ -10,6 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from specflow.executor.flops import (
     KERNELS,
+    Flops,
     count_flops,
     has_remat,
     saved,
@@ -21,8 +22,8 @@ def form(*shape):
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def counted(function, *args):
-    return count_flops(jax.make_jaxpr(function)(*args))
+def counted(function, *args, again=True):
+    return count_flops(jax.make_jaxpr(function)(*args), again=again)
 
 
 @settings(max_examples=20, deadline=None)
@@ -191,6 +192,28 @@ def test_splash_attention_is_registered(blocks, products):
     assert found.unknown == ()
     # The log-sum of the fused kernel, delta, is a product of rows by rows besides.
     assert found.total == pytest.approx(products * square, rel=0.01)
+    # Of the model: scores and values, and twice that backward.
+    needed = counted(jax.grad(function, argnums=(0, 1, 2)), q, q, q, again=False)
+    assert needed.total == pytest.approx(6 * square, rel=0.01)
+
+
+def test_the_attention_of_cudnn_is_registered(monkeypatch):
+    fused = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
+    monkeypatch.setattr(fused, "check_cudnn_version", lambda: 91_000)
+
+    def attended(query, key):
+        return jax.nn.dot_product_attention(
+            query, key, key, is_causal=True, implementation="cudnn"
+        ).sum()
+
+    query = jax.ShapeDtypeStruct((2, 256, 4, 128), "bfloat16")
+    key = jax.ShapeDtypeStruct((2, 256, 2, 128), "bfloat16")
+    square = 2 * 2 * 4 * 256 * 256 * 128
+    assert counted(attended, query, key).total == 2 * square
+    gradients = jax.grad(attended, argnums=(0, 1))
+    # Backward: scores, dV, dP, dQ and dK. Source: Dao, FlashAttention-2, 2023.
+    assert counted(gradients, query, key) == Flops(7 * square)
+    assert counted(gradients, query, key, again=False) == Flops(6 * square)
 
 
 def test_a_kernel_that_nobody_registered_is_told(monkeypatch):
