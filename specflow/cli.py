@@ -46,11 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Exception, KeyboardInterrupt) as error:
-        from specflow.report import tell
-
-        return tell(error, as_json=_is_for_tools(words))
+        return _failed(error, as_json=_is_for_tools(words))
     finally:
         collector.resume()
+
+
+def _failed(error: BaseException, *, as_json: bool) -> int:
+    """Tells how a command failed; of several processes, to the others too."""
+    from specflow import alarm, peers
+    from specflow.report import tell
+
+    if getattr(error, "shared", False):
+        if peers.is_first():
+            return tell(error, as_json=as_json)
+        return getattr(error, "exit_code", 1)
+    error = alarm.heard(error)
+    status = tell(error, as_json=as_json)
+    alarm.sound(error, status)
+    return status
 
 
 def _is_for_tools(words: Sequence[str]) -> bool:

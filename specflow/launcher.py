@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from typing import IO, Any
@@ -25,8 +24,8 @@ _GRACE_S = 5.0
 class _Process:
     index: int
     process: subprocess.Popen[bytes]
-    output: IO[bytes]
-    """What it says: of process 0 its standard output, of others all."""
+    output: IO[bytes] | None
+    """What it says; process 0 speaks for itself."""
     was_ended: bool = False
 
     @property
@@ -55,7 +54,6 @@ def launch(words: Sequence[str], *, processes: int) -> int:
     """
     coordinator = f"127.0.0.1:{_free_port()}"
     started: list[_Process] = []
-    reader = None
     former: dict[int, Any] = {}
     asked = []
 
@@ -71,8 +69,6 @@ def launch(words: Sequence[str], *, processes: int) -> int:
     try:
         for index in range(processes):
             started.append(_start(words, index, processes, coordinator))
-        reader = threading.Thread(target=_pass_on, args=(started[0].output,))
-        reader.start()
         status = _wait(started)
     finally:
         for one in started:
@@ -81,16 +77,16 @@ def launch(words: Sequence[str], *, processes: int) -> int:
         for number, handler in former.items():
             signal.signal(number, handler)
     for one in started:
-        if one.index and one.status and not one.was_ended:
-            _show(one.index, one.output)
-        if reader is not None and not one.index:
-            reader.join()
-        one.output.close()
+        if one.output is None:
+            continue
+        with one.output as output:
+            if one.status and not one.was_ended:
+                _show(one.index, output)
     return status
 
 
 def _start(words: Sequence[str], index: int, count: int, coordinator: str) -> _Process:
-    output = tempfile.TemporaryFile() if index else subprocess.PIPE
+    output = tempfile.TemporaryFile() if index else None
     environment = {
         "JAX_PLATFORMS": "cpu",  # Processes cannot share any other device.
         **os.environ,
@@ -107,9 +103,7 @@ def _start(words: Sequence[str], index: int, count: int, coordinator: str) -> _P
         # Signals of the terminal come through `launch`, once.
         start_new_session=True,
     )
-    said = process.stdout if isinstance(output, int) else output
-    assert said is not None
-    return _Process(index, process, said)
+    return _Process(index, process, output)
 
 
 def _wait(started: Sequence[_Process]) -> int:
@@ -124,14 +118,6 @@ def _wait(started: Sequence[_Process]) -> int:
                 one.end()
         time.sleep(_POLL_S)
     return first or next((one.status for one in started if one.status), 0)
-
-
-def _pass_on(output: IO[bytes]) -> None:
-    """Shows what process 0 says, without what a library under JAX adds to it."""
-    for text in output:
-        if not text.startswith(b"[Gloo] "):
-            sys.stdout.write(text.decode(errors="replace"))
-            sys.stdout.flush()
 
 
 def _show(index: int, output: IO[bytes]) -> None:

@@ -1,17 +1,19 @@
 """What processes that train together tell one another; one process alone says nothing.
 
 Every process has to make the same calls in the same order: each waits for the others.
+An error that all of them raise has an attribute `shared`: the first one tells it.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from specflow import errors
 from specflow.errors import ConfigError, Fault, SpecflowError
 
 __all__ = ["agree", "alone", "any_of", "count", "gather", "index", "is_first"]
 
+_Error = TypeVar("_Error", bound=BaseException)
 _MOST_TOLD = 5
 
 
@@ -88,11 +90,12 @@ def alone(function: Callable[[], Any]) -> Any:
             faults = getattr(error, "faults", None) or (str(error),)
             said["faults"] = [_told(fault) for fault in faults]
             gather(said)
+            _shared(error)
             raise
     said = gather(said)[0]
     if "error" in said:
         kind = getattr(errors, said["error"], SpecflowError)
-        raise kind(*(Fault.of(fault) for fault in said["faults"]))
+        raise _shared(kind(*(Fault.of(fault) for fault in said["faults"])))
     return said["result"]
 
 
@@ -130,7 +133,12 @@ def agree(what: str, facts: Mapping[str, Any]) -> None:
             more = f"and {len(differing) - _MOST_TOLD} more in process {number}"
             faults.append(Fault("", more, code="processes-differ"))
     if faults:
-        raise ConfigError(*faults)
+        raise _shared(ConfigError(*faults))
+
+
+def _shared(error: _Error) -> _Error:
+    vars(error)["shared"] = True
+    return error
 
 
 def _told(fault: Fault | str) -> dict[str, str]:

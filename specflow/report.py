@@ -10,7 +10,15 @@ from typing import Any
 
 from specflow.errors import MACHINE, Fault, SpecflowError
 
-__all__ = ["document", "line", "machine_fault", "origin", "tell", "told"]
+__all__ = [
+    "document",
+    "is_of_device",
+    "line",
+    "machine_fault",
+    "origin",
+    "tell",
+    "told",
+]
 
 _PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?")
 _MACHINE_ERRNOS = {
@@ -33,8 +41,9 @@ _DEVICE_STATUSES = {
     "RESOURCE_EXHAUSTED": "memory",
     "UNAVAILABLE": "device-failed",
 }
-_LOST = re.compile(r"Gloo \w+ failed.*(closed|reset) by peer")
-"""What collectives on CPU say, as UNKNOWN, when another process is gone."""
+_LOST = re.compile(r"Gloo [\w-]+ failed.*(closed|reset) by peer")
+"""What collectives on CPU say when another process is gone."""
+_REPEATED = re.compile(r"(Error dispatching computation: )+")
 _MENDS = {
     "disk": "Make room or mend the disk, and run the same command again.",
     "memory": "Use a smaller batch or model, more devices, or a larger machine.",
@@ -158,6 +167,17 @@ def origin(text: str) -> dict[str, Any] | None:
     }
 
 
+def is_of_device(error: BaseException) -> bool:
+    """Whether a computation ended with it, and not the code around.
+
+    >>> is_of_device(ValueError("got -1"))
+    False
+    """
+    # By its name: JAX may not even be loaded. JAX makes some of them ValueErrors.
+    named = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+    return named or bool(_LOST.search(str(error)))
+
+
 def machine_fault(error: BaseException) -> Fault | None:
     """What an exception says of the machine; none of what may be a bug.
 
@@ -172,9 +192,9 @@ def machine_fault(error: BaseException) -> Fault | None:
         code = _MACHINE_ERRNOS.get(error.errno or 0, "")
         where = str(error.filename or "")
         problem = error.strerror or problem
-    # By its name: JAX may not even be loaded.
-    elif type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
-        where, problem = "device", (problem.splitlines() or [""])[0]
+    elif is_of_device(error):
+        where = "device"
+        problem = _REPEATED.sub("", (problem.splitlines() or [""])[0])
         status = "LOST" if _LOST.search(problem) else problem.partition(":")[0]
         code = _DEVICE_STATUSES.get(status, "")
     if not code:

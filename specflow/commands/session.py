@@ -1,5 +1,6 @@
 """JAX as a command needs it: processes, pretended devices, compiled programs kept."""
 
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import peers
+from specflow import alarm, peers
 from specflow.commands.quiet import hush_checkpoint_threads
 from specflow.errors import Fault, MachineError
-from specflow.mesh import pretend_devices, start_processes
+from specflow.mesh import idle_tasks, pretend_devices, start_processes
+from specflow.report import line
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -42,6 +44,9 @@ def start(composed: "Composed") -> None:
     hush_checkpoint_threads()
     mesh = composed.config.mesh
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
+    alarm.listen()
+    if not jax.distributed.is_initialized():
+        _remark_idle_tasks()
     if pretended is not None:
         pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
@@ -51,10 +56,35 @@ def start(composed: "Composed") -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     _find_devices()
     if peers.count() > 1:
-        if not peers.is_first():
-            sys.stdout.flush()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _speak_first()
         peers.agree("config", dict(_leaves(composed.tree)))
+
+
+@functools.cache
+def _remark_idle_tasks() -> None:
+    if count := idle_tasks():
+        remark = Fault(
+            "slurm",
+            f"this job has {count} tasks, and this process computes alone",
+            expected="srun before the command, which starts it once for each task",
+            code="tasks-idle",
+        )
+        print(line(remark, kind="warning"), file=sys.stderr)
+
+
+def _speak_first() -> None:
+    """Leaves standard output to process 0; on CPU, to what Python writes there.
+
+    Gloo, by which processes on CPUs talk, would write its own lines between.
+    """
+    sys.stdout.flush()
+    if peers.is_first():
+        if jax.default_backend() != "cpu" or sys.__stdout__ is None:
+            return
+        buffer: Any = sys.__stdout__.buffer
+        # In place: who holds on to the stream still writes where it went.
+        getattr(buffer, "raw", buffer).__init__(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,6 +57,9 @@ _ENDED_BEFORE = (
 class Stopped(Exception):
     """Training was stopped by a signal; its state is saved."""
 
+    shared = True
+    """By all processes at once: the first one says so."""
+
     def __init__(self, signal: int, message: str):
         super().__init__(message)
         self.exit_code = 128 + signal

@@ -144,17 +144,32 @@ class RuleConfig(Config):
 
 
 class ProcessesConfig(Config):
-    """Several processes that train together; each is started with the same config."""
+    """Several processes that train together; each is started with the same config.
 
-    coordinator: str = Field(pattern=r"^.+:\d+$")
+    Without `coordinator` and `count` they are as a TPU pod or Slurm says.
+    """
+
+    coordinator: Annotated[str, Field(pattern=r"^.+:\d+$")] | None = None
     """`host:port` of the first process, where the others find it."""
-    count: PositiveInt
+    count: PositiveInt | None = None
     """All processes."""
     index: NonNegativeInt | None = None
     """Which one this is, from 0; null: as SPECFLOW_PROCESS_INDEX says, so that one
     config serves all."""
     timeout: PositiveFloat = 300.0
     """Seconds to wait for the others at the start."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        faults = []
+        if self.coordinator is None and self.count is not None:
+            told = "host:port of the first of these mesh.processes.count processes"
+            faults.append((("coordinator",), None, told))
+        if self.count is None and self.coordinator is not None:
+            told = "how many processes meet at mesh.processes.coordinator"
+            faults.append((("count",), None, told))
+        refuse("ProcessesConfig", faults)
+        return self
 
 
 class MeshConfig(Config):

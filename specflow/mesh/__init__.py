@@ -12,6 +12,7 @@ from specflow.mesh.partitioner import Partitioner
 from specflow.mesh.processes import start_processes
 from specflow.mesh.remarks import LARGE
 from specflow.mesh.rules import Names, Placement, Rules
+from specflow.mesh.slurm import idle_tasks
 
 __all__ = [
     "LARGE",
@@ -22,6 +23,7 @@ __all__ = [
     "batch_parts",
     "build_mesh",
     "check_batch_size",
+    "idle_tasks",
     "is_local",
     "lay_out",
     "pretend_devices",

@@ -8,12 +8,13 @@ import jax
 
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, Fault
+from specflow.mesh import slurm
 from specflow.mesh.rendezvous import is_loopback, meet
 
 __all__ = ["Place", "place", "start_processes"]
 
-_CLUSTERS = ("slurm", "gcetpu", "gketpu")
-"""What JAX calls the clusters that tell each process who it is."""
+_PODS = ("gcetpu", "gketpu")
+"""What JAX calls the clusters of TPUs that tell each process who it is."""
 _TIMEOUT_S = 300.0
 _SHUTDOWN_S = 20
 """How long a process that ends waits for the others: one of them may have died."""
@@ -28,8 +29,10 @@ class Place:
     count: int
     index: int
     timeout_s: float = _TIMEOUT_S
-    cluster: bool = False
-    """Whether a cluster says so, which knows each process's devices too."""
+    devices: tuple[int, ...] | None = None
+    """Which of the devices that it sees are its own; None: all of them."""
+    pod: bool = False
+    """Whether a TPU pod says so, which JAX asks for more than this."""
 
 
 def start_processes(
@@ -70,15 +73,18 @@ def start_processes(
             timeout_s=here.timeout_s,
         )
         told: dict[str, Any] = {}
-        if not here.cluster:
+        if not here.pod:
             told = {
                 "coordinator_address": here.coordinator,
                 "num_processes": here.count,
                 "process_id": here.index,
+                "local_device_ids": here.devices,
                 "cluster_detection_method": "deactivate",
             }
             if is_loopback(here.coordinator):
                 told["coordinator_bind_address"] = here.coordinator
+        # It would take SIGTERM for itself, and do nothing about it.
+        jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
             **told,
             initialization_timeout=max(1, int(here.timeout_s)),
@@ -99,8 +105,8 @@ def place(config: ProcessesConfig | None) -> Place | None:
     if all(said.values()):
         count, index = int(said[COUNT] or 1), int(said[INDEX] or 0)
         return Place(said[COORDINATOR] or "", count, index, timeout_s)
-    if config is None:
-        return _cluster()
+    if config is None or config.coordinator is None or config.count is None:
+        return _task(timeout_s) or _host_of_pod(timeout_s)
     index = config.index if config.index is not None else _index(said[INDEX])
     if index is None or not 0 <= index < config.count:
         got = f"got {index}" if index is not None else f"is null, and {INDEX} not set"
@@ -119,22 +125,32 @@ def _index(said: str | None) -> int | None:
     return int(said) if said is not None and said.isdecimal() else None
 
 
-def _cluster() -> Place | None:
-    """What JAX makes of a TPU pod's or Slurm's environment."""
+def _task(timeout_s: float) -> Place | None:
+    found = slurm.task()
+    if found is None or found.count == 1:
+        return None
+    return Place(
+        found.coordinator, found.count, found.index, timeout_s, devices=found.devices
+    )
+
+
+def _host_of_pod(timeout_s: float) -> Place | None:
+    """What JAX makes of a TPU pod's environment."""
     # JAX detects in `initialize`, which fails where there is nothing to detect: whether
     # there is, it says nowhere public.
     from jax._src.clusters import ClusterEnv
 
     for cluster in ClusterEnv._cluster_types:
-        if cluster.name in _CLUSTERS and cluster.is_env_present():
+        if cluster.name in _PODS and cluster.is_env_present():
             count = cluster.get_process_count()
             if count == 1:
                 return None
             port = os.environ.get("JAX_COORDINATOR_PORT")
             return Place(
-                cluster.get_coordinator_address(int(_TIMEOUT_S), port),
+                cluster.get_coordinator_address(int(timeout_s), port),
                 count,
                 cluster.get_process_id(),
-                cluster=True,
+                timeout_s,
+                pod=True,
             )
     return None

@@ -4,6 +4,7 @@ import socket
 import threading
 
 import pytest
+from pydantic import ValidationError
 
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, MachineError
@@ -99,26 +100,23 @@ def test_what_launch_says_goes_before_the_config(monkeypatch):
     assert place(config) == Place("127.0.0.1:5000", 2, 1, 300.0)
 
 
-def test_slurm_is_recognised(monkeypatch):
-    said = {
-        "SLURM_JOB_ID": "77",
-        "SLURM_STEP_NODELIST": "node[003-004]",
-        "SLURM_NTASKS": "2",
-        "SLURM_PROCID": "1",
-        "SLURM_LOCALID": "0",
-    }
-    for name, value in said.items():
-        monkeypatch.setenv(name, value)
-    found = place(None)
-    assert found is not None
-    # The port is JAX's: the last 4,096, by the number of the job.
-    assert found == Place(f"node003:{65535 - 4096 + 1 + 77}", 2, 1, cluster=True)
+def test_a_config_may_set_the_time_out_alone():
+    assert place(ProcessesConfig(timeout=9)) is None
 
 
-def test_a_single_task_of_slurm_is_alone(monkeypatch):
-    for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID"):
-        monkeypatch.setenv(f"SLURM_{name}", "1")
-    assert place(None) is None
+@pytest.mark.parametrize(
+    ("given", "absent", "expected"),
+    [
+        ({"count": 2}, "coordinator", "host:port of the first of these"),
+        ({"coordinator": "a:1"}, "count", "how many processes meet at"),
+    ],
+)
+def test_a_coordinator_and_a_count_go_together(given, absent, expected):
+    with pytest.raises(ValidationError) as caught:
+        ProcessesConfig(**given)
+    (fault,) = caught.value.errors()
+    assert fault["loc"] == (absent,)
+    assert fault["msg"].startswith(expected)
 
 
 def test_alone_there_is_no_place():

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -41,12 +40,12 @@ LONGER = (
 """What one process is told, to go on with any of the runs."""
 
 
-def run(*words, index=None, **more):
+def run(*words, index=None, program=("-m", "specflow"), **more):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if index is not None:
         environment[INDEX] = str(index)
     return subprocess.Popen(
-        [sys.executable, "-m", "specflow", *map(str, words)],
+        [sys.executable, *program, *map(str, words)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -203,12 +202,52 @@ def test_a_config_that_differs_is_named_in_every_process(tmp_path):
     started = [
         run("train", *words, f"seed={index + 6}", index=index) for index in range(2)
     ]
-    for process in started:
-        _, said = process.communicate(timeout=240)
-        assert process.returncode == 2
-        assert re.search(
-            r"error\[processes-differ\] seed: is 7 in process 1, and 6 in process 0 "
-            r"\(override seed=\d\)\. Expected the same config in every process\.",
-            said,
-        )
+    first, second = (process.communicate(timeout=240)[1] for process in started)
+    assert [process.returncode for process in started] == [2, 2]
+    assert first == (
+        "error[processes-differ] seed: is 7 in process 1, and 6 in process 0 "
+        "(override seed=6). Expected the same config in every process.\n"
+    )
+    assert not second
     assert not (tmp_path / "run").exists()
+
+
+FAILING = """
+import sys
+
+import jax
+
+from specflow import cli
+from specflow.output.progress import Progress
+
+
+def fail(*_):
+    if jax.process_index() == 1:
+        raise ZeroDivisionError("one is bad")
+
+Progress.update = fail
+sys.exit(cli.main())
+"""
+
+
+def test_a_process_that_fails_alone_ends_all_and_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+    words = (
+        *WORDS,
+        f"mesh.processes={{coordinator:'{where}',count:2}}",
+        "mesh.pretend_devices=2",
+        f"output.dir={tmp_path / 'run'}",
+    )
+    program = ["-c", FAILING, "train", *words]
+    started = [run(program=program, index=index) for index in range(2)]
+    first, second = (process.communicate(timeout=240)[1] for process in started)
+    assert [process.returncode for process in started] == [75, 1]
+    assert first.splitlines()[-1] == (
+        "error[process-lost] processes: process 1 failed: ZeroDivisionError: one is "
+        "bad. Look at what it says itself; started again, all go on from the newest "
+        "checkpoint."
+    )
+    assert second.splitlines()[-1] == (
+        "error[unexpected] ZeroDivisionError: one is bad."
+    )

@@ -1,0 +1,139 @@
+"""A process that fails alone tells the others, which would wait for it in vain.
+
+Words go over JAX's coordination service: it is there before the devices are, and needs
+nobody to keep step. The others may be inside a computation that never ends.
+"""
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from specflow.errors import MACHINE, Fault, MachineError, SpecflowError
+from specflow.report import is_of_device, line
+
+__all__ = ["heard", "listen", "sound"]
+
+_FAILED, _LEAVES = "specflow/failed", "specflow/leaves"
+_POLL_S = 0.5
+_GRACE_S = 2.0
+"""What a process has, once it heard, to say what it has to say itself."""
+_PATIENCE_S = 5.0
+"""How long the first process, which has the service, stays for those that leave."""
+
+
+class _Line:
+    """What this process says and hears; one of several."""
+
+    def __init__(self, client: Any, index: int, count: int):
+        self._client, self.index, self.count = client, index, count
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def open(self) -> None:
+        self._thread.start()
+        # Before JAX leaves its service, and Python, where a thread cannot follow.
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def word(self) -> str:
+        """What the first process that failed said; empty while none did."""
+        with contextlib.suppress(RuntimeError):
+            return self._client.key_value_try_get(_FAILED)
+        return ""
+
+    def say(self, word: str) -> None:
+        """Says why this process fails, unless another one has failed before it."""
+        self._over.set()
+        with contextlib.suppress(RuntimeError):
+            self._client.key_value_set(_FAILED, f"process {self.index} failed: {word}")
+
+    def leave(self, status: int) -> None:
+        """Ends this process at once: at its exit JAX would wait for all the others."""
+        with contextlib.suppress(RuntimeError):
+            self._client.key_value_set(f"{_LEAVES}/{self.index}", "")
+            until = time.monotonic() + _PATIENCE_S
+            while self.index == 0 and time.monotonic() < until:
+                if len(self._client.key_value_dir_get(_LEAVES)) == self.count:
+                    break
+                time.sleep(_POLL_S / 10)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+    def _listen(self) -> None:
+        while not self._over.wait(_POLL_S):
+            word = self.word()
+            if word and not self._over.wait(_GRACE_S):
+                if self.index == 0:
+                    print(f"\n{line(_lost(word))}", file=sys.stderr)
+                self.leave(MACHINE)
+
+
+_LINES: list[_Line] = []
+"""The one of this process, if it is one of several."""
+
+
+def listen() -> None:
+    """Ends this process when another one fails, which it would wait for.
+
+    Call it when JAX has started as one of several processes; otherwise it does nothing.
+    """
+    # Public functions that say as much look for the devices first.
+    from jax._src.distributed import global_state as jax_state
+
+    if jax_state.client is None or _LINES:
+        return
+    _LINES.append(
+        _Line(jax_state.client, jax_state.process_id, jax_state.num_processes)
+    )
+    _LINES[0].open()
+
+
+def heard(error: BaseException) -> BaseException:
+    """What is behind an error: that another process failed, or nothing else.
+
+    Args:
+        error: of this process; what a computation says of a lost one names nobody.
+
+    >>> heard(ValueError("got -1"))
+    ValueError('got -1')
+    """
+    if not _LINES or not is_of_device(error):
+        return error
+    until = time.monotonic() + 2 * _POLL_S
+    while not (word := _LINES[0].word()) and time.monotonic() < until:
+        time.sleep(_POLL_S / 10)
+    return MachineError(_lost(word)) if word else error
+
+
+def sound(error: BaseException, status: int) -> None:
+    """Tells the others that this process fails, and ends it; alone, it does nothing.
+
+    Args:
+        error: why.
+        status: the exit status.
+
+    >>> sound(ValueError("got -1"), 1)
+    """
+    ours = isinstance(error, SpecflowError)
+    for one in _LINES:
+        one.say(str(error) if ours else f"{type(error).__name__}: {error}")
+        one.leave(status)
+
+
+def _lost(word: str) -> Fault:
+    return Fault(
+        "processes",
+        word,
+        mend="Look at what it says itself; started again, all go on from the newest "
+        "checkpoint.",
+        code="process-lost",
+    )
