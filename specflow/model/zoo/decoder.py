@@ -220,10 +220,29 @@ class Decoder(nnx.Module):
         x = scanned(self.blocks, x, remat=self.remat, unroll=self.unroll)
         x = self.norm(x)
         head = self.embed[...].T if self.head is None else self.head[...]
-        logits = jax.lax.dot_general(
-            x,
-            head.astype(self.dtype),
-            (((2,), (0,)), ((), ())),
-            preferred_element_type=jnp.float32,
-        )
+        logits = _logits(x, head.astype(self.dtype))
         return constrain(logits, "batch", "length", "vocab")
+
+
+@jax.custom_vjp
+def _logits(x: Stream, head: Float[Array, "d c"]) -> Float[Array, "b t c"]:
+    """Logits in float32, and their gradients in the type of the activations.
+
+    The products of those are a quarter of a small model's: GPUs take twice as long for
+    them where one side is float32.
+    """
+    return jnp.einsum("btd,dc->btc", x, head, preferred_element_type=jnp.float32)
+
+
+def _logits_forward(x: Stream, head: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _logits(x, head), (x, head)
+
+
+def _logits_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, head = kept
+    gradient = gradient.astype(x.dtype)
+    of_x = jnp.einsum("btc,dc->btd", gradient, head)
+    return of_x, jnp.einsum("btd,btc->dc", x, gradient)
+
+
+_logits.defvjp(_logits_forward, _logits_backward)
