@@ -15,7 +15,7 @@ from typing import Any
 from specflow.errors import MACHINE, Fault, MachineError, SpecflowError
 from specflow.report import is_of_device, line
 
-__all__ = ["heard", "listen", "sound"]
+__all__ = ["heard", "is_on", "listen", "sound"]
 
 _FAILED, _LEAVES = "specflow/failed", "specflow/leaves"
 _POLL_S = 0.5
@@ -95,6 +95,15 @@ def listen() -> None:
         _Line(jax_state.client, jax_state.process_id, jax_state.num_processes)
     )
     _LINES[0].open()
+
+
+def is_on() -> bool:
+    """Whether there are others to tell; it `listen`s.
+
+    >>> is_on()
+    False
+    """
+    return bool(_LINES)
 
 
 def heard(error: BaseException) -> BaseException:

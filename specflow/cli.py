@@ -124,7 +124,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     with aside or contextlib.nullcontext():
         outcomes = sweep(
             arguments.overrides,
-            _train_one,
+            _train_one_of_many,
             config_dirs=arguments.config_dir,
             vet=None
             if arguments.topology is None
@@ -179,6 +179,18 @@ def _train_one(composed: "Composed") -> dict:
         for note in notes(composed):
             print(f"note: {note}", file=sys.stderr)
     return commands.train(composed)
+
+
+def _train_one_of_many(composed: "Composed") -> dict:
+    from specflow import alarm
+
+    try:
+        return _train_one(composed)
+    except Exception as error:
+        if alarm.is_on() and not getattr(error, "shared", False):
+            # The other processes are in this job still: there is no next one.
+            _failed(error, as_json=False)
+        raise
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -72,6 +72,7 @@ def _remark_idle_tasks() -> None:
         print(line(remark, kind="warning"), file=sys.stderr)
 
 
+@functools.cache
 def _speak_first() -> None:
     """Leaves standard output to process 0; on CPU, to what Python writes there.
 
@@ -88,8 +89,12 @@ def _speak_first() -> None:
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key -> value, but for what says which process this is."""
-    if path == "mesh.processes":
+    """Dotted key -> value, but for what may differ.
+
+    That is which process this is, and the directory: all take that of process 0, and
+    of a sweep the time is in its name.
+    """
+    if path in ("mesh.processes", "output.dir"):
         return
     if isinstance(tree, Mapping) and tree:
         for key, value in tree.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from specflow import alarm, cli
 from specflow.cli import main
 from specflow.compose import compose
 from specflow.config.mesh import INDEX
@@ -237,10 +238,12 @@ def test_a_process_that_fails_alone_ends_all_and_is_named(tmp_path):
         *WORDS,
         f"mesh.processes={{coordinator:'{where}',count:2}}",
         "mesh.pretend_devices=2",
-        f"output.dir={tmp_path / 'run'}",
     )
     program = ["-c", FAILING, "train", *words]
-    started = [run(program=program, index=index) for index in range(2)]
+    started = [
+        run(f"output.dir={tmp_path / str(index)}", program=program, index=index)
+        for index in range(2)
+    ]
     first, second = (process.communicate(timeout=240)[1] for process in started)
     assert [process.returncode for process in started] == [75, 1]
     assert first.splitlines()[-1] == (
@@ -251,3 +254,34 @@ def test_a_process_that_fails_alone_ends_all_and_is_named(tmp_path):
     assert second.splitlines()[-1] == (
         "error[unexpected] ZeroDivisionError: one is bad."
     )
+    # The directory is that of process 0, as where a sweep has the time in its name.
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+
+
+def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    told = []
+
+    def fail(_):
+        raise OSError("one is bad")
+
+    monkeypatch.setattr(cli, "_train_one", fail)
+    monkeypatch.setattr(alarm, "is_on", lambda: True)
+    monkeypatch.setattr(alarm, "sound", lambda *word: told.append(word))
+    assert main(["train", "-m", "experiment=digits", "seed=1"]) == 1
+    ((error, status),) = told
+    assert (str(error), status) == ("one is bad", 1)
+
+
+@pytest.mark.skipif(not shutil.which("srun"), reason="needs Slurm")
+def test_tasks_of_slurm_equal_one_process(one, tmp_path):
+    folder = tmp_path / "run"
+    words = ["train", *WORDS, "mesh.pretend_devices=4", f"output.dir={folder}"]
+    # All on one node: others need not see the folder.
+    srun = ["srun", "--nodes=1", "--ntasks=2", sys.executable, "-m", "specflow"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*srun, *words], env=environment, check=True, timeout=240)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["processes"] == 2
+    loss = evaluations(one)[6]["loss"]
+    assert evaluations(folder)[6]["loss"] == pytest.approx(loss, rel=2e-6)
