@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from specflow.cli import main
 from specflow.output.archive import Archive
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,11 @@ QUICK = (
     "optimizer.schedule.name=constant",
     "optimizer.schedule.warmup_steps=0",
     "loop.log_every=4",
+    "mesh=single",
+    "output.reporters=[tensorboard]",
 )
-"""A run of seconds: most of it is Python starting up."""
+"""A run of seconds: most of it is Python starting up. Pictures are drawn where a test
+looks for one: Matplotlib would be a third of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +112,23 @@ def specflow(tmp_path, _xla_cache) -> Shell:
     return Shell(tmp_path, _xla_cache)
 
 
+@pytest.fixture
+def here(specflow, capfd, monkeypatch) -> Callable[..., Done]:
+    """The command in this process, for what is not about processes.
+
+    A process of its own costs two seconds of starting up, more than most commands take.
+    It has the eight devices of this one: `QUICK` is told to take one.
+    """
+    monkeypatch.chdir(specflow.cwd)
+
+    def run(*words: str) -> Done:
+        capfd.readouterr()
+        status = main(list(words))
+        return Done(status, *capfd.readouterr())
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, _xla_cache) -> tuple[Path, Done]:
     """A finished run of 12 steps, and what its command said; nobody writes there."""
@@ -115,6 +136,7 @@ def finished(tmp_path_factory, _xla_cache) -> tuple[Path, Done]:
     done = Shell(cwd, _xla_cache)(
         "train",
         *QUICK,
+        "output.reporters=[tensorboard,plots]",
         "output.dir=run",
         "loop.train_steps=12",
         "loop.eval_every=6",

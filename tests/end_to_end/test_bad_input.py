@@ -141,7 +141,7 @@ def test_every_mistake_has_one_message(
 ):
     monkeypatch.chdir(specflow.cwd)
     words, lines = WRONG[name]
-    assert main(["train", *quick, *NPZ, "mesh=single", *words]) == 2
+    assert main(["train", *quick, *NPZ, *words]) == 2
     out, err = capfd.readouterr()
     assert err.splitlines() == lines
     assert out == ""

@@ -17,7 +17,9 @@ WATCHED = (
 )
 
 
-def test_a_run_ends_early_exports_its_best_and_says_so_again(specflow, quick, rows_of):
+def test_a_run_ends_early_exports_its_best_and_says_so_again(
+    specflow, here, quick, rows_of
+):
     done = specflow("train", *quick, *WATCHED)
     assert done.status == 0, done.err
     run = specflow.cwd / "run"
@@ -47,10 +49,8 @@ def test_a_run_ends_early_exports_its_best_and_says_so_again(specflow, quick, ro
 
     (only,) = (path for path in (run / "export" / "best").iterdir() if path.is_dir())
     assert only == run / result["exports"]["best"]["path"]
-    again, predicted = specflow.all(
-        ("train", *quick, *WATCHED),
-        ("predict", "run=run", "--step", str(last)),
-    )
+    again = here("train", *quick, *WATCHED)
+    predicted = here("predict", "run=run", "--step", str(last))
     loaded = sf.load_export(run / result["exports"]["end"]["path"])
     rows = [json.loads(line) for line in predicted.out.splitlines()]
     images = sf.data.build_data(sf.config.data.DigitsConfig()).eval.take(slice(0, 256))
@@ -69,7 +69,7 @@ def test_a_run_ends_early_exports_its_best_and_says_so_again(specflow, quick, ro
         assert second[key] == result[key]
     assert again.out.splitlines()[-5:] == shown[-5:]
 
-    more = specflow(
+    more = here(
         "train",
         *quick,
         *WATCHED,
@@ -82,7 +82,7 @@ def test_a_run_ends_early_exports_its_best_and_says_so_again(specflow, quick, ro
     assert third["exports"]["end"]["step"] == last + 20
 
 
-def test_metrics_of_every_kind_are_declared_on_the_command_line(specflow, finished):
+def test_metrics_of_every_kind_are_declared_on_the_command_line(here, finished):
     run, _ = finished
     metrics = {
         "recall2": "{name: recall_at_k, scores: outputs, k: 2}",
@@ -94,7 +94,7 @@ def test_metrics_of_every_kind_are_declared_on_the_command_line(specflow, finish
         "ink": "{name: mean_tensor, values: features.image}",
     }
     words = [f"spec.eval_metrics.{name}={text}" for name, text in metrics.items()]
-    done = specflow("evaluate", f"run={run}", *words)
+    done = here("evaluate", f"run={run}", *words)
     assert done.status == 0, done.err
     shown = dict(line.split(maxsplit=1) for line in done.out.splitlines() if line)
     # One label a row: that it is among the best two is what both count.

@@ -11,12 +11,10 @@ from sklearn.datasets import load_digits
 import specflow as sf
 
 
-def test_a_run_is_exported_and_answers_as_predict_does(specflow, finished):
+def test_a_run_is_exported_and_answers_as_predict_does(specflow, here, finished):
     run, _ = finished
-    exported, predicted = specflow.all(
-        ("export", f"run={run}", "--output", "exports"),
-        ("predict", f"run={run}", "--split", "train"),
-    )
+    exported = specflow("export", f"run={run}", "--output", "exports")
+    predicted = here("predict", f"run={run}", "--split", "train")
     assert (exported.status, exported.err) == (0, "")
     *signatures, place = exported.out.splitlines()
     assert signatures == [
@@ -39,11 +37,11 @@ def test_a_run_is_exported_and_answers_as_predict_does(specflow, finished):
     ("format", "package"), [("onnx", "onnx"), ("savedmodel", "tensorflow")]
 )
 def test_an_export_is_converted_or_the_extra_is_named(
-    specflow, finished, format, package
+    here, tmp_path, finished, format, package
 ):
     """The base install has neither package; where one is, the answers are compared."""
     run, _ = finished
-    done = specflow("export", f"run={run}", "--output", "out", "--format", format)
+    done = here("export", f"run={run}", "--output", "out", "--format", format)
     if importlib.util.find_spec(package) is None:
         assert done.status == 2
         assert done.err == (
@@ -52,7 +50,7 @@ def test_an_export_is_converted_or_the_extra_is_named(
             f"imported (No module named '{package}'). Install it: pip install "
             f"'specflow[{format}]'.\n"
         )
-        assert not (specflow.cwd / "out").exists()
+        assert not (tmp_path / "out").exists()
         return
     assert done.status == 0, done.err
     _, export, verified, converted = done.out.splitlines()
@@ -60,19 +58,20 @@ def test_an_export_is_converted_or_the_extra_is_named(
     assert converted.split("/")[-2:] == [format, export.split("/")[-1]]
 
 
-def test_rows_are_the_same_in_every_format_and_keys_choose(specflow, finished):
+def test_rows_are_the_same_in_every_format_and_keys_choose(here, tmp_path, finished):
     run, _ = finished
     keys = ("--keys", "probability,class")
-    jsonl, table, parquet = specflow.all(
-        ("predict", f"run={run}", *keys, "--output", "rows.jsonl"),
-        ("predict", f"run={run}", *keys, "--format", "csv", "--output", "rows.txt"),
-        ("predict", f"run={run}", *keys, "--output", "rows.parquet"),
-    )
-    assert [done.status for done in (jsonl, table, parquet)] == [0, 0, 0]
-    lines = (specflow.cwd / "rows.jsonl").read_text().splitlines()
+    for words in (
+        ("--output", "rows.jsonl"),
+        ("--format", "csv", "--output", "rows.txt"),
+        ("--output", "rows.parquet"),
+    ):
+        done = here("predict", f"run={run}", *keys, *words)
+        assert done.status == 0, done.err
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 359
-    with (specflow.cwd / "rows.txt").open(newline="") as stream:
+    with (tmp_path / "rows.txt").open(newline="") as stream:
         found = [
             {name: json.loads(cell) for name, cell in row.items()}
             for row in csv.DictReader(stream)
@@ -80,17 +79,15 @@ def test_rows_are_the_same_in_every_format_and_keys_choose(specflow, finished):
     assert found == rows
     assert list(found[0]) == ["probability", "class"]
     pq = pytest.importorskip("pyarrow.parquet")
-    assert pq.read_table(specflow.cwd / "rows.parquet").to_pylist() == rows
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
 
 
-def test_any_checkpoint_is_evaluated_on_any_split(specflow, finished, rows_of):
+def test_any_checkpoint_is_evaluated_on_any_split(here, finished, rows_of):
     run, _ = finished
-    early, train, none, misspelt = specflow.all(
-        ("evaluate", f"run={run}", "--step", "6"),
-        ("evaluate", f"run={run}", "--split", "train"),
-        ("predict", f"run={run}", "--step", "7"),
-        ("predict", f"run={run}", "--keys", "clas,probability"),
-    )
+    early = here("evaluate", f"run={run}", "--step", "6")
+    train = here("evaluate", f"run={run}", "--split", "train")
+    none = here("predict", f"run={run}", "--step", "7")
+    misspelt = here("predict", f"run={run}", "--keys", "clas,probability")
     assert (early.status, train.status) == (0, 0)
     reported = {row["step"]: row for row in rows_of(run) if row["split"] == "eval"}
     shown = dict(line.split()[:2] for line in early.out.splitlines()[:3])

@@ -24,7 +24,7 @@ def manifest(run):
 
 @pytest.mark.slow
 def test_a_run_runs_again_beside_itself_as_the_same_program_bit_for_bit(
-    specflow, run, rows_of, digests_of
+    specflow, here, run, rows_of, digests_of
 ):
     before = contents(run)
     done = specflow("train", "run=try1")
@@ -40,7 +40,7 @@ def test_a_run_runs_again_beside_itself_as_the_same_program_bit_for_bit(
     assert rows_of(again) == rows_of(run)
     assert digests_of(again, 12) == digests_of(run, 12)
 
-    changed = specflow("train", "run=try1", "optimizer.lr=1e-4", "output.dir=mine")
+    changed = here("train", "run=try1", "optimizer.lr=1e-4", "output.dir=mine")
     assert changed.status == 0, changed.err
     assert "note: another program than try1" in changed.err
     origins = json.loads((specflow.cwd / "mine" / "origins.json").read_text())
@@ -64,7 +64,7 @@ def test_the_fingerprint_is_the_same_in_every_process_and_that_of_the_run(
     assert manifest(run)["programs"].items() <= found[0].items()
 
 
-def test_a_run_of_an_older_version_says_what_differs(specflow, run):
+def test_a_run_of_an_older_version_says_what_differs(here, run):
     """One field has another name now, another one is new."""
     config = (run / "config.yaml").read_text()
     old = config.replace("  nesterov: false\n", "").replace(
@@ -76,7 +76,7 @@ def test_a_run_of_an_older_version_says_what_differs(specflow, run):
     (run / "manifest.json").write_text(json.dumps(said))
     line = old[: old.index("  decay:")].count("\n") + 1
 
-    done = specflow("train", "run=try1", "--format=json")
+    done = here("train", "run=try1", "--format=json")
     assert done.status == 2
     version, field = json.loads(done.out)["faults"]
     assert (version["code"], version["key"]) == ("run-version", "run")
@@ -84,7 +84,7 @@ def test_a_run_of_an_older_version_says_what_differs(specflow, run):
     assert (field["code"], field["key"]) == ("unknown-key", "optimizer.decay")
     assert field["origin"] == {"file": "try1/config.yaml", "line": line, "column": 3}
 
-    mended = specflow("train", "run=try1", "~optimizer.decay", "loop.train_steps=1",
+    mended = here("train", "run=try1", "~optimizer.decay", "loop.train_steps=1",
                       "loop.eval_every=0")  # fmt: skip
     assert mended.status == 0, mended.err
     notes = [line for line in mended.err.splitlines() if line.startswith("note: ")]

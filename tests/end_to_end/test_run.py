@@ -91,14 +91,14 @@ def test_tensorboard_shows_the_same_numbers(finished, rows_of):
     ]
 
 
-def test_evaluate_finds_what_the_run_found_and_changes_nothing(specflow, finished):
+def test_evaluate_finds_what_the_run_found_and_changes_nothing(
+    specflow, here, finished
+):
     run, trained = finished
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    one, cut, fsdp = specflow.all(
-        ("evaluate", f"run={run}"),
-        ("evaluate", f"run={run}", "loop.eval_batch_size=77"),
-        ("evaluate", f"run={run}", "mesh=fsdp", "mesh.pretend_devices=8"),
-    )
+    one = specflow("evaluate", f"run={run}")
+    cut = here("evaluate", f"run={run}", "loop.eval_batch_size=77")
+    fsdp = here("evaluate", f"run={run}", "mesh=fsdp", "mesh.pretend_devices=8")
     assert (one.status, one.err) == (0, "")
     table = [line.split() for line in trained.out.splitlines()[:3]]
     for done in (one, cut, fsdp):
@@ -107,12 +107,14 @@ def test_evaluate_finds_what_the_run_found_and_changes_nothing(specflow, finishe
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_predict_gives_a_json_line_for_every_eval_row_in_order(specflow, finished):
+def test_predict_gives_a_json_line_for_every_eval_row_in_order(
+    specflow, here, finished
+):
     """Every fifth row or so is held out; the order is that of the held-out rows."""
     run, _ = finished
-    printed, written = specflow.all(
-        ("predict", f"run={run}"),
-        ("predict", f"run={run}", "--output", "out.jsonl", "loop.eval_batch_size=50"),
+    printed = specflow("predict", f"run={run}")
+    written = here(
+        "predict", f"run={run}", "--output", "out.jsonl", "loop.eval_batch_size=50"
     )
     assert (printed.status, printed.err) == (0, "")
     assert (written.status, written.out) == (0, "")
@@ -130,10 +132,10 @@ def test_predict_gives_a_json_line_for_every_eval_row_in_order(specflow, finishe
 
 
 def test_the_same_command_after_the_end_says_the_result_again(
-    specflow, finished, quick, rows_of
+    here, tmp_path, finished, quick, rows_of
 ):
-    run = shutil.copytree(finished[0], specflow.cwd / "run")
-    done = specflow(
+    run = shutil.copytree(finished[0], tmp_path / "run")
+    done = here(
         "train",
         *quick,
         "output.dir=run",
@@ -160,9 +162,9 @@ def contents(run):
 
 
 def test_another_config_is_refused_unless_it_is_accepted(
-    specflow, finished, quick, rows_of
+    here, tmp_path, finished, quick, rows_of
 ):
-    run = shutil.copytree(finished[0], specflow.cwd / "run")
+    run = shutil.copytree(finished[0], tmp_path / "run")
     before = contents(run)
     other = (
         *quick,
@@ -171,7 +173,7 @@ def test_another_config_is_refused_unless_it_is_accepted(
         "optimizer.lr=0.5",
         "model.dropout=0.1",
     )
-    refused = specflow("train", *other)
+    refused = here("train", *other)
     assert refused.status == 2
     assert refused.out == ""
     assert refused.err.splitlines() == [
@@ -185,7 +187,7 @@ def test_another_config_is_refused_unless_it_is_accepted(
     ]
     assert contents(run) == before
 
-    accepted = specflow("train", *other, "output.on_change=accept")
+    accepted = here("train", *other, "output.on_change=accept")
     assert accepted.status == 0
     assert [row["step"] for row in rows_of(run)][-1] == 16
     assert yaml.safe_load((run / "config.yaml").read_text())["optimizer"]["lr"] == 0.5
@@ -232,9 +234,9 @@ def test_a_sweep_runs_every_combination_and_ends_in_one_table(specflow, quick):
 
 @pytest.mark.slow
 def test_a_run_on_fsdp_learns_what_a_run_on_one_device_learns(
-    specflow, finished, quick, rows_of
+    here, tmp_path, finished, quick, rows_of
 ):
-    done = specflow(
+    done = here(
         "train",
         *quick,
         "output.dir=run",
@@ -247,7 +249,7 @@ def test_a_run_on_fsdp_learns_what_a_run_on_one_device_learns(
     assert done.err.splitlines()[0] == (
         "digits_mlp starts: 1,210 parameters, cpu fsdp 8, run"
     )
-    rows, one = rows_of(specflow.cwd / "run"), rows_of(finished[0])
+    rows, one = rows_of(tmp_path / "run"), rows_of(finished[0])
     for row, other in zip(rows, one, strict=True):
         assert row.keys() == other.keys()
         # Sums of float32 in another order: see laws/test_curve_laws.py.
