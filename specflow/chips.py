@@ -73,9 +73,14 @@ TPUS = {
 CHIPS = (
     *TPUS.values(),
     Chip("A100", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9),
+    Chip("A100 40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"), 312e12,
+         40 * _GIB, 1555e9),
     Chip("H100", ("NVIDIA H100",), 989.4e12, 80 * _GIB, 3350e9),
+    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756e12, 80 * _GIB, 2000e9),
+    Chip("H100 NVL", ("NVIDIA H100 NVL",), 835e12, 94 * 10**9, 3900e9),
     Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * 10**9, 4800e9),
-)
+    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835e12, 141 * 10**9, 4800e9),
+)  # fmt: skip
 """All chips of which it is known what they can do."""
 
 

@@ -54,7 +54,9 @@ def test_every_slice_that_is_listed_can_be_named():
     # As JAX names them: `device_kind` of the devices of a topology, and of GPUs.
     [("TPU v4", "v4"), ("TPU v5 lite", "v5e"), ("TPU v5", "v5p"),
      ("TPU v6 lite", "v6e"), ("NVIDIA H100 80GB HBM3", "H100"),
-     ("NVIDIA H200", "H200")],
+     ("NVIDIA H100 PCIe", "H100 PCIe"), ("NVIDIA H100 NVL", "H100 NVL"),
+     ("NVIDIA H200", "H200"), ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
+     ("NVIDIA A100-SXM4-80GB", "A100")],
 )  # fmt: skip
 def test_a_device_is_known_by_its_kind(kind, name):
     chip = chip_of(kind)
