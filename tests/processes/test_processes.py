@@ -41,6 +41,15 @@ LONGER = (
 """What one process is told, to go on with any of the runs."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_as_here(quickly):
+    """As `one` is: each of several processes compiles all that it runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in quickly.items():
+            patch.setenv(name, value)
+        yield
+
+
 def run(*words, index=None, program=("-m", "specflow"), **more):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if index is not None:
@@ -273,7 +282,16 @@ def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
     assert (str(error), status) == ("one is bad", 1)
 
 
-@pytest.mark.skipif(not shutil.which("srun"), reason="needs Slurm")
+def slurm_answers():
+    """Whether there is a cluster: its commands alone may be installed."""
+    ping = ["scontrol", "ping"]
+    return (
+        shutil.which(ping[0])
+        and not subprocess.run(ping, capture_output=True, timeout=60).returncode
+    )
+
+
+@pytest.mark.skipif(not slurm_answers(), reason="needs Slurm")
 def test_tasks_of_slurm_equal_one_process(one, tmp_path):
     folder = tmp_path / "run"
     words = ["train", *WORDS, "mesh.pretend_devices=4", f"output.dir={folder}"]
