@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from specflow.errors import MACHINE, Fault, MachineError, SpecflowError
+from specflow.errors import Fault, MachineError, SpecflowError
 from specflow.report import is_of_device, line
 
 __all__ = ["heard", "is_on", "listen", "sound"]
@@ -42,17 +42,18 @@ class _Line:
         self._over.set()
         self._thread.join()
 
-    def word(self) -> str:
-        """What the first process that failed said; empty while none did."""
+    def word(self) -> tuple[int, str] | None:
+        """What the first process that failed said: its status, and why."""
         with contextlib.suppress(RuntimeError):
-            return self._client.key_value_try_get(_FAILED)
-        return ""
+            status, _, why = self._client.key_value_try_get(_FAILED).partition(" ")
+            return int(status), why
+        return None
 
-    def say(self, word: str) -> None:
+    def say(self, status: int, why: str) -> None:
         """Says why this process fails, unless another one has failed before it."""
         self._over.set()
         with contextlib.suppress(RuntimeError):
-            self._client.key_value_set(_FAILED, f"process {self.index} failed: {word}")
+            self._client.key_value_set(_FAILED, f"{status} {why}")
 
     def leave(self, status: int) -> None:
         """Ends this process at once: at its exit JAX would wait for all the others."""
@@ -71,10 +72,11 @@ class _Line:
     def _listen(self) -> None:
         while not self._over.wait(_POLL_S):
             word = self.word()
-            if word and not self._over.wait(_GRACE_S):
-                if self.index == 0:
-                    print(f"\n{line(_lost(word))}", file=sys.stderr)
-                self.leave(MACHINE)
+            if word is not None and not self._over.wait(_GRACE_S):
+                status, why = word
+                if why and self.index == 0:
+                    print(f"\n{line(_lost(why))}", file=sys.stderr)
+                self.leave(status)
 
 
 _LINES: list[_Line] = []
@@ -118,30 +120,42 @@ def heard(error: BaseException) -> BaseException:
     if not _LINES or not is_of_device(error):
         return error
     until = time.monotonic() + 2 * _POLL_S
-    while not (word := _LINES[0].word()) and time.monotonic() < until:
+    while (word := _LINES[0].word()) is None and time.monotonic() < until:
         time.sleep(_POLL_S / 10)
-    return MachineError(_lost(word)) if word else error
+    if word is None:
+        return error
+    status, why = word
+    if not why:
+        _LINES[0].leave(status)
+    lost = MachineError(_lost(why))
+    lost.exit_code = status
+    return lost
 
 
-def sound(error: BaseException, status: int) -> None:
+def sound(error: BaseException | None, status: int) -> None:
     """Tells the others that this process fails, and ends it; alone, it does nothing.
 
     Args:
-        error: why.
-        status: the exit status.
+        error: why; None: nobody need be told, they just end.
+        status: the exit status, of all: it says whether to start again.
 
     >>> sound(ValueError("got -1"), 1)
     """
-    ours = isinstance(error, SpecflowError)
     for one in _LINES:
-        one.say(str(error) if ours else f"{type(error).__name__}: {error}")
+        one.say(status, "" if error is None else _told(one.index, error))
         one.leave(status)
 
 
-def _lost(word: str) -> Fault:
+def _told(index: int, error: BaseException) -> str:
+    ours = isinstance(error, SpecflowError)
+    why = str(error) if ours else f"{type(error).__name__}: {error}"
+    return f"process {index} failed: {why}"
+
+
+def _lost(why: str) -> Fault:
     return Fault(
         "processes",
-        word,
+        why,
         mend="Look at what it says itself; started again, all go on from the newest "
         "checkpoint.",
         code="process-lost",

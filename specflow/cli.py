@@ -44,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader has seen enough; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from specflow import alarm
+
+        alarm.sound(None, 1)
         return 1
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, as_json=_is_for_tools(words))
