@@ -55,6 +55,10 @@ class _Line:
         with contextlib.suppress(RuntimeError):
             self._client.key_value_set(_FAILED, f"{status} {why}")
 
+    def speaks(self, why: str) -> bool:
+        """Whether this process tells of another's failure: the first one, for all."""
+        return bool(why) and self.index == 0
+
     def leave(self, status: int) -> None:
         """Ends this process at once: at its exit JAX would wait for all the others."""
         with contextlib.suppress(RuntimeError):
@@ -74,7 +78,7 @@ class _Line:
             word = self.word()
             if word is not None and not self._over.wait(_GRACE_S):
                 status, why = word
-                if why and self.index == 0:
+                if self.speaks(why):
                     print(f"\n{line(_lost(why))}", file=sys.stderr)
                 self.leave(status)
 
@@ -111,6 +115,8 @@ def is_on() -> bool:
 def heard(error: BaseException) -> BaseException:
     """What is behind an error: that another process failed, or nothing else.
 
+    Where another failed, this returns in the process that tells; any other ends.
+
     Args:
         error: of this process; what a computation says of a lost one names nobody.
 
@@ -119,14 +125,14 @@ def heard(error: BaseException) -> BaseException:
     """
     if not _LINES or not is_of_device(error):
         return error
-    until = time.monotonic() + 2 * _POLL_S
-    while (word := _LINES[0].word()) is None and time.monotonic() < until:
+    (own,), until = _LINES, time.monotonic() + 2 * _POLL_S
+    while (word := own.word()) is None and time.monotonic() < until:
         time.sleep(_POLL_S / 10)
     if word is None:
         return error
     status, why = word
-    if not why:
-        _LINES[0].leave(status)
+    if not own.speaks(why):
+        own.leave(status)
     lost = MachineError(_lost(why))
     lost.exit_code = status
     return lost
