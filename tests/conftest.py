@@ -17,10 +17,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # it is given these.
 QUICKLY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 jax.config.update("jax_disable_most_optimizations", True)
-# The older of two ways to write a fusion as code takes half the time. A flag that XLA
-# does not know ends the process, so it is given to versions that were seen to know it.
+# The older of two ways to write a fusion as code takes half the time, and programs as
+# small as these are not worth cutting up. A flag that XLA does not know ends the
+# process, so they are given to versions that were seen to know them.
 if jaxlib_version.startswith("0.10."):
-    QUICKLY["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    QUICKLY["XLA_FLAGS"] = (
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    )
     given = os.environ.get("XLA_FLAGS", "")
     with patch.dict(os.environ, XLA_FLAGS=f"{given} {QUICKLY['XLA_FLAGS']}"):
         jax.devices()  # Reads them, once.

@@ -25,8 +25,12 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def outcomes(corpus, tmp_path_factory):
+    """Of two faults in three; the benchmark plants them all."""
     folder = tmp_path_factory.mktemp("single")
-    return [observe(planted, folder) for planted in corpus]
+    chosen = [planted for place, planted in enumerate(corpus) if place % 3]
+    assert len(chosen) >= 500
+    assert {one.kind for one in chosen} == {one.kind for one in corpus}
+    return [observe(planted, folder) for planted in chosen]
 
 
 @pytest.fixture(scope="module")

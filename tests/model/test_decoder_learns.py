@@ -5,7 +5,7 @@ import pytest
 from specflow import commands
 from specflow.compose import compose
 
-STEPS = 200
+STEPS = 100
 SMALL = (
     "experiment=lm_10m",
     "model.layers=2",
