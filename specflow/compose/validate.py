@@ -337,7 +337,8 @@ def _unknown_name(
         found = origins.nearest((*path, *list(value)[:1]) if section else path)
         problem = "has no name" if section else f"got {_shown(value)}"
         origin = found.exact if found else ""
-        near = _near_member(path, tree)
+        kind = nearest_of(value, names) if isinstance(value, str) else None
+        near = f"Did you mean {{name: {kind}}}?" if kind else _near_member(path, tree)
         return Fault(".".join(path), problem, in_words(slot), near, origin, "missing")
     found = origins.nearest((*path, "name"))
     return Fault(

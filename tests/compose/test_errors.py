@@ -186,6 +186,10 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
         ],
         {},
     ),
+    "a_name_for_a_section": (
+        ["optimizer.schedule=cosin", "spec.loss.cross_entropy=softmax_cross_entropy"],
+        {},
+    ),
     "groups_in_other_ways": (["+model=mlp", "~spec", "data=null", "++mesh=data"], {}),
     "group_twice": (["experiment=wine", "+model=mlp", "seed=x", "model.widht=3"], {}),
     "no_key": (["=3", "~", "+=1"], {}),
