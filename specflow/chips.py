@@ -2,7 +2,8 @@
 
 Sources: the pages on v4, v5e, v5p and v6e in Google's Cloud TPU documentation (system
 architecture and configurations), read in 2026; NVIDIA's datasheets of A100, H100 and
-H200 (dense bf16). `usable` is what libtpu 0.0.42 names as available when a program is
+H200 (dense bf16: half of what they say with sparsity; their GB are GiB, as a device
+tells its memory). `usable` is what libtpu 0.0.42 names as available when a program is
 too large: the rest is its own. A bidirectional bandwidth counts here once, as what
 leaves a chip.
 """
@@ -73,13 +74,14 @@ TPUS = {
 CHIPS = (
     *TPUS.values(),
     Chip("A100", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9),
+    Chip("A100 PCIe", ("NVIDIA A100 80GB PCIe",), 312e12, 80 * _GIB, 1935e9),
     Chip("A100 40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"), 312e12,
          40 * _GIB, 1555e9),
     Chip("H100", ("NVIDIA H100",), 989.4e12, 80 * _GIB, 3350e9),
-    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756e12, 80 * _GIB, 2000e9),
-    Chip("H100 NVL", ("NVIDIA H100 NVL",), 835e12, 94 * 10**9, 3900e9),
-    Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * 10**9, 4800e9),
-    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835e12, 141 * 10**9, 4800e9),
+    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756.5e12, 80 * _GIB, 2000e9),
+    Chip("H100 NVL", ("NVIDIA H100 NVL",), 835.5e12, 94 * _GIB, 3900e9),
+    Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * _GIB, 4800e9),
+    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835.5e12, 141 * _GIB, 4800e9),
 )  # fmt: skip
 """All chips of which it is known what they can do."""
 

@@ -56,12 +56,26 @@ def test_every_slice_that_is_listed_can_be_named():
      ("TPU v6 lite", "v6e"), ("NVIDIA H100 80GB HBM3", "H100"),
      ("NVIDIA H100 PCIe", "H100 PCIe"), ("NVIDIA H100 NVL", "H100 NVL"),
      ("NVIDIA H200", "H200"), ("NVIDIA A100-SXM4-40GB", "A100 40GB"),
-     ("NVIDIA A100-SXM4-80GB", "A100")],
+     ("NVIDIA A100-SXM4-80GB", "A100"), ("NVIDIA A100 80GB PCIe", "A100 PCIe"),
+     ("NVIDIA H200 NVL", "H200 NVL")],
 )  # fmt: skip
 def test_a_device_is_known_by_its_kind(kind, name):
     chip = chip_of(kind)
     assert chip is not None
     assert chip.name == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "mebibytes"),
+    [("NVIDIA A100-SXM4-80GB", 81_920), ("NVIDIA A100-SXM4-40GB", 40_960),
+     ("NVIDIA H100 80GB HBM3", 81_559), ("NVIDIA H100 NVL", 95_830),
+     ("NVIDIA H200", 143_771), ("NVIDIA H200 NVL", 143_771)],
+)  # fmt: skip
+def test_a_gpu_has_the_memory_that_its_driver_tells(kind, mebibytes):
+    """As `nvidia-smi` prints it: a little of what there is is kept back."""
+    chip = chip_of(kind)
+    assert chip is not None
+    assert 0.99 * chip.hbm < mebibytes * 2**20 <= chip.hbm
 
 
 def test_an_unknown_device_is_no_chip():
