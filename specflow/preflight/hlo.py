@@ -25,7 +25,10 @@ _CALLED = re.compile(
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _EXPLICIT = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[(\d+),(\d+)\]")
-_MESH = re.compile(r"replica_groups=mesh\[(?P<axes>[^\]]*)\] \{(?P<used>[^}]*)\}")
+_MESH = re.compile(
+    r"replica_groups=mesh\[(?P<axes>[^\]]*)\](?:, device_ids=\(\S*\))? "
+    r"\{(?P<used>[^}]*)\}"
+)
 _PLACE = re.compile(r'source_file="([^"]*)"(?: source_line=(\d+))?')
 _NAME = re.compile(r'op_name="([^"]*)"')
 _FRAME = re.compile(r"stack_frame_id=(\d+)")

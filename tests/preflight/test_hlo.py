@@ -52,6 +52,29 @@ def test_what_arrives_in_pieces_under_a_product_counts_each_piece():
 
 
 @pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        ("{{0,1,2,3},{4,5,6,7}}", 4),
+        ("[2,4]<=[8]", 4),
+        ("[4,2]<=[2,4]T(1,0)", 2),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
+        ("mesh['axis_0'=2,'axis_1'=2,'axis_2'=2] {'axis_0','axis_2'}", 4),
+        ("mesh['axis_0'=8,'axis_1'=4], device_ids=([2,8,2]T(1,0,2)) {'axis_0'}", 8),
+    ],
+)
+def test_a_group_is_as_large_as_its_text_says(groups, size):
+    """The forms that libtpu 0.0.42 writes, the last where devices are in another order
+    than the mesh."""
+    (found,) = Hlo(
+        "ENTRY %main (x: f32[4]) -> f32[4] {\n"
+        "  %x = f32[4]{0} parameter(0)\n"
+        f"  ROOT %sum = f32[4]{{0}} all-reduce(%x), channel_id=1, replica_groups={groups}"
+        ", use_global_device_ids=true, to_apply=%add\n}\n"
+    ).collectives()
+    assert found == Collective("all-reduce", 16, group=size)
+
+
+@pytest.mark.parametrize(
     ("start", "step", "limit", "trips"),
     [(0, 1, 8, 8), (0, 2, 8, 4), (1, 1, 8, 7), (0, 3, 8, 3), (8, 1, 8, 1)],
 )
