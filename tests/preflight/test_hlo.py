@@ -68,8 +68,8 @@ def test_a_group_is_as_large_as_its_text_says(groups, size):
     (found,) = Hlo(
         "ENTRY %main (x: f32[4]) -> f32[4] {\n"
         "  %x = f32[4]{0} parameter(0)\n"
-        f"  ROOT %sum = f32[4]{{0}} all-reduce(%x), channel_id=1, replica_groups={groups}"
-        ", use_global_device_ids=true, to_apply=%add\n}\n"
+        "  ROOT %sum = f32[4]{0} all-reduce(%x), channel_id=1, "
+        f"replica_groups={groups}, use_global_device_ids=true, to_apply=%add\n}}\n"
     ).collectives()
     assert found == Collective("all-reduce", 16, group=size)
 
