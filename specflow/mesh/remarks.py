@@ -1,4 +1,4 @@
-"""What `check` and `train` warn of: rules in vain, and what stays whole unsaid."""
+"""What `check` and `train` warn of: rules and axes in vain, what stays whole unsaid."""
 
 import difflib
 import math
@@ -7,6 +7,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from specflow.config.mesh import axes_of
 from specflow.errors import Fault
 from specflow.mesh.rules import Placement, Rules, nearest_multiples
 from specflow.paths import matches
@@ -18,12 +19,14 @@ LARGE = 1 << 20
 
 _CUTTING = ("fsdp", "tensor", "expert")
 """The axes that are there to cut parameters."""
+_SHARING = ("tensor", "sequence", "expert")
+"""The axes along which the same rows are shared out: of no use if nothing is cut."""
 
 
 def remarks(
     placements: Mapping[str, Placement], params: Mapping[str, Any], rules: Rules
 ) -> list[Fault]:
-    """Rules that no parameter goes by, and large parameters that nobody cut.
+    """Rules that no parameter goes by, large parameters that nobody cut, idle axes.
 
     A rule for `**` is meant for whatever there is, and is not remarked upon; neither is
     a parameter that a rule without axes keeps whole.
@@ -33,7 +36,11 @@ def remarks(
         params: path -> the parameter, or its shape and dtype.
         rules: what placed them.
     """
-    return [*_in_vain(placements, rules), *_whole(placements, params, rules)]
+    return [
+        *_in_vain(placements, rules),
+        *_idle(placements, rules),
+        *_whole(placements, params, rules),
+    ]
 
 
 def order_remark(mesh: Mesh) -> Fault:
@@ -77,6 +84,26 @@ def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Faul
             + f", but no parameter goes by it: {reason}",
             code="rule-unused",
         )
+
+
+def _idle(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Fault]:
+    """Axes that cut no parameter, and no activation either, as far as names say."""
+    cut = {
+        axis
+        for placement in placements.values()
+        for along in placement.axes
+        for axis in along
+    }
+    named = {axis for along in rules.logical.values() for axis in axes_of(along)}
+    for axis in _SHARING:
+        if rules.sizes.get(axis, 1) > 1 and axis not in cut | named:
+            yield Fault(
+                f"mesh.axes.{axis}",
+                f"is {rules.sizes[axis]}, and nothing lies along it: such devices hold "
+                "and compute the same",
+                expected="1, or a rule or a name in mesh.logical that goes along it",
+                code="mesh-idle",
+            )
 
 
 def _nearest(glob: str, paths: Collection[str]) -> str | None:

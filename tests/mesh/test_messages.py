@@ -101,7 +101,29 @@ def test_large_is_a_mebibyte_and_one_number_less_is_small():
     mesh = build_mesh(AxesConfig(tensor=8))
     for count, remarks in ((LARGE // 4, 1), (LARGE // 4 - 1, 0)):
         params = {"a": jax.ShapeDtypeStruct((count,), np.float32)}
-        assert len(Partitioner(mesh).remarks(params)) == remarks
+        found = [one.code for one in Partitioner(mesh).remarks(params)]
+        assert found.count("whole") == remarks
+
+
+@pytest.mark.parametrize(
+    ("rule", "table", "idle"),
+    [
+        ({"along": "fsdp"}, {}, ["tensor", "sequence"]),
+        ({"along": ["tensor", "fsdp"]}, {}, ["sequence"]),
+        # Activations may be cut where no parameter is.
+        ({"along": "fsdp"}, {"heads": "tensor", "length": "sequence"}, []),
+    ],
+)
+def test_an_axis_along_which_nothing_lies_is_a_warning(rule, table, idle):
+    mesh = build_mesh(AxesConfig(fsdp=2, tensor=2, sequence=2))
+    params = {"a": jax.ShapeDtypeStruct((8, 8), np.float32)}
+    found = Partitioner(mesh, [RuleConfig(**rule)], table).remarks(params)
+    assert [line(one, kind="warning") for one in found] == [
+        f"warning[mesh-idle] mesh.axes.{axis}: is 2, and nothing lies along it: such "
+        "devices hold and compute the same. Expected 1, or a rule or a name in "
+        "mesh.logical that goes along it."
+        for axis in idle
+    ]
 
 
 def test_copies_are_what_a_data_mesh_is_for():
