@@ -1,7 +1,7 @@
 """A `train_op` as a step sees it: how it starts, and how it moves the parameters."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -69,8 +69,10 @@ class Optimizer:
             if any(matches(glob, path) for glob in wrt)
             and not any(matches(glob, path) for glob in frozen)
         )
+        if faults := [*_in_vain({"wrt": wrt, "frozen": frozen}, params)]:
+            raise spec_error(*faults)
         if not self.trained:
-            raise spec_error(_nothing_left(wrt, frozen, params))
+            raise spec_error(_nothing_left(frozen, params))
 
     @property
     def is_function(self) -> bool:
@@ -132,13 +134,29 @@ class Optimizer:
         return optax.apply_updates(trained, updates), opt_state
 
 
-def _nothing_left(
-    wrt: tuple[str, ...], frozen: tuple[str, ...], params: Mapping[str, Any]
-) -> Fault:
-    some = f"globs over {', '.join(list(params)[:8])}"
-    trained = [path for path in params if any(matches(glob, path) for glob in wrt)]
-    if trained:
-        told = f"{', '.join(frozen)} leaves no parameter to train"
-        return Fault("train_op.frozen", told, expected=some, code="wrt")
-    told = f"{', '.join(wrt)} matches no parameter"
-    return Fault("train_op.wrt", told, expected=some, code="wrt")
+def _in_vain(
+    globs: Mapping[str, Iterable[str]], params: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Globs that match no parameter: for one misspelt, the wrong ones would train."""
+    for field, all_of_it in globs.items():
+        vain = [
+            glob
+            for glob in all_of_it
+            if not any(matches(glob, path) for path in params)
+        ]
+        if vain:
+            yield Fault(
+                f"train_op.{field}",
+                f"{', '.join(vain)} matches no parameter",
+                expected=_globs_over(params),
+                code="wrt",
+            )
+
+
+def _nothing_left(frozen: tuple[str, ...], params: Mapping[str, Any]) -> Fault:
+    told = f"{', '.join(frozen)} leaves no parameter to train"
+    return Fault("train_op.frozen", told, expected=_globs_over(params), code="wrt")
+
+
+def _globs_over(params: Mapping[str, Any]) -> str:
+    return f"globs over {', '.join(list(params)[:8])}"

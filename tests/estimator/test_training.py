@@ -70,6 +70,22 @@ def test_a5_a_wrt_that_names_nothing_is_refused(line, rows):
     )
 
 
+def test_a_frozen_glob_that_names_nothing_is_refused(line, rows):
+    """It would train what it was meant to keep."""
+
+    def model_fn(model, features, labels, mode):
+        loss = ((model(features["x"]) - labels) ** 2).mean()
+        frozen = ["body.**", "haed.bias"]
+        return spec_of(mode, loss, sf.TrainOp(optax.sgd(0.1), frozen=frozen))
+
+    with pytest.raises(sf.SpecError) as error:
+        line(model_fn, model=TwoParts).train(rows, steps=1)
+    assert str(error.value) == (
+        "train_op.frozen: haed.bias matches no parameter. Expected globs over "
+        "body.bias, body.kernel, head.bias, head.kernel."
+    )
+
+
 def test_a5_sgd_moves_along_the_gradient_worked_out_by_numpy(line, rows):
     """w <- w - 0.1 * 2/b sum_i (x_i.w - y_i) x_i, in float64."""
     features, y = rows()

@@ -216,15 +216,16 @@ def test_rotated_products_depend_on_the_distance_alone(places, base):
     np.testing.assert_allclose(near, far, rtol=1e-4, atol=5e-5)
 
 
-def test_bfloat16_is_close_to_float32():
-    full, half = small(), small(dtype=jnp.bfloat16)
+@pytest.mark.parametrize(("dtype", "bits"), [(jnp.bfloat16, 8), (jnp.float16, 11)])
+def test_16_bits_are_close_to_float32(dtype, bits):
+    full, half = small(), small(dtype=dtype)
     tokens = jnp.asarray(TOKENS)
     one, two = full(tokens), half(tokens)
     assert two.dtype == jnp.float32
-    # bfloat16 keeps 8 bits: each of some ten roundings on the way to a logit may be off
-    # by 2^-9 of what is rounded, and some of them add up.
+    # Each of some ten roundings on the way to a logit may be off by half a bit of what
+    # is rounded, and some of them add up.
     error = np.abs(one - two).max() / np.abs(one).max()
-    assert 1e-5 < error < 10 * 2**-9 * 2
+    assert 1e-5 < error < 10 * 2.0 ** -(bits + 1) * 2
 
 
 def test_parameters_are_float32_and_know_their_dimensions():

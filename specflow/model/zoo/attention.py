@@ -134,9 +134,24 @@ def _capability(device: Any) -> float:
 
 
 def _xla(query: Heads, key: Heads, value: Heads) -> Heads:
-    mixed = jax.nn.dot_product_attention(query, key, value, is_causal=True)
+    if query.dtype == jnp.float16:
+        # JAX asks for products that GPUs alone have.
+        mixed = jax.lax.platform_dependent(
+            query, key, value, cuda=_plain, default=_widened
+        )
+    else:
+        mixed = _plain(query, key, value)
     # Kernels have names of their own for what is kept of them.
     return checkpoint_name(mixed, SAVED)
+
+
+def _plain(query: Heads, key: Heads, value: Heads) -> Heads:
+    return jax.nn.dot_product_attention(query, key, value, is_causal=True)
+
+
+def _widened(query: Heads, key: Heads, value: Heads) -> Heads:
+    wide = (x.astype(jnp.float32) for x in (query, key, value))
+    return _plain(*wide).astype(query.dtype)
 
 
 def _cudnn(query: Heads, key: Heads, value: Heads) -> Heads:
