@@ -11,7 +11,17 @@ from typing import Any, TypeVar
 from specflow import errors
 from specflow.errors import ConfigError, Fault, SpecflowError
 
-__all__ = ["agree", "alone", "any_of", "count", "gather", "index", "is_first"]
+__all__ = [
+    "agree",
+    "alone",
+    "any_of",
+    "count",
+    "from_words",
+    "gather",
+    "in_words",
+    "index",
+    "is_first",
+]
 
 _Error = TypeVar("_Error", bound=BaseException)
 _MOST_TOLD = 5
@@ -86,17 +96,36 @@ def alone(function: Callable[[], Any]) -> Any:
         try:
             said["result"] = function()
         except BaseException as error:
-            said["error"] = type(error).__name__
-            faults = getattr(error, "faults", None) or (str(error),)
-            said["faults"] = [_told(fault) for fault in faults]
-            gather(said)
+            gather(in_words(error))
             _shared(error)
             raise
     said = gather(said)[0]
     if "error" in said:
-        kind = getattr(errors, said["error"], SpecflowError)
-        raise _shared(kind(*(Fault.of(fault) for fault in said["faults"])))
+        raise from_words(said)
     return said["result"]
+
+
+def in_words(error: BaseException) -> dict[str, Any]:
+    """An error as plain JSON values, for the other processes.
+
+    >>> in_words(ValueError("got -1"))["faults"]
+    [{'where': 'process 0', 'problem': 'got -1'}]
+    """
+    faults = getattr(error, "faults", None) or (str(error),)
+    return {
+        "error": type(error).__name__,
+        "faults": [_told(fault) for fault in faults],
+    }
+
+
+def from_words(said: Mapping[str, Any]) -> SpecflowError:
+    """The error that `in_words` told, to be raised by every process.
+
+    >>> from_words(in_words(ValueError("got -1")))
+    SpecflowError('process 0: got -1.')
+    """
+    kind = getattr(errors, said["error"], SpecflowError)
+    return _shared(kind(*(Fault.of(fault) for fault in said["faults"])))
 
 
 def agree(what: str, facts: Mapping[str, Any]) -> None:
@@ -143,6 +172,6 @@ def _shared(error: _Error) -> _Error:
 
 def _told(fault: Fault | str) -> dict[str, str]:
     if isinstance(fault, str):
-        return {"where": "process 0", "problem": fault}
+        return {"where": f"process {index()}", "problem": fault}
     names = ("where", "problem", "expected", "mend", "origin", "code")
     return {name: getattr(fault, name) for name in names}

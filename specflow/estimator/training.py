@@ -21,6 +21,7 @@ from specflow.estimator.watching import Watcher, summaries
 from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import EverySeconds, EverySteps, Pace, Profile, Rhythm
 from specflow.output import Checkpointer
+from specflow.report import is_of_device
 from specflow.spec import Mode
 
 __all__ = ["Training", "is_asked", "stacked_steps"]
@@ -171,6 +172,10 @@ class Training:
                     host_call=declared.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
+        except Exception as error:
+            if is_of_device(error):
+                self._checkpoints.give_up()
+            raise
         finally:
             batches.close()
             if profile is not None:

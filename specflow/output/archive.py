@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from specflow import peers
-from specflow.output.snapshot import array_digest, shards
+from specflow.output.joint import join_shares
+from specflow.output.snapshot import Share, array_digest
 
 __all__ = ["Archive", "DamagedError", "SavedArray", "reason"]
 
@@ -56,6 +57,8 @@ class Archive:
             arrays: name -> array on the host.
             about: plain JSON values, kept beside them.
         """
+        import orbax.checkpoint as ocp
+
         described = {
             name: {
                 "dtype": array.dtype.name,
@@ -64,13 +67,7 @@ class Archive:
             }
             for name, array in arrays.items()
         }
-        self._save(path, arrays, {**about, "arrays": described})
-
-    def _save(
-        self, path: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]
-    ) -> None:
-        import orbax.checkpoint as ocp
-
+        about = {**about, "arrays": described}
         # Orbax refuses arrays without elements; their shape says all there is.
         full = {name: array for name, array in arrays.items() if array.size}
         signed = {**about, "xxh3_128": _digest(about)}
@@ -79,27 +76,20 @@ class Archive:
             items["state"] = ocp.args.StandardSave(full)  # type: ignore[arg-type]
         self._checkpointer().save(path, args=ocp.args.Composite(**items))
 
-    def write_together(
-        self, path: Path, arrays: Mapping[str, Any], about: Mapping[str, Any]
+    def join(
+        self, folder: Path, shares: Mapping[str, Share], about: Mapping[str, Any]
     ) -> None:
-        """Writes a checkpoint of which each process has its part; all call it.
+        """Makes a checkpoint of what several processes have written in a folder.
 
         Args:
-            path: an absolute path that does not exist, on a disk that all see.
-            arrays: name -> JAX array over all processes.
-            about: plain JSON values, kept beside them, the same in each process.
+            folder: the checkpoint, before it has its name.
+            shares: name -> what process 0 has of the array.
+            about: plain JSON values, kept beside them.
         """
-        own = {name: shards(array) for name, array in arrays.items()}
-        everyone = peers.gather(own)
-        described = {
-            name: {
-                "dtype": array.dtype.name,
-                "shape": list(array.shape),
-                "shards": [shard for one in everyone for shard in one[name]],
-            }
-            for name, array in arrays.items()
-        }
-        self._save(path, arrays, {**about, "arrays": described})
+        described = {**about, "arrays": join_shares(folder, shares)}
+        (folder / "about").mkdir()
+        text = json.dumps({**described, "xxh3_128": _digest(described)})
+        (folder / "about" / "metadata").write_text(text, encoding="utf-8")
 
     def about(self, path: Path) -> dict[str, Any]:
         """What was written beside the arrays of a checkpoint.

@@ -1,13 +1,15 @@
 """Checkpoints that are either whole or not used: Orbax, with digests of our own."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +18,28 @@ from typing import Any, Self
 import numpy as np
 
 from specflow import peers
+from specflow.aside import Aside
 from specflow.config.output import BestConfig
 from specflow.errors import CheckpointError, Fault, OutputError
 from specflow.output.archive import Archive, DamagedError, SavedArray, reason
 from specflow.output.files import reported
+from specflow.output.joint import write_share
 from specflow.output.plain import to_plain
 from specflow.output.retention import best_step, kept_steps
-from specflow.output.snapshot import differences, flat, host_snapshot
+from specflow.output.snapshot import (
+    Share,
+    differences,
+    flat,
+    host_snapshot,
+    own_snapshot,
+)
 from specflow.typing import Tree
 
 __all__ = ["Checkpointer", "Restored", "located"]
 
 _MOST_SHOWN = 10
+_LINES = itertools.count()
+"""Numbers for the lines between processes, which make `Checkpointer`s in one order."""
 _UNFINISHED = re.compile(r"\.orbax-checkpoint-tmp|^deleting-")
 
 
@@ -46,7 +58,7 @@ class Checkpointer:
     """Saves and restores a training state, without making the training wait.
 
     `save` copies the state to the host and returns; a thread writes it. Several
-    processes write together, each its part, before `save` returns. A checkpoint
+    processes make the same calls, and write together, each its share. A checkpoint
     appears under its final name, `<directory>/<step>`, when it is complete: a process
     that dies earlier leaves the earlier ones as they were. Each array has a digest, for
     Orbax restores flipped bytes without a word; a damaged checkpoint is passed over.
@@ -83,16 +95,16 @@ class Checkpointer:
         self._done: set[int] = set()
         self._values: dict[int, object] = {}
         self._archive = Archive()
+        self._aside: Aside | None = None
 
     def steps(self) -> list[int]:
-        """Steps with a complete checkpoint, ascending; does not load Orbax."""
-        if not self.directory.is_dir():
-            return []
-        return sorted(
-            int(path.name)
-            for path in self.directory.iterdir()
-            if path.name.isdigit() and path.is_dir()
-        )
+        """Steps with a complete checkpoint, ascending; does not load Orbax.
+
+        Several processes wait for the save that is running: all get the same.
+        """
+        if self._aside is not None:
+            self.wait()
+        return self._present()
 
     def latest_step(self) -> int | None:
         """The newest complete checkpoint, damaged or not; does not load Orbax."""
@@ -128,11 +140,15 @@ class Checkpointer:
             "data": json.loads(json.dumps(dict(data or {}))),
             "metrics": to_plain(metrics),
         }
-        if peers.count() > 1:
-            self._write_together(step, state, about)
+        if peers.count() == 1:
+            arrays = host_snapshot(state)
+            self._saving = self._worker.submit(self._write, step, arrays, about)
             return
-        arrays = host_snapshot(state)
-        self._saving = self._worker.submit(self._write, step, arrays, about)
+        if self._aside is None:
+            self._aside = Aside(f"checkpoints/{next(_LINES)}")
+        self._saving = self._worker.submit(
+            self._write_together, self._aside, step, own_snapshot(state), about
+        )
 
     def data(self, step: int) -> dict[str, Any]:
         """The place in the data that was saved at a step, without the arrays.
@@ -251,6 +267,17 @@ class Checkpointer:
             saving, self._saving = self._saving, None
             saving.result()
 
+    def give_up(self) -> None:
+        """Ends the save that is running, unless the other processes end it soon.
+
+        For when a computation fails: another process may be lost, and never come.
+        """
+        if self._aside is not None:
+            self._aside.hurry()
+            with contextlib.suppress(Exception):
+                self.wait()
+            self._aside = None  # Where all go on, they do so on a line of its own.
+
     def close(self) -> None:
         """Waits, and gives back the thread.
 
@@ -274,52 +301,94 @@ class Checkpointer:
     ) -> None:
         self.close()
 
-    # -- writing
-
-    def _write_together(self, step: int, state: Tree, about: dict[str, Any]) -> None:
-        """Writes now, each process its part: threads of several would not keep step."""
-        path = self.directory / str(step)
-        peers.alone(lambda: self._clear_the_way(step))
-        try:
-            self._archive.write_together(path, flat(state), about)
-        except Exception as error:
-            raise self._unwritable(step, error) from error
-        self._done.add(step)
-
-        def retire() -> None:
-            with reported(self.directory):
-                self._retire(step, about["metrics"])
-
-        peers.alone(retire)
-
     # -- writing, in the worker's thread
 
     def _write(
         self, step: int, arrays: dict[str, np.ndarray], about: dict[str, Any]
     ) -> None:
         path = self.directory / str(step)
-        try:
+        with self._named(step):
             self._clear_the_way(step)
-            self._archive.write(path, arrays, about)
-        except OutputError:
-            raise
-        except Exception as error:
-            for unfinished in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
-            raise self._unwritable(step, error) from error
+            try:
+                self._archive.write(path, arrays, about)
+            except Exception:
+                for unfinished in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                raise
         self._done.add(step)
         with reported(self.directory):
             self._retire(step, about["metrics"])
 
+    def _write_together(
+        self,
+        aside: Aside,
+        step: int,
+        shares: dict[str, Share],
+        about: dict[str, Any],
+    ) -> None:
+        """What `_write` does, where each process has a share.
+
+        It meets the other processes at each `aside`; what fails in one, fails in all.
+        """
+        folder = self.directory / f"{step}.orbax-checkpoint-tmp"
+
+        def begin() -> None:
+            with self._named(step):
+                self._clear_the_way(step)
+                (folder / "state").mkdir(parents=True)
+
+        def write() -> None:
+            with self._named(step):
+                write_share(folder, shares)
+
+        def finish() -> None:
+            with self._named(step):
+                self._archive.join(folder, shares, about)
+                folder.rename(self.directory / str(step))
+
+        try:
+            aside.alone(begin)
+            aside.each(write)
+            aside.alone(finish)
+        except OutputError:
+            aside.alone(lambda: shutil.rmtree(folder, ignore_errors=True))
+            raise
+
+        def retire() -> None:
+            with reported(self.directory):
+                self._retire(step, about["metrics"])
+
+        self._done.add(step)
+        aside.alone(retire)
+
+    @contextlib.contextmanager
+    def _named(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except OutputError:
+            raise
+        except Exception as error:
+            raise self._unwritable(step, error) from error
+
     def _unwritable(self, step: int, error: Exception) -> OutputError:
+        who = "" if peers.count() == 1 else f"process {peers.index()}: "
         return OutputError(
             Fault(
                 str(self.directory / str(step)),
-                f"the checkpoint of step {step} was not written: {reason(error)}",
+                f"the checkpoint of step {step} was not written: {who}{reason(error)}",
                 mend="Make room or mend the permissions and run the same command "
                 f"again; it goes on from {self._newest_as_text()}.",
                 code="checkpoint-unwritable",
             )
+        )
+
+    def _present(self) -> list[int]:
+        if not self.directory.is_dir():
+            return []
+        return sorted(
+            int(path.name)
+            for path in self.directory.iterdir()
+            if path.name.isdigit() and path.is_dir()
         )
 
     def _clear_the_way(self, step: int) -> None:
@@ -330,7 +399,7 @@ class Checkpointer:
                 if _UNFINISHED.search(path.name):
                     shutil.rmtree(path)
             base = step - 1 if self._restored is None else self._restored
-            for stale in self.steps():
+            for stale in self._present():
                 if stale > base and stale not in self._done:
                     self._supersede(stale)
 
@@ -344,7 +413,7 @@ class Checkpointer:
 
     def _retire(self, step: int, metrics: Mapping[str, Any] | None) -> None:
         """Removes the checkpoints that need not be kept."""
-        steps = self.steps()
+        steps = self._present()
         best = None
         if self._best is not None:
             self._values[step] = (metrics or {}).get(self._best.metric)
@@ -436,11 +505,11 @@ class Checkpointer:
         )
 
     def _other_than(self, step: int) -> str:
-        others = [str(other) for other in self.steps() if other != step]
+        others = [str(other) for other in self._present() if other != step]
         return f"Other steps: {', '.join(others)}." if others else ""
 
     def _newest_as_text(self) -> str:
-        latest = self.latest_step()
+        latest = max(self._present(), default=None)
         return "the start" if latest is None else f"step {latest}"
 
     def _of_another_model(

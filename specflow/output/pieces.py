@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 
 from specflow import peers
 from specflow.output.archive import DamagedError, SavedArray, reason
-from specflow.output.snapshot import array_digest
+from specflow.output.snapshot import Bounds, array_digest, bounds_of
 
 __all__ = ["read_together"]
-
-_Bounds: TypeAlias = tuple[tuple[int, int], ...]
-"""Start and stop along each dimension."""
 
 
 def read_together(
@@ -54,7 +51,7 @@ def _read(
     folder: Path, name: str, saved: SavedArray, wanted: Any, turn: int
 ) -> jax.Array:
     everywhere = {
-        device: _bounds(index or (), saved.shape)
+        device: bounds_of(index or (), saved.shape)
         for device, index in wanted.sharding.devices_indices_map(saved.shape).items()
     }
     own = {
@@ -76,12 +73,12 @@ def _read(
     return jax.make_array_from_callback(
         saved.shape,
         wanted.sharding,
-        lambda index: held[_bounds(index or (), saved.shape)],
+        lambda index: held[bounds_of(index or (), saved.shape)],
     )
 
 
 def _check(
-    name: str, values: Mapping[_Bounds, np.ndarray], digests: Mapping[_Bounds, str]
+    name: str, values: Mapping[Bounds, np.ndarray], digests: Mapping[Bounds, str]
 ) -> None:
     for bounds, value in values.items():
         if bounds in digests and array_digest(value) != digests[bounds]:
@@ -89,8 +86,8 @@ def _check(
 
 
 def _values(
-    store: Any, name: str, pieces: Sequence[_Bounds]
-) -> Iterator[tuple[_Bounds, np.ndarray]]:
+    store: Any, name: str, pieces: Sequence[Bounds]
+) -> Iterator[tuple[Bounds, np.ndarray]]:
     """Pieces of an array, read at the same time."""
     reading = [store[tuple(slice(*cut) for cut in piece)].read() for piece in pieces]
     for piece, future in zip(pieces, reading, strict=True):
@@ -117,13 +114,9 @@ def _opened(folder: Path, name: str, saved: SavedArray) -> Any:
     return store
 
 
-def _pieces(saved: SavedArray) -> Iterator[tuple[_Bounds, str]]:
+def _pieces(saved: SavedArray) -> Iterator[tuple[Bounds, str]]:
     if isinstance(saved.digest, str):
         yield tuple((0, size) for size in saved.shape), saved.digest
         return
     for bounds, digest in saved.digest:
         yield tuple(tuple(cut) for cut in bounds), digest
-
-
-def _bounds(index: tuple[slice, ...], shape: tuple[int, ...]) -> _Bounds:
-    return tuple(cut.indices(size)[:2] for cut, size in zip(index, shape, strict=True))

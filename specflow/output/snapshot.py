@@ -1,13 +1,26 @@
 """A state on the host: flat, safe from donation, with a digest for each array."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from specflow.typing import Tree, describe
 
-__all__ = ["array_digest", "differences", "flat", "host_snapshot", "shards"]
+__all__ = [
+    "Bounds",
+    "Share",
+    "array_digest",
+    "bounds_of",
+    "differences",
+    "flat",
+    "host_snapshot",
+    "own_snapshot",
+]
+
+Bounds: TypeAlias = tuple[tuple[int, int], ...]
+"""Where a piece of an array lies: start and stop along each dimension."""
 
 
 def flat(tree: Tree) -> dict[str, Any]:
@@ -39,21 +52,52 @@ def _own(leaf: Any) -> np.ndarray:
     return host if host.flags.owndata and host is not leaf else host.copy()
 
 
-def shards(array: Any) -> list[tuple[list[list[int]], str]]:
-    """Where the pieces of an array lie that this process writes, and their digests.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several processes writes of an array; on the host."""
 
-    Returns:
-        (start and stop along each dimension, digest) of each.
+    shape: tuple[int, ...]
+    """Of the whole array."""
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...]
+    """Shape of every piece."""
+    pieces: list[tuple[Bounds, np.ndarray]]
+
+
+def own_snapshot(tree: Tree) -> dict[str, Share]:
+    """Host copies of what this process writes, which outlive the donation.
+
+    Of what lies on several devices, one writes; JAX says which.
     """
-    found = []
-    for shard in array.addressable_shards:
-        if shard.replica_id == 0:
-            bounds = [
-                list(cut.indices(size)[:2])
-                for cut, size in zip(shard.index, array.shape, strict=True)
-            ]
-            found.append((bounds, array_digest(np.asarray(shard.data))))
-    return found
+    leaves = flat(tree)
+    own = {
+        name: [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
+        for name, leaf in leaves.items()
+    }
+    for shards in own.values():
+        for shard in shards:
+            shard.data.copy_to_host_async()
+    return {
+        name: Share(
+            leaf.shape,
+            np.dtype(leaf.dtype),
+            leaf.sharding.shard_shape(leaf.shape),
+            [
+                (bounds_of(shard.index, leaf.shape), _own(shard.data))
+                for shard in own[name]
+            ],
+        )
+        for name, leaf in leaves.items()
+    }
+
+
+def bounds_of(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
+    """Where a piece lies in an array of that shape.
+
+    >>> bounds_of((slice(2, 4), slice(None)), (8, 3))
+    ((2, 4), (0, 3))
+    """
+    return tuple(cut.indices(size)[:2] for cut, size in zip(index, shape, strict=True))
 
 
 def array_digest(array: np.ndarray) -> str:

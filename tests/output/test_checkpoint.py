@@ -20,7 +20,7 @@ from specflow.config.output import BestConfig
 from specflow.errors import CheckpointError, OutputError
 from specflow.output import Checkpointer
 from specflow.output.retention import best_step, kept_steps
-from specflow.output.snapshot import differences, host_snapshot
+from specflow.output.snapshot import differences, host_snapshot, own_snapshot
 
 
 def state_of(value: float) -> dict:
@@ -131,6 +131,23 @@ def test_a_snapshot_shares_no_memory_with_its_source():
     assert not np.shares_memory(copies["mine"], mine)
     assert not np.shares_memory(copies["theirs"], np.asarray(theirs))
     assert copies["number"] == 3
+
+
+def test_a_share_is_every_piece_once_and_shares_no_memory_with_its_source():
+    mesh = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
+    # Along the second axis it lies whole: four devices have each piece.
+    sharding = NamedSharding(mesh, PartitionSpec("a"))
+    array = jax.device_put(np.arange(8, dtype=np.float32).reshape(4, 2), sharding)
+    share = own_snapshot({"x": array})["x"]
+    assert (share.shape, share.chunk) == ((4, 2), (2, 2))
+    assert {bounds: piece.tolist() for bounds, piece in share.pieces} == {
+        ((0, 2), (0, 2)): [[0, 1], [2, 3]],
+        ((2, 4), (0, 2)): [[4, 5], [6, 7]],
+    }
+    assert len(share.pieces) == 2
+    for shard in array.addressable_shards:
+        for _, piece in share.pieces:
+            assert not np.shares_memory(piece, np.asarray(shard.data))
 
 
 def test_the_data_is_as_it_was_when_save_was_called(tmp_path):

@@ -15,7 +15,9 @@ from jax.sharding import PartitionSpec as P
 
 from specflow.output.archive import Archive, DamagedError
 from specflow.output.checkpoint import _described
+from specflow.output.joint import write_share
 from specflow.output.pieces import read_together
+from specflow.output.snapshot import own_snapshot
 
 MESH = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
 LAID = {
@@ -49,8 +51,10 @@ def write(folder: Path, how: str) -> Path:
     if how == ALONE:
         archive.write(folder / "1", ARRAYS, {})
     else:
-        placed = jax.device_put(ARRAYS, shardings(how))
-        archive.write_together(folder / "1", placed, {})
+        shares = own_snapshot(jax.device_put(ARRAYS, shardings(how)))
+        (folder / "1" / "state").mkdir(parents=True)
+        write_share(folder / "1", shares)
+        archive.join(folder / "1", shares, {})
     archive.close()
     return folder / "1"
 
@@ -99,6 +103,19 @@ def test_a_changed_byte_is_found_however_it_is_read(of, to, tmp_path):
     with pytest.raises(DamagedError) as error:
         read(path, to)
     assert "\n" not in str(error.value)
+
+
+def test_orbax_alone_can_read_it(written):
+    import orbax.checkpoint as ocp
+
+    full = {name: array for name, array in ARRAYS.items() if array.size}
+    folder = written["both"].parent
+    with ocp.CheckpointManager(folder) as manager:
+        assert manager.all_steps() == [1]
+        restore = ocp.args.StandardRestore(full)
+        found = manager.restore(1, args=ocp.args.Composite(state=restore)).state
+    for name, expected in full.items():
+        np.testing.assert_array_equal(found[name], expected)
 
 
 def test_a_file_that_is_gone_is_damage(tmp_path):
