@@ -75,8 +75,8 @@ class LoopConfig(Config):
     `30s` from which the number is estimated."""
 
     @model_validator(mode="after")
-    def _evaluations_to_judge(self) -> Self:
-        refuse("LoopConfig", _never_judged(self))
+    def _nothing_in_vain(self) -> Self:
+        refuse("LoopConfig", [*_never_judged(self), *_never_profiled(self)])
         return self
 
 
@@ -87,3 +87,9 @@ def _never_judged(loop: LoopConfig) -> Iterator[tuple[tuple[str, ...], Any, str]
             "evaluations on the way"
         )
         yield ("eval_every",), loop.eval_every, expected
+
+
+def _never_profiled(loop: LoopConfig) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    if loop.profile is not None and loop.profile.start >= loop.train_steps:
+        expected = f"fewer than loop.train_steps ({loop.train_steps}), which is the end"
+        yield ("profile", "start"), loop.profile.start, expected

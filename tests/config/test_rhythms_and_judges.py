@@ -39,6 +39,16 @@ def test_a_loop_on_the_devices_has_a_step_at_least():
         LoopConfig(iterations_per_loop=0)
 
 
+def test_a_window_to_profile_begins_before_the_end():
+    assert LoopConfig(train_steps=20, profile={"start": 19}).profile is not None
+    with pytest.raises(ConfigError) as error:
+        compose(["experiment=digits", "loop.train_steps=200", "loop.profile.start=200"])
+    assert str(error.value) == (
+        "loop.profile.start: got 200 (override loop.profile.start=200). Expected fewer "
+        "than loop.train_steps (200), which is the end."
+    )
+
+
 @pytest.mark.parametrize(
     ("declared", "rule"),
     [
