@@ -16,9 +16,9 @@ __all__ = ["Chunk", "Restarted", "TrainBatches", "TrainInput", "as_train_batches
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_STEPS = 1024
-"""What one item of Grain holds, so far as whole chunks fit, and its most steps: an item
-costs Grain some 0.15 ms, which is more than gathering the rows of a small step, and more
-steps of a tiny set would be thousands of epochs to shuffle, ahead of need."""
+"""What one item of Grain holds, so far as whole chunks fit, and its most steps. An item
+costs Grain some 0.15 ms, more than gathering the rows of a small step; more steps of a
+tiny set would be thousands of epochs to shuffle, ahead of need."""
 
 
 class TrainInput(Protocol):
