@@ -71,7 +71,7 @@ def build_mesh(
     """
     everywhere = devices is None
     devices = list(jax.devices() if devices is None else devices)
-    sizes = _filled(axes, devices)
+    sizes = _filled(axes, devices, pretends=everywhere)
     groups = _slices(devices, slices)
     if len(groups) > 1 and sizes["data"] % len(groups):
         if slices is not None:
@@ -108,8 +108,16 @@ def _check_processes(mesh: Mesh) -> None:
         )
 
 
-def _filled(axes: AxesConfig, devices: Sequence[Any]) -> dict[str, int]:
-    """The size of each axis, that of -1 as well."""
+def _filled(
+    axes: AxesConfig, devices: Sequence[Any], *, pretends: bool
+) -> dict[str, int]:
+    """The size of each axis, that of -1 as well.
+
+    Args:
+        axes: as they are given.
+        devices: what there is.
+        pretends: whether a CPU could pretend to be more of them.
+    """
     sizes = axes.sizes()
     given = math.prod(size for size in sizes.values() if size != -1)
     free = [name for name, size in sizes.items() if size == -1]
@@ -127,7 +135,7 @@ def _filled(axes: AxesConfig, devices: Sequence[Any]) -> dict[str, int]:
     needed = math.prod(sizes.values())
     if needed > len(devices):
         asked = " x ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
-        cpu = devices[0].platform == "cpu"
+        cpu = pretends and devices[0].platform == "cpu"
         raise ConfigError(
             Fault(
                 "mesh.axes",

@@ -78,6 +78,15 @@ def test_a_batch_that_fits_passes_and_another_names_the_nearest():
     )
 
 
+def test_nobody_pretends_more_devices_than_a_slice_has():
+    with pytest.raises(ConfigError) as error:
+        build_mesh(AxesConfig(fsdp=32), jax.devices())
+    assert str(error.value) == (
+        "mesh.axes: fsdp 32 needs 32 devices, and there are 8. Expected sizes that "
+        "multiply to at most 8."
+    )
+
+
 def test_pretending_devices_comes_too_late_once_jax_runs():
     assert jax.device_count() == 8
     pretend_devices(8)  # As many as there are: nothing to do.
