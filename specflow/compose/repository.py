@@ -42,6 +42,7 @@ class DefaultsLists(ConfigRepository):
         self.instead, self.left_out = {}, set()
         self._folders = folders
         self._loaded: dict[str, ConfigResult | None] = {}
+        self._no_values = OmegaConf.create({})
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """The defaults list of a file, and its package; none if there is no file."""
@@ -84,13 +85,13 @@ class DefaultsLists(ConfigRepository):
             document = salvage(file, self._folders.shown(file)).document
             head = file.read_text(encoding="utf-8")[:512]
         content = document.content
-        config, listed = OmegaConf.create({}), []
+        listed = []
         if "defaults" in content:
             asked = {"defaults": self._ours(content["defaults"])}
             lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
             listed = self._create_defaults_list(config_path, lists)
         header = ConfigSource._get_header_dict(head)
-        return ConfigResult("specflow", str(file), config, header, listed)
+        return ConfigResult("specflow", str(file), self._no_values, header, listed)
 
     def _ours(self, entries: Any) -> Any:
         """A defaults list without the choices that Hydra makes for itself."""
