@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+from specflow import peers
 from specflow.errors import Fault, MachineError, SpecflowError
 from specflow.report import is_of_device, line
 
@@ -92,14 +93,10 @@ def listen() -> None:
 
     Call it when JAX has started as one of several processes; otherwise it does nothing.
     """
-    # Public functions that say as much look for the devices first.
-    from jax._src.distributed import global_state as jax_state
-
-    if jax_state.client is None or _LINES:
+    own = peers.service()
+    if own.client is None or _LINES:
         return
-    _LINES.append(
-        _Line(jax_state.client, jax_state.process_id, jax_state.num_processes)
-    )
+    _LINES.append(_Line(own.client, own.process_id, own.num_processes))
     _LINES[0].open()
 
 

@@ -32,10 +32,7 @@ class Aside:
     """
 
     def __init__(self, name: str):
-        # Public functions say as much, and wait for all processes.
-        from jax._src.distributed import global_state
-
-        self._client: Any = global_state.client
+        self._client = peers.service().client
         self._path = f"specflow/aside/{name}"
         self._turn = self._kept = 0
         self._until = math.inf

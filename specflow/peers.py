@@ -21,6 +21,7 @@ __all__ = [
     "in_words",
     "index",
     "is_first",
+    "service",
 ]
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -44,6 +45,17 @@ def index() -> int:
 def is_first() -> bool:
     """Whether this process is the one that writes what is one: process 0."""
     return index() == 0
+
+
+def service() -> Any:
+    """JAX's coordination service: `client`, `process_id` and `num_processes` as it has
+    them; one process alone has no client.
+
+    It is there before the devices are, which `count` and `index` look for.
+    """
+    from jax._src.distributed import global_state
+
+    return global_state
 
 
 def gather(said: Any) -> list[Any]:

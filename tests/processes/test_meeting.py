@@ -17,12 +17,6 @@ EXPECTED = (
 )
 
 
-@pytest.fixture
-def coordinator():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch):
     for name in (COORDINATOR, COUNT, INDEX):

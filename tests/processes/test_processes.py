@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +71,21 @@ def done(process):
 
 def launched(count, *words):
     return done(run("launch", "--processes", count, "--", *words))
+
+
+def not_launched(coordinator, each, program=("-m", "specflow")):
+    """Two that are told where they meet, done: exit statuses, and what they said."""
+    words = (
+        *WORDS,
+        f"mesh.processes={{coordinator:'{coordinator}',count:2}}",
+        "mesh.pretend_devices=2",
+    )
+    started = [
+        run("train", *words, *own, program=program, index=index)
+        for index, own in enumerate(each)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in started]
+    return [process.returncode for process in started], said
 
 
 def evaluations(folder):
@@ -200,20 +214,12 @@ def test_each_process_writes_its_pieces_and_a_damaged_one_is_found_by_all(
     assert evaluations(folder)[8]["loss"] > 0
 
 
-def test_a_config_that_differs_is_named_in_every_process(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        where = f"127.0.0.1:{server.getsockname()[1]}"
-    words = (
-        *WORDS,
-        f"mesh.processes={{coordinator:'{where}',count:2}}",
-        "mesh.pretend_devices=2",
-        f"output.dir={tmp_path / 'run'}",
+def test_a_config_that_differs_is_named_in_every_process(coordinator, tmp_path):
+    out = f"output.dir={tmp_path / 'run'}"
+    statuses, (first, second) = not_launched(
+        coordinator, [(out, "seed=6"), (out, "seed=7")]
     )
-    started = [
-        run("train", *words, f"seed={index + 6}", index=index) for index in range(2)
-    ]
-    first, second = (process.communicate(timeout=240)[1] for process in started)
-    assert [process.returncode for process in started] == [2, 2]
+    assert statuses == [2, 2]
     assert first == (
         "error[processes-differ] seed: is 7 in process 1, and 6 in process 0 "
         "(override seed=6). Expected the same config in every process.\n"
@@ -240,21 +246,13 @@ sys.exit(cli.main())
 """
 
 
-def test_a_process_that_fails_alone_ends_all_and_is_named(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        where = f"127.0.0.1:{server.getsockname()[1]}"
-    words = (
-        *WORDS,
-        f"mesh.processes={{coordinator:'{where}',count:2}}",
-        "mesh.pretend_devices=2",
+def test_a_process_that_fails_alone_ends_all_and_is_named(coordinator, tmp_path):
+    statuses, (first, second) = not_launched(
+        coordinator,
+        [(f"output.dir={tmp_path / name}",) for name in "01"],
+        program=("-c", FAILING),
     )
-    program = ["-c", FAILING, "train", *words]
-    started = [
-        run(f"output.dir={tmp_path / str(index)}", program=program, index=index)
-        for index in range(2)
-    ]
-    first, second = (process.communicate(timeout=240)[1] for process in started)
-    assert [process.returncode for process in started] == [1, 1]
+    assert statuses == [1, 1]
     assert first.splitlines()[-1] == (
         "error[process-lost] processes: process 1 failed: ZeroDivisionError: one is "
         "bad. Look at what it says itself; started again, all go on from the newest "

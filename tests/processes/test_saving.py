@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -140,10 +139,8 @@ def killed(state):
 """
 
 
-def both(what, folder, quickly):
+def both(what, folder, address, quickly):
     """The processes, done: exit status, and what they told."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
     started = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, what, address, str(index), str(folder)],
@@ -170,10 +167,10 @@ def both(what, folder, quickly):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, quickly):
+def told(tmp_path_factory, new_coordinator, quickly):
     """What both processes told of saves while they computed, and the folder."""
     folder = tmp_path_factory.mktemp("saves") / "checkpoints"
-    first, second = both("while saving", folder, quickly)
+    first, second = both("while saving", folder, new_coordinator(), quickly)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     return folder, first[1], second[1]
 
@@ -229,9 +226,9 @@ def test_what_is_saved_is_the_state_of_its_step(told):
 
 
 def test_a_process_killed_while_it_saves_leaves_the_former_checkpoint(
-    tmp_path, quickly
+    coordinator, tmp_path, quickly
 ):
-    first, second = both("killed", tmp_path, quickly)
+    first, second = both("killed", tmp_path, coordinator, quickly)
     assert second[0] == -signal.SIGKILL
     assert first[0] == 0, first[2]
     assert first[1] == {"there": [1]}
