@@ -1,5 +1,6 @@
 """Warm start: initial values taken from another run's checkpoint."""
 
+import codecs
 import dataclasses
 import re
 import warnings
@@ -174,8 +175,10 @@ def _by_token(
     value: np.ndarray, initial: np.ndarray, settings: WarmStartSettings, path: str
 ) -> np.ndarray:
     """Initial rows, with those of known tokens from the checkpoint."""
+    if value.shape[1:] != initial.shape[1:]:
+        return value  # Whatever the tokens are, its rows do not fit.
     files = settings.vocabularies[path]
-    old = {token: row for row, token in enumerate(_tokens(files.old))}
+    old = _rows(files.old)
     mixed = initial.copy()
     for row, token in enumerate(_tokens(files.new)[: len(mixed)]):
         if old.get(token, len(value)) < len(value):
@@ -183,11 +186,43 @@ def _by_token(
     return mixed
 
 
+def _rows(path: str | Path) -> dict[str, int]:
+    """Token -> row.
+
+    Raises:
+        ConfigError: a token stands in two lines; which row is meant is not known.
+    """
+    rows: dict[str, int] = {}
+    for row, token in enumerate(_tokens(path)):
+        if rows.setdefault(token, row) != row:
+            raise ConfigError(
+                Fault(str(path), f"lines {rows[token] + 1} and {row + 1} are both "
+                      f"{token!r:.60}", code="warm-start",
+                      expected="a vocabulary with every token once")
+            )  # fmt: skip
+    return rows
+
+
 def _tokens(path: str | Path) -> list[str]:
+    """Lines of a vocabulary file, ended by LF or CRLF alone.
+
+    Tokens may be what Unicode calls a line separator. A byte-order mark at the start is
+    no part of the first token.
+
+    Source: tf.lookup.TextFileInitializer.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+        tokens = [line.removesuffix(b"\r").decode("utf-8") for line in lines]
     except OSError as error:
-        raise ConfigError(
-            Fault(str(path), f"cannot be read: {error.strerror}", code="warm-start",
-                  expected="a vocabulary, a token a line")
-        ) from error  # fmt: skip
+        raise _unreadable(path, str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"is not UTF-8 ({error.reason})") from error
+    return tokens if tokens[-1] else tokens[:-1]
+
+
+def _unreadable(path: str | Path, reason: str) -> ConfigError:
+    return ConfigError(
+        Fault(str(path), f"cannot be read: {reason}", code="warm-start",
+              expected="a vocabulary, a token a line")
+    )  # fmt: skip
