@@ -1,5 +1,6 @@
 """Columns of arrays as a Parquet file; needs pyarrow, the extra `specflow[parquet]`."""
 
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ class ParquetRows:
     """Writes batches of columns, some tens of thousands of rows at a time.
 
     Args:
-        path: file to write.
+        path: file to write; a pipe too, as it is written from its start to its end.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
@@ -31,7 +32,7 @@ class ParquetRows:
     """
 
     def __init__(self, path: Path):
-        self._path = path
+        self._stream = _Forward(io.FileIO(path, "a"))
         self._writer: Any = None
         self._held: list[Any] = []
 
@@ -62,10 +63,11 @@ class ParquetRows:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
+        with self._stream:
+            if kind is None:
+                self._flush()
+            if self._writer is not None:
+                self._writer.close()
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -75,9 +77,23 @@ class ParquetRows:
         table = pa.concat_tables(self._held) if self._held else pa.table({})
         self._held.clear()
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
+            self._writer = pq.ParquetWriter(self._stream, table.schema)
         if table.num_rows:
             self._writer.write_table(table)
+
+
+class _Forward(io.BufferedWriter):
+    """A stream that counts where it is, since a pipe cannot be asked."""
+
+    _place = 0
+
+    def write(self, content: Any, /) -> int:
+        count = super().write(content)
+        self._place += count
+        return count
+
+    def tell(self) -> int:
+        return self._place
 
 
 def _column(array: np.ndarray) -> Any:

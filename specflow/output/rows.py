@@ -79,6 +79,9 @@ def row_format(output: str | None, format: str | None = None) -> str:
 def writing_rows(output: str | None, format: str) -> Iterator[Write]:
     """Writes batches of rows; a file is there once all of them are.
 
+    A link is followed, the mode of a former file stays, and what is no regular file (a
+    pipe, a device, `/dev/fd/N`) gets the rows as they come.
+
     Numbers are the same in all formats: float32 is written with the digits of its exact
     value, 16-bit floats as the float32 they are. JSON has no word for what is not
     finite: there it is null. In CSV and Parquet a nested prediction is a column named
@@ -103,12 +106,12 @@ def writing_rows(output: str | None, format: str) -> Iterator[Write]:
     if output is None:
         yield _text_writer(sys.stdout, format)
         return
-    with replacing(Path(output)) as temporary:
+    with replacing(Path(output), setting="--output") as temporary:
         if format == "parquet":
             with ParquetRows(temporary) as rows:
                 yield lambda batch: rows.write(_columns(batch))
             return
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
+        with temporary.open("a", encoding="utf-8", newline="") as stream:
             yield _text_writer(stream, format)
 
 
