@@ -22,6 +22,7 @@ from specflow.data import build_data
 from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
 from specflow.experiment import check_labels
+from specflow.filesystem import expanded
 from specflow.lifecycle import Made, newest_export
 from specflow.output import (
     AsyncReporters,
@@ -188,7 +189,7 @@ def train(composed: "Composed") -> dict[str, Any]:
 def _directory(composed: "Composed") -> str | Path:
     config = composed.config
     if config.output.dir:
-        return config.output.dir
+        return expanded(config.output.dir, "output.dir")
     if composed.run is None:
         return default_run_directory(config.name)
     return rerun_directory(composed.run)

@@ -290,7 +290,7 @@ def _values(option: Option, typed: str) -> Candidates:
 def _paths(typed: str, kind: str) -> Candidates:
     """Files, and folders with a slash; a run is a folder that is a word of its own."""
     above, _, begun = typed.rpartition("/")
-    folder = Path(f"{above}/") if "/" in typed else Path()
+    folder = Path(os.path.expanduser(f"{above}/")) if "/" in typed else Path()
     for entry in _entries(folder):
         path = typed[: len(typed) - len(begun)] + entry.name
         hidden = entry.name.startswith(".") and not begun.startswith(".")

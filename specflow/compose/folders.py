@@ -6,6 +6,7 @@ from pathlib import Path
 
 from specflow.config.plugins import brought_folders
 from specflow.errors import ConfigError, Fault
+from specflow.filesystem import expanded
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]
 
@@ -133,8 +134,10 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
     Raises:
         ConfigError: a folder does not exist.
     """
-    paths = [Path(folder).absolute() for folder in own]
-    missing = [folder for folder in own if not Path(folder).is_dir()]
+    paths = [expanded(folder, "--config-dir").absolute() for folder in own]
+    missing = [
+        given for given, path in zip(own, paths, strict=True) if not path.is_dir()
+    ]
     if missing:
         raise ConfigError(
             *(

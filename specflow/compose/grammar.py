@@ -11,7 +11,8 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from specflow.compose.folders import Folders
-from specflow.errors import Fault, nearest, nearest_of
+from specflow.errors import ConfigError, Fault, nearest, nearest_of
+from specflow.filesystem import expanded
 
 __all__ = ["Request", "escape", "read", "shell", "spell"]
 
@@ -21,7 +22,7 @@ class Request:
     """What the lines of a command ask for, sorted by kind, each kind in order."""
 
     run: str | None
-    """Directory of a run whose config is the base (`run=DIR`)."""
+    """Directory of a run whose config is the base (`run=DIR`), `~` expanded."""
     trust: tuple[str, ...]
     """The user's own packages in which targets may resolve (`trust=my_package`)."""
     choices: tuple[Override, ...]
@@ -102,10 +103,10 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
             values.pop(line, None)
             values[line] = override
     faults += _hydra_faults(hydra)
-    run, trust = own.get("run"), own.get("trust")
+    run, trust = _run(own.get("run"), faults), own.get("trust")
     names = trust.value() if trust else []
     request = Request(
-        run=str(run.value()) if run else None,
+        run=run,
         trust=tuple(map(str, names if isinstance(names, list) else [names])),
         choices=tuple(choices.values()),
         values=tuple(values.values()),
@@ -171,6 +172,18 @@ _KEY_SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
 
 def _spell_key(key: Any) -> str:
     return _KEY_SPECIAL.sub(r"\\\1", str(key))
+
+
+def _run(override: Override | None, faults: list[Fault]) -> str | None:
+    """The directory of the run that is the base."""
+    if override is None:
+        return None
+    try:
+        return str(expanded(str(override.value()), "run"))
+    except ConfigError as error:
+        origin = f"override {override.input_line}"
+        faults += [dataclasses.replace(one, origin=origin) for one in error.faults]
+        return None
 
 
 def _line(override: Override, *, force: bool = False) -> str:

@@ -18,6 +18,7 @@ from specflow.compose.schema import ROOT, Slot
 from specflow.compose.schema_writer import Writer
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault, OutputError, nearest
+from specflow.filesystem import expanded
 
 __all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
 
@@ -85,12 +86,13 @@ def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
     Raises:
         OutputError: a file cannot be written.
     """
+    folder = expanded(folder, "--write")
     texts = {
-        Path(folder) / f"{group}.json": f"{as_text(schema)}\n"
+        folder / f"{group}.json": f"{as_text(schema)}\n"
         for group, schema in schemas(folders).items()
     }
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file, text in texts.items():
             file.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -23,6 +23,7 @@ from specflow.compose.guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.search import hydra
 from specflow.errors import ConfigError, Fault, SpecflowError
+from specflow.filesystem import expanded
 
 __all__ = ["Outcome", "sweep", "table"]
 
@@ -229,9 +230,15 @@ def _numbered(request: Request) -> list[str]:
     ]
     rest = tuple(value for value in request.values if value not in shared)
     lines = dataclasses.replace(request, values=rest).lines()
+    named = [one for one in request.hydra if one.key_or_group == "hydra.sweep.dir"]
+    places = [str(value.value()) for value in (*named, *shared)]
     return [
         *lines,
-        *(f"hydra.sweep.dir={spell(value.value())}" for value in shared[-1:]),
+        *(
+            f"hydra.sweep.dir={spell(str(expanded(place, 'output.dir')))}"
+            for place in places[-1:]
+            if place.startswith("~") or shared
+        ),
     ]
 
 

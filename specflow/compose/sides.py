@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_side(name: str, *, config_dirs: Sequence[str | Path] = ()) -> Side:
     >>> side.tree["seed"], side.origins["seed"]
     (3, 'override seed=3')
     """
-    found, path = folders(config_dirs), Path(name)
+    found, path = folders(config_dirs), Path(os.path.expanduser(name))
     if "=" in name:
         return _composed(name, shlex.split(name), found)
     if path.is_file() and path.name != RUN_CONFIG:

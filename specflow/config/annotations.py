@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import Field
 
-from specflow.config.base import Config
+from specflow.config.base import Config, UserPath
+from specflow.filesystem import expanded
 
 __all__ = ["cast_of", "field_type", "has_none", "is_array"]
 
@@ -47,7 +48,7 @@ def field_type(annotation: Any) -> Any:
     if annotation in _PLAIN:
         return annotation
     if annotation is Path:
-        return str
+        return UserPath
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         kind = field_type(inner[0])
@@ -105,7 +106,9 @@ def cast_of(annotation: Any) -> Callable[[Any], Any] | None:
         parts = [part for part in get_args(annotation) if part is not _NONE]
         return cast_of(parts[0]) if len(parts) == 1 else None
     kind = get_origin(annotation) or annotation
-    return kind if kind in (tuple, set, frozenset, Path) else None
+    if kind is Path:
+        return expanded
+    return kind if kind in (tuple, set, frozenset) else None
 
 
 def _union(members: tuple[Any, ...]) -> Any:

@@ -26,6 +26,7 @@ from pydantic_core import (
 
 from specflow.config import plugins
 from specflow.errors import ConfigError, Fault
+from specflow.filesystem import expanded
 
 __all__ = [
     "ROOTS",
@@ -39,6 +40,7 @@ __all__ = [
     "Kinds",
     "Says",
     "Target",
+    "UserPath",
     "by_name",
     "key_paths",
     "name_of",
@@ -201,6 +203,16 @@ class Says:
     """Of the texts that it takes."""
     minimum: int | None = None
     """The least of the whole numbers that it takes; none: it takes no number."""
+
+
+def _check_home(path: str) -> str:
+    expanded(path)
+    return path
+
+
+UserPath = Annotated[str, AfterValidator(_check_home)]
+"""A file or folder. `~` and `~user` at its start stay in the config, which may go to
+another machine; `specflow.filesystem.expanded` replaces them where the path is used."""
 
 
 def _check_key_path(path: str) -> str:

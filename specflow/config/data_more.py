@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, named
+from specflow.config.base import Config, UserPath, named
 from specflow.config.data import HeldOutConfig
 
 __all__ = [
@@ -57,7 +57,7 @@ class TextConfig(Config):
     """
 
     name: Literal["text"] = "text"
-    root: str = "stdlib"
+    root: UserPath = "stdlib"
     """Folder to read, or `stdlib`: Python's own standard library sources, which differ
     a little from one version of Python to the next."""
     pattern: str = "*.py"
@@ -82,9 +82,9 @@ class NpzConfig(Config):
     """
 
     name: Literal["npz"] = "npz"
-    train: str
+    train: UserPath
     """Path of the training file."""
-    eval: str
+    eval: UserPath
     """Path of the evaluation file."""
     labels: str | None = "labels"
     """Name of the array with the labels; null when there is none."""

@@ -4,7 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from specflow.config.base import Config, Elsewhere, Kinds, by_name, named, refuse
+from specflow.config.base import (
+    Config,
+    Elsewhere,
+    Kinds,
+    UserPath,
+    by_name,
+    named,
+    refuse,
+)
 from specflow.config.rhythm import Every
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
@@ -51,7 +59,7 @@ class CheckpointConfig(Config):
 class OutputConfig(Config):
     """Where a run writes and what it writes."""
 
-    dir: str | None = Field(default=None, min_length=1)
+    dir: Annotated[UserPath, Field(min_length=1)] | None = None
     """Run directory; null: `runs/<experiment>/<time>`."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """Checkpoints, under `<dir>/checkpoints`."""

@@ -1,5 +1,6 @@
 """`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from specflow.config.base import Config, Dtype
+from specflow.config.base import Config, Dtype, UserPath
 from specflow.config.loop import ProfileConfig
 from specflow.config.output import BestConfig
 from specflow.errors import ConfigError, Fault, nearest
@@ -124,7 +125,7 @@ class RunConfig(_Python):
     False
     """
 
-    model_dir: Annotated[str, BeforeValidator(_as_text)] | None = Field(
+    model_dir: Annotated[UserPath, BeforeValidator(_as_text)] | None = Field(
         default=None, min_length=1
     )
     """Where checkpoints go; None: a temporary directory."""
@@ -198,6 +199,9 @@ def _fault(owner: type[Config], detail: Any) -> Fault:
     name = str(detail["loc"][-1]) if unknown else ".".join(names)
     where = f"{owner.__name__}.{name}" if name else owner.__name__
     if not unknown:
+        wrong = detail.get("ctx", {}).get("error")
+        if isinstance(wrong, ConfigError):
+            return dataclasses.replace(wrong.faults[0], where=where)
         said = detail["msg"].removeprefix("Value error, ")
         return Fault(where, f"got {detail['input']!r:.60}: {said}", code="run-config")
     known = ", ".join(owner.model_fields)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from specflow.config.data_more import NpzConfig
 from specflow.data.source import ArraySource
 from specflow.errors import DataError, Fault, nearest
+from specflow.filesystem import expanded
 
 __all__ = ["npz", "read_npz"]
 
@@ -36,7 +37,7 @@ def read_npz(path: str | Path, *, labels: str | None, key: str = "data") -> Arra
         labels: name of the array with the labels; None when there is none.
         key: the dotted key that named the file, for messages.
     """
-    file = Path(path).expanduser()
+    file = expanded(path, key)
     if not file.is_file():
         raise DataError(
             Fault(key, f"there is no file {str(path)!r}", code="missing-file")

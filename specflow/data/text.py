@@ -13,6 +13,7 @@ from specflow.config.data_more import TextConfig
 from specflow.data.source import Rows, RowSpec
 from specflow.data.split import held_out_rows
 from specflow.errors import DataError, Fault
+from specflow.filesystem import expanded
 
 __all__ = ["WindowSource", "text", "text_files"]
 
@@ -132,7 +133,7 @@ def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
 def _root(config: TextConfig) -> Path:
     if config.root == "stdlib":
         return Path(sysconfig.get_path("stdlib"))
-    root = Path(config.root).expanduser()
+    root = expanded(config.root, "data.root")
     if not root.is_dir():
         raise DataError(
             Fault(

@@ -17,6 +17,7 @@ from specflow.config.run import RunConfig
 from specflow.errors import ConfigError, Fault, spec_error
 from specflow.estimator.saving import LISTENER_METHODS
 from specflow.executor import ModelFn
+from specflow.filesystem import expanded
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.spec import HOOK_METHODS, renamed
 from specflow.typing import describe
@@ -58,24 +59,29 @@ def config_of(config: RunConfig | None) -> RunConfig:
 
 def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
     """The one directory that is meant, or a new temporary one."""
-    given, configured = model_dir, config.model_dir
-    if given is not None and configured is not None and Path(given) != Path(configured):
+    given, configured = (
+        None if one is None or str(one) == "" else _folder(one)
+        for one in (model_dir, config.model_dir)
+    )
+    if given is not None and configured is not None and given != configured:
         raise ConfigError(
             Fault(
                 "model_dir",
-                f"is '{given}' here and '{configured}' in the config",
+                f"is '{model_dir}' here and '{config.model_dir}' in the config",
                 expected="one of them, or the same",
                 code="model-dir",
             )
         )
-    chosen = given if given is not None else configured
-    if chosen is None:
-        return Path(tempfile.mkdtemp(prefix="specflow-"))
-    if str(chosen) == "":
+    if str(model_dir) == "":
         raise ConfigError(
             Fault("model_dir", "is empty", expected="a directory", code="model-dir")
         )
-    return Path(chosen)
+    return given or configured or Path(tempfile.mkdtemp(prefix="specflow-"))
+
+
+def _folder(path: str | Path) -> Path:
+    # Absolute: all that is written goes to one folder, wherever the process moves to.
+    return expanded(path, "model_dir").absolute()
 
 
 def check_loop(

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from specflow import peers
 from specflow.errors import ConfigError, Fault, nearest
+from specflow.filesystem import expanded
 from specflow.output import reported, write_text
 
 __all__ = [
@@ -75,10 +76,10 @@ class Exporter:
         Returns:
             The new export, or None.
         """
-        folder = Path(directory)
+        folder = expanded(directory, "directory")
         if not peers.alone(lambda: self.wants(folder, metrics, is_final=is_final)):
             return None
-        made = estimator.export(directory, **self._export)
+        made = estimator.export(folder, **self._export)
         peers.alone(lambda: self.keep(folder, metrics))
         return made
 
@@ -236,7 +237,7 @@ def newest_export(directory: str | Path) -> Made | None:
     """The newest of the exports that lie side by side."""
     from specflow.serving.load import MANIFEST  # Few runs export.
 
-    for path in reversed(_exports(Path(directory))):
+    for path in reversed(_exports(expanded(directory))):
         try:
             about = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             return Made(path, int(about["step"]), str(about["note"]))

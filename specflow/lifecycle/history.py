@@ -7,6 +7,7 @@ from typing import Any
 
 from specflow import peers
 from specflow.errors import ConfigError, Fault, nearest
+from specflow.filesystem import expanded
 from specflow.output import read_rows, reported, to_plain, write_text
 
 __all__ = ["History", "MissingMetricError"]
@@ -34,7 +35,7 @@ class History:
 
     def __init__(self, model_dir: str | Path, name: str | None = None):
         folder = "eval" if name is None else f"eval_{name}"
-        self.path = Path(model_dir) / folder / "metrics.jsonl"
+        self.path = expanded(model_dir, "model_dir") / folder / "metrics.jsonl"
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Writes the metrics of an evaluation down.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from specflow.errors import CheckpointError, ConfigError, Fault
+from specflow.filesystem import expanded
 from specflow.output import Checkpointer, located
 from specflow.typing import describe
 
@@ -103,7 +104,7 @@ def warm_values(
         CheckpointError: there is no checkpoint, or it lacks a parameter that was asked
             for or has it in another shape; a rename that names no parameter.
     """
-    saved = _saved(Path(settings.path))
+    saved = _saved(expanded(settings.path, "WarmStartSettings.path"))
     params = tree["params"]
     wanted = [
         path
@@ -212,7 +213,8 @@ def _tokens(path: str | Path) -> list[str]:
     Source: tf.lookup.TextFileInitializer.
     """
     try:
-        lines = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
+        content = expanded(path, "vocabularies").read_bytes()
+        lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
         tokens = [line.removesuffix(b"\r").decode("utf-8") for line in lines]
     except OSError as error:
         raise _unreadable(path, str(error.strerror)) from error

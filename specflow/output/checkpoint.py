@@ -21,6 +21,7 @@ from specflow import peers
 from specflow.aside import Aside
 from specflow.config.output import BestConfig
 from specflow.errors import CheckpointError, Fault, OutputError
+from specflow.filesystem import expanded
 from specflow.output.archive import Archive, DamagedError, SavedArray, reason
 from specflow.output.files import reported
 from specflow.output.joint import write_share
@@ -83,7 +84,7 @@ class Checkpointer:
         note: Callable[[str], None] | None = None,
     ):
         # Orbax refuses relative paths.
-        self.directory = Path(directory).expanduser().absolute()
+        self.directory = expanded(directory).absolute()
         self._keep = keep
         self._best = best
         self._keep_every_s = keep_every_s
@@ -547,7 +548,7 @@ def located(path: str | Path) -> tuple[Path, int | None]:
     Raises:
         CheckpointError: nothing of the kind is there.
     """
-    where = Path(path).expanduser().absolute()
+    where = expanded(path, "checkpoint_path").absolute()
     for folder in (where / "checkpoints", where):
         if any(found.name.isdigit() for found in folder.glob("*/")):
             return folder, None

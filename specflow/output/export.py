@@ -16,6 +16,7 @@ import jax.export
 import numpy as np
 
 from specflow.errors import ExportError, Fault, SpecflowError, nearest
+from specflow.filesystem import expanded
 from specflow.output.exported_program import ExportedProgram, Servable, named
 from specflow.output.timestamped import timestamped
 from specflow.serving import Function, Signature, load_export
@@ -87,7 +88,7 @@ def write_export(
     rows = programs[0].rows or min(EXAMPLE_ROWS, _rows(example))
     sent = _with_rows(example, rows)
     answers = model.answers(sent)
-    with timestamped(Path(directory)) as (temporary, final):
+    with timestamped(expanded(directory, "directory")) as (temporary, final):
         stored = {f"inputs/{path}": array for path, array in named(sent)}
         for name, tensors in answers.items():
             stored |= {f"outputs/{name}/{path}": x for path, x in named(tensors)}
@@ -98,7 +99,7 @@ def write_export(
         for target, source in (assets_extra or {}).items():
             copy = temporary / "assets.extra" / target
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+            shutil.copyfile(expanded(source), copy)
         about = {
             "format": 1,
             "versions": {
@@ -254,7 +255,7 @@ def _check_assets(assets: Mapping[str, str | Path]) -> None:
                 Fault(f"assets_extra[{target!r}]", "leads out of the export",
                       expected="a path below assets.extra", code="export-assets")
             )  # fmt: skip
-        if not Path(source).is_file():
+        if not expanded(source).is_file():
             faults.append(
                 Fault(f"assets_extra[{target!r}]", f"there is no file {source}",
                       code="export-assets")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from specflow.filesystem import expanded
 from specflow.heap import give_back
 from specflow.output.files import replacing
 
@@ -46,7 +47,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         axis.set_xlim(0, 1.03 * max(last, 1))  # One time line for all panels.
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    with replacing(Path(path)) as temporary:
+    with replacing(expanded(path)) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from specflow.errors import Fault, OutputError
+from specflow.filesystem import expanded
 from specflow.output.files import replacing, reported
 from specflow.output.plain import to_plain
 
@@ -41,7 +42,7 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """
     rows = []
     with contextlib.suppress(FileNotFoundError):
-        for line in Path(path).read_bytes().splitlines():
+        for line in expanded(path).read_bytes().splitlines():
             with contextlib.suppress(ValueError):
                 row = json.loads(line)
                 if isinstance(row, dict) and isinstance(row.get("step"), int):
@@ -64,7 +65,7 @@ class JsonLines:
     """
 
     def __init__(self, path: str | Path, *, resumed_at: int = 0):
-        self.path = Path(path)
+        self.path = expanded(path)
         kept = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
         if self.path.exists():
             text = "".join(json.dumps(row) + "\n" for row in kept)
@@ -98,7 +99,7 @@ class TensorBoard:
     """
 
     def __init__(self, path: str | Path, *, resumed_at: int = 0):
-        self.path = Path(path)
+        self.path = expanded(path)
         self._resumed_at = resumed_at
         self._records: Any = None
         self._next_flush_s = 0.0

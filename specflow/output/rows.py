@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from specflow.errors import ConfigError, Fault
+from specflow.filesystem import expanded
 from specflow.output.files import replacing
 from specflow.output.parquet import ParquetRows
 from specflow.output.plain import to_plain
@@ -106,7 +107,7 @@ def writing_rows(output: str | None, format: str) -> Iterator[Write]:
     if output is None:
         yield _text_writer(sys.stdout, format)
         return
-    with replacing(Path(output), setting="--output") as temporary:
+    with replacing(expanded(output, "--output"), setting="--output") as temporary:
         if format == "parquet":
             with ParquetRows(temporary) as rows:
                 yield lambda batch: rows.write(_columns(batch))

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from specflow.errors import ConfigError, Fault
+from specflow.filesystem import expanded
 from specflow.output.changes import changes
 from specflow.output.files import reported, set_aside, write_text
 from specflow.output.lock import Lock
@@ -192,7 +193,7 @@ def open_run(
         ConfigError: the directory holds something else, or a run of another config.
         OutputError: it cannot be written, or another process is writing it.
     """
-    path = Path(directory).expanduser()
+    path = expanded(directory, "output.dir")
     origins = dict(origins or {})
     if path.exists() and not path.is_dir():
         raise ConfigError(
@@ -234,7 +235,7 @@ def existing_run(directory: str | Path) -> RunDirectory:
     Raises:
         ConfigError: there is no run.
     """
-    run = RunDirectory(Path(directory).expanduser(), resumed=True)
+    run = RunDirectory(expanded(directory, "run"), resumed=True)
     if not run.config.is_file():
         problem = "holds no run" if run.path.is_dir() else "is no directory"
         raise ConfigError(
@@ -272,7 +273,7 @@ def rerun_directory(run: str | Path) -> Path:
     Raises:
         OutputError: the directory cannot be made.
     """
-    path = Path(run).expanduser()
+    path = expanded(run, "run")
     return _made(path if path.name not in ("", "..") else path.resolve(), first=2)
 
 

@@ -12,6 +12,7 @@ import jax.export
 import numpy as np
 
 from specflow.errors import ExportError, Fault, nearest
+from specflow.filesystem import expanded
 from specflow.serving.arrays import read_arrays
 from specflow.serving.round_trip import difference, exact_here, tolerance
 from specflow.serving.signature import Function, Signature
@@ -39,7 +40,7 @@ def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
         ExportError: it is no export, a file is missing or damaged, it was not made for
             this platform, or the example is answered differently.
     """
-    loaded = LoadedExport(Path(directory))
+    loaded = LoadedExport(expanded(directory, "directory"))
     if check:
         loaded.check()
     return loaded

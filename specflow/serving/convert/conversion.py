@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from specflow.errors import ExportError, Fault, OutputError, nearest
+from specflow.filesystem import expanded
 from specflow.serving.convert.program import (
     NotConvertibleError,
     Program,
@@ -88,7 +89,7 @@ def convert_export(
     require_packages(format)
     loaded = load_export(directory)
     path = loaded.path.absolute()
-    final = path.parent / format / path.name if output is None else Path(output)
+    final = path.parent / format / path.name if output is None else expanded(output)
     programs = [program_of(loaded, one) for one in loaded.signatures.values()]
     with _new_directory(final) as temporary:
         ask = _write(format, temporary, loaded, programs)

@@ -1,0 +1,230 @@
+"""Every path that a user can write means the same folder: `~` as `os.path` has it.
+
+Expected values are `os.path.expanduser`'s, and what a shell makes of the same words.
+"""
+
+import json
+import os
+import pkgutil
+import re
+from importlib import import_module
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import specflow as sf
+import specflow.config
+from specflow.compose import compose
+from specflow.compose.docs import fields_about
+from specflow.config.base import Config, UserPath
+from specflow.config.run import RunConfig
+from specflow.data import build_data
+from specflow.errors import ConfigError
+from specflow.filesystem import expanded
+from specflow.lifecycle import WarmStartSettings
+from specflow.lifecycle.history import History
+from specflow.lifecycle.warm_start import warm_values
+from specflow.output import Checkpointer, existing_run, located, open_run
+
+SPEAKS_OF_PATHS = re.compile(r"\b(folder|file|directory)\b", re.IGNORECASE)
+NO_PATHS = {
+    ("ExperimentConfig", "name"): "a part of the folder under runs/",
+    ("TextConfig", "pattern"): "a glob",
+    ("TextConfig", "max_bytes"): "a number",
+}
+"""Fields that speak of files and are no path."""
+
+(CHECK,) = UserPath.__metadata__
+
+
+def sections():
+    for module in pkgutil.iter_modules(specflow.config.__path__):
+        import_module(f"specflow.config.{module.name}")
+    found, left = {}, [Config]
+    while left:
+        section = left.pop()
+        left += section.__subclasses__()
+        if section.__module__.startswith("specflow.config."):
+            found[section.__name__] = section
+    return found.values()
+
+
+def marks(annotation, metadata=()):
+    """All that is said of a type, of its members and of theirs."""
+    yield from metadata
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    if get_origin(annotation) in (Annotated, Union, UnionType, list, dict):
+        for member in get_args(annotation):
+            yield from marks(member)
+
+
+def holds_text(annotation):
+    members = get_args(annotation)
+    return annotation is str or any(map(holds_text, members))
+
+
+def test_every_field_that_speaks_of_a_file_or_a_folder_is_a_path():
+    paths, others = set(), set()
+    for section in sections():
+        about = fields_about(section)
+        for name, field in section.model_fields.items():
+            where = (section.__name__, name)
+            if CHECK in marks(field.annotation, field.metadata):
+                paths.add(where)
+            elif SPEAKS_OF_PATHS.search(about.get(name, "")) and where not in NO_PATHS:
+                if holds_text(field.annotation):
+                    others.add(where)
+    assert not others, "these fields are texts; of paths the type is UserPath"
+    assert paths >= {
+        ("OutputConfig", "dir"),
+        ("TextConfig", "root"),
+        ("NpzConfig", "train"),
+        ("NpzConfig", "eval"),
+        ("RunConfig", "model_dir"),
+    }
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home of this test's own, and another folder to stand in."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    yield tmp_path / "home"
+    assert os.listdir(tmp_path / "here") == [], "something went to a folder called ~"
+
+
+def test_a_path_is_expanded_as_the_system_does_it_once(home):
+    for written in ("~", "~/a", "~root/a", "a", "a/~", "/a", ""):
+        assert expanded(written) == Path(os.path.expanduser(written))
+        assert expanded(expanded(written)) == expanded(written)
+    assert expanded(Path("~/a")) == home / "a"
+    literal = Path(os.getcwd(), "~a")
+    assert expanded("./~a") == literal == expanded(expanded("./~a"))
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("output.dir='~nobody_here/x'", "output.dir"),
+        ("data={name: npz, train: '~nobody_here/x', eval: b}", "data.train"),
+        ("data={name: npz, train: a, eval: '~nobody_here/x'}", "data.eval"),
+        ("data={name: text, root: '~nobody_here/x'}", "data.root"),
+        ("run='~nobody_here/x'", "run"),
+    ],
+)
+def test_a_user_that_is_not_known_is_told_before_anything_starts(line, where):
+    with pytest.raises(ConfigError) as caught:
+        compose([line])
+    told = [fault for fault in caught.value.faults if fault.code == "home-unknown"]
+    assert [str(fault) for fault in told] == [
+        f"{where}: '~nobody_here/x': there is no user nobody_here (override {line}). "
+        "Expected a path. A file whose name begins with ~ is written "
+        "'./~nobody_here/x'."
+    ]
+
+
+def test_in_python_it_is_told_too():
+    expected = "RunConfig.model_dir: '~nobody_here/x': there is no user nobody_here"
+    with pytest.raises(ConfigError, match=expected):
+        RunConfig(model_dir="~nobody_here/x")
+    with pytest.raises(
+        ConfigError, match="--config-dir: '~nobody_here/x': there is no"
+    ):
+        compose([], config_dirs=["~nobody_here/x"])
+
+
+def test_without_a_home_the_message_says_what_to_set(monkeypatch):
+    import pwd
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    with pytest.raises(ConfigError, match=r"no home folder is known .* Set HOME, or"):
+        expanded("~/x", "output.dir")
+
+
+def test_a_config_keeps_what_was_written(home):
+    """It may go to another machine, where the same words mean another home."""
+    made = compose(["output.dir='~/runs/x'"])
+    assert made.config.output.dir == "~/runs/x"
+    assert "dir: ~/runs/x" in made.yaml()
+
+
+def test_data_config_folders_and_runs_are_found_in_the_home(home):
+    arrays = {"x": np.ones((8, 2), np.float32), "labels": np.arange(8)}
+    for name in ("a", "b"):
+        np.savez(home / f"{name}.npz", **arrays)
+    (home / "conf" / "data").mkdir(parents=True)
+    (home / "conf" / "data" / "mine.yaml").write_text(
+        "{name: npz, train: ~/a.npz, eval: ~/b.npz}"
+    )
+    own = ["data=mine", "output.dir='~/runs/x'"]
+    made = compose(own, config_dirs=["~/conf"])
+    assert len(build_data(made.config.data).train) == 8
+    run = open_run(made.config.output.dir or "", made.yaml())
+    run.close()
+    assert run.path == home / "runs" / "x" == existing_run("~/runs/x").path
+    again = compose(["run='~/runs/x'"])
+    assert again.run == str(home / "runs" / "x")
+    assert again.config.data == made.config.data
+
+
+def test_checkpoints_histories_and_warm_starts_are_found_in_the_home(home):
+    with Checkpointer("~/model/checkpoints") as checkpointer:
+        assert checkpointer.directory == home / "model" / "checkpoints"
+    (home / "model" / "checkpoints" / "3").mkdir(parents=True)
+    for path in ("~/model", "~/model/checkpoints"):
+        assert located(path) == (home / "model" / "checkpoints", None)
+    assert located("~/model/checkpoints/3") == (home / "model" / "checkpoints", 3)
+    History("~/model").add(1, {"loss": 0.5})
+    row = (home / "model" / "eval" / "metrics.jsonl").read_text()
+    assert json.loads(row)["loss"] == 0.5
+    with pytest.raises(ConfigError, match=r"WarmStartSettings\.path: '~nobody_here/x'"):
+        warm_values(WarmStartSettings("~nobody_here/x"), {"params": {}})
+
+
+@pytest.mark.parametrize("way", ["argument", "config"])
+def test_an_estimator_writes_everything_into_one_folder_wherever_it_moves(
+    home, monkeypatch, way
+):
+    """Checkpoints, evaluations, summaries and exports; the process moves meanwhile."""
+
+    class Line(nnx.Module):
+        def __init__(self, rngs=None):
+            self.w = nnx.Param(jnp.zeros(2))
+
+        def __call__(self, x):
+            return x @ self.w[...]
+
+    def model_fn(model, features, labels, mode):
+        value = model(features["x"])
+        if mode is sf.Mode.PREDICT:
+            return sf.TPUEstimatorSpec(mode, {"value": value})
+        loss = ((value - labels) ** 2).mean()
+        return sf.TPUEstimatorSpec(mode, {"value": value}, loss, optax.sgd(0.1))
+
+    given = {"model_dir": "~/m"} if way == "argument" else {}
+    config = sf.RunConfig(
+        save_checkpoints_steps=2, model_dir=None if given else "~/m", seed=0
+    )
+    estimator = sf.TPUEstimator(
+        model_fn, model=Line, config=config, train_batch_size=8, **given
+    )
+    rows = {"x": np.ones((8, 2), np.float32)}, np.ones(8, np.float32)
+    estimator.train(lambda: rows, steps=2)
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    estimator.evaluate(lambda: rows)
+    estimator.export("~/m/export", input_fn=lambda: rows, platforms=("cpu",))
+    assert not os.listdir(home / "elsewhere")
+    assert {"checkpoints", "eval", "export"} <= set(os.listdir(home / "m"))
+    (export,) = (home / "m" / "export").iterdir()
+    assert sf.load_export(f"~/m/export/{export.name}", check=False).signatures
