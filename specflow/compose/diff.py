@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from specflow.compose.grammar import spell
-from specflow.compose.history import ABSENT
 from specflow.compose.schema import ROOT, Slot
 from specflow.compose.sides import Side
+from specflow.compose.trees import ABSENT
 from specflow.config.base import TARGET
 
 __all__ = ["Difference", "as_lines", "as_plain", "compare"]

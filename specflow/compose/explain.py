@@ -11,8 +11,9 @@ from specflow.compose.draft import Draft, draft
 from specflow.compose.fields import EXPERIMENT, Place
 from specflow.compose.folders import Folders, about_file, folders
 from specflow.compose.grammar import spell
-from specflow.compose.history import ABSENT, Watched, Written, value_at
+from specflow.compose.history import Watched, Written
 from specflow.compose.schema import ROOT, Slot, fields_of, in_words, label
+from specflow.compose.trees import ABSENT, value_at
 from specflow.compose.validate import fold_defaults
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig

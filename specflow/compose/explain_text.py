@@ -6,7 +6,7 @@ from typing import Any
 
 from specflow.compose.explain import TO_COME, Explanation
 from specflow.compose.grammar import spell
-from specflow.compose.history import ABSENT
+from specflow.compose.trees import ABSENT
 
 __all__ = ["as_lines", "as_plain"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from specflow.compose.docs import about, fields_about
-from specflow.compose.history import ABSENT
 from specflow.compose.schema import ROOT, Slot, fields_of
+from specflow.compose.trees import ABSENT
 from specflow.compose.validate import said
 from specflow.config.base import Config
 

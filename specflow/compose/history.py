@@ -10,19 +10,9 @@ from hydra.core.override_parser.types import Override
 
 from specflow.compose.layers import Layers
 from specflow.compose.provenance import Origin
+from specflow.compose.trees import ABSENT, value_at
 
-__all__ = ["ABSENT", "Watched", "Written", "value_at"]
-
-
-class _Absent:
-    """What stands where nothing does; copies of it are it."""
-
-    def __deepcopy__(self, memo: Any) -> "_Absent":
-        return self
-
-
-ABSENT: Any = _Absent()
-"""What stands where nothing does."""
+__all__ = ["Watched", "Written"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,19 +63,3 @@ class Watched(Layers):
         last = self.seen[-1] if self.seen else Written(Origin("default"), ABSENT)
         if written != last and (value is not ABSENT or self.seen):
             self.seen.append(written)
-
-
-def value_at(tree: Any, path: Iterable[str]) -> Any:
-    """What stands at a path of a tree, or `ABSENT`.
-
-    >>> value_at({"a": [{"b": 1}]}, ("a", "0", "b")), value_at({}, ("a",)) is ABSENT
-    (1, True)
-    """
-    for key in path:
-        if isinstance(tree, dict) and key in tree:
-            tree = tree[key]
-        elif isinstance(tree, list) and key.isdecimal() and int(key) < len(tree):
-            tree = tree[int(key)]
-        else:
-            return ABSENT
-    return tree

@@ -13,9 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from specflow.compose.defaults import Wish, first_line, read_defaults
 from specflow.compose.documents import Document, load
 from specflow.compose.grammar import escape
+from specflow.compose.merging import merge
 from specflow.compose.provenance import Origins
 from specflow.compose.salvage import salvage
-from specflow.config.base import TARGET
+from specflow.compose.trees import value_at
 from specflow.errors import Fault, nearest
 
 __all__ = ["Layers"]
@@ -44,17 +45,14 @@ class Layers:
     """Paths of which a file could not say what it wanted to."""
     unknown: set[str] = dataclasses.field(default_factory=set)
     """Groups of which nobody knows what was to be chosen."""
+    _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
+        default_factory=list
+    )
+    """Path of an item that its list does not have, and how many items it has."""
 
     def lay(self, path: tuple[str, ...], value: Any) -> None:
-        """Merges a value into the tree: mappings merge, anything else replaces.
-
-        A mapping that names another `_target_` replaces too: what stood there are no
-        arguments of the new callable. So does a `spec` that names a `model_fn`, in the
-        place of one that was declared.
-        """
-        for key in reversed(path):
-            value = {key: value}
-        self._merge(self.tree, value, ())
+        """Merges a value into the tree, as `merge` does."""
+        self._merge(path, value)
 
     def lay_file(self, file: Path, shown: str, package: str = "") -> None:
         """Merges a file, at its package; what in it is no YAML becomes a fault.
@@ -89,8 +87,8 @@ class Layers:
                 self._delete(path, line)
             else:
                 value: Any = override.value()
-                self.lay(path, value)
-                self.origins.lay_value(path, value, line)
+                self.origins.lay_value(path, value, line, self._merge(path, value))
+                self._note_missing_items()
 
     def remove(self, key: str) -> None:
         """Takes a word out, as if nobody had set it."""
@@ -112,33 +110,44 @@ class Layers:
     def _lay_document(
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
-        self.lay(path, document.content)
-        self.origins.lay_file(document.node, shown, path)
+        lists = self._merge(path, document.content)
+        self.origins.lay_file(document.node, shown, path, lists)
+        self._note_missing_items()
 
-    def _merge(self, into: dict[Any, Any], value: dict[Any, Any], path: Any) -> None:
-        for key, new in value.items():
-            inner, old = (*path, str(key)), into.get(key)
-            if isinstance(old, list) and _is_place(new, old):
-                into[key] = [*old]
-                for place, item in new.items():
-                    into[key][int(place)] = item
-            elif isinstance(old, dict) and isinstance(new, dict):
-                if _is_another(new, old, inner):
-                    old.clear()
-                    self.origins.remove(inner)
-                self._merge(old, new, inner)
-            else:
-                into[key] = {}
-                if isinstance(new, dict):
-                    self._merge(into[key], new, inner)
-                else:
-                    into[key] = new
+    def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
+        """Merges a value; returns the lists into whose items something was merged."""
+        for key in reversed(path):
+            value = {key: value}
+        merged = merge(self.tree, value)
+        for section in merged.replaced:
+            self.origins.remove(section)
+        self._missing_items += merged.missing
+        return merged.lists
+
+    def _note_missing_items(self) -> None:
+        """Reports the items that a layer has set, and that their lists do not have."""
+        for path, count in self._missing_items:
+            origin, (*section, _) = self.origins.nearest(path), path
+            held = (
+                f"one of the {count} items, 0 to {count - 1}"
+                if count > 1
+                else ("the only item, 0" if count else "no item, as the list is empty")
+            )
+            self.faults.append(
+                Fault(
+                    ".".join(path),
+                    "no such item",
+                    expected=held,
+                    mend=f"The whole list is written {'.'.join(section)}=[...].",
+                    origin=origin.exact if origin else "",
+                    code="unknown-key",
+                )
+            )
+        self._missing_items.clear()
 
     def _delete(self, path: tuple[str, ...], line: str) -> None:
         *above, last = path
-        section: Any = self.tree
-        for key in above:
-            section = section.get(key) if isinstance(section, dict) else None
+        section = value_at(self.tree, above)
         if isinstance(section, dict) and last in section:
             del section[last]
             self.origins.delete(path, line)
@@ -192,19 +201,6 @@ class Layers:
 
 def _path(key: str) -> tuple[str, ...]:
     return tuple(key.split("."))
-
-
-def _is_place(new: Any, old: list[Any]) -> bool:
-    """Whether a value is keyed by places of a list, as `model.widths.0=16` is."""
-    return isinstance(new, dict) and all(
-        str(key).isdecimal() and int(key) < len(old) for key in new
-    )
-
-
-def _is_another(new: dict[Any, Any], old: dict[Any, Any], path: Any) -> bool:
-    """Whether a section speaks of another callable than the one that stood there."""
-    undeclared = path == ("spec",) and "model_fn" in new and "model_fn" not in old
-    return undeclared or new.get(TARGET, old.get(TARGET)) != old.get(TARGET)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Where every value came from: the file and line, or the override, that set it last."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
@@ -59,21 +59,37 @@ class Origins:
         self._above: set[Path] = set()
         """Paths below which something was set."""
 
-    def lay_file(self, node: yaml.Node, shown: str, package: Path) -> None:
-        """Notes what a file sets, below the package into which it is merged."""
+    def lay_file(
+        self,
+        node: yaml.Node,
+        shown: str,
+        package: Path,
+        lists: Collection[Path] = (),
+    ) -> None:
+        """Notes what a file sets, below the package into which it is merged.
+
+        Args:
+            node: what the file holds.
+            shown: how messages name it.
+            package: the path at which it is merged.
+            lists: paths of the lists into whose items it is merged; their other items
+                stay whose they are.
+        """
         for length in range(1, len(package) + 1):
             self._set(package[:length], Origin(shown, 1, 1), section=True)
         for path, inner, mark in _walk(node, package):
             origin = Origin(shown, mark.line + 1, mark.column + 1)
-            self._set(path, origin, section=isinstance(inner, yaml.MappingNode))
+            if path not in lists:
+                self._set(path, origin, section=isinstance(inner, yaml.MappingNode))
 
-    def lay_value(self, path: Path, value: Any, line: str) -> None:
-        """Notes what an override sets."""
-        section = isinstance(value, dict)
-        self._set(path, Origin.override(line), section=section)
-        if section:
-            for key, inner in value.items():
-                self.lay_value((*path, str(key)), inner, line)
+    def lay_value(
+        self, path: Path, value: Any, line: str, lists: Collection[Path] = ()
+    ) -> None:
+        """Notes what an override sets; `lists` as for a file."""
+        if path not in lists:
+            self._set(path, Origin.override(line), section=isinstance(value, dict))
+        for key, inner in _items(value):
+            self.lay_value((*path, key), inner, line, lists)
 
     def remove(self, path: Path) -> None:
         """Forgets a path and all below it."""
@@ -86,16 +102,21 @@ class Origins:
         self._set(path, Origin.override(line), section=False)
 
     def leaf(self, path: Path) -> Origin:
-        """Who set a leaf; what nobody set is a default."""
-        for at in reversed(self._below(path)):
-            if not self._at[at].line:
-                return self._at[at]  # An override of one item of a list.
-        if path in self._at:
-            return self._at[path]
+        """Who set a leaf; what nobody set is a default.
+
+        Of a list, that is who set it or, later, an item or a field of one.
+        """
+        below, whole = self._below(path), self._at.get(path)
+        last = self._at[below[-1]] if below else whole
+        if whole is not None and last is not None:
+            return whole if last.source == whole.source else last
+        if last is not None:
+            return last
         # A whole section may have been set, or taken away, at once.
         above = next((at for at in _prefixes(path) if at in self._at), None)
-        whole = above is not None and above not in self._sections
-        return self._at[above] if whole and above is not None else Origin("default")
+        if above is None or above in self._sections:
+            return Origin("default")
+        return self._at[above]
 
     def keys(self, path: Path) -> list[str]:
         """What was set right below a path, as it was written."""
@@ -130,6 +151,13 @@ class Origins:
 
 def _prefixes(path: Path) -> Iterator[Path]:
     return (path[:length] for length in range(len(path) - 1, 0, -1))
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """Key, or place in a list, and value of each item."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    pairs = enumerate(value) if isinstance(value, list) else pairs
+    yield from ((str(key), inner) for key, inner in pairs)
 
 
 def _walk(node: Any, path: Path) -> Iterator[tuple[Path, yaml.Node, Any]]:

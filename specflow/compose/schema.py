@@ -20,7 +20,8 @@ class Slot:
     annotation: Any
     metadata: tuple[Any, ...] = ()
     default: Callable[..., Any] | None = None
-    """Makes the section that stands when there is none: its class, or a `partial`."""
+    """Makes the section that stands when there is none: its class, or a `partial`; or
+    the list that does."""
 
     @classmethod
     def of(cls, annotation: Any, metadata: Iterable[Any] = ()) -> "Slot":
@@ -39,8 +40,10 @@ class Slot:
     @classmethod
     def of_field(cls, field: FieldInfo) -> "Slot":
         """The slot of a field of a section."""
-        slot = cls.of(field.annotation, field.metadata)
-        return dataclasses.replace(slot, default=field.default_factory)
+        slot, default = cls.of(field.annotation, field.metadata), field.default_factory
+        if isinstance(field.default, list):
+            default = field.default.copy
+        return dataclasses.replace(slot, default=default)
 
     @property
     def nullable(self) -> bool:

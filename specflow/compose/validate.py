@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from specflow.compose.documents import read
+from specflow.compose.merging import is_of_items, merge
 from specflow.compose.provenance import Origins
 from specflow.compose.rules import broken_rules
 from specflow.compose.schema import ROOT, Slot, fields_of, follow, in_words, label
@@ -190,10 +191,13 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
     """Lays partial sections over the defaults of their fields.
 
     `optimizer.schedule.warmup_steps=10` alone means the schedule that stands by
-    default, so its name need not be given as well.
+    default, so its name need not be given as well; `mesh.rules.0.path=...` alone, an
+    item of the list that does.
     """
     if not isinstance(tree, dict):
         return tree
+    if slot.default is not None and slot.holds([]) and is_of_items(tree):
+        return _with_items(_plain(slot.default()), tree)
     if slot.default is not None and not any(mark in tree for mark in ("name", TARGET)):
         tree = {**said(slot.default), **tree}
     folded = {}
@@ -201,6 +205,20 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
         inner = slot.child(key, tree) if isinstance(key, str) else None
         folded[key] = value if inner is None else fold_defaults(value, inner)
     return folded
+
+
+def _with_items(items: list[Any], tree: dict[Any, Any]) -> Any:
+    """A list with what is set of its items; as it was, if it lacks one of them."""
+    whole = {"": items}
+    return tree if merge(whole, {"": tree}).missing else whole[""]
+
+
+def _plain(items: list[Any]) -> list[Any]:
+    """A list of sections as plain values."""
+    return [
+        item.model_dump(by_alias=True) if isinstance(item, Config) else item
+        for item in items
+    ]
 
 
 def said(default: Callable[..., Any]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Merging of plain values: mappings by key, lists by place, anything else replaces."""
+
+import copy
+import dataclasses
+from typing import Any
+
+from specflow.config.base import TARGET
+
+__all__ = ["Merged", "is_of_items", "merge"]
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Merged:
+    """What a merge has met."""
+
+    lists: set[Path] = dataclasses.field(default_factory=set)
+    """Lists into whose items something was merged."""
+    replaced: list[Path] = dataclasses.field(default_factory=list)
+    """Sections of which nothing stands, because another callable was named."""
+    missing: list[tuple[Path, int]] = dataclasses.field(default_factory=list)
+    """Items that their list does not have, and how many it has; they are left out."""
+
+
+def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
+    """Merges a mapping into another, in place, as OmegaConf does.
+
+    A mapping of places of a list, such as `mesh.rules.0.path=...` makes, merges into
+    the items there.
+
+    A mapping that names another `_target_` replaces: what stood there are no arguments
+    of the new callable. So does a `spec` that names a `model_fn`, in the place of one
+    that was declared.
+
+    >>> tree = {"rules": [{"path": "**", "along": "fsdp"}]}
+    >>> merge(tree, {"rules": {"0": {"path": "**.bias"}}}).lists
+    {('rules',)}
+    >>> tree
+    {'rules': [{'path': '**.bias', 'along': 'fsdp'}]}
+    """
+    merged = Merged()
+    _merge(into, value, (), merged)
+    return merged
+
+
+def is_of_items(value: Any) -> bool:
+    """Whether a value is keyed by places of a list.
+
+    >>> is_of_items({"0": 16}), is_of_items({}), is_of_items({"0": 1, "a": 2})
+    (True, False, False)
+    """
+    is_filled = isinstance(value, dict) and bool(value)
+    return is_filled and all(str(key).isdecimal() for key in value)
+
+
+def _merge(into: Any, value: dict[Any, Any], path: Path, merged: Merged) -> None:
+    is_list = isinstance(into, list)
+    for key, new in value.items():
+        inner, place = (*path, str(key)), int(key) if is_list else key
+        if is_list and place >= len(into):
+            merged.missing.append((inner, len(into)))
+            continue
+        old = into[place] if is_list else into.get(key)
+        if isinstance(old, list) and is_of_items(new):
+            merged.lists.add(inner)
+            _merge(old, new, inner, merged)
+        elif isinstance(old, dict) and isinstance(new, dict):
+            if _is_another(new, old, inner):
+                old.clear()
+                merged.replaced.append(inner)
+            _merge(old, new, inner, merged)
+        else:
+            # A copy: what is merged later must not show in what was read.
+            into[place] = copy.deepcopy(new)
+
+
+def _is_another(new: dict[Any, Any], old: dict[Any, Any], path: Path) -> bool:
+    """Whether a section names another callable than the one that stood there."""
+    undeclared = path == ("spec",) and "model_fn" in new and "model_fn" not in old
+    return undeclared or new.get(TARGET, old.get(TARGET)) != old.get(TARGET)

@@ -1,0 +1,226 @@
+"""Items of lists: a layer changes what it names of them, and keeps the rest."""
+
+import copy
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from specflow.compose import compose
+from specflow.compose.diff import as_lines, compare
+from specflow.compose.explain import explain
+from specflow.compose.grammar import spell
+from specflow.compose.layers import Layers
+from specflow.compose.sides import read_side
+from specflow.compose.trees import ABSENT, value_at
+from specflow.errors import ConfigError
+
+FSDP = ["experiment=digits_mlp", "mesh=fsdp"]
+ITEM = """# @package _global_
+defaults:
+  - /experiment/digits_mlp
+  - override /mesh: fsdp
+  - _self_
+mesh:
+  rules:
+    0:
+      path: "**.kernel"
+"""
+
+
+def rules(lines, **more):
+    """The rules of a composed mesh, without fields at their defaults."""
+    rules = compose(lines, **more).config.mesh.rules
+    return [rule.model_dump(exclude_defaults=True) for rule in rules]
+
+
+def faults(lines):
+    with pytest.raises(ConfigError) as refused:
+        compose(lines)
+    return "\n".join(f"[{fault.code}] {fault}" for fault in refused.value.faults)
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_an_override_of_a_field_keeps_the_other_fields_of_the_item(sign):
+    assert rules([*FSDP, f"{sign}mesh.rules.0.path='**.kernel'"]) == [
+        {"path": "**.kernel", "along": "fsdp"}
+    ]
+
+
+def test_a_mapping_over_an_item_merges_into_it():
+    assert rules([*FSDP, "mesh.rules.0={path: '**.kernel'}"]) == [
+        {"path": "**.kernel", "along": "fsdp"}
+    ]
+
+
+def test_a_list_inside_an_item_is_reached_by_its_places():
+    lines = [
+        "mesh.rules=[{dims: [null, [data, fsdp]]}]",
+        "mesh.rules.0.dims.1.0=expert",
+    ]
+    assert rules([*FSDP, *lines]) == [{"dims": [None, ["expert", "fsdp"]]}]
+
+
+def test_a_field_of_an_item_is_taken_away():
+    assert rules([*FSDP, "~mesh.rules.0.along"]) == [{}]
+
+
+def test_an_item_of_a_list_that_stands_by_default_keeps_its_fields():
+    assert rules(["experiment=digits_mlp", "mesh.rules.0.path='**.kernel'"]) == [
+        {"path": "**.kernel", "logical": True}
+    ]
+    composed = compose(["experiment=digits_mlp", "spec.train_op.wrt.0='**.kernel'"])
+    assert composed.config.spec.train_op.wrt == ["**.kernel"]
+
+
+def test_a_file_merges_into_an_item(project):
+    project({"mine/experiment/mine.yaml": ITEM})
+    lines, own = ["experiment=mine"], {"config_dirs": ["mine"]}
+    assert rules(lines, **own) == [{"path": "**.kernel", "along": "fsdp"}]
+    # What was read of the shipped file is read again, and is what it was.
+    assert rules(FSDP) == [{"along": "fsdp"}]
+    assert compose(lines, **own).origins["mesh.rules"] == "mine/experiment/mine.yaml:9"
+    told = {
+        field: str(explain(f"mesh.rules.0.{field}", lines, **own).layers[0].origin)
+        for field in ("path", "along")
+    }
+    assert told == {
+        "path": "mine/experiment/mine.yaml:9",
+        "along": "conf/mesh/fsdp.yaml:6",
+    }
+
+
+def test_fields_that_are_kept_keep_who_set_them():
+    lines = [*FSDP, "mesh.rules.0.path='**.kernel'"]
+    assert compose(lines).origins["mesh.rules"] == f"override {lines[-1]}"
+    (kept,) = explain("mesh.rules.0.along", lines).layers
+    assert (str(kept.origin), kept.value) == ("conf/mesh/fsdp.yaml:6", "fsdp")
+    last, first = explain("mesh.rules.0.path", lines).layers
+    assert (str(last.origin), last.value) == (f"override {lines[-1]}", "**.kernel")
+    assert (str(first.origin), first.value) == ("conf/mesh/fsdp.yaml:6", "**")
+
+
+def test_a_fault_in_a_kept_field_is_placed_where_the_field_was_set():
+    lines = [*FSDP, "mesh.rules=[{along: fspd}]", "mesh.rules.0.path='**.kernel'"]
+    assert faults(lines).startswith(
+        "[unknown-name] mesh.rules.0.along: got 'fspd' (override mesh.rules=[{along: "
+    )
+
+
+def test_diff_names_who_changed_an_item():
+    a, b = "experiment=digits_mlp mesh=fsdp", "mesh.rules.0.path=x"
+    (line,) = as_lines(compare(read_side(a), read_side(f"{a} {b}")))
+    assert line.split("  # ") == [
+        "mesh.rules: [{path:**,dims:null,along:fsdp,logical:false}] -> "
+        "[{path:x,dims:null,along:fsdp,logical:false}]",
+        f"conf/mesh/fsdp.yaml:5 -> override {b}",
+    ]
+
+
+def test_a_run_is_the_base_of_an_override_of_an_item(tmp_path):
+    (tmp_path / "config.yaml").write_text(compose(FSDP).yaml(), encoding="utf-8")
+    assert rules([f"run={tmp_path}", "mesh.rules.0.path='**.kernel'"]) == [
+        {"path": "**.kernel", "along": "fsdp"}
+    ]
+
+
+def test_an_item_that_the_list_does_not_have_is_refused():
+    assert faults([*FSDP, "mesh.rules.1.path=x", "output.reporters.2=plots"]) == (
+        "[unknown-key] mesh.rules.1: no such item (override mesh.rules.1.path=x). "
+        "Expected the only item, 0. The whole list is written mesh.rules=[...].\n"
+        "[unknown-key] output.reporters.2: no such item (override "
+        "output.reporters.2=plots). Expected one of the 2 items, 0 to 1. The whole "
+        "list is written output.reporters=[...]."
+    )
+    assert "Expected no item, as the list is empty" in faults(
+        ["output.reporters=[]", "output.reporters.0=plots"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("output.reporters={}", "[type] output.reporters: got {} (override "),
+        ("mesh.rules={}", "[type] mesh.rules: got {} (override "),
+        ("mesh.rules.0.path={}", "[type] mesh.rules.0.path: got {} (override "),
+        ("loop.train_steps={}", "[type] loop.train_steps: got {} (override "),
+        ("loop.train_steps=[]", "[type] loop.train_steps: got [] (override "),
+        ("mesh.axes=[]", "[type] mesh.axes: got [] (override "),
+        ("mesh.logical=[]", "[type] mesh.logical: got [] (override "),
+        ("spec.eval_metrics=[]", "[type] spec.eval_metrics: got [] (override "),
+        ("optimizer.schedule=[]", "[missing] optimizer.schedule: got [] (override "),
+    ],
+)
+def test_an_empty_container_of_another_type_is_refused(override, told):
+    """OmegaConf refuses these too: it cannot merge a mapping with a list."""
+    assert faults([*FSDP, override]).startswith(f"{told}{override})")
+
+
+def test_an_empty_mapping_in_a_file_over_a_list_is_refused(project):
+    project({"mine/experiment/mine.yaml": f"{ITEM}output: {{reporters: {{}}}}\n"})
+    with pytest.raises(ConfigError, match=r"output.reporters: got {} \(mine/.*:10:10"):
+        compose(["experiment=mine"], config_dirs=["mine"])
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["x", "y z"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+PATHS = st.lists(NAMES | st.sampled_from(["0", "1", "2"]), min_size=1, max_size=4).map(
+    lambda path: ["a", *path[1:]] if path[0].isdecimal() else path
+)
+
+
+def holds(found, value):
+    """Whether all that a value says stands in what was found."""
+    if not (isinstance(found, dict) and isinstance(value, dict)):
+        return found == value
+    return all(holds(found.get(key, ABSENT), inner) for key, inner in value.items())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, VALUES), st.lists(st.tuples(PATHS, VALUES), max_size=3))
+def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
+    """Ground truth: `OmegaConf.update(..., merge=True)`, which Hydra applies.
+
+    What OmegaConf refuses for its type is left to Pydantic, so the value must stand in
+    the tree as it was given.
+    """
+    layers, parser = Layers(copy.deepcopy(tree)), OverridesParser.create()
+    expected = OmegaConf.create(tree)
+    for path, value in overrides:
+        key = ".".join(path)
+        try:
+            OmegaConf.update(expected, key, value, merge=True, force_add=True)
+        except (OmegaConfBaseException, TypeError, ValueError, IndexError):
+            layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
+            found = value_at(layers.tree, path)
+            assert holds(found, value) or (found is ABSENT and layers.faults)
+            return
+        layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
+        assert layers.tree == OmegaConf.to_container(expected)
+        assert not layers.faults
+
+
+def test_overrides_merge_as_those_of_hydra(project):
+    root = project({"conf/config.yaml": "rules: [{a: 1, b: {c: [1, {d: 2, e: 3}]}}]\n"})
+    lines = ["rules.0.b.c.1.d=x", "rules.0.a=[1,2]", "rules.0.a.1=z", "+rules.0.n=5"]
+    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+        expected = OmegaConf.to_container(hydra_compose("config", lines))
+    layers = Layers()
+    layers.lay_file(root / "conf/config.yaml", "config.yaml")
+    layers.lay_overrides(OverridesParser.create().parse_overrides(lines))
+    assert layers.tree == expected
+    assert expected == {
+        "rules": [{"a": [1, "z"], "b": {"c": [1, {"d": "x", "e": 3}]}, "n": 5}]
+    }
