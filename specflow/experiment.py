@@ -22,7 +22,7 @@ from specflow.declare import (
 from specflow.executor import ModelFn
 from specflow.metrics import build_metric_fn
 from specflow.model import build_model
-from specflow.optimizer import averaged, build_optimizer, evaluates_average
+from specflow.optimizer import build_optimizer, evaluated_average
 from specflow.spec import Mode
 
 __all__ = ["check_labels", "estimator_arguments"]
@@ -80,7 +80,7 @@ def estimator_arguments(
         "train_batch_size": loop.batch_size,
         "eval_batch_size": loop.eval_batch_size,
         "mesh": experiment.mesh,
-        "eval_params": averaged if evaluates_average(experiment.optimizer) else None,
+        "eval_params": evaluated_average(experiment.optimizer),
     }
 
 

@@ -9,9 +9,12 @@ import jax
 from specflow.data import Data
 from specflow.estimator import TPUEstimator
 from specflow.mesh import Placement
+from specflow.spec import Mode
 from specflow.text import columns, human, short
 
 __all__ = ["ParameterTable", "bytes_per_device"]
+
+_MOST_SHOWN = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +29,14 @@ class ParameterTable:
     """Parameter path -> where it goes, and why."""
     bytes_per_device: dict[str, int]
     """What a device holds of the parameters, the optimizer's state and the rest."""
+    frozen_statistics: tuple[str, ...] = ()
+    """Batch statistics that do not move, since no parameter of their layer trains."""
 
     @classmethod
     def of(cls, estimator: TPUEstimator, data: Data) -> Self:
         """The table of what training would start from."""
         state = estimator.abstract_state(data.train)
+        batch = estimator.batch_form(data.train, Mode.TRAIN)
         trees = {
             "parameters": state.params,
             "optimizer": state.opt_state,
@@ -44,6 +50,7 @@ class ParameterTable:
                 name: sum(map(bytes_per_device, jax.tree.leaves(tree)))
                 for name, tree in trees.items()
             },
+            estimator.program.tracer.optimizer(*batch).frozen_statistics,
         )
 
     def __str__(self) -> str:
@@ -66,11 +73,22 @@ class ParameterTable:
             f"({math.prod(self.mesh.values())} devices)\n"
             f"parameters  {count:,} numbers in {len(self.params)} arrays, {split} of "
             "them split\n"
-            f"a device    {cost}"
+            f"a device    {cost}{self._frozen()}"
+        )
+
+    def _frozen(self) -> str:
+        names = self.frozen_statistics
+        if not names:
+            return ""
+        more = len(names) - _MOST_SHOWN
+        listed = ", ".join(names[:_MOST_SHOWN]) + (f", {more} more" if more > 0 else "")
+        return (
+            f"\nfrozen      {len(names)} batch statistics, as no parameter of their "
+            f"layers trains: {listed}"
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """The same for tools: `mesh`, `parameters` and `bytes_per_device`."""
+        """The same for tools: `mesh`, `parameters` and so on."""
         parameters = [
             {
                 "parameter": path,
@@ -85,6 +103,7 @@ class ParameterTable:
             "mesh": self.mesh,
             "parameters": parameters,
             "bytes_per_device": self.bytes_per_device,
+            "frozen_statistics": [*self.frozen_statistics],
         }
 
 

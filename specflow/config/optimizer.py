@@ -89,7 +89,7 @@ step; `optimizer.lr` then has no part in it."""
 
 
 class EmaConfig(Config):
-    """A moving average of the parameters, kept beside them."""
+    """A moving average of the parameters and of their batch statistics."""
 
     decay: Share = 0.999
     """Share of the former average that is kept at each step."""
@@ -97,7 +97,8 @@ class EmaConfig(Config):
     """Whether it begins with smaller shares, (1 + n) / (10 + n) at step n, so that the
     initial values are soon forgotten."""
     evaluate: bool = True
-    """Whether it is evaluated, predicted and exported in place of the parameters."""
+    """Whether it is evaluated, predicted and exported in place of the parameters; in a
+    part of `optimizer: parts`, in place of those of the part."""
 
 
 class AroundConfig(Config):

@@ -133,7 +133,11 @@ ExportConfig = by_name(
 
 
 class TrainOpConfig(Config):
-    """Which parameters the optimizer trains."""
+    """Which parameters the optimizer trains.
+
+    The batch statistics of a layer of which no parameter trains do not move either, and
+    its batch normalization uses them in training too, as Keras has it.
+    """
 
     wrt: list[str] = Field(default=["**"], min_length=1)
     """Globs of parameter paths that train; the others stay as they were made."""

@@ -20,7 +20,8 @@ __all__ = ["EvalParams", "InitFn", "States"]
 InitFn = Callable[[dict[str, Any]], dict[str, Any]]
 """Parameters by path -> the same, otherwise."""
 EvalParams = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
-"""(parameters by path, the optimizer's arrays by name) -> parameters."""
+"""(parameters by path, the optimizer's arrays by name) -> parameters by path, and the
+model state that goes with them, as far as it is not the live one."""
 
 
 class States:
@@ -147,9 +148,21 @@ class States:
         """The state with the parameters to evaluate with."""
         if self._eval_params is None:
             return state
-        optimizer = to_tree(state)["opt_state"]
-        params = self._eval_params(dict(state.params), optimizer)
-        return state._replace(params=_placed_like(params, state.params))
+        return self._evaluated(state, to_tree(state)["opt_state"], state)
+
+    def _evaluated(
+        self, state: TrainState, opt_state: Mapping[str, Any], like: TrainState
+    ) -> TrainState:
+        """The state with what `eval_params` gives, laid out as `like`."""
+        if self._eval_params is None:
+            return state
+        found = self._eval_params(dict(state.params), dict(opt_state))
+        found = _placed_like(found, {**like.params, **like.rest})
+        params, rest = (
+            {name: found.get(name, array) for name, array in part.items()}
+            for part in (state.params, state.rest)
+        )
+        return state._replace(params=params, rest=rest)
 
     def _restored(
         self, checkpoints: Checkpointer, step: int | None
@@ -162,12 +175,9 @@ class States:
         if self._eval_params is not None:
             wanted["opt_state"] = self._optimizer_like(forms, like.params)
         restored = checkpoints.restore(wanted, step=step, partial=True)
-        params = restored.state["params"]
-        if self._eval_params is not None:
-            averaged = self._eval_params(dict(params), restored.state["opt_state"])
-            params = _placed_like(averaged, like.params)
-        state = TrainState(restored.step, params, restored.state["rest"], ())
-        return restored.step, state
+        found = restored.state
+        state = TrainState(restored.step, found["params"], found["rest"], ())
+        return restored.step, self._evaluated(state, found.get("opt_state", {}), like)
 
     def _optimizer_like(
         self, forms: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]

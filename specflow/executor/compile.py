@@ -129,7 +129,7 @@ class Program:
         optimizer = self.tracer.optimizer(features, labels)
         model_state = self.abstract_model_state()
         params = model_state.params
-        opt_state = jax.eval_shape(optimizer.init, params)
+        opt_state = jax.eval_shape(optimizer.init, params, model_state.rest)
         shardings = {path: array.sharding for path, array in params.items()}
         return model_state._replace(
             step=_placed(
@@ -153,7 +153,7 @@ class Program:
         optimizer = self.tracer.optimizer(features, labels)
 
         def start(params: Any, rest: Any) -> TrainState:
-            opt_state = optimizer.init(params)
+            opt_state = optimizer.init(params, rest)
             return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state)
 
         key = ("init", shapes((features, labels)))

@@ -9,6 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from specflow.errors import Fault, spec_error
+from specflow.executor.statistics import (
+    extra_arguments,
+    parameters_of,
+    with_statistics,
+)
 from specflow.paths import matches
 from specflow.spec import TrainOp
 
@@ -42,6 +47,7 @@ class Optimizer:
         loss_scale: keeps gradients of 16 bits above zero: a number, or `dynamic`, which
             halves it at a gradient that is not finite, and leaves that step out, and
             doubles it after 2,000 steps without one.
+        statistics: path of each batch statistic of the model -> path of its layer.
 
     Raises:
         SpecError: `wrt` and `frozen` leave no parameter to train.
@@ -55,6 +61,7 @@ class Optimizer:
         params: Mapping[str, Any],
         *,
         loss_scale: LossScale = None,
+        statistics: Mapping[str, str] | None = None,
     ):
         self.train_op, self._loss_scale = train_op, loss_scale
         self.transformation = (
@@ -73,17 +80,34 @@ class Optimizer:
             raise spec_error(*faults)
         if not self.trained:
             raise spec_error(_nothing_left(frozen, params))
+        self._owners = {
+            name: parameters_of(layer, params)
+            for name, layer in ({} if self.is_function else statistics or {}).items()
+        }
+        self.frozen_statistics = tuple(
+            name
+            for name, owners in self._owners.items()
+            if owners.isdisjoint(self.trained)
+        )
+        """Batch statistics of layers of which no parameter trains."""
 
     @property
     def is_function(self) -> bool:
         """Whether it is a function (state, batch) -> (state, metrics)."""
         return not hasattr(self.transformation, "update")
 
-    def init(self, params: Mapping[str, Any]) -> Any:
-        """The optimizer's state at the start."""
+    def init(self, params: Mapping[str, Any], rest: Mapping[str, Any] = {}) -> Any:
+        """The optimizer's state at the start.
+
+        Args:
+            params: by path.
+            rest: the model state, by path.
+        """
         if self.is_function:
             return getattr(self.transformation, "init", lambda _: ())(params)
         inner = self.transformation.init({path: params[path] for path in self.trained})
+        statistics = {name: rest[name] for name in self._owners}
+        inner = with_statistics(inner, statistics, self._owners)
         if self._loss_scale != "dynamic":
             return inner
         scale = jnp.asarray(_FIRST_SCALE, jnp.float32)
@@ -98,7 +122,11 @@ class Optimizer:
         return jnp.asarray(self._loss_scale, jnp.float32)
 
     def update(
-        self, gradients: Any, opt_state: Any, trained: dict[str, jax.Array]
+        self,
+        gradients: Any,
+        opt_state: Any,
+        trained: dict[str, jax.Array],
+        rest: Mapping[str, Any] = {},
     ) -> tuple[dict[str, jax.Array], Any]:
         """The parameters and the optimizer's state after a step.
 
@@ -106,19 +134,20 @@ class Optimizer:
             gradients: of the scaled loss, by path.
             opt_state: before the step.
             trained: the parameters that train, before the step.
+            rest: the model state, after the step.
         """
         scale = self.scale(opt_state)
         if scale is not None:
             share = 1.0 / scale
             gradients = jax.tree.map(lambda g: g * share.astype(g.dtype), gradients)
         if self._loss_scale != "dynamic":
-            return self._moved(gradients, opt_state, trained)
+            return self._moved(gradients, opt_state, trained, rest)
         finite = functools.reduce(
             jnp.logical_and, [jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]
         )
         moved, inner = jax.tree.map(
             functools.partial(jnp.where, finite),
-            self._moved(gradients, opt_state.inner, trained),
+            self._moved(gradients, opt_state.inner, trained, rest),
             (trained, opt_state.inner),
         )
         streak = jnp.where(finite, opt_state.streak + 1, 0)
@@ -128,9 +157,15 @@ class Optimizer:
         return moved, ScaledState(inner, scale, jnp.where(grows, 0, streak))
 
     def _moved(
-        self, gradients: Any, opt_state: Any, trained: dict[str, jax.Array]
+        self,
+        gradients: Any,
+        opt_state: Any,
+        trained: dict[str, jax.Array],
+        rest: Mapping[str, Any],
     ) -> tuple[Any, Any]:
-        updates, opt_state = self.transformation.update(gradients, opt_state, trained)
+        update = self.transformation.update
+        extra = extra_arguments(update, opt_state, rest)
+        updates, opt_state = update(gradients, opt_state, trained, **extra)
         return optax.apply_updates(trained, updates), opt_state
 
 

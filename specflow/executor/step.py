@@ -66,7 +66,8 @@ def train_step(
         micro_steps=micro_steps,
         unroll=unroll,
     )
-    moved, opt_state = optimizer.update(found, state.opt_state, trained)
+    rest |= {name: state.rest[name] for name in optimizer.frozen_statistics}
+    moved, opt_state = optimizer.update(found, state.opt_state, trained, rest)
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
     return after, loss.astype(jnp.float32), called

@@ -99,6 +99,9 @@ class Tracer:
             self.learn(mode, *batch)
             with placing() if placing else contextlib.nullcontext():
                 self._traced[key] = self._trace(mode, *batch)
+                if frozen := self._frozen_layers(mode, self._traced[key]):
+                    # Once more, now that the train_op says what is frozen.
+                    self._traced[key] = self._trace(mode, *batch, frozen=frozen)
         return self._traced[key]
 
     def learn(self, mode: Mode, features: Any, labels: Any) -> None:
@@ -163,7 +166,23 @@ class Tracer:
             **self.extras(mode),
         )
 
-    def _trace(self, mode: Mode, features: Any, labels: Any) -> Traced:
+    def _frozen_layers(self, mode: Mode, traced: Traced) -> frozenset[str]:
+        """Layers whose batch statistics do not move in a training step."""
+        if mode is not Mode.TRAIN or not self.model.statistics:
+            return frozenset()
+        optimizer = self._optimizer(traced.result[0].train_op)
+        return frozenset(
+            self.model.statistics[name] for name in optimizer.frozen_statistics
+        )
+
+    def _trace(
+        self,
+        mode: Mode,
+        features: Any,
+        labels: Any,
+        *,
+        frozen: frozenset[str] = frozenset(),
+    ) -> Traced:
         rows = row_count(features)
 
         def forward(
@@ -174,6 +193,7 @@ class Tracer:
                 params,
                 rest,
                 train=mode is Mode.TRAIN,
+                frozen=frozen,
             )
 
         abstract = (self.model.abstract_params, self.model.abstract_rest)
@@ -200,13 +220,17 @@ class Tracer:
         spec = self.spec(Mode.TRAIN, features, labels)
         if not self.model.abstract_params:
             raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
-        optimizer = Optimizer(
-            spec.train_op,
-            self.model.abstract_params,
-            loss_scale=self.settings.loss_scale,
-        )
+        optimizer = self._optimizer(spec.train_op)
         self._check_function(optimizer)
         return optimizer
+
+    def _optimizer(self, train_op: Any) -> Optimizer:
+        return Optimizer(
+            train_op,
+            self.model.abstract_params,
+            loss_scale=self.settings.loss_scale,
+            statistics=self.model.statistics,
+        )
 
     def _check_function(self, optimizer: Optimizer) -> None:
         """A train_op that is a function does all by itself, at once."""

@@ -1,6 +1,7 @@
 """Linen at the rim: a module of Flax Linen, or layers made inline, as flat dicts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import jax
@@ -19,6 +20,8 @@ FlatForm: TypeAlias = dict[str, jax.ShapeDtypeStruct]
 
 _PARAMS = "params"
 """Linen's collection of what may be trained."""
+_STATISTICS = "batch_stats"
+"""Linen's collection of running means and variances."""
 _SOWN = "intermediates"
 """Linen's collection of what is looked at and never kept."""
 _RNGS = "rngs"
@@ -98,6 +101,21 @@ class LinenModel:
         return self._forms[0]
 
     @property
+    def statistics(self) -> dict[str, str]:
+        """Path of each batch statistic -> path of its layer: the floating variables of
+        Linen's collection `batch_stats`.
+
+        Raises:
+            SpecError: they are not known yet.
+        """
+        return {
+            name: name.removeprefix(f"{_STATISTICS}.").rpartition(".")[0]
+            for name, form in self.abstract_rest.items()
+            if name.startswith(f"{_STATISTICS}.")
+            and jnp.issubdtype(form.dtype, jnp.floating)
+        }
+
+    @property
     def abstract_rest(self) -> FlatForm:
         """Shape and dtype of each array that is no parameter.
 
@@ -170,6 +188,7 @@ class LinenModel:
         rest: Mapping[str, jax.Array],
         *,
         train: bool,
+        frozen: Collection[str] = (),
     ) -> tuple[Any, FlatState]:
         """What a function makes of the module with these values, and the rest after it.
 
@@ -184,6 +203,8 @@ class LinenModel:
             rest: likewise.
             train: whether the collections beside the parameters change. What a layer
                 sows into `intermediates` can be read in any case, but is not kept.
+            frozen: paths of layers; a BatchNorm among them normalizes by its running
+                statistics in any case.
         """
         variables = self._tree({**params, **rest})
         streams = variables.pop(_RNGS)
@@ -191,11 +212,13 @@ class LinenModel:
         rngs = {"params": key}
         if train:
             rngs["dropout"] = jax.random.fold_in(key, 1)
-        result, changed = linen.apply(
+        apply = linen.apply(
             self._within(function),
             self._module,
             mutable=core.DenyList(_PARAMS) if train else [_SOWN],
-        )(variables, rngs=rngs)
+        )
+        with _evaluating(frozen):
+            result, changed = apply(variables, rngs=rngs)
         if not train:
             return result, dict(rest)
         streams["count"] += 1
@@ -230,6 +253,28 @@ class LinenModel:
                     kind=RuntimeError,
                 )
             )
+
+
+@contextmanager
+def _evaluating(frozen: Collection[str]) -> Iterator[None]:
+    """Lets BatchNorm at some paths normalize by its running statistics."""
+
+    def call(function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+        module = context.module
+        is_norm = (
+            isinstance(module, linen.BatchNorm) and context.method_name == "__call__"
+        )
+        if not is_norm or ".".join(module.path) not in frozen:
+            return function(*args, **kwargs)
+        # Whatever the layer and its caller say; the module is a copy that Flax made.
+        object.__setattr__(module, "use_running_average", None)
+        return function(*args[:1], **{**kwargs, "use_running_average": True})
+
+    if not frozen:
+        yield
+        return
+    with linen.intercept_methods(call):
+        yield
 
 
 def variable_forms(variables: Any) -> tuple[FlatForm, FlatForm]:

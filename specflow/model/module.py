@@ -1,9 +1,10 @@
 """The NNX module at the rim: outside flat dicts of arrays, inside a trace a module."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from flax import linen, nnx
 from jax.typing import DTypeLike
 
@@ -57,6 +58,8 @@ class SplitModel:
     dim_names: dict[str, tuple[Any, ...]]
     """What the module calls the dimensions of a parameter, of those that it does: by
     Flax's own `nnx.with_partitioning`, or `out_sharding` of a variable."""
+    statistics: dict[str, str]
+    """Path of each batch statistic (floating `nnx.BatchStat`) -> path of its layer."""
     is_known = True
     """Whether the parameters are known; those of a `LinenModel` are not at first."""
 
@@ -85,6 +88,12 @@ class SplitModel:
             name: tuple(names)
             for name, path in self._paths.items()
             if name in self._params and (names := _dim_names(leaves[path]))
+        }
+        self.statistics = {
+            name: name.rpartition(".")[0]
+            for name, path in self._paths.items()
+            if isinstance(leaves[path], nnx.BatchStat)
+            and jnp.issubdtype(values[name].dtype, jnp.floating)
         }
         self._key_impls = key_impls(values)
         if self._build is None:
@@ -123,6 +132,7 @@ class SplitModel:
         rest: Mapping[str, jax.Array],
         *,
         train: bool,
+        frozen: Collection[str] = (),
     ) -> tuple[Any, FlatState]:
         """What a function makes of the module with these values, and the rest after it.
 
@@ -131,8 +141,12 @@ class SplitModel:
             params: values by dotted path.
             rest: likewise.
             train: whether the module is in train or in eval mode.
+            frozen: paths of layers that are in eval mode in any case.
         """
         module = self.merge(params, rest, train=train)
+        for path, layer in nnx.iter_modules(module):
+            if ".".join(map(str, path)) in frozen:
+                layer.eval()
         with computing_in(self._compute_dtype, module):
             result = function(module)
         return result, self.rest_of(module)

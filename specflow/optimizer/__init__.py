@@ -3,6 +3,7 @@
 from specflow.optimizer.average import AverageState, averaged, track_average
 from specflow.optimizer.build import (
     build_optimizer,
+    evaluated_average,
     evaluates_average,
     learning_rate,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "averaged",
     "build_optimizer",
     "build_schedule",
+    "evaluated_average",
     "evaluates_average",
     "learning_rate",
     "tf_adadelta",

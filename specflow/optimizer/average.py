@@ -1,34 +1,38 @@
-"""Moving averages of the parameters, kept beside them by the optimizer."""
+"""Moving averages of the parameters and of the batch statistics that go with them."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from specflow.errors import ConfigError, Fault
+from specflow.spec import AverageState
 
 __all__ = ["AverageState", "averaged", "track_average"]
 
-
-class AverageState(NamedTuple):
-    """What `track_average` keeps."""
-
-    steps: jax.Array
-    """int32[]: updates so far."""
-    average: Any
-    """The averages, in the form of the parameters."""
+_AVERAGE = re.compile(r"(?:^|/)(average/)")
+"""Before the path of a parameter, in the name of its average."""
+_STEPS = re.compile(r"(?:^|/)steps$")
+"""Name of the counter of an `AverageState`, among the optimizer's arrays."""
+_PART = re.compile(r"(?:^|/)inner_states/(.*?)/inner_state(?=/)")
+"""A label of `optax.partition` in the name of an array."""
 
 
 def track_average(
     decay: float, *, warm_up: bool = False
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Follows the parameters: after every update, a += (1 - decay) * (p - a).
 
     It changes no update. It stands last in a chain, where it sees the whole of one. The
     averages begin as the initial parameters, which they therefore contain with the
     weight decay^n after n updates.
+
+    Batch statistics of the layers of these parameters are averaged alike, since weights
+    are normalized wrongly by the statistics of others. Training steps of specflow pass
+    them to `update` as `model_state` (optax: an extra argument), after the step.
 
     Args:
         decay: weight of the former average, from 0 to below 1.
@@ -38,7 +42,8 @@ def track_average(
     Raises:
         ConfigError: a decay out of range.
 
-    Source: tf.train.ExponentialMovingAverage (`num_updates` is `warm_up`).
+    Source: tf.train.ExponentialMovingAverage (`num_updates` is `warm_up`). TensorFlow's
+    EfficientNet and timm's ModelEmaV2 average batch statistics with the weights.
 
     >>> optimizer = optax.chain(optax.sgd(1.0), track_average(0.5))
     >>> params = {"w": jnp.zeros(())}
@@ -55,13 +60,27 @@ def track_average(
 
     def init(params: Any) -> AverageState:
         # Copies: the step gives away the memory of what it starts from.
-        return AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))
+        average = jax.tree.map(jnp.copy, params)
+        return AverageState(jnp.zeros((), jnp.int32), average, {})
 
     def update(
-        updates: Any, state: Any, params: Any = None
+        updates: Any,
+        state: Any,
+        params: Any = None,
+        *,
+        model_state: Mapping[str, Any] | None = None,
+        **extra_args: Any,
     ) -> tuple[Any, AverageState]:
+        del extra_args
         if params is None:
             raise ValueError("track_average: update(updates, state, params) needs all.")
+        if state.statistics and model_state is None:
+            raise ConfigError(
+                Fault("track_average", "is not given the model's batch statistics",
+                      expected="them, as the extra argument model_state",
+                      mend="Let the transformation around it pass on **extra_args: "
+                      "see optax.GradientTransformationExtraArgs.", code="average")
+            )  # fmt: skip
         count = state.steps.astype(jnp.float32)
         weight = jnp.minimum(decay, (1 + count) / (10 + count)) if warm_up else decay
         average = jax.tree.map(
@@ -70,20 +89,33 @@ def track_average(
             params,
             updates,
         )
-        return updates, AverageState(state.steps + 1, average)
+        values = model_state or {}
+        statistics = {
+            path: a + ((1 - weight) * (values[path] - a)).astype(a.dtype)
+            for path, a in state.statistics.items()
+        }
+        return updates, AverageState(state.steps + 1, average, statistics)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
-def averaged(params: Mapping[str, Any], opt_state: Mapping[str, Any]) -> dict[str, Any]:
+def averaged(
+    params: Mapping[str, Any],
+    opt_state: Mapping[str, Any],
+    *,
+    parts: Collection[tuple[str, ...]] | None = None,
+) -> dict[str, Any]:
     """The averages that `track_average` kept, in place of the parameters.
 
-    For `TPUEstimator(eval_params=averaged)`. Parameters that do not train have none and
-    stay as they are.
+    For `TPUEstimator(eval_params=averaged)`. Parameters that have no average stay as
+    they are. The averages of batch statistics come along, under their own paths.
 
     Args:
         params: by path.
         opt_state: the optimizer's arrays by name, as a checkpoint has them.
+        parts: where averages count that are kept in `optax.partition`: the labels
+            on the way to each, `()` for one around all parts. None: all count. Of two
+            averages of a parameter, the inner one does.
 
     Raises:
         ConfigError: the optimizer keeps no averages.
@@ -91,13 +123,22 @@ def averaged(params: Mapping[str, Any], opt_state: Mapping[str, Any]) -> dict[st
     >>> averaged({"w": 1, "b": 2}, {"[1]/steps": 7, "[1]/average/w": 3})
     {'w': 3, 'b': 2}
     """
-    found = {
-        path: opt_state[name]
-        for path in params
-        for name in opt_state
-        if f"/{name}".endswith(f"/average/{path}")
-    }
-    if not found:
+    kept: dict[str, dict[str, Any]] = {}
+    for name in opt_state:
+        for match in _AVERAGE.finditer(name):
+            if (path := name[match.end() :]) in params:
+                kept.setdefault(name[: match.start(1)], {})[path] = opt_state[name]
+    found: dict[str, Any] = {}
+    for place in sorted(kept, key=lambda place: len(_PART.findall(place))):
+        if parts is None or tuple(_PART.findall(place)) in parts:
+            before = f"{place}statistics/"
+            found |= kept[place] | {
+                name.removeprefix(before): array
+                for name, array in opt_state.items()
+                if name.startswith(before)
+            }
+    # A part of which no parameter trains has a counter alone.
+    if not kept and not any(_STEPS.search(name) for name in opt_state):
         raise ConfigError(
             Fault("eval_params", "the optimizer keeps no averages", code="average",
                   mend="Put specflow.optimizer.track_average(decay) last in its chain.")

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,13 +15,19 @@ from specflow.config.optimizer import (
     OptimizerConfig,
     SteadyConfig,
 )
+from specflow.config.optimizer_parts import PartsConfig
 from specflow.errors import ConfigError, Fault
 from specflow.optimizer import reference
-from specflow.optimizer.average import track_average
+from specflow.optimizer.average import averaged, track_average
 from specflow.optimizer.schedule import build_schedule
 from specflow.paths import matches
 
-__all__ = ["build_optimizer", "evaluates_average", "learning_rate"]
+__all__ = [
+    "build_optimizer",
+    "evaluated_average",
+    "evaluates_average",
+    "learning_rate",
+]
 
 _OURS = frozenset({"name", "lr", "schedule", "no_decay", *AroundConfig.model_fields})
 """Fields that are no argument of the function of that name."""
@@ -89,15 +96,43 @@ def learning_rate(
     return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
 
 
+def evaluated_average(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+) -> Callable[..., dict[str, Any]] | None:
+    """What gives the moving averages to evaluate in place of the parameters.
+
+    Returns:
+        `averaged` of those averages whose `evaluate` is true, around the optimizer and
+        inside its parts; None: there are none.
+
+    >>> from specflow.config.optimizer import EmaConfig, SgdConfig
+    >>> give = evaluated_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    >>> give({"w": 1}, {"[1]/steps": 7, "[1]/average/w": 3})
+    {'w': 3}
+    """
+    parts = frozenset(_evaluated_parts(config))
+    return functools.partial(averaged, parts=parts) if parts else None
+
+
 def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
-    """Whether moving averages of the parameters are evaluated in place of them.
+    """Whether moving averages of parameters are evaluated in place of them.
 
     >>> from specflow.config.optimizer import EmaConfig, SgdConfig
     >>> evaluates_average(SgdConfig(ema=EmaConfig(decay=0.99)))
     True
     """
+    return any(True for _ in _evaluated_parts(config))
+
+
+def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
+    """Where averages are kept that are evaluated: the parts on the way to each."""
     ema = getattr(config, "ema", None)
-    return isinstance(config, AroundConfig) and ema is not None and ema.evaluate
+    if isinstance(config, AroundConfig) and ema is not None and ema.evaluate:
+        yield ()
+    if isinstance(config, PartsConfig):
+        for part, member in config.parts.items():
+            for inner in _evaluated_parts(member.optimizer):
+                yield (part, *inner)
 
 
 def _around(

@@ -13,11 +13,12 @@ from specflow.spec.hooks import HOOK_METHODS, HostCallHook, is_hook, renamed
 from specflow.spec.host_pair import HostPair
 from specflow.spec.mean_loss import MeanLoss
 from specflow.spec.mode import Mode
-from specflow.spec.train_op import TrainOp
+from specflow.spec.train_op import AverageState, TrainOp
 
 __all__ = [
     "DEFAULT_SERVING",
     "HOOK_METHODS",
+    "AverageState",
     "ClassificationOutput",
     "EstimatorSpec",
     "ExportOutput",

@@ -1,13 +1,13 @@
 """`train_op`: how a step of training changes the parameters."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import field_validator
 
 from specflow.spec.checked import Checked, Flaw, refuse
 
-__all__ = ["GradientTransformation", "TrainOp", "check_train_op"]
+__all__ = ["AverageState", "GradientTransformation", "TrainOp", "check_train_op"]
 
 
 @runtime_checkable
@@ -28,6 +28,21 @@ def is_transformation(value: object) -> bool:
     )
 
 
+class AverageState(NamedTuple):
+    """State of a transformation that averages the parameters.
+
+    A step recognizes it among the optimizer's state: it fills in `statistics` at the
+    start, and passes the model state to `update` as `model_state`.
+    """
+
+    steps: Any
+    """int32[]: updates so far."""
+    average: Any
+    """The averages, in the form of the parameters."""
+    statistics: Any
+    """Averages of the batch statistics that belong to these parameters, by path."""
+
+
 class TrainOp(Checked):
     """An optimizer, and which parameters it trains.
 
@@ -36,6 +51,11 @@ class TrainOp(Checked):
         wrt: globs of parameter paths that train (`*` is one name, `**` any number);
             the others stay as they are.
         frozen: globs of those among them that stay as they are nevertheless.
+
+    The batch statistics of a layer of which no parameter trains stay as they are too,
+    and Flax's BatchNorm then normalizes by them, as in evaluation.
+
+    Source: the last is what Keras does with `trainable = False`.
 
     >>> import optax
     >>> TrainOp(optax.sgd(0.1), wrt=["head.**"]).wrt

@@ -9,7 +9,15 @@ import pytest
 from specflow.compose import compose
 from specflow.config.optimizer_parts import PartsConfig
 from specflow.errors import ConfigError
-from specflow.optimizer import build_optimizer, learning_rate, tf_adagrad, tf_ftrl
+from specflow.executor import TrainState, to_tree
+from specflow.optimizer import (
+    build_optimizer,
+    evaluated_average,
+    evaluates_average,
+    learning_rate,
+    tf_adagrad,
+    tf_ftrl,
+)
 
 PARAMS = {"wide.kernel": jnp.ones(3), "deep.0.kernel": jnp.ones((2, 2))}
 GRADIENTS = {
@@ -89,3 +97,81 @@ def test_a_parameter_without_a_part_is_refused():
 def test_a_fault_inside_a_part_is_named_by_its_path():
     with pytest.raises(ConfigError, match=r"optimizer\.parts\.wide\.optimizer\.lr"):
         compose(["optimizer=wide_and_deep", "optimizer.parts.wide.optimizer.lr=fast"])
+
+
+# -- averages inside parts
+
+
+def averages(**emas):
+    """Parts a and b, and what surrounds them, with averages."""
+    inside = {
+        name: {
+            "paths": [f"{name}.**"],
+            "optimizer": {"name": "sgd", "lr": 0.5, "ema": emas.get(name)},
+        }
+        for name in ("a", "b")
+    }
+    given = {"parts": inside, "ema": emas.get("around")}
+    return PartsConfig.model_validate(given)
+
+
+def evaluated(config):
+    """The parameters to evaluate after two steps of size 1 down from (1, 1)."""
+    params = {"a.w": jnp.float32(1), "b.w": jnp.float32(1)}
+    optimizer = build_optimizer(config, train_steps=10)
+    state = optimizer.init(params)
+    for _ in range(2):
+        gradient = jax.tree.map(lambda p: jnp.full_like(p, 2.0), params)
+        updates, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+    tree = to_tree(TrainState(0, params, {}, state))
+    give = evaluated_average(config)
+    return {k: float(v) for k, v in give(params, tree["opt_state"]).items()}
+
+
+LIVE = -1.0
+QUARTER, HALF = (
+    # tf.train.ExponentialMovingAverage by hand, over 1, 0, -1.
+    decay * (decay * 1 + (1 - decay) * 0) + (1 - decay) * -1
+    for decay in (0.25, 0.5)
+)
+
+
+@pytest.mark.parametrize(
+    ("emas", "expected"),
+    [
+        ({"a": {"decay": 0.25}}, (QUARTER, LIVE)),
+        ({"a": {"decay": 0.25}, "b": {"decay": 0.5}}, (QUARTER, HALF)),
+        ({"a": {"decay": 0.25}, "around": {"decay": 0.5}}, (QUARTER, HALF)),
+        (
+            {"a": {"decay": 0.25, "evaluate": False}, "around": {"decay": 0.5}},
+            (HALF, HALF),
+        ),
+        (
+            {"a": {"decay": 0.25}, "around": {"decay": 0.5, "evaluate": False}},
+            (QUARTER, LIVE),
+        ),
+    ],
+)
+def test_an_average_inside_a_part_is_evaluated_where_there_is_one(emas, expected):
+    config = averages(**emas)
+    assert evaluates_average(config)
+    assert evaluated(config) == {"a.w": expected[0], "b.w": expected[1]}
+
+
+def test_parts_inside_parts_have_averages_too():
+    inner = averages(a={"decay": 0.25})
+    config = PartsConfig.model_validate(
+        {"parts": {"all": {"paths": ["**"], "optimizer": inner.model_dump()}}}
+    )
+    assert evaluated(config) == {"a.w": QUARTER, "b.w": LIVE}
+    assert not evaluates_average(averages(a={"evaluate": False}))
+    assert evaluated_average(averages()) is None
+
+
+def test_a_part_of_which_nothing_trains_has_no_average():
+    config = averages(a={"decay": 0.25})
+    state = build_optimizer(config, train_steps=10).init({"b.w": jnp.float32(1)})
+    tree = to_tree(TrainState(0, {}, {}, state))
+    params = {"a.w": 3, "b.w": 1}
+    assert evaluated_average(config)(params, tree["opt_state"]) == params
