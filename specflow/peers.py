@@ -4,8 +4,9 @@ Every process has to make the same calls in the same order: each waits for the o
 An error that all of them raise has an attribute `shared`: the first one tells it.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from specflow import errors
@@ -22,6 +23,7 @@ __all__ = [
     "index",
     "is_first",
     "service",
+    "together",
 ]
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -117,6 +119,36 @@ def alone(function: Callable[[], Any]) -> Any:
     return said["result"]
 
 
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """A block in every process; where it fails in one, it fails in all.
+
+    Each process then is at the same place, and can do with the others what is left to
+    do. Each raises its own error, or that of another one.
+
+    Raises:
+        SpecflowError: it failed in another process.
+
+    >>> with together():
+    ...     rows = 3
+    """
+    own: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        if count() == 1:
+            raise
+        own = error
+    if count() == 1:
+        return
+    said = gather(None if own is None else in_words(own))
+    if own is not None:
+        raise own
+    for other in said:
+        if other is not None:
+            raise _of_words(other)
+
+
 def in_words(error: BaseException) -> dict[str, Any]:
     """An error as plain JSON values, for the other processes.
 
@@ -136,8 +168,12 @@ def from_words(said: Mapping[str, Any]) -> SpecflowError:
     >>> from_words(in_words(ValueError("got -1")))
     SpecflowError('process 0: got -1.')
     """
+    return _shared(_of_words(said))
+
+
+def _of_words(said: Mapping[str, Any]) -> SpecflowError:
     kind = getattr(errors, said["error"], SpecflowError)
-    return _shared(kind(*(Fault.of(fault) for fault in said["faults"])))
+    return kind(*(Fault.of(fault) for fault in said["faults"]))
 
 
 def agree(what: str, facts: Mapping[str, Any]) -> None:

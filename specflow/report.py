@@ -82,6 +82,9 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     else:
         for fault in faults:
             print(line(fault), file=sys.stderr)
+    if isinstance(error, SpecflowError):  # Of others, the traceback has them.
+        for note in getattr(error, "__notes__", ()):
+            print(f"note: {note}", file=sys.stderr)
     return status
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from specflow import collector, peers
+from specflow.closing import closing
 from specflow.commands import session
 from specflow.commands.signals import stopping
 from specflow.config.base import Component
@@ -119,20 +120,19 @@ def train(composed: "Composed") -> dict[str, Any]:
                 begun()
             progress.update(step, loss)
 
-        try:
-            with stopping(progress.note) as asked, warnings.catch_warnings():
-                # Said at the end, with the export that it is about.
-                warnings.filterwarnings("ignore", message="Exported for batches")
-                metrics, _ = estimator.train_and_evaluate(
-                    *specs,
-                    report=reporters.write,
-                    progress=update,
-                    should_stop=asked,
-                )
-        finally:
-            progress.close()
-            reporters.close()
-            estimator.close()
+        with (
+            closing(progress.close, reporters.close, estimator.close),
+            stopping(progress.note) as asked,
+            warnings.catch_warnings(),
+        ):
+            # Said at the end, with the export that it is about.
+            warnings.filterwarnings("ignore", message="Exported for batches")
+            metrics, _ = estimator.train_and_evaluate(
+                *specs,
+                report=reporters.write,
+                progress=update,
+                should_stop=asked,
+            )
         began, step = step, metrics["global_step"]
         if signalled := max(peers.gather(asked.signal or 0)):
             raise Stopped(

@@ -50,6 +50,8 @@ class Evaluations:
         """What it found, with `global_step`."""
         self.exports: list[Path | None] = []
         """What each exporter made of it; None where it was not wanted."""
+        self.is_unfinished = False
+        """Whether the last evaluation, or what follows one, failed."""
         self.stopped_early: str | None = None
         """Why training ends before its time; None if it does not."""
 
@@ -79,13 +81,15 @@ class Evaluations:
         Raises:
             StopTraining: what evaluations have found is reason enough to end training.
         """
+        self.is_unfinished = True
         is_final = self._is_reached(step)
         self._run(step, state, is_final=is_final)
         rule = self._spec.early_stopping
         if rule is not None and not is_final:
             self.stopped_early = rule.reason(self._history.values(rule.metric))
-            if self.stopped_early is not None:
-                raise StopTraining
+        self.is_unfinished = False
+        if self.stopped_early is not None:
+            raise StopTraining
 
     def at_checkpoint(self, step: int, state: TrainState) -> None:
         """Evaluates a state that is being saved, unless one was evaluated just now."""
@@ -114,10 +118,11 @@ class Evaluations:
         self.metrics = self._evaluate(step, state)
         self._check_judges()
         self.step, self._was_final = step, is_final
-        record(self._estimator.config, self._history, step, self.metrics)
-        if self._report is not None:
-            found = {k: v for k, v in self.metrics.items() if k != "global_step"}
-            self._report(step, "eval", found)
+        found = {k: v for k, v in self.metrics.items() if k != "global_step"}
+        with peers.together():  # Process 0 alone writes: all raise what it meets.
+            record(self._estimator.config, self._history, step, self.metrics)
+            if self._report is not None:
+                self._report(step, "eval", found)
         with self._estimator.live(step, state):
             self.exports = [
                 self._ask(exporter, is_final=is_final)

@@ -49,6 +49,19 @@ class Saver:
         if any(wishes) and not is_first:
             raise StopTraining
 
+    def rescue(self, step: int, state: TrainState) -> None:
+        """Saves the state where an error ends training; it is that error which counts.
+
+        Listeners hear of it as of any save, unless they heard of this one already. What
+        one of them raises does not keep the state from being saved.
+        """
+        try:
+            self(step, state)
+        except StopTraining:
+            pass
+        finally:
+            self._save(step, state)
+
     def end(self, step: int, state: TrainState) -> None:
         """Saves the last state; nothing is left to stop."""
         try:

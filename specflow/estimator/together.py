@@ -1,16 +1,42 @@
 """Inputs of several processes, kept in step: a step is one of all, or of none."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from specflow import peers
+from specflow.aside import Aside
 from specflow.data import Batch, Chunk, TrainInput, as_source
 from specflow.errors import DataError, Fault
 
-__all__ = ["EvalTogether", "TrainTogether", "agree_on_rows", "own_place"]
+__all__ = [
+    "EvalTogether",
+    "TrainTogether",
+    "agree_on_rows",
+    "meet_after_error",
+    "own_place",
+]
+
+_ERRORS = itertools.count()
+"""Numbers for the lines on which processes meet after an error, in one order."""
+
+
+def meet_after_error() -> None:
+    """Returns when all processes have come, each with an error at the same step.
+
+    One that fails alone would wait for the others in vain, which compute: it waits for
+    a while, and not in a computation.
+
+    Raises:
+        TimeoutError: the others have not come.
+    """
+    if peers.count() > 1:
+        line = Aside(f"errors/{next(_ERRORS)}")
+        line.hurry()
+        line.each(lambda: None)
 
 
 def agree_on_rows(split: str, data: Any) -> bool:

@@ -1,25 +1,39 @@
 """One call to train: from where a model stands until it is to stop."""
 
+import contextlib
 import functools
 import importlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from specflow import loop, peers
+from specflow.closing import closing
 from specflow.config.run import RunConfig
 from specflow.data import Restarted, Share, TrainInput, as_source, as_train_batches
-from specflow.errors import ConfigError, Fault
+from specflow.errors import ConfigError, Fault, OutputError
 from specflow.estimator.evaluations import Evaluations
 from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
-from specflow.estimator.together import TrainTogether, agree_on_rows, own_place
+from specflow.estimator.together import (
+    TrainTogether,
+    agree_on_rows,
+    meet_after_error,
+    own_place,
+)
 from specflow.estimator.watching import Watcher, summaries
 from specflow.executor import Program, TrainState, to_tree
-from specflow.loop import EverySeconds, EverySteps, Pace, Profile, Rhythm
+from specflow.loop import (
+    EverySeconds,
+    EverySteps,
+    Pace,
+    Profile,
+    Rhythm,
+    StopTraining,
+)
 from specflow.output import Checkpointer
 from specflow.report import is_of_device
 from specflow.spec import Mode
@@ -30,6 +44,9 @@ _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
 _CHUNK_BYTES = 256 << 20
 """Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
+
+_UNEVALUATED = "unevaluated"
+"""Says, beside the place in the data, that the evaluation of a saved step failed."""
 
 
 class Training:
@@ -99,6 +116,7 @@ class Training:
         """
         with self._program.timing("checkpoint"):
             step, state, place = self._states.to_train(*form)
+        is_unevaluated = bool(place and place.get(_UNEVALUATED))
         stop = stop_of(step)
         if stop is None and as_source(value) is not None:
             raise ConfigError(
@@ -109,15 +127,21 @@ class Training:
             return step, state
         if evaluations is not None and not evaluations.begin(step):
             return step, state
+        if is_unevaluated and evaluations is not None:
+            try:
+                evaluations(step, state)
+            except StopTraining:
+                return step, state
         batches = self._batches(value, form, step, place, stop)
 
         def write(step: int, state: TrainState) -> None:
             evaluated = evaluations is not None and evaluations.step == step
+            failed = evaluations is not None and evaluations.is_unfinished
             with self._program.timing("checkpoint"):
                 self._checkpoints.save(
                     step,
                     to_tree(state),
-                    data=batches.state(step),
+                    data=batches.state(step) | ({_UNEVALUATED: True} if failed else {}),
                     metrics=evaluations.metrics if evaluations and evaluated else None,
                 )
 
@@ -135,6 +159,21 @@ class Training:
             if self._config.saves:
                 save.end(step, state)
 
+        def rescue(step: int, state: TrainState, error: Exception) -> None:
+            if not self._config.saves:
+                return
+            meet_after_error()
+            try:
+                save.rescue(step, state)
+                self._checkpoints.wait()
+            except OutputError as other:
+                if isinstance(error, OutputError) and _codes(error) == _codes(other):
+                    return  # It is a save that failed already.
+                raise
+            error.add_note(
+                f"The state of step {step} is saved: training resumes there."
+            )
+
         declared = self._program.spec(Mode.TRAIN, *form)
         followers = [*hooks, *declared.training_hooks]
         rhythms = self._save_rhythms(step, checkpoint)
@@ -149,7 +188,14 @@ class Training:
             save(step, state)
         self._states.drop()  # The loop uses it up.
         config = self._config
-        try:
+        closers = [batches.close, *([] if profile is None else [profile.close])]
+
+        def finished() -> None:
+            # What is being written is finished, also on the way out with an error.
+            with self._program.timing("checkpoint"):
+                self._checkpoints.wait()
+
+        with closing(*closers, finished), self._giving_up():
             with (
                 self._program.timing("train"),
                 summaries(config, self._model_dir) as summarize,
@@ -166,26 +212,26 @@ class Training:
                     progress=progress,
                     rhythms=rhythms,
                     finish=finish,
+                    rescue=rescue,
                     hooks=followers,
                     should_stop=functools.partial(is_asked, should_stop),
                     pace=self._pace(),
                     host_call=declared.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
+        if config.saves:
+            self._states.keep(result.step, result.state)
+        return result.step, result.state
+
+    @contextlib.contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Does not wait long for a save of processes of which one may be lost."""
+        try:
+            yield
         except Exception as error:
             if is_of_device(error):
                 self._checkpoints.give_up()
             raise
-        finally:
-            batches.close()
-            if profile is not None:
-                profile.close()
-            # What is being written is finished, also on the way out with an error.
-            with self._program.timing("checkpoint"):
-                self._checkpoints.wait()
-        if config.saves:
-            self._states.keep(result.step, result.state)
-        return result.step, result.state
 
     def _profile(self) -> Profile | None:
         window = self._config.profile
@@ -248,6 +294,10 @@ def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
     # A loop that is meant in seconds is cut out of long stacks of batches.
     wanted = config.tpu_config.loop_steps() or _TIMED_STACK
     return min(wanted, fitting, stop or wanted)
+
+
+def _codes(error: OutputError) -> list[str]:
+    return [fault.code for fault in error.faults]
 
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:

@@ -11,7 +11,7 @@ from specflow.loop.hooks import (
 )
 from specflow.loop.pace import Pace
 from specflow.loop.profile import Profile
-from specflow.loop.train import Report, TrainResult, Watch, train
+from specflow.loop.train import Report, Rescue, TrainResult, Watch, train
 
 __all__ = [
     "Action",
@@ -21,6 +21,7 @@ __all__ = [
     "Pace",
     "Profile",
     "Report",
+    "Rescue",
     "Rhythm",
     "StopTraining",
     "TrainResult",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 
+from specflow import peers
 from specflow.errors import DataError, Fault
 from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
 from specflow.loop.hooks import StopTraining, call_hooks
@@ -50,11 +51,15 @@ def evaluate(
         loss: whether the loss is the mean over examples, or over batches, as that of
             the reference was.
 
+    What fails on the host in one of several processes, fails in all, after the last
+    batch.
+
     Raises:
         DataError: there is no batch.
         SpecError: the metric function returned what is no metric.
     """
     table, losses, counts, parts = MetricTable(), [], [], []
+    failed: list[Exception] = []
     pending: tuple[Any, TPUEstimatorSpec, Any, int] | None = None
 
     def read(out: Any, spec: TPUEstimatorSpec, mask: Any, here: int) -> None:
@@ -62,11 +67,20 @@ def evaluate(
         losses.append(float(found["loss"]))
         counts.append(rows if isinstance(rows, int) else len(rows))
         parts.append(found["mean_loss"])
-        if spec.eval_metrics is not None:
-            table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
-        if spec.host_call is not None:
-            spec.host_call(first_rows(found["called"], rows))
-        call_hooks(hooks, "after_step", len(losses), losses[-1])
+        if failed:
+            return
+        try:
+            if spec.eval_metrics is not None:
+                table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
+            if spec.host_call is not None:
+                spec.host_call(first_rows(found["called"], rows))
+            call_hooks(hooks, "after_step", len(losses), losses[-1])
+        except StopTraining:
+            raise
+        except Exception as error:
+            if peers.count() == 1:
+                raise
+            failed.append(error)  # The others compute: it goes on with them to the end.
 
     hooks = list(hooks)
     masks: dict[tuple[int, int], Any] = {}  # All full batches share one.
@@ -99,14 +113,18 @@ def evaluate(
             Fault("data", "the evaluation input has no rows", code="data-empty",
                   expected="at least one row")
         )  # fmt: skip
-    call_hooks(hooks, "end", len(losses))
+    with peers.together():
+        if failed:
+            raise failed[0]
+        call_hooks(hooks, "end", len(losses))
+        metrics = table.compute()
     if loss == "batches":
         mean = _weighted_mean(losses, [1] * len(losses))
     elif any(parts):
         mean = _joined(parts, counts)
     else:
         mean = _weighted_mean(losses, counts)
-    return EvalResult(sum(counts), {"loss": mean, **table.compute()})
+    return EvalResult(sum(counts), {"loss": mean, **metrics})
 
 
 def _joined(parts: Sequence[Any], rows: Sequence[int]) -> float:

@@ -1,10 +1,11 @@
 """The training loop, readable from top to bottom."""
 
+import contextlib
 import dataclasses
 import functools
 import operator
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,10 +24,13 @@ from specflow.loop.hooks import (
 from specflow.loop.pace import Pace
 from specflow.spec import HostPair
 
-__all__ = ["Report", "TrainResult", "Watch", "train"]
+__all__ = ["Report", "Rescue", "TrainResult", "Watch", "train"]
 
 Report = Callable[[int, str, Mapping[str, Any]], None]
 """(step, split, metrics): somebody writes them down."""
+
+Rescue = Callable[[int, TrainState, Exception], None]
+"""(step, state, error): saves the state of the last step, which an error would lose."""
 
 Watch = Callable[[NDArray[Any], NDArray[Any]], None]
 """(steps, losses): consecutive steps, counted from 1, and the loss of each."""
@@ -69,6 +73,7 @@ def train(
     progress: Callable[[int, float], None] | None = None,
     rhythms: Sequence[Rhythm] = (),
     finish: Action | None = None,
+    rescue: Rescue | None = None,
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
@@ -91,6 +96,10 @@ def train(
         progress: takes the step and its loss, after every stretch.
         rhythms: actions on the state; every loss up to then is known to be finite.
         finish: an action on the last state, however training ended but for an error.
+        rescue: called with the state of the last step when one of the actions, a hook
+            after the step, `watch` or the like raises; every loss up to then is known
+            to be finite. The error is raised all the same, and what this raises is
+            added to it as a note. An error in the input or in the step calls nothing.
         hooks: objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `finish`.
         should_stop: asked after every stretch; true ends training there.
@@ -103,17 +112,19 @@ def train(
         NanLossDuringTrainingError: a loss is not finite. No action sees that state.
     """
     step, pending, loss = start_step, None, None
-    data_ended = False
+    data_ended = is_taken = False  # Whether `state` is that of a step just taken.
 
     def read(pending: _Pending) -> float:
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
         steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
         finite = np.logical_and.accumulate(np.isfinite(losses))
-        if watch is not None:
-            watch(steps[finite], losses[finite])
-        if not finite.all():
-            first = int(finite.sum())
-            raise _not_finite(int(steps[first]), float(losses[first]))
+        try:
+            if watch is not None:
+                watch(steps[finite], losses[finite])
+        finally:
+            if not finite.all():
+                first = int(finite.sum())
+                raise _not_finite(int(steps[first]), float(losses[first]))
         if host_call is not None:
             stacked = to_host(pending.called)
             for index in range(pending.start, pending.stop):
@@ -123,10 +134,26 @@ def train(
             progress(int(steps[-1]), float(losses[-1]))
         return float(losses[-1])
 
+    @contextlib.contextmanager
+    def rescued() -> Iterator[None]:
+        try:
+            yield
+        except NanLossDuringTrainingError:
+            raise
+        except Exception as error:
+            if rescue is not None and is_taken and _are_finite(pending):
+                try:
+                    rescue(step, state, error)
+                except Exception as other:
+                    error.add_note(f"The state of step {step} was not saved: {other}")
+            raise
+
     iterator = iter(chunks)
-    try:
+    # Steps that were asked for are done where a hook stops; saved as at any end.
+    with rescued(), contextlib.suppress(StopTraining):
         call_hooks(hooks, "begin", step)
         while stop_step is None or step < stop_step:
+            is_taken = False
             with program.timing("input"):
                 chunk = next(iterator, None)
             if chunk is None:
@@ -137,15 +164,17 @@ def train(
             while step < end and (stop_step is None or step < stop_step):
                 until = _stretch(step, end, stop_step, rhythms, pace)
                 began = time.perf_counter()
+                is_taken = False
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
                 state, losses, called = program.train(
                     state, features, labels, start, stop
                 )
-                if pending is not None:
-                    loss = read(pending)
+                former = pending
                 pending = _Pending(losses, called, chunk.first_step, start, stop)
-                step = until
+                step, is_taken = until, True
+                if former is not None:
+                    loss = read(former)
                 due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
                 if due or hooks or pace is not None:
                     # What an action saves or shows must be finite: read before it acts.
@@ -159,13 +188,13 @@ def train(
                 call_all(acts)
                 if should_stop is not None and should_stop():
                     raise StopTraining
-    except StopTraining:
-        pass  # The steps that were asked for are done; the caller saves as at any end.
-    if pending is not None:
-        loss = read(pending)
-    if finish is not None:
-        finish(step, state)
-    call_hooks(hooks, "end", step)
+    is_taken = step > start_step
+    with rescued():
+        if pending is not None:
+            loss, pending = read(pending), None
+        if finish is not None:
+            finish(step, state)
+        call_hooks(hooks, "end", step)
     return TrainResult(step, state, loss, data_ended)
 
 
@@ -181,6 +210,17 @@ def _stretch(
     if pace is not None:
         ends.append(step + pace.steps)
     return min(found for found in ends if found is not None)
+
+
+def _are_finite(pending: _Pending | None) -> bool:
+    """Whether losses that nobody has read yet are finite, and can be read."""
+    if pending is None:
+        return True
+    try:
+        losses = np.asarray(pending.losses)[pending.start : pending.stop]
+    except Exception:
+        return False  # The step itself failed: its error is on the way already.
+    return bool(np.isfinite(losses).all())
 
 
 def _not_finite(step: int, loss: float) -> NanLossDuringTrainingError:

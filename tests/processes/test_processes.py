@@ -265,6 +265,37 @@ def test_a_process_that_fails_alone_ends_all_and_is_named(coordinator, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
 
 
+METRIC_FAILS = """
+import sys
+import jax
+from specflow import cli
+from specflow.metrics import MetricTable
+
+def fail(*_):
+    if jax.process_index() == 1:
+        raise ZeroDivisionError("one is bad")
+
+MetricTable.update = fail
+sys.exit(cli.main())
+"""
+
+
+def test_a_metric_that_fails_in_one_process_loses_no_state(coordinator, tmp_path):
+    """All go on computing to the end of the evaluation, and save together."""
+    folder = tmp_path / "run"
+    own = (f"output.dir={folder}", "loop.eval_every=0", "output.checkpoint.every=0")
+    statuses, (first, second) = not_launched(
+        coordinator, [own, own], program=("-c", METRIC_FAILS)
+    )
+    assert statuses == [1, 1]
+    assert first.splitlines()[-2:] == [
+        "error: process 1: one is bad.",
+        "note: The state of step 6 is saved: training resumes there.",
+    ]
+    assert "ZeroDivisionError: one is bad" in second
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["6"]
+
+
 def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     told = []
