@@ -22,6 +22,7 @@ __all__ = [
     "OutputError",
     "SpecError",
     "SpecflowError",
+    "SpecflowWarning",
     "nearest",
     "nearest_of",
     "spec_error",
@@ -145,6 +146,18 @@ class NanLossDuringTrainingError(SpecflowError, RuntimeError):
 
     # Every step is a function of the seed: another start ends at the same one.
     exit_code = MISTAKE
+
+
+class SpecflowWarning(UserWarning):
+    """What is probably not as it was meant, while the work goes on.
+
+    Args:
+        fault: what it is.
+    """
+
+    def __init__(self, fault: Fault):
+        self.fault = fault
+        super().__init__(str(fault))
 
 
 @cache

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import jax
 
 from specflow import alarm, peers
 from specflow.commands.quiet import hush_checkpoint_threads
-from specflow.errors import Fault, MachineError
+from specflow.errors import Fault, MachineError, SpecflowWarning
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
 from specflow.report import line
 
@@ -42,6 +43,7 @@ def start(composed: "Composed") -> None:
             not come.
     """
     hush_checkpoint_threads()
+    warnings.showwarning = _show
     mesh = composed.config.mesh
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     alarm.listen()
@@ -58,6 +60,17 @@ def start(composed: "Composed") -> None:
     if peers.count() > 1:
         _speak_first()
         peers.agree("config", dict(_leaves(composed.tree)))
+
+
+_show_other = warnings.showwarning
+
+
+def _show(message: Warning | str, *where: Any, **options: Any) -> None:
+    """Shows a warning of specflow's own as its errors are shown."""
+    if isinstance(message, SpecflowWarning):
+        print(line(message.fault, kind="warning"), file=sys.stderr)
+    else:
+        _show_other(message, *where, **options)
 
 
 @functools.cache

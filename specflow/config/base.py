@@ -29,6 +29,7 @@ from specflow.errors import ConfigError, Fault
 from specflow.filesystem import expanded
 
 __all__ = [
+    "MOST_STEPS",
     "ROOTS",
     "TARGET",
     "Bound",
@@ -53,6 +54,9 @@ TARGET = "_target_"
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """The floats that a field may choose among."""
+
+MOST_STEPS = 2_000_000_000
+"""Training steps that a run may have: devices count them in an int32."""
 
 ROOTS = ("features", "labels", "outputs", "predictions", "losses")
 """Where a key path can begin."""

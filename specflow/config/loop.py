@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from specflow.config.base import Config, Dtype, Elsewhere, Kinds, named, refuse
+from specflow.config.base import (
+    MOST_STEPS,
+    Config,
+    Dtype,
+    Elsewhere,
+    Kinds,
+    named,
+    refuse,
+)
 from specflow.config.rhythm import Every, EveryLoop
 
 __all__ = ["LoopConfig", "ProfileConfig"]
@@ -39,7 +47,7 @@ class ProfileConfig(Config):
 class LoopConfig(Config):
     """Steps, batch sizes and rhythms. Rhythms are in training steps, unless a time."""
 
-    train_steps: PositiveInt = 1_000
+    train_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] = 1_000
     """Step at which training ends; a resumed run counts from where it was."""
     batch_size: PositiveInt = 128
     """Rows of a training step, over all devices."""

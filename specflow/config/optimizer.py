@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from specflow.config.base import Config, Dtype, Elsewhere, by_name
+from specflow.config.base import MOST_STEPS, Config, Dtype, Elsewhere, by_name
 
 __all__ = [
     "AdamConfig",
@@ -39,7 +39,7 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 class WarmupConfig(Config):
     """What every schedule takes."""
 
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] = 0
     """Steps over which the rate rises from 0 to `optimizer.lr`."""
 
 
@@ -52,7 +52,7 @@ class ConstantConfig(WarmupConfig):
 class DecayConfig(WarmupConfig):
     """What every schedule takes that ends at a step."""
 
-    decay_steps: PositiveInt | None = None
+    decay_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None
     """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
     final: float = Field(default=0.0, ge=0.0, le=1.0)
     """Rate at the end, as a share of `optimizer.lr`."""

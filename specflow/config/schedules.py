@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from specflow.config.base import named
+from specflow.config.base import MOST_STEPS, named
 from specflow.config.optimizer import DecayConfig, WarmupConfig
 
 __all__ = [
@@ -43,7 +43,7 @@ class InverseSqrtConfig(WarmupConfig):
     """
 
     name: Literal["inverse_sqrt"] = "inverse_sqrt"
-    warmup_steps: PositiveInt = 1_000  # type: ignore[assignment]
+    warmup_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] = 1_000  # type: ignore[assignment]
     """Steps over which the rate rises from 0 to `optimizer.lr`."""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.data.form import as_batch, as_source
+from specflow.data.narrow import checked_batch
 from specflow.data.plan import WHOLE, Share
 from specflow.data.source import Source
 from specflow.data.tree import map_leaves
@@ -115,7 +116,9 @@ class EvalBatches:
                 if stop - start == len(places) and stop <= size
                 else np.minimum(places, size - 1)
             )
-            yield Batch(*source.take(rows), places < size, real)
+            where = f"evaluation batch {first // self._batch_size}"
+            taken = checked_batch(*source.take(rows), where=where)
+            yield Batch(*taken, places < size, real)
 
     def _from_iterable(self, data: Iterable[Any]) -> Iterator[Batch]:
         size = len(self._rows)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from specflow.data.narrow import checked_batch
 from specflow.data.source import ArraySource, Source
 from specflow.data.tree import batch_rows, map_leaves
 from specflow.errors import DataError, Fault
@@ -53,7 +54,8 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
         where: names the batch in messages, such as `batch of step 7`.
 
     Raises:
-        DataError: another form, or arrays with different numbers of rows.
+        DataError: another form, arrays with different numbers of rows, or a number that
+            32 bits cannot hold.
     """
     if isinstance(value, tuple | list):
         features, labels = _pair(value, where)
@@ -83,6 +85,7 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
                 code="row-count",
             )
         )
+    features, labels = checked_batch(features, labels, where=where)
     return features, labels, next(iter(rows.values())) or 0
 
 

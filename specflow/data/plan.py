@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from specflow.data.narrow import checked_batch
 from specflow.data.source import Source
 from specflow.data.tree import map_leaves, named_leaves
 from specflow.errors import DataError, Fault
@@ -115,7 +116,9 @@ class BatchPlan:
         def stacked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return array.reshape(*ids.shape, *array.shape[1:])
 
-        features, labels = self.source.take(ids.reshape(-1))
+        taken = self.source.take(ids.reshape(-1))
+        where = f"batches from step {first_step}"
+        features, labels = checked_batch(*taken, where=where)
         return map_leaves(stacked, features), map_leaves(stacked, labels)
 
     def step_bytes(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from specflow.data.narrow import device_dtype, loss_of_width, narrowed, range_fault
 from specflow.data.tree import batch_rows, map_leaves, named_leaves
 from specflow.errors import DataError, Fault, nearest
 from specflow.typing import Tree, describe, is_floating
@@ -51,6 +52,9 @@ class Source(Protocol):
 class ArraySource:
     """Rows that lie in memory.
 
+    They are given out as the devices hold them: in the machine's byte order, and 64
+    bits as 32 unless `JAX_ENABLE_X64` is set. The arrays themselves stay as they are.
+
     Args:
         features: an array, or a (nested) dict of arrays, rows first.
         labels: the same, or None when there are none.
@@ -59,13 +63,15 @@ class ArraySource:
 
     Raises:
         DataError: an array is no array of numbers, has no rows, has another number of
-            rows than the first one, or holds a NaN or an infinity.
+            rows than the first one, holds a NaN or an infinity, or a number that 32
+            bits cannot hold.
 
     >>> source = ArraySource({"x": np.arange(6.0).reshape(3, 2)}, np.array([0, 1, 0]))
     >>> len(source)
     3
     >>> source.take(np.array([2, 0]))
-    ({'x': array([[4., 5.], [0., 1.]])}, array([0, 0]))
+    ({'x': array([[4., 5.],
+           [0., 1.]], dtype=float32)}, array([0, 0], dtype=int32))
     """
 
     def __init__(
@@ -80,14 +86,19 @@ class ArraySource:
         self._labels = map_leaves(np.asarray, labels)
         self.origin = origin
         faults = _form_faults(self._features, self._labels, origin)
-        if finite and not faults:
+        named = named_leaves(self._features, self._labels)
+        if not faults:
+            checks = [_not_finite, range_fault] if finite else [range_fault]
             faults = [
                 fault
-                for path, array in named_leaves(self._features, self._labels)
-                if (fault := _not_finite(path, array, origin))
+                for path, array in named
+                for check in checks
+                if (fault := check(path, array, origin))
             ]
         if faults:
             raise DataError(*faults)
+        for path, array in named:
+            loss_of_width(path, array, origin)
         self._size = len(named_leaves(self._features, None)[0][1])
 
     def __len__(self) -> int:
@@ -95,10 +106,11 @@ class ArraySource:
 
     def take(self, rows: Rows) -> tuple[Tree, Tree]:
         """Features and labels of some rows; views of them when `rows` is a slice."""
-        return (
+        taken = (
             map_leaves(lambda array: _rows_of(array, rows), self._features),
             map_leaves(lambda array: _rows_of(array, rows), self._labels),
         )
+        return narrowed(taken[0]), narrowed(taken[1])
 
     def spec(self) -> tuple[Tree, Tree]:
         """A `RowSpec` in place of each array of features and labels."""
@@ -129,7 +141,7 @@ def row_specs(features: Tree, labels: Tree) -> tuple[Tree, Tree]:
     """A `RowSpec` in place of each array of some rows of features and labels."""
 
     def spec(array: npt.NDArray[Any]) -> RowSpec:
-        return RowSpec(array.shape[1:], array.dtype)
+        return RowSpec(array.shape[1:], device_dtype(array.dtype))
 
     return map_leaves(spec, features), map_leaves(spec, labels)
 
@@ -192,7 +204,7 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
             code="data-type",
         )
         for path, array in named_leaves(features, labels)
-        if array.ndim == 0 or array.dtype.kind in "OSUMm"
+        if array.ndim == 0 or array.dtype.kind in "OSUMm" or array.dtype.fields
     ]
     if faults:
         return faults

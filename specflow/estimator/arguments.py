@@ -118,18 +118,30 @@ def check_positive(value: Any, name: str) -> int:
     return int(value)
 
 
-def step_count(value: Any, name: str) -> int | None:
+def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
     """A number of steps, or None; a part of a step is taken as a whole one.
 
+    Args:
+        value: the number.
+        name: of the argument, for messages.
+        most: the largest that there may be; None: any.
+
     Raises:
-        ConfigError: it is no positive number.
+        ConfigError: it is no positive number, or too large a one.
 
     >>> step_count(1e4, "steps"), step_count(1.5, "steps"), step_count(None, "steps")
     (10000, 2, None)
     """
-    if isinstance(value, float | np.floating) and 0 < value < math.inf:
-        return math.ceil(value)
-    return None if value is None else check_positive(value, name)
+    if value is None:
+        return None
+    is_part = isinstance(value, float | np.floating) and 0 < value < math.inf
+    count = math.ceil(value) if is_part else check_positive(value, name)
+    if most is not None and count > most:
+        raise ConfigError(
+            Fault(name, f"got {value!r}", code="range",
+                  expected=f"at most {most}: devices count steps in 32 bits")
+        )  # fmt: skip
+    return count
 
 
 def check_params(params: Mapping[str, Any]) -> None:

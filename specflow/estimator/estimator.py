@@ -13,6 +13,7 @@ from flax import linen, nnx
 from jax.sharding import Mesh
 
 from specflow import loop, peers
+from specflow.config.base import MOST_STEPS
 from specflow.config.mesh import MeshConfig
 from specflow.config.run import RunConfig
 from specflow.data import (
@@ -266,8 +267,8 @@ class TPUEstimator:
                 Fault("train", "got steps and max_steps", expected="one of them",
                       code="steps")
             )  # fmt: skip
-        steps = step_count(steps, "steps")
-        max_steps = step_count(max_steps, "max_steps")
+        steps = step_count(steps, "steps", most=MOST_STEPS)
+        max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
 
         def stop_of(start: int) -> int | None:
             return max_steps if steps is None else start + steps
@@ -317,7 +318,9 @@ class TPUEstimator:
                 )
             )
         self._check_saving(train_spec)
-        max_steps = step_count(train_spec.max_steps, "TrainSpec.max_steps")
+        max_steps = step_count(
+            train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
+        )
         eval_steps = step_count(eval_spec.steps, "EvalSpec.steps")
         evaluations = Evaluations(
             lambda step, state: self._evaluate(
@@ -706,7 +709,10 @@ class TPUEstimator:
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
         """What the function gives, for batches of this process."""
         size = len(self._share.rows(self._batch_sizes[mode]))
-        return ask(input_fn, self._params_for(size))
+        value = ask(input_fn, self._params_for(size))
+        # Made here, once: a source looks at each of its numbers.
+        source = None if is_empty(value) else as_source(value)
+        return value if source is None else source
 
     def _micro_steps(self, mode: Mode) -> int:
         return self.config.tpu_config.micro_steps if mode is Mode.TRAIN else 1

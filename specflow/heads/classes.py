@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -104,7 +105,7 @@ def vocabulary_of(
     """The vocabulary, checked: as many labels as classes, all texts or all integers.
 
     Raises:
-        SpecError: it is something else.
+        SpecError: it is something else, or an integer that JAX cannot hold.
     """
     if given is None:
         return None
@@ -124,4 +125,17 @@ def vocabulary_of(
                 code="head",
             )
         )
+    if kinds == {int}:
+        held = jnp.iinfo(jax.dtypes.canonicalize_dtype(jnp.int64))
+        wide = [label for label in labels if not held.min <= label <= held.max]
+        if wide:
+            raise spec_error(
+                Fault(
+                    f"{where}, label_vocabulary",
+                    f"has {wide[0]}",
+                    expected=f"integers in [{held.min}, {held.max}], as labels are",
+                    mend="Texts may be of any length.",
+                    code="head",
+                )
+            )
     return labels

@@ -100,7 +100,7 @@ class Signature:
         """The inputs as the arrays that the program takes, in its order.
 
         Wide numbers that NumPy makes of Python's (`int64`, `float64`) are narrowed as
-        JAX does it; every other conversion is left to the caller.
+        JAX does it, if they fit; every other conversion is left to the caller.
 
         Args:
             given: arrays, or what `np.asarray` makes arrays of, by name.
@@ -155,7 +155,17 @@ def _fitted(value: Any, form: TensorForm) -> tuple[np.ndarray, str]:
         return array, f"is {describe(array)}"
     if array.shape[:1] == (0,):
         return array, f"is {describe(array)}: no rows"
-    fitted = array.astype(form.dtype, copy=False)
-    if narrowed and array.dtype.kind in "iu" and not np.array_equal(fitted, array):
-        return array, f"has values that {form.dtype} cannot hold"
+    with np.errstate(over="ignore"):
+        fitted = array.astype(form.dtype, copy=False)
+    if narrowed:
+        # Whole numbers must stay what they are; others are rounded, but stay finite.
+        lost = (
+            fitted != array
+            if array.dtype.kind in "iu"
+            else np.isinf(fitted) & np.isfinite(array)
+        )
+        if lost.any():
+            first = tuple(np.argwhere(lost)[0])
+            size = "small" if array[first] < 0 else "large"
+            return array, f"row {first[0]} has {array[first]}, which is too {size}"
     return fitted, ""

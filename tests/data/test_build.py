@@ -125,7 +125,7 @@ def test_parts_with_different_arrays_are_told_apart():
     train, held = _rows(2), _rows(2, width=3)
     held[0]["extra"] = np.zeros(2)
     assert _message({"train": train, "eval": (held[0], None)}) == (
-        "eval data, features.extra: a row is float64[]. "
+        "eval data, features.extra: a row is float32[]. "
         "Expected no such array, as in the training data.\n"
         "eval data, features.x: a row is float32[3]. "
         "Expected float32[2], as in the training data.\n"

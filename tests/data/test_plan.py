@@ -69,7 +69,7 @@ def test_an_epoch_is_the_permutation_that_numpy_draws():
 
 
 def test_rows_are_gathered_behind_an_axis_of_steps():
-    x = np.random.default_rng(0).normal(size=(7, 3, 2))
+    x = np.random.default_rng(0).normal(size=(7, 3, 2)).astype(np.float32)
     plan = BatchPlan(ArraySource({"a": {"x": x}}, np.arange(7)), 4)
     features, labels = plan.rows(2, 3)
     assert features["a"]["x"].shape == (3, 4, 3, 2)

@@ -22,7 +22,7 @@ def test_rows_come_back_in_the_order_asked_for_with_nesting_kept():
 
 
 def test_a_slice_takes_views_and_absent_labels_stay_absent():
-    x = np.arange(10)
+    x = np.arange(10, dtype=np.int32)
     features, labels = ArraySource(x).take(slice(2, 5))
     assert np.shares_memory(features, x)
     assert labels is None

@@ -185,15 +185,15 @@ def test_processes_that_share_batches_name_a_short_one_by_its_step():
 
 def test_a_batch_unlike_the_first_is_named_with_both_forms():
     first = {"x": np.zeros((2, 3), np.float32), "y": np.zeros(2), "v": np.zeros(2)}
-    other = {"x": np.zeros((2, 3)), "z": np.zeros(2), "v": np.zeros((2, 1))}
+    other = {"x": np.zeros((2, 3), np.float16), "z": np.zeros(2), "v": np.zeros((2, 1))}
     assert _message(first, other) == (
-        "batch of step 1, features.v: is float64[2,1]. "
-        "Expected float64[2], but for its sizes, as in the first batch.\n"
-        "batch of step 1, features.x: is float64[2,3]. "
+        "batch of step 1, features.v: is float32[2,1]. "
+        "Expected float32[2], but for its sizes, as in the first batch.\n"
+        "batch of step 1, features.x: is float16[2,3]. "
         "Expected float32[2,3], but for its sizes, as in the first batch.\n"
         "batch of step 1, features.y: is missing. "
-        "Expected float64[2], but for its sizes, as in the first batch.\n"
-        "batch of step 1, features.z: is float64[2]. "
+        "Expected float32[2], but for its sizes, as in the first batch.\n"
+        "batch of step 1, features.z: is float32[2]. "
         "Expected no such array, as in the first batch."
     )
 

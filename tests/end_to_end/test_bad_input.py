@@ -53,7 +53,7 @@ WRONG = {
          "number > 0.",
          "error[type] loop.train_steps: got 1.5 (override loop.train_steps=1.5). "
          "Expected a "
-         "whole number > 0."],
+         "whole number > 0 and <= 2e+09."],
     ),
     "a missing file": (
         ["data.train=nowhere.npz"],

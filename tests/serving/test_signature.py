@@ -75,7 +75,17 @@ def test_python_s_numbers_are_narrowed_as_jax_does():
         ({"age": np.int32(1)}, ["ask['age']: is int32[]. Expected int32[b]."]),
         (
             {"age": [1, 2, 1 << 40]},
-            ["ask['age']: has values that int32 cannot hold. Expected int32[b]."],
+            [
+                "ask['age']: row 2 has 1099511627776, which is too large. Expected "
+                "int32[b]."
+            ],
+        ),
+        (
+            {"age": [1, -(1 << 31) - 1, 2]},
+            [
+                "ask['age']: row 1 has -2147483649, which is too small. Expected "
+                "int32[b]."
+            ],
         ),
         (
             {"age": [[1], [1, 2]]},
