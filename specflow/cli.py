@@ -181,7 +181,16 @@ def _train_one(composed: "Composed") -> dict:
 
         for note in notes(composed):
             print(f"note: {note}", file=sys.stderr)
+    _note_dropped(composed)
     return commands.train(composed)
+
+
+def _note_dropped(composed: "Composed") -> None:
+    """Lists the fields that no longer apply, because a section changed its kind."""
+    from specflow.compose.kinds import notes
+
+    for note in notes(composed.dropped):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _train_one_of_many(composed: "Composed") -> dict:
@@ -250,6 +259,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     collector.resume()
+    _note_dropped(composed)
     with _running(arguments, composed) as said:
         said |= commands.check(composed, fingerprint=arguments.fingerprint)
     return 0
@@ -382,7 +392,16 @@ def _show(arguments: argparse.Namespace) -> int:
         from specflow.report import document, origin
 
         who = {key: origin(place) for key, place in composed.places.items()}
-        print(document(0, config=composed.tree, origins=who))
+        dropped = [
+            {
+                "key": one.key,
+                "value": one.value,
+                "origin": origin(one.origin.exact),
+                "by": origin(one.by.exact),
+            }
+            for one in composed.dropped
+        ]
+        print(document(0, config=composed.tree, origins=who, dropped=dropped))
         return 0
     for line in lines(composed, dim=sys.stdout.isatty()):
         print(line)
@@ -576,4 +595,5 @@ def _compose_run(arguments: argparse.Namespace) -> "Composed":
                 code="missing",
             )
         )
+    _note_dropped(composed)
     return composed

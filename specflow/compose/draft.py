@@ -98,6 +98,12 @@ def draft(
 def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
     """Lays all that a request asks for; returns what was chosen."""
     if request.run is None:
+        layers.chosen |= {
+            found.shown(file)
+            for one in request.choices
+            if one.key_or_group in ExperimentConfig.model_fields
+            and (file := found.file(f"{one.key_or_group}/{one.value()}"))
+        }
         merge = defaults_list(request.choices, found)
         for file, package in merge.files:
             layers.lay_file(file, found.shown(file), package)

@@ -14,7 +14,7 @@ from specflow.compose.folders import Folders
 from specflow.errors import ConfigError, Fault, nearest, nearest_of
 from specflow.filesystem import expanded
 
-__all__ = ["Request", "escape", "read", "shell", "spell"]
+__all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +149,11 @@ def escape(text: str) -> str:
     """
     # A backslash before `${` would itself be read as an escape, so it is doubled.
     return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+
+
+def is_special(value: Any) -> bool:
+    """Whether OmegaConf must look at a value: an interpolation, or a value to come."""
+    return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def shell(line: str) -> str:

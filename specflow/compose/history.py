@@ -50,15 +50,22 @@ class Watched(Layers):
         self.look()
 
     def lay_overrides(self, overrides: Iterable[Override]) -> None:
-        for override in overrides:
-            super().lay_overrides([override])
-            self.look()
+        super().lay_overrides(overrides)
+        self.look()
+
+    def _lay_override(self, override: Override) -> None:
+        super()._lay_override(override)
+        self.look()
 
     def look(self) -> None:
         """Notes what stands at the key, if a layer has just written it."""
         origin = self.origins.leaf(self.path)
         # Later layers are merged into the very same mappings.
         value = copy.deepcopy(value_at(self.tree, self.path))
+        if value is ABSENT:
+            key = ".".join(self.path)
+            by = (one.by for one in reversed(self.dropped) if one.key == key)
+            origin = next(by, origin)
         written = Written(origin, value)
         last = self.seen[-1] if self.seen else Written(Origin("default"), ABSENT)
         if written != last and (value is not ABSENT or self.seen):

@@ -1,7 +1,8 @@
 """Layers of a config: files in the order of Hydra's defaults list, then overrides."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.defaults import Wish, first_line, read_defaults
 from specflow.compose.documents import Document, load
-from specflow.compose.grammar import escape
+from specflow.compose.grammar import escape, is_special
+from specflow.compose.kinds import Dropped, leftovers, marks
 from specflow.compose.merging import merge
-from specflow.compose.provenance import Origins
+from specflow.compose.provenance import Origin, Origins
 from specflow.compose.salvage import salvage
 from specflow.compose.trees import value_at
 from specflow.errors import Fault, nearest
@@ -45,6 +47,11 @@ class Layers:
     """Paths of which a file could not say what it wanted to."""
     unknown: set[str] = dataclasses.field(default_factory=set)
     """Groups of which nobody knows what was to be chosen."""
+    chosen: set[str] = dataclasses.field(default_factory=set)
+    """Files of the groups that the command line chooses in: what they set for a kind
+    is not dropped because another file names another kind."""
+    dropped: list[Dropped] = dataclasses.field(default_factory=list)
+    """Fields that files set for a kind of section that it no longer is."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -80,15 +87,14 @@ class Layers:
         self._lay_document(escaped, shown, ())
 
     def lay_overrides(self, overrides: Iterable[Override]) -> None:
-        """Lays the overrides of a command over the config, in order."""
-        for override in overrides:
-            line, path = str(override.input_line), _path(override.key_or_group)
-            if override.is_delete():
-                self._delete(path, line)
-            else:
-                value: Any = override.value()
-                self.origins.lay_value(path, value, line, self._merge(path, value))
-                self._note_missing_items()
+        """Applies the overrides of a command to the config, in order.
+
+        All of them are one layer: a kind that one of them changes is that of the
+        others too, whichever comes first.
+        """
+        with self._layer(lambda origin: not origin.line):
+            for override in overrides:
+                self._lay_override(override)
 
     def remove(self, key: str) -> None:
         """Takes a word out, as if nobody had set it."""
@@ -97,7 +103,7 @@ class Layers:
 
     def resolve(self) -> dict[Any, Any]:
         """The tree with its interpolations resolved; what cannot be becomes a fault."""
-        if not any(_is_special(value) for value in _leaves(self.tree)):
+        if not any(is_special(value) for value in _leaves(self.tree)):
             return self.tree
         setup_globals()  # `${now:...}` and the others of Hydra's own.
         try:
@@ -110,17 +116,37 @@ class Layers:
     def _lay_document(
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
-        lists = self._merge(path, document.content)
-        self.origins.lay_file(document.node, shown, path, lists)
-        self._note_missing_items()
+        with self._layer(lambda origin: origin.source in {shown, *self.chosen}):
+            lists = self._merge(path, document.content)
+            self.origins.lay_file(document.node, shown, path, lists)
+            self._note_missing_items()
+
+    def _lay_override(self, override: Override) -> None:
+        line, path = str(override.input_line), _path(override.key_or_group)
+        if override.is_delete():
+            self._delete(path, line)
+        else:
+            value: Any = override.value()
+            self.origins.lay_value(path, value, line, self._merge(path, value))
+            self._note_missing_items()
+
+    @contextlib.contextmanager
+    def _layer(self, is_own: Callable[[Origin], bool]) -> Iterator[None]:
+        """Merges a layer inside; then drops what sections of another kind left."""
+        before = marks(self.tree)
+        yield
+        for path, dropped in [*leftovers(self.tree, self.origins, before, is_own)]:
+            *above, last = path
+            del value_at(self.tree, above)[last]
+            self.origins.remove(path)
+            if dropped is not None:
+                self.dropped.append(dropped)
 
     def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
         """Merges a value; returns the lists into whose items something was merged."""
         for key in reversed(path):
             value = {key: value}
         merged = merge(self.tree, value)
-        for section in merged.replaced:
-            self.origins.remove(section)
         self._missing_items += merged.missing
         return merged.lists
 
@@ -209,11 +235,6 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(inner)
     else:
         yield value
-
-
-def _is_special(value: Any) -> bool:
-    """Whether OmegaConf must look at a value: an interpolation, or a value to come."""
-    return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def _escaped(value: Any) -> Any:

@@ -4,8 +4,6 @@ import copy
 import dataclasses
 from typing import Any
 
-from specflow.config.base import TARGET
-
 __all__ = ["Merged", "is_of_items", "merge"]
 
 Path = tuple[str, ...]
@@ -17,8 +15,6 @@ class Merged:
 
     lists: set[Path] = dataclasses.field(default_factory=set)
     """Lists into whose items something was merged."""
-    replaced: list[Path] = dataclasses.field(default_factory=list)
-    """Sections of which nothing stands, because another callable was named."""
     missing: list[tuple[Path, int]] = dataclasses.field(default_factory=list)
     """Items that their list does not have, and how many it has; they are left out."""
 
@@ -28,10 +24,6 @@ def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
 
     A mapping of places of a list, such as `mesh.rules.0.path=...` makes, merges into
     the items there.
-
-    A mapping that names another `_target_` replaces: what stood there are no arguments
-    of the new callable. So does a `spec` that names a `model_fn`, in the place of one
-    that was declared.
 
     >>> tree = {"rules": [{"path": "**", "along": "fsdp"}]}
     >>> merge(tree, {"rules": {"0": {"path": "**.bias"}}}).lists
@@ -66,16 +58,7 @@ def _merge(into: Any, value: dict[Any, Any], path: Path, merged: Merged) -> None
             merged.lists.add(inner)
             _merge(old, new, inner, merged)
         elif isinstance(old, dict) and isinstance(new, dict):
-            if _is_another(new, old, inner):
-                old.clear()
-                merged.replaced.append(inner)
             _merge(old, new, inner, merged)
         else:
             # A copy: what is merged later must not show in what was read.
             into[place] = copy.deepcopy(new)
-
-
-def _is_another(new: dict[Any, Any], old: dict[Any, Any], path: Path) -> bool:
-    """Whether a section names another callable than the one that stood there."""
-    undeclared = path == ("spec",) and "model_fn" in new and "model_fn" not in old
-    return undeclared or new.get(TARGET, old.get(TARGET)) != old.get(TARGET)

@@ -10,6 +10,7 @@ from typing import Any
 from specflow.compose.documents import dump
 from specflow.compose.draft import draft
 from specflow.compose.folders import folders
+from specflow.compose.kinds import Dropped
 from specflow.compose.show import leaf_paths
 from specflow.compose.targets import bind, resolve_targets
 from specflow.config.experiment import ExperimentConfig
@@ -49,6 +50,8 @@ class Composed:
     """The user's own packages in which targets were allowed to resolve."""
     overrides: tuple[str, ...] = ()
     """The overrides as they were typed."""
+    dropped: tuple[Dropped, ...] = ()
+    """What files set for a kind of section that another layer changed."""
 
     def yaml(self) -> str:
         """The tree as YAML: the base on which `run=DIR` composes again."""
@@ -109,4 +112,5 @@ def compose(
         run=request.run,
         trust=trusted,
         overrides=lines,
+        dropped=tuple(layers.dropped),
     )

@@ -118,6 +118,10 @@ class Origins:
             return Origin("default")
         return self._at[above]
 
+    def setters(self, path: Path) -> list[Origin]:
+        """Who set a path, or anything inside it."""
+        return [self._at[at] for at in (path, *self._below(path)) if at in self._at]
+
     def keys(self, path: Path) -> list[str]:
         """What was set right below a path, as it was written."""
         found = (at[len(path)] for at in self._below(path))

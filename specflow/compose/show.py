@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.grammar import shell, spell
 
 if TYPE_CHECKING:
+    from specflow.compose.kinds import Dropped
     from specflow.compose.overrides import Composed
 
 __all__ = ["leaf_paths", "leaves", "lines"]
@@ -44,7 +45,8 @@ def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
     """One line a choice and one a leaf, with who set it behind a `#`.
 
     Each line is an override for a shell; all of them together, given to a bare
-    `specflow show`, compose the same config.
+    `specflow show`, compose the same config. Behind them, as comments, come the fields
+    that files set for a kind of section that another layer changed.
 
     Args:
         composed: the experiment.
@@ -53,7 +55,11 @@ def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
     pairs = list(_pairs(composed))
     width = max((len(line) for line, _ in pairs if len(line) <= _WIDEST), default=0)
     before, after = ("\x1b[2m", "\x1b[0m") if dim else ("", "")
-    return [f"{line:<{width}}  {before}# {note}{after}" for line, note in pairs]
+    shown = [f"{line:<{width}}  {before}# {note}{after}" for line, note in pairs]
+    left_out = (
+        f"{before}# dropped: {_left_out(one)}{after}" for one in composed.dropped
+    )
+    return [*shown, *left_out]
 
 
 def _pairs(composed: "Composed") -> Iterable[tuple[str, str]]:
@@ -71,6 +77,11 @@ def _pairs(composed: "Composed") -> Iterable[tuple[str, str]]:
     for path, value in leaves(composed.tree):
         key = ".".join(path)
         yield shell(f"{key}={spell(value)}"), composed.origins[key]
+
+
+def _left_out(one: "Dropped") -> str:
+    field = shell(f"{one.key}={spell(one.value)}")
+    return f"{field} ({one.origin}): {one.section} is {one.kind} ({one.by})"
 
 
 def _is_plain(key: Any) -> bool:

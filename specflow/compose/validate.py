@@ -21,7 +21,7 @@ from specflow.config.base import TARGET, Config
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault, nearest, nearest_of
 
-__all__ = ["fold_defaults", "said", "validate"]
+__all__ = ["fold_defaults", "no_plugins", "said", "validate"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is taken from the command line only: a file that came "
@@ -70,12 +70,12 @@ def validate(
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
     model, name, optimizer, output, seed, spec.
     """
-    with _no_plugins():
+    with no_plugins():
         return _validate(tree, origins, groups, doubtful)
 
 
 @contextlib.contextmanager
-def _no_plugins() -> Iterator[None]:
+def no_plugins() -> Iterator[None]:
     """Spares the search for Pydantic plugins through everything that is installed.
 
     It takes as long as the whole validation, and importing what it searches with a
