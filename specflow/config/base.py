@@ -164,6 +164,13 @@ class Component(Config):
         """The dotted path of what builds, for messages."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
+    @classmethod
+    def takes(cls, name: str) -> bool:
+        """Whether `build` is called with what the framework hands over by a name."""
+        parameters = inspect.signature(cls.build).parameters
+        is_open = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        return is_open or name in parameters
+
     def __call__(self, **given: Any) -> Any:
         """What the section stands for.
 
@@ -178,11 +185,7 @@ class Component(Config):
                 arguments.setdefault(field, {})[name] = value
             else:
                 arguments[field] = value
-        parameters = inspect.signature(self.build).parameters
-        if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-            arguments = {
-                key: value for key, value in arguments.items() if key in parameters
-            }
+        arguments = {key: value for key, value in arguments.items() if self.takes(key)}
         with _told_of(self.path):
             return self.build(**arguments)
 

@@ -42,6 +42,11 @@ class WarmupConfig(Config):
     warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] = 0
     """Steps over which the rate rises from 0 to `optimizer.lr`."""
 
+    @property
+    def follows_train_steps(self) -> bool:
+        """Whether the rate at a step depends on `loop.train_steps`."""
+        return False
+
 
 class ConstantConfig(WarmupConfig):
     """The same rate to the end."""
@@ -56,6 +61,11 @@ class DecayConfig(WarmupConfig):
     """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
     final: float = Field(default=0.0, ge=0.0, le=1.0)
     """Rate at the end, as a share of `optimizer.lr`."""
+
+    @property
+    def follows_train_steps(self) -> bool:
+        """Whether the rate at a step depends on `loop.train_steps`."""
+        return super().follows_train_steps or self.decay_steps is None
 
 
 class CosineConfig(DecayConfig):

@@ -2,7 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from specflow.config.base import Component, Kinds
+from specflow.config.optimizer import OptimizerConfig, ScheduleConfig, WarmupConfig
+from specflow.errors import ConfigError
 
 __all__ = ["Change", "changes", "is_free"]
 
@@ -26,6 +32,7 @@ _FREE_KEYS = frozenset(
     }
 )
 _ABSENT = object()
+_OPTIMIZERS: Kinds = get_args(OptimizerConfig)[1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,14 +52,14 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
     Keys that do not change it (where and how often is written, how evaluation is cut
     up, on which mesh the program runs) may differ. `loop.train_steps` is one of them
-    unless the learning rate's schedule ends there.
+    unless a learning rate depends on it, as one does whose decay ends with training.
 
     >>> changes({"seed": 0, "loop": {"log_every": 1}},
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
     """
     before, after = dict(_leaves(old)), dict(_leaves(new))
-    bound = _ends_with_training(old) or _ends_with_training(new)
+    bound = any(_follows_train_steps(one.get("optimizer")) for one in (old, new))
     return [
         Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
         for key in before | after
@@ -70,14 +77,28 @@ def is_free(key: str) -> bool:
     return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
 
 
-def _ends_with_training(config: Mapping[str, Any]) -> bool:
-    optimizer = config.get("optimizer")
-    schedule = optimizer.get("schedule") if isinstance(optimizer, Mapping) else None
-    return (
-        isinstance(schedule, Mapping)
-        and schedule.get("name") in ("cosine", "linear")
-        and schedule.get("decay_steps") is None
+def _follows_train_steps(optimizer: Any) -> bool:
+    """Whether an optimizer section, or a part in it, depends on `loop.train_steps`."""
+    if not isinstance(optimizer, Mapping):
+        return False
+    kind = _OPTIMIZERS.members.get(str(optimizer.get("name")))
+    if kind is not None and issubclass(kind, Component) and kind.takes("train_steps"):
+        return True
+    return any(
+        _schedule_follows(value) if key == "schedule" else _follows_train_steps(value)
+        for key, value in optimizer.items()
     )
+
+
+def _schedule_follows(section: Any) -> bool:
+    try:
+        schedule = TypeAdapter(ScheduleConfig).validate_python(section)
+    except (ValidationError, ConfigError):
+        return True  # Of another version, or of a plugin that is gone: it may.
+    if isinstance(schedule, Component):
+        return schedule.takes("train_steps")
+    # What a target is given stands in the config: an argument of it would differ.
+    return isinstance(schedule, WarmupConfig) and schedule.follows_train_steps
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

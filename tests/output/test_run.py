@@ -5,10 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from specflow.config import components, plugins
+from specflow.config.base import Component
+from specflow.config.optimizer import DecayConfig, ScheduleConfig
 from specflow.errors import ConfigError, OutputError
 from specflow.output import default_run_directory, existing_run, open_run
 from specflow.output.changes import Change, changes
@@ -192,6 +196,13 @@ def nested(key, value):
         ({"name": "cosine", "decay_steps": 100}, False),
         ({"name": "cosine", "decay_steps": None}, True),
         ({"name": "linear", "decay_steps": None}, True),
+        ({"name": "linear"}, True),
+        ({"name": "polynomial", "decay_steps": 100}, False),
+        ({"name": "inverse_sqrt", "warmup_steps": 10}, False),
+        ({"name": "exponential", "every": 10}, False),
+        ({"name": "piecewise", "factors": {"60": 0.1}}, False),
+        ({"name": "gone", "decay_steps": 100}, True),
+        ({"_target_": "optax.constant_schedule", "value": 0.1}, False),
     ],
 )
 def test_the_number_of_steps_counts_when_the_schedule_ends_there(schedule, counts):
@@ -199,6 +210,51 @@ def test_the_number_of_steps_counts_when_the_schedule_ends_there(schedule, count
     new = {"optimizer": {"schedule": schedule}, "loop": {"train_steps": 200}}
     found = changes(old, new)
     assert found == ([Change("loop.train_steps", "100", "200")] if counts else [])
+
+
+def decays():
+    """The name of every schedule that is a `DecayConfig`."""
+    kinds = get_args(ScheduleConfig)[1].members
+    return [name for name in kinds if issubclass(kinds[name], DecayConfig)]
+
+
+@pytest.mark.parametrize("name", decays())
+@pytest.mark.parametrize("place", ["schedule", "parts.b.optimizer.schedule"])
+def test_the_number_of_steps_counts_for_every_schedule_that_decays(place, name):
+    """The field's promise: "null: loop.train_steps"; in a part of a part as well."""
+    inside = f"optimizer.parts.a.optimizer.{place}" if "." in place else place
+    key = inside if inside.startswith("optimizer.") else f"optimizer.{inside}"
+
+    def config(steps, **fields):
+        schedule = {"name": name, **fields}
+        return {**nested(key, schedule), "loop": {"train_steps": steps}}
+
+    assert changes(config(40), config(80)) == [Change("loop.train_steps", "40", "80")]
+    fixed = {"decay_steps": 90}
+    assert changes(config(40, **fixed), config(80, **fixed)) == []
+    # One of the two is enough.
+    found = [change.key for change in changes(config(40, **fixed), config(80))]
+    assert found == [f"{key}.decay_steps", "loop.train_steps"]
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_the_number_of_steps_counts_for_a_plugin_that_is_given_it(monkeypatch, takes):
+    class Mine(Component):
+        name: str = "mine"
+        build = staticmethod((lambda train_steps: None) if takes else (lambda: None))
+
+    monkeypatch.setattr(plugins, "plugin", lambda group, name: Mine)
+    monkeypatch.setattr(components, "component", lambda found: found)
+    for key in ("optimizer", "optimizer.schedule", "optimizer.parts.a.optimizer"):
+        old, new = (
+            {**nested(key, {"name": "mine"}), "loop": {"train_steps": steps}}
+            for steps in (40, 80)
+        )
+        assert bool(changes(old, new)) is takes
+
+
+def test_there_are_schedules_that_decay():
+    assert {"cosine", "linear", "polynomial", "stable"} <= {*decays()}
 
 
 def test_the_spelling_of_a_number_is_no_change(tmp_path):
