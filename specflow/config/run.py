@@ -154,8 +154,9 @@ class RunConfig(_Python):
     profile: ProfileConfig | None = None
     """Steps to profile, into `<model_dir>/profile`; None: none."""
     resume_input: Literal["continue", "restart"] = "continue"
-    """Whether a call to train goes on in its input where training stood, or takes it
-    from its start, as the reference did."""
+    """Whether a call to train continues in its input behind the rows that training has
+    seen, until its end, after which the next call begins it anew; or begins it anew in
+    every call, as the reference did."""
     eval_loss: Literal["examples", "batches"] = "examples"
     """Whether evaluate's `loss` is the mean over examples, which does not depend on the
     batch size, or over batches, as the reference's was."""

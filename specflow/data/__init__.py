@@ -3,12 +3,8 @@
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build import Data, build_data
 from specflow.data.form import as_source
-from specflow.data.pipeline import (
-    Restarted,
-    TrainBatches,
-    TrainInput,
-    as_train_batches,
-)
+from specflow.data.handed import Handed, handed
+from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.source import ArraySource, RowSpec, Source, check_range
 from specflow.data.stream import Chunk, StreamBatches
@@ -21,7 +17,7 @@ __all__ = [
     "Chunk",
     "Data",
     "EvalBatches",
-    "Restarted",
+    "Handed",
     "RowSpec",
     "Share",
     "Source",
@@ -32,4 +28,5 @@ __all__ = [
     "as_train_batches",
     "build_data",
     "check_range",
+    "handed",
 ]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
 from specflow.data.form import as_source
@@ -12,7 +12,7 @@ from specflow.data.tree import map_leaves
 from specflow.errors import DataError, Fault
 from specflow.typing import Tree, describe
 
-__all__ = ["Chunk", "Restarted", "TrainBatches", "TrainInput", "as_train_batches"]
+__all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_STEPS = 1024
@@ -36,6 +36,13 @@ class TrainInput(Protocol):
 
     def state(self, step: int) -> dict[str, Any]:
         """The place before `step` is drawn, as JSON, to be saved with a checkpoint."""
+        ...
+
+    def give_back(self, step: int) -> None:
+        """Puts the batches back that were drawn for `step` and later ones.
+
+        For an iterator that is handed over again: nothing that was drawn ahead is lost.
+        """
         ...
 
     def close(self) -> None:
@@ -95,9 +102,13 @@ class TrainBatches:
         """The place before `step`; by it alone the stream goes on identically."""
         return {
             "next_step": step,
+            "rows": self._plan.position(step),
             "epoch": self._plan.epoch(step),
             "seed": self._plan.seed,
         }
+
+    def give_back(self, step: int) -> None:
+        """Nothing: rows are drawn by their numbers."""
 
     def close(self) -> None:
         """Stops Grain's thread; no chunk follows."""
@@ -115,33 +126,6 @@ class TrainBatches:
         return map_leaves(
             lambda array: array[offset : offset + self._steps], self._block[1]
         )
-
-
-class Restarted:
-    """An input taken from its start, though training stands further on.
-
-    Args:
-        batches: the input, from its start.
-        steps: how far training is.
-    """
-
-    def __init__(self, batches: TrainInput, steps: int):
-        self._batches, self._steps = batches, steps
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Chunk:
-        chunk = next(self._batches)
-        return dataclasses.replace(chunk, first_step=chunk.first_step + self._steps)
-
-    def state(self, step: int) -> dict[str, Any]:
-        """The place before `step`, as training counts it."""
-        return {**self._batches.state(step - self._steps), "next_step": step}
-
-    def close(self) -> None:
-        """Stops what runs in the background; no chunk follows."""
-        self._batches.close()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +163,8 @@ def as_train_batches(
     start_step: int = 0,
     place: Mapping[str, Any] | None = None,
     share: Share = WHOLE,
+    batch_rows: int | None = None,
+    again: Callable[[], Any] | None = None,
 ) -> TrainInput:
     """Training batches from whatever an `input_fn` may return.
 
@@ -195,13 +181,17 @@ def as_train_batches(
         seed: seed of the order; sources and arrays only.
         shuffle: whether each epoch has a new order; sources and arrays only.
         start_step: the step to go on from.
-        place: what `state(start_step)` gave, from a checkpoint. Only an iterator with
-            `set_state` needs it; others are wound forward by `start_step` batches.
+        place: what `state(start_step)` gave, from a checkpoint: training continues
+            behind the rows that it counts. None: behind `start_step` batches.
         share: which parts of each batch this process reads.
+        batch_rows: rows that a batch of an iterable has, over all processes; tells an
+            iterator with `set_state` whether its place is in batches of this size.
+        again: gives the input anew, where an iterator is at its end.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
     """
+    place = place or {}
     rows = as_source(source)
     if rows is not None:
         plan = BatchPlan(
@@ -210,6 +200,9 @@ def as_train_batches(
             seed=seed,
             shuffle=shuffle,
             share=share,
+            start_step=start_step,
+            # Places of old versions have no rows: as many as with this batch size.
+            start_row=0 if place.get("ended") else place.get("rows"),
         )
         return TrainBatches(
             plan, steps_per_chunk=steps_per_chunk, start_step=start_step
@@ -230,4 +223,7 @@ def as_train_batches(
         steps_per_chunk=steps_per_chunk,
         start_step=start_step,
         place=place,
+        share=share,
+        batch_rows=batch_rows,
+        again=again,
     )

@@ -60,12 +60,18 @@ class BatchPlan:
     nothing is dropped at the end of an epoch, a batch may be larger than the data, and
     the stream depends on neither chunks nor processes nor where a run was resumed.
 
+    A run that is resumed with another batch size continues behind the rows that were
+    seen, on a multiple of b or not: step i then sees positions
+    `[r + (i-s)*b, r + (i-s+1)*b)`, for r rows seen in s steps.
+
     Args:
         source: the rows.
         batch_size: b, rows of a step over all processes.
         seed: seed of the order.
         shuffle: False: every epoch in the rows' own order.
         share: which parts of each batch this process reads.
+        start_step: s, a step whose place in the stream is known.
+        start_row: r, rows of the stream before that step; None: s * b.
 
     Raises:
         DataError: the processes cannot share the batch evenly.
@@ -84,24 +90,34 @@ class BatchPlan:
         seed: int = 0,
         shuffle: bool = True,
         share: Share = WHOLE,
+        start_step: int = 0,
+        start_row: int | None = None,
     ):
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self._share = share.rows(batch_size)
+        row = start_step * batch_size if start_row is None else start_row
+        self._first_row = row - start_step * batch_size
         # Two epochs: the end of one and the start of the next often share a batch.
         self._order = functools.lru_cache(maxsize=2)(self._draw_order)
 
+    def position(self, step: int) -> int:
+        """Rows of the stream before those that a step sees, over all processes."""
+        return self._first_row + step * self.batch_size
+
     def epoch(self, step: int) -> int:
         """The epoch, counted from 0, of the first row that a step sees."""
-        return step * self.batch_size // len(self.source)
+        return self.position(step) // len(self.source)
 
     def row_ids(self, first_step: int, steps: int) -> npt.NDArray[np.int64]:
         """Row numbers "steps b" that this process reads for some consecutive steps."""
         size, b = len(self.source), self.batch_size
-        position, stop = first_step * b, (first_step + steps) * b
-        parts = []
+        position, stop = self.position(first_step), self.position(first_step + steps)
+        # A chunk may begin before the stream does; those steps are never entered.
+        parts = [np.zeros(min(max(0, -position), steps * b), np.int64)]
+        position = max(0, position)
         while position < stop:
             epoch, offset = divmod(position, size)
             part = self._order(epoch)[offset : offset + stop - position]

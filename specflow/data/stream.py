@@ -3,14 +3,18 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import operator
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from specflow.data.form import as_batch
+from specflow.data.handed import Handed, handed
+from specflow.data.plan import WHOLE, Share
 from specflow.data.tree import map_leaves, named_leaves
-from specflow.errors import DataError, Fault
+from specflow.errors import DataError, Fault, SpecflowWarning
 from specflow.typing import Tree, describe
 
 __all__ = ["Chunk", "StreamBatches"]
@@ -37,19 +41,28 @@ class StreamBatches:
     """Chunks of the batches that an iterable gives, as long as it gives any.
 
     Chunks end at multiples of K, and where batches take another shape, such as that of
-    a short last one: what is stacked is of one shape. An iterator with `get_state` and
-    `set_state`, such as Grain's, is put back to its place; any other is wound forward.
+    a short last one: what is stacked is of one shape.
+
+    A place counts the rows and batches seen since the input began. An iterator with
+    `get_state` and `set_state`, such as Grain's, is put back to its place; any other is
+    wound forward behind the rows that were seen, and the batch that holds the next one
+    is divided there. An input that was seen to its end begins anew. A `Handed` iterator
+    that comes back continues where it is.
 
     Args:
         batches: gives `(features, labels)`, or features alone; always the same arrays.
         rows: what each batch has; None: any number, as one process may have it.
         steps_per_chunk: K.
         start_step: the first step drawn.
-        place: what `state(start_step)` gave before.
+        place: what `state(start_step)` gave before; empty: behind `start_step` batches.
+        share: which parts of each batch this process reads.
+        batch_rows: rows that a batch has, over all processes, as far as it is known.
+        again: gives the input anew, for an iterator at its end.
 
     Raises:
         DataError: `place` belongs to another step, or to an iterator with a place of
-            its own, which this one does not have.
+            its own, which this one does not have, or is inside a batch that several
+            processes share.
 
     >>> batches = (np.full(2, step) for step in range(5))
     >>> for chunk in StreamBatches(
@@ -69,16 +82,24 @@ class StreamBatches:
         steps_per_chunk: int,
         start_step: int = 0,
         place: Mapping[str, Any] | None = None,
+        share: Share = WHOLE,
+        batch_rows: int | None = None,
+        again: Callable[[], Any] | None = None,
     ):
         self._iterator = iter(batches)
+        self._is_own = self._iterator is not batches
+        self._again = (lambda: batches) if self._is_own else again
         self._rows = rows
         self._steps = steps_per_chunk
+        self._share, self._batch_rows = share, batch_rows
         self._next_step = start_step
-        self._done = False
+        self._done = self._ended = False
         self._first: dict[str, np.ndarray] = {}
         self._held: tuple[Tree, Tree] | None = None
-        self._places: dict[int, Any] = {}
-        self._wind_to(start_step, place or {})
+        self._chunk: Chunk | None = None
+        self._passed = (0, 0)
+        self._places: dict[int, dict[str, Any]] = {}
+        self._begin(start_step, place or {})
 
     def __iter__(self) -> Self:
         return self
@@ -91,6 +112,7 @@ class StreamBatches:
                 self._held = batch
                 break
             batches.append(batch)
+            self._count(batch)
             self._next_step += 1
             if self._next_step % self._steps == 0:
                 break
@@ -99,22 +121,42 @@ class StreamBatches:
         features, labels = (
             map_leaves(_stack, *peers) for peers in zip(*batches, strict=True)
         )
-        return Chunk(first, len(batches), features, labels)
+        self._chunk = Chunk(first, len(batches), features, labels)
+        return self._chunk
 
     def state(self, step: int) -> dict[str, Any]:
         """The place before `step`, which is one of the last chunks' or the next one."""
-        if not hasattr(self._iterator, "get_state"):
-            return {"next_step": step}
         if step not in self._places:
             self._remember_place(self._next_step)
-        return {"next_step": step, "iterator": self._places[step]}
+        place = {"next_step": step, **self._places[step]}
+        if self._ended and self._held is None and step == self._next_step:
+            place["ended"] = True
+        return place
+
+    def give_back(self, step: int) -> None:
+        """Puts the batches back that were drawn for `step` and later ones."""
+        place = self._places.get(step, {})
+        if isinstance(self._iterator, Handed):
+            drawn = []
+            if self._chunk is not None and step < self._next_step:
+                drawn = _batches_from(self._chunk, step - self._chunk.first_step)
+            if self._held is not None:
+                drawn.append(self._held)
+            self._iterator.put_back(drawn)
+            if place:
+                self._passed = place["batches"], place["rows"]
+        elif "iterator" in place and hasattr(self._iterator, "set_state"):
+            self._iterator.set_state(_decoded(place["iterator"]))  # type: ignore[attr-defined]
+        self._done, self._held = True, None
 
     def close(self) -> None:
-        """Closes the iterator, if it can be closed; no chunk follows."""
+        """Closes the iterator, if it was made here and can be; no chunk follows."""
         if not self._done and self._held is None:
             self._remember_place(self._next_step)
         self._done, self._held = True, None
-        if hasattr(self._iterator, "close"):
+        if isinstance(self._iterator, Handed):
+            self._iterator.keep(*self._passed, ended=self._ended)
+        if self._is_own and hasattr(self._iterator, "close"):
             self._iterator.close()  # type: ignore[attr-defined]
 
     def _drawn(self) -> tuple[Tree, Tree] | None:
@@ -128,11 +170,12 @@ class StreamBatches:
         try:
             value = next(self._iterator)
         except StopIteration:
-            self._done = True
+            self._done = self._ended = True
             return None
         return self._checked(value, self._next_step)
 
-    def _wind_to(self, start_step: int, place: Mapping[str, Any]) -> None:
+    def _begin(self, start_step: int, place: Mapping[str, Any]) -> None:
+        """Puts the iterator to where it continues."""
         where = place.get("next_step", start_step)
         if where != start_step:
             raise DataError(
@@ -143,25 +186,106 @@ class StreamBatches:
                     code="data-place",
                 )
             )
-        if "iterator" in place:
-            if not hasattr(self._iterator, "set_state"):
+        iterator = self._iterator
+        if isinstance(iterator, Handed) and iterator.passed is not None:
+            self._passed = iterator.passed
+            return
+        batches, rows = place.get("batches", start_step), place.get("rows")
+        if place.get("ended") or not (batches or rows):
+            return
+        if "iterator" in place and not self._is_of_other_batches(place):
+            if not hasattr(iterator, "set_state"):
                 raise DataError(
                     Fault(
                         "the input",
-                        f"is a {type(self._iterator).__name__}, which has no set_state",
+                        f"is a {_type_name(iterator)}, which has no set_state",
                         expected="the kind of iterator that the checkpoint was of",
                         code="data-place",
                     )
                 )
-            self._iterator.set_state(_decoded(place["iterator"]))  # type: ignore[attr-defined]
+            iterator.set_state(_decoded(place["iterator"]))  # type: ignore[attr-defined]
+            self._passed = batches, rows or 0
+        else:
+            self._wind(batches, rows)
+        self._held = self._held or self._drawn()
+        if self._held is None:
+            self._start_anew()
+
+    def _is_of_other_batches(self, place: Mapping[str, Any]) -> bool:
+        """Whether a place counts batches of another size than these are."""
+        former = place.get("batch_rows")
+        return None not in (former, self._batch_rows) and former != self._batch_rows
+
+    def _wind(self, batches: int, rows: int | None) -> None:
+        """Draws what was seen: so many rows over all processes, or so many batches."""
+        seen = 0
+        while self._passed[1] < rows if rows is not None else seen < batches:
+            try:
+                value = next(self._iterator)
+            except StopIteration:
+                self._done = self._ended = True
+                _warn_of_less(seen, self._passed[1], batches)
+                return
+            batch = self._checked(value, seen)
+            seen += 1
+            excess = 0 if rows is None else self._over(batch) + self._passed[1] - rows
+            if excess > 0:
+                self._divide(batch, excess)
+                return
+            self._count(batch)
+
+    def _divide(self, batch: tuple[Tree, Tree], excess: int) -> None:
+        """Holds the last rows of a batch, those that were not seen yet."""
+        rows, whole = _rows_of(batch), self._over(batch)
+        if self._rows is not None:
+            raise DataError(
+                Fault(
+                    "the input",
+                    f"{whole - excess} of the {whole} rows of its next batch were seen",
+                    expected="a place between batches, which several processes share",
+                    mend="Train with a batch size that divides the rows that were "
+                    "seen, or RunConfig(resume_input='restart').",
+                    code="data-place",
+                )
+            )
+        self._passed = (self._passed[0], self._passed[1] + whole - excess)
+        # Without the iterator's own place, which is behind the whole batch.
+        self._places[self._next_step] = self._counts()
+        unseen = operator.itemgetter(slice(rows - excess, None))
+        features, labels = batch
+        self._held = map_leaves(unseen, features), map_leaves(unseen, labels)
+
+    def _start_anew(self) -> None:
+        """Begins the input again: it was seen to its end."""
+        self._passed = (0, 0)
+        self._places.clear()
+        if self._again is None:
             return
-        for _, _ in zip(range(start_step), self._iterator, strict=False):
-            pass
+        value = handed(self._again())
+        self._iterator = iter(value)
+        self._is_own = self._iterator is not value
+        self._done = self._ended = False
+
+    def _over(self, batch: tuple[Tree, Tree]) -> int:
+        """Rows of a batch over all processes."""
+        return _rows_of(batch) * self._share.of // len(self._share.parts)
+
+    def _count(self, batch: tuple[Tree, Tree]) -> None:
+        self._passed = self._passed[0] + 1, self._passed[1] + self._over(batch)
+
+    def _counts(self) -> dict[str, Any]:
+        batches, rows = self._passed
+        counts = {"batches": batches, "rows": rows}
+        if self._batch_rows is not None:
+            counts["batch_rows"] = self._batch_rows
+        return counts
 
     def _remember_place(self, step: int) -> None:
+        place = self._counts()
         if hasattr(self._iterator, "get_state"):
-            self._places[step] = _encoded(self._iterator.get_state())  # type: ignore[attr-defined]
-            self._places.pop(step - _KEPT_CHUNKS * self._steps, None)
+            place["iterator"] = _encoded(self._iterator.get_state())  # type: ignore[attr-defined]
+        self._places[step] = place
+        self._places.pop(step - _KEPT_CHUNKS * self._steps, None)
 
     def _checked(self, value: Any, step: int) -> tuple[Tree, Tree]:
         where = f"batch of step {step}"
@@ -198,6 +322,42 @@ class StreamBatches:
 
 def _shapes(batch: tuple[Tree, Tree]) -> list[tuple[int, ...]]:
     return [array.shape for _, array in named_leaves(*batch)]
+
+
+def _warn_of_less(there: int, rows: int, batches: int) -> None:
+    warnings.warn(
+        SpecflowWarning(
+            Fault(
+                "the input",
+                f"ended after {there} batches ({rows} rows), and {batches} batches "
+                "were seen of it",
+                mend="It begins anew; RunConfig(resume_input='restart') begins it anew "
+                "in every call.",
+                code="input-ended",
+            )
+        ),
+        stacklevel=2,
+    )
+
+
+def _rows_of(batch: tuple[Tree, Tree]) -> int:
+    return len(named_leaves(*batch)[0][1])
+
+
+def _batches_from(chunk: Chunk, offset: int) -> list[tuple[Tree, Tree]]:
+    """Copies of the last batches of a chunk."""
+    return [
+        (
+            map_leaves(lambda a: a[index].copy(), chunk.features),  # noqa: B023
+            map_leaves(lambda a: a[index].copy(), chunk.labels),  # noqa: B023
+        )
+        for index in range(offset, chunk.steps)
+    ]
+
+
+def _type_name(iterator: Any) -> str:
+    value = iterator.iterator if isinstance(iterator, Handed) else iterator
+    return type(value).__name__
 
 
 def _kind(array: np.ndarray | None) -> Any:

@@ -23,6 +23,7 @@ from specflow.data import (
     Share,
     as_source,
     build_data,
+    handed,
 )
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.estimator.arguments import (
@@ -246,7 +247,16 @@ class TPUEstimator:
         """Trains, and saves the state at the end.
 
         Training goes on from the newest checkpoint in `model_dir`, weights, optimizer,
-        random streams and place in the data included.
+        random streams and place in the data included: it continues behind the rows that
+        were seen, also with another batch size. An input that was seen to its end
+        begins anew in the next call, so that
+
+            for _ in range(3):
+                estimator.train(one_epoch)
+                estimator.evaluate(held_out)
+
+        trains three epochs. An iterator that is handed over again continues where it
+        is. A call that the end of the input cuts short of its steps warns.
 
         Args:
             input_fn: gives the training input.
@@ -261,6 +271,7 @@ class TPUEstimator:
             NanLossDuringTrainingError: a loss is not finite; that state is not saved.
             ConfigError: steps and max_steps are both given, or not positive; listeners
                 without checkpoints.
+            DataError: the input cannot be used, or gives no batch.
         """
         if steps is not None and max_steps is not None:
             raise ConfigError(
@@ -358,13 +369,23 @@ class TPUEstimator:
     ) -> tuple[int, TrainState]:
         hooks = checked_hooks(spec.hooks)
         listeners = checked_listeners(spec.saving_listeners)
-        value = self._input(spec.input_fn, Mode.TRAIN)
+
+        def again() -> Any:
+            return self._input(spec.input_fn, Mode.TRAIN)
+
+        value = handed(again())
         if self._batch is None:
             self._batch, value = train_form(
                 value, self._batch_sizes[Mode.TRAIN], self._share
             )
         return self._training.run(
-            value, self._batch, stop_of, hooks=hooks, listeners=listeners, **following
+            value,
+            self._batch,
+            stop_of,
+            again=again,
+            hooks=hooks,
+            listeners=listeners,
+            **following,
         )
 
     def _check_saving(self, spec: TrainSpec) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import jax
 
-from specflow.data import WHOLE, Share, Source, as_source, as_train_batches
+from specflow.data import (
+    WHOLE,
+    Handed,
+    Share,
+    Source,
+    as_source,
+    as_train_batches,
+)
 from specflow.errors import DataError, Fault
 from specflow.typing import is_array, leaves
 
@@ -73,6 +80,9 @@ def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
         iterator.set_state(place)  # type: ignore[attr-defined]
         return first, iterator
     first = list(itertools.islice(iterator, 1))
+    if isinstance(iterator, Handed):
+        iterator.put_back(first)
+        return first, iterator
 
     def all_of_them() -> Iterator[Any]:
         yield from first

@@ -88,6 +88,10 @@ class TrainTogether:
             return places[0]
         return {"next_step": step, "processes": places}
 
+    def give_back(self, step: int) -> None:
+        """Puts the batches back that were drawn for `step` and later ones."""
+        self._batches.give_back(step)
+
     def close(self) -> None:
         """Stops what runs in the background."""
         self._batches.close()

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import jax
 from specflow import loop, peers
 from specflow.closing import closing
 from specflow.config.run import RunConfig
-from specflow.data import Restarted, Share, TrainInput, as_source, as_train_batches
-from specflow.errors import ConfigError, Fault, OutputError
+from specflow.data import Share, TrainInput, as_source, as_train_batches
+from specflow.errors import ConfigError, DataError, Fault, OutputError, SpecflowWarning
 from specflow.estimator.evaluations import Evaluations
 from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
@@ -42,6 +43,8 @@ __all__ = ["Training", "is_asked", "stacked_steps"]
 
 _TIMED_STACK = 1_000
 """Batches stacked when `iterations_per_loop` is a time."""
+_START = {"batches": 0, "rows": 0}
+"""The place at which an input begins."""
 _CHUNK_BYTES = 256 << 20
 """Stacked batches are no larger than this, whatever `iterations_per_loop` says."""
 
@@ -86,6 +89,7 @@ class Training:
         form: Any,
         stop_of: Callable[[int], int | None],
         *,
+        again: Callable[[], Any] | None = None,
         hooks: Sequence[Any] = (),
         listeners: Sequence[Any] = (),
         evaluations: Evaluations | None = None,
@@ -100,6 +104,7 @@ class Training:
             form: shapes and dtypes of a batch of it: (features, labels).
             stop_of: step at which training begins -> step at which to stop; None: at
                 the end of the data.
+            again: gives the input anew, where it was seen to its end.
             hooks: of the caller; those of the spec follow.
             listeners: hear of every save.
             evaluations: of the states on the way.
@@ -112,6 +117,7 @@ class Training:
 
         Raises:
             ConfigError: nothing says when to stop.
+            DataError: the input gives no batch.
             NanLossDuringTrainingError: a loss is not finite; that state is not saved.
         """
         with self._program.timing("checkpoint"):
@@ -132,7 +138,7 @@ class Training:
                 evaluations(step, state)
             except StopTraining:
                 return step, state
-        batches = self._batches(value, form, step, place, stop)
+        batches = self._batches(value, form, step, place, stop, again)
 
         def write(step: int, state: TrainState) -> None:
             evaluated = evaluations is not None and evaluations.step == step
@@ -160,6 +166,7 @@ class Training:
                 save.end(step, state)
 
         def rescue(step: int, state: TrainState, error: Exception) -> None:
+            batches.give_back(step)
             if not self._config.saves:
                 return
             meet_after_error()
@@ -219,8 +226,11 @@ class Training:
                     host_call=declared.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
+            batches.give_back(result.step)
         if config.saves:
             self._states.keep(result.step, result.state)
+        if result.data_ended:
+            _check_steps(step, result.step, stop)
         return result.step, result.state
 
     @contextlib.contextmanager
@@ -259,26 +269,30 @@ class Training:
         step: int,
         place: Mapping[str, Any] | None,
         stop: int | None,
+        again: Callable[[], Any] | None,
     ) -> TrainInput:
         steps = stacked_steps(self._config, form, stop)
         # Grain gathers the rows of every chunk but the first.
         later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
         self._program.meanwhile = functools.partial(_import_ahead, later)
-        anew = self._config.resume_input == "restart"
+        if self._config.resume_input == "restart":
+            place = _START
         batches = as_train_batches(
             value,
             batch_size=self._rows,
             steps_per_chunk=steps,
             seed=self._states.seed,
             shuffle=self._config.shuffle,
-            start_step=0 if anew else step,
-            place=None if anew else own_place(place),
+            start_step=step,
+            place=own_place(place),
             share=self._share,
+            batch_rows=jax.tree.leaves(form)[0].shape[0],
+            again=again,
         )
         if peers.count() > 1:
             agreed = agree_on_rows("training", value)
-            batches = batches if agreed else TrainTogether(batches)
-        return Restarted(batches, step) if anew and step else batches
+            return batches if agreed else TrainTogether(batches)
+        return batches
 
 
 def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
@@ -298,6 +312,38 @@ def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
 
 def _codes(error: OutputError) -> list[str]:
     return [fault.code for fault in error.faults]
+
+
+def _check_steps(start: int, end: int, stop: int | None) -> None:
+    """Tells of a call to train that ended because its input did.
+
+    Raises:
+        DataError: it took no step.
+    """
+    if end == start:
+        raise DataError(
+            Fault(
+                "data",
+                f"the training input gave no batch; training stays at step {start}",
+                expected="at least one batch",
+                mend="An iterator gives its batches once: let input_fn make a new one.",
+                code="data-empty",
+            )
+        )
+    if stop is not None and end < stop:
+        warnings.warn(
+            SpecflowWarning(
+                Fault(
+                    "train",
+                    f"the input ended after {end - start} of {stop - start} steps, at "
+                    f"step {end}",
+                    mend="The next call to train begins the input anew; "
+                    "RunConfig(resume_input='restart') begins it anew in every call.",
+                    code="input-ended",
+                )
+            ),
+            stacklevel=2,
+        )
 
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:

@@ -58,7 +58,7 @@ def test_chunks_are_the_plan_for_any_size_and_start(steps, start, block_bytes):
 def test_the_place_is_json_that_names_step_epoch_and_seed():
     batches = TrainBatches(_plan(seed=5), steps_per_chunk=3)
     # By hand: step 7 begins at row 28 of the stream, in the third epoch of 13 rows.
-    assert batches.state(7) == {"next_step": 7, "epoch": 2, "seed": 5}
+    assert batches.state(7) == {"next_step": 7, "rows": 28, "epoch": 2, "seed": 5}
 
 
 def test_grain_makes_later_chunks_in_the_background():

@@ -90,3 +90,27 @@ def test_a_batch_that_the_processes_cannot_share_is_named():
     assert str(caught.value) == (
         "batch_size: 10 rows do not divide into 4 parts. Expected a multiple of 4."
     )
+
+
+@given(sizes, batches, batches, st.integers(0, 12), st.integers(1, 6), st.booleans())
+def test_another_batch_size_continues_the_stream_behind_the_rows_that_were_seen(
+    rows, former, batch_size, steps, more, shuffle
+):
+    """Batches of one row are the stream itself."""
+    options = {"seed": 3, "shuffle": shuffle}
+    before = _plan(rows, former, **options)
+    seen = before.position(steps)
+    after = _plan(rows, batch_size, start_step=steps, start_row=seen, **options)
+    drawn = np.concatenate(
+        [before.row_ids(0, steps).reshape(-1), after.row_ids(steps, more).reshape(-1)]
+    )
+    stream = _plan(rows, 1, **options).row_ids(0, len(drawn)).reshape(-1)
+    np.testing.assert_array_equal(drawn, stream)
+    assert after.position(steps + more) == len(drawn)
+
+
+def test_a_chunk_may_begin_before_a_stream_that_has_no_rows_there():
+    # Two steps of 2 rows were seen; with 5 a step, step 0 would begin at row -6.
+    plan = _plan(9, 5, shuffle=False, start_step=2, start_row=4)
+    assert plan.row_ids(0, 3)[2].tolist() == [4, 5, 6, 7, 8]
+    assert plan.row_ids(0, 2).shape == (2, 5)

@@ -1,5 +1,6 @@
 """Contract C10 to C12 and C20 with B4's changes: how a call to train goes."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -8,7 +9,12 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.errors import ConfigError, DataError, NanLossDuringTrainingError
+from specflow.errors import (
+    ConfigError,
+    DataError,
+    NanLossDuringTrainingError,
+    SpecflowWarning,
+)
 from tests.estimator.conftest import X, Y, arrays, line_fn
 
 LOOPS_OF_1 = sf.TPUConfig(iterations_per_loop=1)
@@ -218,7 +224,13 @@ def test_c12_3_without_a_limit_training_goes_to_the_end_of_the_data(line):
 
     for limit in ({}, {"steps": 100}, {"max_steps": 100}):
         estimator = line(model_dir=None)
-        assert estimator.train(three_batches, **limit).latest_step() == 3
+        told = (
+            pytest.warns(SpecflowWarning, match="the input ended after 3 of 100 steps")
+            if limit
+            else contextlib.nullcontext()
+        )
+        with told:
+            assert estimator.train(three_batches, **limit).latest_step() == 3
         estimator.close()
 
 

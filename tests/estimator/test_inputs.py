@@ -9,7 +9,7 @@ import pytest
 
 import specflow as sf
 from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import DataError
+from specflow.errors import DataError, SpecflowWarning
 
 
 def batches_of(x, y, size=8):
@@ -96,7 +96,8 @@ def test_b3_nested_features_and_labels_are_welcome(line, rows):
 
 def test_b3_data_that_ends_ends_training_and_is_saved(line, forms):
     estimator = line()
-    estimator.train(forms["a generator"], max_steps=100)
+    with pytest.warns(SpecflowWarning, match="the input ended after 3 of 100 steps"):
+        estimator.train(forms["a generator"], max_steps=100)
     assert estimator.latest_step() == 3
     estimator.close()
 

@@ -8,7 +8,7 @@ from flax import nnx
 
 import specflow as sf
 from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import ConfigError
+from specflow.errors import ConfigError, SpecflowWarning
 from specflow.lifecycle import History, Vocabulary
 from tests.estimator.conftest import X, Y, arrays, line_fn
 
@@ -214,14 +214,15 @@ def test_b4_data_that_ends_early_lets_the_final_export_happen(line, tmp_path):
             yield {"x": X[start : start + 8]}, Y[start : start + 8]
 
     estimator = line(config=every(2))
-    _, exports = estimator.train_and_evaluate(
-        sf.TrainSpec(two_batches, max_steps=100),
-        sf.EvalSpec(
-            arrays,
-            throttle_secs=0,
-            exporters=[sf.FinalExporter("final", features={"x": X[:2]})],
-        ),
-    )
+    with pytest.warns(SpecflowWarning, match="the input ended after 2 of 100 steps"):
+        _, exports = estimator.train_and_evaluate(
+            sf.TrainSpec(two_batches, max_steps=100),
+            sf.EvalSpec(
+                arrays,
+                throttle_secs=0,
+                exporters=[sf.FinalExporter("final", features={"x": X[:2]})],
+            ),
+        )
     (made,) = exports
     assert made.parent == tmp_path / "model" / "export" / "final"
     assert made.name.isdigit()

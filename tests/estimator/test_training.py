@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.errors import ConfigError, NanLossDuringTrainingError
+from specflow.errors import ConfigError, NanLossDuringTrainingError, SpecflowWarning
 from specflow.loop import StopTraining
 from specflow.metrics import Mean
 
@@ -190,9 +190,10 @@ def test_b4_data_that_ends_early_is_evaluated_where_it_ended(line, rows):
             yield {"x": features["x"][start : start + 8]}, y[start : start + 8]
 
     estimator = line()
-    found, _ = estimator.train_and_evaluate(
-        sf.TrainSpec(two_batches, max_steps=100), sf.EvalSpec(rows)
-    )
+    with pytest.warns(SpecflowWarning, match="the input ended after 2 of 100 steps"):
+        found, _ = estimator.train_and_evaluate(
+            sf.TrainSpec(two_batches, max_steps=100), sf.EvalSpec(rows)
+        )
     assert found["global_step"] == 2
     estimator.close()
 
