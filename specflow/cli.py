@@ -9,12 +9,11 @@ import atexit
 import contextlib
 import dataclasses
 import gc
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from specflow import collector, options
+from specflow import collector, options, streams
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -31,27 +30,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all went well, 2 for a mistake of the user's, 75 for a fault of the
-        machine, 128 and the signal's number after a signal, 1 for anything else.
+        machine, 128 and the signal's number after a signal, 141 if the reader of
+        standard output has left, 1 for anything else.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     # At exit Python would look for garbage in all that was imported, several times.
     atexit.register(gc.freeze)
     collector.pause()
+    with streams.prepared():
+        try:
+            return _run(words)
+        finally:
+            collector.resume()
+
+
+def _run(words: list[str]) -> int:
     try:
-        return _dispatch(words)
-    except SystemExit as stop:  # argparse ends so, after it has printed its help.
-        return stop.code if isinstance(stop.code, int) else 1
+        try:
+            status = _dispatch(words)
+        except SystemExit as stop:  # argparse ends so, after it has printed its help.
+            status = stop.code if isinstance(stop.code, int) else 1
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        # The reader has seen enough; Python must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough.
         from specflow import alarm
 
-        alarm.sound(None, 1)
-        return 1
+        alarm.sound(None, streams.READER_GONE)
+        return streams.READER_GONE
     except (Exception, KeyboardInterrupt) as error:
-        return _failed(error, as_json=_is_for_tools(words))
-    finally:
-        collector.resume()
+        status = _failed(error, as_json=_is_for_tools(words))
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        return status
 
 
 def _failed(error: BaseException, *, as_json: bool) -> int:
@@ -133,7 +144,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
             if arguments.topology is None
             else lambda jobs: _refuse_misfits(arguments, jobs),
         )
-        print(table(outcomes))
+        with streams.to_the_end():
+            print(table(outcomes))
     failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
     if failed:
         print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
@@ -353,7 +365,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
         print(document(status, a=a.name, b=b.name, differences=as_plain(found)))
         return status
-    for line in as_lines(found, dim=sys.stdout.isatty()):
+    for line in as_lines(found, dim=streams.is_terminal(sys.stdout)):
         print(line)
     return status
 
@@ -403,7 +415,7 @@ def _show(arguments: argparse.Namespace) -> int:
         ]
         print(document(0, config=composed.tree, origins=who, dropped=dropped))
         return 0
-    for line in lines(composed, dim=sys.stdout.isatty()):
+    for line in lines(composed, dim=streams.is_terminal(sys.stdout)):
         print(line)
     return 0
 

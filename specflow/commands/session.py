@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["cache_directory", "start"]
 
 
-def cache_directory() -> Path:
-    """Where compiled programs are kept between runs: `<user's cache>/specflow/xla`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "specflow" / "xla"
+def cache_directory() -> Path | None:
+    """Where compiled programs are kept between runs: `<user's cache>/specflow/xla`.
+
+    None where nothing says where the user's cache is: a user id without a home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return None if base.startswith("~") else Path(base) / "specflow" / "xla"
 
 
 def start(composed: "Composed") -> None:
@@ -52,10 +55,7 @@ def start(composed: "Composed") -> None:
     if pretended is not None:
         pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
-        # Small programs count too: they are what a first step waits for.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        _keep_programs(cache_directory())
     _find_devices()
     if peers.count() > 1:
         _speak_first()
@@ -71,6 +71,29 @@ def _show(message: Warning | str, *where: Any, **options: Any) -> None:
         print(line(message.fault, kind="warning"), file=sys.stderr)
     else:
         _show_other(message, *where, **options)
+
+
+def _keep_programs(directory: Path | None) -> None:
+    if directory is None:
+        _remark_no_cache()
+        return
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    # Small programs count too: they are what a first step waits for.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@functools.cache
+def _remark_no_cache() -> None:
+    if not jax.config.values["jax_enable_compilation_cache"]:
+        return
+    remark = Fault(
+        "compile cache",
+        "no home folder is known for this user, so compiled programs are not kept",
+        mend="Set XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR to keep them.",
+        code="home-unknown",
+    )
+    print(line(remark, kind="warning"), file=sys.stderr)
 
 
 @functools.cache

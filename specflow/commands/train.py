@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import collector, peers
+from specflow import collector, peers, streams
 from specflow.closing import closing
 from specflow.commands import session
 from specflow.commands.signals import stopping
@@ -173,8 +173,9 @@ def train(composed: "Composed") -> dict[str, Any]:
             exports=plain,
         )
         facts = efficient.facts() | _facts(run, stopped, exports)
-        print_result(step, evaluation=evaluation, timing=timing, facts=facts)
-        print(f"\n{run.path}")
+        with streams.to_the_end():
+            print_result(step, evaluation=evaluation, timing=timing, facts=facts)
+            print(f"\n{run.path}")
         peers.alone(lambda: None)
     return {
         "step": step,

@@ -1,7 +1,9 @@
 """A picture of the curves, from the rows of `metrics.jsonl`."""
 
+import contextlib
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         return
     give_back()  # Room for Matplotlib: what training freed.
     # The object interface and Agg: pyplot keeps figures alive and may want a display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with _without_remarks():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     columns = min(3, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -102,6 +105,18 @@ def _draw_panel(axis: Any, metric: str, series: _Series) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     if len(series) > 1 or "eval" not in series:
         axis.legend(fontsize=8, frameon=False)
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Matplotlib remarks that it finds no home for its own cache of fonts."""
+    log = logging.getLogger("matplotlib")
+    former = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(former)
 
 
 def _limits(values: list[float]) -> tuple[float | None, float | None]:

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, Protocol, TextIO
 
+from specflow.streams import is_terminal
+
 __all__ = ["Progress"]
 
 _BAR_INTERVAL_S = 0.2
@@ -44,11 +46,11 @@ class Progress:
         *,
         interval_s: float | None = None,
     ):
-        out: TextIO = stream or sys.stderr
+        out = sys.stderr if stream is None else stream
         self._total = total
         self._face: _Face = (
             _Bar(out, total=total, start=start)
-            if out.isatty()
+            if is_terminal(out)
             else _Lines(out, total=total)
         )
         self._interval_s = self._face.interval_s if interval_s is None else interval_s

@@ -105,6 +105,10 @@ def writing_rows(output: str | None, format: str) -> Iterator[Write]:
     2,"[1.0, 1.0]"
     """
     if output is None:
+        # Rows are UTF-8 as in files, whatever a terminal here would show.
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8")
         yield _text_writer(sys.stdout, format)
         return
     with replacing(expanded(output, "--output"), setting="--output") as temporary:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from specflow.streams import is_terminal
+
 __all__ = ["format_result", "print_result"]
 
 _LARGEST_SHOWN = 12
@@ -27,24 +29,27 @@ def print_result(
         facts: what else there is to say, by name; a text may have several lines.
         stream: where to print; standard output if None.
     """
-    out: TextIO = stream or sys.stdout
+    out = sys.stdout if stream is None else stream
     rows = _rows(step, evaluation, timing, facts or {})
-    if not out.isatty():
+    if not is_terminal(out):
         print(_aligned(rows), file=out, flush=True)
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(file=out, markup=False, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
-    table.add_column(style="cyan", no_wrap=True)
+    # Of what Rich draws, the ellipsis alone is not replaced where there is only ASCII.
+    cut_by = "crop" if console.options.ascii_only else "ellipsis"
+    table.add_column(style="cyan", no_wrap=True, overflow=cut_by)
     table.add_column()
     for name, text in rows:
         if name is None:
             table.add_section()
         else:
             table.add_row(name, text)
-    Console(file=out, markup=False, highlight=False).print(table)
+    console.print(table)
 
 
 def format_result(
