@@ -99,7 +99,7 @@ class States:
             return self._step, self.state, self._checkpoints.data(self._step)
         if self._checkpoints.latest_step() is None:
             fresh = self._program.init_state(self.seed, features, labels)
-            return 0, self._begun(fresh), None
+            return 0, self._begun(fresh, features, labels), None
         like = self._program.abstract_state(features, labels)
         restored = self._checkpoints.restore(to_tree(like))
         # A seed that nobody chose is the one that the run began with.
@@ -195,17 +195,32 @@ class States:
             found[rest] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
         return found
 
-    def _begun(self, fresh: TrainState) -> TrainState:
-        """A fresh state with what `init_fn` and the warm start make of it."""
+    def _begun(self, fresh: TrainState, *batch: Any) -> TrainState:
+        """A fresh state with what `init_fn` and the warm start make of it.
+
+        Args:
+            fresh: as it was initialized.
+            *batch: features and labels of a training batch, where the optimizer's part
+                is there; it begins with the parameters as they are in the end.
+        """
         if self._init_fn is not None:
             params = self._init_fn(dict(fresh.params))
             fresh = fresh._replace(params=_placed_like(params, fresh.params))
-        if self._warm_start is None:
-            return fresh
-        tree = to_tree(fresh)
-        for part, arrays in warm_values(self._warm_start, tree).items():
-            tree[part] = {**tree[part], **_placed_like(arrays, tree[part])}
-        return from_tree(tree, fresh)
+        taken: dict[str, Any] = {}
+        if self._warm_start is not None:
+            taken = warm_values(self._warm_start, to_tree(fresh))
+            fresh = _with(fresh, taken, "params", "rest")
+        if batch and (self._init_fn is not None or taken):
+            fresh = self._program.init_optimizer(fresh, *batch)
+        return _with(fresh, taken, "opt_state")
+
+
+def _with(state: TrainState, taken: Mapping[str, Any], *parts: str) -> TrainState:
+    """The state with other arrays in some of its parts."""
+    tree = to_tree(state)
+    for part in parts:
+        tree[part] = {**tree[part], **_placed_like(taken.get(part, {}), tree[part])}
+    return from_tree(tree, state)
 
 
 def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:

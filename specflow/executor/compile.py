@@ -159,6 +159,24 @@ class Program:
         key = ("init", shapes((features, labels)))
         return self._made(seed, start, self.abstract_state(features, labels), key)
 
+    def init_optimizer(
+        self, state: TrainState, features: Any, labels: Any
+    ) -> TrainState:
+        """The state with the optimizer's part made anew, from the parameters it holds.
+
+        For parameters that did not come from `init_state`: averages begin as them.
+
+        Args:
+            state: of a training that has not begun.
+            features: one training batch, or `jax.ShapeDtypeStruct`s of one.
+            labels: likewise.
+        """
+        optimizer = self.tracer.optimizer(features, labels)
+        like = self.abstract_state(features, labels).opt_state
+        shardings = jax.tree.map(lambda array: array.sharding, like)
+        init = jax.jit(optimizer.init, out_shardings=shardings)
+        return state._replace(opt_state=init(state.params, state.rest))
+
     def _made(self, seed: int, start: Callable[..., Any], like: Any, key: Any) -> Any:
         """What `start` makes of the initial values, laid out as `like`, in one go."""
         shardings = jax.tree.map(lambda array: array.sharding, like)

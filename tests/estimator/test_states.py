@@ -152,6 +152,28 @@ def test_c9_2_evaluation_sees_averages_and_training_keeps_its_own(line, axes):
     )
 
 
+@pytest.mark.parametrize("given", ["init_fn", "warm_start_from"])
+@pytest.mark.parametrize("axes", [{}, {"fsdp": 8}], ids=str)
+def test_averages_begin_as_the_parameters_that_were_handed_in(
+    line, tmp_path, given, axes
+):
+    """TF: shadow variables are "initialized to the variable's value"."""
+    if given == "init_fn":
+        arguments = {given: lambda params: {"w": params["w"] + 3.0}}
+        start = np.full(3, 3.0)
+    else:
+        other = line(model_dir=tmp_path / "other", config=IN_ORDER)
+        other.train(arrays, steps=3)
+        arguments = {given: tmp_path / "other"}
+        start = by_hand(3)[-1][0]
+    mesh = MeshConfig(axes=AxesConfig(**axes))
+    estimator = line(averaging_fn, eval_params=averaged, mesh=mesh, **arguments)
+    estimator.train(arrays, steps=1)
+    after = estimator.checkpoints.arrays(1)["params/w"].astype(np.float64)
+    found = estimator._states.to_evaluate()[1].params["w"]
+    np.testing.assert_allclose(found, start + 0.5 * (after - start), atol=1e-6)
+
+
 def test_without_eval_params_the_parameters_are_evaluated(line):
     estimator = line(averaging_fn, config=IN_ORDER)
     estimator.train(arrays, steps=4)
