@@ -163,6 +163,8 @@ def train(composed: "Composed") -> dict[str, Any]:
         stopped, exports = estimator.stopped_early, _exports(config, run)
         if stopped is not None and step == began:
             print(_ENDED_BEFORE, file=sys.stderr)
+        skipped = estimator.skipped_steps
+        skips = {} if skipped is None else {"skipped_steps": skipped}
         plain = {name: made.to_json(run.path) for name, made in exports.items()}
         run.write_result(
             step,
@@ -171,8 +173,13 @@ def train(composed: "Composed") -> dict[str, Any]:
             efficiency=efficient.plain(),
             stopped_early=stopped,
             exports=plain,
+            **skips,
         )
         facts = efficient.facts() | _facts(run, stopped, exports)
+        if skipped:
+            facts["skipped"] = (
+                f"{skipped:,} of {step - began:,} steps, by the loss scale"
+            )
         with streams.to_the_end():
             print_result(step, evaluation=evaluation, timing=timing, facts=facts)
             print(f"\n{run.path}")
@@ -183,6 +190,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         "timing": timing,
         "stopped_early": stopped,
         "exports": plain,
+        **skips,
         "directory": str(run.path),
     }
 

@@ -400,6 +400,13 @@ class TPUEstimator:
         latest = self.latest_step()
         return max_steps is not None and latest is not None and latest >= max_steps
 
+    @property
+    def skipped_steps(self) -> int | None:
+        """Steps of the last call to train that a dynamic loss scale skipped, as their
+        gradients were not finite; None where it is not dynamic.
+        """
+        return self._training.skipped_steps
+
     # -- evaluation and prediction
 
     def evaluate(

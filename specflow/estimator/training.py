@@ -81,6 +81,9 @@ class Training:
         self._checkpoints, self._config = checkpoints, config
         self._model_dir, self._rows = model_dir, rows
         self._hooks_see_each_step = hooks_see_each_step
+        self.skipped_steps: int | None = None
+        """Steps of the last call that a dynamic loss scale skipped; None: it is not
+        dynamic."""
         self._share = Share(*program.partitioner.local_parts)
 
     def run(
@@ -207,15 +210,17 @@ class Training:
                 self._program.timing("train"),
                 summaries(config, self._model_dir) as summarize,
             ):
+                watcher = Watcher(
+                    config, rows=self._rows, report=report, summarize=summarize
+                )
                 result = loop.train(
                     self._program,
                     state,
                     batches,
                     start_step=step,
                     stop_step=stop,
-                    watch=Watcher(
-                        config, rows=self._rows, report=report, summarize=summarize
-                    ),
+                    watch=watcher,
+                    skipped=watcher.skip,
                     progress=progress,
                     rhythms=rhythms,
                     finish=finish,
@@ -227,11 +232,25 @@ class Training:
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
             batches.give_back(result.step)
+        self._note_skipped(watcher.skipped, result.step - step)
         if config.saves:
             self._states.keep(result.step, result.state)
         if result.data_ended:
             _check_steps(step, result.step, stop)
         return result.step, result.state
+
+    def _note_skipped(self, skipped: list[int] | None, taken: int) -> None:
+        """Keeps how many steps were skipped, and warns if that is half of them."""
+        self.skipped_steps = None if skipped is None else len(skipped)
+        if skipped and 2 * len(skipped) >= taken:
+            fault = Fault(
+                "loss_scale",
+                f"{len(skipped)} of {taken} steps were skipped, the last one step "
+                f"{skipped[-1]}: their gradients were not finite",
+                mend="A dynamic scale needs a few steps to find its level.",
+                code="steps-skipped",
+            )
+            warnings.warn(SpecflowWarning(fault), stacklevel=2)
 
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """What is said of the losses while training: reports, log lines, summaries."""
 
+import bisect
 import contextlib
 import logging
 import time
@@ -44,10 +45,13 @@ class Watcher:
         summarize: loop.Report | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
+        is_dynamic = config.tpu_config.loss_scale == "dynamic"
         self._log_every = config.log_step_count_steps
         self._summary_every = config.save_summary_steps
         self._rows, self._clock = rows, clock
         self._report, self._summarize = report, summarize
+        self.skipped: list[int] | None = [] if is_dynamic else None
+        """Numbers of the steps skipped so far, where the loss scale is dynamic."""
         self._last: tuple[int, float] | None = None
 
     def __call__(self, steps: NDArray[np.integer], losses: NDArray[Any]) -> None:
@@ -57,12 +61,16 @@ class Watcher:
         if self._log_every:
             for step, loss in _at(steps, losses, steps % self._log_every == 0):
                 if self._report is not None:
-                    self._report(step, "train", {"loss": loss})
+                    self._report(step, "train", {"loss": loss, **self._skips(step)})
                 self._log(step, loss)
         if self._summarize is not None and self._summary_every:
             due = (steps - 1) % self._summary_every == 0
             for step, loss in _at(steps, losses, due):
                 self._summarize(step, "train", {"loss": loss})
+
+    def skip(self, steps: NDArray[np.integer]) -> None:
+        """Takes the numbers of steps that a dynamic loss scale has skipped."""
+        self.skipped = [*(self.skipped or ()), *steps.tolist()]
 
     def _log(self, step: int, loss: float) -> None:
         if self._last is None or not _LOG.isEnabledFor(logging.INFO):
@@ -75,6 +83,14 @@ class Watcher:
             "step %d: loss = %.6g (%.4g steps/s, %.4g examples/s)",
             step, loss, rate, rate * self._rows,
         )  # fmt: skip
+        if count := self._skips(step).get("skipped_steps"):
+            _LOG.info("step %d: %d steps skipped so far", step, count)
+
+    def _skips(self, step: int) -> dict[str, int]:
+        """How many steps were skipped up to this one, where that can be."""
+        if self.skipped is None:
+            return {}
+        return {"skipped_steps": bisect.bisect_right(self.skipped, step)}
 
 
 @contextlib.contextmanager

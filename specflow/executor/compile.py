@@ -20,6 +20,7 @@ from specflow.executor.model_fn import ModelFn
 from specflow.executor.settings import PLAIN, StepSettings
 from specflow.executor.state import TrainState
 from specflow.executor.step import (
+    StepOutputs,
     eval_step,
     predict_step,
     single_step,
@@ -285,7 +286,7 @@ class Program:
 
     def train(
         self, state: TrainState, features: Any, labels: Any, start: int, stop: int
-    ) -> tuple[TrainState, jax.Array, Any]:
+    ) -> tuple[TrainState, jax.Array, StepOutputs]:
         """Runs stacked batches `start` to `stop`; the given state is used up.
 
         Args:
@@ -296,8 +297,8 @@ class Program:
             stop: one past the last batch.
 
         Returns:
-            The state after; the losses of all stacked batches, NaN where none ran; the
-            tensors of `host_call`, stacked likewise.
+            The state after; the losses of all stacked batches, NaN where none ran; what
+            else their steps gave, stacked likewise.
         """
         key = ("train", shapes((features, labels)))
         if key not in self._compiled:
@@ -315,15 +316,15 @@ class Program:
         self, state: TrainState, features: Any, labels: Any
     ) -> tuple[Any, bool, Callable[[], Any]]:
         """The program, whether it loops by itself (else it takes one step), and what
-        gives it room for the tensors of `host_call`.
+        gives it room for the outputs of steps.
         """
         with self.timing("compile"):
-            lowered, forward, looped, called = self._lower_train(
+            lowered, forward, looped, outputs = self._lower_train(
                 state, features, labels
             )
             self._agree(Mode.TRAIN, lowered)
             compiled = self.compile(lowered, forward)
-            empty = self._empty(called)
+            empty = self._empty(outputs)
         self.meanwhile()
         return compiled, looped, empty
 
@@ -331,7 +332,7 @@ class Program:
         self, state: TrainState, features: Any, labels: Any
     ) -> tuple[Any, Traced, bool, Any]:
         """The lowered program, the model function in it, whether it loops by itself,
-        and the form of what `host_call` says of all steps.
+        and the form of the outputs of all steps.
         """
         batch = jax.tree.map(
             lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
@@ -340,9 +341,10 @@ class Program:
         forward = self.tracer.forward(Mode.TRAIN, *batch)
         looped = not self._is_slow_in_a_loop(forward)
         micro_steps = self.settings.micro_steps
+        optimizer = self.tracer.optimizer(*batch)
         step = functools.partial(
             train_step,
-            optimizer=self.tracer.optimizer(*batch),
+            optimizer=optimizer,
             micro_steps=micro_steps,
             unroll=not looped,
         )
@@ -363,8 +365,10 @@ class Program:
             ),
             host_tensors(forward.result[0]),
         )
+        skipped = jax.eval_shape(optimizer.skipped, state.opt_state, state.opt_state)
+        outputs = StepOutputs(called, jax.tree.map(lambda _: losses, skipped))
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        args = state, losses, called, features, labels
+        args = state, losses, outputs, features, labels
         lowered = self._lowered(
             Mode.TRAIN,
             program,
@@ -372,9 +376,13 @@ class Program:
             forward,
             looped=looped,
             donate_argnums=(0, 1, 2),
-            out_shardings=(shardings, whole, jax.tree.map(lambda _: rows, called)),
+            out_shardings=(
+                shardings,
+                whole,
+                jax.tree.map(lambda one: one.sharding, outputs),
+            ),
         )
-        return lowered, forward, looped, called
+        return lowered, forward, looped, outputs
 
     def _lowered(
         self,

@@ -17,7 +17,7 @@ from specflow.executor.statistics import (
 from specflow.paths import matches
 from specflow.spec import TrainOp
 
-__all__ = ["LossScale", "Optimizer", "ScaledState"]
+__all__ = ["LEAST_SCALE", "LossScale", "Optimizer", "ScaledState"]
 
 LossScale = float | Literal["dynamic"] | None
 """Factor of the loss while it is differentiated; None: 1."""
@@ -25,6 +25,9 @@ LossScale = float | Literal["dynamic"] | None
 _FIRST_SCALE = 2.0**15
 _PATIENCE = 2_000
 """Steps without an overflow after which a dynamic scale is doubled."""
+LEAST_SCALE, _LARGEST_SCALE = 1.0, 2.0**100
+"""Between what a dynamic scale stays. What is far above any need of 16 bits is no
+better, and at 2**128 float32 has no more than an infinity, from which none returns."""
 
 
 class ScaledState(NamedTuple):
@@ -139,7 +142,8 @@ class Optimizer:
         scale = self.scale(opt_state)
         if scale is not None:
             share = 1.0 / scale
-            gradients = jax.tree.map(lambda g: g * share.astype(g.dtype), gradients)
+            # In float32: of 16 bits, the share itself may have no number but 0.
+            gradients = jax.tree.map(lambda g: (g * share).astype(g.dtype), gradients)
         if self._loss_scale != "dynamic":
             return self._moved(gradients, opt_state, trained, rest)
         finite = functools.reduce(
@@ -151,10 +155,25 @@ class Optimizer:
             (trained, opt_state.inner),
         )
         streak = jnp.where(finite, opt_state.streak + 1, 0)
-        grows = streak == _PATIENCE
+        grows = (streak == _PATIENCE) & (opt_state.scale < _LARGEST_SCALE)
         factor = jnp.where(finite, jnp.where(grows, 2.0, 1.0), 0.5)
-        scale = jnp.maximum(opt_state.scale * factor, 1.0)
+        scale = jnp.maximum(opt_state.scale * factor, LEAST_SCALE)
         return moved, ScaledState(inner, scale, jnp.where(grows, 0, streak))
+
+    def skipped(self, before: Any, after: Any) -> Any:
+        """The scale at which a step was skipped, float32[]; 0: it was taken.
+
+        Args:
+            before: the optimizer's state before the step.
+            after: after it.
+
+        Returns:
+            No array where the scale is not dynamic: no step is skipped.
+        """
+        if self._loss_scale != "dynamic":
+            return ()
+        is_skipped = (after.streak == 0) & (after.scale <= before.scale)
+        return jnp.where(is_skipped, before.scale, 0.0)
 
     def _moved(
         self,

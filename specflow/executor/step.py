@@ -1,7 +1,7 @@
 """What one step computes: pure functions of state and batch, for each mode."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from specflow.executor.trace import Traced
 from specflow.typing import describe
 
 __all__ = [
+    "StepOutputs",
     "eval_step",
     "predict_step",
     "single_step",
@@ -22,7 +23,18 @@ __all__ = [
     "train_step",
 ]
 
-Step = Callable[..., tuple[TrainState, jax.Array, Any]]
+
+class StepOutputs(NamedTuple):
+    """What a training step gives beside its state and its loss."""
+
+    host_call: Any
+    """The tensors of `host_call`."""
+    skipped: Any
+    """The scale of the loss at which the step was skipped, 0 where it was taken,
+    float32[]; `()` where the scale is not dynamic."""
+
+
+Step = Callable[..., tuple[TrainState, jax.Array, StepOutputs]]
 
 
 def train_step(
@@ -34,7 +46,7 @@ def train_step(
     optimizer: Optimizer,
     micro_steps: int = 1,
     unroll: bool = False,
-) -> tuple[TrainState, jax.Array, Any]:
+) -> tuple[TrainState, jax.Array, StepOutputs]:
     """One step: the loss before the update, and the state after it.
 
     Args:
@@ -47,13 +59,14 @@ def train_step(
         unroll: whether they are written out one after the other.
 
     Returns:
-        The state after the update; the loss, float32[]; the tensors of `host_call`.
+        The state after the update; the loss, float32[]; what else it gives.
     """
     if optimizer.is_function:
         spec, _ = forward(state.params, state.rest, features, labels)
         after = _state_of(optimizer.train_op(state, (features, labels)))
         after = after._replace(step=state.step + 1)
-        return after, spec.loss.astype(jnp.float32), host_tensors(spec)
+        outputs = StepOutputs(host_tensors(spec), ())
+        return after, spec.loss.astype(jnp.float32), outputs
 
     trained = {path: state.params[path] for path in optimizer.trained}
     found, loss, rest, called = gradients(
@@ -70,42 +83,43 @@ def train_step(
     moved, opt_state = optimizer.update(found, state.opt_state, trained, rest)
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
-    return after, loss.astype(jnp.float32), called
+    outputs = StepOutputs(called, optimizer.skipped(state.opt_state, opt_state))
+    return after, loss.astype(jnp.float32), outputs
 
 
 def single_step(
     state: TrainState,
     losses: jax.Array,
-    called: Any,
+    outputs: StepOutputs,
     features: Any,
     labels: Any,
     index: jax.Array,
     *,
     forward: Traced,
     step: Step,
-) -> tuple[TrainState, jax.Array, Any]:
+) -> tuple[TrainState, jax.Array, StepOutputs]:
     """What `train_loop` does, for one of the stacked batches alone."""
-    carry = (state, losses, called)
-    state, losses, called = indexed_step(
+    carry = (state, losses, outputs)
+    state, losses, outputs = indexed_step(
         carry, features, labels, index, forward=forward, step=step
     )
-    return state, checked(state, losses, index), called
+    return state, checked(state, losses, index), outputs
 
 
 def indexed_step(
-    carry: tuple[TrainState, jax.Array, Any],
+    carry: tuple[TrainState, jax.Array, StepOutputs],
     features: Any,
     labels: Any,
     index: jax.Array,
     *,
     forward: Traced,
     step: Step,
-) -> tuple[TrainState, jax.Array, Any]:
+) -> tuple[TrainState, jax.Array, StepOutputs]:
     """One step on one of several stacked batches; what it says is laid to the others'.
 
     Args:
         carry: what the step starts from, and what the steps before it said: losses,
-            float32, and the tensors of `host_call`, one for each stacked batch.
+            float32, and the other outputs, one for each stacked batch.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
         index: int32[], the batch to use.
@@ -116,12 +130,12 @@ def indexed_step(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
         (features, labels),
     )
-    state, losses, called = carry
+    state, losses, outputs = carry
     state, *said = step(state, *batch, forward=forward)
-    losses, called = jax.tree.map(
-        lambda stack, one: stack.at[index].set(one), (losses, called), tuple(said)
+    losses, outputs = jax.tree.map(
+        lambda stack, one: stack.at[index].set(one), (losses, outputs), tuple(said)
     )
-    return state, losses, called
+    return state, losses, outputs
 
 
 def checked(state: TrainState, losses: jax.Array, last: jax.Array) -> jax.Array:
@@ -140,7 +154,7 @@ def checked(state: TrainState, losses: jax.Array, last: jax.Array) -> jax.Array:
 def train_loop(
     state: TrainState,
     losses: jax.Array,
-    called: Any,
+    outputs: StepOutputs,
     features: Any,
     labels: Any,
     start: jax.Array,
@@ -148,7 +162,7 @@ def train_loop(
     *,
     forward: Traced,
     step: Step,
-) -> tuple[TrainState, jax.Array, Any]:
+) -> tuple[TrainState, jax.Array, StepOutputs]:
     """Several steps without returning to the host.
 
     The bounds are inputs of the program, so that one program serves every stretch
@@ -157,7 +171,7 @@ def train_loop(
     Args:
         state: what the first step starts from.
         losses: float32, one for each stacked batch.
-        called: tensors of `host_call`, stacked likewise.
+        outputs: what else the steps gave, stacked likewise.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
         start: int32[], first batch to use.
@@ -166,16 +180,16 @@ def train_loop(
         step: `train_step`, all but its batch and `forward` given.
 
     Returns:
-        The state after the last step, and losses and tensors with those of these steps
+        The state after the last step, and losses and outputs with those of these steps
         set.
     """
 
     def body(index: jax.Array, carry: Any) -> Any:
         return indexed_step(carry, features, labels, index, forward=forward, step=step)
 
-    carry = (state, losses, called)
-    state, losses, called = lax.fori_loop(start, stop, body, carry)
-    return state, checked(state, losses, stop - 1), called
+    carry = (state, losses, outputs)
+    state, losses, outputs = lax.fori_loop(start, stop, body, carry)
+    return state, checked(state, losses, stop - 1), outputs
 
 
 def eval_step(

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specflow.errors import Fault, NanLossDuringTrainingError
-from specflow.executor import Program, TrainState, to_host
+from specflow.executor import (
+    LEAST_SCALE,
+    Program,
+    StepOutputs,
+    TrainState,
+    to_host,
+)
 from specflow.loop.hooks import (
     Action,
     Rhythm,
@@ -54,8 +60,8 @@ class _Pending:
     """Losses of steps that were dispatched but not read yet."""
 
     losses: jax.Array
-    called: Any
-    """Tensors of `host_call`, stacked as the losses are."""
+    outputs: StepOutputs
+    """What else the steps gave, stacked as the losses are."""
     first_step: int
     """Steps taken before that of the first entry of `losses`."""
     start: int
@@ -70,6 +76,7 @@ def train(
     start_step: int,
     stop_step: int | None,
     watch: Watch | None = None,
+    skipped: Callable[[NDArray[Any]], None] | None = None,
     progress: Callable[[int, float], None] | None = None,
     rhythms: Sequence[Rhythm] = (),
     finish: Action | None = None,
@@ -93,6 +100,8 @@ def train(
         start_step: steps already taken.
         stop_step: step at which to stop; None for the end of the data.
         watch: takes the losses of every stretch, as far as they are finite.
+        skipped: takes the numbers of steps that were skipped, before `watch` takes the
+            losses of the same stretch.
         progress: takes the step and its loss, after every stretch.
         rhythms: actions on the state; every loss up to then is known to be finite.
         finish: an action on the last state, however training ended but for an error.
@@ -109,7 +118,8 @@ def train(
         host_call_every: steps between two such calls; the first step has one.
 
     Raises:
-        NanLossDuringTrainingError: a loss is not finite. No action sees that state.
+        NanLossDuringTrainingError: a loss is not finite, or a gradient at the least
+            scale of the loss. No action sees that state.
     """
     step, pending, loss = start_step, None, None
     data_ended = is_taken = False  # Whether `state` is that of a step just taken.
@@ -117,16 +127,22 @@ def train(
     def read(pending: _Pending) -> float:
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
         steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
-        finite = np.logical_and.accumulate(np.isfinite(losses))
+        scales = _skipped_at(pending)
+        sound = np.isfinite(losses) & (scales != LEAST_SCALE)
+        sound = np.logical_and.accumulate(sound)
         try:
+            if skipped is not None and scales.any():
+                skipped(steps[sound & (scales > 0)])
             if watch is not None:
-                watch(steps[finite], losses[finite])
+                watch(steps[sound], losses[sound])
         finally:
-            if not finite.all():
-                first = int(finite.sum())
+            if not sound.all():
+                first = int(sound.sum())
+                if np.isfinite(losses[first]):
+                    raise _at_least_scale(int(steps[first]))
                 raise _not_finite(int(steps[first]), float(losses[first]))
         if host_call is not None:
-            stacked = to_host(pending.called)
+            stacked = to_host(pending.outputs.host_call)
             for index in range(pending.start, pending.stop):
                 if (pending.first_step + index) % host_call_every == 0:
                     host_call(jax.tree.map(operator.itemgetter(index), stacked))
@@ -167,11 +183,11 @@ def train(
                 is_taken = False
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
-                state, losses, called = program.train(
+                state, losses, outputs = program.train(
                     state, features, labels, start, stop
                 )
                 former = pending
-                pending = _Pending(losses, called, chunk.first_step, start, stop)
+                pending = _Pending(losses, outputs, chunk.first_step, start, stop)
                 step, is_taken = until, True
                 if former is not None:
                     loss = read(former)
@@ -218,9 +234,33 @@ def _are_finite(pending: _Pending | None) -> bool:
         return True
     try:
         losses = np.asarray(pending.losses)[pending.start : pending.stop]
+        scales = _skipped_at(pending)
     except Exception:
         return False  # The step itself failed: its error is on the way already.
-    return bool(np.isfinite(losses).all())
+    return bool((np.isfinite(losses) & (scales != LEAST_SCALE)).all())
+
+
+def _skipped_at(pending: _Pending) -> NDArray[Any]:
+    """The scale of the loss at which each step was skipped; 0 where it was taken."""
+    scales = pending.outputs.skipped
+    if isinstance(scales, tuple):
+        return np.zeros(pending.stop - pending.start, np.float32)
+    return np.asarray(scales)[pending.start : pending.stop]
+
+
+def _at_least_scale(step: int) -> NanLossDuringTrainingError:
+    return NanLossDuringTrainingError(
+        Fault(
+            f"step {step}",
+            "the gradient is not finite, and the dynamic loss scale is already "
+            f"{LEAST_SCALE:g}, its least: the step was skipped, as all like it would "
+            "be",
+            expected="finite gradients",
+            mend="Look at the rows of that step for what has no derivative there, such "
+            "as the square root of 0 or the norm of zeros.",
+            code="loss-scale",
+        )
+    )
 
 
 def _not_finite(step: int, loss: float) -> NanLossDuringTrainingError:

@@ -63,3 +63,26 @@ def test_steps_without_an_overflow_double_it_and_it_never_falls_below_1():
     for _ in range(20):
         _, state = optimizer.update(broken, state, PARAMS)
     assert float(state.scale) == 1.0
+
+
+def test_a_scale_grows_no_further_than_float32_can_undo():
+    """At 2**128 float32 has an infinity; 1 / 2**127 is no normal number any more."""
+    optimizer = Optimizer(optax.sgd(1.0), PARAMS, loss_scale="dynamic")
+    state = optimizer.init(PARAMS)._replace(scale=jnp.float32(2.0**99))
+    for streak in (1_999, 1_999, 2_500):
+        state = state._replace(streak=jnp.int32(streak))
+        scaled = {path: jnp.full_like(p, state.scale) for path, p in PARAMS.items()}
+        moved, state = optimizer.update(scaled, state, PARAMS)
+        np.testing.assert_array_equal(moved["w"], PARAMS["w"] - 1.0)
+        assert not optimizer.skipped(state, state._replace(streak=jnp.int32(2_501)))
+    assert float(state.scale) == 2.0**100
+
+
+def test_a_large_scale_of_gradients_of_16_bits_is_undone():
+    """2**-26 is 0 in float16: the share is multiplied in float32."""
+    params = {"w": jnp.ones(2, jnp.float16)}
+    optimizer = Optimizer(optax.sgd(1.0), params, loss_scale=2.0**26)
+    gradients = {"w": jnp.full(2, 2.0**15, jnp.float16)}
+    moved, _ = optimizer.update(gradients, optimizer.init(params), params)
+    # By hand: 1 - 2**15 / 2**26, in float16.
+    np.testing.assert_array_equal(moved["w"], np.float16(1 - 2.0**-11))

@@ -12,6 +12,7 @@ import pytest
 
 from specflow import loop
 from specflow.errors import NanLossDuringTrainingError
+from specflow.executor import StepOutputs
 from specflow.loop import EverySteps, StopTraining
 from specflow.stopwatch import Stopwatch
 
@@ -42,7 +43,7 @@ class Adder:
             step = int(features[index])
             losses[index] = self.bad.get(step + 1, step)
             state += step
-        return state, losses, ()
+        return state, losses, StepOutputs((), ())
 
 
 def chunks(size=10, *, start=0, until=None):
