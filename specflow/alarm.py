@@ -1,102 +1,192 @@
-"""A process that fails alone tells the others, which would wait for it in vain.
+"""A process that fails, or is lost, ends the others, which would wait for it in vain.
 
-Words go over JAX's coordination service: it is there before the devices are, and needs
-nobody to keep step. The others may be inside a computation that never ends.
+Each process has a connection to process 0, from where they met before JAX started. A
+process that fails says so on it; one that is killed cannot, but its connection ends.
+The others may be inside a computation that never ends.
 """
 
 import atexit
 import contextlib
+import dataclasses
+import json
 import os
+import selectors
+import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from specflow import peers
-from specflow.errors import Fault, MachineError, SpecflowError
+from specflow import launched
+from specflow.errors import MACHINE, Fault, MachineError, SpecflowError
 from specflow.report import is_of_device, line
 
-__all__ = ["heard", "is_on", "listen", "sound"]
+__all__ = ["heard", "is_on", "listen", "reached", "sound"]
 
-_FAILED, _LEAVES = "specflow/failed", "specflow/leaves"
-_POLL_S = 0.5
 _GRACE_S = 2.0
 """What a process has, once it heard, to say what it has to say itself."""
 _PATIENCE_S = 5.0
-"""How long the first process, which has the service, stays for those that leave."""
+"""How long a process whose computation failed waits to hear of another one's failure;
+how long process 0, which has JAX's service, stays for the others to end."""
+_MOST = 1 << 16
+_ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+"""A machine that is gone closes no connection. It is missed before JAX misses it, which
+takes 100 seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Failure:
+    """What the first process that failed said, or what is said of one that is lost."""
+
+    status: int
+    """The exit status of all: it says whether to start again."""
+    why: str
+    """Empty: there is nothing to report."""
+    lost: bool = False
+    """Whether it cannot report it itself."""
 
 
 class _Line:
     """What this process says and hears; one of several."""
 
-    def __init__(self, client: Any, index: int, count: int):
-        self._client, self.index, self.count = client, index, count
-        self._over = threading.Event()
+    def __init__(self, index: int, links: Mapping[int, socket.socket]):
+        self.index, self.step = index, 0
+        self._links = dict(links)
+        self._received = dict.fromkeys(links, b"")
+        self._waker, self._wakes = socket.socketpair()
+        self._heard, self._over = threading.Event(), threading.Event()
+        self._failure: _Failure | None = None
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def open(self) -> None:
+        for link in self._links.values():
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _ALIVE.items():
+                with contextlib.suppress(AttributeError, OSError):
+                    link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        # The connection has to end with this process, and not with its last worker.
+        os.register_at_fork(after_in_child=self._drop)
         self._thread.start()
         # Before JAX leaves its service, and Python, where a thread cannot follow.
         atexit.register(self.close)
 
     def close(self) -> None:
+        """Leaves in order: from now on, the end of the connections means nothing."""
         self._over.set()
+        self._waker.close()
         self._thread.join()
+        self._say({"over": True})
 
-    def word(self) -> tuple[int, str] | None:
-        """What the first process that failed said: its status, and why."""
-        with contextlib.suppress(RuntimeError):
-            status, _, why = self._client.key_value_try_get(_FAILED).partition(" ")
-            return int(status), why
-        return None
+    def failure(self, timeout_s: float) -> _Failure | None:
+        """What another process failed of, once it is known."""
+        self._heard.wait(timeout_s)
+        return self._failure
 
-    def say(self, status: int, why: str) -> None:
-        """Says why this process fails, unless another one has failed before it."""
+    def take_over(self) -> None:
+        """Has the calling thread end this process, and not the one that listens."""
         self._over.set()
-        with contextlib.suppress(RuntimeError):
-            self._client.key_value_set(_FAILED, f"{status} {why}")
 
-    def speaks(self, why: str) -> bool:
-        """Whether this process tells of another's failure: the first one, for all."""
-        return bool(why) and self.index == 0
+    def fail(self, failure: _Failure) -> None:
+        """Tells the others that this process fails, unless another did before it."""
+        self.take_over()
+        if self._failure is None:
+            self._say(dataclasses.asdict(failure))
+
+    def speaks(self, failure: _Failure) -> bool:
+        """Whether this process reports another's failure: process 0 does, for all; of
+        one that is lost each does.
+        """
+        return bool(failure.why) and (failure.lost or self.index == 0)
 
     def leave(self, status: int) -> None:
         """Ends this process at once: at its exit JAX would wait for all the others."""
-        with contextlib.suppress(RuntimeError):
-            self._client.key_value_set(f"{_LEAVES}/{self.index}", "")
-            until = time.monotonic() + _PATIENCE_S
-            while self.index == 0 and time.monotonic() < until:
-                if len(self._client.key_value_dir_get(_LEAVES)) == self.count:
-                    break
-                time.sleep(_POLL_S / 10)
+        until = time.monotonic() + _PATIENCE_S
+        for link in self._links.values() if self.index == 0 else ():
+            with contextlib.suppress(OSError):
+                link.settimeout(max(0.01, until - time.monotonic()))
+                while link.recv(_MOST):
+                    pass
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
 
     def _listen(self) -> None:
-        while not self._over.wait(_POLL_S):
-            word = self.word()
-            if word is not None and not self._over.wait(_GRACE_S):
-                status, why = word
-                if self.speaks(why):
-                    print(f"\n{line(_lost(why))}", file=sys.stderr)
-                self.leave(status)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wakes, selectors.EVENT_READ)
+            for index, link in self._links.items():
+                selector.register(link, selectors.EVENT_READ, index)
+            while self._failure is None:
+                for key, _ in selector.select():
+                    if self._over.is_set():
+                        return
+                    if self._hear(key.data):
+                        selector.unregister(key.fileobj)
+                    if self._failure is not None:
+                        break
+        failure = self._failure
+        self._heard.set()
+        if not self._over.wait(_GRACE_S):
+            if self.speaks(failure):
+                print(f"\n{line(self.lost(failure))}", file=sys.stderr)
+            self.leave(failure.status)
+
+    def _hear(self, index: int) -> bool:
+        """Reads what process `index` says; whether that was its last word."""
+        try:
+            data = self._links[index].recv(_MOST)
+        except OSError:
+            data = b""
+        *lines, self._received[index] = (self._received[index] + data).split(b"\n")
+        words = [json.loads(each) for each in lines]
+        is_over = any("over" in word for word in words)
+        failures = [_Failure(**word) for word in words if "over" not in word]
+        if not data and not is_over:
+            failures.append(_Failure(MACHINE, f"process {index} was lost", lost=True))
+        if failures:
+            self._failure = failures[0]
+            # Process 0 alone has a connection to each.
+            self._say(dataclasses.asdict(failures[0]), but=index)
+        return is_over or not data
+
+    def _say(self, word: dict[str, Any], but: int | None = None) -> None:
+        for index, link in self._links.items():
+            if index != but:
+                with contextlib.suppress(OSError):
+                    link.sendall(json.dumps(word).encode() + b"\n")
+
+    def _drop(self) -> None:
+        for link in self._links.values():
+            link.close()
+
+    def lost(self, failure: _Failure) -> Fault:
+        """The report of another process's failure."""
+        why, mend = failure.why, "Look at what it says itself"
+        if failure.lost:
+            step = f" The last step seen here is {self.step}." if self.step else ""
+            why += f": its connection ended, and it said nothing.{step}"
+            mend = "Look at what ended it (often: the system, for want of memory)"
+        return Fault(
+            "processes",
+            why,
+            mend=f"{mend}; started again, all go on from the newest checkpoint.",
+            code="process-lost",
+        )
 
 
 _LINES: list[_Line] = []
 """The one of this process, if it is one of several."""
 
 
-def listen() -> None:
-    """Ends this process when another one fails, which it would wait for.
+def listen(index: int, links: Mapping[int, socket.socket]) -> None:
+    """Ends this process when another one fails or is lost, which it would wait for.
 
-    Call it when JAX has started as one of several processes; otherwise it does nothing.
+    Args:
+        index: this process.
+        links: connections; process 0 has one to each, the others to process 0.
     """
-    own = peers.service()
-    if own.client is None or _LINES:
-        return
-    _LINES.append(_Line(own.client, own.process_id, own.num_processes))
+    _LINES.append(_Line(index, links))
     _LINES[0].open()
 
 
@@ -109,10 +199,20 @@ def is_on() -> bool:
     return bool(_LINES)
 
 
+def reached(step: int) -> None:
+    """Notes the last step that is done, for messages about a process that is lost.
+
+    >>> reached(12)
+    """
+    for one in _LINES:
+        one.step = step
+    launched.report(step=step)
+
+
 def heard(error: BaseException) -> BaseException:
     """What is behind an error: that another process failed, or nothing else.
 
-    Where another failed, this returns in the process that tells; any other ends.
+    Where another failed, this returns in a process that tells; any other ends.
 
     Args:
         error: of this process; what a computation says of a lost one names nobody.
@@ -122,16 +222,15 @@ def heard(error: BaseException) -> BaseException:
     """
     if not _LINES or not is_of_device(error):
         return error
-    (own,), until = _LINES, time.monotonic() + 2 * _POLL_S
-    while (word := own.word()) is None and time.monotonic() < until:
-        time.sleep(_POLL_S / 10)
-    if word is None:
+    (own,) = _LINES
+    failure = own.failure(_PATIENCE_S)
+    if failure is None:
         return error
-    status, why = word
-    if not own.speaks(why):
-        own.leave(status)
-    lost = MachineError(_lost(why))
-    lost.exit_code = status
+    own.take_over()
+    if not own.speaks(failure):
+        own.leave(failure.status)
+    lost = MachineError(own.lost(failure))
+    lost.exit_code = failure.status
     return lost
 
 
@@ -145,7 +244,7 @@ def sound(error: BaseException | None, status: int) -> None:
     >>> sound(ValueError("got -1"), 1)
     """
     for one in _LINES:
-        one.say(status, "" if error is None else _told(one.index, error))
+        one.fail(_Failure(status, "" if error is None else _told(one.index, error)))
         one.leave(status)
 
 
@@ -153,13 +252,3 @@ def _told(index: int, error: BaseException) -> str:
     ours = isinstance(error, SpecflowError)
     why = str(error) if ours else f"{type(error).__name__}: {error}"
     return f"process {index} failed: {why}"
-
-
-def _lost(why: str) -> Fault:
-    return Fault(
-        "processes",
-        why,
-        mend="Look at what it says itself; started again, all go on from the newest "
-        "checkpoint.",
-        code="process-lost",
-    )

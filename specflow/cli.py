@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from specflow import collector, options, streams
+from specflow import collector, launched, options, streams
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # At exit Python would look for garbage in all that was imported, several times.
     atexit.register(gc.freeze)
     collector.pause()
+    launched.watch()
     with streams.prepared():
         try:
             return _run(words)
@@ -311,6 +312,20 @@ def _launch(arguments: argparse.Namespace) -> int:
     if count < 1:
         faults.append(Fault("--processes", f"got {count}", expected="1 or more",
                             origin="command line", code="usage"))  # fmt: skip
+    if arguments.restarts < 0:
+        faults.append(Fault("--restarts", f"got {arguments.restarts}",
+                            expected="0 or more", origin="command line",
+                            code="usage"))  # fmt: skip
+    if arguments.restarts and {"-m", "--multirun"} & set(words):
+        faults.append(
+            Fault(
+                "--restarts",
+                "a sweep is not started again: its jobs have directories of their own",
+                mend="Launch the jobs one by one.",
+                origin="command line",
+                code="usage",
+            )
+        )
     if name not in _COMPUTING:
         faults.append(
             Fault(
@@ -324,7 +339,7 @@ def _launch(arguments: argparse.Namespace) -> int:
         )
     if faults:
         raise ConfigError(*faults)
-    return launch(words, processes=count)
+    return launch(words, processes=count, restarts=arguments.restarts)
 
 
 def _explain(arguments: argparse.Namespace) -> int:

@@ -206,6 +206,14 @@ LAUNCHING = (
         metavar="N",
         help="how many to start",
     ),
+    Option(
+        "--restarts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="start all again after a failure of the machine, a lost process or a "
+        "preemption, at most this often without a newer checkpoint in between",
+    ),
 )
 EXPLAINING = (
     Option(

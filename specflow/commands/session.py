@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import alarm, peers
+from specflow import peers
 from specflow.commands.quiet import hush_checkpoint_threads
 from specflow.errors import Fault, MachineError, SpecflowWarning
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
@@ -49,7 +49,6 @@ def start(composed: "Composed") -> None:
     warnings.showwarning = _show
     mesh = composed.config.mesh
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
-    alarm.listen()
     if not jax.distributed.is_initialized():
         _remark_idle_tasks()
     if pretended is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import collector, peers, streams
+from specflow import alarm, collector, launched, peers, streams
 from specflow.closing import closing
 from specflow.commands import session
 from specflow.commands.signals import stopping
@@ -98,6 +98,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         writes = run.lock is not None
         device = jax.devices()[0]
         step = peers.alone(estimator.latest_step) or 0
+        launched.report(directory=str(run.path.absolute()), start=step)
         if writes:
             run.add_to_manifest(
                 backend=jax.default_backend(),
@@ -118,6 +119,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             collector.resume()  # Training has begun.
             if composed.run is not None and writes:
                 begun()
+            alarm.reached(step)
             progress.update(step, loss)
 
         with (

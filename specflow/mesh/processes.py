@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 
+from specflow import alarm
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, Fault
 from specflow.mesh import slurm
+from specflow.mesh.relay import relay
 from specflow.mesh.rendezvous import is_loopback, meet
 
 __all__ = ["Place", "place", "start_processes"]
@@ -38,7 +40,7 @@ class Place:
 def start_processes(
     config: ProcessesConfig | None, *, pretended: int | None = None
 ) -> int | None:
-    """Starts JAX as one of several processes, if it is one.
+    """Starts JAX as one of several processes, if it is one, and has `alarm` listen.
 
     Args:
         config: `mesh.processes`.
@@ -66,16 +68,19 @@ def start_processes(
             )
         )
     if not jax.distributed.is_initialized():
-        meet(
+        links = meet(
             here.coordinator,
             index=here.index,
             count=here.count,
             timeout_s=here.timeout_s,
         )
-        told: dict[str, Any] = {}
+        alarm.listen(here.index, links)
+        told: dict[str, Any] = {"coordinator_address": here.coordinator}
+        if here.index:
+            address = relay(here.coordinator, timeout_s=here.timeout_s)
+            told["coordinator_address"] = address
         if not here.pod:
-            told = {
-                "coordinator_address": here.coordinator,
+            told |= {
                 "num_processes": here.count,
                 "process_id": here.index,
                 "local_device_ids": here.devices,

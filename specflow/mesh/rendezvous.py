@@ -3,7 +3,6 @@
 import contextlib
 import ipaddress
 import json
-import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -16,13 +15,16 @@ __all__ = ["is_loopback", "meet"]
 _RETRY_S = 0.1
 _GRACE_S = 5.0
 """How much longer than the first process the others wait: it knows who is missing."""
+_LONGEST = 4096
 
 
-def meet(coordinator: str, *, index: int, count: int, timeout_s: float) -> None:
+def meet(
+    coordinator: str, *, index: int, count: int, timeout_s: float
+) -> dict[int, socket.socket]:
     """Returns when all processes are there.
 
     The first process listens, the others tell it who they are. Its port is free again
-    when this returns.
+    when this returns; the connections stay, for `alarm`.
 
     Args:
         coordinator: `host:port` of the first process.
@@ -30,17 +32,17 @@ def meet(coordinator: str, *, index: int, count: int, timeout_s: float) -> None:
         count: all of them.
         timeout_s: how long to wait for the others.
 
+    Returns:
+        Process -> the connection to it: in process 0 to each, in others to process 0.
+
     Raises:
         MachineError: a process did not come, or is not one of these; it is named.
     """
     if count == 1:
-        return
-    host, _, port = coordinator.rpartition(":")
-    address = host.strip("[]"), int(port)
+        return {}
     if index == 0:
-        _receive(address, count, timeout_s)
-    else:
-        _arrive(address, index, count, timeout_s)
+        return _receive(_address(coordinator), count, timeout_s)
+    return {0: _arrive(_address(coordinator), index, count, timeout_s)}
 
 
 def is_loopback(coordinator: str) -> bool:
@@ -55,49 +57,62 @@ def is_loopback(coordinator: str) -> bool:
     return host == "localhost"
 
 
-def _receive(address: tuple[str, int], count: int, timeout_s: float) -> None:
+def _address(coordinator: str) -> tuple[str, int]:
+    host, _, port = coordinator.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _receive(
+    address: tuple[str, int], count: int, timeout_s: float
+) -> dict[int, socket.socket]:
     """The first process: waits for the others, then sends them on."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(_listening(address))
-        selector = stack.enter_context(selectors.DefaultSelector())
-        selector.register(server, selectors.EVENT_READ)
-        there: dict[int, Any] = {}
+        there: dict[int, socket.socket] = {}
         until = time.monotonic() + timeout_s
         fault = None
-        while fault is None and len(there) < count - 1:
-            left = until - time.monotonic()
-            if left <= 0 or not selector.select(left):
-                fault = _absent(set(range(1, count)) - set(there), timeout_s)
-                break
-            peer, _ = server.accept()
-            stack.enter_context(peer)
-            hello = _heard(peer, max(0.1, left))
-            if hello is None:
-                continue  # Whatever knocks at a port and is no process of ours.
-            fault = _stranger(hello, there, count)
-            there.setdefault(hello.get("index", -1), peer)
+        with _listening(address) as server:
+            while fault is None and len(there) < count - 1:
+                left = until - time.monotonic()
+                server.settimeout(max(0.001, left))
+                try:
+                    peer, _ = server.accept()
+                except TimeoutError:
+                    fault = _absent(set(range(1, count)) - set(there), timeout_s)
+                    break
+                stack.enter_context(peer)
+                hello = _heard(peer, max(0.1, left))
+                if hello is None:
+                    continue  # Whatever knocks at a port and is no process of ours.
+                fault = _stranger(hello, there, count)
+                there.setdefault(hello.get("index", -1), peer)
         for peer in there.values():
             with contextlib.suppress(OSError):
                 _say(peer, {"problem": fault})
-    if fault is not None:
-        raise _error(fault)
+                peer.settimeout(None)
+        if fault is not None:
+            raise _error(fault)
+        stack.pop_all()
+        return there
 
 
-def _arrive(address: tuple[str, int], index: int, count: int, timeout_s: float) -> None:
+def _arrive(
+    address: tuple[str, int], index: int, count: int, timeout_s: float
+) -> socket.socket:
     """Any other process: tells the first one that it is there, and waits."""
     until = time.monotonic() + timeout_s
     while True:
         left = until - time.monotonic()
-        try:
-            with socket.create_connection(address, timeout=max(0.1, left)) as peer:
-                _say(peer, {"specflow": 1, "index": index, "count": count})
-                answer = _heard(peer, max(0.1, left) + _GRACE_S)
-        except OSError:
-            answer = None
-        if answer is not None and "problem" in answer:
-            if answer["problem"] is not None:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            peer = socket.create_connection(address, timeout=max(0.1, left))
+            stack.enter_context(peer)
+            _say(peer, {"specflow": 1, "index": index, "count": count})
+            answer = _heard(peer, max(0.1, left) + _GRACE_S) or {}
+            if answer.get("problem") is not None:
                 raise _error(answer["problem"])
-            return
+            if "problem" in answer:
+                stack.pop_all()
+                peer.settimeout(None)
+                return peer
         if time.monotonic() >= until:
             raise _error(_absent({0}, timeout_s, where=f"{address[0]}:{address[1]}"))
         time.sleep(_RETRY_S)
@@ -125,8 +140,14 @@ def _heard(peer: socket.socket, timeout_s: float) -> dict[str, Any] | None:
     """The line that the other side says, if it is one of ours."""
     peer.settimeout(timeout_s)
     try:
-        with peer.makefile("rb") as lines:
-            said = json.loads(lines.readline(4096))
+        text = b""
+        # What comes after the line is for `alarm`.
+        while not text.endswith(b"\n") and len(text) < _LONGEST:
+            byte = peer.recv(1)
+            if not byte:
+                break
+            text += byte
+        said = json.loads(text)
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None

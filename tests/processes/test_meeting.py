@@ -30,8 +30,11 @@ def met(coordinator, processes, *, timeout_s=20.0):
     def come(key):
         index, count = key
         try:
-            meet(coordinator, index=index, count=count, timeout_s=timeout_s)
-            told[key] = None
+            links = meet(coordinator, index=index, count=count, timeout_s=timeout_s)
+            expected = range(1, count) if index == 0 else [0]
+            told[key] = None if sorted(links) == list(expected) else sorted(links)
+            for link in links.values():
+                link.close()
         except MachineError as error:
             told[key] = str(error)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -294,6 +295,45 @@ def test_a_metric_that_fails_in_one_process_loses_no_state(coordinator, tmp_path
     ]
     assert "ZeroDivisionError: one is bad" in second
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["6"]
+
+
+KILLED = """
+import os
+import signal
+import sys
+
+import jax
+
+from specflow import cli
+from specflow.output.progress import Progress
+
+
+def die(*_):
+    if jax.process_index() == int(os.environ["VICTIM"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Progress.update = die
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_is_named_by_the_other(
+    victim, coordinator, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VICTIM", str(victim))
+    out = f"output.dir={tmp_path / 'run'}"
+    statuses, said = not_launched(coordinator, [(out,), (out,)], program=("-c", KILLED))
+    assert statuses[victim] == -signal.SIGKILL
+    # 75 is EX_TEMPFAIL of sysexits.h, by which a cluster starts it again.
+    assert statuses[1 - victim] == 75
+    assert said[1 - victim].splitlines()[-1] == (
+        f"error[process-lost] processes: process {victim} was lost: its connection "
+        "ended, and it said nothing. The last step seen here is 3. Look at what ended "
+        "it (often: the system, for want of memory); started again, all go on from the "
+        "newest checkpoint."
+    )
+    assert "stack trace" not in said[1 - victim]
 
 
 def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
