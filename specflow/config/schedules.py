@@ -67,6 +67,9 @@ class PiecewiseConfig(WarmupConfig):
         Field(min_length=1)
     )
     """Step, counted from the start of training -> factor of the rate from then on."""
+    at_boundary: Literal["new", "old"] = "new"
+    """Rate of the step that is named: the new one, as in optax, or still the old one,
+    as in TensorFlow's `piecewise_constant`, which changes one step later."""
 
 
 MEMBERS = named(

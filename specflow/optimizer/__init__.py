@@ -13,6 +13,7 @@ from specflow.optimizer.reference import (
     tf_adam,
     tf_ftrl,
     tf_momentum,
+    tf_piecewise_constant,
     tf_rmsprop,
     tf_sgd,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "tf_adam",
     "tf_ftrl",
     "tf_momentum",
+    "tf_piecewise_constant",
     "tf_rmsprop",
     "tf_sgd",
     "track_average",

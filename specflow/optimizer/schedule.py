@@ -91,8 +91,9 @@ def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
         case PiecewiseConfig():
             factors = {int(step): factor for step, factor in config.factors.items()}
             # A factor of a step within the warmup holds when that is over.
+            begun = warmup - (config.at_boundary == "old")
             return lambda step: math.prod(
-                [jnp.where(step + warmup >= at, by, 1.0) for at, by in factors.items()],
+                [jnp.where(step + begun >= at, by, 1.0) for at, by in factors.items()],
                 start=lr,
             )
         case DecayConfig():

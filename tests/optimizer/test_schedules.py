@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from specflow.config.schedules import (
@@ -12,6 +13,8 @@ from specflow.config.schedules import (
     PolynomialConfig,
     StableConfig,
 )
+from specflow.errors import ConfigError
+from specflow.optimizer import tf_piecewise_constant, tf_sgd
 from specflow.optimizer.schedule import build_schedule
 
 STEPS = np.arange(13)
@@ -58,6 +61,72 @@ def test_factors_hold_from_their_step_on_and_after_the_warmup():
     expected = [0, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]
     config = PiecewiseConfig(warmup_steps=2, factors={"1": 0.5, "5": 0.1, "9": 0.5})
     np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+def _tf_piecewise_constant(x, boundaries, values):
+    """TensorFlow 2.15's documentation, literally: values[0] when x <= boundaries[0]."""
+    for boundary, value in zip(boundaries, values, strict=False):
+        if x <= boundary:
+            return value
+    return values[-1]
+
+
+BOUNDARIES, VALUES = [3, 7], [2.0, 0.5, 0.125]
+TF_RATES = [_tf_piecewise_constant(step, BOUNDARIES, VALUES) for step in STEPS]
+
+
+def test_a_boundary_may_keep_the_old_rate_as_in_tensorflow():
+    factors = {"3": 0.25, "7": 0.25}
+    old = PiecewiseConfig(factors=factors, at_boundary="old")
+    np.testing.assert_array_equal(rates(old), TF_RATES)
+    # optax is the ground truth of the other one.
+    new = optax.piecewise_constant_schedule(2.0, {3: 0.25, 7: 0.25})
+    expected = [float(new(step)) for step in STEPS]
+    np.testing.assert_array_equal(rates(PiecewiseConfig(factors=factors)), expected)
+    assert np.flatnonzero(np.array(expected) != TF_RATES).tolist() == BOUNDARIES
+
+
+def test_with_a_warmup_the_boundary_keeps_the_old_rate_too():
+    # By hand: the factor of step 1 falls into the warmup.
+    expected = [0, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    config = PiecewiseConfig(
+        warmup_steps=2, factors={"1": 0.5, "5": 0.1}, at_boundary="old"
+    )
+    np.testing.assert_allclose(rates(config), expected, rtol=1e-6)
+
+
+def test_tensorflows_piecewise_constant_has_its_rates_and_is_traced():
+    rate = tf_piecewise_constant(BOUNDARIES, VALUES)
+    assert [float(rate(step)) for step in STEPS] == TF_RATES
+    assert [float(jax.jit(rate)(step)) for step in STEPS] == TF_RATES
+    assert float(tf_piecewise_constant([], [0.5])(9)) == 0.5
+
+
+def test_a_preset_takes_the_steps_of_a_piecewise_constant_rate():
+    """By hand: a gradient of 1 subtracts the rate of each step, counted from 0."""
+    optimizer = tf_sgd(tf_piecewise_constant(BOUNDARIES, VALUES))
+    param = np.float32(0)
+    state, taken = optimizer.init(param), []
+    for _ in STEPS:
+        update, state = optimizer.update(np.float32(1), state, param)
+        taken.append(-float(update))
+    assert taken == TF_RATES
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "values", "message"),
+    [
+        ([3], [1.0], "values: are 1, for 1 boundaries. Expected 2, one more than"),
+        ([7, 3], VALUES, r"boundaries: are \[7, 3\]. Expected steps that ascend."),
+        ([3, 3], VALUES, r"boundaries: are \[3, 3\]"),
+        ([2.5], [1.0, 0.5], r"boundaries: are \[2.5\]"),
+    ],
+)
+def test_a_piecewise_constant_rate_that_does_not_fit_is_refused(
+    boundaries, values, message
+):
+    with pytest.raises(ConfigError, match=message):
+        tf_piecewise_constant(boundaries, values)
 
 
 @pytest.mark.parametrize("name", MEMBERS)

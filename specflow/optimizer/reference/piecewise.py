@@ -1,0 +1,69 @@
+"""TensorFlow's piecewise constant rate, which keeps the old one at the boundary."""
+
+import itertools
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from specflow.errors import ConfigError, Fault
+
+__all__ = ["tf_piecewise_constant"]
+
+
+def tf_piecewise_constant(
+    boundaries: Sequence[int], values: Sequence[float]
+) -> optax.Schedule:
+    """`values[i]` for steps in `(boundaries[i - 1], boundaries[i]]`, counted from 0.
+
+    At the boundary itself the old rate holds, where `optax.piecewise_constant_schedule`
+    has the new one already.
+
+    Args:
+        boundaries: steps, ascending.
+        values: rates, one more than there are boundaries.
+
+    Raises:
+        ConfigError: boundaries that do not ascend, or another number of values.
+
+    Source: tf.compat.v1.train.piecewise_constant.
+
+    >>> rate = tf_piecewise_constant([2], [1.0, 0.5])
+    >>> [float(rate(step)) for step in range(5)]
+    [1.0, 1.0, 1.0, 0.5, 0.5]
+    """
+    boundaries, values = list(boundaries), list(values)
+    faults = []
+    if len(values) != len(boundaries) + 1:
+        faults.append(
+            Fault(
+                "values",
+                f"are {len(values)}, for {len(boundaries)} boundaries",
+                expected=f"{len(boundaries) + 1}, one more than boundaries",
+                code="rule",
+            )
+        )
+    if not all(_is_step(step) for step in boundaries) or any(
+        former >= later for former, later in itertools.pairwise(boundaries)
+    ):
+        faults.append(
+            Fault(
+                "boundaries",
+                f"are {boundaries!r:.60}",
+                expected="steps that ascend",
+                code="rule",
+            )
+        )
+    if faults:
+        raise ConfigError(*faults)
+
+    def rate(step: Any) -> Any:
+        return jnp.asarray(values)[jnp.searchsorted(jnp.asarray(boundaries), step)]
+
+    return rate if boundaries else optax.constant_schedule(values[0])
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
