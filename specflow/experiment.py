@@ -12,15 +12,17 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.config.rhythm import seconds_of, steps_of
 from specflow.config.run import RunConfig, TPUConfig
 from specflow.config.spec import DeclaredSpecConfig, ModelFnConfig
-from specflow.data import Data, check_range
+from specflow.data import Data, check_range, occurring
 from specflow.declare import (
     build_model_fn,
+    eval_tensors,
     label_ranges,
     model_inputs,
     model_outputs,
 )
+from specflow.errors import DataError, SpecError
 from specflow.executor import ModelFn
-from specflow.metrics import build_metric_fn
+from specflow.metrics import build_metric_fn, metric_faults
 from specflow.model import build_model
 from specflow.optimizer import build_optimizer, evaluated_average
 from specflow.spec import Mode
@@ -113,12 +115,14 @@ def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Any]:
 
 
 def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> None:
-    """Checks, before anything trains, that the labels suit the declared losses.
+    """Checks, before anything trains, that labels suit the declared losses and metrics.
 
-    Inside a step a label out of range is no error: it silently gives a wrong loss.
+    Inside a step a label out of range is no error: it silently gives a wrong loss. What
+    a metric cannot use is an error only at the first evaluation.
 
     Raises:
-        DataError: a label is out of range; its row is named.
+        DataError: a label is out of range; its row is named. A metric cannot be
+            computed of the tensors or of the labels that it will get.
     """
     spec, model = experiment.spec, estimator.program.model
     if not isinstance(spec, DeclaredSpecConfig):
@@ -146,3 +150,12 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
                 allowed.highest + 1,
                 because=allowed.reason,
             )
+    given = {"features": features, "labels": labels, "outputs": abstract}
+    try:
+        forms = eval_tensors(spec, **given)
+    except SpecError:
+        return  # Tracing says so, with all that is wrong beside it.
+    paths = {str(getattr(one, "labels", "")) for one in spec.eval_metrics.values()}
+    values = {path: occurring(data.eval, path) for path in paths & forms.keys()}
+    if faults := metric_faults(spec.eval_metrics, forms, values):
+        raise DataError(*faults)

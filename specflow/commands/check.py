@@ -9,7 +9,6 @@ from specflow.commands.placement import ParameterTable
 from specflow.data import Data, build_data
 from specflow.estimator import TPUEstimator
 from specflow.executor import fingerprint as combined
-from specflow.experiment import check_labels
 from specflow.report import line, told
 from specflow.spec import Mode, TPUEstimatorSpec
 from specflow.text import columns, short
@@ -38,7 +37,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     session.start(composed)
     data = build_data(config.data)
     estimator = TPUEstimator.from_config(config, data=data)
-    check_labels(config, estimator, data)
+    estimator.check_labels()
     if fingerprint:
         steps = config.loop.train_steps
         programs = estimator.fingerprints(data.train, data.eval, max_steps=steps)

@@ -6,7 +6,6 @@ from specflow.commands import session
 from specflow.data import Data, build_data
 from specflow.errors import CheckpointError, Fault
 from specflow.estimator import TPUEstimator
-from specflow.experiment import check_labels
 from specflow.output import existing_run, print_result
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def evaluate(
     config = composed.config
     data = build_data(config.data)
     estimator = estimator_of_run(composed, data)
-    check_labels(config, estimator, data)
+    estimator.check_labels()
     source = split_of(data, split)
     metrics = estimator.evaluate(
         lambda: source,

@@ -22,7 +22,6 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.data import build_data
 from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
-from specflow.experiment import check_labels
 from specflow.filesystem import expanded
 from specflow.lifecycle import Made, newest_export
 from specflow.output import (
@@ -86,7 +85,7 @@ def train(composed: "Composed") -> dict[str, Any]:
     directory = peers.alone(lambda: str(_directory(composed)))
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
-        check_labels(config, estimator, data)
+        estimator.check_labels()
         specs = declared_specs(config, data)
     except BaseException:
         with contextlib.suppress(OSError):

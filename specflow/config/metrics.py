@@ -7,6 +7,7 @@ from pydantic import PositiveInt
 from specflow.config.base import Config, Elsewhere, KeyPath, by_name
 
 __all__ = [
+    "RESERVED",
     "AccuracyConfig",
     "ClassesConfig",
     "ConfusionMatrixConfig",
@@ -16,6 +17,10 @@ __all__ = [
     "TopKConfig",
     "WeightedConfig",
 ]
+
+RESERVED = ("loss", "global_step", "step", "split")
+"""Names that no metric may have: evaluation reports the first two itself, and each row
+of `metrics.jsonl` has the others beside its metrics."""
 
 
 class WeightedConfig(Config):

@@ -15,7 +15,7 @@ from specflow.config.base import (
     key_paths,
     refuse,
 )
-from specflow.config.metrics import MetricConfig
+from specflow.config.metrics import RESERVED, MetricConfig
 
 __all__ = [
     "ClassificationExportConfig",
@@ -161,6 +161,17 @@ class DeclaredSpecConfig(Config):
     """Signatures by name; empty: one of all predictions."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
     """Which parameters the optimizer trains."""
+
+    @model_validator(mode="after")
+    def _metrics_have_free_names(self) -> Self:
+        taken = (
+            (("eval_metrics", name), name, "another name: evaluation reports its own "
+             "under this one")
+            for name in self.eval_metrics
+            if name in RESERVED
+        )  # fmt: skip
+        refuse("DeclaredSpecConfig", taken)
+        return self
 
     @model_validator(mode="after")
     def _paths_lead_somewhere(self) -> Self:

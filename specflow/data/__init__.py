@@ -6,7 +6,7 @@ from specflow.data.form import as_source
 from specflow.data.handed import Handed, handed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
-from specflow.data.source import ArraySource, RowSpec, Source, check_range
+from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
 from specflow.data.stream import Chunk, StreamBatches
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "build_data",
     "check_range",
     "handed",
+    "occurring",
 ]

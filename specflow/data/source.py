@@ -1,6 +1,7 @@
 """Where rows come from: random access to the rows of a data set, checked once."""
 
 import dataclasses
+import math
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -11,12 +12,24 @@ from specflow.data.tree import batch_rows, map_leaves, named_leaves
 from specflow.errors import DataError, Fault, nearest
 from specflow.typing import Tree, describe, is_floating
 
-__all__ = ["ArraySource", "RowSpec", "Rows", "Source", "check_range", "row_specs"]
+__all__ = [
+    "ArraySource",
+    "RowSpec",
+    "Rows",
+    "Source",
+    "check_range",
+    "occurring",
+    "row_specs",
+]
 
 Rows: TypeAlias = "npt.NDArray[np.integer[Any]] | slice"
 """Which rows: their numbers, or a slice of them."""
 
 _BLOCK = 65_536
+_SAMPLE = 1 << 20
+"""Values that are looked at, of an array that has more."""
+_MOST_CLASSES = 100_000
+"""What has more values is no class."""
 """Rows that a check looks at in one go, so that it needs little memory of its own."""
 
 
@@ -181,6 +194,29 @@ def check_range(
                     code="label-range",
                 )
             )
+
+
+def occurring(source: Source, path: str) -> npt.NDArray[Any]:
+    """The values that occur in an array, ascending; of a large one, those of a sample.
+
+    Args:
+        source: the data set.
+        path: key path of the array, such as `labels`.
+
+    Returns:
+        None of an array that the source does not have, or of more values than classes
+        have.
+
+    >>> occurring(ArraySource({"x": np.zeros(4)}, np.array([7, 0, 0, 3])), "labels")
+    array([0, 3, 7])
+    """
+    try:
+        column = source.column(path)
+    except DataError:
+        return np.zeros(0)
+    # Rows may be sorted by their class: they are taken from everywhere.
+    found = np.unique(column[:: math.ceil(max(column.size, 1) / _SAMPLE)])
+    return found if found.size <= _MOST_CLASSES else found[:0]
 
 
 def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:

@@ -18,7 +18,13 @@ from specflow.declare.predictions import predicted
 from specflow.spec import MeanLoss, Mode, TPUEstimatorSpec, TrainOp
 from specflow.typing import Tree
 
-__all__ = ["build_model_fn", "declared_predictions", "model_inputs", "model_outputs"]
+__all__ = [
+    "build_model_fn",
+    "declared_predictions",
+    "eval_tensors",
+    "model_inputs",
+    "model_outputs",
+]
 
 
 def build_model_fn(
@@ -110,6 +116,30 @@ def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, 
             member, {**scope, "predictions": made}, where=f"spec.predictions.{name}"
         )
     return made
+
+
+def eval_tensors(
+    config: DeclaredSpecConfig, *, features: Tree, labels: Tree, outputs: Tree
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of the tensors that the metrics read, by key path.
+
+    Args:
+        config: the `spec` word, declared field by field.
+        features: arrays or abstract ones, as the model function gets them.
+        labels: the same.
+        outputs: what the model returns for them.
+
+    Raises:
+        SpecError: a path leads nowhere, or a loss cannot be made of its tensors.
+    """
+
+    def trace(scope: dict[str, Tree]) -> dict[str, Any]:
+        scope = {**scope, "predictions": declared_predictions(config, scope)}
+        _, scope["losses"] = _losses(config, scope, None)
+        return _eval_tensors(config, scope)
+
+    given = {"features": features, "labels": labels, "outputs": outputs}
+    return jax.eval_shape(trace, given)
 
 
 def _losses(

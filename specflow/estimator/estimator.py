@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ from specflow.executor import (
     to_host,
     to_tree,
 )
-from specflow.experiment import estimator_arguments
+from specflow.experiment import check_labels, estimator_arguments
 from specflow.lifecycle import History, WarmStartSettings
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
@@ -205,6 +206,7 @@ class TPUEstimator:
         )
         self.stopped_early: str | None = None
         """Why a rule ended the last `train_and_evaluate`; None if none did."""
+        self._check_declared: Callable[[], None] = lambda: None
         self._batch: Any = None
 
     @classmethod
@@ -231,7 +233,18 @@ class TPUEstimator:
         if not estimator.program.is_known:
             form = estimator.batch_form(data.train, Mode.TRAIN)
             estimator.program.learn(Mode.TRAIN, *form)
+        estimator._check_declared = functools.cache(
+            functools.partial(check_labels, experiment, estimator, data)
+        )
         return estimator
+
+    def check_labels(self) -> None:
+        """Checks that the data suits what a config declares of it; once, before a step.
+
+        Raises:
+            DataError: a label is out of range, or a metric cannot be computed.
+        """
+        self._check_declared()
 
     # -- training
 
@@ -286,6 +299,7 @@ class TPUEstimator:
 
         spec = TrainSpec(input_fn, None, hooks, saving_listeners)
         self._check_saving(spec)
+        self.check_labels()
         if not self._is_past(max_steps):
             self._train(spec, stop_of)
         return self
@@ -329,6 +343,7 @@ class TPUEstimator:
                 )
             )
         self._check_saving(train_spec)
+        self.check_labels()
         max_steps = step_count(
             train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
         )

@@ -6,14 +6,12 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from specflow.config.metrics import RESERVED
 from specflow.errors import Fault, spec_error
 from specflow.metrics.metric import State
 from specflow.typing import describe
 
-__all__ = ["RESERVED", "MetricTable"]
-
-RESERVED = ("loss", "global_step")
-"""Names that evaluate itself reports."""
+__all__ = ["MetricTable"]
 
 
 class _NoMetricError(TypeError, AttributeError):
@@ -103,7 +101,7 @@ def _name_fault(name: object) -> Fault | None:
     if name in RESERVED:
         return Fault(
             f"eval_metrics[{name!r}]",
-            "the name is reserved: evaluate reports its own",
+            "the name is reserved: evaluation reports its own",
             mend="Give the metric another name.",
             code="metric-reserved",
         )

@@ -170,8 +170,25 @@ def _csv_cells(column: np.ndarray) -> list[Any]:
 
 
 def _columns(batch: Any) -> dict[str, np.ndarray]:
-    """Arrays by dotted path; predictions that are one array are `output`."""
-    return {path or "output": _wide(array) for path, array in leaves(batch)}
+    """Arrays by dotted path; predictions that are one array are `output`.
+
+    Raises:
+        ConfigError: two have the same path, as `{"a.b": ..., "a": {"b": ...}}`.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for path, array in leaves(batch):
+        if path in columns:
+            raise ConfigError(
+                Fault(
+                    path,
+                    "is the column of two predictions",
+                    expected="names that differ where nested names are joined by dots",
+                    mend="Rename one of them, or write .jsonl.",
+                    code="rows-format",
+                )
+            )
+        columns[path or "output"] = _wide(array)
+    return columns
 
 
 def _wide(array: Any) -> np.ndarray:

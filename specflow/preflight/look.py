@@ -17,7 +17,6 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.data import Data, build_data
 from specflow.estimator import TPUEstimator
 from specflow.executor import Lowered
-from specflow.experiment import check_labels
 from specflow.preflight.hlo import Array, Collective, Hlo
 from specflow.preflight.memory import Held, held, shortage
 from specflow.preflight.roofline import Roofline, roofline
@@ -108,7 +107,7 @@ class Look:
             model_dir=Path(tempfile.gettempdir()) / f"specflow-preflight-{os.getpid()}",
             devices=devices,
         )
-        check_labels(config, self.estimator, self.data)
+        self.estimator.check_labels()
 
     @functools.cached_property
     def state(self) -> State:

@@ -302,7 +302,7 @@ def test_b5_a_metric_may_be_a_value_and_a_state(line, rows):
     estimator.close()
 
 
-@pytest.mark.parametrize("name", ["loss", "global_step"])
+@pytest.mark.parametrize("name", ["loss", "global_step", "step", "split"])
 def test_b5_reserved_names_are_refused(line, rows, name):
     def model_fn(model, features, labels, mode):
         losses = (model(features["x"]) - labels) ** 2
@@ -312,7 +312,7 @@ def test_b5_reserved_names_are_refused(line, rows, name):
     with pytest.raises(sf.SpecError) as error:
         line(model_fn).evaluate(rows)
     assert str(error.value) == (
-        f"eval_metrics['{name}']: the name is reserved: evaluate reports its own. "
+        f"eval_metrics['{name}']: the name is reserved: evaluation reports its own. "
         "Give the metric another name."
     )
 

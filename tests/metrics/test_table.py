@@ -168,14 +168,14 @@ REFUSED = {
     "the name of the loss": (
         {"loss": MEAN},
         ValueError,
-        "eval_metrics['loss']: the name is reserved: evaluate reports its own. "
+        "eval_metrics['loss']: the name is reserved: evaluation reports its own. "
         "Give the metric another name.",
     ),
     "the name of the step": (
         {"global_step": (1, MEAN)},
         ValueError,
-        "eval_metrics['global_step']: the name is reserved: evaluate reports its own. "
-        "Give the metric another name.",
+        "eval_metrics['global_step']: the name is reserved: evaluation reports its "
+        "own. Give the metric another name.",
     ),
 }
 

@@ -223,3 +223,13 @@ def test_parquet_without_its_package_says_what_to_install(monkeypatch):
         "parquet: needs the package pyarrow, which is not installed. Install it: pip "
         "install 'specflow[parquet]'. Or write .csv or .jsonl."
     )
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_two_predictions_of_one_column_are_refused(format, tmp_path):
+    """Joined by dots, they would be one column, and one of them lost."""
+    with (
+        pytest.raises(ConfigError, match=r"a\.b: is the column of two predictions"),
+        writing_rows(str(tmp_path / f"out.{format}"), format) as write,
+    ):
+        write({"a.b": np.ones(2), "a": {"b": np.zeros(2)}})

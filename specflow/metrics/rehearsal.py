@@ -1,0 +1,86 @@
+"""Declared metrics, tried before anything is trained."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from specflow.config.base import Component, Config, Target, key_paths
+from specflow.errors import DataError, Fault
+from specflow.metrics.declared import build_metric_fn
+
+__all__ = ["metric_faults"]
+
+
+def metric_faults(
+    configs: Mapping[str, Config],
+    forms: Mapping[str, Any],
+    values: Mapping[str, np.ndarray],
+) -> list[Fault]:
+    """What metrics would say of the first evaluation: wrong shapes, impossible labels.
+
+    Each is given arrays of the shapes that it will get. Labels hold the values that
+    occur, and classes are predicted rightly, so that what is refused then is refused
+    whatever is learned. Code of others is not tried: it may be written for real rows.
+
+    Args:
+        configs: name -> one of `MetricConfig`.
+        forms: key path -> shape and dtype of the tensor, first axis the batch.
+        values: key path of labels -> the values that occur.
+
+    >>> from specflow.config.metrics import AccuracyConfig
+    >>> forms = {
+    ...     "labels": np.zeros(8, np.int32),
+    ...     "outputs": np.zeros((8, 2, 3), np.float32),
+    ... }
+    >>> accuracy = AccuracyConfig(predictions="outputs")
+    >>> print(metric_faults({"right": accuracy}, forms, {})[0])
+    spec.eval_metrics.right: predictions are float32[b,2,3], labels are int32[b].
+    Expected predictions of the same shape as labels.
+    """
+    faults: list[Fault] = []
+    for name, config in configs.items():
+        if isinstance(config, Target | Component):
+            continue
+        path = getattr(config, "labels", None)
+        # Rows of weight 0 may hold anything: which they are, nobody knows yet.
+        weighted = getattr(config, "weights", None) is not None
+        labels = np.zeros(0) if weighted else values.get(str(path), np.zeros(0))
+        paths = key_paths(config).values()
+        metric_fn, _ = build_metric_fn({name: config})
+        rows = _rows({each: forms[each] for each in paths}, str(path), labels)
+        try:
+            metric_fn(**rows)
+        except DataError as error:
+            count = len(next(iter(rows.values())))
+            faults.extend(_of_any_batch(fault, count) for fault in error.faults)
+        except Exception:
+            continue  # It is not known to fail in an evaluation.
+    return faults
+
+
+def _rows(
+    forms: Mapping[str, Any], path: str, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rows of these forms in which every one of the labels occurs; the rest is zero."""
+    like = forms.get(path)
+    count = 0
+    if like is not None:
+        count = math.ceil(labels.size / max(1, math.prod(like.shape[1:])))
+    rows = {}
+    for name, form in forms.items():
+        shape = (count, *form.shape[1:])
+        rows[name] = np.zeros(shape, form.dtype)
+        classes = np.issubdtype(form.dtype, np.integer)
+        if count and (name == path or (classes and form.shape == like.shape)):
+            rows[name] = np.resize(labels, shape).astype(form.dtype)
+    return rows
+
+
+def _of_any_batch(fault: Fault, count: int) -> Fault:
+    """The fault with `b` for the rows of a batch, which are not those of a real one."""
+    problem = re.sub(rf"\[{count}(?=[,\]])", "[b", fault.problem)
+    return dataclasses.replace(fault, problem=problem)

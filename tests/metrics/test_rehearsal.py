@@ -1,0 +1,69 @@
+"""Metrics tried before training: refused is what the metric itself refuses of rows.
+
+The ground truth is the metric on a batch of real rows: what it refuses, and with which
+words, must be found beforehand; what it takes must not be refused.
+"""
+
+import numpy as np
+import pytest
+
+from specflow.errors import DataError
+from specflow.metrics import build_metric_fn, metric_faults
+from tests.metrics.test_declared import DECLARED, TENSORS, c, more
+
+VALUES = {
+    path: np.unique(TENSORS[path]) for path in ("labels", "labels.binary")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_a_metric_takes_is_not_refused(name):
+    config, _ = DECLARED[name]
+    assert metric_faults({name: config}, TENSORS, VALUES) == []
+
+
+WRONG = {
+    "auc of three scores": more("auc", labels="labels.binary", scores="outputs"),
+    "auc of three classes": more("auc", scores="outputs.value"),
+    "errors of three outputs": more("mse", predictions="outputs"),
+    "a matrix of two classes": c.ConfusionMatrixConfig(
+        predictions="predictions.class", classes=2
+    ),
+    "two voices for three classes": more(
+        "per_class_accuracy", predictions="predictions.class", classes=2
+    ),
+    "binary f1 of three classes": more("f1", predictions="predictions.class"),
+    "binary iou of three classes": more("iou", predictions="predictions.class"),
+    "the four best of three": c.TopKConfig(scores="outputs", k=4),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_a_metric_refuses_is_found_beforehand(what):
+    config = WRONG[what]
+    metric_fn, paths = build_metric_fn({"it": config})
+    with pytest.raises(DataError) as real:
+        metric_fn(**{path: TENSORS[path] for path in paths})
+    (fault,) = metric_faults({"it": config}, TENSORS, VALUES)
+    (expected,) = real.value.faults
+    assert fault.where == expected.where == "spec.eval_metrics.it"
+    assert fault.code == expected.code
+    assert (fault.expected, fault.mend) == (expected.expected, expected.mend)
+    assert (
+        fault.problem.replace("[b", "[30").split(" (")[0]
+        == (expected.problem.split(" (")[0])
+    )
+
+
+def test_binary_classes_need_not_be_zero_and_one():
+    """Classes 1 and 2 alone: the tried rows may bring no third one in."""
+    config = more("f1", predictions="predictions.class", positive=2)
+    values = {"labels": np.array([1, 2])}
+    assert metric_faults({"it": config}, TENSORS, values) == []
+
+
+def test_labels_of_weight_0_may_be_anything():
+    config = c.ConfusionMatrixConfig(
+        predictions="predictions.class", classes=2, weights="features.weight"
+    )
+    assert metric_faults({"it": config}, TENSORS, VALUES) == []
