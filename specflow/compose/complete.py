@@ -182,7 +182,7 @@ class _Line:
         for folder in self.folders.paths:
             file = folder / "schema/experiment.json"
             if file.is_file():
-                text = file.read_text(encoding="utf-8")
+                text = file.read_text(encoding="utf-8-sig")
                 if all(f'"{name}"' in text for name in self.names.values()):
                     return json.loads(text)
         return self._schema_with_plugins() if self.names else {}
@@ -223,7 +223,7 @@ class _Line:
 
     def _text(self, config: str) -> str:
         file = self.folders.file(config)
-        return file.read_text(encoding="utf-8", errors="replace") if file else ""
+        return file.read_text(encoding="utf-8-sig", errors="replace") if file else ""
 
     def _properties(self, path: Sequence[str]) -> dict[str, dict[str, Any]]:
         section = self._at(path)

@@ -5,16 +5,30 @@ import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
+from specflow.encoding import decoded
 from specflow.errors import ConfigError, Fault
 
 __all__ = ["Document", "dump", "empty", "load", "read", "text_of", "yaml_fault"]
 
-_FLOAT = re.compile(r"[-+]?\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+$")
-"""`1e-3`: a number to YAML 1.2, to Hydra and to people, but none to PyYAML."""
+_DIGITS = r"[0-9](?:_?[0-9])*"
+_INT = re.compile(rf"[-+]?(?:0|(?!0){_DIGITS})$|0o[0-7]+$|0x[0-9a-fA-F]+$")
+"""Integers of YAML 1.2, with Hydra's `1_000`. By YAML 1.1 `0100` is 64, by YAML 1.2
+100: it is text, which no number may be."""
+_FLOAT = re.compile(
+    rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}\.(?:{_DIGITS})?)(?:[eE][-+]?[0-9]+)?$"
+    rf"|[-+]?{_DIGITS}[eE][-+]?[0-9]+$"
+    r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+)
+"""Floats of YAML 1.2, with Hydra's `1_000.0`; `1e-3` is none to PyYAML."""
+_TAG = "tag:yaml.org,2002:"
+_TEXT_NOW = "tag:yaml-1.1:"
+"""Tags of what is a number or a date to YAML 1.1 alone, such as `1:30`: text."""
+_KEY = "tag:yaml-1.1-key:"
+"""The same of keys, which no reader may take for something else than text."""
 
 _MOST = 100_000
 """Values of a file; a few aliases of aliases would make as many as one likes."""
@@ -24,15 +38,58 @@ _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_FASTEST):
-    """Reads plain data only, and `1e-3` as a number."""
+    """Reads plain data only, numbers by the core schema of YAML 1.2.
+
+    `yes`, `no`, `on` and `off` are booleans, as they are to Hydra, which reads the same
+    files.
+
+    Source: YAML 1.2.2, 10.3.2, tag resolution.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes plain data only, and a text such as `1e-3` in quotes."""
+    """Writes plain data only, and what any YAML takes for no text in quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """A text; line ends of Unicode are written as escapes, or they would be lost."""
+    style = '"' if set(text) & set("\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+def _old_scalar(loader: Any, kind: str, node: yaml.ScalarNode) -> Any:
+    """What a key is to YAML 1.1."""
+    return yaml.SafeLoader.yaml_constructors[_TAG + kind](loader, node)
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> float:
+    """A number, tagged or not: `!!int 1:30` is none."""
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    is_int = node.tag == f"{_TAG}int"
+    try:
+        return int(text, 0) if is_int else float(re.sub(r"\.(inf|nan)$", r"\1", text))
+    except ValueError:
+        kind = "whole number" if is_int else "number"
+        raise ValueError(f"no {kind} of YAML 1.2") from None
 
 
 for _kind in (_Loader, _Dumper):
-    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, [*"-+0123456789"])
+    _kind.add_implicit_resolver(f"{_TAG}int", _INT, [*"-+0123456789"])
+    _kind.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*"-+.0123456789"])
+for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    for _tag, _words in _resolvers:
+        _name = _tag.removeprefix(_TAG)
+        if _name in ("bool", "merge", "null"):
+            _Loader.add_implicit_resolver(_tag, _words, [_first])
+        elif _name != "value":
+            _Loader.add_implicit_resolver(_TEXT_NOW + _name, _words, [_first])
+_Loader.add_multi_constructor(_TEXT_NOW, lambda _loader, _kind, node: node.value)
+_Loader.add_multi_constructor(_KEY, _old_scalar)
+_Loader.add_constructor(f"{_TAG}int", _number)
+_Loader.add_constructor(f"{_TAG}float", _number)
+_Dumper.add_representer(str, _text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +130,15 @@ def text_of(file: Path, shown: str) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        return file.read_text(encoding="utf-8")
+        content = file.read_bytes()
+        return decoded(content).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
             Fault(shown, f"cannot be read: {reason}", code="missing-file")
         ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(
-            Fault(shown, "is no text in UTF-8", origin=shown, code="yaml")
-        ) from None
+    except UnicodeError as error:
+        raise ConfigError(Fault(shown, str(error), origin=shown, code="yaml")) from None
 
 
 # A file is read for what it asks for, and again for what it sets.
@@ -142,7 +198,8 @@ def yaml_fault(error: Exception, shown: str) -> Fault:
     closed shows only at the end of the file, or where something else was meant.
     """
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
+    # Of a character that YAML does not allow, further lines name no file.
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
     opened = getattr(error, "context_mark", None)
     if mark and opened and mark.line > opened.line:
         context = str(getattr(error, "context", ""))
@@ -178,7 +235,10 @@ def _construct(loader: Any, node: yaml.Node) -> Any:
 
 
 def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
-    """Refuses repeated keys, and aliases that come to no end; counts the nodes."""
+    """Refuses repeated keys, and aliases that come to no end; counts the nodes.
+
+    Keys are marked to be read as keys.
+    """
     if id(node) in around:
         raise _marked("found an alias of what it stands in", node)
     around, count, seen = (*around, id(node)), 1, set()
@@ -188,6 +248,7 @@ def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
                 if key.value in seen:
                     raise _marked(f"found duplicate key {key.value}", key)
                 seen.add(key.value)
+                key.tag = key.tag.replace(_TEXT_NOW, _KEY)
     for inner in _inside(node):
         count += _check_mappings(inner, around)
         if count > _MOST:

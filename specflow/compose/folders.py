@@ -42,7 +42,7 @@ def about_file(file: Path) -> str:
     >>> about_file(shipped() / "mesh/single.yaml")
     'One device, whatever else the machine has: the run to compare others with.'
     """
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         comment = line.removeprefix("#").strip()
         if line and not line.startswith("#"):
             break

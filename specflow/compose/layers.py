@@ -52,6 +52,8 @@ class Layers:
     is not dropped because another file names another kind."""
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
     """Fields that files set for a kind of section that it no longer is."""
+    _stand_ins: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    """Text -> the key for which it stands while OmegaConf resolves the tree."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -107,7 +109,7 @@ class Layers:
             return self.tree
         setup_globals()  # `${now:...}` and the others of Hydra's own.
         try:
-            config = OmegaConf.create(self.tree)
+            config = OmegaConf.create(self._with_stand_ins(self.tree))
         except OmegaConfBaseException as error:
             self._note(_path(str(error.full_key or "")), "interpolation", error)
             return self.tree
@@ -193,18 +195,33 @@ class Layers:
             )
         )
 
+    def _with_stand_ins(self, value: Any) -> Any:
+        """The same without keys that OmegaConf does not hold: null, dates."""
+        if isinstance(value, list):
+            return [self._with_stand_ins(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        held = {}
+        for key, inner in value.items():
+            own = key
+            if not isinstance(key, str | bytes | int | float):
+                own = f"\0{key}"  # No text of a file holds this character.
+                self._stand_ins[own] = key
+            held[own] = self._with_stand_ins(inner)
+        return held
+
     def _resolved(self, node: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(node, DictConfig | ListConfig):
             return node
         keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
-        values = {}
+        values: dict[Any, Any] = {}
         for key in keys:
             inner = (*path, str(key))
             if OmegaConf.is_missing(node, key):
                 self._note(inner, "missing")
                 continue
             try:
-                values[key] = self._resolved(node[key], inner)
+                values[self._stand_ins.get(key, key)] = self._resolved(node[key], inner)
             except OmegaConfBaseException as error:
                 self._note(inner, "interpolation", error)
         return list(values.values()) if isinstance(node, ListConfig) else values

@@ -161,7 +161,13 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
     """Key, or place in a list, and value of each item."""
     pairs = value.items() if isinstance(value, dict) else ()
     pairs = enumerate(value) if isinstance(value, list) else pairs
-    yield from ((str(key), inner) for key, inner in pairs)
+    yield from ((_key_text(key), inner) for key, inner in pairs)
+
+
+def _key_text(key: Any) -> str:
+    """A key as an override writes it."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[key] if key is None or isinstance(key, bool) else str(key)
 
 
 def _walk(node: Any, path: Path) -> Iterator[tuple[Path, yaml.Node, Any]]:

@@ -9,7 +9,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from specflow.compose.documents import empty
+from specflow.compose.documents import empty, text_of
 from specflow.compose.folders import Folders
 from specflow.compose.salvage import salvage
 
@@ -83,7 +83,7 @@ class DefaultsLists(ConfigRepository):
         if file is not None:
             # What is wrong with it is told where its values are merged.
             document = salvage(file, self._folders.shown(file)).document
-            head = file.read_text(encoding="utf-8")[:512]
+            head = text_of(file, self._folders.shown(file))[:512]
         content = document.content
         listed = []
         if "defaults" in content:

@@ -135,7 +135,7 @@ def _packages(run: str) -> dict[str, str]:
 def _noted(run: str, key: str) -> dict[str, str]:
     """A table of texts in a run's manifest; empty if it says nothing of that."""
     try:
-        manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8-sig"))
         pairs = dict(manifest[key]).items()
         return {str(name): str(text) for name, text in pairs if name and text}
     except (OSError, ValueError, KeyError, TypeError):

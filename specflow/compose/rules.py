@@ -77,6 +77,8 @@ class _Parts:
         section = slot.section(value)
         if section is not None:
             return self._section(section, slot, value, path)
+        if not all(isinstance(key, str) for key in value):
+            return _NOTHING  # By which name an item goes is not known.
         found = {}
         for key, inner in value.items():
             child = slot.child(key, value)

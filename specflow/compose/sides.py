@@ -97,7 +97,7 @@ def _side(
 def _recorded(run: Path) -> dict[str, str]:
     """Who set each value, as a run has noted it; empty if it has not."""
     try:
-        noted = json.loads((run / "origins.json").read_text(encoding="utf-8"))
+        noted = json.loads((run / "origins.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     pairs = noted.items() if isinstance(noted, dict) else ()

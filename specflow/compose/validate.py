@@ -5,6 +5,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import date
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -297,7 +298,7 @@ def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Fault:
     found = origins.nearest((*section, written))
     return Fault(
         ".".join((*section, written)),
-        f"is {_shown(key)} to YAML",
+        f"is {'a date' if isinstance(key, date) else _shown(key)} to YAML",
         "a key that is text",
         f"Quote it: '{written}'.",
         found.exact if found else "",
@@ -307,7 +308,7 @@ def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Fault:
 
 def _is_read_as(text: str, value: Any) -> bool:
     try:
-        found = read(f"key: {text}").content["key"]
+        (found,) = read(f"{text}: 0").content
     except ConfigError:
         return False
     return type(found) is type(value) and found == value
@@ -381,7 +382,9 @@ def _near_member(path: tuple[str, ...], tree: Any) -> str:
     _, slot, _, siblings = follow(around, tree)
     if slot is None or not slot.is_mapping or not isinstance(siblings, Mapping):
         return ""
-    near = nearest(name, [str(key) for key in siblings if key != name])
+    near = nearest(
+        name, [key for key in siblings if isinstance(key, str) and key != name]
+    )
     return near.replace("mean ", f"mean {'.'.join(around)}.")
 
 

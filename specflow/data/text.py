@@ -12,6 +12,7 @@ import numpy.typing as npt
 from specflow.config.data_more import TextConfig
 from specflow.data.source import Rows, RowSpec
 from specflow.data.split import held_out_rows
+from specflow.encoding import without_mark
 from specflow.errors import DataError, Fault
 from specflow.filesystem import expanded
 
@@ -158,7 +159,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
             break
         relative = files[number]
         try:
-            content = (root / relative).read_bytes()[:left]
+            content = without_mark((root / relative).read_bytes())[:left]
         except OSError as error:
             raise DataError(
                 Fault(
@@ -167,6 +168,11 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
                     code="data-file",
                 )
             ) from error
+        except UnicodeError as error:
+            problem = str(error)
+            raise DataError(
+                Fault(str(root / relative), problem, code="data-file")
+            ) from None
         if content:
             texts[relative] = content
         if left is not None:

@@ -216,7 +216,9 @@ class BestExporter(Exporter):
 
     def _best(self, directory: Path) -> dict[str, float] | None:
         path = directory / "best.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return (
+            json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else None
+        )
 
 
 class Made(NamedTuple):
@@ -239,7 +241,7 @@ def newest_export(directory: str | Path) -> Made | None:
 
     for path in reversed(_exports(expanded(directory))):
         try:
-            about = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            about = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
             return Made(path, int(about["step"]), str(about["note"]))
         except (OSError, ValueError, KeyError):
             continue  # Somebody else's, or damaged: not what was exported here.

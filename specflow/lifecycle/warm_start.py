@@ -1,6 +1,5 @@
 """Warm start: initial values taken from another run's checkpoint."""
 
-import codecs
 import dataclasses
 import re
 import warnings
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from specflow.encoding import without_mark
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.filesystem import expanded
 from specflow.output import Checkpointer, located
@@ -214,12 +214,14 @@ def _tokens(path: str | Path) -> list[str]:
     """
     try:
         content = expanded(path, "vocabularies").read_bytes()
-        lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+        lines = without_mark(content).split(b"\n")
         tokens = [line.removesuffix(b"\r").decode("utf-8") for line in lines]
     except OSError as error:
         raise _unreadable(path, str(error.strerror)) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"is not UTF-8 ({error.reason})") from error
+    except UnicodeError as error:
+        raise _unreadable(path, str(error)) from None
     return tokens if tokens[-1] else tokens[:-1]
 
 

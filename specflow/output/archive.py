@@ -164,7 +164,7 @@ class Archive:
 def _about_file(path: Path) -> dict[str, Any]:
     """What Orbax would read: with several processes, it waits for all to ask for it."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:
         raise DamagedError(reason(error)) from error
 

@@ -89,7 +89,7 @@ def join_shares(folder: Path, shares: Mapping[str, Share]) -> dict[str, Any]:
     # Without it, Orbax warns when it reads.
     (folder / "_CHECKPOINT_METADATA").write_text("{}", encoding="utf-8")
     files = [_digests(folder, index) for index in everyone]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    found = [json.loads(file.read_text(encoding="utf-8-sig")) for file in files]
     for file in files:
         file.unlink()
     return {

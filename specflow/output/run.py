@@ -107,7 +107,7 @@ class RunDirectory:
     def load_manifest(self) -> dict[str, Any]:
         """What the manifest says; nothing where it is missing or damaged."""
         try:
-            return dict(json.loads(self.manifest.read_text(encoding="utf-8")))
+            return dict(json.loads(self.manifest.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -117,7 +117,7 @@ class RunDirectory:
         Raises:
             OutputError: the file cannot be written.
         """
-        former = json.loads(self.manifest.read_text(encoding="utf-8"))
+        former = json.loads(self.manifest.read_text(encoding="utf-8-sig"))
         write_text(self.manifest, to_json(former | facts))
 
     def write_result(
@@ -302,7 +302,7 @@ def _start(
     set_aside(run.result)
     for path in (run.manifest, run.origins):
         set_aside(path)
-    if not run.resumed or run.config.read_text(encoding="utf-8") != config_yaml:
+    if not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml:
         # Copied, not moved: a directory without config.yaml would be no run any more.
         set_aside(run.config, keep=True)
         write_text(run.config, config_yaml)
@@ -375,7 +375,7 @@ def _parsed_config(path: Path) -> dict[str, Any]:
 
     config: Any = None
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         problem = "" if isinstance(config, dict) else "holds no config"
     except FileNotFoundError:
         problem = "is missing"

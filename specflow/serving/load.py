@@ -318,7 +318,7 @@ def content_digest(about: Mapping[str, Any]) -> str:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        about = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ExportError(
             Fault(

@@ -122,7 +122,7 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
         [OWN, "experiment=mine"],
         {
             "mine/experiment/mine.yaml": "# @package _global_\n"
-            "seed: !!int fast\nname: 2020-13-45\n? [a, b]\n: 1\n"
+            "seed: !!int fast\nname: !!timestamp 2020-13-45\n? [a, b]\n: 1\n"
         },
     ),
     "yaml_keys_that_are_no_text": (

@@ -27,7 +27,7 @@ SYNTAX = (
     ("zz: *nowhere", 0),
     ("zz: @here", 0),
     ("zz: !!int fast", 0),
-    ("zz: 2020-13-45", 0),
+    ("zz: !!timestamp 2020-13-45", 0),
     ("zz: !!python/object/apply:os.system [ls]", 0),
     ("zz:\n  yy: 1\n xx: 2", 2),
     ("zz:\n  - 1\n  xx: 2", 2),

@@ -129,6 +129,23 @@ def test_a_pattern_that_matches_nothing_is_named(root):
     )
 
 
+def test_a_byte_order_mark_is_no_text(root):
+    config = TextConfig(root=str(root), pattern="*.txt", length=8, eval_fraction=0.3)
+    before = [source.take(slice(None))[0]["tokens"] for source in text(config)]
+    for file in root.rglob("*.txt"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    after = [source.take(slice(None))[0]["tokens"] for source in text(config)]
+    np.testing.assert_array_equal(before[0], after[0])
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_text_in_utf_16_is_refused_by_name(root):
+    (root / "4.txt").write_text("four", encoding="utf-16")
+    assert _message(root=str(root), pattern="*.txt") == (
+        f"{root / '4.txt'}: is text in UTF-16, not in UTF-8."
+    )
+
+
 def test_one_file_is_too_few(root):
     assert _message(root=str(root), pattern="*.md") == (
         f"{root}: 1 file of text matches '*.md'. "

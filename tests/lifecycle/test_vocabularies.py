@@ -63,6 +63,9 @@ def test_a_vocabulary_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "v").write_bytes(b"a\n\xff\xfe\n")
     with pytest.raises(ConfigError, match="cannot be read: is not UTF-8"):
         _tokens(tmp_path / "v")
+    (tmp_path / "v").write_text("a\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match="cannot be read: is text in UTF-16, not in"):
+        _tokens(tmp_path / "v")
 
 
 def test_rows_of_another_width_are_no_rows_of_these_tokens(tmp_path):

@@ -1,0 +1,44 @@
+"""The encoding of text files that users bring: UTF-8, a byte order mark or none."""
+
+import codecs
+
+__all__ = ["decoded", "without_mark"]
+
+_OTHERS = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    # The marks of UTF-32 begin as those of UTF-16 do.
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+
+
+def without_mark(content: bytes) -> bytes:
+    r"""The bytes of a file in UTF-8 after its byte order mark, which is no content.
+
+    Raises:
+        UnicodeError: the mark is that of another encoding, which it names.
+
+    >>> without_mark(b"\xef\xbb\xbfa: 1"), without_mark(b"a: 1")
+    (b'a: 1', b'a: 1')
+    >>> without_mark("a: 1".encode("utf-16"))
+    Traceback (most recent call last):
+    UnicodeError: is text in UTF-16, not in UTF-8
+    """
+    for name, marks in _OTHERS.items():
+        if content.startswith(marks):
+            raise UnicodeError(f"is text in {name}, not in UTF-8")
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def decoded(content: bytes) -> str:
+    """The text of a file in UTF-8, without its byte order mark.
+
+    Raises:
+        UnicodeError: it is no UTF-8; the message says so.
+    """
+    content = without_mark(content)
+    if b"\0" in content:
+        raise UnicodeError("holds NUL characters, as text in UTF-16 does")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnicodeError("is no text in UTF-8") from None
