@@ -16,8 +16,10 @@ def computing_in(dtype: DTypeLike | None, module: Any = None) -> Iterator[None]:
 
     A layer without a `dtype` (Flax's own word: the type of the computation, to which it
     casts its inputs and parameters) gets this one; a layer that has one keeps it.
-    Normalizations go on to reduce in float32, as Flax has them do. Arithmetic outside
-    of layers is not touched: it is of the type of what goes into it.
+    Normalizations go on to reduce in float32, as Flax has them do, and embeddings are
+    cast after they were looked up, so that the gradient of a row is summed in the type
+    of the parameter. Arithmetic outside of layers is not touched: it is of the type of
+    what goes into it.
 
     Args:
         dtype: the type; None changes nothing.
@@ -39,10 +41,18 @@ def computing_in(dtype: DTypeLike | None, module: Any = None) -> Iterator[None]:
                 layer.dtype = dtype
 
     def call(function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        if getattr(context.module, "dtype", dtype) is None:
-            # Linen's modules are frozen; this one is a copy that Flax made to call it.
-            object.__setattr__(context.module, "dtype", dtype)
-        return function(*args, **kwargs)
+        layer = context.module
+        if getattr(layer, "dtype", dtype) is not None:
+            return function(*args, **kwargs)
+        if isinstance(layer, linen.Embed) and context.method_name == "__call__":
+            return function(*args, **kwargs).astype(dtype)
+        # Linen's modules are frozen; this one is a copy that Flax made to call it.
+        object.__setattr__(layer, "dtype", dtype)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if isinstance(layer, linen.Embed):
+                object.__setattr__(layer, "dtype", None)  # For the next lookup.
 
     with linen.intercept_methods(call):
         yield

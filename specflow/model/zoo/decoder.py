@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from specflow.model.logical import constrain, named_normal, names_of
+from specflow.model.lookup import look_up
 from specflow.model.zoo.attention import Attention, attend
 from specflow.model.zoo.rotary import rotate
 from specflow.model.zoo.stack import Remat, scanned, stacked
@@ -215,7 +216,7 @@ class Decoder(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t c"]:
         """Logits of the token after each one, from this and the earlier ones."""
-        x = jnp.take(self.embed[...].astype(self.dtype), tokens, axis=0)
+        x = look_up(self.embed[...], tokens, self.dtype)
         x = constrain(x, *_STREAM)
         x = scanned(self.blocks, x, remat=self.remat, unroll=self.unroll)
         x = self.norm(x)

@@ -8,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from specflow.model.lookup import Embed
 from specflow.model.zoo.rotary import rotate
 
 __all__ = ["Block", "Transformer"]
@@ -125,11 +126,11 @@ class Transformer(nnx.Module):
         self.max_length = max_length
         # Small, because a tied head multiplies by it once more.
         small = nnx.initializers.normal(0.02)
-        self.embed = nnx.Embed(
+        self.embed = Embed(
             vocabulary, width, dtype=dtype, embedding_init=small, rngs=rngs
         )
         self.position = (
-            nnx.Embed(max_length, width, dtype=dtype, embedding_init=small, rngs=rngs)
+            Embed(max_length, width, dtype=dtype, embedding_init=small, rngs=rngs)
             if positions == "learned"
             else None
         )
