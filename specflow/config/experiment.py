@@ -116,6 +116,15 @@ def _judging_output_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     )
 
 
+def _never_best_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    if config.output.checkpoint.best is not None and config.loop.eval_every == 0:
+        expected = (
+            "a number of steps, or a time such as 10m: output.checkpoint.best judges "
+            "the evaluations on the way, and the last one alone is always the best"
+        )
+        yield ("loop", "eval_every"), config.loop.eval_every, expected
+
+
 def _early_stopping_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     judges = {("early_stopping",): config.loop.early_stopping}
     yield from _judge_faults(config.spec, judges, "loop")
@@ -147,6 +156,7 @@ SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] =
     _schedule_faults,
     _length_faults,
     _judging_output_faults,
+    _never_best_faults,
     _early_stopping_faults,
 )
 """Every rule between words; each reads only the words that it speaks of."""

@@ -53,7 +53,8 @@ class CheckpointConfig(Config):
     keep_every_hours: PositiveFloat | None = None
     """One checkpoint of each such period is kept for ever, beside the newest."""
     best: BestConfig | None = None
-    """Keep the best checkpoint too, beside the newest; null keeps the newest only."""
+    """Keep the best checkpoint too, beside the newest; null keeps the newest only. A
+    state that an evaluation finds to be the best so far is saved then and there."""
 
 
 class OutputConfig(Config):

@@ -145,7 +145,8 @@ class RunConfig(_Python):
     keep_checkpoint_every_n_hours: PositiveFloat = 10_000.0
     """One checkpoint of each such period is kept for ever, beside the newest."""
     keep_best: BestConfig | None = None
-    """Keep the best checkpoint too; None keeps the newest only."""
+    """Keep the best checkpoint too; None keeps the newest only. A state that an
+    evaluation finds to be the best so far is saved then and there."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss; None: none."""
     save_summary_steps: NonNegativeInt | None = 100

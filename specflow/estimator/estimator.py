@@ -371,7 +371,11 @@ class TPUEstimator:
         )
         self.stopped_early = evaluations.stopped_early
         if not is_asked(should_stop):
+            # Nothing was trained, so nothing is saved.
+            is_saved_before = evaluations.step != step
             evaluations.finish(step, state)
+            if is_saved_before:
+                self.checkpoints.judge(step, evaluations.metrics)
         elif evaluations.step != step:
             return {"global_step": step}, evaluations.exports
         return evaluations.metrics, evaluations.exports

@@ -11,7 +11,7 @@ from specflow.estimator.specs import EvalSpec, TrainSpec
 from specflow.estimator.watching import record
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
-from specflow.loop import EverySeconds, EverySteps, Rhythm, StopTraining
+from specflow.loop import Action, EverySeconds, EverySteps, Rhythm, StopTraining
 
 __all__ = ["Evaluations"]
 
@@ -68,12 +68,16 @@ class Evaluations:
         self._goes_on = self.stopped_early is None
         return self._goes_on
 
-    def rhythms(self) -> list[Rhythm]:
-        """When states are evaluated; none if that goes by checkpoints."""
+    def rhythms(self, action: Action) -> list[Rhythm]:
+        """When states are evaluated; none if that goes by checkpoints.
+
+        Args:
+            action: evaluates a state.
+        """
         steps, seconds = self._spec.every_steps, self._spec.every_secs
         if seconds is not None:
-            return [EverySeconds(seconds, self)]
-        return [EverySteps(steps, self)] if steps else []
+            return [EverySeconds(seconds, action)]
+        return [EverySteps(steps, action)] if steps else []
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Evaluates a state.

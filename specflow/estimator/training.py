@@ -141,6 +141,8 @@ class Training:
                 evaluations(step, state)
             except StopTraining:
                 return step, state
+            finally:
+                self._checkpoints.judge(step, evaluations.metrics)
         batches = self._batches(value, form, step, place, stop, again)
 
         def write(step: int, state: TrainState) -> None:
@@ -161,6 +163,15 @@ class Training:
             if evaluations is not None:
                 evaluations.at_checkpoint(step, state)
             save(step, state)
+
+        def evaluate(step: int, state: TrainState) -> None:
+            assert evaluations is not None
+            evaluations(step, state)
+            # At another step than this one it could never be kept.
+            if self._config.saves and self._checkpoints.is_new_best(
+                evaluations.metrics
+            ):
+                save(step, state)
 
         def finish(step: int, state: TrainState) -> None:
             if evaluations is not None and not is_asked(should_stop):
@@ -190,7 +201,7 @@ class Training:
         if followers and self._hooks_see_each_step:
             rhythms.append(EverySteps(1, lambda *_: None))
         if evaluations is not None:
-            rhythms = [*evaluations.rhythms(), *rhythms]
+            rhythms = [*evaluations.rhythms(evaluate), *rhythms]
         profile = self._profile()
         if profile is not None:
             rhythms.append(profile)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from specflow import peers
+from specflow.output.files import write_text
 from specflow.output.joint import join_shares
 from specflow.output.snapshot import Share, array_digest
 
@@ -107,6 +108,21 @@ class Archive:
         if digest != _digest(about):
             raise DamagedError("its description has changed since it was written")
         return about
+
+    def note(self, path: Path, **facts: Any) -> None:
+        """Lays facts that came later over what is written beside the arrays.
+
+        Args:
+            path: of the checkpoint.
+            **facts: plain JSON values.
+
+        Raises:
+            DamagedError: the checkpoint is not what was written.
+            OutputError: it cannot be written; what was there still is.
+        """
+        about = {**self.about(path), **facts}
+        text = json.dumps({**about, "xxh3_128": _digest(about)})
+        write_text(path / "about" / "metadata", text)
 
     def arrays(
         self, path: Path, saved: Mapping[str, SavedArray]

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from specflow.output.archive import Archive, DamagedError, SavedArray, reason
 from specflow.output.files import reported
 from specflow.output.joint import write_share
 from specflow.output.plain import to_plain
-from specflow.output.retention import best_step, kept_steps
+from specflow.output.retention import best_step, is_better, kept_steps
 from specflow.output.snapshot import (
     Share,
     differences,
@@ -150,6 +150,65 @@ class Checkpointer:
         self._saving = self._worker.submit(
             self._write_together, self._aside, step, own_snapshot(state), about
         )
+
+    def is_new_best(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether a state with these metrics is better than every one that is saved.
+
+        Raises:
+            OutputError: a save that was still running failed.
+        """
+        if self._best is None:
+            return False
+        order = self._best
+        self.wait()
+
+        def judge() -> bool:
+            value = to_plain(metrics).get(order.metric)
+            saved = self._judged(self._present()).values()
+            return all(is_better(value, other, order) for other in saved)
+
+        return peers.alone(judge)
+
+    def best(self) -> tuple[int, float] | None:
+        """Step and value of the best checkpoint; None if there is none.
+
+        Raises:
+            OutputError: a save that was still running failed.
+        """
+        if self._best is None:
+            return None
+        order = self._best
+        self.wait()
+
+        def look() -> list[Any] | None:
+            values = self._judged(self._present())
+            step = best_step(values, order)
+            return None if step is None else [step, values[step]]
+
+        found = peers.alone(look)
+        return None if found is None else (found[0], found[1])
+
+    def judge(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Adds what an evaluation found to the checkpoint of its step, if there is one.
+
+        `save` is given it where the evaluation came first; it comes later where that
+        failed, and is made up for.
+
+        Raises:
+            OutputError: it cannot be written, or a save that was still running failed.
+        """
+        self.wait()
+
+        def add() -> None:
+            if step not in self._present():
+                return
+            path, plain = self.directory / str(step), to_plain(metrics)
+            with contextlib.suppress(DamagedError):
+                if self._archive.about(path)["metrics"] != plain:
+                    self._archive.note(path, metrics=plain)
+                    self._retire(step, plain)
+
+        peers.alone(add)
 
     def data(self, step: int) -> dict[str, Any]:
         """The place in the data that was saved at a step, without the arrays.
@@ -418,8 +477,7 @@ class Checkpointer:
         best = None
         if self._best is not None:
             self._values[step] = (metrics or {}).get(self._best.metric)
-            values = {each: self._value(each, self._best.metric) for each in steps}
-            best = best_step(values, self._best)
+            best = best_step(self._judged(steps), self._best)
         kept = kept_steps(steps, keep=self._keep, best=best)
         for old in steps:
             path = self.directory / str(old)
@@ -435,6 +493,11 @@ class Checkpointer:
             mark.touch()
             self._next_for_ever += self._keep_every_s
         return mark.exists()
+
+    def _judged(self, steps: Sequence[int]) -> dict[int, object]:
+        """Step -> what the metric of `best` was there."""
+        assert self._best is not None
+        return {step: self._value(step, self._best.metric) for step in steps}
 
     def _value(self, step: int, metric: str) -> object:
         if step not in self._values:

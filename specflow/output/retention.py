@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from specflow.config.output import BestConfig
 
-__all__ = ["best_step", "kept_steps"]
+__all__ = ["best_step", "is_better", "kept_steps"]
 
 
 def kept_steps(
@@ -26,10 +26,27 @@ def best_step(values: Mapping[int, object], order: BestConfig) -> int | None:
     >>> best_step({10: 0.5, 20: float("nan"), 30: 0.7}, BestConfig(metric="loss"))
     10
     """
-    sign = -1.0 if order.order == "lowest" else 1.0
     ranked = [
-        (sign * value, step)
+        (score, step)
         for step, value in values.items()
-        if isinstance(value, int | float) and not math.isnan(value)
+        if (score := _score(value, order)) is not None
     ]
     return max(ranked)[1] if ranked else None
+
+
+def is_better(value: object, other: object, order: BestConfig) -> bool:
+    """Whether a value is strictly better; NaN and None are worse than any number.
+
+    >>> is_better(0.4, 0.5, BestConfig(metric="loss"))
+    True
+    >>> is_better(0.4, None, BestConfig()), is_better(float("nan"), None, BestConfig())
+    (True, False)
+    """
+    score, former = _score(value, order), _score(other, order)
+    return score is not None and (former is None or score > former)
+
+
+def _score(value: object, order: BestConfig) -> float | None:
+    if not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return -value if order.order == "lowest" else value
