@@ -199,7 +199,7 @@ def _train_one(composed: "Composed") -> dict:
 
 
 def _note_dropped(composed: "Composed") -> None:
-    """Lists the fields that no longer apply, because a section changed its kind."""
+    """Logs the fields that were dropped because a section changed its kind."""
     from specflow.compose.kinds import notes
 
     for note in notes(composed.dropped):

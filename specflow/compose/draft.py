@@ -8,7 +8,7 @@ from typing import Any
 from specflow.compose.defaults import chosen_by, defaults_list
 from specflow.compose.doubts import Doubts
 from specflow.compose.folders import Folders
-from specflow.compose.grammar import Request, read
+from specflow.compose.grammar import Request, read, spell
 from specflow.compose.layers import Layers
 from specflow.compose.provenance import Origin
 from specflow.compose.rerun import RUN_CONFIG, since
@@ -91,8 +91,18 @@ def draft(
         if not (_is_below(fault.where, known) or doubts.cover(fault))
     ]
     if request.run is not None:
-        faults = since(faults, request.run, folders.shown(_config_of(request.run)))
+        line = f"run={spell(request.run)}"
+        faults = since(faults, request.run, lambda: _faults_of(line, folders))
     return Draft(request, layers, choices, tree, config, faults, guessed)
+
+
+def _faults_of(run: str, found: Folders) -> list[Fault]:
+    """What is wrong with a run, without the overrides of a command."""
+    layers = Layers()
+    request, _ = read([run], found)
+    _lay_run(layers, request, found)
+    _, faults = validate(layers.resolve(), layers.origins, groups=found.groups())
+    return [*layers.faults, *faults]
 
 
 def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Sections that change their kind: what files set for the former kind is dropped."""
+"""Fields of files that a later layer makes void.
+
+Those of a kind that a section no longer is, and a warmup that is given in another unit.
+"""
 
 import copy
 import dataclasses
@@ -12,32 +15,35 @@ from specflow.compose.provenance import Origin, Origins, Path
 from specflow.compose.schema import ROOT, Slot
 from specflow.compose.validate import fold_defaults, no_plugins, said
 from specflow.config.base import TARGET
+from specflow.config.optimizer import WarmupConfig
 from specflow.errors import nearest_of
 
 __all__ = ["Dropped", "leftovers", "marks", "notes"]
 
 _MARKS = ("name", TARGET, "model_fn")
 """Keys by which a section says of which kind it is."""
+_WARMUP = ("warmup", "warmup_steps")
+"""Two fields that say the same of a schedule."""
 _TO_COME = ("missing", "union_tag_not_found")
 """Errors of a section that a later layer may complete."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
-    """A field of a former kind that the new kind of its section does not take."""
+    """A field that a file set, and that a later layer made void."""
 
-    section: str
-    """Dotted path of the section whose kind was changed."""
-    kind: str
-    """The kind that it is now, or the dotted path of a callable."""
+    because: str
+    """What made it void: `model is mlp`."""
     by: Origin
-    """Who changed the kind."""
+    """Who said so."""
     key: str
     """Dotted path of the field."""
     value: Any
     """As it was written."""
     origin: Origin
     """The file that set it."""
+    is_replaced: bool = False
+    """Whether another field says the same in its place."""
 
 
 def marks(tree: Any) -> dict[Path, dict[str, Any]]:
@@ -58,10 +64,11 @@ def leftovers(
     before: Mapping[Path, Mapping[str, Any]],
     is_own: Callable[[Origin], bool],
 ) -> Iterator[tuple[Path, Dropped | None]]:
-    """What to drop after a layer was merged, because the layer changed a kind.
+    """What to drop after a layer was merged.
 
-    A field stays if the new kind takes it, if the layer itself set it, or if its value
-    fitted the former kind no better: that is an error of its own.
+    A field of a section whose kind the layer changed stays if the new kind takes it, if
+    the layer itself set it, or if its value fitted the former kind no better: that is
+    an error of its own. Of two fields that say the same, the layer's counts.
 
     Args:
         tree: the config with the layer.
@@ -72,7 +79,10 @@ def leftovers(
     Yields:
         The path, and the record of it; none for a key that only named the former kind.
     """
-    for path, section in [*_mappings(tree, ())]:
+    sections = [*_mappings(tree, ())]
+    for path, section in sections:
+        yield from _replaced(path, section, tree, origins, is_own)
+    for path, section in sections:
         own = {
             key: section[key]
             for key in _MARKS
@@ -84,8 +94,7 @@ def leftovers(
             continue
         former, kind, mark = change
         record = Dropped(
-            section=".".join(path),
-            kind=str(own[mark]),
+            because=f"{'.'.join(path)} is {own[mark]}",
             by=origins.leaf((*path, mark)),
             key="",
             value=None,
@@ -112,20 +121,47 @@ def notes(dropped: Iterable[Dropped]) -> Iterator[str]:
     """One line for each section whose kind was changed, for the log.
 
     >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 3, 1)
-    >>> one = Dropped("model", "mlp", by, "model.widths", [32, 64], cnn)
-    >>> print(*notes([one]))
-    model is mlp (override model.name=mlp), which does not take
-    model.widths=[32,64] (conf/model/cnn.yaml:3): dropped
+    >>> print(*notes([Dropped("model is mlp", by, "model.widths", [32, 64], cnn)]))
+    dropped model.widths=[32,64] (conf/model/cnn.yaml:3): model is mlp
+    (override model.name=mlp)
     """
-    changes: dict[tuple[str, str, str], list[str]] = {}
+    changes: dict[str, list[str]] = {}
     for one in dropped:
-        change = (one.section, one.kind, str(one.by))
-        changes.setdefault(change, []).append(
-            f"{one.key}={spell(one.value)} ({one.origin})"
-        )
-    for (section, kind, by), fields in changes.items():
-        listed = ", ".join(fields)
-        yield f"{section} is {kind} ({by}), which does not take {listed}: dropped"
+        if not one.is_replaced:
+            field = f"{one.key}={spell(one.value)} ({one.origin})"
+            changes.setdefault(f"{one.because} ({one.by})", []).append(field)
+    for change, fields in changes.items():
+        yield f"dropped {', '.join(fields)}: {change}"
+
+
+def _replaced(
+    path: Path,
+    section: Mapping[Any, Any],
+    tree: Any,
+    origins: Origins,
+    is_own: Callable[[Origin], bool],
+) -> Iterator[tuple[Path, Dropped]]:
+    """The warmup of a file below, where a layer gives it in the other unit."""
+    given = [key for key in _WARMUP if section.get(key) is not None]
+    own = [key for key in given if is_own(origins.leaf((*path, key)))]
+    if len(given) != 2 or len(own) != 1:
+        return  # Both in one layer are an error.
+    slot = _slot(path, tree)
+    kind = slot.section(_with_default(slot, section)) if slot else None
+    if kind is None or not issubclass(kind, WarmupConfig):
+        return
+    (other,) = {*given} - {*own}
+    yield (
+        (*path, other),
+        Dropped(
+            because=f"{'.'.join((*path, *own))} is set",
+            by=origins.leaf((*path, *own)),
+            key=".".join((*path, other)),
+            value=section[other],
+            origin=origins.leaf((*path, other)),
+            is_replaced=True,
+        ),
+    )
 
 
 def _change(

@@ -51,7 +51,7 @@ class Layers:
     """Files of the groups that the command line chooses in: what they set for a kind
     is not dropped because another file names another kind."""
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
-    """Fields that files set for a kind of section that it no longer is."""
+    """Fields of files that a later layer made void."""
     _stand_ins: dict[Any, Any] = dataclasses.field(default_factory=dict)
     """Text -> the key for which it stands while OmegaConf resolves the tree."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(

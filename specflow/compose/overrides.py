@@ -51,7 +51,7 @@ class Composed:
     overrides: tuple[str, ...] = ()
     """The overrides as they were typed."""
     dropped: tuple[Dropped, ...] = ()
-    """What files set for a kind of section that another layer changed."""
+    """Fields of files that a later layer made void."""
 
     def yaml(self) -> str:
         """The tree as YAML: the base on which `run=DIR` composes again."""

@@ -1,7 +1,7 @@
 """A run as a lock: what it was made with, and what has changed since."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,29 +20,32 @@ RUN_CONFIG = "config.yaml"
 _MANIFEST = "manifest.json"
 
 
-def since(faults: list[Fault], run: str, shown: str) -> list[Fault]:
+def since(
+    faults: list[Fault], run: str, alone: Callable[[], Collection[Fault]]
+) -> list[Fault]:
     """Faults of a run's own config, told as what they are: fields that have changed.
 
     Args:
         faults: of the config that was composed on the run.
         run: its directory.
-        shown: how messages name its config.
+        alone: gives the faults of the run without what the command changes: what an
+            override makes wrong is no matter of versions.
 
     Returns:
         All faults, before them one that says which version wrote the run.
     """
     faults = _without_guesses([_gone(fault, run) for fault in faults])
+    mine = {(fault.where, fault.code) for fault in alone()} if faults else set()
     count = sum(
-        fault.origin.startswith(f"{shown}:") and fault.code != "plugin-missing"
+        (fault.where, fault.code) in mine and fault.code != "plugin-missing"
         for fault in faults
     )
     if not count:
         return faults
     wrote, here = _packages(run).get("specflow"), _installed("specflow")
     who = f"was written by specflow {wrote or 'of an unknown version'}"
-    now = (
-        f"; specflow {here} does not take" if here else "; this specflow does not take"
-    )
+    now = f"; specflow {here} does not take" if here else "; this one does not take"
+    now = ", which does not take" if wrote == here else now
     values = "a value" if count == 1 else f"{count} values"
     return [
         Fault(

@@ -8,14 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from specflow.compose.schema import Slot
-from specflow.config.base import Config
+from specflow.config.base import OF_RULES, Config
 from specflow.config.experiment import SPANNING_RULES, ExperimentConfig
 
 __all__ = ["broken_rules"]
 
 Path = tuple[str, ...]
-Broken = tuple[Path, Any, str]
-"""Path of a field, its value, what was expected."""
+Told = tuple[Path, Any, Mapping[str, Any]]
+"""Path of a field, its value, what is said of the rule that they break."""
 
 
 def broken_rules(
@@ -48,10 +48,13 @@ def broken_rules(
         *parts.broken,
         *(it for rule in SPANNING_RULES for it in _ask(rule, sound)),
     ]
-    for path, value, expected in broken:
-        context = {"expected": expected}
+    for path, value, about in broken:
         yield ErrorDetails(
-            type="rule", loc=path, msg=expected, input=value, ctx=context
+            type="rule",
+            loc=path,
+            msg=str(about["expected"]),
+            input=value,
+            ctx=dict(about),
         )
 
 
@@ -63,7 +66,7 @@ class _Parts:
 
     def __init__(self, wrong: Collection[Path]):
         self.wrong = wrong
-        self.broken: list[Broken] = []
+        self.broken: list[Told] = []
         self._above = {path[:length] for path in wrong for length in range(len(path))}
 
     def of(self, slot: Slot, value: Any, path: Path) -> Any:
@@ -105,8 +108,8 @@ class _Parts:
         made = section.model_construct(**found)
         for name in absent:
             vars(made).pop(name, None)
-        for at, told, expected in _own_rules(made):
-            self.broken.append(((*path, *at), told, expected))
+        for at, told, about in _own_rules(made):
+            self.broken.append(((*path, *at), told, about))
         return made
 
 
@@ -124,7 +127,7 @@ def _whole(slot: Slot, value: Any) -> Any:
         return _NOTHING
 
 
-def _own_rules(section: Config) -> Iterator[tuple[Path, Any, str]]:
+def _own_rules(section: Config) -> Iterator[Told]:
     """The rules between a section's own fields that it breaks."""
     decorators = type(section).__pydantic_decorators__.model_validators
     for name, decorator in decorators.items():
@@ -136,13 +139,14 @@ def _own_rules(section: Config) -> Iterator[tuple[Path, Any, str]]:
             continue  # It speaks of what is wrong itself.
         except ValidationError as error:
             for told in error.errors(include_url=False):
-                expected = told.get("ctx", {}).get("expected", told["msg"])
-                yield tuple(map(str, told["loc"])), told["input"], expected
+                about = {"expected": told["msg"], **told.get("ctx", {})}
+                yield tuple(map(str, told["loc"])), told["input"], about
 
 
-def _ask(rule: Any, sound: Any) -> Iterator[Broken]:
+def _ask(rule: Any, sound: Any) -> Iterator[Told]:
     """What a rule says until it speaks of what is wrong itself."""
     try:
-        yield from rule(sound)
+        for path, value, *about in rule(sound):
+            yield path, value, dict(zip(OF_RULES, about, strict=False))
     except AttributeError:
         return

@@ -46,7 +46,7 @@ def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
 
     Each line is an override for a shell; all of them together, given to a bare
     `specflow show`, compose the same config. Behind them, as comments, come the fields
-    that files set for a kind of section that another layer changed.
+    of files that a later layer made void.
 
     Args:
         composed: the experiment.
@@ -81,7 +81,7 @@ def _pairs(composed: "Composed") -> Iterable[tuple[str, str]]:
 
 def _left_out(one: "Dropped") -> str:
     field = shell(f"{one.key}={spell(one.value)}")
-    return f"{field} ({one.origin}): {one.section} is {one.kind} ({one.by})"
+    return f"{field} ({one.origin}): {one.because} ({one.by})"
 
 
 def _is_plain(key: Any) -> bool:

@@ -274,9 +274,15 @@ def _fault(
         near = _near_member(path[:-1], tree)
         return Fault(where, "is missing", expected, near, origin, code)
     if kind == "rule":
-        expected = str(detail.get("ctx", {}).get("expected", ""))
-        near = _near_in(expected, value)
-        return Fault(where, f"got {_shown(value)}", expected, near, origin, code)
+        about = detail.get("ctx", {})
+        expected = str(about.get("expected", ""))
+        mend = _near_in(expected, value)
+        if beside := str(about.get("beside", "")):
+            other = (*path[:-1], beside[1:]) if beside[0] == "." else beside.split(".")
+            by, beside = origins.nearest(tuple(other)), ".".join(other)
+            expected += f" ({by.exact if by else 'default'})"
+            mend = str(about.get("hint", "")).format(where=where, beside=beside)
+        return Fault(where, f"got {_shown(value)}", expected, mend, origin, code)
     if kind == "value_error":
         reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
         said = (

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import (
     AfterValidator,
@@ -30,9 +30,11 @@ from specflow.filesystem import expanded
 
 __all__ = [
     "MOST_STEPS",
+    "OF_RULES",
     "ROOTS",
     "TARGET",
     "Bound",
+    "Broken",
     "Component",
     "Config",
     "Dtype",
@@ -291,25 +293,45 @@ def _holds_key_path(field: FieldInfo) -> bool:
     )
 
 
+class Broken(NamedTuple):
+    """A broken rule between two fields, of which messages name both origins."""
+
+    where: tuple[str, ...]
+    value: Any
+    expected: str
+    beside: str = ""
+    """The other field, of which `expected` speaks last: a dotted key, or `.name` for
+    one of the same section."""
+    hint: str = ""
+    """What to do; `{where}` and `{beside}` stand for the keys."""
+
+
+OF_RULES = Broken._fields[2:]
+"""What an error says of a broken rule, beside its path and its value."""
+
+
 def refuse(
-    title: str, faults: Iterable[tuple[tuple[str | int, ...], Any, str]]
+    title: str, faults: Iterable[Broken | tuple[tuple[str | int, ...], Any, str]]
 ) -> None:
     """Raises every broken rule of a section at once, each at its own field.
 
     Args:
         title: name of the section's class.
-        faults: (path of the field, its value, what was expected) of each broken rule.
+        faults: (path of the field, its value, what was expected) of each broken rule;
+            `Broken` where two fields together break it.
 
     Raises:
         ValidationError: there is a fault; inside a validator it joins the others.
     """
     errors = [
         InitErrorDetails(
-            type=PydanticCustomError("rule", "{expected}", {"expected": expected}),
+            type=PydanticCustomError(
+                "rule", "{expected}", dict(zip(OF_RULES, about, strict=False))
+            ),
             loc=where,
             input=value,
         )
-        for where, value, expected in faults
+        for where, value, *about in faults
     ]
     if errors:
         raise ValidationError.from_exception_data(title, errors)

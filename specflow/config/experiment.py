@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from specflow.config.base import Config, Target, name_of, refuse
+from specflow.config.base import Broken, Config, Target, name_of, refuse
 from specflow.config.data import DataConfig
 from specflow.config.loop import LoopConfig
 from specflow.config.mesh import BATCH_AXES, MeshConfig
@@ -21,7 +21,7 @@ from specflow.config.spec import DeclaredSpecConfig, SpecConfig
 
 __all__ = ["SPANNING_RULES", "ExperimentConfig"]
 
-BrokenRule = tuple[tuple[str, ...], Any, str]
+BrokenRule = Broken | tuple[tuple[str, ...], Any, str]
 """Path of a field, its value, what was expected."""
 
 
@@ -78,16 +78,34 @@ def _divided(
 
 
 def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    schedule = getattr(config.optimizer, "schedule", None)
-    if not isinstance(schedule, DecayConfig):
-        return
-    end = schedule.decay_steps or config.loop.train_steps
-    if schedule.warmup_steps >= end:
-        yield (
-            ("optimizer", "schedule", "warmup_steps"),
-            schedule.warmup_steps,
-            f"fewer steps than the whole schedule has ({end})",
+    train_steps = config.loop.train_steps
+    for path, schedule in _schedules(config.optimizer, ("optimizer",)):
+        if not isinstance(schedule, DecayConfig):
+            continue
+        end = schedule.decay_steps or train_steps
+        if schedule.warmup_of(train_steps) < end:
+            continue
+        at, in_steps = ".".join(path), schedule.warmup is None
+        ends = f"{at}.decay_steps" if schedule.decay_steps else "loop.train_steps"
+        yield Broken(
+            (*path, "warmup_steps" if in_steps else "warmup"),
+            schedule.warmup_steps if in_steps else schedule.warmup,
+            f"fewer warmup steps than {ends}={end}",
+            ends,
+            f"Give it as a share of the steps: {at}.warmup=0.1." if in_steps else "",
         )
+
+
+def _schedules(
+    optimizer: Any, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and schedule of an optimizer, and of those of its parts."""
+    if (schedule := getattr(optimizer, "schedule", None)) is not None:
+        yield (*path, "schedule"), schedule
+    if name_of(optimizer) == "parts":
+        for name, part in getattr(optimizer, "parts", {}).items():
+            inner = (*path, "parts", name, "optimizer")
+            yield from _schedules(getattr(part, "optimizer", None), inner)
 
 
 def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:

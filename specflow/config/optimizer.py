@@ -7,11 +7,26 @@ share: `lr`, `schedule`, `clip_norm`, `clip_value`, `ema`, and `no_decay` where 
 decay.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from specflow.config.base import MOST_STEPS, Config, Dtype, Elsewhere, by_name
+from specflow.config.base import (
+    MOST_STEPS,
+    Broken,
+    Config,
+    Dtype,
+    Elsewhere,
+    by_name,
+    refuse,
+)
 
 __all__ = [
     "AdamConfig",
@@ -39,13 +54,50 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 class WarmupConfig(Config):
     """What every schedule takes."""
 
-    warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] = 0
-    """Steps over which the rate rises from 0 to `optimizer.lr`."""
+    warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] | None = None
+    """Steps over which the rate rises from 0 to `optimizer.lr`; null: what `warmup`
+    says, and no step without it."""
+    warmup: float | None = Field(default=None, ge=0.0, le=1.0)
+    """The same as a share of `loop.train_steps`, rounded down to whole steps; not to be
+    set beside `warmup_steps`."""
+
+    def warmup_of(self, train_steps: int) -> int:
+        """The number of warmup steps.
+
+        Args:
+            train_steps: all steps of the training.
+
+        >>> CosineConfig(warmup=0.29).warmup_of(100), int(0.29 * 100)
+        (29, 28)
+        """
+        if self.warmup is None:
+            return self.warmup_steps or 0
+        # Rounding a product down would lose a step where the share is a little less in
+        # binary than as it was written; quotients round as the share itself did.
+        steps = round(self.warmup * train_steps)
+        return steps if steps / train_steps <= self.warmup else steps - 1
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Self:
+        if self.warmup is not None and self.warmup_steps is not None:
+            refuse(
+                "WarmupConfig",
+                [
+                    Broken(
+                        ("warmup_steps",),
+                        self.warmup_steps,
+                        f"null beside warmup={self.warmup}",
+                        ".warmup",
+                        "Take one of them away: ~{beside} or ~{where}.",
+                    )
+                ],
+            )
+        return self
 
     @property
     def follows_train_steps(self) -> bool:
         """Whether the rate at a step depends on `loop.train_steps`."""
-        return False
+        return self.warmup is not None
 
 
 class ConstantConfig(WarmupConfig):

@@ -43,8 +43,15 @@ class InverseSqrtConfig(WarmupConfig):
     """
 
     name: Literal["inverse_sqrt"] = "inverse_sqrt"
-    warmup_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] = 1_000  # type: ignore[assignment]
-    """Steps over which the rate rises from 0 to `optimizer.lr`."""
+    warmup_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None  # type: ignore[assignment]
+    """Steps over which the rate rises from 0 to `optimizer.lr`; null: what `warmup`
+    says, at least one, and 1,000 without it."""
+
+    def warmup_of(self, train_steps: int) -> int:
+        """The number of warmup steps, of which the formula needs one at least."""
+        if self.warmup is None and self.warmup_steps is None:
+            return 1_000
+        return max(1, super().warmup_of(train_steps))
 
 
 class ExponentialConfig(WarmupConfig):

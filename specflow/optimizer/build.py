@@ -179,7 +179,11 @@ def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
 def _is_steady(config: Any) -> bool:
     """Whether the rate is the same at all steps."""
     schedule = getattr(config, "schedule", ConstantConfig())
-    return isinstance(schedule, ConstantConfig) and not schedule.warmup_steps
+    # A share counts even where it comes to no step: the state must not change its form
+    # with `train_steps`.
+    return isinstance(schedule, ConstantConfig) and not (
+        schedule.warmup_steps or schedule.warmup
+    )
 
 
 def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:

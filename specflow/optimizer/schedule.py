@@ -65,7 +65,7 @@ def build_schedule(
                 )
             )
         return cast("optax.Schedule", schedule)
-    warmup = config.warmup_steps
+    warmup = config.warmup_of(train_steps)
     after = _after_warmup(config, lr=lr, train_steps=train_steps)
     if not warmup:
         return after
@@ -76,7 +76,7 @@ def build_schedule(
 
 def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
     """The rate as a function of the steps since the warmup."""
-    warmup = config.warmup_steps
+    warmup = config.warmup_of(train_steps)
     match config:
         case ConstantConfig():
             return optax.constant_schedule(lr)
@@ -103,12 +103,13 @@ def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
 
 def _decay(config: DecayConfig, *, lr: float, train_steps: int) -> optax.Schedule:
     end = config.decay_steps or train_steps
-    steps = end - config.warmup_steps
+    warmup = config.warmup_of(train_steps)
+    steps = end - warmup
     if steps <= 0:
         raise ConfigError(
             Fault(
                 "optimizer.schedule.warmup_steps",
-                f"got {config.warmup_steps}",
+                f"got {warmup}",
                 expected=f"fewer steps than the whole schedule has ({end})",
                 code="rule",
             )

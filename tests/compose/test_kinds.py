@@ -161,7 +161,8 @@ def test_the_new_kind_keeps_what_it_takes_and_drops_the_rest(path, tmp_path):
         for key, one in dropped.items():
             assert one.value == fields[key]
             assert one.origin.source == "below.yaml"
-            assert (one.kind, one.by.source) == (new, "above.yaml")
+            assert one.because == f"{'.'.join(path)} is {new}"
+            assert one.by.source == "above.yaml"
         for key in kept:
             assert layers.origins.leaf((*path, key)).source == "below.yaml"
 
@@ -355,8 +356,7 @@ def test_what_runs_notes_what_was_dropped(capsys):
     words = ["check", "experiment=digits_mlp", "optimizer.name=sgd"]
     assert cli.main(words) == 0
     assert capsys.readouterr().err.startswith(
-        "note: optimizer is sgd (override optimizer.name=sgd), which does not take "
-        "optimizer.weight_decay=0.0001 (conf/optimizer/adamw.yaml:5), "
+        "note: dropped optimizer.weight_decay=0.0001 (conf/optimizer/adamw.yaml:5), "
         "optimizer.no_decay=[**.bias,**.scale] (conf/optimizer/adamw.yaml:7): "
-        "dropped\n"
+        "optimizer is sgd (override optimizer.name=sgd)\n"
     )

@@ -50,7 +50,7 @@ def test_what_was_taken_away_stays_away():
 def test_a_default_can_be_pasted_alone_where_no_file_mentions_its_section():
     """Without a `name` beside it, a schedule's setting had no schedule."""
     base = ["~optimizer.schedule", "~mesh.axes"]
-    assert compose([*base, "optimizer.schedule.warmup_steps=0"]).tree == (
+    assert compose([*base, "optimizer.schedule.warmup_steps=null"]).tree == (
         compose(base).tree
     )
     assert compose([*base, "mesh.axes.fsdp=1"]).tree == compose(base).tree

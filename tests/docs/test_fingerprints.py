@@ -51,6 +51,8 @@ OTHERS = {
     "optimizer.clip_norm": 1.0,
     "optimizer.clip_value": 1.0,
     "optimizer.ema": {"decay": 0.9},
+    "optimizer.schedule.warmup_steps": 101,
+    "optimizer.schedule.warmup": 0.3,
     "optimizer.schedule.decay_steps": 700,
     "optimizer.no_decay": [],
     "optimizer.mu_dtype": "bfloat16",

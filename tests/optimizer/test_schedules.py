@@ -1,10 +1,14 @@
 """Learning rates over the steps. Expected: the papers' formulas, by hand or NumPy."""
 
+from fractions import Fraction
+from itertools import product
+
 import jax
 import numpy as np
 import optax
 import pytest
 
+from specflow.config.optimizer import ConstantConfig, CosineConfig, SgdConfig
 from specflow.config.schedules import (
     MEMBERS,
     ExponentialConfig,
@@ -15,6 +19,7 @@ from specflow.config.schedules import (
 )
 from specflow.errors import ConfigError
 from specflow.optimizer import tf_piecewise_constant, tf_sgd
+from specflow.optimizer.build import build_optimizer
 from specflow.optimizer.schedule import build_schedule
 
 STEPS = np.arange(13)
@@ -135,3 +140,42 @@ def test_each_is_traced_as_it_is_called(name):
     rate = build_schedule(MEMBERS[name](**given.get(name, {})), lr=1.0, train_steps=9)
     for step in (0, 3, 8):
         assert float(jax.jit(rate)(step)) == pytest.approx(float(rate(step)), rel=1e-6)
+
+
+DECIMALS = [Fraction(number, 1000) for number in range(0, 1001, 7)]
+STEP_COUNTS = (1, 7, 10, 100, 300, 1_200, 40_000, 99_999, 2_000_000_000)
+
+
+@pytest.mark.parametrize("train_steps", STEP_COUNTS)
+def test_a_share_of_the_steps_is_rounded_down_as_it_was_written(train_steps):
+    """Expected: the share as a rational number, of Python's `fractions`."""
+    for share in DECIMALS:
+        warmup = ConstantConfig(warmup=float(share)).warmup_of(train_steps)
+        assert warmup == share * train_steps // 1, share
+    for above, below in product(range(1, 13), repeat=2):
+        if above <= below:  # A quotient that Python computed, such as 1 / 12.
+            warmup = ConstantConfig(warmup=above / below).warmup_of(train_steps)
+            assert warmup == Fraction(above, below) * train_steps // 1, (above, below)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", *MEMBERS])
+def test_a_share_is_the_same_curve_as_its_steps(name):
+    needed = {"exponential": {"every": 3}, "piecewise": {"factors": {"5": 0.1}}}
+    more = needed.get(name, {})
+    known = {"constant": ConstantConfig, "cosine": CosineConfig, **MEMBERS}
+    share, steps = known[name](warmup=0.3, **more), known[name](warmup_steps=3, **more)
+    np.testing.assert_array_equal(rates(share), rates(steps))
+
+
+def test_one_over_the_root_warms_up_for_one_step_at_least():
+    assert InverseSqrtConfig(warmup=0.01).warmup_of(10) == 1
+    assert InverseSqrtConfig().warmup_of(10) == 1_000
+
+
+def test_the_states_form_does_not_depend_on_how_many_steps_a_share_comes_to():
+    def state(train_steps):
+        config = SgdConfig(lr=0.1, schedule=ConstantConfig(warmup=0.1))
+        optimizer = build_optimizer(config, train_steps=train_steps)
+        return jax.tree.structure(optimizer.init({"w": np.zeros(2)}))
+
+    assert state(5) == state(20)
