@@ -86,7 +86,8 @@ def mean_loss(
     Args:
         losses: one value an example or token.
         weights: weight of each example "b", or of each value; None counts each once.
-        mask: which rows are real; None: all. A padded row counts nothing, even if NaN.
+        mask: which rows are real; None: all. A padded row counts nothing, even if NaN,
+            and so does what has a weight of 0.
         where: key of the loss, for the message.
 
     Returns:
@@ -114,9 +115,9 @@ def mean_loss(
             )
         factors = factors * _spread(weights.astype(losses.dtype), losses)
     if mask is not None:
-        real = _spread(mask, losses)
-        # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
-        losses, factors = jnp.where(real, losses, 0.0), jnp.where(real, factors, 0.0)
+        factors = jnp.where(_spread(mask, losses), factors, 0.0)
+    # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
+    losses = jnp.where(factors != 0, losses, 0.0)
     return MeanLoss((losses * factors).sum(), factors.sum())
 
 

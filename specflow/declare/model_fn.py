@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool
 
 from specflow.config.base import key_paths
 from specflow.config.spec import DeclaredSpecConfig
+from specflow.declare.counted import gated
 from specflow.declare.exports import export_output
 from specflow.declare.inputs import call_model
 from specflow.declare.keys import Scope, resolve, resolve_all
@@ -76,7 +77,7 @@ def build_model_fn(
                 predictions=scope["predictions"],
                 export_outputs=_exports(config, scope),
             )
-        loss, scope["losses"] = _losses(config, scope, mask)
+        loss, scope["losses"] = _losses(config, scope, mask, train=train)
         return TPUEstimatorSpec(
             mode=mode,
             predictions=scope["predictions"],
@@ -135,7 +136,7 @@ def eval_tensors(
 
     def trace(scope: dict[str, Tree]) -> dict[str, Any]:
         scope = {**scope, "predictions": declared_predictions(config, scope)}
-        _, scope["losses"] = _losses(config, scope, None)
+        _, scope["losses"] = _losses(config, scope, None, train=False)
         return _eval_tensors(config, scope)
 
     given = {"features": features, "labels": labels, "outputs": outputs}
@@ -143,18 +144,38 @@ def eval_tensors(
 
 
 def _losses(
-    config: DeclaredSpecConfig, scope: Scope, mask: Bool[Array, " b"] | None
+    config: DeclaredSpecConfig,
+    scope: Scope,
+    mask: Bool[Array, " b"] | None,
+    *,
+    train: bool,
 ) -> tuple[MeanLoss, dict[str, jax.Array]]:
     """The weighted sum of the losses' means, and each loss before its mean."""
     means, unreduced = [], {}
     for name, member in config.loss.items():
         where = f"spec.loss.{name}"
-        unreduced[name] = example_losses(member, scope, where=where)
         path = getattr(member, "example_weights", None)
-        weights = path and resolve(path, scope, where=f"{where}.example_weights")
+        weights = (
+            resolve(path, scope, where=f"{where}.example_weights") if path else None
+        )
+        given = _gated(scope, weights, mask) if train else scope
+        unreduced[name] = example_losses(member, given, where=where)
         mean = mean_loss(unreduced[name], weights, mask, where=where)
         means.append(getattr(member, "weight", 1.0) * mean)
     return functools.reduce(operator.add, means), unreduced
+
+
+def _gated(scope: Scope, weights: Any, mask: Bool[Array, " b"] | None) -> Scope:
+    """The tensors, of which rows that do not count pass no gradient on to the model."""
+    counted = mask
+    if weights is not None and weights.ndim:
+        counted = weights != 0
+        if mask is not None and counted.shape[:1] == mask.shape:
+            counted &= mask.reshape(-1, *(1,) * (counted.ndim - 1))
+    if counted is None:
+        return scope
+    made = {root: scope[root] for root in ("outputs", "predictions") if root in scope}
+    return {**scope, **gated(made, counted)}
 
 
 def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from specflow.declare.counted import gated
 from specflow.errors import Fault, spec_error
 from specflow.heads.reduction import LossReduction, reduced
 from specflow.spec import ExportOutput, Mode, TPUEstimatorSpec
@@ -97,6 +98,12 @@ class Head(abc.ABC):
         if mask is not None:
             rows = mask.reshape(-1, *(1,) * (losses.ndim - 1))
             real = rows if real is None else rows & real
+        if mode is Mode.TRAIN and (real is not None or weights is not None):
+            counted = (True if real is None else real) & (
+                True if weights is None else weights != 0
+            )
+            # Now that it is known what counts, no other row passes a gradient on.
+            losses = self._losses(truth, gated(logits, _fitting(counted, losses)))
         metric_fn, tensors = self.measured(truth, predictions, losses)
         if weights is not None:
             tensors["weights"] = weights
@@ -198,6 +205,12 @@ class Head(abc.ABC):
             )
         missing = losses.ndim - len(weights.shape)
         return weights.reshape(*weights.shape, *(1,) * missing).astype(jnp.float32)
+
+
+def _fitting(counted: Array, losses: Array) -> Array:
+    """Which losses count, without axes that the logits may have more of."""
+    counted = jnp.broadcast_to(counted, losses.shape)
+    return counted[..., 0] if losses.shape[-1] == 1 and losses.ndim > 1 else counted
 
 
 def fault(

@@ -52,8 +52,9 @@ def reduced(
     weight = jnp.ones_like(losses) if weights is None else weights.astype(losses.dtype)
     weight = jnp.broadcast_to(weight, losses.shape)
     counted = jnp.broadcast_to(True if real is None else real, losses.shape)
+    weight = jnp.where(counted, weight, 0.0)
     # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
-    losses, weight = jnp.where(counted, losses, 0.0), jnp.where(counted, weight, 0.0)
+    losses = jnp.where(counted & (weight != 0), losses, 0.0)
     total = (losses * weight).sum()
     match reduction:
         case LossReduction.SUM:

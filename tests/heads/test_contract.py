@@ -1,5 +1,8 @@
 """What holds for every head: reductions, padding, refusals, one line in a model_fn."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -39,6 +42,57 @@ def test_a_padded_row_has_no_part_in_the_loss_even_if_it_is_nan(name, spec_of):
     padded = spec_of(head, "eval", logits=logits, labels=labels, mask=mask)
     # One sum over 5 rows, one over 8 of which 3 are zeros: float32, any order.
     assert float(padded.loss) == pytest.approx(float(whole.loss), rel=1e-6)
+
+
+@pytest.mark.parametrize("by", ["mask", "weights"])
+@pytest.mark.parametrize("name", HEADS)
+def test_a_row_that_does_not_count_has_no_part_in_the_gradient_even_if_it_is_nan(
+    name, by
+):
+    """Infinite logits: their derivative is NaN or an infinity, and 0 times it NaN."""
+    head, labels = HEADS[name]
+    logits = logits_for(head, labels)
+    counts = np.arange(8) < 5
+    options, features = {}, {}
+    if by == "weights":
+        head = dataclasses.replace(head, weight_column="w")
+        features = {"w": counts.astype(np.float32)}
+    else:
+        options = {"mask": counts}
+
+    def loss(logits, rows=slice(None)):
+        spec = head.spec(
+            "train",
+            logits=logits,
+            labels=jnp.asarray(labels)[rows],
+            features={key: jnp.asarray(value)[rows] for key, value in features.items()},
+            train_op=optax.sgd(0.1),
+            **{key: jnp.asarray(value)[rows] for key, value in options.items()},
+        )
+        return spec.loss * (8 if by == "weights" and rows == slice(None) else 5)
+
+    expected = jax.grad(lambda x: loss(x, slice(0, 5)))(logits[:5])
+    for odd in (np.nan, np.inf, 1e30):
+        logits[5:] = odd
+        found = jax.jit(jax.grad(loss))(logits)
+        np.testing.assert_allclose(found[:5], expected, rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(found[5:], 0.0)
+
+
+def test_an_ignored_token_has_no_part_in_the_gradient_even_if_it_is_nan():
+    head = sf.heads.LanguageHead(3, ignore_label=-1)
+    labels = jnp.array([[0, -1], [2, 1]])
+    logits = np.zeros((2, 2, 3), np.float32)
+    logits[0, 1] = np.nan
+
+    def loss(logits):
+        spec = head.spec("train", logits=logits, labels=labels, train_op=optax.sgd(0.1))
+        return spec.loss
+
+    found = jax.grad(loss)(logits)
+    np.testing.assert_array_equal(found[0, 1], 0.0)
+    # By hand: (softmax - one-hot) over 3 tokens.
+    np.testing.assert_allclose(found[0, 0], np.array([-2, 1, 1]) / 9, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", HEADS)
