@@ -51,7 +51,8 @@ class CheckpointConfig(Config):
     keep: NonNegativeInt = 3
     """Newest checkpoints kept; 0 keeps all."""
     keep_every_hours: PositiveFloat | None = None
-    """One checkpoint of each such period is kept for ever, beside the newest."""
+    """One checkpoint of each such period is kept for ever, beside the newest; periods
+    are counted over all starts of a run."""
     best: BestConfig | None = None
     """Keep the best checkpoint too, beside the newest; null keeps the newest only. A
     state that an evaluation finds to be the best so far is saved then and there."""

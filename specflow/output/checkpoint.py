@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import sys
@@ -69,8 +70,9 @@ class Checkpointer:
         directory: `checkpoints/` of a run.
         keep: newest checkpoints kept; 0 keeps all.
         best: keep the best checkpoint beside them, by the metrics given to `save`.
-        keep_every_s: one checkpoint of each such period is kept for ever on top; the
-            first period begins with this object.
+        keep_every_s: one checkpoint of each such period is kept for ever on top. The
+            first period begins with the first object of this directory; a later one
+            goes by what is on disk.
         note: takes one line about a damaged checkpoint; standard error if None.
     """
 
@@ -88,7 +90,8 @@ class Checkpointer:
         self._keep = keep
         self._best = best
         self._keep_every_s = keep_every_s
-        self._next_for_ever = time.time() + keep_every_s
+        self._made_s = time.time()
+        self._preserved_s: float | None = None
         self._note = note or _to_stderr
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
         self._saving: Future[None] | None = None
@@ -369,6 +372,7 @@ class Checkpointer:
         path = self.directory / str(step)
         with self._named(step):
             self._clear_the_way(step)
+            about["preserved_s"] = self._period_start()
             try:
                 self._archive.write(path, arrays, about)
             except Exception:
@@ -395,6 +399,7 @@ class Checkpointer:
         def begin() -> None:
             with self._named(step):
                 self._clear_the_way(step)
+                about["preserved_s"] = self._period_start()
                 (folder / "state").mkdir(parents=True)
 
         def write() -> None:
@@ -487,12 +492,33 @@ class Checkpointer:
                 shutil.rmtree(dying)
 
     def _is_for_ever(self, path: Path) -> bool:
-        """Whether a checkpoint is the one of its period; a mark in it says so."""
-        mark = path / "kept"
-        if not mark.exists() and path.stat().st_mtime >= self._next_for_ever:
+        """Whether a checkpoint is the one of its period; a mark in it says so.
+
+        Source of the rule: TensorFlow's `CheckpointManager`.
+        """
+        mark, saved_s = path / "kept", path.stat().st_mtime
+        if not mark.exists() and saved_s >= self._period_start() + self._keep_every_s:
             mark.touch()
-            self._next_for_ever += self._keep_every_s
+            os.utime(mark, (saved_s, saved_s))
+            self._preserved_s = saved_s
         return mark.exists()
+
+    def _period_start(self) -> float:
+        """When the last checkpoint that is kept for ever was saved, or all began.
+
+        Every checkpoint says so of its time, and marks have the time of theirs. What
+        lies in the future, by a clock that was put back, counts as now.
+        """
+        if self._preserved_s is None:
+            steps = self._present()
+            paths = [self.directory / str(step) for step in steps]
+            marks = [path / "kept" for path in paths]
+            known = [mark.stat().st_mtime for mark in marks if mark.exists()]
+            with contextlib.suppress(DamagedError, IndexError):
+                known.append(self._archive.about(paths[-1]).get("preserved_s", 0.0))
+            known = [time_s for time_s in known if time_s]
+            self._preserved_s = min(max(known, default=self._made_s), time.time())
+        return self._preserved_s
 
     def _judged(self, steps: Sequence[int]) -> dict[int, object]:
         """Step -> what the metric of `best` was there."""

@@ -18,9 +18,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from specflow.config.output import BestConfig
 from specflow.errors import CheckpointError, OutputError
-from specflow.output import Checkpointer
+from specflow.output import Checkpointer, checkpoint
 from specflow.output.retention import best_step, kept_steps
 from specflow.output.snapshot import differences, host_snapshot, own_snapshot
+
+SMALL = {"x": jnp.ones(2)}
 
 
 def state_of(value: float) -> dict:
@@ -192,10 +194,59 @@ def test_one_of_each_period_is_kept_for_ever_also_by_a_later_process(tmp_path):
     with saved(tmp_path, 1, 2, 3, keep=1, keep_every_s=3600.0) as checkpointer:
         assert checkpointer.steps() == [3]
     with saved(tmp_path, 4, 5, 6, keep=1, keep_every_s=0.0) as checkpointer:
-        # 3 is from before the first period.
-        assert checkpointer.steps() == [4, 5, 6]
+        # 3 came after the first period began, which was with the first object.
+        assert checkpointer.steps() == [3, 4, 5, 6]
     with saved(tmp_path, 7, 8, keep=1) as checkpointer:
-        assert checkpointer.steps() == [4, 5, 8]
+        assert checkpointer.steps() == [3, 4, 5, 8]
+
+
+def preserved(times, period, began):
+    """Steps kept by TensorFlow's CheckpointManager with max_to_keep=1, by its source:
+    what is swept stays where it came a period after the last that stayed.
+    """
+    kept, last = [], began
+    for step, time_s in list(times.items())[:-1]:
+        if time_s - period >= last:
+            kept.append(step)
+            last = time_s
+    return [*kept, max(times)]
+
+
+@pytest.mark.parametrize("each", [1, 2, 5, 20])
+@pytest.mark.parametrize("period", [90.0, 100.0, 350.0, 1e9])
+def test_periods_are_counted_over_all_starts(tmp_path, monkeypatch, each, period):
+    """Twenty checkpoints, one in 100 s, by one process or by one for each few."""
+    began = 1_000_000.0
+    clock = [began]
+    monkeypatch.setattr(checkpoint.time, "time", lambda: clock[0])
+    times = {step: began + 100.0 * step for step in range(1, 21)}
+    for first in range(1, 21, each):
+        with Checkpointer(tmp_path, keep=1, keep_every_s=period) as checkpointer:
+            if first > 1:
+                checkpointer.restore(abstract_of(SMALL))
+            for step in range(first, first + each):
+                clock[0] = times[step]
+                checkpointer.save(step, SMALL)
+                checkpointer.wait()
+                os.utime(tmp_path / str(step), (times[step], times[step]))
+            assert checkpointer.steps()[-1] == first + each - 1
+    assert checkpointer.steps() == preserved(times, period, began)
+
+
+def test_a_clock_that_was_put_back_does_not_keep_all_from_being_kept(
+    tmp_path, monkeypatch
+):
+    """TensorFlow does likewise: a last one of the future counts as one of now."""
+    monkeypatch.setattr(checkpoint.time, "time", lambda: 9e9)
+    with saved(tmp_path, 1, keep=1, keep_every_s=100.0):
+        pass
+    monkeypatch.undo()
+    with Checkpointer(tmp_path, keep=1, keep_every_s=0.0) as later:
+        later.restore(abstract_of(state_of(1)))
+        for step in (2, 3):
+            later.save(step, state_of(step))
+        later.wait()
+        assert 2 in later.steps()
 
 
 def test_the_best_is_kept_beside_the_newest_also_by_a_later_process(tmp_path):
@@ -408,7 +459,7 @@ def test_a_place_that_cannot_be_made_is_named(tmp_path):
 _SAVE_FOR_EVER = """
 import sys
 import numpy as np
-from specflow.output import Checkpointer
+from specflow.output import Checkpointer, checkpoint
 
 large = np.random.default_rng(0).standard_normal(8_000_000, np.float32)
 with Checkpointer(sys.argv[1], keep=0) as checkpointer:
