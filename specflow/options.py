@@ -55,6 +55,15 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _step(text: str) -> int | str:
+    if text in ("best", "latest"):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    expected = f"got {text!r}. Expected a step, best or latest"
+    raise argparse.ArgumentTypeError(expected)
+
+
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
@@ -75,9 +84,10 @@ CONFIG_DIR = Option(
 )
 STEP = Option(
     "--step",
-    type=int,
+    type=_step,
     metavar="N",
-    help="the checkpoint of this step, not the newest",
+    help="which checkpoint: a step, best (by output.checkpoint.best), or latest, which "
+    "is the default",
 )
 SPLIT = Option(
     "--split",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.commands import session
 from specflow.data import Data, build_data
 from specflow.errors import CheckpointError, Fault
-from specflow.estimator import TPUEstimator
+from specflow.estimator import CheckpointStep, TPUEstimator
 from specflow.output import existing_run, print_result
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ __all__ = ["estimator_of_run", "evaluate", "split_of"]
 
 
 def evaluate(
-    composed: "Composed", *, split: str = "eval", step: int | None = None
+    composed: "Composed", *, split: str = "eval", step: CheckpointStep = None
 ) -> dict[str, Any]:
     """Evaluates a checkpoint of a run, and prints its metrics.
 
@@ -23,7 +23,8 @@ def evaluate(
         composed: the run's config, with overrides laid over it; nothing in the run
             directory is changed.
         split: the data to evaluate on, `train` or `eval`.
-        step: evaluate the checkpoint of this step instead of the newest.
+        step: evaluate the checkpoint of this step, or the `best` one, and not the
+            newest.
 
     Returns:
         The metrics, with `loss` and `global_step`.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from specflow import peers
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
+from specflow.estimator import CheckpointStep
 from specflow.serving import load_export
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def export(
     composed: "Composed",
     *,
     output: str | None = None,
-    step: int | None = None,
+    step: CheckpointStep = None,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
     batch: Sequence[int] | None = None,
     format: str | None = None,
@@ -35,7 +36,8 @@ def export(
     Args:
         composed: the run's config, with overrides laid over it.
         output: where exports go side by side; `export` in the run directory if None.
-        step: export the checkpoint of this step instead of the newest.
+        step: export the checkpoint of this step, or the `best` one, and not the
+            newest.
         platforms: what to export for.
         batch: fixed numbers of rows to export for; None: any.
         format: what to convert the export to: `savedmodel` or `onnx`; None: nothing.

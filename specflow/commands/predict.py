@@ -11,6 +11,7 @@ from specflow import peers
 from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.data import build_data
 from specflow.errors import ConfigError, Fault, nearest
+from specflow.estimator import CheckpointStep
 from specflow.output import row_format, writing_rows
 from specflow.spec import Mode
 
@@ -27,7 +28,7 @@ def predict(
     format: str | None = None,
     keys: Sequence[str] | None = None,
     split: str = "eval",
-    step: int | None = None,
+    step: CheckpointStep = None,
 ) -> int:
     """Writes a row of predictions for each row of the data, in the rows' order.
 
@@ -38,7 +39,8 @@ def predict(
         format: `jsonl`, `csv` or `parquet`; by default what the file's suffix says.
         keys: names of the predictions wanted, in that order; all of them by default.
         split: the data to predict for, `train` or `eval`.
-        step: predict with the checkpoint of this step instead of the newest.
+        step: predict with the checkpoint of this step, or the `best` one, and not the
+            newest.
 
     Returns:
         The number of rows.

@@ -26,6 +26,7 @@ from specflow.filesystem import expanded
 from specflow.lifecycle import Made, newest_export
 from specflow.output import (
     AsyncReporters,
+    Best,
     JsonLines,
     Progress,
     Reporter,
@@ -134,6 +135,7 @@ def train(composed: "Composed") -> dict[str, Any]:
                 progress=update,
                 should_stop=asked,
             )
+            best = estimator.checkpoints.best()
         began, step = step, metrics["global_step"]
         if signalled := max(peers.gather(asked.signal or 0)):
             raise Stopped(
@@ -166,6 +168,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             print(_ENDED_BEFORE, file=sys.stderr)
         skipped = estimator.skipped_steps
         skips = {} if skipped is None else {"skipped_steps": skipped}
+        bests = {} if best is None else {"best": best._asdict()}
         plain = {name: made.to_json(run.path) for name, made in exports.items()}
         run.write_result(
             step,
@@ -174,9 +177,10 @@ def train(composed: "Composed") -> dict[str, Any]:
             efficiency=efficient.plain(),
             stopped_early=stopped,
             exports=plain,
+            **bests,
             **skips,
         )
-        facts = efficient.facts() | _facts(run, stopped, exports)
+        facts = efficient.facts() | _facts(run, stopped, best, exports)
         if skipped:
             facts["skipped"] = (
                 f"{skipped:,} of {step - began:,} steps, by the loss scale"
@@ -191,6 +195,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         "timing": timing,
         "stopped_early": stopped,
         "exports": plain,
+        **bests,
         **skips,
         "directory": str(run.path),
     }
@@ -254,10 +259,17 @@ def _exports(config: ExperimentConfig, run: RunDirectory) -> dict[str, Made]:
 
 
 def _facts(
-    run: RunDirectory, stopped: str | None, exports: Mapping[str, Made]
+    run: RunDirectory,
+    stopped: str | None,
+    best: Best | None,
+    exports: Mapping[str, Made],
 ) -> dict[str, str]:
-    """What came of early stopping and of the exporters, for the table."""
+    """What came of early stopping, of the best and of the exporters, for the table."""
     facts = {} if stopped is None else {"stopped early": stopped}
+    if best is not None:
+        facts["best checkpoint"] = (
+            f"step {best.step:,}, {best.metric} {best.value:.4g}; --step best takes it"
+        )
     for name, made in exports.items():
         note = f"\n{made.note}" if made.note else ""
         facts[f"{name} export"] = (

@@ -26,11 +26,11 @@ Rows: TypeAlias = "npt.NDArray[np.integer[Any]] | slice"
 """Which rows: their numbers, or a slice of them."""
 
 _BLOCK = 65_536
+"""Rows that a check looks at in one go, so that it needs little memory of its own."""
 _SAMPLE = 1 << 20
 """Values that are looked at, of an array that has more."""
 _MOST_CLASSES = 100_000
 """What has more values is no class."""
-"""Rows that a check looks at in one go, so that it needs little memory of its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -204,8 +204,8 @@ def occurring(source: Source, path: str) -> npt.NDArray[Any]:
         path: key path of the array, such as `labels`.
 
     Returns:
-        None of an array that the source does not have, or of more values than classes
-        have.
+        No values of an array that the source does not have, or that has more different
+        ones than there are classes.
 
     >>> occurring(ArraySource({"x": np.zeros(4)}, np.array([7, 0, 0, 3])), "labels")
     array([0, 3, 7])

@@ -3,5 +3,12 @@
 from specflow.estimator.declared import declared_specs
 from specflow.estimator.estimator import TPUEstimator
 from specflow.estimator.specs import EvalSpec, TrainSpec
+from specflow.estimator.states import CheckpointStep
 
-__all__ = ["EvalSpec", "TPUEstimator", "TrainSpec", "declared_specs"]
+__all__ = [
+    "CheckpointStep",
+    "EvalSpec",
+    "TPUEstimator",
+    "TrainSpec",
+    "declared_specs",
+]

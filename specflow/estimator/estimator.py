@@ -51,7 +51,7 @@ from specflow.estimator.inputs import (
 )
 from specflow.estimator.prediction import chosen, known_keys, rows_of
 from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
-from specflow.estimator.states import EvalParams, InitFn, States
+from specflow.estimator.states import CheckpointStep, EvalParams, InitFn, States
 from specflow.estimator.together import EvalTogether, agree_on_rows
 from specflow.estimator.training import Training, is_asked, stacked_steps
 from specflow.estimator.watching import record as record_in
@@ -434,7 +434,7 @@ class TPUEstimator:
         *,
         steps: int | None = None,
         checkpoint_path: str | Path | None = None,
-        checkpoint_step: int | None = None,
+        checkpoint_step: CheckpointStep = None,
         hooks: Sequence[Any] | None = (),
         name: str | None = None,
         record: bool = True,
@@ -447,7 +447,8 @@ class TPUEstimator:
             checkpoint_path: evaluate this checkpoint instead, such as
                 `model_dir/checkpoints/100`. Without any the initial values are
                 evaluated.
-            checkpoint_step: the one of this step, in short.
+            checkpoint_step: the one of this step, in short; or `best` (by
+                `RunConfig.keep_best`) or `latest`.
             hooks: objects with any of begin, before_step, after_step, end; they act
                 around every batch.
             name: of the evaluation, where there are several.
@@ -491,7 +492,7 @@ class TPUEstimator:
         hooks: Sequence[Any] | None = (),
         checkpoint_path: str | Path | None = None,
         yield_single_examples: bool = True,
-        checkpoint_step: int | None = None,
+        checkpoint_step: CheckpointStep = None,
     ) -> Iterator[Any]:
         """The predictions for every row, once, in order; labels are not looked at.
 
@@ -505,7 +506,8 @@ class TPUEstimator:
             checkpoint_path: predict with this checkpoint instead of the newest.
             yield_single_examples: one item a row, or one a batch; then an array need
                 not be batch-major.
-            checkpoint_step: the checkpoint of this step, in short.
+            checkpoint_step: the checkpoint of this step, in short; or `best` or
+                `latest`.
 
         Yields:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
@@ -566,7 +568,7 @@ class TPUEstimator:
         features: Any = None,
         serving_fn: Callable[[Any], Any] | None = None,
         checkpoint_path: str | Path | None = None,
-        checkpoint_step: int | None = None,
+        checkpoint_step: CheckpointStep = None,
         assets_extra: Mapping[str, str | Path] | None = None,
         platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
         batch: int | Sequence[int] | None = None,
@@ -583,7 +585,8 @@ class TPUEstimator:
             serving_fn: what clients send -> features of the model function; any
                 function of JAX arrays. By default they send those features.
             checkpoint_path: export this checkpoint instead of the newest.
-            checkpoint_step: the one of this step, in short.
+            checkpoint_step: the one of this step, in short; or `best` (by
+                `RunConfig.keep_best`) or `latest`.
             assets_extra: path below `assets.extra/` -> file to copy there.
             platforms: what to export for.
             batch: fixed numbers of rows to export for, others being padded to them;
@@ -737,6 +740,15 @@ class TPUEstimator:
         """The newest checkpoint, as `checkpoint_path` takes it, if there is one."""
         step = self.latest_step()
         return None if step is None else self.checkpoints.directory / str(step)
+
+    def best_checkpoint(self) -> Path | None:
+        """The best checkpoint by `RunConfig.keep_best`, as `checkpoint_path` takes it.
+
+        Returns:
+            None if nothing says what is best, or no checkpoint has been evaluated.
+        """
+        best = self.checkpoints.best()
+        return None if best is None else self.checkpoints.directory / str(best.step)
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint; None if there is none."""

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import jax
 
@@ -15,10 +15,12 @@ from specflow.lifecycle import WarmStartSettings, warm_values
 from specflow.model import LinenModel
 from specflow.output import Checkpointer, located
 
-__all__ = ["EvalParams", "InitFn", "States"]
+__all__ = ["CheckpointStep", "EvalParams", "InitFn", "States"]
 
 InitFn = Callable[[dict[str, Any]], dict[str, Any]]
 """Parameters by path -> the same, otherwise."""
+CheckpointStep: TypeAlias = int | Literal["best", "latest"] | None
+"""Which checkpoint: one of a step, the best, or the newest (None)."""
 EvalParams = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 """(parameters by path, the optimizer's arrays by name) -> parameters by path, and the
 model state that goes with them, as far as it is not the live one."""
@@ -108,12 +110,12 @@ class States:
         return restored.step, from_tree(restored.state, like), restored.data
 
     def to_evaluate(
-        self, step: int | None = None, path: str | Path | None = None
+        self, step: CheckpointStep = None, path: str | Path | None = None
     ) -> tuple[int, TrainState]:
         """The step and state to evaluate, predict or export; the newest by default.
 
         Args:
-            step: of another checkpoint.
+            step: of another checkpoint, `best`, or `latest` as by default.
             path: of another checkpoint; also one of another directory.
 
         Raises:
@@ -131,6 +133,7 @@ class States:
             if folder != self._checkpoints.directory:
                 with Checkpointer(folder) as others:
                     return self._restored(others, step)
+        step = self._numbered(step)
         latest = self._checkpoints.latest_step()
         if self.state is not None:
             wants_newest = path is None and step is None
@@ -143,6 +146,24 @@ class States:
                 self._program.admit({})
             return 0, self._begun(self._program.init_model_state(self.seed))
         return self._restored(self._checkpoints, step)
+
+    def _numbered(self, step: CheckpointStep) -> int | None:
+        """The step that is meant; None: the newest.
+
+        Raises:
+            CheckpointError: there is no best one.
+            ConfigError: it is some other text.
+        """
+        if step == "best":
+            return self._checkpoints.best_step()
+        if not isinstance(step, str):
+            return step
+        if step == "latest":
+            return None
+        raise ConfigError(
+            Fault("checkpoint_step", f"got {step!r}", expected="a step, best or latest",
+                  code="checkpoint-path")
+        )  # fmt: skip
 
     def averaged(self, state: TrainState) -> TrainState:
         """The state with the parameters to evaluate with."""

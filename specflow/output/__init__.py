@@ -1,6 +1,6 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
-from specflow.output.checkpoint import Checkpointer, Restored, located
+from specflow.output.checkpoint import Best, Checkpointer, Restored, located
 from specflow.output.efficiency import Efficiency, efficiency
 from specflow.output.files import replacing, reported, write_text
 from specflow.output.plain import to_plain
@@ -26,6 +26,7 @@ from specflow.output.table import format_result, print_result
 __all__ = [
     "FORMATS",
     "AsyncReporters",
+    "Best",
     "Checkpointer",
     "Efficiency",
     "JsonLines",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from specflow.output.snapshot import (
 )
 from specflow.typing import Tree
 
-__all__ = ["Checkpointer", "Restored", "located"]
+__all__ = ["Best", "Checkpointer", "Restored", "located"]
 
 _MOST_SHOWN = 10
 _LINES = itertools.count()
@@ -54,6 +54,14 @@ class Restored:
     """Arrays, laid out as the abstract state said."""
     data: dict[str, Any]
     """What was saved beside them: the place in the data."""
+
+
+class Best(NamedTuple):
+    """The best checkpoint, and why."""
+
+    step: int
+    metric: str
+    value: float
 
 
 class Checkpointer:
@@ -172,8 +180,8 @@ class Checkpointer:
 
         return peers.alone(judge)
 
-    def best(self) -> tuple[int, float] | None:
-        """Step and value of the best checkpoint; None if there is none.
+    def best(self) -> Best | None:
+        """The best checkpoint; None if nothing says what is best, or none is evaluated.
 
         Raises:
             OutputError: a save that was still running failed.
@@ -189,7 +197,33 @@ class Checkpointer:
             return None if step is None else [step, values[step]]
 
         found = peers.alone(look)
-        return None if found is None else (found[0], found[1])
+        return None if found is None else Best(found[0], order.metric, found[1])
+
+    def best_step(self) -> int:
+        """Step of the best checkpoint.
+
+        Raises:
+            CheckpointError: there is none.
+            OutputError: a save that was still running failed.
+        """
+        found, steps = self.best(), self.steps()
+        if found is not None:
+            return found.step
+        if not steps:
+            raise CheckpointError(self._missing(None, steps))
+        problem = "no best checkpoint: "
+        mend = f"Steps: {', '.join(map(str, steps))}."
+        if self._best is None:
+            problem += "nothing says by which metric"
+            mend = (
+                "Say it: output.checkpoint.best={metric:loss}, in Python "
+                f"RunConfig(keep_best=...). Or take a step. {mend}"
+            )
+        else:
+            problem += f"none of them was evaluated by '{self._best.metric}'"
+        raise CheckpointError(
+            Fault(str(self.directory), problem, mend=mend, code="checkpoint-missing")
+        )
 
     def judge(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds what an evaluation found to the checkpoint of its step, if there is one.

@@ -11,6 +11,7 @@ import pytest
 import specflow as sf
 from specflow.cli import main
 from specflow.config.output import BestConfig
+from specflow.errors import CheckpointError, ConfigError
 from specflow.metrics import Mean
 from tests.estimator.conftest import arrays, line_fn
 
@@ -72,7 +73,15 @@ def test_the_state_is_saved_where_the_best_is_found(line, values, order, best):
     estimator = run(line, values, order=order)
     assert estimator.checkpoints.steps() == [best, 70]
     value = (min if order == "lowest" else max)(v for v in values if v == v)
-    assert estimator.checkpoints.best() == (best, value)
+    assert estimator.checkpoints.best() == (best, "score", value)
+    path = estimator.model_dir / "checkpoints" / str(best)
+    assert estimator.best_checkpoint() == path
+    expected = list(estimator.predict(arrays, checkpoint_path=path))
+    for found in (
+        estimator.predict(arrays, checkpoint_step="best"),
+        estimator.predict(arrays, checkpoint_step=best),
+    ):
+        np.testing.assert_equal(list(found), expected)
     estimator.close()
 
 
@@ -125,13 +134,28 @@ def test_an_evaluation_that_is_made_up_for_judges_its_checkpoint(line):
     metrics, _ = again.train_and_evaluate(
         sf.TrainSpec(arrays, 4), sf.EvalSpec(arrays, every_steps=0)
     )
-    assert again.checkpoints.best() == (4, metrics["mse"])
+    assert again.checkpoints.best() == (4, "mse", metrics["mse"])
     again.close()
     # What it says of itself is signed anew, and is no damage.
     with_digest = line(config=config)
     assert with_digest.evaluate(arrays)["global_step"] == 4
-    assert with_digest.checkpoints.best() == (4, metrics["mse"])
+    assert with_digest.checkpoints.best() == (4, "mse", metrics["mse"])
     with_digest.close()
+
+
+def test_without_a_best_it_is_said(line):
+    estimator = line(config=sf.RunConfig(save_checkpoints_steps=2))
+    estimator.train(arrays, steps=2)
+    assert estimator.best_checkpoint() is None
+    with pytest.raises(CheckpointError, match="nothing says by which metric"):
+        estimator.evaluate(arrays, checkpoint_step="best")
+    with pytest.raises(ConfigError, match="got 'bset'"):
+        estimator.evaluate(arrays, checkpoint_step="bset")
+    estimator.close()
+    judged = line(config=sf.RunConfig(keep_best=BestConfig()))
+    with pytest.raises(CheckpointError, match="none of them was evaluated by 'loss'"):
+        judged.export("nowhere", features=arrays()[0], checkpoint_step="best")
+    judged.close()
 
 
 def test_best_without_evaluations_on_the_way_is_refused(capsys):
