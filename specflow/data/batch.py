@@ -12,7 +12,7 @@ import numpy.typing as npt
 from specflow.data.form import as_batch, as_source
 from specflow.data.narrow import checked_batch
 from specflow.data.plan import WHOLE, Share
-from specflow.data.source import Source
+from specflow.data.source import ArraySource, Source
 from specflow.data.tree import map_leaves
 from specflow.errors import DataError, Fault
 from specflow.typing import Tree, describe
@@ -117,7 +117,11 @@ class EvalBatches:
                 else np.minimum(places, size - 1)
             )
             where = f"evaluation batch {first // self._batch_size}"
-            taken = checked_batch(*source.take(rows), where=where)
+            taken = source.take(rows)
+            if not isinstance(source, ArraySource):
+                # It may give the same memory, filled anew, for the next rows.
+                taken = map_leaves(np.array, taken)
+            taken = checked_batch(*taken, where=where)
             yield Batch(*taken, places < size, real)
 
     def _from_iterable(self, data: Iterable[Any]) -> Iterator[Batch]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.data.narrow import checked_batch
-from specflow.data.source import Source
+from specflow.data.source import ArraySource, Source
 from specflow.data.tree import map_leaves, named_leaves
 from specflow.errors import DataError, Fault
 from specflow.typing import Tree
@@ -133,6 +133,9 @@ class BatchPlan:
             return array.reshape(*ids.shape, *array.shape[1:])
 
         taken = self.source.take(ids.reshape(-1))
+        if not isinstance(self.source, ArraySource):
+            # It may give the same memory, filled anew, for the next rows.
+            taken = map_leaves(np.array, taken)
         where = f"batches from step {first_step}"
         features, labels = checked_batch(*taken, where=where)
         return map_leaves(stacked, features), map_leaves(stacked, labels)

@@ -105,23 +105,28 @@ class StreamBatches:
         return self
 
     def __next__(self) -> Chunk:
-        first = self._next_step
-        batches: list[tuple[Tree, Tree]] = []
+        first, steps, stack, shapes = self._next_step, 0, (None, None), None
         while (batch := self._drawn()) is not None:
-            if batches and _shapes(batch) != _shapes(batches[0]):
-                self._held = batch
+            # Copied before the next one is drawn: who gives batches may use the memory
+            # of one again for the next.
+            if shapes is None:
+                shapes = _shapes(batch)
+                stack = _room_for(batch, self._steps - first % self._steps)
+            elif _shapes(batch) != shapes:
+                self._held = map_leaves(np.array, batch)
                 break
-            batches.append(batch)
+            map_leaves(
+                lambda place, rows, at=steps: _fill(place, at, rows), stack, batch
+            )
+            steps += 1
             self._count(batch)
             self._next_step += 1
             if self._next_step % self._steps == 0:
                 break
-        if not batches:
+        if shapes is None:
             raise StopIteration
-        features, labels = (
-            map_leaves(_stack, *peers) for peers in zip(*batches, strict=True)
-        )
-        self._chunk = Chunk(first, len(batches), features, labels)
+        features, labels = map_leaves(lambda place: place[:steps], stack)
+        self._chunk = Chunk(first, steps, features, labels)
         return self._chunk
 
     def state(self, step: int) -> dict[str, Any]:
@@ -364,8 +369,13 @@ def _kind(array: np.ndarray | None) -> Any:
     return None if array is None else (array.dtype, array.ndim)
 
 
-def _stack(*arrays: np.ndarray) -> np.ndarray:
-    return np.stack(arrays)
+def _room_for(batch: tuple[Tree, Tree], steps: int) -> tuple[Tree, Tree]:
+    """Arrays in which as many such batches fit; memory is taken as they are filled."""
+    return map_leaves(lambda rows: np.empty((steps, *rows.shape), rows.dtype), batch)
+
+
+def _fill(place: np.ndarray, at: int, rows: np.ndarray) -> None:
+    place[at] = rows
 
 
 def _encoded(state: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import jax
+import numpy as np
 
 from specflow import peers
 from specflow.errors import ConfigError, Fault
@@ -255,7 +256,12 @@ def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str
             Fault("params", f"{', '.join(unknown)} is no parameter", code="params",
                   expected=f"some of {', '.join(list(like)[:8])}")
         )  # fmt: skip
-    return {
-        name: jax.device_put(array, like[name].sharding)
-        for name, array in arrays.items()
-    }
+
+    def placed(array: Any, like: Any) -> jax.Array:
+        # Copied: a CPU device would share the memory of a NumPy array, which others
+        # have. In the type of the other: programs are compiled for that.
+        mine = isinstance(array, jax.Array)
+        given = array.astype(like.dtype) if mine else np.array(array, like.dtype)
+        return jax.device_put(given, like.sharding)
+
+    return {name: placed(array, like[name]) for name, array in arrays.items()}

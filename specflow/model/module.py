@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen, nnx
 from jax.typing import DTypeLike
 
@@ -260,4 +261,10 @@ def _checked(module: Any) -> nnx.Module:
 
 
 def _value(leaf: Any) -> Any:
-    return leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
+    value = leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
+    # A plain number, of Python or of NumPy, is held as an array, as programs do.
+    return (
+        jnp.asarray(value)
+        if isinstance(value, complex | np.generic | float | int)
+        else value
+    )
