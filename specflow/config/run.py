@@ -129,7 +129,7 @@ class RunConfig(_Python):
         default=None, min_length=1
     )
     """Where checkpoints go; None: a temporary directory."""
-    seed: int | None = 0
+    seed: NonNegativeInt | None = 0
     """Seed of the initial weights, of dropout and of the order of the data; None: a
     different one each time."""
     shuffle: bool = True

@@ -150,4 +150,11 @@ class BatchPlan:
     def _draw_order(self, epoch: int) -> npt.NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(len(self.source))
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
+        if self.seed < 2**32:
+            # Two numbers of 32 bits, as NumPy takes them; it would not tell three (the
+            # epoch, and a seed of two) from those of another seed's epoch.
+            order = np.random.default_rng([self.seed, epoch])
+        else:
+            words = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
+            order = np.random.default_rng(words)
+        return order.permutation(len(self.source))

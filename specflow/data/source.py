@@ -162,13 +162,14 @@ def row_specs(features: Tree, labels: Tree) -> tuple[Tree, Tree]:
 def check_range(
     source: Source, path: str, low: int, high: int, *, because: str = ""
 ) -> None:
-    """Demands that every value of an array of integers lies in [low, high).
+    """Demands that every value of an array lies in [low, high - 1].
 
     Args:
         source: the data set.
         path: key path of the array, such as `labels`.
         low: the smallest value that may occur.
-        high: the first value that may not.
+        high: the first integer that may not; a number between it and the one before,
+            such as half a class, may not either.
         because: where the range comes from, for the message.
 
     Raises:
@@ -181,16 +182,20 @@ def check_range(
     column = source.column(path)
     for start in range(0, len(column), _BLOCK):
         block = column[start : start + _BLOCK]
-        wrong = (block < low) | (block >= high)
+        wrong = (block < low) | (block > high - 1)
         if wrong.any():
             first = tuple(np.argwhere(wrong)[0])
+            allowed = (
+                f"numbers in [{low}, {high - 1}]"
+                if is_floating(column.dtype)
+                else f"integers in [{low}, {high})"
+            )
             raise DataError(
                 Fault(
                     path,
                     f"row {start + first[0]} has {block[first]}",
                     origin=getattr(source, "origin", ""),
-                    expected=f"integers in [{low}, {high})"
-                    + (f", because {because}" if because else ""),
+                    expected=allowed + (f", because {because}" if because else ""),
                     code="label-range",
                 )
             )

@@ -52,9 +52,7 @@ class States:
     ):
         self._program, self._checkpoints = program, checkpoints
         self._drawn = seed is None
-        self.seed = (
-            peers.alone(lambda: secrets.randbits(31)) if seed is None else seed % 2**32
-        )
+        self.seed = peers.alone(lambda: secrets.randbits(31)) if seed is None else seed
         """Seed of the initial values and of the order of the data."""
         self._warm_start, self._init_fn = warm_start, init_fn
         self._eval_params = eval_params

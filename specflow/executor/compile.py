@@ -184,12 +184,13 @@ class Program:
         if self.model.is_built:
             # Its values are no function of a seed; inside the program they would be
             # constants of it.
-            given = self.model.init(jax.random.key(seed))
+            given = self.model.init(_key(seed % 2**32, seed >> 32))
             return jax.jit(start, out_shardings=shardings)(*given)
 
-        def init(seed: jax.Array) -> Any:
-            return start(*self.model.init(jax.random.key(seed)))
+        def init(low: jax.Array) -> Any:
+            return start(*self.model.init(_key(low, seed >> 32)))
 
+        key = key, seed >> 32
         if key not in self._compiled:
             with self.timing("compile"):
                 self._compiled[key] = (
@@ -198,7 +199,7 @@ class Program:
                     .compile(compiler_options=_CPU_ONCE if self._is_on_cpu else None)
                 )
                 give_back()
-        return self._compiled[key](np.uint32(seed))
+        return self._compiled[key](np.uint32(seed % 2**32))
 
     def abstract_model_state(self) -> TrainState:
         """Like `abstract_state`, without the optimizer's part: enough to evaluate."""
@@ -567,3 +568,17 @@ class Program:
 
 def _placed(array: Any, sharding: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+
+def _key(seed: Any, high: int = 0) -> jax.Array:
+    """The random key of a seed, each of whose bits counts.
+
+    Args:
+        seed: its lower 32 bits.
+        high: what is above these; each 32 bits of it are folded in.
+    """
+    key = jax.random.key(seed)
+    while high:
+        key = jax.random.fold_in(key, np.uint32(high % 2**32))
+        high >>= 32
+    return key

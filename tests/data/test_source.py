@@ -129,3 +129,16 @@ def test_a_path_that_leads_nowhere_gets_the_near_miss():
         "features.imag: there is no such array. "
         "Expected one of features.image, labels. Did you mean features.image?"
     )
+
+
+@pytest.mark.parametrize("value", [1.5, 1.0000001, -0.1])
+def test_a_number_between_two_classes_and_the_next_is_out_of_range(value):
+    source = ArraySource(np.zeros((3, 1)), np.array([0.0, value, 1.0], np.float32))
+    with pytest.raises(DataError) as caught:
+        check_range(source, "labels", 0, 2, because="of two classes")
+    assert str(caught.value) == (
+        f"labels: row 1 has {np.float32(value)}. Expected numbers in [0, 1], because "
+        "of two classes."
+    )
+    ends = ArraySource(np.zeros((3, 1)), np.array([0.0, 0.25, 1.0]))
+    check_range(ends, "labels", 0, 2)  # A probability is between both classes.
