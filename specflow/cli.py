@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from specflow import collector, launched, options, streams
+from specflow import collector, launched, options, project, streams
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(words)
         finally:
             collector.resume()
+            project.enter(None)
 
 
 def _run(words: list[str]) -> int:
@@ -402,12 +403,13 @@ def _completion(arguments: argparse.Namespace) -> int:
     from specflow.compose.shells import answer, script
 
     if arguments.line is None:
-        print(script(arguments.shell), end="")
+        print(script(arguments.shell, arguments.typed_dirs), end="")
         return 0
     from specflow.compose.complete import complete
 
     commands = {name: (one.summary, one.takes) for name, one in _COMMANDS.items()}
-    print(answer(arguments.shell, complete(arguments.line, commands)), end="")
+    found = complete(arguments.line, commands, config_dirs=arguments.config_dir)
+    print(answer(arguments.shell, found), end="")
     return 0
 
 
@@ -430,7 +432,9 @@ def _show(arguments: argparse.Namespace) -> int:
         ]
         print(document(0, config=composed.tree, origins=who, dropped=dropped))
         return 0
-    for line in lines(composed, dim=streams.is_terminal(sys.stdout)):
+    by = arguments.trusted_at or "command line"
+    dim = streams.is_terminal(sys.stdout)
+    for line in lines(composed, dim=dim, trusted_by=by):
         print(line)
     return 0
 
@@ -539,8 +543,14 @@ def _dispatch(words: list[str]) -> int:
     if command.run is _launch and "--" in rest:
         cut = rest.index("--")
         rest, launched = rest[:cut], rest[cut + 1 :]
+    # Every command takes this one, those without overrides too.
+    trust = [word for word in rest if word.startswith("trust=")]
+    rest = [word for word in rest if not word.startswith("trust=")]
     arguments = _parser(name, command).parse_intermixed_args(rest)
     arguments.command = launched
+    from specflow.in_project import complete_arguments
+
+    complete_arguments(arguments, trust)
     if getattr(arguments, "cfg", None):
         return _show(arguments)
     return command.run(arguments)
@@ -553,7 +563,7 @@ def _parser(name: str, command: _Command) -> argparse.ArgumentParser:
         epilog=f"example: {command.example}",
         allow_abbrev=False,
     )
-    parser.set_defaults(report="text")
+    parser.set_defaults(report="text", trusted_at="")
     for option in command.takes:
         parser.add_argument(*option.names, **option.settings)
     return parser

@@ -216,6 +216,7 @@ LAUNCHING = (
         metavar="N",
         help="how many to start",
     ),
+    CONFIG_DIR,
     Option(
         "--restarts",
         type=int,
@@ -264,6 +265,7 @@ SCHEMAS = (
 )
 COMPLETING = (
     Option("shell", choices=["bash", "zsh", "fish"], help="the shell to complete in"),
+    CONFIG_DIR,
     Option(
         "--line",
         metavar="TEXT",

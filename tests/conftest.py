@@ -42,6 +42,8 @@ def pytest_configure(config):
     is taken for something else, as JAX names programs by all that they depend on;
     `--cache-clear` removes it.
     """
+    # What commands note of their runs is kept out of the home of whoever tests.
+    os.environ["XDG_STATE_HOME"] = str(config.cache.mkdir("state"))
     kept = {
         "JAX_COMPILATION_CACHE_DIR": str(config.cache.mkdir("xla")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -32,7 +32,10 @@ _OWN = {
 
 
 def complete(
-    line: str, commands: Mapping[str, tuple[str, Sequence[Option]]]
+    line: str,
+    commands: Mapping[str, tuple[str, Sequence[Option]]],
+    *,
+    config_dirs: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
     """The words that complete the last one of a line, each with what it means.
 
@@ -41,6 +44,7 @@ def complete(
     Args:
         line: the command line up to the cursor.
         commands: command -> what it does in a few words, and what it takes.
+        config_dirs: folders of configs where the line names none.
 
     >>> from specflow.options import COMMON
     >>> commands = {"show": ("print the composed config", COMMON)}
@@ -55,7 +59,7 @@ def complete(
         found = iter({**known, "--help": "", "--version": ""}.items())
     elif before[1] in commands:
         _, takes = commands[before[1]]
-        found = _Line(before[2:], takes).candidates(last)
+        found = _Line(before[2:], takes, config_dirs).candidates(last)
     else:
         found = iter(())
     fitting = ((word, text) for word, text in found if word.startswith(last))
@@ -84,8 +88,10 @@ def _closed(line: str) -> list[str]:
 class _Line:
     """A command line: what was said before the word that is being typed."""
 
-    def __init__(self, before: list[str], takes: Sequence[Option]):
-        self.before = before
+    def __init__(
+        self, before: list[str], takes: Sequence[Option], config_dirs: Sequence[str]
+    ):
+        self.before, self.config_dirs = before, config_dirs
         self.options = {
             name: option
             for option in takes
@@ -173,7 +179,7 @@ class _Line:
             if word.startswith("--config-dir=")
         ]
         try:
-            return folders(own)
+            return folders(own or self.config_dirs)
         except ConfigError:
             return folders()  # A folder is not there yet.
 

@@ -1,7 +1,6 @@
 """Composes one experiment: YAML, then overrides, then validation, then targets."""
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from specflow.compose.show import leaf_paths
 from specflow.compose.targets import bind, resolve_targets
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError
+from specflow.project import import_folder
 
 __all__ = ["Composed", "compose"]
 
@@ -86,8 +86,8 @@ def compose(
     made = draft(lines, folders(config_dirs))
     request, layers, choices = made.request, made.layers, made.choices
     trusted = (*trust, *request.trust)
-    if trusted and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if trusted and (folder := import_folder()) not in sys.path:
+        sys.path.insert(0, folder)
     targets, wrong = resolve_targets(
         made.tree, layers.origins, trust=trusted, supplied=_SUPPLIED
     )

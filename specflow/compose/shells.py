@@ -1,5 +1,7 @@
 """Shell completion: the scripts, and how each shell wants to be answered."""
 
+import os
+import shlex
 from collections.abc import Iterable
 
 __all__ = ["SHELLS", "answer", "script"]
@@ -58,9 +60,19 @@ complete -c specflow -f -a '(__specflow_complete)'
 SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
-def script(shell: str) -> str:
-    """What a shell reads to complete specflow's commands."""
-    return SHELLS[shell]
+def script(shell: str, config_dirs: Iterable[str] = ()) -> str:
+    """What a shell reads to complete specflow's commands.
+
+    Args:
+        shell: which one.
+        config_dirs: folders of configs of which it completes, wherever it stands.
+    """
+    options = "".join(
+        f" {shlex.quote(f'--config-dir={os.path.abspath(folder)}')}"
+        for folder in config_dirs
+    )
+    asks = f"completion {shell}"
+    return SHELLS[shell].replace(f"{asks} --line", f"{asks}{options} --line")
 
 
 def answer(shell: str, candidates: Iterable[tuple[str, str]]) -> str:

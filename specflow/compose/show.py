@@ -41,7 +41,9 @@ def leaf_paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [path for path, _ in leaves(tree)]
 
 
-def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
+def lines(
+    composed: "Composed", *, dim: bool = False, trusted_by: str = "command line"
+) -> list[str]:
     """One line a choice and one a leaf, with who set it behind a `#`.
 
     Each line is an override for a shell; all of them together, given to a bare
@@ -51,8 +53,9 @@ def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
     Args:
         composed: the experiment.
         dim: whether the comments are dimmed, for a terminal.
+        trusted_by: who says which packages are trusted.
     """
-    pairs = list(_pairs(composed))
+    pairs = list(_pairs(composed, trusted_by))
     width = max((len(line) for line, _ in pairs if len(line) <= _WIDEST), default=0)
     before, after = ("\x1b[2m", "\x1b[0m") if dim else ("", "")
     shown = [f"{line:<{width}}  {before}# {note}{after}" for line, note in pairs]
@@ -62,9 +65,9 @@ def lines(composed: "Composed", *, dim: bool = False) -> list[str]:
     return [*shown, *left_out]
 
 
-def _pairs(composed: "Composed") -> Iterable[tuple[str, str]]:
+def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
     if composed.trust:
-        yield shell(f"trust={spell(list(composed.trust))}"), "command line"
+        yield shell(f"trust={spell(list(composed.trust))}"), trusted_by
     if composed.run is not None:
         yield shell(f"run={spell(composed.run)}"), "command line"
     # The experiment first: it is what the other choices are variations of.

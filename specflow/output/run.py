@@ -13,8 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from specflow import project
 from specflow.errors import ConfigError, Fault
 from specflow.filesystem import expanded
+from specflow.made_in import note
 from specflow.output.changes import changes
 from specflow.output.files import reported, set_aside, write_text
 from specflow.output.lock import Lock
@@ -319,6 +321,8 @@ def _start(
     if plugins:
         manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
     write_text(run.manifest, to_json(manifest))
+    if (made_in := project.active()) is not None:
+        note(run.path, made_in.folder)
 
 
 def _refuse_strange_content(path: Path) -> None:

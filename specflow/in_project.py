@@ -1,0 +1,76 @@
+"""What a command line leaves open, completed from the project file."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from specflow import made_in, project
+from specflow.errors import ConfigError
+from specflow.project import Project
+from specflow.report import line
+
+__all__ = ["complete_arguments"]
+
+
+def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> None:
+    """Completes the arguments of a command, and makes its project the active one.
+
+    Of a run, that is the project in which it was made on this machine; else that of the
+    working directory. The command line wins: `--config-dir` and `trust=` replace what
+    the file says. What a run says of itself has no part in it.
+
+    Args:
+        arguments: of the command; changed in place.
+        trust: its words `trust=...`.
+
+    Raises:
+        ConfigError: the project file is malformed.
+    """
+    if arguments.command:  # The processes that it starts find their project.
+        own = [f"--config-dir={folder}" for folder in arguments.config_dir]
+        arguments.command[1:1] = [*own, *trust]
+        return
+    arguments.typed_dirs = arguments.config_dir
+    words = getattr(arguments, "overrides", None) or getattr(arguments, "words", None)
+    try:
+        found = _project_of(words or ())
+    except ConfigError:
+        if getattr(arguments, "line", None) is None:
+            raise
+        found = None  # A shell that completes a line shows no errors.
+    if found is None and trust:
+        found = Project(folder=Path.cwd())
+    project.enter(found)
+    if found is None:
+        return
+    arguments.config_dir = arguments.config_dir or [*found.config_dirs]
+    if not trust and found.warning is not None:
+        print(line(found.warning, kind="warning"), file=sys.stderr)
+    if not trust and found.trust:
+        trust = [f"trust=[{','.join(found.trust)}]"]
+        arguments.trusted_at = found.trusted_at
+    if trust:
+        _import_from(str(found.folder))
+        for name in ("overrides", "words"):
+            if name in arguments:
+                setattr(arguments, name, [*trust, *getattr(arguments, name)])
+
+
+def _project_of(words: Sequence[str]) -> Project | None:
+    runs = [word.removeprefix("run=") for word in words if word.startswith("run=")]
+    folder = made_in.folder_of(runs[-1]) if runs else None
+    if folder is None:
+        return project.find(Path.cwd())
+    return project.read(folder) or Project(folder=folder)
+
+
+def _import_from(folder: str) -> None:
+    """Trusted packages are found in the folder, by the processes it starts too."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if folder not in inherited:
+        paths = os.pathsep.join(filter(None, [folder, *inherited]))
+        os.environ["PYTHONPATH"] = paths

@@ -1,0 +1,41 @@
+"""In which project each run of this user was made on this machine.
+
+So that a run evaluates from any folder. It stands in the user's own folder of state,
+not in the run: what came from elsewhere must not say from where code is imported. A run
+that was moved has no project; the command is given in the project's folder then.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+__all__ = ["folder_of", "note"]
+
+
+def note(run: str | Path, folder: str | Path) -> None:
+    """Notes the folder of a run's project; not being able to is no error."""
+    if (file := _file(run)) is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{folder}\n", encoding="utf-8")
+    except OSError:
+        return
+
+
+def folder_of(run: str | Path) -> Path | None:
+    """The folder of a run's project; none where nothing is noted, or it is gone."""
+    file = _file(run)
+    try:
+        folder = Path(file.read_text(encoding="utf-8").rstrip("\n")) if file else None
+    except (OSError, ValueError):
+        return None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _file(run: str | Path) -> Path | None:
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    if base.startswith("~"):
+        return None  # A user id without a home.
+    name = hashlib.sha256(os.path.realpath(run).encode()).hexdigest()[:32]
+    return Path(base) / "specflow" / "projects" / name
