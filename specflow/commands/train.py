@@ -23,7 +23,7 @@ from specflow.data import build_data
 from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
 from specflow.filesystem import expanded
-from specflow.lifecycle import Made, newest_export
+from specflow.lifecycle import Made, WarmPlan, newest_export
 from specflow.output import (
     AsyncReporters,
     Best,
@@ -88,6 +88,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
+        warm = estimator.warm_plan(data.train)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()  # Empty still: what cannot run leaves no trace.
@@ -107,7 +108,13 @@ def train(composed: "Composed") -> dict[str, Any]:
                 mesh=dict(estimator.partitioner.mesh.shape),
             )
             print(_headline(config, run, estimator, step), file=sys.stderr)
-            for remark in estimator.program.remarks():
+            remarks = estimator.program.remarks()
+            if warm is not None:
+                print(warm, file=sys.stderr)
+                remarks += warm.remarks
+                run.add_to_manifest(warm_start=warm.to_plain())
+                _tell_warm_start(composed, warm)
+            for remark in remarks:
                 print(line(remark, kind="warning"), file=sys.stderr)
         reporters = AsyncReporters(_reporters(config, run, step) if writes else [])
         unseen = None if writes else stack.enter_context(open(os.devnull, "w"))
@@ -129,6 +136,8 @@ def train(composed: "Composed") -> dict[str, Any]:
         ):
             # Said at the end, with the export that it is about.
             warnings.filterwarnings("ignore", message="Exported for batches")
+            # Printed above, with the table.
+            warnings.filterwarnings("ignore", message="warm start: ")
             metrics, _ = estimator.train_and_evaluate(
                 *specs,
                 report=reporters.write,
@@ -249,6 +258,19 @@ def _tell_program(
     run.add_to_manifest(rerun={"of": str(composed.run), "same_program": same})
     said = "the same program as" if same else "another program than"
     print(f"note: {said} {composed.run} (train {train})", file=sys.stderr)
+
+
+def _tell_warm_start(composed: "Composed", warm: WarmPlan) -> None:
+    """Says where a run that is run again begins with other values."""
+    if composed.run is None:
+        return
+    former = existing_run(composed.run).load_manifest().get("warm_start") or {}
+    if former.get("digest", warm.digest) != warm.digest:
+        print(
+            f"note: {composed.run} began with other values, those of {former['path']} "
+            "at that time",
+            file=sys.stderr,
+        )
 
 
 def _exports(config: ExperimentConfig, run: RunDirectory) -> dict[str, Made]:

@@ -25,6 +25,8 @@ __all__ = ["Layers"]
 
 _NOT_OURS = ("defaults", "hydra")
 """Keys of a file that speak to Hydra."""
+_WARM_START = "warm_start"
+"""The section for which a text may stand: its `path`."""
 
 
 @dataclasses.dataclass
@@ -119,7 +121,7 @@ class Layers:
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
         with self._layer(lambda origin: origin.source in {shown, *self.chosen}):
-            lists = self._merge(path, document.content)
+            lists = self._merge(path, _written_out(document.content, path))
             self.origins.lay_file(document.node, shown, path, lists)
             self._note_missing_items()
 
@@ -129,6 +131,8 @@ class Layers:
             self._delete(path, line)
         else:
             value: Any = override.value()
+            if path == (_WARM_START,) and isinstance(value, str):
+                path = (_WARM_START, "path")
             self.origins.lay_value(path, value, line, self._merge(path, value))
             self._note_missing_items()
 
@@ -240,6 +244,14 @@ class Layers:
                 code=code,
             )
         )
+
+
+def _written_out(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+    """A file's values, with a section for the text that stands for it."""
+    value = None if path else content.get(_WARM_START)
+    if not isinstance(value, str):
+        return content
+    return {**content, _WARM_START: {"path": value}}
 
 
 def _path(key: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def validate(
     data: is missing. Expected a section with a name (breast_cancer, diabetes, digits,
     npz, text, wine) or a _target_.
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
-    model, name, optimizer, output, seed, spec.
+    model, name, optimizer, output, seed, spec, warm_start.
     """
     with no_plugins():
         return _validate(tree, origins, groups, doubtful)

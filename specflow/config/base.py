@@ -25,7 +25,6 @@ from pydantic_core import (
 )
 
 from specflow.config import plugins
-from specflow.config.constructed import Constructed
 from specflow.errors import ConfigError, Fault
 from specflow.filesystem import expanded
 
@@ -65,7 +64,7 @@ ROOTS = ("features", "labels", "outputs", "predictions", "losses")
 """Where a key path can begin."""
 
 
-class Config(BaseModel, metaclass=Constructed):
+class Config(BaseModel):
     """A section of an experiment: no unknown field, no change after it is made.
 
     Values are taken as they are (`"3"` is no number, `1.0` no integer, `true` no

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from specflow.config.base import Broken, Config, Target, name_of, refuse
 from specflow.config.data import DataConfig
@@ -18,6 +18,7 @@ from specflow.config.optimizer import (
 )
 from specflow.config.output import OutputConfig
 from specflow.config.spec import DeclaredSpecConfig, SpecConfig
+from specflow.config.warm_start import WarmStartConfig
 
 __all__ = ["SPANNING_RULES", "ExperimentConfig"]
 
@@ -32,6 +33,9 @@ class ExperimentConfig(Config):
     """Name of the experiment; the default run directory is `runs/<name>/<time>`."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, of dropout and of the order of the data."""
+    warm_start: WarmStartConfig | str | None = None
+    """Where initial values come from: a run, a checkpoint or an export; null: they are
+    random."""
     model: ModelConfig = Field(default_factory=MlpConfig)  # type: ignore[valid-type]
     """Which net, its sizes, its types."""
     spec: SpecConfig
@@ -46,6 +50,11 @@ class ExperimentConfig(Config):
     """How many steps, in what batches, and when they are evaluated."""
     output: OutputConfig = Field(default_factory=OutputConfig)
     """Where a run writes, and what it writes."""
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _spanning_rules(self) -> Self:

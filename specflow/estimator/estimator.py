@@ -28,7 +28,6 @@ from specflow.data import (
 )
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.estimator.arguments import (
-    check_functions,
     check_loop,
     check_params,
     check_positive,
@@ -67,7 +66,12 @@ from specflow.executor import (
     to_tree,
 )
 from specflow.experiment import check_labels, estimator_arguments
-from specflow.lifecycle import History, WarmStartSettings
+from specflow.lifecycle import (
+    History,
+    WarmPlan,
+    WarmStartSettings,
+    build_warm_start,
+)
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
 from specflow.output import Checkpointer
@@ -113,7 +117,7 @@ class TPUEstimator:
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
             divide; a mesh that the devices cannot form; params that `model_fn` does not
-            take; a function that is none.
+            take.
         SpecError: `model_fn` does not take `features`, or demands something unknown, or
             a model that there is not.
 
@@ -143,9 +147,8 @@ class TPUEstimator:
     ):
         self.config = config_of(config)
         # A copy: what the caller or a model function does to it stays with them.
-        check_functions(init_fn=init_fn, eval_params=eval_params)
-        check_params(params or {})
         self.params = copy.deepcopy(dict(params or {}))
+        check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
         self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu, devices=devices)
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
@@ -231,7 +234,10 @@ class TPUEstimator:
         data = build_data(experiment.data) if data is None else data
         check_loop(experiment, devices)
         arguments = estimator_arguments(experiment, data, model_dir=model_dir)
-        estimator = cls(**arguments, devices=devices)
+        warm_start: Any = experiment.warm_start
+        estimator = cls(
+            **arguments, warm_start_from=build_warm_start(warm_start), devices=devices
+        )
         if not estimator.program.is_known:
             form = estimator.batch_form(data.train, Mode.TRAIN)
             estimator.program.learn(Mode.TRAIN, *form)
@@ -462,7 +468,6 @@ class TPUEstimator:
         """
         steps = step_count(steps, "steps")
         hooks = checked_hooks(hooks)
-        check_functions(input_fn=input_fn)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
@@ -516,7 +521,6 @@ class TPUEstimator:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
         hooks = checked_hooks(hooks)
-        check_functions(input_fn=input_fn)
         value = self._input(input_fn, Mode.PREDICT)
         if is_empty(value):
             return iter(())
@@ -605,7 +609,6 @@ class TPUEstimator:
         """
         from specflow.output.export import write_export  # Few runs end in an export.
 
-        check_functions(input_fn=input_fn, serving_fn=serving_fn)
         example = self._example(input_fn, features)
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:
@@ -676,6 +679,19 @@ class TPUEstimator:
     def abstract_state(self, source: Any) -> TrainState:
         """Shapes, dtypes and shardings of the training state; nothing is allocated."""
         return self.program.abstract_state(*self.batch_form(source, Mode.TRAIN))
+
+    def warm_plan(self, source: Any) -> WarmPlan | None:
+        """What training takes from `warm_start_from`; None if it does not begin there.
+
+        No array is read: names and shapes are compared.
+
+        Args:
+            source: of the training data.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it does not fit.
+        """
+        return self._states.warm_plan(*self.batch_form(source, Mode.TRAIN))
 
     def batch_form(self, source: Any, mode: Mode) -> tuple[Any, Any]:
         """Shapes and dtypes of a batch of a source: (features, labels)."""

@@ -1,6 +1,7 @@
 """Where a model stands: its state in memory, on disk, or at the very beginning."""
 
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from specflow import peers
 from specflow.errors import ConfigError, Fault
 from specflow.executor import Program, TrainState, from_tree, to_tree
-from specflow.lifecycle import WarmStartSettings, warm_values
+from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_values
 from specflow.model import LinenModel
 from specflow.output import Checkpointer, located
 
@@ -107,6 +108,33 @@ class States:
         if self._drawn:
             self.seed = restored.data.get("seed", self.seed)
         return restored.step, from_tree(restored.state, like), restored.data
+
+    def warm_plan(self, features: Any, labels: Any) -> WarmPlan | None:
+        """What training would take from a warm start; None if it does not begin there.
+
+        Args:
+            features: form of a training batch.
+            labels: likewise.
+
+        Raises:
+            CheckpointError: it cannot be taken.
+        """
+        if self._warm_start is None or self._checkpoints.latest_step() is not None:
+            return None
+        state = self._program.abstract_state(features, labels)
+        found = warm_plan(self._warm_start, to_tree(state))
+        frozen = self._program.tracer.optimizer(features, labels).frozen_statistics
+        left = [name for name in frozen if name not in found.taken.get("rest", {})]
+        if left:
+            remark = Fault(
+                "warm start",
+                "batch statistics of frozen layers stay as they are initialized: "
+                + ", ".join(left[:8]),
+                mend="state=model takes those of the checkpoint.",
+                code="warm-start",
+            )
+            found = dataclasses.replace(found, remarks=[*found.remarks, remark])
+        return found
 
     def to_evaluate(
         self, step: CheckpointStep = None, path: str | Path | None = None

@@ -22,7 +22,13 @@ from specflow.lifecycle.exporters import (
 )
 from specflow.lifecycle.history import History
 from specflow.lifecycle.rules import Crossed, Stalled, StoppingRule
-from specflow.lifecycle.warm_start import Vocabulary, WarmStartSettings, warm_values
+from specflow.lifecycle.warm_plan import WarmPlan
+from specflow.lifecycle.warm_settings import (
+    Vocabulary,
+    WarmStartSettings,
+    build_warm_start,
+)
+from specflow.lifecycle.warm_start import warm_plan, warm_values
 
 __all__ = [
     "BestExporter",
@@ -37,14 +43,17 @@ __all__ = [
     "Stalled",
     "StoppingRule",
     "Vocabulary",
+    "WarmPlan",
     "WarmStartSettings",
     "build_exporters",
     "build_stopping_rule",
+    "build_warm_start",
     "newest_export",
     "stop_if",
     "stop_if_higher",
     "stop_if_lower",
     "stop_if_no_decrease",
     "stop_if_no_increase",
+    "warm_plan",
     "warm_values",
 ]

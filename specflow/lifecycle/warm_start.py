@@ -1,90 +1,38 @@
 """Warm start: initial values taken from another run's checkpoint."""
 
 import dataclasses
-import re
+import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import jax
 import numpy as np
 
 from specflow.encoding import without_mark
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.filesystem import expanded
+from specflow.lifecycle.warm_plan import WarmPlan, plan
+from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
-from specflow.typing import describe
+from specflow.output.snapshot import array_digest
 
-__all__ = ["Vocabulary", "WarmStartSettings", "warm_values"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """Two lists of tokens: rows of a parameter are moved by token from old to new."""
-
-    new: str | Path
-    """File with a token a line, as this model numbers them."""
-    old: str | Path
-    """The same, as the checkpoint numbers them."""
+__all__ = ["Vocabulary", "WarmStartSettings", "warm_plan", "warm_values"]
 
 
-@dataclasses.dataclass(frozen=True)
-class WarmStartSettings:
-    """Where initial values come from, when the model's own directory has no checkpoint.
+def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:
+    """What a warm start would take; no array of a checkpoint is read.
 
     Args:
-        path: a model directory, its `checkpoints`, one checkpoint in there, or an
-            export.
-        vars_to_warm_start: regular expressions, matched at the start of a parameter's
-            path; one or several. `.*` takes all parameters, None only those that have a
-            vocabulary.
-        state: `params`: parameters only; `full`: also the optimizer's state and the
-            model's other state, as far as they are the same.
-        renames: path of a parameter here -> its path in the checkpoint.
-        vocabularies: path of a parameter -> how its rows are numbered.
+        settings: which, and from where.
+        tree: the initial state as nested dicts (`params`, ...); arrays may be abstract.
 
     Raises:
-        ConfigError: the path is empty or no path; what should be an expression is none.
+        CheckpointError: there is no checkpoint, or it lacks a parameter that was asked
+            for or has it in another shape; a rename that names no parameter.
     """
-
-    path: str | Path
-    vars_to_warm_start: str | list[str] | None = ".*"
-    state: Literal["params", "full"] = "params"
-    renames: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    vocabularies: Mapping[str, Vocabulary] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise ConfigError(
-                Fault("warm_start_from", f"got {self.path!r:.60}", code="warm-start",
-                      expected="a model directory, a checkpoint or an export")
-            )  # fmt: skip
-        wrong = [one for one in self.patterns() if not _is_expression(one)]
-        if wrong:
-            raise ConfigError(
-                Fault("WarmStartSettings.vars_to_warm_start", f"got {wrong[0]!r:.60}",
-                      expected="a regular expression, several, or None",
-                      code="warm-start")
-            )  # fmt: skip
-        if self.state not in ("params", "full"):
-            raise ConfigError(
-                Fault("WarmStartSettings.state", f"got {self.state!r:.60}",
-                      expected="'params' or 'full'", code="warm-start")
-            )  # fmt: skip
-
-    def patterns(self) -> list[str]:
-        """The expressions as a list."""
-        wanted = self.vars_to_warm_start
-        if isinstance(wanted, Iterable) and not isinstance(wanted, str):
-            return list(wanted)
-        return [] if wanted is None else [wanted]
-
-
-def _is_expression(value: object) -> bool:
-    try:
-        return isinstance(value, str) and bool(re.compile(value))
-    except re.error:
-        return False
+    return _planned(settings, tree, _opened(settings))
 
 
 def warm_values(
@@ -98,78 +46,89 @@ def warm_values(
             where no vocabulary needs their rows.
 
     Returns:
-        Part of the state -> name -> array.
+        Part of the state -> name -> array, of the type that it has in `tree`.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it lacks a parameter that was asked
-            for or has it in another shape; a rename that names no parameter.
+        CheckpointError: as `warm_plan`.
     """
-    saved = _saved(expanded(settings.path, "WarmStartSettings.path"))
-    params = tree["params"]
-    wanted = [
-        path
-        for path in params
-        if any(re.match(pattern, path) for pattern in settings.patterns())
-        or path in settings.vocabularies
-    ]
-    for pattern in settings.patterns():
-        if not any(re.match(pattern, path) for path in params):
-            warnings.warn(f"warm start: {pattern!r} matches no parameter", stacklevel=2)
-    faults = [
-        Fault(f"renames[{name!r}]", "is no parameter that is warm started",
-              expected=f"one of {', '.join(wanted[:8])}", code="warm-start")
-        for name in settings.renames
-        if name not in wanted
-    ]  # fmt: skip
-    found: dict[str, dict[str, np.ndarray]] = {"params": {}}
-    for path in wanted:
-        source = settings.renames.get(path, path)
-        value = saved.get(f"params/{source}")
-        if value is not None and path in settings.vocabularies:
-            value = _by_token(value, np.asarray(params[path]), settings, path)
-        if value is None or value.shape != tuple(params[path].shape):
-            there = "absent" if value is None else describe(value)
-            faults.append(
-                Fault(path, f"is {there} in the checkpoint", code="warm-start",
-                      expected=describe(params[path]))
-            )  # fmt: skip
-        else:
-            found["params"][path] = value
-    if faults:
-        raise CheckpointError(*faults)
-    if settings.state == "full":
-        found |= _rest(saved, tree)
-    return found
+    source = _opened(settings)
+    planned = _planned(settings, tree, source)
+    for remark in planned.remarks:
+        warnings.warn(f"{remark.where}: {remark.problem}", stacklevel=2)
+    saved, values = source.read(), {}
+    for part, names in planned.taken.items():
+        values[part] = {}
+        for name, there in names.items():
+            value, like = saved[there], tree[part][name]
+            if part == "params" and name in settings.vocabularies:
+                value = _by_token(value, np.asarray(like), settings, name)
+            values[part][name] = value.astype(like.dtype)
+    return values
 
 
-def _rest(
-    saved: Mapping[str, np.ndarray], tree: Mapping[str, Any]
-) -> dict[str, dict[str, np.ndarray]]:
-    """What is no parameter, where the checkpoint has it in the same form."""
-    return {
-        part: {
-            name: saved[f"{part}/{name}"]
-            for name, array in tree[part].items()
-            if getattr(saved.get(f"{part}/{name}"), "shape", None) == array.shape
-        }
-        for part in ("rest", "opt_state")
-    }
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A checkpoint or an export, its arrays by `part/name`."""
+
+    label: str
+    forms: Mapping[str, Any]
+    """Shape and dtype of each."""
+    digests: Mapping[str, Any]
+    read: Callable[[], Mapping[str, np.ndarray]]
 
 
-def _saved(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the newest checkpoint that a path means, or of an export."""
+def _planned(
+    settings: WarmStartSettings, tree: Mapping[str, Any], source: _Source
+) -> WarmPlan:
+    def known_rows(path: str) -> int:
+        files = settings.vocabularies[path]
+        known = _rows(files.old)
+        tokens = _tokens(files.new)[: tree["params"][path].shape[0]]
+        count = source.forms[f"params/{settings.source(path)}"].shape[0]
+        return sum(known.get(token, count) < count for token in tokens)
+
+    found = plan(
+        settings, tree, source.forms, source=source.label, known_rows=known_rows
+    )
+    if found.faults:
+        raise CheckpointError(*found.faults)
+    names = sorted(name for part in found.taken.values() for name in part.values())
+    told = repr([(name, source.digests[name]) for name in names])
+    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return dataclasses.replace(found, digest=digest)
+
+
+def _opened(settings: WarmStartSettings) -> _Source:
+    """The newest checkpoint that a path means, or an export."""
     from specflow.serving.load import MANIFEST, load_export  # Few start from exports.
 
+    path = expanded(settings.path, "WarmStartSettings.path")
     if (path / MANIFEST).is_file():
         weights = load_export(path, check=False).weights
-        return {
+        arrays = {
             f"{part}/{name}": array
             for part in ("params", "rest")
             for name, array in weights.items()
         }
+        digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
+        return _Source(str(path), arrays, digests, lambda: arrays)
     folder, step = located(path)
     with Checkpointer(folder) as checkpointer:
-        return checkpointer.arrays(step)
+        step = checkpointer.latest_step() if step is None else step
+        if step is not None:
+            checkpointer.data(step)  # Which says what is wrong with a damaged one.
+        saved = checkpointer.saved(step)
+    forms = {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype)
+        for name, array in saved.items()
+    }
+    digests = {name: array.digest for name, array in saved.items()}
+
+    def read() -> Mapping[str, np.ndarray]:
+        with Checkpointer(folder) as checkpointer:
+            return checkpointer.arrays(step)
+
+    return _Source(str(folder / str(step)), forms, digests, read)
 
 
 def _by_token(

@@ -292,13 +292,18 @@ class Checkpointer:
         Returns:
             Nothing, if there is none: `restore` says so.
         """
+        saved = self.saved(step)
+        return {name: (array.shape, array.dtype) for name, array in saved.items()}
+
+    def saved(self, step: int | None = None) -> dict[str, SavedArray]:
+        """Shape, dtype and digest of what `forms` tells of."""
         self.wait()
         for candidate in reversed(self.steps()) if step is None else [step]:
             try:
                 about = self._archive.about(self.directory / str(candidate))
             except DamagedError:
                 continue
-            return {name: (a.shape, a.dtype) for name, a in _described(about).items()}
+            return _described(about)
         return {}
 
     def restore(

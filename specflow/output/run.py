@@ -302,6 +302,8 @@ def _start(
 ) -> None:
     """Writes what is known at the start; the former versions are kept."""
     set_aside(run.result)
+    # What the run began with stays true of it.
+    former = run.load_manifest() if run.resumed else {}
     for path in (run.manifest, run.origins):
         set_aside(path)
     if not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml:
@@ -318,6 +320,8 @@ def _start(
         "platform": platform.platform(),
         "packages": _versions() | dict(plugins.values()),
     }
+    if "warm_start" in former:
+        manifest["warm_start"] = former["warm_start"]
     if plugins:
         manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
     write_text(run.manifest, to_json(manifest))

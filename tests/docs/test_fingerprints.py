@@ -28,6 +28,7 @@ BASE = (
 
 OTHERS = {
     "name": "other",
+    "warm_start": "/runs/base",
     "model.inputs": 64,
     "model.hidden": [9],
     "model.activation": "gelu",

@@ -1,0 +1,48 @@
+"""`warm_start`: initial values taken from another run."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from specflow.config.base import Config, UserPath
+
+__all__ = ["VocabularyConfig", "WarmStartConfig"]
+
+
+def _absolute(path: str) -> str:
+    # A home stays as it is written: it is another one on another machine.
+    return path if path.startswith("~") else str(Path(os.path.abspath(path)))
+
+
+_Path = Annotated[UserPath, Field(min_length=1), AfterValidator(_absolute)]
+"""A path, from the working directory if it is relative; the config keeps it whole."""
+
+
+class VocabularyConfig(Config):
+    """Two files with a token a line, by which rows of a parameter are moved."""
+
+    new: _Path
+    """How this model numbers its tokens."""
+    old: _Path
+    """How the checkpoint numbers them."""
+
+
+class WarmStartConfig(Config):
+    """Where initial values come from; a run that resumes has its own."""
+
+    path: _Path
+    """A run directory (its newest checkpoint), one checkpoint, or an export."""
+    state: Literal["params", "model", "full"] = "params"
+    """`params`: parameters only; `model`: batch statistics too; `full`: also the
+    optimizer's state and random streams, as far as they are the same."""
+    include: list[str] = Field(default=["**"], min_length=1)
+    """Globs of paths, as this model names them, that are taken."""
+    exclude: list[str] = []
+    """Globs of those among them that are not."""
+    renames: dict[str, str] = {}
+    """Path here -> path in the checkpoint; `encoder.**: backbone.**` renames all that
+    is below."""
+    vocabularies: dict[str, VocabularyConfig] = {}
+    """Path of a parameter here -> vocabularies by which its rows are moved."""

@@ -1,0 +1,188 @@
+"""What a warm start takes from a checkpoint, told from names and shapes alone."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from specflow.errors import Fault
+from specflow.lifecycle.warm_settings import WarmStartSettings
+from specflow.text import columns, short
+from specflow.typing import describe
+
+__all__ = ["WarmPlan", "plan"]
+
+_PARTS = {"rest": "model state", "opt_state": "optimizer state"}
+_STATISTICS = "batch_stats."
+"""Collection in the path of a Linen module's batch statistics."""
+_MOST_SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmPlan:
+    """Which arrays a warm start takes, and why not the others."""
+
+    source: str
+    """The checkpoint or export."""
+    taken: dict[str, dict[str, str]]
+    """Part of the state -> name -> name in the checkpoint, its part included."""
+    rows: list[tuple[str, str, str, str]]
+    """Of each parameter: path, path in the checkpoint, array, remark."""
+    others: dict[str, list[str]]
+    """What else there is to say: a head -> names of arrays."""
+    faults: list[Fault]
+    """What cannot be taken, though it was asked for."""
+    remarks: list[Fault]
+    """Patterns and globs that match nothing."""
+    digest: str = ""
+    """Of the arrays that are taken."""
+
+    def __str__(self) -> str:
+        """A table of the parameters, and a line for each group of other arrays."""
+        table = [("parameter", "taken from", "array", ""), *self.rows]
+        lines = [f"warm start from {self.source}", columns(table)]
+        for head, names in self.others.items():
+            more = len(names) - _MOST_SHOWN
+            listed = ", ".join(names[:_MOST_SHOWN])
+            lines.append(f"{head}: {listed}{f', {more} more' if more > 0 else ''}")
+        return "\n".join(lines)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The same for tools and for the manifest of a run."""
+        names = ("parameter", "from", "array", "note")
+        return {
+            "path": self.source,
+            "digest": self.digest,
+            "parameters": [
+                {name: value or None for name, value in zip(names, row, strict=True)}
+                for row in self.rows
+            ],
+            "others": self.others,
+        }
+
+
+def plan(
+    settings: WarmStartSettings,
+    tree: Mapping[str, Any],
+    forms: Mapping[str, Any],
+    *,
+    source: str,
+    known_rows: Callable[[str], int],
+) -> WarmPlan:
+    """What a warm start takes.
+
+    Args:
+        settings: which, and from where.
+        tree: the initial state as nested dicts; arrays may be abstract.
+        forms: part/name -> shape and dtype of what the checkpoint holds.
+        source: the checkpoint, for messages.
+        known_rows: path of a parameter with a vocabulary -> how many of its tokens the
+            old one has.
+    """
+    params = tree["params"]
+    wanted = [path for path in params if not settings.refused(path)]
+    faults = [
+        Fault(f"renames[{name!r}]", "is no parameter that is warm started",
+              expected=f"one of {', '.join(wanted[:8])}", code="warm-start")
+        for name in settings.idle_renames(wanted)
+    ]  # fmt: skip
+    taken: dict[str, dict[str, str]] = {"params": {}}
+    rows = []
+    for path, array in params.items():
+        if reason := settings.refused(path):
+            rows.append((path, "-", short(array), f"initialized: {reason}"))
+            continue
+        name = settings.source(path)
+        saved, by_token = forms.get(f"params/{name}"), path in settings.vocabularies
+        if not _fits(saved, array, by_token=by_token):
+            there = "absent" if saved is None else describe(saved)
+            faults.append(
+                Fault(path, f"is {there} in the checkpoint", code="warm-start",
+                      expected=describe(array), mend=_hint(settings, path))
+            )  # fmt: skip
+            continue
+        taken["params"][path] = f"params/{name}"
+        count = f"{known_rows(path)} of {array.shape[0]} rows" if by_token else ""
+        rows.append((path, name, short(array), f"{count} by token" if count else ""))
+    others: dict[str, list[str]] = {}
+    for part in _PARTS:
+        found, left = _state(settings, part, tree, forms)
+        taken |= {part: found} if settings.state != "params" else {}
+        for reason, names in left.items():
+            others[f"{_PARTS[part]} {reason}"] = names
+        if found:
+            others[f"{_PARTS[part]} taken"] = [*found]
+    used = {*taken["params"].values()}
+    unused = [
+        f"{name.removeprefix('params/')} {short(form)}"
+        for name, form in forms.items()
+        if name.startswith("params/") and name not in used
+    ]
+    if unused:
+        others["unused parameters of the checkpoint"] = unused
+    remarks = [
+        Fault("warm start", f"{pattern!r} matches no parameter",
+              expected=f"one over {', '.join([*params][:8])}", code="warm-start")
+        for pattern in settings.idle(params)
+    ]  # fmt: skip
+    return WarmPlan(source, taken, rows, others, faults, remarks)
+
+
+def _fits(saved: Any, array: Any, *, by_token: bool) -> bool:
+    """Whether a saved array can be the start of another one."""
+    if saved is None or len(saved.shape) != len(array.shape):
+        return False
+    first = 1 if by_token else 0
+    same = tuple(saved.shape[first:]) == tuple(array.shape[first:])
+    return same and _kind(saved) == _kind(array)
+
+
+def _kind(array: Any) -> str:
+    """Numbers of one kind are cast to each other."""
+    name = np.dtype(array.dtype).name
+    return "float" if "float" in name else name
+
+
+def _state(
+    settings: WarmStartSettings,
+    part: str,
+    tree: Mapping[str, Any],
+    forms: Mapping[str, Any],
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """What is taken of a part that is no parameters, and why the rest of it is not."""
+    found: dict[str, str] = {}
+    left: dict[str, list[str]] = {}
+    for name, array in tree[part].items():
+        # An optimizer's arrays end in the path of the parameter that they are for.
+        path = name.removeprefix(_STATISTICS).rpartition("/")[2]
+        has_path = part == "rest" or path in tree["params"]
+        source = f"{part}/{_renamed(settings, name)}"
+        saved = forms.get(source)
+        of_model = part == "rest" and _kind(array) == "float"
+        if settings.state == "params" or (settings.state == "model" and not of_model):
+            reason = f"not taken, as state is {settings.state}"
+        elif has_path and (globs := settings.left_out(path)):
+            reason = f"not taken: {globs}"
+        elif saved is None:
+            reason = "absent in the checkpoint"
+        elif tuple(saved.shape) != tuple(array.shape) or _kind(saved) != _kind(array):
+            reason = "of another form in the checkpoint"
+        else:
+            found[name] = source
+            continue
+        left.setdefault(reason, []).append(name)
+    return found, left
+
+
+def _renamed(settings: WarmStartSettings, name: str) -> str:
+    """The name in the checkpoint of an array that is no parameter."""
+    before, slash, path = name.rpartition("/")
+    collection = _STATISTICS if path.startswith(_STATISTICS) else ""
+    source = settings.source(path.removeprefix(collection))
+    return f"{before}{slash}{collection}{source}"
+
+
+def _hint(settings: WarmStartSettings, path: str) -> str:
+    """How a config leaves a parameter out."""
+    return "" if settings.include is None else f"warm_start.exclude=[{path}] skips it."
