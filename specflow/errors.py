@@ -23,6 +23,7 @@ __all__ = [
     "SpecError",
     "SpecflowError",
     "SpecflowWarning",
+    "config_error",
     "nearest",
     "nearest_of",
     "spec_error",
@@ -158,6 +159,25 @@ class SpecflowWarning(UserWarning):
     def __init__(self, fault: Fault):
         self.fault = fault
         super().__init__(str(fault))
+
+
+class _ArgumentError(ConfigError, TypeError):
+    """A `ConfigError` of an argument that there is not, or that is no number, say."""
+
+
+# One name for users and for other processes, whatever plain error it also is.
+_ArgumentError.__name__ = _ArgumentError.__qualname__ = "ConfigError"
+
+
+def config_error(*faults: Fault) -> ConfigError:
+    """The `ConfigError` for these faults; also a `TypeError`, where one of them is.
+
+    >>> fault = Fault("train_batch_size", "got 'x'", kind=TypeError)
+    >>> isinstance(config_error(fault), TypeError)
+    True
+    """
+    is_type = any(issubclass(fault.kind, TypeError) for fault in faults)
+    return (_ArgumentError if is_type else ConfigError)(*faults)
 
 
 @cache

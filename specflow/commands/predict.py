@@ -32,6 +32,8 @@ def predict(
 ) -> int:
     """Writes a row of predictions for each row of the data, in the rows' order.
 
+    What the data names its rows by comes first in each row. Labels may be missing.
+
     Args:
         composed: the run's config, with overrides laid over it; nothing in the run
             directory is changed.
@@ -51,10 +53,13 @@ def predict(
         OutputError: the file cannot be written.
     """
     written_as = row_format(output, format)
-    data = build_data(composed.config.data)
+    data = build_data(composed.config.data, needs_labels=False)
     estimator = estimator_of_run(composed, data)
     source, rows = split_of(data, split), 0
-    _check_keys(keys or (), estimator.abstract_spec(Mode.PREDICT, source).predictions)
+    predictions = estimator.abstract_spec(Mode.PREDICT, source).predictions
+    _check_keys(keys or (), predictions)
+    ids = getattr(source, "ids", {})
+    _check_ids(ids, predictions)
     batches = estimator.predict(
         lambda: source,
         predict_keys=keys,
@@ -66,14 +71,42 @@ def predict(
         if peers.is_first():
             write = stack.enter_context(writing_rows(output, written_as))
         for batch in batches:
+            count = len(jax.tree.leaves(batch)[0])
             if write is not None:
-                write(batch)
-            rows += len(jax.tree.leaves(batch)[0])
+                part = slice(rows, rows + count)
+                write(_beside({name: ids[name][part] for name in ids}, batch))
+            rows += count
     estimator.close()
     peers.alone(lambda: None)
     if output is not None and peers.is_first():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
+
+
+def _beside(ids: Mapping[str, Any], predictions: Any) -> Any:
+    """Predictions with the ids of their rows before them."""
+    if not ids:
+        return predictions
+    named = isinstance(predictions, Mapping)
+    return {**ids, **(predictions if named else {"output": predictions})}
+
+
+def _check_ids(ids: Mapping[str, Any], predictions: Any) -> None:
+    """Refuses ids named as a prediction: rows have one place for both."""
+    named = predictions if isinstance(predictions, Mapping) else ("output",)
+    faults = [
+        Fault(
+            "data.ids",
+            f"{name} is a prediction too",
+            expected="names that no prediction has",
+            mend="Rename the array, or the prediction.",
+            code="predict-keys",
+        )
+        for name in ids
+        if name in named
+    ]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def _check_keys(keys: Sequence[str], predictions: Any) -> None:

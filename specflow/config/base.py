@@ -25,6 +25,7 @@ from pydantic_core import (
 )
 
 from specflow.config import plugins
+from specflow.config.constructed import Constructed
 from specflow.errors import ConfigError, Fault
 from specflow.filesystem import expanded
 
@@ -64,7 +65,7 @@ ROOTS = ("features", "labels", "outputs", "predictions", "losses")
 """Where a key path can begin."""
 
 
-class Config(BaseModel):
+class Config(BaseModel, metaclass=Constructed):
     """A section of an experiment: no unknown field, no change after it is made.
 
     Values are taken as they are (`"3"` is no number, `1.0` no integer, `true` no

@@ -77,8 +77,8 @@ class TextConfig(Config):
 class NpzConfig(Config):
     """Arrays from `.npz` files: one for training, one for evaluation.
 
-    Every array is batch-major; the one named by `labels` becomes the labels, the others
-    become `features.<name>`.
+    Every array is batch-major; the one named by `labels` becomes the labels, those
+    named by `ids` stay on the host, the others become `features.<name>`.
     """
 
     name: Literal["npz"] = "npz"
@@ -87,7 +87,12 @@ class NpzConfig(Config):
     eval: UserPath
     """Path of the evaluation file."""
     labels: str | None = "labels"
-    """Name of the array with the labels; null when there is none."""
+    """Name of the array with the labels; null when there is none. `predict` goes
+    without it."""
+    ids: list[str] = []
+    """Names of arrays that say which row is which, in text or whole numbers: they are
+    no features, and `predict` writes them beside the predictions. Evaluation rows may
+    lack some."""
     shuffle: bool = True
     """Whether training sees its rows in a new order every epoch."""
 

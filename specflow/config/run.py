@@ -1,9 +1,9 @@
 """`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
 
-import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -11,17 +11,16 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 from specflow.config.base import Config, Dtype, UserPath
 from specflow.config.loop import ProfileConfig
 from specflow.config.output import BestConfig
-from specflow.errors import ConfigError, Fault, nearest
 
 __all__ = ["RunConfig", "TPUConfig"]
 
+_USUAL_SECONDS = 600.0
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 _MESH = "Say it with the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...))."
@@ -60,16 +59,9 @@ def _as_text(value: Any) -> Any:
 
 
 class _Python(Config):
-    """A config that people write in Python: its faults come as one `ConfigError`."""
+    """A config that people write in Python, and change there."""
 
-    def __init__(self, **fields: Any):
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            faults = [_fault(type(self), detail) for detail in error.errors()]
-            # A field that may be two things is refused once for each.
-            once = {fault.where: fault for fault in faults}
-            raise ConfigError(*once.values()) from None
+    gone: ClassVar[Mapping[str, str]] = GONE
 
     def replace(self, **changes: Any) -> Self:
         """The same with some fields changed, checked as any other."""
@@ -119,7 +111,7 @@ class RunConfig(_Python):
     Checkpoints: every `save_checkpoints_steps` or every `save_checkpoints_secs`, never
     both; neither given means every 600 seconds; given as None, there are none at all.
 
-    >>> RunConfig().checkpoint_seconds(), RunConfig(save_checkpoints_steps=5).saves
+    >>> RunConfig().save_checkpoints_secs, RunConfig(save_checkpoints_steps=5).saves
     (600.0, True)
     >>> RunConfig(save_checkpoints_steps=None).saves
     False
@@ -137,7 +129,7 @@ class RunConfig(_Python):
     save_checkpoints_steps: NonNegativeInt | None = None
     """Steps between checkpoints, from the start of a call; 0: only at its ends."""
     save_checkpoints_secs: PositiveFloat | None = None
-    """Seconds between checkpoints."""
+    """Seconds between checkpoints; 600 where `save_checkpoints_steps` is not given."""
     save_at_start: bool = True
     """Whether a call to train begins with a checkpoint."""
     keep_checkpoint_max: NonNegativeInt | None = 5
@@ -164,6 +156,13 @@ class RunConfig(_Python):
     tpu_config: TPUConfig = Field(default_factory=TPUConfig)
     """What concerns the devices and the loops that they run."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_default_in_seconds(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping) and "save_checkpoints_steps" not in fields:
+            return {"save_checkpoints_secs": _USUAL_SECONDS, **fields}
+        return fields
+
     @model_validator(mode="after")
     def _one_rhythm(self) -> Self:
         if None not in (self.save_checkpoints_steps, self.save_checkpoints_secs):
@@ -175,45 +174,14 @@ class RunConfig(_Python):
         """Whether there are checkpoints at all."""
         return (
             self.save_checkpoints_steps is not None
-            or self.checkpoint_seconds() is not None
+            or self.save_checkpoints_secs is not None
         )
-
-    def checkpoint_seconds(self) -> float | None:
-        """Seconds between checkpoints, if time is their rhythm."""
-        given = self.model_fields_set
-        if "save_checkpoints_secs" in given or "save_checkpoints_steps" in given:
-            return self.save_checkpoints_secs
-        return 600.0
 
     def replace(self, **changes: Any) -> Self:
         """The same with some fields changed; one checkpoint rhythm ends the other."""
         changes = dict(changes)
-        if changes.get("save_checkpoints_steps") is not None:
+        if "save_checkpoints_steps" in changes:
             changes.setdefault("save_checkpoints_secs", None)
         if changes.get("save_checkpoints_secs") is not None:
             changes.setdefault("save_checkpoints_steps", None)
         return super().replace(**changes)
-
-
-def _fault(owner: type[Config], detail: Any) -> Fault:
-    names = [str(part) for part in detail["loc"] if str(part) in _names(owner)]
-    unknown = detail["type"] == "extra_forbidden"
-    name = str(detail["loc"][-1]) if unknown else ".".join(names)
-    where = f"{owner.__name__}.{name}" if name else owner.__name__
-    if not unknown:
-        wrong = detail.get("ctx", {}).get("error")
-        if isinstance(wrong, ConfigError):
-            return dataclasses.replace(wrong.faults[0], where=where)
-        said = detail["msg"].removeprefix("Value error, ")
-        return Fault(where, f"got {detail['input']!r:.60}: {said}", code="run-config")
-    known = ", ".join(owner.model_fields)
-    return Fault(
-        where,
-        "is gone" if name in GONE else "no such field",
-        mend=GONE.get(name) or f"{nearest(name, owner.model_fields)} There is {known}.",
-        code="run-config",
-    )
-
-
-def _names(owner: type[Config]) -> set[str]:
-    return {*owner.model_fields, *TPUConfig.model_fields}

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import operator
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from specflow.data.narrow import checked_batch
 from specflow.data.plan import WHOLE, Share
 from specflow.data.source import ArraySource, Source
 from specflow.data.tree import map_leaves
-from specflow.errors import DataError, Fault
+from specflow.errors import DataError, Fault, SpecflowWarning
 from specflow.typing import Tree, describe
 
 __all__ = ["Batch", "EvalBatches"]
@@ -41,9 +42,11 @@ class EvalBatches:
 
     Args:
         data: a `Source`; arrays as `(features, labels)` or features alone; or an
-            iterable of batches. Too short ones are padded, too long ones are cut.
+            iterable of batches. Too short ones are padded; too long ones are divided,
+            with a warning.
         batch_size: b, rows of a batch over all processes.
-        limit: the number of batches after which to stop; None: at the end of the data.
+        limit: the number of batches after which to stop, of an iterable those that it
+            gives, divided or not; None: at the end of the data.
         padded: True: the last batch is padded to b. False: it has its own size, and an
             iterable's batches stay as they are.
         share: which parts of each batch this process reads. Every process gives the
@@ -95,16 +98,16 @@ class EvalBatches:
         self._padded = padded
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = (
+        return (
             self._from_iterable(self._data)
             if self._source is None
             else self._from_source(self._source)
         )
-        return itertools.islice(batches, self._limit)
 
     def _from_source(self, source: Source) -> Iterator[Batch]:
         size = len(source)
-        for first in range(0, size, self._batch_size):
+        firsts = range(0, size, self._batch_size)
+        for first in itertools.islice(firsts, self._limit):
             places = self._rows + first
             real = int(np.searchsorted(places, size))
             if not self._padded:
@@ -126,15 +129,35 @@ class EvalBatches:
 
     def _from_iterable(self, data: Iterable[Any]) -> Iterator[Batch]:
         size = len(self._rows)
-        for number, value in enumerate(data):
+        told = False
+        for number, value in enumerate(itertools.islice(data, self._limit)):
             features, labels, rows = as_batch(value, where=f"evaluation batch {number}")
             if not self._padded:
                 # Copied: who gives batches may use their memory again for the next.
                 x, y = map_leaves(np.array, (features, labels))
                 yield Batch(x, y, np.ones(rows, np.bool_), rows)
                 continue
+            if rows > size and not told:
+                told = True
+                _warn_of_parts(number, rows, size)
             for start in range(0, rows, size):
                 real = min(size, rows - start)
                 part = np.minimum(np.arange(start, start + size), rows - 1)
                 x, y = map_leaves(operator.itemgetter(part), (features, labels))
                 yield Batch(x, y, np.arange(size) < real, real)
+
+
+def _warn_of_parts(number: int, rows: int, size: int) -> None:
+    warnings.warn(
+        SpecflowWarning(
+            Fault(
+                f"evaluation batch {number}",
+                f"has {rows} rows, and is divided into batches of {size}, the batch "
+                "size",
+                mend="Results are the same; hooks and whole batches of predictions go "
+                "by the parts. Give that batch size to the estimator.",
+                code="batch-divided",
+            )
+        ),
+        stacklevel=2,
+    )

@@ -38,6 +38,8 @@ class Data:
     eval: Source
     shuffle: bool = True
     """Whether training sees its rows in a new order every epoch."""
+    needs_labels: bool = True
+    """Whether the rows to evaluate must have labels; those to predict need not."""
 
     def __post_init__(self) -> None:
         train, held = (
@@ -55,17 +57,23 @@ class Data:
             )
             for path in sorted(train.keys() | held.keys())
             if train.get(path) != held.get(path)
+            and (self.needs_labels or path in held or not _is_label(path))
         ]
         if faults:
             raise DataError(*faults)
 
 
-def build_data(config: Any) -> Data:
+def _is_label(path: str) -> bool:
+    return path.partition(".")[0] == "labels"
+
+
+def build_data(config: Any, *, needs_labels: bool = True) -> Data:
     """The sources of an experiment.
 
     Args:
         config: what `data:` may be: a named set, or a `Target` or a plugin that returns
             `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
+        needs_labels: whether the rows to evaluate must have labels.
 
     Raises:
         DataError: the data is missing, empty, malformed, or holds a NaN.
@@ -75,11 +83,12 @@ def build_data(config: Any) -> Data:
     (1438, 359)
     """
     if isinstance(config, Target | Component):
-        return _from_target(config)
-    return Data(*_named(config), shuffle=config.shuffle)
+        return _from_target(config, needs_labels=needs_labels)
+    parts = _named(config, needs_labels=needs_labels)
+    return Data(*parts, shuffle=config.shuffle, needs_labels=needs_labels)
 
 
-def _named(config: Any) -> tuple[Source, Source]:
+def _named(config: Any, *, needs_labels: bool) -> tuple[Source, Source]:
     match config:
         case DigitsConfig():
             return sets.digits(config)
@@ -92,11 +101,11 @@ def _named(config: Any) -> tuple[Source, Source]:
         case TextConfig():
             return text.text(config)
         case NpzConfig():
-            return npz.npz(config)
+            return npz.npz(config, needs_labels=needs_labels)
     raise TypeError(f"not a data config: {type(config).__name__}")
 
 
-def _from_target(config: Target | Component) -> Data:
+def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
     """What the user's own callable gives."""
     try:
         value = config()
@@ -133,7 +142,7 @@ def _from_target(config: Target | Component) -> Data:
             )
         )
     train, held = (_part(config.path, part, value[part]) for part in _PARTS)
-    return Data(train, held)
+    return Data(train, held, needs_labels=needs_labels)
 
 
 def _part(path: str, part: str, value: Any) -> Source:

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,53 @@ from specflow.filesystem import expanded
 __all__ = ["npz", "read_npz"]
 
 
-def npz(config: NpzConfig) -> tuple[ArraySource, ArraySource]:
+def npz(
+    config: NpzConfig, *, needs_labels: bool = True
+) -> tuple[ArraySource, ArraySource]:
     """The sources that `data.train` and `data.eval` name.
+
+    Args:
+        config: says which files, and what their arrays are.
+        needs_labels: whether the rows of `data.eval` must have labels.
 
     Raises:
         DataError: a file is missing, is no `.npz`, lacks the labels, or breaks a rule
-            of `ArraySource`.
+            of `ArraySource`; ids are in neither file.
     """
-    return (
-        read_npz(config.train, labels=config.labels, key="data.train"),
-        read_npz(config.eval, labels=config.labels, key="data.eval"),
-    )
+    names: dict[str, Any] = {"labels": config.labels, "ids": config.ids}
+    train = read_npz(config.train, **names, key="data.train")
+    held = read_npz(config.eval, **names, key="data.eval", needs_labels=needs_labels)
+    faults = [
+        Fault(
+            "data.ids",
+            f"neither {config.train} nor {config.eval} has an array {name!r}",
+            expected="names of arrays",
+            code="unknown-array",
+        )
+        for name in config.ids
+        if name not in train.ids and name not in held.ids
+    ]
+    if faults:
+        raise DataError(*faults)
+    return train, held
 
 
-def read_npz(path: str | Path, *, labels: str | None, key: str = "data") -> ArraySource:
+def read_npz(
+    path: str | Path,
+    *,
+    labels: str | None,
+    ids: Sequence[str] = (),
+    key: str = "data",
+    needs_labels: bool = True,
+) -> ArraySource:
     """The rows of one file. Pickled objects are refused, never loaded.
 
     Args:
         path: the file.
         labels: name of the array with the labels; None when there is none.
+        ids: names of the arrays that say which row is which, as far as there are any.
         key: the dotted key that named the file, for messages.
+        needs_labels: whether the array with the labels must be there.
     """
     file = expanded(path, key)
     if not file.is_file():
@@ -43,7 +71,7 @@ def read_npz(path: str | Path, *, labels: str | None, key: str = "data") -> Arra
             Fault(key, f"there is no file {str(path)!r}", code="missing-file")
         )
     arrays = _read_arrays(file, key)
-    if labels is not None and labels not in arrays:
+    if labels is not None and needs_labels and labels not in arrays:
         raise DataError(
             Fault(
                 "data.labels",
@@ -53,8 +81,9 @@ def read_npz(path: str | Path, *, labels: str | None, key: str = "data") -> Arra
                 code="unknown-array",
             )
         )
-    label = None if labels is None else arrays.pop(labels)
-    return ArraySource(arrays, label, origin=str(file))
+    label = None if labels is None else arrays.pop(labels, None)
+    named = {name: arrays.pop(name) for name in ids if name in arrays}
+    return ArraySource(arrays, label, ids=named, origin=str(file))
 
 
 def _read_arrays(file: Path, key: str) -> dict[str, npt.NDArray[Any]]:

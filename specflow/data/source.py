@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -71,6 +72,9 @@ class ArraySource:
     Args:
         features: an array, or a (nested) dict of arrays, rows first.
         labels: the same, or None when there are none.
+        ids: name -> text or a whole number for each row, which say which row is which.
+            They are handed out by no `take`: `specflow predict` writes them beside the
+            predictions.
         origin: the file or the split that the rows came from, for messages.
         finite: whether a NaN or an infinity is refused.
 
@@ -92,6 +96,7 @@ class ArraySource:
         features: Tree,
         labels: Tree = None,
         *,
+        ids: Mapping[str, npt.ArrayLike] | None = None,
         origin: str = "",
         finite: bool = True,
     ):
@@ -113,6 +118,8 @@ class ArraySource:
         for path, array in named:
             loss_of_width(path, array, origin)
         self._size = len(named_leaves(self._features, None)[0][1])
+        self.ids = _checked_ids(ids or {}, self._size, origin)
+        """Name -> what each row is called, in text or whole numbers."""
 
     def __len__(self) -> int:
         return self._size
@@ -242,6 +249,9 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
             f"is {describe(array)}",
             origin=origin,
             expected="an array of numbers, rows first",
+            mend="If it says which row is which, name it in data.ids."
+            if array.dtype.kind in "SU" and array.ndim == 1
+            else "",
             code="data-type",
         )
         for path, array in named_leaves(features, labels)
@@ -272,6 +282,34 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
         for path, count in rows.items()
         if count != size
     ]
+
+
+def _checked_ids(
+    ids: Mapping[str, npt.ArrayLike], size: int, origin: str
+) -> dict[str, npt.NDArray[Any]]:
+    """The ids as text or integers.
+
+    Raises:
+        DataError: one is something else, or not one for each row.
+    """
+    found = {name: np.asarray(array) for name, array in ids.items()}
+    faults = [
+        Fault(
+            f"ids.{name}",
+            f"is {describe(array)}",
+            origin=origin,
+            expected=f"one text or whole number for each of {size:,} rows",
+            code="data-type",
+        )
+        for name, array in found.items()
+        if array.shape != (size,) or array.dtype.kind not in "USiu"
+    ]
+    if faults:
+        raise DataError(*faults)
+    return {
+        name: np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        for name, array in found.items()
+    }
 
 
 def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from specflow.callables import check_callables, unfit_methods
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.mesh import AxesConfig, MeshConfig
 from specflow.config.run import RunConfig
-from specflow.errors import ConfigError, Fault, spec_error
+from specflow.errors import ConfigError, Fault, config_error, spec_error
 from specflow.estimator.saving import LISTENER_METHODS
 from specflow.executor import ModelFn
 from specflow.filesystem import expanded
@@ -23,6 +25,7 @@ from specflow.spec import HOOK_METHODS, renamed
 from specflow.typing import describe
 
 __all__ = [
+    "check_functions",
     "check_loop",
     "check_params",
     "check_positive",
@@ -37,10 +40,6 @@ __all__ = [
 
 _OWNED = ("batch_size", "context")
 """Params that the estimator sets itself."""
-
-
-class _NoNumberError(ConfigError, TypeError):
-    """What should be a whole number is none (the reference raised TypeError)."""
 
 
 def config_of(config: RunConfig | None) -> RunConfig:
@@ -59,6 +58,11 @@ def config_of(config: RunConfig | None) -> RunConfig:
 
 def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
     """The one directory that is meant, or a new temporary one."""
+    if not isinstance(model_dir, str | os.PathLike | None):
+        raise config_error(
+            Fault("model_dir", f"got {describe(model_dir)}", expected="a directory",
+                  kind=TypeError, code="model-dir")
+        )  # fmt: skip
     given, configured = (
         None if one is None or str(one) == "" else _folder(one)
         for one in (model_dir, config.model_dir)
@@ -110,12 +114,13 @@ def check_positive(value: Any, name: str) -> int:
     Raises:
         ConfigError: it is something else; also a TypeError, if it is no integer.
     """
-    fault = Fault(name, f"got {value!r}", expected="a positive integer", code="range")
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise _NoNumberError(fault)
-    if value < 1:
-        raise ConfigError(fault)
-    return int(value)
+    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if is_number and int(value) >= 1:
+        return int(value)
+    raise config_error(
+        Fault(name, f"got {value!r}", expected="a positive integer", code="range",
+              kind=ValueError if is_number else TypeError)
+    )  # fmt: skip
 
 
 def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
@@ -145,7 +150,12 @@ def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Refuses params that the estimator sets itself."""
+    """Refuses params that the estimator sets itself, or that are no mapping."""
+    if not isinstance(params, Mapping):
+        raise config_error(
+            Fault("params", f"got {describe(params)}", expected="name -> value",
+                  kind=TypeError, code="params")
+        )  # fmt: skip
     faults = [
         Fault(
             f"params[{name!r}]",
@@ -192,7 +202,7 @@ def checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
 
 
 def _checked(
-    values: Any, argument: str, kind: str, methods: Sequence[str]
+    values: Any, argument: str, kind: str, methods: Mapping[str, str]
 ) -> list[Any]:
     def fits(value: Any) -> bool:
         has_one = any(callable(getattr(value, method, None)) for method in methods)
@@ -210,16 +220,25 @@ def _checked(
             f"{argument}[{place}]",
             f"got {describe(value)}",
             expected=f"an object with one of {', '.join(methods)}",
-            mend=renamed(value),
+            mend=renamed(value) or unfit_methods(value, methods),
             kind=TypeError,
             code="hooks",
         )
         for place, value in enumerate(found)
-        if not fits(value) or renamed(value)
+        if not fits(value) or renamed(value) or unfit_methods(value, methods)
     ]
     if faults:
         raise spec_error(*faults)
     return found
+
+
+def check_functions(**functions: Any) -> None:
+    """Refuses arguments that cannot be called, but None.
+
+    Raises:
+        ConfigError: (also a TypeError) one is no function.
+    """
+    check_callables(functions)
 
 
 def partitioner_of(
@@ -236,7 +255,8 @@ def partitioner_of(
         devices: what the axes are laid over; by default all of the process.
 
     Raises:
-        ConfigError: two things are meant, or the devices cannot form the mesh.
+        ConfigError: two things are meant, the devices cannot form the mesh, or it is
+            none (also a TypeError).
         RuntimeError: a TPU is asked for, and there is none.
     """
     if use_tpu is False:
@@ -250,6 +270,12 @@ def partitioner_of(
     if use_tpu and jax.default_backend() != "tpu":
         raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
     layout = MeshConfig() if mesh is None else mesh
+    if not isinstance(layout, MeshConfig | Mesh):
+        raise config_error(
+            Fault("mesh", f"got {describe(mesh)}",
+                  expected="a specflow.MeshConfig or a jax.sharding.Mesh",
+                  kind=TypeError, code="mesh")
+        )  # fmt: skip
     if isinstance(layout, MeshConfig):
         built = build_mesh(layout.axes, devices, slices=layout.slices)
         partitioner = Partitioner(built, layout.rules, layout.logical)

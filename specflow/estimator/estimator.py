@@ -28,6 +28,7 @@ from specflow.data import (
 )
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.estimator.arguments import (
+    check_functions,
     check_loop,
     check_params,
     check_positive,
@@ -117,7 +118,7 @@ class TPUEstimator:
     Raises:
         ConfigError: batch sizes that are no positive integers or that the mesh cannot
             divide; a mesh that the devices cannot form; params that `model_fn` does not
-            take.
+            take; a function that is none.
         SpecError: `model_fn` does not take `features`, or demands something unknown, or
             a model that there is not.
 
@@ -147,8 +148,9 @@ class TPUEstimator:
     ):
         self.config = config_of(config)
         # A copy: what the caller or a model function does to it stays with them.
+        check_functions(init_fn=init_fn, eval_params=eval_params)
+        check_params(params or {})
         self.params = copy.deepcopy(dict(params or {}))
-        check_params(self.params)
         self.model_dir = model_dir_of(model_dir, self.config)
         self.partitioner, tuned = partitioner_of(mesh, use_tpu=use_tpu, devices=devices)
         eval_size = train_batch_size if eval_batch_size is None else eval_batch_size
@@ -468,6 +470,7 @@ class TPUEstimator:
         """
         steps = step_count(steps, "steps")
         hooks = checked_hooks(hooks)
+        check_functions(input_fn=input_fn)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
@@ -521,6 +524,7 @@ class TPUEstimator:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
         """
         hooks = checked_hooks(hooks)
+        check_functions(input_fn=input_fn)
         value = self._input(input_fn, Mode.PREDICT)
         if is_empty(value):
             return iter(())
@@ -609,6 +613,7 @@ class TPUEstimator:
         """
         from specflow.output.export import write_export  # Few runs end in an export.
 
+        check_functions(input_fn=input_fn, serving_fn=serving_fn)
         example = self._example(input_fn, features)
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:

@@ -8,8 +8,13 @@ from specflow.loop import StopTraining, call_hooks
 
 __all__ = ["LISTENER_METHODS", "Saver"]
 
-LISTENER_METHODS = ("begin", "before_save", "after_save", "end")
-"""What a listener may define; each is optional, one at least is there."""
+LISTENER_METHODS = {
+    "begin": "",
+    "before_save": "step",
+    "after_save": "step",
+    "end": "step",
+}
+"""What a listener may define -> its arguments; each is optional, one is there."""
 
 
 class Saver:

@@ -103,7 +103,7 @@ class EvalSpec:
         if None not in (self.every_secs, self.every_steps):
             faults.append(_fault("every_secs", self.every_secs, "no every_steps too"))
         rule = self.early_stopping
-        if rule is not None and not hasattr(rule, "reason"):
+        if rule is not None and not callable(getattr(rule, "reason", None)):
             faults.append(_fault("early_stopping", rule, "a rule", TypeError))
         exporters = self.all_exporters()
         faults.extend(

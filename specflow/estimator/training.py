@@ -287,7 +287,7 @@ class Training:
         self, start: int, save: Callable[[int, TrainState], None]
     ) -> list[Rhythm]:
         steps = self._config.save_checkpoints_steps
-        seconds = self._config.checkpoint_seconds()
+        seconds = self._config.save_checkpoints_secs
         if steps is not None:
             return [EverySteps(steps, save, start=start)]
         return [] if seconds is None else [EverySeconds(seconds, save)]

@@ -30,10 +30,16 @@ class ModelFn:
             `TPUEstimatorSpec`.
 
     Raises:
-        SpecError: it does not take `features`, or takes something unknown.
+        SpecError: it is no function, does not take `features`, or takes something
+            unknown.
     """
 
     def __init__(self, function: Callable[..., Any]):
+        if not callable(function):
+            raise spec_error(
+                Fault("model_fn", f"got {describe(function)}", kind=TypeError,
+                      expected="a function of features, ...", code="model-fn")
+            )  # fmt: skip
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
         parameters = inspect.signature(function).parameters.values()

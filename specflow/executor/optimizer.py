@@ -79,9 +79,11 @@ class Optimizer:
             if any(matches(glob, path) for glob in wrt)
             and not any(matches(glob, path) for glob in frozen)
         )
-        if faults := [*_in_vain({"wrt": wrt, "frozen": frozen}, params)]:
+        # Where there are none at all, a function can still count steps.
+        faults = [*_in_vain({"wrt": wrt, "frozen": frozen}, params)] if params else []
+        if faults:
             raise spec_error(*faults)
-        if not self.trained:
+        if params and not self.trained:
             raise spec_error(_nothing_left(frozen, params))
         self._owners = {
             name: parameters_of(layer, params)

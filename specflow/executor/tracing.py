@@ -218,9 +218,9 @@ class Tracer:
             SpecError: there is nothing to train.
         """
         spec = self.spec(Mode.TRAIN, features, labels)
-        if not self.model.abstract_params:
-            raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
         optimizer = self._optimizer(spec.train_op)
+        if not (self.model.abstract_params or optimizer.is_function):
+            raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
         self._check_function(optimizer)
         return optimizer
 

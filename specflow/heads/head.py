@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from specflow.callables import check_callables
 from specflow.declare.counted import gated
 from specflow.errors import Fault, spec_error
 from specflow.heads.reduction import LossReduction, reduced
@@ -42,6 +43,10 @@ class Head(abc.ABC):
     """Whether each value of an example may have a weight, not only each example."""
 
     def __post_init__(self) -> None:
+        check_callables(
+            {"loss_fn": self.loss_fn},
+            expected="a function of labels and logits",
+        )
         known = [str(way) for way in LossReduction]
         if self.loss_reduction not in known:
             raise fault(

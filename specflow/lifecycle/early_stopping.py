@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from specflow.errors import ConfigError, Fault
+from specflow.callables import check_callables
+from specflow.errors import ConfigError, Fault, config_error
 from specflow.lifecycle.history import History
 from specflow.lifecycle.rules import Crossed, Stalled, StoppingRule
 from specflow.loop import StopTraining
+from specflow.typing import describe
 
 __all__ = [
     "Crossed",
@@ -31,7 +33,8 @@ class EarlyStopping:
         run_every_steps: steps between two questions.
 
     Raises:
-        ConfigError: both rhythms are given, or neither.
+        ConfigError: both rhythms are given, or neither; or (also a TypeError)
+            `should_stop` is no function.
     """
 
     def __init__(
@@ -50,6 +53,10 @@ class EarlyStopping:
                     code="early-stopping",
                 )
             )
+        check_callables(
+            {"should_stop": should_stop},
+            expected="a function without arguments, which says whether to stop",
+        )
         self._should_stop = should_stop
         self._every_s, self._every_steps = run_every_secs, run_every_steps
         self._last_s = -math.inf
@@ -144,6 +151,12 @@ def _judged(
     rule: StoppingRule, estimator: Any, name: str | None, **rhythm: Any
 ) -> EarlyStopping:
     """A hook that asks a rule about the evaluations there are."""
+    if not hasattr(estimator, "model_dir"):
+        raise config_error(
+            Fault("estimator", f"got {describe(estimator)}", kind=TypeError,
+                  expected="the estimator whose evaluations count",
+                  code="early-stopping")
+        )  # fmt: skip
     history = History(estimator.model_dir, name)
 
     def should_stop() -> bool:

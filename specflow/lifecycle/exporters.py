@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from specflow import peers
+from specflow.callables import check_callables
 from specflow.errors import ConfigError, Fault, nearest
 from specflow.filesystem import expanded
 from specflow.output import reported, write_text
@@ -39,7 +40,8 @@ class Exporter:
         **export: handed to `estimator.export`: `input_fn` or `features`, and the like.
 
     Raises:
-        ConfigError: the name is empty or no text, or `exports_to_keep` not positive.
+        ConfigError: the name is empty or no text, `exports_to_keep` not positive, or
+            a function none (also a TypeError).
     """
 
     def __init__(self, name: str, *, exports_to_keep: int | None = 5, **export: Any):
@@ -53,6 +55,8 @@ class Exporter:
                                 code="exporter"))  # fmt: skip
         if faults:
             raise ConfigError(*faults)
+        functions = {key: export.get(key) for key in ("input_fn", "serving_fn")}
+        check_callables(functions)
         self.name = name
         self._keep = exports_to_keep
         self._export = export

@@ -39,7 +39,7 @@ def split_model(
     if model is None or isinstance(model, linen.Module):
         return LinenModel(model, compute_dtype=compute_dtype)
     is_linen_class = isinstance(model, type) and issubclass(model, linen.Module)
-    if is_linen_class or not callable(model):
+    if is_linen_class or not (isinstance(model, nnx.Module) or callable(model)):
         name = getattr(model, "__name__", "")
         raise spec_error(
             Fault(

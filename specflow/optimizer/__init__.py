@@ -7,13 +7,13 @@ from specflow.optimizer.build import (
     evaluates_average,
     learning_rate,
 )
+from specflow.optimizer.piecewise import tf_piecewise_constant
 from specflow.optimizer.reference import (
     tf_adadelta,
     tf_adagrad,
     tf_adam,
     tf_ftrl,
     tf_momentum,
-    tf_piecewise_constant,
     tf_rmsprop,
     tf_sgd,
 )

@@ -194,6 +194,8 @@ def _columns(batch: Any) -> dict[str, np.ndarray]:
 def _wide(array: Any) -> np.ndarray:
     """An array in a dtype that files know: what is narrower, as 32 bits."""
     array = np.asarray(array)
+    if array.dtype.kind == "U":
+        return array  # Ids of the rows.
     if array.dtype.isbuiltin == 1 and array.dtype != np.float16:
         return array
     return array.astype(np.float32 if is_floating(array.dtype) else np.int32)

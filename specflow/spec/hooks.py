@@ -3,14 +3,20 @@
 from collections.abc import Iterable
 from typing import Any
 
+from specflow.callables import unfit_methods
 from specflow.spec.checked import Flaw, refuse
 from specflow.spec.host_pair import HostPair
 from specflow.typing import describe
 
 __all__ = ["HOOK_METHODS", "HostCallHook", "check_hooks", "is_hook", "renamed"]
 
-HOOK_METHODS = ("begin", "before_step", "after_step", "end")
-"""What a hook may define; each is optional, one at least is there."""
+HOOK_METHODS = {
+    "begin": "step",
+    "before_step": "step",
+    "after_step": "step, loss",
+    "end": "step",
+}
+"""What a hook may define -> its arguments; each is optional, one at least is there."""
 
 
 def is_hook(value: object) -> bool:
@@ -64,10 +70,10 @@ def check_hooks(value: Any) -> tuple[Any, ...]:
             kind=TypeError,
             at=f"[{place}]",
             expected=f"an object with one of {', '.join(HOOK_METHODS)}",
-            mend=renamed(hook),
+            mend=renamed(hook) or unfit_methods(hook, HOOK_METHODS),
         )
         for place, hook in enumerate(hooks)
-        if not is_hook(hook) or renamed(hook)
+        if not is_hook(hook) or renamed(hook) or unfit_methods(hook, HOOK_METHODS)
     ]
     if wrong:
         refuse(*wrong)

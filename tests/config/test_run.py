@@ -32,13 +32,13 @@ def test_c10_1_anything_else_is_refused(given):
 def test_c10_10_neither_given_saves_every_600_seconds():
     config = sf.RunConfig()
     assert config.saves
-    assert config.checkpoint_seconds() == 600.0
+    assert config.save_checkpoints_secs == 600.0
     assert config.save_checkpoints_steps is None
 
 
 def test_c10_10_one_given_ends_the_other():
-    assert sf.RunConfig(save_checkpoints_steps=5).checkpoint_seconds() is None
-    assert sf.RunConfig(save_checkpoints_secs=9.0).checkpoint_seconds() == 9.0
+    assert sf.RunConfig(save_checkpoints_steps=5).save_checkpoints_secs is None
+    assert sf.RunConfig(save_checkpoints_secs=9.0).save_checkpoints_secs == 9.0
 
 
 def test_c10_10_both_is_refused():
@@ -64,9 +64,12 @@ def test_c10_10_steps_of_zero_pass():
 def test_c10_10_replace_switches_the_other_off():
     steps = sf.RunConfig(save_checkpoints_steps=5)
     seconds = steps.replace(save_checkpoints_secs=9.0)
-    assert (seconds.save_checkpoints_steps, seconds.checkpoint_seconds()) == (None, 9.0)
+    assert (seconds.save_checkpoints_steps, seconds.save_checkpoints_secs) == (
+        None,
+        9.0,
+    )
     again = seconds.replace(save_checkpoints_steps=3)
-    assert (again.save_checkpoints_steps, again.checkpoint_seconds()) == (3, None)
+    assert (again.save_checkpoints_steps, again.save_checkpoints_secs) == (3, None)
     assert steps.save_checkpoints_steps == 5
 
 

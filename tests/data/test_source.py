@@ -91,7 +91,8 @@ def test_a_nan_far_down_in_bfloat16_labels_is_found():
 def test_texts_objects_and_scalars_are_no_rows():
     message = _message({"name": np.array(["a", "b"]), "x": np.array([{}, {}])}, 3.0)
     assert message == (
-        "features.name: is <U1[2]. Expected an array of numbers, rows first.\n"
+        "features.name: is <U1[2]. Expected an array of numbers, rows first. If it "
+        "says which row is which, name it in data.ids.\n"
         "features.x: is object[2]. Expected an array of numbers, rows first.\n"
         "labels: is float64[]. Expected an array of numbers, rows first."
     )
@@ -142,3 +143,20 @@ def test_a_number_between_two_classes_and_the_next_is_out_of_range(value):
     )
     ends = ArraySource(np.zeros((3, 1)), np.array([0.0, 0.25, 1.0]))
     check_range(ends, "labels", 0, 2)  # A probability is between both classes.
+
+
+@pytest.mark.parametrize(
+    "ids", [np.arange(3), np.zeros(4), np.zeros((4, 1), int), np.array([None] * 4)]
+)
+def test_ids_are_one_text_or_whole_number_a_row(ids):
+    with pytest.raises(DataError, match=r"ids\.name: is .* for each of 4 rows"):
+        ArraySource({"x": np.zeros(4)}, ids={"name": ids})
+
+
+def test_ids_are_text_whatever_bytes_they_were():
+    ids = {"name": np.array(["é", "b"]).astype("U").astype(object)}
+    encoded = np.array([name.encode() for name in ids["name"]])
+    assert ArraySource(np.zeros(2), ids={"name": encoded}).ids["name"].tolist() == [
+        "é",
+        "b",
+    ]

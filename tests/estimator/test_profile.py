@@ -36,5 +36,5 @@ def test_a_window_that_training_ends_in_is_closed(line, rows):
 
 
 def test_a_window_has_a_beginning():
-    with pytest.raises(ValueError, match=r"RunConfig\.profile: got 0"):
+    with pytest.raises(ValueError, match=r"RunConfig\.profile\.start: got 0"):
         config(0, 1)

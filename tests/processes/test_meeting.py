@@ -4,7 +4,6 @@ import socket
 import threading
 
 import pytest
-from pydantic import ValidationError
 
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, MachineError
@@ -109,11 +108,11 @@ def test_a_config_may_set_the_time_out_alone():
     ],
 )
 def test_a_coordinator_and_a_count_go_together(given, absent, expected):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ConfigError) as caught:
         ProcessesConfig(**given)
-    (fault,) = caught.value.errors()
-    assert fault["loc"] == (absent,)
-    assert fault["msg"].startswith(expected)
+    (fault,) = caught.value.faults
+    assert fault.where == f"ProcessesConfig.{absent}"
+    assert fault.expected.startswith(expected)
 
 
 def test_alone_there_is_no_place():

@@ -4,7 +4,6 @@ from specflow.optimizer.reference.adadelta import tf_adadelta
 from specflow.optimizer.reference.adagrad import tf_adagrad
 from specflow.optimizer.reference.adam import tf_adam
 from specflow.optimizer.reference.ftrl import tf_ftrl
-from specflow.optimizer.reference.piecewise import tf_piecewise_constant
 from specflow.optimizer.reference.rmsprop import tf_rmsprop
 from specflow.optimizer.reference.sgd import tf_momentum, tf_sgd
 
@@ -14,7 +13,6 @@ __all__ = [
     "tf_adam",
     "tf_ftrl",
     "tf_momentum",
-    "tf_piecewise_constant",
     "tf_rmsprop",
     "tf_sgd",
 ]

@@ -1,0 +1,81 @@
+"""Sections that are built in Python: their errors come as one `ConfigError`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from specflow.errors import ConfigError, Fault, config_error, nearest
+
+__all__ = ["Constructed"]
+
+
+class Constructed(type(BaseModel)):
+    """The class of config classes; a call of one of them raises no error of Pydantic's.
+
+    Validation of a section inside of another, and `model_validate`, do not come by
+    here: there Pydantic joins the errors of all sections, each with its place.
+    """
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        """An instance of the class.
+
+        Raises:
+            ConfigError: a field is wrong; also a TypeError, if there is no such field
+                or one is missing.
+        """
+        try:
+            return super().__call__(*args, **fields)
+        except ValidationError as error:
+            faults = [_fault(cls, fields, detail) for detail in error.errors()]
+        # A field that may be two things is refused once for each.
+        once = {fault.where: fault for fault in faults}
+        raise config_error(*once.values())
+
+
+def _fault(owner: Any, fields: Mapping[str, Any], detail: Any) -> Fault:
+    names = _path(fields, detail["loc"], detail["type"])
+    where = ".".join([owner.__name__, *names])
+    wrong = detail.get("ctx", {}).get("error")
+    if isinstance(wrong, ConfigError):
+        first = wrong.faults[0]
+        return Fault(where, first.problem, first.expected, first.mend, code=first.code)
+    if detail["type"] == "extra_forbidden":
+        return _unknown(owner, where, names)
+    if detail["type"] == "missing":
+        return Fault(where, "is missing", kind=TypeError, code="run-config")
+    given = f"got {detail['input']!r:.60}"
+    if detail["type"] == "rule":
+        return Fault(where, given, expected=detail["msg"], code="run-config")
+    reason = detail["msg"].removeprefix("Value error, ")
+    return Fault(where, f"{given}: {reason}", code="run-config")
+
+
+def _unknown(owner: Any, where: str, names: list[str]) -> Fault:
+    gone: Mapping[str, str] = getattr(owner, "gone", {})
+    if names[-1] in gone:
+        problem, hint = "is gone", gone[names[-1]]
+    elif len(names) > 1:
+        problem, hint = "no such field", ""
+    else:
+        known = owner.model_fields
+        problem = "no such field"
+        hint = f"{nearest(names[0], known)} There is {', '.join(known)}.".strip()
+    return Fault(where, problem, mend=hint, kind=TypeError, code="run-config")
+
+
+def _path(value: Any, loc: tuple[int | str, ...], kind: str) -> list[str]:
+    """The names on the way to a value, without Pydantic's own of members of a union."""
+    names = []
+    for place, part in enumerate(loc):
+        is_last = place == len(loc) - 1
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(part, int) and isinstance(value, list | tuple):
+            value = value[part]
+        elif isinstance(part, str) and hasattr(value, part):
+            value = getattr(value, part)
+        elif not (is_last and kind in ("missing", "rule")):
+            continue
+        names.append(str(part))
+    return names

@@ -1,0 +1,118 @@
+"""Predictions for rows that came later: without labels, each with what it is called.
+
+The ground truth for a row is its prediction among the labelled rows, and the text that
+NumPy wrote for it.
+"""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from specflow.cli import main
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(40, 8, 8, 1)).astype(np.float32)
+LABELS = np.arange(40, dtype=np.int32) % 10
+NAMES = np.array([f"röw {row}" for row in range(40)])
+RUN = (
+    "experiment=digits_mlp",
+    "model.hidden=[8]",
+    "optimizer.schedule.warmup_steps=0",
+    "output.reporters=[]",
+    "loop.train_steps=2",
+    "loop.eval_batch_size=4",
+    "mesh=single",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run, and files of rows."""
+    where = tmp_path_factory.mktemp("rows")
+    both = {"image": IMAGES, "name": NAMES}
+    np.savez(where / "all.npz", labels=LABELS, **both)
+    np.savez(where / "new.npz", number=np.arange(40), **both)
+    np.savez(where / "bare.npz", image=IMAGES)
+    data = f"{{name:npz,train:{where}/all.npz,eval:{where}/all.npz,ids:[name]}}"
+    assert main(["train", *RUN, f"data={data}", f"output.dir={where}/run"]) == 0
+    return where
+
+
+def predicted(folder, capsys, *words):
+    assert main(["predict", f"run={folder}/run", *words]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_names_are_carried_through_and_labels_are_not_needed(folder, capsys):
+    known = predicted(folder, capsys)
+    assert [row["name"] for row in known] == NAMES.tolist()
+    assert next(iter(known[0])) == "name"
+    ids = ("data.ids=[name,number]", f"data.eval={folder}/new.npz")
+    new = predicted(folder, capsys, *ids)
+    assert [row.pop("number") for row in new] == list(range(40))
+    assert new == known
+    bare = predicted(folder, capsys, f"data.eval={folder}/bare.npz")
+    nameless = [{k: v for k, v in row.items() if k != "name"} for row in known]
+    assert bare == nameless
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_names_are_columns(folder, format, tmp_path):
+    out = tmp_path / f"rows.{format}"
+    words = (f"data.eval={folder}/new.npz", "data.ids=[name,number]", "--keys", "class")
+    assert main(["predict", f"run={folder}/run", *words, "--output", str(out)]) == 0
+    if format == "csv":
+        with out.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    else:
+        rows = pytest.importorskip("pyarrow.parquet").read_table(out).to_pylist()
+    assert list(rows[0]) == ["name", "number", "class"]
+    assert [row["name"] for row in rows] == NAMES.tolist()
+    assert [int(row["number"]) for row in rows] == list(range(40))
+
+
+def test_an_export_needs_no_labels_either(folder, tmp_path):
+    words = (f"data.eval={folder}/bare.npz", "--platforms", "cpu")
+    out = ("--output", str(tmp_path))
+    assert main(["export", f"run={folder}/run", *words, *out]) == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "message"),
+    [
+        (
+            "evaluate",
+            ("data.eval={folder}/bare.npz",),
+            "error[unknown-array] data.labels: {folder}/bare.npz has no array 'labels'",
+        ),
+        (
+            "predict",
+            ("data.eval={folder}/new.npz", "data.ids=[name,nmber]"),
+            "error[unknown-array] data.ids: neither {folder}/all.npz nor "
+            "{folder}/new.npz has an array 'nmber'",
+        ),
+        (
+            "predict",
+            ("data.ids=[]",),
+            "error[data-type] features.name: is <U6[40] ({folder}/all.npz). Expected "
+            "an array of numbers, rows first. If it says which row is which, name it "
+            "in data.ids.",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(folder, command, words, message, capsys):
+    words = [word.format(folder=folder) for word in words]
+    assert main([command, f"run={folder}/run", *words]) == 2
+    assert capsys.readouterr().err.startswith(message.format(folder=folder))
+
+
+def test_a_name_that_is_a_prediction_is_refused(folder, tmp_path, capsys):
+    np.savez(tmp_path / "new.npz", **{"image": IMAGES, "class": NAMES})
+    words = (f"data.eval={tmp_path}/new.npz", "data.ids=[name,class]")
+    assert main(["predict", f"run={folder}/run", *words]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error[predict-keys] data.ids: class is a prediction too (override data.ids="
+        "[name,class]). Expected names that no prediction has."
+    )
