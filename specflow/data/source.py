@@ -259,6 +259,19 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
     ]
     if faults:
         return faults
+    paths = [path for path, _ in named_leaves(features, labels)]
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    if twice:
+        return [
+            Fault(
+                path,
+                "two arrays have this path",
+                origin=origin,
+                mend="Take the dots out of the names.",
+                code="array-names",
+            )
+            for path in twice
+        ]
     rows = batch_rows(features, labels)
     first, size = next(iter(rows.items()))
     if size == 0:

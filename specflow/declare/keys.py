@@ -16,7 +16,8 @@ def resolve(path: str, scope: Scope, *, where: str) -> Any:
     """The tensor that a key path names.
 
     Args:
-        path: such as `features.image`, `labels` or `outputs.0`.
+        path: such as `features.image`, `labels` or `outputs.0`; a name in it may have
+            dots, as `features.Sepal.Length`.
         scope: what there is.
         where: the key of the spec in which the path stands, for the message.
 
@@ -62,15 +63,26 @@ def resolve_all(
 
 def _find(path: str, scope: Scope) -> Any:
     """What stands at the end of a path; None if it leads nowhere."""
-    value: Any = scope
-    for name in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(name)
-        elif isinstance(value, list | tuple) and name.isdecimal():
-            value = value[int(name)] if int(name) < len(value) else None
-        else:
-            return None
-    return value
+    return _below(scope, path.split("."))
+
+
+def _below(value: Any, names: list[str]) -> Any:
+    """What these names lead to. A name may have dots itself: the longest one is tried
+    first, so that every path that a message lists is one that can be written.
+    """
+    if not names:
+        return value
+    if isinstance(value, Mapping):
+        named = {str(key): inner for key, inner in value.items()}
+        for count in range(len(names), 0, -1):
+            inner = named.get(".".join(names[:count]))
+            found = None if inner is None else _below(inner, names[count:])
+            if found is not None:
+                return found
+    elif isinstance(value, list | tuple) and names[0].isdecimal():
+        place = int(names[0])
+        return _below(value[place], names[1:]) if place < len(value) else None
+    return None
 
 
 def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:

@@ -160,3 +160,10 @@ def test_ids_are_text_whatever_bytes_they_were():
         "é",
         "b",
     ]
+
+
+def test_two_arrays_of_one_path_are_refused():
+    x = np.zeros(2)
+    assert _message({"a": {"b": x}, "a.b": x}) == (
+        "features.a.b: two arrays have this path. Take the dots out of the names."
+    )

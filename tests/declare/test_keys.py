@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specflow.declare.keys import resolve, resolve_all
 from specflow.errors import SpecError
+from specflow.typing import leaves
 
 A, B, C = (np.full((2, n), n, np.float32) for n in (1, 2, 3))
 SCOPE = {
@@ -89,3 +92,24 @@ def test_all_paths_of_a_part_are_told_at_once():
         "spec.inputs.a",
         "spec.inputs.c",
     ]
+
+
+_NAMES = st.sampled_from(["a", "b", "a.b", "b.a", "a.b.a", "Sepal.Length", "0", "a..b"])
+_TREES = st.recursive(
+    st.builds(lambda: np.zeros(2)),
+    lambda inner: st.one_of(
+        st.dictionaries(_NAMES, inner, min_size=1, max_size=3),
+        st.lists(inner, min_size=1, max_size=2).map(tuple),
+    ),
+    max_leaves=6,
+)
+
+
+@given(tree=_TREES)
+def test_every_path_that_a_message_lists_can_be_written(tree):
+    listed = list(leaves(tree, "features"))
+    paths = [path for path, _ in listed]
+    for path, leaf in listed:
+        if paths.count(path) == 1:
+            found = resolve(path, {"features": tree}, where="spec.inputs.x")
+            assert found is leaf
