@@ -60,8 +60,9 @@ class TextConfig(Config):
     root: UserPath = "stdlib"
     """Folder to read, or `stdlib`: Python's own standard library sources, which differ
     a little from one version of Python to the next."""
-    pattern: str = "*.py"
-    """Glob of the files, at any depth below the root; matched from the right."""
+    pattern: str = Field(default="*.py", min_length=1)
+    """Glob of the files, at any depth below the root, as `Path.rglob` takes it: `**`
+    stands for any number of folders, none too."""
     length: PositiveInt = 128
     """Bytes a window."""
     max_bytes: PositiveInt | None = 4_000_000

@@ -2,7 +2,8 @@
 
 import os
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -114,10 +115,13 @@ def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
 
     Args:
         root: the folder.
-        pattern: glob, matched from the right: `*.md` at any depth, `docs/*.md` in any
-            folder named docs.
+        pattern: glob, as `Path.rglob` takes it: `*.md` at any depth, `docs/*.md` in
+            any folder named docs, `docs/**/*.md` there or in a folder below.
         skip: names of folders that are not entered.
     """
+    wanted = ["**", *PurePosixPath(pattern).parts]
+    if wanted[-1] == "**":
+        wanted.append("*")  # Files; of a last `**` only Python 3.13 finds them.
 
     def found() -> Iterator[str]:
         for folder, folders, files in os.walk(root):
@@ -125,10 +129,20 @@ def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
             for name in files:
                 path = Path(folder, name)
                 relative = PurePosixPath(path.relative_to(root).as_posix())
-                if relative.match(pattern) and path.is_file():
+                if _covers(wanted, relative.parts) and path.is_file():
                     yield str(relative)
 
     return sorted(found())
+
+
+def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a glob covers a path: `**` is any number of folders, none too."""
+    if not pattern or not parts:
+        return not pattern and not parts
+    first, *rest = pattern
+    if first == "**":
+        return _covers(rest, parts) or _covers(pattern, parts[1:])
+    return fnmatchcase(parts[0], first) and _covers(rest, parts[1:])
 
 
 def _root(config: TextConfig) -> Path:

@@ -165,3 +165,43 @@ def test_too_few_bytes_for_one_window_are_named(root):
         f"{root}: 40 bytes to evaluate on. "
         "Expected at least 129: data.length and one more."
     )
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*.txt",
+        "**/*.txt",
+        "**/s*.txt",
+        "**/*",
+        "*",
+        "sub/*.txt",
+        "sub/**/*.txt",
+        "**/sub/**/s*.txt",
+        "sub/**",
+        "./sub/*",
+        "[st]*.txt",
+        "deep/s?.txt",
+        "a.txt/*",
+    ],
+)
+def test_patterns_find_what_pathlib_finds(tmp_path, pattern):
+    """`Path.rglob`, of which a last `**` finds files since Python 3.13."""
+    for name in ("top1.txt", "sub/s1.txt", "sub/deep/s2.txt", "other/s3.md", ".h.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    asked = f"{pattern}/*" if pattern.endswith("**") else pattern
+    expected = {
+        path.relative_to(tmp_path).as_posix()
+        for path in tmp_path.rglob(asked)
+        if path.is_file()
+    }
+    assert text_files(tmp_path, pattern, skip=frozenset()) == sorted(expected)
+
+
+def test_two_stars_alone_take_all_files(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.txt", "sub/b.md"):
+        (tmp_path / name).touch()
+    assert text_files(tmp_path, "**", skip=frozenset()) == ["a.txt", "sub/b.md"]
