@@ -4,6 +4,7 @@ from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build import Data, build_data
 from specflow.data.form import as_source
 from specflow.data.handed import Handed, handed
+from specflow.data.narrow import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
@@ -28,6 +29,8 @@ __all__ = [
     "as_train_batches",
     "build_data",
     "check_range",
+    "checked_batch",
     "handed",
+    "narrowed",
     "occurring",
 ]

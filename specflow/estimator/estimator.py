@@ -24,7 +24,9 @@ from specflow.data import (
     Share,
     as_source,
     build_data,
+    checked_batch,
     handed,
+    narrowed,
 )
 from specflow.errors import CheckpointError, ConfigError, Fault
 from specflow.estimator.arguments import (
@@ -660,7 +662,8 @@ class TPUEstimator:
                 )
             )
         if input_fn is None:
-            return features
+            checked_batch(features, None, where="export")
+            return jax.tree.map(narrowed, features)
         value = self._input(input_fn, Mode.PREDICT)
         first = next(iter(self._eval_batches(value, Mode.PREDICT, 1)), None)
         if first is None:

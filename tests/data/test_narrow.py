@@ -218,3 +218,13 @@ def test_labels_of_a_head_and_steps_that_do_not_fit_are_refused():
             ConfigError, match=r"got 2147483648. Expected at most 2000000000"
         ):
             call()
+
+
+def test_an_example_to_export_is_looked_at_too(tmp_path):
+    estimator = sf.TPUEstimator(
+        lambda model, features, labels, mode: None,
+        model=lambda rngs: nnx.Linear(1, 1, rngs=rngs),
+    )
+    example = {"x": np.array([1, 2**40])}
+    message = _refused(lambda: estimator.export(tmp_path, features=example))
+    assert "features.x: row 1 has 1099511627776 (export)" in message

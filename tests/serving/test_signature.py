@@ -106,3 +106,26 @@ def test_inputs_that_do_not_suit_are_refused_in_one_error(change, messages):
     with pytest.raises(ExportError) as error:
         ASK.accept(given)
     assert str(error.value).splitlines() == messages
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numbers_in_another_byte_order_are_the_same(order):
+    given = good()
+    image, age = (
+        given["image"].astype(f"{order}f8"),
+        np.asarray(given["age"], f"{order}i8"),
+    )
+    accepted = ASK.accept({**given, "image": image, "age": age})
+    for name, expected in (("image", given["image"]), ("age", given["age"])):
+        assert accepted[name].dtype.isnative
+        np.testing.assert_array_equal(accepted[name], expected)
+
+
+def test_a_number_that_becomes_infinite_is_named():
+    image = np.zeros((3, 2, 2))
+    image[1, 0, 1] = -1e39
+    with pytest.raises(ExportError) as error:
+        ASK.accept({**good(), "image": image})
+    assert str(error.value) == (
+        "ask['image']: row 1 has -1e+39, which is too small. Expected float32[b,2,2]."
+    )
