@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from specflow.compose.documents import yaml_fault
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import no_such_choice, no_such_group
+from specflow.compose.hydra_faults import hydra_fault
 from specflow.compose.provenance import Origin
 from specflow.compose.repository import DefaultsLists
 from specflow.compose.salvage import salvage
@@ -173,10 +174,19 @@ def composition_fault(
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, choice = str(missing).rpartition("/")
-        asked = _asked_for(group, folders, choice=choice) or shown
+        asked = (
+            (_typed(group, choices) if group.startswith("hydra/") else "")
+            or _asked_for(group, folders, choice=choice)
+            or shown
+        )
+        if group.startswith("hydra/"):
+            options = [*(getattr(error, "options", None) or ())]
+            return no_such_choice(group, choice, options, asked)
         if group and not (folders.is_group(group) or group.startswith("hydra/")):
             return no_such_group(group, folders, asked)
         return no_such_choice(group, choice, folders.choices(group), asked)
+    if of_hydra := hydra_fault(error, folders, choices):
+        return of_hydra
     unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
     if unmatched:
         group = unmatched[1]

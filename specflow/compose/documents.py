@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,16 @@ import yaml
 from specflow.encoding import decoded
 from specflow.errors import ConfigError, Fault
 
-__all__ = ["Document", "dump", "empty", "load", "read", "text_of", "yaml_fault"]
+__all__ = [
+    "Document",
+    "dump",
+    "empty",
+    "load",
+    "mark_of",
+    "read",
+    "text_of",
+    "yaml_fault",
+]
 
 _DIGITS = r"[0-9](?:_?[0-9])*"
 _INT = re.compile(rf"[-+]?(?:0|(?!0){_DIGITS})$|0o[0-7]+$|0x[0-9a-fA-F]+$")
@@ -207,6 +216,18 @@ def yaml_fault(error: Exception, shown: str) -> Fault:
             problem, mark = f"{problem}, at line {mark.line + 1}", opened
     place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
     return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
+
+
+def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
+    """Where a file sets a path; None if it does not."""
+    mark = None
+    for key in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next((pair for pair in pairs if pair[0].value == key), None)
+        if found is None:
+            return None
+        mark, node = found[0].start_mark, found[1]
+    return mark
 
 
 def _plainly(text: str, error: Exception) -> Exception:

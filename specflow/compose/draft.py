@@ -9,6 +9,7 @@ from specflow.compose.defaults import chosen_by, defaults_list
 from specflow.compose.doubts import Doubts
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import Request, read, spell
+from specflow.compose.hydra_options import option_faults
 from specflow.compose.layers import Layers
 from specflow.compose.provenance import Origin
 from specflow.compose.rerun import RUN_CONFIG, since
@@ -118,6 +119,7 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
         for file, package in merge.files:
             layers.lay_file(file, found.shown(file), package)
         layers.faults += merge.faults
+        layers.faults += option_faults(request, merge.files, found)
         layers.unknown |= merge.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
@@ -128,6 +130,7 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
         }
     else:
         choices = _lay_run(layers, request, found)
+        layers.faults += option_faults(request, (), found)
     layers.lay_overrides(request.values)
     return choices
 

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from specflow.compose.folders import Folders
+from specflow.compose.hydra_faults import asked_of_hydra, reserved
 from specflow.errors import ConfigError, Fault, nearest, nearest_of
 from specflow.filesystem import expanded
 
@@ -41,6 +42,10 @@ class Request:
             choices=tuple(one for one in self.choices if not one.is_sweep_override()),
             values=tuple(one for one in self.values if not one.is_sweep_override()),
         )
+
+    def all(self) -> tuple[Override, ...]:
+        """Every override, of all kinds."""
+        return (*self.hydra, *self.choices, *self.values)
 
     def lines(self) -> list[str]:
         """The overrides for Hydra's own composition, which a sweep goes through.
@@ -297,14 +302,10 @@ def _chosen(override: Override) -> list[Any]:
 
 
 def _hydra_faults(overrides: Iterable[Override]) -> list[Fault]:
+    """The faults of options of Hydra in whose place specflow has its own."""
     return [
-        Fault(
-            "hydra.searchpath",
-            "is set by specflow itself",
-            mend="Name your own folder of configs with --config-dir.",
-            origin=f"override {override.input_line}",
-            code="reserved",
-        )
+        reserved(key, f"override {override.input_line}")
         for override in overrides
-        if override.key_or_group == "hydra.searchpath"
+        if not override.is_delete()
+        for key in asked_of_hydra(override.key_or_group, override.value())
     ]

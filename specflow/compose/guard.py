@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import yaml
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
-from specflow.compose.documents import load
+from specflow.compose.documents import load, mark_of
 from specflow.compose.folders import Folders
 from specflow.compose.targets import resolve
 from specflow.config.base import TARGET
@@ -114,21 +113,9 @@ def _origin(path: tuple[str, ...], folders: Folders, lines: dict[str, str]) -> s
     for file in folders.files():
         shown = folders.shown(file)
         try:
-            mark = _mark(load(file, shown).node, path)
+            mark = mark_of(load(file, shown).node, path)
         except ConfigError:
             continue
         if mark is not None:
             return f"{shown}:{mark.line + 1}:{mark.column + 1}"
     return ""
-
-
-def _mark(node: yaml.Node, path: tuple[str, ...]) -> Any:
-    """Where a file sets a path; None if it does not."""
-    mark = None
-    for key in path:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        found = next((pair for pair in pairs if pair[0].value == key), None)
-        if found is None:
-            return None
-        mark, node = found[0].start_mark, found[1]
-    return mark

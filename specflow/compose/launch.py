@@ -1,7 +1,6 @@
 """Sweeps: Hydra's sweeper and launcher run the jobs, each composed as a single one."""
 
 import dataclasses
-import itertools
 import os
 import sys
 import traceback
@@ -9,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
@@ -22,6 +19,8 @@ from specflow.compose.grammar import Request, read, spell
 from specflow.compose.guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.search import hydra
+from specflow.compose.sweep_folders import new_directories
+from specflow.compose.trials import Params, is_grid, params_of, trials
 from specflow.errors import ConfigError, Fault, SpecflowError
 from specflow.filesystem import expanded
 
@@ -68,7 +67,9 @@ class _Job:
         node = HydraConfig.get()
         lines, directory = tuple(node.overrides.task), node.runtime.output_dir
         try:
-            result = self.task(self.compose(lines, os.path.relpath(directory)))
+            # In the job's own folder, that of the sweep has no short name.
+            own = directory if node.job.chdir else os.path.relpath(directory)
+            result = self.task(self.compose(lines, own))
             outcome = Outcome(lines, directory, result)
         except SpecflowError as error:
             outcome = Outcome(lines, directory, None, str(error))
@@ -112,24 +113,45 @@ def sweep(
     Raises:
         ConfigError: a job cannot be composed; the faults of all jobs, each once.
     """
-    found = folders(config_dirs)
+    overrides, found = tuple(overrides), folders(config_dirs)
     request, faults = read(overrides, found)
     if faults:
         raise ConfigError(*faults)
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
-    job = _Job(task, tuple(map(str, config_dirs)), fixed)
+    # A job may run in another folder.
+    own = tuple(os.path.abspath(folder) for folder in config_dirs)
+    job = _Job(task, own, fixed)
     with hydra(found) as state:
-        jobs = _check(job, request)
-        if vet is not None and jobs:
-            vet(jobs)
         running: Any = state.hydra
         try:
             lines = _numbered(request)
             whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
-            check_hydra(whole, found, request.hydra, trust=request.trust)
+        except (HydraException, OmegaConfBaseException) as error:
+            _check(job, trials(request, found))  # Who composes here tells more.
+            raise ConfigError(composition_fault(error, found, request.all())) from None
+        given = params_of(whole, request, found)
+        params = given or Params()
+        if given is not None:
+            request, faults = read([*params.lines, *overrides], found)
+            if faults:
+                raise ConfigError(*map(params.placed, faults))
+            lines = [*_numbered(request), "hydra.sweeper.params=null"]
+        names: set[str] = set()
+        if is_grid(whole):  # Another sweeper has values of its own.
+            jobs = trials(request, found)
+            try:
+                names = _check(job, jobs)
+            except ConfigError as error:
+                raise ConfigError(*map(params.placed, error.faults)) from None
+            if vet is not None:
+                vet([[*job.fixed, *words] for words in jobs])
+        check_hydra(whole, found, request.hydra, trust=request.trust)
+        lines += new_directories(whole, names)
+        try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(composition_fault(error, found)) from None
+            fault = composition_fault(error, found, request.all())
+            raise ConfigError(params.placed(fault)) from None
     if isinstance(returned, list):
         return [one.return_value for batch in returned for one in batch]
     return job.outcomes  # Optimizing sweepers return nothing.
@@ -173,36 +195,18 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _check(job: _Job, request: Request) -> list[list[str]]:
-    """Composes every combination, and runs none; the overrides of each."""
-    if any("sweeper" in override.key_or_group for override in request.hydra):
-        return []  # Another sweeper has values of its own.
-    several = [
-        [f"{override.get_key_element()}={value}" for value in _values(override)]
-        for override in (*request.choices, *request.values)
-        if override.is_discrete_sweep()
-    ]
-    single = [
-        str(override.input_line)
-        for override in (*request.choices, *request.values)
-        if not override.is_sweep_override()
-    ]
+def _check(job: _Job, jobs: Iterable[Sequence[str]]) -> set[str]:
+    """Composes every job, and runs none; returns the names of their experiments."""
     faults: dict[Fault, None] = {}
-    jobs = [[*single, *lines] for lines in itertools.product(*several)]
+    names = set()
     for lines in jobs:
         try:
-            job.compose(lines)
+            names.add(job.compose(lines).config.name)
         except ConfigError as error:
             faults.update(dict.fromkeys(error.faults))
     if faults:
         raise ConfigError(*faults)
-    return [[*job.fixed, *lines] for lines in jobs]
-
-
-def _values(override: Override) -> Iterable[str]:
-    """The values of a sweep, as text; a glob asks Hydra, which knows the choices."""
-    override.config_loader = GlobalHydra.instance().config_loader()
-    return override.sweep_string_iterator()
+    return names
 
 
 def _is_cell(text: str) -> bool:
@@ -213,7 +217,7 @@ def _ours(request: Request) -> dict[str, Any]:
     """What only specflow understands, and every job needs."""
     own: dict[str, Any] = {}
     if request.run is not None:
-        own["run"] = request.run
+        own["run"] = os.path.abspath(request.run)  # A job may run in another folder.
     if request.trust:
         own["trust"] = list(request.trust)
     return own

@@ -78,7 +78,9 @@ class Layers:
         if read.lost & {"", "defaults"}:
             self.unknown.add(package.split(".")[0])
         self.wishes += read_defaults(document.node, shown)
-        self._lay_document(document.without(_NOT_OURS), shown, path)
+        # Hydra's own section is at the root.
+        document = document.without(_NOT_OURS if not path else ("defaults",))
+        self._lay_document(document, shown, path)
 
     def lay_data(self, file: Path, shown: str) -> None:
         """Merges a file of values that mean only themselves: a `${` in it is a `${`.

@@ -1,9 +1,11 @@
 """Sweeps through Hydra's own sweeper and launcher, over a task that trains nothing."""
 
+import datetime
 from pathlib import Path
 
 import pytest
 
+from specflow.compose import compose, sweep_folders
 from specflow.compose.launch import sweep, table
 from specflow.errors import ConfigError, DataError
 
@@ -132,3 +134,131 @@ def test_a_field_that_no_file_mentions_can_be_swept():
         ("++optimizer.clip_norm=0.5",),
         ("++optimizer.clip_norm=1.0",),
     ]
+
+
+def in_file(project, params, more=""):
+    head = "# @package _global_\ndefaults:\n  - /experiment/digits_mlp\n  - _self_\n"
+    text = f"{head}name: own\nhydra:\n  sweeper:\n    params:\n{params}{more}"
+    project({"mine/experiment/own.yaml": text})
+
+
+def own(*words, run=task):
+    return sweep(["experiment=own", *words], run, config_dirs=["mine"])
+
+
+def test_a_sweep_in_a_file_takes_fields_that_no_file_mentions(project):
+    """Hydra documents `hydra.sweeper.params` as the way to keep a sweep in a file."""
+    in_file(
+        project, "      seed: 1,2\n      optimizer.lr: 1e-3,1e-2\n      mesh: fsdp\n"
+    )
+    seen = []
+    own(run=lambda composed: seen.append(composed) or {})
+    assert [(one.config.seed, one.config.optimizer.lr) for one in seen] == [
+        *((1, 1e-3), (1, 1e-2)),
+        *((2, 1e-3), (2, 1e-2)),
+    ]
+    assert {one.choices["mesh"] for one in seen} == {"fsdp"}
+
+
+def test_the_command_line_wins_over_a_sweep_in_a_file(project):
+    """Hydra's BasicSweeper: of one key, the later override counts."""
+    in_file(project, "      seed: 1,2\n      optimizer.lr: 1e-3,fast\n")
+    outcomes = own("optimizer.lr=0.5", "seed=7,8")
+    assert [one.result["eval"]["loss"] for one in outcomes] == [0.5, 0.5]
+
+
+def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
+    params = "      optimizer.lr: 0.1,fast\n      seed: -1,2\n      mesh: data,fspd\n"
+    in_file(project, params)
+    started = []
+    with pytest.raises(ConfigError) as caught:
+        own(run=started.append)
+    assert [str(fault) for fault in caught.value.faults] == [
+        "mesh: no choice named 'fspd' (mine/experiment/own.yaml:11:7). Did you mean "
+        "mesh=fsdp? Choices: data, fsdp, fsdp_tensor, hybrid, single, tensor.",
+    ]
+    in_file(project, params.replace("fspd", "fsdp"))
+    with pytest.raises(ConfigError) as caught:
+        own(run=started.append)
+    at = "mine/experiment/own.yaml"
+    assert {str(fault) for fault in caught.value.faults} == {
+        f"seed: got -1 ({at}:10:7). Expected a whole number >= 0.",
+        f"optimizer.lr: got 'fast' ({at}:9:7). Expected a number > 0.",
+    }
+    assert started == []
+    assert not Path("runs").exists()
+
+
+def test_params_of_the_command_line_are_placed_there(project):
+    in_file(project, "      seed: 1,2\n")
+    with pytest.raises(ConfigError, match=r"\(override hydra.sweeper.params.seed=-1\)"):
+        own("hydra.sweeper.params.seed=-1")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mesh=glob(zzz*)", "mesh: names no value (override mesh=glob(zzz*)). Expected "
+         "one or more of data, fsdp, fsdp_tensor, hybrid, single, tensor."),
+        ("seed=range(3,1)", "seed: names no value (override seed=range(3,1)). Expected "
+         "one value or more."),
+    ],
+)  # fmt: skip
+def test_a_sweep_over_nothing_is_refused(line, expected):
+    with pytest.raises(ConfigError) as caught:
+        sweep(["experiment=digits", line], task)
+    assert str(caught.value) == expected
+
+
+def test_sweeps_of_one_name_and_second_have_a_folder_each(monkeypatch):
+    """Of hydra#1607: sweeps that start in the same second wrote into each other."""
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(sweep_folders.datetime, "datetime", Clock)
+    words = ["experiment=digits", "seed=1,2"]
+    found = [
+        [one.result["eval"]["dir"] for one in sweep(words, task)] for _ in range(3)
+    ]
+    stamp = "runs/digits/2026-01-02_03-04-05"
+    assert found == [
+        [f"{stamp}/0", f"{stamp}/1"],
+        [f"{stamp}_2/0", f"{stamp}_2/1"],
+        [f"{stamp}_3/0", f"{stamp}_3/1"],
+    ]
+    # One of two names is taken: neither is shared.
+    both = sweep(["experiment=digits,digits_mlp"], task)
+    assert [one.result["eval"]["dir"] for one in both] == [
+        f"{stamp}_4/0",
+        "runs/digits_mlp/2026-01-02_03-04-05_4/1",
+    ]
+
+
+def test_a_folder_that_is_named_is_shared():
+    for _ in range(2):
+        (outcome,) = sweep(["seed=1", "output.dir=out"], task)
+        assert outcome.result["eval"]["dir"] == "out/0"
+
+
+def test_a_job_in_its_own_folder_finds_the_configs(project, monkeypatch):
+    in_file(project, "      seed: 1,2\n")
+    seen = []
+
+    def run(composed):
+        seen.append((Path.cwd().name, composed.config.output.dir))
+        return {}
+
+    outcomes = own("hydra.job.chdir=true", "output.dir=o", run=run)
+    assert [one.error for one in outcomes] == ["", ""]
+    here = Path.cwd()
+    assert seen == [("0", str(here / "o/0")), ("1", str(here / "o/1"))]
+
+
+def test_a_job_in_its_own_folder_finds_its_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text(compose(["seed=5"]).yaml())
+    words = ["run=run", "seed=1,2", "hydra.job.chdir=true", "output.dir=o"]
+    assert [one.error for one in sweep(words, task)] == ["", ""]

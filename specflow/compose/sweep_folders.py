@@ -1,0 +1,72 @@
+"""Folders of sweeps: each is made for one sweep alone."""
+
+import datetime
+import itertools
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf
+
+from specflow.config.mesh import INDEX
+from specflow.errors import Fault, OutputError
+
+__all__ = ["new_directories"]
+
+_NOW = re.compile(r"\$\{now:([^}]*)\}")
+"""Hydra's interpolation of the time."""
+
+
+def new_directories(whole: DictConfig, names: Iterable[str]) -> list[str]:
+    """Makes the folders of a sweep that are named by the time, as no other has them.
+
+    Args:
+        whole: what Hydra composed; `hydra.sweep.dir` says what they are called.
+        names: of the experiments, which have a folder each.
+
+    Returns:
+        The override that has Hydra take them; none if the folder is named otherwise.
+    """
+    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+    now = _NOW.search(str(written["dir"]))
+    # Of several processes the first has the folder; the others take its directories.
+    if now is None or os.environ.get(INDEX, "0") != "0":
+        return []
+    own = [str(name)] if (name := OmegaConf.select(whole, "name")) else []
+    stamp = datetime.datetime.now().strftime(now[1])
+    named = str(written["dir"]).replace(now[0], stamp)
+    paths = [named.replace("${name}", name) for name in sorted({*own, *names})]
+    for number in itertools.count(1):
+        end = f"_{number}" if number > 1 else ""
+        if "${" in paths[0] or _made([f"{path}{end}" for path in paths]):
+            return [f"hydra.sweep.dir={_as_text(f'{named}{end}')}"]
+    raise AssertionError
+
+
+def _made(paths: Iterable[str]) -> bool:
+    """Makes folders, or none of them where one is there."""
+    made: list[Path] = []
+    path = Path()
+    try:
+        for path in map(Path, paths):
+            # Made at once, so that two processes never share a name.
+            path.mkdir(parents=True)
+            made.append(path)
+    except FileExistsError:
+        for path in made:
+            path.rmdir()
+        return False
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}"
+        hint = "Make room or mend the permissions, or choose another output.dir."
+        fault = Fault(str(path), problem, mend=hint, code="output-unwritable")
+        raise OutputError(fault) from error
+    return True
+
+
+def _as_text(text: str) -> str:
+    """A text in the grammar of overrides, its interpolations left to Hydra."""
+    return QuotedString(text, Quote.single).with_quotes()

@@ -1,0 +1,152 @@
+"""Options of Hydra: refused where they have no effect, or where Hydra has none."""
+
+import pytest
+
+from specflow.compose import compose
+from specflow.compose.launch import sweep
+from specflow.errors import ConfigError
+
+HEAD = "# @package _global_\ndefaults:\n  - /experiment/digits_mlp\n"
+FILE = "mine/experiment/own.yaml"
+NO_KEY = "Hydra has no such key"
+
+
+def told(run):
+    with pytest.raises(ConfigError) as refused:
+        run()
+    return "\n".join(f"[{fault.code}] {fault}" for fault in refused.value.faults)
+
+
+@pytest.fixture
+def of_file(project):
+    """What is wrong with what an experiment asks of Hydra, alone and in a sweep."""
+
+    def attempt(text, *, entries=""):
+        project({FILE: f"{HEAD}{entries}  - _self_\n{text}\n"})
+        words, own = ["experiment=own"], {"config_dirs": ["mine"]}
+        alone = told(lambda: compose(words, **own))
+        ran = []
+        swept = told(lambda: sweep([*words, "seed=1,2"], ran.append, **own))
+        assert ran == []
+        assert alone == swept
+        return alone
+
+    return attempt
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "hydra.run.dir=foo",
+            "[reserved] hydra.run.dir: is not used (override hydra.run.dir=foo). A "
+            "run directory is named with output.dir=...",
+        ),
+        (
+            "hydra.run={dir: foo}",
+            "[reserved] hydra.run.dir: is not used (override hydra.run={dir: foo}). A "
+            "run directory is named with output.dir=...",
+        ),
+        (
+            "hydra.mode=MULTIRUN",
+            "[reserved] hydra.mode: is not used (override hydra.mode=MULTIRUN). A "
+            "sweep is run with -m.",
+        ),
+        (
+            "hydra.run.dri=x",
+            f"[unknown-key] hydra.run.dri: {NO_KEY} (override hydra.run.dri=x). Did "
+            "you mean hydra.run.dir? Keys of hydra.run: dir.",
+        ),
+        (
+            "hydra.sweeper.nope=1",
+            f"[unknown-key] hydra.sweeper.nope: {NO_KEY} (override "
+            "hydra.sweeper.nope=1).",
+        ),
+        (
+            "hydra/launcher=basik",
+            "[unknown-choice] hydra/launcher: no choice named 'basik' (override "
+            "hydra/launcher=basik). Did you mean hydra/launcher=basic? Choices: basic.",
+        ),
+        (
+            "hydra.job.chdir=maybe",
+            "[type] hydra.job.chdir: Value 'maybe' is not a valid bool (type str) "
+            "(override hydra.job.chdir=maybe).",
+        ),
+    ],
+)
+def test_what_has_no_effect_or_is_none_is_refused(line, expected, project):
+    project({})
+    assert told(lambda: compose(["experiment=digits_mlp", line])) == expected
+    assert told(lambda: sweep(["seed=1,2", line], lambda _: {})) == expected
+
+
+def test_a_key_that_hydra_does_not_have_lists_those_that_it_has():
+    assert told(lambda: compose(["hydra.nosuch.key=1"])).startswith(
+        f"[unknown-key] hydra.nosuch.key: {NO_KEY} (override hydra.nosuch.key=1). Keys "
+        "of hydra: callbacks, "
+    )
+
+
+@pytest.mark.parametrize("line", ["hydra/launcher=basic", "hydra.job.chdir=true"])
+def test_an_option_of_sweeps_is_refused_where_there_is_none(line):
+    assert told(lambda: compose([line])) == (
+        f"[sweep] {line.split('=')[0]}: is an option of sweeps (override {line}). "
+        "Expected -m, which runs one, or no option of Hydra."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "hydra: {run: {dir: x}}",
+            f"[reserved] hydra.run.dir: is not used ({FILE}:5:15). A run directory is "
+            "named with output.dir=...",
+        ),
+        (
+            "hydra: {searchpath: [x]}",
+            f"[reserved] hydra.searchpath: is set by specflow itself ({FILE}:5:9). "
+            "Name your own folder of configs with --config-dir.",
+        ),
+        (
+            "hydra: {run: {dri: x}}",
+            f"[unknown-key] hydra.run.dri: {NO_KEY} ({FILE}:5:15). Did you mean "
+            "hydra.run.dir? Keys of hydra.run: dir.",
+        ),
+        (
+            "hydra: {job: {chdir: maybe}}",
+            "[type] hydra.job.chdir: Value 'maybe' is not a valid bool (type str) "
+            f"({FILE}:5:15).",
+        ),
+    ],
+)
+def test_files_are_judged_alike(text, expected, of_file):
+    assert of_file(text) == expected
+
+
+def test_a_plugin_that_is_not_there_is_refused_in_files(of_file):
+    assert of_file("", entries="  - override /hydra/launcher: basik\n") == (
+        f"[unknown-choice] hydra/launcher: no choice named 'basik' ({FILE}:4:5). Did "
+        "you mean hydra/launcher=basic? Choices: basic."
+    )
+
+
+def test_the_search_path_of_a_root_config_of_ones_own_is_refused(project):
+    root = "defaults: [{experiment: null}, _self_]\nhydra: {searchpath: [file://x]}\n"
+    project({"mine/config.yaml": root})
+    assert told(lambda: compose([], config_dirs=["mine"])).startswith(
+        "[reserved] hydra.searchpath: is set by specflow itself (mine/config.yaml:2:9)."
+    )
+
+
+def test_options_of_sweeps_in_files_do_no_harm_to_a_single_run(project):
+    text = "hydra: {sweeper: {params: {seed: '1,2'}}, sweep: {dir: x}}\n"
+    project({FILE: f"{HEAD}  - override /hydra/launcher: basic\n  - _self_\n{text}"})
+    assert compose(["experiment=own"], config_dirs=["mine"]).config.seed == 0
+
+
+def test_a_section_called_hydra_inside_another_is_no_section_of_hydras(project):
+    project({"mine/model/own.yaml": "_target_: mine.Net\nhydra: 3\n"})
+    with pytest.raises(ConfigError) as refused:
+        compose(["model=own"], config_dirs=["mine"])
+    assert "hydra" not in str(refused.value)  # Only the target is not found.
