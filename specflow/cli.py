@@ -243,6 +243,7 @@ def _predict(arguments: argparse.Namespace) -> int:
             output=arguments.output,
             format=arguments.format,
             keys=arguments.keys,
+            rows_of=arguments.rows_of,
             split=arguments.split,
             step=arguments.step,
         )

@@ -64,6 +64,12 @@ def _step(text: str) -> int | str:
     raise argparse.ArgumentTypeError(expected)
 
 
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"got {text!r}. Expected a step, counted from 1")
+
+
 def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
@@ -175,6 +181,13 @@ PREDICTING = (
         "document, for tools",
     ),
     Option("--keys", type=_names, metavar="NAME,NAME", help="only these predictions"),
+    Option(
+        "--rows-of",
+        type=_count,
+        metavar="STEP",
+        help="the rows of the batch of this training step, with their numbers, "
+        "features and labels",
+    ),
     SPLIT,
     STEP,
 )

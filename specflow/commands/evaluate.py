@@ -54,16 +54,23 @@ def split_of(data: Data, split: str) -> Any:
     return data.train if split == "train" else data.eval
 
 
-def estimator_of_run(composed: "Composed", data: Data) -> TPUEstimator:
-    """The estimator of a run that has a checkpoint.
+def estimator_of_run(
+    composed: "Composed", data: Data, *, trained: bool = True
+) -> TPUEstimator:
+    """The estimator of a run.
+
+    Args:
+        composed: the run's config, with overrides laid over it.
+        data: what the config says.
+        trained: whether there must be a checkpoint.
 
     Raises:
-        CheckpointError: it has none.
+        CheckpointError: there is none.
     """
     run = existing_run(composed.run or "")
     session.start(composed)
     estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
-    if estimator.latest_step() is None:
+    if trained and estimator.latest_step() is None:
         raise CheckpointError(
             Fault(
                 f"run={run.path}",

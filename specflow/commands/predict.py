@@ -1,6 +1,7 @@
 """`specflow predict run=DIR`: the predictions for every row, in the rows' order."""
 
 import contextlib
+import operator
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["predict"]
 
+_OF_A_STEP = {"row": None, "features": None, "labels": None, "predictions": None}
+"""What the rows of a step have beside their ids."""
+
 
 def predict(
     composed: "Composed",
@@ -27,6 +31,7 @@ def predict(
     output: str | None = None,
     format: str | None = None,
     keys: Sequence[str] | None = None,
+    rows_of: int | None = None,
     split: str = "eval",
     step: CheckpointStep = None,
 ) -> int:
@@ -40,6 +45,8 @@ def predict(
         output: file to write; standard output if None.
         format: `jsonl`, `csv` or `parquet`; by default what the file's suffix says.
         keys: names of the predictions wanted, in that order; all of them by default.
+        rows_of: predict for the rows that training saw at this step, counted from 1;
+            each has its number in the training data, its features and its labels.
         split: the data to predict for, `train` or `eval`.
         step: predict with the checkpoint of this step, or the `best` one, and not the
             newest.
@@ -54,18 +61,27 @@ def predict(
     """
     written_as = row_format(output, format)
     data = build_data(composed.config.data, needs_labels=False)
-    estimator = estimator_of_run(composed, data)
-    source, rows = split_of(data, split), 0
+    # A loss may be no number before the first checkpoint: the initial values predict.
+    estimator = estimator_of_run(composed, data, trained=rows_of is None)
+    source = split_of(data, split if rows_of is None else "train")
     predictions = estimator.abstract_spec(Mode.PREDICT, source).predictions
     _check_keys(keys or (), predictions)
-    ids = getattr(source, "ids", {})
-    _check_ids(ids, predictions)
+    beside: dict[str, Any] = dict(getattr(source, "ids", {}))
+    _check_ids(beside, predictions if rows_of is None else _OF_A_STEP)
+    if rows_of is not None:
+        numbers = estimator.rows_of_step(source, rows_of)
+        features, labels = source.take(numbers)
+        beside = {name: array[numbers] for name, array in beside.items()}
+        beside |= {"row": numbers, "features": features}
+        beside |= {} if labels is None else {"labels": labels}
+        source = features
     batches = estimator.predict(
         lambda: source,
         predict_keys=keys,
         yield_single_examples=False,
         checkpoint_step=step,
     )
+    rows = 0
     with contextlib.ExitStack() as stack:
         write = None
         if peers.is_first():
@@ -73,8 +89,13 @@ def predict(
         for batch in batches:
             count = len(jax.tree.leaves(batch)[0])
             if write is not None:
-                part = slice(rows, rows + count)
-                write(_beside({name: ids[name][part] for name in ids}, batch))
+                taken = operator.itemgetter(slice(rows, rows + count))
+                if rows_of is not None:
+                    batch = {"predictions": batch}
+                known = {
+                    name: jax.tree.map(taken, each) for name, each in beside.items()
+                }
+                write(_joined(known, batch))
             rows += count
     estimator.close()
     peers.alone(lambda: None)
@@ -83,12 +104,12 @@ def predict(
     return rows
 
 
-def _beside(ids: Mapping[str, Any], predictions: Any) -> Any:
-    """Predictions with the ids of their rows before them."""
-    if not ids:
+def _joined(beside: Mapping[str, Any], predictions: Any) -> Any:
+    """Predictions with what is known of their rows before them."""
+    if not beside:
         return predictions
     named = isinstance(predictions, Mapping)
-    return {**ids, **(predictions if named else {"output": predictions})}
+    return {**beside, **(predictions if named else {"output": predictions})}
 
 
 def _check_ids(ids: Mapping[str, Any], predictions: Any) -> None:

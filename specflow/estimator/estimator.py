@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import jax
+import numpy as np
 from flax import linen, nnx
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from specflow import loop, peers
 from specflow.config.base import MOST_STEPS
@@ -19,6 +21,7 @@ from specflow.config.mesh import MeshConfig
 from specflow.config.run import RunConfig
 from specflow.data import (
     Batch,
+    BatchPlan,
     Data,
     EvalBatches,
     Share,
@@ -671,6 +674,43 @@ class TPUEstimator:
         return jax.tree.map(lambda array: array[: first.rows], first.features)
 
     # -- looking, before anything runs
+
+    def rows_of_step(self, source: Any, step: int) -> NDArray[np.int64]:
+        """Which rows of the training data a step saw, or would see; in their order.
+
+        Args:
+            source: the training data: arrays or a source; batches that an iterable
+                gives are known to nobody else.
+            step: counted from 1, as in messages and reports.
+
+        Returns:
+            The numbers of the rows, counted from 0.
+
+        Raises:
+            ConfigError: the step is no positive number, or the data is an iterable.
+        """
+        rows = as_source(source)
+        if rows is None:
+            raise ConfigError(
+                Fault("source", "is an iterable of batches", code="input-form",
+                      expected="arrays or a source, whose rows have numbers")
+            )  # fmt: skip
+        check_positive(step, "step")
+        earlier = [saved for saved in self.checkpoints.steps() if saved < step]
+        start, place = max(earlier, default=0), {}
+        if earlier:
+            # Where the batch size was changed on the way, it says how far rows were.
+            place = self.checkpoints.data(start)
+        drawn = place.get("seed", self._states.seed)
+        plan = BatchPlan(
+            rows,
+            self._batch_sizes[Mode.TRAIN],
+            seed=self._states.seed if self.config.seed is not None else drawn,
+            shuffle=self.config.shuffle,
+            start_step=start,
+            start_row=place.get("rows"),
+        )
+        return plan.row_ids(step - 1, 1)[0]
 
     def abstract_spec(self, mode: Mode, source: Any) -> TPUEstimatorSpec:
         """The spec of a mode, for batches of a source: shapes in place of arrays.

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -236,6 +237,7 @@ class Training:
                     rhythms=rhythms,
                     finish=finish,
                     rescue=rescue,
+                    nan_hint=self._nan_hint,
                     hooks=followers,
                     should_stop=functools.partial(is_asked, should_stop),
                     pace=self._pace(),
@@ -272,6 +274,24 @@ class Training:
             if is_of_device(error):
                 self._checkpoints.give_up()
             raise
+
+    def _nan_hint(self, step: int) -> str:
+        """Where a run goes on, and how the rows of a step are seen."""
+        failed = ""
+        try:
+            self._checkpoints.wait()
+        except OutputError as error:
+            failed = f" {error}"
+        newest = self._checkpoints.latest_step()
+        saved = "There is none of an earlier step either."
+        if newest is not None:
+            saved = f"The newest one is of step {newest}."
+        saved += failed
+        if (self._model_dir / "config.yaml").exists():  # A run's, for the command line.
+            run = shlex.quote(f"run={self._model_dir}")
+            command = f"specflow predict {run} --rows-of {step}"
+            return f"{saved} Those rows: {command}."
+        return f"{saved} Those rows: estimator.rows_of_step(source, {step})."
 
     def _profile(self) -> Profile | None:
         window = self._config.profile

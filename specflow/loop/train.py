@@ -81,6 +81,7 @@ def train(
     rhythms: Sequence[Rhythm] = (),
     finish: Action | None = None,
     rescue: Rescue | None = None,
+    nan_hint: Callable[[int], str] | None = None,
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
@@ -109,6 +110,7 @@ def train(
             after the step, `watch` or the like raises; every loss up to then is known
             to be finite. The error is raised all the same, and what this raises is
             added to it as a note. An error in the input or in the step calls nothing.
+        nan_hint: step -> what to add to the message of a loss that is not finite.
         hooks: objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `finish`.
         should_stop: asked after every stretch; true ends training there.
@@ -140,7 +142,8 @@ def train(
                 first = int(sound.sum())
                 if np.isfinite(losses[first]):
                     raise _at_least_scale(int(steps[first]))
-                raise _not_finite(int(steps[first]), float(losses[first]))
+                bad, value = int(steps[first]), float(losses[first])
+                raise _not_finite(bad, value, nan_hint and nan_hint(bad))
         if host_call is not None:
             stacked = to_host(pending.outputs.host_call)
             for index in range(pending.start, pending.stop):
@@ -263,14 +266,17 @@ def _at_least_scale(step: int) -> NanLossDuringTrainingError:
     )
 
 
-def _not_finite(step: int, loss: float) -> NanLossDuringTrainingError:
+def _not_finite(
+    step: int, loss: float, hint: str | None = None
+) -> NanLossDuringTrainingError:
     return NanLossDuringTrainingError(
         Fault(
             f"step {step}",
             f"the loss, or a parameter after the update, is {loss}",
             expected="finite numbers",
             mend="No checkpoint was written of it. Lower optimizer.lr, set "
-            "optimizer.clip_norm, or look at the rows of that step.",
+            "optimizer.clip_norm, or look at the rows of that step."
+            + (f" {hint}" if hint else ""),
             code="nan-loss",
         )
     )

@@ -161,7 +161,8 @@ def test_a_loss_that_is_no_number_ends_training_and_is_not_saved(
         "error[nan-loss] step 2: the loss, or a parameter after the update, is nan. "
         "Expected finite numbers. No checkpoint was "
         "written of it. Lower optimizer.lr, set optimizer.clip_norm, or look at the "
-        "rows of that step."
+        "rows of that step. The newest one is of step 1. Those rows: specflow predict "
+        f"run={specflow.cwd}/run --rows-of 2."
     )
     names = [path.name for path in (specflow.cwd / "run" / "checkpoints").iterdir()]
     assert names == ["1"]

@@ -240,7 +240,8 @@ def test_b4_a_loss_that_is_not_finite_is_refused_before_it_is_saved(
         f"step 7: the loss, or a parameter after the update, is {shown}. "
         "Expected finite numbers. No checkpoint was "
         "written of it. Lower optimizer.lr, set optimizer.clip_norm, or look at the "
-        "rows of that step."
+        "rows of that step. The newest one is of step 6. Those rows: "
+        "estimator.rows_of_step(source, 7)."
     )
     assert estimator.checkpoints.steps() == [0, 2, 4, 6]
     assert np.isfinite(estimator.evaluate(rows)["loss"])
