@@ -5,6 +5,7 @@ An error that all of them raise has an attribute `shared`: the first one tells i
 """
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -28,20 +29,26 @@ __all__ = [
 
 _Error = TypeVar("_Error", bound=BaseException)
 _MOST_TOLD = 5
+_AT_ONCE_MS = 1_000
+"""How long the service is asked at a time; then the question is asked again."""
+_TURNS = itertools.count()
+"""Numbers of the calls of `gather`: all processes make the same ones in order."""
 
 
 def count() -> int:
     """How many processes there are."""
     import jax
 
-    return jax.process_count()
+    own = service()
+    return jax.process_count() if own.client is None else own.num_processes
 
 
 def index() -> int:
     """Which one this is."""
     import jax
 
-    return jax.process_index()
+    own = service()
+    return jax.process_index() if own.client is None else own.process_id
 
 
 def is_first() -> bool:
@@ -53,7 +60,7 @@ def service() -> Any:
     """JAX's coordination service: `client`, `process_id` and `num_processes` as it has
     them; one process alone has no client.
 
-    It is there before the devices are, which `count` and `index` look for.
+    It is there before the devices are.
     """
     from jax._src.distributed import global_state
 
@@ -71,18 +78,31 @@ def gather(said: Any) -> list[Any]:
     """
     if count() == 1:
         return [said]
-    import numpy as np
-    from jax.experimental.multihost_utils import process_allgather
+    turn = next(_TURNS)
+    path = f"specflow/gather/{turn}"
+    text, client = json.dumps(said), service().client
+    # Not by the devices: collectives of processes that differ fail, and are slower.
+    if is_first():
+        others = [_heard(f"{path}/{other}") for other in range(1, count())]
+        gathered = f"[{', '.join([text, *others])}]"
+        client.key_value_set(f"{path}/all", gathered)
+        if turn:
+            # Who spoke now has heard everything that was said before.
+            client.key_value_delete(f"specflow/gather/{turn - 1}")
+    else:
+        client.key_value_set(f"{path}/{index()}", text)
+        gathered = _heard(f"{path}/all")
+    return json.loads(gathered)
 
-    # Sizes first: where they differ, collectives on CPU end the process.
-    data = np.frombuffer(json.dumps(said).encode(), np.uint8)
-    sizes = process_allgather(np.array([data.size], np.int32)).reshape(-1)
-    padded = np.zeros(int(sizes.max()), np.uint8)
-    padded[: data.size] = data
-    rows = process_allgather(padded)
-    return [
-        json.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)
-    ]
+
+def _heard(key: str) -> str:
+    """What another process says, as soon as it does."""
+    while True:
+        try:
+            return service().client.blocking_key_value_get(key, _AT_ONCE_MS)
+        except RuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
 
 
 def any_of(wish: bool) -> bool:

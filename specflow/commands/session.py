@@ -1,6 +1,7 @@
 """JAX as a command needs it: processes, pretended devices, compiled programs kept."""
 
 import functools
+import importlib.metadata
 import os
 import sys
 import warnings
@@ -49,16 +50,29 @@ def start(composed: "Composed") -> None:
     warnings.showwarning = _show
     mesh = composed.config.mesh
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
-    if not jax.distributed.is_initialized():
+    if jax.distributed.is_initialized():
+        peers.agree("config", dict(_leaves(composed.tree)))
+        peers.agree("version of packages", _versions())
+    else:
         _remark_idle_tasks()
     if pretended is not None:
         pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
         _keep_programs(cache_directory())
     _find_devices()
-    if peers.count() > 1:
+    if jax.distributed.is_initialized():
         _speak_first()
-        peers.agree("config", dict(_leaves(composed.tree)))
+        found = jax.local_devices()
+        facts = {"kind of devices": found[0].device_kind, "devices": len(found)}
+        peers.agree("devices", facts)
+
+
+_PACKAGES = ("flax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "specflow")
+"""What decides which program is computed, and what is written."""
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 _show_other = warnings.showwarning

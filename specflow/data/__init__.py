@@ -2,6 +2,12 @@
 
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build import Data, build_data
+from specflow.data.digest import (
+    block_digests,
+    compared_blocks,
+    row_digests,
+    row_forms,
+)
 from specflow.data.form import as_source
 from specflow.data.handed import Handed, handed
 from specflow.data.narrow import checked_batch, narrowed
@@ -27,10 +33,14 @@ __all__ = [
     "TrainInput",
     "as_source",
     "as_train_batches",
+    "block_digests",
     "build_data",
     "check_range",
     "checked_batch",
+    "compared_blocks",
     "handed",
     "narrowed",
     "occurring",
+    "row_digests",
+    "row_forms",
 ]

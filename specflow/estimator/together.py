@@ -1,20 +1,33 @@
 """Inputs of several processes, kept in step: a step is one of all, or of none."""
 
 import dataclasses
+import functools
 import itertools
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+import jax
 import numpy as np
 
 from specflow import peers
 from specflow.aside import Aside
-from specflow.data import Batch, Chunk, TrainInput, as_source
+from specflow.data import (
+    Batch,
+    Chunk,
+    TrainInput,
+    as_source,
+    block_digests,
+    compared_blocks,
+    row_digests,
+    row_forms,
+)
 from specflow.errors import DataError, Fault
 
 __all__ = [
     "EvalTogether",
     "TrainTogether",
+    "agree_on_form",
     "agree_on_rows",
     "meet_after_error",
     "own_place",
@@ -39,20 +52,94 @@ def meet_after_error() -> None:
         line.each(lambda: None)
 
 
-def agree_on_rows(split: str, data: Any) -> bool:
-    """Checks that all processes have as many rows; each one reads its own share.
+def agree_on_form(split: str, form: Any) -> None:
+    """Checks that the batches of all processes have the same shapes and dtypes.
 
-    Returns:
-        Whether the data says how many there are; an iterable does not.
+    Args:
+        split: of the data, for the message.
+        form: shapes and dtypes of this process's batches.
 
     Raises:
-        ConfigError: one has more or fewer; it is named.
+        ConfigError: one has others; the array and the processes are named.
+    """
+    if peers.count() > 1:
+        flat, _ = jax.tree_util.tree_flatten_with_path(form)
+        name = functools.partial(jax.tree_util.keystr, simple=True, separator=".")
+        facts = {
+            f"{split} batch, array {name(path)}": f"{leaf.dtype}{list(leaf.shape)}"
+            for path, leaf in flat
+        }
+        peers.agree("data", facts)
+
+
+def agree_on_rows(split: str, data: Any) -> bool:
+    """Checks that all processes have the same rows in the same order; each one reads
+    its own share of them.
+
+    Up to 64 MiB all rows are compared, of more as many in blocks.
+
+    Returns:
+        Whether the data has random access to its rows; an iterable does not, and each
+        process has rows of its own.
+
+    Raises:
+        ConfigError: one has other rows; the first one is named.
     """
     source = as_source(data)
     if source is None:
         return False
-    peers.agree("data", {f"rows of the {split} data": len(source)})
+    facts: dict[str, Any] = {f"rows of the {split} data": len(source)}
+    for path, form in row_forms(source).items():
+        facts[f"a row of {path} of the {split} data"] = form
+    peers.agree("data", facts)
+    blocks = compared_blocks(source)
+    first, *others = peers.gather(_digests(source))
+    # Everyone sees the same digests, and asks for the same rows.
+    asked = {found for other in others if (found := _first_other(first, other))}
+    if not asked:
+        return True
+    asked_rows = [
+        (block, path, row_digests(source, path, blocks[block]))
+        for block, path in sorted(asked)
+    ]
+    told = peers.gather([rows for _, _, rows in asked_rows])
+    differing: dict[str, Any] = {}
+    for (block, path, rows), *each in zip(asked_rows, *told, strict=True):
+        for at, (_, shown) in enumerate(rows):
+            if any(other[at] != each[0][at] for other in each[1:]):
+                row = blocks[block].start + at
+                differing[f"row {row} of {path} of the {split} data"] = shown
+                break
+    peers.agree("rows, in the same order,", differing)
     return True
+
+
+_DIGESTS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+"""Of sources that were read, for they are evaluated again and again."""
+
+
+def _digests(source: Any) -> dict[str, list[str]]:
+    try:
+        if source not in _DIGESTS:
+            _DIGESTS[source] = block_digests(source)
+        return _DIGESTS[source]
+    except TypeError:  # It has no hash, or takes no weak reference.
+        return block_digests(source)
+
+
+def _first_other(
+    first: Mapping[str, list[str]], other: Mapping[str, list[str]]
+) -> tuple[int, str] | None:
+    """The first block that differs, and of which array."""
+    return min(
+        (
+            (block, path)
+            for path, digests in first.items()
+            for block, digest in enumerate(digests)
+            if digest != other[path][block]
+        ),
+        default=None,
+    )
 
 
 class TrainTogether:

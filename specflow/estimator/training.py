@@ -22,6 +22,7 @@ from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
 from specflow.estimator.together import (
     TrainTogether,
+    agree_on_form,
     agree_on_rows,
     meet_after_error,
     own_place,
@@ -124,6 +125,7 @@ class Training:
             DataError: the input gives no batch.
             NanLossDuringTrainingError: a loss is not finite; that state is not saved.
         """
+        agree_on_form("training", {"features": form[0], "labels": form[1]})
         with self._program.timing("checkpoint"):
             step, state, place = self._states.to_train(*form)
         is_unevaluated = bool(place and place.get(_UNEVALUATED))
