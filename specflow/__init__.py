@@ -6,6 +6,8 @@ Names are loaded when they are first touched, so that importing specflow costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from specflow.distribution import warn
+
 if TYPE_CHECKING:
     from specflow import compose, config, data, errors, heads, metrics, optimizer
     from specflow.canned import (
@@ -140,6 +142,9 @@ _HOME = {
 _FOLDERS = frozenset(
     {"compose", "config", "data", "errors", "heads", "metrics", "optimizer"}
 )
+
+
+warn()
 
 
 def __getattr__(name: str) -> Any:

@@ -605,12 +605,14 @@ def _help() -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from specflow import distribution
 
-    try:
-        return version("specflow")
-    except PackageNotFoundError:
-        return "(not installed: running from its sources)"
+    fault = distribution.stranger()
+    if fault is not None and not distribution.was_warned():
+        from specflow.report import line
+
+        print(line(fault, kind="warning"), file=sys.stderr)
+    return distribution.version() or "(not installed: running from its sources)"
 
 
 def _compose(arguments: argparse.Namespace) -> "Composed":

@@ -24,7 +24,7 @@ __all__ = ["TO_COME", "Explanation", "explain"]
 _OWN = {
     "run": "The directory of a run: its config is the base of what is composed.",
     "trust": "Packages of your own in which targets and `model_fn` may resolve. Only "
-    "the command line can say so: no file may say what may run.",
+    "the command line and your project file can say so: no config may.",
 }
 _OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
 """Codes of faults after which nobody knows what a key would be."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.documents import load
 from specflow.compose.grammar import spell
 from specflow.compose.show import leaves
+from specflow.distribution import version_of
 from specflow.errors import Fault
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def since(
     )
     if not count:
         return faults
-    wrote, here = _packages(run).get("specflow"), _installed("specflow")
+    wrote, here = _packages(run).get("specflow"), version_of("specflow")
     who = f"was written by specflow {wrote or 'of an unknown version'}"
     now = f"; specflow {here} does not take" if here else "; this one does not take"
     now = ", which does not take" if wrote == here else now
@@ -63,7 +64,7 @@ def _gone(fault: Fault, run: str) -> Fault:
     """The fault of a name that nobody knows; where it came from, if the run says so."""
     section = fault.where.removesuffix(".name")
     package = _noted(run, "plugins").get(section)
-    if fault.code != "unknown-name" or package is None or _installed(package):
+    if fault.code != "unknown-name" or package is None or version_of(package):
         return fault
     version = _packages(run).get(package, "of an unknown version")
     return Fault(
@@ -101,7 +102,7 @@ def notes(composed: "Composed") -> Iterator[str]:
     differing = [
         f"{name} {there}, here {here or 'none'}"
         for name, there in sorted(former.items())
-        if (here := _installed(name)) != there
+        if (here := version_of(name)) != there
     ]
     if differing:
         yield f"{run} was made with {'; '.join(differing)}"
@@ -143,13 +144,3 @@ def _noted(run: str, key: str) -> dict[str, str]:
         return {str(name): str(text) for name, text in pairs if name and text}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _installed(name: str) -> str | None:
-    # Slow to import; only runs that run again need it.
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

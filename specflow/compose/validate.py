@@ -25,8 +25,8 @@ from specflow.errors import ConfigError, Fault, nearest, nearest_of
 __all__ = ["fold_defaults", "no_plugins", "said", "validate"]
 
 _COMMAND_LINE_ONLY = {
-    "trust": "trust=my_package is taken from the command line only: a file that came "
-    "from elsewhere must not say what may run.",
+    "trust": "trust=my_package is taken from the command line and your project file "
+    "only: a config that came from elsewhere must not say what may run.",
     "run": "run=DIR is taken from the command line only.",
 }
 _CODES = {

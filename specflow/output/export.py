@@ -7,7 +7,6 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax
 import jax.export
 import numpy as np
 
+from specflow.distribution import version_of
 from specflow.errors import ExportError, Fault, SpecflowError, nearest
 from specflow.filesystem import expanded
 from specflow.output.exported_program import ExportedProgram, Servable, named
@@ -103,7 +103,8 @@ def write_export(
         about = {
             "format": 1,
             "versions": {
-                name: _version(name) for name in ("specflow", "jax", "jaxlib", "numpy")
+                name: version_of(name) or ""
+                for name in ("specflow", "jax", "jaxlib", "numpy")
             },
             "step": step,
             "platforms": list(platforms),
@@ -267,10 +268,3 @@ def _check_assets(assets: Mapping[str, str | Path]) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # Run from its sources.
-        return ""

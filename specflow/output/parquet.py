@@ -1,4 +1,4 @@
-"""Columns of arrays as a Parquet file; needs pyarrow, the extra `specflow[parquet]`."""
+"""Columns of arrays as a Parquet file; needs pyarrow: `specflow-jax[parquet]`."""
 
 import io
 import math

@@ -68,8 +68,8 @@ def row_format(output: str | None, format: str | None = None) -> str:
             Fault(
                 "parquet",
                 "needs the package pyarrow, which is not installed",
-                mend="Install it: pip install 'specflow[parquet]'. Or write .csv or "
-                ".jsonl.",
+                mend="Install it: pip install 'specflow-jax[parquet]'. Or write .csv "
+                "or .jsonl.",
                 code="package-missing",
             )
         )

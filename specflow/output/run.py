@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import importlib.metadata
 import itertools
 import json
 import platform
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from specflow import project
+from specflow.distribution import version_of
 from specflow.errors import ConfigError, Fault
 from specflow.filesystem import expanded
 from specflow.made_in import note
@@ -405,10 +405,5 @@ def _parsed_config(path: Path) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    versions = ((name, version_of(name)) for name in _PACKAGES)
+    return {name: version for name, version in versions if version is not None}

@@ -58,7 +58,7 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
             Fault(
                 "--topology",
                 "compiling for a TPU takes its compiler, and libtpu is not installed",
-                mend="Install it with pip install 'specflow[tpu]', or give "
+                mend="Install it with pip install 'specflow-jax[tpu]', or give "
                 "--no-compile.",
                 code="libtpu",
             )

@@ -48,7 +48,7 @@ def test_an_export_is_converted_or_the_extra_is_named(
             f"error[package-missing] format={format}: needs the package {package}, "
             f"which cannot be "
             f"imported (No module named '{package}'). Install it: pip install "
-            f"'specflow[{format}]'.\n"
+            f"'specflow-jax[{format}]'.\n"
         )
         assert not (tmp_path / "out").exists()
         return

@@ -1,6 +1,6 @@
 """XLA compiles the steps of a decoder for H100s that are not there.
 
-It runs where the compiler is: `pip install 'specflow[cuda12]'`, or `[cuda13]`.
+It runs where the compiler is: `pip install 'specflow-jax[cuda12]'`, or `[cuda13]`.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from specflow.spec import Mode
 
 pytestmark = pytest.mark.skipif(
     not any(map(importlib.util.find_spec, ["jax_cuda12_plugin", "jax_cuda13_plugin"])),
-    reason="CUDA's compiler is not installed: pip install 'specflow[cuda12]'",
+    reason="CUDA's compiler is not installed: pip install 'specflow-jax[cuda12]'",
 )
 
 # Source: what an H100 SXM says of itself to CUDA.

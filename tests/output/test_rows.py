@@ -221,7 +221,7 @@ def test_parquet_without_its_package_says_what_to_install(monkeypatch):
         row_format("out.parquet")
     assert str(error.value) == (
         "parquet: needs the package pyarrow, which is not installed. Install it: pip "
-        "install 'specflow[parquet]'. Or write .csv or .jsonl."
+        "install 'specflow-jax[parquet]'. Or write .csv or .jsonl."
     )
 
 

@@ -89,7 +89,8 @@ def test_without_libtpu_the_message_says_how_to_get_it(monkeypatch):
     compiling = Question("v5e:2x2", [["experiment=digits_mlp"]])
     assert refused(MachineError, compiling) == (
         "--topology: compiling for a TPU takes its compiler, and libtpu is not "
-        "installed. Install it with pip install 'specflow[tpu]', or give --no-compile."
+        "installed. Install it with pip install 'specflow-jax[tpu]', or give "
+        "--no-compile."
     )
 
 

@@ -13,7 +13,7 @@ MLP = ["experiment=digits_mlp", "loop.batch_size=64", "loop.eval_batch_size=64"]
 LARGE = "model.hidden=[50000,50000]"
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
-    reason="libtpu is not installed: pip install 'specflow[tpu]'",
+    reason="libtpu is not installed: pip install 'specflow-jax[tpu]'",
 )
 
 

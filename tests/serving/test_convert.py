@@ -28,7 +28,7 @@ def test_a_missing_package_is_named_with_its_extra(
     assert str(error.value) == (
         f"format={format}: needs the package {package}, which cannot be imported "
         f"(import of {package} halted; None in sys.modules). Install it: "
-        f"pip install 'specflow[{format}]'."
+        f"pip install 'specflow-jax[{format}]'."
     )
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 

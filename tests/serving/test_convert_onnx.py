@@ -1,4 +1,4 @@
-"""ONNX: runs where the extra `specflow[onnx]` is installed, which the base is not."""
+"""ONNX: runs where `specflow-jax[onnx]` is installed, which the base is not."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""SavedModel: runs where `specflow[savedmodel]` is installed, which the base is not."""
+"""SavedModel: runs where `specflow-jax[savedmodel]` is installed: not in the base."""
 
 import json
 import subprocess

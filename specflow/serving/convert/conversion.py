@@ -64,8 +64,8 @@ def convert_export(
 ) -> Conversion:
     """Writes an export in another format, and has that answer the stored example.
 
-    `savedmodel` needs the extra `specflow[savedmodel]`; the directory is what
-    `tf.saved_model.load` takes. `onnx` needs `specflow[onnx]`; there is a file
+    `savedmodel` needs the extra `specflow-jax[savedmodel]`; the directory is what
+    `tf.saved_model.load` takes. `onnx` needs `specflow-jax[onnx]`; there is a file
     `<signature>.onnx` for each signature, beside the weights of all of them. The number
     of rows stays free; of programs for fixed numbers, the one of the most is converted.
 
@@ -121,7 +121,7 @@ def require_packages(format: str) -> None:
                 Fault(
                     f"format={format}",
                     f"needs the package {package}, which cannot be imported ({error})",
-                    mend=f"Install it: pip install 'specflow[{format}]'.",
+                    mend=f"Install it: pip install 'specflow-jax[{format}]'.",
                     code="package-missing",
                 )
             ) from error
