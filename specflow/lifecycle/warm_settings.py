@@ -58,6 +58,9 @@ class WarmStartSettings:
     exclude: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        for field in ("include", "exclude"):
+            if isinstance(one := getattr(self, field), str):
+                object.__setattr__(self, field, (one,))
         if not isinstance(self.path, str | Path) or not str(self.path):
             raise ConfigError(
                 Fault("warm_start_from", f"got {self.path!r:.60}", code="warm-start",

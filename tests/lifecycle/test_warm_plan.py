@@ -1,0 +1,134 @@
+"""What a warm start takes, by names, shapes and types alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from specflow.lifecycle import WarmStartSettings
+from specflow.lifecycle.warm_plan import plan
+
+F32, F16, I32 = np.float32, np.float16, np.int32
+TREE = {
+    "params": {
+        "enc.a": jax.ShapeDtypeStruct((3, 2), F32),
+        "enc.b": jax.ShapeDtypeStruct((2,), F32),
+        "head": jax.ShapeDtypeStruct((2,), F32),
+    },
+    "rest": {
+        "batch_stats.enc.mean": jax.ShapeDtypeStruct((2,), F32),
+        "rngs.count": jax.ShapeDtypeStruct((), np.uint32),
+    },
+    "opt_state": {
+        "[0]/count": jax.ShapeDtypeStruct((), I32),
+        "[0]/mu/enc.a": jax.ShapeDtypeStruct((3, 2), F32),
+        "[0]/mu/head": jax.ShapeDtypeStruct((2,), F32),
+    },
+}
+
+
+def saved(layer="enc", dtype=F32, **more):
+    found = {
+        f"params/{layer}.a": ((3, 2), dtype),
+        f"params/{layer}.b": ((2,), dtype),
+        "params/head": ((2,), dtype),
+        f"rest/batch_stats.{layer}.mean": ((2,), F32),
+        "rest/rngs.count": ((), np.uint32),
+        "opt_state/[0]/count": ((), I32),
+        f"opt_state/[0]/mu/{layer}.a": ((3, 2), F32),
+        "opt_state/[0]/mu/head": ((2,), F32),
+        **more,
+    }
+    return {name: jax.ShapeDtypeStruct(*form) for name, form in found.items()}
+
+
+def planned(there, **settings):
+    return plan(
+        WarmStartSettings("run", **settings),
+        TREE,
+        there,
+        source="run/1",
+        known_rows=lambda path: 0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "parts"),
+    [
+        ("params", {"params": 3}),
+        ("model", {"params": 3, "rest": 1, "opt_state": 0}),
+        ("full", {"params": 3, "rest": 2, "opt_state": 3}),
+    ],
+)
+def test_the_state_says_which_parts_are_taken(state, parts):
+    found = planned(saved(), state=state).taken
+    assert {part: len(names) for part, names in found.items()} == parts
+
+
+def test_a_rename_of_all_below_a_path_renames_every_part():
+    """Statistics of Linen stand under their collection, optimizers' at the end."""
+    found = planned(saved("body"), state="full", renames={"enc.**": "body.**"})
+    assert found.faults == []
+    assert found.taken == {
+        "params": {
+            "enc.a": "params/body.a", "enc.b": "params/body.b", "head": "params/head",
+        },
+        "rest": {
+            "batch_stats.enc.mean": "rest/batch_stats.body.mean",
+            "rngs.count": "rest/rngs.count",
+        },
+        "opt_state": {
+            "[0]/count": "opt_state/[0]/count",
+            "[0]/mu/enc.a": "opt_state/[0]/mu/body.a",
+            "[0]/mu/head": "opt_state/[0]/mu/head",
+        },
+    }  # fmt: skip
+    assert "unused parameters of the checkpoint" not in found.others
+
+
+def test_what_is_excluded_leaves_no_trace_in_the_optimizer_either():
+    found = planned(saved(), state="full", exclude=["head"])
+    assert "head" not in found.taken["params"]
+    assert "[0]/mu/head" not in found.taken["opt_state"]
+    assert found.others["optimizer state not taken: excluded by head"] == [
+        "[0]/mu/head"
+    ]
+    assert found.others["unused parameters of the checkpoint"] == ["head f32[2]"]
+
+
+def test_statistics_go_by_the_globs_of_their_layer():
+    found = planned(saved(), state="model", include=["head"])
+    assert found.taken == {
+        "params": {"head": "params/head"}, "rest": {}, "opt_state": {},
+    }  # fmt: skip
+    assert found.others["model state not taken: not included"] == [
+        "batch_stats.enc.mean"
+    ]
+
+
+def test_floats_of_another_width_are_taken_and_integers_are_not():
+    assert planned(saved(dtype=F16)).faults == []
+    found = planned(saved(dtype=I32), include=["enc.b"])
+    assert [str(fault) for fault in found.faults] == [
+        "enc.b: is int32[2] in the checkpoint. Expected float32[2]. "
+        "warm_start.exclude=[enc.b] skips it."
+    ]
+
+
+def test_what_matches_nothing_is_told_of_globs_and_patterns():
+    found = planned(
+        saved(), vars_to_warm_start=["enc", "tail"], include=["**", "x.*"], exclude="yy"
+    )
+    assert [remark.problem for remark in found.remarks] == [
+        "'tail' matches no parameter",
+        "'x.*' matches no parameter",
+        "'yy' matches no parameter",
+    ]
+    assert dict([row[::3] for row in found.rows]) == {
+        "enc.a": "", "enc.b": "", "head": "initialized: not selected",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("renames", [{"tail": "head"}, {"tail.**": "enc.**"}])
+def test_a_rename_that_renames_nothing_is_an_error(renames):
+    (fault,) = planned(saved(), renames=renames).faults
+    assert str(fault).startswith(f"renames['{next(iter(renames))}']: is no parameter")
