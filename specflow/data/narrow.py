@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from specflow.data.tree import map_leaves, named_leaves
 from specflow.errors import DataError, Fault, SpecflowWarning
 from specflow.typing import Tree
 
-__all__ = ["checked_batch", "device_dtype", "loss_of_width", "narrowed", "range_fault"]
+__all__ = ["checked_batch", "device_dtype", "narrowed", "refuse_wide"]
 
 _LONGEST = {
     np.dtype(np.longdouble): np.dtype(np.float64),
@@ -80,6 +80,15 @@ def narrowed(tree: Tree) -> Tree:
     )
 
 
+_SET_X64 = "JAX_ENABLE_X64=1 computes in 64 bits."
+_HINTS = {
+    "i": "Number such values anew, or split them into two arrays; values below 2**32 "
+    f"fit uint32. {_SET_X64}",
+    "u": f"Number such values anew, or split them into two arrays. {_SET_X64}",
+    "f": f"Scale the numbers, or take their logarithm. {_SET_X64}",
+}
+
+
 def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tree]:
     """The arrays of one batch as JAX holds them.
 
@@ -98,110 +107,130 @@ def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tr
     ]
     if all(array.dtype == device_dtype(array.dtype) for _, array in named):
         return features, labels
-    faults = [
-        fault for path, array in named if (fault := range_fault(path, array, where))
-    ]
-    if faults:
-        raise DataError(*faults)
-    for path, array in named:
-        loss_of_width(path, array, "")
+    refuse_wide(named, where)
     return narrowed(features), narrowed(labels)
 
 
-def range_fault(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
-    """The first number that the dtype on the devices cannot hold; None: all fit."""
+def refuse_wide(named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str) -> None:
+    """Looks at each number that will be narrowed, once.
+
+    It warns where float32 loses what float64 says: a whole number between 2**24 and
+    2**53 becomes another one (numbers of things, times in seconds), or rounding moves
+    numbers by more than 1/1000 of what their column varies by (a small change of
+    something large). Ordinary measurements, rounded in their eighth digit, are not
+    reported.
+
+    Args:
+        named: arrays by key path.
+        origin: the file, the split or the batch that they came from.
+
+    Raises:
+        DataError: integers do not fit, or floats would become infinite; the first row
+            of each array is named.
+    """
+    found = [fault for path, array in named if (fault := _problem(path, array, origin))]
+    if faults := [fault for fault in found if fault.code == "number-range"]:
+        raise DataError(*faults)
+    for fault in found:
+        warnings.warn(SpecflowWarning(fault), stacklevel=3)
+
+
+def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
+    """What is lost when an array is narrowed, if that is worth a message."""
     target = device_dtype(array.dtype)
-    if target.itemsize >= array.dtype.itemsize:
+    if target.itemsize >= array.dtype.itemsize or not array.size:
         return None
     if array.dtype.kind in "iu":
         limits = np.iinfo(target)
         low, high = int(limits.min), int(limits.max)
-        expected = f"integers in [{low}, {high}]"
-    else:
-        high = float(np.finfo(target).max)
-        low, expected = -high, f"magnitudes up to {high:.4g}"
-    for start, block in _blocks(array):
-        if not block.size:
-            continue
-        if array.dtype.kind in "iu":
-            if low <= block.min() and block.max() <= high:
-                continue
-            wrong = (block < low) | (block > high)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):
+        for start, block in _blocks(array):
+            if block.min() < low or block.max() > high:
+                wrong = (block < low) | (block > high)
+                expected = f"integers in [{low}, {high}]"
+                return _too_wide(path, array, start, block, wrong, expected, origin)
+        return None
+    if array.dtype.kind == "c":
+        parts = (_problem(path, part, origin) for part in (array.real, array.imag))
+        return next((fault for fault in parts if fault), None)
+    low, high = _extent(array)
+    largest = np.fmax(np.abs(low), np.abs(high))
+    if (largest > np.finfo(target).max).any():
+        expected = f"magnitudes up to {np.finfo(target).max:.4g}"
+        for start, block in _blocks(array):
+            with np.errstate(over="ignore"):
                 wrong = np.isinf(block.astype(target)) & np.isfinite(block)
-            if not wrong.any():
-                continue
-        first = tuple(np.argwhere(wrong)[0])
-        return Fault(
-            path,
-            f"row {start + first[0]} has {block[first]}",
-            origin=origin,
-            expected=f"{expected}: {array.dtype.name} is computed as {target.name}",
-            mend=_HINTS[array.dtype.kind],
-            code="number-range",
-        )
+            if wrong.any():
+                return _too_wide(path, array, start, block, wrong, expected, origin)
+    if (largest > _EXACT_FLOAT32).any():
+        for start, block in _blocks(array):
+            size, moved = np.abs(block), block.astype(target) != block
+            whole = (size > _EXACT_FLOAT32) & (size <= _EXACT_FLOAT64) & moved
+            whole &= block == np.rint(block)
+            if whole.any():
+                first = tuple(np.argwhere(whole)[0])
+                return _rounded(
+                    path,
+                    f"row {start + first[0]} has {block[first]}, which {target.name} "
+                    f"rounds to {target.type(block[first])}",
+                    origin,
+                )
+    # No number is moved by more than half of float32's last digit, or of its least.
+    varies, info = high - low, np.finfo(target)
+    suspect = (varies > _ROUNDING_OF_FLOAT64 * largest) & (
+        (largest * float(info.eps) > 2 * _NOTABLE * varies) | (largest < info.tiny)
+    )
+    for column in map(tuple, np.argwhere(suspect)):
+        numbers = array[(slice(None), *column)]
+        with np.errstate(invalid="ignore"):
+            moved = np.abs(numbers.astype(target).astype(array.dtype) - numbers)
+        error = np.nanmax(moved)
+        if error > _NOTABLE * varies[column]:
+            place = f" at {list(map(int, column))}" if column else ""
+            return _rounded(
+                path,
+                f"the numbers{place} lie in [{low[column]}, {high[column]}], and "
+                f"{target.name} rounds them by up to {error:.3g}",
+                origin,
+            )
     return None
 
 
-_SET_X64 = "JAX_ENABLE_X64=1 computes in 64 bits."
-_HINTS = {
-    "i": "Number such values anew, or split them into two arrays; values below 2**32 "
-    f"fit uint32. {_SET_X64}",
-    "u": f"Number such values anew, or split them into two arrays. {_SET_X64}",
-    "f": f"Scale the numbers, or take their logarithm. {_SET_X64}",
-    "c": f"Scale the numbers. {_SET_X64}",
-}
+def _extent(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The least and the largest finite number of each column; NaN where none is."""
+    lows, highs = [], []
+    for _, block in _blocks(array):
+        low, high = block.min(axis=0), block.max(axis=0)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            finite = np.where(np.isfinite(block), block, np.nan)
+            low, high = np.fmin.reduce(finite, axis=0), np.fmax.reduce(finite, axis=0)
+        lows.append(low)
+        highs.append(high)
+    return np.fmin.reduce(lows, axis=0), np.fmax.reduce(highs, axis=0)
 
 
-def loss_of_width(path: str, array: npt.NDArray[Any], origin: str) -> None:
-    """Warns where float32 loses what float64 says.
-
-    That is: a whole number between 2**24 and 2**53 becomes another one (numbers of
-    things, times in seconds), or rounding moves numbers by more than 1/1000 of what
-    their column varies by (a small change of something large). Ordinary measurements,
-    rounded in their eighth digit, are not reported.
-    """
-    target = device_dtype(array.dtype)
-    if array.dtype.kind != "f" or target.itemsize >= array.dtype.itemsize:
-        return
-    low, high, error = (np.full(array.shape[1:], x) for x in (np.inf, -np.inf, 0.0))
-    for start, block in _blocks(array):
-        with np.errstate(all="ignore"):
-            rounded = block.astype(target).astype(array.dtype)
-            apart = np.abs(rounded - block)
-            size = np.abs(block)
-            whole = (size > _EXACT_FLOAT32) & (size <= _EXACT_FLOAT64) & (apart > 0)
-            whole &= block == np.rint(block)
-        if whole.any():
-            first = tuple(np.argwhere(whole)[0])
-            _warn(
-                path,
-                f"row {start + first[0]} has {block[first]}, which {target.name} "
-                f"rounds to {rounded[first]}",
-                origin,
-            )
-            return
-        low = np.fmin(low, np.fmin.reduce(block, axis=0, initial=np.inf))
-        high = np.fmax(high, np.fmax.reduce(block, axis=0, initial=-np.inf))
-        error = np.fmax(error, np.fmax.reduce(apart, axis=0, initial=0.0))
-    with np.errstate(invalid="ignore"):
-        range_ = high - low
-        varies = range_ > _ROUNDING_OF_FLOAT64 * np.fmax(np.abs(low), np.abs(high))
-        notable = varies & (error > _NOTABLE * range_)
-    if notable.any():
-        column = tuple(np.argwhere(notable)[0])
-        place = f" at {list(map(int, column))}" if column else ""
-        _warn(
-            path,
-            f"the numbers{place} lie in [{low[column]}, {high[column]}], and "
-            f"{target.name} rounds them by up to {error[column]:.3g}",
-            origin,
-        )
+def _too_wide(
+    path: str,
+    array: npt.NDArray[Any],
+    start: int,
+    block: npt.NDArray[Any],
+    wrong: npt.NDArray[np.bool_],
+    expected: str,
+    origin: str,
+) -> Fault:
+    first = tuple(np.argwhere(wrong)[0])
+    target = device_dtype(array.dtype).name
+    return Fault(
+        path,
+        f"row {start + first[0]} has {block[first]}",
+        origin=origin,
+        expected=f"{expected}: {array.dtype.name} is computed as {target}",
+        mend=_HINTS[array.dtype.kind],
+        code="number-range",
+    )
 
 
-def _warn(path: str, problem: str, origin: str) -> None:
-    fault = Fault(
+def _rounded(path: str, problem: str, origin: str) -> Fault:
+    return Fault(
         path,
         problem,
         origin=origin,
@@ -209,7 +238,6 @@ def _warn(path: str, problem: str, origin: str) -> None:
         f"{_SET_X64}",
         code="number-rounding",
     )
-    warnings.warn(SpecflowWarning(fault), stacklevel=2)
 
 
 def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

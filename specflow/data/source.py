@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from specflow.data.narrow import device_dtype, loss_of_width, narrowed, range_fault
+from specflow.data.narrow import device_dtype, narrowed, refuse_wide
 from specflow.data.tree import batch_rows, map_leaves, named_leaves
 from specflow.errors import DataError, Fault, nearest
 from specflow.typing import Tree, describe, is_floating
@@ -105,18 +105,15 @@ class ArraySource:
         self.origin = origin
         faults = _form_faults(self._features, self._labels, origin)
         named = named_leaves(self._features, self._labels)
-        if not faults:
-            checks = [_not_finite, range_fault] if finite else [range_fault]
+        if finite and not faults:
             faults = [
                 fault
                 for path, array in named
-                for check in checks
-                if (fault := check(path, array, origin))
+                if (fault := _not_finite(path, array, origin))
             ]
         if faults:
             raise DataError(*faults)
-        for path, array in named:
-            loss_of_width(path, array, origin)
+        refuse_wide(named, origin)
         self._size = len(named_leaves(self._features, None)[0][1])
         self.ids = _checked_ids(ids or {}, self._size, origin)
         """Name -> what each row is called, in text or whole numbers."""

@@ -181,6 +181,8 @@ def test_columns_whose_changes_are_lost_are_warned_of():
     assert len(set(np.float32(x[:, 1]))) < 4  # The kind: 99 numbers become 3.
     (warning,) = _warned({"x": x})
     assert warning.startswith("features.x: the numbers at [1] lie in [999999.97")
+    (warning,) = _warned({"x": 1e-50 * rng.normal(size=9)})
+    assert "float32 rounds them by up to" in warning  # To 0, all of them.
 
 
 @pytest.mark.parametrize(
