@@ -81,8 +81,8 @@ class CannedEstimator(TPUEstimator):
 
     predict.__doc__ = TPUEstimator.predict.__doc__
 
-    def _input(self, *args: Any, **kwargs: Any) -> Any:
-        value, classes = super()._input(*args, **kwargs), self._texts
+    def _asked(self, *args: Any, **kwargs: Any) -> Any:
+        value, classes = super()._asked(*args, **kwargs), self._texts
         if classes is None:
             return value
         if isinstance(value, tuple):

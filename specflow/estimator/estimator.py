@@ -835,12 +835,15 @@ class TPUEstimator:
         self.checkpoints.close()
 
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
-        """What the function gives, for batches of this process."""
-        size = len(self._share.rows(self._batch_sizes[mode]))
-        value = ask(input_fn, self._params_for(size))
-        # Made here, once: a source looks at each of its numbers.
+        """What the function gives, arrays as a source, which looks at each number."""
+        value = self._asked(input_fn, mode)
         source = None if is_empty(value) else as_source(value)
         return value if source is None else source
+
+    def _asked(self, input_fn: InputFn, mode: Mode) -> Any:
+        """What the function gives, for batches of this process."""
+        size = len(self._share.rows(self._batch_sizes[mode]))
+        return ask(input_fn, self._params_for(size))
 
     def _micro_steps(self, mode: Mode) -> int:
         return self.config.tpu_config.micro_steps if mode is Mode.TRAIN else 1
