@@ -78,6 +78,13 @@ class Aside:
             self._say("all", said)
         _result(self._hear("all"), own)
 
+    def withdraw(self) -> None:
+        """Takes back what this process said last, as nobody answered.
+
+        One that comes later must not take it for there.
+        """
+        self._client.key_value_delete(f"{self._path}/{self._turn}/{peers.index()}")
+
     def _say(self, who: str, said: dict[str, Any]) -> None:
         self._client.key_value_set(f"{self._path}/{self._turn}/{who}", json.dumps(said))
 

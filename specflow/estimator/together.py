@@ -49,7 +49,11 @@ def meet_after_error() -> None:
     if peers.count() > 1:
         line = Aside(f"errors/{next(_ERRORS)}")
         line.hurry()
-        line.each(lambda: None)
+        try:
+            line.each(lambda: None)
+        except TimeoutError:
+            line.withdraw()
+            raise
 
 
 def agree_on_form(split: str, form: Any) -> None:
