@@ -68,6 +68,7 @@ def estimator_arguments(
             keep_checkpoint_every_n_hours=checkpoint.keep_every_hours or 10_000.0,
             keep_best=checkpoint.best,
             log_step_count_steps=loop.log_every,
+            recover=loop.recover,
             eval_loss=loop.eval_loss,
             profile=loop.profile,
             save_summary_steps=0,  # Reporters of the run write them.

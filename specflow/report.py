@@ -2,8 +2,10 @@
 
 import errno
 import json
+import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +15,8 @@ from specflow.errors import MACHINE, Fault, SpecflowError
 __all__ = [
     "document",
     "is_of_device",
+    "is_of_user",
+    "is_transient",
     "line",
     "machine_fault",
     "origin",
@@ -41,8 +45,13 @@ _DEVICE_STATUSES = {
     "RESOURCE_EXHAUSTED": "memory",
     "UNAVAILABLE": "device-failed",
 }
+_TRANSIENT = ("ABORTED", "CANCELLED", "DATA_LOSS", "UNAVAILABLE")
+"""Statuses of what may not happen again: a preemption, a connection. The reference had
+ABORTED and UNAVAILABLE. INTERNAL is as often a bug, which does."""
 _LOST = re.compile(r"Gloo [\w-]+ failed.*(closed|reset) by peer")
 """What collectives on CPU say when another process is gone."""
+_OWN = tuple(f"{name}{os.sep}" for name in ("jax", "jaxlib", "numpy", "specflow"))
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _REPEATED = re.compile(r"(Error dispatching computation: )+")
 _MENDS = {
     "disk": "Make room or mend the disk, and run the same command again.",
@@ -179,6 +188,41 @@ def is_of_device(error: BaseException) -> bool:
     # By its name: JAX may not even be loaded. JAX makes some of them ValueErrors.
     named = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
     return named or bool(_LOST.search(str(error)))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a device failed in a way that may not happen again.
+
+    >>> is_transient(ValueError("UNAVAILABLE: got -1"))
+    False
+    """
+    return is_of_device(error) and _status(error) in _TRANSIENT
+
+
+def is_of_user(error: BaseException) -> bool:
+    """Whether code other than specflow's, JAX's, NumPy's and Python's took part in it.
+
+    >>> is_of_user(ValueError("got -1"))
+    False
+    """
+    return any(
+        not _is_of(frame.f_code.co_filename)
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+
+
+def _is_of(file: str) -> bool:
+    """Whether a file of code is specflow's, JAX's, NumPy's or Python's own."""
+    if file.startswith("<frozen "):
+        return True
+    if "site-packages" in file or "dist-packages" in file:
+        parts = re.split("(?:site|dist)-packages", file)[-1]
+        return parts[1:].startswith(_OWN)
+    return file.startswith((_HERE, sysconfig.get_path("stdlib")))
+
+
+def _status(error: BaseException) -> str:
+    return _REPEATED.sub("", str(error)).partition(":")[0]
 
 
 def machine_fault(error: BaseException) -> Fault | None:

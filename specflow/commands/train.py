@@ -177,6 +177,8 @@ def train(composed: "Composed") -> dict[str, Any]:
             print(_ENDED_BEFORE, file=sys.stderr)
         skipped = estimator.skipped_steps
         skips = {} if skipped is None else {"skipped_steps": skipped}
+        recovered = estimator.recoveries
+        skips |= {"recoveries": recovered} if recovered else {}
         bests = {} if best is None else {"best": best._asdict()}
         plain = {name: made.to_json(run.path) for name, made in exports.items()}
         run.write_result(
@@ -190,6 +192,8 @@ def train(composed: "Composed") -> dict[str, Any]:
             **skips,
         )
         facts = efficient.facts() | _facts(run, stopped, best, exports)
+        if recovered:
+            facts["recovered"] = f"{recovered}x, from the newest checkpoint"
         if skipped:
             facts["skipped"] = (
                 f"{skipped:,} of {step - began:,} steps, by the loss scale"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from specflow.config.base import (
     MOST_STEPS,
@@ -78,6 +78,10 @@ class LoopConfig(Config):
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
     """Factor of the loss while it is differentiated, for gradients in float16; dynamic:
     as large as they bear, and steps whose gradient overflows are left out; null: 1."""
+    recover: NonNegativeInt = 3
+    """How often training resumes by itself from its newest checkpoint, without a newer
+    one in between, when a device fails for a moment; 0: never. One process does;
+    several end together, for `specflow launch --restarts` to start them again."""
     iterations_per_loop: EveryLoop = 50
     """Steps that the devices run before they return to the host, or a time such as
     `30s` from which the number is estimated."""

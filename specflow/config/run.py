@@ -150,6 +150,10 @@ class RunConfig(_Python):
     """Whether a call to train continues in its input behind the rows that training has
     seen, until its end, after which the next call begins it anew; or begins it anew in
     every call, as the reference did."""
+    recover: NonNegativeInt = 3
+    """How often a call to train resumes by itself from its newest checkpoint, without a
+    newer one in between, when a device fails for a moment; 0: never. One process does;
+    several end together, for `specflow launch --restarts` to start them again."""
     eval_loss: Literal["examples", "batches"] = "examples"
     """Whether evaluate's `loss` is the mean over examples, which does not depend on the
     batch size, or over batches, as the reference's was."""

@@ -194,6 +194,9 @@ class StreamBatches:
         iterator = self._iterator
         if isinstance(iterator, Handed) and iterator.passed is not None:
             self._passed = iterator.passed
+            lost = self._passed[1] - place.get("rows", self._passed[1])
+            if lost > 0 and not place.get("ended"):
+                _warn_of_lost(lost)
             return
         batches, rows = place.get("batches", start_step), place.get("rows")
         if place.get("ended") or not (batches or rows):
@@ -327,6 +330,21 @@ class StreamBatches:
 
 def _shapes(batch: tuple[Tree, Tree]) -> list[tuple[int, ...]]:
     return [array.shape for _, array in named_leaves(*batch)]
+
+
+def _warn_of_lost(rows: int) -> None:
+    warnings.warn(
+        SpecflowWarning(
+            Fault(
+                "the input",
+                f"is an iterator that has given {rows} rows that training has not seen "
+                "up to its checkpoint, and that cannot be put back: they are skipped",
+                mend="Let input_fn make a new one, or give it get_state and set_state.",
+                code="input-passed",
+            )
+        ),
+        stacklevel=2,
+    )
 
 
 def _warn_of_less(there: int, rows: int, batches: int) -> None:

@@ -56,6 +56,7 @@ from specflow.estimator.inputs import (
     train_form,
 )
 from specflow.estimator.prediction import chosen, known_keys, rows_of
+from specflow.estimator.recovery import once
 from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.states import CheckpointStep, EvalParams, InitFn, States
 from specflow.estimator.together import EvalTogether, agree_on_rows
@@ -286,6 +287,10 @@ class TPUEstimator:
         trains three epochs. An iterator that is handed over again continues where it
         is. A call that the end of the input cuts short of its steps warns.
 
+        When a device fails for a moment, one process resumes from its newest checkpoint
+        by itself, `RunConfig(recover=...)` times without a newer one in between; hooks
+        and listeners `begin` again then.
+
         Args:
             input_fn: gives the training input.
             steps: how many steps to take, from where training stands.
@@ -348,6 +353,7 @@ class TPUEstimator:
             ConfigError: evaluations go by checkpoints, and there are none.
         """
         check_specs(train_spec, eval_spec)
+        report = once(report)
         if eval_spec.goes_by_checkpoints and not self.config.saves:
             raise ConfigError(
                 Fault(
@@ -829,6 +835,11 @@ class TPUEstimator:
             math.prod(array.shape)
             for array in self.program.model.abstract_params.values()
         )
+
+    @property
+    def recoveries(self) -> int:
+        """How often training was resumed by itself after a failure of a device."""
+        return self._training.recoveries
 
     def close(self) -> None:
         """Waits for checkpoints that are being written."""

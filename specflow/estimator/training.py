@@ -15,9 +15,10 @@ import jax
 from specflow import loop, peers
 from specflow.closing import closing
 from specflow.config.run import RunConfig
-from specflow.data import Share, TrainInput, as_source, as_train_batches
+from specflow.data import Share, TrainInput, as_source, as_train_batches, handed
 from specflow.errors import ConfigError, DataError, Fault, OutputError, SpecflowWarning
 from specflow.estimator.evaluations import Evaluations
+from specflow.estimator.recovery import Recovery
 from specflow.estimator.saving import Saver
 from specflow.estimator.states import States
 from specflow.estimator.together import (
@@ -83,6 +84,8 @@ class Training:
         self._checkpoints, self._config = checkpoints, config
         self._model_dir, self._rows = model_dir, rows
         self._hooks_see_each_step = hooks_see_each_step
+        self.recoveries = 0
+        """How often training was resumed after a failure of a device."""
         self.skipped_steps: int | None = None
         """Steps of the last call that a dynamic loss scale skipped; None: it is not
         dynamic."""
@@ -94,7 +97,55 @@ class Training:
         form: Any,
         stop_of: Callable[[int], int | None],
         *,
-        again: Callable[[], Any] | None = None,
+        again: Callable[[], Any],
+        **following: Any,
+    ) -> tuple[int, TrainState]:
+        """Trains on an input, and resumes when a device fails for a moment.
+
+        Args:
+            value: the input, as an input function gives it.
+            form: shapes and dtypes of a batch of it: (features, labels).
+            stop_of: step at which training begins -> step at which to stop; None: at
+                the end of the data.
+            again: gives the input anew: where it was seen to its end, and where
+                training resumes.
+            **following: as `_run` takes them.
+
+        Returns:
+            The step and state where training ended.
+
+        Raises:
+            ConfigError: nothing says when to stop.
+            DataError: the input gives no batch.
+            NanLossDuringTrainingError: a loss is not finite; that state is not saved.
+        """
+        config = self._config
+        # Of several processes, none can begin anew while the others wait for it.
+        recovers = config.saves and peers.count() == 1
+        recovery = Recovery(config.recover if recovers else 0)
+        stops: list[int | None] = []
+
+        def stop_once(step: int) -> int | None:
+            stops.append(stop_of(step))
+            return stops[0]  # Where the first start of this call would have ended.
+
+        while True:
+            try:
+                return self._run(value, form, stop_once, again=again, **following)
+            except Exception as error:
+                if not recovery.takes(error, self._checkpoints.latest_step()):
+                    raise
+            self.recoveries += 1
+            self._states.drop()
+            value = handed(again())
+
+    def _run(
+        self,
+        value: Any,
+        form: Any,
+        stop_of: Callable[[int], int | None],
+        *,
+        again: Callable[[], Any],
         hooks: Sequence[Any] = (),
         listeners: Sequence[Any] = (),
         evaluations: Evaluations | None = None,
@@ -102,7 +153,7 @@ class Training:
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[int, TrainState]:
-        """Trains on an input.
+        """Trains on an input, once.
 
         Args:
             value: the input, as an input function gives it.
@@ -116,14 +167,6 @@ class Training:
             report: takes (step, "train", {"loss": ...}).
             progress: takes (step, loss).
             should_stop: asked between device loops.
-
-        Returns:
-            The step and state where training ended.
-
-        Raises:
-            ConfigError: nothing says when to stop.
-            DataError: the input gives no batch.
-            NanLossDuringTrainingError: a loss is not finite; that state is not saved.
         """
         agree_on_form("training", {"features": form[0], "labels": form[1]})
         with self._program.timing("checkpoint"):
@@ -321,7 +364,7 @@ class Training:
         step: int,
         place: Mapping[str, Any] | None,
         stop: int | None,
-        again: Callable[[], Any] | None,
+        again: Callable[[], Any],
     ) -> TrainInput:
         steps = stacked_steps(self._config, form, stop)
         # Grain gathers the rows of every chunk but the first.

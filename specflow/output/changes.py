@@ -29,6 +29,7 @@ _FREE_KEYS = frozenset(
         "loop.eval_batch_size",
         "loop.log_every",
         "loop.iterations_per_loop",
+        "loop.recover",
     }
 )
 _ABSENT = object()

@@ -1,0 +1,72 @@
+"""Training that resumes by itself from its newest checkpoint when a device fails."""
+
+import logging
+from typing import Any
+
+from specflow import loop
+from specflow.report import is_of_user, is_transient
+
+__all__ = ["Recovery", "once"]
+
+_LOG = logging.getLogger("specflow")
+
+
+class Recovery:
+    """Decides, for one call to train, whether it resumes after an error.
+
+    Args:
+        tries: how often without progress: an error counts anew once there is a newer
+            checkpoint than at the error before.
+    """
+
+    def __init__(self, tries: int):
+        self._tries = self._left = tries
+        self._saved: int | None = None
+        self.count = 0
+        """How often training was resumed."""
+
+    def takes(self, error: Exception, saved: int | None) -> bool:
+        """Whether training resumes after an error of the device; counts and logs it.
+
+        Args:
+            error: what ended training, with its traceback from the call of the loop on.
+            saved: step of the newest checkpoint; None: there is none.
+        """
+        if not is_transient(error) or is_of_user(error):
+            return False
+        if saved is not None and (self._saved is None or saved > self._saved):
+            self._left, self._saved = self._tries, saved
+        if self._left == 0:
+            return False
+        self._left -= 1
+        self.count += 1
+        _LOG.warning(
+            "a device failed: %s; training resumes from %s (try %d of %d)",
+            (str(error).splitlines() or [type(error).__name__])[0],
+            "the start" if saved is None else f"the checkpoint of step {saved}",
+            self._tries - self._left,
+            self._tries,
+        )
+        return True
+
+
+def once(report: loop.Report | None) -> loop.Report | None:
+    """A report that takes every step once, although steps may be repeated.
+
+    >>> rows = once(lambda step, split, metrics: print(step, split))
+    >>> for step in (10, 20, 10, 20, 30):
+    ...     rows(step, "train", {})
+    10 train
+    20 train
+    30 train
+    """
+    if report is None:
+        return None
+    last: dict[str, int] = {}
+
+    def told(step: int, split: str, metrics: Any) -> None:
+        if step > last.get(split, -1):
+            report(step, split, metrics)
+            last[split] = step
+
+    return told
