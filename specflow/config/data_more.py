@@ -79,7 +79,9 @@ class NpzConfig(Config):
     """Arrays from `.npz` files: one for training, one for evaluation.
 
     Every array is batch-major; the one named by `labels` becomes the labels, those
-    named by `ids` stay on the host, the others become `features.<name>`.
+    named by `ids` stay on the host, the others become `features.<name>`. Numbers of 64
+    bits are computed in 32 unless `JAX_ENABLE_X64` is set: integers that do not fit are
+    refused, and a warning tells where float32 loses what float64 says.
     """
 
     name: Literal["npz"] = "npz"

@@ -77,7 +77,8 @@ class LoopConfig(Config):
     layer's inputs and parameters."""
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
     """Factor of the loss while it is differentiated, for gradients in float16; dynamic:
-    as large as they bear, and steps whose gradient overflows are left out; null: 1."""
+    as large as they bear; steps whose gradient overflows are skipped and counted, and
+    one at the least scale, 1, ends training with an error; null: 1."""
     recover: NonNegativeInt = 3
     """How often training resumes by itself from its newest checkpoint, without a newer
     one in between, when a device fails for a moment; 0: never. One process does;

@@ -92,7 +92,8 @@ class TPUConfig(_Python):
 
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
     """Factor of the loss while it is differentiated, for gradients of 16 bits; dynamic:
-    as large as they bear."""
+    as large as they bear; steps whose gradient overflows are skipped and counted, and
+    one at the least scale, 1, ends training with an error."""
 
     def loop_steps(self) -> int | None:
         """The number of steps, if it is one."""

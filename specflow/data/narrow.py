@@ -82,9 +82,10 @@ def narrowed(tree: Tree) -> Tree:
 
 _SET_X64 = "JAX_ENABLE_X64=1 computes in 64 bits."
 _HINTS = {
-    "i": "Number such values anew, or split them into two arrays; values below 2**32 "
-    f"fit uint32. {_SET_X64}",
-    "u": f"Number such values anew, or split them into two arrays. {_SET_X64}",
+    "i": "If they say which row is which, name the array in data.ids. Else number them "
+    f"anew; values below 2**32 fit uint32. {_SET_X64}",
+    "u": "If they say which row is which, name the array in data.ids. Else number them "
+    f"anew. {_SET_X64}",
     "f": f"Scale the numbers, or take their logarithm. {_SET_X64}",
 }
 
