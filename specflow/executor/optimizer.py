@@ -89,6 +89,8 @@ class Optimizer:
             name: parameters_of(layer, params)
             for name, layer in ({} if self.is_function else statistics or {}).items()
         }
+        self.statistics = tuple(self._owners)
+        """Batch statistics of the model."""
         self.frozen_statistics = tuple(
             name
             for name, owners in self._owners.items()

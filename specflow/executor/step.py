@@ -81,9 +81,16 @@ def train_step(
     )
     rest |= {name: state.rest[name] for name in optimizer.frozen_statistics}
     moved, opt_state = optimizer.update(found, state.opt_state, trained, rest)
+    skipped = optimizer.skipped(state.opt_state, opt_state)
+    if isinstance(skipped, jax.Array):
+        # What overflowed may be in them, and would stay there.
+        rest |= {
+            name: jnp.where(skipped > 0, state.rest[name], rest[name])
+            for name in optimizer.statistics
+        }
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, rest, opt_state)
-    outputs = StepOutputs(called, optimizer.skipped(state.opt_state, opt_state))
+    outputs = StepOutputs(called, skipped)
     return after, loss.astype(jnp.float32), outputs
 
 

@@ -194,6 +194,34 @@ def test_a_step_that_is_left_out_moves_no_average():
         assert state.inner[1].statistics["norm.mean"].tolist() == [expected]
 
 
+def test_a_step_that_is_left_out_moves_no_statistic(line):
+    """The gradient of the second batch is NaN, its loss is not: sqrt has no slope at 0.
+
+    By hand: the running means of Flax over the other two batches.
+    """
+
+    def model_fn(model, features, labels, mode):
+        spec = averaging(line_fn)(model, features, labels, mode)
+        if mode is sf.Mode.PREDICT:
+            return spec
+        nothing = jnp.sqrt(1 - features["bad"].max() + 0 * model.w[...].sum())
+        return spec._replace(loss=spec.loss + 0 * nothing)
+
+    bad = np.repeat(np.array([0, 1, 0], np.float32), SIZE)
+    config = IN_ORDER.replace(tpu_config=TPUConfig(loss_scale="dynamic"))
+    estimator = line(model_fn, config=config, model=Normed, eval_params=averaged)
+    estimator.train(lambda: ({"x": X, "bad": bad}, Y), steps=3)
+    mean, average = np.zeros(3), np.zeros(3)
+    for rows in (X[:SIZE], X[2 * SIZE :]):
+        mean = MOMENTUM * mean + (1 - MOMENTUM) * rows.astype(np.float64).mean(0)
+        average = average + (1 - DECAY) * (mean - average)
+    state = estimator._states.state
+    np.testing.assert_allclose(state.rest["norm.mean"], mean, atol=1e-6)
+    found = estimator._states.to_evaluate()[1].rest["norm.mean"]
+    np.testing.assert_allclose(found, average, atol=1e-6)
+    assert int(state.rest["calls"]) == 3
+
+
 def test_several_updates_in_one_move_statistics_once(line):
     """optax.MultiSteps: the average sees every second step."""
 
