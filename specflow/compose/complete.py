@@ -220,11 +220,14 @@ class _Line:
                 names[group] = found[1]
         return names
 
-    def _chosen(self, config: str) -> Iterator[tuple[str, str]]:
+    def _chosen(
+        self, config: str, above: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, str]]:
         """What a file chooses, and the experiments that it stands on."""
-        text = self._text(config)
+        text, above = self._text(config), (*above, config)
         for base in _BASE.findall(text):
-            yield from self._chosen(base)
+            if base not in above:  # A circle is told where it is composed.
+                yield from self._chosen(base, above)
         yield from _CHOICE.findall(text)
 
     def _text(self, config: str) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -11,13 +11,16 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from specflow.compose.circles import circle_fault, entries_of
 from specflow.compose.documents import yaml_fault
 from specflow.compose.folders import Folders
 from specflow.compose.grammar import no_such_choice, no_such_group
+from specflow.compose.headers import header_fault
 from specflow.compose.hydra_faults import hydra_fault
 from specflow.compose.provenance import Origin
 from specflow.compose.repository import DefaultsLists
 from specflow.compose.salvage import salvage
+from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault, nearest, nearest_of
 
 __all__ = [
@@ -79,12 +82,27 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
                 prepend_hydra=False,
                 skip_missing=False,
             )
-            break
+            strays = [
+                str(default.config_path)
+                for default in found.defaults
+                if _is_no_section(default.package or "")
+            ]
+            if not _read_as_global(repository, strays, folders, faults):
+                break
         except ConfigError as error:  # A file that cannot be read.
             raise ConfigError(*faults, *error.faults) from None
+        except RecursionError:
+            if any(repository.instead.values()):  # What was meant leads back, perhaps.
+                repository.instead = dict.fromkeys(repository.instead, "")
+                repository.forget()
+                continue
+            raise ConfigError(*faults, circle_fault(ROOT, asked, folders)) from None
         # Hydra checks the form of defaults lists with bare assertions too.
         except (*_HYDRAS, AssertionError, ValueError) as error:
-            faults.append(composition_fault(error, folders, asked))
+            told = re.match(r"In '([^']*)'", str(error))
+            if told and _read_as_global(repository, [told[1]], folders, faults):
+                continue
+            faults.append(composition_fault(error, folders, asked, repository.files()))
             if not _go_on(repository, asked, error, faults):
                 raise ConfigError(*faults) from None
     chosen = reversed(found.overrides.known_choices.items())
@@ -104,6 +122,33 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
     )
 
 
+def _read_as_global(
+    repository: DefaultsLists,
+    configs: Iterable[str],
+    folders: Folders,
+    faults: list[Fault],
+) -> bool:
+    """Reads configs at the root that do not ask for it; returns whether there are any.
+
+    What an experiment says is judged as it was meant, beside the missing header.
+    """
+    wrong = {
+        config: fault
+        for config in configs
+        if config not in repository.at_root and (fault := header_fault(config, folders))
+    }
+    if wrong:
+        faults += wrong.values()
+        repository.at_root |= set(wrong)
+        repository.forget()
+    return bool(wrong)
+
+
+def _is_no_section(package: str) -> bool:
+    root = package.split(".")[0]
+    return bool(root) and root not in ExperimentConfig.model_fields
+
+
 def _go_on(
     repository: DefaultsLists,
     choices: list[Override],
@@ -115,7 +160,8 @@ def _go_on(
     missing, *before = str(getattr(error, "missing_cfg_file", "") or ""), *faults[:-1]
     if missing and missing not in repository.instead:
         group, _, choice = missing.rpartition("/")
-        near = nearest_of(choice, repository.get_group_options(group))
+        others = _others(missing, error, repository.get_group_options(group))
+        near = nearest_of(choice, others)
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
     told = faults[-1]
@@ -159,9 +205,19 @@ def chosen_by(group: str, choice: str, wishes: Iterable[Wish]) -> Origin | None:
 
 
 def composition_fault(
-    error: Exception, folders: Folders, choices: Iterable[Override] = ()
+    error: Exception,
+    folders: Folders,
+    choices: Iterable[Override] = (),
+    files: Collection[Path] = (),
 ) -> Fault:
-    """What Hydra could not compose, in the form of all other faults."""
+    """What Hydra could not compose, in the form of all other faults.
+
+    Args:
+        error: of Hydra's.
+        folders: where configs lie.
+        choices: of the command line.
+        files: that Hydra has read; all by default.
+    """
     if isinstance(error, yaml.YAMLError):
         mark = getattr(error, "problem_mark", None)
         file = Path(mark.name) if mark else Path("a config")
@@ -176,7 +232,8 @@ def composition_fault(
         group, _, choice = str(missing).rpartition("/")
         asked = (
             (_typed(group, choices) if group.startswith("hydra/") else "")
-            or _asked_for(group, folders, choice=choice)
+            or _entry(config, str(missing), folders)
+            or _asked_for(group, folders, files, choice=choice)
             or shown
         )
         if group.startswith("hydra/"):
@@ -184,9 +241,20 @@ def composition_fault(
             return no_such_choice(group, choice, options, asked)
         if group and not (folders.is_group(group) or group.startswith("hydra/")):
             return no_such_group(group, folders, asked)
-        return no_such_choice(group, choice, folders.choices(group), asked)
+        near = nearest(choice, _others(str(missing), error, folders.choices(group)))
+        return no_such_choice(group, choice, folders.choices(group), asked, near)
     if of_hydra := hydra_fault(error, folders, choices):
         return of_hydra
+    undeleted = re.match(r"Could not delete '([^'=@]*)=([^']*)'", rest)
+    if undeleted:
+        group, choice = undeleted.groups()
+        return Fault(
+            group,
+            f"{choice} is not chosen, so there is nothing to delete",
+            mend=f"~{group} deletes whatever is.",
+            origin=_typed(group, choices) or shown,
+            code="defaults",
+        )
     unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
     if unmatched:
         group = unmatched[1]
@@ -196,7 +264,7 @@ def composition_fault(
             "is in no defaults list, so there is nothing to change",
             mend=f"Add it with +{group}=..." if folders.is_group(group) else near,
             origin=_typed(group, choices)
-            or (file and _asked_for(group, folders))
+            or (file and _asked_for(group, folders, files))
             or shown,
             code="defaults",
         )
@@ -212,15 +280,31 @@ def composition_fault(
     return Fault(shown, line, code="composition")
 
 
+def _others(missing: str, error: Exception, choices: Iterable[str]) -> list[str]:
+    """The choices of a group, but for the one whose defaults list names another."""
+    told = re.match(r"In '([^']*)'", str(error))
+    asking = told[1] if told else ""
+    group = missing.rpartition("/")[0]
+    return [choice for choice in choices if f"{group}/{choice}" != asking]
+
+
+def _entry(config: str, named: str, folders: Folders) -> str:
+    """The entry by which a config's defaults list names another."""
+    entries = entries_of(config, folders)
+    return next((origin.exact for name, origin in entries if name == named), "")
+
+
 def _typed(group: str, choices: Iterable[Override]) -> str:
     """The override that chooses in a group."""
     lines = (str(one.input_line) for one in choices if one.key_or_group == group)
     return next((f"override {line}" for line in lines), "")
 
 
-def _asked_for(group: str, folders: Folders, *, choice: str = "") -> str:
+def _asked_for(
+    group: str, folders: Folders, files: Collection[Path], *, choice: str = ""
+) -> str:
     """The entry of a defaults list that asks for something; Hydra does not tell."""
-    for file in folders.files():
+    for file in files or folders.files():
         shown = folders.shown(file)
         try:
             node = salvage(file, shown).document.node

@@ -277,9 +277,15 @@ def no_such_group(group: str, folders: Folders, origin: str) -> Fault:
     )
 
 
-def no_such_choice(group: str, choice: str, choices: list[str], origin: str) -> Fault:
-    """The fault of a choice that a group does not have."""
-    near = nearest(str(choice), choices)
+def no_such_choice(
+    group: str,
+    choice: str,
+    choices: list[str],
+    origin: str,
+    near: str | None = None,
+) -> Fault:
+    """The fault of a choice that a group does not have; `near` offers another one."""
+    near = nearest(str(choice), choices) if near is None else near
     listed = f"Choices: {', '.join(choices)}."
     return Fault(
         group,

@@ -126,7 +126,7 @@ def sweep(
         try:
             lines = _numbered(request)
             whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, RecursionError) as error:
             _check(job, trials(request, found))  # Who composes here tells more.
             raise ConfigError(composition_fault(error, found, request.all())) from None
         given = params_of(whole, request, found)

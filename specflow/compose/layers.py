@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.defaults import Wish, first_line, read_defaults
 from specflow.compose.documents import Document, load
-from specflow.compose.grammar import escape, is_special
+from specflow.compose.grammar import escape, is_special, spell
 from specflow.compose.kinds import Dropped, leftovers, marks
 from specflow.compose.merging import merge
 from specflow.compose.provenance import Origin, Origins
@@ -130,7 +130,7 @@ class Layers:
     def _lay_override(self, override: Override) -> None:
         line, path = str(override.input_line), _path(override.key_or_group)
         if override.is_delete():
-            self._delete(path, line)
+            self._delete(path, line, override.value())
         else:
             value: Any = override.value()
             if path == (_WARM_START,) and isinstance(value, str):
@@ -179,10 +179,23 @@ class Layers:
             )
         self._missing_items.clear()
 
-    def _delete(self, path: tuple[str, ...], line: str) -> None:
+    def _delete(self, path: tuple[str, ...], line: str, value: Any = None) -> None:
+        """Deletes a path; `~key=value` only where its value is that one."""
         *above, last = path
         section = value_at(self.tree, above)
         if isinstance(section, dict) and last in section:
+            if value is not None and value != section[last]:
+                self.faults.append(
+                    Fault(
+                        ".".join(path),
+                        f"is {spell(section[last])} and not {spell(value)}, so it is "
+                        "not deleted",
+                        mend=f"~{'.'.join(path)} deletes it, whatever it is.",
+                        origin=f"override {line}",
+                        code="deletion",
+                    )
+                )
+                return
             del section[last]
             self.origins.delete(path, line)
             return

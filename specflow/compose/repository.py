@@ -35,11 +35,13 @@ class DefaultsLists(ConfigRepository):
     """Config that is not there -> one that stands in for it; empty: nothing does."""
     left_out: set[str]
     """Groups that defaults lists change, and that are not there to be changed."""
+    at_root: set[str]
+    """Configs that are merged at the root, whatever their headers say."""
 
     def __init__(self, folders: Folders):
         version.setbase(VERSION_BASE)
         self.sources = []
-        self.instead, self.left_out = {}, set()
+        self.instead, self.left_out, self.at_root = {}, set(), set()
         self._folders = folders
         self._loaded: dict[str, ConfigResult | None] = {}
         self._no_values = OmegaConf.create({})
@@ -55,6 +57,11 @@ class DefaultsLists(ConfigRepository):
         if config_path.endswith("/None"):  # Hydra's name for a group without a choice.
             return None
         return self._folders.file(self.instead.get(config_path, config_path))
+
+    def files(self) -> list[Path]:
+        """The files that have been read."""
+        found = map(self.file, self._loaded)
+        return [file for file in found if file is not None]
 
     def forget(self) -> None:
         """Reads everything again, after `instead` or `left_out` has changed."""
@@ -91,6 +98,8 @@ class DefaultsLists(ConfigRepository):
             lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
             listed = self._create_defaults_list(config_path, lists)
         header = ConfigSource._get_header_dict(head)
+        if config_path in self.at_root:
+            header["package"] = "_global_"
         return ConfigResult("specflow", str(file), self._no_values, header, listed)
 
     def _ours(self, entries: Any) -> Any:
