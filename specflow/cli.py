@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import dataclasses
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from specflow.compose import Composed
 
 __all__ = ["main"]
+
+_SEVERAL = {"SPECFLOW_COORDINATOR", "SLURM_PROCID"}
+"""Environment: this process is one of several."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +66,8 @@ def _run(words: list[str]) -> int:
         return streams.READER_GONE
     except (Exception, KeyboardInterrupt) as error:
         status = _failed(error, as_json=_is_for_tools(words))
+        if isinstance(error, ConfigError) and words[:1] and words[0] in _COMPUTING:
+            _call_off(error)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         return status
@@ -80,6 +86,22 @@ def _failed(error: BaseException, *, as_json: bool) -> int:
     status = tell(error, as_json=as_json)
     alarm.sound(error, status)
     return status
+
+
+def _call_off(error: ConfigError) -> None:
+    """Tells the other processes, if there are any, that this one does not come."""
+    said = error.processes
+    if not said and not _SEVERAL & set(os.environ):
+        return
+    from specflow.config.mesh import ProcessesConfig
+    from specflow.mesh import call_off
+
+    try:
+        config = ProcessesConfig(**said) if isinstance(said, dict) else None
+    except (TypeError, ValueError):
+        config = None  # It is what is wrong.
+
+    call_off(config, str(error), error.exit_code)
 
 
 def _is_for_tools(words: Sequence[str]) -> bool:

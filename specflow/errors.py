@@ -7,7 +7,7 @@ what was expected, what to do.
 import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
-from typing import Self
+from typing import Any, Self
 
 __all__ = [
     "MACHINE",
@@ -100,6 +100,8 @@ class ConfigError(SpecflowError, ValueError):
     """The experiment as written cannot be run; all its faults at once."""
 
     exit_code = MISTAKE
+    processes: Any = None
+    """What the experiment says of `mesh.processes`, to tell the others."""
 
 
 class DataError(SpecflowError, ValueError):

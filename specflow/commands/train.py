@@ -22,6 +22,7 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.data import build_data
 from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
+from specflow.estimator.together import agree_on_rows
 from specflow.filesystem import expanded
 from specflow.lifecycle import Made, WarmPlan, newest_export
 from specflow.output import (
@@ -88,6 +89,10 @@ def train(composed: "Composed") -> dict[str, Any]:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
+        if peers.count() > 1:
+            # Before the first step, and not when the first evaluation finds out.
+            for split, rows in (("training", data.train), ("evaluation", data.eval)):
+                agree_on_rows(split, rows)
         warm = estimator.warm_plan(data.train)
     except BaseException:
         with contextlib.suppress(OSError):

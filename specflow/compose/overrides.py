@@ -93,7 +93,11 @@ def compose(
     )
     faults = [*made.faults, *wrong]
     if faults or made.config is None:
-        raise ConfigError(*faults)
+        error = ConfigError(*faults)
+        # Where other processes wait for this one, as far as that is known.
+        mesh = made.tree.get("mesh")
+        error.processes = mesh.get("processes") if isinstance(mesh, dict) else None
+        raise error
     bind(made.config, targets)
     full = made.config.model_dump(by_alias=True)
     setters = {".".join(path): layers.origins.leaf(path) for path in leaf_paths(full)}

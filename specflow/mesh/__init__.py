@@ -9,7 +9,7 @@ from specflow.mesh.devices import (
     pretend_devices,
 )
 from specflow.mesh.partitioner import Partitioner
-from specflow.mesh.processes import start_processes
+from specflow.mesh.processes import call_off, start_processes
 from specflow.mesh.remarks import LARGE
 from specflow.mesh.rules import Names, Placement, Rules
 from specflow.mesh.slurm import idle_tasks
@@ -22,6 +22,7 @@ __all__ = [
     "Rules",
     "batch_parts",
     "build_mesh",
+    "call_off",
     "check_batch_size",
     "idle_tasks",
     "is_local",

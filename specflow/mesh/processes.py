@@ -9,11 +9,11 @@ import jax
 from specflow import alarm
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, Fault
-from specflow.mesh import slurm
+from specflow.mesh import rendezvous, slurm
 from specflow.mesh.relay import relay
 from specflow.mesh.rendezvous import is_loopback, meet
 
-__all__ = ["Place", "place", "start_processes"]
+__all__ = ["Place", "call_off", "place", "start_processes"]
 
 _PODS = ("gcetpu", "gketpu")
 """What JAX calls the clusters of TPUs that tell each process who it is."""
@@ -96,6 +96,29 @@ def start_processes(
             shutdown_timeout_seconds=_SHUTDOWN_S,
         )
     return None if pretended is None else pretended // here.count
+
+
+def call_off(config: ProcessesConfig | None, why: str, status: int) -> None:
+    """Tells the other processes that this one cannot come, if there are others.
+
+    Args:
+        config: `mesh.processes`.
+        why: what it failed of.
+        status: its exit status, with which they end too.
+    """
+    try:
+        here = place(config)
+    except ConfigError:
+        return
+    if here is None or here.count == 1 or jax.distributed.is_initialized():
+        return
+    rendezvous.call_off(
+        here.coordinator,
+        index=here.index,
+        count=here.count,
+        why=f"process {here.index} failed: {why}",
+        status=status,
+    )
 
 
 def place(config: ProcessesConfig | None) -> Place | None:

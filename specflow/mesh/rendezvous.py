@@ -10,12 +10,14 @@ from typing import Any
 
 from specflow.errors import Fault, MachineError
 
-__all__ = ["is_loopback", "meet"]
+__all__ = ["call_off", "is_loopback", "meet"]
 
 _RETRY_S = 0.1
 _GRACE_S = 5.0
 """How much longer than the first process the others wait: it knows who is missing."""
-_LONGEST = 4096
+_LONGEST = 1 << 16
+_PATIENCE_S = 10.0
+"""How long a process that cannot come stays to tell those that do."""
 
 
 def meet(
@@ -45,6 +47,51 @@ def meet(
     return {0: _arrive(_address(coordinator), index, count, timeout_s)}
 
 
+def call_off(
+    coordinator: str, *, index: int, count: int, why: str, status: int
+) -> None:
+    """Tells the others, who come or wait, that this process cannot come.
+
+    Args:
+        coordinator: `host:port` of the first process.
+        index: this process.
+        count: all of them.
+        why: what it failed of.
+        status: with which they all end.
+    """
+    address, until = _address(coordinator), time.monotonic() + _PATIENCE_S
+    with contextlib.suppress(OSError, MachineError):
+        if index == 0:
+            with _listening(address) as server:
+                answer = {"problem": why, "status": status}
+                _turn_away(server, set(range(1, count)), answer, until)
+            return
+        hello = {"specflow": 1, "index": index, "count": count, "status": status}
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                left = max(0.1, until - time.monotonic())
+                with socket.create_connection(address, timeout=left) as peer:
+                    _say(peer, hello | {"why": why})
+                    if _heard(peer, left) is not None:
+                        return
+            time.sleep(_RETRY_S)
+
+
+def _turn_away(
+    server: socket.socket, missing: set[Any], answer: dict[str, Any], until: float
+) -> None:
+    """The first process: answers those that are still to come, but not for long."""
+    while missing and (left := until - time.monotonic()) > 0:
+        server.settimeout(left)
+        with contextlib.suppress(OSError):
+            peer, _ = server.accept()
+            with peer:
+                hello = _heard(peer, min(left, 1.0))
+                if hello is not None:
+                    _say(peer, answer)
+                    missing.discard(hello.get("index"))
+
+
 def is_loopback(coordinator: str) -> bool:
     """Whether the processes are all on this machine.
 
@@ -69,7 +116,7 @@ def _receive(
     with contextlib.ExitStack() as stack:
         there: dict[int, socket.socket] = {}
         until = time.monotonic() + timeout_s
-        fault = None
+        fault, status = None, None
         with _listening(address) as server:
             while fault is None and len(there) < count - 1:
                 left = until - time.monotonic()
@@ -83,14 +130,20 @@ def _receive(
                 hello = _heard(peer, max(0.1, left))
                 if hello is None:
                     continue  # Whatever knocks at a port and is no process of ours.
-                fault = _stranger(hello, there, count)
+                fault = _stranger(hello, there, count) or hello.get("why")
+                status = hello.get("status")
                 there.setdefault(hello.get("index", -1), peer)
+            answer = {"problem": fault, "status": status}
+            if status is not None:
+                missing = set(range(1, count)) - set(there)
+                patience = time.monotonic() + _PATIENCE_S
+                _turn_away(server, missing, answer, patience)
         for peer in there.values():
             with contextlib.suppress(OSError):
-                _say(peer, {"problem": fault})
+                _say(peer, answer)
                 peer.settimeout(None)
         if fault is not None:
-            raise _error(fault)
+            raise _error(fault, status)
         stack.pop_all()
         return there
 
@@ -108,7 +161,7 @@ def _arrive(
             _say(peer, {"specflow": 1, "index": index, "count": count})
             answer = _heard(peer, max(0.1, left) + _GRACE_S) or {}
             if answer.get("problem") is not None:
-                raise _error(answer["problem"])
+                raise _error(answer["problem"], answer.get("status"))
             if "problem" in answer:
                 stack.pop_all()
                 peer.settimeout(None)
@@ -172,7 +225,19 @@ def _absent(missing: set[int], timeout_s: float, where: str = "") -> str:
     return f"{noun} {who} did not come{at} within {timeout_s:g} s"
 
 
-def _error(problem: str) -> MachineError:
+def _error(problem: str, status: int | None = None) -> MachineError:
+    """The error of all: a process did not come, or it failed with an exit status."""
+    if status is not None:
+        failed = MachineError(
+            Fault(
+                "processes",
+                problem,
+                mend="Look at what it says itself.",
+                code="process-lost",
+            )
+        )
+        failed.exit_code = status
+        return failed
     return MachineError(
         Fault(
             "processes",

@@ -8,7 +8,7 @@ import pytest
 from specflow.config.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.errors import ConfigError, MachineError
 from specflow.mesh.processes import Place, place, start_processes
-from specflow.mesh.rendezvous import meet
+from specflow.mesh.rendezvous import call_off, meet
 
 EXPECTED = (
     " Expected every process to be started with the same coordinator and count. Look "
@@ -67,6 +67,29 @@ def test_a_process_that_expects_another_count_is_named(coordinator):
     told = met(coordinator, [(0, 2), (1, 4)])
     differs = f"processes: process 1 expects 4 processes, and process 0 2.{EXPECTED}"
     assert told == {(0, 2): differs, (1, 4): differs}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_process_that_fails_before_it_comes_is_named_to_all(index, coordinator):
+    def fail():
+        call_off(
+            coordinator,
+            index=index,
+            count=3,
+            why=f"process {index} failed: seed: got -1.",
+            status=2,
+        )
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    others = [(other, 3) for other in range(3) if other != index]
+    told = met(coordinator, others)
+    failing.join(20)
+    assert not failing.is_alive()
+    expected = (
+        f"processes: process {index} failed: seed: got -1. Look at what it says itself."
+    )
+    assert told == dict.fromkeys(others, expected)
 
 
 def test_whatever_else_knocks_at_the_port_is_no_process(coordinator):

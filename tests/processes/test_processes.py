@@ -229,6 +229,35 @@ def test_a_config_that_differs_is_named_in_every_process(coordinator, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_config_error_in_one_process_ends_the_others_before_they_meet(
+    coordinator, tmp_path
+):
+    own = (f"output.dir={tmp_path / 'run'}", "model.hiden=3")
+    statuses, (first, second) = not_launched(coordinator, [own[:1], own])
+    assert statuses == [2, 2]
+    assert second.startswith("error[unknown-key] model.hiden: no such field")
+    assert first.startswith(
+        "error[process-lost] processes: process 1 failed: model.hiden: no such field"
+    )
+
+
+def test_other_devices_in_one_process_are_named(coordinator, tmp_path):
+    statuses, (first, second) = not_launched(
+        coordinator,
+        [
+            (f"output.dir={tmp_path / 'run'}", f"mesh.pretend_devices={devices}")
+            for devices in (2, 4)
+        ],
+    )
+    assert statuses == [2, 2]
+    assert first == (
+        "error[processes-differ] mesh.pretend_devices: is 4 in process 1, and 2 in "
+        "process 0 (override mesh.pretend_devices=2). Expected the same config in "
+        "every process.\n"
+    )
+    assert not second
+
+
 FAILING = """
 import sys
 
