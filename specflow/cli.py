@@ -136,6 +136,11 @@ def _running(
 
         error.faults = tuple(placed(fault, composed) for fault in error.faults)
         raise
+    except Exception as error:
+        from specflow.compose.places import section_of
+
+        error.section = section_of(error, composed)  # type: ignore[attr-defined]
+        raise
     if speaks:
         from specflow.output.plain import to_plain
         from specflow.report import document

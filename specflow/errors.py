@@ -23,6 +23,7 @@ __all__ = [
     "SpecError",
     "SpecflowError",
     "SpecflowWarning",
+    "UserCodeError",
     "config_error",
     "nearest",
     "nearest_of",
@@ -136,6 +137,12 @@ class OutputError(SpecflowError, OSError):
     """The run directory cannot be written; what was already there is untouched."""
 
     exit_code = MACHINE
+
+
+class UserCodeError(SpecflowError, RuntimeError):
+    """Code of the user's failed in another process, whose traceback it has."""
+
+    exit_code = MISTAKE
 
 
 class MachineError(SpecflowError, RuntimeError):

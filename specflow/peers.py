@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from specflow import errors
+from specflow import errors, user_code
 from specflow.errors import ConfigError, Fault, SpecflowError
 
 __all__ = [
@@ -176,6 +176,10 @@ def in_words(error: BaseException) -> dict[str, Any]:
     [{'where': 'process 0', 'problem': 'got -1'}]
     """
     faults = getattr(error, "faults", None) or (str(error),)
+    if not isinstance(error, SpecflowError) and user_code.is_users(error):
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        told = _told(Fault(f"process {index()}", text, code="user-code"))
+        return {"error": "UserCodeError", "faults": [told]}
     return {
         "error": type(error).__name__,
         "faults": [_told(fault) for fault in faults],

@@ -1,5 +1,6 @@
 """How faults are told: a line for people, a JSON document for tools, an exit status."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -10,7 +11,8 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from specflow.errors import MACHINE, Fault, SpecflowError
+from specflow import user_code
+from specflow.errors import MACHINE, MISTAKE, Fault, SpecflowError
 
 __all__ = [
     "document",
@@ -76,6 +78,8 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     faults, status = (), getattr(error, "exit_code", 1)
     if isinstance(error, SpecflowError):
         faults = error.faults
+        if not as_json:
+            print(user_code.traceback_of(error), end="", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
         status = 130
         print("interrupted", file=sys.stderr)
@@ -83,6 +87,9 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
         print(error, file=sys.stderr)
     elif fault := machine_fault(error):
         faults, status = (fault,), MACHINE
+    elif user_code.is_users(error):
+        print(user_code.traceback_of(error), end="", file=sys.stderr)
+        faults, status = (_of_user(error),), MISTAKE
     else:
         traceback.print_exception(error)
         faults = (Fault("", f"{type(error).__name__}: {error}", code="unexpected"),)
@@ -93,8 +100,21 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
             print(line(fault), file=sys.stderr)
     if isinstance(error, SpecflowError):  # Of others, the traceback has them.
         for note in getattr(error, "__notes__", ()):
+            if user_code.is_noise(note):
+                continue
             print(f"note: {note}", file=sys.stderr)
     return status
+
+
+def _of_user(error: BaseException) -> Fault:
+    """What the user's code raised, by the section that names the code."""
+    told = str(error).splitlines() or [""]
+    text = f"{type(error).__name__}: {told[0]}".rstrip(": ")
+    if "callback" in told[0] and "Traceback" in told[0]:
+        text = told[-1].strip()
+    code = (user_code.places(error) or [""])[-1]
+    section = getattr(error, "section", None) or Fault(code, "", code="user-code")
+    return dataclasses.replace(section, problem=text)
 
 
 def line(fault: Fault, *, kind: str = "error") -> str:
@@ -233,6 +253,8 @@ def machine_fault(error: BaseException) -> Fault | None:
     >>> machine_fault(ZeroDivisionError())
     """
     code, where, problem = "", "", str(error)
+    if user_code.is_users(error) and "Traceback" in problem:
+        return None  # Python that a computation called has failed.
     if isinstance(error, MemoryError):
         code, where, problem = "memory", "memory", "the host has no more"
     elif isinstance(error, OSError):

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
+from specflow import user_code
 from specflow.compose.defaults import ROOT, composition_fault
 from specflow.compose.folders import folders
 from specflow.compose.grammar import Request, read, spell
@@ -78,7 +79,8 @@ class _Job:
                 # The person stopped this job; the launcher would go on to the next.
                 raise KeyboardInterrupt from error
             # One job's crash must not lose the others' results.
-            traceback.print_exc()
+            own = user_code.traceback_of(error)
+            print(own or traceback.format_exc(), end="", file=sys.stderr)
             outcome = Outcome(
                 lines, directory, None, f"{type(error).__name__}: {error}"
             )

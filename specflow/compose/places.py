@@ -1,14 +1,17 @@
 """Faults that were found after composing, with who set what is wrong."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from specflow import user_code
+from specflow.config.base import TARGET
 from specflow.errors import Fault
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
 
-__all__ = ["placed"]
+__all__ = ["placed", "section_of"]
 
 
 def placed(fault: Fault, composed: "Composed") -> Fault:
@@ -36,3 +39,40 @@ def placed(fault: Fault, composed: "Composed") -> Fault:
     # What others set in the same section is no part of a mistake made on purpose.
     said = {one for one in said if one.startswith("override ")} or said - {"default"}
     return dataclasses.replace(fault, origin=said.pop()) if len(said) == 1 else fault
+
+
+def section_of(error: BaseException, composed: "Composed") -> Fault | None:
+    """The section that names the code of the user's in which an error was raised.
+
+    Args:
+        error: what the user's code raised.
+        composed: the experiment.
+
+    Returns:
+        A fault without a problem, of that section; None if none of them is known to be.
+    """
+    named = dict(_named(composed.tree, ""))
+    for place in reversed(user_code.places(error)):
+        exact = [
+            key for key, path in named.items() if f"{place}.".startswith(f"{path}.")
+        ]
+        near = [
+            key for key, path in named.items()
+            if place.startswith(f"{path.rpartition('.')[0]}.")
+        ]  # fmt: skip
+        keys = exact or near
+        if len(keys) == 1:
+            return placed(Fault(keys[0], "", code="user-code"), composed)
+    return None
+
+
+def _named(tree: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Section -> dotted path of the callable that it names."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if name in (TARGET, "model_fn") and isinstance(value, str):
+                yield (key if name == TARGET else f"{key}.{name}".strip(".")), value
+            yield from _named(value, f"{key}.{name}".strip("."))
+    elif isinstance(tree, list | tuple):
+        for place, value in enumerate(tree):
+            yield from _named(value, f"{key}.{place}")

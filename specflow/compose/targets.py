@@ -15,6 +15,7 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel
 
+from specflow import user_code
 from specflow.compose.arguments import argument_faults
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET, Bound
@@ -70,6 +71,8 @@ def resolve_targets(
         Path of each section with a target -> its callable, and all faults.
     """
     trusted = tuple(trust)
+    for name in trusted:
+        user_code.claim(name)
     faults = [_no_package(name) for name in trusted if not _is_own(name)]
     found: dict[Path, Callable[..., Any]] = {}
     if faults:

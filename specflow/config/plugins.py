@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specflow import user_code
 from specflow.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def load(found: Plugin) -> Any:
     """
     module, _, path = found.value.partition(":")
     try:
+        user_code.claim(module.strip())
         value: Any = import_module(module.strip())
         for part in filter(None, path.strip().split(".")):
             value = getattr(value, part)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from specflow import user_code
 from specflow.config.base import Component, Target
 from specflow.config.data import DigitsConfig
 from specflow.config.data_more import (
@@ -112,6 +113,8 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
     except DataError:
         raise
     except Exception as error:
+        if user_code.is_users(error):
+            raise
         raise DataError(
             Fault(
                 config.path,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from specflow import user_code
 from specflow.errors import Fault, SpecflowError, spec_error
 from specflow.executor.discovery import Discovery
 from specflow.executor.model_fn import ModelFn
@@ -257,11 +258,15 @@ class Tracer:
         except SpecflowError:
             raise
         except Exception as error:
-            fault = (
-                _misplaced(self.model_fn.name, self.model)
-                if is_misplaced(error)
-                else _failed(self.model_fn.name, mode, features, labels, error)
-            )
+            if is_misplaced(error):
+                fault = _misplaced(self.model_fn.name, self.model)
+                raise spec_error(fault) from error
+            fault = _failed(self.model_fn.name, mode, features, labels, error)
+            if user_code.is_users(error):
+                error.add_note(
+                    f"{fault.where} was traced for mode '{mode}'. {fault.mend}"
+                )
+                raise
             raise spec_error(fault) from error
 
 

@@ -28,7 +28,7 @@ def test_a_component_that_fails_is_named_below_its_traceback(capsys):
         Broken()()
     path = f"{__name__}.Broken"
     assert caught.value.__notes__ == [NOTE.format(path)]
-    assert tell(caught.value) == 1
+    assert tell(caught.value) == 2
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last):")
     assert 'raise KeyError("kernel")' in told

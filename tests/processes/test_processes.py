@@ -282,14 +282,14 @@ def test_a_process_that_fails_alone_ends_all_and_is_named(coordinator, tmp_path)
         [(f"output.dir={tmp_path / name}",) for name in "01"],
         program=("-c", FAILING),
     )
-    assert statuses == [1, 1]
+    assert statuses == [2, 2]
     assert first.splitlines()[-1] == (
         "error[process-lost] processes: process 1 failed: ZeroDivisionError: one is "
         "bad. Look at what it says itself; started again, all go on from the newest "
         "checkpoint."
     )
     assert second.splitlines()[-1] == (
-        "error[unexpected] ZeroDivisionError: one is bad."
+        "error[user-code] __main__.fail: ZeroDivisionError: one is bad."
     )
     # The directory is that of process 0, as where a sweep has the time in its name.
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
@@ -317,9 +317,9 @@ def test_a_metric_that_fails_in_one_process_loses_no_state(coordinator, tmp_path
     statuses, (first, second) = not_launched(
         coordinator, [own, own], program=("-c", METRIC_FAILS)
     )
-    assert statuses == [1, 1]
+    assert statuses == [2, 2]
     assert first.splitlines()[-2:] == [
-        "error: process 1: one is bad.",
+        "error[user-code] process 1: ZeroDivisionError: one is bad.",
         "note: The state of step 6 is saved: training resumes there.",
     ]
     assert "ZeroDivisionError: one is bad" in second
@@ -377,7 +377,7 @@ def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
     monkeypatch.setattr(alarm, "sound", lambda *word: told.append(word))
     assert main(["train", "-m", "experiment=digits", "seed=1"]) == 1
     ((error, status),) = told
-    assert (str(error), status) == ("one is bad", 1)
+    assert (str(error), status) == ("one is bad", 2)
 
 
 def slurm_answers():
