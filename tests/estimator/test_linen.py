@@ -383,7 +383,7 @@ def test_a_mode_that_the_function_does_not_serve_is_no_matter_to_the_others(make
     estimator = make(model_fn)
     estimator.train(rows, steps=1)
     estimator.evaluate(rows)
-    with pytest.raises(SpecError, match="this model is never asked"):
+    with pytest.raises(NotImplementedError, match="this model is never asked"):
         estimator.predict(rows)
     estimator.close()
 
