@@ -95,6 +95,7 @@ def test_without_a_mask_each_size_of_a_remainder_is_traced_once_more(tmp_path):
     estimator.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*is divided into batches of")
 def test_ragged_batches_of_an_iterable_are_traced_once_with_a_mask(tmp_path):
     model_fn, calls = counting(takes_mask=True)
     estimator = new_estimator(model_fn, tmp_path)
