@@ -9,7 +9,6 @@ from pathlib import Path
 from specflow import made_in, project
 from specflow.errors import ConfigError
 from specflow.project import Project
-from specflow.report import line
 
 __all__ = ["complete_arguments"]
 
@@ -47,6 +46,8 @@ def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> N
         return
     arguments.config_dir = arguments.config_dir or [*found.config_dirs]
     if not trust and found.warning is not None:
+        from specflow.report import line
+
         print(line(found.warning, kind="warning"), file=sys.stderr)
     if not trust and found.trust:
         trust = [f"trust=[{','.join(found.trust)}]"]
@@ -60,7 +61,7 @@ def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> N
 
 def _project_of(words: Sequence[str]) -> Project | None:
     runs = [word.removeprefix("run=") for word in words if word.startswith("run=")]
-    folder = made_in.folder_of(runs[-1]) if runs else None
+    folder = made_in.folder_of(runs[-1].strip("'\"")) if runs else None
     if folder is None:
         return project.find(Path.cwd())
     return project.read(folder) or Project(folder=folder)

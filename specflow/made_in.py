@@ -37,5 +37,7 @@ def _file(run: str | Path) -> Path | None:
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     if base.startswith("~"):
         return None  # A user id without a home.
-    name = hashlib.sha256(os.path.realpath(run).encode()).hexdigest()[:32]
+    name = hashlib.sha256(
+        os.path.realpath(os.path.expanduser(run)).encode()
+    ).hexdigest()[:32]
     return Path(base) / "specflow" / "projects" / name

@@ -118,7 +118,7 @@ def test_a_run_evaluates_from_any_folder(at, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sys.modules.pop("nets_of_mine")
     sys.path.remove(str(home))
-    assert main(["evaluate", "run=home/runs/one"]) == 0
+    assert main(["evaluate", "run='home/runs/one'"]) == 0
     assert f"step      {made}" in capsys.readouterr().out
 
 
