@@ -145,6 +145,9 @@ class RunConfig(_Python):
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1;
     0 and None: no summaries, of evaluations neither."""
+    progress: bool = True
+    """Whether a call to train shows how far it is, where a person sees it: on a
+    terminal or in a notebook."""
     profile: ProfileConfig | None = None
     """Steps to profile, into `<model_dir>/profile`; None: none."""
     resume_input: Literal["continue", "restart"] = "continue"

@@ -38,7 +38,7 @@ from specflow.loop import (
     Rhythm,
     StopTraining,
 )
-from specflow.output import Checkpointer
+from specflow.output import Checkpointer, Progress, is_watched
 from specflow.report import is_of_device
 from specflow.spec import Mode
 
@@ -256,6 +256,10 @@ class Training:
         self._states.drop()  # The loop uses it up.
         config = self._config
         closers = [batches.close, *([] if profile is None else [profile.close])]
+        if progress is None and stop is not None and self._shows_progress():
+            bar = Progress(stop, step)
+            progress = bar.update
+            closers.append(bar.close)
 
         def finished() -> None:
             # What is being written is finished, also on the way out with an error.
@@ -337,6 +341,9 @@ class Training:
             command = f"specflow predict {run} --rows-of {step}"
             return f"{saved} Those rows: {command}."
         return f"{saved} Those rows: estimator.rows_of_step(source, {step})."
+
+    def _shows_progress(self) -> bool:
+        return self._config.progress and peers.is_first() and is_watched()
 
     def _profile(self) -> Profile | None:
         window = self._config.profile

@@ -5,7 +5,7 @@ from specflow.output.efficiency import Efficiency, efficiency
 from specflow.output.files import replacing, reported, write_text
 from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
-from specflow.output.progress import Progress
+from specflow.output.progress import Progress, is_watched
 from specflow.output.report import (
     AsyncReporters,
     JsonLines,
@@ -40,6 +40,7 @@ __all__ = [
     "efficiency",
     "existing_run",
     "format_result",
+    "is_watched",
     "located",
     "open_run",
     "print_result",

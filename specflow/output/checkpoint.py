@@ -25,6 +25,7 @@ from specflow.errors import CheckpointError, Fault, OutputError
 from specflow.filesystem import expanded
 from specflow.output.archive import Archive, DamagedError, SavedArray, reason
 from specflow.output.files import reported
+from specflow.output.hush import hush_checkpoints
 from specflow.output.joint import write_share
 from specflow.output.plain import to_plain
 from specflow.output.retention import best_step, is_better, kept_steps
@@ -93,6 +94,7 @@ class Checkpointer:
         keep_every_s: float = math.inf,
         note: Callable[[str], None] | None = None,
     ):
+        hush_checkpoints()
         # Orbax refuses relative paths.
         self.directory = expanded(directory).absolute()
         self._keep = keep

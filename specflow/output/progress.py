@@ -6,10 +6,19 @@ from typing import Any, Protocol, TextIO
 
 from specflow.streams import is_terminal
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "is_watched"]
 
 _BAR_INTERVAL_S = 0.2
 _LINE_INTERVAL_S = 5.0
+
+
+def is_watched() -> bool:
+    """Whether a person sees standard error: on a terminal or in a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    # The kernel of a notebook has a shell of this name; its streams are no terminals.
+    in_notebook = type(shell).__name__ == "ZMQInteractiveShell"
+    return in_notebook or is_terminal(sys.stderr)
 
 
 class _Face(Protocol):

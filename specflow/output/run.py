@@ -21,6 +21,7 @@ from specflow.output.changes import changes
 from specflow.output.files import reported, set_aside, write_text
 from specflow.output.lock import Lock
 from specflow.output.plain import to_json
+from specflow.output.revision import revision
 
 __all__ = [
     "RunDirectory",
@@ -320,6 +321,8 @@ def _start(
         "platform": platform.platform(),
         "packages": _versions() | dict(plugins.values()),
     }
+    if (commit := revision(Path())) is not None:
+        manifest["git"] = commit
     if "warm_start" in former:
         manifest["warm_start"] = former["warm_start"]
     if plugins:

@@ -32,7 +32,8 @@ def names(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_new_run_holds_its_config_its_origins_and_its_manifest(tmp_path):
+def test_a_new_run_holds_its_config_its_origins_and_its_manifest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Outside of any repository.
     directory = tmp_path / "runs" / "one"
     with open_run(
         directory,

@@ -1,0 +1,67 @@
+"""The commit of a run, as `git rev-parse HEAD` and `git status` say it."""
+
+import json
+import subprocess
+
+import pytest
+
+from specflow.output import open_run
+from specflow.output.revision import revision
+
+
+def git(folder, *words):
+    own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *own, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    (folder / "below").mkdir(parents=True)
+    git(folder, "init", "-q")
+    assert revision(folder) is None
+    (folder / "file").write_text("a")
+    git(folder, "add", "file")
+    git(folder, "commit", "-qm", "one")
+    return folder
+
+
+def test_the_commit_is_that_of_git_wherever_it_is_kept(repository, tmp_path):
+    commit = git(repository, "rev-parse", "HEAD")
+    clean = {"commit": commit, "dirty": False}
+    assert revision(repository) == revision(repository / "below") == clean
+    git(repository, "worktree", "add", "-q", str(tmp_path / "other"), "-b", "other")
+    assert revision(tmp_path / "other") == clean
+    git(repository, "pack-refs", "--all")
+    assert revision(repository) == revision(tmp_path / "other") == clean
+    git(repository, "checkout", "-q", "--detach")
+    assert revision(repository) == clean
+
+
+def test_a_change_of_a_tracked_file_is_told(repository):
+    (repository / "untracked").write_text("b")
+    assert revision(repository)["dirty"] is False
+    (repository / "file").write_text("b")
+    assert revision(repository)["dirty"] is True
+
+
+def test_git_need_not_be_there(repository, monkeypatch):
+    commit = git(repository, "rev-parse", "HEAD")
+    monkeypatch.setenv("PATH", "")
+    assert revision(repository) == {"commit": commit, "dirty": None}
+
+
+def test_outside_of_a_repository_there_is_none(tmp_path):
+    assert revision(tmp_path) is None
+    (tmp_path / ".git").write_text("gitdir: nowhere")
+    assert revision(tmp_path) is None
+
+
+def test_a_run_has_it_in_its_manifest(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(repository)
+    open_run(tmp_path / "run", "seed: 0\n").close()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["git"] == revision(repository)
