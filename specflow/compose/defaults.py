@@ -255,9 +255,13 @@ def composition_fault(
             origin=_typed(group, choices) or shown,
             code="defaults",
         )
-    unmatched = re.match(r"Could not (?:override|delete) '([^'=@]*)", rest)
+    unmatched = re.match(
+        r"Could not (?:override|delete) '([^'=@]*)"
+        r"|Invalid Defaults List override .*\sNo earlier Group Default for '([^'@]*)",
+        rest,
+    )
     if unmatched:
-        group = unmatched[1]
+        group = unmatched[1] or unmatched[2]  # Hydra 1.3, or 1.4.
         near = nearest(group, folders.groups())
         return Fault(
             group,

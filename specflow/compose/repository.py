@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hydra import version
+from hydra import __version__, version
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -13,10 +13,11 @@ from specflow.compose.documents import empty, text_of
 from specflow.compose.folders import Folders
 from specflow.compose.salvage import salvage
 
-__all__ = ["VERSION_BASE", "DefaultsLists"]
+__all__ = ["BASE", "DefaultsLists"]
 
-VERSION_BASE = "1.3"
-"""The version of Hydra whose behaviour is asked for."""
+BASE = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
+"""What Hydra is told of the version whose behaviour is asked for. From 1.4 on it has
+one behaviour, that of 1.3, and warns of who says so."""
 
 
 class DefaultsLists(ConfigRepository):
@@ -39,7 +40,8 @@ class DefaultsLists(ConfigRepository):
     """Configs that are merged at the root, whatever their headers say."""
 
     def __init__(self, folders: Folders):
-        version.setbase(VERSION_BASE)
+        if BASE:
+            version.setbase(BASE["version_base"])
         self.sources = []
         self.instead, self.left_out, self.at_root = {}, set(), set()
         self._folders = folders

@@ -11,7 +11,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from specflow.compose.folders import Folders
-from specflow.compose.repository import VERSION_BASE
+from specflow.compose.repository import BASE
 from specflow.config.plugins import brought_folders
 
 __all__ = ["hydra"]
@@ -40,9 +40,7 @@ def hydra(folders: Folders) -> Iterator[GlobalHydra]:
     GlobalHydra.instance().clear()
     try:
         OwnFolders.urls = tuple(f"file://{folder}" for folder in own)
-        with initialize_config_dir(
-            config_dir=str(ours), job_name="specflow", version_base=VERSION_BASE
-        ):
+        with initialize_config_dir(config_dir=str(ours), job_name="specflow", **BASE):
             yield GlobalHydra.instance()
     finally:
         if outer is not None:

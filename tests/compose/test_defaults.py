@@ -1,14 +1,18 @@
 """Which files make up an experiment, and in which order: by Hydra's own account."""
 
 import sys
+import warnings
 
 import pytest
+from hydra import __version__
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 
 from specflow.compose import compose
-from specflow.compose.defaults import ROOT, defaults_list
+from specflow.compose.defaults import ROOT, composition_fault, defaults_list
 from specflow.compose.folders import folders, shipped
+from specflow.compose.repository import BASE, DefaultsLists
 from specflow.compose.search import hydra
 
 MINE = {
@@ -72,3 +76,30 @@ def test_the_users_folder_goes_before_the_shipped_one(own):
 def test_hydras_own_interpolations_are_known_without_hydra():
     line = "name=on${python_version:major}"
     assert compose([line]).config.name == f"on{sys.version_info.major}"
+
+
+def test_hydra_warns_of_nothing_that_it_is_given(monkeypatch):
+    """From 1.4 on `version_base` is deprecated; before, its absence is."""
+    monkeypatch.setenv("HYDRA_DEPRECATION_WARNINGS_AS_ERRORS", "1")
+    with hydra(folders()) as state, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DefaultsLists(folders())
+        assert state.hydra is not None
+    expected = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
+    assert expected == BASE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In 'experiment/mine': Could not override 'modle'. No match in the defaults "
+        "list.",
+        "In 'experiment/mine': Invalid Defaults List override '/modle: cnn'.\nNo "
+        "earlier Group Default for 'modle' exists to override.",
+    ],
+    ids=["hydra 1.3.8", "hydra 1.4.0rc3"],
+)
+def test_an_override_of_no_group_is_told_in_the_words_of_either_hydra(text):
+    fault = composition_fault(ConfigCompositionException(text), folders())
+    assert (fault.where, fault.code) == ("modle", "defaults")
+    assert fault.mend == "Did you mean model?"

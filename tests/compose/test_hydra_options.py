@@ -83,7 +83,7 @@ def test_what_has_no_effect_or_is_none_is_refused(line, expected, project):
 def test_a_key_that_hydra_does_not_have_lists_those_that_it_has():
     assert told(lambda: compose(["hydra.nosuch.key=1"])).startswith(
         f"[unknown-key] hydra.nosuch.key: {NO_KEY} (override hydra.nosuch.key=1). Keys "
-        "of hydra: callbacks, "
+        "of hydra: "
     )
 
 

@@ -16,6 +16,7 @@ from specflow.compose.diff import as_lines, compare
 from specflow.compose.explain import explain
 from specflow.compose.grammar import spell
 from specflow.compose.layers import Layers
+from specflow.compose.repository import BASE
 from specflow.compose.sides import read_side
 from specflow.compose.trees import ABSENT, value_at
 from specflow.errors import ConfigError
@@ -215,7 +216,7 @@ def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
 def test_overrides_merge_as_those_of_hydra(project):
     root = project({"conf/config.yaml": "rules: [{a: 1, b: {c: [1, {d: 2, e: 3}]}}]\n"})
     lines = ["rules.0.b.c.1.d=x", "rules.0.a=[1,2]", "rules.0.a.1=z", "+rules.0.n=5"]
-    with initialize_config_dir(str(root / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(root / "conf"), **BASE):
         expected = OmegaConf.to_container(hydra_compose("config", lines))
     layers = Layers()
     layers.lay_file(root / "conf/config.yaml", "config.yaml")
