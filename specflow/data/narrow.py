@@ -15,12 +15,12 @@ from specflow.typing import Tree
 
 __all__ = ["checked_batch", "device_dtype", "narrowed", "refuse_wide"]
 
-_LONGEST = {
+_LONGEST: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.longdouble): np.dtype(np.float64),
     np.dtype(np.clongdouble): np.dtype(np.complex128),
 }
 """C's long numbers, of which JAX knows nothing -> the longest that it knows."""
-_HALVED = {
+_HALVED: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(wide): np.dtype(narrow)
     for wide, narrow in (
         (np.int64, np.int32),
@@ -151,7 +151,9 @@ def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
                 return _too_wide(path, array, start, block, wrong, expected, origin)
         return None
     if array.dtype.kind == "c":
-        parts = (_problem(path, part, origin) for part in (array.real, array.imag))
+        parts = (
+            _problem(path, part, origin) for part in (np.real(array), np.imag(array))
+        )
         return next((fault for fault in parts if fault), None)
     low, high = _extent(array)
     largest = np.fmax(np.abs(low), np.abs(high))

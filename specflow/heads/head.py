@@ -104,11 +104,9 @@ class Head(abc.ABC):
             rows = mask.reshape(-1, *(1,) * (losses.ndim - 1))
             real = rows if real is None else rows & real
         if mode is Mode.TRAIN and (real is not None or weights is not None):
-            counted = (True if real is None else real) & (
-                True if weights is None else weights != 0
-            )
             # Now that it is known what counts, no other row passes a gradient on.
-            losses = self._losses(truth, gated(logits, _fitting(counted, losses)))
+            counted = _counted(weights, real, losses)
+            losses = self._losses(truth, gated(logits, counted))
         metric_fn, tensors = self.measured(truth, predictions, losses)
         if weights is not None:
             tensors["weights"] = weights
@@ -212,9 +210,13 @@ class Head(abc.ABC):
         return weights.reshape(*weights.shape, *(1,) * missing).astype(jnp.float32)
 
 
-def _fitting(counted: Array, losses: Array) -> Array:
+def _counted(weights: Array | None, real: Array | None, losses: Array) -> Array:
     """Which losses count, without axes that the logits may have more of."""
-    counted = jnp.broadcast_to(counted, losses.shape)
+    counted = jnp.ones(losses.shape, bool)
+    if real is not None:
+        counted &= real
+    if weights is not None:
+        counted &= weights != 0
     return counted[..., 0] if losses.shape[-1] == 1 and losses.ndim > 1 else counted
 
 
