@@ -1,6 +1,7 @@
 """Training that resumes by itself from its newest checkpoint when a device fails."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from specflow import loop
@@ -25,15 +26,16 @@ class Recovery:
         self.count = 0
         """How often training was resumed."""
 
-    def takes(self, error: Exception, saved: int | None) -> bool:
+    def takes(self, error: Exception, saved_step: Callable[[], int | None]) -> bool:
         """Whether training resumes after an error of the device; counts and logs it.
 
         Args:
             error: what ended training, with its traceback from the call of the loop on.
-            saved: step of the newest checkpoint; None: there is none.
+            saved_step: gives the step of the newest checkpoint; None: there is none.
         """
-        if not is_transient(error) or is_of_user(error):
+        if not self._tries or not is_transient(error) or is_of_user(error):
             return False
+        saved = saved_step()
         if saved is not None and (self._saved is None or saved > self._saved):
             self._left, self._saved = self._tries, saved
         if self._left == 0:

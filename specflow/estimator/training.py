@@ -133,7 +133,7 @@ class Training:
             try:
                 return self._run(value, form, stop_once, again=again, **following)
             except Exception as error:
-                if not recovery.takes(error, self._checkpoints.latest_step()):
+                if not recovery.takes(error, self._checkpoints.latest_step):
                     raise
             self.recoveries += 1
             self._states.drop()
