@@ -160,7 +160,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from specflow.compose.launch import sweep, table
+    from specflow.compose.launch import records, sweep, table
 
     for_tools = arguments.report == "json"
     aside = contextlib.redirect_stdout(sys.stderr) if for_tools else None
@@ -175,6 +175,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
         )
         with streams.to_the_end():
             print(table(outcomes))
+        if (saved := _save_trials(records(outcomes))) is not None:
+            with streams.to_the_end():
+                print(f"\n{saved}")
     failed = [str(number) for number, one in enumerate(outcomes) if one.result is None]
     if failed:
         print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
@@ -186,6 +189,12 @@ def _sweep(arguments: argparse.Namespace) -> int:
         jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
         print(document(status, jobs=to_plain(jobs)))
     return status
+
+
+def _save_trials(rows: Sequence[dict[str, Any]]) -> Any:
+    from specflow.commands.trials import save_trials
+
+    return save_trials(rows)
 
 
 def _refuse_misfits(

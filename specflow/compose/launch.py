@@ -1,6 +1,7 @@
 """Sweeps: Hydra's sweeper and launcher run the jobs, each composed as a single one."""
 
 import dataclasses
+import math
 import os
 import sys
 import traceback
@@ -25,7 +26,7 @@ from specflow.compose.trials import Params, is_grid, params_of, trials
 from specflow.errors import ConfigError, Fault, SpecflowError
 from specflow.filesystem import expanded
 
-__all__ = ["Outcome", "sweep", "table"]
+__all__ = ["Outcome", "ranked", "records", "sweep", "table"]
 
 Task = Callable[[Composed], Mapping[str, Any]]
 """What a job does with its experiment; it returns its result."""
@@ -43,6 +44,10 @@ class Outcome:
     """What the task returned; none of a failed job."""
     error: str = ""
     """Why it failed."""
+    metric: str = "loss"
+    """Evaluation metric by which jobs are ranked: that of `output.checkpoint.best`."""
+    order: str = "lowest"
+    """Whether the lowest or the highest value of it is best."""
 
     def __float__(self) -> float:
         """The evaluation's loss: what optimizing sweepers ask a job for."""
@@ -70,8 +75,12 @@ class _Job:
         try:
             # In the job's own folder, that of the sweep has no short name.
             own = directory if node.job.chdir else os.path.relpath(directory)
-            result = self.task(self.compose(lines, own))
-            outcome = Outcome(lines, directory, result)
+            composed = self.compose(lines, own)
+            best = composed.config.output.checkpoint.best
+            outcome = Outcome(lines, directory, self.task(composed))
+            if best is not None:
+                judged = {"metric": best.metric, "order": best.order}
+                outcome = dataclasses.replace(outcome, **judged)
         except SpecflowError as error:
             outcome = Outcome(lines, directory, None, str(error))
         except Exception as error:
@@ -159,8 +168,41 @@ def sweep(
     return job.outcomes  # Optimizing sweepers return nothing.
 
 
+def ranked(outcomes: Sequence[Outcome]) -> list[int]:
+    """Numbers of the jobs, the best first; those without a value follow, in order.
+
+    >>> losses = [0.5, float("nan"), 0.25]
+    >>> ranked([Outcome((), "", {"eval": {"loss": loss}}) for loss in losses])
+    [2, 0, 1]
+    """
+
+    def key(number: int) -> tuple[bool, float]:
+        one = outcomes[number]
+        value = (one.result or {}).get("eval", {}).get(one.metric)
+        if not isinstance(value, int | float) or math.isnan(value):
+            return True, 0.0
+        return False, -value if one.order == "highest" else value
+
+    return sorted(range(len(outcomes)), key=key)
+
+
+def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The outcomes as plain values, the best first; numbers are not rounded."""
+    return [
+        {
+            "job": number,
+            "overrides": _settings(outcomes[number].overrides),
+            "step": (outcomes[number].result or {}).get("step"),
+            "eval": dict((outcomes[number].result or {}).get("eval", {})),
+            "directory": outcomes[number].directory,
+            "error": outcomes[number].error,
+        }
+        for number in ranked(outcomes)
+    ]
+
+
 def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes beside what varied between them.
+    """The outcomes beside what varied between them, the best first.
 
     >>> print(table([
     ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
@@ -176,7 +218,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     results = [_figures(outcome.result or {}) for outcome in outcomes]
     figures = list(dict.fromkeys(name for result in results for name in result))
     rows = [["job", *varied, *figures]]
-    for number, outcome in enumerate(outcomes):
+    for number in ranked(outcomes):
+        outcome = outcomes[number]
         row = [str(number), *(settings[number].get(key, "") for key in varied)]
         if outcome.result is None:
             first = (outcome.error.splitlines() or ["no reason given"])[0]

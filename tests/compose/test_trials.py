@@ -1,0 +1,59 @@
+"""The saved table of a sweep: sorted by what judges, read by csv and json."""
+
+import csv
+import json
+
+import numpy as np
+
+from specflow.commands.trials import save_trials
+from specflow.compose.launch import Outcome, ranked, records
+
+
+def outcomes(tmp_path):
+    found = [(0.25, 0.5), (0.125, 0.75), (0.5, float("nan"))]
+    made = [
+        Outcome(
+            (f"++optimizer.lr=1e-{number}", "seed=1"),
+            str(tmp_path / str(number)),
+            {
+                "step": 7,
+                "eval": {"loss": loss, "auc": auc, "matrix": np.eye(2)},
+            },
+        )
+        for number, (loss, auc) in enumerate(found)
+    ]
+    lost = Outcome(("++optimizer.lr=9", "seed=1"), str(tmp_path / "3"), None, "a\nb")
+    return [lost, *made]
+
+
+def test_jobs_are_ranked_by_the_metric_that_judges_and_failed_ones_come_last(tmp_path):
+    jobs = outcomes(tmp_path)
+    assert ranked(jobs) == [2, 1, 3, 0]
+    by_auc = [
+        Outcome(one.overrides, one.directory, one.result, one.error, "auc", "highest")
+        for one in jobs
+    ]
+    assert ranked(by_auc) == [2, 1, 0, 3]
+
+
+def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = save_trials(records(outcomes(tmp_path)))
+    assert str(file) == "trials.csv"
+    with open("trials.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["job"] for row in rows] == ["2", "1", "3", "0"]
+    assert [row["optimizer.lr"] for row in rows] == ["1e-1", "1e-0", "1e-2", "9"]
+    assert [float(row["loss"]) for row in rows[:3]] == [0.125, 0.25, 0.5]
+    assert "matrix" not in rows[0]
+    assert rows[3]["error"] == "a\nb"
+    with open("trials.json") as stream:
+        trials = json.load(stream)["trials"]
+    assert [one["job"] for one in trials] == [2, 1, 3, 0]
+    assert trials[0]["eval"]["matrix"] == [[1.0, 0.0], [0.0, 1.0]]
+    assert trials[2]["eval"]["auc"] is None
+    assert trials[0]["directory"] == str(tmp_path / "1")
+
+
+def test_without_jobs_there_is_no_table():
+    assert save_trials([]) is None
