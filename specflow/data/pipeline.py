@@ -69,7 +69,7 @@ class TrainBatches:
     >>> plan = BatchPlan(ArraySource(np.arange(5)), 2, shuffle=False)
     >>> chunk = next(TrainBatches(plan, steps_per_chunk=2, start_step=3))
     >>> chunk.first_step, chunk.features
-    (2, array([[4, 0], [1, 2]]))
+    (2, array([[4, 0], [1, 2]], dtype=int32))
     """
 
     def __init__(self, plan: BatchPlan, *, steps_per_chunk: int, start_step: int = 0):

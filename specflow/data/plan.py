@@ -79,7 +79,7 @@ class BatchPlan:
     >>> from specflow.data.source import ArraySource
     >>> plan = BatchPlan(ArraySource(np.arange(5)), 3, shuffle=False)
     >>> plan.rows(1, 2)[0]
-    array([[3, 4, 0], [1, 2, 3]])
+    array([[3, 4, 0], [1, 2, 3]], dtype=int32)
     """
 
     def __init__(
