@@ -75,7 +75,8 @@ def _rows(
         shape = (count, *form.shape[1:])
         rows[name] = np.zeros(shape, form.dtype)
         classes = np.issubdtype(form.dtype, np.integer)
-        if count and (name == path or (classes and form.shape == like.shape)):
+        same = like is not None and form.shape == like.shape
+        if count and (name == path or (classes and same)):
             rows[name] = np.resize(labels, shape).astype(form.dtype)
     return rows
 
