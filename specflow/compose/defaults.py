@@ -17,6 +17,7 @@ from specflow.compose.folders import Folders
 from specflow.compose.grammar import no_such_choice, no_such_group
 from specflow.compose.headers import header_fault
 from specflow.compose.hydra_faults import hydra_fault
+from specflow.compose.hydra_packages import no_plugin
 from specflow.compose.provenance import Origin
 from specflow.compose.repository import DefaultsLists
 from specflow.compose.salvage import salvage
@@ -238,7 +239,7 @@ def composition_fault(
         )
         if group.startswith("hydra/"):
             options = [*(getattr(error, "options", None) or ())]
-            return no_such_choice(group, choice, options, asked)
+            return no_plugin(group, choice, options, asked)
         if group and not (folders.is_group(group) or group.startswith("hydra/")):
             return no_such_group(group, folders, asked)
         near = nearest(choice, _others(str(missing), error, folders.choices(group)))

@@ -131,6 +131,27 @@ def test_a_plugin_that_is_not_there_is_refused_in_files(of_file):
     )
 
 
+def test_a_plugin_that_is_not_installed_is_told_with_its_package(of_file):
+    """Tried: 1.3.0 runs with Hydra 1.3.8 and Optuna 2.10.1, and not with 1.4.0rc3."""
+    line = "hydra/sweeper=optuna"
+    expected = (
+        "Install it: pip install 'hydra-optuna-sweeper==1.3.0' 'hydra-core<1.4'. It "
+        "takes optuna 2, whose samplers need trust=optuna. Choices: basic."
+    )
+    message = told(lambda: sweep(["seed=1,2", line], lambda _: {}))
+    assert message == (
+        "[unknown-choice] hydra/sweeper: no choice named 'optuna' (override "
+        f"{line}). {expected}"
+    )
+    assert of_file("", entries="  - override /hydra/sweeper: optuna\n") == (
+        "[unknown-choice] hydra/sweeper: no choice named 'optuna' "
+        f"({FILE}:4:5). {expected}"
+    )
+    assert "Install it: pip install 'hydra-joblib-launcher' 'hydra-core<1.4'. Ch" in (
+        told(lambda: sweep(["hydra/launcher=joblib"], lambda _: {}))
+    )
+
+
 def test_the_search_path_of_a_root_config_of_ones_own_is_refused(project):
     root = "defaults: [{experiment: null}, _self_]\nhydra: {searchpath: [file://x]}\n"
     project({"mine/config.yaml": root})
