@@ -37,6 +37,7 @@ from specflow.output import (
     draw_curves,
     efficiency,
     existing_run,
+    hparams_of,
     open_run,
     print_result,
     read_rows,
@@ -121,7 +122,7 @@ def train(composed: "Composed") -> dict[str, Any]:
                 _tell_warm_start(composed, warm)
             for remark in remarks:
                 print(line(remark, kind="warning"), file=sys.stderr)
-        reporters = AsyncReporters(_reporters(config, run, step) if writes else [])
+        reporters = AsyncReporters(_reporters(composed, run, step) if writes else [])
         unseen = None if writes else stack.enter_context(open(os.devnull, "w"))
         progress = Progress(config.loop.train_steps, step, unseen)
 
@@ -309,11 +310,15 @@ def _facts(
     return facts
 
 
-def _reporters(config: ExperimentConfig, run: RunDirectory, step: int) -> list[Any]:
+def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Any]:
+    config = composed.config
     reporters: list[Any] = [JsonLines(run.metrics, resumed_at=step)]
     for one in config.output.reporters:
         if one == "tensorboard":
-            reporters.append(TensorBoard(run.tensorboard, resumed_at=step))
+            hparams = hparams_of(composed.tree)
+            reporters.append(
+                TensorBoard(run.tensorboard, resumed_at=step, hparams=hparams)
+            )
         elif isinstance(one, Component):
             reporters.append(_brought(one, run, step))
     return reporters

@@ -3,6 +3,7 @@
 from specflow.output.checkpoint import Best, Checkpointer, Restored, located
 from specflow.output.efficiency import Efficiency, efficiency
 from specflow.output.files import replacing, reported, write_text
+from specflow.output.hparams import hparams_of
 from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
 from specflow.output.progress import Progress, is_watched
@@ -40,6 +41,7 @@ __all__ = [
     "efficiency",
     "existing_run",
     "format_result",
+    "hparams_of",
     "is_watched",
     "located",
     "open_run",

@@ -96,11 +96,19 @@ class TensorBoard:
         path: directory of the events, made with the first row.
         resumed_at: step from which the run goes on; what an earlier process wrote
             beyond it is hidden.
+        hparams: what the HPARAMS tab shows of the run, beside its last losses; see
+            `hparams_of`.
     """
 
-    def __init__(self, path: str | Path, *, resumed_at: int = 0):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        resumed_at: int = 0,
+        hparams: Mapping[str, Any] | None = None,
+    ):
         self.path = expanded(path)
-        self._resumed_at = resumed_at
+        self._resumed_at, self._hparams = resumed_at, hparams
         self._records: Any = None
         self._next_flush_s = 0.0
 
@@ -139,6 +147,12 @@ class TensorBoard:
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         self._records = RecordWriter(str(self.path / name))
         self._add(0, file_version="brain.Event:2")
+        if self._hparams:
+            from tensorboardX.summary import hparams
+
+            names = dict.fromkeys(("eval/loss", "train/loss"), 0.0)
+            for summary in hparams(dict(self._hparams), names):
+                self._add(0, summary=summary)
         if self._resumed_at:
             self._add(self._resumed_at + 1, session_log={"status": SessionLog.START})
 

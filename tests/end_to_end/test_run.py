@@ -211,7 +211,12 @@ def test_a_sweep_runs_every_combination_and_ends_in_one_table(specflow, quick):
         json.loads((specflow.cwd / "grid" / str(job) / "result.json").read_text())
         for job in range(4)
     ]
-    table = [line.split() for line in done.out.splitlines()[-5:]]
+    assert done.out.splitlines()[-2:] == ["", "grid/trials.csv"]
+    table = [line.split() for line in done.out.splitlines()[-7:-2]]
+    # The best is first; here they are looked at in the order of the jobs.
+    losses = [float(row[4]) for row in table[1:]]
+    assert losses == sorted(losses)
+    table[1:] = sorted(table[1:])
     assert table[0] == [
         "job",
         "optimizer.lr",

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 
 from specflow.errors import OutputError
-from specflow.output import AsyncReporters, JsonLines, TensorBoard, read_rows
+from specflow.output import (
+    AsyncReporters,
+    JsonLines,
+    TensorBoard,
+    hparams_of,
+    read_rows,
+)
 
 
 def written(path, *, resumed_at=0, rows):
@@ -140,6 +146,43 @@ def test_numbers_become_curves_named_by_split_and_metric(tmp_path):
         (10, "train/loss", 0.5),
         (10, "eval/accuracy", 0.25),
     ]
+
+
+def test_hyperparameters_of_a_config_reach_the_hparams_tab_with_their_types(tmp_path):
+    """Read back by TensorBoard's own message; None and lists would be empty there."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    tree = {
+        "seed": 3,
+        "optimizer": {"lr": 0.5, "schedule": None},
+        "model": {"name": "mlp", "hidden": [8, 4], "bias": True},
+        "output": {"dir": "run"},
+    }
+    reporter = TensorBoard(tmp_path, hparams=hparams_of(tree))
+    reporter.write(1, "train", {"loss": 0.5})
+    reporter.close()
+    (path,) = tmp_path.iterdir()
+    content, at, found, metrics = path.read_bytes(), 0, {}, set()
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 8], "little")
+        event = Event.FromString(content[at + 12 : at + 12 + size])
+        at += size + 16
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "hparams":
+                data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                for key, one in data.session_start_info.hparams.items():
+                    found[key] = getattr(one, one.WhichOneof("kind"))
+                metrics |= {one.name.tag for one in data.experiment.metric_infos}
+    assert found == {
+        "seed": 3.0,
+        "optimizer.lr": 0.5,
+        "optimizer.schedule": "null",
+        "model.name": "mlp",
+        "model.hidden": "[8, 4]",
+        "model.bias": True,
+    }
+    assert metrics == {"eval/loss", "train/loss"}
 
 
 def test_a_run_that_goes_on_hides_the_events_beyond_its_step(tmp_path):

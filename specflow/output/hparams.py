@@ -1,0 +1,31 @@
+"""A config as the hyperparameters that TensorBoard's HPARAMS tab compares."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["hparams_of"]
+
+
+def hparams_of(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> text, number or truth value, of every leaf but those of `output`.
+
+    Every default is in it, so that trials of one kind have the same columns. What
+    TensorBoard has no type for (null, lists) is JSON text.
+
+    >>> hparams_of({"seed": 0, "model": {"hidden": [8], "dropout": None}})
+    {'seed': 0, 'model.hidden': '[8]', 'model.dropout': 'null'}
+    """
+    inner = {key: value for key, value in tree.items() if key != "output"}
+    return dict(_leaves(inner, ""))
+
+
+def _leaves(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        path = f"{above}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}.")
+        elif isinstance(value, bool | int | float | str):
+            yield path, value
+        else:
+            yield path, json.dumps(value, default=str)
