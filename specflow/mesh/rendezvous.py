@@ -129,7 +129,8 @@ def _receive(
                 stack.enter_context(peer)
                 hello = _heard(peer, max(0.1, left))
                 if hello is None:
-                    continue  # Whatever knocks at a port and is no process of ours.
+                    peer.close()  # Whatever knocks at a port, and is none of ours.
+                    continue
                 fault = _stranger(hello, there, count) or hello.get("why")
                 status = hello.get("status")
                 there.setdefault(hello.get("index", -1), peer)
