@@ -144,6 +144,11 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
                 "run",
                 f"no run in {request.run}: it has no {RUN_CONFIG}",
                 expected="the directory of a finished or stopped run",
+                mend="It was trained in Python: no file names its model function and "
+                "its data. Evaluate it there, with TPUEstimator(..., model_dir="
+                f"{str(request.run)!r})."
+                if (file.parent / "checkpoints").is_dir()
+                else "",
                 origin=f"override run={request.run}",
                 code="missing-file",
             )

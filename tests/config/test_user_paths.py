@@ -228,3 +228,12 @@ def test_an_estimator_writes_everything_into_one_folder_wherever_it_moves(
     assert {"checkpoints", "eval", "export"} <= set(os.listdir(home / "m"))
     (export,) = (home / "m" / "export").iterdir()
     assert sf.load_export(f"~/m/export/{export.name}", check=False).signatures
+
+
+def test_a_model_directory_of_python_is_told_from_a_folder_without_a_run(tmp_path):
+    (tmp_path / "made" / "checkpoints" / "3").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"It was trained in Python: .*model_dir="):
+        compose([f"run={tmp_path}/made"])
+    with pytest.raises(ConfigError, match=r"it has no config\.yaml") as caught:
+        compose([f"run={tmp_path}"])
+    assert "Python" not in str(caught.value)
