@@ -3,6 +3,7 @@
 The stranger is told by its metadata as PyPI had it in 2026: specflow 1.0.0.
 """
 
+import importlib.metadata
 import json
 import os
 import re
@@ -37,6 +38,22 @@ def test_the_name_is_free_and_the_package_keeps_its_own():
     assert distribution.version() == PROJECT["version"]
     assert distribution.version_of("specflow") == PROJECT["version"]
     assert distribution.version_of("no-such-distribution") is None
+
+
+def test_several_processes_compare_the_version_by_the_name_it_is_installed_by(
+    monkeypatch,
+):
+    from specflow.commands import session
+
+    real = importlib.metadata.version
+
+    def installed(name):
+        if name == "specflow":  # As where nothing older was ever installed.
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", installed)
+    assert session._versions()["specflow"] == PROJECT["version"]
 
 
 def texts():

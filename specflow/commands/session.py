@@ -1,7 +1,6 @@
 """JAX as a command needs it: processes, pretended devices, compiled programs kept."""
 
 import functools
-import importlib.metadata
 import os
 import sys
 import warnings
@@ -13,6 +12,7 @@ import jax
 
 from specflow import peers
 from specflow.commands.quiet import hush_checkpoint_threads
+from specflow.distribution import version_of
 from specflow.errors import Fault, MachineError, SpecflowWarning
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
 from specflow.report import line
@@ -71,8 +71,8 @@ _PACKAGES = ("flax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "spe
 """What decides which program is computed, and what is written."""
 
 
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+def _versions() -> dict[str, str | None]:
+    return {name: version_of(name) for name in _PACKAGES}
 
 
 _show_other = warnings.showwarning
