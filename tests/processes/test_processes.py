@@ -17,6 +17,7 @@ from specflow.cli import main
 from specflow.compose import compose
 from specflow.config.mesh import INDEX
 from specflow.data import build_data
+from specflow.launcher import launch
 
 ROOT = Path(__file__).parents[2]
 WORDS = (
@@ -363,6 +364,73 @@ def test_a_process_that_is_killed_is_named_by_the_other(
         "newest checkpoint."
     )
     assert "stack trace" not in said[1 - victim]
+
+
+STEP_FAILS = """
+import os
+import sys
+from pathlib import Path
+
+import jax
+from jax.errors import JaxRuntimeError
+
+from specflow import cli
+from specflow.executor import Program
+
+# JAX raises such errors in its own folder.
+file = os.path.join(os.path.dirname(jax.__file__), "planted.py")
+source = "def fail(): raise JaxRuntimeError('UNAVAILABLE: planted')"
+exec(compile(source, file, "exec"))
+real, calls = Program.train, []
+
+
+def train(*arguments):
+    result = real(*arguments)
+    calls.append(None)
+    failed = Path(os.environ["FAILED"])
+    if jax.process_index() == 1 and len(calls) == 2 and not failed.exists():
+        failed.touch()
+        fail()
+    return result
+
+Program.train = train
+sys.exit(cli.main())
+"""
+
+
+def arrays_of(folder, step):
+    """The digest of every piece of a checkpoint."""
+    file = folder / "checkpoints" / str(step) / "about" / "metadata"
+    return json.loads(file.read_text())["arrays"]
+
+
+def test_a_device_that_fails_for_a_moment_in_one_process_restarts_all(
+    two, tmp_path, monkeypatch, capfd
+):
+    """Contract C20, of several processes; the state is that of an undisturbed run."""
+    undisturbed, _ = two
+    folder = tmp_path / "run"
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("FAILED", str(tmp_path / "failed"))
+    words = ("train", *WORDS, "mesh.pretend_devices=4", f"output.dir={folder}")
+    program = ("-c", STEP_FAILS)
+    assert launch(words, processes=2, restarts=1, program=program) == 0
+    said = [
+        text
+        for text in capfd.readouterr().err.splitlines()
+        if text and not text.startswith("step ")
+    ]
+    assert said[1:4] == [
+        "error[process-lost] processes: process 1 failed: JaxRuntimeError: "
+        "UNAVAILABLE: planted. Look at what it says itself; started again, all go on "
+        "from the newest checkpoint.",
+        "[1] error[device-failed] device: UNAVAILABLE: planted. Run the same command "
+        "again; if it fails again, on other devices.",
+        "restart 1 of 1, after status 75",
+    ]
+    # The newest checkpoint is whole: a damaged one is passed over.
+    assert said[4].startswith("digits_mlp goes on from step 3")
+    assert arrays_of(folder, 6) == arrays_of(undisturbed, 6)
 
 
 def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
