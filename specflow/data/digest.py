@@ -87,7 +87,8 @@ def _shown(row: npt.NDArray[np.generic]) -> Any:
 
 
 def _digest(array: npt.NDArray[np.generic]) -> str:
-    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(array).data)
+    # As bytes: bfloat16 and its like have no buffer that others may read.
+    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(array).view(np.uint8).data)
 
 
 def _specs(source: Source) -> list[tuple[str, RowSpec]]:

@@ -7,6 +7,7 @@ import json
 import threading
 from types import SimpleNamespace
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -139,6 +140,30 @@ def test_one_other_label_is_named_with_both_values(together):
         "in process 0. Expected the same rows, in the same order, in every process."
     )
     assert told == [expected] * 3
+
+
+def test_a_nan_that_all_have_hides_no_other_value(together):
+    ages = RNG.normal(size=1000)
+    ages[::2] = np.nan
+    others = ages.copy()
+    others[21] = 7.5
+    told = compared(together, (X, ages), (X, others))
+    assert told[0] == told[1]
+    assert told[0].startswith(
+        "row 21 of labels of the training data: is 7.5 in process 1, and "
+    )
+    assert compared(together, (X, ages), (X, ages.copy())) == [None, None]
+
+
+def test_rows_in_bfloat16_are_compared(together):
+    rows = X.astype(ml_dtypes.bfloat16)
+    others = rows.copy()
+    others[5, 2] += 1
+    assert compared(together, (rows, Y), (rows.copy(), Y)) == [None, None]
+    told = compared(together, (rows, Y), (others, Y))
+    assert told[0].startswith(
+        'row 5 of features.x of the training data: is "bfloat16[8] of digest '
+    )
 
 
 def test_one_other_value_is_named(together):
