@@ -125,17 +125,17 @@ def vocabulary_of(
                 code="head",
             )
         )
-    if kinds == {int}:
-        held = jnp.iinfo(jax.dtypes.canonicalize_dtype(jnp.int64))
-        wide = [label for label in labels if not held.min <= label <= held.max]
-        if wide:
-            raise spec_error(
-                Fault(
-                    f"{where}, label_vocabulary",
-                    f"has {wide[0]}",
-                    expected=f"integers in [{held.min}, {held.max}], as labels are",
-                    mend="Texts may be of any length.",
-                    code="head",
-                )
+    held = jnp.iinfo(jax.dtypes.canonicalize_dtype(jnp.int64))
+    integers = [label for label in labels if isinstance(label, int)]
+    wide = [label for label in integers if not held.min <= label <= held.max]
+    if wide:
+        raise spec_error(
+            Fault(
+                f"{where}, label_vocabulary",
+                f"has {wide[0]}",
+                expected=f"integers in [{held.min}, {held.max}], as labels are",
+                mend="Texts may be of any length.",
+                code="head",
             )
+        )
     return labels
