@@ -194,9 +194,10 @@ class StreamBatches:
         iterator = self._iterator
         if isinstance(iterator, Handed) and iterator.passed is not None:
             self._passed = iterator.passed
-            lost = self._passed[1] - place.get("rows", self._passed[1])
-            if lost > 0 and not place.get("ended"):
-                _warn_of_lost(lost)
+            # Rows are lost behind a checkpoint; one that starts anew asks for none.
+            seen = 0 if place.get("ended") else place.get("rows", 0)
+            if 0 < seen < self._passed[1]:
+                _warn_of_lost(self._passed[1] - seen)
             return
         batches, rows = place.get("batches", start_step), place.get("rows")
         if place.get("ended") or not (batches or rows):

@@ -111,14 +111,15 @@ def test_a_fault_in_the_rows_names_the_part():
     )
 
 
-def test_an_error_of_the_callable_is_kept_as_the_cause():
+def test_an_error_of_the_callable_keeps_its_type_and_says_where_it_was_raised():
     def load(rows):
         raise FileNotFoundError("rows.csv")
 
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(FileNotFoundError, match=r"^rows\.csv") as caught:
         build_data(_target(load))
-    assert str(caught.value) == "mine.load: raised FileNotFoundError: rows.csv."
-    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    assert caught.value.__notes__ == [
+        "It was raised in mine.load, which the configuration names."
+    ]
 
 
 def test_parts_with_different_arrays_are_told_apart():

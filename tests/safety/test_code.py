@@ -28,6 +28,7 @@ IMPORTING = {
 """Files that import by name, and what."""
 STARTERS = {
     "launcher.py": "this Python, with specflow's own module",
+    "output/revision.py": "git, which says whether tracked files have changed",
     "preflight/child.py": "this Python, with specflow's own module",
 }
 """Files that start programs, and which."""
