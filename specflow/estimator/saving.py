@@ -41,7 +41,7 @@ class Saver:
         Raises:
             StopTraining: a listener wants it.
         """
-        if step == self._last:
+        if self.is_saved(step):
             return
         is_first, self._last = self._last is None, step
         call_hooks(self._listeners, "before_save", step)
@@ -53,6 +53,10 @@ class Saver:
         ]
         if any(wishes) and not is_first:
             raise StopTraining
+
+    def is_saved(self, step: int) -> bool:
+        """Whether the last save was that of this step."""
+        return step == self._last
 
     def rescue(self, step: int, state: TrainState) -> None:
         """Saves the state where an error ends training; it is that error which counts.

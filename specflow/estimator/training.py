@@ -222,8 +222,12 @@ class Training:
         def finish(step: int, state: TrainState) -> None:
             if evaluations is not None and not is_asked(should_stop):
                 evaluations.finish(step, state)
-            if self._config.saves:
-                save.end(step, state)
+            if not self._config.saves:
+                return
+            is_saved_before = save.is_saved(step)
+            save.end(step, state)
+            if is_saved_before and evaluations is not None and evaluations.step == step:
+                self._checkpoints.judge(step, evaluations.metrics)
 
         def rescue(step: int, state: TrainState, error: Exception) -> None:
             batches.give_back(step)

@@ -85,6 +85,30 @@ def test_the_state_is_saved_where_the_best_is_found(line, values, order, best):
     estimator.close()
 
 
+def test_the_last_evaluation_judges_a_state_that_was_saved_before_it(line):
+    """Evaluations are due by time, checkpoints by steps: the last step is saved first.
+
+    The lowest of the values given is the last one's.
+    """
+    estimator = line(
+        scored(5, 1),
+        config=sf.RunConfig(
+            save_checkpoints_steps=25,
+            save_at_start=False,
+            keep_checkpoint_max=1,
+            keep_best=BestConfig(metric="score"),
+            tpu_config=LOOP,
+        ),
+    )
+    # The checkpoint of step 50 is no time for an evaluation: it is too soon.
+    estimator.train_and_evaluate(
+        sf.TrainSpec(arrays, 50), sf.EvalSpec(arrays, throttle_secs=3600)
+    )
+    assert estimator.checkpoints.best() == (50, "score", 1)
+    assert estimator.checkpoints.steps() == [50]
+    estimator.close()
+
+
 def test_what_is_no_longer_best_goes_as_any_other(line):
     estimator = run(line, [5, 4, 6, 3, 7, 2, 9])
     assert estimator.checkpoints.steps() == [60, 70]
