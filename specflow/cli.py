@@ -662,11 +662,13 @@ def _compose_run(arguments: argparse.Namespace) -> "Composed":
     named = any(line.startswith("run=") for line in arguments.overrides)
     composed = _compose(arguments) if named else None
     if composed is None or composed.run is None:
+        bare = (word for word in arguments.overrides if os.path.isdir(word))
         raise ConfigError(
             Fault(
                 "run",
                 "is missing",
                 expected="run=DIR, the directory of a finished or stopped run",
+                mend=next((f"Did you mean run={word}?" for word in bare), ""),
                 origin="command line",
                 code="missing",
             )

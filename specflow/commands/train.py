@@ -181,6 +181,12 @@ def train(composed: "Composed") -> dict[str, Any]:
         stopped, exports = estimator.stopped_early, _exports(config, run)
         if stopped is not None and step == began:
             print(_ENDED_BEFORE, file=sys.stderr)
+        elif step == began:
+            print(
+                f"note: nothing was trained: this run is at step {step}, and "
+                f"loop.train_steps is {config.loop.train_steps}. It goes on with more",
+                file=sys.stderr,
+            )
         skipped = estimator.skipped_steps
         skips = {} if skipped is None else {"skipped_steps": skipped}
         recovered = estimator.recoveries

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -80,11 +81,11 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
         try:
             override = parser.parse_override(line)
         except HydraException as error:
-            faults.append(_syntax_fault(line, error))
+            faults.append(_syntax_fault(line, error, folders))
             continue
         key = override.key_or_group
         if not key:
-            faults.append(_syntax_fault(line, ValueError("it names no key")))
+            faults.append(_syntax_fault(line, ValueError("it names no key"), folders))
         elif key in ("run", "trust"):
             own[key] = override
         elif override.is_hydra_override():
@@ -201,7 +202,7 @@ def _line(override: Override, *, force: bool = False) -> str:
     return f"++{line.lstrip('+')}" if force else line
 
 
-def _syntax_fault(line: str, error: Exception) -> Fault:
+def _syntax_fault(line: str, error: Exception, folders: Folders) -> Fault:
     if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
         "="
     )[0]:
@@ -209,6 +210,7 @@ def _syntax_fault(line: str, error: Exception) -> Fault:
             line,
             "is no override",
             expected="key=value, group=choice or ~key",
+            mend=_meant(line, folders),
             origin=f"override {line}",
             code="syntax",
         )
@@ -220,6 +222,27 @@ def _syntax_fault(line: str, error: Exception) -> Fault:
         origin=f"override {line}",
         code="syntax",
     )
+
+
+def _meant(word: str, folders: Folders) -> str:
+    """A hint for a bare word: a run, a config file, or a choice; empty if unknown."""
+    path = Path(word)
+    if word and (path / "config.yaml").is_file():
+        return f"Did you mean run={word}?"
+    if path.suffix in (".yaml", ".yml"):
+        known = path.parent.name in folders.groups()
+        folder = shlex.quote(str(path.parent.parent)) if known else "DIR"
+        group = path.parent.name if known else "experiment"
+        lies = "" if known else f", of DIR/experiment/{path.stem}.yaml"
+        return (
+            f"Config files are chosen by name: --config-dir {folder} "
+            f"{group}={path.stem}{lies}."
+        )
+    for group in ("experiment", *folders.groups()):
+        if word in folders.choices(group):
+            return f"Did you mean {group}={word}?"
+    near = nearest_of(word, folders.choices("experiment"))
+    return f"Did you mean experiment={near}?" if near else ""
 
 
 def _choice_fault(

@@ -86,6 +86,16 @@ def test_commands_on_a_run_need_a_run(command, capsys):
     )
 
 
+def test_a_run_without_its_key_is_seen(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    assert main(["evaluate", "runs/a"]) == 2
+    assert capsys.readouterr().err == (
+        "error[missing] run: is missing (command line). Expected run=DIR, the "
+        "directory of a finished or stopped run. Did you mean run=runs/a?\n"
+    )
+
+
 def raising(error):
     def run(_):
         raise error

@@ -193,6 +193,13 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "groups_in_other_ways": (["+model=mlp", "~spec", "data=null", "++mesh=data"], {}),
     "group_twice": (["experiment=wine", "+model=mlp", "seed=x", "model.widht=3"], {}),
     "no_key": (["=3", "~", "+=1"], {}),
+    "bare_words": (
+        ["digits", "digts", "runs/a", "my_conf/experiment/mine.yaml", "b.yml", "mlp"],
+        {
+            "runs/a/config.yaml": "name: a\n",
+            "my_conf/experiment/mine.yaml": "name: mine\n",
+        },
+    ),
     "no_config_dir": (["--config-dir=nowhere"], {}),
     "no_run": (["run=runs/nowhere"], {}),
     "exporters": (
