@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from specflow import collector, launched, options, project, streams
+from specflow import collector, launched, options, streams
 from specflow.errors import ConfigError, Fault, SpecflowError, nearest
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(words)
         finally:
             collector.resume()
-            project.enter(None)
 
 
 def _run(words: list[str]) -> int:
@@ -576,21 +575,21 @@ def _dispatch(words: list[str]) -> int:
                 code="unknown-command",
             )
         )
-    launched: list[str] = []
+    to_launch: list[str] = []
     if command.run is _launch and "--" in rest:
         cut = rest.index("--")
-        rest, launched = rest[:cut], rest[cut + 1 :]
-    # Every command takes this one, those without overrides too.
+        rest, to_launch = rest[:cut], rest[cut + 1 :]
+    # Every command takes `trust=`, those without overrides too.
     trust = [word for word in rest if word.startswith("trust=")]
     rest = [word for word in rest if not word.startswith("trust=")]
     arguments = _parser(name, command).parse_intermixed_args(rest)
-    arguments.command = launched
-    from specflow.in_project import complete_arguments
+    arguments.command = to_launch
+    from specflow.in_project import completed
 
-    complete_arguments(arguments, trust)
-    if getattr(arguments, "cfg", None):
-        return _show(arguments)
-    return command.run(arguments)
+    with completed(arguments, trust):
+        if getattr(arguments, "cfg", None):
+            return _show(arguments)
+        return command.run(arguments)
 
 
 def _parser(name: str, command: _Command) -> argparse.ArgumentParser:

@@ -1,20 +1,22 @@
 """What a command line leaves open, completed from the project file."""
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from specflow import made_in, project
 from specflow.errors import ConfigError
 from specflow.project import Project
 
-__all__ = ["complete_arguments"]
+__all__ = ["completed"]
 
 
-def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> None:
-    """Completes the arguments of a command, and makes its project the active one.
+@contextlib.contextmanager
+def completed(arguments: argparse.Namespace, trust: Sequence[str]) -> Iterator[None]:
+    """Completes the arguments of a command, whose project is active inside the block.
 
     Of a run, that is the project in which it was made on this machine; else that of the
     working directory. The command line wins: `--config-dir` and `trust=` replace what
@@ -27,10 +29,19 @@ def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> N
     Raises:
         ConfigError: the project file is malformed.
     """
+    project.enter(_complete(arguments, trust))
+    try:
+        yield
+    finally:
+        project.enter(None)
+
+
+def _complete(arguments: argparse.Namespace, trust: Sequence[str]) -> Project | None:
+    """Completes the arguments, and returns the project."""
     if arguments.command:  # The processes that it starts find their project.
         own = [f"--config-dir={folder}" for folder in arguments.config_dir]
         arguments.command[1:1] = [*own, *trust]
-        return
+        return None
     arguments.typed_dirs = arguments.config_dir
     words = getattr(arguments, "overrides", None) or getattr(arguments, "words", None)
     try:
@@ -41,9 +52,8 @@ def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> N
         found = None  # A shell that completes a line shows no errors.
     if found is None and trust:
         found = Project(folder=Path.cwd())
-    project.enter(found)
     if found is None:
-        return
+        return None
     arguments.config_dir = arguments.config_dir or [*found.config_dirs]
     if not trust and found.warning is not None:
         from specflow.report import line
@@ -57,6 +67,7 @@ def complete_arguments(arguments: argparse.Namespace, trust: Sequence[str]) -> N
         for name in ("overrides", "words"):
             if name in arguments:
                 setattr(arguments, name, [*trust, *getattr(arguments, name)])
+    return found
 
 
 def _project_of(words: Sequence[str]) -> Project | None:

@@ -1,18 +1,22 @@
-"""The connection of a process to the launcher that started it, and ends with it."""
+"""The connection of a process to the launcher that started it, and ends with it.
+
+Every command looks whether there is one; what a connection takes is imported where
+there is.
+"""
 
 import contextlib
-import json
 import os
-import signal
-import socket
-import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socket import socket
 
 __all__ = ["VARIABLE", "report", "watch"]
 
 VARIABLE = "SPECFLOW_LAUNCHER"
 """Environment: file descriptor of the connection to the launcher."""
 
-_CONNECTIONS: list[socket.socket] = []
+_CONNECTIONS: list["socket"] = []
 """The one of this process, if a launcher started it."""
 
 
@@ -25,11 +29,16 @@ def watch() -> None:
     descriptor = os.environ.pop(VARIABLE, None)
     if descriptor is None:
         return
+    import signal
+    import socket
+    import threading
+
     with contextlib.suppress(OSError):
         connection = socket.socket(fileno=int(descriptor))
         connection.set_inheritable(False)
         _CONNECTIONS.append(connection)
-        threading.Thread(target=_wait, args=(connection,), daemon=True).start()
+        waits = connection, signal.SIGTERM
+        threading.Thread(target=_wait, args=waits, daemon=True).start()
 
 
 def report(**facts: int | str) -> None:
@@ -41,14 +50,19 @@ def report(**facts: int | str) -> None:
 
     >>> report(step=12)
     """
+    if not _CONNECTIONS:
+        return
+    import json
+    from socket import MSG_DONTWAIT
+
     for connection in _CONNECTIONS:
         with contextlib.suppress(OSError):  # It is full, or nobody reads.
-            message = json.dumps(facts).encode() + b"\n"
-            connection.send(message, socket.MSG_DONTWAIT)
+            connection.send(json.dumps(facts).encode() + b"\n", MSG_DONTWAIT)
 
 
-def _wait(connection: socket.socket) -> None:
+def _wait(connection: "socket", at_end: int) -> None:
+    """Sends this process a signal when the connection ends."""
     with contextlib.suppress(OSError):
         while connection.recv(64):
             pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), at_end)

@@ -26,6 +26,10 @@ __all__ = ["Project", "active", "enter", "find", "import_folder"]
 _KEYS = ("config_dir", "trust")
 _OF_RUNS = ("manifest.json", "origins.json", "checkpoints")
 """What stands beside `config.yaml` in a run directory."""
+_TABLE = re.compile(
+    r"""tool\b.*\bspecflow\b|^\s*\[\s*["']?tool["']?\s*\]""", re.MULTILINE
+)
+"""What a `pyproject.toml` with a table of ours has; of others tomllib is spared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +97,7 @@ def read(folder: Path) -> Project | None:
     for name in ("specflow.toml", "pyproject.toml"):
         file = folder / name
         text = _text(file)
-        # Most projects' file says nothing of specflow, and tomllib is spared.
-        if text is None or (name == "pyproject.toml" and "specflow" not in text):
+        if text is None or (name == "pyproject.toml" and not _TABLE.search(text)):
             continue
         table: Any = _parsed(text, file)
         if name == "pyproject.toml":

@@ -17,7 +17,7 @@ from specflow.errors import (
 )
 
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "numpy"}
-LIGHT = HEAVY | {"hydra", "pydantic", "omegaconf", "yaml"}
+LIGHT = HEAVY | {"hydra", "omegaconf", "pydantic", "socket", "tomllib", "yaml"}
 
 
 def loaded(words, cwd):

@@ -205,6 +205,22 @@ def test_a_malformed_file_is_one_error_with_file_and_line(text, at, capsys):
     assert capsys.readouterr().out.split() == ["mesh=fsdp", "mesh=fsdp_tensor"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.specflow]\ntrust = 'mine'",
+        "[ tool . \"specflow\" ]\ntrust = 'mine'",
+        "[tool]\nspecflow.trust = 'mine'",
+        "[ 'tool' ]  # all\n\n[tool.ruff]\n[tool.specflow]\ntrust = 'mine'",
+        "tool.specflow.trust = 'mine'",
+        "tool = {ruff = {}, specflow = {trust = 'mine'}}",
+    ],
+)
+def test_the_table_in_pyproject_may_be_written_as_toml_allows(tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert project.find(tmp_path).trust == ("mine",)
+
+
 def test_the_line_of_a_table_in_pyproject(at):
     home = at()
     (home / "specflow.toml").unlink()
@@ -218,6 +234,10 @@ def test_tomllib_is_loaded_only_where_there_is_such_a_file(at, tmp_path):
     code = "import sys; from specflow.cli import main; main(['schema', 'mesh'])\n"
     code += "print('tomllib' in sys.modules, 'jax' in sys.modules)"
     root = str(Path(project.__file__).parents[1])
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\ndependencies = ["specflow-jax"]\n[tool.ruff]\n'
+        "[project.scripts]\nspecflow = 'own:main'\n"
+    )
     for folder, loaded in ((at(), True), (tmp_path, False)):
         done = subprocess.run(
             [sys.executable, "-c", code],
