@@ -153,7 +153,9 @@ def sweep(
             try:
                 names = _check(job, jobs)
             except ConfigError as error:
-                raise ConfigError(*map(params.placed, error.faults)) from None
+                # Faults of several jobs may have one place.
+                placed = dict.fromkeys(map(params.placed, error.faults))
+                raise ConfigError(*placed) from None
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
         check_hydra(whole, found, request.hydra, trust=request.trust)

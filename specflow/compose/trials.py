@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from specflow.compose.defaults import defaults_list
 from specflow.compose.documents import load, mark_of
 from specflow.compose.folders import Folders
-from specflow.compose.grammar import Request, read
+from specflow.compose.grammar import Request, read, spell
 from specflow.compose.provenance import Origin
 from specflow.errors import ConfigError, Fault
 
@@ -51,11 +51,12 @@ def params_of(whole: DictConfig, request: Request, found: Folders) -> Params | N
     values = OmegaConf.to_container(params, resolve=True) if params else {}
     if not values or not isinstance(values, dict):
         return None
-    if any(isinstance(value, dict | list) for value in values.values()):
+    nested = any(isinstance(value, dict | list) for value in values.values())
+    if nested and not is_grid(whole):
         return None  # No texts in the grammar of overrides.
     typed = {one.key_or_group for one in (*request.choices, *request.values)}
     lines = {
-        str(key): f"{key}={value}"
+        str(key): f"{key}={value if isinstance(value, str) else spell(value)}"
         for key, value in values.items()
         if str(key).lstrip("+~") not in typed
     }

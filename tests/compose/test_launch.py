@@ -189,6 +189,40 @@ def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        # Hydra's BasicSweeper makes one value of a list: that is no sweep over it.
+        ("seed: [1, 2]", "seed: got [1,2] ({}:9:7). Expected a whole number >= 0."),
+        ("optimizer: {lr: '1,2'}",
+         "optimizer.lr: got '1,2' ({}:9:7). Expected a number > 0."),
+    ],
+)  # fmt: skip
+def test_values_of_a_file_that_are_no_texts_are_judged_as_they_are(
+    project, params, expected
+):
+    in_file(project, f"      {params}\n")
+    with pytest.raises(ConfigError) as caught:
+        own()
+    assert str(caught.value) == expected.format("mine/experiment/own.yaml")
+
+
+def test_a_list_of_a_file_is_one_value(project):
+    in_file(project, "      model.hidden: [8, 4]\n      seed: 1,2\n")
+    seen = []
+    own(run=lambda composed: seen.append(composed.config) or {})
+    assert [(one.seed, list(one.model.hidden)) for one in seen] == [
+        *((1, [8, 4]), (2, [8, 4])),
+    ]
+
+
+def test_a_mistake_in_every_trial_of_a_file_is_reported_once(project):
+    in_file(project, "      seeed: 1,2\n")
+    with pytest.raises(ConfigError) as caught:
+        own()
+    assert len(caught.value.faults) == 1
+
+
 def test_params_of_the_command_line_are_placed_there(project):
     in_file(project, "      seed: 1,2\n")
     with pytest.raises(ConfigError, match=r"\(override hydra.sweeper.params.seed=-1\)"):
