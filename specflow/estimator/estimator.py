@@ -31,7 +31,7 @@ from specflow.data import (
     handed,
     narrowed,
 )
-from specflow.errors import CheckpointError, ConfigError, Fault
+from specflow.errors import CheckpointError, ConfigError, DataError, Fault
 from specflow.estimator.arguments import (
     check_functions,
     check_loop,
@@ -694,6 +694,7 @@ class TPUEstimator:
 
         Raises:
             ConfigError: the step is no positive number, or the data is an iterable.
+            DataError: the step was trained with another batch size than this one.
         """
         rows = as_source(source)
         if rows is None:
@@ -702,15 +703,18 @@ class TPUEstimator:
                       expected="arrays or a source, whose rows have numbers")
             )  # fmt: skip
         check_positive(step, "step")
-        earlier = [saved for saved in self.checkpoints.steps() if saved < step]
-        start, place = max(earlier, default=0), {}
-        if earlier:
-            # Where the batch size was changed on the way, it says how far rows were.
-            place = self.checkpoints.data(start)
+        saved = self.checkpoints.steps()
+        start = max((one for one in saved if one < step), default=0)
+        end = min((one for one in saved if one >= step), default=None)
+        # Where the batch size was changed on the way, it says how far rows were.
+        place = self.checkpoints.data(start) if start in saved else {}
+        size = self._batch_sizes[Mode.TRAIN]
+        if end is not None:
+            _check_batches(start, place, end, self.checkpoints.data(end), size)
         drawn = place.get("seed", self._states.seed)
         plan = BatchPlan(
             rows,
-            self._batch_sizes[Mode.TRAIN],
+            size,
             seed=self._states.seed if self.config.seed is not None else drawn,
             shuffle=self.config.shuffle,
             start_step=start,
@@ -867,3 +871,25 @@ class TPUEstimator:
             "batch_size": batch_size,
             "use_tpu": use_tpu,
         }
+
+
+def _check_batches(
+    start: int, place: Mapping[str, Any], end: int, later: Mapping[str, Any], size: int
+) -> None:
+    """Looks whether batches of a size lead from one place in the data to a later one.
+
+    Raises:
+        DataError: they do not: the steps between saw batches of another size.
+    """
+    before, after = place.get("rows", 0 if start == 0 else None), later.get("rows")
+    if before is None or after is None or after - before == (end - start) * size:
+        return
+    raise DataError(
+        Fault(
+            "the training batch size",
+            f"is {size}, and steps {start + 1} to {end} saw {after - before} rows",
+            expected="the batch size that these steps had",
+            mend="Give it: loop.batch_size=..., in Python train_batch_size.",
+            code="data-place",
+        )
+    )

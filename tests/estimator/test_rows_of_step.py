@@ -9,7 +9,7 @@ import specflow as sf
 from specflow.cli import main
 from specflow.compose import compose
 from specflow.data import build_data
-from specflow.errors import ConfigError
+from specflow.errors import ConfigError, DataError
 from tests.estimator.conftest import Y, line_fn
 
 ROWS = 24
@@ -64,6 +64,26 @@ def test_also_behind_a_change_of_the_batch_size(watching, seen):
     found = [estimator.rows_of_step(numbered(), step).tolist() for step in (6, 7, 8)]
     assert found == seen[5:]
     estimator.close()
+
+
+def test_steps_of_another_batch_size_are_known_by_that_size_alone(watching, seen):
+    watching(train_batch_size=8).train(numbered, steps=5).close()
+    estimator = watching(train_batch_size=4)
+    estimator.train(numbered, steps=3)
+    with pytest.raises(DataError) as caught:
+        estimator.rows_of_step(numbered(), 2)
+    assert str(caught.value) == (
+        "the training batch size: is 4, and steps 1 to 5 saw 40 rows. Expected "
+        "the batch size that these steps had. Give it: loop.batch_size=..., in Python "
+        "train_batch_size."
+    )
+    estimator.close()
+    again = watching(train_batch_size=8)
+    found = [again.rows_of_step(numbered(), step).tolist() for step in range(1, 6)]
+    assert found == seen[:5]
+    with pytest.raises(DataError, match="is 8, and steps 6 to 8 saw 12 rows"):
+        again.rows_of_step(numbered(), 7)
+    again.close()
 
 
 def test_an_iterable_has_no_numbers(line):
