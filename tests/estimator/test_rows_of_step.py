@@ -86,6 +86,17 @@ def test_steps_of_another_batch_size_are_known_by_that_size_alone(watching, seen
     again.close()
 
 
+def test_also_where_each_call_begins_the_input_anew(watching, seen):
+    config = sf.RunConfig(resume_input="restart", save_checkpoints_steps=2)
+    watching(config=config).train(numbered, steps=5).close()
+    estimator = watching(config=config)
+    estimator.train(numbered, steps=3)
+    assert seen[5:] == seen[:3]
+    found = [estimator.rows_of_step(numbered(), step).tolist() for step in range(1, 9)]
+    assert found == seen
+    estimator.close()
+
+
 def test_an_iterable_has_no_numbers(line):
     with pytest.raises(ConfigError, match="is an iterable of batches"):
         line().rows_of_step(iter([]), 1)
