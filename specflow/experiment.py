@@ -20,14 +20,14 @@ from specflow.declare import (
     model_inputs,
     model_outputs,
 )
-from specflow.errors import DataError, SpecError
+from specflow.errors import DataError, Fault, SpecError
 from specflow.executor import ModelFn
 from specflow.metrics import build_metric_fn, metric_faults
 from specflow.model import build_model
 from specflow.optimizer import build_optimizer, evaluated_average
 from specflow.spec import Mode
 
-__all__ = ["check_labels", "estimator_arguments"]
+__all__ = ["check_labels", "estimator_arguments", "make_layers"]
 
 
 def estimator_arguments(
@@ -113,6 +113,30 @@ def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Any]:
         scope = {"features": features, "labels": labels}
         return model_inputs(experiment.spec, scope)
     return features if isinstance(features, dict) else {"features": features}
+
+
+def make_layers(estimator: Any, data: Data) -> None:
+    """Has a Linen module make its layers, as the rows to train on need them.
+
+    Raises:
+        SpecError: the model function fails with such a batch.
+        DataError: so it does for want of labels: the training file is missing.
+    """
+    features, labels = estimator.batch_form(data.train, Mode.TRAIN)
+    try:
+        estimator.program.learn(Mode.TRAIN, features, labels)
+    except SpecError as error:
+        if labels is not None or data.train is not data.eval:
+            raise
+        raise DataError(
+            Fault(
+                "data.train",
+                "the file is missing, and the rows to predict have no labels",
+                expected="one of them with labels: a Linen module makes its layers "
+                "where the model function is traced for training",
+                code="missing-file",
+            )
+        ) from error
 
 
 def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> None:

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from specflow.errors import ConfigError, Fault
+from specflow.errors import ConfigError, Fault, nearest_of
 
-__all__ = ["expanded"]
+__all__ = ["absence_hint", "expanded"]
 
 
 def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
@@ -44,3 +44,23 @@ def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
     found = Path(full)
     # Path drops the ./ that told such a name from a home.
     return found.absolute() if str(found).startswith("~") else found
+
+
+def absence_hint(path: str | os.PathLike[str]) -> str:
+    """A hint for a path where nothing is: the near miss beside it, and where it starts.
+
+    >>> absence_hint("nowhere/a.npz")
+    'A relative path is one from the working directory.'
+    >>> absence_hint("/nowhere/a.npz")
+    ''
+    """
+    written = Path(path)
+    try:  # Of the same suffix, which alone makes no two names alike.
+        beside = [one.stem for one in written.parent.glob(f"*{written.suffix}")]
+    except (OSError, ValueError):
+        beside = []
+    if (near := nearest_of(written.stem, beside)) is not None:
+        return f"Did you mean {near}{written.suffix}?"
+    if written.is_absolute():
+        return ""
+    return "A relative path is one from the working directory."

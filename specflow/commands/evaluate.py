@@ -33,7 +33,7 @@ def evaluate(
         CheckpointError: the run has no such checkpoint, or none that is whole.
     """
     config = composed.config
-    data = build_data(config.data)
+    data = build_data(config.data, needs_train=split == "train")
     estimator = estimator_of_run(composed, data)
     estimator.check_labels()
     source = split_of(data, split)

@@ -57,7 +57,7 @@ def export(
         from specflow.serving.convert import require_packages
 
         require_packages(format)
-    data = build_data(composed.config.data, needs_labels=False)
+    data = build_data(composed.config.data, needs_labels=False, needs_train=False)
     estimator = estimator_of_run(composed, data)
     directory = Path(composed.run or "") / "export" if output is None else Path(output)
     with warnings.catch_warnings():

@@ -60,7 +60,11 @@ def predict(
         OutputError: the file cannot be written.
     """
     written_as = row_format(output, format)
-    data = build_data(composed.config.data, needs_labels=False)
+    data = build_data(
+        composed.config.data,
+        needs_labels=False,
+        needs_train=split == "train" or rows_of is not None,
+    )
     # A loss may be no number before the first checkpoint: the initial values predict.
     estimator = estimator_of_run(composed, data, trained=rows_of is None)
     source = split_of(data, split if rows_of is None else "train")

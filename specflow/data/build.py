@@ -68,13 +68,18 @@ def _is_label(path: str) -> bool:
     return path.partition(".")[0] == "labels"
 
 
-def build_data(config: Any, *, needs_labels: bool = True) -> Data:
+def build_data(
+    config: Any, *, needs_labels: bool = True, needs_train: bool = True
+) -> Data:
     """The sources of an experiment.
 
     Args:
         config: what `data:` may be: a named set, or a `Target` or a plugin that returns
             `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
         needs_labels: whether the rows to evaluate must have labels.
+        needs_train: whether the rows to train on are used. Where they are not, and lie
+            in a file that is gone, the rows to evaluate stand in for them: a run is
+            evaluated on a machine that never had its training data.
 
     Raises:
         DataError: the data is missing, empty, malformed, or holds a NaN.
@@ -85,11 +90,13 @@ def build_data(config: Any, *, needs_labels: bool = True) -> Data:
     """
     if isinstance(config, Target | Component):
         return _from_target(config, needs_labels=needs_labels)
-    parts = _named(config, needs_labels=needs_labels)
+    parts = _named(config, needs_labels=needs_labels, needs_train=needs_train)
     return Data(*parts, shuffle=config.shuffle, needs_labels=needs_labels)
 
 
-def _named(config: Any, *, needs_labels: bool) -> tuple[Source, Source]:
+def _named(
+    config: Any, *, needs_labels: bool, needs_train: bool
+) -> tuple[Source, Source]:
     match config:
         case DigitsConfig():
             return sets.digits(config)
@@ -102,7 +109,7 @@ def _named(config: Any, *, needs_labels: bool) -> tuple[Source, Source]:
         case TextConfig():
             return text.text(config)
         case NpzConfig():
-            return npz.npz(config, needs_labels=needs_labels)
+            return npz.npz(config, needs_labels=needs_labels, needs_train=needs_train)
     raise TypeError(f"not a data config: {type(config).__name__}")
 
 

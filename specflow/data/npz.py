@@ -1,5 +1,6 @@
 """Arrays from `.npz` files, one for training and one for evaluation."""
 
+import functools
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -12,27 +13,33 @@ import numpy.typing as npt
 from specflow.config.data_more import NpzConfig
 from specflow.data.source import ArraySource
 from specflow.errors import DataError, Fault, nearest
-from specflow.filesystem import expanded
+from specflow.filesystem import absence_hint, expanded
 
 __all__ = ["npz", "read_npz"]
 
 
 def npz(
-    config: NpzConfig, *, needs_labels: bool = True
+    config: NpzConfig, *, needs_labels: bool = True, needs_train: bool = True
 ) -> tuple[ArraySource, ArraySource]:
     """The sources that `data.train` and `data.eval` name.
 
     Args:
         config: says which files, and what their arrays are.
         needs_labels: whether the rows of `data.eval` must have labels.
+        needs_train: whether the file of `data.train` must be there; where it need not
+            and is not, the rows of `data.eval` stand in for its own.
 
     Raises:
         DataError: a file is missing, is no `.npz`, lacks the labels, or breaks a rule
             of `ArraySource`; ids are in neither file.
     """
-    names: dict[str, Any] = {"labels": config.labels, "ids": config.ids}
-    train = read_npz(config.train, **names, key="data.train")
-    held = read_npz(config.eval, **names, key="data.eval", needs_labels=needs_labels)
+    named = functools.partial(read_npz, labels=config.labels, ids=config.ids)
+    held_by: dict[str, Any] = {"key": "data.eval", "needs_labels": needs_labels}
+    if not (needs_train or expanded(config.train, "data.train").is_file()):
+        held = named(config.eval, **held_by)
+        return held, held
+    train = named(config.train, key="data.train")
+    held = named(config.eval, **held_by)
     faults = [
         Fault(
             "data.ids",
@@ -68,7 +75,12 @@ def read_npz(
     file = expanded(path, key)
     if not file.is_file():
         raise DataError(
-            Fault(key, f"there is no file {str(path)!r}", code="missing-file")
+            Fault(
+                key,
+                f"there is no file {str(path)!r}",
+                mend=absence_hint(file),
+                code="missing-file",
+            )
         )
     arrays = _read_arrays(file, key)
     if labels is not None and needs_labels and labels not in arrays:

@@ -15,7 +15,7 @@ from specflow.data.source import Rows, RowSpec
 from specflow.data.split import held_out_rows
 from specflow.encoding import without_mark
 from specflow.errors import DataError, Fault
-from specflow.filesystem import expanded
+from specflow.filesystem import absence_hint, expanded
 
 __all__ = ["WindowSource", "text", "text_files"]
 
@@ -155,6 +155,7 @@ def _root(config: TextConfig) -> Path:
                 "data.root",
                 f"there is no folder {config.root!r}",
                 expected="a folder with text files, or stdlib",
+                mend=absence_hint(root),
                 code="missing-file",
             )
         )

@@ -72,7 +72,7 @@ from specflow.executor import (
     to_host,
     to_tree,
 )
-from specflow.experiment import check_labels, estimator_arguments
+from specflow.experiment import check_labels, estimator_arguments, make_layers
 from specflow.lifecycle import (
     History,
     WarmPlan,
@@ -247,8 +247,7 @@ class TPUEstimator:
             **arguments, warm_start_from=build_warm_start(warm_start), devices=devices
         )
         if not estimator.program.is_known:
-            form = estimator.batch_form(data.train, Mode.TRAIN)
-            estimator.program.learn(Mode.TRAIN, *form)
+            make_layers(estimator, data)
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, estimator, data)
         )

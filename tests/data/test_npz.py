@@ -44,6 +44,13 @@ def test_a_missing_file_is_named(tmp_path):
     assert _message(path) == f"data.train: there is no file {str(path)!r}."
 
 
+def test_a_near_miss_beside_a_missing_file_is_offered(file):
+    path = file.with_name(f"x{file.name}")
+    assert _message(path) == (
+        f"data.train: there is no file {str(path)!r}. Did you mean {file.name}?"
+    )
+
+
 def test_another_kind_of_file_is_named(tmp_path):
     path = tmp_path / "array.npy"
     np.save(path, np.zeros(3))

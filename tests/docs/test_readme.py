@@ -98,6 +98,20 @@ def test_your_own_package_trains_from_yaml(folder):
     assert re.search(r"^errors +\d+$", done.stdout, re.M)
 
 
+def test_your_own_arrays_train_and_predict(folder):
+    subprocess.run([sys.executable, "my_arrays.py"], cwd=folder, check=True)
+    commands = [line for line in COMMANDS if "plums" in line]
+    assert len(commands) == 2
+    for line in commands:
+        done = specflow(*shlex.split(line)[1:], cwd=folder)
+        assert done.returncode == 0, done.stderr
+    rows = (folder / "plums.csv").read_text().splitlines()
+    assert rows[0] == "name,class,probability"
+    assert [row.partition(",")[0] for row in rows[1:]] == [
+        f"plum {number}" for number in range(500, 600)
+    ]
+
+
 def test_a_run_can_be_evaluated_and_asked(folder, monkeypatch, capsys):
     """`run=runs/try1`, as the README has it, on the smallest run that there is."""
     monkeypatch.chdir(folder)

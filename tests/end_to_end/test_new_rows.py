@@ -79,6 +79,59 @@ def test_an_export_needs_no_labels_either(folder, tmp_path):
     assert main(["export", f"run={folder}/run", *words, *out]) == 0
 
 
+def test_without_its_training_file_a_run_does_what_needs_none(
+    folder, capsys, monkeypatch, tmp_path
+):
+    """As on a machine that has the run and the rows to predict, and nothing else."""
+    known = predicted(folder, capsys)
+    monkeypatch.chdir(tmp_path)
+    gone = "data.train=gone.npz"
+    assert predicted(folder, capsys, gone) == known
+    bare = predicted(folder, capsys, gone, f"data.eval={folder}/bare.npz")
+    assert bare == [{k: v for k, v in row.items() if k != "name"} for row in known]
+    run = f"run={folder}/run"
+    assert main(["evaluate", run]) == 0
+    expected = capsys.readouterr().out.split("step")[0]
+    assert main(["evaluate", run, gone]) == 0
+    assert capsys.readouterr().out.split("step")[0] == expected
+    words = ("--platforms", "cpu", "--output", str(tmp_path / "export"))
+    assert main(["export", run, gone, f"data.eval={folder}/bare.npz", *words]) == 0
+    capsys.readouterr()
+    for asked in (
+        ["evaluate", run, gone, "--split", "train"],
+        ["predict", run, gone, "--split", "train"],
+        ["predict", run, gone, "--rows-of", "1"],
+        ["train", run, gone],
+    ):
+        assert main(asked) == 2
+        assert capsys.readouterr().err == (
+            "error[missing-file] data.train: there is no file 'gone.npz' (override "
+            "data.train=gone.npz). A relative path is one from the working directory.\n"
+        )
+
+
+def test_a_linen_module_says_that_it_needs_rows_with_labels(capsys, tmp_path):
+    """Its layers are made as it is traced for training, which takes the labels."""
+    rows, labels = RNG.normal(size=(8, 3)).astype(np.float32), np.arange(8) % 2
+    np.savez(tmp_path / "all.npz", x=rows, labels=labels)
+    np.savez(tmp_path / "bare.npz", x=rows)
+    files = f"train:{tmp_path}/all.npz,eval:{tmp_path}/all.npz"
+    words = ["spec=regression", "~spec.inputs.x", "+spec.inputs.inputs=features.x"]
+    words += ["model={_target_:flax.linen.Dense,features:1}", "loop.train_steps=1"]
+    words += ["output.reporters=[]", f"data={{name:npz,{files}}}", "loop.batch_size=8"]
+    assert main(["train", *words, f"output.dir={tmp_path}/run"]) == 0
+    run, bare = f"run={tmp_path}/run", f"data.eval={tmp_path}/bare.npz"
+    gone = f"data.train={tmp_path}/gone.npz"
+    assert main(["evaluate", run, gone]) == 0
+    assert main(["predict", run, bare]) == 0
+    capsys.readouterr()
+    assert main(["predict", run, gone, bare]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error[missing-file] data.train: the file is missing, and the rows to predict "
+        "have no labels (override data.train="
+    )
+
+
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
