@@ -42,26 +42,35 @@ def _accept(server: socket.socket, coordinator: str, timeout_s: float) -> None:
 
 
 def _connect(near: socket.socket, address: tuple[str, int], timeout_s: float) -> None:
-    until = time.monotonic() + timeout_s
-    while True:
-        try:
-            far = socket.create_connection(address, timeout=timeout_s)
-            break
-        except OSError:
-            if time.monotonic() > until:
-                near.close()
-                return
-            time.sleep(_RETRY_S)
-    far.settimeout(None)
-    for one in (near, far):
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    threading.Thread(target=_pass_on, args=(far, near), daemon=True).start()
-    _pass_on(near, far)
-    far.close()  # JAX is done with it.
+    with near:
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                far = socket.create_connection(address, timeout=timeout_s)
+                break
+            except OSError:
+                if time.monotonic() > until:
+                    return
+                time.sleep(_RETRY_S)
+        with far:
+            far.settimeout(None)
+            for one in (near, far):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            back = threading.Thread(target=_pass_on, args=(far, near), daemon=True)
+            back.start()
+            _pass_on(near, far)
+            with contextlib.suppress(OSError):
+                far.shutdown(socket.SHUT_RDWR)  # JAX is done with it: so is `back`.
+            back.join()
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Passes on what comes; the end of `source` is not passed on."""
+    """Passes on what comes, until `source` ends; nobody hears of the end of `target`.
+
+    What is for a service that is gone is dropped: a connection of JAX's that this no
+    longer held would be closed, and JAX abort.
+    """
     with contextlib.suppress(OSError):
         while data := source.recv(_MOST):
-            target.sendall(data)
+            with contextlib.suppress(OSError):
+                target.sendall(data)
