@@ -3,10 +3,11 @@
 import contextlib
 import ipaddress
 import json
+import selectors
 import socket
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, cast
 
 from specflow.errors import Fault, MachineError
 
@@ -16,6 +17,7 @@ _RETRY_S = 0.1
 _GRACE_S = 5.0
 """How much longer than the first process the others wait: it knows who is missing."""
 _LONGEST = 1 << 16
+_MOST_TOLD = _LONGEST // 8
 _PATIENCE_S = 10.0
 """How long a process that cannot come stays to tell those that do."""
 
@@ -60,11 +62,12 @@ def call_off(
         status: with which they all end.
     """
     address, until = _address(coordinator), time.monotonic() + _PATIENCE_S
+    why = why[:_MOST_TOLD]  # A longer line would not be read.
     with contextlib.suppress(OSError, MachineError):
         if index == 0:
-            with _listening(address) as server:
+            with _listening(address) as server, _Arrivals(server) as arrivals:
                 answer = {"problem": why, "status": status}
-                _turn_away(server, set(range(1, count)), answer, until)
+                _turn_away(arrivals, set(range(1, count)), answer, until)
             return
         hello = {"specflow": 1, "index": index, "count": count, "status": status}
         while time.monotonic() < until:
@@ -77,19 +80,76 @@ def call_off(
             time.sleep(_RETRY_S)
 
 
+class _Arrivals:
+    """The first process: those that come, in the order in which they say who they are.
+
+    Whoever is silent holds up nobody, and what is none of ours is closed: a port can be
+    found by anyone.
+    """
+
+    def __init__(self, server: socket.socket):
+        self._server, self._said = server, dict[socket.socket, bytes]()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(server, selectors.EVENT_READ)
+        server.setblocking(False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for peer in self._said:
+            peer.close()
+
+    def next(self, until: float) -> tuple[socket.socket, dict[str, Any]] | None:
+        """A connection and what it says; None: nobody comes until then."""
+        while (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                if key.fileobj is self._server:
+                    with contextlib.suppress(OSError):
+                        peer, _ = self._server.accept()
+                        peer.setblocking(False)
+                        self._selector.register(peer, selectors.EVENT_READ)
+                        self._said[peer] = b""
+                    continue
+                peer = cast(socket.socket, key.fileobj)
+                line = self._line(peer)
+                if line is not None:
+                    self._selector.unregister(peer)
+                    del self._said[peer]
+                    hello = _parsed(line)
+                    if hello is not None and _is_ours(hello):
+                        peer.setblocking(True)
+                        return peer, hello
+                    peer.close()
+        return None
+
+    def _line(self, peer: socket.socket) -> bytes | None:
+        """The line that a connection says, or what there was of it at its end; None: it
+        has more to say. What comes after the line is for `alarm`.
+        """
+        try:
+            while not self._said[peer].endswith(b"\n"):
+                byte = peer.recv(1)
+                if not byte or len(self._said[peer]) >= _LONGEST:
+                    break
+                self._said[peer] += byte
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return self._said[peer]
+
+
 def _turn_away(
-    server: socket.socket, missing: set[Any], answer: dict[str, Any], until: float
+    arrivals: _Arrivals, missing: set[Any], answer: dict[str, Any], until: float
 ) -> None:
     """The first process: answers those that are still to come, but not for long."""
-    while missing and (left := until - time.monotonic()) > 0:
-        server.settimeout(left)
-        with contextlib.suppress(OSError):
-            peer, _ = server.accept()
-            with peer:
-                hello = _heard(peer, min(left, 1.0))
-                if hello is not None:
-                    _say(peer, answer)
-                    missing.discard(hello.get("index"))
+    while missing and (arrival := arrivals.next(until)) is not None:
+        peer, hello = arrival
+        with peer, contextlib.suppress(OSError):
+            _say(peer, answer)
+            missing.discard(hello["index"])
 
 
 def is_loopback(coordinator: str) -> bool:
@@ -117,28 +177,22 @@ def _receive(
         there: dict[int, socket.socket] = {}
         until = time.monotonic() + timeout_s
         fault, status = None, None
-        with _listening(address) as server:
+        with _listening(address) as server, _Arrivals(server) as arrivals:
             while fault is None and len(there) < count - 1:
-                left = until - time.monotonic()
-                server.settimeout(max(0.001, left))
-                try:
-                    peer, _ = server.accept()
-                except TimeoutError:
+                arrival = arrivals.next(until)
+                if arrival is None:
                     fault = _absent(set(range(1, count)) - set(there), timeout_s)
                     break
+                peer, hello = arrival
                 stack.enter_context(peer)
-                hello = _heard(peer, max(0.1, left))
-                if hello is None:
-                    peer.close()  # Whatever knocks at a port, and is none of ours.
-                    continue
                 fault = _stranger(hello, there, count) or hello.get("why")
                 status = hello.get("status")
-                there.setdefault(hello.get("index", -1), peer)
+                there.setdefault(hello["index"], peer)
             answer = {"problem": fault, "status": status}
             if status is not None:
                 missing = set(range(1, count)) - set(there)
                 patience = time.monotonic() + _PATIENCE_S
-                _turn_away(server, missing, answer, patience)
+                _turn_away(arrivals, missing, answer, patience)
         for peer in there.values():
             with contextlib.suppress(OSError):
                 _say(peer, answer)
@@ -178,8 +232,12 @@ def _listening(address: tuple[str, int]) -> Iterator[socket.socket]:
     local = is_loopback(f"{host}:{port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # The name by which others know this machine need not be one of its addresses.
-        server = socket.create_server((host if local else "", port), family=family)
+        # The name by which others know this machine need not be one of its addresses,
+        # and they may know one of the other family.
+        both = not local and family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        server = socket.create_server(
+            (host if local else "", port), family=family, dualstack_ipv6=both
+        )
     except OSError as error:
         raise _error(f"process 0 cannot listen at {host}:{port}: {error}") from error
     with server:
@@ -201,10 +259,24 @@ def _heard(peer: socket.socket, timeout_s: float) -> dict[str, Any] | None:
             if not byte:
                 break
             text += byte
-        said = json.loads(text)
-    except (OSError, ValueError):
+    except OSError:
+        return None
+    return _parsed(text)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """A line of JSON; None: it is none."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
+
+
+def _is_ours(hello: Mapping[str, Any]) -> bool:
+    """Whether a process says it: who it is, of how many."""
+    numbers = (hello.get("index"), hello.get("count"))
+    return hello.get("specflow") == 1 and all(type(each) is int for each in numbers)
 
 
 def _stranger(hello: dict[str, Any], there: dict[int, Any], count: int) -> str | None:

@@ -1,7 +1,9 @@
 """Where processes meet before JAX: threads play the processes, on loopback."""
 
+import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
@@ -92,17 +94,56 @@ def test_a_process_that_fails_before_it_comes_is_named_to_all(index, coordinator
     assert told == dict.fromkeys(others, expected)
 
 
-def test_whatever_else_knocks_at_the_port_is_no_process(coordinator):
+def knocked(coordinator, said):
+    """A connection of a stranger to the first process, once that listens."""
     host, port = coordinator.split(":")
-    meeting = threading.Thread(target=met, args=(coordinator, [(0, 2), (1, 2)]))
-    meeting.start()
-    try:
-        with socket.create_connection((host, int(port)), timeout=1) as stranger:
-            stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    except OSError:
-        pass  # The others were quicker.
-    meeting.join(10)
-    assert not meeting.is_alive()
+    until = time.monotonic() + 20
+    while True:
+        try:
+            stranger = socket.create_connection((host, int(port)), timeout=20)
+            break
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    with contextlib.suppress(OSError):  # It may be closed before all is said.
+        stranger.sendall(said)
+    return stranger
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="http"),
+        pytest.param(b"x" * (1 << 20), id="long"),
+        pytest.param(b"[" * 60_000 + b"\n", id="nested"),
+        pytest.param(b"\xff\x00\n", id="no-text"),
+        pytest.param(b"{}\n", id="empty"),
+        pytest.param(b'{"specflow": 1, "index": [1], "count": 2}\n', id="no-number"),
+        pytest.param(b'{"index": 1, "count": 9}\n', id="another-program"),
+        pytest.param(b'{"specflow": 1, "index": 1, "cou', id="half-a-line"),
+    ],
+)
+def test_whatever_else_knocks_at_the_port_holds_up_nobody(said, coordinator):
+    told = {}
+    first = threading.Thread(target=lambda: told.update(met(coordinator, [(0, 2)])))
+    first.start()
+    with knocked(coordinator, said), knocked(coordinator, said):
+        told |= met(coordinator, [(1, 2)])
+        first.join(20)
+    assert told == {(0, 2): None, (1, 2): None}
+
+
+def test_of_a_failure_that_takes_long_to_tell_as_much_is_told_as_fits(coordinator):
+    failing = threading.Thread(
+        target=call_off,
+        args=(coordinator,),
+        kwargs={"index": 1, "count": 2, "why": "\N{SNOWMAN}" * 100_000, "status": 2},
+    )
+    failing.start()
+    told = met(coordinator, [(0, 2)])
+    failing.join(20)
+    assert told[0, 2].startswith("processes: \N{SNOWMAN}\N{SNOWMAN}")
 
 
 def test_one_config_serves_all_processes(monkeypatch):
