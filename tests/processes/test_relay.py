@@ -1,4 +1,4 @@
-"""The relay before JAX's coordination service: a server of sockets plays the service."""
+"""The relay before JAX's coordination service: sockets play JAX and the service."""
 
 import contextlib
 import os
