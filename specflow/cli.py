@@ -111,13 +111,13 @@ def _is_for_tools(words: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _running(
-    arguments: argparse.Namespace, composed: "Composed", *, speaks: bool = True
+    arguments: argparse.Namespace, composed: "Composed | None", *, speaks: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Runs a command's part: says who set what is wrong, and its result as JSON.
 
     Args:
         arguments: of the command.
-        composed: its experiment.
+        composed: its experiment; None: it has no config.
         speaks: whether there is a document when all went well. What the part prints
             for people goes to standard error then.
 
@@ -130,21 +130,25 @@ def _running(
     try:
         with aside or contextlib.nullcontext():
             yield said
-    except SpecflowError as error:
-        from specflow.compose.places import placed
-
-        error.faults = tuple(placed(fault, composed) for fault in error.faults)
-        raise
     except Exception as error:
-        from specflow.compose.places import section_of
-
-        error.section = section_of(error, composed)  # type: ignore[attr-defined]
+        if composed is not None:
+            _placed(error, composed)
         raise
     if speaks:
         from specflow.output.plain import to_plain
         from specflow.report import document
 
         print(document(0, **to_plain(said)))
+
+
+def _placed(error: Exception, composed: "Composed") -> None:
+    """Adds to an error who set what is wrong."""
+    from specflow.compose.places import placed, section_of
+
+    if isinstance(error, SpecflowError):
+        error.faults = tuple(placed(fault, composed) for fault in error.faults)
+    else:
+        error.section = section_of(error, composed)  # type: ignore[attr-defined]
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -255,50 +259,62 @@ def _train_one_of_many(composed: "Composed") -> dict:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    composed = _compose_run(arguments)
+    made = _run_of_python(arguments)
+    composed = None if made else _compose_run(arguments)
     from specflow import commands
 
     collector.resume()
     with _running(arguments, composed) as said:
-        said["metrics"] = commands.evaluate(
-            composed, split=arguments.split, step=arguments.step
-        )
+        if composed is None:
+            said["metrics"] = commands.evaluate_recorded(made, step=arguments.step)
+        else:
+            said["metrics"] = commands.evaluate(
+                composed, split=arguments.split, step=arguments.step
+            )
     return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    composed = _compose_run(arguments)
+    made = _run_of_python(arguments)
+    composed = None if made else _compose_run(arguments)
     from specflow import commands
 
     collector.resume()
+    given = {
+        "output": arguments.output,
+        "format": arguments.format,
+        "keys": arguments.keys,
+        "step": arguments.step,
+    }
     # Rows that go to standard output are all that it says there.
     with _running(arguments, composed, speaks=arguments.output is not None) as said:
-        said["rows"] = commands.predict(
-            composed,
-            output=arguments.output,
-            format=arguments.format,
-            keys=arguments.keys,
-            rows_of=arguments.rows_of,
-            split=arguments.split,
-            step=arguments.step,
-        )
+        if composed is None:
+            said["rows"] = commands.predict_recorded(made, **given)
+        else:
+            said["rows"] = commands.predict(
+                composed, rows_of=arguments.rows_of, split=arguments.split, **given
+            )
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    composed = _compose_run(arguments)
+    made = _run_of_python(arguments)
+    composed = None if made else _compose_run(arguments)
     from specflow import commands
 
     collector.resume()
+    given = {
+        "output": arguments.output,
+        "step": arguments.step,
+        "platforms": arguments.platforms,
+        "batch": arguments.batch,
+        "format": arguments.format,
+    }
     with _running(arguments, composed) as said:
-        said["path"] = commands.export(
-            composed,
-            output=arguments.output,
-            step=arguments.step,
-            platforms=arguments.platforms,
-            batch=arguments.batch,
-            format=arguments.format,
-        )
+        if composed is None:
+            said["path"] = commands.export_recorded(made, **given)
+        else:
+            said["path"] = commands.export(composed, **given)
     return 0
 
 
@@ -654,6 +670,41 @@ def _compose(arguments: argparse.Namespace) -> "Composed":
     from specflow.compose import compose
 
     return compose(arguments.overrides, config_dirs=arguments.config_dir)
+
+
+def _run_of_python(arguments: argparse.Namespace) -> Any:
+    """The run that a command names, if it was made in Python; its parts imported."""
+    from specflow.compose.recorded import recorded_run
+
+    made = recorded_run(
+        arguments.overrides, input=arguments.input, config_dirs=arguments.config_dir
+    )
+    config = {
+        "--split": getattr(arguments, "split", "eval") != "eval",
+        "--rows-of": getattr(arguments, "rows_of", None) is not None,
+    }
+    refused = [name for name, is_given in config.items() if is_given] if made else []
+    if made is None and arguments.input is not None:
+        refused = ["--input"]
+    if refused:
+        kind, instead = (
+            ("made in Python: no config names its data", "--input MODULE:FUNCTION")
+            if made
+            else ("made by a config, which names its data", "--split, or data=...")
+        )
+        raise ConfigError(
+            *(
+                Fault(
+                    name,
+                    f"is given, and the run was {kind}",
+                    expected=instead,
+                    origin="command line",
+                    code="usage",
+                )
+                for name in refused
+            )
+        )
+    return made
 
 
 def _compose_run(arguments: argparse.Namespace) -> "Composed":

@@ -101,6 +101,12 @@ SPLIT = Option(
     default="eval",
     help="which of the run's data; eval by default",
 )
+INPUT = Option(
+    "--input",
+    metavar="MODULE:FUNCTION",
+    help="of a run made in Python: the input function; by default that of its last "
+    "evaluation",
+)
 
 REPORT = Option(
     "--format",
@@ -164,7 +170,7 @@ CHECKING = (
         help="print a hash of the lowered program of each mode, and one of all",
     ),
 )
-EVALUATING = (*COMMON, SPLIT, STEP)
+EVALUATING = (*COMMON, SPLIT, STEP, INPUT)
 PREDICTING = (
     *_SHOWING,
     Option(
@@ -190,6 +196,7 @@ PREDICTING = (
     ),
     SPLIT,
     STEP,
+    INPUT,
 )
 EXPORTING = (
     *_SHOWING,
@@ -220,6 +227,7 @@ EXPORTING = (
         help="export for these numbers of rows; by default for any",
     ),
     STEP,
+    INPUT,
 )
 LAUNCHING = (
     Option(

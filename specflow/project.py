@@ -156,6 +156,8 @@ def _project(table: Any, text: str, file: Path) -> Project:
 
 
 def _is_run(folder: Path) -> bool:
+    if (folder / "estimator.json").is_file():
+        return True  # Made in Python.
     return (folder / "config.yaml").is_file() and any(
         (folder / name).exists() for name in _OF_RUNS
     )

@@ -4,6 +4,20 @@ from specflow.commands.check import check
 from specflow.commands.evaluate import evaluate
 from specflow.commands.export import export
 from specflow.commands.predict import predict
+from specflow.commands.recorded import (
+    evaluate_recorded,
+    export_recorded,
+    predict_recorded,
+)
 from specflow.commands.train import train
 
-__all__ = ["check", "evaluate", "export", "predict", "train"]
+__all__ = [
+    "check",
+    "evaluate",
+    "evaluate_recorded",
+    "export",
+    "export_recorded",
+    "predict",
+    "predict_recorded",
+    "train",
+]

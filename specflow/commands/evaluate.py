@@ -1,5 +1,6 @@
 """`specflow evaluate run=DIR`: the metrics of a run's checkpoint."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.commands import session
@@ -11,7 +12,7 @@ from specflow.output import existing_run, print_result
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["estimator_of_run", "evaluate", "split_of"]
+__all__ = ["estimator_of_run", "evaluate", "split_of", "trained"]
 
 
 def evaluate(
@@ -55,14 +56,14 @@ def split_of(data: Data, split: str) -> Any:
 
 
 def estimator_of_run(
-    composed: "Composed", data: Data, *, trained: bool = True
+    composed: "Composed", data: Data, *, needs_checkpoint: bool = True
 ) -> TPUEstimator:
     """The estimator of a run.
 
     Args:
         composed: the run's config, with overrides laid over it.
         data: what the config says.
-        trained: whether there must be a checkpoint.
+        needs_checkpoint: whether there must be a checkpoint.
 
     Raises:
         CheckpointError: there is none.
@@ -70,10 +71,19 @@ def estimator_of_run(
     run = existing_run(composed.run or "")
     session.start(composed)
     estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
-    if trained and estimator.latest_step() is None:
+    return trained(estimator, run.path) if needs_checkpoint else estimator
+
+
+def trained(estimator: TPUEstimator, directory: Path) -> TPUEstimator:
+    """The estimator itself.
+
+    Raises:
+        CheckpointError: its run has no checkpoint.
+    """
+    if estimator.latest_step() is None:
         raise CheckpointError(
             Fault(
-                f"run={run.path}",
+                f"run={directory}",
                 "has no checkpoint yet",
                 expected="a run that has trained",
                 mend="Train it first: the same configuration with output.dir.",

@@ -3,20 +3,20 @@
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from specflow import peers
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
-from specflow.estimator import CheckpointStep
+from specflow.estimator import CheckpointStep, TPUEstimator
 from specflow.serving import load_export
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["export"]
+__all__ = ["export", "export_model"]
 
 
 def export(
@@ -51,20 +51,56 @@ def export(
             format takes is missing.
         OutputError: the files cannot be written.
     """
+
+    def build() -> tuple[TPUEstimator, Callable[[], Any]]:
+        data = build_data(composed.config.data, needs_labels=False, needs_train=False)
+        return estimator_of_run(composed, data), lambda: data.eval
+
+    return export_model(
+        build,
+        Path(composed.run or "") / "export" if output is None else Path(output),
+        step=step,
+        platforms=platforms,
+        batch=batch,
+        format=format,
+    )
+
+
+def export_model(
+    build: Callable[[], tuple[TPUEstimator, Callable[..., Any]]],
+    directory: Path,
+    *,
+    step: CheckpointStep,
+    platforms: Sequence[str],
+    batch: Sequence[int] | None,
+    format: str | None,
+) -> Path:
+    """Exports a checkpoint of an estimator into `directory`; see `export`.
+
+    Args:
+        build: gives the estimator, and the input function of an example of what
+            clients send; called once the packages that the format takes are there.
+        directory: where exports go side by side.
+        step: of the checkpoint.
+        platforms: what to export for.
+        batch: fixed numbers of rows.
+        format: what to convert the export to.
+
+    Returns:
+        The directory of the new export.
+    """
     if format is not None:
         # TensorFlow tells about itself at length, unless somebody asked it to.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from specflow.serving.convert import require_packages
 
         require_packages(format)
-    data = build_data(composed.config.data, needs_labels=False, needs_train=False)
-    estimator = estimator_of_run(composed, data)
-    directory = Path(composed.run or "") / "export" if output is None else Path(output)
+    estimator, input_fn = build()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Exported for batches")
         path = estimator.export(
             directory,
-            input_fn=lambda: data.eval,
+            input_fn=input_fn,
             checkpoint_step=step,
             platforms=platforms,
             batch=batch,

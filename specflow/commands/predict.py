@@ -3,7 +3,7 @@
 import contextlib
 import operator
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -19,7 +19,7 @@ from specflow.spec import Mode
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["predict"]
+__all__ = ["predict", "write_rows"]
 
 _OF_A_STEP = {"row": None, "features": None, "labels": None, "predictions": None}
 """What the rows of a step have beside their ids."""
@@ -66,7 +66,7 @@ def predict(
         needs_train=split == "train" or rows_of is not None,
     )
     # A loss may be no number before the first checkpoint: the initial values predict.
-    estimator = estimator_of_run(composed, data, trained=rows_of is None)
+    estimator = estimator_of_run(composed, data, needs_checkpoint=rows_of is None)
     source = split_of(data, split if rows_of is None else "train")
     predictions = estimator.abstract_spec(Mode.PREDICT, source).predictions
     _check_keys(keys or (), predictions)
@@ -85,6 +85,30 @@ def predict(
         yield_single_examples=False,
         checkpoint_step=step,
     )
+    if rows_of is not None:
+        batches = ({"predictions": batch} for batch in batches)
+    rows = write_rows(batches, beside, output, written_as)
+    estimator.close()
+    return rows
+
+
+def write_rows(
+    batches: Iterable[Any],
+    beside: Mapping[str, Any],
+    output: str | None,
+    written_as: str,
+) -> int:
+    """Writes batches of predictions row by row, in process 0, and waits for it.
+
+    Args:
+        batches: of predictions, as `TPUEstimator.predict` gives them.
+        beside: what comes first in each row: name -> values of all rows.
+        output: file to write; standard output if None.
+        written_as: `jsonl`, `csv` or `parquet`.
+
+    Returns:
+        The number of rows.
+    """
     rows = 0
     with contextlib.ExitStack() as stack:
         write = None
@@ -94,14 +118,11 @@ def predict(
             count = len(jax.tree.leaves(batch)[0])
             if write is not None:
                 taken = operator.itemgetter(slice(rows, rows + count))
-                if rows_of is not None:
-                    batch = {"predictions": batch}
                 known = {
                     name: jax.tree.map(taken, each) for name, each in beside.items()
                 }
                 write(_joined(known, batch))
             rows += count
-    estimator.close()
     peers.alone(lambda: None)
     if output is not None and peers.is_first():
         print(f"{rows} rows in {output}", file=sys.stderr)

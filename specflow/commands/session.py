@@ -12,6 +12,7 @@ import jax
 
 from specflow import peers
 from specflow.commands.quiet import hush_checkpoint_threads
+from specflow.config.mesh import MeshConfig
 from specflow.distribution import version_of
 from specflow.errors import Fault, MachineError, SpecflowWarning
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
@@ -20,7 +21,7 @@ from specflow.report import line
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["cache_directory", "start"]
+__all__ = ["cache_directory", "prepare", "start"]
 
 
 def cache_directory() -> Path | None:
@@ -33,12 +34,21 @@ def cache_directory() -> Path | None:
 
 
 def start(composed: "Composed") -> None:
+    """Sets JAX up for an experiment; see `prepare`."""
+    prepare(composed.config.mesh, composed.tree)
+
+
+def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
     """Sets JAX up, and what prints beside it; before its first use in the process.
 
     Compiled programs are kept unless `JAX_COMPILATION_CACHE_DIR` or
     `JAX_ENABLE_COMPILATION_CACHE` say otherwise.
 
     Of several processes the first one speaks for all on standard output.
+
+    Args:
+        mesh: the devices, and the processes that have them.
+        tree: what must be the same in all processes.
 
     Raises:
         ConfigError: JAX already runs with another number of devices; nothing says which
@@ -48,10 +58,9 @@ def start(composed: "Composed") -> None:
     """
     hush_checkpoint_threads()
     warnings.showwarning = _show
-    mesh = composed.config.mesh
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():
-        peers.agree("config", dict(_leaves(composed.tree)))
+        peers.agree("config", dict(_leaves(tree)))
         peers.agree("version of packages", _versions())
     else:
         _remark_idle_tasks()

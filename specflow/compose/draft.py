@@ -144,9 +144,9 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
                 "run",
                 f"no run in {request.run}: it has no {RUN_CONFIG}",
                 expected="the directory of a finished or stopped run",
-                mend="It was trained in Python: no file names its model function and "
-                "its data. Evaluate it there, with TPUEstimator(..., model_dir="
-                f"{str(request.run)!r})."
+                mend="It was made in Python: evaluate, predict and export take it, if "
+                "its estimator.json is there. Else evaluate it in Python, with "
+                f"TPUEstimator(..., model_dir={str(request.run)!r})."
                 if (file.parent / "checkpoints").is_dir()
                 else "",
                 origin=f"override run={request.run}",

@@ -22,7 +22,7 @@ from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import Fault, nearest
 
-__all__ = ["bind", "resolve", "resolve_targets"]
+__all__ = ["bind", "claim", "resolve", "resolve_targets"]
 
 Path = tuple[str, ...]
 
@@ -71,9 +71,7 @@ def resolve_targets(
         Path of each section with a target -> its callable, and all faults.
     """
     trusted = tuple(trust)
-    for name in trusted:
-        user_code.claim(name)
-    faults = [_no_package(name) for name in trusted if not _is_own(name)]
+    faults = claim(trusted)
     found: dict[Path, Callable[..., Any]] = {}
     if faults:
         return found, faults
@@ -90,6 +88,14 @@ def resolve_targets(
             given = (supplied or {}).get(path[0], ())
             faults += argument_faults(path, name, function, arguments, given, origins)
     return found, faults
+
+
+def claim(trust: Iterable[str]) -> list[Fault]:
+    """Notes that packages are the user's own, and refuses those that cannot be."""
+    trusted = tuple(trust)
+    for name in trusted:
+        user_code.claim(name)
+    return [_no_package(name) for name in trusted if not _is_own(name)]
 
 
 def resolve(

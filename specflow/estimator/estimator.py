@@ -56,6 +56,7 @@ from specflow.estimator.inputs import (
     train_form,
 )
 from specflow.estimator.prediction import chosen, known_keys, rows_of
+from specflow.estimator.record import Recorder
 from specflow.estimator.recovery import once
 from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.states import CheckpointStep, EvalParams, InitFn, States
@@ -217,6 +218,26 @@ class TPUEstimator:
             rows=self._batch_sizes[Mode.TRAIN],
             hooks_see_each_step=use_tpu is False,
         )
+        is_named = model_dir is not None or self.config.model_dir is not None
+        self._recorder = (
+            Recorder(
+                self.model_dir,
+                model_fn=model_fn,
+                model=model,
+                eval_params=eval_params,
+                params=self.params,
+                config=self.config,
+                mesh=mesh,
+                devices=devices,
+                use_tpu=use_tpu,
+                **{
+                    f"{mode.name.lower()}_batch_size": size
+                    for mode, size in self._batch_sizes.items()
+                },
+            )
+            if is_named
+            else None
+        )
         self.stopped_early: str | None = None
         """Why a rule ended the last `train_and_evaluate`; None if none did."""
         self._check_declared: Callable[[], None] = lambda: None
@@ -248,6 +269,7 @@ class TPUEstimator:
         )
         if not estimator.program.is_known:
             make_layers(estimator, data)
+        estimator._recorder = None  # A config says it, and more.
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, estimator, data)
         )
@@ -368,6 +390,8 @@ class TPUEstimator:
             train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
         )
         eval_steps = step_count(eval_spec.steps, "EvalSpec.steps")
+        if self._recorder is not None:
+            self._recorder.evaluated(eval_spec.input_fn, eval_steps)
         evaluations = Evaluations(
             lambda step, state: self._evaluate(
                 eval_spec.input_fn,
@@ -412,6 +436,8 @@ class TPUEstimator:
         def again() -> Any:
             return self._input(spec.input_fn, Mode.TRAIN)
 
+        if self.config.saves:
+            self._record()
         value = handed(again())
         if self._batch is None:
             self._batch, value = train_form(
@@ -485,6 +511,10 @@ class TPUEstimator:
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
         if record:
+            if self._recorder is not None:
+                self._recorder.evaluated(input_fn, steps)
+            if self.latest_step() is not None:
+                self._record()
             record_in(self.config, History(self.model_dir, name), step, metrics)
         return metrics
 
@@ -851,6 +881,11 @@ class TPUEstimator:
     def close(self) -> None:
         """Waits for checkpoints that are being written."""
         self.checkpoints.close()
+
+    def _record(self) -> None:
+        """Writes what this estimator is made of beside its checkpoints."""
+        if self._recorder is not None:
+            self._recorder.write()
 
     def _input(self, input_fn: InputFn, mode: Mode) -> Any:
         """What the function gives, arrays as a source, which looks at each number."""

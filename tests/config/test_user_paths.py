@@ -232,7 +232,7 @@ def test_an_estimator_writes_everything_into_one_folder_wherever_it_moves(
 
 def test_a_model_directory_of_python_is_told_from_a_folder_without_a_run(tmp_path):
     (tmp_path / "made" / "checkpoints" / "3").mkdir(parents=True)
-    with pytest.raises(ConfigError, match=r"It was trained in Python: .*model_dir="):
+    with pytest.raises(ConfigError, match=r"It was made in Python: .*model_dir="):
         compose([f"run={tmp_path}/made"])
     with pytest.raises(ConfigError, match=r"it has no config\.yaml") as caught:
         compose([f"run={tmp_path}"])

@@ -1,0 +1,162 @@
+"""Dotted names of functions and classes, by which another process can import them."""
+
+import ast
+import dataclasses
+import functools
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from flax import linen
+
+from specflow.config.recorded import PartRecord
+from specflow.typing import describe
+
+__all__ = ["not_plain", "part_of", "script_folder"]
+
+_MODULE_LEVEL = "Define it at the top level of a module"
+
+
+def part_of(value: Any) -> PartRecord:
+    """The name of a function or class, or why it has none.
+
+    A `functools.partial` of such a one has plain arguments beside the name, and so has
+    a module of Flax Linen.
+
+    >>> from flax import nnx
+    >>> part = part_of(functools.partial(nnx.Linear, 2, out_features=3))
+    >>> part.name, part.args, part.kwargs
+    ('flax.nnx.nn.linear.Linear', [2], {'out_features': 3})
+    >>> part_of(lambda: None).problem
+    'is a lambda. Define it at the top level of a module'
+    """
+    if isinstance(value, functools.partial):
+        inner = part_of(value.func)
+        return _with_arguments(inner, list(value.args), dict(value.keywords))
+    if isinstance(value, linen.Module):
+        changed = {
+            field.name: given
+            for field in dataclasses.fields(value)
+            if field.init
+            and field.name not in ("parent", "name")
+            and (given := getattr(value, field.name)) is not field.default
+        }
+        part = _with_arguments(part_of(type(value)), [], changed)
+        return part.model_copy(update={"is_called": True})
+    name = getattr(value, "__qualname__", None)
+    if not isinstance(name, str) or not hasattr(value, "__module__"):
+        return PartRecord(
+            problem=f"is an object that is already built, {describe(value)}. Give the "
+            "function or class that makes it, or a functools.partial of that"
+        )
+    if name.endswith("<lambda>"):
+        return PartRecord(problem=f"is a lambda. {_MODULE_LEVEL}")
+    if "<locals>" in name:
+        return PartRecord(
+            problem=f"is {name.rpartition('.')[2]}, defined inside the function "
+            f"{name.partition('.<locals>')[0]}. {_MODULE_LEVEL}"
+        )
+    module, problem = _module_of(value)
+    if not problem and _at(value.__module__, name) is not value:
+        problem = f"is {name}, and {value.__module__} has another object of this name"
+    return PartRecord(problem=problem) if problem else PartRecord(
+        name=f"{module}.{name}"
+    )  # fmt: skip
+
+
+def not_plain(value: Any, path: str) -> str:
+    """The first place that is no plain JSON value, and what it is; empty if all is.
+
+    >>> not_plain({"sizes": [1, (2, 3)]}, "params")
+    'params.sizes.1 is of type tuple'
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                return f"{path} has the key {key!r}, which is no text"
+            if found := not_plain(inner, f"{path}.{key}"):
+                return found
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            if found := not_plain(inner, f"{path}.{place}"):
+                return found
+    elif isinstance(value, float) and not math.isfinite(value):
+        return f"{path} is {value}"
+    elif value is not None and type(value) not in (bool, int, float, str):
+        return f"{path} is of type {type(value).__name__}"
+    return ""
+
+
+def script_folder() -> Path:
+    """The folder from which this process imports its own modules."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return Path.cwd() if file is None or spec is not None else Path(file).parent
+
+
+def _with_arguments(
+    part: PartRecord, args: list[Any], kwargs: dict[str, Any]
+) -> PartRecord:
+    wrong = not_plain(args, "arguments") or not_plain(kwargs, "arguments")
+    if part.problem or not wrong:
+        changes = {"args": [*part.args, *args], "kwargs": {**part.kwargs, **kwargs}}
+        return part.model_copy(update=changes)
+    return PartRecord(
+        problem=f"is made of {part.name} with arguments that a file cannot hold: "
+        f"{wrong}. Make it in a function without arguments, at the top level of a "
+        "module"
+    )
+
+
+def _module_of(value: Any) -> tuple[str, str]:
+    """The module from which another process imports a value; or why it cannot."""
+    module = str(value.__module__)
+    if module != "__main__":
+        return module, ""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:  # python -m package.module
+        name = str(spec.name)
+    elif file is None:
+        return "", (
+            f"is {value.__qualname__}, defined in an interactive session. Write it "
+            "into a module, and import it from there"
+        )
+    else:
+        name = Path(file).stem
+    if file is None or not all(part.isidentifier() for part in name.split(".")):
+        return "", (
+            f"is {value.__qualname__}, defined in {file}, which has no name to import "
+            "it by. Move it into a module"
+        )
+    if not _is_guarded(Path(file)):
+        return "", (
+            f"is {value.__qualname__}, defined in the script {Path(file).name}, which "
+            "would run anew when it is imported. Put what it runs below "
+            "if __name__ == '__main__':, or move the function into a module"
+        )
+    return name, ""
+
+
+def _is_guarded(script: Path) -> bool:
+    """Whether a script asks how it was started before it runs anything."""
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return any(
+        isinstance(statement, ast.If)
+        and any(
+            isinstance(node, ast.Name) and node.id == "__name__"
+            for node in ast.walk(statement.test)
+        )
+        for statement in tree.body
+    )
+
+
+def _at(module: str, name: str) -> Any:
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
