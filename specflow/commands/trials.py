@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow import peers
-from specflow.output import to_plain, write_text
+from specflow.output import set_aside, to_plain, write_text
 from specflow.output.plain import to_json
 
 __all__ = ["save_trials"]
@@ -21,6 +21,8 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
         rows: of each job `job`, `overrides`, `step`, `eval`, `directory` and `error`,
             the best first.
 
+    A table of other trials, which the folder held, becomes `trials.1.csv` and so on.
+
     Returns:
         The CSV file, which has the single numbers; the JSON has arrays too. None where
         there were no jobs, or another process writes.
@@ -32,10 +34,17 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
         return None
     folder = Path(os.path.commonpath([Path(row["directory"]).parent for row in rows]))
     plain = [to_plain(row) for row in rows]
-    write_text(folder / "trials.json", to_json({"trials": plain}))
+    _write(folder / "trials.json", to_json({"trials": plain}))
     file = folder / "trials.csv"
-    write_text(file, _as_csv(plain))
+    _write(file, _as_csv(plain))
     return Path(os.path.relpath(file))
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a table; that of another sweep in the same folder is kept beside it."""
+    if file.exists() and file.read_bytes() != text.encode():
+        set_aside(file)
+    write_text(file, text)
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

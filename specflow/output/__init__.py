@@ -2,7 +2,7 @@
 
 from specflow.output.checkpoint import Best, Checkpointer, Restored, located
 from specflow.output.efficiency import Efficiency, efficiency
-from specflow.output.files import replacing, reported, write_text
+from specflow.output.files import replacing, reported, set_aside, write_text
 from specflow.output.hparams import hparams_of
 from specflow.output.plain import to_plain
 from specflow.output.plots import draw_curves
@@ -51,6 +51,7 @@ __all__ = [
     "reported",
     "rerun_directory",
     "row_format",
+    "set_aside",
     "to_plain",
     "write_text",
     "writing_rows",

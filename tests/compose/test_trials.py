@@ -55,5 +55,21 @@ def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypat
     assert trials[0]["directory"] == str(tmp_path / "1")
 
 
+def test_the_table_of_another_sweep_in_the_folder_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = records(outcomes(tmp_path))
+    save_trials(rows)
+    former = {
+        name: (tmp_path / name).read_text() for name in ("trials.csv", "trials.json")
+    }
+    save_trials(rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(former)
+    save_trials(rows[3:])
+    for name, text in former.items():
+        kept = tmp_path / name.replace("trials", "trials.1")
+        assert kept.read_text() == text
+        assert (tmp_path / name).read_text() != text
+
+
 def test_without_jobs_there_is_no_table():
     assert save_trials([]) is None
