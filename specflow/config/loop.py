@@ -66,7 +66,8 @@ class LoopConfig(Config):
     profile: ProfileConfig | None = None
     """Steps to profile, into `<output.dir>/profile`; null: none."""
     log_every: PositiveInt = 100
-    """Steps between reports of the training loss."""
+    """Steps between reports of the training loss, each the mean over the steps since
+    the one before."""
     micro_steps: PositiveInt = 1
     """Parts in which a training batch is computed, one after the other (gradient
     accumulation): the update is that of the whole batch, with the memory of one

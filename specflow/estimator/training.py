@@ -53,6 +53,8 @@ _CHUNK_BYTES = 256 << 20
 
 _UNEVALUATED = "unevaluated"
 """Says, beside the place in the data, that the evaluation of a saved step failed."""
+_LOSSES = "losses"
+"""Beside the place in the data: the losses since the last row, as `Watcher.partial`."""
 
 
 class Training:
@@ -164,8 +166,8 @@ class Training:
             hooks: of the caller; those of the spec follow.
             listeners: hear of every save.
             evaluations: of the states on the way.
-            report: takes (step, "train", {"loss": ...}).
-            progress: takes (step, loss).
+            report: takes (step, "train", {"loss": ...}), a mean since the last row.
+            progress: takes (step, loss), that of the step.
             should_stop: asked between device loops.
         """
         agree_on_form("training", {"features": form[0], "labels": form[1]})
@@ -190,15 +192,19 @@ class Training:
             finally:
                 self._checkpoints.judge(step, evaluations.metrics)
         batches = self._batches(value, form, step, place, stop, again)
+        watcher: Watcher | None = None
 
         def write(step: int, state: TrainState) -> None:
             evaluated = evaluations is not None and evaluations.step == step
             failed = evaluations is not None and evaluations.is_unfinished
+            partial = None if watcher is None else watcher.partial(step)
             with self._program.timing("checkpoint"):
                 self._checkpoints.save(
                     step,
                     to_tree(state),
-                    data=batches.state(step) | ({_UNEVALUATED: True} if failed else {}),
+                    data=batches.state(step)
+                    | ({_UNEVALUATED: True} if failed else {})
+                    | ({} if partial is None else {_LOSSES: partial}),
                     metrics=evaluations.metrics if evaluations and evaluated else None,
                 )
 
@@ -276,7 +282,11 @@ class Training:
                 summaries(config, self._model_dir) as summarize,
             ):
                 watcher = Watcher(
-                    config, rows=self._rows, report=report, summarize=summarize
+                    config,
+                    rows=self._rows,
+                    report=report,
+                    summarize=summarize,
+                    partial=place and place.get(_LOSSES),
                 )
                 result = loop.train(
                     self._program,

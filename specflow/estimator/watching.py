@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,13 +27,15 @@ class Watcher:
 
     Reports and log lines come at every multiple of `log_step_count_steps`; summaries,
     as the reference wrote them, at steps 1, 1 + n, 1 + 2n, ... for `save_summary_steps`
-    n.
+    n. The loss of each is the mean over the steps since the one before it.
 
     Args:
         config: says how often.
         rows: rows of a batch, for the examples a second of the log.
         report: takes (step, "train", {"loss": ...}).
         summarize: likewise.
+        partial: of the checkpoint from which training resumes, what `partial` returned
+            for it; None: each mean begins with the first step that is seen.
         clock: gives seconds; another one for tests.
     """
 
@@ -43,6 +46,7 @@ class Watcher:
         rows: int,
         report: loop.Report | None = None,
         summarize: loop.Report | None = None,
+        partial: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         is_dynamic = config.tpu_config.loss_scale == "dynamic"
@@ -53,20 +57,42 @@ class Watcher:
         self.skipped: list[int] | None = [] if is_dynamic else None
         """Numbers of the steps skipped so far, where the loss scale is dynamic."""
         self._last: tuple[int, float] | None = None
+        self._step = partial["step"] if partial else None
+        self._reported = _Mean(*(partial["report"] if partial else ()))
+        self._summarized = _Mean(*(partial["summary"] if partial else ()))
 
     def __call__(self, steps: NDArray[np.integer], losses: NDArray[Any]) -> None:
         """Takes consecutive steps, counted from 1, and their losses, all finite."""
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
+        if len(steps):
+            self._step = int(steps[-1])
         if self._log_every:
-            for step, loss in _at(steps, losses, steps % self._log_every == 0):
+            due = steps % self._log_every == 0
+            for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
                     self._report(step, "train", {"loss": loss, **self._skips(step)})
                 self._log(step, loss)
-        if self._summarize is not None and self._summary_every:
+        if self._summary_every:
+            # Also where another process writes them: partial means are equal in all.
             due = (steps - 1) % self._summary_every == 0
-            for step, loss in _at(steps, losses, due):
-                self._summarize(step, "train", {"loss": loss})
+            for step, loss in self._summarized.at(steps, losses, due):
+                if self._summarize is not None:
+                    self._summarize(step, "train", {"loss": loss})
+
+    def partial(self, step: int) -> dict[str, Any] | None:
+        """Sums and counts of the losses since the last row, for the checkpoint.
+
+        Args:
+            step: of the checkpoint. None is returned for another step than the last one
+                seen: an error can end training before the last losses are read.
+        """
+        if step != self._step:
+            return None
+        means = {"report": self._reported, "summary": self._summarized}
+        return {"step": step} | {
+            name: [mean.total, mean.count] for name, mean in means.items()
+        }
 
     def skip(self, steps: NDArray[np.integer]) -> None:
         """Takes the numbers of steps that a dynamic loss scale has skipped."""
@@ -124,7 +150,30 @@ def record(
             summarize(step, "eval", found)
 
 
-def _at(
-    steps: NDArray[Any], losses: NDArray[Any], due: NDArray[np.bool_]
-) -> list[tuple[int, float]]:
-    return [(int(steps[row]), float(losses[row])) for row in np.flatnonzero(due)]
+@dataclasses.dataclass(slots=True)
+class _Mean:
+    """The mean of the losses since the last row, summed step by step in float64.
+
+    The order of the sum is that of the steps, so that no stretch and no resume shows in
+    its value.
+    """
+
+    total: float = 0.0
+    count: int = 0
+
+    def at(
+        self, steps: NDArray[Any], losses: NDArray[Any], due: NDArray[np.bool_]
+    ) -> list[tuple[int, float]]:
+        """Takes consecutive losses; returns (step, mean) of the rows that are due."""
+        rows, start = [], 0
+        for last in np.flatnonzero(due).tolist():
+            self._add(losses[start : last + 1])
+            rows.append((int(steps[last]), self.total / self.count))
+            self.total, self.count, start = 0.0, 0, last + 1
+        self._add(losses[start:])
+        return rows
+
+    def _add(self, losses: NDArray[Any]) -> None:
+        # `sum` adds pairwise: its rounding would depend on where the losses are cut.
+        summed = np.add.accumulate([self.total, *losses], dtype=np.float64)
+        self.total, self.count = float(summed[-1]), self.count + len(losses)
