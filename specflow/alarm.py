@@ -29,6 +29,8 @@ _GRACE_S = 2.0
 _PATIENCE_S = 5.0
 """How long a process whose computation failed waits to hear of another one's failure;
 how long process 0, which has JAX's service, stays for the others to end."""
+_LEAVING_S = 20.0
+"""How long a process at its exit waits for the others to come to theirs."""
 _MOST = 1 << 16
 _ALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 """A machine that is gone closes no connection. It is missed before JAX misses it, which
@@ -72,11 +74,20 @@ class _Line:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Leaves in order: from now on, the end of the connections means nothing."""
+        """Leaves in order, once all do: one that is lost until then is still named.
+
+        JAX would wait for it, and then abort. After a while this process leaves alone:
+        it may be one that failed, and the others wait for it.
+        """
+        if self.index:
+            self._say({"over": True})
+            self._thread.join(_LEAVING_S)
+        else:
+            self._thread.join(_LEAVING_S)
+            self._say({"over": True})
         self._over.set()
         self._waker.close()
         self._thread.join()
-        self._say({"over": True})
 
     def failure(self, timeout_s: float) -> _Failure | None:
         """What another process failed of, once it is known."""
@@ -117,12 +128,16 @@ class _Line:
             selector.register(self._wakes, selectors.EVENT_READ)
             for index, link in self._links.items():
                 selector.register(link, selectors.EVENT_READ, index)
+            present = set(self._links)  # Those that have not said that it is over.
             while self._failure is None:
+                if not present:
+                    return
                 for key, _ in selector.select():
                     if self._over.is_set():
                         return
                     if self._hear(key.data):
                         selector.unregister(key.fileobj)
+                        present.discard(key.data)
                     if self._failure is not None:
                         break
         failure = self._failure

@@ -366,6 +366,40 @@ def test_a_process_that_is_killed_is_named_by_the_other(
     assert "stack trace" not in said[1 - victim]
 
 
+KILLED_AT_THE_END = """
+import os
+import signal
+import sys
+
+import jax
+
+from specflow import cli
+
+status = cli.main()
+if jax.process_index() == int(os.environ["VICTIM"]):
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_after_training_is_named_by_the_other(
+    victim, coordinator, tmp_path, monkeypatch
+):
+    """At the exit JAX would wait for it, and abort with a stack of C++."""
+    monkeypatch.setenv("VICTIM", str(victim))
+    out = f"output.dir={tmp_path / 'run'}"
+    program = ("-c", KILLED_AT_THE_END)
+    statuses, said = not_launched(coordinator, [(out,), (out,)], program=program)
+    assert statuses[victim] == -signal.SIGKILL
+    assert statuses[1 - victim] == 75
+    assert said[1 - victim].splitlines()[-1].startswith(
+        f"error[process-lost] processes: process {victim} was lost: its connection "
+        "ended, and it said nothing. The last step seen here is 6."
+    )
+    assert "stack trace" not in said[1 - victim]
+
+
 STEP_FAILS = """
 import os
 import sys
