@@ -393,9 +393,13 @@ def test_a_process_that_is_killed_after_training_is_named_by_the_other(
     statuses, said = not_launched(coordinator, [(out,), (out,)], program=program)
     assert statuses[victim] == -signal.SIGKILL
     assert statuses[1 - victim] == 75
-    assert said[1 - victim].splitlines()[-1].startswith(
-        f"error[process-lost] processes: process {victim} was lost: its connection "
-        "ended, and it said nothing. The last step seen here is 6."
+    assert (
+        said[1 - victim]
+        .splitlines()[-1]
+        .startswith(
+            f"error[process-lost] processes: process {victim} was lost: its connection "
+            "ended, and it said nothing. The last step seen here is 6."
+        )
     )
     assert "stack trace" not in said[1 - victim]
 
