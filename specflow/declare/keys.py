@@ -67,22 +67,26 @@ def _find(path: str, scope: Scope) -> Any:
 
 
 def _below(value: Any, names: list[str]) -> Any:
-    """What these names lead to. A name may have dots itself: the longest one is tried
-    first, so that every path that a message lists is one that can be written.
+    """What these names lead to: a tensor, if there is one.
+
+    A name may have dots itself: the longest one is tried first, and a shorter one where
+    that leads to no tensor, so that every path that a message lists can be written.
     """
     if not names:
         return value
+    other = None
     if isinstance(value, Mapping):
         named = {str(key): inner for key, inner in value.items()}
         for count in range(len(names), 0, -1):
             inner = named.get(".".join(names[:count]))
             found = None if inner is None else _below(inner, names[count:])
-            if found is not None:
+            if is_array(found):
                 return found
+            other = found if other is None else other
     elif isinstance(value, list | tuple) and names[0].isdecimal():
         place = int(names[0])
         return _below(value[place], names[1:]) if place < len(value) else None
-    return None
+    return other
 
 
 def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:

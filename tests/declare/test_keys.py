@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from specflow.declare.keys import resolve, resolve_all
@@ -106,6 +106,7 @@ _TREES = st.recursive(
 
 
 @given(tree=_TREES)
+@example(tree={"b.a": {"a": np.zeros(2)}, "b": {"a": np.ones(2)}})
 def test_every_path_that_a_message_lists_can_be_written(tree):
     listed = list(leaves(tree, "features"))
     paths = [path for path, _ in listed]
