@@ -61,13 +61,19 @@ class _Job:
     task: Task
     config_dirs: tuple[str, ...]
     fixed: tuple[str, ...]
+    started_in: str
+    """From where relative paths count, in whichever folder the job runs."""
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
 
     def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
         own = [f"output.dir={spell(directory)}"] if directory else []
         # Force-added for Hydra's sake; a fault shows the line as it was typed.
         typed = [line.removeprefix("++") for line in lines]
-        return compose([*self.fixed, *own, *typed], config_dirs=self.config_dirs)
+        return compose(
+            [*self.fixed, *own, *typed],
+            config_dirs=self.config_dirs,
+            started_in=self.started_in,
+        )
 
     def __call__(self, _: Any) -> Outcome:
         node = HydraConfig.get()
@@ -131,7 +137,7 @@ def sweep(
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     # A job may run in another folder.
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
-    job = _Job(task, own, fixed)
+    job = _Job(task, own, fixed, os.getcwd())
     with hydra(found) as state:
         running: Any = state.hydra
         try:

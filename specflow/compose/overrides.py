@@ -1,6 +1,7 @@
 """Composes one experiment: YAML, then overrides, then validation, then targets."""
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from specflow.compose.documents import dump
 from specflow.compose.draft import draft
 from specflow.compose.folders import folders
 from specflow.compose.kinds import Dropped
+from specflow.compose.rerun import RUN_CONFIG
 from specflow.compose.show import leaf_paths
+from specflow.compose.start_folder import from_start, recorded_start
 from specflow.compose.targets import bind, resolve_targets
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError
@@ -52,6 +55,8 @@ class Composed:
     """The overrides as they were typed."""
     dropped: tuple[Dropped, ...] = ()
     """Fields of files that a later layer made void."""
+    started_in: str | None = None
+    """The folder in which the base run was started, if its manifest says so."""
 
     def yaml(self) -> str:
         """The tree as YAML: the base on which `run=DIR` composes again."""
@@ -63,6 +68,7 @@ def compose(
     *,
     config_dirs: Sequence[str | Path] = (),
     trust: Iterable[str] = (),
+    started_in: str | Path | None = None,
 ) -> Composed:
     """Composes, validates and binds one experiment; reads files, runs nothing.
 
@@ -72,6 +78,8 @@ def compose(
             a run as the base.
         config_dirs: the user's own folders, searched before the shipped one.
         trust: the user's own packages in which `_target_` and `model_fn` may resolve.
+        started_in: the folder from which relative paths count; by default the working
+            directory.
 
     Raises:
         ConfigError: everything that is wrong, at once.
@@ -83,7 +91,8 @@ def compose(
     ('data', 'conf/experiment/digits.yaml:5')
     """
     lines = tuple(overrides)
-    made = draft(lines, folders(config_dirs))
+    found = folders(config_dirs)
+    made = draft(lines, found)
     request, layers, choices = made.request, made.layers, made.choices
     trusted = (*trust, *request.trust)
     if trusted and (folder := import_folder()) not in sys.path:
@@ -98,11 +107,24 @@ def compose(
         mesh = made.tree.get("mesh")
         error.processes = mesh.get("processes") if isinstance(mesh, dict) else None
         raise error
-    bind(made.config, targets)
-    full = made.config.model_dump(by_alias=True)
+    run, run_config, run_folder = request.run, "", None
+    if run is not None:
+        run_config, run_folder = (
+            found.shown(Path(run) / RUN_CONFIG),
+            recorded_start(run),
+        )
+    config = from_start(
+        made.config,
+        layers.origins,
+        folder=str(started_in or os.getcwd()),
+        run_config=run_config,
+        run_folder=run_folder,
+    )
+    bind(config, targets)
+    full = config.model_dump(by_alias=True)
     setters = {".".join(path): layers.origins.leaf(path) for path in leaf_paths(full)}
     return Composed(
-        config=made.config,
+        config=config,
         tree=full,
         origins={key: str(origin) for key, origin in setters.items()},
         places={key: origin.exact for key, origin in setters.items()},
@@ -113,8 +135,9 @@ def compose(
             for override in (*request.choices, *request.values)
             if override.is_delete()
         ),
-        run=request.run,
+        run=run,
         trust=trusted,
         overrides=lines,
         dropped=tuple(layers.dropped),
+        started_in=run_folder,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from specflow import user_code
+from specflow.compose.start_folder import with_places
 from specflow.config.base import TARGET
 from specflow.errors import Fault
 
@@ -29,6 +30,7 @@ def placed(fault: Fault, composed: "Composed") -> Fault:
     >>> print(placed(Fault("features.image", "is empty"), composed))
     features.image: is empty.
     """
+    fault = with_places(fault, composed)
     if fault.origin or not fault.where:
         return fault
     said = {

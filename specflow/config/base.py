@@ -222,7 +222,9 @@ def _check_home(path: str) -> str:
 
 UserPath = Annotated[str, AfterValidator(_check_home)]
 """A file or folder. `~` and `~user` at its start stay in the config, which may go to
-another machine; `specflow.filesystem.expanded` replaces them where the path is used."""
+another machine; `specflow.filesystem.expanded` replaces them where the path is used.
+A relative one counts from the folder in which the command was started, which the
+manifest of a run records; `specflow.compose.start_folder` is the one place for that."""
 
 
 def _check_key_path(path: str) -> str:

@@ -1,23 +1,15 @@
 """`warm_start`: initial values taken from another run."""
 
-import os
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from specflow.config.base import Config, UserPath
 
 __all__ = ["VocabularyConfig", "WarmStartConfig"]
 
 
-def _absolute(path: str) -> str:
-    # A home stays as it is written: it is another one on another machine.
-    return path if path.startswith("~") else str(Path(os.path.abspath(path)))
-
-
-_Path = Annotated[UserPath, Field(min_length=1), AfterValidator(_absolute)]
-"""A path, from the working directory if it is relative; the config keeps it whole."""
+_Path = Annotated[UserPath, Field(min_length=1)]
 
 
 class VocabularyConfig(Config):

@@ -102,7 +102,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
     """The newest checkpoint that a path means, or an export."""
     from specflow.serving.load import MANIFEST, load_export  # Few start from exports.
 
-    path = expanded(settings.path, "WarmStartSettings.path")
+    path = expanded(settings.path, "WarmStartSettings.path").absolute()
     if (path / MANIFEST).is_file():
         weights = load_export(path, check=False).weights
         arrays = {

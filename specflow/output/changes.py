@@ -1,6 +1,7 @@
 """What differs between the config of a run and the config that would go on with it."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -48,12 +49,23 @@ class Change:
     """Value now, as text."""
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+def changes(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    folders: tuple[str, str] | None = None,
+) -> list[Change]:
     """Every key whose value would change what is trained, in the order of the configs.
 
     Keys that do not change it (where and how often is written, how evaluation is cut
     up, on which mesh the program runs) may differ. `loop.train_steps` is one of them
     unless a learning rate depends on it, as one does whose decay ends with training.
+
+    Args:
+        old: the config of the run that is there.
+        new: the one that would resume it.
+        folders: those from which relative paths of both count; a path may be written
+            as a relative one in one of them, and whole in the other.
 
     >>> changes({"seed": 0, "loop": {"log_every": 1}},
     ...         {"seed": 1, "loop": {"log_every": 9}})
@@ -66,6 +78,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
         for key in before | after
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
         and (not is_free(key) or (bound and key == "loop.train_steps"))
+        and not _is_one_path(before.get(key), after.get(key), folders)
     ]
 
 
@@ -76,6 +89,19 @@ def is_free(key: str) -> bool:
     (True, False)
     """
     return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
+
+
+def _is_one_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
+    """Whether two texts are one path, of which one of them is relative."""
+    if folders is None or not (isinstance(old, str) and isinstance(new, str)):
+        return False
+    if os.path.isabs(old) == os.path.isabs(new):
+        return False
+    before, after = (
+        os.path.normpath(os.path.join(folder, path))
+        for folder, path in zip(folders, (old, new), strict=True)
+    )
+    return before == after
 
 
 def _follows_train_steps(optimizer: Any) -> bool:

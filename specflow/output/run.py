@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import itertools
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -316,6 +317,8 @@ def _start(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
         "overrides": list(overrides),
+        # From here count the relative paths of the config.
+        "started_in": os.getcwd(),
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "platform": platform.platform(),
@@ -356,7 +359,12 @@ def _refuse_changes(
     import yaml
 
     # Both sides are parsed alike, so that a number's spelling is no difference.
-    found = changes(run.load_config(), yaml.safe_load(config_yaml))
+    former = run.load_manifest().get("started_in")
+    found = changes(
+        run.load_config(),
+        yaml.safe_load(config_yaml),
+        folders=(str(former or os.getcwd()), os.getcwd()),
+    )
     if not found:
         return
     several = f"{len(found)} values" if len(found) > 1 else "one value"

@@ -53,6 +53,7 @@ def test_a_new_run_holds_its_config_its_origins_and_its_manifest(tmp_path, monke
         "started",
         "argv",
         "overrides",
+        "started_in",
         "python",
         "implementation",
         "platform",

@@ -1,0 +1,144 @@
+"""The folder from which relative paths in a config count: that of the command's start.
+
+A config keeps its paths as they are written. A job of a sweep that changes its folder,
+and a command that takes the config of a run (`run=DIR`) in another folder, have them
+made absolute here, whatever section they stand in.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from specflow.compose.provenance import Origins
+from specflow.compose.trees import value_at
+from specflow.config.base import UserPath
+from specflow.config.experiment import ExperimentConfig
+from specflow.errors import Fault
+
+if TYPE_CHECKING:
+    from specflow.compose.overrides import Composed
+
+__all__ = ["from_start", "recorded_start", "with_places"]
+
+_MANIFEST = "manifest.json"
+(_IS_PATH,) = UserPath.__metadata__  # type: ignore[attr-defined]
+
+
+def recorded_start(run: str | Path) -> str | None:
+    """The folder in which a run was started, by its manifest; None if unknown."""
+    try:
+        manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8-sig"))
+        folder = manifest["started_in"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return folder if isinstance(folder, str) and os.path.isabs(folder) else None
+
+
+def from_start(
+    config: ExperimentConfig,
+    origins: Origins,
+    *,
+    folder: str,
+    run_config: str = "",
+    run_folder: str | None = None,
+) -> ExperimentConfig:
+    """The config with every relative path as one that the working directory takes.
+
+    Args:
+        config: validated, its targets not bound.
+        origins: who set each value.
+        folder: in which the command was started.
+        run_config: origin of the values that a run has recorded.
+        run_folder: in which that run was started: its paths count from there, or from
+            `folder` where that leads to nothing (a project that was moved).
+
+    Returns:
+        The same config where all paths count from the working directory already.
+    """
+    here = os.getcwd()
+
+    def anchored(path: tuple[str, ...], written: str) -> str:
+        if written.startswith("~") or os.path.isabs(written):
+            return written
+        start = folder
+        if run_folder is not None and origins.leaf(path).source == run_config:
+            there = os.path.join(run_folder, written)
+            start = run_folder if os.path.exists(there) else folder
+        same = os.path.realpath(start) == os.path.realpath(here)
+        return written if same else os.path.abspath(os.path.join(start, written))
+
+    return _anchored(config, (), anchored, is_path=False)
+
+
+def with_places(fault: Fault, composed: "Composed") -> Fault:
+    """The fault of a run's relative path, where nothing is; names both places tried."""
+    if fault.code != "missing-file" or composed.started_in is None:
+        return fault
+    written = value_at(composed.tree, fault.where.split("."))
+    recorded = not composed.origins.get(fault.where, "").startswith("override ")
+    if not (recorded and isinstance(written, str)) or os.path.isabs(written):
+        return fault
+    if os.path.realpath(composed.started_in) == os.path.realpath(os.getcwd()):
+        return fault
+    places = (
+        f"A relative path of a run counts from {composed.started_in}, where it was "
+        f"started, or else from the working directory, {os.getcwd()}; it leads to "
+        f"nothing from both. Give it one: {fault.where}=..."
+    )
+    return dataclasses.replace(fault, mend=places)
+
+
+def _anchored(
+    value: Any,
+    path: tuple[str, ...],
+    anchored: Callable[[tuple[str, ...], str], str],
+    *,
+    is_path: bool,
+) -> Any:
+    if isinstance(value, BaseModel):
+        changed = {}
+        for name, field in type(value).model_fields.items():
+            former = getattr(value, name)
+            if former == field.default:
+                continue  # Code says it, and nobody wrote it: `stdlib`.
+            inner = (*path, field.alias or name)
+            new = _anchored(former, inner, anchored, is_path=_takes_paths(field))
+            if new is not former:
+                changed[name] = new
+        return value.model_copy(update=changed) if changed else value
+    if isinstance(value, str):
+        return anchored(path, value) if is_path else value
+    if isinstance(value, dict):
+        pairs = {
+            key: _anchored(one, (*path, str(key)), anchored, is_path=is_path)
+            for key, one in value.items()
+        }
+        return pairs if any(pairs[key] is not value[key] for key in pairs) else value
+    if isinstance(value, list):
+        items = [
+            _anchored(one, (*path, str(place)), anchored, is_path=is_path)
+            for place, one in enumerate(value)
+        ]
+        same = all(new is old for new, old in zip(items, value, strict=True))
+        return value if same else items
+    return value
+
+
+def _takes_paths(field: FieldInfo) -> bool:
+    return _IS_PATH in [*field.metadata, *_marks(field.annotation)]
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """All that is said of a type's members and of theirs."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    if get_origin(annotation) in (Annotated, Union, UnionType, list, dict):
+        for member in get_args(annotation):
+            yield from _marks(member)
