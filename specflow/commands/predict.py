@@ -2,6 +2,8 @@
 
 import contextlib
 import operator
+import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from specflow.spec import Mode
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["predict", "write_rows"]
+__all__ = ["is_progress_seen", "predict", "write_rows"]
 
 _OF_A_STEP = {"row": None, "features": None, "labels": None, "predictions": None}
 """What the rows of a step have beside their ids."""
@@ -84,12 +86,28 @@ def predict(
         predict_keys=keys,
         yield_single_examples=False,
         checkpoint_step=step,
+        progress=is_progress_seen(output),
     )
     if rows_of is not None:
         batches = ({"predictions": batch} for batch in batches)
     rows = write_rows(batches, beside, output, written_as)
     estimator.close()
     return rows
+
+
+def is_progress_seen(output: str | None) -> bool:
+    """Whether progress can be shown beside the rows: not on a terminal that shows them,
+    itself or through another program that reads them from a pipe.
+
+    Args:
+        output: where rows go; None: standard output.
+    """
+    if output is not None:
+        return True
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # It is no file, or closed.
+        return False
 
 
 def write_rows(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.commands import session
 from specflow.commands.evaluate import trained
 from specflow.commands.export import export_model
-from specflow.commands.predict import write_rows
+from specflow.commands.predict import is_progress_seen, write_rows
 from specflow.config.mesh import MeshConfig
 from specflow.config.run import RunConfig
 from specflow.estimator import CheckpointStep, TPUEstimator
@@ -72,6 +72,7 @@ def predict_recorded(
         predict_keys=keys,
         yield_single_examples=False,
         checkpoint_step=step,
+        progress=is_progress_seen(output),
     )
     rows = write_rows(batches, {}, output, written_as)
     estimator.close()

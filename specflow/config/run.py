@@ -148,8 +148,8 @@ class RunConfig(_Python):
     each the mean over the steps since the one before; 0 and None: no summaries, of
     evaluations neither."""
     progress: bool = True
-    """Whether a call to train shows how far it is, where a person sees it: on a
-    terminal or in a notebook."""
+    """Whether a call to train, evaluate or predict shows how far it is, where a person
+    sees it: on a terminal or in a notebook."""
     profile: ProfileConfig | None = None
     """Steps to profile, into `<model_dir>/profile`; None: none."""
     resume_input: Literal["continue", "restart"] = "continue"

@@ -97,6 +97,14 @@ class EvalBatches:
         self._limit = limit
         self._padded = padded
 
+    @property
+    def count(self) -> int | None:
+        """Number of batches; None: only the iterable knows when it ends."""
+        if self._source is None:
+            return self._limit
+        whole = -(-len(self._source) // self._batch_size)
+        return whole if self._limit is None else min(whole, self._limit)
+
     def __iter__(self) -> Iterator[Batch]:
         return (
             self._from_iterable(self._data)

@@ -5,7 +5,7 @@ import copy
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,6 +62,7 @@ from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.states import CheckpointStep, EvalParams, InitFn, States
 from specflow.estimator.together import EvalTogether, agree_on_rows
 from specflow.estimator.training import Training, is_asked, stacked_steps
+from specflow.estimator.watching import batches_shown, shows_progress
 from specflow.estimator.watching import record as record_in
 from specflow.executor import (
     Lowered,
@@ -509,7 +510,9 @@ class TPUEstimator:
         check_functions(input_fn=input_fn)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
-        metrics = self._evaluate(lambda: value, state, step, steps, hooks=hooks)
+        metrics = self._evaluate(
+            lambda: value, state, step, steps, hooks=hooks, shown=True
+        )
         if record:
             if self._recorder is not None:
                 self._recorder.evaluated(input_fn, steps)
@@ -526,10 +529,11 @@ class TPUEstimator:
         steps: int | None,
         *,
         hooks: Sequence[Any] = (),
+        shown: bool = False,
     ) -> dict[str, Any]:
         value = self._input(input_fn, Mode.EVAL)
-        with self.timing("eval"):
-            batches = self._eval_batches(value, Mode.EVAL, steps)
+        batches = self._eval_batches(value, Mode.EVAL, steps, shown=shown)
+        with self.timing("eval"), contextlib.closing(batches):
             result = loop.evaluate(
                 self.program, state, batches, hooks=hooks, loss=self.config.eval_loss
             )
@@ -544,6 +548,7 @@ class TPUEstimator:
         checkpoint_path: str | Path | None = None,
         yield_single_examples: bool = True,
         checkpoint_step: CheckpointStep = None,
+        progress: bool = True,
     ) -> Iterator[Any]:
         """The predictions for every row, once, in order; labels are not looked at.
 
@@ -559,6 +564,8 @@ class TPUEstimator:
                 not be batch-major.
             checkpoint_step: the checkpoint of this step, in short; or `best` or
                 `latest`.
+            progress: whether a terminal or notebook sees how far it is, as
+                `RunConfig.progress` says; False: not where rows are shown themselves.
 
         Yields:
             A dict of NumPy values, or one array, as `predictions` is in the spec.
@@ -570,7 +577,7 @@ class TPUEstimator:
             return iter(())
         value = self._learned_from(value, Mode.PREDICT)
         _, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
-        batches = iter(self._eval_batches(value, Mode.PREDICT, None))
+        batches = self._eval_batches(value, Mode.PREDICT, None, shown=progress)
         first = next(batches, None)
         if first is None:
             return iter(())
@@ -581,7 +588,7 @@ class TPUEstimator:
             check_predictions(wanted, len(first.mask))
         rest = itertools.chain([first], batches)
         found = loop.predict(self.program, state, rest, hooks=hooks)
-        return rows_of(found, keys, single=yield_single_examples)
+        return rows_of(found, keys, single=yield_single_examples, source=batches)
 
     def _learned_from(self, value: Any, mode: Mode) -> Any:
         """The input, after a Linen model learned from its first batch what it is."""
@@ -595,8 +602,8 @@ class TPUEstimator:
         return value
 
     def _eval_batches(
-        self, value: Any, mode: Mode, steps: int | None
-    ) -> Iterable[Batch]:
+        self, value: Any, mode: Mode, steps: int | None, *, shown: bool = False
+    ) -> Generator[Batch, None, None]:
         source = as_source(value)
         size = self._batch_sizes[mode]
         batches = EvalBatches(
@@ -606,9 +613,12 @@ class TPUEstimator:
             padded="mask" in self.program.model_fn.takes,
             share=self._share,
         )
-        if peers.count() == 1 or agree_on_rows("evaluation", value):
-            return batches
-        return EvalTogether(batches)
+        total, gives_way = batches.count, mode is Mode.PREDICT
+        if peers.count() > 1 and not agree_on_rows("evaluation", value):
+            batches = EvalTogether(batches)
+        if shown and shows_progress(self.config):
+            return batches_shown(batches, total, gives_way=gives_way)
+        return (batch for batch in batches)
 
     # -- export
 

@@ -1,6 +1,7 @@
 """Predictions as they are handed out: which of them, and row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -46,13 +47,25 @@ def chosen(predictions: Any, keys: tuple[str, ...] | None) -> Any:
 
 
 def rows_of(
-    batches: Iterator[tuple[Any, int]], keys: tuple[str, ...] | None, *, single: bool
+    batches: Iterator[tuple[Any, int]],
+    keys: tuple[str, ...] | None,
+    *,
+    single: bool,
+    source: Generator[Any, None, None],
 ) -> Iterator[Any]:
-    """Single rows, or whole batches, of the predictions that are wanted."""
-    for predictions, rows in batches:
-        predictions = chosen(predictions, keys)
-        if not single:
-            yield predictions
-            continue
-        for row in range(rows):
-            yield jax.tree.map(lambda array, row=row: array[row], predictions)
+    """Single rows, or whole batches, of the predictions that are wanted.
+
+    Args:
+        batches: (predictions, rows) of each.
+        keys: names of the predictions; None: all.
+        single: one item a row, or one a batch.
+        source: the batches predicted for; closed at the end, also by an error.
+    """
+    with contextlib.closing(source):
+        for predictions, rows in batches:
+            predictions = chosen(predictions, keys)
+            if not single:
+                yield predictions
+                continue
+            for row in range(rows):
+                yield jax.tree.map(lambda array, row=row: array[row], predictions)

@@ -28,7 +28,7 @@ from specflow.estimator.together import (
     meet_after_error,
     own_place,
 )
-from specflow.estimator.watching import Watcher, summaries
+from specflow.estimator.watching import Watcher, shows_progress, summaries
 from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import (
     EverySeconds,
@@ -38,7 +38,7 @@ from specflow.loop import (
     Rhythm,
     StopTraining,
 )
-from specflow.output import Checkpointer, Progress, is_watched
+from specflow.output import Checkpointer, Progress
 from specflow.report import is_of_device
 from specflow.spec import Mode
 
@@ -266,7 +266,7 @@ class Training:
         self._states.drop()  # The loop uses it up.
         config = self._config
         closers = [batches.close, *([] if profile is None else [profile.close])]
-        if progress is None and stop is not None and self._shows_progress():
+        if progress is None and shows_progress(config):
             bar = Progress(stop, step)
             progress = bar.update
             closers.append(bar.close)
@@ -355,9 +355,6 @@ class Training:
             command = f"specflow predict {run} --rows-of {step}"
             return f"{saved} Those rows: {command}."
         return f"{saved} Those rows: estimator.rows_of_step(source, {step})."
-
-    def _shows_progress(self) -> bool:
-        return self._config.progress and peers.is_first() and is_watched()
 
     def _profile(self) -> Profile | None:
         window = self._config.profile

@@ -1,11 +1,11 @@
-"""What is said of the losses while training: reports, log lines, summaries."""
+"""What is shown on the way: losses in reports, log lines, summaries; progress."""
 
 import bisect
 import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,35 @@ from numpy.typing import NDArray
 
 from specflow import loop, peers
 from specflow.config.run import RunConfig
+from specflow.data import Batch
 from specflow.lifecycle import History
-from specflow.output import AsyncReporters, TensorBoard
+from specflow.output import AsyncReporters, Progress, TensorBoard, is_watched
 
-__all__ = ["Watcher", "record", "summaries"]
+__all__ = ["Watcher", "batches_shown", "record", "shows_progress", "summaries"]
 
 _LOG = logging.getLogger("specflow")
+
+
+def shows_progress(config: RunConfig) -> bool:
+    """Whether this process shows how far it is: process 0, where a person sees it."""
+    return config.progress and peers.is_first() and is_watched()
+
+
+def batches_shown(
+    batches: Iterable[Batch], total: int | None, *, gives_way: bool
+) -> Generator[Batch, None, None]:
+    """Batches as they come, with a bar that shows how many were dispatched.
+
+    Args:
+        batches: of an evaluation or of predictions.
+        total: how many there are; None: nobody knows.
+        gives_way: as `Progress` takes it.
+    """
+    bar = Progress(total, unit="batch", is_transient=True, gives_way=gives_way)
+    with contextlib.closing(bar):
+        for done, batch in enumerate(batches, start=1):
+            yield batch
+            bar.update(done)
 
 
 class Watcher:

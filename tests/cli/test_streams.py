@@ -15,6 +15,7 @@ import pytest
 
 from specflow import streams
 from specflow.cli import main
+from specflow.commands.predict import is_progress_seen
 from specflow.output import Progress, print_result
 from specflow.streams import is_terminal, prepared
 
@@ -184,3 +185,13 @@ def test_a_user_without_a_home_trains_without_the_cache_of_programs(tmp_path):
         "JAX_COMPILATION_CACHE_DIR to keep them."
     ]
     assert (tmp_path / "run" / "result.json").is_file()
+
+
+def test_progress_is_not_shown_between_rows_on_a_terminal(tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    with open(tmp_path / "rows", "w") as file, open(reader), open(writer, "w") as pipe:
+        # What reads from the pipe may show the rows, as `less` and `head` do.
+        for out, is_seen in ((file, True), (pipe, False), (Terminal("utf-8"), False)):
+            monkeypatch.setattr(sys, "stdout", out)
+            assert is_progress_seen(None) == is_seen
+            assert is_progress_seen("rows.jsonl")

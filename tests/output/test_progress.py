@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 
 import pytest
 
@@ -100,3 +101,75 @@ def test_the_loss_may_be_unknown(clock):
 )
 def test_durations_are_shown_as_a_clock_shows_them(seconds, text):
     assert _clock(seconds) == text
+
+
+def test_without_a_known_end_the_steps_are_counted(clock):
+    stream = io.StringIO()
+    progress = Progress(None, 3, stream, interval_s=10.0)
+    for step in range(4, 16):
+        clock[0] = step / 2
+        progress.update(step, 0.25)
+    progress.close()
+    # The last one is shown at the close: no update knew that it was the last.
+    assert stream.getvalue() == "step 4  loss 0.25\nstep 15  loss 0.25  2 steps/s\n"
+
+
+def test_what_is_short_shows_nothing(clock):
+    stream = io.StringIO()
+    for seconds in (4.9, 5.1):
+        progress = Progress(8, 0, stream, unit="batch", is_transient=True)
+        for batch in range(1, 9):
+            clock[0] = batch * seconds / 7
+            progress.update(batch)
+        progress.close()
+    assert stream.getvalue() == "batch 8/8  1.37 batches/s  0:00 left\n"
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of a hundred columns."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Terminal()
+
+
+def test_a_bar_inside_of_another_one_is_not_shown(terminal):
+    outer, inner = Progress(4, 0, terminal), Progress(70, 0, terminal)
+    outer.update(1)
+    inner.update(35)
+    inner.note("a note is shown all the same")
+    inner.close()
+    outer.update(4)
+    outer.close()
+    shown = terminal.getvalue()
+    assert "4/4" in shown
+    assert "a note is shown all the same\n" in shown
+    assert "35/70" not in shown
+
+
+def test_the_bar_of_predictions_gives_way_and_comes_back(clock, terminal):
+    predictions = Progress(9, 0, terminal, gives_way=True)
+    predictions.update(1)
+    training = Progress(30, 0, terminal)
+    training.update(30)
+    training.close()
+    clock[0] = 1.0
+    predictions.update(2)
+    predictions.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    counts = dict.fromkeys(re.findall(r"\d+/\d+", text))
+    assert list(counts) == ["1/9", "30/30", "2/9"]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_only_a_terminal_has_what_is_printed_above_the_bar(
+    terminal, monkeypatch, is_terminal
+):
+    out = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    progress = Progress(4, 0, terminal)
+    progress.update(2)
+    print("a row")
+    progress.close()
+    assert ("a row\n" in terminal.getvalue()) == is_terminal
+    assert (out.getvalue() == "a row\n") != is_terminal
