@@ -5,7 +5,7 @@ from pathlib import Path
 
 from specflow.errors import ConfigError, Fault, nearest_of
 
-__all__ = ["absence_hint", "expanded"]
+__all__ = ["absence_hint", "check_output_file", "check_output_folder", "expanded"]
 
 
 def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
@@ -64,3 +64,70 @@ def absence_hint(path: str | os.PathLike[str]) -> str:
     if written.is_absolute():
         return ""
     return "A relative path is one from the working directory."
+
+
+def check_output_file(path: str | os.PathLike[str], where: str) -> None:
+    """Refuses a path where no file can be, whatever the disk and the permissions.
+
+    Args:
+        path: as it was written.
+        where: what it was written as, for messages.
+
+    Raises:
+        ConfigError: it is a folder, or there is no folder to write it into.
+    """
+    file = expanded(path, where)
+    # `os.path` takes what may not be looked at for absent; writing it tells why.
+    if os.path.isdir(file):
+        problem = f"'{path}' is a folder"
+    elif os.path.exists(file) or os.path.isdir(
+        folder := os.path.dirname(os.path.realpath(file))
+    ):
+        return
+    else:
+        folder = os.path.dirname(file) if not file.is_symlink() else folder
+        what = "is no folder" if os.path.exists(folder) else "is not there"
+        problem = f"'{path}' cannot be written: the folder '{folder}' {what}"
+    raise ConfigError(
+        Fault(
+            where,
+            problem,
+            expected="a file in a folder that is there",
+            mend="Make the folder first, or choose another file.",
+            origin="command line" if where.startswith("--") else "",
+            code="output-path",
+        )
+    )
+
+
+def check_output_folder(
+    path: str | os.PathLike[str], where: str, code: str = "output-path"
+) -> None:
+    """Refuses a path where no folder can be made: it is a file, or lies in one.
+
+    Args:
+        path: as it was written; it and the folders around it need not exist.
+        where: what it was written as, for messages.
+        code: of the fault.
+
+    Raises:
+        ConfigError: it is a file, or lies in one.
+
+    >>> check_output_folder("nowhere/deep", "output.dir")
+    """
+    folder = expanded(path, where)
+    around = (folder, *folder.absolute().parents)
+    there = next(one for one in around if os.path.exists(one))
+    if os.path.isdir(there):
+        return
+    inside = "" if there == folder else f" lies in '{there}', which"
+    raise ConfigError(
+        Fault(
+            where,
+            f"'{path}'{inside} is a file",
+            expected="a directory",
+            mend=f"Choose another {where}.",
+            origin="command line" if where.startswith("--") else "",
+            code=code,
+        )
+    )

@@ -11,6 +11,7 @@ from specflow import peers
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
 from specflow.estimator import CheckpointStep, TPUEstimator
+from specflow.filesystem import check_output_folder
 from specflow.serving import load_export
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def export_model(
         from specflow.serving.convert import require_packages
 
         require_packages(format)
+    check_output_folder(directory, "--output")
     estimator, input_fn = build()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Exported for batches")

@@ -23,7 +23,7 @@ from specflow.data import build_data
 from specflow.errors import ConfigError, Fault
 from specflow.estimator import TPUEstimator, declared_specs
 from specflow.estimator.together import agree_on_rows
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_folder, expanded
 from specflow.lifecycle import Made, WarmPlan, newest_export
 from specflow.output import (
     AsyncReporters,
@@ -229,6 +229,7 @@ def train(composed: "Composed") -> dict[str, Any]:
 def _directory(composed: "Composed") -> str | Path:
     config = composed.config
     if config.output.dir:
+        check_output_folder(config.output.dir, "output.dir", code="run-directory")
         return expanded(config.output.dir, "output.dir")
     if composed.run is None:
         return default_run_directory(config.name)

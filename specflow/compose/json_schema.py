@@ -18,7 +18,7 @@ from specflow.compose.schema import ROOT, Slot
 from specflow.compose.schema_writer import Writer
 from specflow.config.experiment import ExperimentConfig
 from specflow.errors import ConfigError, Fault, OutputError, nearest
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_folder, expanded
 
 __all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
 
@@ -84,8 +84,10 @@ def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
     """Writes the schema of every group into a folder, and says which files these are.
 
     Raises:
+        ConfigError: it is no folder.
         OutputError: a file cannot be written.
     """
+    check_output_folder(folder, "--write")
     folder = expanded(folder, "--write")
     texts = {
         folder / f"{group}.json": f"{as_text(schema)}\n"

@@ -21,7 +21,7 @@ from specflow.compose.grammar import Request, read, spell
 from specflow.compose.guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.search import hydra
-from specflow.compose.sweep_folders import new_directories
+from specflow.compose.sweep_folders import check_directory, new_directories, unwritable
 from specflow.compose.trials import Params, is_grid, params_of, trials
 from specflow.errors import ConfigError, Fault, SpecflowError
 from specflow.filesystem import expanded
@@ -165,12 +165,17 @@ def sweep(
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
         check_hydra(whole, found, request.hydra, trust=request.trust)
+        is_shared = any(one.key_or_group == "output.dir" for one in request.values)
+        check_directory(whole, "output.dir" if is_shared else "hydra.sweep.dir")
         lines += new_directories(whole, names)
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
             fault = composition_fault(error, found, request.all())
             raise ConfigError(params.placed(fault)) from None
+        except OSError as error:
+            # Hydra's own folders and files; what a job raises is its outcome.
+            raise unwritable(Path(error.filename or "hydra"), error) from error
     if isinstance(returned, list):
         return [one.return_value for batch in returned for one in batch]
     return job.outcomes  # Optimizing sweepers return nothing.

@@ -13,11 +13,30 @@ from omegaconf import DictConfig, OmegaConf
 
 from specflow.config.mesh import INDEX
 from specflow.errors import Fault, OutputError
+from specflow.filesystem import check_output_folder
 
-__all__ = ["new_directories"]
+__all__ = ["check_directory", "new_directories", "unwritable"]
 
 _NOW = re.compile(r"\$\{now:([^}]*)\}")
 """Hydra's interpolation of the time."""
+
+
+def check_directory(whole: DictConfig, setting: str) -> None:
+    """Refuses a sweep's folder that cannot be made, before the first job.
+
+    Args:
+        whole: what Hydra composed; of `hydra.sweep.dir`, what comes before its first
+            interpolation is looked at.
+        setting: what names the folder, for messages.
+
+    Raises:
+        ConfigError: it is a file, or lies in one.
+    """
+    written = OmegaConf.to_container(whole.hydra.sweep, resolve=False)["dir"]
+    fixed, interpolation, _ = str(written).partition("${")
+    folder = fixed.rpartition("/")[0] if interpolation else fixed
+    if folder:
+        check_output_folder(folder, setting)
 
 
 def new_directories(whole: DictConfig, names: Iterable[str]) -> list[str]:
@@ -60,11 +79,15 @@ def _made(paths: Iterable[str]) -> bool:
             path.rmdir()
         return False
     except OSError as error:
-        problem = f"cannot be written: {error.strerror or error}"
-        hint = "Make room or mend the permissions, or choose another output.dir."
-        fault = Fault(str(path), problem, mend=hint, code="output-unwritable")
-        raise OutputError(fault) from error
+        raise unwritable(path, error) from error
     return True
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """The error of a folder that the system does not let be written."""
+    problem = f"cannot be written: {error.strerror or error}"
+    hint = "Make room or mend the permissions, or choose another output.dir."
+    return OutputError(Fault(str(path), problem, mend=hint, code="output-unwritable"))
 
 
 def _as_text(text: str) -> str:

@@ -19,7 +19,7 @@ from specflow.config.run import RunConfig
 from specflow.errors import ConfigError, Fault, config_error, spec_error
 from specflow.estimator.saving import LISTENER_METHODS
 from specflow.executor import ModelFn
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_folder, expanded
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
 from specflow.spec import HOOK_METHODS, renamed
 from specflow.typing import describe
@@ -84,6 +84,7 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
 
 
 def _folder(path: str | Path) -> Path:
+    check_output_folder(path, "model_dir")
     # Absolute: all that is written goes to one folder, wherever the process moves to.
     return expanded(path, "model_dir").absolute()
 

@@ -75,6 +75,7 @@ from specflow.executor import (
     to_tree,
 )
 from specflow.experiment import check_labels, estimator_arguments, make_layers
+from specflow.filesystem import check_output_folder
 from specflow.lifecycle import (
     History,
     WarmPlan,
@@ -659,10 +660,12 @@ class TPUEstimator:
 
         Raises:
             CheckpointError: there is no checkpoint.
+            ConfigError: the directory is a file, or lies in one.
             ExportError: the model cannot be exported.
         """
         from specflow.output.export import write_export  # Few runs end in an export.
 
+        check_output_folder(directory, "directory")
         check_functions(input_fn=input_fn, serving_fn=serving_fn)
         example = self._example(input_fn, features)
         wants_newest = checkpoint_path is None and not self._states.is_live

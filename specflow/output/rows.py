@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from specflow.errors import ConfigError, Fault
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_file, expanded
 from specflow.output.files import replacing
 from specflow.output.parquet import ParquetRows
 from specflow.output.plain import to_plain
@@ -30,13 +30,15 @@ Write = Callable[[Any], None]
 def row_format(output: str | None, format: str | None = None) -> str:
     """The format that is meant: by its name, by the file's suffix, or JSON lines.
 
+    Checks the file's folder, too, before anything is computed.
+
     Args:
         output: the file; None: standard output.
         format: one of `FORMATS`.
 
     Raises:
-        ConfigError: neither says a format; it cannot go to standard output; what it
-            needs is not installed.
+        ConfigError: neither says a format; no such file can be written; it cannot go
+            to standard output; what it needs is not installed.
 
     >>> row_format("out.csv"), row_format(None)
     ('csv', 'jsonl')
@@ -44,16 +46,19 @@ def row_format(output: str | None, format: str | None = None) -> str:
     suffix = Path(output).suffix.lstrip(".").lower() if output else "jsonl"
     chosen = format or suffix
     if chosen not in FORMATS:
-        ways = ", ".join(f".{name}" for name in FORMATS)
         raise ConfigError(
             Fault(
                 f"--output {output}",
-                f"{f'.{suffix}' if suffix else 'no suffix'} says no format",
-                expected=f"a file named {ways}",
-                mend="Or say it: --format jsonl.",
+                f"the suffix .{suffix} is none of a format of rows"
+                if suffix
+                else "has no suffix, which would say the format",
+                expected=".jsonl, .csv or .parquet at the end of the name",
+                mend="Or name the format: --format jsonl.",
                 code="rows-format",
             )
         )
+    if output is not None:
+        check_output_file(output, "--output")
     if chosen == "parquet" and output is None:
         raise ConfigError(
             Fault(

@@ -16,7 +16,7 @@ from typing import Any, Self
 from specflow import project
 from specflow.distribution import version_of
 from specflow.errors import ConfigError, Fault
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_folder, expanded
 from specflow.made_in import note
 from specflow.output.changes import changes
 from specflow.output.files import reported, set_aside, write_text
@@ -199,16 +199,7 @@ def open_run(
     """
     path = expanded(directory, "output.dir")
     origins = dict(origins or {})
-    if path.exists() and not path.is_dir():
-        raise ConfigError(
-            Fault(
-                "output.dir",
-                f"'{directory}' is a file",
-                expected="a directory",
-                mend="Choose another output.dir.",
-                code="run-directory",
-            )
-        )
+    check_output_folder(directory, "output.dir", code="run-directory")
     with reported(path):
         path.mkdir(parents=True, exist_ok=True)
     _refuse_strange_content(path)

@@ -169,3 +169,33 @@ def test_a_name_that_is_a_prediction_is_refused(folder, tmp_path, capsys):
         "error[predict-keys] data.ids: class is a prediction too (override data.ids="
         "[name,class]). Expected names that no prediction has."
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("predict", "run={run}", "--output", "nowhere/x.csv"), "--output"),
+        (("export", "run={run}", "--output", "file"), "--output"),
+        (("export", "run={run}", "--output", "file/deep"), "--output"),
+        (("schema", "--write", "file"), "--write"),
+        (("train", *RUN, "output.dir=file/deep"), "output.dir"),
+        (("train", "-m", *RUN, "seed=1,2", "output.dir=file"), "output.dir"),
+        (("train", "-m", *RUN, "seed=1,2", "output.dir=file/x"), "output.dir"),
+        (("train", "-m", *RUN, "hydra.sweep.dir=file/x"), "hydra.sweep.dir"),
+        (("train", "-m", *RUN, "hydra.sweep.dir='file/${{name}}'"), "hydra.sweep.dir"),
+    ],
+)
+def test_where_nothing_can_be_written_is_a_mistake_found_before_any_work(
+    folder, words, where, capsys, monkeypatch, tmp_path
+):
+    """Status 2: to start it again changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    assert main([word.format(run=folder / "run") for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("error[") == 1
+    assert f"] {where}: " in said.err
+    assert "step " not in said.err
+    assert said.out == ""
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"

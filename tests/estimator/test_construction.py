@@ -189,6 +189,9 @@ def test_b1_the_model_dir_of_the_config_will_do_and_two_must_agree(line, tmp_pat
     with pytest.raises(ConfigError) as error:
         line(model_dir="")
     assert message(error) == "model_dir: is empty. Expected a directory."
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file' is a file"):
+        line(model_dir=tmp_path / "file")
 
 
 # -- B2: batch sizes

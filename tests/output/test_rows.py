@@ -192,14 +192,16 @@ def test_the_format_is_said_by_suffix_or_by_name():
         (
             "out.txt",
             None,
-            "--output out.txt: .txt says no format. Expected a file named .jsonl, "
-            ".csv, .parquet. Or say it: --format jsonl.",
+            "--output out.txt: the suffix .txt is none of a format of rows. Expected "
+            ".jsonl, .csv or .parquet at the end of the name. Or name the format: "
+            "--format jsonl.",
         ),
         (
             "out",
             None,
-            "--output out: no suffix says no format. Expected a file named .jsonl, "
-            ".csv, .parquet. Or say it: --format jsonl.",
+            "--output out: has no suffix, which would say the format. Expected .jsonl, "
+            ".csv or .parquet at the end of the name. Or name the format: --format "
+            "jsonl.",
         ),
         (
             None,
@@ -213,6 +215,42 @@ def test_a_format_that_cannot_be_is_refused(output, format, message):
     with pytest.raises(ConfigError) as error:
         row_format(output, format)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("nowhere/x.csv", "cannot be written: the folder 'nowhere' is not there"),
+        ("file/x.csv", "cannot be written: the folder 'file' is no folder"),
+        ("link.csv", "cannot be written: the folder '{here}/nowhere' is not there"),
+        ("folder.csv", "is a folder"),
+        ("", "is a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_anywhere_is_refused_at_once(
+    output, problem, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to("nowhere/x.csv")
+    with pytest.raises(ConfigError) as error:
+        row_format(output)
+    assert str(error.value) == (
+        f"--output: '{output}' {problem.format(here=tmp_path)} (command line). "
+        "Expected a file in a folder that is there. Make the folder first, or choose "
+        "another file."
+    )
+
+
+def test_files_links_and_devices_that_are_there_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.csv").touch()
+    (tmp_path / "new.csv").symlink_to("later.csv")
+    for output in ("old.csv", "new.csv", "none.csv", "~/x.csv"):
+        assert row_format(output) == "csv"
+    for device in ("/dev/null", "/dev/stdout", "/dev/fd/1"):
+        assert row_format(device, "jsonl") == "jsonl"
 
 
 def test_parquet_without_its_package_says_what_to_install(monkeypatch):

@@ -291,6 +291,12 @@ def test_a_file_is_refused_as_a_run_directory(tmp_path):
         f"output.dir: '{path}' is a file. Expected a directory. "
         "Choose another output.dir."
     )
+    with pytest.raises(ConfigError) as error:
+        open_run(path / "deep/run", CONFIG)
+    assert str(error.value) == (
+        f"output.dir: '{path}/deep/run' lies in '{path}', which is a file. Expected a "
+        "directory. Choose another output.dir."
+    )
     assert path.read_text() == "mine"
 
 
@@ -308,12 +314,11 @@ def test_a_run_that_is_none_is_said_so(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_place_where_nothing_can_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
+def test_a_place_where_nothing_can_be_made_is_named():
     with pytest.raises(OutputError) as error:
-        open_run(tmp_path / "file" / "run", CONFIG)
+        open_run("/proc/run", CONFIG)  # Whose folders the system alone makes.
     assert str(error.value) == (
-        f"{tmp_path}/file/run: cannot be written: Not a directory. Make room or mend "
+        "/proc/run: cannot be written: No such file or directory. Make room or mend "
         "the permissions, or choose another output.dir; what was written before is "
         "untouched."
     )

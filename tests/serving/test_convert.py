@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from specflow.errors import ExportError, OutputError
+from specflow.errors import ConfigError, ExportError, OutputError
 from specflow.serving import load_export
 from specflow.serving.convert import FORMATS, convert_export, require_packages
 from specflow.serving.round_trip import furthest
@@ -114,11 +114,17 @@ def test_a_place_that_cannot_be_written_is_named(export, monkeypatch, tmp_path):
     Stand(monkeypatch, lambda answer, inputs: answer)
     path, file = export(), tmp_path / "file"
     file.write_text("")
-    with pytest.raises(OutputError) as error:
+    with pytest.raises(ConfigError) as mistake:
         convert_export(path, format="onnx", output=file / "inside")
+    assert str(mistake.value) == (
+        f"output: '{file}/inside' lies in '{file}', which is a file. Expected a "
+        "directory. Choose another output."
+    )
+    with pytest.raises(OutputError) as error:
+        convert_export(path, format="onnx", output="/proc/inside")
     assert str(error.value) == (
-        f"{file}/inside: cannot be written: File exists. Make room or mend the "
-        "permissions, or convert to elsewhere."
+        "/proc/inside: cannot be written: No such file or directory. Make room or "
+        "mend the permissions, or convert to elsewhere."
     )
 
 

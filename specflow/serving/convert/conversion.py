@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from specflow.errors import ExportError, Fault, OutputError, nearest
-from specflow.filesystem import expanded
+from specflow.filesystem import check_output_folder, expanded
 from specflow.serving.convert.program import (
     NotConvertibleError,
     Program,
@@ -84,12 +84,14 @@ def convert_export(
         ExportError: a package is missing, the export is none or is damaged, an
             operation cannot be converted, or the answers differ by more than
             `specflow.serving.round_trip.TOLERANCE`.
+        ConfigError: the directory is a file, or lies in one.
         OutputError: the directory exists, or cannot be written.
     """
     require_packages(format)
     loaded = load_export(directory)
     path = loaded.path.absolute()
     final = path.parent / format / path.name if output is None else expanded(output)
+    check_output_folder(final, "output")
     programs = [program_of(loaded, one) for one in loaded.signatures.values()]
     with _new_directory(final) as temporary:
         ask = _write(format, temporary, loaded, programs)
