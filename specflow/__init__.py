@@ -6,23 +6,25 @@ Names are loaded when they are first touched, so that importing specflow costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from specflow.distribution import warn
+from specflow.runtime.distribution import warn
 
 if TYPE_CHECKING:
-    from specflow import compose, config, data, errors, heads, metrics, optimizer
-    from specflow.canned import (
-        Categorical,
-        DNNClassifier,
-        DNNLinearCombinedClassifier,
-        DNNLinearCombinedRegressor,
-        DNNRegressor,
-        LinearClassifier,
-        LinearRegressor,
-    )
+    from specflow import compose, config, data, metrics, optimizer
     from specflow.config.base import Component, KeyPath
-    from specflow.config.mesh import MeshConfig
-    from specflow.config.run import RunConfig, TPUConfig
-    from specflow.errors import SpecError, SpecflowError
+    from specflow.config.run_config import RunConfig, TPUConfig
+    from specflow.config.sections.mesh import MeshConfig
+    from specflow.contract import (
+        ClassificationOutput,
+        EstimatorSpec,
+        MeanLoss,
+        Mode,
+        PredictOutput,
+        RegressionOutput,
+        TPUEstimatorSpec,
+        TrainOp,
+    )
+    from specflow.diagnostics import errors
+    from specflow.diagnostics.errors import SpecError, SpecflowError
     from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
     from specflow.lifecycle import (
         BestExporter,
@@ -35,15 +37,15 @@ if TYPE_CHECKING:
     from specflow.metrics import Metric
     from specflow.serving import LoadedExport, load_export
     from specflow.serving.convert import convert_export
-    from specflow.spec import (
-        ClassificationOutput,
-        EstimatorSpec,
-        MeanLoss,
-        Mode,
-        PredictOutput,
-        RegressionOutput,
-        TPUEstimatorSpec,
-        TrainOp,
+    from specflow.tf import heads
+    from specflow.tf.canned import (
+        Categorical,
+        DNNClassifier,
+        DNNLinearCombinedClassifier,
+        DNNLinearCombinedRegressor,
+        DNNRegressor,
+        LinearClassifier,
+        LinearRegressor,
     )
 
 __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
@@ -99,8 +101,8 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
 
 __version__ = "0.1.0"
 
-_SPEC = "specflow.spec"
-_CANNED = "specflow.canned"
+_SPEC = "specflow.contract"
+_CANNED = "specflow.tf.canned"
 _LIFE = "specflow.lifecycle"
 _HOME = {
     "BestExporter": _LIFE,
@@ -121,15 +123,15 @@ _HOME = {
     "LinearRegressor": _CANNED,
     "LoadedExport": "specflow.serving",
     "MeanLoss": _SPEC,
-    "MeshConfig": "specflow.config.mesh",
+    "MeshConfig": "specflow.config.sections.mesh",
     "Metric": "specflow.metrics",
     "Mode": _SPEC,
     "PredictOutput": _SPEC,
     "RegressionOutput": _SPEC,
-    "RunConfig": "specflow.config.run",
-    "SpecError": "specflow.errors",
-    "SpecflowError": "specflow.errors",
-    "TPUConfig": "specflow.config.run",
+    "RunConfig": "specflow.config.run_config",
+    "SpecError": "specflow.diagnostics.errors",
+    "SpecflowError": "specflow.diagnostics.errors",
+    "TPUConfig": "specflow.config.run_config",
     "TPUEstimator": "specflow.estimator",
     "TPUEstimatorSpec": _SPEC,
     "TrainOp": _SPEC,

@@ -2,7 +2,7 @@
 
 import sys
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

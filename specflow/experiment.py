@@ -9,23 +9,23 @@ from typing import Any
 import jax
 
 from specflow.config.experiment import ExperimentConfig
-from specflow.config.rhythm import seconds_of, steps_of
-from specflow.config.run import RunConfig, TPUConfig
-from specflow.config.spec import DeclaredSpecConfig, ModelFnConfig
+from specflow.config.run_config import RunConfig, TPUConfig
+from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
+from specflow.config.sections.triggers import seconds_of, steps_of
+from specflow.contract import Mode
 from specflow.data import Data, check_range, occurring
-from specflow.declare import (
+from specflow.diagnostics.errors import DataError, Fault, SpecError
+from specflow.executor import ModelFn
+from specflow.metrics import build_metric_fn, metric_faults
+from specflow.model import build_model
+from specflow.optimizer import build_optimizer, evaluated_average
+from specflow.spec import (
     build_model_fn,
     eval_tensors,
     label_ranges,
     model_inputs,
     model_outputs,
 )
-from specflow.errors import DataError, Fault, SpecError
-from specflow.executor import ModelFn
-from specflow.metrics import build_metric_fn, metric_faults
-from specflow.model import build_model
-from specflow.optimizer import build_optimizer, evaluated_average
-from specflow.spec import Mode
 
 __all__ = ["check_labels", "estimator_arguments", "make_layers"]
 

@@ -4,7 +4,7 @@ from specflow.commands.check import check
 from specflow.commands.evaluate import evaluate
 from specflow.commands.export import export
 from specflow.commands.predict import predict
-from specflow.commands.recorded import (
+from specflow.commands.python_runs import (
     evaluate_recorded,
     export_recorded,
     predict_recorded,

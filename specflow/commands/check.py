@@ -4,15 +4,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from specflow.commands import session
-from specflow.commands.placement import ParameterTable
+from specflow.commands import jax_session
+from specflow.commands.placement_table import ParameterTable
+from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, build_data
+from specflow.diagnostics.rendering import line, told
 from specflow.estimator import TPUEstimator
 from specflow.executor import fingerprint as combined
-from specflow.report import line, told
-from specflow.spec import Mode, TPUEstimatorSpec
-from specflow.text import columns, short
-from specflow.typing import leaves
+from specflow.runtime.formatting import columns, short
+from specflow.runtime.typing import leaves
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -34,7 +34,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         SpecflowError: what is wrong with the experiment, as training would find it.
     """
     config = composed.config
-    session.start(composed)
+    jax_session.start(composed)
     data = build_data(config.data)
     estimator = TPUEstimator.from_config(config, data=data)
     estimator.check_labels()

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specflow.commands import session
+from specflow.commands import jax_session
 from specflow.data import Data, build_data
-from specflow.errors import CheckpointError, Fault
+from specflow.diagnostics.errors import CheckpointError, Fault
 from specflow.estimator import CheckpointStep, TPUEstimator
 from specflow.output import existing_run, print_result
 
@@ -69,7 +69,7 @@ def estimator_of_run(
         CheckpointError: there is none.
     """
     run = existing_run(composed.run or "")
-    session.start(composed)
+    jax_session.start(composed)
     estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
     return trained(estimator, run.path) if needs_checkpoint else estimator
 

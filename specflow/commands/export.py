@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specflow import peers
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
+from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep, TPUEstimator
-from specflow.filesystem import check_output_folder
+from specflow.runtime.filesystem import check_output_folder
 from specflow.serving import load_export
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def export_model(
             batch=batch,
         )
     estimator.close()
-    if not peers.is_first():
-        peers.alone(lambda: None)  # Until everything is written.
+    if not collectives.is_first():
+        collectives.alone(lambda: None)  # Until everything is written.
         return path
     loaded = load_export(path, check=False)  # It was checked before it got its name.
     if loaded.note:
@@ -122,5 +122,5 @@ def export_model(
         conversion = convert_export(path, format=format)
         print(conversion)
         print(conversion.path)
-    peers.alone(lambda: None)
+    collectives.alone(lambda: None)
     return path

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import peers
 from specflow.commands.evaluate import estimator_of_run, split_of
+from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep
 from specflow.output import row_format, writing_rows
-from specflow.spec import Mode
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -130,7 +130,7 @@ def write_rows(
     rows = 0
     with contextlib.ExitStack() as stack:
         write = None
-        if peers.is_first():
+        if collectives.is_first():
             write = stack.enter_context(writing_rows(output, written_as))
         for batch in batches:
             count = len(jax.tree.leaves(batch)[0])
@@ -141,8 +141,8 @@ def write_rows(
                 }
                 write(_joined(known, batch))
             rows += count
-    peers.alone(lambda: None)
-    if output is not None and peers.is_first():
+    collectives.alone(lambda: None)
+    if output is not None and collectives.is_first():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow import alarm, collector, launched, peers, streams
-from specflow.closing import closing
-from specflow.commands import session
+from specflow.commands import jax_session
 from specflow.commands.signals import stopping
 from specflow.config.base import Component
-from specflow.config.components import plugins_of
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.plugins.components import plugins_of
+from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.rendering import line
+from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import TPUEstimator, declared_specs
-from specflow.estimator.together import agree_on_rows
-from specflow.filesystem import check_output_folder, expanded
+from specflow.estimator.synchronized_inputs import agree_on_rows
 from specflow.lifecycle import Made, WarmPlan, newest_export
 from specflow.output import (
     AsyncReporters,
@@ -43,8 +43,9 @@ from specflow.output import (
     read_rows,
     rerun_directory,
 )
-from specflow.report import line
-from specflow.spec import Mode
+from specflow.runtime import gc_pause, standard_streams
+from specflow.runtime.closing import closing
+from specflow.runtime.filesystem import check_output_folder, expanded
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -83,14 +84,14 @@ def train(composed: "Composed") -> dict[str, Any]:
         Stopped: a signal came; the state is saved.
     """
     started, config = time.perf_counter(), composed.config
-    session.start(composed)
+    jax_session.start(composed)
     data = build_data(config.data)
-    directory = peers.alone(lambda: str(_directory(composed)))
+    directory = collectives.alone(lambda: str(_directory(composed)))
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
-        if peers.count() > 1:
+        if collectives.count() > 1:
             # Before the first step, and not when the first evaluation finds out.
             for split, rows in (("training", data.train), ("evaluation", data.eval)):
                 agree_on_rows(split, rows)
@@ -104,13 +105,13 @@ def train(composed: "Composed") -> dict[str, Any]:
         # What is one is written by one: by the process that has the directory.
         writes = run.lock is not None
         device = jax.devices()[0]
-        step = peers.alone(estimator.latest_step) or 0
-        launched.report(directory=str(run.path.absolute()), start=step)
+        step = collectives.alone(estimator.latest_step) or 0
+        launcher_link.report(directory=str(run.path.absolute()), start=step)
         if writes:
             run.add_to_manifest(
                 backend=jax.default_backend(),
                 devices={"kind": device.device_kind, "count": jax.device_count()},
-                processes=peers.count(),
+                processes=collectives.count(),
                 mesh=dict(estimator.partitioner.mesh.shape),
             )
             print(_headline(config, run, estimator, step), file=sys.stderr)
@@ -129,10 +130,10 @@ def train(composed: "Composed") -> dict[str, Any]:
         begun = functools.cache(lambda: _tell_program(composed, run, estimator))
 
         def update(step: int, loss: float) -> None:
-            collector.resume()  # Training has begun.
+            gc_pause.resume()  # Training has begun.
             if composed.run is not None and writes:
                 begun()
-            alarm.reached(step)
+            failure.reached(step)
             progress.update(step, loss)
 
         with (
@@ -152,14 +153,14 @@ def train(composed: "Composed") -> dict[str, Any]:
             )
             best = estimator.checkpoints.best()
         began, step = step, metrics["global_step"]
-        if signalled := max(peers.gather(asked.signal or 0)):
+        if signalled := max(collectives.gather(asked.signal or 0)):
             raise Stopped(
                 signalled,
                 f"stopped at step {step} of {config.loop.train_steps}; the same "
                 f"command with output.dir={run.path} goes on from there",
             )
         if not writes:
-            peers.alone(lambda: None)  # Until everything is written.
+            collectives.alone(lambda: None)  # Until everything is written.
             return {"step": step, "directory": str(run.path)}
         run.add_to_manifest(
             fingerprint=estimator.program.fingerprint(),
@@ -210,10 +211,10 @@ def train(composed: "Composed") -> dict[str, Any]:
             facts["skipped"] = (
                 f"{skipped:,} of {step - began:,} steps, by the loss scale"
             )
-        with streams.to_the_end():
+        with standard_streams.to_the_end():
             print_result(step, evaluation=evaluation, timing=timing, facts=facts)
             print(f"\n{run.path}")
-        peers.alone(lambda: None)
+        collectives.alone(lambda: None)
     return {
         "step": step,
         "eval": evaluation,
@@ -259,7 +260,7 @@ def _opened(
         opened.append(run)
         return run.resumed
 
-    resumed = peers.alone(open_it)
+    resumed = collectives.alone(open_it)
     return opened[0] if opened else RunDirectory(Path(directory), resumed=resumed)
 
 

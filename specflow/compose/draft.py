@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from specflow.compose.defaults import chosen_by, defaults_list
-from specflow.compose.doubts import Doubts
-from specflow.compose.folders import Folders
-from specflow.compose.grammar import Request, read, spell
-from specflow.compose.hydra_options import option_faults
-from specflow.compose.layers import Layers
+from specflow.compose.check.hydra_options import option_faults
+from specflow.compose.check.suppressed import Doubts
+from specflow.compose.check.validate import validate
+from specflow.compose.merge.layers import Layers
 from specflow.compose.provenance import Origin
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.defaults_list import chosen_by, defaults_list
+from specflow.compose.read.override_grammar import Request, read, spell
 from specflow.compose.rerun import RUN_CONFIG, since
-from specflow.compose.validate import validate
 from specflow.config.experiment import ExperimentConfig
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
 
 __all__ = ["Draft", "draft"]
 
@@ -62,7 +62,7 @@ def draft(
     Raises:
         ConfigError: there is nothing to judge: a file is not there, or is no YAML.
 
-    >>> from specflow.compose.folders import folders
+    >>> from specflow.compose.read.config_folders import folders
     >>> made = draft(["mesh=fsdp", "seed=-1"], folders())
     >>> made.tree["mesh"]["axes"], str(made.chosen_by("mesh"))
     ({'data': 1, 'fsdp': -1}, 'override mesh=fsdp')

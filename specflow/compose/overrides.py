@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from specflow.compose.documents import dump
+from specflow.compose.check.targets import bind, resolve_targets
+from specflow.compose.component_changes import Dropped
 from specflow.compose.draft import draft
-from specflow.compose.folders import folders
-from specflow.compose.kinds import Dropped
+from specflow.compose.read.config_folders import folders
+from specflow.compose.read.documents import dump
 from specflow.compose.rerun import RUN_CONFIG
 from specflow.compose.show import leaf_paths
 from specflow.compose.start_folder import from_start, recorded_start
-from specflow.compose.targets import bind, resolve_targets
 from specflow.config.experiment import ExperimentConfig
-from specflow.errors import ConfigError
-from specflow.project import import_folder
+from specflow.diagnostics.errors import ConfigError
+from specflow.runtime.project_file import import_folder
 
 __all__ = ["Composed", "compose"]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specflow.compose.documents import load
-from specflow.compose.grammar import spell
+from specflow.compose.read.documents import load
+from specflow.compose.read.override_grammar import spell
 from specflow.compose.show import leaves
-from specflow.distribution import version_of
-from specflow.errors import Fault
+from specflow.diagnostics.errors import Fault
+from specflow.runtime.distribution import version_of
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed

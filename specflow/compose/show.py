@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from specflow.compose.grammar import shell, spell
+from specflow.compose.read.override_grammar import shell, spell
 
 if TYPE_CHECKING:
-    from specflow.compose.kinds import Dropped
+    from specflow.compose.component_changes import Dropped
     from specflow.compose.overrides import Composed
 
 __all__ = ["leaf_paths", "leaves", "lines"]

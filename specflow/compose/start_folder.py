@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from specflow.compose.provenance import Origins
-from specflow.compose.trees import value_at
+from specflow.compose.tree import value_at
 from specflow.config.base import UserPath
 from specflow.config.experiment import ExperimentConfig
-from specflow.errors import Fault
+from specflow.diagnostics.errors import Fault
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed

@@ -24,10 +24,10 @@ from pydantic_core import (
     core_schema,
 )
 
-from specflow.config import plugins
 from specflow.config.constructed import Constructed
-from specflow.errors import ConfigError, Fault
-from specflow.filesystem import expanded
+from specflow.config.plugins import entry_points
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.runtime.filesystem import expanded
 
 __all__ = [
     "MOST_STEPS",
@@ -83,7 +83,7 @@ class Config(BaseModel, metaclass=Constructed):
 
 
 class Bound(Config):
-    """A section that names a callable; `compose/targets.py` alone binds it."""
+    """A section that names a callable; `compose/check/targets.py` alone binds it."""
 
     _callable: Callable[..., Any] | None = PrivateAttr(default=None)
 
@@ -145,7 +145,7 @@ class Target(Bound):
 class Component(Config):
     """A section that an outside package declares, and that builds what it stands for.
 
-    `PLUGINS.md` says what `build` is given, and what it returns, for each kind.
+    `docs/plugins.md` says what `build` is given, and what it returns, for each kind.
 
     >>> from typing import Literal
     >>> class Scaled(Component):
@@ -222,7 +222,8 @@ def _check_home(path: str) -> str:
 
 UserPath = Annotated[str, AfterValidator(_check_home)]
 """A file or folder. `~` and `~user` at its start stay in the config, which may go to
-another machine; `specflow.filesystem.expanded` replaces them where the path is used.
+another machine; `specflow.runtime.filesystem.expanded` replaces them where the path
+is used.
 A relative one counts from the folder in which the command was started, which the
 manifest of a run records; `specflow.compose.start_folder` is the one place for that."""
 
@@ -424,10 +425,10 @@ class _Members(Mapping[str, type[Config]]):
         """
         home = self._homes.get(name)
         if home is None:
-            found = plugins.plugin(self._group, name) if self._group else None
+            found = entry_points.plugin(self._group, name) if self._group else None
             if found is None:
                 raise KeyError(name)
-            from specflow.config.components import component
+            from specflow.config.plugins.components import component
 
             return component(found)
         return import_module(home).MEMBERS[name] if isinstance(home, str) else home
@@ -459,7 +460,7 @@ class _Members(Mapping[str, type[Config]]):
         return dict(self.items()).values()
 
     def _brought(self) -> tuple[str, ...]:
-        return plugins.names(self._group) if self._group else ()
+        return entry_points.names(self._group) if self._group else ()
 
 
 def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from specflow.errors import ConfigError, Fault, config_error, nearest
+from specflow.diagnostics.errors import ConfigError, Fault, config_error, nearest
 
 __all__ = ["Constructed"]
 

@@ -7,18 +7,18 @@ from typing import Annotated, Any, Self
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from specflow.config.base import Broken, Config, Target, name_of, refuse
-from specflow.config.data import DataConfig
-from specflow.config.loop import LoopConfig
-from specflow.config.mesh import BATCH_AXES, MeshConfig
-from specflow.config.model import MlpConfig, ModelConfig
-from specflow.config.optimizer import (
+from specflow.config.sections.data import DataConfig
+from specflow.config.sections.loop import LoopConfig
+from specflow.config.sections.mesh import BATCH_AXES, MeshConfig
+from specflow.config.sections.model import MlpConfig, ModelConfig
+from specflow.config.sections.optimizer import (
     AdamWConfig,
     DecayConfig,
     OptimizerConfig,
 )
-from specflow.config.output import OutputConfig
-from specflow.config.spec import DeclaredSpecConfig, SpecConfig
-from specflow.config.warm_start import WarmStartConfig
+from specflow.config.sections.output import OutputConfig
+from specflow.config.sections.spec import DeclaredSpecConfig, SpecConfig
+from specflow.config.sections.warm_start import WarmStartConfig
 
 __all__ = ["SPANNING_RULES", "ExperimentConfig"]
 

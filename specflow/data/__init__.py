@@ -1,18 +1,18 @@
 """Where batches come from: sources of rows, training chunks, evaluation batches."""
 
 from specflow.data.batch import Batch, EvalBatches
-from specflow.data.build import Data, build_data
+from specflow.data.build_sources import Data, build_data
 from specflow.data.digest import (
     block_digests,
     compared_blocks,
     row_digests,
     row_forms,
 )
-from specflow.data.form import as_source
-from specflow.data.handed import Handed, handed
-from specflow.data.narrow import checked_batch, narrowed
+from specflow.data.input_kinds import as_source
+from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
+from specflow.data.reused_iterators import Handed, handed
 from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
 from specflow.data.stream import Chunk, StreamBatches
 

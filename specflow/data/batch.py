@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.data.form import as_batch, as_source
-from specflow.data.narrow import checked_batch
+from specflow.data.array_tree import map_leaves
+from specflow.data.input_kinds import as_batch, as_source
+from specflow.data.narrowing import checked_batch
 from specflow.data.plan import WHOLE, Share
 from specflow.data.source import ArraySource, Source
-from specflow.data.tree import map_leaves
-from specflow.errors import DataError, Fault, SpecflowWarning
-from specflow.typing import Tree, describe
+from specflow.diagnostics.errors import DataError, Fault, SpecflowWarning
+from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Batch", "EvalBatches"]
 

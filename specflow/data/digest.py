@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from specflow.data.array_tree import named_leaves
 from specflow.data.source import RowSpec, Source
-from specflow.data.tree import named_leaves
 
 __all__ = ["block_digests", "compared_blocks", "row_digests", "row_forms"]
 

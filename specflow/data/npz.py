@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.config.data_more import NpzConfig
+from specflow.config.sections.data_sources import NpzConfig
 from specflow.data.source import ArraySource
-from specflow.errors import DataError, Fault, nearest
-from specflow.filesystem import absence_hint, expanded
+from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.runtime.filesystem import absence_hint, expanded
 
 __all__ = ["npz", "read_npz"]
 

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
-from specflow.data.form import as_source
+from specflow.data.array_tree import map_leaves
+from specflow.data.input_kinds import as_source
 from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.stream import Chunk, StreamBatches
-from specflow.data.tree import map_leaves
-from specflow.errors import DataError, Fault
-from specflow.typing import Tree, describe
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.data.narrow import checked_batch
+from specflow.data.array_tree import map_leaves, named_leaves
+from specflow.data.narrowing import checked_batch
 from specflow.data.source import ArraySource, Source
-from specflow.data.tree import map_leaves, named_leaves
-from specflow.errors import DataError, Fault
-from specflow.typing import Tree
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.runtime.typing import Tree
 
 __all__ = ["WHOLE", "BatchPlan", "Share"]
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from specflow.data.narrow import device_dtype, narrowed, refuse_wide
-from specflow.data.tree import batch_rows, map_leaves, named_leaves
-from specflow.errors import DataError, Fault, nearest
-from specflow.typing import Tree, describe, is_floating
+from specflow.data.array_tree import batch_rows, map_leaves, named_leaves
+from specflow.data.narrowing import device_dtype, narrowed, refuse_wide
+from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.runtime.typing import Tree, describe, is_floating
 
 __all__ = [
     "ArraySource",
@@ -181,7 +181,8 @@ def check_range(
 
     >>> check_range(ArraySource({"x": np.zeros(2)}, np.array([0, 3])), "labels", 0, 3)
     Traceback (most recent call last):
-    specflow.errors.DataError: labels: row 1 has 3. Expected integers in [0, 3).
+    specflow.diagnostics.errors.DataError: labels: row 1 has 3. Expected integers
+    in [0, 3).
     """
     column = source.column(path)
     for start in range(0, len(column), _BLOCK):

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from specflow.data.form import as_batch
-from specflow.data.handed import Handed, handed
+from specflow.data.array_tree import map_leaves, named_leaves
+from specflow.data.input_kinds import as_batch
 from specflow.data.plan import WHOLE, Share
-from specflow.data.tree import map_leaves, named_leaves
-from specflow.errors import DataError, Fault, SpecflowWarning
-from specflow.typing import Tree, describe
+from specflow.data.reused_iterators import Handed, handed
+from specflow.diagnostics.errors import DataError, Fault, SpecflowWarning
+from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Chunk", "StreamBatches"]
 

@@ -1,9 +1,9 @@
 """The estimator: the Python door, on which the command line stands too."""
 
-from specflow.estimator.declared import declared_specs
+from specflow.estimator.declared_specs import declared_specs
 from specflow.estimator.estimator import TPUEstimator
-from specflow.estimator.specs import EvalSpec, TrainSpec
-from specflow.estimator.states import CheckpointStep
+from specflow.estimator.state_source import CheckpointStep
+from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec
 
 __all__ = [
     "CheckpointStep",

@@ -15,10 +15,11 @@ from flax import linen, nnx
 from jax.sharding import Mesh
 from numpy.typing import NDArray
 
-from specflow import loop, peers
+from specflow import loop
 from specflow.config.base import MOST_STEPS
-from specflow.config.mesh import MeshConfig
-from specflow.config.run import RunConfig
+from specflow.config.run_config import RunConfig
+from specflow.config.sections.mesh import MeshConfig
+from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import (
     Batch,
     BatchPlan,
@@ -31,8 +32,9 @@ from specflow.data import (
     handed,
     narrowed,
 )
-from specflow.errors import CheckpointError, ConfigError, DataError, Fault
-from specflow.estimator.arguments import (
+from specflow.diagnostics.errors import CheckpointError, ConfigError, DataError, Fault
+from specflow.distributed import collectives
+from specflow.estimator.estimator_arguments import (
     check_functions,
     check_loop,
     check_params,
@@ -45,8 +47,8 @@ from specflow.estimator.arguments import (
     partitioner_of,
     step_count,
 )
-from specflow.estimator.evaluations import Evaluations
-from specflow.estimator.inputs import (
+from specflow.estimator.estimator_record_writer import Recorder
+from specflow.estimator.input_functions import (
     InputFn,
     ask,
     is_empty,
@@ -55,15 +57,15 @@ from specflow.estimator.inputs import (
     source_form,
     train_form,
 )
-from specflow.estimator.prediction import chosen, known_keys, rows_of
-from specflow.estimator.record import Recorder
+from specflow.estimator.loss_reports import batches_shown, shows_progress
+from specflow.estimator.loss_reports import record as record_in
+from specflow.estimator.prediction_rows_iter import chosen, known_keys, rows_of
 from specflow.estimator.recovery import once
-from specflow.estimator.specs import EvalSpec, TrainSpec, check_specs
-from specflow.estimator.states import CheckpointStep, EvalParams, InitFn, States
-from specflow.estimator.together import EvalTogether, agree_on_rows
+from specflow.estimator.state_source import CheckpointStep, EvalParams, InitFn, States
+from specflow.estimator.step_evaluations import Evaluations
+from specflow.estimator.synchronized_inputs import EvalTogether, agree_on_rows
+from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.training import Training, is_asked, stacked_steps
-from specflow.estimator.watching import batches_shown, shows_progress
-from specflow.estimator.watching import record as record_in
 from specflow.executor import (
     Lowered,
     Program,
@@ -75,7 +77,6 @@ from specflow.executor import (
     to_tree,
 )
 from specflow.experiment import check_labels, estimator_arguments, make_layers
-from specflow.filesystem import check_output_folder
 from specflow.lifecycle import (
     History,
     WarmPlan,
@@ -85,7 +86,7 @@ from specflow.lifecycle import (
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
 from specflow.output import Checkpointer
-from specflow.spec import Mode, TPUEstimatorSpec
+from specflow.runtime.filesystem import check_output_folder
 
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
@@ -615,7 +616,7 @@ class TPUEstimator:
             share=self._share,
         )
         total, gives_way = batches.count, mode is Mode.PREDICT
-        if peers.count() > 1 and not agree_on_rows("evaluation", value):
+        if collectives.count() > 1 and not agree_on_rows("evaluation", value):
             batches = EvalTogether(batches)
         if shown and shows_progress(self.config):
             return batches_shown(batches, total, gives_way=gives_way)
@@ -663,7 +664,9 @@ class TPUEstimator:
             ConfigError: the directory is a file, or lies in one.
             ExportError: the model cannot be exported.
         """
-        from specflow.output.export import write_export  # Few runs end in an export.
+        from specflow.output.export.exporting import (
+            write_export,  # Few runs end in an export.
+        )
 
         check_output_folder(directory, "directory")
         check_functions(input_fn=input_fn, serving_fn=serving_fn)
@@ -679,7 +682,7 @@ class TPUEstimator:
             self.program.learn(Mode.PREDICT, form)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         mesh = self.partitioner.mesh
-        if peers.count() > 1:
+        if collectives.count() > 1:
             # Gathered by all; one asks the model, on its own device, and writes.
             params, rest = to_host((state.params, state.rest))
             state = state._replace(params=params, rest=rest)
@@ -698,7 +701,7 @@ class TPUEstimator:
             )
             return str(path)
 
-        return Path(peers.alone(write))
+        return Path(collectives.alone(write))
 
     def _example(self, input_fn: InputFn | None, features: Any) -> Any:
         """Features of one batch, on the host."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from flax import linen
 
-from specflow.config.recorded import PartRecord
-from specflow.typing import describe
+from specflow.config.estimator_record import PartRecord
+from specflow.runtime.typing import describe
 
 __all__ = ["not_plain", "part_of", "script_folder"]
 

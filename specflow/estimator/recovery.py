@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specflow import loop
-from specflow.report import is_of_user, is_transient
+from specflow.diagnostics.rendering import is_of_user, is_transient
 
 __all__ = ["Recovery", "once"]
 

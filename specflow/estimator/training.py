@@ -12,23 +12,31 @@ from typing import Any
 
 import jax
 
-from specflow import loop, peers
-from specflow.closing import closing
-from specflow.config.run import RunConfig
+from specflow import loop
+from specflow.config.run_config import RunConfig
+from specflow.contract import Mode
 from specflow.data import Share, TrainInput, as_source, as_train_batches, handed
-from specflow.errors import ConfigError, DataError, Fault, OutputError, SpecflowWarning
-from specflow.estimator.evaluations import Evaluations
+from specflow.diagnostics.errors import (
+    ConfigError,
+    DataError,
+    Fault,
+    OutputError,
+    SpecflowWarning,
+)
+from specflow.diagnostics.rendering import is_of_device
+from specflow.distributed import collectives
+from specflow.estimator.loss_reports import Watcher, shows_progress, summaries
 from specflow.estimator.recovery import Recovery
-from specflow.estimator.saving import Saver
-from specflow.estimator.states import States
-from specflow.estimator.together import (
+from specflow.estimator.state_source import States
+from specflow.estimator.step_evaluations import Evaluations
+from specflow.estimator.step_saving import Saver
+from specflow.estimator.synchronized_inputs import (
     TrainTogether,
     agree_on_form,
     agree_on_rows,
     meet_after_error,
     own_place,
 )
-from specflow.estimator.watching import Watcher, shows_progress, summaries
 from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import (
     EverySeconds,
@@ -39,8 +47,7 @@ from specflow.loop import (
     StopTraining,
 )
 from specflow.output import Checkpointer, Progress
-from specflow.report import is_of_device
-from specflow.spec import Mode
+from specflow.runtime.closing import closing
 
 __all__ = ["Training", "is_asked", "stacked_steps"]
 
@@ -123,7 +130,7 @@ class Training:
         """
         config = self._config
         # Of several processes, none can begin anew while the others wait for it.
-        recovers = config.saves and peers.count() == 1
+        recovers = config.saves and collectives.count() == 1
         recovery = Recovery(config.recover if recovers else 0)
         stops: list[int | None] = []
 
@@ -402,7 +409,7 @@ class Training:
             batch_rows=jax.tree.leaves(form)[0].shape[0],
             again=again,
         )
-        if peers.count() > 1:
+        if collectives.count() > 1:
             agreed = agree_on_rows("training", value)
             return batches if agreed else TrainTogether(batches)
         return batches
@@ -461,7 +468,7 @@ def _check_steps(start: int, end: int, stop: int | None) -> None:
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:
     """Whether somebody wants training to stop, in any process."""
-    return should_stop is not None and peers.any_of(should_stop())
+    return should_stop is not None and collectives.any_of(should_stop())
 
 
 def _import_ahead(modules: Iterable[str]) -> None:

@@ -1,17 +1,17 @@
 """From a model function to sharded steps, and from devices back to the host."""
 
-from specflow.executor.compile import Program
+from specflow.executor.export_program import Serving
 from specflow.executor.fingerprint import fingerprint
 from specflow.executor.flops import Flops, count_flops
-from specflow.executor.host import first_rows, real_rows, to_host
+from specflow.executor.host_rows import first_rows, real_rows, to_host
 from specflow.executor.lowered import Lowered
-from specflow.executor.model_fn import ModelFn
-from specflow.executor.optimizer import LEAST_SCALE
-from specflow.executor.serving import Serving
-from specflow.executor.settings import StepSettings
-from specflow.executor.state import TrainState, from_tree, to_tree
-from specflow.executor.step import StepOutputs
+from specflow.executor.model_call import ModelFn
+from specflow.executor.optimizer_step import LEAST_SCALE
+from specflow.executor.program import Program
+from specflow.executor.step_settings import StepSettings
+from specflow.executor.steps import StepOutputs
 from specflow.executor.tracing import check_predictions
+from specflow.executor.train_state import TrainState, from_tree, to_tree
 
 __all__ = [
     "LEAST_SCALE",

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Self
 
 import jax
 
-from specflow.errors import Fault, spec_error
-from specflow.executor.trace import Traced
+from specflow.contract import Mode
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.executor.traced_once import Traced
 from specflow.model import FlatForm, LinenModel, variable_forms
-from specflow.spec import Mode
-from specflow.typing import describe
+from specflow.runtime.typing import describe
 
 __all__ = ["Discovery"]
 

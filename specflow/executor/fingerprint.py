@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.spec import Mode
+from specflow.contract import Mode
 
 __all__ = ["fingerprint", "fingerprints"]
 

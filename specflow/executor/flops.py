@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax.extend.core import jaxpr_as_fun
 
-from specflow.executor.trace import Traced
+from specflow.executor.traced_once import Traced
 
 __all__ = [
     "AGAIN",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from specflow.executor.trace import Traced
+from specflow.executor.traced_once import Traced
 
 __all__ = ["Found", "gradients", "host_tensors", "micro_batches"]
 

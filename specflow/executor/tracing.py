@@ -9,17 +9,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specflow import user_code
-from specflow.errors import Fault, SpecflowError, spec_error
+from specflow.contract import Mode, TPUEstimatorSpec, check_batch_major
+from specflow.diagnostics import user_code
+from specflow.diagnostics.errors import Fault, SpecflowError, spec_error
 from specflow.executor.discovery import Discovery
-from specflow.executor.model_fn import ModelFn
-from specflow.executor.optimizer import Optimizer
-from specflow.executor.settings import PLAIN, StepSettings
-from specflow.executor.trace import Traced
+from specflow.executor.model_call import ModelFn
+from specflow.executor.optimizer_step import Optimizer
+from specflow.executor.step_settings import PLAIN, StepSettings
+from specflow.executor.traced_once import Traced
 from specflow.model import LinenModel, Model, SplitModel, is_misplaced
-from specflow.spec import Mode, TPUEstimatorSpec, check_batch_major
-from specflow.stopwatch import Stopwatch
-from specflow.typing import describe, leaves
+from specflow.runtime.stopwatch import Stopwatch
+from specflow.runtime.typing import describe, leaves
 
 __all__ = ["Tracer", "check_predictions", "row_count", "shapes"]
 

@@ -2,7 +2,7 @@
 it ends.
 """
 
-from specflow.lifecycle.build import build_exporters, build_stopping_rule
+from specflow.lifecycle.build_lifecycle import build_exporters, build_stopping_rule
 from specflow.lifecycle.early_stopping import (
     EarlyStopping,
     stop_if,
@@ -11,6 +11,7 @@ from specflow.lifecycle.early_stopping import (
     stop_if_no_decrease,
     stop_if_no_increase,
 )
+from specflow.lifecycle.evaluation_history import History
 from specflow.lifecycle.exporters import (
     BestExporter,
     ByMetric,
@@ -20,8 +21,7 @@ from specflow.lifecycle.exporters import (
     Made,
     newest_export,
 )
-from specflow.lifecycle.history import History
-from specflow.lifecycle.rules import Crossed, Stalled, StoppingRule
+from specflow.lifecycle.stopping_rules import Crossed, Stalled, StoppingRule
 from specflow.lifecycle.warm_plan import WarmPlan
 from specflow.lifecycle.warm_settings import (
     Vocabulary,

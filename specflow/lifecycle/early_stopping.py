@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from specflow.callables import check_callables
-from specflow.errors import ConfigError, Fault, config_error
-from specflow.lifecycle.history import History
-from specflow.lifecycle.rules import Crossed, Stalled, StoppingRule
+from specflow.diagnostics.errors import ConfigError, Fault, config_error
+from specflow.lifecycle.evaluation_history import History
+from specflow.lifecycle.stopping_rules import Crossed, Stalled, StoppingRule
 from specflow.loop import StopTraining
-from specflow.typing import describe
+from specflow.runtime.callables import check_callables
+from specflow.runtime.typing import describe
 
 __all__ = [
     "Crossed",

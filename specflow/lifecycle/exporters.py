@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from specflow import peers
-from specflow.callables import check_callables
-from specflow.errors import ConfigError, Fault, nearest
-from specflow.filesystem import expanded
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.distributed import collectives
 from specflow.output import reported, write_text
+from specflow.runtime.callables import check_callables
+from specflow.runtime.filesystem import expanded
 
 __all__ = [
     "BestExporter",
@@ -81,10 +81,12 @@ class Exporter:
             The new export, or None.
         """
         folder = expanded(directory, "directory")
-        if not peers.alone(lambda: self.wants(folder, metrics, is_final=is_final)):
+        if not collectives.alone(
+            lambda: self.wants(folder, metrics, is_final=is_final)
+        ):
             return None
         made = estimator.export(folder, **self._export)
-        peers.alone(lambda: self.keep(folder, metrics))
+        collectives.alone(lambda: self.keep(folder, metrics))
         return made
 
     def wants(
@@ -241,7 +243,7 @@ class Made(NamedTuple):
 
 def newest_export(directory: str | Path) -> Made | None:
     """The newest of the exports that lie side by side."""
-    from specflow.serving.load import MANIFEST  # Few runs export.
+    from specflow.serving.load_export import MANIFEST  # Few runs export.
 
     for path in reversed(_exports(expanded(directory))):
         try:

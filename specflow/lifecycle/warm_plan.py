@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from specflow.errors import Fault
+from specflow.diagnostics.errors import Fault
 from specflow.lifecycle.warm_settings import WarmStartSettings
-from specflow.text import columns, short
-from specflow.typing import describe
+from specflow.runtime.formatting import columns, short
+from specflow.runtime.typing import describe
 
 __all__ = ["WarmPlan", "plan"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from specflow.config.warm_start import WarmStartConfig
-from specflow.errors import ConfigError, Fault
-from specflow.paths import matches
+from specflow.config.sections.warm_start import WarmStartConfig
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.runtime.globs import matches
 
 __all__ = ["Vocabulary", "WarmStartSettings", "build_warm_start"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from specflow.encoding import without_mark
-from specflow.errors import CheckpointError, ConfigError, Fault
-from specflow.filesystem import expanded
+from specflow.diagnostics.errors import CheckpointError, ConfigError, Fault
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
-from specflow.output.snapshot import array_digest
+from specflow.output.checkpoint.snapshot import array_digest
+from specflow.runtime.filesystem import expanded
+from specflow.runtime.text_encoding import without_mark
 
 __all__ = ["Vocabulary", "WarmStartSettings", "warm_plan", "warm_values"]
 
@@ -100,7 +100,10 @@ def _planned(
 
 def _opened(settings: WarmStartSettings) -> _Source:
     """The newest checkpoint that a path means, or an export."""
-    from specflow.serving.load import MANIFEST, load_export  # Few start from exports.
+    from specflow.serving.load_export import (  # Few start from exports.
+        MANIFEST,
+        load_export,
+    )
 
     path = expanded(settings.path, "WarmStartSettings.path").absolute()
     if (path / MANIFEST).is_file():

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import jax
 
-from specflow import peers
-from specflow.errors import DataError, Fault
+from specflow.contract import Mode, TPUEstimatorSpec
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
 from specflow.loop.hooks import StopTraining, call_hooks
 from specflow.metrics import MetricTable
-from specflow.spec import Mode, TPUEstimatorSpec
 
 __all__ = ["EvalResult", "evaluate", "predict"]
 
@@ -78,7 +78,7 @@ def evaluate(
         except StopTraining:
             raise
         except Exception as error:
-            if peers.count() == 1:
+            if collectives.count() == 1:
                 raise
             failed.append(error)  # The others compute: it goes on with them to the end.
 
@@ -113,7 +113,7 @@ def evaluate(
             Fault("data", "the evaluation input has no rows", code="data-empty",
                   expected="at least one row")
         )  # fmt: skip
-    with peers.together():
+    with collectives.together():
         if failed:
             raise failed[0]
         call_hooks(hooks, "end", len(losses))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from specflow import peers
+from specflow.distributed import collectives
 
 __all__ = [
     "Action",
@@ -97,7 +97,7 @@ class EverySeconds:
     def is_due(self, step: int) -> bool:
         now = self._clock()
         # The clocks of several processes differ: that of process 0 counts.
-        if not peers.alone(lambda: now - self._last >= self.every_s):
+        if not collectives.alone(lambda: now - self._last >= self.every_s):
             return False
         self._last = now
         return True

@@ -2,7 +2,7 @@
 
 import collections
 
-from specflow import peers
+from specflow.distributed import collectives
 
 __all__ = ["Pace"]
 
@@ -48,7 +48,7 @@ class Pace:
         """Notes how long a loop took."""
         if self.is_held:
             return
-        seconds = peers.gather(seconds)[0]  # All take as many steps.
+        seconds = collectives.gather(seconds)[0]  # All take as many steps.
         self._loops.append((steps, seconds))
         total_steps = sum(steps for steps, _ in self._loops)
         mean_s = sum(seconds for _, seconds in self._loops) / total_steps

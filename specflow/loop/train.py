@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from specflow.errors import Fault, NanLossDuringTrainingError
+from specflow.contract import HostPair
+from specflow.diagnostics.errors import Fault, NanLossDuringTrainingError
 from specflow.executor import (
     LEAST_SCALE,
     Program,
@@ -28,7 +29,6 @@ from specflow.loop.hooks import (
     call_hooks,
 )
 from specflow.loop.pace import Pace
-from specflow.spec import HostPair
 
 __all__ = ["Report", "Rescue", "TrainResult", "Watch", "train"]
 

@@ -1,5 +1,7 @@
 """Meshes: devices with named axes, rules for parameters, shardings for everything."""
 
+from specflow.distributed.processes import call_off, start_processes
+from specflow.distributed.slurm import idle_tasks
 from specflow.mesh.devices import (
     batch_parts,
     build_mesh,
@@ -9,10 +11,8 @@ from specflow.mesh.devices import (
     pretend_devices,
 )
 from specflow.mesh.partitioner import Partitioner
-from specflow.mesh.processes import call_off, start_processes
-from specflow.mesh.remarks import LARGE
-from specflow.mesh.rules import Names, Placement, Rules
-from specflow.mesh.slurm import idle_tasks
+from specflow.mesh.placement_checks import LARGE
+from specflow.mesh.sharding_rules import Names, Placement, Rules
 
 __all__ = [
     "LARGE",

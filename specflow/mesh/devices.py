@@ -9,8 +9,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 
-from specflow.config.mesh import BATCH_AXES, AxesConfig
-from specflow.errors import ConfigError, Fault
+from specflow.config.sections.mesh import BATCH_AXES, AxesConfig
+from specflow.diagnostics.errors import ConfigError, Fault
 
 __all__ = [
     "batch_parts",

@@ -12,11 +12,11 @@ import numpy as np
 from flax.core import spmd
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from specflow.config.mesh import BATCH_AXES, RuleConfig, axes_of
-from specflow.errors import ConfigError, Fault
+from specflow.config.sections.mesh import BATCH_AXES, RuleConfig, axes_of
+from specflow.diagnostics.errors import ConfigError, Fault
 from specflow.mesh.devices import is_local
-from specflow.mesh.remarks import order_remark, remarks
-from specflow.mesh.rules import Names, Placement, Rules
+from specflow.mesh.placement_checks import order_remark, remarks
+from specflow.mesh.sharding_rules import Names, Placement, Rules
 
 __all__ = ["Partitioner"]
 

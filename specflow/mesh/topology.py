@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.experimental import topologies
 
-from specflow.chips import CHIPS, TPUS, Chip, Topology, chip_of, parse
+from specflow.runtime.chips import CHIPS, TPUS, Chip, Topology, chip_of, parse
 
 __all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "devices_of", "parse"]
 

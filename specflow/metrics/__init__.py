@@ -9,10 +9,11 @@ from specflow.metrics.at_k import (
 from specflow.metrics.averaged import F1, IoU, Precision, Recall
 from specflow.metrics.classification import Accuracy, ConfusionMatrix, TopK
 from specflow.metrics.cosine import CosineDistance
-from specflow.metrics.declared import build_metric_fn
+from specflow.metrics.declared_metrics import build_metric_fn
 from specflow.metrics.elementwise import MeanTensor
 from specflow.metrics.means import BitsPerByte, Mean, Perplexity
 from specflow.metrics.metric import Metric, State
+from specflow.metrics.metric_table import MetricTable
 from specflow.metrics.per_class import PerClassAccuracy
 from specflow.metrics.ranking import AUC
 from specflow.metrics.regression import MAE, MSE, R2, RMSE
@@ -52,7 +53,6 @@ from specflow.metrics.streaming import (
     true_positives_at_thresholds,
 )
 from specflow.metrics.sum import Sum
-from specflow.metrics.table import MetricTable
 from specflow.metrics.thresholds import ThresholdCounts
 
 __all__ = [  # noqa: RUF022 - states first, then tf.metrics

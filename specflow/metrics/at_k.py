@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.exact import Exact, exact_sum
 from specflow.metrics.metric import Ratio, weight_sum
-from specflow.metrics.rows import as_classes, as_numbers, rows
-from specflow.typing import describe
+from specflow.metrics.metric_rows import as_classes, as_numbers, rows
+from specflow.runtime.typing import describe
 
 __all__ = ["AveragePrecisionAtK", "PrecisionAtK", "RecallAtK", "top_classes"]
 

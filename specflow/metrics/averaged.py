@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.exact import Exact, plus, ratio
 from specflow.metrics.metric import Metric, same_settings, weight_sums
-from specflow.metrics.rows import as_classes, rows
+from specflow.metrics.metric_rows import as_classes, rows
 
 __all__ = ["F1", "Average", "IoU", "Precision", "Recall"]
 

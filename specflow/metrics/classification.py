@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Int, Num
 from numpy.typing import NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.exact import exact_sums
 from specflow.metrics.metric import AnyRatio, Metric, Ratio, weight_sum
-from specflow.metrics.rows import as_classes, as_numbers, rows
-from specflow.typing import describe, is_floating
+from specflow.metrics.metric_rows import as_classes, as_numbers, rows
+from specflow.runtime.typing import describe, is_floating
 
 __all__ = ["Accuracy", "ConfusionMatrix", "TopK"]
 

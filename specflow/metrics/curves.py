@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.thresholds import Confusions
 
 __all__ = [

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float, Num
 from numpy.typing import NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.exact import Exact, group_sums, plus, ratio
 from specflow.metrics.metric import Metric, same_settings, weight_sums
-from specflow.metrics.rows import as_numbers, rows
+from specflow.metrics.metric_rows import as_numbers, rows
 
 __all__ = ["MeanTensor"]
 

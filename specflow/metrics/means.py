@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import exact_sum
 from specflow.metrics.metric import AnyRatio, Ratio, weight_sum
-from specflow.metrics.rows import as_numbers, rows
+from specflow.metrics.metric_rows import as_numbers, rows
 
 __all__ = ["BitsPerByte", "Mean", "Perplexity"]
 

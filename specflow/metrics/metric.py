@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.exact import Exact, exact_sum, exact_sums, plus, ratio
 
 __all__ = [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import Exact, plus, ratio
 from specflow.metrics.metric import Metric, same_settings, weight_sums
-from specflow.metrics.rows import as_classes, rows
+from specflow.metrics.metric_rows import as_classes, rows
 
 __all__ = ["PerClassAccuracy"]
 

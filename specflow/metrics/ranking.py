@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import exact_sum, ratio
 from specflow.metrics.metric import Metric, same_settings
-from specflow.metrics.rows import as_numbers, refuse_rows, rows
+from specflow.metrics.metric_rows import as_numbers, refuse_rows, rows
 
 __all__ = ["AUC"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import Exact, exact_sum, plus, ratio
 from specflow.metrics.metric import Metric, Ratio, weight_sum
-from specflow.metrics.rows import as_numbers, rows
+from specflow.metrics.metric_rows import as_numbers, rows
 
 __all__ = ["MAE", "MSE", "R2", "RMSE"]
 

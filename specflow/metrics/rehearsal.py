@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from specflow.config.base import Component, Config, Target, key_paths
-from specflow.errors import DataError, Fault
-from specflow.metrics.declared import build_metric_fn
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.metrics.declared_metrics import build_metric_fn
 
 __all__ = ["metric_faults"]
 
@@ -31,7 +31,7 @@ def metric_faults(
         forms: key path -> shape and dtype of the tensor, first axis the batch.
         values: key path of labels -> the values that occur.
 
-    >>> from specflow.config.metrics import AccuracyConfig
+    >>> from specflow.config.sections.metrics import AccuracyConfig
     >>> forms = {
     ...     "labels": np.zeros(8, np.int32),
     ...     "outputs": np.zeros((8, 2, 3), np.float32),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from specflow.metrics.exact import Exact, exact_sum, plus
 from specflow.metrics.metric import Metric
-from specflow.metrics.rows import as_numbers, rows
+from specflow.metrics.metric_rows import as_numbers, rows
 
 __all__ = ["Sum"]
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import core, errors, linen
 from jax.typing import DTypeLike
 
-from specflow.errors import Fault, spec_error
-from specflow.model.flat import FlatState, by_name, key_impls
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.model.flat_state import FlatState, by_name, key_impls
 from specflow.model.precision import computing_in
 
 __all__ = ["FlatForm", "LinenModel", "is_misplaced", "variable_forms"]

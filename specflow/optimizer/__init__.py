@@ -1,12 +1,12 @@
 """The optimizer: from the configuration to an optax transformation."""
 
-from specflow.optimizer.average import AverageState, averaged, track_average
-from specflow.optimizer.build import (
+from specflow.optimizer.build_optimizer import (
     build_optimizer,
     evaluated_average,
     evaluates_average,
     learning_rate,
 )
+from specflow.optimizer.moving_average import AverageState, averaged, track_average
 from specflow.optimizer.piecewise import tf_piecewise_constant
 from specflow.optimizer.reference import (
     tf_adadelta,

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
 
 __all__ = ["tf_piecewise_constant"]
 

@@ -7,21 +7,21 @@ import jax.numpy as jnp
 import optax
 
 from specflow.config.base import TARGET, Component, Target
-from specflow.config.optimizer import (
+from specflow.config.sections.optimizer import (
     ConstantConfig,
     CosineConfig,
     DecayConfig,
     ScheduleConfig,
     WarmupConfig,
 )
-from specflow.config.schedules import (
+from specflow.config.sections.schedules import (
     ExponentialConfig,
     InverseSqrtConfig,
     PiecewiseConfig,
     PolynomialConfig,
     StableConfig,
 )
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
 
 __all__ = ["build_schedule"]
 
@@ -44,7 +44,7 @@ def build_schedule(
         ConfigError: the warmup leaves no step for the decay, or a `_target_` returned
             no function.
 
-    >>> from specflow.config.optimizer import LinearDecayConfig
+    >>> from specflow.config.sections.optimizer import LinearDecayConfig
     >>> rate = build_schedule(
     ...     LinearDecayConfig(warmup_steps=2, final=0.5), lr=1.0, train_steps=6
     ... )

@@ -1,28 +1,33 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
-from specflow.output.checkpoint import Best, Checkpointer, Restored, located
-from specflow.output.efficiency import Efficiency, efficiency
+from specflow.output.checkpoint.checkpointer import (
+    Best,
+    Checkpointer,
+    Restored,
+    located,
+)
 from specflow.output.files import replacing, reported, set_aside, write_text
-from specflow.output.hparams import hparams_of
-from specflow.output.plain import to_plain
-from specflow.output.plots import draw_curves
-from specflow.output.progress import Progress, is_watched
-from specflow.output.report import (
+from specflow.output.json_values import to_plain
+from specflow.output.report.efficiency import Efficiency, efficiency
+from specflow.output.report.final_table import format_result, print_result
+from specflow.output.report.hparams import hparams_of
+from specflow.output.report.plots import draw_curves
+from specflow.output.report.prediction_rows import FORMATS, row_format, writing_rows
+from specflow.output.report.progress import Progress, is_watched
+from specflow.output.report.reporters import (
     AsyncReporters,
     JsonLines,
     Reporter,
     TensorBoard,
     read_rows,
 )
-from specflow.output.rows import FORMATS, row_format, writing_rows
-from specflow.output.run import (
+from specflow.output.run.run_directory import (
     RunDirectory,
     default_run_directory,
     existing_run,
     open_run,
     rerun_directory,
 )
-from specflow.output.table import format_result, print_result
 
 __all__ = [
     "FORMATS",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IMODE, S_ISREG
 
-from specflow.errors import Fault, OutputError
+from specflow.diagnostics.errors import Fault, OutputError
 
 __all__ = ["replacing", "reported", "set_aside", "write_text"]
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
-from specflow.errors import Fault, SpecflowError
-from specflow.preflight.child import Question
+from specflow.diagnostics.errors import Fault, SpecflowError
+from specflow.preflight.child_process import Question
 
 
 def main() -> None:

@@ -10,23 +10,23 @@ from typing import Any
 
 import jax
 
-from specflow.chips import Topology, parse
 from specflow.compose import compose
 from specflow.config.experiment import ExperimentConfig
 from specflow.data import Data
-from specflow.errors import SpecflowError
+from specflow.diagnostics.errors import SpecflowError
 from specflow.mesh import pretend_devices
 from specflow.mesh.topology import devices_of
-from specflow.preflight.changes import (
+from specflow.preflight.child_process import Question
+from specflow.preflight.fit_changes import (
     Change,
     changes,
     nearest,
     times_smaller,
     together,
 )
-from specflow.preflight.child import Question
 from specflow.preflight.hlo import Collective
-from specflow.preflight.look import MODES, Look, Program, State
+from specflow.preflight.inspection import MODES, Look, Program, State
+from specflow.runtime.chips import Topology, parse
 
 __all__ = ["answer"]
 

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from specflow.preflight.loops import Instruction, trips
+from specflow.preflight.hlo_loops import Instruction, trips
 
 __all__ = ["Array", "Collective", "Hlo", "bytes_of"]
 

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from specflow.chips import Topology
 from specflow.preflight.hlo import Collective
+from specflow.runtime.chips import Topology
 
 __all__ = ["Roofline", "roofline"]
 
@@ -49,7 +49,7 @@ def roofline(
 
     Source: Williams, Waterman and Patterson, Roofline, 2009.
 
-    >>> from specflow.chips import parse
+    >>> from specflow.runtime.chips import parse
     >>> found = roofline(parse("v5e:2x2"), flops=197e12 * 4, model_flops=197e12 * 3,
     ...                  moved=819e9 / 2)
     >>> found.compute, found.hbm, found.by, found.mfu

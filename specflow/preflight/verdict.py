@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.errors import Fault
-from specflow.preflight.child import Question, ask
-from specflow.text import human
+from specflow.diagnostics.errors import Fault
+from specflow.preflight.child_process import Question, ask
+from specflow.runtime.formatting import human
 
 __all__ = ["misfits", "shortfall"]
 

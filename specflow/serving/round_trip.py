@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxlib.version import __version__ as jaxlib_version
 
-from specflow.typing import describe
+from specflow.runtime.typing import describe
 
 __all__ = [
     "EXAMPLE_ROWS",

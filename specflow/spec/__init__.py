@@ -1,36 +1,18 @@
-"""The contract: what a model function returns for a mode says all that is needed."""
+"""The declared spec: from the configuration to a model function."""
 
-from specflow.spec.estimator_spec import EstimatorSpec, TPUEstimatorSpec
-from specflow.spec.eval_metrics import check_batch_major
-from specflow.spec.export_outputs import (
-    DEFAULT_SERVING,
-    ClassificationOutput,
-    ExportOutput,
-    PredictOutput,
-    RegressionOutput,
+from specflow.spec.declared_model_fn import (
+    build_model_fn,
+    eval_tensors,
+    model_inputs,
+    model_outputs,
 )
-from specflow.spec.hooks import HOOK_METHODS, HostCallHook, is_hook, renamed
-from specflow.spec.host_pair import HostPair
-from specflow.spec.mean_loss import MeanLoss
-from specflow.spec.mode import Mode
-from specflow.spec.train_op import AverageState, TrainOp
+from specflow.spec.label_ranges import LabelRange, label_ranges
 
 __all__ = [
-    "DEFAULT_SERVING",
-    "HOOK_METHODS",
-    "AverageState",
-    "ClassificationOutput",
-    "EstimatorSpec",
-    "ExportOutput",
-    "HostCallHook",
-    "HostPair",
-    "MeanLoss",
-    "Mode",
-    "PredictOutput",
-    "RegressionOutput",
-    "TPUEstimatorSpec",
-    "TrainOp",
-    "check_batch_major",
-    "is_hook",
-    "renamed",
+    "LabelRange",
+    "build_model_fn",
+    "eval_tensors",
+    "label_ranges",
+    "model_inputs",
+    "model_outputs",
 ]

@@ -30,9 +30,10 @@ def test_every_import_rule_is_kept():
 
 
 LIGHT = [
-    "import specflow, specflow.errors, specflow.typing, specflow.spec, specflow.cli",
+    "import specflow, specflow.diagnostics.errors, specflow.runtime.typing",
+    "import specflow.contract, specflow.cli.main",
     "import specflow; specflow.Mode, specflow.TPUEstimatorSpec, specflow.MeshConfig",
-    "import specflow.config.experiment, specflow.config.run",
+    "import specflow.config.experiment, specflow.config.run_config",
     "import specflow.compose",
 ]
 
@@ -79,8 +80,8 @@ def test_what_needs_no_arrays_loads_no_heavy_package(code, tmp_path):
 def test_help_and_every_configuration_error_end_without_jax(tmp_path):
     """One process runs them all: what the first one loads, the last one would show."""
     commands = f"""
-import specflow.cli
-statuses = [specflow.cli.main(argv) for argv in {DOOR!r}]
+import specflow.cli.main
+statuses = [specflow.cli.main.main(argv) for argv in {DOOR!r}]
 assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 7], statuses
 """
     assert loaded_after(commands, tmp_path) == set()

@@ -16,8 +16,8 @@ from typing import Any
 import jax
 
 from specflow import commands
-from specflow.chips import chip_of
 from specflow.compose import Composed, compose
+from specflow.runtime.chips import chip_of
 
 __all__ = ["Speed", "flops_per_token", "measure"]
 

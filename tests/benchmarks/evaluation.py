@@ -12,7 +12,7 @@ from specflow import MeshConfig
 from specflow.compose import compose
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
-from specflow.executor.compile import CPU_CONVOLUTIONS
+from specflow.executor.program import CPU_CONVOLUTIONS
 from tests.benchmarks.report import Row
 
 ROWS, BATCH, ROUNDS = 49_920, 128, 3

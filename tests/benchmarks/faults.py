@@ -20,8 +20,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from specflow.compose import compose as our_compose
-from specflow.compose.folders import folders
-from specflow.compose.schema import ROOT, Slot
+from specflow.compose.read.config_folders import folders
+from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET, Config
 from tests.benchmarks.report import Row
 from tests.corpus.measure import observe, observe_together, table, written

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +92,7 @@ def test_every_key_of_an_experiment_is_offered(words):
 
 def test_it_loads_nothing_that_takes_time(tmp_path):
     code = (
-        "import sys; from specflow.cli import main\n"
+        "import sys; from specflow.cli.main import main\n"
         "assert main(['completion', 'bash', '--line', 'specflow show mesh.a']) == 0\n"
         "heavy = {'hydra', 'pydantic', 'omegaconf', 'yaml', 'jax', 'numpy'}\n"
         "print(heavy & set(sys.modules))"

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from specflow import cli
-from specflow.cli import main
-from specflow.errors import (
+from specflow.cli import main as cli
+from specflow.cli.main import main
+from specflow.diagnostics.errors import (
     CheckpointError,
     Fault,
     NanLossDuringTrainingError,
@@ -25,7 +25,7 @@ def loaded(words, cwd):
     """Exit status of a command in a fresh process, and the modules that it loaded."""
     script = (
         "import sys\n"
-        "from specflow.cli import main\n"
+        "from specflow.cli.main import main\n"
         f"status = main({words!r})\n"
         "print('\\n' + ' '.join({name.split('.')[0] for name in sys.modules}))\n"
         "sys.exit(status)\n"

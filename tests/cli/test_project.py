@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from specflow import made_in, project
-from specflow.cli import main
-from specflow.errors import ConfigError
+from specflow.cli.main import main
+from specflow.diagnostics.errors import ConfigError
+from specflow.runtime import project_file, run_projects
 
 PACKAGE = """
 import jax
@@ -76,7 +76,7 @@ COMMANDS = {
 
 
 def test_every_command_is_tried():
-    from specflow.cli import _COMMANDS
+    from specflow.cli.main import _COMMANDS
 
     assert {*COMMANDS, "train", "launch"} == {*_COMMANDS}
 
@@ -102,7 +102,8 @@ def test_launch_hands_both_on(at, monkeypatch):
     at()
     handed = []
     monkeypatch.setattr(
-        "specflow.launcher.launch", lambda words, **_: handed.extend(words) or 0
+        "specflow.distributed.launch.launch",
+        lambda words, **_: handed.extend(words) or 0,
     )
     words = ["--processes=2", "--config-dir=own", "trust=nets_of_mine"]
     assert main(["launch", *words, "--", "train", "experiment=mine"]) == 0
@@ -142,7 +143,7 @@ def test_a_job_of_a_sweep_and_a_process_of_its_own_find_the_package(at, tmp_path
     """As a user meets it: from a folder below, in a process that knows nothing."""
     home = at("deep/down")
     words = ["-m", "experiment=mine", "seed=1,2", f"hydra.sweep.dir={tmp_path}/jobs"]
-    root = str(Path(project.__file__).parents[1])
+    root = str(Path(project_file.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-m", "specflow", "train", *words],
         env={**os.environ, "PYTHONPATH": root},
@@ -150,7 +151,7 @@ def test_a_job_of_a_sweep_and_a_process_of_its_own_find_the_package(at, tmp_path
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert made_in.folder_of(tmp_path / "jobs/1") == home
+    assert run_projects.folder_of(tmp_path / "jobs/1") == home
 
 
 def test_the_command_line_wins(at, capsys):
@@ -171,14 +172,14 @@ def test_the_command_line_wins(at, capsys):
 def test_the_nearest_folder_counts_and_specflow_toml_before_pyproject(at):
     home = at()
     (home / "pyproject.toml").write_text('[tool.specflow]\ntrust = ["other"]\n')
-    assert project.find(home / "deep/down").trust == ("nets_of_mine",)
+    assert project_file.find(home / "deep/down").trust == ("nets_of_mine",)
     (home / "specflow.toml").unlink()
-    assert project.find(home / "deep/down").trust == ("other",)
+    assert project_file.find(home / "deep/down").trust == ("other",)
     (home / "deep/pyproject.toml").write_text("[project]\nname = 'specflow-user'\n")
-    assert project.find(home / "deep/down").folder == home
+    assert project_file.find(home / "deep/down").folder == home
     (home / "deep/pyproject.toml").write_text("tool.specflow.trust = 'third'\n")
-    assert project.find(home / "deep/down").trust == ("third",)
-    assert project.find(home.parent) is None
+    assert project_file.find(home / "deep/down").trust == ("third",)
+    assert project_file.find(home.parent) is None
 
 
 MALFORMED = {
@@ -218,7 +219,7 @@ def test_a_malformed_file_is_one_error_with_file_and_line(text, at, capsys):
 )
 def test_the_table_in_pyproject_may_be_written_as_toml_allows(tmp_path, text):
     (tmp_path / "pyproject.toml").write_text(text)
-    assert project.find(tmp_path).trust == ("mine",)
+    assert project_file.find(tmp_path).trust == ("mine",)
 
 
 def test_the_line_of_a_table_in_pyproject(at):
@@ -227,13 +228,13 @@ def test_the_line_of_a_table_in_pyproject(at):
     text = "[project]\ntrust = 1\n\n[tool.specflow]\nconfig_dir = 'own'\ntrust = 1\n"
     (home / "pyproject.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"trust: got 1 \(pyproject.toml:6\)"):
-        project.find(home)
+        project_file.find(home)
 
 
 def test_tomllib_is_loaded_only_where_there_is_such_a_file(at, tmp_path):
-    code = "import sys; from specflow.cli import main; main(['schema', 'mesh'])\n"
+    code = "import sys; from specflow.cli.main import main; main(['schema', 'mesh'])\n"
     code += "print('tomllib' in sys.modules, 'jax' in sys.modules)"
-    root = str(Path(project.__file__).parents[1])
+    root = str(Path(project_file.__file__).parents[1])
     (tmp_path / "pyproject.toml").write_text(
         '[project]\ndependencies = ["specflow-jax"]\n[tool.ruff]\n'
         "[project.scripts]\nspecflow = 'own:main'\n"

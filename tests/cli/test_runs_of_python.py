@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.cli import main
+from specflow.cli.main import main
 
 PARTS = """
 import functools

@@ -13,11 +13,11 @@ import sys
 
 import pytest
 
-from specflow import streams
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.commands.predict import is_progress_seen
 from specflow.output import Progress, print_result
-from specflow.streams import is_terminal, prepared
+from specflow.runtime import standard_streams
+from specflow.runtime.standard_streams import is_terminal, prepared
 
 SHOW = "experiment=digits_mlp"
 SPECFLOW = f"{sys.executable} -m specflow"
@@ -44,7 +44,7 @@ def test_a_closed_stream_does_not_become_the_next_file(tmp_path):
     """The system gives the lowest free descriptor to the file that is opened next."""
     code = (
         "import os, sys\n"
-        "from specflow.streams import prepared\n"
+        "from specflow.runtime.standard_streams import prepared\n"
         "with prepared():\n"
         "    file = open(sys.argv[1], 'w')\n"
         "    os.write(1, b'stray'); os.write(2, b'stray')\n"
@@ -81,7 +81,7 @@ def test_of_a_result_that_is_saved_nobody_need_read_the_end(monkeypatch):
     os.close(read)
     with os.fdopen(write, "w") as unread:
         monkeypatch.setattr(sys, "stdout", unread)
-        with prepared(), streams.to_the_end():
+        with prepared(), standard_streams.to_the_end():
             print_result(1, evaluation={"loss": 0.5}, timing={})
             print("run")
 
@@ -160,7 +160,7 @@ def test_a_user_without_a_home_trains_without_the_cache_of_programs(tmp_path):
         "import os, pwd\n"
         "def none(uid): raise KeyError('getpwuid(): uid not found')\n"
         "pwd.getpwuid = none\n"
-        "from specflow.cli import main\n"
+        "from specflow.cli.main import main\n"
         "import sys, jax\n"
         "status = main(sys.argv[1:])\n"
         "assert jax.config.values['jax_compilation_cache_dir'] is None\n"

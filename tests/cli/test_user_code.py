@@ -9,8 +9,8 @@ import traceback
 import pytest
 
 import specflow as sf
-from specflow.cli import main
-from specflow.report import machine_fault, tell
+from specflow.cli.main import main
+from specflow.diagnostics.rendering import machine_fault, tell
 
 CODE = """
 import jax

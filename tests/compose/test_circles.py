@@ -2,12 +2,12 @@
 
 import pytest
 
-from specflow import options
-from specflow.cli import main
+from specflow.cli import options
+from specflow.cli.completion import complete
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.compose.complete import complete
-from specflow.compose.launch import sweep
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
+from specflow.sweep.hydra_jobs import sweep
 
 AT = "mine/experiment"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.documents import load
-from specflow.compose.folders import folders, shipped
+from specflow.compose.read.config_folders import folders, shipped
+from specflow.compose.read.documents import load
 
 FOLDERS = folders()
 CHOICES = [

@@ -10,10 +10,10 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 
 from specflow.compose import compose
-from specflow.compose.defaults import ROOT, composition_fault, defaults_list
-from specflow.compose.folders import folders, shipped
-from specflow.compose.repository import BASE, DefaultsLists
-from specflow.compose.search import hydra
+from specflow.compose.read.config_folders import folders, shipped
+from specflow.compose.read.defaults_list import ROOT, composition_fault, defaults_list
+from specflow.compose.read.hydra_repository import BASE, DefaultsLists
+from specflow.compose.read.hydra_search_path import hydra
 
 MINE = {
     "data/mine.yaml": "name: digits\n",

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.compose.diff import compare
-from specflow.compose.folders import folders
-from specflow.compose.sides import read_side
+from specflow.compose.inspect.diff import compare
+from specflow.compose.inspect.experiment_sources import read_side
+from specflow.compose.read.config_folders import folders
 
 SIDES = {
     "overrides": ["digits", "experiment=digits optimizer.lr=1e-3 mesh=fsdp"],

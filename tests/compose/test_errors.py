@@ -6,7 +6,7 @@ committed.
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 OWN = "--config-dir=mine"
 
@@ -270,7 +270,7 @@ def test_a_misspelt_command_answers_with_the_near_miss(golden, capsys):
 
 def test_every_fault_has_a_code_and_an_origin():
     from specflow.compose import compose
-    from specflow.errors import ConfigError
+    from specflow.diagnostics.errors import ConfigError
 
     words, _ = CASES["wrong_types"]
     with pytest.raises(ConfigError) as caught:

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.compose.docs import fields_about
-from specflow.compose.explain import explain
-from specflow.compose.folders import folders
-from specflow.compose.schema import ROOT, Slot
+from specflow.compose.inspect.explain import explain
+from specflow.compose.inspect.section_docs import fields_about
+from specflow.compose.read.config_folders import folders
+from specflow.compose.section_types import ROOT, Slot
 from specflow.compose.show import leaf_paths
 from specflow.config.base import Config, Target
 from specflow.config.experiment import ExperimentConfig

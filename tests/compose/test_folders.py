@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.folders import folders, shipped
-from specflow.errors import ConfigError
+from specflow.compose.read.config_folders import folders, shipped
+from specflow.diagnostics.errors import ConfigError
 
 
 def test_a_checkout_has_conf_beside_the_package():

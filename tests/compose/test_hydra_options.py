@@ -3,8 +3,8 @@
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.launch import sweep
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
+from specflow.sweep.hydra_jobs import sweep
 
 HEAD = "# @package _global_\ndefaults:\n  - /experiment/digits_mlp\n"
 FILE = "mine/experiment/own.yaml"

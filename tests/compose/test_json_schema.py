@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError, create_model
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.compose.documents import load
-from specflow.compose.folders import folders, shipped
-from specflow.compose.json_schema import as_text, header, schemas, write_schemas
+from specflow.compose.check.validate import validate
+from specflow.compose.inspect.json_schema import as_text, header, schemas, write_schemas
 from specflow.compose.provenance import Origins
-from specflow.compose.schema import Slot
-from specflow.compose.validate import validate
+from specflow.compose.read.config_folders import folders, shipped
+from specflow.compose.read.documents import load
+from specflow.compose.section_types import Slot
 from specflow.config.base import Config
 from specflow.config.experiment import ExperimentConfig
 

@@ -11,13 +11,13 @@ from typing import Annotated, Literal, get_args, get_origin
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from specflow import cli
+from specflow.cli import main
 from specflow.compose import compose
-from specflow.compose.launch import sweep
-from specflow.compose.layers import Layers
-from specflow.compose.schema import ROOT, Slot
+from specflow.compose.merge.layers import Layers
+from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET, Target
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
+from specflow.sweep.hydra_jobs import sweep
 
 SIMPLE = [1, 0.5, "x", True, "outputs", "features.x", "loss", "1", "float32"]
 
@@ -323,7 +323,7 @@ def test_a_run_changes_its_kind_when_it_is_the_base(project):
 
 
 def test_show_lists_what_was_dropped_with_its_origin(capsys):
-    assert cli.main(["show", "experiment=digits", "model.name=mlp"]) == 0
+    assert main.main(["show", "experiment=digits", "model.name=mlp"]) == 0
     lines = capsys.readouterr().out.splitlines()
     by = "model is mlp (override model.name=mlp)"
     assert lines[-2:] == [
@@ -331,7 +331,7 @@ def test_show_lists_what_was_dropped_with_its_origin(capsys):
         f"# dropped: model.hidden=128 (conf/model/cnn.yaml:4): {by}",
     ]
     assert (
-        cli.main(["show", "experiment=digits", "model.name=mlp", "--format=json"]) == 0
+        main.main(["show", "experiment=digits", "model.name=mlp", "--format=json"]) == 0
     )
     dropped = json.loads(capsys.readouterr().out)["dropped"]
     assert dropped[1] == {
@@ -344,7 +344,7 @@ def test_show_lists_what_was_dropped_with_its_origin(capsys):
 
 def test_explain_says_over_what_a_default_stands(capsys):
     words = ["explain", "model.hidden", "experiment=digits", "model.name=mlp"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     told = capsys.readouterr().out
     assert (
         "set by   override model.name=mlp\nover     128  conf/model/cnn.yaml:4:1"
@@ -354,7 +354,7 @@ def test_explain_says_over_what_a_default_stands(capsys):
 
 def test_what_runs_notes_what_was_dropped(capsys):
     words = ["check", "experiment=digits_mlp", "optimizer.name=sgd"]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     assert capsys.readouterr().err.startswith(
         "note: dropped optimizer.weight_decay=0.0001 (conf/optimizer/adamw.yaml:5), "
         "optimizer.no_decay=[**.bias,**.scale] (conf/optimizer/adamw.yaml:7): "

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from specflow.compose import compose, sweep_folders
-from specflow.compose.launch import sweep, table
-from specflow.errors import ConfigError, DataError
+from specflow.compose import compose
+from specflow.diagnostics.errors import ConfigError, DataError
+from specflow.sweep import sweep_folders
+from specflow.sweep.hydra_jobs import sweep, table
 
 
 def task(composed):

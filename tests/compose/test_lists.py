@@ -12,14 +12,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose import compose
-from specflow.compose.diff import as_lines, compare
-from specflow.compose.explain import explain
-from specflow.compose.grammar import spell
-from specflow.compose.layers import Layers
-from specflow.compose.repository import BASE
-from specflow.compose.sides import read_side
-from specflow.compose.trees import ABSENT, value_at
-from specflow.errors import ConfigError
+from specflow.compose.inspect.diff import as_lines, compare
+from specflow.compose.inspect.experiment_sources import read_side
+from specflow.compose.inspect.explain import explain
+from specflow.compose.merge.layers import Layers
+from specflow.compose.read.hydra_repository import BASE
+from specflow.compose.read.override_grammar import spell
+from specflow.compose.tree import ABSENT, value_at
+from specflow.diagnostics.errors import ConfigError
 
 FSDP = ["experiment=digits_mlp", "mesh=fsdp"]
 ITEM = """# @package _global_

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from specflow.compose import compose, lines
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from specflow.compose import compose, lines
-from specflow.compose.folders import folders
-from specflow.compose.grammar import shell, spell
+from specflow.compose.read.config_folders import folders
+from specflow.compose.read.override_grammar import shell, spell
 
 EXPERIMENTS = folders().choices("experiment")
 

@@ -12,13 +12,13 @@ import pytest
 from hydra.utils import to_absolute_path
 
 from specflow.compose import compose
-from specflow.compose.launch import sweep
-from specflow.compose.places import placed
+from specflow.compose.check.locate import placed
 from specflow.config.base import Config, UserPath
 from specflow.data import build_data
-from specflow.errors import DataError
-from specflow.output.changes import changes
-from specflow.output.run import open_run
+from specflow.diagnostics.errors import DataError
+from specflow.output.run.config_changes import changes
+from specflow.output.run.run_directory import open_run
+from specflow.sweep.hydra_jobs import sweep
 
 NPZ = "data={name: npz, train: in/a.npz, eval: '~/b.npz'}"
 WARM = "warm_start={path: base, vocabularies: {k: {new: n.txt, old: /o.txt}}}"

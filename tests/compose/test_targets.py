@@ -6,9 +6,9 @@ import pytest
 from flax import linen, nnx
 
 from specflow.compose import compose
+from specflow.compose.check.targets import resolve, resolve_targets
 from specflow.compose.provenance import Origins
-from specflow.compose.targets import resolve, resolve_targets
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
 
 OWN = """
 import os
@@ -62,14 +62,14 @@ def test_parts_of_the_built_in_packages_resolve(name, expected):
         "jax.config.update",
         "flax.io.rmtree",
         "flax.serialization.from_bytes",
-        "specflow.errors.difflib.get_close_matches",
-        "specflow.errors.dataclasses.make_dataclass",
-        "specflow.cli.main",
-        "specflow.cli.os.system",
+        "specflow.diagnostics.errors.difflib.get_close_matches",
+        "specflow.diagnostics.errors.dataclasses.make_dataclass",
+        "specflow.cli.main.main",
+        "specflow.cli.main.os.system",
         "specflow.compose.compose",
-        "specflow.compose.targets.importlib.import_module",
+        "specflow.compose.check.targets.importlib.import_module",
         "specflow.__main__.main",
-        "specflow.errors.Fault.__init__",
+        "specflow.diagnostics.errors.Fault.__init__",
         "jax.numpy.load",
         "jax.numpy.save",
         "jax.numpy.ndarray.__reduce__",

@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 
-from specflow.commands.trials import save_trials
-from specflow.compose.launch import Outcome, ranked, records
+from specflow.commands.trials_table import save_trials
+from specflow.sweep.hydra_jobs import Outcome, ranked, records
 
 
 def outcomes(tmp_path):

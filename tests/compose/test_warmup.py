@@ -5,8 +5,8 @@ import json
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.folders import folders
-from specflow.errors import ConfigError
+from specflow.compose.read.config_folders import folders
+from specflow.diagnostics.errors import ConfigError
 
 KEY = "optimizer.schedule"
 STEPS = {

@@ -9,11 +9,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.compose.documents import dump, read
-from specflow.compose.sides import read_side
-from specflow.errors import ConfigError
+from specflow.compose.inspect.experiment_sources import read_side
+from specflow.compose.read.documents import dump, read
+from specflow.diagnostics.errors import ConfigError
 
 HEAD = "# @package _global_\ndefaults:\n  - /experiment/digits_mlp\n  - _self_\n"
 MARK = b"\xef\xbb\xbf"

@@ -3,8 +3,8 @@
 import pytest
 
 from specflow.compose import compose
-from specflow.config.mesh import MeshConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.mesh import MeshConfig
+from specflow.diagnostics.errors import ConfigError
 
 
 def faults(*overrides):

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from specflow.config.base import Component, Target
-from specflow.report import tell
+from specflow.diagnostics.rendering import tell
 
 NOTE = "It was raised in {}, which the configuration names."
 

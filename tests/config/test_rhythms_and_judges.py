@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.compose import compose
-from specflow.config.loop import LoopConfig
-from specflow.config.output import CheckpointConfig, OutputConfig
-from specflow.config.rhythm import seconds_of, steps_of
-from specflow.errors import ConfigError
+from specflow.config.sections.loop import LoopConfig
+from specflow.config.sections.output import CheckpointConfig, OutputConfig
+from specflow.config.sections.triggers import seconds_of, steps_of
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import build_exporters, build_stopping_rule
-from specflow.lifecycle.rules import Crossed, Stalled
+from specflow.lifecycle.stopping_rules import Crossed, Stalled
 
 
 @given(st.integers(min_value=0))

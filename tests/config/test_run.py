@@ -3,7 +3,7 @@
 import pytest
 
 import specflow as sf
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 
 
 @pytest.mark.parametrize(("given", "steps"), [(1, 1), (7, 7), ("7", 7), ("100", 100)])

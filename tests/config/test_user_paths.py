@@ -21,16 +21,16 @@ from flax import nnx
 import specflow as sf
 import specflow.config
 from specflow.compose import compose
-from specflow.compose.docs import fields_about
+from specflow.compose.inspect.section_docs import fields_about
 from specflow.config.base import Config, UserPath
-from specflow.config.run import RunConfig
+from specflow.config.run_config import RunConfig
 from specflow.data import build_data
-from specflow.errors import ConfigError
-from specflow.filesystem import expanded
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import WarmStartSettings
-from specflow.lifecycle.history import History
+from specflow.lifecycle.evaluation_history import History
 from specflow.lifecycle.warm_start import warm_values
 from specflow.output import Checkpointer, existing_run, located, open_run
+from specflow.runtime.filesystem import expanded
 
 SPEAKS_OF_PATHS = re.compile(r"\b(folder|file|directory)\b", re.IGNORECASE)
 NO_PATHS = {

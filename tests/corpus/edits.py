@@ -143,7 +143,7 @@ TARGETS = (
 UNTRUSTED = (
     *("os.system", "builtins.eval", "subprocess.run", "my_package.Net"),
     *("jax.numpy.load", "flax.nnx.jax.config.update", "optax._src.alias.adamw"),
-    *("specflow.cli.main", "optax.adamww", "no dots", "optax"),
+    *("specflow.cli.main.main", "optax.adamww", "no dots", "optax"),
 )
 WITH_TARGETS = (
     "model",

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Fault
 from tests.corpus.planted import Planted
 from tests.corpus.whole import CONF, OWN, merged
 

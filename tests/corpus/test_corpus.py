@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from tests.corpus.measure import observe, observe_together, table
 from tests.corpus.whole import CONF, OWN, build, experiments, together
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.data.batch import EvalBatches
+from specflow.data.byte_text import WindowSource
 from specflow.data.plan import Share
-from specflow.data.text import WindowSource
-from specflow.errors import DataError, SpecflowWarning
+from specflow.diagnostics.errors import DataError, SpecflowWarning
 
 sizes = st.integers(1, 40)
 

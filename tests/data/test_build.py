@@ -10,15 +10,15 @@ import pytest
 
 import specflow
 from specflow.config.base import Target
-from specflow.config.data import DigitsConfig
-from specflow.config.data_more import (
+from specflow.config.sections.data import DigitsConfig
+from specflow.config.sections.data_sources import (
     BreastCancerConfig,
     DiabetesConfig,
     NpzConfig,
     TextConfig,
 )
 from specflow.data import ArraySource, Data, build_data
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 
 def _target(function) -> Target:
@@ -137,7 +137,7 @@ def test_parts_with_different_arrays_are_told_apart():
 def test_building_data_and_the_first_chunk_load_no_heavy_library():
     code = (
         "import sys\n"
-        "from specflow.config.data import DigitsConfig\n"
+        "from specflow.config.sections.data import DigitsConfig\n"
         "from specflow.data import as_train_batches, build_data\n"
         "data = build_data(DigitsConfig())\n"
         "next(as_train_batches(data.train, batch_size=8, steps_per_chunk=5))\n"

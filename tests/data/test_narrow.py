@@ -11,12 +11,17 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.data_more import NpzConfig
+from specflow.config.sections.data_sources import NpzConfig
 from specflow.data import ArraySource, BatchPlan, EvalBatches, as_train_batches
-from specflow.data.build import build_data
-from specflow.data.narrow import device_dtype
-from specflow.errors import ConfigError, DataError, SpecError, SpecflowWarning
-from specflow.heads import MultiClassHead
+from specflow.data.build_sources import build_data
+from specflow.data.narrowing import device_dtype
+from specflow.diagnostics.errors import (
+    ConfigError,
+    DataError,
+    SpecError,
+    SpecflowWarning,
+)
+from specflow.tf.heads import MultiClassHead
 
 IN_32 = "Expected integers in [-2147483648, 2147483647]: int64 is computed as int32."
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from specflow.config.data_more import NpzConfig
+from specflow.config.sections.data_sources import NpzConfig
 from specflow.data.npz import npz, read_npz
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 
 @pytest.fixture

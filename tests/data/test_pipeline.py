@@ -19,7 +19,7 @@ from specflow.data.pipeline import TrainBatches, as_train_batches
 from specflow.data.plan import BatchPlan, Share
 from specflow.data.source import ArraySource
 from specflow.data.stream import StreamBatches
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 
 def _plan(rows=13, batch_size=4, **options):

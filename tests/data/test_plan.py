@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from specflow.data.plan import BatchPlan, Share
 from specflow.data.source import ArraySource
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 sizes = st.integers(1, 40)
 batches = st.integers(1, 50)

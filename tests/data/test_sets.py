@@ -7,17 +7,21 @@ import pytest
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from specflow.config.data import DigitsConfig
-from specflow.config.data_more import BreastCancerConfig, DiabetesConfig, WineConfig
-from specflow.data import sets
-from specflow.data.split import held_out_rows
-from specflow.errors import DataError
+from specflow.config.sections.data import DigitsConfig
+from specflow.config.sections.data_sources import (
+    BreastCancerConfig,
+    DiabetesConfig,
+    WineConfig,
+)
+from specflow.data import sklearn_sets
+from specflow.data.holdout import held_out_rows
+from specflow.diagnostics.errors import DataError
 
 READERS = {
-    "digits": (sets.read_digits, {}),
-    "diabetes": (sets.read_diabetes, {"scaled": False}),
-    "breast_cancer": (sets.read_breast_cancer, {}),
-    "wine": (sets.read_wine, {}),
+    "digits": (sklearn_sets.read_digits, {}),
+    "diabetes": (sklearn_sets.read_diabetes, {"scaled": False}),
+    "breast_cancer": (sklearn_sets.read_breast_cancer, {}),
+    "wine": (sklearn_sets.read_wine, {}),
 }
 
 
@@ -40,7 +44,7 @@ def test_a_table_whose_file_moved_comes_from_the_public_loader(name, monkeypatch
 
     expected = READERS[name][0]()
     with monkeypatch.context() as patched:
-        patched.setattr(sets.np, "loadtxt", moved)
+        patched.setattr(sklearn_sets.np, "loadtxt", moved)
         # scikit-learn reads with the same function: give its loader a plain answer.
         patched.setattr(datasets, f"load_{name}", lambda **options: (options, expected))
         options, table = READERS[name][0]()
@@ -51,7 +55,7 @@ def test_a_table_whose_file_moved_comes_from_the_public_loader(name, monkeypatch
 def test_without_scikit_learn_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError) as caught:
-        sets.read_digits()
+        sklearn_sets.read_digits()
     assert str(caught.value) == (
         "data=digits: scikit-learn, which ships this data set, is not installed. "
         "Run pip install scikit-learn."
@@ -61,7 +65,7 @@ def test_without_scikit_learn_the_message_says_what_to_install(monkeypatch):
 def test_digits_are_images_between_0_and_1():
     pixels, classes = _sklearn("digits")
     _, held_rows = held_out_rows(1797, 0.2, 0)
-    train, held = sets.digits(DigitsConfig())
+    train, held = sklearn_sets.digits(DigitsConfig())
     features, labels = held.take(slice(None))
     assert (len(train), len(held)) == (1438, 359)
     assert features["image"].dtype == np.float32
@@ -75,9 +79,9 @@ def test_digits_are_images_between_0_and_1():
 @pytest.mark.parametrize(
     ("name", "build", "config"),
     [
-        ("diabetes", sets.diabetes, DiabetesConfig),
-        ("breast_cancer", sets.breast_cancer, BreastCancerConfig),
-        ("wine", sets.wine, WineConfig),
+        ("diabetes", sklearn_sets.diabetes, DiabetesConfig),
+        ("breast_cancer", sklearn_sets.breast_cancer, BreastCancerConfig),
+        ("wine", sklearn_sets.wine, WineConfig),
     ],
 )
 def test_tables_are_standardized_by_the_training_rows(name, build, config):
@@ -98,7 +102,7 @@ def test_tables_are_standardized_by_the_training_rows(name, build, config):
 def test_tables_keep_their_own_units_when_asked():
     values, _ = _sklearn("diabetes")
     train_rows, _ = held_out_rows(442, 0.2, 0)
-    train, _ = sets.diabetes(DiabetesConfig(standardize=False))
+    train, _ = sklearn_sets.diabetes(DiabetesConfig(standardize=False))
     np.testing.assert_array_equal(
         train.take(slice(None))[0]["x"], values[train_rows].astype("f4")
     )
@@ -106,7 +110,9 @@ def test_tables_keep_their_own_units_when_asked():
 
 def test_a_constant_column_does_not_divide_by_zero():
     # 0.1 is no binary fraction: its computed mean and deviation are not exact.
-    train, held = sets.standardized(np.full((7, 1), 0.1), np.array([[0.1], [1.1]]))
+    train, held = sklearn_sets.standardized(
+        np.full((7, 1), 0.1), np.array([[0.1], [1.1]])
+    )
     np.testing.assert_array_equal(train, np.zeros((7, 1)))
     np.testing.assert_array_equal(held, [[0.0], [1.0]])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from specflow.data.source import ArraySource, RowSpec, Source, check_range
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 
 def test_rows_come_back_in_the_order_asked_for_with_nesting_kept():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specflow.data.handed import handed
 from specflow.data.plan import Share
+from specflow.data.reused_iterators import handed
 from specflow.data.stream import StreamBatches
-from specflow.errors import DataError, SpecflowWarning
+from specflow.diagnostics.errors import DataError, SpecflowWarning
 
 
 def _batches(count, rows=2):

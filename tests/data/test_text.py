@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specflow.config.data_more import TextConfig
+from specflow.config.sections.data_sources import TextConfig
+from specflow.data.byte_text import WindowSource, text, text_files
 from specflow.data.source import Source, check_range
-from specflow.data.text import WindowSource, text, text_files
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 
 @pytest.fixture

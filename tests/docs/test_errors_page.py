@@ -1,4 +1,4 @@
-"""`ERRORS.md`: every code that is used, once, with an example that is real."""
+"""`docs/errors.md`: every code that is used, once, with an example that is real."""
 
 import ast
 import functools
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from specflow.cli import main
-from specflow.errors import MACHINE, MISTAKE
+from specflow.cli.main import main
+from specflow.diagnostics.errors import MACHINE, MISTAKE
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
     [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    for line in (ROOT / "specflow" / "ERRORS.md").read_text().splitlines()
+    for line in (ROOT / "docs" / "errors.md").read_text().splitlines()
     if line.startswith("| `")
 ]
 EXAMPLES = {row[0].strip("`"): row[2].strip("`") for row in ROWS}
@@ -124,7 +124,7 @@ def test_a_row_says_what_it_means_and_what_to_do():
 
 
 def test_the_report_on_the_page_is_the_real_one(capsys):
-    page = (ROOT / "specflow" / "ERRORS.md").read_text()
+    page = (ROOT / "docs" / "errors.md").read_text()
     found = re.search(r"^\$ specflow (.*)\n(.*) \[\.\.\.\]$", page, re.M)
     assert found
     assert main(found[1].split()) == MISTAKE

@@ -1,4 +1,4 @@
-"""`FINGERPRINT.md`: which keys change the program, found by changing each of them.
+"""`docs/fingerprint.md`: which keys change the program, found by changing each of them.
 
 `pytest tests/docs/test_fingerprints.py --update-golden` writes the table anew.
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.grammar import spell
+from specflow.compose.read.override_grammar import spell
 from specflow.compose.show import leaves
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
 
-PAGE = Path(__file__).parents[2] / "specflow" / "FINGERPRINT.md"
+PAGE = Path(__file__).parents[2] / "docs" / "fingerprint.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
 MODES = ("train", "eval", "predict")
 

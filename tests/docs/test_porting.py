@@ -13,12 +13,12 @@ import pytest
 from flax import linen
 
 import specflow as sf
-from specflow.config.run import GONE, RunConfig, TPUConfig
+from specflow.config.run_config import GONE, RunConfig, TPUConfig
 from specflow.metrics import streaming
 from specflow.optimizer import reference
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "specflow" / "PORTING.md").read_text()
+PAGE = (ROOT / "docs" / "porting.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.M | re.S)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 PROSE = re.sub(r"^```\w+\n.*?^```", "", PAGE, flags=re.M | re.S)
@@ -151,7 +151,7 @@ def test_the_page_says_of_an_option_what_its_error_says(name):
 def test_an_old_option_is_an_option_or_answers_with_what_became_of_it(config, heading):
     options = OLD[heading].partition(" replace ")[0].split()
     for name in (name for name in options if name not in config.model_fields):
-        with pytest.raises(sf.errors.ConfigError) as error:
+        with pytest.raises(sf.ConfigError) as error:
             config(**{name: None})
         assert str(error.value) == f"{heading}.{name}: is gone. {GONE[name]}"
 
@@ -168,8 +168,8 @@ def test_every_metric_function_and_every_preset_is_named():
         assert f"`sf.metrics.{name}`" in rows("Metrics")[name]
     for name in reference.__all__:
         assert f"specflow.optimizer.{name}(" in spans
-    for name in sf.heads.LossReduction:
-        assert f"sf.heads.LossReduction.{name.name}" in spans
+    for name in sf.tf.heads.LossReduction:
+        assert f"sf.tf.heads.LossReduction.{name.name}" in spans
 
 
 ROOTS = {
@@ -178,7 +178,7 @@ ROOTS = {
     "estimator": functools.cache(
         lambda: sf.TPUEstimator(lambda features: None, use_tpu=False)
     ),
-    "head": lambda: sf.heads.Head,
+    "head": lambda: sf.tf.heads.Head,
     "spec": lambda: sf.TPUEstimatorSpec,
     "jax": lambda: jax,
     "nn": lambda: linen,
@@ -257,7 +257,7 @@ def test_a_config_that_the_page_shows_can_be_made(span):
 
 def test_the_shown_error_is_the_real_one():
     shown = next(text for language, text in BLOCKS if language == "text")
-    with pytest.raises(sf.errors.ConfigError) as error:
+    with pytest.raises(sf.ConfigError) as error:
         eval(REFUSED, {"sf": sf})
     assert str(error.value) == shown.strip()
 
@@ -265,7 +265,7 @@ def test_the_shown_error_is_the_real_one():
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
 def test_the_code_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "PORTING.md", "exec"), {"__name__": "porting"})
+    exec(compile(code, "porting.md", "exec"), {"__name__": "porting"})
 
 
 def test_links_lead_somewhere():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from specflow.cli import main
-from specflow.output.archive import Archive
+from specflow.cli.main import main
+from specflow.output.checkpoint.archive import Archive
 
 ROOT = Path(__file__).parents[2]
 

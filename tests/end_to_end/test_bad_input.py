@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from specflow.cli import main
-from specflow.config.optimizer import AdamWConfig
+from specflow.cli.main import main
+from specflow.config.sections.optimizer import AdamWConfig
 
 NPZ = (
     "data=npz",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.lifecycle import newest_export
 
 RUN = (

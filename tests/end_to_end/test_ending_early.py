@@ -53,7 +53,9 @@ def test_a_run_ends_early_exports_its_best_and_says_so_again(
     predicted = here("predict", "run=run", "--step", str(last))
     loaded = sf.load_export(run / result["exports"]["end"]["path"])
     rows = [json.loads(line) for line in predicted.out.splitlines()]
-    images = sf.data.build_data(sf.config.data.DigitsConfig()).eval.take(slice(0, 256))
+    images = sf.data.build_data(sf.config.sections.data.DigitsConfig()).eval.take(
+        slice(0, 256)
+    )
     answer = loaded(**images[0])
     assert answer["classes"].tolist() == [row["class"] for row in rows[:256]]
     stored = np.array([row["probability"] for row in rows[:256]])

@@ -5,9 +5,9 @@ import json
 import pytest
 
 import specflow as sf
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 from specflow.metrics import MetricTable
 
 RUN = (

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 SHORT = "optimizer.schedule.warmup_steps=1"
 FIGURES = {

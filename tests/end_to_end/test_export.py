@@ -25,7 +25,9 @@ def test_a_run_is_exported_and_answers_as_predict_does(specflow, here, finished)
     assert loaded.step == 12
     rows = [json.loads(line) for line in predicted.out.splitlines()]
     assert len(rows) == len(load_digits().target) - 359
-    images = sf.data.build_data(sf.config.data.DigitsConfig()).train.take(slice(0, 256))
+    images = sf.data.build_data(sf.config.sections.data.DigitsConfig()).train.take(
+        slice(0, 256)
+    )
     answer = loaded(**images[0])
     assert answer["classes"].tolist() == [row["class"] for row in rows[:256]]
     stored = np.array([row["probability"] for row in rows[:256]])

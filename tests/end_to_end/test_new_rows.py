@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(40, 8, 8, 1)).astype(np.float32)

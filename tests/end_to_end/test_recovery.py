@@ -6,7 +6,7 @@ import os
 import jax
 from jax.errors import JaxRuntimeError
 
-from specflow import cli
+from specflow.cli import main
 from specflow.executor import Program
 
 
@@ -25,7 +25,7 @@ def train(self, *arguments):
     found = {}
     for name, train in (("whole", real), ("resumed", names["train"])):
         monkeypatch.setattr(Program, "train", train)
-        status = cli.main(
+        status = main.main(
             [
                 "train",
                 "experiment=digits",

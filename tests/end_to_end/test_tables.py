@@ -63,9 +63,9 @@ def test_tumours_by_wide_and_deep_of_two_optimizers(tmp_path):
 
 def test_several_labels_at_once_from_a_file(tmp_path):
     """Digits that are odd, that are above four, both or neither."""
-    images, digit = sf.data.build_data(sf.config.data.DigitsConfig()).train.take(
-        slice(None)
-    )
+    images, digit = sf.data.build_data(
+        sf.config.sections.data.DigitsConfig()
+    ).train.take(slice(None))
     marks = np.stack([digit % 2, digit > 4], axis=1).astype(np.int32)
     x = images["image"].reshape(-1, 64)
     for name, rows in (("train", slice(0, 1000)), ("eval", slice(1000, None))):

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.metrics import Mean
 
 X = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32)

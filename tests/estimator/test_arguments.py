@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig
-from specflow.errors import ConfigError, SpecflowError, SpecflowWarning
+from specflow.config.sections.mesh import AxesConfig
+from specflow.diagnostics.errors import ConfigError, SpecflowError, SpecflowWarning
 from tests.estimator.conftest import X, Y, arrays, line_fn
 
 
@@ -58,7 +58,7 @@ class Listener:
             "input_fn: got int. Expected a function.",
         ),
         (
-            lambda line: sf.heads.RegressionHead(loss_fn=3),
+            lambda line: sf.tf.heads.RegressionHead(loss_fn=3),
             "loss_fn: got int. Expected a function of labels and logits.",
         ),
         (

@@ -11,10 +11,10 @@ from flax import linen, nnx
 import specflow as sf
 from specflow.commands.check import check
 from specflow.compose import compose
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.config.run import TPUConfig
-from specflow.errors import CheckpointError, ConfigError
-from specflow.executor.optimizer import Optimizer
+from specflow.config.run_config import TPUConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import CheckpointError, ConfigError
+from specflow.executor.optimizer_step import Optimizer
 from specflow.optimizer import averaged, track_average
 from tests.estimator.conftest import X, Y, arrays, line_fn
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.cli import main
-from specflow.config.output import BestConfig
-from specflow.errors import CheckpointError, ConfigError
+from specflow.cli.main import main
+from specflow.config.sections.output import BestConfig
+from specflow.diagnostics.errors import CheckpointError, ConfigError
 from specflow.metrics import Mean
 from tests.estimator.conftest import arrays, line_fn
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from specflow.compose import compose
+from specflow.contract import Mode
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
 from specflow.preflight.hlo import Hlo
-from specflow.spec import Mode
 
 ROWS = 1024
 RNG = np.random.default_rng(0)

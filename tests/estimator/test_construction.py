@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import ConfigError, SpecError
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import ConfigError, SpecError
 
 
 def message(error) -> str:

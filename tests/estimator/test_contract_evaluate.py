@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import History
 from specflow.metrics import Mean, MeanTensor
 from tests.estimator.conftest import X, Y, arrays, line_fn

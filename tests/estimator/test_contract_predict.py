@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from tests.estimator.conftest import X, arrays, line_fn
 
 W = np.array([1.0, -2.0, 0.5], np.float32)

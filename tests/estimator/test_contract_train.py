@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.errors import (
+from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
     NanLossDuringTrainingError,

@@ -6,7 +6,7 @@ import pytest
 
 import specflow as sf
 from specflow.data import EvalBatches, Share
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 from tests.estimator.conftest import X, arrays, line_fn
 
 

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.config.output import BestConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.output import BestConfig
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import ByMetric, Crossed, History, Stalled, newest_export
 
 X = np.random.default_rng(0).standard_normal((24, 3)).astype(np.float32)

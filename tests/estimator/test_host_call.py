@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 
 
 def calling(function, form=list):
@@ -138,6 +138,6 @@ def test_it_gets_nothing_of_a_step_whose_loss_is_not_finite(line, rows):
         call = (seen.append, [value])
         return sf.TPUEstimatorSpec(mode, None, loss, optax.sgd(0.1), host_call=call)
 
-    with pytest.raises(sf.errors.NanLossDuringTrainingError):
+    with pytest.raises(sf.NanLossDuringTrainingError):
         line(model_fn).train(rows, steps=2)
     assert seen == []

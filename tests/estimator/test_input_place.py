@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.errors import DataError, SpecflowWarning
+from specflow.diagnostics.errors import DataError, SpecflowWarning
 from specflow.loop import StopTraining
 from tests.estimator.conftest import X, Y, line_fn
 
@@ -43,7 +43,7 @@ def weights(estimator):
 @pytest.fixture(scope="module")
 def uninterrupted():
     """Weights after one pass over three epochs that are one input."""
-    from specflow.config.mesh import AxesConfig, MeshConfig
+    from specflow.config.sections.mesh import AxesConfig, MeshConfig
     from tests.estimator.conftest import Line
 
     whole = sf.TPUEstimator(

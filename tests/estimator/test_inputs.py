@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import DataError, SpecflowWarning
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import DataError, SpecflowWarning
 
 
 def batches_of(x, y, size=8):

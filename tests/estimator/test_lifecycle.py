@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import ConfigError, SpecflowWarning
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import ConfigError, SpecflowWarning
 from specflow.lifecycle import History, Vocabulary
 from tests.estimator.conftest import X, Y, arrays, line_fn
 

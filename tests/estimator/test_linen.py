@@ -13,8 +13,8 @@ import specflow as sf
 from specflow.commands.check import check
 from specflow.commands.train import train
 from specflow.compose import compose
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import CheckpointError, SpecError
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import CheckpointError, SpecError
 from specflow.metrics import Mean
 
 X = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.errors import NanLossDuringTrainingError, SpecflowWarning
+from specflow.diagnostics.errors import NanLossDuringTrainingError, SpecflowWarning
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 3)).astype(np.float32)

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import ConfigError
 from specflow.metrics import Mean
 
 RNG = np.random.default_rng(5)

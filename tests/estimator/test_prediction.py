@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 
 
 @pytest.mark.parametrize("size", [1, 5, 8, 24, 100])

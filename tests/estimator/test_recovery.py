@@ -9,7 +9,7 @@ import pytest
 from jax.errors import JaxRuntimeError
 
 import specflow as sf
-from specflow.errors import SpecflowWarning
+from specflow.diagnostics.errors import SpecflowWarning
 from tests.estimator.conftest import X, Y
 from tests.estimator.test_input_place import epoch, grain_epoch
 

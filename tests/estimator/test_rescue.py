@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.errors import NanLossDuringTrainingError, OutputError
+from specflow.diagnostics.errors import NanLossDuringTrainingError, OutputError
 from specflow.lifecycle import History
 from tests.estimator.conftest import X, Y, arrays, line_fn
 

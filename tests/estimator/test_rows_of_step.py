@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.data import build_data
-from specflow.errors import ConfigError, DataError
+from specflow.diagnostics.errors import ConfigError, DataError
 from tests.estimator.conftest import Y, line_fn
 
 ROWS = 24

@@ -10,7 +10,7 @@ from flax import nnx
 
 import specflow as sf
 from specflow.data import ArraySource, BatchPlan
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 
 SEEDS = [0, 1, 5, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**32 + 5, 2**63, 2**64, 2**96]
 

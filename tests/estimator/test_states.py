@@ -5,8 +5,8 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import CheckpointError, ConfigError
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import CheckpointError, ConfigError
 from specflow.optimizer import averaged, track_average
 from tests.estimator.conftest import X, Y, arrays, line_fn
 

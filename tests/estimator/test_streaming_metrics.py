@@ -7,7 +7,7 @@ import pytest
 import sklearn.metrics as sk
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 
 RNG = np.random.default_rng(3)
 N = 27

@@ -8,7 +8,11 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.errors import ConfigError, NanLossDuringTrainingError, SpecflowWarning
+from specflow.diagnostics.errors import (
+    ConfigError,
+    NanLossDuringTrainingError,
+    SpecflowWarning,
+)
 from specflow.loop import StopTraining
 from specflow.metrics import Mean
 
@@ -414,7 +418,7 @@ def test_should_stop_ends_training_with_a_checkpoint(line, rows):
 
 
 def test_c12_3_arrays_have_no_end_so_that_training_needs_one(line, rows):
-    with pytest.raises(sf.errors.ConfigError) as caught:
+    with pytest.raises(sf.ConfigError) as caught:
         line().train(rows)
     assert str(caught.value) == (
         "train: neither steps nor max_steps is given, and arrays are repeated without "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from specflow import EvalSpec, RunConfig, TPUConfig, TrainSpec
-from specflow.estimator.watching import Watcher
+from specflow.estimator.loss_reports import Watcher
 
 
 def told(config, *, size=3, steps=25, **arguments):

@@ -15,7 +15,7 @@ from specflow.executor.flops import (
     has_remat,
     saved,
 )
-from specflow.executor.trace import Traced
+from specflow.executor.traced_once import Traced
 
 
 def form(*shape):

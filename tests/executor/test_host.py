@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from specflow.config.mesh import AxesConfig
+from specflow.config.sections.mesh import AxesConfig
 from specflow.executor import first_rows, to_host
 from specflow.mesh import Partitioner, build_mesh
 

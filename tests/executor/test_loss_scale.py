@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from specflow.executor.optimizer import Optimizer
+from specflow.executor.optimizer_step import Optimizer
 
 PARAMS = {"w": jnp.array([1.0, -2.0]), "b": jnp.array([0.5])}
 

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig
+from specflow.config.sections.mesh import AxesConfig
 from specflow.executor import Program
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import SplitModel

@@ -2,7 +2,7 @@
 
 import pytest
 
-from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig, RuleConfig
 
 ALONG = [RuleConfig(path="**", along="fsdp")]
 MESHES = {

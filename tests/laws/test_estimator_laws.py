@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.metrics import Accuracy, Mean
 from tests.laws.conftest import model_fn
 

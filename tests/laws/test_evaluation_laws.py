@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.metrics import Accuracy, ConfusionMatrix, Mean
 
 N = 40

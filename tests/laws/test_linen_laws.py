@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig, RuleConfig
 
 ONE_DEVICE = MeshConfig(axes=AxesConfig())
 MESHES = {

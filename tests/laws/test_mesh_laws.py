@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig, RuleConfig
 from specflow.model.zoo import Cnn, Mlp, Transformer
 from tests.laws.conftest import Case, _table, _tokens
 

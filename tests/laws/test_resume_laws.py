@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.executor import to_tree
 from specflow.loop import StopTraining
 

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.metrics import Mean
 
 ROWS = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)

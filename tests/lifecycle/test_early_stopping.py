@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import (
     Crossed,
     History,

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle import BestExporter, FinalExporter, LatestExporter
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.lifecycle.warm_start import (
     Vocabulary,
     WarmStartSettings,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from specflow import loop
-from specflow.errors import NanLossDuringTrainingError
+from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import StepOutputs
 from specflow.loop import EverySteps, StopTraining
-from specflow.stopwatch import Stopwatch
+from specflow.runtime.stopwatch import Stopwatch
 
 
 @dataclasses.dataclass

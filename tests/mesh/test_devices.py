@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from jax.experimental import mesh_utils
 
-from specflow.config.mesh import AxesConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.mesh import AxesConfig
+from specflow.diagnostics.errors import ConfigError
 from specflow.mesh import (
     batch_parts,
     build_mesh,

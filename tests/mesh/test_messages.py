@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from specflow.config.mesh import AxesConfig, RuleConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.mesh import AxesConfig, RuleConfig
+from specflow.diagnostics.errors import ConfigError
+from specflow.diagnostics.rendering import line
 from specflow.mesh import LARGE, Partitioner, build_mesh
-from specflow.report import line
 
 TABLE = {"vocab": "tensor", "embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
 LOGICAL = [{"logical": True}]

@@ -7,11 +7,11 @@ import pytest
 from flax import linen, nnx
 
 import specflow as sf
-from specflow.commands.placement import bytes_per_device
-from specflow.config.mesh import AxesConfig, MeshConfig
+from specflow.commands.placement_table import bytes_per_device
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.contract import Mode
 from specflow.data import as_source
 from specflow.serving import load_export
-from specflow.spec import Mode
 
 TABLE = {"embed": "fsdp", "mlp": "tensor"}
 X = np.random.default_rng(0).standard_normal((16, 8)).astype(np.float32)

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.commands.placement import ParameterTable, bytes_per_device
-from specflow.config.mesh import AxesConfig, MeshConfig, RuleConfig
+from specflow.commands.placement_table import ParameterTable, bytes_per_device
+from specflow.config.sections.mesh import AxesConfig, MeshConfig, RuleConfig
 from specflow.data import Data, as_source
 from specflow.model.zoo import Mlp
 

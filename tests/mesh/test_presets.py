@@ -7,10 +7,10 @@ import pytest
 from flax import nnx
 
 from specflow.compose import compose
-from specflow.compose.folders import folders
+from specflow.compose.read.config_folders import folders
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import split_model
-from specflow.model.build import build_model
+from specflow.model.build_model import build_model
 
 PRESETS = sorted(folders().choices("mesh"))
 IMAGE = {"image": np.zeros((2, 8, 8, 1), np.float32)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from specflow.config.mesh import RuleConfig
+from specflow.config.sections.mesh import RuleConfig
 from specflow.mesh import Rules
 
 SIZES = {"data": 2, "fsdp": 4, "tensor": 3, "sequence": 1, "expert": 1}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from specflow import metrics as m
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 
 LABELS = np.array([0, 0, 1, 1, 1])
 SCORES = np.array([0.1, 0.6, 0.4, 0.8, 0.9])

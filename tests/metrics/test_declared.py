@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from specflow import metrics as m
-from specflow.config import metrics as c
 from specflow.config.base import Config, Target
-from specflow.errors import ConfigError, DataError
+from specflow.config.sections import metrics as c
+from specflow.diagnostics.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 3, 30)

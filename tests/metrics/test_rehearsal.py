@@ -7,7 +7,7 @@ words, must be found beforehand; what it takes must not be refused.
 import numpy as np
 import pytest
 
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 from specflow.metrics import build_metric_fn, metric_faults
 from tests.metrics.test_declared import DECLARED, TENSORS, c, more
 

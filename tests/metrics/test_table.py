@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from specflow import metrics as m
-from specflow.errors import SpecError
+from specflow.diagnostics.errors import SpecError
 
 MEAN = m.Mean.from_batch(np.array([1.0, 2.0]))
 

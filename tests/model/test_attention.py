@@ -9,7 +9,7 @@ import pytest
 from flax.core import spmd
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType, Mesh
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.model.zoo import splash
 from specflow.model.zoo.attention import attend
 

@@ -10,17 +10,17 @@ from flax import nnx
 from pydantic import TypeAdapter, ValidationError
 
 from specflow.config.base import Target
-from specflow.config.model import CnnConfig, MlpConfig, ModelConfig
-from specflow.config.model_decoder import DecoderConfig
-from specflow.config.model_images import ResNetConfig, ViTConfig
-from specflow.config.model_more import (
+from specflow.config.sections.decoder_model import DecoderConfig
+from specflow.config.sections.image_models import ResNetConfig, ViTConfig
+from specflow.config.sections.model import CnnConfig, MlpConfig, ModelConfig
+from specflow.config.sections.other_models import (
     LinearConfig,
     TransformerConfig,
     WideAndDeepConfig,
 )
-from specflow.errors import ConfigError
-from specflow.model.build import build_model
-from specflow.model.module import SplitModel
+from specflow.diagnostics.errors import ConfigError
+from specflow.model.build_model import build_model
+from specflow.model.nnx_module import SplitModel
 
 FLOATS = jax.ShapeDtypeStruct((32, 6), np.float32)
 IMAGE = jax.ShapeDtypeStruct((32, 9, 7, 2), np.float32)

@@ -11,7 +11,7 @@ from flax import nnx
 from flax.core import spmd
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.model.zoo import Decoder
 from specflow.model.zoo.attention import attend
 

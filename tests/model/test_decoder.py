@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import export
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.model import SplitModel
 from specflow.model.zoo.decoder import Decoder
 from specflow.model.zoo.rotary import rotate

@@ -12,9 +12,9 @@ import pytest
 from jax.experimental import topologies
 
 from specflow.compose import compose
+from specflow.contract import Mode
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
-from specflow.spec import Mode
 
 pytestmark = pytest.mark.skipif(
     not any(map(importlib.util.find_spec, ["jax_cuda12_plugin", "jax_cuda13_plugin"])),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from specflow.config.model_images import ViTConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.image_models import ViTConfig
+from specflow.diagnostics.errors import ConfigError
 from specflow.model import SplitModel, build_model
 from specflow.model.zoo.resnet import DEPTHS, Block, ResNet, convolution, normalization
 from specflow.model.zoo.vit import ViT, sincos

@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax import nnx
 
 from specflow.config.base import Target
-from specflow.errors import SpecError
+from specflow.diagnostics.errors import SpecError
 from specflow.model import (
     LinenModel,
     SplitModel,

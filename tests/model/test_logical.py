@@ -8,7 +8,7 @@ import pytest
 from flax.core import spmd
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 
-from specflow.model.logical import constrain, layout
+from specflow.model.logical_axes import constrain, layout
 
 FREE = PartitionSpec.UNCONSTRAINED
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from specflow.canned.features import Categorical, columns_of
-from specflow.canned.net import Deep, Wide
 from specflow.model import split_model, zoo
-from specflow.model.lookup import Embed, look_up
+from specflow.model.embedding_lookup import Embed, look_up
+from specflow.tf.canned.canned_net import Deep, Wide
+from specflow.tf.canned.feature_columns import Categorical, columns_of
 
 ROWS, WIDTH = 50, 4
 _RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from specflow.errors import SpecError
-from specflow.model.module import SplitModel
+from specflow.diagnostics.errors import SpecError
+from specflow.model.nnx_module import SplitModel
 
 
 class Net(nnx.Module):

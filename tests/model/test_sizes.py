@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from specflow.compose import compose
-from specflow.config.model_images import ResNetConfig, ViTConfig
+from specflow.config.sections.image_models import ResNetConfig, ViTConfig
 from specflow.model import SplitModel, build_model
 
 DECODERS = {"10m": 10e6, "124m": 124e6, "1b": 1e9, "7b": 7e9, "70b": 70e9}

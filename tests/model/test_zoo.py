@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from specflow.model.zoo.cnn import Cnn, max_pool
-from specflow.model.zoo.linear import Linear
+from specflow.model.zoo.linear_model import Linear
 from specflow.model.zoo.mlp import Mlp
 from specflow.model.zoo.rotary import rotate
 from specflow.model.zoo.transformer import Transformer

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from specflow.config.optimizer import EmaConfig, SgdConfig
-from specflow.config.optimizer_parts import PartsConfig
+from specflow.config.sections.optimizer import EmaConfig, SgdConfig
+from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.optimizer import averaged, build_optimizer, evaluates_average
 
 PARAMS = {"a.w": jnp.array([1.0, 2.0]), "b.w": jnp.array([3.0])}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.optimizer import averaged, track_average
 
 PATHS = st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=12)

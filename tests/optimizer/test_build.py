@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specflow.config import schedules
 from specflow.config.base import Target
-from specflow.config.optimizer import (
+from specflow.config.sections import schedules
+from specflow.config.sections.optimizer import (
     AdamConfig,
     AdamWConfig,
     ConstantConfig,
@@ -25,8 +25,8 @@ from specflow.config.optimizer import (
     ScheduleConfig,
     SgdConfig,
 )
-from specflow.errors import ConfigError
-from specflow.optimizer.build import build_optimizer, learning_rate
+from specflow.diagnostics.errors import ConfigError
+from specflow.optimizer.build_optimizer import build_optimizer, learning_rate
 
 PARAMS = {"head.kernel": np.array([1.0, -2.0]), "head.bias": np.array([0.5])}
 GRADIENTS = [

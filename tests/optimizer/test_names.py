@@ -17,7 +17,7 @@ import pytest
 
 from specflow.compose import compose
 from specflow.config.base import TARGET, Target
-from specflow.config.optimizer import OptimizerConfig
+from specflow.config.sections.optimizer import OptimizerConfig
 from specflow.optimizer import build_optimizer, reference
 
 KINDS = get_args(OptimizerConfig)[1].members
@@ -103,7 +103,7 @@ def test_a_class_stands_under_its_own_name(name):
 
 def test_the_modules_hold_the_names_that_are_listed():
     elsewhere = [KINDS[name].__module__ for name in NAMES]
-    for module in set(elsewhere) - {"specflow.config.optimizer"}:
+    for module in set(elsewhere) - {"specflow.config.sections.optimizer"}:
         listed = {name for name in NAMES if KINDS[name].__module__ == module}
         assert sys.modules[module].MEMBERS.keys() == listed
 

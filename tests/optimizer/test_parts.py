@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from specflow.compose import compose
-from specflow.config.optimizer_parts import PartsConfig
-from specflow.errors import ConfigError
+from specflow.config.sections.optimizer_parts import PartsConfig
+from specflow.diagnostics.errors import ConfigError
 from specflow.executor import TrainState, to_tree
 from specflow.optimizer import (
     build_optimizer,

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from specflow.config.optimizer import LinearDecayConfig, OptimizerConfig
+from specflow.config.sections.optimizer import LinearDecayConfig, OptimizerConfig
 from specflow.optimizer import build_optimizer, reference
 
 KINDS = get_args(OptimizerConfig)[1].members

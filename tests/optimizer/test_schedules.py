@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from specflow.config.optimizer import ConstantConfig, CosineConfig, SgdConfig
-from specflow.config.schedules import (
+from specflow.config.sections.optimizer import ConstantConfig, CosineConfig, SgdConfig
+from specflow.config.sections.schedules import (
     MEMBERS,
     ExponentialConfig,
     InverseSqrtConfig,
@@ -17,9 +17,9 @@ from specflow.config.schedules import (
     PolynomialConfig,
     StableConfig,
 )
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 from specflow.optimizer import tf_piecewise_constant, tf_sgd
-from specflow.optimizer.build import build_optimizer
+from specflow.optimizer.build_optimizer import build_optimizer
 from specflow.optimizer.schedule import build_schedule
 
 STEPS = np.arange(13)

@@ -10,8 +10,8 @@ from flax import nnx
 
 import specflow as sf
 from specflow.config.base import TARGET
-from specflow.config.mesh import AxesConfig, RuleConfig
-from specflow.config.optimizer import OptimizerConfig
+from specflow.config.sections.mesh import AxesConfig, RuleConfig
+from specflow.config.sections.optimizer import OptimizerConfig
 from specflow.executor import Program, from_tree, to_tree
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import SplitModel

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from specflow.config.output import BestConfig
-from specflow.errors import CheckpointError, OutputError
-from specflow.output import Checkpointer, checkpoint
-from specflow.output.retention import best_step, kept_steps
-from specflow.output.snapshot import differences, host_snapshot, own_snapshot
+from specflow.config.sections.output import BestConfig
+from specflow.diagnostics.errors import CheckpointError, OutputError
+from specflow.output import Checkpointer
+from specflow.output.checkpoint import checkpointer as checkpoint
+from specflow.output.checkpoint.retention import best_step, kept_steps
+from specflow.output.checkpoint.snapshot import differences, host_snapshot, own_snapshot
 
 SMALL = {"x": jnp.ones(2)}
 
@@ -432,7 +433,7 @@ def test_a_write_that_fails_at_the_end_is_an_error_of_close(tmp_path, monkeypatc
         )
 
     with saved(tmp_path, 1) as checkpointer:
-        monkeypatch.setattr("specflow.output.archive.Archive.write", refuse)
+        monkeypatch.setattr("specflow.output.checkpoint.archive.Archive.write", refuse)
         checkpointer.save(2, state_of(2))
         with pytest.raises(OutputError) as error:
             checkpointer.close()

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from specflow.errors import CheckpointError
+from specflow.diagnostics.errors import CheckpointError
 from specflow.output import Checkpointer
 
 ABSTRACT = {"params": {"a.b": jax.ShapeDtypeStruct((200, 50), "float32")}}

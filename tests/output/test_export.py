@@ -16,10 +16,15 @@ import pytest
 from flax import nnx
 
 import specflow as sf
-from specflow.config.mesh import AxesConfig, MeshConfig
-from specflow.errors import CheckpointError, ConfigError, ExportError, OutputError
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.diagnostics.errors import (
+    CheckpointError,
+    ConfigError,
+    ExportError,
+    OutputError,
+)
 from specflow.metrics import Mean
-from specflow.serving.arrays import read_arrays
+from specflow.serving.array_file import read_arrays
 
 ROOT = Path(__file__).parents[2]
 ONE = MeshConfig(axes=AxesConfig())

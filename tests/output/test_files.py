@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from specflow.errors import OutputError
+from specflow.diagnostics.errors import OutputError
 from specflow.output import replacing, write_text, writing_rows
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -197,7 +197,7 @@ def test_a_file_that_forbids_writing_is_not_replaced(tmp_path):
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from specflow.errors import OutputError\n"
+        "from specflow.diagnostics.errors import OutputError\n"
         "from specflow.output import write_text\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "try: write_text(Path(sys.argv[1]), 'new')\n"

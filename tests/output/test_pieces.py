@@ -13,11 +13,11 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from specflow.output.archive import Archive, DamagedError
-from specflow.output.checkpoint import _described
-from specflow.output.joint import write_share
-from specflow.output.pieces import read_together
-from specflow.output.snapshot import own_snapshot
+from specflow.output.checkpoint.archive import Archive, DamagedError
+from specflow.output.checkpoint.checkpointer import _described
+from specflow.output.checkpoint.joint import write_share
+from specflow.output.checkpoint.pieces import read_together
+from specflow.output.checkpoint.snapshot import own_snapshot
 
 MESH = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
 LAID = {

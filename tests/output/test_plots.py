@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 from specflow.output import draw_curves
-from specflow.output.plots import _limits, _panels
+from specflow.output.report.plots import _limits, _panels
 
 
 def rows():

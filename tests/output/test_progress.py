@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from specflow.output import Progress
-from specflow.output.progress import _clock
+from specflow.output.report.progress import _clock
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from specflow.errors import OutputError
+from specflow.diagnostics.errors import OutputError
 from specflow.output import (
     AsyncReporters,
     JsonLines,

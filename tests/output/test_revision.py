@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from specflow.output import open_run
-from specflow.output.revision import revision
+from specflow.output.run.revision import revision
 
 
 def git(folder, *words):

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from specflow.errors import ConfigError
-from specflow.output import row_format, rows, writing_rows
-from specflow.output.rows import FORMATS
+from specflow.diagnostics.errors import ConfigError
+from specflow.output import row_format, writing_rows
+from specflow.output.report import prediction_rows
+from specflow.output.report.prediction_rows import FORMATS
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -126,8 +127,8 @@ def test_arrays_of_size_0_within_a_row_are_empty_lists(tmp_path):
     path = tmp_path / "rows.parquet"
     with writing_rows(str(path), "parquet") as write:
         write({"x": np.zeros((2, 0)), "y": np.zeros((2, 2, 0), np.int32)})
-    rows = pq.read_table(path).to_pylist()
-    assert rows == [{"x": [], "y": [[], []]}] * 2
+    prediction_rows = pq.read_table(path).to_pylist()
+    assert prediction_rows == [{"x": [], "y": [[], []]}] * 2
 
 
 def test_parquet_keeps_dtypes(tmp_path):
@@ -254,7 +255,7 @@ def test_files_links_and_devices_that_are_there_can_be_written(tmp_path, monkeyp
 
 
 def test_parquet_without_its_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(rows.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(prediction_rows.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as error:
         row_format("out.parquet")
     assert str(error.value) == (

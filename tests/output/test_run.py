@@ -10,12 +10,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from specflow.config import components, plugins
 from specflow.config.base import Component
-from specflow.config.optimizer import DecayConfig, ScheduleConfig
-from specflow.errors import ConfigError, OutputError
+from specflow.config.plugins import components, entry_points
+from specflow.config.sections.optimizer import DecayConfig, ScheduleConfig
+from specflow.diagnostics.errors import ConfigError, OutputError
 from specflow.output import default_run_directory, existing_run, open_run
-from specflow.output.changes import Change, changes
+from specflow.output.run.config_changes import Change, changes
 
 CONFIG = """\
 name: digits
@@ -248,7 +248,7 @@ def test_the_number_of_steps_counts_for_a_plugin_that_is_given_it(monkeypatch, t
         name: str = "mine"
         build = staticmethod((lambda train_steps: None) if takes else (lambda: None))
 
-    monkeypatch.setattr(plugins, "plugin", lambda group, name: Mine)
+    monkeypatch.setattr(entry_points, "plugin", lambda group, name: Mine)
     monkeypatch.setattr(components, "component", lambda found: found)
     for key in ("optimizer", "optimizer.schedule", "optimizer.parts.a.optimizer"):
         old, new = (
@@ -337,7 +337,7 @@ def test_a_run_killed_before_its_config_was_written_starts_anew(tmp_path):
 def test_two_processes_cannot_write_one_run_directory(tmp_path):
     script = (
         "import sys\n"
-        "from specflow.errors import OutputError\n"
+        "from specflow.diagnostics.errors import OutputError\n"
         "from specflow.output import open_run\n"
         "try:\n"
         "    open_run(sys.argv[1], sys.argv[2])\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from specflow.errors import OutputError
-from specflow.output.timestamped import timestamped
+from specflow.diagnostics.errors import OutputError
+from specflow.output.run.timestamped import timestamped
 
 
 class Clock:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from specflow.config import components, plugins
+from specflow.config.plugins import components, entry_points
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +24,8 @@ def site(tmp_path_factory) -> Path:
 
 
 def _forget() -> None:
-    plugins._declared.cache_clear()
-    plugins.brought_folders.cache_clear()
+    entry_points._declared.cache_clear()
+    entry_points.brought_folders.cache_clear()
     components._FOUND.clear()
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from specflow.cli import main
-from specflow.config import data, experiment, loop, metrics, model, optimizer, output
-from specflow.config import spec as specs
-from specflow.config.signature import GIVEN
+from specflow.cli.main import main
+from specflow.config import experiment
+from specflow.config.plugins.signature import GIVEN
+from specflow.config.sections import data, loop, metrics, model, optimizer, output
+from specflow.config.sections import spec as specs
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "specflow/PLUGINS.md").read_text()
+PAGE = (ROOT / "docs/plugins.md").read_text()
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```", PAGE, re.M | re.S)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from specflow.cli import main
-from specflow.compose.folders import folders
-from specflow.compose.json_schema import schema_of
+from specflow.cli.main import main
+from specflow.compose.inspect.json_schema import schema_of
+from specflow.compose.read.config_folders import folders
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "plugins"
 
@@ -283,7 +283,7 @@ OWN_LOSS = """
 from typing import Literal
 from specflow import Component, KeyPath
 from specflow.config.base import Config
-from specflow.config.spec import LabelledConfig
+from specflow.config.sections.spec import LabelledConfig
 
 class Inner(Config):
     rate: float = 1.0

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from specflow.compose import compose
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
 
 NAMES = (
     "os.system",

@@ -80,7 +80,7 @@ def test_a_run_serves_every_command(trained, run):
 NETS = "specflow_sample.nets"
 LOADED = """
 import sys
-from specflow.cli import main
+from specflow.cli.main import main
 status = main(sys.argv[1:])
 print(*sys.modules, file=sys.stderr)
 sys.exit(status)

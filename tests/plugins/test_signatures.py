@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from pydantic import ValidationError
 
 from specflow.config.base import key_paths
-from specflow.config.signature import derived
+from specflow.config.plugins.signature import derived
 
 THREE = np.zeros(3)
 LEAVES = {

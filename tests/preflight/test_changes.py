@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.compose import compose
-from specflow.preflight.changes import changes, nearest, times_smaller, together
+from specflow.preflight.fit_changes import changes, nearest, times_smaller, together
 
 MESH = {"data": 4, "fsdp": 4, "tensor": 1, "sequence": 1, "expert": 1}
 LM = ["experiment=stdlib_lm", "loop.batch_size=64"]

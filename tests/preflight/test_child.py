@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from specflow.errors import ConfigError, MachineError
-from specflow.preflight.child import Question, ask, environment
+from specflow.diagnostics.errors import ConfigError, MachineError
+from specflow.preflight.child_process import Question, ask, environment
 
 JOB = Question("v5e:2x2", [["experiment=digits_mlp"]], compiles=False)
 
@@ -20,7 +20,7 @@ def child(tmp_path, monkeypatch):
         script = tmp_path / "child.py"
         script.write_text(f"import json, os, sys, time\n{code}\n")
         monkeypatch.setattr(
-            "specflow.preflight.child.COMMAND", (sys.executable, str(script))
+            "specflow.preflight.child_process.COMMAND", (sys.executable, str(script))
         )
 
     return replace

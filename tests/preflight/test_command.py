@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from specflow.cli import main
+from specflow.cli.main import main
 
 MLP = ["experiment=digits_mlp", "loop.batch_size=64", "loop.eval_batch_size=64"]
 LARGE = "model.hidden=[50000,50000]"
@@ -34,7 +34,7 @@ def test_without_compiling_the_state_is_told_in_a_child_and_the_parent_is_light(
     words = ["check", *MLP, "mesh=fsdp", "--topology", "v5e:2x2", "--no-compile",
              "--json"]  # fmt: skip
     code = (
-        "import sys; from specflow.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from specflow.cli.main import main; status = main(sys.argv[1:]); "
         "assert 'jax' not in sys.modules; sys.exit(status)"
     )
     done = subprocess.run(

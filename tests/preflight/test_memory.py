@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from specflow.compose import compose
+from specflow.contract import Mode
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
 from specflow.executor import TrainState, to_tree
 from specflow.preflight.memory import held, shortage
-from specflow.spec import Mode
 
 CASES = {
     "data 8": ["experiment=digits_mlp", "mesh=data"],

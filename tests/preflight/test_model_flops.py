@@ -10,9 +10,9 @@ import math
 import pytest
 
 from specflow.compose import compose
+from specflow.contract import Mode
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
-from specflow.spec import Mode
 
 SMALL = ["data.max_bytes=200000", "data.length=64", "loop.batch_size=16",
          "loop.eval_batch_size=16"]  # fmt: skip

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from specflow.preflight.look import _compile
+from specflow.preflight.inspection import _compile
 
 
 class Stage:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specflow.cli import main
-from specflow.errors import ExportError
-from specflow.output.archive import Archive, DamagedError, SavedArray
-from specflow.output.snapshot import array_digest
+from specflow.cli.main import main
+from specflow.diagnostics.errors import ExportError
+from specflow.output.checkpoint.archive import Archive, DamagedError, SavedArray
+from specflow.output.checkpoint.snapshot import array_digest
 from specflow.serving import load_export
-from specflow.serving.load import content_digest
+from specflow.serving.load_export import content_digest
 
 TRAIN = [
     *("train", "experiment=wine", "output.dir=run", "loop.train_steps=2"),

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from specflow import made_in, project
-from specflow.cli import main
+from specflow.cli.main import main
 from specflow.compose import compose
+from specflow.runtime import project_file, run_projects
 
 STRANGER = "raise RuntimeError('the code of a stranger ran')\n"
 FILE = 'trust = ["stranger"]\n'
@@ -49,7 +49,7 @@ def test_a_project_file_inside_a_run_trusts_nothing(
 def test_a_pyproject_inside_a_run_trusts_nothing(run, monkeypatch):
     (run / "specflow.toml").unlink()
     (run / "pyproject.toml").write_text(f"[tool.specflow]\n{FILE}")
-    assert project.find(run) is None
+    assert project_file.find(run) is None
 
 
 def test_the_file_of_another_user_trusts_nothing(run, monkeypatch, capsys):
@@ -69,9 +69,9 @@ def test_the_file_of_another_user_trusts_nothing(run, monkeypatch, capsys):
 
 def test_where_a_run_was_made_is_noted_by_this_user_alone(run, tmp_path):
     """A copy of a run that was made here has no project."""
-    made_in.note(run, tmp_path)
-    assert made_in.folder_of(run) == tmp_path
+    run_projects.note(run, tmp_path)
+    assert run_projects.folder_of(run) == tmp_path
     os.rename(run, tmp_path / "moved")
-    assert made_in.folder_of(tmp_path / "moved") is None
+    assert run_projects.folder_of(tmp_path / "moved") is None
     assert not any("project" in name.name for name in (tmp_path / "moved").iterdir()
                    if name.suffix == ".json")  # fmt: skip

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from specflow.compose.launch import sweep
-from specflow.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError
+from specflow.sweep.hydra_jobs import sweep
 
 HEADER = "# @package _global_\n"
 TOUCH = "{_target_: pathlib.Path.touch, self: {_target_: pathlib.Path, _args_: [ran]}}"

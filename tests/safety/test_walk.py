@@ -15,8 +15,8 @@ import pytest
 
 import specflow
 from specflow.compose import compose
-from specflow.compose.targets import resolve
-from specflow.errors import ConfigError, Fault
+from specflow.compose.check.targets import resolve
+from specflow.diagnostics.errors import ConfigError, Fault
 from tests.safety import names
 
 SEED = 20

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from specflow.output.export import write_export
-from specflow.spec import PredictOutput
+from specflow.contract import PredictOutput
+from specflow.output.export.exporting import write_export
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from specflow.serving.arrays import read_arrays, write_arrays
+from specflow.serving.array_file import read_arrays, write_arrays
 from specflow.serving.round_trip import difference
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from specflow.errors import ConfigError, ExportError, OutputError
+from specflow.diagnostics.errors import ConfigError, ExportError, OutputError
 from specflow.serving import load_export
 from specflow.serving.convert import FORMATS, convert_export, require_packages
 from specflow.serving.round_trip import furthest

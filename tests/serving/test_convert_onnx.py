@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from specflow.errors import ExportError
+from specflow.diagnostics.errors import ExportError
 from specflow.serving import load_export
 from specflow.serving.convert import convert_export
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from specflow.errors import ExportError
+from specflow.diagnostics.errors import ExportError
 from specflow.serving import load_export
-from specflow.serving.load import content_digest
+from specflow.serving.load_export import content_digest
 
 
 def rewrite(path, change):

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from specflow.errors import ExportError
+from specflow.diagnostics.errors import ExportError
 from specflow.serving import Function, Signature, TensorForm
 
 ASK = Signature(

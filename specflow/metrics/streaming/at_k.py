@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.at_k import (
     AveragePrecisionAtK,
     PrecisionAtK,
@@ -12,7 +12,7 @@ from specflow.metrics.at_k import (
     top_classes,
 )
 from specflow.metrics.streaming.pair import broadcast, pair
-from specflow.typing import describe
+from specflow.runtime.typing import describe
 
 __all__ = [
     "average_precision_at_k",

@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from specflow.metrics.averaged import IoU, Precision, Recall
 from specflow.metrics.classification import Accuracy
+from specflow.metrics.metric_rows import as_classes, rows
 from specflow.metrics.per_class import PerClassAccuracy
-from specflow.metrics.rows import as_classes, rows
 from specflow.metrics.streaming.pair import aligned, pair
 from specflow.metrics.sum import Sum
 

@@ -4,14 +4,14 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics.cosine import CosineDistance
 from specflow.metrics.elementwise import MeanTensor
 from specflow.metrics.means import Mean
 from specflow.metrics.regression import MAE, MSE, RMSE
 from specflow.metrics.relative import RelativeError
 from specflow.metrics.streaming.pair import aligned, broadcast, pair
-from specflow.typing import describe
+from specflow.runtime.typing import describe
 
 __all__ = [
     "mean",

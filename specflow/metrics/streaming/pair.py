@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.errors import DataError
+from specflow.diagnostics.errors import DataError
 from specflow.metrics.metric import Metric
-from specflow.metrics.rows import rows
+from specflow.metrics.metric_rows import rows
 
 __all__ = ["aligned", "broadcast", "pair"]
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Fault
 from specflow.metrics import curves
 from specflow.metrics.ranking import AUC
 from specflow.metrics.streaming.pair import aligned, pair

@@ -2,7 +2,7 @@
 
 from specflow.model.zoo.cnn import Cnn
 from specflow.model.zoo.decoder import Decoder
-from specflow.model.zoo.linear import Linear
+from specflow.model.zoo.linear_model import Linear
 from specflow.model.zoo.mlp import Mlp
 from specflow.model.zoo.resnet import ResNet
 from specflow.model.zoo.transformer import Transformer

@@ -4,7 +4,7 @@ import jax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from specflow.model.zoo.shares import shares
+from specflow.model.zoo.fused_weights import shares
 
 __all__ = ["cudnn_attention"]
 

@@ -8,8 +8,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from specflow.model.logical import constrain, named_normal, names_of
-from specflow.model.lookup import look_up
+from specflow.model.embedding_lookup import look_up
+from specflow.model.logical_axes import constrain, named_normal, names_of
 from specflow.model.zoo.attention import Attention, attend
 from specflow.model.zoo.rotary import rotate
 from specflow.model.zoo.stack import Remat, scanned, stacked

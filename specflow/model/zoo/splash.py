@@ -9,7 +9,7 @@ from jax.experimental.pallas.ops.tpu import splash_attention as pallas
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from specflow.model.zoo.shares import shares
+from specflow.model.zoo.fused_weights import shares
 from specflow.model.zoo.stack import SAVED
 
 __all__ = ["splash_attention"]

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from specflow.model.lookup import Embed
+from specflow.model.embedding_lookup import Embed
 from specflow.model.zoo.rotary import rotate
 
 __all__ = ["Block", "Transformer"]

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from specflow.model.logical import constrain, named_normal, names_of
+from specflow.model.logical_axes import constrain, named_normal, names_of
 from specflow.model.zoo.stack import Remat, scanned, stacked
 
 __all__ = ["ViT", "sincos"]

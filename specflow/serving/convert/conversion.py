@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from specflow.errors import ExportError, Fault, OutputError, nearest
-from specflow.filesystem import check_output_folder, expanded
+from specflow.diagnostics.errors import ExportError, Fault, OutputError, nearest
+from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.serving.convert.program import (
     NotConvertibleError,
     Program,
     program_of,
 )
-from specflow.serving.load import LoadedExport, load_export
+from specflow.serving.export_signature import Signature
+from specflow.serving.load_export import LoadedExport, load_export
 from specflow.serving.round_trip import difference, furthest, tolerance
-from specflow.serving.signature import Signature
 
 __all__ = ["FORMATS", "Conversion", "convert_export", "require_packages"]
 

@@ -8,8 +8,8 @@ import jax
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
-from specflow.serving.load import LoadedExport
-from specflow.serving.signature import Function, Signature
+from specflow.serving.export_signature import Function, Signature
+from specflow.serving.load_export import LoadedExport
 
 __all__ = ["NotConvertibleError", "Program", "program_of"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from jax.extend.mlir.dialects import stablehlo
 
 from specflow.serving.convert.program import NotConvertibleError, Program
-from specflow.serving.load import LoadedExport
-from specflow.serving.signature import BATCH, Signature, TensorForm
+from specflow.serving.export_signature import BATCH, Signature, TensorForm
+from specflow.serving.load_export import LoadedExport
 
 __all__ = ["ask_saved_model", "write_saved_model"]
 

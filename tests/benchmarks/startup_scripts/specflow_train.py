@@ -8,7 +8,7 @@ import sys
 from common import told
 
 import specflow.output
-from specflow.cli import main
+from specflow.cli.main import main
 
 
 class _Told(specflow.output.Progress):

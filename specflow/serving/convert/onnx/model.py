@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from specflow.serving.arrays import write_arrays
+from specflow.serving.array_file import write_arrays
 from specflow.serving.convert.onnx.graph import Graph, Value
 from specflow.serving.convert.onnx.interpreter import Interpreter
 from specflow.serving.convert.program import NotConvertibleError, Program
-from specflow.serving.load import LoadedExport
-from specflow.serving.signature import BATCH, TensorForm
+from specflow.serving.export_signature import BATCH, TensorForm
+from specflow.serving.load_export import LoadedExport
 
 __all__ = ["ask_onnx", "file_of", "write_onnx", "write_weights"]
 

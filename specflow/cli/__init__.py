@@ -1,0 +1,1 @@
+"""The `specflow` command: options, completion, and the call of one command."""

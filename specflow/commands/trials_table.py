@@ -1,0 +1,74 @@
+"""The table of a sweep's trials, saved beside their runs."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from specflow.distributed import collectives
+from specflow.output import set_aside, to_plain, write_text
+from specflow.output.json_values import to_json
+
+__all__ = ["save_trials"]
+
+
+def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
+    """Writes `trials.csv` and `trials.json` into the folder that all runs are in.
+
+    Args:
+        rows: of each job `job`, `overrides`, `step`, `eval`, `directory` and `error`,
+            the best first.
+
+    A table of other trials, which the folder held, becomes `trials.1.csv` and so on.
+
+    Returns:
+        The CSV file, which has the single numbers; the JSON has arrays too. None where
+        there were no jobs, or another process writes.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if not rows or not collectives.is_first():
+        return None
+    folder = Path(os.path.commonpath([Path(row["directory"]).parent for row in rows]))
+    plain = [to_plain(row) for row in rows]
+    _write(folder / "trials.json", to_json({"trials": plain}))
+    file = folder / "trials.csv"
+    _write(file, _as_csv(plain))
+    return Path(os.path.relpath(file))
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a table; that of another sweep in the same folder is kept beside it."""
+    if file.exists() and file.read_bytes() != text.encode():
+        set_aside(file)
+    write_text(file, text)
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    keys = list(dict.fromkeys(key for row in rows for key in row["overrides"]))
+    names = list(
+        dict.fromkeys(
+            name
+            for row in rows
+            for name, value in row["eval"].items()
+            if not isinstance(value, list | dict)
+        )
+    )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["job", *keys, "step", *names, "directory", "error"])
+    for row in rows:
+        writer.writerow(
+            [
+                row["job"],
+                *(row["overrides"].get(key, "") for key in keys),
+                row["step"],
+                *(row["eval"].get(name, "") for name in names),
+                row["directory"],
+                row["error"],
+            ]
+        )
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""Checks a merged config and reports every diagnostic at once."""

@@ -1,0 +1,121 @@
+"""What a config may ask of Hydra itself, whose own section can name code to run."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig, OmegaConf
+
+from specflow.compose.check.targets import resolve
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.documents import load, mark_of
+from specflow.config.base import TARGET
+from specflow.diagnostics.errors import ConfigError, Fault
+
+__all__ = ["check_hydra"]
+
+_PLUGINS = ("sweeper", "launcher")
+"""What runs a sweep."""
+_LOGGING = ("hydra_logging", "job_logging")
+_CLASSES = frozenset(
+    {"logging.FileHandler", "logging.NullHandler", "logging.StreamHandler"}
+)
+_STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
+
+
+def check_hydra(
+    config: DictConfig,
+    folders: Folders,
+    overrides: Iterable[Override],
+    *,
+    trust: Iterable[str] = (),
+) -> None:
+    """Refuses what would run code that nobody trusts, before Hydra runs any of it.
+
+    Args:
+        config: what Hydra composed for a sweep, its own section included.
+        folders: where configs lie, to say which of them asks.
+        overrides: of the command line, for the same.
+        trust: the user's own packages in which targets may resolve.
+
+    Raises:
+        ConfigError: a callback, or a target of a plugin or of a log, that may not be.
+    """
+    lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
+    faults = [
+        Fault(
+            ".".join(path),
+            problem,
+            expected,
+            origin=_origin(path, folders, lines),
+            code="target-untrusted",
+        )
+        for path, problem, expected in _strangers(config.hydra, tuple(trust))
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _strangers(
+    node: DictConfig, trust: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """(path, what is wrong, what was expected) of all that is refused."""
+    written: Any = OmegaConf.to_container(node, resolve=False)
+    callbacks = written.get("callbacks")
+    for name in callbacks if isinstance(callbacks, dict) else [""] * bool(callbacks):
+        path = ("hydra", "callbacks", *([name] if name else []))
+        yield path, "would run code of its own", "no callbacks"
+    for part in _PLUGINS:
+        name = (written[part] or {}).get(TARGET)
+        if name not in Plugins.instance().class_name_to_class:
+            yield ("hydra", part, TARGET), f"got {name!r}", "a plugin of Hydra's"
+        plain = OmegaConf.to_container(node[part], resolve=True) if node[part] else {}
+        for path, value in _leaves(plain, ("hydra", part)):
+            if path[-1] != TARGET or path == ("hydra", part, TARGET):
+                continue
+            found = resolve("", value, trust=trust)
+            if isinstance(found, Fault):
+                yield path, found.problem, f"{found.expected}. {found.mend}".strip()
+    for part in _LOGGING:
+        for path, value in _leaves(written[part], ("hydra", part)):
+            if not _is_harmless(path[-1], value):
+                expected = f"one of {', '.join(sorted({*_CLASSES, *_STREAMS}))}"
+                yield path, f"got {value!r}", expected
+
+
+def _is_harmless(key: str, value: Any) -> bool:
+    """Whether a setting of `logging.config` names no code."""
+    if key == "class":
+        return value in _CLASSES
+    if not isinstance(value, str):
+        return key != "()"
+    # A whole section may stand behind an interpolation, but for the name of a file.
+    hidden = value.startswith("${") and key != "filename"
+    named = value.startswith("ext://") and value not in _STREAMS
+    return not (key == "()" or hidden or named)
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _leaves(inner, (*path, str(key)))
+    else:
+        yield path, value
+
+
+def _origin(path: tuple[str, ...], folders: Folders, lines: dict[str, str]) -> str:
+    """Who asks for it: an override, or the first file that does."""
+    for length in range(len(path), 0, -1):
+        if (key := ".".join(path[:length])) in lines:
+            return lines[key]
+    for file in folders.files():
+        shown = folders.shown(file)
+        try:
+            mark = mark_of(load(file, shown).node, path)
+        except ConfigError:
+            continue
+        if mark is not None:
+            return f"{shown}:{mark.line + 1}:{mark.column + 1}"
+    return ""

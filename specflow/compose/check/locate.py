@@ -1,0 +1,80 @@
+"""Faults that were found after composing, with who set what is wrong."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from specflow.compose.start_folder import with_places
+from specflow.config.base import TARGET
+from specflow.diagnostics import user_code
+from specflow.diagnostics.errors import Fault
+
+if TYPE_CHECKING:
+    from specflow.compose.overrides import Composed
+
+__all__ = ["placed", "section_of"]
+
+
+def placed(fault: Fault, composed: "Composed") -> Fault:
+    """The fault with the file and line, or the override, that set its key.
+
+    A fault that knows its origin keeps it, and so does one whose key nobody set. Of a
+    section, only what a single file or override says of it is told.
+
+    >>> from specflow.compose import compose
+    >>> composed = compose(["experiment=digits", "mesh.axes.data=4"])
+    >>> print(placed(Fault("mesh.axes", "needs 4 devices"), composed))
+    mesh.axes: needs 4 devices (override mesh.axes.data=4).
+    >>> print(placed(Fault("loop.batch_size", "got 128"), composed))
+    loop.batch_size: got 128 (conf/loop/default.yaml:3:1).
+    >>> print(placed(Fault("features.image", "is empty"), composed))
+    features.image: is empty.
+    """
+    fault = with_places(fault, composed)
+    if fault.origin or not fault.where:
+        return fault
+    said = {
+        origin
+        for key, origin in composed.places.items()
+        if key == fault.where or key.startswith(f"{fault.where}.")
+    }
+    # What others set in the same section is no part of a mistake made on purpose.
+    said = {one for one in said if one.startswith("override ")} or said - {"default"}
+    return dataclasses.replace(fault, origin=said.pop()) if len(said) == 1 else fault
+
+
+def section_of(error: BaseException, composed: "Composed") -> Fault | None:
+    """The section that names the code of the user's in which an error was raised.
+
+    Args:
+        error: what the user's code raised.
+        composed: the experiment.
+
+    Returns:
+        A fault without a problem, of that section; None if none of them is known to be.
+    """
+    named = dict(_named(composed.tree, ""))
+    for place in reversed(user_code.places(error)):
+        exact = [
+            key for key, path in named.items() if f"{place}.".startswith(f"{path}.")
+        ]
+        near = [
+            key for key, path in named.items()
+            if place.startswith(f"{path.rpartition('.')[0]}.")
+        ]  # fmt: skip
+        keys = exact or near
+        if len(keys) == 1:
+            return placed(Fault(keys[0], "", code="user-code"), composed)
+    return None
+
+
+def _named(tree: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Section -> dotted path of the callable that it names."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if name in (TARGET, "model_fn") and isinstance(value, str):
+                yield (key if name == TARGET else f"{key}.{name}".strip(".")), value
+            yield from _named(value, f"{key}.{name}".strip("."))
+    elif isinstance(tree, list | tuple):
+        for place, value in enumerate(tree):
+            yield from _named(value, f"{key}.{place}")

@@ -1,0 +1,74 @@
+"""Arguments of a callable, held against its signature; nothing is called."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from specflow.compose.provenance import Origins
+from specflow.config.base import TARGET
+from specflow.diagnostics.errors import Fault, nearest
+
+__all__ = ["argument_faults"]
+
+Path = tuple[str, ...]
+
+
+def argument_faults(
+    path: Path,
+    name: str,
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    supplied: Collection[str],
+    origins: Origins,
+) -> Iterator[Fault]:
+    """Arguments that the callable does not take, and those it needs and lacks."""
+    parameters = _parameters(function)
+    if parameters is None:
+        return
+    by_name = {
+        parameter.name: parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    section = ".".join(path)
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        for key in arguments:
+            if key in by_name:
+                continue
+            near = nearest(key, by_name).replace("mean ", f"mean {section}.")
+            listed = f"Arguments of {name}: {', '.join(by_name)}."
+            origin = origins.nearest((*path, key))
+            yield Fault(
+                f"{section}.{key}",
+                "no such argument",
+                mend=f"{near} {listed}".strip(),
+                origin=origin.exact if origin else "",
+                code="target-argument",
+            )
+    origin = origins.nearest((*path, TARGET))
+    for parameter in by_name.values():
+        needed = parameter.default is parameter.empty
+        if (
+            needed
+            and parameter.name not in arguments
+            and parameter.name not in supplied
+        ):
+            yield Fault(
+                f"{section}.{parameter.name}",
+                "is missing",
+                f"an argument of {name}, which has no default for it",
+                origin=origin.exact if origin else "",
+                code="target-argument",
+            )
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """The parameters of a callable; none where Python cannot tell."""
+    function = getattr(function, "from_batch", function)
+    try:
+        if inspect.isclass(function) and function.__init__ is not object.__init__:
+            # A metaclass may take anything and pass it on; the constructor knows.
+            return list(inspect.signature(function.__init__).parameters.values())[1:]
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None

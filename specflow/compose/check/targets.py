@@ -1,0 +1,294 @@
+"""The one place that resolves `_target_` and `model_fn`: names to callables, on a list.
+
+A config is data; what it may run is decided here. A name resolves only below a package
+of the list; every module and class on its way must be that package's own, and what it
+reaches must have been defined in a package of the list as well. So `import os` in a
+trusted module neither makes `os.system` a target nor imports anything by such a name.
+"""
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, get_origin
+
+from pydantic import BaseModel
+
+from specflow.compose.check.target_arguments import argument_faults
+from specflow.compose.provenance import Origins
+from specflow.config.base import TARGET, Bound
+from specflow.config.experiment import ExperimentConfig
+from specflow.diagnostics import user_code
+from specflow.diagnostics.errors import Fault, nearest
+
+__all__ = ["bind", "claim", "resolve", "resolve_targets"]
+
+Path = tuple[str, ...]
+
+NAMES = ("flax.linen", "flax.nnx", "jax.nn", "jax.numpy", "optax", "specflow")
+"""Packages below which a name may stand; the user's own come from `trust=`."""
+
+HOMES = (
+    "flax.linen",
+    "flax.nnx",
+    "jax._src.nn",
+    "jax._src.numpy",
+    "jax.nn",
+    "jax.numpy",
+    "optax",
+    "specflow.data",
+    "specflow.spec",
+    "specflow.metrics",
+    "specflow.model",
+    "specflow.optimizer",
+)
+"""Packages in which a callable may be defined: parts of an experiment, no machinery."""
+
+REFUSED = frozenset({"jax.numpy.load"})
+"""Callables that read files as code, by whatever name: `load` can unpickle."""
+
+_OWN_CALLABLE = "a callable of the trusted packages themselves"
+
+
+def resolve_targets(
+    tree: Mapping[str, Any],
+    origins: Origins,
+    *,
+    trust: Iterable[str] = (),
+    supplied: Mapping[str, Collection[str]] | None = None,
+) -> tuple[dict[Path, Callable[..., Any]], list[Fault]]:
+    """Resolves every target of a tree and checks its arguments; calls none.
+
+    Args:
+        tree: plain values, as composed.
+        origins: who set them.
+        trust: the user's own packages, trusted as the built-in ones are.
+        supplied: word -> arguments that the framework hands over itself, so that they
+            may be missing.
+
+    Returns:
+        Path of each section with a target -> its callable, and all faults.
+    """
+    trusted = tuple(trust)
+    faults = claim(trusted)
+    found: dict[Path, Callable[..., Any]] = {}
+    if faults:
+        return found, faults
+    for path, key, name, arguments in _targets(tree):
+        spot = (*path, key)
+        origin = origins.nearest(spot)
+        where = origin.exact if origin else ""
+        function = resolve(".".join(spot), name, trust=trusted, origin=where)
+        if isinstance(function, Fault):
+            faults.append(function)
+            continue
+        found[path] = function
+        if arguments is not None:
+            given = (supplied or {}).get(path[0], ())
+            faults += argument_faults(path, name, function, arguments, given, origins)
+    return found, faults
+
+
+def claim(trust: Iterable[str]) -> list[Fault]:
+    """Notes that packages are the user's own, and refuses those that cannot be."""
+    trusted = tuple(trust)
+    for name in trusted:
+        user_code.claim(name)
+    return [_no_package(name) for name in trusted if not _is_own(name)]
+
+
+def resolve(
+    where: str, name: Any, *, trust: Iterable[str] = (), origin: str = ""
+) -> Callable[..., Any] | Fault:
+    """The callable by a dotted name, or why it cannot be one.
+
+    >>> print(resolve("model._target_", "mine.Net"))
+    model._target_: 'mine.Net' is outside the trusted packages. Expected a name below
+    flax.linen, flax.nnx, jax.nn, jax.numpy, optax or specflow. If mine is your own
+    package, say so on the command line: trust=mine.
+    """
+    trusted = tuple(trust)
+
+    def refuse(
+        problem: str, expected: str = "", mend: str = "", code: str = ""
+    ) -> Fault:
+        return Fault(where, f"{name!r} {problem}", expected, mend, origin, code)
+
+    if not isinstance(name, str) or not all(
+        part.isidentifier() for part in name.split(".")
+    ):
+        return refuse("is no dotted name", "package.module.name", code="target-name")
+    names = (*NAMES, *trusted)
+    if not any(name.startswith(f"{package}.") for package in names):
+        root = name.split(".")[0]
+        said = f"If {root} is your own package, say so on the command line: trust="
+        return refuse(
+            "is outside the trusted packages",
+            f"a name below {', '.join(names[:-1])} or {names[-1]}",
+            f"{said}{root}." if _is_own(root) else "",
+            "target-untrusted",
+        )
+    if any(part.startswith("_") for part in name.split(".")):
+        return refuse("names something private", "a public name", code="target-private")
+    package = max((own for own in names if name.startswith(f"{own}.")), key=len)
+    homes = (*HOMES, *trusted)
+    try:
+        value = _reach(name, package, homes)
+    except _OutsideError as error:
+        return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
+    except _NotFoundError as error:
+        return refuse(str(error), mend=error.near, code="target-missing")
+    except (Exception, SystemExit) as error:
+        # Importing runs code of the user's own, which may fail in any way.
+        reason = f"{type(error).__name__}: {error}"
+        return refuse(f"cannot be imported: {reason}", code="target-import")
+    if not callable(value) or inspect.ismodule(value) or get_origin(value) is not None:
+        return refuse("is nothing that can be called", code="target-callable")
+    defined = _definitions(value)
+    if any(
+        not _is_below(home, homes) or f"{home}.{known_as}" in REFUSED
+        for home, known_as in defined
+    ):
+        elsewhere = sorted({home for home, _ in defined})
+        problem = f"was defined elsewhere, in {' and '.join(elsewhere)}"
+        if all(_is_below(home, homes) for home in elsewhere):
+            problem = "can be asked to run what a file holds"
+        return refuse(problem, _OWN_CALLABLE, code="target-untrusted")
+    return value
+
+
+def bind(config: ExperimentConfig, targets: Mapping[Path, Callable[..., Any]]) -> None:
+    """Hands each resolved callable to its section of the config."""
+    for path, section in _bound_sections(config, ()):
+        section.bind(targets[path])
+
+
+class _NotFoundError(LookupError):
+    def __init__(self, problem: str, near: str = ""):
+        super().__init__(problem)
+        self.near = near
+
+
+class _OutsideError(LookupError):
+    """A name that would lead out of its package."""
+
+
+def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
+    """Walks a dotted name from its package; modules are imported as they are met.
+
+    Nothing outside the package is asked for an attribute, and no module outside it is
+    imported: both may run code.
+    """
+    reached = package
+    try:
+        value: Any = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name and package.startswith(error.name):
+            raise _NotFoundError(f"leads nowhere: no module {error.name}") from None
+        raise
+    for part in name[len(package) + 1 :].split("."):
+        inner = f"{reached}.{part}"
+        if inspect.ismodule(value):
+            _refuse_module(value.__name__, reached, package, homes)
+            if not hasattr(value, part):
+                below = f"{value.__name__}.{part}"
+                _refuse_module(below, inner, package, homes)
+                try:
+                    importlib.import_module(below)
+                except ModuleNotFoundError as error:
+                    if error.name != below:
+                        raise
+        elif not (inspect.isclass(value) and _is_below(value.__module__, homes)):
+            raise _OutsideError(f"leads into {reached}, which is no place of names")
+        if not hasattr(value, part):
+            public = [near for near in dir(value) if not near.startswith("_")]
+            near = nearest(part, public).replace("mean ", f"mean {reached}.")
+            raise _NotFoundError(f"leads nowhere: {reached} has no {part}", near)
+        value, reached = getattr(value, part), inner
+    return value
+
+
+def _refuse_module(
+    module: str, reached: str, package: str, homes: Iterable[str]
+) -> None:
+    """Refuses a module that is not the package's own, or cannot lead to a home."""
+    leads = any(
+        _is_below(module, [home]) or _is_below(home, [module]) for home in homes
+    )
+    if not (leads and _is_below(module, [package])):
+        raise _OutsideError(f"leads elsewhere: {reached} is {module}")
+
+
+def _definitions(value: Any) -> list[tuple[str, str]]:
+    """(module, name there) of a callable, and of all that it wraps or is bound to."""
+    found: list[tuple[str, str]] = []
+    rest, seen = [value], set()
+    while rest:
+        part = rest.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        home, name = getattr(part, "__module__", None), getattr(part, "__name__", "")
+        found.append((str(home), str(name)))
+        if isinstance(part, functools.partial):
+            rest.append(part.func)
+        if isinstance(owner := getattr(part, "__self__", None), type):
+            rest.append(owner)
+        if not isinstance(part, type) and (inner := getattr(part, "__wrapped__", None)):
+            rest.append(inner)
+    return found
+
+
+def _is_below(module: str, packages: Iterable[str]) -> bool:
+    return any(module == own or module.startswith(f"{own}.") for own in packages)
+
+
+def _is_own(name: str) -> bool:
+    root = name.split(".")[0]
+    return name.isidentifier() and root not in sys.stdlib_module_names
+
+
+def _no_package(name: str) -> Fault:
+    return Fault(
+        "trust",
+        f"got {name!r}",
+        "the name of a package of your own, not of the standard library",
+        origin=f"trust={name}",
+        code="target-untrusted",
+    )
+
+
+def _targets(
+    tree: Any, path: Path = ()
+) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]]:
+    """(path of its section, key that names it, name, arguments) of each target."""
+    if isinstance(tree, list):
+        for place, value in enumerate(tree):
+            yield from _targets(value, (*path, str(place)))
+    if not isinstance(tree, dict):
+        return
+    if TARGET in tree:
+        arguments = {key: value for key, value in tree.items() if key != TARGET}
+        yield path, TARGET, tree[TARGET], arguments
+    elif path == ("spec",) and "model_fn" in tree:
+        yield path, "model_fn", tree["model_fn"], None
+    for key, value in tree.items():
+        yield from _targets(value, (*path, str(key)))
+
+
+def _bound_sections(value: Any, path: Path) -> Iterator[tuple[Path, Bound]]:
+    if isinstance(value, Bound):
+        yield path, value
+    if isinstance(value, BaseModel):
+        items: Iterable[tuple[Any, Any]] = (
+            (name, getattr(value, name)) for name in type(value).model_fields
+        )
+    elif isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return
+    for key, inner in items:
+        yield from _bound_sections(inner, (*path, str(key)))

@@ -1,0 +1,253 @@
+"""Fields of files that a later layer makes void.
+
+Those of a kind that a section no longer is, and a warmup that is given in another unit.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from specflow.compose.check.validate import fold_defaults, no_plugins, said
+from specflow.compose.provenance import Origin, Origins, Path
+from specflow.compose.read.override_grammar import is_special, spell
+from specflow.compose.section_types import ROOT, Slot
+from specflow.config.base import TARGET
+from specflow.config.sections.optimizer import WarmupConfig
+from specflow.diagnostics.errors import nearest_of
+
+__all__ = ["Dropped", "leftovers", "marks", "notes"]
+
+_MARKS = ("name", TARGET, "model_fn")
+"""Keys by which a section says of which kind it is."""
+_WARMUP = ("warmup", "warmup_steps")
+"""Two fields that say the same of a schedule."""
+_TO_COME = ("missing", "union_tag_not_found")
+"""Errors of a section that a later layer may complete."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropped:
+    """A field that a file set, and that a later layer made void."""
+
+    because: str
+    """What made it void: `model is mlp`."""
+    by: Origin
+    """Who said so."""
+    key: str
+    """Dotted path of the field."""
+    value: Any
+    """As it was written."""
+    origin: Origin
+    """The file that set it."""
+    is_replaced: bool = False
+    """Whether another field says the same in its place."""
+
+
+def marks(tree: Any) -> dict[Path, dict[str, Any]]:
+    """Path of each mapping -> the keys by which it says its kind.
+
+    >>> marks({"model": {"name": "cnn", "widths": [32]}, "seed": 1})
+    {(): {}, ('model',): {'name': 'cnn'}}
+    """
+    return {
+        path: {key: mapping[key] for key in _MARKS if key in mapping}
+        for path, mapping in _mappings(tree, ())
+    }
+
+
+def leftovers(
+    tree: Any,
+    origins: Origins,
+    before: Mapping[Path, Mapping[str, Any]],
+    is_own: Callable[[Origin], bool],
+) -> Iterator[tuple[Path, Dropped | None]]:
+    """What to drop after a layer was merged.
+
+    A field of a section whose kind the layer changed stays if the new kind takes it, if
+    the layer itself set it, or if its value fitted the former kind no better: that is
+    an error of its own. Of two fields that say the same, the layer's counts.
+
+    Args:
+        tree: the config with the layer.
+        origins: who set its values, the layer included.
+        before: `marks` of the config without the layer.
+        is_own: whether an origin is that of the layer.
+
+    Yields:
+        The path, and the record of it; none for a key that only named the former kind.
+    """
+    sections = [*_mappings(tree, ())]
+    for path, section in sections:
+        yield from _replaced(path, section, tree, origins, is_own)
+    for path, section in sections:
+        own = {
+            key: section[key]
+            for key in _MARKS
+            if key in section and is_own(origins.leaf((*path, key)))
+        }
+        slot = _slot(path, tree) if own and path in before else None
+        change = None if slot is None else _change(slot, before[path], own)
+        if change is None:
+            continue
+        former, kind, mark = change
+        record = Dropped(
+            because=f"{'.'.join(path)} is {own[mark]}",
+            by=origins.leaf((*path, mark)),
+            key="",
+            value=None,
+            origin=Origin("default"),
+        )
+        for at, value in _stale(section, former, kind, path):
+            if any(map(is_own, origins.setters(at))):
+                continue
+            if at[:-1] == path and at[-1] in _MARKS:
+                yield at, None
+                continue
+            yield (
+                at,
+                dataclasses.replace(
+                    record,
+                    key=".".join(at),
+                    value=copy.deepcopy(value),
+                    origin=origins.leaf(at),
+                ),
+            )
+
+
+def notes(dropped: Iterable[Dropped]) -> Iterator[str]:
+    """One line for each section whose kind was changed, for the log.
+
+    >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 3, 1)
+    >>> print(*notes([Dropped("model is mlp", by, "model.widths", [32, 64], cnn)]))
+    dropped model.widths=[32,64] (conf/model/cnn.yaml:3): model is mlp
+    (override model.name=mlp)
+    """
+    changes: dict[str, list[str]] = {}
+    for one in dropped:
+        if not one.is_replaced:
+            field = f"{one.key}={spell(one.value)} ({one.origin})"
+            changes.setdefault(f"{one.because} ({one.by})", []).append(field)
+    for change, fields in changes.items():
+        yield f"dropped {', '.join(fields)}: {change}"
+
+
+def _replaced(
+    path: Path,
+    section: Mapping[Any, Any],
+    tree: Any,
+    origins: Origins,
+    is_own: Callable[[Origin], bool],
+) -> Iterator[tuple[Path, Dropped]]:
+    """The warmup of a file below, where a layer gives it in the other unit."""
+    given = [key for key in _WARMUP if section.get(key) is not None]
+    own = [key for key in given if is_own(origins.leaf((*path, key)))]
+    if len(given) != 2 or len(own) != 1:
+        return  # Both in one layer are an error.
+    slot = _slot(path, tree)
+    kind = slot.section(_with_default(slot, section)) if slot else None
+    if kind is None or not issubclass(kind, WarmupConfig):
+        return
+    (other,) = {*given} - {*own}
+    yield (
+        (*path, other),
+        Dropped(
+            because=f"{'.'.join((*path, *own))} is set",
+            by=origins.leaf((*path, *own)),
+            key=".".join((*path, other)),
+            value=section[other],
+            origin=origins.leaf((*path, other)),
+            is_replaced=True,
+        ),
+    )
+
+
+def _change(
+    slot: Slot, before: Mapping[str, Any], own: Mapping[str, Any]
+) -> tuple[Slot | None, Slot, str] | None:
+    """Former kind, new kind, and the key that a layer changed it by; none: it did not.
+
+    A misspelled name counts as the near miss, by which the section is judged later.
+    """
+    kinds = slot.kinds
+    kind = kinds.name_of(own) if kinds else None
+    if kinds is None or kind is None:
+        return None
+    former = kinds.name_of(_with_default(slot, before))
+    mark = next((key for key in own if key in (TARGET, kind)), "name")
+    if former == TARGET != kind and ("name" in before or kind not in kinds.members):
+        return None  # An argument of the callable that is called `name`.
+    if kind not in kinds.members:
+        kind = nearest_of(str(kind), list(kinds.members))
+    same = kind == former and (kind != TARGET or before[TARGET] == own[TARGET])
+    if former is None or same:
+        return None
+    new, old = kinds.members.get(str(kind)), kinds.members.get(str(former))
+    return None if new is None else (Slot(old) if old else None, Slot(new), mark)
+
+
+def _stale(
+    value: Mapping[Any, Any], old: Slot | None, new: Slot, path: Path
+) -> Iterator[tuple[Path, Any]]:
+    """The parts of a mapping that a new type does not take, and the old one did."""
+    for key, inner in value.items():
+        if not isinstance(key, str):
+            continue  # An error of its own.
+        at = (*path, key)
+        after = new.child(key, value)
+        before = old.child(key, value) if old else None
+        if after is None:
+            yield at, inner
+        elif after == before:
+            continue
+        elif isinstance(inner, dict) and (after.section(inner) or after.is_mapping):
+            yield from _stale(inner, before, after, at)
+        elif not _fits(inner, after) and (before is None or _fits(inner, before)):
+            yield at, inner
+
+
+def _fits(value: Any, slot: Slot) -> bool:
+    """Whether a slot takes a value, which may lack what is still to come."""
+    kind: Any = slot.annotation
+    if slot.metadata:
+        kind = Annotated[kind, *slot.metadata]
+    try:
+        with no_plugins():
+            adapter = TypeAdapter(kind)
+            adapter.validate_python(fold_defaults(value, slot), strict=True)
+    except ValidationError as error:
+        return all(
+            told["type"] in _TO_COME or is_special(told["input"])
+            for told in error.errors(include_url=False)
+        )
+    return True
+
+
+def _slot(path: Path, tree: Any) -> Slot | None:
+    """What stands at a path; none below the arguments of a callable."""
+    slot: Slot | None = ROOT
+    for key in path:
+        if slot is None:
+            return None
+        slot = slot.child(key, _with_default(slot, tree))
+        tree = tree[int(key)] if isinstance(tree, list) else tree.get(key)
+    return slot
+
+
+def _with_default(slot: Slot, section: Any) -> Any:
+    """A section that does not say its kind, as the one that stands by default."""
+    bare = isinstance(section, dict) and not any(mark in section for mark in _MARKS)
+    return {**said(slot.default), **section} if bare and slot.default else section
+
+
+def _mappings(value: Any, path: Path) -> Iterator[tuple[Path, dict[Any, Any]]]:
+    """Every mapping of a tree, each before those inside it."""
+    if isinstance(value, dict):
+        yield path, value
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            if isinstance(key, str | int):
+                yield from _mappings(inner, (*path, str(key)))

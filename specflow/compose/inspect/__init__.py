@@ -1,0 +1,1 @@
+"""Shows, explains and compares composed experiments."""

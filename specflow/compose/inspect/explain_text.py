@@ -1,0 +1,140 @@
+"""An explanation as people read it, and as tools do."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from specflow.compose.inspect.explain import TO_COME, Explanation
+from specflow.compose.read.override_grammar import spell
+from specflow.compose.tree import ABSENT
+
+__all__ = ["as_lines", "as_plain"]
+
+_WIDTH = 88
+_WIDEST = 30
+"""Columns up to which texts are aligned; what is longer does not move the others."""
+
+
+def as_lines(explanation: Explanation) -> Iterator[str]:
+    r"""An explanation, line by line.
+
+    >>> from specflow.compose.inspect.explain import explain
+    >>> print(*as_lines(explain("loop.eval_steps", ["loop.eval_steps=5"])), sep="\n")
+    loop.eval_steps: Batches of an evaluation; null: to the end of the data.
+    <BLANKLINE>
+    takes    a whole number > 0, or null
+    default  null
+    value    5
+    set by   override loop.eval_steps=5
+    """
+    key = explanation.key or "an experiment"
+    yield from _wrapped(f"{key}: ", explanation.about or "nothing is written about it.")
+    facts = list(_facts(explanation))
+    if facts:
+        yield ""
+    for name, text in facts:
+        yield from _wrapped(f"{name:<9}", text)
+    if explanation.fields:
+        of = f" of {explanation.of}" if explanation.of else ""
+        yield from ("", f"fields{of}")
+        yield from _fields(explanation.fields)
+    if explanation.choices:
+        yield from ("", "choices")
+        yield from _table(explanation.choices)
+
+
+def as_plain(explanation: Explanation) -> dict[str, Any]:
+    """An explanation as plain values."""
+    return {
+        "key": explanation.key,
+        "about": explanation.about,
+        "takes": explanation.takes,
+        "defaults": explanation.defaults,
+        **({} if explanation.value is ABSENT else {"value": explanation.value}),
+        "layers": [
+            {
+                "origin": one.origin.exact,
+                **({} if one.value is ABSENT else {"value": one.value}),
+            }
+            for one in explanation.layers
+        ],
+        "fields": {
+            key: {
+                "about": text,
+                **({} if value is ABSENT else {"value": value}),
+            }
+            for key, (value, text) in explanation.fields.items()
+        },
+        "choices": explanation.choices,
+    }
+
+
+def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    if explanation.takes:
+        yield "takes", explanation.takes
+    kinds = [kind for kinds in explanation.defaults.values() for kind in kinds]
+    if len(explanation.defaults) > 1:
+        rows = [(text, ", ".join(of)) for text, of in explanation.defaults.items()]
+        yield from _rows("default", rows)
+    elif explanation.defaults:
+        (text,) = explanation.defaults
+        yield "default", "none: it must be given" if text == TO_COME else text
+        if len(kinds) > 1:
+            yield "in", ", ".join(kinds)
+    if explanation.value is not ABSENT:
+        yield "value", spell(explanation.value)
+    if explanation.layers:
+        top, *rest = explanation.layers
+        yield "set by", top.origin.exact
+        yield from _rows(
+            "over", [(_shown(one.value), one.origin.exact) for one in rest]
+        )
+    elif explanation.value is not ABSENT:
+        yield "set by", "nobody: the default stands"
+
+
+def _rows(name: str, rows: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    wide = max((len(text) for text, _ in rows if len(text) <= _WIDEST), default=0)
+    for place, (text, note) in enumerate(rows):
+        yield ("" if place else name), f"{text:<{wide}}  {note}" if wide else note
+
+
+def _fields(fields: Mapping[str, tuple[Any, str]]) -> Iterator[str]:
+    wide = max(len(key) for key in fields if len(key) <= _WIDEST)
+    yield from _table(
+        {
+            f"{key:<{wide}}  {_shown(value)}": text
+            for key, (value, text) in fields.items()
+        }
+    )
+
+
+def _table(rows: Mapping[str, str]) -> Iterator[str]:
+    """Two columns; the second one wraps, and begins below what is too long."""
+    wide = max((len(row) for row in rows if len(row) <= _WIDEST), default=_WIDEST)
+    for row, text in rows.items():
+        head = f"  {row:<{wide}}  "
+        if text and len(row) > wide:
+            yield head.rstrip()
+            head = " " * (wide + 4)
+        yield from _wrapped(head, text)
+
+
+def _shown(value: Any) -> str:
+    if value is ABSENT or value == TO_COME:
+        return "" if value is ABSENT else TO_COME
+    return spell(value)
+
+
+def _wrapped(head: str, text: str) -> Iterator[str]:
+    """A text behind its head; further lines begin where the text did."""
+    indent = " " * (len(head) if len(head) <= _WIDEST + 4 else 4)
+    lines = textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from lines or [head.rstrip()]

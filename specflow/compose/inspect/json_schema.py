@@ -1,0 +1,162 @@
+"""JSON Schema of what configs may hold, so that editors complete and check YAML.
+
+A file need not be whole: it is laid under its group, over others and under others. So
+nothing is required, and a section that does not say of which kind it is may hold what
+any of its kinds may. Anywhere `${...}` can stand for a value, and `???` for one that is
+to come.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from specflow.compose.inspect.schema_writer import Writer
+from specflow.compose.inspect.section_docs import fields_about
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.section_types import ROOT, Slot
+from specflow.config.experiment import ExperimentConfig
+from specflow.diagnostics.errors import ConfigError, Fault, OutputError, nearest
+from specflow.runtime.filesystem import check_output_folder, expanded
+
+__all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FOLDER = "schema"
+"""Folder beside the groups in which the schemas lie."""
+EXPERIMENT = "experiment"
+
+
+def schemas(folders: Folders) -> dict[str, dict[str, Any]]:
+    """The schema of every group whose files are known in form, and of experiments."""
+    return {group: schema_of(group, folders) for group in _groups(folders)}
+
+
+def schema_of(group: str, folders: Folders) -> dict[str, Any]:
+    """The JSON Schema of the files of a config group.
+
+    Args:
+        group: one of the words, or `experiment`.
+        folders: where configs lie; their choices are offered in defaults lists.
+
+    Raises:
+        ConfigError: there is no such group, or its files may hold anything.
+
+    >>> from specflow.compose.read.config_folders import folders
+    >>> schema = schema_of("mesh", folders())
+    >>> schema["properties"]["pretend_devices"]["type"], schema["additionalProperties"]
+    (['integer', 'string', 'null'], False)
+    """
+    if group not in (known := _groups(folders)):
+        raise ConfigError(
+            Fault(
+                group,
+                "is no config group whose form is known",
+                mend=f"{nearest(group, known)} Groups: {', '.join(known)}.".strip(),
+                origin="command line",
+                code="unknown-choice",
+            )
+        )
+    file = {"defaults": _defaults(folders)}
+    if group == EXPERIMENT:
+        slot, title = ROOT, "An experiment of specflow."
+        file["hydra"] = {"description": "What is asked of Hydra itself."}
+    else:
+        slot = Slot.of_field(ExperimentConfig.model_fields[group])
+        said = fields_about(ExperimentConfig).get(group, "")
+        title = f"`{group}` of specflow. {said}".strip()
+    writer = Writer()
+    for name in folders.groups():
+        choices: list[Any] = [*folders.choices(name), None]
+        # Others may be in folders that are not known here.
+        writer.definitions[_choices(name)] = {"anyOf": [{"enum": choices}, {}]}
+    body = writer.root(slot, file)
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        **{key: value for key, value in body.items() if key != "description"},
+        "$defs": dict(sorted(writer.definitions.items())),
+    }
+
+
+def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
+    """Writes the schema of every group into a folder, and says which files these are.
+
+    Raises:
+        ConfigError: it is no folder.
+        OutputError: a file cannot be written.
+    """
+    check_output_folder(folder, "--write")
+    folder = expanded(folder, "--write")
+    texts = {
+        folder / f"{group}.json": f"{as_text(schema)}\n"
+        for group, schema in schemas(folders).items()
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in texts.items():
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            Fault(str(folder), f"cannot be written: {reason}", code="output-unwritable")
+        ) from None
+    return [*texts]
+
+
+def as_text(schema: Mapping[str, Any]) -> str:
+    """A schema as it stands in a file."""
+    text = json.dumps(schema, indent=1, ensure_ascii=False)
+    # A list of plain values on one line.
+    return re.sub(r"\[\n\s+([^][{}]*?)\n\s+\]", _on_one_line, text)
+
+
+def header(config: str) -> str:
+    """The line by which a config names its schema to the YAML language server.
+
+    It is the same for shipped files and for those of a user's folder, in which
+    `specflow schema --write my_conf/schema` puts the schemas in the same place. A
+    `# @package` must stand before it: Hydra reads that from the first lines alone.
+
+    >>> header("mesh/fsdp")
+    '# yaml-language-server: $schema=../schema/mesh.json'
+    """
+    *folders, _ = config.split("/")
+    group = folders[0] if folders else EXPERIMENT
+    return (
+        f"# yaml-language-server: $schema={'../' * len(folders)}{FOLDER}/{group}.json"
+    )
+
+
+def _groups(folders: Folders) -> list[str]:
+    there = folders.groups()
+    known = [*sorted(ExperimentConfig.model_fields), EXPERIMENT]
+    return [group for group in known if group in there]
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    items = re.sub(r",\n\s+", ", ", found[1])
+    return f"[{items}]"
+
+
+def _defaults(folders: Folders) -> dict[str, Any]:
+    """Of a defaults list: what is merged, and in which order."""
+    groups = folders.groups()
+    keys = [*groups, *(f"override /{group}" for group in groups)]
+    entry = {
+        "type": "object",
+        "maxProperties": 1,
+        "properties": {
+            key: {"$ref": f"#/$defs/{_choices(key.split('/')[-1])}"} for key in keys
+        },
+    }
+    return {
+        "description": "What is merged with this file, in order; _self_ is the file.",
+        "type": "array",
+        "items": {"anyOf": [{"type": "string"}, entry]},
+    }
+
+
+def _choices(group: str) -> str:
+    return f"choices.{group}"

@@ -1,0 +1,1 @@
+"""Merges layers of a config and records the origin of each value."""

@@ -1,0 +1,289 @@
+"""Layers of a config: files in the order of Hydra's defaults list, then overrides."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from specflow.compose.component_changes import Dropped, leftovers, marks
+from specflow.compose.merge.merging import merge
+from specflow.compose.provenance import Origin, Origins
+from specflow.compose.read.defaults_list import Wish, first_line, read_defaults
+from specflow.compose.read.documents import Document, load
+from specflow.compose.read.override_grammar import escape, is_special, spell
+from specflow.compose.read.salvage import salvage
+from specflow.compose.tree import value_at
+from specflow.diagnostics.errors import Fault, nearest
+
+__all__ = ["Layers"]
+
+_NOT_OURS = ("defaults", "hydra")
+"""Keys of a file that speak to Hydra."""
+_WARM_START = "warm_start"
+"""The section for which a text may stand: its `path`."""
+
+
+@dataclasses.dataclass
+class Layers:
+    """A config while it is being composed: its values, and who set them.
+
+    >>> layers = Layers()
+    >>> layers.lay(("optimizer",), {"name": "adam", "schedule": {"name": "cosine"}})
+    >>> layers.lay(("optimizer", "schedule"), {"final": 0.1})
+    >>> layers.tree
+    {'optimizer': {'name': 'adam', 'schedule': {'name': 'cosine', 'final': 0.1}}}
+    """
+
+    tree: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    origins: Origins = dataclasses.field(default_factory=Origins)
+    wishes: list[Wish] = dataclasses.field(default_factory=list)
+    """What the files' defaults lists ask for."""
+    faults: list[Fault] = dataclasses.field(default_factory=list)
+    lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
+    """Paths of which a file could not say what it wanted to."""
+    unknown: set[str] = dataclasses.field(default_factory=set)
+    """Groups of which nobody knows what was to be chosen."""
+    chosen: set[str] = dataclasses.field(default_factory=set)
+    """Files of the groups that the command line chooses in: what they set for a kind
+    is not dropped because another file names another kind."""
+    dropped: list[Dropped] = dataclasses.field(default_factory=list)
+    """Fields of files that a later layer made void."""
+    _stand_ins: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    """Text -> the key for which it stands while OmegaConf resolves the tree."""
+    _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
+        default_factory=list
+    )
+    """Path of an item that its list does not have, and how many items it has."""
+
+    def lay(self, path: tuple[str, ...], value: Any) -> None:
+        """Merges a value into the tree, as `merge` does."""
+        self._merge(path, value)
+
+    def lay_file(self, file: Path, shown: str, package: str = "") -> None:
+        """Merges a file, at its package; what in it is no YAML becomes a fault.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        read = salvage(file, shown)
+        document, path = read.document, tuple(package.split(".")) if package else ()
+        self.faults += read.faults
+        self.lost |= {(*path, key) if key else path for key in read.lost}
+        if read.lost & {"", "defaults"}:
+            self.unknown.add(package.split(".")[0])
+        self.wishes += read_defaults(document.node, shown)
+        # Hydra's own section is at the root.
+        document = document.without(_NOT_OURS if not path else ("defaults",))
+        self._lay_document(document, shown, path)
+
+    def lay_data(self, file: Path, shown: str) -> None:
+        """Merges a file of values that mean only themselves: a `${` in it is a `${`.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no YAML mapping.
+        """
+        document = load(file, shown)
+        escaped = dataclasses.replace(document, content=_escaped(document.content))
+        self._lay_document(escaped, shown, ())
+
+    def lay_overrides(self, overrides: Iterable[Override]) -> None:
+        """Applies the overrides of a command to the config, in order.
+
+        All of them are one layer: a kind that one of them changes is that of the
+        others too, whichever comes first.
+        """
+        with self._layer(lambda origin: not origin.line):
+            for override in overrides:
+                self._lay_override(override)
+
+    def remove(self, key: str) -> None:
+        """Takes a word out, as if nobody had set it."""
+        self.tree.pop(key, None)
+        self.origins.remove((key,))
+
+    def resolve(self) -> dict[Any, Any]:
+        """The tree with its interpolations resolved; what cannot be becomes a fault."""
+        if not any(is_special(value) for value in _leaves(self.tree)):
+            return self.tree
+        setup_globals()  # `${now:...}` and the others of Hydra's own.
+        try:
+            config = OmegaConf.create(self._with_stand_ins(self.tree))
+        except OmegaConfBaseException as error:
+            self._note(_path(str(error.full_key or "")), "interpolation", error)
+            return self.tree
+        return self._resolved(config, ())
+
+    def _lay_document(
+        self, document: Document, shown: str, path: tuple[str, ...]
+    ) -> None:
+        with self._layer(lambda origin: origin.source in {shown, *self.chosen}):
+            lists = self._merge(path, _written_out(document.content, path))
+            self.origins.lay_file(document.node, shown, path, lists)
+            self._note_missing_items()
+
+    def _lay_override(self, override: Override) -> None:
+        line, path = str(override.input_line), _path(override.key_or_group)
+        if override.is_delete():
+            self._delete(path, line, override.value())
+        else:
+            value: Any = override.value()
+            if path == (_WARM_START,) and isinstance(value, str):
+                path = (_WARM_START, "path")
+            self.origins.lay_value(path, value, line, self._merge(path, value))
+            self._note_missing_items()
+
+    @contextlib.contextmanager
+    def _layer(self, is_own: Callable[[Origin], bool]) -> Iterator[None]:
+        """Merges a layer inside; then drops what sections of another kind left."""
+        before = marks(self.tree)
+        yield
+        for path, dropped in [*leftovers(self.tree, self.origins, before, is_own)]:
+            *above, last = path
+            del value_at(self.tree, above)[last]
+            self.origins.remove(path)
+            if dropped is not None:
+                self.dropped.append(dropped)
+
+    def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
+        """Merges a value; returns the lists into whose items something was merged."""
+        for key in reversed(path):
+            value = {key: value}
+        merged = merge(self.tree, value)
+        self._missing_items += merged.missing
+        return merged.lists
+
+    def _note_missing_items(self) -> None:
+        """Reports the items that a layer has set, and that their lists do not have."""
+        for path, count in self._missing_items:
+            origin, (*section, _) = self.origins.nearest(path), path
+            held = (
+                f"one of the {count} items, 0 to {count - 1}"
+                if count > 1
+                else ("the only item, 0" if count else "no item, as the list is empty")
+            )
+            self.faults.append(
+                Fault(
+                    ".".join(path),
+                    "no such item",
+                    expected=held,
+                    mend=f"The whole list is written {'.'.join(section)}=[...].",
+                    origin=origin.exact if origin else "",
+                    code="unknown-key",
+                )
+            )
+        self._missing_items.clear()
+
+    def _delete(self, path: tuple[str, ...], line: str, value: Any = None) -> None:
+        """Deletes a path; `~key=value` only where its value is that one."""
+        *above, last = path
+        section = value_at(self.tree, above)
+        if isinstance(section, dict) and last in section:
+            if value is not None and value != section[last]:
+                self.faults.append(
+                    Fault(
+                        ".".join(path),
+                        f"is {spell(section[last])} and not {spell(value)}, so it is "
+                        "not deleted",
+                        mend=f"~{'.'.join(path)} deletes it, whatever it is.",
+                        origin=f"override {line}",
+                        code="deletion",
+                    )
+                )
+                return
+            del section[last]
+            self.origins.delete(path, line)
+            return
+        known = sorted(map(str, section)) if isinstance(section, dict) else []
+        near = nearest(last, known)
+        if near and above:
+            near = near.replace("mean ", f"mean {'.'.join(above)}.")
+        listed = f"Known here: {', '.join(known)}." if known else ""
+        self.faults.append(
+            Fault(
+                ".".join(path),
+                "nothing to delete here",
+                mend=f"{near} {listed}".strip(),
+                origin=f"override {line}",
+                code="unknown-key",
+            )
+        )
+
+    def _with_stand_ins(self, value: Any) -> Any:
+        """The same without keys that OmegaConf does not hold: null, dates."""
+        if isinstance(value, list):
+            return [self._with_stand_ins(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        held = {}
+        for key, inner in value.items():
+            own = key
+            if not isinstance(key, str | bytes | int | float):
+                own = f"\0{key}"  # No text of a file holds this character.
+                self._stand_ins[own] = key
+            held[own] = self._with_stand_ins(inner)
+        return held
+
+    def _resolved(self, node: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(node, DictConfig | ListConfig):
+            return node
+        keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
+        values: dict[Any, Any] = {}
+        for key in keys:
+            inner = (*path, str(key))
+            if OmegaConf.is_missing(node, key):
+                self._note(inner, "missing")
+                continue
+            try:
+                values[self._stand_ins.get(key, key)] = self._resolved(node[key], inner)
+            except OmegaConfBaseException as error:
+                self._note(inner, "interpolation", error)
+        return list(values.values()) if isinstance(node, ListConfig) else values
+
+    def _note(
+        self, path: tuple[str, ...], code: str, error: Exception | None = None
+    ) -> None:
+        origin, where = self.origins.nearest(path), ".".join(path)
+        problem = f"cannot be resolved: {first_line(error)}" if error else ""
+        self.faults.append(
+            Fault(
+                where,
+                problem or "has no value yet",
+                mend="" if error else f"Give it one: {where}=...",
+                origin=origin.exact if origin else "",
+                code=code,
+            )
+        )
+
+
+def _written_out(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+    """A file's values, with a section for the text that stands for it."""
+    value = None if path else content.get(_WARM_START)
+    if not isinstance(value, str):
+        return content
+    return {**content, _WARM_START: {"path": value}}
+
+
+def _path(key: str) -> tuple[str, ...]:
+    return tuple(key.split("."))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return escape(value) if isinstance(value, str) else value

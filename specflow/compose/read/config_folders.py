@@ -1,0 +1,164 @@
+"""Where configs lie: the user's own folders, the shipped one, those of plugins."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from specflow.config.plugins.entry_points import brought_folders
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.runtime.filesystem import expanded
+
+__all__ = ["Folders", "about_file", "folders", "shipped"]
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def shipped(package: Path = _PACKAGE) -> Path:
+    """The folder of configs that comes with specflow.
+
+    Args:
+        package: the installed package; a wheel carries `conf/` inside it, a checkout
+            (and so an editable install) beside it.
+
+    Raises:
+        ConfigError: neither place holds one: the installation is incomplete.
+    """
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(
+        Fault(
+            "conf",
+            f"not found in {package} nor beside it",
+            mend="The installation is incomplete; install specflow again.",
+            code="installation",
+        )
+    )
+
+
+def about_file(file: Path) -> str:
+    """What a config is, by the comment at its head; empty if there is none.
+
+    >>> about_file(shipped() / "mesh/single.yaml")
+    'One device, whatever else the machine has: the run to compare others with.'
+    """
+    for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        comment = line.removeprefix("#").strip()
+        if line and not line.startswith("#"):
+            break
+        if comment and not comment.startswith(("@", "yaml-language-server:")):
+            return comment
+    return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """Folders of configs in the order in which they are searched.
+
+    After them come the folders that installed packages bring: these add choices to the
+    groups that are there, and are looked for when something is found nowhere else.
+
+    >>> here = folders()
+    >>> here.choices("mesh")
+    ['data', 'fsdp', 'fsdp_tensor', 'hybrid', 'single', 'tensor']
+    >>> here.shown(here.file("mesh/fsdp"))
+    'conf/mesh/fsdp.yaml'
+    """
+
+    paths: tuple[Path, ...]
+
+    def file(self, config: str) -> Path | None:
+        """The file of a config such as `mesh/fsdp`; the first folder with it wins."""
+        for folder in self.paths:
+            if (file := folder / f"{config}.yaml").is_file():
+                return file
+        group, _, _ = config.rpartition("/")
+        if not self.is_group(group):
+            return None
+        brought = (folder / f"{config}.yaml" for folder in brought_folders())
+        found = [file for file in brought if file.is_file()]
+        if len(found) > 1:
+            raise ConfigError(_twice(config, found))
+        return found[0] if found else None
+
+    def is_group(self, name: str) -> bool:
+        """Whether a name is a config group, such as `mesh`: a folder of choices."""
+        return bool(name) and any(
+            any((folder / name).glob(files))
+            for folder in self.paths
+            for files in ("*.yaml", "*/*.yaml")
+        )
+
+    def files(self) -> Iterator[Path]:
+        """Every config of every folder."""
+        for folder in (*self.paths, *brought_folders()):
+            yield from sorted(folder.rglob("*.yaml"))
+
+    def groups(self) -> list[str]:
+        """Every config group, sorted."""
+        found = (path for folder in self.paths for path in folder.glob("*/*.yaml"))
+        return sorted({path.parent.name for path in found})
+
+    def choices(self, group: str) -> list[str]:
+        """What can be chosen in a group, sorted."""
+        brought = brought_folders() if self.is_group(group) else ()
+        found = (
+            path
+            for folder in (*self.paths, *brought)
+            for path in folder.glob(f"{group}/*.yaml")
+        )
+        return sorted({path.stem for path in found})
+
+    def shown(self, file: Path) -> str:
+        """A file as messages name it: from `conf/`, or from the current directory.
+
+        That of a plugin is named from its package.
+        """
+        ours = self.paths[-1]
+        if file.is_relative_to(ours):
+            return str(Path("conf") / file.relative_to(ours))
+        here = Path.cwd()
+        if file.is_relative_to(here):
+            return str(file.relative_to(here))
+        if any(file.is_relative_to(folder) for folder in self.paths):
+            return str(file)
+        for folder, root in brought_folders().items():
+            if file.is_relative_to(folder):
+                return str(file.relative_to(root))
+        return str(file)
+
+
+def folders(own: Sequence[str | Path] = ()) -> Folders:
+    """The user's own folders, in order, and then the shipped one.
+
+    Raises:
+        ConfigError: a folder does not exist.
+    """
+    paths = [expanded(folder, "--config-dir").absolute() for folder in own]
+    missing = [
+        given for given, path in zip(own, paths, strict=True) if not path.is_dir()
+    ]
+    if missing:
+        raise ConfigError(
+            *(
+                Fault(
+                    "--config-dir",
+                    f"no such folder: {folder}",
+                    expected="a folder of configs, with experiment/mine.yaml say",
+                    origin="command line",
+                    code="missing-file",
+                )
+                for folder in missing
+            )
+        )
+    return Folders((*paths, shipped()))
+
+
+def _twice(config: str, files: Sequence[Path]) -> Fault:
+    return Fault(
+        config,
+        f"is brought by several packages: {' and '.join(map(str, files))}",
+        expected="one package for each config",
+        mend="Uninstall one of them, or write one of your own in --config-dir.",
+        code="plugin-twice",
+    )

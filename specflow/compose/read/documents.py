@@ -1,0 +1,296 @@
+"""YAML files, read once: as nodes that know their places, and as plain values."""
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.runtime.text_encoding import decoded
+
+__all__ = [
+    "Document",
+    "dump",
+    "empty",
+    "load",
+    "mark_of",
+    "read",
+    "text_of",
+    "yaml_fault",
+]
+
+_DIGITS = r"[0-9](?:_?[0-9])*"
+_INT = re.compile(rf"[-+]?(?:0|(?!0){_DIGITS})$|0o[0-7]+$|0x[0-9a-fA-F]+$")
+"""Integers of YAML 1.2, with Hydra's `1_000`. By YAML 1.1 `0100` is 64, by YAML 1.2
+100: it is text, which no number may be."""
+_FLOAT = re.compile(
+    rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}\.(?:{_DIGITS})?)(?:[eE][-+]?[0-9]+)?$"
+    rf"|[-+]?{_DIGITS}[eE][-+]?[0-9]+$"
+    r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+)
+"""Floats of YAML 1.2, with Hydra's `1_000.0`; `1e-3` is none to PyYAML."""
+_TAG = "tag:yaml.org,2002:"
+_TEXT_NOW = "tag:yaml-1.1:"
+"""Tags of what is a number or a date to YAML 1.1 alone, such as `1:30`: text."""
+_KEY = "tag:yaml-1.1-key:"
+"""The same of keys, which no reader may take for something else than text."""
+
+_MOST = 100_000
+"""Values of a file; a few aliases of aliases would make as many as one likes."""
+
+# libyaml's loader, where it was built in, is ten times as fast.
+_FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_FASTEST):
+    """Reads plain data only, numbers by the core schema of YAML 1.2.
+
+    `yes`, `no`, `on` and `off` are booleans, as they are to Hydra, which reads the same
+    files.
+
+    Source: YAML 1.2.2, 10.3.2, tag resolution.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain data only, and what any YAML takes for no text in quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    """A text; line ends of Unicode are written as escapes, or they would be lost."""
+    style = '"' if set(text) & set("\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+def _old_scalar(loader: Any, kind: str, node: yaml.ScalarNode) -> Any:
+    """What a key is to YAML 1.1."""
+    return yaml.SafeLoader.yaml_constructors[_TAG + kind](loader, node)
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> float:
+    """A number, tagged or not: `!!int 1:30` is none."""
+    text = str(loader.construct_scalar(node)).replace("_", "").lower()
+    is_int = node.tag == f"{_TAG}int"
+    try:
+        return int(text, 0) if is_int else float(re.sub(r"\.(inf|nan)$", r"\1", text))
+    except ValueError:
+        kind = "whole number" if is_int else "number"
+        raise ValueError(f"no {kind} of YAML 1.2") from None
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(f"{_TAG}int", _INT, [*"-+0123456789"])
+    _kind.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*"-+.0123456789"])
+for _first, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    for _tag, _words in _resolvers:
+        _name = _tag.removeprefix(_TAG)
+        if _name in ("bool", "merge", "null"):
+            _Loader.add_implicit_resolver(_tag, _words, [_first])
+        elif _name != "value":
+            _Loader.add_implicit_resolver(_TEXT_NOW + _name, _words, [_first])
+_Loader.add_multi_constructor(_TEXT_NOW, lambda _loader, _kind, node: node.value)
+_Loader.add_multi_constructor(_KEY, _old_scalar)
+_Loader.add_constructor(f"{_TAG}int", _number)
+_Loader.add_constructor(f"{_TAG}float", _number)
+_Dumper.add_representer(str, _text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """What a YAML file holds."""
+
+    node: yaml.MappingNode
+    """Its nodes, each with its line and column."""
+    content: dict[Any, Any]
+    """Its values."""
+
+    def without(self, keys: Collection[str]) -> "Document":
+        """The same without some keys of its root."""
+        pairs = [pair for pair in self.node.value if pair[0].value not in keys]
+        return Document(
+            node=yaml.MappingNode(self.node.tag, pairs, self.node.start_mark),
+            content={key: self.content[key] for key in self.content if key not in keys},
+        )
+
+
+def load(file: Path, shown: str) -> Document:
+    """Reads a YAML file.
+
+    Args:
+        file: where it is.
+        shown: how messages name it.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or is no mapping.
+    """
+    return read(text_of(file, shown), shown)
+
+
+def text_of(file: Path, shown: str) -> str:
+    """The text of a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+        return decoded(content).replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            Fault(shown, f"cannot be read: {reason}", code="missing-file")
+        ) from None
+    except UnicodeError as error:
+        raise ConfigError(Fault(shown, str(error), origin=shown, code="yaml")) from None
+
+
+# A file is read for what it asks for, and again for what it sets.
+@lru_cache(maxsize=256)
+def read(text: str, shown: str = "a text") -> Document:
+    """Reads a YAML text; an empty one is an empty mapping. Not to be changed.
+
+    Raises:
+        ConfigError: it is no YAML, or no mapping.
+
+    >>> read("lr: 1e-3").content
+    {'lr': 0.001}
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return empty()
+        _check_mappings(node)
+        content = _construct(loader, node)
+    except yaml.YAMLError as error:
+        raise ConfigError(yaml_fault(_plainly(text, error), shown)) from None
+    finally:
+        loader.dispose()
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(
+            Fault(
+                shown,
+                "holds no mapping",
+                expected="keys with values, such as lr: 1e-3",
+                origin=f"{shown}:1:1",
+                code="yaml",
+            )
+        )
+    return Document(node, content)
+
+
+def empty() -> Document:
+    """A file that says nothing."""
+    return Document(yaml.MappingNode("tag:yaml.org,2002:map", []), {})
+
+
+def dump(tree: Any) -> str:
+    """Plain values as YAML that `read` gives back.
+
+    >>> print(dump({"lr": 1e-05, "name": "1e3"}), end="")
+    lr: 1.0e-05
+    name: '1e3'
+    """
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def yaml_fault(error: Exception, shown: str) -> Fault:
+    """What is wrong with a YAML text, and where.
+
+    Of what was opened and never closed, that is where it was opened; that it is not
+    closed shows only at the end of the file, or where something else was meant.
+    """
+    mark = getattr(error, "problem_mark", None)
+    # Of a character that YAML does not allow, further lines name no file.
+    problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    opened = getattr(error, "context_mark", None)
+    if mark and opened and mark.line > opened.line:
+        context = str(getattr(error, "context", ""))
+        if context.endswith(("flow mapping", "flow sequence", "scalar", "simple key")):
+            problem, mark = f"{problem}, at line {mark.line + 1}", opened
+    place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
+    return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
+
+
+def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
+    """Where a file sets a path; None if it does not."""
+    mark = None
+    for key in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next((pair for pair in pairs if pair[0].value == key), None)
+        if found is None:
+            return None
+        mark, node = found[0].start_mark, found[1]
+    return mark
+
+
+def _plainly(text: str, error: Exception) -> Exception:
+    """The same error in PyYAML's words, which are the same without libyaml."""
+    try:
+        yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as plain:
+        return plain
+    return error
+
+
+def _construct(loader: Any, node: yaml.Node) -> Any:
+    """The values of a node; what cannot be made is told with its place."""
+    try:
+        return loader.construct_document(node)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:
+        # PyYAML leaves it to Python to fail: `2020-13-45` is a date, and is none.
+        for scalar in _scalars(node):
+            try:
+                _Loader("").construct_object(scalar)
+            except Exception as reason:
+                raise _marked(f"{scalar.value!r}: {reason}", scalar) from None
+        raise _marked(str(error), node) from None
+
+
+def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
+    """Refuses repeated keys, and aliases that come to no end; counts the nodes.
+
+    Keys are marked to be read as keys.
+    """
+    if id(node) in around:
+        raise _marked("found an alias of what it stands in", node)
+    around, count, seen = (*around, id(node)), 1, set()
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _marked(f"found duplicate key {key.value}", key)
+                seen.add(key.value)
+                key.tag = key.tag.replace(_TEXT_NOW, _KEY)
+    for inner in _inside(node):
+        count += _check_mappings(inner, around)
+        if count > _MOST:
+            raise _marked(f"holds more than {_MOST} values", node)
+    return count
+
+
+def _inside(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    for inner in _inside(node):
+        yield from _scalars(inner)
+
+
+def _marked(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)

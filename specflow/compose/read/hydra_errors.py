@@ -1,0 +1,119 @@
+"""What Hydra refuses of its own section, in the form of all other faults."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.conf import HydraConf
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from specflow.compose.provenance import Origin
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.documents import load, mark_of
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+
+__all__ = ["asked_of_hydra", "hydra_fault", "place_of", "reserved"]
+
+_RESERVED = {
+    "hydra.run.dir": ("is not used", "A run directory is named with output.dir=..."),
+    "hydra.mode": ("is not used", "A sweep is run with -m."),
+    "hydra.searchpath": (
+        "is set by specflow itself",
+        "Name your own folder of configs with --config-dir.",
+    ),
+}
+"""Keys of Hydra that have no effect here -> what is wrong, and the hint."""
+
+
+def reserved(key: str, origin: str) -> Fault:
+    """The fault of a key of Hydra in whose place specflow has another."""
+    problem, hint = _RESERVED[key]
+    return Fault(key, problem, mend=hint, origin=origin, code="reserved")
+
+
+def asked_of_hydra(key: str, value: object) -> list[str]:
+    """The reserved keys that a value of a key sets.
+
+    >>> asked_of_hydra("hydra.run", {"dir": "x"}), asked_of_hydra("hydra.job", {})
+    (['hydra.run.dir'], [])
+    """
+    if key in _RESERVED:
+        # The shipped root config says so: Hydra makes no folder then.
+        return [] if (key, value) == ("hydra.run.dir", ".") else [key]
+    items = value.items() if isinstance(value, dict) else ()
+    return [
+        found
+        for name, inner in items
+        for found in asked_of_hydra(f"{key}.{name}", inner)
+    ]
+
+
+def hydra_fault(
+    error: Exception, folders: Folders, overrides: Iterable[Override] = ()
+) -> Fault | None:
+    """What Hydra could not compose of its own section; none if it is another's.
+
+    Args:
+        error: of Hydra's composition.
+        folders: where configs lie.
+        overrides: of the command line.
+    """
+    text = str(error)
+    told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
+    config, rest = (told["config"], told["rest"]) if told else ("", text)
+    lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
+    refused = re.match(r"(Could not|Error)[^']*?'?(hydra[./][^'=\s]*)", rest)
+    if refused:
+        key, cause = refused[2], error.__cause__
+        origin = lines.get(key, "command line")
+        if "delete" in rest:
+            problem, code = "nothing to delete here", "unknown-key"
+            return Fault(key, problem, origin=origin, code=code)
+        if refused[1] == "Could not":
+            return _no_key(key, origin)
+        reason = (str(cause or error).splitlines() or [""])[0]
+        return Fault(key, reason, origin=origin, code="type")
+    inside = re.search(r"full_key: (hydra\.\S+)", rest)
+    if inside and config:
+        file = folders.file(config)
+        origin = place_of(file, inside[1].split("."), folders) if file else ""
+        reason = rest.splitlines()[1]
+        if reason.startswith("Key "):
+            return _no_key(inside[1], origin)
+        return Fault(inside[1], reason, origin=origin, code="type")
+    return None
+
+
+def place_of(file: Path, path: Iterable[str], folders: Folders) -> str:
+    """`file:line:column` where a file sets a path; empty if it does not."""
+    shown = folders.shown(file)
+    try:
+        mark = mark_of(load(file, shown).node, tuple(path))
+    except ConfigError:
+        return ""
+    return Origin(shown, mark.line + 1, mark.column + 1).exact if mark else ""
+
+
+def _no_key(key: str, origin: str) -> Fault:
+    """The fault of a key that Hydra does not have."""
+    node, section = OmegaConf.structured(HydraConf), "hydra"
+    *above, name = key.split(".")[1:] or [""]
+    for part in above:
+        is_open = OmegaConf.is_missing(node, part)  # What a plugin has is not known.
+        if part not in node and not is_open:
+            name = part
+            break
+        inner = None if is_open else node[part]
+        node = inner if isinstance(inner, DictConfig) else OmegaConf.create({})
+        section = f"{section}.{part}"
+    known = sorted(map(str, node)) if "/" not in key else []
+    near = nearest(name, known).replace("mean ", f"mean {section}.")
+    listed = f"Keys of {section}: {', '.join(known)}." if known else ""
+    return Fault(
+        key,
+        "Hydra has no such key",
+        mend=f"{near} {listed}".strip(),
+        origin=origin,
+        code="unknown-key",
+    )

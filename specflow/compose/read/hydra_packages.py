@@ -1,0 +1,37 @@
+"""Packages that bring Hydra's plugins: what to install where one is not there."""
+
+import dataclasses
+
+from specflow.compose.read.override_grammar import no_such_choice
+from specflow.diagnostics.errors import Fault
+
+__all__ = ["no_plugin"]
+
+_PACKAGES = {
+    # With Hydra 1.4.0rc3 it fails: its samplers are not made.
+    "hydra/sweeper/optuna": "hydra-optuna-sweeper==1.3.0",
+    "hydra/sweeper/ax": "hydra-ax-sweeper",
+    "hydra/sweeper/nevergrad": "hydra-nevergrad-sweeper",
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+    "hydra/launcher/rq": "hydra-rq-launcher",
+    "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+}
+"""Plugin -> the package that brings it."""
+_MORE = {
+    "hydra/sweeper/optuna": " It takes optuna 2, whose samplers need trust=optuna.",
+}
+
+
+def no_plugin(group: str, choice: str, options: list[str], origin: str) -> Fault:
+    """The fault of a plugin that is not installed, or that nobody knows."""
+    fault = no_such_choice(group, choice, options, origin)
+    package = _PACKAGES.get(f"{group}/{choice}")
+    if package is None:
+        return fault
+    # The packages allow pre-releases of Hydra, so that pip would install one.
+    hint = f"Install it: pip install '{package}' 'hydra-core<1.4'."
+    return dataclasses.replace(
+        fault, mend=f"{hint}{_MORE.get(f'{group}/{choice}', '')} {fault.mend}".strip()
+    )

@@ -1,0 +1,340 @@
+"""The grammar of overrides, both ways: lines to what they ask for, values to lines."""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep
+from hydra.errors import HydraException
+
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
+from specflow.diagnostics.errors import ConfigError, Fault, nearest, nearest_of
+from specflow.runtime.filesystem import expanded
+
+__all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the lines of a command ask for, sorted by kind, each kind in order."""
+
+    run: str | None
+    """Directory of a run whose config is the base (`run=DIR`), `~` expanded."""
+    trust: tuple[str, ...]
+    """The user's own packages in which targets may resolve (`trust=my_package`)."""
+    choices: tuple[Override, ...]
+    """Choices in config groups, additions and deletions of them included."""
+    values: tuple[Override, ...]
+    """Values laid over the composed tree, deletions of keys included."""
+    hydra: tuple[Override, ...]
+    """What is meant for Hydra itself: its launcher, its sweeper."""
+    unknown: frozenset[str] = frozenset()
+    """Groups in which something was chosen that is not there, nor near what is."""
+
+    def singles(self) -> "Request":
+        """The same without the overrides that name several values."""
+        return dataclasses.replace(
+            self,
+            choices=tuple(one for one in self.choices if not one.is_sweep_override()),
+            values=tuple(one for one in self.values if not one.is_sweep_override()),
+        )
+
+    def all(self) -> tuple[Override, ...]:
+        """Every override, of all kinds."""
+        return (*self.hydra, *self.choices, *self.values)
+
+    def lines(self) -> list[str]:
+        """The overrides for Hydra's own composition, which a sweep goes through.
+
+        Values are force-added: Pydantic, not Hydra, says which keys exist, so a key
+        need not be mentioned in YAML to be set.
+        """
+        return [
+            *(_line(override) for override in self.hydra),
+            *(_line(override) for override in self.choices),
+            *(_line(value, force=not value.is_delete()) for value in self.values),
+        ]
+
+
+def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
+    """Sorts the overrides of a command; a sweep's are allowed.
+
+    A choice that is not there is a fault, and the near miss stands in for it, so that
+    the other lines can be judged by what was meant.
+
+    Returns:
+        What is asked for, and the faults of the lines that had to be left out.
+    """
+    faults: list[Fault] = []
+    unknown: set[str] = set()
+    own: dict[str, Override] = {}
+    choices: dict[str, Override] = {}
+    values: dict[str, Override] = {}
+    hydra: list[Override] = []
+    parser = OverridesParser.create()
+    for line in lines:
+        try:
+            override = parser.parse_override(line)
+        except HydraException as error:
+            faults.append(_syntax_fault(line, error, folders))
+            continue
+        key = override.key_or_group
+        if not key:
+            faults.append(_syntax_fault(line, ValueError("it names no key"), folders))
+        elif key in ("run", "trust"):
+            own[key] = override
+        elif override.is_hydra_override():
+            hydra.append(override)
+        elif folders.is_group(key) and not isinstance(override.value(), dict):
+            fault, near = _choice_fault(override, folders)
+            if fault is None:
+                choices[line] = override
+                continue
+            faults.append(fault)
+            if near:
+                choices[line] = parser.parse_override(near)
+            else:
+                unknown.add(key)
+        elif group := _misspelt_group(override, folders):
+            near = f"{group}={override.value()}"
+            faults.append(_group_fault(override, near))
+            choices[line] = parser.parse_override(near)
+        else:
+            # The same deletion twice is one; of a value written twice the later counts.
+            values.pop(line, None)
+            values[line] = override
+    faults += _hydra_faults(hydra)
+    run, trust = _run(own.get("run"), faults), own.get("trust")
+    names = trust.value() if trust else []
+    request = Request(
+        run=run,
+        trust=tuple(map(str, names if isinstance(names, list) else [names])),
+        choices=tuple(choices.values()),
+        values=tuple(values.values()),
+        hydra=tuple(hydra),
+        unknown=frozenset(unknown),
+    )
+    return request, faults
+
+
+def spell(value: Any) -> str:
+    """A value in the grammar of overrides; parsing it gives the very same value.
+
+    >>> spell([32, 64]), spell({"path": "**", "dims": [None, "fsdp"]})
+    ('[32,64]', '{path:**,dims:[null,fsdp]}')
+    >>> spell("32"), spell(3e-4), spell("a b")
+    ("'32'", '0.0003', "'a b'")
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(spell, value))}]"
+    if isinstance(value, dict):
+        pairs = (f"{_spell_key(key)}:{spell(inner)}" for key, inner in value.items())
+        return f"{{{','.join(pairs)}}}"
+    text = escape(str(value))
+    if _PLAIN.fullmatch(text) and not _OTHER_TYPE.fullmatch(text):
+        return text
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def escape(text: str) -> str:
+    r"""A text in which `${` means these two characters and is no interpolation.
+
+    >>> print(escape("costs ${x}"))
+    costs \${x}
+    """
+    # A backslash before `${` would itself be read as an escape, so it is doubled.
+    return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+
+
+def is_special(value: Any) -> bool:
+    """Whether OmegaConf must look at a value: an interpolation, or a value to come."""
+    return isinstance(value, str) and ("${" in value or value == "???")
+
+
+def shell(line: str) -> str:
+    r"""A line as a shell takes it: quoted only where it must be.
+
+    >>> shell("model.widths=[32,64]"), shell("name='32'"), shell("a='b c'")
+    ('model.widths=[32,64]', '"name=\'32\'"', '"a=\'b c\'"')
+    """
+    if _SHELL_SAFE.fullmatch(line):
+        return line
+    if not set(line) & set('"$`\\!'):
+        return f'"{line}"'
+    return shlex.quote(line)
+
+
+_PLAIN = re.compile(r"[A-Za-z_/*.][\w/*.@%+-]*", re.ASCII)
+_OTHER_TYPE = re.compile(r"null|true|false|inf|nan|[.\d]+(e[+-]?\d+)?", re.IGNORECASE)
+_SHELL_SAFE = re.compile(r"[~+]{0,2}[\w@%+=:,./\[\]-]+", re.ASCII)
+_KEY_SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
+
+
+def _spell_key(key: Any) -> str:
+    return _KEY_SPECIAL.sub(r"\\\1", str(key))
+
+
+def _run(override: Override | None, faults: list[Fault]) -> str | None:
+    """The directory of the run that is the base."""
+    if override is None:
+        return None
+    try:
+        return str(expanded(str(override.value()), "run"))
+    except ConfigError as error:
+        origin = f"override {override.input_line}"
+        faults += [dataclasses.replace(one, origin=origin) for one in error.faults]
+        return None
+
+
+def _line(override: Override, *, force: bool = False) -> str:
+    line = override.input_line or ""
+    return f"++{line.lstrip('+')}" if force else line
+
+
+def _syntax_fault(line: str, error: Exception, folders: Folders) -> Fault:
+    if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
+        "="
+    )[0]:
+        return Fault(
+            line,
+            "is no override",
+            expected="key=value, group=choice or ~key",
+            mend=_meant(line, folders),
+            origin=f"override {line}",
+            code="syntax",
+        )
+    reason = str(error).splitlines()[0].rstrip(".")
+    return Fault(
+        line.split("=")[0].lstrip("+~"),
+        f"cannot be read: {reason}",
+        mend="Quote texts with special characters: key=\"'text'\".",
+        origin=f"override {line}",
+        code="syntax",
+    )
+
+
+def _meant(word: str, folders: Folders) -> str:
+    """A hint for a bare word: a run, a config file, or a choice; empty if unknown."""
+    path = Path(word)
+    if word and (path / "config.yaml").is_file():
+        return f"Did you mean run={word}?"
+    if path.suffix in (".yaml", ".yml"):
+        known = path.parent.name in folders.groups()
+        folder = shlex.quote(str(path.parent.parent)) if known else "DIR"
+        group = path.parent.name if known else "experiment"
+        lies = "" if known else f", of DIR/experiment/{path.stem}.yaml"
+        return (
+            f"Config files are chosen by name: --config-dir {folder} "
+            f"{group}={path.stem}{lies}."
+        )
+    for group in ("experiment", *folders.groups()):
+        if word in folders.choices(group):
+            return f"Did you mean {group}={word}?"
+    near = nearest_of(word, folders.choices("experiment"))
+    return f"Did you mean experiment={near}?" if near else ""
+
+
+def _choice_fault(
+    override: Override, folders: Folders
+) -> tuple[Fault | None, str | None]:
+    """A choice that no folder has, and the line that was meant; of a sweep, no line."""
+    group = override.key_or_group
+    for choice in _chosen(override):
+        if choice is not None and folders.file(f"{group}/{choice}"):
+            continue
+        choices = folders.choices(group)
+        if choice is None and not override.is_delete():
+            told = f"one of {', '.join(choices)}"
+            origin = f"override {override.input_line}"
+            mend = f"~{group} takes the group out."
+            return Fault(group, "got null", told, mend, origin, "unknown-choice"), None
+        if choice is None:
+            continue
+        line = str(override.input_line)
+        near = nearest_of(str(choice), choices)
+        single = near and isinstance(override.value(), str)
+        meant = f"{override.get_key_element()}={near}" if single else None
+        return no_such_choice(group, choice, choices, f"override {line}"), meant
+    return None, None
+
+
+def _misspelt_group(override: Override, folders: Folders) -> str | None:
+    """The group that was meant by a key that is none, if its value is a choice."""
+    key, value = override.key_or_group, override.value()
+    if "." in key or not isinstance(value, str) or override.is_delete():
+        return None
+    group = nearest_of(key, folders.groups())
+    return group if group and value in folders.choices(group) else None
+
+
+def _group_fault(override: Override, near: str) -> Fault:
+    return Fault(
+        override.key_or_group,
+        "no such field or group",
+        mend=f"Did you mean {near}?",
+        origin=f"override {override.input_line}",
+        code="unknown-choice",
+    )
+
+
+def no_such_group(group: str, folders: Folders, origin: str) -> Fault:
+    """The fault of a choice in a group that is none."""
+    groups = folders.groups()
+    return Fault(
+        group,
+        "no such group",
+        mend=f"{nearest(group, groups)} Groups: {', '.join(groups)}.".strip(),
+        origin=origin,
+        code="unknown-choice",
+    )
+
+
+def no_such_choice(
+    group: str,
+    choice: str,
+    choices: list[str],
+    origin: str,
+    near: str | None = None,
+) -> Fault:
+    """The fault of a choice that a group does not have; `near` offers another one."""
+    near = nearest(str(choice), choices) if near is None else near
+    listed = f"Choices: {', '.join(choices)}."
+    return Fault(
+        group,
+        f"no choice named {choice!r}",
+        mend=f"{near.replace('mean ', f'mean {group}=')} {listed}".strip(),
+        origin=origin,
+        code="unknown-choice",
+    )
+
+
+def _chosen(override: Override) -> list[Any]:
+    if isinstance(override.value(), Glob):
+        return []  # It names patterns, and takes what matches.
+    if override.is_sweep_override():
+        return [text.strip("'\"") for text in override.sweep_string_iterator()]
+    value = override.value()
+    if isinstance(value, Sweep):
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _hydra_faults(overrides: Iterable[Override]) -> list[Fault]:
+    """The faults of options of Hydra in whose place specflow has its own."""
+    return [
+        reserved(key, f"override {override.input_line}")
+        for override in overrides
+        if not override.is_delete()
+        for key in asked_of_hydra(override.key_or_group, override.value())
+    ]

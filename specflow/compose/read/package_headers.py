@@ -1,0 +1,47 @@
+"""Package headers: the comment that says where Hydra merges a file."""
+
+from hydra.plugins.config_source import ConfigSource
+
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.documents import text_of
+from specflow.config.experiment import ExperimentConfig
+from specflow.diagnostics.errors import Fault
+
+__all__ = ["header_fault"]
+
+
+def header_fault(config: str, folders: Folders) -> Fault | None:
+    """The fault of a file that is merged where no section is; none if it is sound.
+
+    Args:
+        config: such as `experiment/mine`.
+        folders: where configs lie.
+    """
+    group, file = config.rpartition("/")[0], folders.file(config)
+    if not group or file is None:
+        return None
+    shown = folders.shown(file)
+    text = text_of(file, shown)
+    try:
+        header = ConfigSource._get_header_dict(text)["package"]
+    except ValueError:
+        header = None
+    package = (header or "_group_").replace("_group_", group.replace("/", "."))
+    if package.split(".")[0] in ("_global_", "hydra", *ExperimentConfig.model_fields):
+        return None
+    problem = f"is merged into {package}, which is no section"
+    if header is None:
+        problem = f"has no package, so that it {problem}"
+    lines = text.splitlines()
+    late = [place for place, line in enumerate(lines, 1) if "@package" in line]
+    hint = ""
+    if header is None and late:
+        hint = f"In line {late[0]} it stands behind others, where Hydra does not look."
+    return Fault(
+        shown,
+        problem,
+        expected='its first line to be "# @package _global_"',
+        mend=hint,
+        origin=f"{shown}:1:1",
+        code="package",
+    )

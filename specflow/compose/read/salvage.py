@@ -1,0 +1,65 @@
+"""A file that is no YAML, read without the blocks that are none.
+
+One mistake must not hide the others: what stands around it is still judged.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from specflow.compose.read.documents import Document, empty, read, text_of
+from specflow.diagnostics.errors import ConfigError, Fault
+
+__all__ = ["Salvage", "salvage"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Salvage:
+    """What could be read of a file."""
+
+    document: Document
+    faults: tuple[Fault, ...] = ()
+    lost: frozenset[str] = frozenset()
+    """Keys of its root whose values were left out; empty text: those of all."""
+
+
+def salvage(file: Path, shown: str) -> Salvage:
+    """Reads a YAML file, or as much of it as is YAML.
+
+    Args:
+        file: where it is.
+        shown: how messages name it.
+
+    Raises:
+        ConfigError: the file cannot be read at all.
+    """
+    text = text_of(file, shown)
+    faults: list[Fault] = []
+    lost: set[str] = set()
+    while True:
+        try:
+            return Salvage(read(text, shown), tuple(faults), frozenset(lost))
+        except ConfigError as error:
+            faults += error.faults
+        told = re.fullmatch(r"is no YAML.*", faults[-1].problem, re.DOTALL)
+        line = told and re.search(r":(\d+):\d+$", faults[-1].origin)
+        lines = text.split("\n")
+        block = _block(lines, int(line[1]) - 1) if line else range(0)
+        if not any(lines[place].strip() for place in block):
+            return Salvage(empty(), tuple(faults), frozenset({""}))
+        lost.add(lines[block.start].split(":")[0].strip("\"' {"))
+        # Blank lines instead, so that what follows keeps its places.
+        lines[block.start : block.stop] = [""] * len(block)
+        text = "\n".join(lines)
+
+
+def _block(lines: list[str], place: int) -> range:
+    """The lines of a key of the root and its value, around a line.
+
+    >>> _block(["a: 1", "b:", "  c: {", "", "d: 2"], 2)
+    range(1, 4)
+    """
+    starts = [number for number, line in enumerate(lines) if line[:1].strip(" \t#:")]
+    start = max((number for number in starts if number <= place), default=0)
+    stop = min((number for number in starts if number > place), default=len(lines))
+    return range(start, stop)

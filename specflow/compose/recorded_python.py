@@ -1,0 +1,172 @@
+"""A run that was made in Python, as its `estimator.json` says; its parts imported.
+
+The record is data: a name in it is resolved as a `_target_` is, inside the packages
+that the user trusts on the command line or in the project file.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from specflow.compose.check.targets import claim, resolve
+from specflow.compose.read.config_folders import folders
+from specflow.compose.read.override_grammar import read
+from specflow.compose.rerun import RUN_CONFIG
+from specflow.config.estimator_record import RECORD, PartRecord, RecordConfig
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.runtime.filesystem import expanded
+
+__all__ = ["RecordedRun", "recorded_run"]
+
+_IN_PYTHON = "in Python, with TPUEstimator(..., model_dir={!r})"
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedRun:
+    """A run made in Python, whose parts were all found."""
+
+    directory: Path
+    record: RecordConfig
+    parts: dict[str, Callable[..., Any]]
+    """`model_fn`, and whichever of `model` and `eval_params` there is."""
+    input_fn: Callable[..., Any]
+    """Gives the rows: that of the last evaluation, or of the command line."""
+    eval_steps: int | None
+    """Batches to evaluate; None: to the end of the data."""
+
+
+def recorded_run(
+    lines: Iterable[str],
+    *,
+    input: str | None = None,
+    config_dirs: Sequence[str | Path] = (),
+) -> RecordedRun | None:
+    """The run that a command line names, if it was made in Python.
+
+    Args:
+        lines: overrides, as on the command line.
+        input: the input function that is wanted instead of the recorded one, as
+            `module:function` or `module.function`.
+        config_dirs: the user's own folders of configs.
+
+    Returns:
+        None if the lines name no such run.
+
+    Raises:
+        ConfigError: the record is corrupted, a part cannot be imported or is not
+            trusted, or something is overridden.
+    """
+    request, faults = read(lines, folders(config_dirs))
+    if request.run is None:
+        return None
+    directory = expanded(request.run, "run")
+    file = directory / RECORD
+    if (directory / RUN_CONFIG).exists() or not file.is_file():
+        return None
+    record = _read(file)
+    parts: dict[str, Callable[..., Any]] = {}
+    faults += claim(request.trust)
+    faults += [_overridden(str(one.input_line), file) for one in request.all()]
+    faults += [
+        _unrecorded(key, problem, file) for key, problem in record.problems.items()
+    ]
+    if not faults:
+        for key, part, origin in _parts(record, input, str(file)):
+            found = _resolved(key, part, request.trust, origin, file)
+            if isinstance(found, Fault):
+                faults.append(found)
+            else:
+                parts[key] = found
+    if faults:
+        raise ConfigError(*faults)
+    is_recorded = input is None
+    return RecordedRun(
+        directory,
+        record,
+        parts,
+        input_fn=parts.pop("input_fn" if is_recorded else "--input"),
+        eval_steps=record.eval_steps if is_recorded else None,
+    )
+
+
+def _parts(
+    record: RecordConfig, input: str | None, file: str
+) -> Iterator[tuple[str, PartRecord, str]]:
+    """(argument, its record, who says so) of all that is to be imported."""
+    yield "model_fn", record.model_fn, file
+    for key in ("model", "eval_params"):
+        if (part := getattr(record, key)) is not None:
+            yield key, part, file
+    if input is not None:
+        yield "--input", PartRecord(name=input.replace(":", ".")), "command line"
+    else:
+        missing = PartRecord(problem="is not known: this run was never evaluated")
+        yield "input_fn", record.input_fn or missing, file
+
+
+def _resolved(
+    key: str, part: PartRecord, trust: Iterable[str], origin: str, file: Path
+) -> Callable[..., Any] | Fault:
+    if part.problem:
+        return _unrecorded(key, part.problem, file)
+    found = resolve(key, part.name, trust=trust, origin=origin)
+    if isinstance(found, Fault):
+        return found
+    if part.is_called:
+        try:
+            return found(*part.args, **part.kwargs)
+        except (TypeError, ValueError) as error:
+            problem = f"{part.name} does not take what is recorded: {error}"
+            return Fault(key, problem, origin=origin, code="run-python")
+    if not (part.args or part.kwargs):
+        return found
+    return functools.partial(found, *part.args, **part.kwargs)
+
+
+def _read(file: Path) -> RecordConfig:
+    try:
+        return RecordConfig(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(
+            Fault(
+                "run",
+                f"{file} cannot be read: {reason}",
+                expected="what a TPUEstimator wrote there",
+                mend="Evaluate it "
+                + _IN_PYTHON.format(str(file.parent))
+                + ", which writes it anew.",
+                code="run-python",
+            )
+        ) from None
+
+
+def _unrecorded(key: str, problem: str, file: Path) -> Fault:
+    what, _, fix = problem.partition(". ")
+    if key == "input_fn":
+        fix = "Name one on the command line: --input my_module:my_input_fn"
+    again = _IN_PYTHON.format(str(file.parent))
+    return Fault(
+        key,
+        what,
+        expected="a name by which it can be imported"
+        if key in RecordConfig.model_fields and key not in ("params", "mesh")
+        else "what a file can say",
+        mend=f"{fix}; or evaluate this run {again}.",
+        origin=str(file),
+        code="run-python",
+    )
+
+
+def _overridden(line: str, file: Path) -> Fault:
+    return Fault(
+        line.partition("=")[0],
+        "cannot be overridden: the run was made in Python, and has no config",
+        expected="run=DIR and trust=PACKAGE alone",
+        mend=f"Evaluate it with other arguments {_IN_PYTHON.format(str(file.parent))}.",
+        origin=f"override {line}",
+        code="run-python",
+    )

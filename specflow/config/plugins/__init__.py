@@ -1,0 +1,1 @@
+"""Components of other packages: entry points, and sections made from signatures."""

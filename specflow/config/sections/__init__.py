@@ -1,0 +1,1 @@
+"""The sections of an experiment as frozen, validated types."""

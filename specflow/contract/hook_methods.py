@@ -1,0 +1,91 @@
+"""Hooks of a spec: plain objects that act between device loops."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from specflow.contract.checked import Flaw, refuse
+from specflow.contract.host_pair import HostPair
+from specflow.runtime.callables import unfit_methods
+from specflow.runtime.typing import describe
+
+__all__ = ["HOOK_METHODS", "HostCallHook", "check_hooks", "is_hook", "renamed"]
+
+HOOK_METHODS = {
+    "begin": "step",
+    "before_step": "step",
+    "after_step": "step, loss",
+    "end": "step",
+}
+"""What a hook may define -> its arguments; each is optional, one at least is there."""
+
+
+def is_hook(value: object) -> bool:
+    """Whether a value can be a hook: an object with one of the methods.
+
+    >>> class Bell:
+    ...     def end(self, step): ...
+    >>> is_hook(Bell()), is_hook(len)
+    (True, False)
+    """
+    return not isinstance(value, type) and any(
+        callable(getattr(value, method, None)) for method in HOOK_METHODS
+    )
+
+
+def renamed(hook: object) -> str:
+    """What to call methods by which TensorFlow's hooks acted; empty if all is well.
+
+    They would never be called. A hook that has the new ones too may keep them.
+
+    >>> class Bell:
+    ...     def begin(self, step): ...
+    ...     def after_run(self, context, values): ...
+    >>> renamed(Bell())
+    'before_run is before_step(step) here, after_run is after_step(step, loss).'
+    """
+    if any(hasattr(hook, name) for name in ("before_step", "after_step")):
+        return ""
+    if not any(hasattr(hook, name) for name in ("before_run", "after_run")):
+        return ""
+    return "before_run is before_step(step) here, after_run is after_step(step, loss)."
+
+
+def check_hooks(value: Any) -> tuple[Any, ...]:
+    """The hooks as a tuple; None and an empty iterable give `()`."""
+    if value is None:
+        return ()
+    if is_hook(value) or isinstance(value, str) or not isinstance(value, Iterable):
+        refuse(
+            Flaw(
+                f"got {describe(value)}",
+                kind=TypeError,
+                expected="a list of hooks",
+                mend="Write [hook] for a single one.",
+            )
+        )
+    hooks = tuple(value)
+    wrong = [
+        Flaw(
+            f"got {describe(hook)}",
+            kind=TypeError,
+            at=f"[{place}]",
+            expected=f"an object with one of {', '.join(HOOK_METHODS)}",
+            mend=renamed(hook) or unfit_methods(hook, HOOK_METHODS),
+        )
+        for place, hook in enumerate(hooks)
+        if not is_hook(hook) or renamed(hook) or unfit_methods(hook, HOOK_METHODS)
+    ]
+    if wrong:
+        refuse(*wrong)
+    return hooks
+
+
+class HostCallHook:
+    """`host_call` as a hook: its function runs on the host after every step."""
+
+    def __init__(self, host_call: HostPair):
+        self.host_call = host_call
+
+    def after_step(self, *_: Any) -> None:
+        """Calls the function on the tensors' rows."""
+        self.host_call()

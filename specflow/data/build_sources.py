@@ -1,0 +1,169 @@
+"""From the `data` word of an experiment to its two sources."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from specflow.config.base import Component, Target
+from specflow.config.sections.data import DigitsConfig
+from specflow.config.sections.data_sources import (
+    BreastCancerConfig,
+    DiabetesConfig,
+    NpzConfig,
+    TextConfig,
+    WineConfig,
+)
+from specflow.data import byte_text, npz, sklearn_sets
+from specflow.data.array_tree import named_leaves
+from specflow.data.input_kinds import as_source
+from specflow.data.source import Source
+from specflow.diagnostics import user_code
+from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.runtime.typing import describe
+
+__all__ = ["Data", "build_data"]
+
+_PARTS = ("train", "eval")
+_EXPECTED = '{"train": (features, labels), "eval": (features, labels)}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Data:
+    """The data of an experiment: rows to train on and rows to evaluate on.
+
+    Raises:
+        DataError: the two do not have the same arrays.
+    """
+
+    train: Source
+    eval: Source
+    shuffle: bool = True
+    """Whether training sees its rows in a new order every epoch."""
+    needs_labels: bool = True
+    """Whether the rows to evaluate must have labels; those to predict need not."""
+
+    def __post_init__(self) -> None:
+        train, held = (
+            {path: describe(row) for path, row in named_leaves(*source.spec())}
+            for source in (self.train, self.eval)
+        )
+        faults = [
+            Fault(
+                f"eval data, {path}",
+                f"a row is {held[path]}" if path in held else "is missing",
+                expected=f"{train[path]}, as in the training data"
+                if path in train
+                else "no such array, as in the training data",
+                code="data-differs",
+            )
+            for path in sorted(train.keys() | held.keys())
+            if train.get(path) != held.get(path)
+            and (self.needs_labels or path in held or not _is_label(path))
+        ]
+        if faults:
+            raise DataError(*faults)
+
+
+def _is_label(path: str) -> bool:
+    return path.partition(".")[0] == "labels"
+
+
+def build_data(
+    config: Any, *, needs_labels: bool = True, needs_train: bool = True
+) -> Data:
+    """The sources of an experiment.
+
+    Args:
+        config: what `data:` may be: a named set, or a `Target` or a plugin that returns
+            `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
+        needs_labels: whether the rows to evaluate must have labels.
+        needs_train: whether the rows to train on are used. Where they are not, and lie
+            in a file that is gone, the rows to evaluate stand in for them: a run is
+            evaluated on a machine that never had its training data.
+
+    Raises:
+        DataError: the data is missing, empty, malformed, or holds a NaN.
+
+    >>> data = build_data(DigitsConfig())
+    >>> len(data.train), len(data.eval)
+    (1438, 359)
+    """
+    if isinstance(config, Target | Component):
+        return _from_target(config, needs_labels=needs_labels)
+    parts = _named(config, needs_labels=needs_labels, needs_train=needs_train)
+    return Data(*parts, shuffle=config.shuffle, needs_labels=needs_labels)
+
+
+def _named(
+    config: Any, *, needs_labels: bool, needs_train: bool
+) -> tuple[Source, Source]:
+    match config:
+        case DigitsConfig():
+            return sklearn_sets.digits(config)
+        case DiabetesConfig():
+            return sklearn_sets.diabetes(config)
+        case BreastCancerConfig():
+            return sklearn_sets.breast_cancer(config)
+        case WineConfig():
+            return sklearn_sets.wine(config)
+        case TextConfig():
+            return byte_text.text(config)
+        case NpzConfig():
+            return npz.npz(config, needs_labels=needs_labels, needs_train=needs_train)
+    raise TypeError(f"not a data config: {type(config).__name__}")
+
+
+def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
+    """What the user's own callable gives."""
+    try:
+        value = config()
+    except DataError:
+        raise
+    except Exception as error:
+        if user_code.is_users(error):
+            raise
+        raise DataError(
+            Fault(
+                config.path,
+                f"raised {type(error).__name__}: {error}",
+                code="target-failed",
+            )
+        ) from error
+    if isinstance(value, Data):
+        return value
+    if not isinstance(value, Mapping):
+        raise DataError(
+            Fault(
+                config.path,
+                f"returned {describe(value)}",
+                expected=_EXPECTED,
+                code="target-result",
+            )
+        )
+    if set(value) != set(_PARTS):
+        odd = [key for key in value if key not in _PARTS]
+        raise DataError(
+            Fault(
+                config.path,
+                f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
+                expected=_EXPECTED,
+                mend=nearest(str(odd[0]), _PARTS) if odd else "",
+                code="target-result",
+            )
+        )
+    train, held = (_part(config.path, part, value[part]) for part in _PARTS)
+    return Data(train, held, needs_labels=needs_labels)
+
+
+def _part(path: str, part: str, value: Any) -> Source:
+    source = as_source(value, origin=f"{part} data of {path}", finite=True)
+    if source is None:
+        raise DataError(
+            Fault(
+                f"{path}, {part}",
+                f"is {describe(value)}",
+                expected="(features, labels): arrays or dicts of arrays, rows first",
+                code="target-result",
+            )
+        )
+    return source

@@ -1,0 +1,218 @@
+"""Text as bytes: files read whole, cut into windows for next-byte prediction."""
+
+import os
+import sysconfig
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.config.sections.data_sources import TextConfig
+from specflow.data.holdout import held_out_rows
+from specflow.data.source import Rows, RowSpec
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.runtime.filesystem import absence_hint, expanded
+from specflow.runtime.text_encoding import without_mark
+
+__all__ = ["WindowSource", "text", "text_files"]
+
+_NOT_LIBRARY = frozenset(
+    {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests"}
+)
+"""Folders of the standard library that are not its sources, or not everywhere there."""
+
+
+class WindowSource:
+    """Windows of a stream of bytes, each byte but the first predicted exactly once.
+
+    Window i has tokens `stream[i*t : i*t + t]` and labels one byte later. The stream
+    stays as it is, one byte a token; windows become int32 when they are taken.
+
+    Args:
+        stream: bytes, at least `length + 1` of them.
+        length: t, tokens a window.
+
+    >>> source = WindowSource(np.frombuffer(b"abcdefg", np.uint8), 3)
+    >>> len(source)
+    2
+    >>> features, labels = source.take(np.array([1]))
+    >>> features["tokens"].tolist(), labels.tolist()
+    ([[100, 101, 102]], [[101, 102, 103]])
+    """
+
+    def __init__(self, stream: npt.NDArray[np.uint8], length: int):
+        view = np.lib.stride_tricks.sliding_window_view(stream, length + 1)
+        self._windows = view[::length]
+        self._length = length
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def take(self, rows: Rows) -> tuple[dict[str, npt.NDArray[np.int32]], Any]:
+        """`{"tokens": int32 "b t"}` and labels int32 "b t" of some windows."""
+        windows = self._windows[rows].astype(np.int32)
+        tokens = np.ascontiguousarray(windows[:, :-1])
+        return {"tokens": tokens}, np.ascontiguousarray(windows[:, 1:])
+
+    def spec(self) -> tuple[dict[str, RowSpec], RowSpec]:
+        """A `RowSpec` for the tokens and one for the labels."""
+        row = RowSpec((self._length,), np.dtype(np.int32))
+        return {"tokens": row}, row
+
+    def column(self, path: str) -> npt.NDArray[Any]:
+        """All windows of `features.tokens` or of `labels`, as bytes.
+
+        Raises:
+            DataError: there is no such array.
+        """
+        columns = {
+            "features.tokens": self._windows[:, :-1],
+            "labels": self._windows[:, 1:],
+        }
+        if path not in columns:
+            raise DataError(
+                Fault(
+                    path,
+                    "there is no such array",
+                    expected=f"one of {', '.join(columns)}",
+                    code="unknown-array",
+                )
+            )
+        return columns[path]
+
+
+def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
+    """Training windows, and windows of the held-out files.
+
+    Raises:
+        DataError: the root is missing, no file matches, or there are too few bytes.
+    """
+    root = _root(config)
+    texts = _read_texts(root, config)
+    if len(texts) < 2:
+        raise DataError(
+            Fault(
+                str(root),
+                f"{len(texts)} file of text matches {config.pattern!r}",
+                expected="at least two: whole files are held out for evaluation",
+                code="data-empty",
+            )
+        )
+    train, held = held_out_rows(
+        len(texts), config.eval_fraction, config.split_seed, unit="file"
+    )
+    return (
+        _windows([texts[i] for i in train], "train on", root, config.length),
+        _windows([texts[i] for i in held], "evaluate on", root, config.length),
+    )
+
+
+def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
+    """Paths below `root` that match, sorted, in POSIX form, relative to it.
+
+    Args:
+        root: the folder.
+        pattern: glob, as `Path.rglob` takes it: `*.md` at any depth, `docs/*.md` in
+            any folder named docs, `docs/**/*.md` there or in a folder below.
+        skip: names of folders that are not entered.
+    """
+    wanted = ["**", *PurePosixPath(pattern).parts]
+    if wanted[-1] == "**":
+        wanted.append("*")  # Files; of a last `**` only Python 3.13 finds them.
+
+    def found() -> Iterator[str]:
+        for folder, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if name not in skip]
+            for name in files:
+                path = Path(folder, name)
+                relative = PurePosixPath(path.relative_to(root).as_posix())
+                if _covers(wanted, relative.parts) and path.is_file():
+                    yield str(relative)
+
+    return sorted(found())
+
+
+def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a glob covers a path: `**` is any number of folders, none too."""
+    if not pattern or not parts:
+        return not pattern and not parts
+    first, *rest = pattern
+    if first == "**":
+        return _covers(rest, parts) or _covers(pattern, parts[1:])
+    return fnmatchcase(parts[0], first) and _covers(rest, parts[1:])
+
+
+def _root(config: TextConfig) -> Path:
+    if config.root == "stdlib":
+        return Path(sysconfig.get_path("stdlib"))
+    root = expanded(config.root, "data.root")
+    if not root.is_dir():
+        raise DataError(
+            Fault(
+                "data.root",
+                f"there is no folder {config.root!r}",
+                expected="a folder with text files, or stdlib",
+                mend=absence_hint(root),
+                code="missing-file",
+            )
+        )
+    return root
+
+
+def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
+    """The bytes of files drawn up to `max_bytes` in all, in order of their paths."""
+    skip = _NOT_LIBRARY if config.root == "stdlib" else frozenset[str]()
+    files = text_files(root, config.pattern, skip=skip)
+    texts: dict[str, bytes] = {}
+    left = config.max_bytes
+    # Drawn, not the first by name: a capped text should hold a bit of everything.
+    for number in np.random.default_rng(config.split_seed).permutation(len(files)):
+        if left == 0:
+            break
+        relative = files[number]
+        try:
+            content = without_mark((root / relative).read_bytes())[:left]
+        except OSError as error:
+            raise DataError(
+                Fault(
+                    str(root / relative),
+                    f"cannot be read: {error.strerror}",
+                    code="data-file",
+                )
+            ) from error
+        except UnicodeError as error:
+            problem = str(error)
+            raise DataError(
+                Fault(str(root / relative), problem, code="data-file")
+            ) from None
+        if content:
+            texts[relative] = content
+        if left is not None:
+            left -= len(content)
+    if not texts:
+        raise DataError(
+            Fault(
+                str(root),
+                f"no file with text matches {config.pattern!r}",
+                expected="at least two files; see data.root and data.pattern",
+                code="data-empty",
+            )
+        )
+    return [texts[relative] for relative in sorted(texts)]
+
+
+def _windows(texts: list[bytes], use: str, root: Path, length: int) -> WindowSource:
+    stream = np.frombuffer(b"".join(texts), np.uint8)
+    if len(stream) < length + 1:
+        raise DataError(
+            Fault(
+                str(root),
+                f"{len(stream):,} bytes to {use}",
+                expected=f"at least {length + 1:,}: data.length and one more",
+                code="data-empty",
+            )
+        )
+    return WindowSource(stream, length)

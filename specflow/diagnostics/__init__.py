@@ -1,0 +1,1 @@
+"""Diagnostics: errors and warnings as data, and how they are rendered."""

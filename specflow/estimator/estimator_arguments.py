@@ -1,0 +1,284 @@
+"""What an estimator is given, checked before anything is built."""
+
+import math
+import numbers
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from specflow.config.experiment import ExperimentConfig
+from specflow.config.run_config import RunConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.contract import HOOK_METHODS, renamed
+from specflow.diagnostics.errors import ConfigError, Fault, config_error, spec_error
+from specflow.estimator.step_saving import LISTENER_METHODS
+from specflow.executor import ModelFn
+from specflow.mesh import Partitioner, build_mesh, check_batch_size
+from specflow.runtime.callables import check_callables, unfit_methods
+from specflow.runtime.filesystem import check_output_folder, expanded
+from specflow.runtime.typing import describe
+
+__all__ = [
+    "check_functions",
+    "check_loop",
+    "check_params",
+    "check_positive",
+    "check_taken",
+    "checked_hooks",
+    "checked_listeners",
+    "config_of",
+    "model_dir_of",
+    "partitioner_of",
+    "step_count",
+]
+
+_OWNED = ("batch_size", "context")
+"""Params that the estimator sets itself."""
+
+
+def config_of(config: RunConfig | None) -> RunConfig:
+    """The config, by default one of defaults.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if config is not None and not isinstance(config, RunConfig):
+        raise ConfigError(
+            Fault("config", f"got {describe(config)}", expected="a specflow.RunConfig",
+                  code="run-config")
+        )  # fmt: skip
+    return config or RunConfig()
+
+
+def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
+    """The one directory that is meant, or a new temporary one."""
+    if not isinstance(model_dir, str | os.PathLike | None):
+        raise config_error(
+            Fault("model_dir", f"got {describe(model_dir)}", expected="a directory",
+                  kind=TypeError, code="model-dir")
+        )  # fmt: skip
+    given, configured = (
+        None if one is None or str(one) == "" else _folder(one)
+        for one in (model_dir, config.model_dir)
+    )
+    if given is not None and configured is not None and given != configured:
+        raise ConfigError(
+            Fault(
+                "model_dir",
+                f"is '{model_dir}' here and '{config.model_dir}' in the config",
+                expected="one of them, or the same",
+                code="model-dir",
+            )
+        )
+    if str(model_dir) == "":
+        raise ConfigError(
+            Fault("model_dir", "is empty", expected="a directory", code="model-dir")
+        )
+    return given or configured or Path(tempfile.mkdtemp(prefix="specflow-"))
+
+
+def _folder(path: str | Path) -> Path:
+    check_output_folder(path, "model_dir")
+    # Absolute: all that is written goes to one folder, wherever the process moves to.
+    return expanded(path, "model_dir").absolute()
+
+
+def check_loop(
+    experiment: ExperimentConfig, devices: Sequence[Any] | None = None
+) -> None:
+    """Checks the batch sizes against the devices there are, by the keys of the user."""
+    layout, faults = experiment.mesh, []
+    mesh = build_mesh(layout.axes, devices, slices=layout.slices)
+    for key in ("batch_size", "eval_batch_size"):
+        try:
+            check_batch_size(
+                getattr(experiment.loop, key),
+                mesh,
+                key=f"loop.{key}",
+                micro_steps=experiment.loop.micro_steps if key == "batch_size" else 1,
+            )
+        except ConfigError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise ConfigError(*faults)
+
+
+def check_positive(value: Any, name: str) -> int:
+    """The value, a positive integer, as Python's own.
+
+    Raises:
+        ConfigError: it is something else; also a TypeError, if it is no integer.
+    """
+    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if is_number and int(value) >= 1:
+        return int(value)
+    raise config_error(
+        Fault(name, f"got {value!r}", expected="a positive integer", code="range",
+              kind=ValueError if is_number else TypeError)
+    )  # fmt: skip
+
+
+def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
+    """A number of steps, or None; a part of a step is taken as a whole one.
+
+    Args:
+        value: the number.
+        name: of the argument, for messages.
+        most: the largest that there may be; None: any.
+
+    Raises:
+        ConfigError: it is no positive number, or too large a one.
+
+    >>> step_count(1e4, "steps"), step_count(1.5, "steps"), step_count(None, "steps")
+    (10000, 2, None)
+    """
+    if value is None:
+        return None
+    is_part = isinstance(value, float | np.floating) and 0 < value < math.inf
+    count = math.ceil(value) if is_part else check_positive(value, name)
+    if most is not None and count > most:
+        raise ConfigError(
+            Fault(name, f"got {value!r}", code="range",
+                  expected=f"at most {most}: devices count steps in 32 bits")
+        )  # fmt: skip
+    return count
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Refuses params that the estimator sets itself, or that are no mapping."""
+    if not isinstance(params, Mapping):
+        raise config_error(
+            Fault("params", f"got {describe(params)}", expected="name -> value",
+                  kind=TypeError, code="params")
+        )  # fmt: skip
+    faults = [
+        Fault(
+            f"params[{name!r}]",
+            "is set by the estimator",
+            mend="Give train_batch_size, eval_batch_size or predict_batch_size.",
+            code="params",
+        )
+        for name in _OWNED
+        if name in params
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
+    """Refuses params that the model function would never see."""
+    if params and "params" not in model_fn.takes:
+        raise ConfigError(
+            Fault(
+                "params",
+                f"are given, and {model_fn.name} does not take them",
+                mend=f"Let {model_fn.name} take params, or leave them out.",
+                code="params",
+            )
+        )
+
+
+def checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:
+    """The hooks as a list; None is an empty one.
+
+    Raises:
+        SpecError: (also a TypeError) something in it is no hook.
+    """
+    return _checked(hooks, "hooks", "hook", HOOK_METHODS)
+
+
+def checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
+    """The saving listeners as a list; None is an empty one.
+
+    Raises:
+        SpecError: (also a TypeError) something in it is no listener.
+    """
+    return _checked(listeners, "saving_listeners", "listener", LISTENER_METHODS)
+
+
+def _checked(
+    values: Any, argument: str, kind: str, methods: Mapping[str, str]
+) -> list[Any]:
+    def fits(value: Any) -> bool:
+        has_one = any(callable(getattr(value, method, None)) for method in methods)
+        return has_one and not isinstance(value, type)
+
+    if fits(values) or not isinstance(values, Iterable | None):
+        raise spec_error(
+            Fault(argument, f"got {describe(values)}", expected=f"a list of {kind}s",
+                  mend=f"Write [{kind}] for a single one.", kind=TypeError,
+                  code="hooks")
+        )  # fmt: skip
+    found = list(values or ())
+    faults = [
+        Fault(
+            f"{argument}[{place}]",
+            f"got {describe(value)}",
+            expected=f"an object with one of {', '.join(methods)}",
+            mend=renamed(value) or unfit_methods(value, methods),
+            kind=TypeError,
+            code="hooks",
+        )
+        for place, value in enumerate(found)
+        if not fits(value) or renamed(value) or unfit_methods(value, methods)
+    ]
+    if faults:
+        raise spec_error(*faults)
+    return found
+
+
+def check_functions(**functions: Any) -> None:
+    """Refuses arguments that cannot be called, but None.
+
+    Raises:
+        ConfigError: (also a TypeError) one is no function.
+    """
+    check_callables(functions)
+
+
+def partitioner_of(
+    mesh: MeshConfig | Mesh | None,
+    *,
+    use_tpu: bool | None,
+    devices: Sequence[Any] | None = None,
+) -> tuple[Partitioner, bool]:
+    """The mesh that is meant, and whether programs for CPU are tuned.
+
+    Args:
+        mesh: axes and rules, or a mesh that is built.
+        use_tpu: False: one CPU device; True: TPUs alone.
+        devices: what the axes are laid over; by default all of the process.
+
+    Raises:
+        ConfigError: two things are meant, the devices cannot form the mesh, or it is
+            none (also a TypeError).
+        RuntimeError: a TPU is asked for, and there is none.
+    """
+    if use_tpu is False:
+        if mesh is not None:
+            raise ConfigError(
+                Fault("mesh", "is given, and use_tpu=False means one CPU device",
+                      expected="one of them", code="mesh")
+            )  # fmt: skip
+        one = build_mesh(AxesConfig(data=1), jax.devices("cpu"))
+        return Partitioner(one), True
+    if use_tpu and jax.default_backend() != "tpu":
+        raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
+    layout = MeshConfig() if mesh is None else mesh
+    if not isinstance(layout, MeshConfig | Mesh):
+        raise config_error(
+            Fault("mesh", f"got {describe(mesh)}",
+                  expected="a specflow.MeshConfig or a jax.sharding.Mesh",
+                  kind=TypeError, code="mesh")
+        )  # fmt: skip
+    if isinstance(layout, MeshConfig):
+        built = build_mesh(layout.axes, devices, slices=layout.slices)
+        partitioner = Partitioner(built, layout.rules, layout.logical)
+        return partitioner, layout.cpu == "tuned"
+    return Partitioner(layout), True

@@ -1,0 +1,107 @@
+"""Writes what an estimator is made of into its `model_dir`, for the command line.
+
+Names and plain values alone: what has no name is recorded with the reason. A record is
+data; `specflow evaluate run=DIR` imports only what the user trusts there.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from specflow.config.estimator_record import RECORD, PartRecord, RecordConfig
+from specflow.config.run_config import RunConfig
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
+from specflow.distributed import collectives
+from specflow.estimator.importable import not_plain, part_of, script_folder
+from specflow.output import write_text
+from specflow.output.json_values import to_json
+from specflow.runtime import run_projects
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """The record of an estimator, written when it changed.
+
+    Args:
+        model_dir: where `estimator.json` goes.
+        model_fn: the model function.
+        model: as the estimator takes it.
+        eval_params: as the estimator takes it.
+        params: as the estimator takes them.
+        config: of the estimator.
+        mesh: as the estimator takes it.
+        devices: as the estimator takes them.
+        others: `use_tpu` and the batch sizes.
+    """
+
+    def __init__(
+        self,
+        model_dir: Path,
+        *,
+        model_fn: Any,
+        model: Any,
+        eval_params: Any,
+        params: Mapping[str, Any],
+        config: RunConfig,
+        mesh: MeshConfig | Mesh | None,
+        devices: Any,
+        **others: Any,
+    ):
+        self._file = model_dir / RECORD
+        self._written: RecordConfig | None = None
+        problems = {}
+        if wrong := not_plain(dict(params), "params"):
+            problems["params"] = f"{wrong}. Give plain JSON values"
+        axes = _mesh_fields(mesh)
+        if devices is not None:
+            problems["devices"] = "are chosen in Python. Leave them out"
+        elif axes is None and mesh is not None:
+            problems["mesh"] = "has axes of other names. Give a specflow.MeshConfig"
+        fields = config.model_dump(
+            mode="json", exclude_unset=True, exclude={"model_dir"}
+        )
+        self._record = RecordConfig(
+            model_fn=part_of(model_fn),
+            model=_optional(model),
+            eval_params=_optional(eval_params),
+            params={} if "params" in problems else dict(params),
+            config=fields,
+            mesh=axes,
+            problems=problems,
+            **others,
+        )
+
+    def evaluated(self, input_fn: Any, steps: int | None) -> None:
+        """Notes the input of an evaluation."""
+        changes = {"input_fn": part_of(input_fn), "eval_steps": steps}
+        self._record = self._record.model_copy(update=changes)
+
+    def write(self) -> None:
+        """Writes the record, in process 0, unless it stands there already.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if self._written == self._record or not collectives.is_first():
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        plain = self._record.model_dump(exclude_defaults=True)
+        write_text(self._file, to_json({"version": self._record.version, **plain}))
+        run_projects.note(self._file.parent, script_folder())
+        self._written = self._record
+
+
+def _optional(value: Any) -> PartRecord | None:
+    return None if value is None else part_of(value)
+
+
+def _mesh_fields(mesh: MeshConfig | Mesh | None) -> dict[str, Any] | None:
+    """The fields of a mesh's config; none where it has none."""
+    if isinstance(mesh, MeshConfig):
+        return mesh.model_dump(mode="json", exclude_unset=True)
+    if not isinstance(mesh, Mesh) or not set(mesh.shape) <= {*AxesConfig.model_fields}:
+        return None
+    return {"axes": dict(mesh.shape), "rules": []}

@@ -1,0 +1,133 @@
+"""Input functions: how they are asked, and what they may give."""
+
+import copy
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from specflow.data import (
+    WHOLE,
+    Handed,
+    Share,
+    Source,
+    as_source,
+    as_train_batches,
+)
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.runtime.typing import is_array, leaves
+
+__all__ = [
+    "InputFn",
+    "ask",
+    "is_empty",
+    "no_rows",
+    "peeked",
+    "source_form",
+    "train_form",
+]
+
+InputFn = Callable[..., Any]
+"""() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
+or features alone. `params["batch_size"]` is the batch of this process."""
+
+
+def ask(input_fn: InputFn, params: Mapping[str, Any]) -> Any:
+    """What the function gives; it may take `params`."""
+    parameters = inspect.signature(input_fn).parameters
+    if "params" in parameters:
+        return input_fn(params=dict(params))
+    # One with a default is the function's own affair: `lambda rows=rows: ...`.
+    demanded = (p for p in parameters.values() if p.default is p.empty)
+    if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in demanded):
+        return input_fn(dict(params))
+    return input_fn()
+
+
+def is_empty(value: Any) -> bool:
+    """Whether an input is arrays without rows, which hold nothing to predict.
+
+    >>> import numpy as np
+    >>> is_empty({"x": np.zeros([0, 3])}), is_empty(np.zeros(3)), is_empty([])
+    (True, False, False)
+    """
+    pair = isinstance(value, tuple) and len(value) == 2
+    features = value[0] if pair else value
+    if not (isinstance(features, Mapping) or is_array(features)):
+        return False
+    arrays = [leaf for _, leaf in leaves(features) if is_array(leaf)]
+    return bool(arrays) and all(array.shape[:1] == (0,) for array in arrays)
+
+
+def no_rows(split: str) -> DataError:
+    """The error of an input without rows."""
+    return DataError(
+        Fault("data", f"the {split} input has no rows", code="data-empty",
+              expected="at least one row")
+    )  # fmt: skip
+
+
+def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
+    """The first batch, if there is one, and what still gives all of them."""
+    iterator = iter(batches)
+    if iterator is not batches:  # It can be iterated over again.
+        return list(itertools.islice(iterator, 1)), batches
+    if hasattr(iterator, "get_state"):
+        place = copy.deepcopy(iterator.get_state())  # type: ignore[attr-defined]
+        first = list(itertools.islice(iterator, 1))
+        iterator.set_state(place)  # type: ignore[attr-defined]
+        return first, iterator
+    first = list(itertools.islice(iterator, 1))
+    if isinstance(iterator, Handed):
+        iterator.put_back(first)
+        return first, iterator
+
+    def all_of_them() -> Iterator[Any]:
+        yield from first
+        yield from iterator
+
+    return first, all_of_them()
+
+
+def source_form(source: Source, rows: int) -> tuple[Any, Any]:
+    """Shapes and dtypes of a batch of a source: (features, labels)."""
+    return jax.tree.map(
+        lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype), source.spec()
+    )
+
+
+def train_form(
+    value: Any, rows: int, share: Share = WHOLE
+) -> tuple[tuple[Any, Any], Any]:
+    """The form of a training batch of an input, and what still gives all of them.
+
+    A generator has no form before it gives something, and gives that only once.
+
+    Args:
+        value: the input.
+        rows: rows of a batch, over all processes.
+        share: which of them this process reads.
+
+    Raises:
+        DataError: the input gives nothing.
+    """
+    source = as_source(value)
+    if source is not None:
+        return source_form(source, rows), value
+    probe = value
+    if hasattr(value, "__iter__"):
+        probe, value = peeked(value)
+    batches = as_train_batches(probe, batch_size=rows, steps_per_chunk=1, share=share)
+    chunk = next(batches, None)
+    if chunk is None:
+        raise no_rows("training")
+    whole, here = share.of, len(share.parts)
+    form = jax.tree.map(
+        lambda rows: jax.ShapeDtypeStruct(
+            (rows.shape[1] // here * whole, *rows.shape[2:]), rows.dtype
+        ),
+        (chunk.features, chunk.labels),
+    )
+    return form, value

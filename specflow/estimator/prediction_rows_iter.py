@@ -1,0 +1,71 @@
+"""Predictions as they are handed out: which of them, and row by row."""
+
+import contextlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+
+__all__ = ["chosen", "known_keys", "rows_of"]
+
+
+def known_keys(
+    wanted: str | Sequence[str] | None, predictions: Any
+) -> tuple[str, ...] | None:
+    """Those of the wanted names that there are; None and no names mean all."""
+    if not wanted:
+        return None
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if not isinstance(predictions, Mapping):
+        raise ConfigError(
+            Fault(
+                "predict_keys",
+                f"got {', '.join(names)}, but predictions is one array",
+                expected="None",
+                code="predict-keys",
+            )
+        )
+    known = tuple(name for name in names if name in predictions)
+    if not known:
+        raise ConfigError(
+            Fault(
+                "predict_keys",
+                f"none of {', '.join(names)} is predicted",
+                expected=f"some of {', '.join(predictions)}",
+                mend=nearest(names[0], predictions),
+                code="predict-keys",
+            )
+        )
+    return known
+
+
+def chosen(predictions: Any, keys: tuple[str, ...] | None) -> Any:
+    """The predictions of these names; None: all of them."""
+    return predictions if keys is None else {name: predictions[name] for name in keys}
+
+
+def rows_of(
+    batches: Iterator[tuple[Any, int]],
+    keys: tuple[str, ...] | None,
+    *,
+    single: bool,
+    source: Generator[Any, None, None],
+) -> Iterator[Any]:
+    """Single rows, or whole batches, of the predictions that are wanted.
+
+    Args:
+        batches: (predictions, rows) of each.
+        keys: names of the predictions; None: all.
+        single: one item a row, or one a batch.
+        source: the batches predicted for; closed at the end, also by an error.
+    """
+    with contextlib.closing(source):
+        for predictions, rows in batches:
+            predictions = chosen(predictions, keys)
+            if not single:
+                yield predictions
+                continue
+            for row in range(rows):
+                yield jax.tree.map(lambda array, row=row: array[row], predictions)

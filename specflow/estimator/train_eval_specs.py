@@ -1,0 +1,195 @@
+"""What `train_and_evaluate` trains and evaluates on, and when."""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+from specflow.diagnostics.errors import Fault, SpecError, spec_error
+from specflow.estimator.estimator_arguments import checked_hooks, checked_listeners
+from specflow.estimator.input_functions import InputFn
+from specflow.lifecycle import Exporter, StoppingRule
+from specflow.runtime.typing import describe
+
+__all__ = ["EvalSpec", "TrainSpec", "check_specs"]
+
+
+class _NoNumberError(ValueError, TypeError):
+    """What should be a number is none (the reference could not compare it)."""
+
+
+_CHECKS = ((checked_hooks, "hooks"), (checked_listeners, "saving_listeners"))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSpec:
+    """What to train on, and until when.
+
+    Args:
+        input_fn: gives the training input.
+        max_steps: step at which training ends; None: at the end of the data.
+        hooks: objects with any of begin, before_step, after_step, end.
+        saving_listeners: objects with any of begin, before_save, after_save, end.
+
+    Raises:
+        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+    """
+
+    input_fn: InputFn
+    max_steps: int | None = None
+    hooks: Sequence[Any] | None = ()
+    saving_listeners: Sequence[Any] | None = ()
+
+    def __post_init__(self) -> None:
+        _refuse(
+            [
+                *_callable_faults(self),
+                *_positive_faults(self, "max_steps"),
+                *_hook_faults(self),
+            ]
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalSpec:
+    """What to evaluate on, and when.
+
+    Args:
+        input_fn: gives the evaluation input.
+        steps: batches of an evaluation; None: to the end of the data.
+        name: of the evaluation: its history is `<model_dir>/eval_<name>`.
+        hooks: objects with any of begin, before_step, after_step, end.
+        exporters: asked after each evaluation.
+        start_delay_secs: kept for those who port; evaluation shares the process of
+            training and has nothing to wait for.
+        throttle_secs: seconds between two evaluations at the least; the last checkpoint
+            is always evaluated.
+        every_steps: training steps between evaluations, whatever is saved; 0: only at
+            the end; None: at every checkpoint but the first of a call.
+        every_secs: seconds between evaluations, whatever is saved.
+        early_stopping: asked after each evaluation whether training ends there; such as
+            `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that it
+            ended trains nothing when it is made again.
+
+    Raises:
+        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+    """
+
+    input_fn: InputFn
+    steps: int | None = 100
+    name: str | None = None
+    hooks: Sequence[Any] | None = ()
+    exporters: Exporter | Sequence[Exporter] = ()
+    start_delay_secs: float = 120
+    throttle_secs: float = 600
+    every_steps: int | None = None
+    every_secs: float | None = None
+    early_stopping: StoppingRule | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            *_callable_faults(self),
+            *_positive_faults(self, "steps"),
+            *_hook_faults(self),
+        ]
+        if self.name is not None and not isinstance(self.name, str):
+            faults.append(_fault("name", self.name, "a text", TypeError))
+        for field in ("start_delay_secs", "throttle_secs"):
+            value = getattr(self, field)
+            if not _is_number(value) or value < 0:
+                faults.append(_fault(field, value, "0 or more"))
+        faults += _positive_faults(self, "every_secs")
+        if None not in (self.every_secs, self.every_steps):
+            faults.append(_fault("every_secs", self.every_secs, "no every_steps too"))
+        rule = self.early_stopping
+        if rule is not None and not callable(getattr(rule, "reason", None)):
+            faults.append(_fault("early_stopping", rule, "a rule", TypeError))
+        exporters = self.all_exporters()
+        faults.extend(
+            _fault("exporters", exporter, "exporters", TypeError)
+            for exporter in exporters
+            if not isinstance(exporter, Exporter)
+        )
+        named = [exporter for exporter in exporters if isinstance(exporter, Exporter)]
+        names = [getattr(exporter, "name", None) for exporter in named]
+        faults.extend(
+            _fault("exporters", name, "a text that is not empty as its name")
+            for name in names
+            if not isinstance(name, str) or not name
+        )
+        faults.extend(
+            _fault("exporters", name, "a name of its own for each exporter")
+            for name in sorted({str(name) for name in names if names.count(name) > 1})
+        )
+        _refuse(faults)
+
+    @property
+    def goes_by_checkpoints(self) -> bool:
+        """Whether every checkpoint but the first of a call is evaluated."""
+        return self.every_steps is None and self.every_secs is None
+
+    def all_exporters(self) -> list[Any]:
+        """The exporters as a list."""
+        given = self.exporters
+        return [given] if isinstance(given, Exporter) else list(given or ())
+
+
+def check_specs(train_spec: Any, eval_spec: Any) -> None:
+    """Checks what `train_and_evaluate` is given.
+
+    Raises:
+        SpecError: (also a TypeError) it is something else.
+    """
+    pairs = (("train_spec", train_spec, TrainSpec), ("eval_spec", eval_spec, EvalSpec))
+    _refuse(
+        [
+            _kind_fault(name, given, f"a specflow.{kind.__name__}")
+            for name, given, kind in pairs
+            if not isinstance(given, kind)
+        ]
+    )
+
+
+def _fault(
+    field: str, value: Any, expected: str, kind: type[Exception] = ValueError
+) -> Fault:
+    return Fault(field, f"got {value!r:.60}", expected=expected, kind=kind, code="spec")
+
+
+def _kind_fault(field: str, value: Any, expected: str) -> Fault:
+    problem = f"got {describe(value)}"
+    return Fault(field, problem, expected=expected, kind=TypeError, code="spec")
+
+
+def _callable_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
+    if callable(spec.input_fn):
+        return []
+    return [_kind_fault("input_fn", spec.input_fn, "a function that gives the input")]
+
+
+def _positive_faults(spec: TrainSpec | EvalSpec, field: str) -> list[Fault]:
+    value = getattr(spec, field)
+    if value is None or (_is_number(value) and 0 < value < math.inf):
+        return []
+    kind = ValueError if _is_number(value) else _NoNumberError
+    return [_fault(field, value, "a positive number, or None", kind)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _hook_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
+    faults = []
+    for check, field in _CHECKS:
+        try:
+            check(getattr(spec, field, ()))
+        except SpecError as error:
+            faults.extend(error.faults)
+    return faults
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise spec_error(*faults)

@@ -1,0 +1,167 @@
+"""From the declared metrics of an experiment to a metric_fn."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from specflow.config.base import Component, Config, Target, key_paths
+from specflow.diagnostics.errors import DataError
+from specflow.metrics import curves, streaming
+from specflow.metrics.at_k import (
+    AveragePrecisionAtK,
+    PrecisionAtK,
+    RecallAtK,
+    top_classes,
+)
+from specflow.metrics.averaged import F1, IoU, Precision, Recall
+from specflow.metrics.classification import Accuracy, ConfusionMatrix, TopK
+from specflow.metrics.cosine import CosineDistance
+from specflow.metrics.elementwise import MeanTensor
+from specflow.metrics.means import BitsPerByte, Mean, Perplexity
+from specflow.metrics.metric import Metric
+from specflow.metrics.per_class import PerClassAccuracy
+from specflow.metrics.ranking import AUC
+from specflow.metrics.regression import MAE, MSE, R2, RMSE
+from specflow.metrics.relative import RelativeError
+from specflow.metrics.sum import Sum
+from specflow.metrics.thresholds import ThresholdCounts
+
+__all__ = ["build_metric_fn"]
+
+MetricFn: TypeAlias = Callable[..., dict[str, Any]]
+
+_STATES: dict[str, type[Metric]] = {
+    "accuracy": Accuracy,
+    "auc": AUC,
+    "bits_per_byte": BitsPerByte,
+    "confusion_matrix": ConfusionMatrix,
+    "cosine_distance": CosineDistance,
+    "f1": F1,
+    "iou": IoU,
+    "mae": MAE,
+    "mean": Mean,
+    "mean_tensor": MeanTensor,
+    "mse": MSE,
+    "per_class_accuracy": PerClassAccuracy,
+    "perplexity": Perplexity,
+    "precision": Precision,
+    "r2": R2,
+    "recall": Recall,
+    "relative_error": RelativeError,
+    "rmse": RMSE,
+    "sum": Sum,
+    "top_k": TopK,
+}
+"""A config's fields are the arguments of its state's `from_batch`."""
+
+
+def _listed(state: type[Metric]) -> Callable[..., Metric]:
+    """The state of the k best classes, made from scores."""
+
+    def from_scores(scores: Any, *, k: int, **arguments: Any) -> Metric:
+        return state.from_batch(top=top_classes(scores, k=k), **arguments)
+
+    return from_scores
+
+
+def _counted(*, read: str | None, **arguments: Any) -> Metric:
+    what = None if read is None else getattr(curves, read)
+    return ThresholdCounts.from_batch(**arguments, read=what)
+
+
+def _ported(function: Callable[..., Any]) -> Callable[..., Metric]:
+    """The state of a function of `tf.metrics`, which calls scores predictions."""
+
+    def from_scores(scores: Any, **arguments: Any) -> Metric:
+        return function(predictions=scores, **arguments)[1]
+
+    return from_scores
+
+
+_MADE: dict[str, Callable[..., Metric]] = {
+    **{name: state.from_batch for name, state in _STATES.items()},
+    "average_precision_at_k": _listed(AveragePrecisionAtK),
+    "bucketed_auc": _ported(streaming.auc),
+    "precision_at_k": _listed(PrecisionAtK),
+    "recall_at_k": _listed(RecallAtK),
+    "sensitivity_at_specificity": _ported(streaming.sensitivity_at_specificity),
+    "specificity_at_sensitivity": _ported(streaming.specificity_at_sensitivity),
+    "threshold_counts": _counted,
+}
+"""Name -> what makes the state of a batch, from the fields of the config."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Call:
+    """How one metric is made from the tensors of a batch."""
+
+    function: Callable[..., Any]
+    paths: dict[str, str]
+    """Argument -> key path of its tensor."""
+    constants: dict[str, Any]
+
+    def __call__(self, tensors: Mapping[str, Any]) -> Any:
+        rows = {name: tensors[path] for name, path in self.paths.items()}
+        return self.function(**self.constants, **rows)
+
+
+def build_metric_fn(
+    configs: Mapping[str, Config],
+) -> tuple[MetricFn, tuple[str, ...]]:
+    """The metric_fn of some declared metrics, and the tensors it takes.
+
+    Args:
+        configs: name -> one of `MetricConfig`. A `Target` is a metric class, whose
+            `from_batch` is called, or a function that returns a state; arguments that
+            are key paths become tensors. A plugin is given its tensors.
+
+    Returns:
+        metric_fn, which takes each tensor by its key path and returns name -> state;
+        and the sorted key paths. What a metric says about a batch that it cannot use,
+        it says under the name it was declared with.
+
+    Raises:
+        ConfigError: a `Target` was not resolved.
+
+    >>> import numpy as np
+    >>> from specflow.config.sections.metrics import AccuracyConfig
+    >>> metric_fn, paths = build_metric_fn(
+    ...     {"right": AccuracyConfig(predictions="predictions.class")}
+    ... )
+    >>> paths
+    ('labels', 'predictions.class')
+    >>> tensors = {"labels": np.array([1, 0]), "predictions.class": np.array([1, 1])}
+    >>> metric_fn(**tensors)["right"].compute()
+    0.5
+    """
+    calls = {name: _call(config) for name, config in configs.items()}
+
+    def metric_fn(**tensors: Any) -> dict[str, Any]:
+        return {name: _named(name, call, tensors) for name, call in calls.items()}
+
+    paths = {path for call in calls.values() for path in call.paths.values()}
+    return metric_fn, tuple(sorted(paths))
+
+
+def _call(config: Config) -> _Call:
+    paths = key_paths(config)
+    if isinstance(config, Component):
+        return _Call(config, paths, {})
+    if isinstance(config, Target):
+        function, arguments = config.callable, config.arguments
+        if isinstance(function, type):
+            function = getattr(function, "from_batch", function)
+    else:
+        arguments = {name: getattr(config, name) for name in type(config).model_fields}
+        function = _MADE[arguments.pop("name")]
+    constants = {name: arguments[name] for name in arguments if name not in paths}
+    return _Call(function, paths, constants)
+
+
+def _named(name: str, call: _Call, tensors: Mapping[str, Any]) -> Any:
+    try:
+        return call(tensors)
+    except DataError as error:
+        where = f"spec.eval_metrics.{name}"
+        faults = [dataclasses.replace(fault, where=where) for fault in error.faults]
+        raise DataError(*faults) from error

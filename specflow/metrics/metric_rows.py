@@ -1,0 +1,206 @@
+"""What metrics take: tensors of one shape, as rows; and what they refuse."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import ArrayLike
+
+from specflow.diagnostics.errors import DataError, Fault
+from specflow.runtime.typing import describe, is_floating
+
+__all__ = ["as_classes", "as_numbers", "refuse_rows", "rows"]
+
+
+def rows(
+    metric: str,
+    tensors: Mapping[str, ArrayLike],
+    weights: ArrayLike | None,
+    *,
+    per_class: str = "",
+) -> tuple[Any, ...]:
+    """The tensors as rows: batch and token axes flattened, rows of weight 0 left out.
+
+    A weight of 0 leaves a row out whatever it holds, so that padding may be a NaN, or a
+    label that is no class.
+
+    Args:
+        metric: name of the metric, for messages.
+        tensors: by name; the first one's shape is the shape of all.
+        weights: None; or one a value; or one for each index of the first axes (a weight
+            an example counts for each of its tokens). Finite, not negative.
+        per_class: name of the tensor that has one axis more, the classes, at the end.
+
+    Returns:
+        The tensors in order, first axis the rows, and last the weights as float64 (or
+        None).
+
+    Raises:
+        DataError: shapes differ, a tensor is a scalar or not of numbers, or a weight is
+            negative or not finite.
+
+    >>> rows("Mean", {"values": np.array([[1, 2], [3, 4]])}, [1.0, 0.0])
+    (array([1, 2]), array([1., 1.]))
+    """
+    arrays = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    first, shape = _same_shape(metric, arrays, per_class)
+    flat = [
+        array.reshape(-1, array.shape[-1]) if name == per_class else array.reshape(-1)
+        for name, array in arrays.items()
+    ]
+    if weights is None:
+        return (*flat, None)
+    weight = _row_weights(metric, np.asarray(weights), first, shape)
+    kept = weight > 0.0
+    if not kept.all():
+        flat, weight = [array[kept] for array in flat], weight[kept]
+    return (*flat, weight)
+
+
+def as_numbers(values: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """The values as float64; exact for every float and for integers up to 2**53.
+
+    >>> as_numbers(np.array([1, 2]))
+    array([1., 2.])
+    """
+    return values.astype(np.float64)
+
+
+def as_classes(
+    metric: str,
+    name: str,
+    values: Shaped[np.ndarray, " n"],
+    *,
+    classes: int | None = None,
+) -> Int[np.ndarray, " n"]:
+    """Class numbers as int64; floats are welcome if they are whole.
+
+    Args:
+        metric: name of the metric, for messages.
+        name: name of the tensor, for messages.
+        values: the class numbers.
+        classes: how many classes there are; None asks for whole numbers alone.
+
+    Raises:
+        DataError: a value is no whole number, or not in [0, classes).
+
+    >>> as_classes("Accuracy", "labels", np.array([0.0, 2.0]))
+    array([0, 2])
+    """
+    if values.dtype.kind not in "biu":
+        values = as_numbers(values)
+        # Beyond 2**53 every float is whole, infinities too; none of them is a class.
+        refuse_rows(
+            metric,
+            name,
+            values,
+            ~(abs(values) <= 2.0**53) | (values != np.trunc(values)),
+            expected="class numbers",
+            mend="Take the argmax of scores; hold a probability against a threshold.",
+        )
+    number = values.astype(np.int64)
+    if classes is not None:
+        refuse_rows(
+            metric,
+            name,
+            number,
+            (number < 0) | (number >= classes),
+            expected=f"classes from 0 to {classes - 1}",
+        )
+    return number
+
+
+def refuse_rows(
+    metric: str,
+    name: str,
+    values: Shaped[np.ndarray, " n"],
+    wrong: Bool[np.ndarray, " n"],
+    *,
+    expected: str,
+    mend: str = "",
+) -> None:
+    """Raises if there are wrong rows, and shows the first of them.
+
+    Raises:
+        DataError: a row is wrong; with its value, and how many there are.
+    """
+    if not wrong.any():
+        return
+    value = values[np.argmax(wrong)]
+    raise DataError(
+        Fault(
+            metric,
+            f"{name} hold {value} ({np.count_nonzero(wrong)} of {wrong.size} values)",
+            expected=expected,
+            mend=mend,
+            code="metric-values",
+        )
+    )
+
+
+def _same_shape(
+    metric: str, arrays: dict[str, np.ndarray], per_class: str
+) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of the first tensor, after all were compared with it."""
+    first, *_ = arrays
+    shape = arrays[first].shape
+    for name, array in arrays.items():
+        if not _is_numeric(array.dtype):
+            raise _fault(metric, f"{name} are {describe(array)}", "numbers")
+        leading = array.shape[:-1] if name == per_class else array.shape
+        if leading != shape or (name == per_class and array.ndim != len(shape) + 1):
+            expected = f"{name} of the same shape as {first}"
+            if name == per_class:
+                expected += ", and one axis of classes at the end"
+            trailing = array.shape == (*shape, 1)
+            raise _fault(
+                metric,
+                f"{name} are {describe(array)}, {first} are {describe(arrays[first])}",
+                expected,
+                "Drop the last axis: it holds one value." if trailing else "",
+            )
+    if not shape:
+        raise _fault(
+            metric,
+            f"{first} are {describe(arrays[first])}, without rows",
+            "one value a row",
+            "Hand over the value of each example: a mean of means depends on the batch "
+            "size.",
+        )
+    return first, shape
+
+
+def _row_weights(
+    metric: str, weights: np.ndarray, first: str, shape: tuple[int, ...]
+) -> Float[np.ndarray, " n"]:
+    if not _is_numeric(weights.dtype):
+        raise _fault(metric, f"weights are {describe(weights)}", "numbers")
+    if not weights.ndim or weights.shape != shape[: weights.ndim]:
+        raise _fault(
+            metric,
+            f"weights are {describe(weights)}, {first} have shape {list(shape)}",
+            f"one weight a value, or one for each index of the first axes of {first}",
+        )
+    numbers = as_numbers(weights)
+    numbers = numbers.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
+    numbers = np.broadcast_to(numbers, shape).reshape(-1)
+    refuse_rows(
+        metric,
+        "weights",
+        numbers,
+        ~(np.isfinite(numbers) & (numbers >= 0.0)),
+        expected="finite weights of at least 0",
+    )
+    return numbers
+
+
+def _is_numeric(dtype: np.dtype) -> bool:
+    # bfloat16, int4 and their like have no NumPy kind, and names are slow to ask for.
+    return dtype.kind in "biuf" or is_floating(dtype) or "int" in str(dtype)
+
+
+def _fault(metric: str, problem: str, expected: str, mend: str = "") -> DataError:
+    return DataError(
+        Fault(metric, problem, expected=expected, mend=mend, code="metric-shapes")
+    )

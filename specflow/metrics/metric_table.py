@@ -1,0 +1,179 @@
+"""The metrics of one evaluation: states by name, merged batch by batch, read once."""
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specflow.config.sections.metrics import RESERVED
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.metrics.metric import State
+from specflow.runtime.typing import describe
+
+__all__ = ["MetricTable"]
+
+
+class _NoMetricError(TypeError, AttributeError):
+    """What should be a metric is none (the reference raised one or the other)."""
+
+
+class MetricTable:
+    """Merges what a metric_fn returns for each batch, and reads it after the last.
+
+    >>> from specflow.metrics import Accuracy
+    >>> table = MetricTable()
+    >>> for labels in (np.array([0, 1]), np.array([1])):
+    ...     right = Accuracy.from_batch(labels, np.ones_like(labels))
+    ...     table.update({"accuracy": right})
+    >>> table.compute()
+    {'accuracy': 0.6666666666666666}
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, State] | None = None
+
+    def update(self, result: Mapping[str, Any] | None) -> None:
+        """Adds one batch.
+
+        Args:
+            result: what metric_fn returned: name -> state, or name -> (value, state),
+                of which the value is not used. None and {} are no metrics.
+
+        Raises:
+            SpecError: the result is something else (also a TypeError), a name is
+                reserved, or the names or kinds are not those of the batches before
+                (also a ValueError); then the table is as it was.
+        """
+        states = _states(result)
+        if self._states is None:
+            self._states = states
+            return
+        held = self._states
+        _check_same(held, states)
+        self._states = {name: held[name].merge(states[name]) for name in held}
+
+    def compute(self) -> dict[str, float | int | NDArray]:
+        """The metrics of all rows so far: Python numbers, and arrays with axes.
+
+        Raises:
+            SpecError: a state computes something else (also a TypeError).
+        """
+        states = self._states or {}
+        return {name: _plain(name, state.compute()) for name, state in states.items()}
+
+
+def _states(result: Mapping[str, Any] | None) -> dict[str, State]:
+    if result is None:
+        return {}
+    if not isinstance(result, Mapping):
+        raise spec_error(
+            Fault(
+                "eval_metrics",
+                f"metric_fn returned {_shown(result)}",
+                expected="a dict of name -> metric state",
+                kind=TypeError,
+                code="metric-result",
+            )
+        )
+    faults = [
+        fault
+        for name, value in result.items()
+        if (fault := _name_fault(name) or _value_fault(name, value))
+    ]
+    if faults:
+        raise spec_error(*faults)
+    return {
+        name: value[1] if isinstance(value, tuple) else value
+        for name, value in result.items()
+    }
+
+
+def _name_fault(name: object) -> Fault | None:
+    if not isinstance(name, str):
+        return Fault(
+            "eval_metrics",
+            f"the name {name!r} is of type {_shown(name)}",
+            expected="a str",
+            kind=TypeError,
+            code="metric-result",
+        )
+    if name in RESERVED:
+        return Fault(
+            f"eval_metrics[{name!r}]",
+            "the name is reserved: evaluation reports its own",
+            mend="Give the metric another name.",
+            code="metric-reserved",
+        )
+    return None
+
+
+def _value_fault(name: str, value: object) -> Fault | None:
+    where, shown = f"eval_metrics[{name!r}]", _shown(value)
+    if isinstance(value, tuple):
+        if len(value) == 2 and _is_state(value[1]):
+            return None
+        shown = f"({', '.join(map(_shown, value))})"
+    elif _is_state(value):
+        return None
+    return Fault(
+        where,
+        f"is {shown}",
+        expected="a metric state, or a (value, state) pair",
+        mend="A state has merge and compute, such as Mean.from_batch(values).",
+        kind=_NoMetricError,
+        code="metric-result",
+    )
+
+
+def _is_state(value: object) -> TypeGuard[State]:
+    # isinstance(value, State) says the same, slowly; this runs for every batch.
+    methods = (getattr(value, name, None) for name in ("merge", "compute"))
+    return all(map(callable, methods)) and not isinstance(value, type)
+
+
+def _check_same(held: Mapping[str, State], states: Mapping[str, State]) -> None:
+    if held.keys() != states.keys():
+        raise spec_error(
+            Fault(
+                "eval_metrics",
+                f"metric_fn returned {_listed(states)} for this batch",
+                expected=f"{_listed(held)}, as for the batches before",
+                code="metric-names",
+            )
+        )
+    faults = [
+        Fault(
+            f"eval_metrics[{name!r}]",
+            f"is {_shown(states[name])} for this batch",
+            expected=f"{_shown(held[name])}, as for the batches before",
+            code="metric-names",
+        )
+        for name in held
+        if type(held[name]) is not type(states[name])
+    ]
+    if faults:
+        raise spec_error(*faults)
+
+
+def _plain(name: str, value: object) -> float | int | NDArray:
+    array = np.asarray(value)
+    if array.dtype.kind in "OUSMmc":
+        raise spec_error(
+            Fault(
+                f"eval_metrics[{name!r}]",
+                f"compute() returned {_shown(value)}",
+                expected="a real number or an array of them",
+                kind=TypeError,
+                code="metric-result",
+            )
+        )
+    return array if array.ndim else array.item()
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, names)) or "no metrics"
+
+
+def _shown(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else describe(value)

@@ -1,0 +1,175 @@
+"""From the `model` word to a Flax module."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flax import linen, nnx
+
+from specflow.config.base import TARGET, Component, Target
+from specflow.config.sections.decoder_model import DecoderConfig
+from specflow.config.sections.image_models import ResNetConfig, ViTConfig
+from specflow.config.sections.model import CnnConfig, MlpConfig, ModelConfig
+from specflow.config.sections.other_models import (
+    LinearConfig,
+    TransformerConfig,
+    WideAndDeepConfig,
+)
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.model.zoo import (
+    Cnn,
+    Decoder,
+    Linear,
+    Mlp,
+    ResNet,
+    Transformer,
+    ViT,
+    WideAndDeep,
+)
+from specflow.runtime.typing import ArrayLike, describe, is_array
+
+__all__ = ["build_model"]
+
+
+def build_model(
+    config: ModelConfig,  # type: ignore[valid-type]
+    rngs: nnx.Rngs,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    compute_dtype: str | None = None,
+) -> nnx.Module | linen.Module:
+    """The module that the configuration names.
+
+    Args:
+        config: the `model` word. A `_target_` is called with its arguments, and with
+            `rngs` if it takes them: modules of Flax Linen do not. A plugin is given
+            `rngs` and `inputs`.
+        rngs: streams of the initial values and of dropout.
+        inputs: what the module will be called with, by argument: arrays, or abstract
+            ones, batch first. Sizes that the configuration leaves open come from here.
+        compute_dtype: the type of the activations where a model of specflow's own says
+            none; None: float32. Layers of other models get it as they are called.
+
+    Raises:
+        ConfigError: a size is given by neither side, or a `_target_` returned something
+            that is no module.
+
+    >>> import numpy as np
+    >>> image = np.zeros((32, 8, 8, 1), np.float32)
+    >>> build_model(CnnConfig(), nnx.Rngs(0), inputs={"image": image}).head.out_features
+    10
+    """
+    if getattr(config, "dtype", "") is None and not isinstance(config, Component):
+        config = config.model_copy(update={"dtype": compute_dtype or "float32"})
+    match config:
+        case LinearConfig():
+            width = config.inputs or math.prod(_example("inputs", "x", inputs))
+            return Linear(width, config.outputs, rngs=rngs)
+        case WideAndDeepConfig():
+            deep = config.inputs or math.prod(_example("inputs", "x", inputs))
+            wide = config.wide_inputs
+            if wide is None and "wide" in (inputs or {}):
+                wide = math.prod(_example("wide_inputs", "wide", inputs))
+            fields = config.model_dump(exclude={"name", "inputs", "wide_inputs"})
+            return WideAndDeep(deep, wide=wide, **fields, rngs=rngs)
+        case MlpConfig():
+            width = config.inputs or math.prod(_example("inputs", "x", inputs))
+            fields = config.model_dump(exclude={"name", "inputs"})
+            return Mlp(width, **fields, rngs=rngs)
+        case CnnConfig():
+            image = config.image or _image("image", inputs)
+            return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+        case ResNetConfig():
+            channels = config.channels or _image("channels", inputs)[-1]
+            fields = config.model_dump(exclude={"name", "channels"})
+            return ResNet(channels, **fields, rngs=rngs)
+        case ViTConfig():
+            image = config.image or _image("image", inputs)
+            if any(side % config.patch for side in image[:2]):
+                raise ConfigError(
+                    Fault(
+                        "model.patch",
+                        f"got {config.patch}, and the images of the data are "
+                        f"{image[0]} x {image[1]}",
+                        expected="a divisor of their height and width",
+                        code="model-size",
+                    )
+                )
+            return ViT(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
+        case TransformerConfig():
+            return Transformer(**config.model_dump(exclude={"name"}), rngs=rngs)
+        case DecoderConfig():
+            fields = {**config.model_dump(exclude={"name"}), **config.sizes()}
+            return Decoder(**fields, rngs=rngs)
+        case Target():
+            extra = {"rngs": rngs} if _takes_rngs(config.callable) else {}
+            return _checked(config(**extra), config)
+        case Component():
+            return _checked(config(rngs=rngs, inputs=inputs or {}), config)
+    raise TypeError(f"not a model config: {config!r}")
+
+
+def _example(
+    field: str, argument: str, inputs: Mapping[str, Any] | None
+) -> tuple[int, ...]:
+    """Shape of one example of an argument, or of the only one that there is."""
+    arrays: dict[str, ArrayLike] = {
+        name: value for name, value in (inputs or {}).items() if is_array(value)
+    }
+    if argument in arrays:
+        return arrays[argument].shape[1:]
+    if len(arrays) == 1:
+        return next(iter(arrays.values())).shape[1:]
+    seen = ", ".join(f"{name} {describe(value)}" for name, value in arrays.items())
+    raise ConfigError(
+        Fault(
+            f"model.{field}",
+            "is null, and the data does not say it"
+            + (f": it has {seen}, but no {argument}" if seen else ""),
+            mend=f"Give model.{field}, or say in spec.inputs what {argument} is.",
+            code="model-size",
+        )
+    )
+
+
+def _image(field: str, inputs: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """Height, width and channels of an image of the data."""
+    shape = _example(field, "image", inputs)
+    if len(shape) != 3:
+        raise ConfigError(
+            Fault(
+                f"model.{field}",
+                f"an image of the data has the shape {list(shape)}",
+                expected="[height, width, channels]",
+                code="model-size",
+            )
+        )
+    return shape
+
+
+def _takes_rngs(target: Callable[..., Any]) -> bool:
+    if inspect.isclass(target):
+        # A metaclass may take anything and pass it on; the constructor knows.
+        target = target.__init__
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return True
+    return "rngs" in parameters or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def _checked(module: Any, config: Target | Component) -> nnx.Module | linen.Module:
+    if isinstance(module, nnx.Module | linen.Module):
+        return module
+    found = type(module)
+    raise ConfigError(
+        Fault(
+            f"model.{TARGET if isinstance(config, Target) else 'name'}",
+            f"{config.path} returned {found.__module__}.{found.__qualname__}",
+            expected="a flax.nnx.Module or a flax.linen.Module",
+            code="target-result",
+        )
+    )

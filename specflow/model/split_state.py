@@ -1,0 +1,58 @@
+"""Whatever a user calls a model, as what the executor works with."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from flax import linen, nnx
+from jax.typing import DTypeLike
+
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.model.linen import LinenModel
+from specflow.model.nnx_module import BuiltLinen, SplitModel
+from specflow.runtime.typing import describe
+
+__all__ = ["Model", "split_model"]
+
+Model: TypeAlias = SplitModel | LinenModel
+
+
+def split_model(
+    model: Callable[[nnx.Rngs], Any] | nnx.Module | linen.Module | None,
+    *,
+    compute_dtype: DTypeLike | None = None,
+) -> Model:
+    """A model taken apart into flat dicts of arrays.
+
+    Args:
+        model: a module of NNX or Linen, or a function of random streams that builds
+            one. None: layers are made inline, by the model function.
+        compute_dtype: what layers compute in that say no `dtype` of their own.
+
+    Raises:
+        SpecError: it is something else.
+
+    >>> type(split_model(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))).__name__
+    'SplitModel'
+    >>> type(split_model(linen.Dense(3))).__name__
+    'LinenModel'
+    """
+    if model is None or isinstance(model, linen.Module):
+        return LinenModel(model, compute_dtype=compute_dtype)
+    is_linen_class = isinstance(model, type) and issubclass(model, linen.Module)
+    if is_linen_class or not (isinstance(model, nnx.Module) or callable(model)):
+        name = getattr(model, "__name__", "")
+        raise spec_error(
+            Fault(
+                "model",
+                f"got {f'the class {name}' if is_linen_class else describe(model)}",
+                expected="a module of Flax, a function rngs -> module, or None",
+                mend=f"Make one: {name}(...)." if is_linen_class else "",
+                kind=TypeError,
+                code="model-type",
+            )
+        )
+    try:
+        return SplitModel(model, compute_dtype=compute_dtype)
+    except BuiltLinen:
+        # Built again: the first one saw traced random streams, and may hold some.
+        return LinenModel(model(nnx.Rngs(0)), compute_dtype=compute_dtype)

@@ -1,0 +1,225 @@
+"""From the `optimizer` word to an optax transformation."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import optax
+
+from specflow.config.base import TARGET, Component, Target
+from specflow.config.sections.optimizer import (
+    AroundConfig,
+    ConstantConfig,
+    OptimizerConfig,
+    SteadyConfig,
+)
+from specflow.config.sections.optimizer_parts import PartsConfig
+from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.optimizer import reference
+from specflow.optimizer.moving_average import averaged, track_average
+from specflow.optimizer.schedule import build_schedule
+from specflow.runtime.globs import matches
+
+__all__ = [
+    "build_optimizer",
+    "evaluated_average",
+    "evaluates_average",
+    "learning_rate",
+]
+
+_OURS = frozenset({"name", "lr", "schedule", "no_decay", *AroundConfig.model_fields})
+"""Fields that are no argument of the function of that name."""
+
+
+def build_optimizer(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+    *,
+    train_steps: int,
+) -> optax.GradientTransformation:
+    """The transformation that turns gradients into updates: it becomes `train_op`.
+
+    The gradient is clipped first: its values, then its norm over all parameters
+    together. A moving average follows the parameters last.
+
+    Args:
+        config: the `optimizer` word. A `_target_` is called with its arguments. A
+            plugin is given `train_steps` and, where it has a rate, `learning_rate`.
+        train_steps: length of the training, where a schedule ends that names no end.
+
+    Raises:
+        ConfigError: a `_target_` returned something that is no transformation.
+
+    >>> import jax.numpy as jnp
+    >>> from specflow.config.sections.optimizer import SgdConfig
+    >>> optimizer = build_optimizer(SgdConfig(lr=0.5), train_steps=10)
+    >>> params = {"kernel": jnp.array(1.0)}
+    >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+    >>> float(updates["kernel"])
+    -0.5
+    """
+    if isinstance(config, Target):
+        return _checked(config(), config)
+    if isinstance(config, Component) and not isinstance(config, SteadyConfig):
+        return _checked(config(train_steps=train_steps), config)
+    settings: Any = config  # A plugin with a rate has all of it too.
+    if settings.name == "parts":
+        return _around(_by_part(config, train_steps=train_steps), config)
+    rate: Any = learning_rate(config, train_steps=train_steps)
+    if _is_steady(config):
+        rate = config.lr  # A number needs no step counter in the state.
+    if isinstance(config, Component):
+        made = config(learning_rate=rate, train_steps=train_steps)
+        return _around(_checked(made, config), settings)
+    return _around(_by_name(config, rate), config)
+
+
+def learning_rate(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+    *,
+    train_steps: int,
+) -> optax.Schedule | None:
+    """The learning rate as a function of the step, for reports.
+
+    Returns:
+        None for a `_target_`, which keeps its rate to itself, as a plugin may, and for
+        `parts`, of which each has its own.
+
+    >>> from specflow.config.sections.optimizer import SgdConfig
+    >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
+    0.5
+    """
+    if not isinstance(config, SteadyConfig):
+        return None
+    schedule = getattr(config, "schedule", ConstantConfig())
+    return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
+
+
+def evaluated_average(
+    config: OptimizerConfig,  # type: ignore[valid-type]
+) -> Callable[..., dict[str, Any]] | None:
+    """What gives the moving averages to evaluate in place of the parameters.
+
+    Returns:
+        `averaged` of those averages whose `evaluate` is true, around the optimizer and
+        inside its parts; None: there are none.
+
+    >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
+    >>> give = evaluated_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    >>> give({"w": 1}, {"[1]/steps": 7, "[1]/average/w": 3})
+    {'w': 3}
+    """
+    parts = frozenset(_evaluated_parts(config))
+    return functools.partial(averaged, parts=parts) if parts else None
+
+
+def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
+    """Whether moving averages of parameters are evaluated in place of them.
+
+    >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
+    >>> evaluates_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    True
+    """
+    return any(True for _ in _evaluated_parts(config))
+
+
+def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
+    """Where averages are kept that are evaluated: the parts on the way to each."""
+    ema = getattr(config, "ema", None)
+    if isinstance(config, AroundConfig) and ema is not None and ema.evaluate:
+        yield ()
+    if isinstance(config, PartsConfig):
+        for part, member in config.parts.items():
+            for inner in _evaluated_parts(member.optimizer):
+                yield (part, *inner)
+
+
+def _around(
+    optimizer: optax.GradientTransformation, config: AroundConfig
+) -> optax.GradientTransformation:
+    """The optimizer with what stands before and after it."""
+    chain = [optimizer]
+    if config.clip_norm is not None:
+        chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.clip_value is not None:
+        chain.insert(0, optax.clip(config.clip_value))
+    if config.ema is not None:
+        chain.append(track_average(config.ema.decay, warm_up=config.ema.warm_up))
+    return optimizer if len(chain) == 1 else optax.chain(*chain)
+
+
+def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
+    """The optimizers of the parts, each over the parameters that are its own."""
+
+    def part_of(path: tuple[Any, ...], _: Any) -> str:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        for part, member in config.parts.items():
+            if any(matches(pattern, name) for pattern in member.paths):
+                return part
+        raise ConfigError(
+            Fault(
+                "optimizer.parts",
+                f"no part trains {name}",
+                expected="a part for every parameter",
+                mend='Let the last one take the rest: paths: ["**"].',
+                code="optimizer-parts",
+            )
+        )
+
+    optimizers = {
+        part: build_optimizer(member.optimizer, train_steps=train_steps)
+        for part, member in config.parts.items()
+    }
+    return optax.partition(
+        optimizers, functools.partial(jax.tree_util.tree_map_with_path, part_of)
+    )
+
+
+def _is_steady(config: Any) -> bool:
+    """Whether the rate is the same at all steps."""
+    schedule = getattr(config, "schedule", ConstantConfig())
+    # A share counts even where it comes to no step: the state must not change its form
+    # with `train_steps`.
+    return isinstance(schedule, ConstantConfig) and not (
+        schedule.warmup_steps or schedule.warmup
+    )
+
+
+def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
+    """The function of the config's name, given the config's fields."""
+    home = reference if config.name in reference.__all__ else optax
+    make = getattr(home, config.name)
+    arguments = {name: value for name, value in config if name not in _OURS}
+    if hasattr(config, "no_decay"):
+        # optax calls the same argument by two names.
+        taken = inspect.signature(make).parameters
+        mask = next(name for name in ("mask", "weight_decay_mask") if name in taken)
+        arguments[mask] = functools.partial(_decayed, no_decay=config.no_decay)
+    return make(rate, **arguments)
+
+
+def _decayed(params: Any, no_decay: list[str]) -> Any:
+    """Which parameters the weight decay takes from, as a tree of truth values."""
+
+    def decays(path: tuple[Any, ...], _: Any) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        return not any(matches(pattern, name) for pattern in no_decay)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def _checked(optimizer: Any, config: Any) -> optax.GradientTransformation:
+    # By form, as optax's own transformations have more than one class.
+    if callable(getattr(optimizer, "init", None)) and callable(
+        getattr(optimizer, "update", None)
+    ):
+        return optimizer
+    raise ConfigError(
+        Fault(
+            f"optimizer.{TARGET if isinstance(config, Target) else 'name'}",
+            f"{config.path} returned {type(optimizer).__qualname__}",
+            expected="an optax.GradientTransformation",
+            code="target-result",
+        )
+    )

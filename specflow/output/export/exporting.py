@@ -1,0 +1,270 @@
+"""An exported model: signatures as `jax.export`, their weights once, and an example."""
+
+import functools
+import hashlib
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from specflow.contract import (
+    DEFAULT_SERVING,
+    ClassificationOutput,
+    ExportOutput,
+    RegressionOutput,
+)
+from specflow.diagnostics.errors import ExportError, Fault, SpecflowError, nearest
+from specflow.output.export.exported_program import ExportedProgram, Servable, named
+from specflow.output.run.timestamped import timestamped
+from specflow.runtime.distribution import version_of
+from specflow.runtime.filesystem import expanded
+from specflow.serving import Function, Signature, load_export
+from specflow.serving.array_file import write_arrays
+from specflow.serving.load_export import MANIFEST, content_digest
+from specflow.serving.round_trip import EXAMPLE_ROWS, exact_here
+
+__all__ = ["PLATFORMS", "write_export"]
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""What an export is made for, unless another choice is made."""
+
+_KNOWN = ("cpu", "cuda", "rocm", "tpu")
+
+
+def write_export(
+    directory: str | Path,
+    model: Servable,
+    example: Any,
+    *,
+    step: int,
+    platforms: Sequence[str] = PLATFORMS,
+    batch: int | Sequence[int] | None = None,
+    usual_batch: int = 128,
+    assets_extra: Mapping[str, str | Path] | None = None,
+    exact: bool = False,
+) -> Path:
+    """Writes `directory/<seconds since 1970>`, which `specflow.load_export` reads.
+
+    What was written is loaded and asked before it gets its name: an export that does
+    not answer as the model does is never seen.
+
+    Args:
+        directory: exports go side by side in it.
+        model: what is exported.
+        example: a batch as clients send it; its first rows are stored with the answers
+            to them.
+        step: training steps of the weights.
+        platforms: what to export for: `cpu`, `cuda`, `rocm`, `tpu`.
+        batch: None: any number of rows, and where the model cannot be traced without
+            knowing it, `usual_batch`, with a warning. Otherwise the fixed numbers of
+            rows to export for: others are padded or cut when the model is asked.
+        usual_batch: see `batch`.
+        assets_extra: path below `assets.extra/` -> file to copy there.
+        exact: whether the model answers on one CPU device of this process, so that the
+            same bits can be demanded when the export is loaded here.
+
+    Returns:
+        The new directory.
+
+    Raises:
+        ExportError: the model cannot be exported, or answers otherwise than before.
+        OutputError: the files cannot be written.
+        SpecError: the model function fails.
+    """
+    _check_platforms(platforms)
+    _check_assets(assets_extra or {})
+    weights = model.weights()
+    export = functools.partial(
+        ExportedProgram, model, weights, example, platforms=tuple(platforms)
+    )
+    programs, note = _programs(export, batch=batch, usual_batch=usual_batch)
+    rows = programs[0].rows or min(EXAMPLE_ROWS, _rows(example))
+    sent = _with_rows(example, rows)
+    answers = model.answers(sent)
+    with timestamped(expanded(directory, "directory")) as (temporary, final):
+        stored = {f"inputs/{path}": array for path, array in named(sent)}
+        for name, tensors in answers.items():
+            stored |= {f"outputs/{name}/{path}": x for path, x in named(tensors)}
+        signatures = {
+            name: _signature(name, programs, temporary).to_json()
+            for name in programs[0].outputs
+        }
+        for target, source in (assets_extra or {}).items():
+            copy = temporary / "assets.extra" / target
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(expanded(source), copy)
+        about = {
+            "format": 1,
+            "versions": {
+                name: version_of(name) or ""
+                for name in ("specflow", "jax", "jaxlib", "numpy")
+            },
+            "step": step,
+            "platforms": list(platforms),
+            "default": DEFAULT_SERVING if DEFAULT_SERVING in signatures else None,
+            "note": note,
+            "signatures": signatures,
+            "compiler_options": model.compiler_options(sent),
+            "weights": {
+                "file": "weights.bin",
+                "arrays": write_arrays(temporary / "weights.bin", weights),
+            },
+            "example": {
+                "file": "example.bin",
+                "arrays": write_arrays(temporary / "example.bin", stored),
+                "narrow": model.is_narrow(sent),
+                "exact_on": exact_here() if exact else "",
+            },
+            "sha256": {
+                file.relative_to(temporary).as_posix(): _sha256(file)
+                for file in sorted(temporary.rglob("*"))
+                if file.is_file()
+            },
+        }
+        about["digest"] = content_digest(about)
+        text = json.dumps(about, indent=1) + "\n"
+        (temporary / MANIFEST).write_text(text, encoding="utf-8")
+        if jax.export.default_export_platform() in platforms:
+            load_export(temporary)
+    return final
+
+
+def _programs(
+    export: Callable[..., ExportedProgram],
+    *,
+    batch: int | Sequence[int] | None,
+    usual_batch: int,
+) -> tuple[list[ExportedProgram], str]:
+    """The program of any number of rows, or those of fixed ones; and a note."""
+    if batch is not None:
+        sizes = sorted({batch} if isinstance(batch, int) else {*batch})
+        if not sizes or sizes[0] < 1:
+            raise ExportError(
+                Fault("batch", f"got {batch!r}", code="export-batch",
+                      expected="numbers of rows, each at least 1")
+            )  # fmt: skip
+        return [_made(export, rows) for rows in sizes], ""
+    try:
+        return [export(rows=None)], ""
+    except Exception as error:
+        # What fails for a reason of another kind fails here again, and says why.
+        programs = [_made(export, usual_batch)]
+        why = str(error.__cause__ or error).strip().split("\n")[0]
+        note = (
+            f"Exported for batches of {usual_batch} rows, to which others are padded "
+            f"or cut: the model cannot be traced for any number of rows ({why})."
+        )
+        warnings.warn(note, stacklevel=4)
+        return programs, note
+
+
+def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
+    try:
+        return export(rows=rows)
+    except SpecflowError:
+        raise
+    except Exception as error:
+        text = str(error).strip().split("\n")[0]
+        raise ExportError(
+            Fault(
+                "export",
+                f"cannot be made: {type(error).__name__}: {text}",
+                # A primitive without a rule for one of the platforms.
+                mend="Leave that platform out: platforms=('cpu',), for example."
+                if isinstance(error, NotImplementedError)
+                else "",
+                code="export-failed",
+            )
+        ) from error
+
+
+def _signature(
+    name: str, programs: Sequence[ExportedProgram], folder: Path
+) -> Signature:
+    """Writes the functions of a signature, unless they are there already."""
+    functions = []
+    for program in programs:
+        content = program.content[name]
+        rows = "" if program.rows is None else f".{program.rows}"
+        stem = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        same = sorted(folder.glob(f"*{rows}.{digest}.jax_export"))
+        file = same[0] if same else folder / f"{stem}{rows}.{digest}.jax_export"
+        file.write_bytes(content)
+        functions.append(Function(file.name, program.rows))
+    first, output = programs[0], programs[0].outputs[name]
+    return Signature(
+        name,
+        _method(output),
+        first.inputs,
+        first.forms[name],
+        tuple(functions),
+        getattr(output, "class_names", None),
+    )
+
+
+def _method(output: ExportOutput) -> str:
+    if isinstance(output, ClassificationOutput):
+        return "classification"
+    return "regression" if isinstance(output, RegressionOutput) else "predict"
+
+
+def _rows(example: Any) -> int:
+    return jax.tree.leaves(example)[0].shape[0]
+
+
+def _with_rows(example: Any, rows: int) -> Any:
+    """The first rows; if they are too few, the last one again and again."""
+    take = np.minimum(np.arange(rows), _rows(example) - 1)
+    return jax.tree.map(
+        lambda array: np.asarray(array)[take].astype(
+            jax.dtypes.canonicalize_dtype(array.dtype), copy=False
+        ),
+        example,
+    )
+
+
+def _check_platforms(platforms: Sequence[str]) -> None:
+    faults = [
+        Fault(
+            "platforms",
+            f"got {name!r}",
+            expected=f"some of {', '.join(_KNOWN)}",
+            mend=nearest(name, _KNOWN),
+            code="export-platform",
+        )
+        for name in platforms or ("",)
+        if name not in _KNOWN
+    ]
+    if faults:
+        raise ExportError(*faults)
+
+
+def _check_assets(assets: Mapping[str, str | Path]) -> None:
+    faults = []
+    for target, source in assets.items():
+        parts = PurePosixPath(target).parts
+        if not parts or ".." in parts or target.startswith("/"):
+            faults.append(
+                Fault(f"assets_extra[{target!r}]", "leads out of the export",
+                      expected="a path below assets.extra", code="export-assets")
+            )  # fmt: skip
+        if not expanded(source).is_file():
+            faults.append(
+                Fault(f"assets_extra[{target!r}]", f"there is no file {source}",
+                      code="export-assets")
+            )  # fmt: skip
+    if faults:
+        raise ExportError(*faults)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Metrics, progress, tables and predictions as users see them."""

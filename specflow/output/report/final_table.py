@@ -1,0 +1,127 @@
+"""The table at the end of a run: what came out, and where the time went."""
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from specflow.runtime.standard_streams import is_terminal
+
+__all__ = ["format_result", "print_result"]
+
+_LARGEST_SHOWN = 12
+
+
+def print_result(
+    step: int,
+    *,
+    evaluation: Mapping[str, Any],
+    timing: Mapping[str, float],
+    facts: Mapping[str, str] | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Prints the outcome of a run: with colours on a terminal, plainly elsewhere.
+
+    Args:
+        step: the last training step.
+        evaluation: metrics of the last evaluation, numbers or arrays.
+        timing: seconds by name; names that end in `_per_s` are rates.
+        facts: what else there is to say, by name; a text may have several lines.
+        stream: where to print; standard output if None.
+    """
+    out = sys.stdout if stream is None else stream
+    rows = _rows(step, evaluation, timing, facts or {})
+    if not is_terminal(out):
+        print(_aligned(rows), file=out, flush=True)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=out, markup=False, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    # Of what Rich draws, the ellipsis alone is not replaced where there is only ASCII.
+    cut_by = "crop" if console.options.ascii_only else "ellipsis"
+    table.add_column(style="cyan", no_wrap=True, overflow=cut_by)
+    table.add_column()
+    for name, text in rows:
+        if name is None:
+            table.add_section()
+        else:
+            table.add_row(name, text)
+    console.print(table)
+
+
+def format_result(
+    step: int,
+    *,
+    evaluation: Mapping[str, Any],
+    timing: Mapping[str, float],
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The same table as plain text.
+
+    >>> print(format_result(10, evaluation={"accuracy": 0.975, "auc": float("nan")},
+    ...                     timing={"train": 1.25}))
+    accuracy  0.975
+    auc       undefined
+    <BLANKLINE>
+    step      10
+    train     1.2 s
+    """
+    return _aligned(_rows(step, evaluation, timing, facts or {}))
+
+
+_Row = tuple[str | None, str]
+"""Name and text; a None name is the gap between two groups."""
+
+
+def _rows(
+    step: int,
+    evaluation: Mapping[str, Any],
+    timing: Mapping[str, float],
+    facts: Mapping[str, str],
+) -> list[_Row]:
+    metrics: list[_Row] = [(name, _text(value)) for name, value in evaluation.items()]
+    gap: list[_Row] = [(None, "")] if metrics else []
+    times: list[_Row] = [(name, _duration(name, s)) for name, s in timing.items()]
+    more: list[_Row] = [(None, ""), *facts.items()] if facts else []
+    return [*metrics, *gap, ("step", f"{step:,}"), *times, *more]
+
+
+def _aligned(rows: list[_Row]) -> str:
+    width = max(len(name or "") for name, _ in rows)
+    lines = []
+    for name, text in rows:
+        first, *more = text.split("\n")
+        lines.append(f"{name or '':{width}}  {first}".rstrip())
+        lines.extend(f"{'':{width}}  {line}" for line in more)
+    return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    if not shape:
+        return _number(value.item() if hasattr(value, "item") else value)
+    if len(shape) > 2 or max(shape) > _LARGEST_SHOWN:
+        return f"{value.dtype}[{','.join(map(str, shape))}]"
+    cells = [[_number(cell) for cell in row] for row in _two_dimensional(value)]
+    width = max((len(cell) for row in cells for cell in row), default=0)
+    return "\n".join("  ".join(f"{cell:>{width}}" for cell in row) for row in cells)
+
+
+def _two_dimensional(value: Any) -> list[list[Any]]:
+    rows = value.tolist()
+    return rows if len(value.shape) == 2 else [rows]
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    return "undefined" if math.isnan(value) else f"{value:.4g}"
+
+
+def _duration(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name.endswith("_per_s") else f"{value:,.1f} s"

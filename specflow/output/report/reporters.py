@@ -1,0 +1,243 @@
+"""Reporters: where the metrics of a run are written while it runs, off its way."""
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from specflow.diagnostics.errors import Fault, OutputError
+from specflow.output.files import replacing, reported
+from specflow.output.json_values import to_plain
+from specflow.runtime.filesystem import expanded
+
+__all__ = ["AsyncReporters", "JsonLines", "Reporter", "TensorBoard", "read_rows"]
+
+_FLUSH_INTERVAL_S = 2.0
+
+
+class Reporter(Protocol):
+    """Takes rows of metrics: numbers, or arrays (also those still on a device)."""
+
+    path: Path
+    """What it writes, for messages."""
+
+    def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+        """Writes one row; `split` is `train` or `eval`."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is still waiting."""
+        ...
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`, oldest first; lines that are no rows are left out.
+
+    A process that dies while writing leaves half a line.
+    """
+    rows = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in expanded(path).read_bytes().splitlines():
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                    rows.append(row)
+    return rows
+
+
+class JsonLines:
+    """A JSON object a line: `{"step": 100, "split": "train", "loss": 0.5}`.
+
+    A number that is not finite is null. In a run that goes on, rows beyond the step it
+    goes on from are cut, and a row that is already there is not written twice.
+
+    Args:
+        path: the file, `metrics.jsonl`.
+        resumed_at: step from which the run goes on; 0 for a new run.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, resumed_at: int = 0):
+        self.path = expanded(path)
+        kept = [row for row in read_rows(self.path) if row["step"] <= resumed_at]
+        if self.path.exists():
+            text = "".join(json.dumps(row) + "\n" for row in kept)
+            if text.encode() != self.path.read_bytes():
+                with replacing(self.path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+        self._there = {(row["step"], row.get("split")) for row in kept}
+        with reported(self.path):
+            self._file: IO[str] = self.path.open("a", encoding="utf-8")
+
+    def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+        if (step, split) in self._there:
+            return
+        row = {"step": step, "split": split, **to_plain(metrics)}
+        with reported(self.path):
+            self._file.write(json.dumps(row, allow_nan=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        with reported(self.path):
+            self._file.close()
+
+
+class TensorBoard:
+    """TensorBoard events: a curve `<split>/<metric>` for each number, none for arrays.
+
+    Args:
+        path: directory of the events, made with the first row.
+        resumed_at: step from which the run goes on; what an earlier process wrote
+            beyond it is hidden.
+        hparams: what the HPARAMS tab shows of the run, beside its last losses; see
+            `hparams_of`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        resumed_at: int = 0,
+        hparams: Mapping[str, Any] | None = None,
+    ):
+        self.path = expanded(path)
+        self._resumed_at, self._hparams = resumed_at, hparams
+        self._records: Any = None
+        self._next_flush_s = 0.0
+
+    def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+        scalars = {
+            name: float(value)
+            for name, value in metrics.items()
+            if getattr(value, "ndim", 0) == 0
+        }
+        with reported(self.path):
+            if self._records is None:
+                self._open()
+            self._add(
+                step,
+                summary={
+                    "value": [
+                        {"tag": f"{split}/{name}", "simple_value": value}
+                        for name, value in scalars.items()
+                    ]
+                },
+            )
+
+    def close(self) -> None:
+        if self._records is not None:
+            with reported(self.path):
+                self._records.close()
+
+    def _open(self) -> None:
+        # The bare record writer: SummaryWriter has a thread of its own that dies in
+        # silence when the disk is full.
+        from tensorboardX import RecordWriter
+        from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Nanoseconds: two files of one name, and the later one would empty the other.
+        name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+        self._records = RecordWriter(str(self.path / name))
+        self._add(0, file_version="brain.Event:2")
+        if self._hparams:
+            from tensorboardX.summary import hparams
+
+            names = dict.fromkeys(("eval/loss", "train/loss"), 0.0)
+            for summary in hparams(dict(self._hparams), names):
+                self._add(0, summary=summary)
+        if self._resumed_at:
+            self._add(self._resumed_at + 1, session_log={"status": SessionLog.START})
+
+    def _add(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event  # type: ignore
+
+        event: Any = Event(step=step, wall_time=time.time(), **content)
+        self._records.write(event.SerializeToString())
+        # Each flush waits for the disk; metrics.jsonl has every row at once anyway.
+        if time.monotonic() >= self._next_flush_s:
+            self._records.flush()
+            self._next_flush_s = time.monotonic() + _FLUSH_INTERVAL_S
+
+
+class AsyncReporters:
+    """Feeds reporters from a thread of its own, so that training never waits for them.
+
+    Values may be arrays still being computed: the thread waits for them.
+
+    An error of one reporter is raised by the caller's next `write` or `close`, once;
+    the others go on getting every row.
+
+    Args:
+        reporters: where each row goes.
+    """
+
+    def __init__(self, reporters: Iterable[Reporter]):
+        self._reporters = list(reporters)
+        self._broken: set[int] = set()
+        self._errors: list[Fault] = []
+        self._rows: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None]
+        self._rows = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(
+            target=self._run, name="specflow-reporters", daemon=True
+        )
+        self._thread.start()
+
+    def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
+        """Hands over one row and returns at once.
+
+        Raises:
+            OutputError: a reporter failed with an earlier row.
+        """
+        self._rows.put((step, split, dict(metrics)))
+        self._raise()
+
+    def close(self) -> None:
+        """Waits until every row is written and closes the reporters.
+
+        Raises:
+            OutputError: a reporter failed, and no `write` has said so.
+        """
+        if not self._closed:
+            self._closed = True
+            self._rows.put(None)
+            self._thread.join()
+        self._raise()
+
+    def _run(self) -> None:
+        while (row := self._rows.get()) is not None:
+            for index, reporter in enumerate(self._reporters):
+                if index not in self._broken:
+                    self._try(index, reporter.write, *row)
+        for index, reporter in enumerate(self._reporters):
+            self._try(index, reporter.close)
+
+    def _try(self, index: int, action: Any, *args: Any) -> None:
+        try:
+            action(*args)
+        except OutputError as error:
+            self._note(index, *error.faults)
+        except Exception as error:
+            where = str(self._reporters[index].path)
+            self._note(
+                index, Fault(where, f"cannot be written: {error}", code="reporter")
+            )
+
+    def _note(self, index: int, *faults: Fault) -> None:
+        # Closing what is broken fails again, for the same reason: said once.
+        if index not in self._broken:
+            self._broken.add(index)
+            self._errors.extend(faults)
+
+    def _raise(self) -> None:
+        if self._errors:
+            faults = [self._errors.pop(0) for _ in range(len(self._errors))]
+            raise OutputError(*faults)

@@ -1,0 +1,149 @@
+"""What differs between the config of a run and the config that would go on with it."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from specflow.config.base import Component, Kinds
+from specflow.config.sections.optimizer import (
+    OptimizerConfig,
+    ScheduleConfig,
+    WarmupConfig,
+)
+from specflow.diagnostics.errors import ConfigError
+
+__all__ = ["Change", "changes", "is_free"]
+
+_FREE_SECTIONS = (
+    "output.",
+    "mesh.",
+    "loop.early_stopping",
+    "spec.eval_metrics",
+    "spec.export_outputs",
+)
+_FREE_KEYS = frozenset(
+    {
+        "name",
+        "loop.train_steps",
+        "loop.eval_every",
+        "loop.eval_loss",
+        "loop.eval_steps",
+        "loop.eval_batch_size",
+        "loop.log_every",
+        "loop.iterations_per_loop",
+        "loop.recover",
+    }
+)
+_ABSENT = object()
+_OPTIMIZERS: Kinds = get_args(OptimizerConfig)[1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """One key whose value differs."""
+
+    key: str
+    """Dotted key."""
+    old: str
+    """Value of the run that is there, as text."""
+    new: str
+    """Value now, as text."""
+
+
+def changes(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    folders: tuple[str, str] | None = None,
+) -> list[Change]:
+    """Every key whose value would change what is trained, in the order of the configs.
+
+    Keys that do not change it (where and how often is written, how evaluation is cut
+    up, on which mesh the program runs) may differ. `loop.train_steps` is one of them
+    unless a learning rate depends on it, as one does whose decay ends with training.
+
+    Args:
+        old: the config of the run that is there.
+        new: the one that would resume it.
+        folders: those from which relative paths of both count; a path may be written
+            as a relative one in one of them, and whole in the other.
+
+    >>> changes({"seed": 0, "loop": {"log_every": 1}},
+    ...         {"seed": 1, "loop": {"log_every": 9}})
+    [Change(key='seed', old='0', new='1')]
+    """
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    bound = any(_follows_train_steps(one.get("optimizer")) for one in (old, new))
+    return [
+        Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
+        for key in before | after
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+        and (not is_free(key) or (bound and key == "loop.train_steps"))
+        and not _is_one_path(before.get(key), after.get(key), folders)
+    ]
+
+
+def is_free(key: str) -> bool:
+    """Whether a key may differ when a run is taken up again.
+
+    >>> is_free("output.checkpoint.keep"), is_free("optimizer.lr")
+    (True, False)
+    """
+    return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
+
+
+def _is_one_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
+    """Whether two texts are one path, of which one of them is relative."""
+    if folders is None or not (isinstance(old, str) and isinstance(new, str)):
+        return False
+    if os.path.isabs(old) == os.path.isabs(new):
+        return False
+    before, after = (
+        os.path.normpath(os.path.join(folder, path))
+        for folder, path in zip(folders, (old, new), strict=True)
+    )
+    return before == after
+
+
+def _follows_train_steps(optimizer: Any) -> bool:
+    """Whether an optimizer section, or a part in it, depends on `loop.train_steps`."""
+    if not isinstance(optimizer, Mapping):
+        return False
+    kind = _OPTIMIZERS.members.get(str(optimizer.get("name")))
+    if kind is not None and issubclass(kind, Component) and kind.takes("train_steps"):
+        return True
+    return any(
+        _schedule_follows(value) if key == "schedule" else _follows_train_steps(value)
+        for key, value in optimizer.items()
+    )
+
+
+def _schedule_follows(section: Any) -> bool:
+    try:
+        schedule = TypeAdapter(ScheduleConfig).validate_python(section)
+    except (ValidationError, ConfigError):
+        return True  # Of another version, or of a plugin that is gone: it may.
+    if isinstance(schedule, Component):
+        return schedule.takes("train_steps")
+    # What a target is given stands in the config: an argument of it would differ.
+    return isinstance(schedule, WarmupConfig) and schedule.follows_train_steps
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key -> value; lists are values, so that they are shown whole."""
+    if not isinstance(tree, Mapping) or (path and not tree):
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "absent" if value is _ABSENT else str(value)

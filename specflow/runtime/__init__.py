@@ -1,0 +1,1 @@
+"""Helpers of the process itself, which know nothing of training."""

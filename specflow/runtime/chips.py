@@ -1,0 +1,234 @@
+"""Chips and their named slices: what a datasheet says, for whoever plans on it.
+
+Sources: the pages on v4, v5e, v5p and v6e in Google's Cloud TPU documentation (system
+architecture and configurations), read in 2026; NVIDIA's datasheets of A100, H100 and
+H200 (dense bf16: half of what they say with sparsity; their GB are GiB, as a device
+tells its memory). `usable` is what libtpu 0.0.42 names as available when a program is
+too large: the rest is its own. A bidirectional bandwidth counts here once, as what
+leaves a chip.
+"""
+
+import dataclasses
+import itertools
+import math
+import re
+
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+
+__all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "known", "parse"]
+
+_GIB = 1 << 30
+_LARGE = 4
+"""Slices in three dimensions above a cube of this side are made of such cubes."""
+_FORM = re.compile(r"(?P<chip>[^:*]*)(?::(?P<shape>[^*]*))?(?:\*(?P<slices>.*))?")
+_SHAPE = re.compile(r"\d+(x\d+)*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One chip, as JAX's devices are on all of these but the v2 and v3 TPUs."""
+
+    name: str
+    """As a topology names it."""
+    kinds: tuple[str, ...]
+    """Beginnings of JAX's `device_kind`."""
+    flops: float
+    """Multiplications and additions a second, in bf16."""
+    hbm: int
+    """Bytes of memory."""
+    hbm_bandwidth: float
+    """Bytes a second between memory and cores."""
+    ici_bandwidth: float = 0.0
+    """Bytes a second that leave over all links to other chips of the slice."""
+    dcn_bandwidth: float = 0.0
+    """Bytes a second and chip that leave for other slices."""
+    usable: int = 0
+    """Bytes of memory that the compiler gives to a program."""
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """The slices that are not made of whole cubes, smallest first."""
+    chips: int = 0
+    """Chips of the largest slice."""
+
+    @property
+    def is_cubic(self) -> bool:
+        """Whether larger slices are boxes of whole cubes."""
+        return any(len(shape) == 3 for shape in self.shapes)
+
+
+_FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))
+_BOXES = ((2, 2, 1), (2, 2, 2), (2, 2, 4), (2, 4, 4))
+TPUS = {
+    chip.name: chip
+    for chip in (
+        Chip("v4", ("TPU v4",), 275e12, 32 * _GIB, 1200e9, 300e9, 50e9 / 8,
+             usable=int(30.75 * _GIB), shapes=_BOXES, chips=4096),
+        Chip("v5e", ("TPU v5 lite", "TPU v5e"), 197e12, 16 * _GIB, 819e9, 200e9,
+             25e9 / 8, usable=int(15.75 * _GIB), shapes=_FLAT, chips=256),
+        Chip("v5p", ("TPU v5",), 459e12, 96 * _GIB, 2765e9, 600e9, 50e9 / 8,
+             usable=int(95.74 * _GIB), shapes=_BOXES, chips=8960),
+        Chip("v6e", ("TPU v6 lite", "TPU v6e"), 918e12, 32 * _GIB, 1638e9, 400e9,
+             100e9 / 8, usable=int(31.25 * _GIB), shapes=_FLAT, chips=256),
+    )
+}  # fmt: skip
+"""The TPUs of which slices can be named."""
+CHIPS = (
+    *TPUS.values(),
+    Chip("A100", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9),
+    Chip("A100 PCIe", ("NVIDIA A100 80GB PCIe",), 312e12, 80 * _GIB, 1935e9),
+    Chip("A100 40GB", ("NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"), 312e12,
+         40 * _GIB, 1555e9),
+    Chip("H100", ("NVIDIA H100",), 989.4e12, 80 * _GIB, 3350e9),
+    Chip("H100 PCIe", ("NVIDIA H100 PCIe",), 756.5e12, 80 * _GIB, 2000e9),
+    Chip("H100 NVL", ("NVIDIA H100 NVL",), 835.5e12, 94 * _GIB, 3900e9),
+    Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * _GIB, 4800e9),
+    Chip("H200 NVL", ("NVIDIA H200 NVL",), 835.5e12, 141 * _GIB, 4800e9),
+)  # fmt: skip
+"""All chips of which it is known what they can do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """A slice of a TPU, or several equal ones."""
+
+    chip: Chip
+    shape: tuple[int, ...]
+    slices: int = 1
+
+    @property
+    def name(self) -> str:
+        """One slice, as libtpu names it: `v5p:4x4x4`."""
+        return f"{self.chip.name}:{'x'.join(map(str, self.shape))}"
+
+    @property
+    def size(self) -> int:
+        """Chips of all slices."""
+        return math.prod(self.shape) * self.slices
+
+    def __str__(self) -> str:
+        return self.name if self.slices == 1 else f"{self.name}*{self.slices}"
+
+
+def chip_of(kind: str) -> Chip | None:
+    """The chip that JAX calls by this `device_kind`, if it is known.
+
+    >>> chip_of("TPU v5 lite").name, chip_of("TPU v5").name, chip_of("cpu")
+    ('v5e', 'v5p', None)
+    """
+    found = [
+        (len(start), chip)
+        for chip in CHIPS
+        for start in chip.kinds
+        if kind.startswith(start)
+    ]
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def known() -> str:
+    """The slices that can be named, a line for each chip.
+
+    >>> print(known().splitlines()[1])
+    v5e  1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16
+    """
+    lines = []
+    for chip in TPUS.values():
+        shapes = [*chip.shapes]
+        if chip.is_cubic:
+            shapes += [shape for shape in _boxes(chip) if shape[2] <= 4 * shape[0]]
+        told = " ".join("x".join(map(str, shape)) for shape in shapes[:12])
+        more = ""
+        if chip.is_cubic:
+            more = f" ... (boxes of 4x4x4, up to {chip.chips:,} chips)"
+        lines.append(f"{chip.name:<4} {told}{more}")
+    return "\n".join(lines)
+
+
+def parse(text: str, *, where: str = "--topology") -> Topology:
+    """The slice that a name means: `v5p:4x4x4`, or two of them, `v5p:4x4x4*2`.
+
+    Raises:
+        ConfigError: there is no such chip, or it does not come in that shape.
+
+    >>> parse("v5p:4x4x4*2").size
+    128
+    >>> parse("v5e:3x4", where="slice")
+    Traceback (most recent call last):
+    specflow.diagnostics.errors.ConfigError: slice: v5e has no slice 3x4. Expected a
+    shape that it comes in, such as 2x4, 4x4 or 4x8.
+    """
+    found = _FORM.fullmatch(text.strip().lower())
+    if found is None or not found["chip"]:
+        raise _fault(where, f"got {text!r}", "a chip and a shape, as in v5p:4x4x4")
+    chip = TPUS.get(found["chip"])
+    if chip is None:
+        raise _fault(
+            where,
+            f"got {text!r}, and {found['chip']} is no known chip",
+            f"one of {', '.join(TPUS)}, and a shape, as in v5p:4x4x4",
+            mend=nearest(found["chip"], TPUS),
+        )
+    slices = found["slices"]
+    if slices is not None and not (slices.isdecimal() and int(slices)):
+        raise _fault(
+            where, f"got {slices!r} slices", "a whole number, as in v5p:4x4x4*2"
+        )
+    shape = found["shape"] or ""
+    if not _SHAPE.fullmatch(shape):
+        raise _fault(
+            where,
+            f"got {text!r}, which says no shape of {chip.name}",
+            f"one such as {chip.name}:{_spelt(chip.shapes[3])}",
+        )
+    wanted = tuple(int(length) for length in shape.split("x"))
+    shapes = [*chip.shapes, *_boxes(chip)]
+    if wanted not in shapes:
+        *some, last = sorted(map(_spelt, _nearest_shapes(wanted, shapes)), key=_chips)
+        raise _fault(
+            where,
+            f"{chip.name} has no slice {shape}",
+            f"a shape that it comes in, such as {', '.join(some)} or {last}",
+        )
+    return Topology(chip, wanted, int(slices or 1))
+
+
+def _fault(where: str, problem: str, expected: str, mend: str = "") -> ConfigError:
+    return ConfigError(
+        Fault(where, problem, expected=expected, mend=mend, code="topology",
+              origin="command line" if where.startswith("-") else "")
+    )  # fmt: skip
+
+
+def _spelt(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _chips(shape: str) -> tuple[int, str]:
+    return math.prod(map(int, shape.split("x"))), shape
+
+
+def _boxes(chip: Chip) -> list[tuple[int, ...]]:
+    """Sides of whole cubes, shortest side first, smallest box first."""
+    if not chip.is_cubic:
+        return []
+    sides = range(_LARGE, chip.chips // _LARGE**2 + 1, _LARGE)
+    boxes = []
+    for a, b in itertools.combinations_with_replacement(sides, 2):
+        if a * b * b > chip.chips:
+            continue
+        boxes += [(a, b, c) for c in range(b, chip.chips // (a * b) + 1, _LARGE)]
+    return sorted(boxes, key=lambda box: (math.prod(box), box))
+
+
+def _nearest_shapes(
+    wanted: tuple[int, ...], shapes: list[tuple[int, ...]]
+) -> list[tuple[int, ...]]:
+    """The three shapes that differ least, side by side, by their ratios."""
+
+    def distance(shape: tuple[int, ...]) -> tuple[float, int]:
+        sides = itertools.zip_longest(
+            sorted(shape, reverse=True), sorted(wanted, reverse=True), fillvalue=1
+        )
+        # A side of nothing is as far away as can be.
+        ratios = (abs(math.log(a / b)) if a and b else 99.0 for a, b in sides)
+        return sum(ratios), math.prod(shape)
+
+    return sorted(shapes, key=distance)[:3]

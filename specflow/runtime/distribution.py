@@ -1,0 +1,117 @@
+"""The distribution: `specflow-jax`, of which the package is `specflow`.
+
+The distribution `specflow` on PyPI is another project. It owns a folder and a command
+of the same names, and pip overwrites one by the other silently. Every import of
+specflow looks for it, so what takes longer is imported when it is needed.
+"""
+
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from specflow.diagnostics.errors import Fault
+
+__all__ = ["NAME", "stranger", "version", "version_of", "warn", "was_warned"]
+
+NAME = "specflow-jax"
+_FORMER = "specflow"
+_OURS = "TPUEstimatorSpec"
+"""Stands in the metadata of our distribution, by either name."""
+_warned = False
+
+
+def version() -> str | None:
+    """The version of this distribution; none where it runs from its sources alone."""
+    # Slow to import.
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    for name in (NAME, _FORMER):
+        try:
+            found = metadata(name)
+        except PackageNotFoundError:
+            continue
+        if name == NAME or _OURS in str(found["Summary"]):
+            return found["Version"]
+    return None
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed distribution; `specflow` is this one."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    if package == "specflow":
+        return version()
+    try:
+        return installed(package)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def stranger() -> "Fault | None":
+    """The other project's distribution, if it is installed where Python looks.
+
+    Takes some 0.1 ms: names of folders are compared, and nothing is imported.
+    """
+    here = os.path.abspath(__file__)
+    for _ in range(3):
+        here = os.path.dirname(here)
+    sites = [path for path in sys.path if path.endswith("-packages")]
+    for folder in dict.fromkeys([here, *sites]):
+        for name in _entries(folder):
+            if _is_of_former_name(name) and not _is_ours(os.path.join(folder, name)):
+                return _told(name.split("-")[1].removesuffix(".dist"), folder)
+    return None
+
+
+def warn() -> None:
+    """Warns, once, of the other project's distribution."""
+    global _warned
+    if not _warned and (fault := stranger()) is not None:
+        import warnings
+
+        _warned = True
+        warnings.warn(str(fault), stacklevel=3)
+
+
+def was_warned() -> bool:
+    """Whether the user has been warned."""
+    return _warned
+
+
+def _told(version: str, folder: str) -> "Fault":
+    from specflow.diagnostics.errors import Fault
+
+    return Fault(
+        "specflow",
+        f"the distribution specflow {version}, another project, is installed in "
+        f"{folder}: it and {NAME} overwrite each other's files and command",
+        mend=f"Run pip uninstall specflow, and install this one again: pip install "
+        f"--force-reinstall --no-deps {NAME}, or -e . in its clone.",
+        code="installation",
+    )
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _is_of_former_name(name: str) -> bool:
+    return name[:9] in ("specflow-", "Specflow-") and name.endswith(
+        (".dist-info", ".egg-info")
+    )
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether it is this project's, from when it had that name."""
+    try:
+        with open(os.path.join(folder, "METADATA"), encoding="utf-8") as file:
+            return _OURS in file.read(4_000)
+    except OSError:
+        return True  # Half uninstalled: nothing is known of it.

@@ -1,0 +1,223 @@
+"""The project file: whose configs and packages the commands in a folder use.
+
+`specflow.toml`, or the table `[tool.specflow]` of `pyproject.toml`:
+
+    config_dir = "conf"        # or a list; from the folder of the file
+    trust = ["my_package"]     # packages in which targets may resolve
+
+The nearest folder that has one counts, from the working directory up to the root of the
+file system, as for Ruff and pytest; of two files in a folder, `specflow.toml`. Inside a
+run no file counts: a run is data, and must not say what may run. For the same reason
+`trust` counts only in a file that belongs to the user, or to root.
+"""
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from specflow.diagnostics.errors import ConfigError, Fault, nearest
+
+__all__ = ["Project", "active", "enter", "find", "import_folder"]
+
+_KEYS = ("config_dir", "trust")
+_OF_RUNS = ("manifest.json", "origins.json", "checkpoints")
+"""What stands beside `config.yaml` in a run directory."""
+_TABLE = re.compile(
+    r"""tool\b.*\bspecflow\b|^\s*\[\s*["']?tool["']?\s*\]""", re.MULTILINE
+)
+"""What a `pyproject.toml` with a table of ours has; of others tomllib is spared."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """A project: the folder of its file, and what the file says."""
+
+    folder: Path
+    file: Path | None = None
+    """None: there is no file, only a folder from which packages are imported."""
+    config_dirs: tuple[str, ...] = ()
+    """Its folders of configs, absolute."""
+    trust: tuple[str, ...] = ()
+    """Packages in which targets may resolve."""
+    trusted_at: str = ""
+    """File and line of `trust`."""
+    warning: Fault | None = None
+    """Why its `trust` does not count."""
+
+
+_active: Project | None = None
+
+
+def active() -> Project | None:
+    """The project of this process's command; none outside of one."""
+    return _active
+
+
+def enter(project: Project | None) -> None:
+    """Makes a project that of this process's command."""
+    global _active
+    _active = project
+
+
+def import_folder() -> str:
+    """The folder from which trusted packages are imported, beside those installed."""
+    return str(_active.folder) if _active else os.getcwd()
+
+
+def find(start: Path) -> Project | None:
+    """The project of a folder.
+
+    Raises:
+        ConfigError: its file is malformed; one error, with the line.
+    """
+    folders = [start, *start.parents]
+    inside = max((at + 1 for at, it in enumerate(folders) if _is_run(it)), default=0)
+    found = next(filter(None, map(read, folders[inside:])), None)
+    for folder in folders[:inside]:
+        if (file := folder / "specflow.toml").is_file():
+            warning = Fault(
+                _shown(file),
+                f"does not count inside a run, which {folders[inside - 1]} is",
+                code="project-untrusted",
+            )
+            found = dataclasses.replace(found or Project(start), warning=warning)
+    return found
+
+
+def read(folder: Path) -> Project | None:
+    """What the file of a folder says; none where it has no file.
+
+    Raises:
+        ConfigError: the file is malformed.
+    """
+    for name in ("specflow.toml", "pyproject.toml"):
+        file = folder / name
+        text = _text(file)
+        if text is None or (name == "pyproject.toml" and not _TABLE.search(text)):
+            continue
+        table: Any = _parsed(text, file)
+        if name == "pyproject.toml":
+            table = table.get("tool", {})
+            table = table.get("specflow") if isinstance(table, Mapping) else None
+            if table is None:
+                continue
+        return _project(table, text, file)
+    return None
+
+
+def _project(table: Any, text: str, file: Path) -> Project:
+    def refuse(key: str, problem: str, expected: str = "", mend: str = "") -> None:
+        raise ConfigError(_fault(file, _line(text, key), key, problem, expected, mend))
+
+    if not isinstance(table, Mapping):
+        refuse("specflow", f"got {table!r}", "a table")
+    for key in table:
+        if key not in _KEYS:
+            known = f"Keys: {', '.join(_KEYS)}."
+            refuse(key, "no such key", mend=f"{nearest(key, _KEYS)} {known}".strip())
+    lists: dict[str, tuple[str, ...]] = {}
+    for key in _KEYS:
+        value = table.get(key, [])
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not all(
+            isinstance(item, str) and item for item in value
+        ):
+            refuse(key, f"got {table[key]!r}", "a text, or a list of texts")
+        lists[key] = tuple(value)
+    for name in lists["trust"]:
+        if not all(part.isidentifier() for part in name.split(".")):
+            refuse("trust", f"got {name!r}", "names of packages")
+    folders = [file.parent / os.path.expanduser(name) for name in lists["config_dir"]]
+    for folder in folders:
+        if not folder.is_dir():
+            expected = "a folder of configs, with experiment/mine.yaml say"
+            refuse("config_dir", f"no such folder: {folder}", expected)
+    is_own = _is_own(file)
+    trusted_at = f"{_shown(file)}:{_line(text, 'trust')}"
+    warning = Fault(
+        "trust",
+        "does not count, because the file belongs to another user",
+        mend=f"Say it on the command line: trust=[{','.join(lists['trust'])}].",
+        origin=trusted_at,
+        code="project-untrusted",
+    )
+    return Project(
+        folder=file.parent,
+        file=file,
+        config_dirs=tuple(map(str, folders)),
+        trust=lists["trust"] if is_own else (),
+        trusted_at=trusted_at,
+        warning=warning if lists["trust"] and not is_own else None,
+    )
+
+
+def _is_run(folder: Path) -> bool:
+    if (folder / "estimator.json").is_file():
+        return True  # Made in Python.
+    return (folder / "config.yaml").is_file() and any(
+        (folder / name).exists() for name in _OF_RUNS
+    )
+
+
+def _is_own(file: Path) -> bool:
+    """Whether a file belongs to this user, or to root, who may do anything anyway."""
+    if sys.platform == "win32":
+        return True
+    return file.stat().st_uid in (0, os.getuid())
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(_fault(file, 1, "", f"cannot be read: {error}")) from None
+
+
+def _parsed(text: str, file: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, place = str(error).partition(" (at ")
+        found = re.search(r"line (\d+), column (\d+)", place)
+        line = int(found[1]) if found else len(text.splitlines())
+        raise ConfigError(_fault(file, line, "", f"is no TOML: {reason}")) from None
+
+
+def _line(text: str, key: str) -> int:
+    """The line at which a key is set; that of its table where it is not found."""
+    lines = text.splitlines()
+    begin = next((at for at, it in enumerate(lines) if "tool.specflow" in it), 0)
+    found = (
+        at
+        for at in range(begin, len(lines))
+        if re.match(rf"""[\w.\s]*["']?{re.escape(key)}["']?\s*=""", lines[at])
+    )
+    return next(found, begin) + 1
+
+
+def _fault(
+    file: Path,
+    line: int,
+    key: str,
+    problem: str,
+    expected: str = "",
+    mend: str = "",
+) -> Fault:
+    shown = _shown(file)
+    origin = f"{shown}:{line}"
+    return Fault(key or shown, problem, expected, mend, origin, "project-file")
+
+
+def _shown(file: Path) -> str:
+    """The file from the working directory, where it stands in it or above it."""
+    return (
+        os.path.relpath(file) if Path.cwd().is_relative_to(file.parent) else str(file)
+    )

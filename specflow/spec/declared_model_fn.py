@@ -1,0 +1,199 @@
+"""From the `spec` word to a model function."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import Array, Bool
+
+from specflow.config.base import key_paths
+from specflow.config.sections.spec import DeclaredSpecConfig
+from specflow.contract import MeanLoss, Mode, TPUEstimatorSpec, TrainOp
+from specflow.runtime.typing import Tree
+from specflow.spec.exports import export_output
+from specflow.spec.key_paths import Scope, resolve, resolve_all
+from specflow.spec.losses import example_losses, mean_loss
+from specflow.spec.model_inputs import call_model
+from specflow.spec.predictions import predicted
+from specflow.spec.row_mask import gated
+
+__all__ = [
+    "build_model_fn",
+    "declared_predictions",
+    "eval_tensors",
+    "model_inputs",
+    "model_outputs",
+]
+
+
+def build_model_fn(
+    config: DeclaredSpecConfig,
+    *,
+    optimizer: Any,
+    metric_fn: Callable[..., Any] | None = None,
+) -> Callable[..., TPUEstimatorSpec]:
+    """The function that meets the contract as the configuration declares it.
+
+    Args:
+        config: the `spec` word, declared field by field.
+        optimizer: the optax transformation that trains what `train_op.wrt` names.
+        metric_fn: called on the host with the tensors that `eval_metrics` name, by key
+            path: `metric_fn(**{"labels": ..., "predictions.class": ...})`.
+
+    Returns:
+        `model_fn(model, features, labels, mode, mask=None)`. The mask says which rows
+        of the batch are real, "b"; the loss is the mean over those.
+
+    >>> import numpy as np
+    >>> config = DeclaredSpecConfig.model_validate({
+    ...     "inputs": {"x": "features.x"},
+    ...     "predictions": {"value": {"name": "identity"}},
+    ...     "loss": {"mse": {"name": "squared_error"}},
+    ... })
+    >>> model_fn = build_model_fn(config, optimizer=None)
+    >>> features, labels = {"x": np.array([[1.0], [2.0]])}, np.array([1.0, 4.0])
+    >>> spec = model_fn(lambda x: x, features, labels, "eval")
+    >>> float(spec.loss)
+    2.0
+    """
+
+    def model_fn(
+        model: Callable[..., Any],
+        features: Tree,
+        labels: Tree,
+        mode: Mode | str,
+        mask: Bool[Array, " b"] | None = None,
+    ) -> TPUEstimatorSpec:
+        mode = Mode(mode)
+        scope: dict[str, Tree] = {"features": features, "labels": labels}
+        train = mode is Mode.TRAIN
+        scope["outputs"] = model_outputs(config, model, scope, train=train)
+        scope["predictions"] = declared_predictions(config, scope)
+        if mode is Mode.PREDICT:
+            return TPUEstimatorSpec(
+                mode=mode,
+                predictions=scope["predictions"],
+                export_outputs=_exports(config, scope),
+            )
+        loss, scope["losses"] = _losses(config, scope, mask, train=train)
+        return TPUEstimatorSpec(
+            mode=mode,
+            predictions=scope["predictions"],
+            loss=loss,
+            train_op=_train_op(config, optimizer) if mode is Mode.TRAIN else None,
+            eval_metrics=(
+                (metric_fn, _eval_tensors(config, scope))
+                if mode is Mode.EVAL and metric_fn is not None
+                else None
+            ),
+        )
+
+    return model_fn
+
+
+def model_inputs(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Tree]:
+    """The arguments of the model, as the spec wires them; arrays may be abstract."""
+    return resolve_all(config.inputs, scope, where="spec.inputs")
+
+
+def model_outputs(
+    config: DeclaredSpecConfig,
+    model: Callable[..., Any],
+    scope: Scope,
+    *,
+    train: bool = False,
+) -> Tree:
+    """What the model returns for its inputs."""
+    return call_model(model, model_inputs(config, scope), train=train)
+
+
+def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
+    """The predictions by name, each of which may be made of the ones before it."""
+    made: dict[str, Any] = {}
+    for name, member in config.predictions.items():
+        made[name] = predicted(
+            member, {**scope, "predictions": made}, where=f"spec.predictions.{name}"
+        )
+    return made
+
+
+def eval_tensors(
+    config: DeclaredSpecConfig, *, features: Tree, labels: Tree, outputs: Tree
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and dtypes of the tensors that the metrics read, by key path.
+
+    Args:
+        config: the `spec` word, declared field by field.
+        features: arrays or abstract ones, as the model function gets them.
+        labels: the same.
+        outputs: what the model returns for them.
+
+    Raises:
+        SpecError: a path leads nowhere, or a loss cannot be made of its tensors.
+    """
+
+    def trace(scope: dict[str, Tree]) -> dict[str, Any]:
+        scope = {**scope, "predictions": declared_predictions(config, scope)}
+        _, scope["losses"] = _losses(config, scope, None, train=False)
+        return _eval_tensors(config, scope)
+
+    given = {"features": features, "labels": labels, "outputs": outputs}
+    return jax.eval_shape(trace, given)
+
+
+def _losses(
+    config: DeclaredSpecConfig,
+    scope: Scope,
+    mask: Bool[Array, " b"] | None,
+    *,
+    train: bool,
+) -> tuple[MeanLoss, dict[str, jax.Array]]:
+    """The weighted sum of the losses' means, and each loss before its mean."""
+    means, unreduced = [], {}
+    for name, member in config.loss.items():
+        where = f"spec.loss.{name}"
+        path = getattr(member, "example_weights", None)
+        weights = (
+            resolve(path, scope, where=f"{where}.example_weights") if path else None
+        )
+        given = _gated(scope, weights, mask) if train else scope
+        unreduced[name] = example_losses(member, given, where=where)
+        mean = mean_loss(unreduced[name], weights, mask, where=where)
+        means.append(getattr(member, "weight", 1.0) * mean)
+    return functools.reduce(operator.add, means), unreduced
+
+
+def _gated(scope: Scope, weights: Any, mask: Bool[Array, " b"] | None) -> Scope:
+    """The tensors, of which rows that do not count pass no gradient on to the model."""
+    counted = mask
+    if weights is not None and weights.ndim:
+        counted = weights != 0
+        if mask is not None and counted.shape[:1] == mask.shape:
+            counted &= mask.reshape(-1, *(1,) * (counted.ndim - 1))
+    if counted is None:
+        return scope
+    made = {root: scope[root] for root in ("outputs", "predictions") if root in scope}
+    return {**scope, **gated(made, counted)}
+
+
+def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:
+    return {
+        name: export_output(member, scope, where=f"spec.export_outputs.{name}")
+        for name, member in config.export_outputs.items()
+    } or None
+
+
+def _eval_tensors(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
+    """Key path -> tensor, of every path that a metric reads."""
+    tensors: dict[str, Any] = {}
+    for name, member in config.eval_metrics.items():
+        paths = key_paths(member)
+        found = resolve_all(paths, scope, where=f"spec.eval_metrics.{name}")
+        tensors |= {paths[field]: tensor for field, tensor in found.items()}
+    return tensors
+
+
+def _train_op(config: DeclaredSpecConfig, optimizer: Any) -> TrainOp:
+    return TrainOp(optimizer, wrt=config.train_op.wrt, frozen=config.train_op.frozen)

@@ -1,0 +1,75 @@
+"""What the labels must be, so that bad data is found before it is trained on."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from specflow.config.base import Target
+from specflow.config.sections.other_losses import SigmoidCrossEntropyConfig
+from specflow.config.sections.spec import DeclaredSpecConfig, SoftmaxCrossEntropyConfig
+from specflow.runtime.typing import Tree
+from specflow.spec.declared_model_fn import declared_predictions
+from specflow.spec.key_paths import resolve
+
+__all__ = ["LabelRange", "label_ranges"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LabelRange:
+    """Between what the labels of a loss must lie, both ends included."""
+
+    path: str
+    """Key path of the labels."""
+    lowest: int
+    highest: int
+    reason: str
+    """Why, for the message: `spec.loss.<name> ...`."""
+
+
+def label_ranges(
+    config: DeclaredSpecConfig, *, features: Tree, labels: Tree, outputs: Tree
+) -> list[LabelRange]:
+    """The range of the labels of each loss that has one.
+
+    Args:
+        config: the `spec` word, declared field by field.
+        features: arrays or abstract ones, as the model function gets them.
+        labels: the same.
+        outputs: what the model returns for them; logits have classes on the last axis.
+
+    >>> config = DeclaredSpecConfig.model_validate({
+    ...     "inputs": {"x": "features.x"},
+    ...     "predictions": {"class": {"name": "argmax"}},
+    ...     "loss": {"ce": {"name": "softmax_cross_entropy"}},
+    ... })
+    >>> logits = jax.ShapeDtypeStruct((32, 10), "float32")
+    >>> label_ranges(config, features={}, labels=None, outputs=logits)
+    [LabelRange(path='labels', lowest=0, highest=9,
+                reason='spec.loss.ce has logits of 10 classes')]
+    """
+    given: dict[str, Any] = {"features": features, "labels": labels, "outputs": outputs}
+    ranges: list[LabelRange] = []
+    for name, loss in config.loss.items():
+        where = f"spec.loss.{name}"
+        if isinstance(loss, Target):
+            continue
+        if isinstance(loss, SigmoidCrossEntropyConfig):
+            reason = f"{where} is between two classes"
+            ranges.append(LabelRange(loss.labels, 0, 1, reason))
+        if isinstance(loss, SoftmaxCrossEntropyConfig):
+            logits = _abstract(config, loss.logits, given, where=f"{where}.logits")
+            classes = logits.shape[-1]
+            reason = f"{where} has logits of {classes} classes"
+            ranges.append(LabelRange(loss.labels, 0, classes - 1, reason))
+    return ranges
+
+
+def _abstract(
+    config: DeclaredSpecConfig, path: str, given: dict[str, Any], *, where: str
+) -> jax.ShapeDtypeStruct:
+    def trace(scope: dict[str, Any]) -> Any:
+        predictions = declared_predictions(config, scope)
+        return resolve(path, {**scope, "predictions": predictions}, where=where)
+
+    return jax.eval_shape(trace, given)

@@ -1,0 +1,256 @@
+"""Losses: one value an example (or token), and the mean that the training follows."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Num
+
+from specflow.config.base import Component, Target, key_paths
+from specflow.config.sections.other_losses import (
+    AbsoluteErrorConfig,
+    HuberConfig,
+    PoissonConfig,
+    SigmoidCrossEntropyConfig,
+    SquaredErrorConfig,
+)
+from specflow.config.sections.spec import LossConfig, SoftmaxCrossEntropyConfig
+from specflow.contract import MeanLoss
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.runtime.typing import describe, is_array
+from specflow.spec.key_paths import Scope, resolve_all
+
+__all__ = ["example_losses", "mean_loss"]
+
+
+def example_losses(
+    config: LossConfig,  # type: ignore[valid-type]
+    scope: Scope,
+    *,
+    where: str,
+) -> Float[Array, "b ..."]:
+    """A declared loss before it is averaged: one value an example or token, in float32.
+
+    Args:
+        config: the loss, wired by key paths. A `_target_` is called with its arguments,
+            key paths among them replaced by their tensors; a plugin with its tensors.
+        scope: the tensors.
+        where: key of the loss, such as `spec.loss.cross_entropy`.
+
+    Raises:
+        SpecError: a path leads nowhere; shapes or types do not fit one another.
+
+    >>> scope = {"outputs": jnp.array([[2.0], [0.0]]), "labels": jnp.array([1.0, 0.5])}
+    >>> example_losses(SquaredErrorConfig(), scope, where="spec.loss.mse").tolist()
+    [1.0, 0.25]
+    """
+    tensors = resolve_all(key_paths(config), scope, where=where)
+    match config:
+        case Target() | Component():
+            return _from_target(config, tensors, where=where)
+        case SoftmaxCrossEntropyConfig():
+            _check_classes(tensors["logits"], tensors["labels"], where=where)
+            return softmax_cross_entropy(
+                tensors["logits"],
+                tensors["labels"],
+                label_smoothing=config.label_smoothing,
+            )
+        case SigmoidCrossEntropyConfig():
+            logits, labels = _paired(tensors, "logits", where=where)
+            return sigmoid_cross_entropy(logits, labels)
+        case PoissonConfig(full=full):
+            logits, labels = _paired(tensors, "logits", where=where)
+            return poisson(logits, labels, full=full)
+    predictions, labels = _paired(tensors, "predictions", where=where)
+    error = jnp.abs(predictions - labels)
+    match config:
+        case SquaredErrorConfig():
+            return error**2
+        case AbsoluteErrorConfig():
+            return error
+        case HuberConfig(delta=delta):
+            beyond = delta * (error - 0.5 * delta)
+            return jnp.where(error <= delta, 0.5 * error**2, beyond)
+    raise TypeError(f"not a loss config: {config!r}")
+
+
+def mean_loss(
+    losses: Float[Array, "b ..."],
+    weights: Num[Array, "..."] | None,
+    mask: Bool[Array, " b"] | None,
+    *,
+    where: str,
+) -> MeanLoss:
+    """The mean of the losses of real rows, each counted by its weight.
+
+    Args:
+        losses: one value an example or token.
+        weights: weight of each example "b", or of each value; None counts each once.
+        mask: which rows are real; None: all. A padded row counts nothing, even if NaN,
+            and so does what has a weight of 0.
+        where: key of the loss, for the message.
+
+    Returns:
+        Of value 0 if no row is real or no weight is positive.
+
+    Raises:
+        SpecError: the weights have neither the losses' shape nor one value an example.
+
+    >>> losses, mask = jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False])
+    >>> float(mean_loss(losses, None, mask, where="spec.loss.mse").value)
+    2.0
+    """
+    if weights is None and mask is None:
+        return MeanLoss(losses.sum(), losses.size)
+    factors = jnp.ones_like(losses)
+    if weights is not None:
+        if weights.shape not in (losses.shape, losses.shape[:1]):
+            raise spec_error(
+                Fault(
+                    f"{where}.example_weights",
+                    f"are {describe(weights)}, and the losses are {describe(losses)}",
+                    expected="one weight an example, or one a loss",
+                    code="spec-shapes",
+                )
+            )
+        factors = factors * _spread(weights.astype(losses.dtype), losses)
+    if mask is not None:
+        factors = jnp.where(_spread(mask, losses), factors, 0.0)
+    # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
+    losses = jnp.where(factors != 0, losses, 0.0)
+    return MeanLoss((losses * factors).sum(), factors.sum())
+
+
+def softmax_cross_entropy(
+    logits: Float[Array, "... c"], labels: Num[Array, "..."], *, label_smoothing: float
+) -> Float[Array, "..."]:
+    """-log of the probability of the label; smoothed, a mixture with all classes.
+
+    Source of the smoothing: Szegedy et al., Rethinking the Inception Architecture,
+    2016, section 7.
+    """
+    logits = logits.astype(jnp.float32)
+    log_sum = jax.nn.logsumexp(logits, axis=-1)
+    # A label outside the classes reads NaN, which the loop reports.
+    chosen = jnp.take_along_axis(
+        logits, labels[..., None], axis=-1, mode="fill", fill_value=jnp.nan
+    )[..., 0]
+    if label_smoothing:
+        mean = logits.mean(axis=-1)
+        chosen = (1 - label_smoothing) * chosen + label_smoothing * mean
+    return log_sum - chosen
+
+
+def sigmoid_cross_entropy(
+    logits: Float[Array, "..."], labels: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """-log of the probability of the label, without overflow for large logits."""
+    return jax.nn.softplus(logits) - labels * logits
+
+
+def poisson(
+    logits: Float[Array, "..."], labels: Float[Array, "..."], *, full: bool
+) -> Float[Array, "..."]:
+    """-log of the probability of the count, without the constant log(label!).
+
+    A label below zero is no count, and reads NaN, which the loop reports.
+
+    Args:
+        logits: logarithm of the expected count.
+        labels: counts.
+        full: whether Stirling's approximation of the constant is added; below a count
+            of 1, where it is worse than nothing, it is left out.
+    """
+    losses = jnp.where(labels >= 0, jnp.exp(logits) - labels * logits, jnp.nan)
+    if not full:
+        return losses
+    count = jnp.maximum(labels, 1.0)
+    stirling = count * jnp.log(count) - count + 0.5 * jnp.log(2 * jnp.pi * count)
+    return losses + jnp.where(labels > 1, stirling, 0.0)
+
+
+def _spread(values: Array, losses: Array) -> Array:
+    """Values an example, repeated over the losses' other axes."""
+    if values.shape == losses.shape:
+        return values
+    ones = (1,) * (losses.ndim - 1)
+    return jnp.broadcast_to(values.reshape(-1, *ones), losses.shape)
+
+
+def _paired(
+    tensors: dict[str, Any], name: str, *, where: str
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """What the model said and the labels, both in float32 and of one shape."""
+    said, labels = tensors[name], tensors["labels"]
+    if said.shape == (*labels.shape, 1):
+        said = said[..., 0]
+    if said.shape != labels.shape:
+        raise spec_error(
+            Fault(
+                where,
+                f"{name} are {describe(said)}, labels are {describe(labels)}",
+                expected="one shape, but for a last axis of size 1",
+                code="spec-shapes",
+            )
+        )
+    return said.astype(jnp.float32), labels.astype(jnp.float32)
+
+
+def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
+    both = f"logits are {describe(logits)}, labels are {describe(labels)}"
+    faults: list[Fault] = []
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        faults.append(
+            Fault(
+                where,
+                both,
+                expected="integer labels, the index of a class",
+                mend="For numbers to predict use squared_error.",
+                kind=TypeError,
+                code="spec-shapes",
+            )
+        )
+    elif logits.shape[:-1] != labels.shape or not logits.shape:
+        mend = ""
+        if logits.shape == labels.shape:
+            mend = (
+                "The logits have no axis of classes: add a layer with one output each."
+            )
+        elif labels.shape == (*logits.shape[:-1], 1):
+            mend = "Drop the labels' last axis."
+        expected = "logits shaped as the labels, and a last axis of classes"
+        faults.append(
+            Fault(where, both, expected=expected, mend=mend, code="spec-shapes")
+        )
+    elif logits.shape[-1] == 1:
+        mend = "For one logit an example use sigmoid_cross_entropy."
+        faults.append(
+            Fault(
+                where,
+                both,
+                expected="two classes or more",
+                mend=mend,
+                code="spec-shapes",
+            )
+        )
+    if faults:
+        raise spec_error(*faults)
+
+
+def _from_target(
+    config: Target | Component, tensors: dict[str, Any], *, where: str
+) -> Float[Array, "b ..."]:
+    losses = config(**tensors)
+    batch = {tensor.shape[0] for tensor in tensors.values() if tensor.shape}
+    if not is_array(losses) or not losses.shape or losses.shape[0] not in batch:
+        given = ", ".join(f"{name} {describe(t)}" for name, t in tensors.items())
+        raise spec_error(
+            Fault(
+                where,
+                f"{config.path} returned {describe(losses)} for {given}",
+                expected="one value an example, first axis the batch",
+                mend="Leave the mean to the spec, which knows which rows are padding.",
+                code="target-result",
+            )
+        )
+    return losses.astype(jnp.float32)

@@ -1,0 +1,94 @@
+"""Predictions: tensors made of the model's outputs."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from specflow.config.base import Component, Target, key_paths
+from specflow.config.sections.other_losses import (
+    ExpConfig,
+    IdentityConfig,
+    SigmoidConfig,
+    ThresholdConfig,
+)
+from specflow.config.sections.spec import ArgmaxConfig, PredictionConfig, SoftmaxConfig
+from specflow.diagnostics.errors import Fault, spec_error
+from specflow.runtime.typing import describe, is_array
+from specflow.spec.key_paths import Scope, resolve_all
+
+__all__ = ["predicted"]
+
+
+def predicted(
+    config: PredictionConfig,  # type: ignore[valid-type]
+    scope: Scope,
+    *,
+    where: str,
+) -> Any:
+    """The tensor of a declared prediction.
+
+    Args:
+        config: the prediction, wired by key paths. A `_target_` is called with its
+            arguments, key paths among them replaced by their tensors; a plugin with
+            its tensors.
+        scope: the tensors.
+        where: key of the prediction, such as `spec.predictions.class`.
+
+    Raises:
+        SpecError: a path leads nowhere; a tensor without classes; a `_target_` returned
+            no tensor.
+
+    >>> scope = {"outputs": jnp.array([[0.1, 0.7, 0.2]])}
+    >>> predicted(ArgmaxConfig(), scope, where="spec.predictions.class").tolist()
+    [1]
+    """
+    tensors = resolve_all(key_paths(config), scope, where=where)
+    if isinstance(config, Target | Component):
+        result = config(**tensors)
+        if not is_array(result):
+            raise spec_error(
+                Fault(
+                    where,
+                    f"{config.path} returned {describe(result)}",
+                    expected="a tensor, first axis the batch",
+                    kind=TypeError,
+                    code="target-result",
+                )
+            )
+        return result
+    value = tensors["of"]
+    match config:
+        case SoftmaxConfig():
+            _check_classes(value, config.of, where=where)
+            return jax.nn.softmax(value.astype(jnp.float32), axis=-1)
+        case ArgmaxConfig():
+            _check_classes(value, config.of, where=where)
+            return jnp.argmax(value, axis=-1).astype(jnp.int32)
+        case SigmoidConfig():
+            return jax.nn.sigmoid(_single(value).astype(jnp.float32))
+        case ThresholdConfig(at=at):
+            return (_single(value) >= at).astype(jnp.int32)
+        case ExpConfig():
+            return jnp.exp(_single(value).astype(jnp.float32))
+        case IdentityConfig():
+            return _single(value)
+    raise TypeError(f"not a prediction config: {config!r}")
+
+
+def _single(value: Any) -> Any:
+    """Without a last axis of size 1, if that is not the batch."""
+    return value[..., 0] if value.ndim > 1 and value.shape[-1] == 1 else value
+
+
+def _check_classes(value: Any, path: str, *, where: str) -> None:
+    if value.ndim < 2:
+        raise spec_error(
+            Fault(
+                where,
+                f"{path} is {describe(value)}",
+                expected="a batch of scores, one a class on the last axis",
+                mend="For one score an example use sigmoid or threshold.",
+                code="spec-shapes",
+            )
+        )

@@ -1,0 +1,1 @@
+"""Sweeps: many trials of one experiment, by Hydra's sweepers and launchers."""

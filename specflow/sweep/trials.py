@@ -1,0 +1,142 @@
+"""Trials of a sweep: what the command line and `hydra.sweeper.params` ask for."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from specflow.compose.provenance import Origin
+from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.defaults_list import defaults_list
+from specflow.compose.read.documents import load, mark_of
+from specflow.compose.read.override_grammar import Request, read, spell
+from specflow.diagnostics.errors import ConfigError, Fault
+
+__all__ = ["Params", "is_grid", "params_of", "trials"]
+
+_PARAMS = ("hydra", "sweeper", "params")
+_GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """What `hydra.sweeper.params` asks for, Hydra's way to keep a sweep in a file."""
+
+    lines: tuple[str, ...] = ()
+    """As on the command line, where values need not be mentioned in YAML either."""
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Override -> the place in a file that asks for it."""
+
+    def placed(self, fault: Fault) -> Fault:
+        """The fault at the place in a file, if an override from there is wrong."""
+        line = fault.origin.removeprefix("override ").removeprefix("++")
+        place = self.origins.get(line)
+        return dataclasses.replace(fault, origin=place) if place else fault
+
+
+def params_of(whole: DictConfig, request: Request, found: Folders) -> Params | None:
+    """The params of a sweep; none if there are none, or its sweeper reads them itself.
+
+    Args:
+        whole: what Hydra composed, its own section included.
+        request: of the command line, whose own values of the same keys win.
+        found: where configs lie.
+    """
+    sweeper: Any = whole.hydra.sweeper
+    params = sweeper.get("params") if isinstance(sweeper, DictConfig) else None
+    values = OmegaConf.to_container(params, resolve=True) if params else {}
+    if not values or not isinstance(values, dict):
+        return None
+    nested = any(isinstance(value, dict | list) for value in values.values())
+    if nested and not is_grid(whole):
+        return None  # No texts in the grammar of overrides.
+    typed = {one.key_or_group for one in (*request.choices, *request.values)}
+    lines = {
+        str(key): f"{key}={value if isinstance(value, str) else spell(value)}"
+        for key, value in values.items()
+        if str(key).lstrip("+~") not in typed
+    }
+    places = _places(request, found)
+    origins = {}
+    for key, line in lines.items():
+        parsed, _ = read([line], found)
+        for written in (line, *map(str.strip, _each(parsed))):
+            origins[written.removeprefix("++")] = places.get(key, "")
+    return Params(tuple(lines.values()), origins)
+
+
+def trials(request: Request, found: Folders) -> list[list[str]]:
+    """The overrides of each job of a grid, in the order in which Hydra runs them.
+
+    Raises:
+        ConfigError: a sweep has no value.
+    """
+    values: dict[str, list[str]] = {}
+    faults = []
+    for override in (*request.choices, *request.values):
+        # Of a key that is given twice, the later values count.
+        values[override.get_key_element().lstrip("+")] = _lines(override)
+        if not _lines(override):
+            faults.append(_nothing(override, found))
+    if faults:
+        raise ConfigError(*faults)
+    return [list(lines) for lines in itertools.product(*values.values())]
+
+
+def is_grid(whole: DictConfig) -> bool:
+    """Whether Hydra's own sweeper runs every combination; others have own values."""
+    return OmegaConf.select(whole, "hydra.sweeper._target_") == _GRID
+
+
+def _lines(override: Override) -> list[str]:
+    """An override as each job has it; a glob asks Hydra, which knows the choices."""
+    if not override.is_discrete_sweep():
+        return [] if override.is_sweep_override() else [str(override.input_line)]
+    override.config_loader = GlobalHydra.instance().config_loader()
+    key = override.get_key_element()
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def _each(request: Request) -> Iterable[str]:
+    for override in (*request.choices, *request.values):
+        yield from _lines(override)
+
+
+def _nothing(override: Override, found: Folders) -> Fault:
+    group = override.key_or_group
+    choices = ", ".join(found.choices(group)) if found.is_group(group) else ""
+    return Fault(
+        group,
+        "names no value",
+        expected=f"one or more of {choices}" if choices else "one value or more",
+        origin=f"override {override.input_line}",
+        code="sweep",
+    )
+
+
+def _places(request: Request, found: Folders) -> dict[str, str]:
+    """Key of the params -> who set it last: a file, or an override."""
+    places: dict[str, str] = {}
+    for file, package in defaults_list(request.singles().choices, found).files:
+        if package:
+            continue  # Hydra's own section is at the root.
+        shown = found.shown(file)
+        document = load(file, shown)
+        section: Any = document.content
+        for name in _PARAMS:
+            section = section.get(name) if isinstance(section, dict) else None
+        for key in section if isinstance(section, dict) else ():
+            mark = mark_of(document.node, (*_PARAMS, str(key)))
+            if mark is not None:
+                origin = Origin(shown, mark.line + 1, mark.column + 1)
+                places[str(key)] = origin.exact
+    prefix = f"{'.'.join(_PARAMS)}."
+    for override in request.hydra:
+        if override.key_or_group.startswith(prefix):
+            key = override.key_or_group.removeprefix(prefix)
+            places[key] = f"override {override.input_line}"
+    return places

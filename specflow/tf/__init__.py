@@ -1,0 +1,1 @@
+"""The TensorFlow-shaped API: heads and canned estimators under TensorFlow's names."""

@@ -1,0 +1,146 @@
+"""What the canned estimators share: a head, a net, and labels that may be texts."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import optax
+from flax import linen as nn
+
+from specflow.contract import Mode, TPUEstimatorSpec
+from specflow.estimator import TPUEstimator
+from specflow.runtime.typing import Tree, is_array
+from specflow.tf.canned.feature_columns import named
+from specflow.tf.heads import (
+    BinaryClassHead,
+    Classes,
+    Head,
+    LossReduction,
+    MultiClassHead,
+    RegressionHead,
+)
+from specflow.tf.heads.class_names import Vocabulary
+
+__all__ = ["CannedEstimator", "classifier_head", "regression_head"]
+
+
+class CannedEstimator(TPUEstimator):
+    """A net and a head, trained, evaluated and asked as any `TPUEstimator`.
+
+    Args:
+        head: what the net's values mean.
+        net: is called with `(features, train=...)`.
+        optimizer: number of features -> what trains the net.
+        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+            train_batch_size, mesh, ...
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        net: nn.Module,
+        optimizer: Callable[[int], optax.GradientTransformation],
+        **estimator: Any,
+    ):
+        def model_fn(
+            model: Any, features: Tree, labels: Any, mode: Mode, mask: Any = None
+        ) -> TPUEstimatorSpec:
+            seen = _without(features, head.weight_column)
+            training = mode is Mode.TRAIN
+            return head.spec(
+                mode,
+                features=features,
+                logits=model(seen, train=training),
+                labels=labels,
+                train_op=optimizer(len(named(seen))) if training else None,
+                mask=mask,
+            )
+
+        super().__init__(model_fn, model=net, **estimator)
+        self.head = head
+
+    @property
+    def _texts(self) -> Classes | None:
+        """The classes, if their labels are texts."""
+        classes = getattr(self.head, "classes", None)
+        return classes if isinstance(classes, Classes) and classes.is_text else None
+
+    def predict(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        rows, classes = super().predict(*args, **kwargs), self._texts
+        if classes is None:
+            return rows
+        return (
+            {
+                name: classes.decode(value)
+                if name in ("classes", "all_classes")
+                else value
+                for name, value in row.items()
+            }
+            for row in rows
+        )
+
+    predict.__doc__ = TPUEstimator.predict.__doc__
+
+    def _asked(self, *args: Any, **kwargs: Any) -> Any:
+        value, classes = super()._asked(*args, **kwargs), self._texts
+        if classes is None:
+            return value
+        if isinstance(value, tuple):
+            return _encoded(value, classes)
+        if is_array(value) or isinstance(value, Mapping):
+            return value
+        if hasattr(value, "take"):  # A source holds numbers only.
+            return value
+        return (_encoded(batch, classes) for batch in value)
+
+
+def classifier_head(
+    n_classes: int,
+    *,
+    weight_column: str | None,
+    label_vocabulary: Vocabulary | None,
+    loss_reduction: LossReduction | str,
+) -> BinaryClassHead | MultiClassHead:
+    """The head of a classifier; two classes need one logit only."""
+    if n_classes == 2:
+        return BinaryClassHead(
+            weight_column=weight_column,
+            label_vocabulary=label_vocabulary,
+            loss_reduction=loss_reduction,
+        )
+    return MultiClassHead(
+        n_classes,
+        weight_column=weight_column,
+        label_vocabulary=label_vocabulary,
+        loss_reduction=loss_reduction,
+    )
+
+
+def regression_head(
+    label_dimension: int,
+    *,
+    weight_column: str | None,
+    loss_reduction: LossReduction | str,
+) -> RegressionHead:
+    """The head of a regressor."""
+    return RegressionHead(
+        label_dimension=label_dimension,
+        weight_column=weight_column,
+        loss_reduction=loss_reduction,
+    )
+
+
+def _without(features: Tree, name: str | None) -> Tree:
+    if name is None or not isinstance(features, Mapping):
+        return features
+    return {key: value for key, value in features.items() if key != name}
+
+
+def _encoded(batch: Any, classes: Classes) -> Any:
+    """The batch, with labels that are texts turned into numbers."""
+    if not isinstance(batch, tuple) or len(batch) != 2 or batch[1] is None:
+        return batch
+    features, labels = batch
+    if np.asarray(labels).dtype.kind not in "OSU":
+        return batch
+    return features, classes.encode(labels)

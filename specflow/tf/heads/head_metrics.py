@@ -1,0 +1,80 @@
+"""The metrics that heads have in common, on rows of the host."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specflow import metrics
+from specflow.metrics.means import Mean
+from specflow.tf.heads.head import Formula
+
+__all__ = ["MajorityShare", "areas", "at_thresholds", "broadcast", "undefined"]
+
+
+class MajorityShare(Mean):
+    """The share of the commoner of two labels: the accuracy of always guessing it.
+
+    >>> MajorityShare.from_batch(np.array([0.0, 1.0, 0.0, 0.0])).compute()
+    0.75
+    """
+
+    __slots__ = ()
+
+    def _value(self, mean: float) -> float:
+        return max(mean, 1.0 - mean)
+
+
+def undefined(formula: Formula) -> float | None:
+    """What a metric is where there is nothing to divide by; None is NaN."""
+    return 0.0 if formula == "tf" else None
+
+
+def broadcast(weights: NDArray | None, like: NDArray) -> NDArray | None:
+    """The weights in the shape of some values."""
+    return None if weights is None else np.broadcast_to(weights, like.shape)
+
+
+def areas(
+    labels: NDArray,
+    scores: NDArray,
+    weights: NDArray | None,
+    formula: Formula,
+    *,
+    suffix: str = "",
+) -> dict[str, Any]:
+    """The areas under the ROC and the precision-recall curve."""
+    weight = broadcast(weights, scores)
+    return {
+        f"auc{suffix}": metrics.auc(labels, scores, weight, formula=formula),
+        f"auc_precision_recall{suffix}": metrics.auc(
+            labels,
+            scores,
+            weight,
+            curve="PR",
+            summation_method="careful_interpolation",
+        ),
+    }
+
+
+def at_thresholds(
+    labels: NDArray,
+    scores: NDArray,
+    weights: NDArray | None,
+    thresholds: Sequence[float],
+    formula: Formula,
+) -> dict[str, Any]:
+    """Accuracy, precision and recall of calling positive what is above a threshold."""
+    weight, nothing = broadcast(weights, scores), undefined(formula)
+    return {
+        f"{name}/positive_threshold_{threshold:g}": function(
+            labels, scores > threshold, weight, undefined=nothing
+        )
+        for threshold in thresholds
+        for name, function in (
+            ("accuracy", metrics.accuracy),
+            ("precision", metrics.precision),
+            ("recall", metrics.recall),
+        )
+    }

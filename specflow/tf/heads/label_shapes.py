@@ -1,0 +1,62 @@
+"""How labels are made to fit the logits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+from specflow.runtime.typing import describe, is_array
+from specflow.tf.heads.head import Head, fault
+
+__all__ = ["column_of", "in_range", "thresholds_of"]
+
+
+def column_of(
+    head: Head, labels: Any, logits: Array, *, width: int = 1, integer: bool = False
+) -> Num[Array, "b ... n"]:
+    """The labels with as many axes as the logits; the last, of `width`, may be missing.
+
+    Raises:
+        SpecError: they do not fit.
+
+    >>> from specflow.tf.heads import MultiClassHead
+    >>> logits = jnp.zeros((4, 3))
+    >>> column_of(MultiClassHead(3), jnp.zeros(4, int), logits).shape
+    (4, 1)
+    """
+    shape = (*logits.shape[:-1], width)
+    if is_array(labels) and labels.shape == shape[:-1] and width == 1:
+        labels = jnp.asarray(labels)[..., None]
+    if not is_array(labels) or tuple(labels.shape) != shape:
+        expected = f"labels of shape {list(shape)}"
+        if width == 1:
+            expected += f" or {list(shape[:-1])}"
+        problem = f"are {describe(labels)}, and the logits are {describe(logits)}"
+        raise fault(head, "labels", problem, expected=expected)
+    labels = jnp.asarray(labels)
+    if integer and not jnp.issubdtype(labels.dtype, jnp.integer):
+        problem, expected = f"are {describe(labels)}", "integers, the index of a class"
+        raise fault(head, "labels", problem, expected=expected)
+    return labels
+
+
+def in_range(losses: Array, labels: Array, *, highest: int) -> Array:
+    """The losses, NaN where the label is not from 0 to `highest`: the loop reports it.
+
+    Inside a step nothing can be raised, and a wrong label would be a wrong loss.
+    """
+    return jnp.where((labels >= 0) & (labels <= highest), losses, jnp.nan)
+
+
+def thresholds_of(head: Head, thresholds: Sequence[float]) -> tuple[float, ...]:
+    """The thresholds, checked.
+
+    Raises:
+        SpecError: one is not between 0 and 1.
+    """
+    for threshold in thresholds:
+        if not 0.0 < threshold < 1.0:
+            problem = f"got {threshold!r}"
+            raise fault(head, "thresholds", problem, expected="numbers in (0, 1)")
+    return tuple(thresholds)

@@ -1,0 +1,131 @@
+"""One number, or several, for each example."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+from numpy.typing import NDArray
+
+from specflow import metrics
+from specflow.contract import (
+    DEFAULT_SERVING,
+    ExportOutput,
+    PredictOutput,
+    RegressionOutput,
+)
+from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head_metrics import broadcast, undefined
+from specflow.tf.heads.label_shapes import column_of
+
+__all__ = ["PoissonRegressionHead", "RegressionHead"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RegressionHead(Head):
+    """One number, or several, for each example: squared error.
+
+    Labels are numbers, "b d"; "b" will do for one. Predictions: `predictions`, "b d",
+    and where there is an `inverse_link_fn` also `logits`. Metrics: `average_loss`,
+    `label/mean`, `prediction/mean`. The weights may be "b d" too.
+
+    >>> head = RegressionHead()
+    >>> logits, labels = jnp.array([[1.0], [2.0]]), jnp.array([1.0, 4.0])
+    >>> float(head.spec("eval", logits=logits, labels=labels).loss)
+    2.0
+
+    Source: tf.estimator.RegressionHead, TensorFlow 2.15.
+    """
+
+    label_dimension: int = 1
+    """How many numbers an example has."""
+    inverse_link_fn: Callable[[Array], Array] | None = None
+    """From logits to predictions; None: they are the same. A link other than the
+    identity asks for a `loss_fn` of its own."""
+
+    has_own_weights: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.label_dimension < 1:
+            problem = f"got {self.label_dimension}"
+            raise fault(self, "label_dimension", problem, expected="1 or more")
+
+    @property
+    def logits_dimension(self) -> int:
+        return self.label_dimension
+
+    def truth(self, labels: Any, logits: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        width = self.label_dimension
+        return column_of(self, labels, logits, width=width).astype(jnp.float32)
+
+    def losses(self, truth: Array, logits: Array) -> Array:
+        return optax.squared_error(logits, truth)
+
+    def predictions(self, logits: Float[Array, "b d"]) -> dict[str, Array]:
+        if self.inverse_link_fn is None:
+            return {"predictions": logits}
+        return {"predictions": self.inverse_link_fn(logits), "logits": logits}
+
+    def export_outputs(self, predictions: dict[str, Array]) -> dict[str, ExportOutput]:
+        regression = RegressionOutput(predictions["predictions"])
+        return {
+            DEFAULT_SERVING: regression,
+            "regression": regression,
+            "predict": PredictOutput(predictions),
+        }
+
+    def measured(
+        self, truth: Array, predictions: dict[str, Array], losses: Array
+    ) -> tuple[Callable[..., dict[str, Any]], dict[str, Array]]:
+        said = predictions["predictions"]
+        return self._metrics, {"labels": truth, "predictions": said, "losses": losses}
+
+    def _metrics(
+        self,
+        labels: NDArray,
+        predictions: NDArray,
+        losses: NDArray,
+        weights: NDArray | None = None,
+    ) -> dict[str, Any]:
+        weight, nothing = broadcast(weights, losses), undefined(self.formula)
+        return {
+            "average_loss": metrics.mean(losses, weight, undefined=nothing),
+            "label/mean": metrics.mean(labels, weight, undefined=nothing),
+            "prediction/mean": metrics.mean(predictions, weight, undefined=nothing),
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoissonRegressionHead(RegressionHead):
+    """Counts, whose expected values are exp(logits): the Poisson likelihood.
+
+    Labels, predictions and metrics are those of `RegressionHead`, with `logits` beside
+    `predictions`.
+
+    >>> head = PoissonRegressionHead(compute_full_loss=False)
+    >>> logits, labels = jnp.log(jnp.array([[2.0]])), jnp.array([3])
+    >>> round(float(head.spec("eval", logits=logits, labels=labels).loss), 4)
+    -0.0794
+
+    Source: tf.estimator.PoissonRegressionHead and tf.nn.log_poisson_loss, TensorFlow
+    2.15.
+    """
+
+    inverse_link_fn: Callable[[Array], Array] | None = jnp.exp
+    compute_full_loss: bool = True
+    """Whether the loss contains Stirling's approximation of log(label!), a constant."""
+
+    def losses(self, truth: Array, logits: Array) -> Array:
+        losses = jnp.exp(logits) - truth * logits
+        losses = jnp.where(
+            truth >= 0, losses, jnp.nan
+        )  # No count: the loop reports it.
+        if not self.compute_full_loss:
+            return losses
+        # Below 1 the approximation is worse than nothing.
+        count = jnp.maximum(truth, 1.0)
+        stirling = count * jnp.log(count) - count + 0.5 * jnp.log(2 * jnp.pi * count)
+        return losses + jnp.where(truth > 1, stirling, 0.0)

@@ -1,0 +1,45 @@
+"""Errors carry faults, and are the plain kinds that their faults are."""
+
+import numpy as np
+import pytest
+
+from specflow.contract import Mode, TPUEstimatorSpec
+from specflow.diagnostics.errors import Fault, SpecError, nearest, spec_error
+
+
+class _Narrow(ValueError, RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [(ValueError, _Narrow), (_Narrow, RuntimeError), (TypeError, ValueError, _Narrow)],
+)
+def test_a_spec_error_is_every_kind_of_its_faults(kinds):
+    """A kind together with one derived from it was no possible order of bases."""
+    error = spec_error(*(Fault("loss", "is odd", kind=kind) for kind in kinds))
+    assert isinstance(error, SpecError)
+    assert all(isinstance(error, kind) for kind in kinds)
+
+
+def test_a_bad_loss_and_eval_tensors_that_do_not_fit_are_told_together():
+    with pytest.raises(SpecError) as caught:
+        TPUEstimatorSpec(
+            mode=Mode.EVAL,
+            loss=np.zeros(3, np.float32),
+            eval_metrics=(lambda labels: {}, {"label": np.zeros(3)}),
+        )
+    assert [fault.where for fault in caught.value.faults] == [
+        "TPUEstimatorSpec.loss",
+        "TPUEstimatorSpec.eval_metrics[1]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("admaw", "adamw"), ("ri", "r2"), ("fspd", "fsdp"), ("lrr", "lr"), ("x", "")],
+)
+def test_the_nearest_name_is_the_one_with_the_fewest_slips(typed, meant):
+    """The longest common part alone made adamaxw of admaw, and nothing of ri."""
+    known = ["adamaxw", "adamw", "r2", "mse", "fsdp", "data", "lr", "k"]
+    assert nearest(typed, known) == (f"Did you mean {meant}?" if meant else "")

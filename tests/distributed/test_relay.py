@@ -1,0 +1,98 @@
+"""The relay before JAX's coordination service: sockets play JAX and the service."""
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+
+from specflow.distributed.relay import relay
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def service(request):
+    """Listens, and the relay's address before it."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    try:
+        server = socket.create_server((request.param, 0), family=family)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    host = f"[{request.param}]" if ":" in request.param else request.param
+    with server:
+        server.settimeout(20)
+        yield server, relay(f"{host}:{server.getsockname()[1]}", timeout_s=20)
+
+
+def connected(service):
+    """Both ends of a connection: JAX's, and that of the service."""
+    server, address = service
+    host, port = address.split(":")
+    near = socket.create_connection((host, int(port)), timeout=20)
+    far, _ = server.accept()
+    far.settimeout(20)
+    return near, far
+
+
+def received(end, size):
+    data = b""
+    while len(data) < size:
+        data += end.recv(1 << 20)
+    return data
+
+
+def test_bytes_pass_both_ways_at_once_on_many_connections(service):
+    ends = [connected(service) for _ in range(20)]
+    sent = [[os.urandom(1 << 18) for _ in pair] for pair in ends]
+    threads = [
+        threading.Thread(target=end.sendall, args=(data,))
+        for pair, each in zip(ends, sent, strict=True)
+        for end, data in zip(pair, each, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for (near, far), (up, down) in zip(ends, sent, strict=True):
+        assert received(far, len(up)) == up
+        assert received(near, len(down)) == down
+    for thread in threads:
+        thread.join(20)
+    for near, far in ends:
+        near.close()
+        far.close()
+
+
+def test_the_service_hears_that_jax_is_done_and_no_thread_stays(service):
+    former = set(threading.enumerate())
+    near, far = connected(service)
+    near.close()
+    assert far.recv(1) == b""
+    far.close()
+    for thread in set(threading.enumerate()) - former:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_jax_does_not_hear_that_the_service_is_gone(service):
+    """However much it says: JAX aborts where the connection ends."""
+    near, far = connected(service)
+    far.sendall(b"last")
+    far.close()
+    assert received(near, 4) == b"last"
+    near.settimeout(0.2)
+    for _ in range(5):
+        near.sendall(b"is it there?")
+        with contextlib.suppress(TimeoutError):
+            assert near.recv(1), "the connection has ended"
+    near.close()
+
+
+def test_a_service_that_listens_later_is_waited_for(new_coordinator):
+    address = new_coordinator()
+    host, port = relay(address, timeout_s=20).split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as near:
+        near.sendall(b"early")
+        with socket.create_server(("127.0.0.1", int(address.split(":")[1]))) as server:
+            server.settimeout(20)
+            far, _ = server.accept()
+            with far:
+                assert received(far, 5) == b"early"

@@ -1,0 +1,247 @@
+"""What processes compare before they train: threads play them, with a service of words.
+
+Expected rows are found by `numpy.nonzero` on the arrays as they are.
+"""
+
+import json
+import threading
+from types import SimpleNamespace
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from specflow.data import ArraySource, block_digests, compared_blocks
+from specflow.data import digest as digests
+from specflow.diagnostics.errors import ConfigError
+from specflow.distributed import collectives
+from specflow.estimator.synchronized_inputs import agree_on_form, agree_on_rows
+
+
+class Words:
+    """The key-value part of JAX's coordination service."""
+
+    def __init__(self):
+        self.said, self.changed = {}, threading.Condition()
+
+    def key_value_set(self, key, value):
+        with self.changed:
+            assert key not in self.said
+            self.said[key] = value
+            self.changed.notify_all()
+
+    def blocking_key_value_get(self, key, timeout_in_ms):
+        with self.changed:
+            if not self.changed.wait_for(
+                lambda: key in self.said, timeout_in_ms / 1000
+            ):
+                raise RuntimeError("DEADLINE_EXCEEDED")
+            return self.said[key]
+
+    def key_value_delete(self, key):
+        with self.changed:
+            for each in [each for each in self.said if each.startswith(f"{key}/")]:
+                del self.said[each]
+
+
+class Turns(threading.local):
+    turn = -1
+
+    def __next__(self):
+        self.turn += 1
+        return self.turn
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Calls a function as each of several processes: what each says was wrong."""
+
+    def call(*functions):
+        words, here, told = Words(), threading.local(), [None] * len(functions)
+
+        def service():
+            return SimpleNamespace(
+                client=words, process_id=here.index, num_processes=len(functions)
+            )
+
+        def process(index):
+            here.index = index
+            try:
+                functions[index]()
+            except ConfigError as error:
+                told[index] = str(error)
+
+        monkeypatch.setattr(collectives, "service", service)
+        monkeypatch.setattr(collectives, "_TURNS", Turns())
+        threads = [
+            threading.Thread(target=process, args=(index,), daemon=True)
+            for index in range(len(functions))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert len(words.said) <= len(functions)  # Of the last turn only.
+        return told
+
+    return call
+
+
+def test_processes_gather_what_each_says(together):
+    found = {}
+
+    def say(index):
+        for turn in range(3):
+            found[index, turn] = collectives.gather([index, turn])
+
+    assert (
+        together(*(lambda index=index: say(index) for index in range(3))) == [None] * 3
+    )
+    for turn in range(3):
+        expected = [[0, turn], [1, turn], [2, turn]]
+        assert [found[index, turn] for index in range(3)] == [expected] * 3
+
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(1000, 8)).astype(np.float32)
+Y = RNG.integers(0, 10, 1000).astype(np.int32)
+
+
+def with_label(row, value):
+    labels = Y.copy()
+    labels[row] = value
+    return X, labels
+
+
+def with_feature(row):
+    features = X.copy()
+    features[row, 3] += 1e-6
+    return features, Y
+
+
+def compared(together, *data):
+    return together(
+        *(
+            lambda own=own: agree_on_rows("training", ({"x": own[0]}, own[1]))
+            for own in data
+        )
+    )
+
+
+def test_the_same_rows_are_the_same(together):
+    assert compared(together, (X, Y), (X.copy(), Y.copy())) == [None, None]
+
+
+def test_one_other_label_is_named_with_both_values(together):
+    told = compared(together, (X, Y), with_label(417, 11), (X, Y))
+    expected = (
+        f"row 417 of labels of the training data: is 11 in process 1, and {Y[417]} "
+        "in process 0. Expected the same rows, in the same order, in every process."
+    )
+    assert told == [expected] * 3
+
+
+def test_a_nan_that_all_have_hides_no_other_value(together):
+    ages = RNG.normal(size=1000)
+    ages[::2] = np.nan
+    others = ages.copy()
+    others[21] = 7.5
+    told = compared(together, (X, ages), (X, others))
+    assert told[0] == told[1]
+    assert told[0].startswith(
+        "row 21 of labels of the training data: is 7.5 in process 1, and "
+    )
+    assert compared(together, (X, ages), (X, ages.copy())) == [None, None]
+
+
+def test_rows_in_bfloat16_are_compared(together):
+    rows = X.astype(ml_dtypes.bfloat16)
+    others = rows.copy()
+    others[5, 2] += 1
+    assert compared(together, (rows, Y), (rows.copy(), Y)) == [None, None]
+    told = compared(together, (rows, Y), (others, Y))
+    assert told[0].startswith(
+        'row 5 of features.x of the training data: is "bfloat16[8] of digest '
+    )
+
+
+def test_one_other_value_is_named(together):
+    told = compared(together, (X, Y), with_feature(999))
+    assert told[0] == told[1]
+    assert told[0].startswith(
+        'row 999 of features.x of the training data: is "float32[8] of digest '
+    )
+
+
+def test_another_order_is_named_by_its_first_row(together):
+    shuffled = np.random.default_rng(1).permutation(1000)
+    told = compared(together, (X, Y), (X[shuffled], Y[shuffled]))
+    first = np.nonzero((X != X[shuffled]).any(axis=1))[0][0]
+    assert told[1].startswith(f"row {first} of features.x of the training data: is ")
+
+
+def test_each_process_that_differs_is_named(together):
+    told = compared(together, (X, Y), with_label(5, 11), with_label(900, 12))
+    assert told[0].splitlines() == [
+        f"row 5 of labels of the training data: is 11 in process 1, and {Y[5]} in "
+        "process 0. Expected the same rows, in the same order, in every process.",
+        f"row 900 of labels of the training data: is 12 in process 2, and {Y[900]} in "
+        "process 0. Expected the same rows, in the same order, in every process.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ((X[:-1], Y[:-1]), "rows of the training data: is 999 in process 1, and 1000"),
+        (
+            (X[:, :-1], Y),
+            "a row of features.x of the training data: is float32[7] in process 1, and "
+            "float32[8]",
+        ),
+    ],
+)
+def test_other_shapes_are_named_before_any_row(other, expected, together):
+    told = compared(together, (X, Y), other)
+    assert told[0].replace('"', "").startswith(expected)
+
+
+def test_an_iterable_is_compared_by_the_form_of_its_batches(together):
+    forms = [{"features": {"x": np.zeros((16, size), np.float32)}} for size in (4, 5)]
+    told = together(
+        *(lambda form=form: agree_on_form("training", form) for form in forms)
+    )
+    assert told[0].replace('"', "") == (
+        "training batch, array features.x: is float32[16, 5] in process 1, and "
+        "float32[16, 4] in process 0. Expected the same data in every process."
+    )
+
+
+def test_of_a_large_data_set_as_many_bytes_are_compared(monkeypatch):
+    monkeypatch.setattr(digests, "_WHOLE", 1 << 16)
+    source = ArraySource(RNG.normal(size=(100_000, 4)).astype(np.float32))
+    blocks = compared_blocks(source)
+    assert blocks == compared_blocks(source)
+    assert blocks[0].start == 0
+    assert blocks[-1].stop == 100_000
+    assert sum(block.stop - block.start for block in blocks) * 16 <= 1 << 16
+    assert len(blocks) == 64
+    assert len(set(block_digests(source)["features"])) == 64
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 63, 64, 65, 129, 5000])
+@pytest.mark.parametrize("whole", [1, 64, 1 << 10, 1 << 30])
+def test_blocks_are_rows_that_are_there(rows, whole, monkeypatch):
+    monkeypatch.setattr(digests, "_WHOLE", whole)
+    blocks = compared_blocks(ArraySource(np.zeros((rows, 1), np.float32)))
+    seen = [row for block in blocks for row in range(block.start, block.stop)]
+    assert seen[0] == 0
+    assert seen[-1] == rows - 1
+    assert set(seen) <= set(range(rows))
+    if whole >= rows * 4:
+        assert seen == list(range(rows))
+
+
+def test_what_is_gathered_is_plain():
+    assert json.loads(json.dumps(block_digests(ArraySource(X))))

@@ -1,0 +1,246 @@
+"""Two real processes save while they compute, and one of them may fail at it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from specflow.output import Checkpointer
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from specflow.distributed import side_channel as aside
+from specflow.output import Checkpointer, checkpoint
+
+address, index, folder = sys.argv[2], int(sys.argv[3]), sys.argv[4]
+jax.config.update("jax_num_cpu_devices", 2)
+jax.distributed.initialize(address, 2, index)
+mesh = jax.make_mesh((4,), ("data",))
+rows = NamedSharding(mesh, PartitionSpec("data"))
+whole = NamedSharding(mesh, PartitionSpec())
+START = np.arange(32, dtype=np.float32).reshape(8, 4)
+
+
+def laid(array, sharding):
+    return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
+
+
+@jax.jit
+def computed(state):
+    # Every process needs the rows of all.
+    return {"x": state["x"] + jnp.sum(state["x"]), "count": state["count"] + 1}
+
+
+step = jax.jit(computed, donate_argnums=0)
+state = {"x": laid(START, rows), "count": laid(np.zeros((), np.int32), whole)}
+abstract = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+    state,
+)
+write_share = checkpoint.write_share
+told = {}
+
+
+def tell():
+    print(json.dumps(told), flush=True)
+
+
+def failure(function):
+    try:
+        function()
+    except Exception as error:
+        return [type(error).__name__, str(error), vars(error).get("shared")]
+
+
+def while_saving(state):
+    go_on = threading.Event()
+
+    def write_late(*words):
+        go_on.wait()
+        write_share(*words)
+
+    with Checkpointer(folder, keep=1) as saves:
+        if index == 1:
+            checkpoint.write_share = write_late
+        saves.save(1, state, data={"place": 5})
+        for _ in range(3):
+            state = step(state)
+        told["count"] = int(state["count"].addressable_data(0))
+        told["there during it"] = [
+            path.name for path in saves.directory.glob("*") if path.name.isdigit()
+        ]
+        go_on.set()
+        told["restored"] = [
+            [shard.index[0].start, np.asarray(shard.data).tolist()]
+            for shard in saves.restore(abstract).state["x"].addressable_shards
+        ]
+        saves.save(2, state)
+        saves.save(3, state)
+        told["there after it"] = saves.steps()
+
+        def refuse(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        for process, share in ((1, refuse), (0, refuse)):
+            checkpoint.write_share = refuse if index == process else write_share
+            saves.save(4, state)
+            told[f"error of {process}"] = failure(saves.wait)
+        told["left"] = sorted(path.name for path in saves.directory.iterdir())
+        checkpoint.write_share = write_share
+        state = step(state)
+        saves.save(4, state)
+    told["in the end"] = saves.steps()
+    client = jax._src.distributed.global_state.client
+    told["words left"] = len(client.key_value_dir_get("specflow/aside/"))
+    tell()
+
+
+def killed(state):
+    def die(*words):
+        (saves.directory / "dying").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    aside._PATIENCE_S = 0.5
+    saves = Checkpointer(folder)
+    saves.save(1, state)
+    saves.wait()
+    if index == 1:
+        checkpoint.write_share = die
+    saves.save(2, state)
+    while not (saves.directory / "dying").exists():
+        time.sleep(0.01)
+    saves.give_up()  # As when a computation fails, for want of the other one.
+    saves.close()
+    told["there"] = saves.steps()
+    tell()
+    os._exit(0)  # JAX would wait for the other one.
+
+
+{"while saving": while_saving, "killed": killed}[sys.argv[1]](state)
+"""
+
+
+def both(what, folder, address, quickly):
+    """The processes, done: exit status, and what they told."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, what, address, str(index), str(folder)],
+            env={**os.environ, **quickly, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    ended = []
+    try:
+        for process in started:
+            out, said = process.communicate(timeout=120)
+            # Others, such as Gloo, write there too.
+            told = [line for line in out.splitlines() if line.startswith("{")]
+            found = json.loads(told[-1]) if told else None
+            ended.append((process.returncode, found, said))
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+    return ended
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, new_coordinator, quickly):
+    """What both processes told of saves while they computed, and the folder."""
+    folder = tmp_path_factory.mktemp("saves") / "checkpoints"
+    first, second = both("while saving", folder, new_coordinator(), quickly)
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    return folder, first[1], second[1]
+
+
+def test_steps_are_run_while_a_save_waits(told):
+    _, *both = told
+    for one in both:
+        assert one["count"] == 3
+        assert one["there during it"] == []
+
+
+def test_a_save_begins_when_the_former_one_is_over(told):
+    _, *both = told
+    # One is kept: the last one has retired the others.
+    assert [one["there after it"] for one in both] == [[3], [3]]
+
+
+def test_an_error_of_one_process_is_that_of_all(told):
+    folder, *both = told
+    for process in (0, 1):
+        expected = (
+            f"{folder}/4: the checkpoint of step 4 was not written: process {process}: "
+            "No space left on device. Make room or mend the permissions and run the "
+            "same command again; it goes on from step 3."
+        )
+        for one in both:
+            assert one[f"error of {process}"] == ["OutputError", expected, True]
+
+
+def test_what_failed_leaves_nothing_and_can_be_done_again(told):
+    _, *both = told
+    for one in both:
+        assert one["left"] == ["3"]
+        assert one["in the end"] == [4]
+        # Of the last turns only, however many saves there were.
+        assert one["words left"] <= 6
+
+
+def test_what_is_saved_is_the_state_of_its_step(told):
+    folder, *both = told
+    expected = np.arange(32, dtype=np.float32).reshape(8, 4)
+    # Restored by both, which had stepped on and given the state away.
+    pieces = dict(piece for one in both for piece in one["restored"])
+    assert pieces == {
+        start: expected[start : start + 2].tolist() for start in (0, 2, 4, 6)
+    }
+    for _ in range(4):
+        expected = expected + expected.sum()
+    with Checkpointer(folder) as saves:
+        found = saves.arrays()
+    assert found["count"] == 4
+    np.testing.assert_allclose(found["x"], expected, rtol=1e-6)
+
+
+def test_a_process_killed_while_it_saves_leaves_the_former_checkpoint(
+    coordinator, tmp_path, quickly
+):
+    first, second = both("killed", tmp_path, coordinator, quickly)
+    assert second[0] == -signal.SIGKILL
+    assert first[0] == 0, first[2]
+    assert first[1] == {"there": [1]}
+    (tmp_path / "dying").unlink()
+    form = {
+        "x": jax.ShapeDtypeStruct((8, 4), np.float32),
+        "count": jax.ShapeDtypeStruct((), np.int32),
+    }
+    notes = []
+    with Checkpointer(tmp_path, note=notes.append) as saves:
+        restored = saves.restore(form)
+        assert restored.step == 1
+        saves.save(2, restored.state)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["1", "2"]
+    assert not notes

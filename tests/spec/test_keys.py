@@ -1,0 +1,116 @@
+"""Key paths lead to a tensor, or say where they might have."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from specflow.diagnostics.errors import SpecError
+from specflow.runtime.typing import leaves
+from specflow.spec.key_paths import resolve, resolve_all
+
+A, B, C = (np.full((2, n), n, np.float32) for n in (1, 2, 3))
+SCOPE = {
+    "features": {"image": A, "text": {"tokens": B, "length": C}},
+    "labels": None,
+    "outputs": (A, {"hidden": B}),
+    "predictions": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("features.image", A),
+        ("features.text.tokens", B),
+        ("outputs.0", A),
+        ("outputs.1.hidden", B),
+    ],
+)
+def test_a_path_leads_through_dicts_and_tuples(path, expected):
+    assert resolve(path, SCOPE, where="spec.inputs.x") is expected
+
+
+class Out(NamedTuple):
+    logits: np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("path", "scope", "message"),
+    [
+        (
+            "features.imge",
+            SCOPE,
+            "features.imge leads nowhere. Expected one of features.image, "
+            "features.text.tokens, features.text.length. Did you mean features.image?",
+        ),
+        (
+            "features.text",
+            SCOPE,
+            "features.text is no tensor but a dict. "
+            "Expected one of features.text.tokens, features.text.length.",
+        ),
+        (
+            "outputs.7",
+            SCOPE,
+            "outputs.7 leads nowhere. Expected one of outputs.0, outputs.1.hidden.",
+        ),
+        ("labels", SCOPE, "labels leads nowhere: there are no labels here."),
+        ("losses.ce", SCOPE, "losses.ce leads nowhere: there are no losses here."),
+        (
+            "predictions.p",
+            SCOPE,
+            "predictions.p leads nowhere. Expected a tensor in predictions.",
+        ),
+        (
+            "outputs.logits",
+            {"outputs": A},
+            "outputs.logits leads nowhere: outputs is one tensor, float32[2,1]. "
+            "Expected one of outputs. Did you mean outputs?",
+        ),
+        (
+            "outputs",
+            {"outputs": 3.0},
+            "outputs is no tensor but a float. Expected a tensor.",
+        ),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_answered_with_what_there_is(path, scope, message):
+    with pytest.raises(SpecError) as caught:
+        resolve(path, scope, where="spec.inputs.x")
+    assert str(caught.value) == f"spec.inputs.x: {message}"
+    assert isinstance(caught.value, ValueError)
+
+
+def test_all_paths_of_a_part_are_told_at_once():
+    paths = {"a": "features.b", "b": "features.image", "c": "labels"}
+    with pytest.raises(SpecError) as caught:
+        resolve_all(paths, SCOPE, where="spec.inputs")
+    assert [fault.where for fault in caught.value.faults] == [
+        "spec.inputs.a",
+        "spec.inputs.c",
+    ]
+
+
+_NAMES = st.sampled_from(["a", "b", "a.b", "b.a", "a.b.a", "Sepal.Length", "0", "a..b"])
+_TREES = st.recursive(
+    st.builds(lambda: np.zeros(2)),
+    lambda inner: st.one_of(
+        st.dictionaries(_NAMES, inner, min_size=1, max_size=3),
+        st.lists(inner, min_size=1, max_size=2).map(tuple),
+    ),
+    max_leaves=6,
+)
+
+
+@given(tree=_TREES)
+@example(tree={"b.a": {"a": np.zeros(2)}, "b": {"a": np.ones(2)}})
+def test_every_path_that_a_message_lists_can_be_written(tree):
+    listed = list(leaves(tree, "features"))
+    paths = [path for path, _ in listed]
+    for path, leaf in listed:
+        if paths.count(path) == 1:
+            found = resolve(path, {"features": tree}, where="spec.inputs.x")
+            assert found is leaf
