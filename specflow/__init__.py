@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.runtime.distribution import warn
 
 if TYPE_CHECKING:
-    from specflow import compose, config, data, metrics, optimizer
+    from specflow import compose, config, data, diagnostics, metrics, optimizer, tf
     from specflow.config.base import Component, KeyPath
     from specflow.config.run_config import RunConfig, TPUConfig
     from specflow.config.sections.mesh import MeshConfig
@@ -23,8 +23,19 @@ if TYPE_CHECKING:
         TPUEstimatorSpec,
         TrainOp,
     )
-    from specflow.diagnostics import errors
-    from specflow.diagnostics.errors import SpecError, SpecflowError
+    from specflow.diagnostics.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        ExportError,
+        MachineError,
+        NanLossDuringTrainingError,
+        OutputError,
+        SpecError,
+        SpecflowError,
+        SpecflowWarning,
+        UserCodeError,
+    )
     from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
     from specflow.lifecycle import (
         BestExporter,
@@ -37,7 +48,6 @@ if TYPE_CHECKING:
     from specflow.metrics import Metric
     from specflow.serving import LoadedExport, load_export
     from specflow.serving.convert import convert_export
-    from specflow.tf import heads
     from specflow.tf.canned import (
         Categorical,
         DNNClassifier,
@@ -90,13 +100,22 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "compose",
     "config",
     "data",
-    "errors",
-    "heads",
+    "diagnostics",
     "metrics",
     "optimizer",
+    "tf",
     # errors
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "MachineError",
+    "NanLossDuringTrainingError",
+    "OutputError",
     "SpecError",
     "SpecflowError",
+    "SpecflowWarning",
+    "UserCodeError",
 ]
 
 __version__ = "0.1.0"
@@ -104,6 +123,7 @@ __version__ = "0.1.0"
 _SPEC = "specflow.contract"
 _CANNED = "specflow.tf.canned"
 _LIFE = "specflow.lifecycle"
+_ERRORS = "specflow.diagnostics.errors"
 _HOME = {
     "BestExporter": _LIFE,
     "Categorical": _CANNED,
@@ -129,9 +149,18 @@ _HOME = {
     "PredictOutput": _SPEC,
     "RegressionOutput": _SPEC,
     "RunConfig": "specflow.config.run_config",
-    "SpecError": "specflow.diagnostics.errors",
-    "SpecflowError": "specflow.diagnostics.errors",
     "TPUConfig": "specflow.config.run_config",
+    "CheckpointError": _ERRORS,
+    "ConfigError": _ERRORS,
+    "DataError": _ERRORS,
+    "ExportError": _ERRORS,
+    "MachineError": _ERRORS,
+    "NanLossDuringTrainingError": _ERRORS,
+    "OutputError": _ERRORS,
+    "SpecError": _ERRORS,
+    "SpecflowError": _ERRORS,
+    "SpecflowWarning": _ERRORS,
+    "UserCodeError": _ERRORS,
     "TPUEstimator": "specflow.estimator",
     "TPUEstimatorSpec": _SPEC,
     "TrainOp": _SPEC,
@@ -142,7 +171,7 @@ _HOME = {
     "load_export": "specflow.serving",
 }
 _FOLDERS = frozenset(
-    {"compose", "config", "data", "errors", "heads", "metrics", "optimizer"}
+    {"compose", "config", "data", "diagnostics", "metrics", "optimizer", "tf"}
 )
 
 

@@ -14,9 +14,9 @@ from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.contract import Mode
 from specflow.data import Data, check_range, occurring
-from specflow.diagnostics.errors import DataError, Fault, SpecError
+from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
 from specflow.executor import ModelFn
-from specflow.metrics import build_metric_fn, metric_faults
+from specflow.metrics import build_metric_fn, metric_diagnostics
 from specflow.model import build_model
 from specflow.optimizer import build_optimizer, evaluated_average
 from specflow.spec import (
@@ -129,7 +129,7 @@ def make_layers(estimator: Any, data: Data) -> None:
         if labels is not None or data.train is not data.eval:
             raise
         raise DataError(
-            Fault(
+            Diagnostic(
                 "data.train",
                 "the file is missing, and the rows to predict have no labels",
                 expected="one of them with labels: a Linen module makes its layers "
@@ -154,15 +154,18 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
         return
     features, labels = estimator.batch_form(data.train, Mode.TRAIN)
 
-    def outputs(params: Any, rest: Any, scope: dict[str, Any]) -> Any:
+    def outputs(params: Any, model_state: Any, scope: dict[str, Any]) -> Any:
         found, _ = model.call(
-            lambda module: model_outputs(spec, module, scope), params, rest, train=False
+            lambda module: model_outputs(spec, module, scope),
+            params,
+            model_state,
+            train=False,
         )
         return found
 
     scope = {"features": features, "labels": labels}
     abstract = jax.eval_shape(
-        outputs, model.abstract_params, model.abstract_rest, scope
+        outputs, model.abstract_params, model.abstract_model_state, scope
     )
     for allowed in label_ranges(
         spec, features=features, labels=labels, outputs=abstract
@@ -182,5 +185,5 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
         return  # Tracing says so, with all that is wrong beside it.
     paths = {str(getattr(one, "labels", "")) for one in spec.eval_metrics.values()}
     values = {path: occurring(data.eval, path) for path in paths & forms.keys()}
-    if faults := metric_faults(spec.eval_metrics, forms, values):
-        raise DataError(*faults)
+    if diagnostics := metric_diagnostics(spec.eval_metrics, forms, values):
+        raise DataError(*diagnostics)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from specflow.cli import options
-from specflow.diagnostics.errors import ConfigError, Fault, SpecflowError, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError, nearest
 from specflow.distributed import launcher_link
 from specflow.runtime import gc_pause, standard_streams
 
@@ -148,7 +148,9 @@ def _placed(error: Exception, composed: "Composed") -> None:
     from specflow.compose.check.locate import placed, section_of
 
     if isinstance(error, SpecflowError):
-        error.faults = tuple(placed(fault, composed) for fault in error.faults)
+        error.diagnostics = tuple(
+            placed(diagnostic, composed) for diagnostic in error.diagnostics
+        )
     else:
         error.section = section_of(error, composed)  # type: ignore[attr-defined]
 
@@ -208,9 +210,9 @@ def _refuse_misfits(
     """Refuses, before any starts, the jobs that do not fit a slice."""
     from specflow.preflight import misfits
 
-    faults = misfits(_question(arguments, jobs), numbered=arguments.multirun)
-    if faults:
-        raise ConfigError(*faults)
+    diagnostics = misfits(_question(arguments, jobs), numbered=arguments.multirun)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
 
 def _question(
@@ -345,16 +347,16 @@ def _preflight(arguments: argparse.Namespace) -> int:
     composed = _compose(arguments)
     with _running(arguments, composed, speaks=False):
         (report,) = ask(question)
-    faults = shortfall(report)
+    diagnostics = shortfall(report)
     if arguments.report == "json":
         from specflow.diagnostics.rendering import document
 
-        status = ConfigError.exit_code if faults else 0
-        print(document(status, faults, **report))
+        status = ConfigError.exit_code if diagnostics else 0
+        print(document(status, diagnostics, **report))
         return status
     print(as_text(report))
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     return 0
 
 
@@ -363,37 +365,50 @@ def _launch(arguments: argparse.Namespace) -> int:
 
     words, count = arguments.command, arguments.processes
     name = words[0] if words else "nothing"
-    faults = []
+    diagnostics = []
     if count < 1:
-        faults.append(Fault("--processes", f"got {count}", expected="1 or more",
-                            origin="command line", code="usage"))  # fmt: skip
+        diagnostics.append(
+            Diagnostic(
+                "--processes",
+                f"got {count}",
+                expected="1 or more",
+                origin="command line",
+                code="usage",
+            )
+        )
     if arguments.restarts < 0:
-        faults.append(Fault("--restarts", f"got {arguments.restarts}",
-                            expected="0 or more", origin="command line",
-                            code="usage"))  # fmt: skip
+        diagnostics.append(
+            Diagnostic(
+                "--restarts",
+                f"got {arguments.restarts}",
+                expected="0 or more",
+                origin="command line",
+                code="usage",
+            )
+        )
     if arguments.restarts and {"-m", "--multirun"} & set(words):
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 "--restarts",
                 "a sweep is not started again: its jobs have directories of their own",
-                mend="Launch the jobs one by one.",
+                hint="Launch the jobs one by one.",
                 origin="command line",
                 code="usage",
             )
         )
     if name not in _COMPUTING:
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 "launch",
                 f"got {name}",
                 expected=f"a command that computes, after --: {', '.join(_COMPUTING)}",
-                mend=nearest(name, _COMPUTING),
+                hint=nearest(name, _COMPUTING),
                 origin="command line",
                 code="usage",
             )
         )
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     return launch(words, processes=count, restarts=arguments.restarts)
 
 
@@ -404,20 +419,22 @@ def _explain(arguments: argparse.Namespace) -> int:
     keys = [word for word in arguments.words if not options.is_override(word)]
     if len(keys) > 1:
         problem = "is a second key; one is explained at a time"
-        raise ConfigError(Fault(keys[1], problem, origin="command line", code="usage"))
+        raise ConfigError(
+            Diagnostic(keys[1], problem, origin="command line", code="usage")
+        )
     overrides = [word for word in arguments.words if options.is_override(word)]
     folders = arguments.config_dir
     found = explain("".join(keys), overrides, config_dirs=folders)
-    status = ConfigError.exit_code if found.faults else 0
+    status = ConfigError.exit_code if found.diagnostics else 0
     if arguments.report == "json":
         from specflow.diagnostics.rendering import document
 
-        print(document(status, found.faults, **as_plain(found)))
+        print(document(status, found.diagnostics, **as_plain(found)))
         return status
     for line in as_lines(found):
         print(line)
-    if found.faults:
-        raise ConfigError(*found.faults)
+    if found.diagnostics:
+        raise ConfigError(*found.diagnostics)
     return 0
 
 
@@ -585,10 +602,10 @@ def _dispatch(words: list[str]) -> int:
     if command is None:
         near = nearest(name, _COMMANDS)
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 name,
                 "no such command",
-                mend=f"{near} Commands: {', '.join(_COMMANDS)}.".strip(),
+                hint=f"{near} Commands: {', '.join(_COMMANDS)}.".strip(),
                 origin="command line",
                 code="unknown-command",
             )
@@ -631,10 +648,10 @@ class _Parser(argparse.ArgumentParser):
         typed = message.removeprefix("unrecognized arguments: ").split()
         near = nearest(typed[0], known) if message.startswith("unrec") else ""
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 self.prog,
                 message,
-                mend=f"{near} {self.prog} --help says what it takes.".strip(),
+                hint=f"{near} {self.prog} --help says what it takes.".strip(),
                 origin="command line",
                 code="usage",
             )
@@ -660,11 +677,11 @@ def _help() -> str:
 def _version() -> str:
     from specflow.runtime import distribution
 
-    fault = distribution.stranger()
-    if fault is not None and not distribution.was_warned():
+    diagnostic = distribution.stranger()
+    if diagnostic is not None and not distribution.was_warned():
         from specflow.diagnostics.rendering import line
 
-        print(line(fault, kind="warning"), file=sys.stderr)
+        print(line(diagnostic, kind="warning"), file=sys.stderr)
     return distribution.version() or "(not installed: running from its sources)"
 
 
@@ -696,7 +713,7 @@ def _run_of_python(arguments: argparse.Namespace) -> Any:
         )
         raise ConfigError(
             *(
-                Fault(
+                Diagnostic(
                     name,
                     f"is given, and the run was {kind}",
                     expected=instead,
@@ -716,11 +733,11 @@ def _compose_run(arguments: argparse.Namespace) -> "Composed":
     if composed is None or composed.run is None:
         bare = (word for word in arguments.overrides if os.path.isdir(word))
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "run",
                 "is missing",
                 expected="run=DIR, the directory of a finished or stopped run",
-                mend=next((f"Did you mean run={word}?" for word in bare), ""),
+                hint=next((f"Did you mean run={word}?" for word in bare), ""),
                 origin="command line",
                 code="missing",
             )

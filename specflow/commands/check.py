@@ -50,18 +50,18 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     print()
     table = ParameterTable.of(estimator, data)
     print(table)
-    remarks = estimator.program.remarks()
+    warnings = estimator.program.warnings()
     warm = estimator.warm_plan(data.train)
     if warm is not None:
         print(f"\n{warm}")
-        remarks += warm.remarks
-    for remark in remarks:
-        print(line(remark, kind="warning"), file=sys.stderr)
+        warnings += warm.warnings
+    for warning in warnings:
+        print(line(warning, kind="warning"), file=sys.stderr)
     return {
         "modes": as_dicts(modes),
         **table.to_plain(),
         "warm_start": None if warm is None else warm.to_plain(),
-        "warnings": [told(remark) for remark in remarks],
+        "warnings": [told(warning) for warning in warnings],
     }
 
 

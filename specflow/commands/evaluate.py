@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
 from specflow.data import Data, build_data
-from specflow.diagnostics.errors import CheckpointError, Fault
+from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.estimator import CheckpointStep, TPUEstimator
 from specflow.output import existing_run, print_result
 
@@ -82,11 +82,11 @@ def trained(estimator: TPUEstimator, directory: Path) -> TPUEstimator:
     """
     if estimator.latest_step() is None:
         raise CheckpointError(
-            Fault(
+            Diagnostic(
                 f"run={directory}",
                 "has no checkpoint yet",
                 expected="a run that has trained",
-                mend="Train it first: the same configuration with output.dir.",
+                hint="Train it first: the same configuration with output.dir.",
                 code="checkpoint-missing",
             )
         )

@@ -12,7 +12,7 @@ import jax
 
 from specflow.commands.quiet_logs import hush_checkpoint_threads
 from specflow.config.sections.mesh import MeshConfig
-from specflow.diagnostics.errors import Fault, MachineError, SpecflowWarning
+from specflow.diagnostics.errors import Diagnostic, MachineError, SpecflowWarning
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
@@ -63,7 +63,7 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
         collectives.agree("config", dict(_leaves(tree)))
         collectives.agree("version of packages", _versions())
     else:
-        _remark_idle_tasks()
+        _warning_idle_tasks()
     if pretended is not None:
         pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
@@ -90,14 +90,14 @@ _show_other = warnings.showwarning
 def _show(message: Warning | str, *where: Any, **options: Any) -> None:
     """Shows a warning of specflow's own as its errors are shown."""
     if isinstance(message, SpecflowWarning):
-        print(line(message.fault, kind="warning"), file=sys.stderr)
+        print(line(message.diagnostic, kind="warning"), file=sys.stderr)
     else:
         _show_other(message, *where, **options)
 
 
 def _keep_programs(directory: Path | None) -> None:
     if directory is None:
-        _remark_no_cache()
+        _warning_no_cache()
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
     # Small programs count too: they are what a first step waits for.
@@ -106,28 +106,28 @@ def _keep_programs(directory: Path | None) -> None:
 
 
 @functools.cache
-def _remark_no_cache() -> None:
+def _warning_no_cache() -> None:
     if not jax.config.values["jax_enable_compilation_cache"]:
         return
-    remark = Fault(
+    warning = Diagnostic(
         "compile cache",
         "no home folder is known for this user, so compiled programs are not kept",
-        mend="Set XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR to keep them.",
+        hint="Set XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR to keep them.",
         code="home-unknown",
     )
-    print(line(remark, kind="warning"), file=sys.stderr)
+    print(line(warning, kind="warning"), file=sys.stderr)
 
 
 @functools.cache
-def _remark_idle_tasks() -> None:
+def _warning_idle_tasks() -> None:
     if count := idle_tasks():
-        remark = Fault(
+        warning = Diagnostic(
             "slurm",
             f"this job has {count} tasks, and this process computes alone",
             expected="srun before the command, which starts it once for each task",
             code="tasks-idle",
         )
-        print(line(remark, kind="warning"), file=sys.stderr)
+        print(line(warning, kind="warning"), file=sys.stderr)
 
 
 @functools.cache
@@ -173,11 +173,11 @@ def _find_devices() -> None:
         asked = os.environ.get("JAX_PLATFORMS", "")
         reason = str(error).partition(" (set JAX_PLATFORMS")[0]
         raise MachineError(
-            Fault(
+            Diagnostic(
                 f"JAX_PLATFORMS={asked}" if asked else "devices",
                 reason or "JAX knows no such device here",
                 expected="a machine with such a device, and JAX installed for it",
-                mend="JAX_PLATFORMS=cpu runs on the CPU.",
+                hint="JAX_PLATFORMS=cpu runs on the CPU.",
                 code="no-device",
             )
         ) from error

@@ -40,7 +40,7 @@ class ParameterTable:
         trees = {
             "parameters": state.params,
             "optimizer": state.opt_state,
-            "rest": state.rest,
+            "state": state.model_state,
         }
         return cls(
             dict(estimator.partitioner.mesh.shape),

@@ -13,7 +13,7 @@ import jax
 from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep
 from specflow.output import row_format, writing_rows
@@ -158,37 +158,37 @@ def _joined(beside: Mapping[str, Any], predictions: Any) -> Any:
 def _check_ids(ids: Mapping[str, Any], predictions: Any) -> None:
     """Refuses ids named as a prediction: rows have one place for both."""
     named = predictions if isinstance(predictions, Mapping) else ("output",)
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             "data.ids",
             f"{name} is a prediction too",
             expected="names that no prediction has",
-            mend="Rename the array, or the prediction.",
+            hint="Rename the array, or the prediction.",
             code="predict-keys",
         )
         for name in ids
         if name in named
     ]
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
 
 def _check_keys(keys: Sequence[str], predictions: Any) -> None:
     """Refuses names that are not predicted: whoever types them means something."""
     there = list(predictions) if isinstance(predictions, Mapping) else []
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             "--keys",
             f"{key} is not predicted",
             expected=f"some of {', '.join(there)}"
             if there
             else "none: it is one array",
-            mend=nearest(key, there),
+            hint=nearest(key, there),
             origin="command line",
             code="predict-keys",
         )
         for key in keys
         if key not in there
     ]
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)

@@ -19,7 +19,7 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
 from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import TPUEstimator, declared_specs
@@ -115,14 +115,14 @@ def train(composed: "Composed") -> dict[str, Any]:
                 mesh=dict(estimator.partitioner.mesh.shape),
             )
             print(_headline(config, run, estimator, step), file=sys.stderr)
-            remarks = estimator.program.remarks()
+            config_warnings = estimator.program.warnings()
             if warm is not None:
                 print(warm, file=sys.stderr)
-                remarks += warm.remarks
+                config_warnings += warm.warnings
                 run.add_to_manifest(warm_start=warm.to_plain())
                 _tell_warm_start(composed, warm)
-            for remark in remarks:
-                print(line(remark, kind="warning"), file=sys.stderr)
+            for warning in config_warnings:
+                print(line(warning, kind="warning"), file=sys.stderr)
         reporters = AsyncReporters(_reporters(composed, run, step) if writes else [])
         unseen = None if writes else stack.enter_context(open(os.devnull, "w"))
         progress = Progress(config.loop.train_steps, step, unseen)
@@ -342,7 +342,7 @@ def _brought(config: Component, run: RunDirectory, step: int) -> Reporter:
     if all(hasattr(made, name) for name in ("path", "write", "close")):
         return made
     raise ConfigError(
-        Fault(
+        Diagnostic(
             "output.reporters",
             f"{config.path} returned {type(made).__qualname__}",
             expected="a reporter: path, write(step, split, metrics) and close()",

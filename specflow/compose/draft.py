@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from specflow.compose.check.hydra_options import option_faults
+from specflow.compose.check.hydra_options import option_diagnostics
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
 from specflow.compose.merge.layers import Layers
@@ -15,7 +15,7 @@ from specflow.compose.read.defaults_list import chosen_by, defaults_list
 from specflow.compose.read.override_grammar import Request, read, spell
 from specflow.compose.rerun import RUN_CONFIG, since
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["Draft", "draft"]
 
@@ -34,9 +34,9 @@ class Draft:
     """Plain values, interpolations resolved, defaults left out."""
     config: ExperimentConfig | None
     """Validated, its targets not bound; none if something is wrong."""
-    faults: list[Fault]
+    diagnostics: list[Diagnostic]
     """All that is wrong but for targets, which nobody has looked at."""
-    guessed: tuple[Fault, ...] = ()
+    guessed: tuple[Diagnostic, ...] = ()
     """Those for which something stands in that was not asked for: another choice, or a
     file without what is no YAML in it."""
 
@@ -66,44 +66,52 @@ def draft(
     >>> made = draft(["mesh=fsdp", "seed=-1"], folders())
     >>> made.tree["mesh"]["axes"], str(made.chosen_by("mesh"))
     ({'data': 1, 'fsdp': -1}, 'override mesh=fsdp')
-    >>> print(*made.faults)
+    >>> print(*made.diagnostics)
     seed: got -1 (override seed=-1). Expected a whole number >= 0.
     """
-    request, faults = read(lines, folders)
-    faults += _sweep_faults(request)
+    request, diagnostics = read(lines, folders)
+    diagnostics += _sweep_diagnostics(request)
     request = request.singles()
     layers = Layers() if layers is None else layers
     layers.unknown |= request.unknown
     try:
         choices = _lay(layers, request, folders)
     except ConfigError as error:
-        raise ConfigError(*faults, *error.faults) from None
+        raise ConfigError(*diagnostics, *error.diagnostics) from None
     tree = layers.resolve()
-    faults += layers.faults
-    known = {fault.where for fault in layers.faults if fault.code not in _GUESSED}
-    guessed = tuple(fault for fault in faults if fault.code in _GUESSED)
+    diagnostics += layers.diagnostics
+    known = {
+        diagnostic.where
+        for diagnostic in layers.diagnostics
+        if diagnostic.code not in _GUESSED
+    }
+    guessed = tuple(
+        diagnostic for diagnostic in diagnostics if diagnostic.code in _GUESSED
+    )
     doubts = Doubts.of(layers, request)
     config, wrong = validate(
         tree, layers.origins, groups=folders.groups(), doubtful=doubts.words
     )
-    faults += [
-        doubts.told_by(fault)
-        for fault in wrong
-        if not (_is_below(fault.where, known) or doubts.cover(fault))
+    diagnostics += [
+        doubts.told_by(diagnostic)
+        for diagnostic in wrong
+        if not (_is_below(diagnostic.where, known) or doubts.cover(diagnostic))
     ]
     if request.run is not None:
         line = f"run={spell(request.run)}"
-        faults = since(faults, request.run, lambda: _faults_of(line, folders))
-    return Draft(request, layers, choices, tree, config, faults, guessed)
+        diagnostics = since(
+            diagnostics, request.run, lambda: _diagnostics_of(line, folders)
+        )
+    return Draft(request, layers, choices, tree, config, diagnostics, guessed)
 
 
-def _faults_of(run: str, found: Folders) -> list[Fault]:
+def _diagnostics_of(run: str, found: Folders) -> list[Diagnostic]:
     """What is wrong with a run, without the overrides of a command."""
     layers = Layers()
     request, _ = read([run], found)
     _lay_run(layers, request, found)
-    _, faults = validate(layers.resolve(), layers.origins, groups=found.groups())
-    return [*layers.faults, *faults]
+    _, diagnostics = validate(layers.resolve(), layers.origins, groups=found.groups())
+    return [*layers.diagnostics, *diagnostics]
 
 
 def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
@@ -118,8 +126,8 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
         merge = defaults_list(request.choices, found)
         for file, package in merge.files:
             layers.lay_file(file, found.shown(file), package)
-        layers.faults += merge.faults
-        layers.faults += option_faults(request, merge.files, found)
+        layers.diagnostics += merge.diagnostics
+        layers.diagnostics += option_diagnostics(request, merge.files, found)
         layers.unknown |= merge.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
@@ -130,7 +138,7 @@ def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
         }
     else:
         choices = _lay_run(layers, request, found)
-        layers.faults += option_faults(request, (), found)
+        layers.diagnostics += option_diagnostics(request, (), found)
     layers.lay_overrides(request.values)
     return choices
 
@@ -140,11 +148,11 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
     file = _config_of(str(request.run))
     if not file.is_file():
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "run",
                 f"no run in {request.run}: it has no {RUN_CONFIG}",
                 expected="the directory of a finished or stopped run",
-                mend="It was made in Python: evaluate, predict and export take it, if "
+                hint="It was made in Python: evaluate, predict and export take it, if "
                 "its estimator.json is there. Else evaluate it in Python, with "
                 f"TPUEstimator(..., model_dir={str(request.run)!r})."
                 if (file.parent / "checkpoints").is_dir()
@@ -163,8 +171,8 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
         group, choice = override.key_or_group, str(override.value())
         file = found.file(f"{group}/{choice}")
         if file is None or group not in ExperimentConfig.model_fields:
-            layers.faults.append(
-                Fault(
+            layers.diagnostics.append(
+                Diagnostic(
                     group,
                     "cannot be chosen on top of a run",
                     expected=f"one of {', '.join(ExperimentConfig.model_fields)}",
@@ -185,13 +193,13 @@ def _config_of(run: str) -> Path:
     return Path(run) / RUN_CONFIG
 
 
-def _sweep_faults(request: Request) -> list[Fault]:
+def _sweep_diagnostics(request: Request) -> list[Diagnostic]:
     return [
-        Fault(
+        Diagnostic(
             override.key_or_group,
             "names several values",
             expected="one value, or -m to run them all",
-            mend=f"A list is written {override.key_or_group}=[a,b].",
+            hint=f"A list is written {override.key_or_group}=[a,b].",
             origin=f"override {override.input_line}",
             code="sweep",
         )

@@ -100,9 +100,9 @@ def compose(
     targets, wrong = resolve_targets(
         made.tree, layers.origins, trust=trusted, supplied=_SUPPLIED
     )
-    faults = [*made.faults, *wrong]
-    if faults or made.config is None:
-        error = ConfigError(*faults)
+    diagnostics = [*made.diagnostics, *wrong]
+    if diagnostics or made.config is None:
+        error = ConfigError(*diagnostics)
         # Where other processes wait for this one, as far as that is known.
         mesh = made.tree.get("mesh")
         error.processes = mesh.get("processes") if isinstance(mesh, dict) else None

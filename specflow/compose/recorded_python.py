@@ -16,7 +16,7 @@ from specflow.compose.read.config_folders import folders
 from specflow.compose.read.override_grammar import read
 from specflow.compose.rerun import RUN_CONFIG
 from specflow.config.estimator_record import RECORD, PartRecord, RecordConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.filesystem import expanded
 
 __all__ = ["RecordedRun", "recorded_run"]
@@ -59,7 +59,7 @@ def recorded_run(
         ConfigError: the record is corrupted, a part cannot be imported or is not
             trusted, or something is overridden.
     """
-    request, faults = read(lines, folders(config_dirs))
+    request, diagnostics = read(lines, folders(config_dirs))
     if request.run is None:
         return None
     directory = expanded(request.run, "run")
@@ -68,20 +68,20 @@ def recorded_run(
         return None
     record = _read(file)
     parts: dict[str, Callable[..., Any]] = {}
-    faults += claim(request.trust)
-    faults += [_overridden(str(one.input_line), file) for one in request.all()]
-    faults += [
+    diagnostics += claim(request.trust)
+    diagnostics += [_overridden(str(one.input_line), file) for one in request.all()]
+    diagnostics += [
         _unrecorded(key, problem, file) for key, problem in record.problems.items()
     ]
-    if not faults:
+    if not diagnostics:
         for key, part, origin in _parts(record, input, str(file)):
             found = _resolved(key, part, request.trust, origin, file)
-            if isinstance(found, Fault):
-                faults.append(found)
+            if isinstance(found, Diagnostic):
+                diagnostics.append(found)
             else:
                 parts[key] = found
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     is_recorded = input is None
     return RecordedRun(
         directory,
@@ -109,18 +109,18 @@ def _parts(
 
 def _resolved(
     key: str, part: PartRecord, trust: Iterable[str], origin: str, file: Path
-) -> Callable[..., Any] | Fault:
+) -> Callable[..., Any] | Diagnostic:
     if part.problem:
         return _unrecorded(key, part.problem, file)
     found = resolve(key, part.name, trust=trust, origin=origin)
-    if isinstance(found, Fault):
+    if isinstance(found, Diagnostic):
         return found
     if part.is_called:
         try:
             return found(*part.args, **part.kwargs)
         except (TypeError, ValueError) as error:
             problem = f"{part.name} does not take what is recorded: {error}"
-            return Fault(key, problem, origin=origin, code="run-python")
+            return Diagnostic(key, problem, origin=origin, code="run-python")
     if not (part.args or part.kwargs):
         return found
     return functools.partial(found, *part.args, **part.kwargs)
@@ -132,11 +132,11 @@ def _read(file: Path) -> RecordConfig:
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "run",
                 f"{file} cannot be read: {reason}",
                 expected="what a TPUEstimator wrote there",
-                mend="Evaluate it "
+                hint="Evaluate it "
                 + _IN_PYTHON.format(str(file.parent))
                 + ", which writes it anew.",
                 code="run-python",
@@ -144,29 +144,29 @@ def _read(file: Path) -> RecordConfig:
         ) from None
 
 
-def _unrecorded(key: str, problem: str, file: Path) -> Fault:
+def _unrecorded(key: str, problem: str, file: Path) -> Diagnostic:
     what, _, fix = problem.partition(". ")
     if key == "input_fn":
         fix = "Name one on the command line: --input my_module:my_input_fn"
     again = _IN_PYTHON.format(str(file.parent))
-    return Fault(
+    return Diagnostic(
         key,
         what,
         expected="a name by which it can be imported"
         if key in RecordConfig.model_fields and key not in ("params", "mesh")
         else "what a file can say",
-        mend=f"{fix}; or evaluate this run {again}.",
+        hint=f"{fix}; or evaluate this run {again}.",
         origin=str(file),
         code="run-python",
     )
 
 
-def _overridden(line: str, file: Path) -> Fault:
-    return Fault(
+def _overridden(line: str, file: Path) -> Diagnostic:
+    return Diagnostic(
         line.partition("=")[0],
         "cannot be overridden: the run was made in Python, and has no config",
         expected="run=DIR and trust=PACKAGE alone",
-        mend=f"Evaluate it with other arguments {_IN_PYTHON.format(str(file.parent))}.",
+        hint=f"Evaluate it with other arguments {_IN_PYTHON.format(str(file.parent))}.",
         origin=f"override {line}",
         code="run-python",
     )

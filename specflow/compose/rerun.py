@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.read.documents import load
 from specflow.compose.read.override_grammar import spell
 from specflow.compose.show import leaves
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.distribution import version_of
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ _MANIFEST = "manifest.json"
 
 
 def since(
-    faults: list[Fault], run: str, alone: Callable[[], Collection[Fault]]
-) -> list[Fault]:
+    diagnostics: list[Diagnostic], run: str, alone: Callable[[], Collection[Diagnostic]]
+) -> list[Diagnostic]:
     """Faults of a run's own config, told as what they are: fields that have changed.
 
     Args:
-        faults: of the config that was composed on the run.
+        diagnostics: of the config that was composed on the run.
         run: its directory.
         alone: gives the faults of the run without what the command changes: what an
             override makes wrong is no matter of versions.
@@ -35,59 +35,66 @@ def since(
     Returns:
         All faults, before them one that says which version wrote the run.
     """
-    faults = _without_guesses([_gone(fault, run) for fault in faults])
-    mine = {(fault.where, fault.code) for fault in alone()} if faults else set()
+    diagnostics = _without_guesses(
+        [_gone(diagnostic, run) for diagnostic in diagnostics]
+    )
+    mine = (
+        {(diagnostic.where, diagnostic.code) for diagnostic in alone()}
+        if diagnostics
+        else set()
+    )
     count = sum(
-        (fault.where, fault.code) in mine and fault.code != "plugin-missing"
-        for fault in faults
+        (diagnostic.where, diagnostic.code) in mine
+        and diagnostic.code != "plugin-missing"
+        for diagnostic in diagnostics
     )
     if not count:
-        return faults
+        return diagnostics
     wrote, here = _packages(run).get("specflow"), version_of("specflow")
     who = f"was written by specflow {wrote or 'of an unknown version'}"
     now = f"; specflow {here} does not take" if here else "; this one does not take"
     now = ", which does not take" if wrote == here else now
     values = "a value" if count == 1 else f"{count} values"
     return [
-        Fault(
+        Diagnostic(
             "run",
             f"{run} {who}{now} {values} of it",
-            mend="Mend each on the command line: key=value, or ~key to take it away.",
+            hint="Mend each on the command line: key=value, or ~key to take it away.",
             origin=f"override run={run}",
             code="run-version",
         ),
-        *faults,
+        *diagnostics,
     ]
 
 
-def _gone(fault: Fault, run: str) -> Fault:
+def _gone(diagnostic: Diagnostic, run: str) -> Diagnostic:
     """The fault of a name that nobody knows; where it came from, if the run says so."""
-    section = fault.where.removesuffix(".name")
+    section = diagnostic.where.removesuffix(".name")
     package = _noted(run, "plugins").get(section)
-    if fault.code != "unknown-name" or package is None or version_of(package):
-        return fault
+    if diagnostic.code != "unknown-name" or package is None or version_of(package):
+        return diagnostic
     version = _packages(run).get(package, "of an unknown version")
-    return Fault(
-        fault.where,
-        f"{fault.problem}, which came with {package} {version}",
+    return Diagnostic(
+        diagnostic.where,
+        f"{diagnostic.problem}, which came with {package} {version}",
         expected="that package to be installed here",
-        mend="Install it, if you trust it.",
-        origin=fault.origin,
+        hint="Install it, if you trust it.",
+        origin=diagnostic.origin,
         code="plugin-missing",
     )
 
 
-def _without_guesses(faults: list[Fault]) -> list[Fault]:
+def _without_guesses(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
     """Without what is told of a section as another kind, where its own is gone."""
     gone = tuple(
-        fault.where.removesuffix("name")
-        for fault in faults
-        if fault.code == "plugin-missing"
+        diagnostic.where.removesuffix("name")
+        for diagnostic in diagnostics
+        if diagnostic.code == "plugin-missing"
     )
     return [
-        fault
-        for fault in faults
-        if fault.code == "plugin-missing" or not fault.where.startswith(gone)
+        diagnostic
+        for diagnostic in diagnostics
+        if diagnostic.code == "plugin-missing" or not diagnostic.where.startswith(gone)
     ]
 
 

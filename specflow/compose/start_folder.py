@@ -20,7 +20,7 @@ from specflow.compose.provenance import Origins
 from specflow.compose.tree import value_at
 from specflow.config.base import UserPath
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
@@ -77,22 +77,22 @@ def from_start(
     return _anchored(config, (), anchored, is_path=False)
 
 
-def with_places(fault: Fault, composed: "Composed") -> Fault:
+def with_places(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     """The fault of a run's relative path, where nothing is; names both places tried."""
-    if fault.code != "missing-file" or composed.started_in is None:
-        return fault
-    written = value_at(composed.tree, fault.where.split("."))
-    recorded = not composed.origins.get(fault.where, "").startswith("override ")
+    if diagnostic.code != "missing-file" or composed.started_in is None:
+        return diagnostic
+    written = value_at(composed.tree, diagnostic.where.split("."))
+    recorded = not composed.origins.get(diagnostic.where, "").startswith("override ")
     if not (recorded and isinstance(written, str)) or os.path.isabs(written):
-        return fault
+        return diagnostic
     if os.path.realpath(composed.started_in) == os.path.realpath(os.getcwd()):
-        return fault
+        return diagnostic
     places = (
         f"A relative path of a run counts from {composed.started_in}, where it was "
         f"started, or else from the working directory, {os.getcwd()}; it leads to "
-        f"nothing from both. Give it one: {fault.where}=..."
+        f"nothing from both. Give it one: {diagnostic.where}=..."
     )
-    return dataclasses.replace(fault, mend=places)
+    return dataclasses.replace(diagnostic, hint=places)
 
 
 def _anchored(

@@ -26,7 +26,7 @@ from pydantic_core import (
 
 from specflow.config.constructed import Constructed
 from specflow.config.plugins import entry_points
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.filesystem import expanded
 
 __all__ = [
@@ -105,10 +105,10 @@ class Bound(Config):
         """
         if self._callable is None:
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     self.path,
                     "was not resolved",
-                    mend="Compose the experiment with specflow.compose.compose(), "
+                    hint="Compose the experiment with specflow.compose.compose(), "
                     "which resolves targets inside the trusted packages.",
                     code="target-unbound",
                 )
@@ -315,14 +315,14 @@ OF_RULES = Broken._fields[2:]
 
 
 def refuse(
-    title: str, faults: Iterable[Broken | tuple[tuple[str | int, ...], Any, str]]
+    title: str, diagnostics: Iterable[Broken | tuple[tuple[str | int, ...], Any, str]]
 ) -> None:
     """Raises every broken rule of a section at once, each at its own field.
 
     Args:
         title: name of the section's class.
-        faults: (path of the field, its value, what was expected) of each broken rule;
-            `Broken` where two fields together break it.
+        diagnostics: (path of the field, its value, what was expected) of each broken
+            rule; `Broken` where two fields together break it.
 
     Raises:
         ValidationError: there is a fault; inside a validator it joins the others.
@@ -335,7 +335,7 @@ def refuse(
             loc=where,
             input=value,
         )
-        for where, value, *about in faults
+        for where, value, *about in diagnostics
     ]
     if errors:
         raise ValidationError.from_exception_data(title, errors)

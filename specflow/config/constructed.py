@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from specflow.diagnostics.errors import ConfigError, Fault, config_error, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, config_error, nearest
 
 __all__ = ["Constructed"]
 
@@ -27,31 +27,35 @@ class Constructed(type(BaseModel)):
         try:
             return super().__call__(*args, **fields)
         except ValidationError as error:
-            faults = [_fault(cls, fields, detail) for detail in error.errors()]
+            diagnostics = [
+                _diagnostic(cls, fields, detail) for detail in error.errors()
+            ]
         # A field that may be two things is refused once for each.
-        once = {fault.where: fault for fault in faults}
+        once = {diagnostic.where: diagnostic for diagnostic in diagnostics}
         raise config_error(*once.values())
 
 
-def _fault(owner: Any, fields: Mapping[str, Any], detail: Any) -> Fault:
+def _diagnostic(owner: Any, fields: Mapping[str, Any], detail: Any) -> Diagnostic:
     names = _path(fields, detail["loc"], detail["type"])
     where = ".".join([owner.__name__, *names])
     wrong = detail.get("ctx", {}).get("error")
     if isinstance(wrong, ConfigError):
-        first = wrong.faults[0]
-        return Fault(where, first.problem, first.expected, first.mend, code=first.code)
+        first = wrong.diagnostics[0]
+        return Diagnostic(
+            where, first.problem, first.expected, first.hint, code=first.code
+        )
     if detail["type"] == "extra_forbidden":
         return _unknown(owner, where, names)
     if detail["type"] == "missing":
-        return Fault(where, "is missing", kind=TypeError, code="run-config")
+        return Diagnostic(where, "is missing", kind=TypeError, code="run-config")
     given = f"got {detail['input']!r:.60}"
     if detail["type"] == "rule":
-        return Fault(where, given, expected=detail["msg"], code="run-config")
+        return Diagnostic(where, given, expected=detail["msg"], code="run-config")
     reason = detail["msg"].removeprefix("Value error, ")
-    return Fault(where, f"{given}: {reason}", code="run-config")
+    return Diagnostic(where, f"{given}: {reason}", code="run-config")
 
 
-def _unknown(owner: Any, where: str, names: list[str]) -> Fault:
+def _unknown(owner: Any, where: str, names: list[str]) -> Diagnostic:
     gone: Mapping[str, str] = getattr(owner, "gone", {})
     if names[-1] in gone:
         problem, hint = "is gone", gone[names[-1]]
@@ -61,7 +65,7 @@ def _unknown(owner: Any, where: str, names: list[str]) -> Fault:
         known = owner.model_fields
         problem = "no such field"
         hint = f"{nearest(names[0], known)} There is {', '.join(known)}.".strip()
-    return Fault(where, problem, mend=hint, kind=TypeError, code="run-config")
+    return Diagnostic(where, problem, hint=hint, kind=TypeError, code="run-config")
 
 
 def _path(value: Any, loc: tuple[int | str, ...], kind: str) -> list[str]:

@@ -58,12 +58,12 @@ class ExperimentConfig(Config):
 
     @model_validator(mode="after")
     def _spanning_rules(self) -> Self:
-        broken = [fault for rule in SPANNING_RULES for fault in rule(self)]
+        broken = [diagnostic for rule in SPANNING_RULES for diagnostic in rule(self)]
         refuse("ExperimentConfig", broken)
         return self
 
 
-def _batch_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _batch_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     sizes = config.mesh.axes.sizes()
     axes = {f"mesh.axes.{axis}": sizes[axis] for axis in BATCH_AXES}
     if -1 in axes.values():
@@ -86,7 +86,7 @@ def _divided(
         yield ("loop", key), size, expected
 
 
-def _schedule_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     train_steps = config.loop.train_steps
     for path, schedule in _schedules(config.optimizer, ("optimizer",)):
         if not isinstance(schedule, DecayConfig):
@@ -117,7 +117,7 @@ def _schedules(
             yield from _schedules(getattr(part, "optimizer", None), inner)
 
 
-def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     model: Any = config.model
     data: Any = config.data
     if (name_of(model), name_of(data)) == (
@@ -131,9 +131,9 @@ def _length_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _judging_output_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _judging_output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     checkpoint, exporters = config.output.checkpoint, config.output.exporters
-    yield from _judge_faults(
+    yield from _judge_diagnostics(
         config.spec,
         {
             ("checkpoint", "best"): checkpoint.best,
@@ -143,7 +143,7 @@ def _judging_output_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
     )
 
 
-def _never_best_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     if config.output.checkpoint.best is not None and config.loop.eval_every == 0:
         expected = (
             "a number of steps, or a time such as 10m: output.checkpoint.best judges "
@@ -152,12 +152,12 @@ def _never_best_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
         yield ("loop", "eval_every"), config.loop.eval_every, expected
 
 
-def _early_stopping_faults(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _early_stopping_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     judges = {("early_stopping",): config.loop.early_stopping}
-    yield from _judge_faults(config.spec, judges, "loop")
+    yield from _judge_diagnostics(config.spec, judges, "loop")
 
 
-def _judge_faults(
+def _judge_diagnostics(
     spec: Any, judges: Mapping[tuple[str, ...], Any], word: str
 ) -> Iterator[BrokenRule]:
     """Metrics that are to judge states, and are not there or are no one number."""
@@ -179,11 +179,11 @@ def _judge_faults(
 
 
 SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] = (
-    _batch_faults,
-    _schedule_faults,
-    _length_faults,
-    _judging_output_faults,
-    _never_best_faults,
-    _early_stopping_faults,
+    _batch_diagnostics,
+    _schedule_diagnostics,
+    _length_diagnostics,
+    _judging_output_diagnostics,
+    _never_best_diagnostics,
+    _early_stopping_diagnostics,
 )
 """Every rule between words; each reads only the words that it speaks of."""

@@ -174,7 +174,7 @@ class RunConfig(_Python):
         return fields
 
     @model_validator(mode="after")
-    def _one_rhythm(self) -> Self:
+    def _one_trigger(self) -> Self:
         if None not in (self.save_checkpoints_steps, self.save_checkpoints_secs):
             raise ValueError("give save_checkpoints_steps or save_checkpoints_secs")
         return self

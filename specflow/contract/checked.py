@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from specflow.contract.pytree import register
-from specflow.diagnostics.errors import Fault, SpecError, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecError, spec_error
 
 __all__ = ["Checked", "Flaw", "refuse"]
 
 
 class Flaw:
-    """One broken rule of a field: like `Fault`, placed relative to the field."""
+    """One broken rule of a field: like `Diagnostic`, placed relative to the field."""
 
     def __init__(
         self,
@@ -21,10 +21,10 @@ class Flaw:
         kind: type[Exception] = ValueError,
         at: str = "",
         expected: str = "",
-        mend: str = "",
+        hint: str = "",
     ):
         self.problem, self.kind, self.at = problem, kind, at
-        self.expected, self.mend = expected, mend
+        self.expected, self.hint = expected, hint
 
 
 def refuse(*flaws: Flaw) -> NoReturn:
@@ -72,10 +72,10 @@ class Checked(BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise spec_error(
-            Fault(
+            Diagnostic(
                 f"{type(self).__name__}.{name}",
                 "cannot be set: what is checked is frozen",
-                mend="Make a new one.",
+                hint="Make a new one.",
                 kind=_FrozenError,
                 code="spec",
             )
@@ -94,7 +94,7 @@ class _FrozenError(AttributeError, ValueError):
 
 
 def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:
-    faults = []
+    diagnostics = []
     for detail in error.errors(include_url=False):
         where = ".".join([owner.__name__, *map(str, detail["loc"])])
         flaw = detail.get("ctx", {}).get("flaw")
@@ -106,14 +106,14 @@ def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:
                 kind=TypeError if unknown else ValueError,
                 expected=f"one of {known}" if unknown else "",
             )
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 f"{where}{flaw.at}",
                 flaw.problem,
                 expected=flaw.expected,
-                mend=flaw.mend,
+                hint=flaw.hint,
                 kind=flaw.kind,
                 code="spec",
             )
         )
-    return spec_error(*faults)
+    return spec_error(*diagnostics)

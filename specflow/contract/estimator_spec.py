@@ -15,7 +15,7 @@ from specflow.contract.host_pair import HostPair
 from specflow.contract.mean_loss import MeanLoss
 from specflow.contract.mode import REQUIRED, Mode
 from specflow.contract.train_op import check_train_op
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array, is_floating
 
 __all__ = ["EstimatorSpec", "TPUEstimatorSpec"]
@@ -82,7 +82,7 @@ class _Spec(Checked):
             refuse(
                 Flaw(
                     f"is missing, and Mode.{mode.name} needs it",
-                    mend=f"For example {_EXAMPLE[field]}.",
+                    hint=f"For example {_EXAMPLE[field]}.",
                 )
             )
         return value
@@ -131,7 +131,7 @@ class _Spec(Checked):
                 Flaw(
                     f"is {describe(value)}",
                     expected="one element",
-                    mend="Average over the batch, for example losses.mean().",
+                    hint="Average over the batch, for example losses.mean().",
                 )
             )
         if info.data.get("mode") is Mode.TRAIN and not is_floating(value.dtype):
@@ -303,10 +303,10 @@ class EstimatorSpec(_Spec):
         mode = changes.get("mode", self.mode)
         if mode != self.mode:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     "EstimatorSpec.mode",
                     f"cannot change from {self.mode!s} to {mode!s}",
-                    mend="Make a new spec.",
+                    hint="Make a new spec.",
                     code="spec",
                 )
             )

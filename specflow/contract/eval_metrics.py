@@ -6,7 +6,7 @@ from typing import Any
 
 from specflow.contract.checked import Flaw, refuse
 from specflow.contract.host_pair import HostPair
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
 
 __all__ = ["check_batch_major", "check_pair"]
@@ -29,7 +29,7 @@ def check_pair(value: Any) -> HostPair | None:
             Flaw(
                 f"got {_form(value)}",
                 expected="a pair (function, tensors)",
-                mend="For example (metric_fn, {'labels': labels, 'logits': logits}).",
+                hint="For example (metric_fn, {'labels': labels, 'logits': logits}).",
             )
         )
     function, tensors = value
@@ -117,7 +117,7 @@ def _batch_flaws(pair: HostPair, batch: int | None = None) -> Iterator[Flaw]:
                 kind=WrongRowsError,
                 at=f"[1][{name!r}]",
                 expected="a batch-major tensor: its first axis is the batch",
-                mend="Give one value for each example; reduce in the function.",
+                hint="Give one value for each example; reduce in the function.",
             )
 
 
@@ -127,16 +127,16 @@ def check_batch_major(pair: HostPair, batch: int, *, field: str) -> None:
     Raises:
         SpecError: a tensor's first axis is not the batch; both shapes are named.
     """
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"{field}{flaw.at}",
             flaw.problem if flaw.problem.endswith("rows") else f"{flaw.problem}",
             expected=flaw.expected,
-            mend=flaw.mend,
+            hint=flaw.hint,
             kind=flaw.kind,
             code="batch-major",
         )
         for flaw in _batch_flaws(pair, batch)
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)

@@ -60,7 +60,7 @@ def check_hooks(value: Any) -> tuple[Any, ...]:
                 f"got {describe(value)}",
                 kind=TypeError,
                 expected="a list of hooks",
-                mend="Write [hook] for a single one.",
+                hint="Write [hook] for a single one.",
             )
         )
     hooks = tuple(value)
@@ -70,7 +70,7 @@ def check_hooks(value: Any) -> tuple[Any, ...]:
             kind=TypeError,
             at=f"[{place}]",
             expected=f"an object with one of {', '.join(HOOK_METHODS)}",
-            mend=renamed(hook) or unfit_methods(hook, HOOK_METHODS),
+            hint=renamed(hook) or unfit_methods(hook, HOOK_METHODS),
         )
         for place, hook in enumerate(hooks)
         if not is_hook(hook) or renamed(hook) or unfit_methods(hook, HOOK_METHODS)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from specflow.diagnostics.errors import Fault, SpecError, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecError, spec_error
 from specflow.runtime.typing import describe
 
 __all__ = ["HostPair"]
@@ -59,11 +59,11 @@ def _to_numpy(value: Any) -> Any:
     except (AttributeError, TypeError) as error:
         # JAX's TracerArrayConversionError is a TypeError; a ShapeDtypeStruct has none.
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "eval_metrics",
                 f"{describe(value)} has no values yet",
                 expected="arrays with values: metric functions run on the host",
-                mend="Call as_estimator_spec() outside jit and eval_shape.",
+                hint="Call as_estimator_spec() outside jit and eval_shape.",
                 kind=RuntimeError,
                 code="spec",
             )

@@ -105,5 +105,5 @@ def _not_an_optimizer(value: Any) -> Flaw:
         kind=TypeError,
         expected="an optax GradientTransformation, a TrainOp, or a function "
         "(state, batch) -> (state, metrics)",
-        mend="For example train_op=optax.adamw(1e-3).",
+        hint="For example train_op=optax.adamw(1e-3).",
     )

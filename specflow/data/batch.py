@@ -15,7 +15,7 @@ from specflow.data.input_kinds import as_batch, as_source
 from specflow.data.narrowing import checked_batch
 from specflow.data.plan import WHOLE, Share
 from specflow.data.source import ArraySource, Source
-from specflow.diagnostics.errors import DataError, Fault, SpecflowWarning
+from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Batch", "EvalBatches"]
@@ -73,18 +73,18 @@ class EvalBatches:
     ):
         if not padded and share.of > 1:
             raise DataError(
-                Fault(
+                Diagnostic(
                     "evaluation",
                     f"several processes share each batch, in {share.of} parts",
                     expected="one process, or batches of one size",
-                    mend="Let model_fn take `mask`, so that batches can be padded.",
+                    hint="Let model_fn take `mask`, so that batches can be padded.",
                     code="batch-divides",
                 )
             )
         self._source = as_source(data)
         if self._source is None and not hasattr(data, "__iter__"):
             raise DataError(
-                Fault(
+                Diagnostic(
                     "the input",
                     f"is {describe(data)}",
                     expected="arrays as (features, labels), or an iterable of batches",
@@ -158,11 +158,11 @@ class EvalBatches:
 def _warn_of_parts(number: int, rows: int, size: int) -> None:
     warnings.warn(
         SpecflowWarning(
-            Fault(
+            Diagnostic(
                 f"evaluation batch {number}",
                 f"has {rows} rows, and is divided into batches of {size}, the batch "
                 "size",
-                mend="Results are the same; hooks and whole batches of predictions go "
+                hint="Results are the same; hooks and whole batches of predictions go "
                 "by the parts. Give that batch size to the estimator.",
                 code="batch-divided",
             )

@@ -18,7 +18,7 @@ from specflow.data.array_tree import named_leaves
 from specflow.data.input_kinds import as_source
 from specflow.data.source import Source
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, nearest
 from specflow.runtime.typing import describe
 
 __all__ = ["Data", "build_data"]
@@ -47,8 +47,8 @@ class Data:
             {path: describe(row) for path, row in named_leaves(*source.spec())}
             for source in (self.train, self.eval)
         )
-        faults = [
-            Fault(
+        diagnostics = [
+            Diagnostic(
                 f"eval data, {path}",
                 f"a row is {held[path]}" if path in held else "is missing",
                 expected=f"{train[path]}, as in the training data"
@@ -60,8 +60,8 @@ class Data:
             if train.get(path) != held.get(path)
             and (self.needs_labels or path in held or not _is_label(path))
         ]
-        if faults:
-            raise DataError(*faults)
+        if diagnostics:
+            raise DataError(*diagnostics)
 
 
 def _is_label(path: str) -> bool:
@@ -123,7 +123,7 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
         if user_code.is_users(error):
             raise
         raise DataError(
-            Fault(
+            Diagnostic(
                 config.path,
                 f"raised {type(error).__name__}: {error}",
                 code="target-failed",
@@ -133,7 +133,7 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
         return value
     if not isinstance(value, Mapping):
         raise DataError(
-            Fault(
+            Diagnostic(
                 config.path,
                 f"returned {describe(value)}",
                 expected=_EXPECTED,
@@ -143,11 +143,11 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
     if set(value) != set(_PARTS):
         odd = [key for key in value if key not in _PARTS]
         raise DataError(
-            Fault(
+            Diagnostic(
                 config.path,
                 f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
                 expected=_EXPECTED,
-                mend=nearest(str(odd[0]), _PARTS) if odd else "",
+                hint=nearest(str(odd[0]), _PARTS) if odd else "",
                 code="target-result",
             )
         )
@@ -159,7 +159,7 @@ def _part(path: str, part: str, value: Any) -> Source:
     source = as_source(value, origin=f"{part} data of {path}", finite=True)
     if source is None:
         raise DataError(
-            Fault(
+            Diagnostic(
                 f"{path}, {part}",
                 f"is {describe(value)}",
                 expected="(features, labels): arrays or dicts of arrays, rows first",

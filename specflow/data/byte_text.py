@@ -13,7 +13,7 @@ import numpy.typing as npt
 from specflow.config.sections.data_sources import TextConfig
 from specflow.data.holdout import held_out_rows
 from specflow.data.source import Rows, RowSpec
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 from specflow.runtime.text_encoding import without_mark
 
@@ -74,7 +74,7 @@ class WindowSource:
         }
         if path not in columns:
             raise DataError(
-                Fault(
+                Diagnostic(
                     path,
                     "there is no such array",
                     expected=f"one of {', '.join(columns)}",
@@ -94,7 +94,7 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
     texts = _read_texts(root, config)
     if len(texts) < 2:
         raise DataError(
-            Fault(
+            Diagnostic(
                 str(root),
                 f"{len(texts)} file of text matches {config.pattern!r}",
                 expected="at least two: whole files are held out for evaluation",
@@ -151,11 +151,11 @@ def _root(config: TextConfig) -> Path:
     root = expanded(config.root, "data.root")
     if not root.is_dir():
         raise DataError(
-            Fault(
+            Diagnostic(
                 "data.root",
                 f"there is no folder {config.root!r}",
                 expected="a folder with text files, or stdlib",
-                mend=absence_hint(root),
+                hint=absence_hint(root),
                 code="missing-file",
             )
         )
@@ -177,7 +177,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
             content = without_mark((root / relative).read_bytes())[:left]
         except OSError as error:
             raise DataError(
-                Fault(
+                Diagnostic(
                     str(root / relative),
                     f"cannot be read: {error.strerror}",
                     code="data-file",
@@ -186,7 +186,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
         except UnicodeError as error:
             problem = str(error)
             raise DataError(
-                Fault(str(root / relative), problem, code="data-file")
+                Diagnostic(str(root / relative), problem, code="data-file")
             ) from None
         if content:
             texts[relative] = content
@@ -194,7 +194,7 @@ def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
             left -= len(content)
     if not texts:
         raise DataError(
-            Fault(
+            Diagnostic(
                 str(root),
                 f"no file with text matches {config.pattern!r}",
                 expected="at least two files; see data.root and data.pattern",
@@ -208,7 +208,7 @@ def _windows(texts: list[bytes], use: str, root: Path, length: int) -> WindowSou
     stream = np.frombuffer(b"".join(texts), np.uint8)
     if len(stream) < length + 1:
         raise DataError(
-            Fault(
+            Diagnostic(
                 str(root),
                 f"{len(stream):,} bytes to {use}",
                 expected=f"at least {length + 1:,}: data.length and one more",

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = ["held_out_rows"]
 
@@ -31,7 +31,7 @@ def held_out_rows(
     held = round(rows * eval_fraction)
     if not 0 < held < rows:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "data.eval_fraction",
                 f"{eval_fraction} of {rows} {unit}s holds out {held}",
                 expected=f"at least one {unit} to train on and one to evaluate on",

@@ -8,7 +8,7 @@ import numpy as np
 from specflow.data.array_tree import batch_rows, map_leaves
 from specflow.data.narrowing import checked_batch
 from specflow.data.source import ArraySource, Source
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree, describe, is_array
 
 __all__ = ["as_batch", "as_source"]
@@ -63,7 +63,7 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
         features, labels = value, None
     else:
         raise DataError(
-            Fault(
+            Diagnostic(
                 where,
                 f"is {describe(value)}",
                 expected="(features, labels)",
@@ -78,7 +78,7 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
             for path, count in rows.items()
         )
         raise DataError(
-            Fault(
+            Diagnostic(
                 where,
                 f"arrays differ in rows: {counts}" if rows else "holds no array",
                 expected="the same number of rows in each array",
@@ -92,7 +92,7 @@ def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
 def _pair(value: tuple[Any, ...] | list[Any], where: str) -> tuple[Tree, Tree]:
     if len(value) != 2:
         raise DataError(
-            Fault(
+            Diagnostic(
                 where,
                 f"is a {type(value).__name__} of {len(value)}",
                 expected="(features, labels)",

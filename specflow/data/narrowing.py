@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.data.array_tree import map_leaves, named_leaves
-from specflow.diagnostics.errors import DataError, Fault, SpecflowWarning
+from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 from specflow.runtime.typing import Tree
 
 __all__ = ["checked_batch", "device_dtype", "narrowed", "refuse_wide"]
@@ -129,14 +129,20 @@ def refuse_wide(named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str) -> N
         DataError: integers do not fit, or floats would become infinite; the first row
             of each array is named.
     """
-    found = [fault for path, array in named if (fault := _problem(path, array, origin))]
-    if faults := [fault for fault in found if fault.code == "number-range"]:
-        raise DataError(*faults)
-    for fault in found:
-        warnings.warn(SpecflowWarning(fault), stacklevel=3)
+    found = [
+        diagnostic
+        for path, array in named
+        if (diagnostic := _problem(path, array, origin))
+    ]
+    if diagnostics := [
+        diagnostic for diagnostic in found if diagnostic.code == "number-range"
+    ]:
+        raise DataError(*diagnostics)
+    for diagnostic in found:
+        warnings.warn(SpecflowWarning(diagnostic), stacklevel=3)
 
 
-def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
+def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | None:
     """What is lost when an array is narrowed, if that is worth a message."""
     target = device_dtype(array.dtype)
     if target.itemsize >= array.dtype.itemsize or not array.size:
@@ -154,7 +160,7 @@ def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
         parts = (
             _problem(path, part, origin) for part in (np.real(array), np.imag(array))
         )
-        return next((fault for fault in parts if fault), None)
+        return next((diagnostic for diagnostic in parts if diagnostic), None)
     low, high = _extent(array)
     largest = np.fmax(np.abs(low), np.abs(high))
     if (largest > np.finfo(target).max).any():
@@ -219,25 +225,25 @@ def _too_wide(
     wrong: npt.NDArray[np.bool_],
     expected: str,
     origin: str,
-) -> Fault:
+) -> Diagnostic:
     first = tuple(np.argwhere(wrong)[0])
     target = device_dtype(array.dtype).name
-    return Fault(
+    return Diagnostic(
         path,
         f"row {start + first[0]} has {block[first]}",
         origin=origin,
         expected=f"{expected}: {array.dtype.name} is computed as {target}",
-        mend=_HINTS[array.dtype.kind],
+        hint=_HINTS[array.dtype.kind],
         code="number-range",
     )
 
 
-def _rounded(path: str, problem: str, origin: str) -> Fault:
-    return Fault(
+def _rounded(path: str, problem: str, origin: str) -> Diagnostic:
+    return Diagnostic(
         path,
         problem,
         origin=origin,
-        mend="Subtract an offset first, such as the smallest of them, or scale them. "
+        hint="Subtract an offset first, such as the smallest of them, or scale them. "
         f"{_SET_X64}",
         code="number-rounding",
     )

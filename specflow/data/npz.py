@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from specflow.config.sections.data_sources import NpzConfig
 from specflow.data.source import ArraySource
-from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, nearest
 from specflow.runtime.filesystem import absence_hint, expanded
 
 __all__ = ["npz", "read_npz"]
@@ -40,8 +40,8 @@ def npz(
         return held, held
     train = named(config.train, key="data.train")
     held = named(config.eval, **held_by)
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             "data.ids",
             f"neither {config.train} nor {config.eval} has an array {name!r}",
             expected="names of arrays",
@@ -50,8 +50,8 @@ def npz(
         for name in config.ids
         if name not in train.ids and name not in held.ids
     ]
-    if faults:
-        raise DataError(*faults)
+    if diagnostics:
+        raise DataError(*diagnostics)
     return train, held
 
 
@@ -75,21 +75,21 @@ def read_npz(
     file = expanded(path, key)
     if not file.is_file():
         raise DataError(
-            Fault(
+            Diagnostic(
                 key,
                 f"there is no file {str(path)!r}",
-                mend=absence_hint(file),
+                hint=absence_hint(file),
                 code="missing-file",
             )
         )
     arrays = _read_arrays(file, key)
     if labels is not None and needs_labels and labels not in arrays:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "data.labels",
                 f"{file} has no array {labels!r}; it has {', '.join(arrays) or 'none'}",
                 expected="the name of an array, or null when there are no labels",
-                mend=nearest(labels, arrays),
+                hint=nearest(labels, arrays),
                 code="unknown-array",
             )
         )
@@ -101,10 +101,10 @@ def read_npz(
 def _read_arrays(file: Path, key: str) -> dict[str, npt.NDArray[Any]]:
     if not zipfile.is_zipfile(file):
         raise DataError(
-            Fault(
+            Diagnostic(
                 key,
                 f"{file} is not an .npz archive",
-                mend="Write it with numpy.savez(path, labels=..., ...).",
+                hint="Write it with numpy.savez(path, labels=..., ...).",
                 code="data-file",
             )
         )
@@ -117,11 +117,11 @@ def _read_arrays(file: Path, key: str) -> dict[str, npt.NDArray[Any]]:
             return arrays
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            Fault(
+            Diagnostic(
                 key,
                 f"{file}: array {name!r} cannot be read: {error}",
                 expected="arrays of numbers",
-                mend="Arrays of Python objects are pickles and are refused."
+                hint="Arrays of Python objects are pickles and are refused."
                 if "pickle" in str(error)
                 else "",
                 code="data-file",

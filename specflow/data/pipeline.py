@@ -9,7 +9,7 @@ from specflow.data.array_tree import map_leaves
 from specflow.data.input_kinds import as_source
 from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.stream import Chunk, StreamBatches
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
@@ -209,7 +209,7 @@ def as_train_batches(
         )
     if not hasattr(source, "__iter__"):
         raise DataError(
-            Fault(
+            Diagnostic(
                 "the input",
                 f"is {describe(source)}",
                 expected="arrays as (features, labels), or an iterable of such batches",

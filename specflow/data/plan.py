@@ -11,7 +11,7 @@ import numpy.typing as npt
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.narrowing import checked_batch
 from specflow.data.source import ArraySource, Source
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree
 
 __all__ = ["WHOLE", "BatchPlan", "Share"]
@@ -37,7 +37,7 @@ class Share:
         """
         if batch_size % self.of:
             raise DataError(
-                Fault(
+                Diagnostic(
                     "batch_size",
                     f"{batch_size} rows do not divide into {self.of} parts",
                     expected=f"a multiple of {self.of}",

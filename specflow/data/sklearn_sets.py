@@ -21,7 +21,7 @@ from specflow.config.sections.data_sources import (
 )
 from specflow.data.holdout import held_out_rows
 from specflow.data.source import ArraySource
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = [
     "breast_cancer",
@@ -170,10 +170,10 @@ def _read(name: str, rows: Callable[[Path], Table], **options: Any) -> Table:
     found = importlib.util.find_spec("sklearn")
     if found is None or not found.submodule_search_locations:
         raise DataError(
-            Fault(
+            Diagnostic(
                 f"data={name}",
                 "scikit-learn, which ships this data set, is not installed",
-                mend="Run pip install scikit-learn.",
+                hint="Run pip install scikit-learn.",
                 code="package-missing",
             )
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from specflow.data.array_tree import batch_rows, map_leaves, named_leaves
 from specflow.data.narrowing import device_dtype, narrowed, refuse_wide
-from specflow.diagnostics.errors import DataError, Fault, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, nearest
 from specflow.runtime.typing import Tree, describe, is_floating
 
 __all__ = [
@@ -103,16 +103,16 @@ class ArraySource:
         self._features = map_leaves(np.asarray, features)
         self._labels = map_leaves(np.asarray, labels)
         self.origin = origin
-        faults = _form_faults(self._features, self._labels, origin)
+        diagnostics = _form_diagnostics(self._features, self._labels, origin)
         named = named_leaves(self._features, self._labels)
-        if finite and not faults:
-            faults = [
-                fault
+        if finite and not diagnostics:
+            diagnostics = [
+                diagnostic
                 for path, array in named
-                if (fault := _not_finite(path, array, origin))
+                if (diagnostic := _not_finite(path, array, origin))
             ]
-        if faults:
-            raise DataError(*faults)
+        if diagnostics:
+            raise DataError(*diagnostics)
         refuse_wide(named, origin)
         self._size = len(named_leaves(self._features, None)[0][1])
         self.ids = _checked_ids(ids or {}, self._size, origin)
@@ -142,12 +142,12 @@ class ArraySource:
         found = dict(named_leaves(self._features, self._labels))
         if path not in found:
             raise DataError(
-                Fault(
+                Diagnostic(
                     path,
                     "there is no such array",
                     origin=self.origin,
                     expected=f"one of {', '.join(found)}",
-                    mend=nearest(path, found),
+                    hint=nearest(path, found),
                     code="unknown-array",
                 )
             )
@@ -196,7 +196,7 @@ def check_range(
                 else f"integers in [{low}, {high})"
             )
             raise DataError(
-                Fault(
+                Diagnostic(
                     path,
                     f"row {start + first[0]} has {block[first]}",
                     origin=getattr(source, "origin", ""),
@@ -237,17 +237,19 @@ def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
     return np.take(array, rows, axis=0)
 
 
-def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
+def _form_diagnostics(features: Tree, labels: Tree, origin: str) -> list[Diagnostic]:
     """What is wrong with kinds and numbers of rows."""
     if not named_leaves(features, None):
-        return [Fault("features", "holds no array", origin=origin, code="input-form")]
-    faults = [
-        Fault(
+        return [
+            Diagnostic("features", "holds no array", origin=origin, code="input-form")
+        ]
+    diagnostics = [
+        Diagnostic(
             path,
             f"is {describe(array)}",
             origin=origin,
             expected="an array of numbers, rows first",
-            mend="If it says which row is which, name it in data.ids."
+            hint="If it says which row is which, name it in data.ids."
             if array.dtype.kind in "SU" and array.ndim == 1
             else "",
             code="data-type",
@@ -255,17 +257,17 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
         for path, array in named_leaves(features, labels)
         if array.ndim == 0 or array.dtype.kind in "OSUMm" or array.dtype.fields
     ]
-    if faults:
-        return faults
+    if diagnostics:
+        return diagnostics
     paths = [path for path, _ in named_leaves(features, labels)]
     twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
         return [
-            Fault(
+            Diagnostic(
                 path,
                 "two arrays have this path",
                 origin=origin,
-                mend="Take the dots out of the names.",
+                hint="Take the dots out of the names.",
                 code="array-names",
             )
             for path in twice
@@ -274,7 +276,7 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
     first, size = next(iter(rows.items()))
     if size == 0:
         return [
-            Fault(
+            Diagnostic(
                 first,
                 "has no rows: the data set is empty",
                 origin=origin,
@@ -283,7 +285,7 @@ def _form_faults(features: Tree, labels: Tree, origin: str) -> list[Fault]:
             )
         ]
     return [
-        Fault(
+        Diagnostic(
             path,
             f"has {count:,} rows",
             origin=origin,
@@ -304,8 +306,8 @@ def _checked_ids(
         DataError: one is something else, or not one for each row.
     """
     found = {name: np.asarray(array) for name, array in ids.items()}
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"ids.{name}",
             f"is {describe(array)}",
             origin=origin,
@@ -315,15 +317,15 @@ def _checked_ids(
         for name, array in found.items()
         if array.shape != (size,) or array.dtype.kind not in "USiu"
     ]
-    if faults:
-        raise DataError(*faults)
+    if diagnostics:
+        raise DataError(*diagnostics)
     return {
         name: np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
         for name, array in found.items()
     }
 
 
-def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None:
+def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | None:
     """The first row with a NaN or an infinity."""
     if not is_floating(array.dtype):
         return None
@@ -332,12 +334,12 @@ def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Fault | None
         finite = np.isfinite(block)
         if not finite.all():
             first = tuple(np.argwhere(~finite)[0])
-            return Fault(
+            return Diagnostic(
                 path,
                 f"row {start + first[0]} has {block[first]}",
                 origin=origin,
                 expected="finite numbers",
-                mend="Drop or fill such rows first.",
+                hint="Drop or fill such rows first.",
                 code="not-finite",
             )
     return None

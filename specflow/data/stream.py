@@ -14,7 +14,7 @@ from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.input_kinds import as_batch
 from specflow.data.plan import WHOLE, Share
 from specflow.data.reused_iterators import Handed, handed
-from specflow.diagnostics.errors import DataError, Fault, SpecflowWarning
+from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 from specflow.runtime.typing import Tree, describe
 
 __all__ = ["Chunk", "StreamBatches"]
@@ -184,7 +184,7 @@ class StreamBatches:
         where = place.get("next_step", start_step)
         if where != start_step:
             raise DataError(
-                Fault(
+                Diagnostic(
                     "place",
                     f"is that of step {where}",
                     expected=f"step {start_step}",
@@ -205,7 +205,7 @@ class StreamBatches:
         if "iterator" in place and not self._is_of_other_batches(place):
             if not hasattr(iterator, "set_state"):
                 raise DataError(
-                    Fault(
+                    Diagnostic(
                         "the input",
                         f"is a {_type_name(iterator)}, which has no set_state",
                         expected="the kind of iterator that the checkpoint was of",
@@ -248,11 +248,11 @@ class StreamBatches:
         rows, whole = _rows_of(batch), self._over(batch)
         if self._rows is not None:
             raise DataError(
-                Fault(
+                Diagnostic(
                     "the input",
                     f"{whole - excess} of the {whole} rows of its next batch were seen",
                     expected="a place between batches, which several processes share",
-                    mend="Train with a batch size that divides the rows that were "
+                    hint="Train with a batch size that divides the rows that were "
                     "seen, or RunConfig(resume_input='restart').",
                     code="data-place",
                 )
@@ -303,16 +303,16 @@ class StreamBatches:
         first = self._first = self._first or arrays
         if self._rows not in (None, rows):
             raise DataError(
-                Fault(
+                Diagnostic(
                     where,
                     f"has {rows} rows",
                     expected=f"{self._rows} rows: processes share each batch evenly",
-                    mend="Drop a short last batch, or repeat the data before batching.",
+                    hint="Drop a short last batch, or repeat the data before batching.",
                     code="batch-shape",
                 )
             )
-        faults = [
-            Fault(
+        diagnostics = [
+            Diagnostic(
                 f"{where}, {path}",
                 f"is {describe(arrays[path]) if path in arrays else 'missing'}",
                 expected=f"{describe(first[path])}, but for its sizes, as in the first "
@@ -324,8 +324,8 @@ class StreamBatches:
             for path in sorted(arrays.keys() | first.keys())
             if _kind(arrays.get(path)) != _kind(first.get(path))
         ]
-        if faults:
-            raise DataError(*faults)
+        if diagnostics:
+            raise DataError(*diagnostics)
         return features, labels
 
 
@@ -336,11 +336,11 @@ def _shapes(batch: tuple[Tree, Tree]) -> list[tuple[int, ...]]:
 def _warn_of_lost(rows: int) -> None:
     warnings.warn(
         SpecflowWarning(
-            Fault(
+            Diagnostic(
                 "the input",
                 f"is an iterator that has given {rows} rows that training has not seen "
                 "up to its checkpoint, and that cannot be put back: they are skipped",
-                mend="Let input_fn make a new one, or give it get_state and set_state.",
+                hint="Let input_fn make a new one, or give it get_state and set_state.",
                 code="input-passed",
             )
         ),
@@ -351,11 +351,11 @@ def _warn_of_lost(rows: int) -> None:
 def _warn_of_less(there: int, rows: int, batches: int) -> None:
     warnings.warn(
         SpecflowWarning(
-            Fault(
+            Diagnostic(
                 "the input",
                 f"ended after {there} batches ({rows} rows), and {batches} batches "
                 "were seen of it",
-                mend="It begins anew; RunConfig(resume_input='restart') begins it anew "
+                hint="It begins anew; RunConfig(resume_input='restart') begins it anew "
                 "in every call.",
                 code="input-ended",
             )
@@ -405,7 +405,7 @@ def _encoded(state: Any) -> Any:
         return json.loads(json.dumps(state))
     except (TypeError, ValueError) as error:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "the input",
                 f"get_state() gave something that JSON cannot hold: {error}",
                 expected="bytes, or numbers, texts, lists and dicts",

@@ -15,8 +15,8 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Diagnostic",
     "ExportError",
-    "Fault",
     "MachineError",
     "NanLossDuringTrainingError",
     "OutputError",
@@ -38,11 +38,11 @@ another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class Diagnostic:
     """One thing that is wrong, as data.
 
-    >>> print(Fault("optimizer.lr", "got 'fast'", expected="a number > 0",
-    ...             mend="Try lr=3e-4.", origin="command line"))
+    >>> print(Diagnostic("optimizer.lr", "got 'fast'", expected="a number > 0",
+    ...             hint="Try lr=3e-4.", origin="command line"))
     optimizer.lr: got 'fast' (command line). Expected a number > 0. Try lr=3e-4.
     """
 
@@ -52,12 +52,12 @@ class Fault:
     """What is wrong, with the value."""
     expected: str = ""
     """What would have been right; a noun phrase."""
-    mend: str = ""
+    hint: str = ""
     """What to do; whole sentences."""
     origin: str = ""
     """`file:line:column`, or the override, that set the value."""
     code: str = ""
-    """A stable name of the kind of fault, listed in `docs/errors.md`: `unknown-key`, ..."""
+    """A stable name of the kind of fault, as in `docs/errors.md`: `unknown-key`, ..."""
     kind: type[Exception] = ValueError
     """The plain exception that this fault also is."""
 
@@ -65,7 +65,7 @@ class Fault:
     def of(cls, texts: Mapping[str, str]) -> Self:
         """The fault that another process told: field -> text.
 
-        >>> print(Fault.of({"where": "seed", "problem": "got -1"}))
+        >>> print(Diagnostic.of({"where": "seed", "problem": "got -1"}))
         seed: got -1.
         """
         return cls(**texts)  # type: ignore[arg-type]
@@ -77,24 +77,27 @@ class Fault:
         text = text.rstrip(".") + "."
         if self.expected:
             text += f" Expected {self.expected.rstrip('.')}."
-        return f"{text} {self.mend}" if self.mend else text
+        return f"{text} {self.hint}" if self.hint else text
 
 
 class SpecflowError(Exception):
     """The parent of every error that specflow raises on purpose.
 
     Args:
-        *faults: what is wrong; a plain text is a fault without a place.
+        *diagnostics: what is wrong; a plain text is a fault without a place.
     """
 
     exit_code = 1
     """Exit status of the command line; 1 is what nobody foresaw."""
 
-    def __init__(self, *faults: Fault | str):
-        self.faults = tuple(
-            fault if isinstance(fault, Fault) else Fault("", fault) for fault in faults
+    def __init__(self, *diagnostics: Diagnostic | str):
+        self.diagnostics = tuple(
+            diagnostic
+            if isinstance(diagnostic, Diagnostic)
+            else Diagnostic("", diagnostic)
+            for diagnostic in diagnostics
         )
-        super().__init__("\n".join(map(str, self.faults)))
+        super().__init__("\n".join(map(str, self.diagnostics)))
 
 
 class ConfigError(SpecflowError, ValueError):
@@ -162,12 +165,12 @@ class SpecflowWarning(UserWarning):
     """What is probably not as it was meant, while the work goes on.
 
     Args:
-        fault: what it is.
+        diagnostic: what it is.
     """
 
-    def __init__(self, fault: Fault):
-        self.fault = fault
-        super().__init__(str(fault))
+    def __init__(self, diagnostic: Diagnostic):
+        self.diagnostic = diagnostic
+        super().__init__(str(diagnostic))
 
 
 class _ArgumentError(ConfigError, TypeError):
@@ -178,15 +181,15 @@ class _ArgumentError(ConfigError, TypeError):
 _ArgumentError.__name__ = _ArgumentError.__qualname__ = "ConfigError"
 
 
-def config_error(*faults: Fault) -> ConfigError:
+def config_error(*diagnostics: Diagnostic) -> ConfigError:
     """The `ConfigError` for these faults; also a `TypeError`, where one of them is.
 
-    >>> fault = Fault("train_batch_size", "got 'x'", kind=TypeError)
-    >>> isinstance(config_error(fault), TypeError)
+    >>> diagnostic = Diagnostic("train_batch_size", "got 'x'", kind=TypeError)
+    >>> isinstance(config_error(diagnostic), TypeError)
     True
     """
-    is_type = any(issubclass(fault.kind, TypeError) for fault in faults)
-    return (_ArgumentError if is_type else ConfigError)(*faults)
+    is_type = any(issubclass(diagnostic.kind, TypeError) for diagnostic in diagnostics)
+    return (_ArgumentError if is_type else ConfigError)(*diagnostics)
 
 
 @cache
@@ -200,14 +203,16 @@ def _spec_error_class(kinds: frozenset[type[Exception]]) -> type[SpecError]:
     return type("SpecError", (SpecError, *lowest), {"__module__": __name__})
 
 
-def spec_error(*faults: Fault) -> SpecError:
+def spec_error(*diagnostics: Diagnostic) -> SpecError:
     """The `SpecError` for these faults, which is also what each of them is.
 
-    >>> error = spec_error(Fault("loss", "is missing", kind=ValueError))
+    >>> error = spec_error(Diagnostic("loss", "is missing", kind=ValueError))
     >>> isinstance(error, SpecError), isinstance(error, ValueError)
     (True, True)
     """
-    return _spec_error_class(frozenset(fault.kind for fault in faults))(*faults)
+    return _spec_error_class(frozenset(diagnostic.kind for diagnostic in diagnostics))(
+        *diagnostics
+    )
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import MACHINE, MISTAKE, Fault, SpecflowError
+from specflow.diagnostics.errors import MACHINE, MISTAKE, Diagnostic, SpecflowError
 
 __all__ = [
     "document",
@@ -20,7 +20,7 @@ __all__ = [
     "is_of_user",
     "is_transient",
     "line",
-    "machine_fault",
+    "machine_diagnostic",
     "origin",
     "tell",
     "told",
@@ -55,7 +55,7 @@ _LOST = re.compile(r"Gloo [\w-]+ failed.*(closed|reset) by peer")
 _OWN = tuple(f"{name}{os.sep}" for name in ("jax", "jaxlib", "numpy", "specflow"))
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _REPEATED = re.compile(r"(Error dispatching computation: )+")
-_MENDS = {
+_HINTS = {
     "disk": "Make room or mend the disk, and run the same command again.",
     "memory": "Use a smaller batch or model, more devices, or a larger machine.",
     "device-failed": "Run the same command again; if it fails again, on other devices.",
@@ -75,9 +75,9 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     Returns:
         The exit status of the process.
     """
-    faults, status = (), getattr(error, "exit_code", 1)
+    diagnostics, status = (), getattr(error, "exit_code", 1)
     if isinstance(error, SpecflowError):
-        faults = error.faults
+        diagnostics = error.diagnostics
         if not as_json:
             print(user_code.traceback_of(error), end="", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
@@ -85,19 +85,21 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
         print("interrupted", file=sys.stderr)
     elif status > 1:  # A command that was asked to stop, and did.
         print(error, file=sys.stderr)
-    elif fault := machine_fault(error):
-        faults, status = (fault,), MACHINE
+    elif diagnostic := machine_diagnostic(error):
+        diagnostics, status = (diagnostic,), MACHINE
     elif user_code.is_users(error):
         print(user_code.traceback_of(error), end="", file=sys.stderr)
-        faults, status = (_of_user(error),), MISTAKE
+        diagnostics, status = (_of_user(error),), MISTAKE
     else:
         traceback.print_exception(error)
-        faults = (Fault("", f"{type(error).__name__}: {error}", code="unexpected"),)
+        diagnostics = (
+            Diagnostic("", f"{type(error).__name__}: {error}", code="unexpected"),
+        )
     if as_json:
-        print(document(status, faults))
+        print(document(status, diagnostics))
     else:
-        for fault in faults:
-            print(line(fault), file=sys.stderr)
+        for diagnostic in diagnostics:
+            print(line(diagnostic), file=sys.stderr)
     if isinstance(error, SpecflowError):  # Of others, the traceback has them.
         for note in getattr(error, "__notes__", ()):
             if user_code.is_noise(note):
@@ -106,40 +108,45 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     return status
 
 
-def _of_user(error: BaseException) -> Fault:
+def _of_user(error: BaseException) -> Diagnostic:
     """What the user's code raised, by the section that names the code."""
     told = str(error).splitlines() or [""]
     text = f"{type(error).__name__}: {told[0]}".rstrip(": ")
     if "callback" in told[0] and "Traceback" in told[0]:
         text = told[-1].strip()
     code = (user_code.places(error) or [""])[-1]
-    section = getattr(error, "section", None) or Fault(code, "", code="user-code")
+    section = getattr(error, "section", None) or Diagnostic(code, "", code="user-code")
     return dataclasses.replace(section, problem=text)
 
 
-def line(fault: Fault, *, kind: str = "error") -> str:
+def line(diagnostic: Diagnostic, *, kind: str = "error") -> str:
     """A fault as a report shows it; its code can be looked up in `docs/errors.md`.
 
     Args:
-        fault: what is wrong.
+        diagnostic: what is wrong.
         kind: `error`, or `warning` where the command goes on.
 
-    >>> print(line(Fault("seed", "got -1", expected="a whole number >= 0",
+    >>> print(line(Diagnostic("seed", "got -1", expected="a whole number >= 0",
     ...                  origin="override seed=-1", code="range")))
     error[range] seed: got -1 (override seed=-1). Expected a whole number >= 0.
     """
-    return f"{kind}[{fault.code}] {fault}" if fault.code else f"{kind}: {fault}"
+    return (
+        f"{kind}[{diagnostic.code}] {diagnostic}"
+        if diagnostic.code
+        else f"{kind}: {diagnostic}"
+    )
 
 
-def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
+def document(status: int, diagnostics: Iterable[Diagnostic] = (), **facts: Any) -> str:
     """What a command has to say, as one JSON document.
 
     Args:
         status: the exit status.
-        faults: what is wrong.
+        diagnostics: what is wrong.
         **facts: what else there is to say, as plain values.
 
-    >>> print(document(2, [Fault("seed", "got -1", origin="a.yaml:3:7", code="range")]))
+    >>> negative = Diagnostic("seed", "got -1", origin="a.yaml:3:7", code="range")
+    >>> print(document(2, [negative]))
     {
       "status": 2,
       "faults": [
@@ -158,19 +165,19 @@ def document(status: int, faults: Iterable[Fault] = (), **facts: Any) -> str:
       ]
     }
     """
-    plain = [told(fault) for fault in faults]
-    return json.dumps({"status": status, "faults": plain, **facts}, indent=2)
+    plain = [told(diagnostic) for diagnostic in diagnostics]
+    return json.dumps({"status": status, "diagnostics": plain, **facts}, indent=2)
 
 
-def told(fault: Fault) -> dict[str, Any]:
+def told(diagnostic: Diagnostic) -> dict[str, Any]:
     """A fault as plain values, for tools."""
     return {
-        "code": fault.code,
-        "key": fault.where,
-        "problem": fault.problem,
-        "expected": fault.expected,
-        "mend": fault.mend,
-        "origin": origin(fault.origin),
+        "code": diagnostic.code,
+        "key": diagnostic.where,
+        "problem": diagnostic.problem,
+        "expected": diagnostic.expected,
+        "hint": diagnostic.hint,
+        "origin": origin(diagnostic.origin),
     }
 
 
@@ -245,12 +252,12 @@ def _status(error: BaseException) -> str:
     return _REPEATED.sub("", str(error)).partition(":")[0]
 
 
-def machine_fault(error: BaseException) -> Fault | None:
+def machine_diagnostic(error: BaseException) -> Diagnostic | None:
     """What an exception says of the machine; none of what may be a bug.
 
-    >>> print(machine_fault(OSError(errno.ENOSPC, "No space left", "run/x")))
+    >>> print(machine_diagnostic(OSError(errno.ENOSPC, "No space left", "run/x")))
     run/x: No space left. Make room or mend the disk, and run the same command again.
-    >>> machine_fault(ZeroDivisionError())
+    >>> machine_diagnostic(ZeroDivisionError())
     """
     code, where, problem = "", "", str(error)
     if user_code.is_users(error) and "Traceback" in problem:
@@ -268,4 +275,4 @@ def machine_fault(error: BaseException) -> Fault | None:
         code = _DEVICE_STATUSES.get(status, "")
     if not code:
         return None
-    return Fault(where, problem, mend=_MENDS[code], code=code)
+    return Diagnostic(where, problem, hint=_HINTS[code], code=code)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from specflow.diagnostics import errors, user_code
-from specflow.diagnostics.errors import ConfigError, Fault, SpecflowError
+from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 
 __all__ = [
     "agree",
@@ -172,17 +172,17 @@ def together() -> Iterator[None]:
 def in_words(error: BaseException) -> dict[str, Any]:
     """An error as plain JSON values, for the other processes.
 
-    >>> in_words(ValueError("got -1"))["faults"]
+    >>> in_words(ValueError("got -1"))["diagnostics"]
     [{'where': 'process 0', 'problem': 'got -1'}]
     """
-    faults = getattr(error, "faults", None) or (str(error),)
+    diagnostics = getattr(error, "diagnostics", None) or (str(error),)
     if not isinstance(error, SpecflowError) and user_code.is_users(error):
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        told = _told(Fault(f"process {index()}", text, code="user-code"))
-        return {"error": "UserCodeError", "faults": [told]}
+        told = _told(Diagnostic(f"process {index()}", text, code="user-code"))
+        return {"error": "UserCodeError", "diagnostics": [told]}
     return {
         "error": type(error).__name__,
-        "faults": [_told(fault) for fault in faults],
+        "diagnostics": [_told(diagnostic) for diagnostic in diagnostics],
     }
 
 
@@ -197,7 +197,7 @@ def from_words(said: Mapping[str, Any]) -> SpecflowError:
 
 def _of_words(said: Mapping[str, Any]) -> SpecflowError:
     kind = getattr(errors, said["error"], SpecflowError)
-    return kind(*(Fault.of(fault) for fault in said["faults"]))
+    return kind(*(Diagnostic.of(diagnostic) for diagnostic in said["diagnostics"]))
 
 
 def agree(what: str, facts: Mapping[str, Any]) -> None:
@@ -215,13 +215,13 @@ def agree(what: str, facts: Mapping[str, Any]) -> None:
     if count() == 1:
         return
     first, *others = gather({name: json.dumps(facts[name]) for name in sorted(facts)})
-    faults = []
+    diagnostics = []
     for number, other in enumerate(others, 1):
         differing = [
             name for name in first | other if first.get(name) != other.get(name)
         ]
-        faults += [
-            Fault(
+        diagnostics += [
+            Diagnostic(
                 name,
                 f"is {other.get(name, 'missing')} in process {number}, and "
                 f"{first.get(name, 'missing')} in process 0",
@@ -232,9 +232,9 @@ def agree(what: str, facts: Mapping[str, Any]) -> None:
         ]
         if len(differing) > _MOST_TOLD:
             more = f"and {len(differing) - _MOST_TOLD} more in process {number}"
-            faults.append(Fault("", more, code="processes-differ"))
-    if faults:
-        raise _shared(ConfigError(*faults))
+            diagnostics.append(Diagnostic("", more, code="processes-differ"))
+    if diagnostics:
+        raise _shared(ConfigError(*diagnostics))
 
 
 def _shared(error: _Error) -> _Error:
@@ -242,8 +242,8 @@ def _shared(error: _Error) -> _Error:
     return error
 
 
-def _told(fault: Fault | str) -> dict[str, str]:
-    if isinstance(fault, str):
-        return {"where": f"process {index()}", "problem": fault}
-    names = ("where", "problem", "expected", "mend", "origin", "code")
-    return {name: getattr(fault, name) for name in names}
+def _told(diagnostic: Diagnostic | str) -> dict[str, str]:
+    if isinstance(diagnostic, str):
+        return {"where": f"process {index()}", "problem": diagnostic}
+    names = ("where", "problem", "expected", "hint", "origin", "code")
+    return {name: getattr(diagnostic, name) for name in names}

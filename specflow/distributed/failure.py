@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.diagnostics.errors import MACHINE, Fault, MachineError, SpecflowError
+from specflow.diagnostics.errors import MACHINE, Diagnostic, MachineError, SpecflowError
 from specflow.diagnostics.rendering import is_of_device, line
 from specflow.distributed import launcher_link
 
@@ -175,17 +175,17 @@ class _Line:
         for link in self._links.values():
             link.close()
 
-    def lost(self, failure: _Failure) -> Fault:
+    def lost(self, failure: _Failure) -> Diagnostic:
         """The report of another process's failure."""
-        why, mend = failure.why, "Look at what it says itself"
+        why, hint = failure.why, "Look at what it says itself"
         if failure.lost:
             step = f" The last step seen here is {self.step}." if self.step else ""
             why += f": its connection ended, and it said nothing.{step}"
-            mend = "Look at what ended it (often: the system, for want of memory)"
-        return Fault(
+            hint = "Look at what ended it (often: the system, for want of memory)"
+        return Diagnostic(
             "processes",
             why,
-            mend=f"{mend}; started again, all go on from the newest checkpoint.",
+            hint=f"{hint}; started again, all go on from the newest checkpoint.",
             code="process-lost",
         )
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from specflow.config.sections.mesh import COORDINATOR, COUNT, INDEX
-from specflow.diagnostics.errors import MACHINE, Fault
+from specflow.diagnostics.errors import MACHINE, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import launcher_link
 
@@ -68,7 +68,7 @@ class _Process:
                 for message in messages:
                     self.facts |= json.loads(message)
 
-    def killed(self) -> Fault | None:
+    def killed(self) -> Diagnostic | None:
         """The report of a process that could not make one itself."""
         by = self.signal
         if by is None:
@@ -76,10 +76,10 @@ class _Process:
         often = _OF_MEMORY if by is signal.SIGKILL else ""
         step = self.facts.get("step")
         when = "before its first step" if step is None else f"after step {step}"
-        return Fault(
+        return Diagnostic(
             f"process {self.index}",
             f"was killed by {by.name}{often} {when}; its status is {self.status}",
-            mend="The same command resumes from the newest checkpoint.",
+            hint="The same command resumes from the newest checkpoint.",
             code="process-lost",
         )
 
@@ -150,7 +150,9 @@ def _run(words: Sequence[str], processes: int) -> tuple[list[_Process], bool]:
             one.connection.close()
         for number, handler in former.items():
             signal.signal(number, handler)
-    killed = [] if asked else [fault for one in started if (fault := one.killed())]
+    killed = (
+        [] if asked else [diagnostic for one in started if (diagnostic := one.killed())]
+    )
     for one in started:
         if one.output is None:
             continue
@@ -159,8 +161,8 @@ def _run(words: Sequence[str], processes: int) -> tuple[list[_Process], bool]:
             is_known = one.status == MACHINE and killed
             if one.status and not one.was_ended and not is_known:
                 _show(one.index, output)
-    for fault in killed:
-        print(line(fault), file=sys.stderr)
+    for diagnostic in killed:
+        print(line(diagnostic), file=sys.stderr)
     return started, bool(asked)
 
 

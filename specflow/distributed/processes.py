@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from specflow.config.sections.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.distributed import failure, rendezvous, slurm
 from specflow.distributed.relay import relay
 from specflow.distributed.rendezvous import is_loopback, meet
@@ -59,7 +59,7 @@ def start_processes(
     if pretended is not None and pretended % here.count:
         near = max(1, pretended // here.count) * here.count
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "mesh.pretend_devices",
                 f"got {pretended}, which {here.count} processes do not share evenly",
                 expected=f"a multiple of {here.count}, such as {near}",
@@ -138,7 +138,7 @@ def place(config: ProcessesConfig | None) -> Place | None:
     if index is None or not 0 <= index < config.count:
         got = f"got {index}" if index is not None else f"is null, and {INDEX} not set"
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "mesh.processes.index",
                 got,
                 expected=f"0 to {config.count - 1}, another one in each process",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
-from specflow.diagnostics.errors import Fault, MachineError
+from specflow.diagnostics.errors import Diagnostic, MachineError
 
 __all__ = ["call_off", "is_loopback", "meet"]
 
@@ -176,19 +176,19 @@ def _receive(
     with contextlib.ExitStack() as stack:
         there: dict[int, socket.socket] = {}
         until = time.monotonic() + timeout_s
-        fault, status = None, None
+        diagnostic, status = None, None
         with _listening(address) as server, _Arrivals(server) as arrivals:
-            while fault is None and len(there) < count - 1:
+            while diagnostic is None and len(there) < count - 1:
                 arrival = arrivals.next(until)
                 if arrival is None:
-                    fault = _absent(set(range(1, count)) - set(there), timeout_s)
+                    diagnostic = _absent(set(range(1, count)) - set(there), timeout_s)
                     break
                 peer, hello = arrival
                 stack.enter_context(peer)
-                fault = _stranger(hello, there, count) or hello.get("why")
+                diagnostic = _stranger(hello, there, count) or hello.get("why")
                 status = hello.get("status")
                 there.setdefault(hello["index"], peer)
-            answer = {"problem": fault, "status": status}
+            answer = {"problem": diagnostic, "status": status}
             if status is not None:
                 missing = set(range(1, count)) - set(there)
                 patience = time.monotonic() + _PATIENCE_S
@@ -197,8 +197,8 @@ def _receive(
             with contextlib.suppress(OSError):
                 _say(peer, answer)
                 peer.settimeout(None)
-        if fault is not None:
-            raise _error(fault, status)
+        if diagnostic is not None:
+            raise _error(diagnostic, status)
         stack.pop_all()
         return there
 
@@ -302,21 +302,21 @@ def _error(problem: str, status: int | None = None) -> MachineError:
     """The error of all: a process did not come, or it failed with an exit status."""
     if status is not None:
         failed = MachineError(
-            Fault(
+            Diagnostic(
                 "processes",
                 problem,
-                mend="Look at what it says itself.",
+                hint="Look at what it says itself.",
                 code="process-lost",
             )
         )
         failed.exit_code = status
         return failed
     return MachineError(
-        Fault(
+        Diagnostic(
             "processes",
             problem,
             expected="every process to be started with the same coordinator and count",
-            mend="Look at what the other processes say; mesh.processes.timeout is how "
+            hint="Look at what the other processes say; mesh.processes.timeout is how "
             "long to wait.",
             code="process-absent",
         )

@@ -32,7 +32,12 @@ from specflow.data import (
     handed,
     narrowed,
 )
-from specflow.diagnostics.errors import CheckpointError, ConfigError, DataError, Fault
+from specflow.diagnostics.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    Diagnostic,
+)
 from specflow.distributed import collectives
 from specflow.estimator.estimator_arguments import (
     check_functions,
@@ -332,9 +337,13 @@ class TPUEstimator:
         """
         if steps is not None and max_steps is not None:
             raise ConfigError(
-                Fault("train", "got steps and max_steps", expected="one of them",
-                      code="steps")
-            )  # fmt: skip
+                Diagnostic(
+                    "train",
+                    "got steps and max_steps",
+                    expected="one of them",
+                    code="steps",
+                )
+            )
         steps = step_count(steps, "steps", most=MOST_STEPS)
         max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
 
@@ -380,7 +389,7 @@ class TPUEstimator:
         report = once(report)
         if eval_spec.goes_by_checkpoints and not self.config.saves:
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     "EvalSpec.every_steps",
                     "is None, and the RunConfig saves no checkpoints",
                     expected="a number of steps, or checkpoints to go by",
@@ -459,9 +468,13 @@ class TPUEstimator:
     def _check_saving(self, spec: TrainSpec) -> None:
         if spec.saving_listeners and not self.config.saves:
             raise ConfigError(
-                Fault("saving_listeners", "are given, and nothing is saved",
-                      expected="a RunConfig with checkpoints", code="steps")
-            )  # fmt: skip
+                Diagnostic(
+                    "saving_listeners",
+                    "are given, and nothing is saved",
+                    expected="a RunConfig with checkpoints",
+                    code="steps",
+                )
+            )
 
     def _is_past(self, max_steps: int | None) -> bool:
         """Whether the newest checkpoint has all the steps: then nothing is called."""
@@ -588,8 +601,8 @@ class TPUEstimator:
         if yield_single_examples:
             wanted = chosen(spec.predictions, keys)
             check_predictions(wanted, len(first.mask))
-        rest = itertools.chain([first], batches)
-        found = loop.predict(self.program, state, rest, hooks=hooks)
+        model_state = itertools.chain([first], batches)
+        found = loop.predict(self.program, state, model_state, hooks=hooks)
         return rows_of(found, keys, single=yield_single_examples, source=batches)
 
     def _learned_from(self, value: Any, mode: Mode) -> Any:
@@ -674,9 +687,13 @@ class TPUEstimator:
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:
             raise CheckpointError(
-                Fault(str(self.model_dir), "has no checkpoint", code="export-untrained",
-                      expected="a model that was trained")
-            )  # fmt: skip
+                Diagnostic(
+                    str(self.model_dir),
+                    "has no checkpoint",
+                    code="export-untrained",
+                    expected="a model that was trained",
+                )
+            )
         if not self.program.is_known:
             form = jax.eval_shape(serving_fn or (lambda sent: sent), example)
             self.program.learn(Mode.PREDICT, form)
@@ -684,8 +701,8 @@ class TPUEstimator:
         mesh = self.partitioner.mesh
         if collectives.count() > 1:
             # Gathered by all; one asks the model, on its own device, and writes.
-            params, rest = to_host((state.params, state.rest))
-            state = state._replace(params=params, rest=rest)
+            params, model_state = to_host((state.params, state.model_state))
+            state = state._replace(params=params, model_state=model_state)
 
         def write() -> str:
             path = write_export(
@@ -707,7 +724,7 @@ class TPUEstimator:
         """Features of one batch, on the host."""
         if (input_fn is None) == (features is None):
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     "export",
                     f"got {'neither' if features is None else 'both'} of input_fn and "
                     "features",
@@ -744,9 +761,13 @@ class TPUEstimator:
         rows = as_source(source)
         if rows is None:
             raise ConfigError(
-                Fault("source", "is an iterable of batches", code="input-form",
-                      expected="arrays or a source, whose rows have numbers")
-            )  # fmt: skip
+                Diagnostic(
+                    "source",
+                    "is an iterable of batches",
+                    code="input-form",
+                    expected="arrays or a source, whose rows have numbers",
+                )
+            )
         check_positive(step, "step")
         saved = self.checkpoints.steps()
         start = max((one for one in saved if one < step), default=0)
@@ -939,11 +960,11 @@ def _check_batches(
     if before is None or after is None or after - before == (end - start) * size:
         return
     raise DataError(
-        Fault(
+        Diagnostic(
             "the training batch size",
             f"is {size}, and steps {start + 1} to {end} saw {after - before} rows",
             expected="the batch size that these steps had",
-            mend="Give it: loop.batch_size=..., in Python train_batch_size.",
+            hint="Give it: loop.batch_size=..., in Python train_batch_size.",
             code="data-place",
         )
     )

@@ -16,7 +16,12 @@ from specflow.config.experiment import ExperimentConfig
 from specflow.config.run_config import RunConfig
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.contract import HOOK_METHODS, renamed
-from specflow.diagnostics.errors import ConfigError, Fault, config_error, spec_error
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    config_error,
+    spec_error,
+)
 from specflow.estimator.step_saving import LISTENER_METHODS
 from specflow.executor import ModelFn
 from specflow.mesh import Partitioner, build_mesh, check_batch_size
@@ -50,9 +55,13 @@ def config_of(config: RunConfig | None) -> RunConfig:
     """
     if config is not None and not isinstance(config, RunConfig):
         raise ConfigError(
-            Fault("config", f"got {describe(config)}", expected="a specflow.RunConfig",
-                  code="run-config")
-        )  # fmt: skip
+            Diagnostic(
+                "config",
+                f"got {describe(config)}",
+                expected="a specflow.RunConfig",
+                code="run-config",
+            )
+        )
     return config or RunConfig()
 
 
@@ -60,16 +69,21 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
     """The one directory that is meant, or a new temporary one."""
     if not isinstance(model_dir, str | os.PathLike | None):
         raise config_error(
-            Fault("model_dir", f"got {describe(model_dir)}", expected="a directory",
-                  kind=TypeError, code="model-dir")
-        )  # fmt: skip
+            Diagnostic(
+                "model_dir",
+                f"got {describe(model_dir)}",
+                expected="a directory",
+                kind=TypeError,
+                code="model-dir",
+            )
+        )
     given, configured = (
         None if one is None or str(one) == "" else _folder(one)
         for one in (model_dir, config.model_dir)
     )
     if given is not None and configured is not None and given != configured:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "model_dir",
                 f"is '{model_dir}' here and '{config.model_dir}' in the config",
                 expected="one of them, or the same",
@@ -78,7 +92,9 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
         )
     if str(model_dir) == "":
         raise ConfigError(
-            Fault("model_dir", "is empty", expected="a directory", code="model-dir")
+            Diagnostic(
+                "model_dir", "is empty", expected="a directory", code="model-dir"
+            )
         )
     return given or configured or Path(tempfile.mkdtemp(prefix="specflow-"))
 
@@ -93,7 +109,7 @@ def check_loop(
     experiment: ExperimentConfig, devices: Sequence[Any] | None = None
 ) -> None:
     """Checks the batch sizes against the devices there are, by the keys of the user."""
-    layout, faults = experiment.mesh, []
+    layout, diagnostics = experiment.mesh, []
     mesh = build_mesh(layout.axes, devices, slices=layout.slices)
     for key in ("batch_size", "eval_batch_size"):
         try:
@@ -104,9 +120,9 @@ def check_loop(
                 micro_steps=experiment.loop.micro_steps if key == "batch_size" else 1,
             )
         except ConfigError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise ConfigError(*faults)
+            diagnostics.extend(error.diagnostics)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
 
 def check_positive(value: Any, name: str) -> int:
@@ -119,9 +135,14 @@ def check_positive(value: Any, name: str) -> int:
     if is_number and int(value) >= 1:
         return int(value)
     raise config_error(
-        Fault(name, f"got {value!r}", expected="a positive integer", code="range",
-              kind=ValueError if is_number else TypeError)
-    )  # fmt: skip
+        Diagnostic(
+            name,
+            f"got {value!r}",
+            expected="a positive integer",
+            code="range",
+            kind=ValueError if is_number else TypeError,
+        )
+    )
 
 
 def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
@@ -144,9 +165,13 @@ def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
     count = math.ceil(value) if is_part else check_positive(value, name)
     if most is not None and count > most:
         raise ConfigError(
-            Fault(name, f"got {value!r}", code="range",
-                  expected=f"at most {most}: devices count steps in 32 bits")
-        )  # fmt: skip
+            Diagnostic(
+                name,
+                f"got {value!r}",
+                code="range",
+                expected=f"at most {most}: devices count steps in 32 bits",
+            )
+        )
     return count
 
 
@@ -154,31 +179,36 @@ def check_params(params: Mapping[str, Any]) -> None:
     """Refuses params that the estimator sets itself, or that are no mapping."""
     if not isinstance(params, Mapping):
         raise config_error(
-            Fault("params", f"got {describe(params)}", expected="name -> value",
-                  kind=TypeError, code="params")
-        )  # fmt: skip
-    faults = [
-        Fault(
+            Diagnostic(
+                "params",
+                f"got {describe(params)}",
+                expected="name -> value",
+                kind=TypeError,
+                code="params",
+            )
+        )
+    diagnostics = [
+        Diagnostic(
             f"params[{name!r}]",
             "is set by the estimator",
-            mend="Give train_batch_size, eval_batch_size or predict_batch_size.",
+            hint="Give train_batch_size, eval_batch_size or predict_batch_size.",
             code="params",
         )
         for name in _OWNED
         if name in params
     ]
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
 
 def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
     """Refuses params that the model function would never see."""
     if params and "params" not in model_fn.takes:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "params",
                 f"are given, and {model_fn.name} does not take them",
-                mend=f"Let {model_fn.name} take params, or leave them out.",
+                hint=f"Let {model_fn.name} take params, or leave them out.",
                 code="params",
             )
         )
@@ -211,25 +241,30 @@ def _checked(
 
     if fits(values) or not isinstance(values, Iterable | None):
         raise spec_error(
-            Fault(argument, f"got {describe(values)}", expected=f"a list of {kind}s",
-                  mend=f"Write [{kind}] for a single one.", kind=TypeError,
-                  code="hooks")
-        )  # fmt: skip
+            Diagnostic(
+                argument,
+                f"got {describe(values)}",
+                expected=f"a list of {kind}s",
+                hint=f"Write [{kind}] for a single one.",
+                kind=TypeError,
+                code="hooks",
+            )
+        )
     found = list(values or ())
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"{argument}[{place}]",
             f"got {describe(value)}",
             expected=f"an object with one of {', '.join(methods)}",
-            mend=renamed(value) or unfit_methods(value, methods),
+            hint=renamed(value) or unfit_methods(value, methods),
             kind=TypeError,
             code="hooks",
         )
         for place, value in enumerate(found)
         if not fits(value) or renamed(value) or unfit_methods(value, methods)
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
     return found
 
 
@@ -263,9 +298,13 @@ def partitioner_of(
     if use_tpu is False:
         if mesh is not None:
             raise ConfigError(
-                Fault("mesh", "is given, and use_tpu=False means one CPU device",
-                      expected="one of them", code="mesh")
-            )  # fmt: skip
+                Diagnostic(
+                    "mesh",
+                    "is given, and use_tpu=False means one CPU device",
+                    expected="one of them",
+                    code="mesh",
+                )
+            )
         one = build_mesh(AxesConfig(data=1), jax.devices("cpu"))
         return Partitioner(one), True
     if use_tpu and jax.default_backend() != "tpu":
@@ -273,10 +312,14 @@ def partitioner_of(
     layout = MeshConfig() if mesh is None else mesh
     if not isinstance(layout, MeshConfig | Mesh):
         raise config_error(
-            Fault("mesh", f"got {describe(mesh)}",
-                  expected="a specflow.MeshConfig or a jax.sharding.Mesh",
-                  kind=TypeError, code="mesh")
-        )  # fmt: skip
+            Diagnostic(
+                "mesh",
+                f"got {describe(mesh)}",
+                expected="a specflow.MeshConfig or a jax.sharding.Mesh",
+                kind=TypeError,
+                code="mesh",
+            )
+        )
     if isinstance(layout, MeshConfig):
         built = build_mesh(layout.axes, devices, slices=layout.slices)
         partitioner = Partitioner(built, layout.rules, layout.logical)

@@ -16,7 +16,7 @@ from specflow.data import (
     as_source,
     as_train_batches,
 )
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import is_array, leaves
 
 __all__ = [
@@ -64,9 +64,13 @@ def is_empty(value: Any) -> bool:
 def no_rows(split: str) -> DataError:
     """The error of an input without rows."""
     return DataError(
-        Fault("data", f"the {split} input has no rows", code="data-empty",
-              expected="at least one row")
-    )  # fmt: skip
+        Diagnostic(
+            "data",
+            f"the {split} input has no rows",
+            code="data-empty",
+            expected="at least one row",
+        )
+    )
 
 
 def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
 __all__ = ["chosen", "known_keys", "rows_of"]
 
@@ -20,7 +20,7 @@ def known_keys(
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     if not isinstance(predictions, Mapping):
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "predict_keys",
                 f"got {', '.join(names)}, but predictions is one array",
                 expected="None",
@@ -30,11 +30,11 @@ def known_keys(
     known = tuple(name for name in names if name in predictions)
     if not known:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "predict_keys",
                 f"none of {', '.join(names)} is predicted",
                 expected=f"some of {', '.join(predictions)}",
-                mend=nearest(names[0], predictions),
+                hint=nearest(names[0], predictions),
                 code="predict-keys",
             )
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import numpy as np
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_values
@@ -126,16 +126,16 @@ class States:
         state = self._program.abstract_state(features, labels)
         found = warm_plan(self._warm_start, to_tree(state))
         frozen = self._program.tracer.optimizer(features, labels).frozen_statistics
-        left = [name for name in frozen if name not in found.taken.get("rest", {})]
+        left = [name for name in frozen if name not in found.taken.get("state", {})]
         if left:
-            remark = Fault(
+            warning = Diagnostic(
                 "warm start",
                 "batch statistics of frozen layers stay as they are initialized: "
                 + ", ".join(left[:8]),
-                mend="state=model takes those of the checkpoint.",
+                hint="state=model takes those of the checkpoint.",
                 code="warm-start",
             )
-            found = dataclasses.replace(found, remarks=[*found.remarks, remark])
+            found = dataclasses.replace(found, warnings=[*found.warnings, warning])
         return found
 
     def to_evaluate(
@@ -155,9 +155,13 @@ class States:
         if path is not None:
             if step is not None:
                 raise ConfigError(
-                    Fault("checkpoint_path", "is given, and checkpoint_step too",
-                          expected="one of them", code="checkpoint-path")
-                )  # fmt: skip
+                    Diagnostic(
+                        "checkpoint_path",
+                        "is given, and checkpoint_step too",
+                        expected="one of them",
+                        code="checkpoint-path",
+                    )
+                )
             folder, step = located(path)
             if folder != self._checkpoints.directory:
                 with Checkpointer(folder) as others:
@@ -190,9 +194,13 @@ class States:
         if step == "latest":
             return None
         raise ConfigError(
-            Fault("checkpoint_step", f"got {step!r}", expected="a step, best or latest",
-                  code="checkpoint-path")
-        )  # fmt: skip
+            Diagnostic(
+                "checkpoint_step",
+                f"got {step!r}",
+                expected="a step, best or latest",
+                code="checkpoint-path",
+            )
+        )
 
     def averaged(self, state: TrainState) -> TrainState:
         """The state with the parameters to evaluate with."""
@@ -207,12 +215,12 @@ class States:
         if self._eval_params is None:
             return state
         found = self._eval_params(dict(state.params), dict(opt_state))
-        found = _placed_like(found, {**like.params, **like.rest})
-        params, rest = (
+        found = _placed_like(found, {**like.params, **like.model_state})
+        params, model_state = (
             {name: found.get(name, array) for name, array in part.items()}
-            for part in (state.params, state.rest)
+            for part in (state.params, state.model_state)
         )
-        return state._replace(params=params, rest=rest)
+        return state._replace(params=params, model_state=model_state)
 
     def _restored(
         self, checkpoints: Checkpointer, step: int | None
@@ -221,12 +229,12 @@ class States:
         if isinstance(self._program.model, LinenModel):
             self._program.admit(forms)
         like = self._program.abstract_model_state()
-        wanted: dict[str, Any] = {"params": like.params, "rest": like.rest}
+        wanted: dict[str, Any] = {"params": like.params, "state": like.model_state}
         if self._eval_params is not None:
             wanted["opt_state"] = self._optimizer_like(forms, like.params)
         restored = checkpoints.restore(wanted, step=step, partial=True)
         found = restored.state
-        state = TrainState(restored.step, found["params"], found["rest"], ())
+        state = TrainState(restored.step, found["params"], found["state"], ())
         return restored.step, self._evaluated(state, found.get("opt_state", {}), like)
 
     def _optimizer_like(
@@ -236,13 +244,13 @@ class States:
         whole = self._program.partitioner.replicated
         found = {}
         for name, (shape, dtype) in forms.items():
-            part, _, rest = name.partition("/")
+            part, _, model_state = name.partition("/")
             if part != "opt_state":
                 continue
-            like = params.get(rest.rpartition("/")[2])
+            like = params.get(model_state.rpartition("/")[2])
             same = like is not None and tuple(like.shape) == tuple(shape)
             sharding = like.sharding if like is not None and same else whole
-            found[rest] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+            found[model_state] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
         return found
 
     def _begun(self, fresh: TrainState, *batch: Any) -> TrainState:
@@ -259,7 +267,7 @@ class States:
         taken: dict[str, Any] = {}
         if self._warm_start is not None:
             taken = warm_values(self._warm_start, to_tree(fresh))
-            fresh = _with(fresh, taken, "params", "rest")
+            fresh = _with(fresh, taken, "params", "state")
         if batch and (self._init_fn is not None or taken):
             fresh = self._program.init_optimizer(fresh, *batch)
         return _with(fresh, taken, "opt_state")
@@ -281,9 +289,13 @@ def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str
     """
     if unknown := sorted(arrays.keys() - like.keys()):
         raise ConfigError(
-            Fault("params", f"{', '.join(unknown)} is no parameter", code="params",
-                  expected=f"some of {', '.join(list(like)[:8])}")
-        )  # fmt: skip
+            Diagnostic(
+                "params",
+                f"{', '.join(unknown)} is no parameter",
+                code="params",
+                expected=f"some of {', '.join(list(like)[:8])}",
+            )
+        )
 
     def placed(array: Any, like: Any) -> jax.Array:
         # Copied: a CPU device would share the memory of a NumPy array, which others

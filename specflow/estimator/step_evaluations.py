@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from specflow import loop
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 from specflow.distributed import collectives
 from specflow.estimator.loss_reports import record
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
-from specflow.loop import Action, EverySeconds, EverySteps, Rhythm, StopTraining
+from specflow.loop import Action, EverySeconds, EverySteps, StopTraining, Trigger
 
 __all__ = ["Evaluations"]
 
@@ -69,7 +69,7 @@ class Evaluations:
         self._goes_on = self.stopped_early is None
         return self._goes_on
 
-    def rhythms(self, action: Action) -> list[Rhythm]:
+    def triggers(self, action: Action) -> list[Trigger]:
         """When states are evaluated; none if that goes by checkpoints.
 
         Args:
@@ -152,8 +152,8 @@ class Evaluations:
         numbers = [
             name for name in numbers if getattr(self.metrics[name], "ndim", 0) == 0
         ]
-        faults = [
-            Fault(
+        diagnostics = [
+            Diagnostic(
                 where,
                 f"goes by '{metric}', which "
                 + (
@@ -162,15 +162,15 @@ class Evaluations:
                     else "is not measured"
                 ),
                 expected=f"one of {', '.join(sorted(numbers))}",
-                mend=nearest(metric, numbers),
+                hint=nearest(metric, numbers),
                 code="metric-missing",
             )
             for where, judge in judges.items()
             if (metric := getattr(judge, "metric", None)) is not None
             and metric not in numbers
         ]
-        if faults:
-            raise ConfigError(*faults)
+        if diagnostics:
+            raise ConfigError(*diagnostics)
 
     def _ask(self, exporter: Exporter, *, is_final: bool) -> Path | None:
         folder, metrics = self._folder(exporter), self.metrics

@@ -20,7 +20,7 @@ from specflow.data import (
     row_digests,
     row_forms,
 )
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.distributed.side_channel import Aside
 
@@ -203,11 +203,12 @@ def own_place(place: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         return place
     if len(places) != collectives.count():
         raise DataError(
-            Fault(
+            Diagnostic(
                 "place",
-                f"is that of {len(places)} processes, and there are {collectives.count()}",
+                f"is that of {len(places)} processes, and there are "
+                f"{collectives.count()}",
                 expected="as many as wrote the checkpoint, as each had its own input",
-                mend="Start as many, or RunConfig(resume_input='restart').",
+                hint="Start as many, or RunConfig(resume_input='restart').",
                 code="data-place",
             )
         )

@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
-from specflow.diagnostics.errors import Fault, SpecError, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecError, spec_error
 from specflow.estimator.estimator_arguments import checked_hooks, checked_listeners
 from specflow.estimator.input_functions import InputFn
 from specflow.lifecycle import Exporter, StoppingRule
@@ -44,9 +44,9 @@ class TrainSpec:
     def __post_init__(self) -> None:
         _refuse(
             [
-                *_callable_faults(self),
-                *_positive_faults(self, "max_steps"),
-                *_hook_faults(self),
+                *_callable_diagnostics(self),
+                *_positive_diagnostics(self, "max_steps"),
+                *_hook_diagnostics(self),
             ]
         )
 
@@ -88,41 +88,43 @@ class EvalSpec:
     early_stopping: StoppingRule | None = None
 
     def __post_init__(self) -> None:
-        faults = [
-            *_callable_faults(self),
-            *_positive_faults(self, "steps"),
-            *_hook_faults(self),
+        diagnostics = [
+            *_callable_diagnostics(self),
+            *_positive_diagnostics(self, "steps"),
+            *_hook_diagnostics(self),
         ]
         if self.name is not None and not isinstance(self.name, str):
-            faults.append(_fault("name", self.name, "a text", TypeError))
+            diagnostics.append(_diagnostic("name", self.name, "a text", TypeError))
         for field in ("start_delay_secs", "throttle_secs"):
             value = getattr(self, field)
             if not _is_number(value) or value < 0:
-                faults.append(_fault(field, value, "0 or more"))
-        faults += _positive_faults(self, "every_secs")
+                diagnostics.append(_diagnostic(field, value, "0 or more"))
+        diagnostics += _positive_diagnostics(self, "every_secs")
         if None not in (self.every_secs, self.every_steps):
-            faults.append(_fault("every_secs", self.every_secs, "no every_steps too"))
+            diagnostics.append(
+                _diagnostic("every_secs", self.every_secs, "no every_steps too")
+            )
         rule = self.early_stopping
         if rule is not None and not callable(getattr(rule, "reason", None)):
-            faults.append(_fault("early_stopping", rule, "a rule", TypeError))
+            diagnostics.append(_diagnostic("early_stopping", rule, "a rule", TypeError))
         exporters = self.all_exporters()
-        faults.extend(
-            _fault("exporters", exporter, "exporters", TypeError)
+        diagnostics.extend(
+            _diagnostic("exporters", exporter, "exporters", TypeError)
             for exporter in exporters
             if not isinstance(exporter, Exporter)
         )
         named = [exporter for exporter in exporters if isinstance(exporter, Exporter)]
         names = [getattr(exporter, "name", None) for exporter in named]
-        faults.extend(
-            _fault("exporters", name, "a text that is not empty as its name")
+        diagnostics.extend(
+            _diagnostic("exporters", name, "a text that is not empty as its name")
             for name in names
             if not isinstance(name, str) or not name
         )
-        faults.extend(
-            _fault("exporters", name, "a name of its own for each exporter")
+        diagnostics.extend(
+            _diagnostic("exporters", name, "a name of its own for each exporter")
             for name in sorted({str(name) for name in names if names.count(name) > 1})
         )
-        _refuse(faults)
+        _refuse(diagnostics)
 
     @property
     def goes_by_checkpoints(self) -> bool:
@@ -144,52 +146,56 @@ def check_specs(train_spec: Any, eval_spec: Any) -> None:
     pairs = (("train_spec", train_spec, TrainSpec), ("eval_spec", eval_spec, EvalSpec))
     _refuse(
         [
-            _kind_fault(name, given, f"a specflow.{kind.__name__}")
+            _kind_diagnostic(name, given, f"a specflow.{kind.__name__}")
             for name, given, kind in pairs
             if not isinstance(given, kind)
         ]
     )
 
 
-def _fault(
+def _diagnostic(
     field: str, value: Any, expected: str, kind: type[Exception] = ValueError
-) -> Fault:
-    return Fault(field, f"got {value!r:.60}", expected=expected, kind=kind, code="spec")
+) -> Diagnostic:
+    return Diagnostic(
+        field, f"got {value!r:.60}", expected=expected, kind=kind, code="spec"
+    )
 
 
-def _kind_fault(field: str, value: Any, expected: str) -> Fault:
+def _kind_diagnostic(field: str, value: Any, expected: str) -> Diagnostic:
     problem = f"got {describe(value)}"
-    return Fault(field, problem, expected=expected, kind=TypeError, code="spec")
+    return Diagnostic(field, problem, expected=expected, kind=TypeError, code="spec")
 
 
-def _callable_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
+def _callable_diagnostics(spec: TrainSpec | EvalSpec) -> list[Diagnostic]:
     if callable(spec.input_fn):
         return []
-    return [_kind_fault("input_fn", spec.input_fn, "a function that gives the input")]
+    return [
+        _kind_diagnostic("input_fn", spec.input_fn, "a function that gives the input")
+    ]
 
 
-def _positive_faults(spec: TrainSpec | EvalSpec, field: str) -> list[Fault]:
+def _positive_diagnostics(spec: TrainSpec | EvalSpec, field: str) -> list[Diagnostic]:
     value = getattr(spec, field)
     if value is None or (_is_number(value) and 0 < value < math.inf):
         return []
     kind = ValueError if _is_number(value) else _NoNumberError
-    return [_fault(field, value, "a positive number, or None", kind)]
+    return [_diagnostic(field, value, "a positive number, or None", kind)]
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _hook_faults(spec: TrainSpec | EvalSpec) -> list[Fault]:
-    faults = []
+def _hook_diagnostics(spec: TrainSpec | EvalSpec) -> list[Diagnostic]:
+    diagnostics = []
     for check, field in _CHECKS:
         try:
             check(getattr(spec, field, ()))
         except SpecError as error:
-            faults.extend(error.faults)
-    return faults
+            diagnostics.extend(error.diagnostics)
+    return diagnostics
 
 
-def _refuse(faults: list[Fault]) -> None:
-    if faults:
-        raise spec_error(*faults)
+def _refuse(diagnostics: list[Diagnostic]) -> None:
+    if diagnostics:
+        raise spec_error(*diagnostics)

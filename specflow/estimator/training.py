@@ -19,7 +19,7 @@ from specflow.data import Share, TrainInput, as_source, as_train_batches, handed
 from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
-    Fault,
+    Diagnostic,
     OutputError,
     SpecflowWarning,
 )
@@ -43,8 +43,8 @@ from specflow.loop import (
     EverySteps,
     Pace,
     Profile,
-    Rhythm,
     StopTraining,
+    Trigger,
 )
 from specflow.output import Checkpointer, Progress
 from specflow.runtime.closing import closing
@@ -184,9 +184,14 @@ class Training:
         stop = stop_of(step)
         if stop is None and as_source(value) is not None:
             raise ConfigError(
-                Fault("train", "neither steps nor max_steps is given, and arrays are "
-                      "repeated without end", expected="one of them", code="steps")
-            )  # fmt: skip
+                Diagnostic(
+                    "train",
+                    "neither steps nor max_steps is given, and arrays are "
+                    "repeated without end",
+                    expected="one of them",
+                    code="steps",
+                )
+            )
         if stop is not None and step >= stop:
             return step, state
         if evaluations is not None and not evaluations.begin(step):
@@ -260,14 +265,14 @@ class Training:
 
         declared = self._program.spec(Mode.TRAIN, *form)
         followers = [*hooks, *declared.training_hooks]
-        rhythms = self._save_rhythms(step, checkpoint)
+        triggers = self._save_triggers(step, checkpoint)
         if followers and self._hooks_see_each_step:
-            rhythms.append(EverySteps(1, lambda *_: None))
+            triggers.append(EverySteps(1, lambda *_: None))
         if evaluations is not None:
-            rhythms = [*evaluations.rhythms(evaluate), *rhythms]
+            triggers = [*evaluations.triggers(evaluate), *triggers]
         profile = self._profile()
         if profile is not None:
-            rhythms.append(profile)
+            triggers.append(profile)
         if self._config.saves and self._config.save_at_start:
             save(step, state)
         self._states.drop()  # The loop uses it up.
@@ -304,7 +309,7 @@ class Training:
                     watch=watcher,
                     skipped=watcher.skip,
                     progress=progress,
-                    rhythms=rhythms,
+                    triggers=triggers,
                     finish=finish,
                     rescue=rescue,
                     nan_hint=self._nan_hint,
@@ -326,14 +331,14 @@ class Training:
         """Keeps how many steps were skipped, and warns if that is half of them."""
         self.skipped_steps = None if skipped is None else len(skipped)
         if skipped and 2 * len(skipped) >= taken:
-            fault = Fault(
+            diagnostic = Diagnostic(
                 "loss_scale",
                 f"{len(skipped)} of {taken} steps were skipped, the last one step "
                 f"{skipped[-1]}: their gradients were not finite",
-                mend="A dynamic scale needs a few steps to find its level.",
+                hint="A dynamic scale needs a few steps to find its level.",
                 code="steps-skipped",
             )
-            warnings.warn(SpecflowWarning(fault), stacklevel=2)
+            warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
 
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
@@ -373,9 +378,9 @@ class Training:
         seconds = self._config.tpu_config.loop_seconds()
         return None if seconds is None else Pace(seconds)
 
-    def _save_rhythms(
+    def _save_triggers(
         self, start: int, save: Callable[[int, TrainState], None]
-    ) -> list[Rhythm]:
+    ) -> list[Trigger]:
         steps = self._config.save_checkpoints_steps
         seconds = self._config.save_checkpoints_secs
         if steps is not None:
@@ -431,7 +436,7 @@ def stacked_steps(config: RunConfig, form: Any, stop: int | None) -> int:
 
 
 def _codes(error: OutputError) -> list[str]:
-    return [fault.code for fault in error.faults]
+    return [diagnostic.code for diagnostic in error.diagnostics]
 
 
 def _check_steps(start: int, end: int, stop: int | None) -> None:
@@ -442,22 +447,22 @@ def _check_steps(start: int, end: int, stop: int | None) -> None:
     """
     if end == start:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "data",
                 f"the training input gave no batch; training stays at step {start}",
                 expected="at least one batch",
-                mend="An iterator gives its batches once: let input_fn make a new one.",
+                hint="An iterator gives its batches once: let input_fn make a new one.",
                 code="data-empty",
             )
         )
     if stop is not None and end < stop:
         warnings.warn(
             SpecflowWarning(
-                Fault(
+                Diagnostic(
                     "train",
                     f"the input ended after {end - start} of {stop - start} steps, at "
                     f"step {end}",
-                    mend="The next call to train begins the input anew; "
+                    hint="The next call to train begins the input anew; "
                     "RunConfig(resume_input='restart') begins it anew in every call.",
                     code="input-ended",
                 )

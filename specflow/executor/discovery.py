@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import jax
 
 from specflow.contract import Mode
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.executor.traced_once import Traced
 from specflow.model import FlatForm, LinenModel, variable_forms
 from specflow.runtime.typing import describe
@@ -28,12 +28,12 @@ class _Made(NamedTuple):
     """By the same paths, the names of a variable's layer and of those around it."""
 
     @classmethod
-    def of(cls, params: FlatForm, rest: FlatForm) -> Self:
+    def of(cls, params: FlatForm, model_state: FlatForm) -> Self:
         """What is made, of parameters and rest by dotted path."""
         layers = {name: tuple(name.split(".")[:-1]) for name in params}
         # The first part of what is no parameter is its collection.
-        layers |= {name: tuple(name.split(".")[1:-1]) for name in rest}
-        return cls({**params, **rest}, layers)
+        layers |= {name: tuple(name.split(".")[1:-1]) for name in model_state}
+        return cls({**params, **model_state}, layers)
 
     @property
     def scopes(self) -> frozenset[tuple[str, ...]]:
@@ -61,7 +61,7 @@ class Discovery:
     def __init__(self, name: str, model: LinenModel):
         self._name, self._model = name, model
         self._made: dict[Mode, _Made] = {}
-        self._fault: Fault | None = None
+        self._diagnostic: Diagnostic | None = None
 
     def knows(self, mode: Mode) -> bool:
         """Whether the function was run in a mode.
@@ -69,8 +69,8 @@ class Discovery:
         Raises:
             SpecError: it was found to make different variables.
         """
-        if self._fault is not None:
-            raise spec_error(self._fault)
+        if self._diagnostic is not None:
+            raise spec_error(self._diagnostic)
         return mode in self._made
 
     def look(self, wanted: Mode, run: Callable[[Mode], Callable[[Any], Any]]) -> None:
@@ -93,19 +93,19 @@ class Discovery:
                     raise
         self._compare()
 
-    def admit(self, params: FlatForm, rest: FlatForm) -> None:
+    def admit(self, params: FlatForm, model_state: FlatForm) -> None:
         """Takes up named layers that training alone makes, as a checkpoint holds them.
 
         Args:
             params: what the checkpoint holds of parameters, by dotted path.
-            rest: likewise, of the rest.
+            model_state: likewise, of the rest.
         """
         scopes = frozenset().union(*(made.scopes for made in self._made.values()))
-        layers = _Made.of(params, rest).layers
+        layers = _Made.of(params, model_state).layers
         named = {name for name in layers if _was_named(layers[name], scopes)}
         self._model.carry(
             {name: form for name, form in params.items() if name in named},
-            {name: form for name, form in rest.items() if name in named},
+            {name: form for name, form in model_state.items() if name in named},
         )
 
     def _run(self, mode: Mode, function: Callable[[Any], Any]) -> None:
@@ -119,16 +119,16 @@ class Discovery:
     def _compare(self) -> None:
         differences = [*_missing(self._made), *_unlike(self._made)]
         if differences:
-            self._fault = Fault(
+            self._diagnostic = Diagnostic(
                 self._name,
                 "; ".join(differences),
                 expected="the same layers in every mode: Flax names them by counting, "
                 "so that one would get the weights of another",
-                mend="Make every layer in every mode, or name those that are made in "
+                hint="Make every layer in every mode, or name those that are made in "
                 'training alone: nn.Dense(10, name="auxiliary").',
                 code="linen-modes",
             )
-            raise spec_error(self._fault)
+            raise spec_error(self._diagnostic)
 
 
 def _missing(made: Mapping[Mode, _Made]) -> Iterator[str]:

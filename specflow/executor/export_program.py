@@ -38,7 +38,7 @@ class Serving:
 
     def weights(self) -> dict[str, Any]:
         """Everything that the function reads beside features: host arrays by path."""
-        return jax.device_get({**self._state.params, **self._state.rest})
+        return jax.device_get({**self._state.params, **self._state.model_state})
 
     def outputs(self, sent: Any) -> dict[str, ExportOutput]:
         """The signatures, with shapes and dtypes in place of arrays.
@@ -63,10 +63,10 @@ class Serving:
 
         def serve(weights: dict[str, Any], sent: Any) -> dict[str, Any]:
             params = {name: weights[name] for name in names}
-            rest = {name: weights[name] for name in self._state.rest}
+            model_state = {name: weights[name] for name in self._state.model_state}
             features = self._receiver(sent)
             mask = jnp.ones(row_count(features), bool)
-            spec, _ = forward(params, rest, features, None, mask)
+            spec, _ = forward(params, model_state, features, None, mask)
             return {
                 name: output.tensors() for name, output in spec.export_outputs.items()
             }
@@ -79,7 +79,7 @@ class Serving:
         Args:
             sent: a batch as clients send it.
         """
-        weights = {**self._state.params, **self._state.rest}
+        weights = {**self._state.params, **self._state.model_state}
         lowered = jax.jit(self.function(sent)).lower(weights, sent)
         compiled = self._program.compile(lowered, self._forward(sent))
         return jax.device_get(compiled(weights, sent))

@@ -18,7 +18,7 @@ Found = tuple[dict[str, jax.Array], jax.Array, Any, Any]
 def gradients(
     trained: dict[str, jax.Array],
     params: dict[str, jax.Array],
-    rest: dict[str, Any],
+    model_state: dict[str, Any],
     batch: tuple[Any, Any],
     *,
     forward: Traced,
@@ -35,7 +35,7 @@ def gradients(
     Args:
         trained: the parameters to differentiate by.
         params: all of them.
-        rest: what the model carries beside parameters.
+        model_state: what the model carries beside parameters.
         batch: features and labels, rows first.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
         scale: factor of the loss while it is differentiated, float32[]; the gradient
@@ -46,21 +46,26 @@ def gradients(
     """
 
     def loss_of(
-        trained: dict[str, jax.Array], rest: Any, batch: Any, weigh: Callable[..., Any]
+        trained: dict[str, jax.Array],
+        model_state: Any,
+        batch: Any,
+        weigh: Callable[..., Any],
     ) -> tuple[jax.Array, Any]:
-        spec, rest = forward({**params, **trained}, rest, *batch)
+        spec, model_state = forward({**params, **trained}, model_state, *batch)
         loss = weigh(spec)
         # In float32: a scale that serves gradients would overflow a float16 loss.
         scaled = loss if scale is None else loss.astype(jnp.float32) * scale
-        return scaled, (loss, rest, host_tensors(spec))
+        return scaled, (loss, model_state, host_tensors(spec))
 
     differentiate = jax.grad(loss_of, has_aux=True)
     if micro_steps == 1:
-        found, others = differentiate(trained, rest, batch, lambda spec: spec.loss)
+        found, others = differentiate(
+            trained, model_state, batch, lambda spec: spec.loss
+        )
         return found, *others
 
     parts = micro_batches(batch, micro_steps)
-    counts = _counts(params, rest, parts, forward=forward)
+    counts = _counts(params, model_state, parts, forward=forward)
 
     def weigh(spec: Any) -> Any:
         if spec.mean_loss is None:
@@ -68,16 +73,22 @@ def gradients(
         return spec.mean_loss.over(counts, 1 / micro_steps)
 
     def step(carry: Any, part: Any) -> tuple[Any, Any]:
-        total, loss, rest = carry
-        found, (one, rest, called) = differentiate(trained, rest, part, weigh)
+        total, loss, model_state = carry
+        found, (one, model_state, called) = differentiate(
+            trained, model_state, part, weigh
+        )
         total = jax.tree.map(jnp.add, total, found)
-        return (total, loss + one.astype(jnp.float32), rest), called
+        return (total, loss + one.astype(jnp.float32), model_state), called
 
-    start = (jax.tree.map(jnp.zeros_like, trained), jnp.zeros((), jnp.float32), rest)
-    (total, loss, rest), called = lax.scan(
+    start = (
+        jax.tree.map(jnp.zeros_like, trained),
+        jnp.zeros((), jnp.float32),
+        model_state,
+    )
+    (total, loss, model_state), called = lax.scan(
         step, start, parts, unroll=micro_steps if unroll else 1
     )
-    return total, loss, rest, jax.tree.map(_joined, called)
+    return total, loss, model_state, jax.tree.map(_joined, called)
 
 
 def host_tensors(spec: Any) -> Any:
@@ -104,12 +115,12 @@ def _joined(parts: jax.Array) -> jax.Array:
     return rows.reshape(-1, *rows.shape[2:])
 
 
-def _counts(params: Any, rest: Any, parts: Any, *, forward: Traced) -> Any:
+def _counts(params: Any, model_state: Any, parts: Any, *, forward: Traced) -> Any:
     """What the totals of a `MeanLoss` are divided by in the whole batch."""
     mean = forward.result[0].mean_loss
     if mean is None:
         return None
     # Weights and masks seldom depend on the model, which is then no part of this.
     count = forward.part(lambda result: result[0].mean_loss.counts)
-    each = lax.map(lambda part: count(params, rest, *part), parts)
+    each = lax.map(lambda part: count(params, model_state, *part), parts)
     return jax.tree.map(lambda count: count.sum(axis=0), each)

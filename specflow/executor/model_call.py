@@ -12,7 +12,7 @@ from specflow.contract import (
     Mode,
     TPUEstimatorSpec,
 )
-from specflow.diagnostics.errors import Fault, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
 from specflow.runtime.typing import describe
 
 __all__ = ["ARGUMENTS", "ModelFn"]
@@ -37,9 +37,14 @@ class ModelFn:
     def __init__(self, function: Callable[..., Any]):
         if not callable(function):
             raise spec_error(
-                Fault("model_fn", f"got {describe(function)}", kind=TypeError,
-                      expected="a function of features, ...", code="model-fn")
-            )  # fmt: skip
+                Diagnostic(
+                    "model_fn",
+                    f"got {describe(function)}",
+                    kind=TypeError,
+                    expected="a function of features, ...",
+                    code="model-fn",
+                )
+            )
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
         parameters = inspect.signature(function).parameters.values()
@@ -50,12 +55,12 @@ class ModelFn:
         )
         self.takes = frozenset(ARGUMENTS if takes_all else named) & frozenset(ARGUMENTS)
         # Nobody gives an unknown one a value: a default would hide a slip of the pen.
-        faults = [
-            Fault(
+        diagnostics = [
+            Diagnostic(
                 self.name,
                 f"takes the argument {name!r}",
                 expected=f"some of {', '.join(ARGUMENTS)}",
-                mend=nearest(name, ARGUMENTS)
+                hint=nearest(name, ARGUMENTS)
                 or "Hand it over in params, or bind it with functools.partial.",
                 code="model-fn",
             )
@@ -64,13 +69,13 @@ class ModelFn:
         ]
         if "features" not in self.takes:
             example = f"For example def {self.name}(model, features, labels, mode)."
-            faults.append(
-                Fault(
-                    self.name, "does not take 'features'", mend=example, code="model-fn"
+            diagnostics.append(
+                Diagnostic(
+                    self.name, "does not take 'features'", hint=example, code="model-fn"
                 )
             )
-        if faults:
-            raise spec_error(*faults)
+        if diagnostics:
+            raise spec_error(*diagnostics)
 
     def check_without_model(self) -> None:
         """Checks that the function can do without a model.
@@ -80,10 +85,10 @@ class ModelFn:
         """
         if "model" in self._demands:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     self.name,
                     "demands a 'model', and TPUEstimator was given none",
-                    mend="Give TPUEstimator(model=...), or take the argument out and "
+                    hint="Give TPUEstimator(model=...), or take the argument out and "
                     "make the layers in the function.",
                     code="model-fn",
                 )
@@ -103,10 +108,10 @@ class ModelFn:
         given = {"mode": mode, **available}
         if given.get("labels") is not None and "labels" not in self.takes:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     self.name,
                     "does not take 'labels', and the input has them",
-                    mend="Add the argument labels, or give an input without them.",
+                    hint="Add the argument labels, or give an input without them.",
                     code="model-fn",
                 )
             )
@@ -118,11 +123,11 @@ class ModelFn:
             spec = _with_functions(spec)
         if not isinstance(spec, TPUEstimatorSpec):
             raise spec_error(
-                Fault(
+                Diagnostic(
                     self.name,
                     f"returned {describe(spec)} for mode '{mode}'",
                     expected="a TPUEstimatorSpec",
-                    mend="Metrics go into eval_metrics=(metric_fn, tensors)."
+                    hint="Metrics go into eval_metrics=(metric_fn, tensors)."
                     if isinstance(spec, EstimatorSpec)
                     else "",
                     code="model-fn",
@@ -130,10 +135,10 @@ class ModelFn:
             )
         if spec.mode is not mode:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     self.name,
                     f"returned a spec of mode '{spec.mode}' when asked for '{mode}'",
-                    mend="Pass the mode on: TPUEstimatorSpec(mode=mode, ...).",
+                    hint="Pass the mode on: TPUEstimatorSpec(mode=mode, ...).",
                     code="model-fn",
                 )
             )

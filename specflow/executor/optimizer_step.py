@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from specflow.contract import TrainOp
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.executor.batch_statistics import (
     extra_arguments,
     parameters_of,
@@ -80,9 +80,11 @@ class Optimizer:
             and not any(matches(glob, path) for glob in frozen)
         )
         # Where there are none at all, a function can still count steps.
-        faults = [*_in_vain({"wrt": wrt, "frozen": frozen}, params)] if params else []
-        if faults:
-            raise spec_error(*faults)
+        diagnostics = (
+            [*_in_vain({"wrt": wrt, "frozen": frozen}, params)] if params else []
+        )
+        if diagnostics:
+            raise spec_error(*diagnostics)
         if params and not self.trained:
             raise spec_error(_nothing_left(frozen, params))
         self._owners = {
@@ -103,17 +105,19 @@ class Optimizer:
         """Whether it is a function (state, batch) -> (state, metrics)."""
         return not hasattr(self.transformation, "update")
 
-    def init(self, params: Mapping[str, Any], rest: Mapping[str, Any] = {}) -> Any:
+    def init(
+        self, params: Mapping[str, Any], model_state: Mapping[str, Any] = {}
+    ) -> Any:
         """The optimizer's state at the start.
 
         Args:
             params: by path.
-            rest: the model state, by path.
+            model_state: the model state, by path.
         """
         if self.is_function:
             return getattr(self.transformation, "init", lambda _: ())(params)
         inner = self.transformation.init({path: params[path] for path in self.trained})
-        statistics = {name: rest[name] for name in self._owners}
+        statistics = {name: model_state[name] for name in self._owners}
         inner = with_statistics(inner, statistics, self._owners)
         if self._loss_scale != "dynamic":
             return inner
@@ -133,7 +137,7 @@ class Optimizer:
         gradients: Any,
         opt_state: Any,
         trained: dict[str, jax.Array],
-        rest: Mapping[str, Any] = {},
+        model_state: Mapping[str, Any] = {},
     ) -> tuple[dict[str, jax.Array], Any]:
         """The parameters and the optimizer's state after a step.
 
@@ -141,7 +145,7 @@ class Optimizer:
             gradients: of the scaled loss, by path.
             opt_state: before the step.
             trained: the parameters that train, before the step.
-            rest: the model state, after the step.
+            model_state: the model state, after the step.
         """
         scale = self.scale(opt_state)
         if scale is not None:
@@ -149,13 +153,13 @@ class Optimizer:
             # In float32: of 16 bits, the share itself may have no number but 0.
             gradients = jax.tree.map(lambda g: (g * share).astype(g.dtype), gradients)
         if self._loss_scale != "dynamic":
-            return self._moved(gradients, opt_state, trained, rest)
+            return self._moved(gradients, opt_state, trained, model_state)
         finite = functools.reduce(
             jnp.logical_and, [jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]
         )
         moved, inner = jax.tree.map(
             functools.partial(jnp.where, finite),
-            self._moved(gradients, opt_state.inner, trained, rest),
+            self._moved(gradients, opt_state.inner, trained, model_state),
             (trained, opt_state.inner),
         )
         streak = jnp.where(finite, opt_state.streak + 1, 0)
@@ -184,17 +188,17 @@ class Optimizer:
         gradients: Any,
         opt_state: Any,
         trained: dict[str, jax.Array],
-        rest: Mapping[str, Any],
+        model_state: Mapping[str, Any],
     ) -> tuple[Any, Any]:
         update = self.transformation.update
-        extra = extra_arguments(update, opt_state, rest)
+        extra = extra_arguments(update, opt_state, model_state)
         updates, opt_state = update(gradients, opt_state, trained, **extra)
         return optax.apply_updates(trained, updates), opt_state
 
 
 def _in_vain(
     globs: Mapping[str, Iterable[str]], params: Mapping[str, Any]
-) -> Iterator[Fault]:
+) -> Iterator[Diagnostic]:
     """Globs that match no parameter: for one misspelt, the wrong ones would train."""
     for field, all_of_it in globs.items():
         vain = [
@@ -203,7 +207,7 @@ def _in_vain(
             if not any(matches(glob, path) for path in params)
         ]
         if vain:
-            yield Fault(
+            yield Diagnostic(
                 f"train_op.{field}",
                 f"{', '.join(vain)} matches no parameter",
                 expected=_globs_over(params),
@@ -211,9 +215,9 @@ def _in_vain(
             )
 
 
-def _nothing_left(frozen: tuple[str, ...], params: Mapping[str, Any]) -> Fault:
+def _nothing_left(frozen: tuple[str, ...], params: Mapping[str, Any]) -> Diagnostic:
     told = f"{', '.join(frozen)} leaves no parameter to train"
-    return Fault("train_op.frozen", told, expected=_globs_over(params), code="wrt")
+    return Diagnostic("train_op.frozen", told, expected=_globs_over(params), code="wrt")
 
 
 def _globs_over(params: Mapping[str, Any]) -> str:

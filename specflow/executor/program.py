@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 from specflow.distributed import collectives
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.flops import saved
@@ -130,7 +130,7 @@ class Program:
         optimizer = self.tracer.optimizer(features, labels)
         model_state = self.abstract_model_state()
         params = model_state.params
-        opt_state = jax.eval_shape(optimizer.init, params, model_state.rest)
+        opt_state = jax.eval_shape(optimizer.init, params, model_state.model_state)
         shardings = {path: array.sharding for path, array in params.items()}
         return model_state._replace(
             step=_placed(
@@ -153,9 +153,9 @@ class Program:
         """
         optimizer = self.tracer.optimizer(features, labels)
 
-        def start(params: Any, rest: Any) -> TrainState:
-            opt_state = optimizer.init(params, rest)
-            return TrainState(jnp.zeros((), jnp.int32), params, rest, opt_state)
+        def start(params: Any, model_state: Any) -> TrainState:
+            opt_state = optimizer.init(params, model_state)
+            return TrainState(jnp.zeros((), jnp.int32), params, model_state, opt_state)
 
         key = ("init", shapes((features, labels)))
         return self._made(seed, start, self.abstract_state(features, labels), key)
@@ -176,7 +176,7 @@ class Program:
         like = self.abstract_state(features, labels).opt_state
         shardings = jax.tree.map(lambda array: array.sharding, like)
         init = jax.jit(optimizer.init, out_shardings=shardings)
-        return state._replace(opt_state=init(state.params, state.rest))
+        return state._replace(opt_state=init(state.params, state.model_state))
 
     def _made(self, seed: int, start: Callable[..., Any], like: Any, key: Any) -> Any:
         """What `start` makes of the initial values, laid out as `like`, in one go."""
@@ -203,23 +203,26 @@ class Program:
 
     def abstract_model_state(self) -> TrainState:
         """Like `abstract_state`, without the optimizer's part: enough to evaluate."""
-        params, rest = self.model.abstract_params, self.model.abstract_rest
+        params, model_state = (
+            self.model.abstract_params,
+            self.model.abstract_model_state,
+        )
         whole = self.partitioner.replicated
         return TrainState(
             0,
             jax.tree.map(
                 _placed, params, self.partitioner.params(params, self.model.dim_names)
             ),
-            {path: _placed(array, whole) for path, array in rest.items()},
+            {path: _placed(array, whole) for path, array in model_state.items()},
             (),
         )
 
     def init_model_state(self, seed: int) -> TrainState:
         """Like `init_state`, without the optimizer's part."""
         like = self.abstract_model_state()
-        both = (like.params, like.rest)
-        params, rest = self._made(seed, lambda *parts: parts, both, "init model")
-        return TrainState(0, params, rest, ())
+        both = (like.params, like.model_state)
+        params, model_state = self._made(seed, lambda *parts: parts, both, "init model")
+        return TrainState(0, params, model_state, ())
 
     def placements(self) -> dict[str, Placement]:
         """Parameter path -> where it goes, and by which rule."""
@@ -227,9 +230,9 @@ class Program:
             self.model.abstract_params, self.model.dim_names
         )
 
-    def remarks(self) -> list[Fault]:
+    def warnings(self) -> list[Diagnostic]:
         """What is no fault of the mesh's rules, but may not be as it was meant."""
-        return self.partitioner.remarks(
+        return self.partitioner.warnings(
             self.model.abstract_params, self.model.dim_names
         )
 
@@ -446,7 +449,7 @@ class Program:
                 lowered, forward = self._lower(mode, step, state, *batch)
                 self._agree(mode, lowered)
                 compiled = self._compiled[key] = self.compile(lowered, forward)
-        return compiled(state.params, state.rest, *batch)
+        return compiled(state.params, state.model_state, *batch)
 
     def _lower(
         self, mode: Mode, step: Callable[..., Any], state: TrainState, *batch: Any
@@ -463,7 +466,7 @@ class Program:
         else:
             out["predictions"] = self._by_rows(forward, row_count(features), rows)
         program = functools.partial(step, forward=forward)
-        args = state.params, state.rest, *batch
+        args = state.params, state.model_state, *batch
         return self._lowered(mode, program, args, forward, out_shardings=out), forward
 
     def _by_rows(self, forward: Traced, count: int, rows: Any) -> Any:

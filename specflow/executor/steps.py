@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.executor.gradients import gradients, host_tensors
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.traced_once import Traced
@@ -62,34 +62,36 @@ def train_step(
         The state after the update; the loss, float32[]; what else it gives.
     """
     if optimizer.is_function:
-        spec, _ = forward(state.params, state.rest, features, labels)
+        spec, _ = forward(state.params, state.model_state, features, labels)
         after = _state_of(optimizer.train_op(state, (features, labels)))
         after = after._replace(step=state.step + 1)
         outputs = StepOutputs(host_tensors(spec), ())
         return after, spec.loss.astype(jnp.float32), outputs
 
     trained = {path: state.params[path] for path in optimizer.trained}
-    found, loss, rest, called = gradients(
+    found, loss, model_state, called = gradients(
         trained,
         state.params,
-        state.rest,
+        state.model_state,
         (features, labels),
         forward=forward,
         scale=optimizer.scale(state.opt_state),
         micro_steps=micro_steps,
         unroll=unroll,
     )
-    rest |= {name: state.rest[name] for name in optimizer.frozen_statistics}
-    moved, opt_state = optimizer.update(found, state.opt_state, trained, rest)
+    model_state |= {
+        name: state.model_state[name] for name in optimizer.frozen_statistics
+    }
+    moved, opt_state = optimizer.update(found, state.opt_state, trained, model_state)
     skipped = optimizer.skipped(state.opt_state, opt_state)
     if isinstance(skipped, jax.Array):
         # What overflowed may be in them, and would stay there.
-        rest |= {
-            name: jnp.where(skipped > 0, state.rest[name], rest[name])
+        model_state |= {
+            name: jnp.where(skipped > 0, state.model_state[name], model_state[name])
             for name in optimizer.statistics
         }
     params = {**state.params, **moved}
-    after = TrainState(state.step + 1, params, rest, opt_state)
+    after = TrainState(state.step + 1, params, model_state, opt_state)
     outputs = StepOutputs(called, skipped)
     return after, loss.astype(jnp.float32), outputs
 
@@ -200,10 +202,16 @@ def train_loop(
 
 
 def eval_step(
-    params: Any, rest: Any, features: Any, labels: Any, mask: Any, *, forward: Traced
+    params: Any,
+    model_state: Any,
+    features: Any,
+    labels: Any,
+    mask: Any,
+    *,
+    forward: Traced,
 ) -> dict[str, Any]:
     """The loss of a batch, its eval tensors and those of `host_call`, batch-major."""
-    spec, _ = forward(params, rest, features, labels, mask)
+    spec, _ = forward(params, model_state, features, labels, mask)
     pair = spec.eval_metrics
     return {
         "loss": spec.loss,
@@ -214,10 +222,10 @@ def eval_step(
 
 
 def predict_step(
-    params: Any, rest: Any, features: Any, mask: Any, *, forward: Traced
+    params: Any, model_state: Any, features: Any, mask: Any, *, forward: Traced
 ) -> dict[str, Any]:
     """The predictions of a batch and the tensors of `host_call`, batch-major."""
-    spec, _ = forward(params, rest, features, None, mask)
+    spec, _ = forward(params, model_state, features, None, mask)
     return {"predictions": spec.predictions, "called": host_tensors(spec)}
 
 
@@ -232,11 +240,11 @@ def _state_of(returned: Any) -> TrainState:
         if isinstance(state, TrainState):
             return state
     raise spec_error(
-        Fault(
+        Diagnostic(
             "train_op",
             f"is a function that returned {describe(returned)}",
             expected="(state, metrics), the state being the one given, changed",
-            mend="An optimizer is made by a call: train_op=optax.sgd(0.1)."
+            hint="An optimizer is made by a call: train_op=optax.sgd(0.1)."
             if hasattr(returned, "update")
             else "",
             kind=TypeError,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from specflow.contract import Mode, TPUEstimatorSpec, check_batch_major
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Fault, SpecflowError, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecflowError, spec_error
 from specflow.executor.discovery import Discovery
 from specflow.executor.model_call import ModelFn
 from specflow.executor.optimizer_step import Optimizer
@@ -144,15 +144,15 @@ class Tracer:
         """
         if self._discovery is None or self._discovery.knows(Mode.TRAIN):
             return
-        params, rest = (
+        params, model_state = (
             {
                 name.removeprefix(part): jax.ShapeDtypeStruct(*form)
                 for name, form in saved.items()
                 if name.startswith(part)
             }
-            for part in ("params/", "rest/")
+            for part in ("params/", "state/")
         )
-        self._discovery.admit(params, rest)
+        self._discovery.admit(params, model_state)
 
     def _run(
         self, mode: Mode, module: Any, features: Any, labels: Any, mask: Any
@@ -187,17 +187,17 @@ class Tracer:
         rows = row_count(features)
 
         def forward(
-            params: Any, rest: Any, *batch: Any
+            params: Any, model_state: Any, *batch: Any
         ) -> tuple[TPUEstimatorSpec, Any]:
             return self.model.call(
                 lambda module: self._run(mode, module, *batch),
                 params,
-                rest,
+                model_state,
                 train=mode is Mode.TRAIN,
                 frozen=frozen,
             )
 
-        abstract = (self.model.abstract_params, self.model.abstract_rest)
+        abstract = (self.model.abstract_params, self.model.abstract_model_state)
         with self._errors_of(mode, features, labels):
             if mode is Mode.TRAIN:
                 full = functools.partial(_with_mask, forward, rows)
@@ -241,7 +241,7 @@ class Tracer:
         if self.settings.loss_scale is not None:
             asked = f"loss_scale is {self.settings.loss_scale}"
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "train_op",
                 f"is a function, which takes batches as they are, and {asked}",
                 expected="an optax GradientTransformation or a TrainOp",
@@ -259,22 +259,23 @@ class Tracer:
             raise
         except Exception as error:
             if is_misplaced(error):
-                fault = _misplaced(self.model_fn.name, self.model)
-                raise spec_error(fault) from error
-            fault = _failed(self.model_fn.name, mode, features, labels, error)
+                diagnostic = _misplaced(self.model_fn.name, self.model)
+                raise spec_error(diagnostic) from error
+            diagnostic = _failed(self.model_fn.name, mode, features, labels, error)
             if user_code.is_users(error):
                 error.add_note(
-                    f"{fault.where} was traced for mode '{mode}'. {fault.mend}"
+                    f"{diagnostic.where} was traced for mode '{mode}'. "
+                    f"{diagnostic.hint}"
                 )
                 raise
-            raise spec_error(fault) from error
+            raise spec_error(diagnostic) from error
 
 
 def _with_mask(
-    forward: Callable[..., Any], rows: int, params: Any, rest: Any, *batch: Any
+    forward: Callable[..., Any], rows: int, params: Any, model_state: Any, *batch: Any
 ) -> Any:
     """TRAIN batches have no padding: the mask is a constant, which XLA folds away."""
-    return forward(params, rest, *batch, jnp.ones(rows, bool))
+    return forward(params, model_state, *batch, jnp.ones(rows, bool))
 
 
 def _part(batch: Any, micro_steps: int) -> Any:
@@ -314,8 +315,8 @@ def check_predictions(predictions: Any, rows: int) -> None:
     Raises:
         SpecError: the first axis of an array is not the batch.
     """
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"predictions[{path!r}]" if path else "predictions",
             f"is {describe(leaf)}, and the batch is {rows} rows",
             expected="a batch-major array: its first axis is the batch",
@@ -324,61 +325,61 @@ def check_predictions(predictions: Any, rows: int) -> None:
         for path, leaf in leaves(predictions)
         if not leaf.shape or leaf.shape[0] != rows
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
 
 
 def _failed(
     name: str, mode: Mode, features: Any, labels: Any, error: Exception
-) -> Fault:
+) -> Diagnostic:
     given = ", ".join(
         f"{path} {describe(leaf)}"
         for path, leaf in leaves({"features": features, "labels": labels})
         if leaf is not None
     )
-    text, mend = str(error).strip() or repr(error), f"It was given {given}."
+    text, hint = str(error).strip() or repr(error), f"It was given {given}."
     if isinstance(error, jax.errors.TracerArrayConversionError):
         # The rest says where values came from, and they are all still to come.
         text = text.partition("\n")[0]
-        mend += (
+        hint += (
             " NumPy, and the metrics of specflow, take values: hand them over as "
             "eval_metrics=(metric_fn, tensors). Here use jax.numpy."
         )
-    return Fault(
+    return Diagnostic(
         name,
         f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
-        mend=mend,
+        hint=hint,
         kind=TypeError if isinstance(error, TypeError) else ValueError,
         code="model-fn",
     )
 
 
-def _misplaced(name: str, model: Model) -> Fault:
+def _misplaced(name: str, model: Model) -> Diagnostic:
     """A Linen layer was called that has nowhere to keep its variables."""
     if isinstance(model, SplitModel):
         where = ", and its model is a module of NNX"
-        mend = "Leave `model` out of TPUEstimator to make layers inline, or use NNX's."
+        hint = "Leave `model` out of TPUEstimator to make layers inline, or use NNX's."
     elif model.is_inline:
         where = " that was made outside of it"
-        mend = "Make the layer where it is called, as in flax.linen.Dense(10)(x)."
+        hint = "Make the layer where it is called, as in flax.linen.Dense(10)(x)."
     else:
         where = " that is no part of its model"
-        mend = (
+        hint = (
             "Make it in the model, or leave `model` out of TPUEstimator and make all "
         )
-        mend += "layers inline."
-    return Fault(
-        name, f"calls a Flax Linen layer{where}", mend=mend, code="linen-layer"
+        hint += "layers inline."
+    return Diagnostic(
+        name, f"calls a Flax Linen layer{where}", hint=hint, code="linen-layer"
     )
 
 
-def _nothing_to_train(name: str, model: Model) -> Fault:
+def _nothing_to_train(name: str, model: Model) -> Diagnostic:
     if isinstance(model, LinenModel) and model.is_inline:
         why = "it makes no layers, and it was given no model"
-        mend = "Make a layer in it, such as flax.linen.Dense(10)(x), or give model=."
+        hint = "Make a layer in it, such as flax.linen.Dense(10)(x), or give model=."
     else:
         why = "its model has none, or was not called"
-        mend = "Call a model that has parameters."
-    return Fault(
-        name, f"has no parameters to train: {why}", mend=mend, code="no-parameters"
+        hint = "Call a model that has parameters."
+    return Diagnostic(
+        name, f"has no parameters to train: {why}", hint=hint, code="no-parameters"
     )

@@ -15,7 +15,7 @@ class TrainState(NamedTuple):
     """int32[]: steps taken."""
     params: dict[str, Any]
     """Parameters by dotted path."""
-    rest: dict[str, Any]
+    model_state: dict[str, Any]
     """What the model carries beside parameters: statistics, random streams."""
     opt_state: Any
     """What the optimizer carries."""
@@ -27,10 +27,15 @@ def to_tree(state: TrainState) -> dict[str, Any]:
     Random keys, as an optimizer that adds noise keeps one, become the numbers they are.
 
     >>> to_tree(TrainState(0, {"w": 1}, {}, ({"w": 2}, 3)))
-    {'step': 0, 'params': {'w': 1}, 'rest': {}, 'opt_state': {'[0]/w': 2, '[1]': 3}}
+    {'step': 0, 'params': {'w': 1}, 'state': {}, 'opt_state': {'[0]/w': 2, '[1]': 3}}
     """
     opt_state = {name: _numbers(leaf) for name, leaf in _named(state.opt_state)}
-    return {**state._asdict(), "opt_state": opt_state}
+    return {
+        "step": state.step,
+        "params": state.params,
+        "state": state.model_state,
+        "opt_state": opt_state,
+    }
 
 
 def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
@@ -47,7 +52,7 @@ def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
         for name, leaf in _named(like.opt_state)
     ]
     opt_state = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
-    return TrainState(tree["step"], tree["params"], tree["rest"], opt_state)
+    return TrainState(tree["step"], tree["params"], tree["state"], opt_state)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from specflow.config.base import Component, Config, Target
 from specflow.config.sections.early_stopping import HigherConfig, LowerConfig
 from specflow.config.sections.exporters import BestExporterConfig, LatestExporterConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.lifecycle.exporters import (
     BestExporter,
     ByMetric,
@@ -59,10 +59,13 @@ def _exporter(name: str, config: Config, input_fn: Callable[[], Any]) -> Exporte
         made = config(name=name, input_fn=input_fn)
         if not isinstance(made, Exporter):
             raise ConfigError(
-                Fault(f"output.exporters.{name}", f"{config.path} returned "
-                      f"{describe(made)}", expected="a specflow.Exporter",
-                      code="exporter")
-            )  # fmt: skip
+                Diagnostic(
+                    f"output.exporters.{name}",
+                    f"{config.path} returned {describe(made)}",
+                    expected="a specflow.Exporter",
+                    code="exporter",
+                )
+            )
         return made
     settings: Any = config
     export = {

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Fault, config_error
+from specflow.diagnostics.errors import ConfigError, Diagnostic, config_error
 from specflow.lifecycle.evaluation_history import History
 from specflow.lifecycle.stopping_rules import Crossed, Stalled, StoppingRule
 from specflow.loop import StopTraining
@@ -46,7 +46,7 @@ class EarlyStopping:
     ):
         if (run_every_secs is None) == (run_every_steps is None):
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     "run_every_secs, run_every_steps",
                     f"got {run_every_secs} and {run_every_steps}",
                     expected="one of them, and None for the other",
@@ -77,9 +77,9 @@ class EarlyStopping:
         return self._last_step is None or step - self._last_step >= self._every_steps
 
 
-def stop_if(should_stop: Callable[[], bool], **rhythm: Any) -> EarlyStopping:
+def stop_if(should_stop: Callable[[], bool], **trigger: Any) -> EarlyStopping:
     """A hook that ends training when a predicate is true."""
-    return EarlyStopping(should_stop, **rhythm)
+    return EarlyStopping(should_stop, **trigger)
 
 
 def stop_if_higher(
@@ -89,7 +89,7 @@ def stop_if_higher(
     *,
     name: str | None = None,
     min_steps: int = 0,
-    **rhythm: Any,
+    **trigger: Any,
 ) -> EarlyStopping:
     """Ends training once an evaluation's metric is above a threshold.
 
@@ -99,10 +99,10 @@ def stop_if_higher(
         threshold: strictly above it training ends.
         name: of the evaluations, if they have one.
         min_steps: evaluations before this step do not count.
-        **rhythm: `run_every_secs` (60) or `run_every_steps`.
+        **trigger: `run_every_secs` (60) or `run_every_steps`.
     """
     rule = Crossed(metric, threshold, "higher", min_steps)
-    return _judged(rule, estimator, name, **rhythm)
+    return _judged(rule, estimator, name, **trigger)
 
 
 def stop_if_lower(
@@ -112,11 +112,11 @@ def stop_if_lower(
     *,
     name: str | None = None,
     min_steps: int = 0,
-    **rhythm: Any,
+    **trigger: Any,
 ) -> EarlyStopping:
     """Ends training once an evaluation's metric is below a threshold."""
     rule = Crossed(metric, threshold, "lower", min_steps)
-    return _judged(rule, estimator, name, **rhythm)
+    return _judged(rule, estimator, name, **trigger)
 
 
 def stop_if_no_increase(
@@ -126,11 +126,11 @@ def stop_if_no_increase(
     *,
     name: str | None = None,
     min_steps: int = 0,
-    **rhythm: Any,
+    **trigger: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not risen for so many steps."""
     rule = Stalled(metric, max_steps_without_increase, "higher", min_steps)
-    return _judged(rule, estimator, name, **rhythm)
+    return _judged(rule, estimator, name, **trigger)
 
 
 def stop_if_no_decrease(
@@ -140,26 +140,30 @@ def stop_if_no_decrease(
     *,
     name: str | None = None,
     min_steps: int = 0,
-    **rhythm: Any,
+    **trigger: Any,
 ) -> EarlyStopping:
     """Ends training when a metric has not fallen for so many steps."""
     rule = Stalled(metric, max_steps_without_decrease, "lower", min_steps)
-    return _judged(rule, estimator, name, **rhythm)
+    return _judged(rule, estimator, name, **trigger)
 
 
 def _judged(
-    rule: StoppingRule, estimator: Any, name: str | None, **rhythm: Any
+    rule: StoppingRule, estimator: Any, name: str | None, **trigger: Any
 ) -> EarlyStopping:
     """A hook that asks a rule about the evaluations there are."""
     if not hasattr(estimator, "model_dir"):
         raise config_error(
-            Fault("estimator", f"got {describe(estimator)}", kind=TypeError,
-                  expected="the estimator whose evaluations count",
-                  code="early-stopping")
-        )  # fmt: skip
+            Diagnostic(
+                "estimator",
+                f"got {describe(estimator)}",
+                kind=TypeError,
+                expected="the estimator whose evaluations count",
+                code="early-stopping",
+            )
+        )
     history = History(estimator.model_dir, name)
 
     def should_stop() -> bool:
         return rule.reason(history.values(rule.metric)) is not None
 
-    return EarlyStopping(should_stop, **rhythm)
+    return EarlyStopping(should_stop, **trigger)

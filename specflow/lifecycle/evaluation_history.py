@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 from specflow.distributed import collectives
 from specflow.output import read_rows, reported, to_plain, write_text
 from specflow.runtime.filesystem import expanded
@@ -90,10 +90,14 @@ class History:
         if rows and not found:
             names = sorted({name for row in rows for name in row} - {"step", "split"})
             raise MissingMetricError(
-                Fault(metric, "is in no evaluation", code="metric-missing",
-                      expected=f"one of {', '.join(names)}",
-                      mend=nearest(metric, names))
-            )  # fmt: skip
+                Diagnostic(
+                    metric,
+                    "is in no evaluation",
+                    code="metric-missing",
+                    expected=f"one of {', '.join(names)}",
+                    hint=nearest(metric, names),
+                )
+            )
         return dict(sorted(found.items()))
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 from specflow.distributed import collectives
 from specflow.output import reported, write_text
 from specflow.runtime.callables import check_callables
@@ -45,16 +45,27 @@ class Exporter:
     """
 
     def __init__(self, name: str, *, exports_to_keep: int | None = 5, **export: Any):
-        faults = []
+        diagnostics = []
         if not isinstance(name, str) or not name:
-            faults.append(Fault("exporter", f"has the name {name!r}", code="exporter",
-                                expected="a text that is not empty"))  # fmt: skip
+            diagnostics.append(
+                Diagnostic(
+                    "exporter",
+                    f"has the name {name!r}",
+                    code="exporter",
+                    expected="a text that is not empty",
+                )
+            )
         if exports_to_keep is not None and not _is_positive(exports_to_keep):
-            faults.append(Fault("exports_to_keep", f"got {exports_to_keep!r:.60}",
-                                expected="a positive integer, or None for all",
-                                code="exporter"))  # fmt: skip
-        if faults:
-            raise ConfigError(*faults)
+            diagnostics.append(
+                Diagnostic(
+                    "exports_to_keep",
+                    f"got {exports_to_keep!r:.60}",
+                    expected="a positive integer, or None for all",
+                    code="exporter",
+                )
+            )
+        if diagnostics:
+            raise ConfigError(*diagnostics)
         functions = {key: export.get(key) for key in ("input_fn", "serving_fn")}
         check_callables(functions)
         self.name = name
@@ -152,10 +163,14 @@ class ByMetric:
         if self.metric not in current_eval_result:
             there = sorted(set(current_eval_result) - {"global_step"})
             raise ConfigError(
-                Fault("compare_fn", f"the current result has no '{self.metric}'",
-                      expected=f"one of {', '.join(there)}, or a compare_fn for them",
-                      mend=nearest(self.metric, there), code="exporter")
-            )  # fmt: skip
+                Diagnostic(
+                    "compare_fn",
+                    f"the current result has no '{self.metric}'",
+                    expected=f"one of {', '.join(there)}, or a compare_fn for them",
+                    hint=nearest(self.metric, there),
+                    code="exporter",
+                )
+            )
         if self.metric not in best_eval_result:
             return True
         best = float(best_eval_result[self.metric])
@@ -196,10 +211,14 @@ class BestExporter(Exporter):
             or set(inspect.signature(compare_fn).parameters) != expected
         ):
             raise ConfigError(
-                Fault("compare_fn", f"got {compare_fn!r:.60}", code="exporter",
-                      expected="a function of best_eval_result and "
-                      "current_eval_result, by these names")
-            )  # fmt: skip
+                Diagnostic(
+                    "compare_fn",
+                    f"got {compare_fn!r:.60}",
+                    code="exporter",
+                    expected="a function of best_eval_result and "
+                    "current_eval_result, by these names",
+                )
+            )
         self.compare = compare_fn
 
     def wants(

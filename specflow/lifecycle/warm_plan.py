@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 from specflow.lifecycle.warm_settings import WarmStartSettings
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import describe
 
 __all__ = ["WarmPlan", "plan"]
 
-_PARTS = {"rest": "model state", "opt_state": "optimizer state"}
+_PARTS = {"state": "model state", "opt_state": "optimizer state"}
 _STATISTICS = "batch_stats."
 """Collection in the path of a Linen module's batch statistics."""
 _MOST_SHOWN = 6
@@ -31,9 +31,9 @@ class WarmPlan:
     """Of each parameter: path, path in the checkpoint, array, remark."""
     others: dict[str, list[str]]
     """What else there is to say: a head -> names of arrays."""
-    faults: list[Fault]
+    diagnostics: list[Diagnostic]
     """What cannot be taken, though it was asked for."""
-    remarks: list[Fault]
+    warnings: list[Diagnostic]
     """Patterns and globs that match nothing."""
     digest: str = ""
     """Of the arrays that are taken."""
@@ -82,11 +82,15 @@ def plan(
     """
     params = tree["params"]
     wanted = [path for path in params if not settings.refused(path)]
-    faults = [
-        Fault(f"renames[{name!r}]", "is no parameter that is warm started",
-              expected=f"one of {', '.join(wanted[:8])}", code="warm-start")
+    diagnostics = [
+        Diagnostic(
+            f"renames[{name!r}]",
+            "is no parameter that is warm started",
+            expected=f"one of {', '.join(wanted[:8])}",
+            code="warm-start",
+        )
         for name in settings.idle_renames(wanted)
-    ]  # fmt: skip
+    ]
     taken: dict[str, dict[str, str]] = {"params": {}}
     rows = []
     for path, array in params.items():
@@ -97,10 +101,15 @@ def plan(
         saved, by_token = forms.get(f"params/{name}"), path in settings.vocabularies
         if not _fits(saved, array, by_token=by_token):
             there = "absent" if saved is None else describe(saved)
-            faults.append(
-                Fault(path, f"is {there} in the checkpoint", code="warm-start",
-                      expected=describe(array), mend=_hint(settings, path))
-            )  # fmt: skip
+            diagnostics.append(
+                Diagnostic(
+                    path,
+                    f"is {there} in the checkpoint",
+                    code="warm-start",
+                    expected=describe(array),
+                    hint=_hint(settings, path),
+                )
+            )
             continue
         taken["params"][path] = f"params/{name}"
         count = f"{known_rows(path)} of {array.shape[0]} rows" if by_token else ""
@@ -121,12 +130,16 @@ def plan(
     ]
     if unused:
         others["unused parameters of the checkpoint"] = unused
-    remarks = [
-        Fault("warm start", f"{pattern!r} matches no parameter",
-              expected=f"one over {', '.join([*params][:8])}", code="warm-start")
+    warnings = [
+        Diagnostic(
+            "warm start",
+            f"{pattern!r} matches no parameter",
+            expected=f"one over {', '.join([*params][:8])}",
+            code="warm-start",
+        )
         for pattern in settings.idle(params)
-    ]  # fmt: skip
-    return WarmPlan(source, taken, rows, others, faults, remarks)
+    ]
+    return WarmPlan(source, taken, rows, others, diagnostics, warnings)
 
 
 def _fits(saved: Any, array: Any, *, by_token: bool) -> bool:
@@ -156,10 +169,10 @@ def _state(
     for name, array in tree[part].items():
         # An optimizer's arrays end in the path of the parameter that they are for.
         path = name.removeprefix(_STATISTICS).rpartition("/")[2]
-        has_path = part == "rest" or path in tree["params"]
+        has_path = part == "state" or path in tree["params"]
         source = f"{part}/{_renamed(settings, name)}"
         saved = forms.get(source)
-        of_model = part == "rest" and _kind(array) == "float"
+        of_model = part == "state" and _kind(array) == "float"
         if settings.state == "params" or (settings.state == "model" and not of_model):
             reason = f"not taken, as state is {settings.state}"
         elif has_path and (globs := settings.left_out(path)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from specflow.config.sections.warm_start import WarmStartConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.globs import matches
 
 __all__ = ["Vocabulary", "WarmStartSettings", "build_warm_start"]
@@ -63,21 +63,32 @@ class WarmStartSettings:
                 object.__setattr__(self, field, (one,))
         if not isinstance(self.path, str | Path) or not str(self.path):
             raise ConfigError(
-                Fault("warm_start_from", f"got {self.path!r:.60}", code="warm-start",
-                      expected="a model directory, a checkpoint or an export")
-            )  # fmt: skip
+                Diagnostic(
+                    "warm_start_from",
+                    f"got {self.path!r:.60}",
+                    code="warm-start",
+                    expected="a model directory, a checkpoint or an export",
+                )
+            )
         wrong = [one for one in self.patterns() if not _is_expression(one)]
         if wrong:
             raise ConfigError(
-                Fault("WarmStartSettings.vars_to_warm_start", f"got {wrong[0]!r:.60}",
-                      expected="a regular expression, several, or None",
-                      code="warm-start")
-            )  # fmt: skip
+                Diagnostic(
+                    "WarmStartSettings.vars_to_warm_start",
+                    f"got {wrong[0]!r:.60}",
+                    expected="a regular expression, several, or None",
+                    code="warm-start",
+                )
+            )
         if self.state not in ("params", "model", "full"):
             raise ConfigError(
-                Fault("WarmStartSettings.state", f"got {self.state!r:.60}",
-                      expected="'params', 'model' or 'full'", code="warm-start")
-            )  # fmt: skip
+                Diagnostic(
+                    "WarmStartSettings.state",
+                    f"got {self.state!r:.60}",
+                    expected="'params', 'model' or 'full'",
+                    code="warm-start",
+                )
+            )
 
     def patterns(self) -> list[str]:
         """The expressions as a list."""

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from specflow.diagnostics.errors import CheckpointError, ConfigError, Fault
+from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
@@ -53,8 +53,8 @@ def warm_values(
     """
     source = _opened(settings)
     planned = _planned(settings, tree, source)
-    for remark in planned.remarks:
-        warnings.warn(f"{remark.where}: {remark.problem}", stacklevel=2)
+    for warning in planned.warnings:
+        warnings.warn(f"{warning.where}: {warning.problem}", stacklevel=2)
     saved, values = source.read(), {}
     for part, names in planned.taken.items():
         values[part] = {}
@@ -90,8 +90,8 @@ def _planned(
     found = plan(
         settings, tree, source.forms, source=source.label, known_rows=known_rows
     )
-    if found.faults:
-        raise CheckpointError(*found.faults)
+    if found.diagnostics:
+        raise CheckpointError(*found.diagnostics)
     names = sorted(name for part in found.taken.values() for name in part.values())
     told = repr([(name, source.digests[name]) for name in names])
     digest = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -110,7 +110,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
         weights = load_export(path, check=False).weights
         arrays = {
             f"{part}/{name}": array
-            for part in ("params", "rest")
+            for part in ("params", "state")
             for name, array in weights.items()
         }
         digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
@@ -159,10 +159,13 @@ def _rows(path: str | Path) -> dict[str, int]:
     for row, token in enumerate(_tokens(path)):
         if rows.setdefault(token, row) != row:
             raise ConfigError(
-                Fault(str(path), f"lines {rows[token] + 1} and {row + 1} are both "
-                      f"{token!r:.60}", code="warm-start",
-                      expected="a vocabulary with every token once")
-            )  # fmt: skip
+                Diagnostic(
+                    str(path),
+                    f"lines {rows[token] + 1} and {row + 1} are both {token!r:.60}",
+                    code="warm-start",
+                    expected="a vocabulary with every token once",
+                )
+            )
     return rows
 
 
@@ -189,6 +192,10 @@ def _tokens(path: str | Path) -> list[str]:
 
 def _unreadable(path: str | Path, reason: str) -> ConfigError:
     return ConfigError(
-        Fault(str(path), f"cannot be read: {reason}", code="warm-start",
-              expected="a vocabulary, a token a line")
-    )  # fmt: skip
+        Diagnostic(
+            str(path),
+            f"cannot be read: {reason}",
+            code="warm-start",
+            expected="a vocabulary, a token a line",
+        )
+    )

@@ -5,8 +5,8 @@ from specflow.loop.hooks import (
     Action,
     EverySeconds,
     EverySteps,
-    Rhythm,
     StopTraining,
+    Trigger,
     call_hooks,
 )
 from specflow.loop.pace import Pace
@@ -22,9 +22,9 @@ __all__ = [
     "Profile",
     "Report",
     "Rescue",
-    "Rhythm",
     "StopTraining",
     "TrainResult",
+    "Trigger",
     "Watch",
     "call_hooks",
     "evaluate",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
 from specflow.loop.hooks import StopTraining, call_hooks
@@ -110,9 +110,13 @@ def evaluate(
         read(*pending)
     if not masks:
         raise DataError(
-            Fault("data", "the evaluation input has no rows", code="data-empty",
-                  expected="at least one row")
-        )  # fmt: skip
+            Diagnostic(
+                "data",
+                "the evaluation input has no rows",
+                code="data-empty",
+                expected="at least one row",
+            )
+        )
     with collectives.together():
         if failed:
             raise failed[0]

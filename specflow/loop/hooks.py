@@ -11,8 +11,8 @@ __all__ = [
     "Action",
     "EverySeconds",
     "EverySteps",
-    "Rhythm",
     "StopTraining",
+    "Trigger",
     "call_all",
     "call_hooks",
 ]
@@ -26,7 +26,7 @@ Action = Callable[[int, Any], None]
 """Called with the step and the state, which it must not keep."""
 
 
-class Rhythm(Protocol):
+class Trigger(Protocol):
     """When an action is due."""
 
     @property
@@ -47,8 +47,8 @@ class Rhythm(Protocol):
 class EverySteps:
     """An action every so many steps.
 
-    >>> rhythm = EverySteps(100, print, start=30)
-    >>> rhythm.next_after(30), rhythm.next_after(130), rhythm.is_due(230)
+    >>> trigger = EverySteps(100, print, start=30)
+    >>> trigger.next_after(30), trigger.next_after(130), trigger.is_due(230)
     (130, 230, True)
     """
 
@@ -76,8 +76,8 @@ class EverySeconds:
         clock: gives the seconds; another one for tests.
 
     >>> now = iter([0.0, 5.0, 12.0, 13.0])
-    >>> rhythm = EverySeconds(10.0, print, clock=lambda: next(now))
-    >>> [rhythm.is_due(step) for step in (1, 2, 3)]
+    >>> trigger = EverySeconds(10.0, print, clock=lambda: next(now))
+    >>> [trigger.is_due(step) for step in (1, 2, 3)]
     [False, True, False]
     """
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specflow.contract import HostPair
-from specflow.diagnostics.errors import Fault, NanLossDuringTrainingError
+from specflow.diagnostics.errors import Diagnostic, NanLossDuringTrainingError
 from specflow.executor import (
     LEAST_SCALE,
     Program,
@@ -23,8 +23,8 @@ from specflow.executor import (
 )
 from specflow.loop.hooks import (
     Action,
-    Rhythm,
     StopTraining,
+    Trigger,
     call_all,
     call_hooks,
 )
@@ -78,7 +78,7 @@ def train(
     watch: Watch | None = None,
     skipped: Callable[[NDArray[Any]], None] | None = None,
     progress: Callable[[int, float], None] | None = None,
-    rhythms: Sequence[Rhythm] = (),
+    triggers: Sequence[Trigger] = (),
     finish: Action | None = None,
     rescue: Rescue | None = None,
     nan_hint: Callable[[int], str] | None = None,
@@ -104,7 +104,7 @@ def train(
         skipped: takes the numbers of steps that were skipped, before `watch` takes the
             losses of the same stretch.
         progress: takes the step and its loss, after every stretch.
-        rhythms: actions on the state; every loss up to then is known to be finite.
+        triggers: actions on the state; every loss up to then is known to be finite.
         finish: an action on the last state, however training ended but for an error.
         rescue: called with the state of the last step when one of the actions, a hook
             after the step, `watch` or the like raises; every loss up to then is known
@@ -181,7 +181,7 @@ def train(
             features, labels = program.put((chunk.features, chunk.labels), axis=1)
             end = chunk.first_step + chunk.steps
             while step < end and (stop_step is None or step < stop_step):
-                until = _stretch(step, end, stop_step, rhythms, pace)
+                until = _stretch(step, end, stop_step, triggers, pace)
                 began = time.perf_counter()
                 is_taken = False
                 call_hooks(hooks, "before_step", step)
@@ -194,13 +194,15 @@ def train(
                 step, is_taken = until, True
                 if former is not None:
                     loss = read(former)
-                due = [rhythm for rhythm in rhythms if rhythm.is_due(step)]
+                due = [trigger for trigger in triggers if trigger.is_due(step)]
                 if due or hooks or pace is not None:
                     # What an action saves or shows must be finite: read before it acts.
                     loss, pending = read(pending), None
                     if pace is not None:
                         pace.took(stop - start, time.perf_counter() - began)
-                acts = [functools.partial(rhythm.action, step, state) for rhythm in due]
+                acts = [
+                    functools.partial(trigger.action, step, state) for trigger in due
+                ]
                 acts.append(
                     functools.partial(call_hooks, hooks, "after_step", step, loss)
                 )
@@ -221,11 +223,11 @@ def _stretch(
     step: int,
     end: int,
     stop_step: int | None,
-    rhythms: Sequence[Rhythm],
+    triggers: Sequence[Trigger],
     pace: Pace | None,
 ) -> int:
     """Where the next stretch of steps ends."""
-    ends = [end, *(rhythm.next_after(step) for rhythm in rhythms), stop_step]
+    ends = [end, *(trigger.next_after(step) for trigger in triggers), stop_step]
     if pace is not None:
         ends.append(step + pace.steps)
     return min(found for found in ends if found is not None)
@@ -253,13 +255,13 @@ def _skipped_at(pending: _Pending) -> NDArray[Any]:
 
 def _at_least_scale(step: int) -> NanLossDuringTrainingError:
     return NanLossDuringTrainingError(
-        Fault(
+        Diagnostic(
             f"step {step}",
             "the gradient is not finite, and the dynamic loss scale is already "
             f"{LEAST_SCALE:g}, its least: the step was skipped, as all like it would "
             "be",
             expected="finite gradients",
-            mend="Look at the rows of that step for what has no derivative there, such "
+            hint="Look at the rows of that step for what has no derivative there, such "
             "as the square root of 0 or the norm of zeros.",
             code="loss-scale",
         )
@@ -270,11 +272,11 @@ def _not_finite(
     step: int, loss: float, hint: str | None = None
 ) -> NanLossDuringTrainingError:
     return NanLossDuringTrainingError(
-        Fault(
+        Diagnostic(
             f"step {step}",
             f"the loss, or a parameter after the update, is {loss}",
             expected="finite numbers",
-            mend="No checkpoint was written of it. Lower optimizer.lr, set "
+            hint="No checkpoint was written of it. Lower optimizer.lr, set "
             "optimizer.clip_norm, or look at the rows of that step."
             + (f" {hint}" if hint else ""),
             code="nan-loss",

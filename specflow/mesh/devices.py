@@ -10,7 +10,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 
 from specflow.config.sections.mesh import BATCH_AXES, AxesConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = [
     "batch_parts",
@@ -37,10 +37,10 @@ def pretend_devices(count: int) -> None:
         if len(jax.local_devices(backend="cpu")) == count:
             return
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "mesh.pretend_devices",
                 f"got {count}, but JAX already runs with {jax.device_count('cpu')}",
-                mend="Set it before the first use of JAX in the process.",
+                hint="Set it before the first use of JAX in the process.",
                 code="mesh-devices",
             )
         ) from error
@@ -76,7 +76,7 @@ def build_mesh(
     if len(groups) > 1 and sizes["data"] % len(groups):
         if slices is not None:
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     "mesh.slices",
                     f"got {slices}, and mesh.axes.data is {sizes['data']}",
                     expected="a data axis that spans the slices: a multiple of "
@@ -97,12 +97,12 @@ def _check_processes(mesh: Mesh) -> None:
     idle -= {device.process_index for device in mesh.devices.flat}
     if idle:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "mesh.axes",
                 f"takes {mesh.size} of {jax.device_count()} devices, and none of "
                 f"process {', '.join(map(str, sorted(idle)))}",
                 expected="axes that take devices of every process",
-                mend="An axis of -1 takes what is left.",
+                hint="An axis of -1 takes what is left.",
                 code="mesh-processes",
             )
         )
@@ -123,7 +123,7 @@ def _filled(
     free = [name for name, size in sizes.items() if size == -1]
     if free and len(devices) % given:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 f"mesh.axes.{free[0]}",
                 f"got -1, but {len(devices)} devices do not divide by {given}",
                 expected=f"the other axes to multiply to a divisor of {len(devices)}",
@@ -137,11 +137,11 @@ def _filled(
         asked = " x ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
         cpu = pretends and devices[0].platform == "cpu"
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "mesh.axes",
                 f"{asked} needs {needed} devices, and there are {len(devices)}",
                 expected=f"sizes that multiply to at most {len(devices)}",
-                mend=f"Try mesh.pretend_devices={needed} to pretend them on this CPU."
+                hint=f"Try mesh.pretend_devices={needed} to pretend them on this CPU."
                 if cpu
                 else "",
                 code="mesh-devices",
@@ -166,9 +166,13 @@ def _slices(devices: Sequence[Any], wanted: int | None) -> list[list[Any]]:
             else f"{len(devices)} devices do not divide by it"
         )
         raise ConfigError(
-            Fault("mesh.slices", f"got {wanted}, but {there}", code="mesh-slices",
-                  expected="as many slices as there are, or null")
-        )  # fmt: skip
+            Diagnostic(
+                "mesh.slices",
+                f"got {wanted}, but {there}",
+                code="mesh-slices",
+                expected="as many slices as there are, or null",
+            )
+        )
     return [
         list(devices[start : start + size]) for start in range(0, len(devices), size)
     ]
@@ -238,7 +242,7 @@ def check_batch_size(size: int, mesh: Mesh, *, key: str, micro_steps: int = 1) -
             cuts.insert(0, f"{micro_steps} micro-steps")
         cut = " x ".join(cuts)
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 key,
                 f"got {size}, which {cut} does not divide",
                 expected=f"a multiple of {parts}, such as {near}",

@@ -13,9 +13,9 @@ from flax.core import spmd
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from specflow.config.sections.mesh import BATCH_AXES, RuleConfig, axes_of
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.mesh.devices import is_local
-from specflow.mesh.placement_checks import order_remark, remarks
+from specflow.mesh.placement_checks import order_warning, placement_warnings
 from specflow.mesh.sharding_rules import Names, Placement, Rules
 
 __all__ = ["Partitioner"]
@@ -51,8 +51,8 @@ class Partitioner:
                 f"mesh.rules.{number}.dims.{dim}": along
                 for dim, along in enumerate(rule.dims or [])
             }
-        faults = [
-            Fault(
+        diagnostics = [
+            Diagnostic(
                 key,
                 f"names the axis {axis}, which the mesh does not have",
                 expected=f"one of {', '.join(self.mesh.shape)}",
@@ -62,8 +62,8 @@ class Partitioner:
             for axis in axes_of(along)
             if axis not in self.mesh.shape
         ]
-        if faults:
-            raise ConfigError(*faults)
+        if diagnostics:
+            raise ConfigError(*diagnostics)
 
     @property
     def replicated(self) -> NamedSharding:
@@ -142,15 +142,17 @@ class Partitioner:
             ConfigError: rules that do not fit; everything that is wrong is named.
         """
         found: dict[str, Placement] = {}
-        faults: list[tuple[str, Fault]] = []
+        diagnostics: list[tuple[str, Diagnostic]] = []
         for path, array in params.items():
             try:
                 named = (names or {}).get(path)
                 found[path] = self.rules.place(path, array.shape, named)
             except ConfigError as error:
-                faults.extend((path, fault) for fault in error.faults)
-        if faults:
-            raise ConfigError(*_together(faults))
+                diagnostics.extend(
+                    (path, diagnostic) for diagnostic in error.diagnostics
+                )
+        if diagnostics:
+            raise ConfigError(*_together(diagnostics))
         return found
 
     def params(
@@ -162,18 +164,18 @@ class Partitioner:
             for path, placement in self.placements(params, names).items()
         }
 
-    def remarks(
+    def warnings(
         self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
-    ) -> list[Fault]:
-        """What is no fault, and not as it may have been meant: see `mesh.remarks`.
+    ) -> list[Diagnostic]:
+        """What is no fault, and not as it may have been meant: see `mesh.warnings`.
 
         Args:
             params: path -> anything with a shape and a dtype.
             names: as for `placements`.
         """
         placed = self.placements(params, names)
-        order = [] if is_local(self.mesh) else [order_remark(self.mesh)]
-        return [*order, *remarks(placed, params, self.rules)]
+        order = [] if is_local(self.mesh) else [order_warning(self.mesh)]
+        return [*order, *placement_warnings(placed, params, self.rules)]
 
     def like_params(
         self,
@@ -202,12 +204,12 @@ def _spec(placement: Placement) -> PartitionSpec:
     )
 
 
-def _together(faults: Iterable[tuple[str, Fault]]) -> list[Fault]:
+def _together(diagnostics: Iterable[tuple[str, Diagnostic]]) -> list[Diagnostic]:
     """One fault for all layers of a model that have the same one."""
-    alike: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
-    for path, fault in faults:
-        key = fault.where, fault.problem.replace(path, "")
-        alike.setdefault(key, []).append((path, fault))
+    alike: dict[tuple[str, str], list[tuple[str, Diagnostic]]] = {}
+    for path, diagnostic in diagnostics:
+        key = diagnostic.where, diagnostic.problem.replace(path, "")
+        alike.setdefault(key, []).append((path, diagnostic))
     told = []
     for (path, first), *more in alike.values():
         problem = first.problem

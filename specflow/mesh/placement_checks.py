@@ -8,11 +8,11 @@ from typing import Any
 from jax.sharding import Mesh
 
 from specflow.config.sections.mesh import axes_of
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 from specflow.mesh.sharding_rules import Placement, Rules, nearest_multiples
 from specflow.runtime.globs import matches
 
-__all__ = ["LARGE", "order_remark", "remarks"]
+__all__ = ["LARGE", "order_warning", "placement_warnings"]
 
 LARGE = 1 << 20
 """Bytes from which on a parameter that stays whole is remarked upon: 1 MiB."""
@@ -23,9 +23,9 @@ _SHARING = ("tensor", "sequence", "expert")
 """The axes along which the same rows are shared out: of no use if nothing is cut."""
 
 
-def remarks(
+def placement_warnings(
     placements: Mapping[str, Placement], params: Mapping[str, Any], rules: Rules
-) -> list[Fault]:
+) -> list[Diagnostic]:
     """Rules that no parameter goes by, large parameters that nobody cut, idle axes.
 
     A rule for `**` is meant for whatever there is, and is not remarked upon; neither is
@@ -43,10 +43,10 @@ def remarks(
     ]
 
 
-def order_remark(mesh: Mesh) -> Fault:
+def order_warning(mesh: Mesh) -> Diagnostic:
     """That neighbours on the mesh may be far apart on the network."""
     sizes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items())
-    return Fault(
+    return Diagnostic(
         "mesh.axes",
         f"{sizes} does not follow the wires between these devices: neighbours on the "
         "mesh may be far apart",
@@ -55,7 +55,7 @@ def order_remark(mesh: Mesh) -> Fault:
     )
 
 
-def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Fault]:
+def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Diagnostic]:
     used = {placement.number for placement in placements.values()}
     for number, rule in enumerate(rules.rules):
         if number in used or rule.path == "**":
@@ -64,10 +64,10 @@ def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Faul
         found = [path for path in placements if matches(rule.path, path)]
         if not found:
             near = _nearest(rule.path, placements)
-            yield Fault(
+            yield Diagnostic(
                 key,
                 f"{rule.path} matches no parameter",
-                mend=f"The nearest is {near}." if near else "",
+                hint=f"The nearest is {near}." if near else "",
                 code="rule-unused",
             )
             continue
@@ -77,7 +77,7 @@ def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Faul
             if earlier is None or earlier > number
             else f"rule {earlier}, {rules.rules[earlier].path}, comes first"
         )
-        yield Fault(
+        yield Diagnostic(
             key,
             f"{rule.path} matches {found[0]}"
             + (f" and {len(found) - 1} more" if len(found) > 1 else "")
@@ -86,7 +86,7 @@ def _in_vain(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Faul
         )
 
 
-def _idle(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Fault]:
+def _idle(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Diagnostic]:
     """Axes that cut no parameter, and no activation either, as far as names say."""
     cut = {
         axis
@@ -97,7 +97,7 @@ def _idle(placements: Mapping[str, Placement], rules: Rules) -> Iterator[Fault]:
     named = {axis for along in rules.logical.values() for axis in axes_of(along)}
     for axis in _SHARING:
         if rules.sizes.get(axis, 1) > 1 and axis not in cut | named:
-            yield Fault(
+            yield Diagnostic(
                 f"mesh.axes.{axis}",
                 f"is {rules.sizes[axis]}, and nothing lies along it: such devices hold "
                 "and compute the same",
@@ -121,7 +121,7 @@ def _nearest(glob: str, paths: Collection[str]) -> str | None:
 
 def _whole(
     placements: Mapping[str, Placement], params: Mapping[str, Any], rules: Rules
-) -> Iterator[Fault]:
+) -> Iterator[Diagnostic]:
     sizes = {axis: rules.sizes.get(axis, 1) for axis in _CUTTING}
     sizes = {axis: size for axis, size in sizes.items() if size > 1}
     if not sizes:
@@ -137,14 +137,14 @@ def _whole(
         reason = f"by rule {placement.rule}" if placement.rule else "no rule matches it"
         axis, size = next(iter(sizes.items()))
         fits = any(length % size == 0 for length in array.shape)
-        yield Fault(
+        yield Diagnostic(
             path,
             f"{_shape(array)}, {count / LARGE:.1f} MiB, lies whole on every device of "
             f"{mesh}: {reason}",
             expected=f"a rule that cuts it, such as {{path: {path}, along: {axis}}}"
             if fits
             else _nearest_size(array.shape, size),
-            mend=f"{{path: {path}}} before other rules keeps it whole on purpose.",
+            hint=f"{{path: {path}}} before other rules keeps it whole on purpose.",
             code="whole",
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from specflow.config.sections.mesh import RuleConfig, axes_of
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 from specflow.runtime.globs import matches
 
 __all__ = ["Names", "Placement", "Rules", "nearest_multiples"]
@@ -155,7 +155,7 @@ class Rules:
         key, dims = f"mesh.rules.{number}.dims", rule.dims or []
         if len(dims) != len(shape):
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     key,
                     f"names {len(dims)} dimensions, and {path} has {len(shape)}: "
                     f"{shape}",
@@ -173,13 +173,13 @@ class Rules:
         key = f"mesh.rules.{number}.logical"
         if len(names) != len(shape):
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     key,
                     f"{path} has names for {len(names)} dimensions "
                     f"({', '.join(map(_told, names))}), and {len(shape)} of them: "
                     f"{shape}",
                     expected="a name or None for each dimension",
-                    mend="Stacked layers name theirs: nnx.vmap(..., "
+                    hint="Stacked layers name theirs: nnx.vmap(..., "
                     'transform_metadata={nnx.PARTITION_NAME: "layers"}).',
                     code="rule-rank",
                 )
@@ -202,41 +202,43 @@ class Rules:
             for axis in axes_of(self.logical.get(name, name))
         )
 
-    def _unknown(self, path: str, names: Names) -> Iterator[Fault]:
+    def _unknown(self, path: str, names: Names) -> Iterator[Diagnostic]:
         for dim, told in enumerate(names):
             for name in axes_of(told):
                 if not self._is_known(name):
-                    yield Fault(
+                    yield Diagnostic(
                         f"mesh.logical.{name}",
                         f"is missing, and dimension {dim} of {path} has this name",
                         expected="an axis, several, or null to keep such dimensions "
                         "whole",
-                        mend=nearest(name, self.logical),
+                        hint=nearest(name, self.logical),
                         code="logical-name",
                     )
 
-    def _twice(self, key: str, path: str, names: Names, axes: _Axes) -> Iterator[Fault]:
+    def _twice(
+        self, key: str, path: str, names: Names, axes: _Axes
+    ) -> Iterator[Diagnostic]:
         for axis in dict.fromkeys(axis for dim in axes for axis in dim):
             dims = [dim for dim, along in enumerate(axes) for one in along
                     if one == axis]  # fmt: skip
             if len(dims) > 1:
                 told = " and ".join(f"{dim} ({_told(names[dim])})" for dim in dims)
-                yield Fault(
+                yield Diagnostic(
                     key,
                     f"lays dimensions {told} of {path} along {axis}",
                     expected="one dimension along an axis",
-                    mend="Change mesh.logical, or put a rule with this path before it.",
+                    hint="Change mesh.logical, or put a rule with this path before it.",
                     code="axis-twice",
                 )
 
     def _uneven(
         self, path: str, shape: tuple[int, ...], axes: _Axes, keys: Sequence[str]
-    ) -> Iterator[Fault]:
+    ) -> Iterator[Diagnostic]:
         for dim, (length, along) in enumerate(zip(shape, axes, strict=True)):
             parts = self._parts(along)
             if length % parts:
                 cut = " x ".join(f"{a} {self.sizes[a]}" for a in self._long(along))
-                yield Fault(
+                yield Diagnostic(
                     keys[dim],
                     f"dimension {dim} of {path} is {length}, which {cut} does not "
                     "divide",
@@ -245,8 +247,10 @@ class Rules:
                     code="rule-divides",
                 )
 
-    def _check(self, faults: Iterator[Fault] | Collection[Fault]) -> None:
-        if found := tuple(faults):
+    def _check(
+        self, diagnostics: Iterator[Diagnostic] | Collection[Diagnostic]
+    ) -> None:
+        if found := tuple(diagnostics):
             raise ConfigError(*found)
 
 

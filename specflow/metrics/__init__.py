@@ -17,7 +17,7 @@ from specflow.metrics.metric_table import MetricTable
 from specflow.metrics.per_class import PerClassAccuracy
 from specflow.metrics.ranking import AUC
 from specflow.metrics.regression import MAE, MSE, R2, RMSE
-from specflow.metrics.rehearsal import metric_faults
+from specflow.metrics.rehearsal import metric_diagnostics
 from specflow.metrics.relative import RelativeError
 from specflow.metrics.streaming import (
     accuracy,
@@ -84,7 +84,7 @@ __all__ = [  # noqa: RUF022 - states first, then tf.metrics
     "ThresholdCounts",
     "TopK",
     "build_metric_fn",
-    "metric_faults",
+    "metric_diagnostics",
     "top_classes",
     # tf.metrics: functions that return (value, state)
     "accuracy",

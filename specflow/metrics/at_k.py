@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import Exact, exact_sum
 from specflow.metrics.metric import Ratio, weight_sum
 from specflow.metrics.metric_rows import as_classes, as_numbers, rows
@@ -148,7 +148,7 @@ def top_classes(
     classes = scores.shape[-1] if scores.ndim else 0
     if not 1 <= k <= classes:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "top_classes",
                 f"k is {k}",
                 expected=f"1 to {classes}, the number of classes",
@@ -186,7 +186,7 @@ def _lists(
     several = labels if labels.ndim == top.ndim else labels[..., None]
     if top.ndim < 2 or several.shape[:-1] != top.shape[:-1]:
         raise DataError(
-            Fault(
+            Diagnostic(
                 metric,
                 f"labels are {describe(labels)}, the listed classes {describe(top)}",
                 expected="one list a row, on the last axis, and for each row one label "

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import Exact, plus, ratio
 from specflow.metrics.metric import Metric, same_settings, weight_sums
 from specflow.metrics.metric_rows import as_classes, rows
@@ -102,11 +102,11 @@ class _Averaged(Metric):
     def __post_init__(self) -> None:
         if self.average == "binary" and len(self.counts) > 2:
             raise DataError(
-                Fault(
+                Diagnostic(
                     type(self).__name__,
                     f"average is 'binary', but {len(self.counts)} classes occur",
                     expected="at most two classes",
-                    mend="Set average to 'macro', 'micro' or 'weighted'.",
+                    hint="Set average to 'macro', 'micro' or 'weighted'.",
                     code="metric-values",
                 )
             )

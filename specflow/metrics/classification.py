@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Num
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import exact_sums
 from specflow.metrics.metric import AnyRatio, Metric, Ratio, weight_sum
 from specflow.metrics.metric_rows import as_classes, as_numbers, rows
@@ -154,7 +154,7 @@ class ConfusionMatrix(Metric):
             return self if self.counts.size else other
         if self.counts.shape != other.counts.shape:
             raise DataError(
-                Fault(
+                Diagnostic(
                     type(self).__name__,
                     f"states of {len(self.counts)} and of {len(other.counts)} classes",
                     expected="the same number of classes in every batch",
@@ -184,7 +184,7 @@ def _top_k(
     classes = score.shape[-1]
     if not is_floating(score.dtype) or classes < 2:
         raise DataError(
-            Fault(
+            Diagnostic(
                 metric.__name__,
                 f"{name} are {describe(np.asarray(scores))}",
                 expected="a floating score for each of at least two classes on the "
@@ -194,7 +194,7 @@ def _top_k(
         )
     if not 1 <= k <= classes:
         raise DataError(
-            Fault(
+            Diagnostic(
                 metric.__name__,
                 f"k is {k}",
                 expected=f"1 to {classes}, the number of classes in {name}",

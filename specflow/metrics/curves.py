@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.thresholds import Confusions
 
 __all__ = [
@@ -193,7 +193,7 @@ def _check_share(name: str, value: float) -> None:
 def _check(right: bool, name: str, value: object, expected: str) -> None:
     if not right:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "ThresholdCounts",
                 f"{name} is {value!r}",
                 expected=expected,

@@ -163,5 +163,8 @@ def _named(name: str, call: _Call, tensors: Mapping[str, Any]) -> Any:
         return call(tensors)
     except DataError as error:
         where = f"spec.eval_metrics.{name}"
-        faults = [dataclasses.replace(fault, where=where) for fault in error.faults]
-        raise DataError(*faults) from error
+        diagnostics = [
+            dataclasses.replace(diagnostic, where=where)
+            for diagnostic in error.diagnostics
+        ]
+        raise DataError(*diagnostics) from error

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import Exact, group_sums, plus, ratio
 from specflow.metrics.metric import Metric, same_settings, weight_sums
 from specflow.metrics.metric_rows import as_numbers, rows
@@ -67,7 +67,7 @@ class MeanTensor(Metric):
             return other if self.shape is None else self
         if self.shape != other.shape:
             raise DataError(
-                Fault(
+                Diagnostic(
                     type(self).__name__,
                     f"states of rows of shape {list(self.shape)} and of shape "
                     f"{list(other.shape)}",

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import Exact, exact_sum, exact_sums, plus, ratio
 
 __all__ = [
@@ -150,7 +150,7 @@ def same_settings(state: Metric, other: Metric, *names: str) -> None:
         mine, theirs = getattr(state, name), getattr(other, name)
         if mine != theirs:
             raise DataError(
-                Fault(
+                Diagnostic(
                     type(state).__name__,
                     f"states of {name}={mine!r} and of {name}={theirs!r}",
                     expected="the same arguments for every batch",

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import ArrayLike
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import describe, is_floating
 
 __all__ = ["as_classes", "as_numbers", "refuse_rows", "rows"]
@@ -97,7 +97,7 @@ def as_classes(
             values,
             ~(abs(values) <= 2.0**53) | (values != np.trunc(values)),
             expected="class numbers",
-            mend="Take the argmax of scores; hold a probability against a threshold.",
+            hint="Take the argmax of scores; hold a probability against a threshold.",
         )
     number = values.astype(np.int64)
     if classes is not None:
@@ -118,7 +118,7 @@ def refuse_rows(
     wrong: Bool[np.ndarray, " n"],
     *,
     expected: str,
-    mend: str = "",
+    hint: str = "",
 ) -> None:
     """Raises if there are wrong rows, and shows the first of them.
 
@@ -129,11 +129,11 @@ def refuse_rows(
         return
     value = values[np.argmax(wrong)]
     raise DataError(
-        Fault(
+        Diagnostic(
             metric,
             f"{name} hold {value} ({np.count_nonzero(wrong)} of {wrong.size} values)",
             expected=expected,
-            mend=mend,
+            hint=hint,
             code="metric-values",
         )
     )
@@ -147,21 +147,21 @@ def _same_shape(
     shape = arrays[first].shape
     for name, array in arrays.items():
         if not _is_numeric(array.dtype):
-            raise _fault(metric, f"{name} are {describe(array)}", "numbers")
+            raise _diagnostic(metric, f"{name} are {describe(array)}", "numbers")
         leading = array.shape[:-1] if name == per_class else array.shape
         if leading != shape or (name == per_class and array.ndim != len(shape) + 1):
             expected = f"{name} of the same shape as {first}"
             if name == per_class:
                 expected += ", and one axis of classes at the end"
             trailing = array.shape == (*shape, 1)
-            raise _fault(
+            raise _diagnostic(
                 metric,
                 f"{name} are {describe(array)}, {first} are {describe(arrays[first])}",
                 expected,
                 "Drop the last axis: it holds one value." if trailing else "",
             )
     if not shape:
-        raise _fault(
+        raise _diagnostic(
             metric,
             f"{first} are {describe(arrays[first])}, without rows",
             "one value a row",
@@ -175,9 +175,9 @@ def _row_weights(
     metric: str, weights: np.ndarray, first: str, shape: tuple[int, ...]
 ) -> Float[np.ndarray, " n"]:
     if not _is_numeric(weights.dtype):
-        raise _fault(metric, f"weights are {describe(weights)}", "numbers")
+        raise _diagnostic(metric, f"weights are {describe(weights)}", "numbers")
     if not weights.ndim or weights.shape != shape[: weights.ndim]:
-        raise _fault(
+        raise _diagnostic(
             metric,
             f"weights are {describe(weights)}, {first} have shape {list(shape)}",
             f"one weight a value, or one for each index of the first axes of {first}",
@@ -200,7 +200,7 @@ def _is_numeric(dtype: np.dtype) -> bool:
     return dtype.kind in "biuf" or is_floating(dtype) or "int" in str(dtype)
 
 
-def _fault(metric: str, problem: str, expected: str, mend: str = "") -> DataError:
+def _diagnostic(metric: str, problem: str, expected: str, hint: str = "") -> DataError:
     return DataError(
-        Fault(metric, problem, expected=expected, mend=mend, code="metric-shapes")
+        Diagnostic(metric, problem, expected=expected, hint=hint, code="metric-shapes")
     )

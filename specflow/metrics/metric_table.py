@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specflow.config.sections.metrics import RESERVED
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.metrics.metric import State
 from specflow.runtime.typing import describe
 
@@ -68,7 +68,7 @@ def _states(result: Mapping[str, Any] | None) -> dict[str, State]:
         return {}
     if not isinstance(result, Mapping):
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "eval_metrics",
                 f"metric_fn returned {_shown(result)}",
                 expected="a dict of name -> metric state",
@@ -76,22 +76,22 @@ def _states(result: Mapping[str, Any] | None) -> dict[str, State]:
                 code="metric-result",
             )
         )
-    faults = [
-        fault
+    diagnostics = [
+        diagnostic
         for name, value in result.items()
-        if (fault := _name_fault(name) or _value_fault(name, value))
+        if (diagnostic := _name_diagnostic(name) or _value_diagnostic(name, value))
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
     return {
         name: value[1] if isinstance(value, tuple) else value
         for name, value in result.items()
     }
 
 
-def _name_fault(name: object) -> Fault | None:
+def _name_diagnostic(name: object) -> Diagnostic | None:
     if not isinstance(name, str):
-        return Fault(
+        return Diagnostic(
             "eval_metrics",
             f"the name {name!r} is of type {_shown(name)}",
             expected="a str",
@@ -99,16 +99,16 @@ def _name_fault(name: object) -> Fault | None:
             code="metric-result",
         )
     if name in RESERVED:
-        return Fault(
+        return Diagnostic(
             f"eval_metrics[{name!r}]",
             "the name is reserved: evaluation reports its own",
-            mend="Give the metric another name.",
+            hint="Give the metric another name.",
             code="metric-reserved",
         )
     return None
 
 
-def _value_fault(name: str, value: object) -> Fault | None:
+def _value_diagnostic(name: str, value: object) -> Diagnostic | None:
     where, shown = f"eval_metrics[{name!r}]", _shown(value)
     if isinstance(value, tuple):
         if len(value) == 2 and _is_state(value[1]):
@@ -116,11 +116,11 @@ def _value_fault(name: str, value: object) -> Fault | None:
         shown = f"({', '.join(map(_shown, value))})"
     elif _is_state(value):
         return None
-    return Fault(
+    return Diagnostic(
         where,
         f"is {shown}",
         expected="a metric state, or a (value, state) pair",
-        mend="A state has merge and compute, such as Mean.from_batch(values).",
+        hint="A state has merge and compute, such as Mean.from_batch(values).",
         kind=_NoMetricError,
         code="metric-result",
     )
@@ -135,15 +135,15 @@ def _is_state(value: object) -> TypeGuard[State]:
 def _check_same(held: Mapping[str, State], states: Mapping[str, State]) -> None:
     if held.keys() != states.keys():
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "eval_metrics",
                 f"metric_fn returned {_listed(states)} for this batch",
                 expected=f"{_listed(held)}, as for the batches before",
                 code="metric-names",
             )
         )
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"eval_metrics[{name!r}]",
             f"is {_shown(states[name])} for this batch",
             expected=f"{_shown(held[name])}, as for the batches before",
@@ -152,15 +152,15 @@ def _check_same(held: Mapping[str, State], states: Mapping[str, State]) -> None:
         for name in held
         if type(held[name]) is not type(states[name])
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
 
 
 def _plain(name: str, value: object) -> float | int | NDArray:
     array = np.asarray(value)
     if array.dtype.kind in "OUSMmc":
         raise spec_error(
-            Fault(
+            Diagnostic(
                 f"eval_metrics[{name!r}]",
                 f"compute() returned {_shown(value)}",
                 expected="a real number or an array of them",

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from specflow.config.base import Component, Config, Target, key_paths
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.declared_metrics import build_metric_fn
 
-__all__ = ["metric_faults"]
+__all__ = ["metric_diagnostics"]
 
 
-def metric_faults(
+def metric_diagnostics(
     configs: Mapping[str, Config],
     forms: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
-) -> list[Fault]:
+) -> list[Diagnostic]:
     """What metrics would say of the first evaluation: wrong shapes, impossible labels.
 
     Each is given arrays of the shapes that it will get. Labels hold the values that
@@ -37,11 +37,11 @@ def metric_faults(
     ...     "outputs": np.zeros((8, 2, 3), np.float32),
     ... }
     >>> accuracy = AccuracyConfig(predictions="outputs")
-    >>> print(metric_faults({"right": accuracy}, forms, {})[0])
+    >>> print(metric_diagnostics({"right": accuracy}, forms, {})[0])
     spec.eval_metrics.right: predictions are float32[b,2,3], labels are int32[b].
     Expected predictions of the same shape as labels.
     """
-    faults: list[Fault] = []
+    diagnostics: list[Diagnostic] = []
     for name, config in configs.items():
         if isinstance(config, Target | Component):
             continue
@@ -56,10 +56,12 @@ def metric_faults(
             metric_fn(**rows)
         except DataError as error:
             count = len(next(iter(rows.values())))
-            faults.extend(_of_any_batch(fault, count) for fault in error.faults)
+            diagnostics.extend(
+                _of_any_batch(diagnostic, count) for diagnostic in error.diagnostics
+            )
         except Exception:
             continue  # It is not known to fail in an evaluation.
-    return faults
+    return diagnostics
 
 
 def _rows(
@@ -81,7 +83,7 @@ def _rows(
     return rows
 
 
-def _of_any_batch(fault: Fault, count: int) -> Fault:
+def _of_any_batch(diagnostic: Diagnostic, count: int) -> Diagnostic:
     """The fault with `b` for the rows of a batch, which are not those of a real one."""
-    problem = re.sub(rf"\[{count}(?=[,\]])", "[b", fault.problem)
-    return dataclasses.replace(fault, problem=problem)
+    problem = re.sub(rf"\[{count}(?=[,\]])", "[b", diagnostic.problem)
+    return dataclasses.replace(diagnostic, problem=problem)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from numpy.typing import NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.exact import Exact, plus
 from specflow.metrics.metric import Metric, same_settings, weight_sums
 from specflow.metrics.metric_rows import as_numbers, refuse_rows, rows
@@ -72,12 +72,12 @@ class ThresholdCounts(Metric):
             score,
             ~((score >= 0) & (score <= 1)),
             expected="probabilities from 0 to 1",
-            mend="Take the sigmoid of logits.",
+            hint="Take the sigmoid of logits.",
         )
         cuts = np.asarray(thresholds, np.float32)
         if cuts.ndim != 1 or not cuts.size or np.isnan(cuts).any():
             raise DataError(
-                Fault(
+                Diagnostic(
                     name,
                     f"thresholds are {thresholds!r}",
                     expected="a list of at least one number",

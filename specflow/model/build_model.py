@@ -16,7 +16,7 @@ from specflow.config.sections.other_models import (
     TransformerConfig,
     WideAndDeepConfig,
 )
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.model.zoo import (
     Cnn,
     Decoder,
@@ -88,7 +88,7 @@ def build_model(
             image = config.image or _image("image", inputs)
             if any(side % config.patch for side in image[:2]):
                 raise ConfigError(
-                    Fault(
+                    Diagnostic(
                         "model.patch",
                         f"got {config.patch}, and the images of the data are "
                         f"{image[0]} x {image[1]}",
@@ -123,11 +123,11 @@ def _example(
         return next(iter(arrays.values())).shape[1:]
     seen = ", ".join(f"{name} {describe(value)}" for name, value in arrays.items())
     raise ConfigError(
-        Fault(
+        Diagnostic(
             f"model.{field}",
             "is null, and the data does not say it"
             + (f": it has {seen}, but no {argument}" if seen else ""),
-            mend=f"Give model.{field}, or say in spec.inputs what {argument} is.",
+            hint=f"Give model.{field}, or say in spec.inputs what {argument} is.",
             code="model-size",
         )
     )
@@ -138,7 +138,7 @@ def _image(field: str, inputs: Mapping[str, Any] | None) -> tuple[int, ...]:
     shape = _example(field, "image", inputs)
     if len(shape) != 3:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 f"model.{field}",
                 f"an image of the data has the shape {list(shape)}",
                 expected="[height, width, channels]",
@@ -166,7 +166,7 @@ def _checked(module: Any, config: Target | Component) -> nnx.Module | linen.Modu
         return module
     found = type(module)
     raise ConfigError(
-        Fault(
+        Diagnostic(
             f"model.{TARGET if isinstance(config, Target) else 'name'}",
             f"{config.path} returned {found.__module__}.{found.__qualname__}",
             expected="a flax.nnx.Module or a flax.linen.Module",

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 
 __all__ = ["FlatState", "by_name", "key_impls"]
 
@@ -30,10 +30,10 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
         name = ".".join(map(str, path))
         if name in named:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     "model",
                     f"two variables have the path {name}: {named[name]} and {path}",
-                    mend="Take the dots out of the names.",
+                    hint="Take the dots out of the names.",
                     code="model-names",
                 )
             )

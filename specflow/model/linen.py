@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import core, errors, linen
 from jax.typing import DTypeLike
 
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.model.flat_state import FlatState, by_name, key_impls
 from specflow.model.precision import computing_in
 
@@ -56,10 +56,10 @@ class LinenModel:
     >>> model.learn(make, jax.eval_shape(make, jax.random.key(0)))
     >>> model.abstract_params["kernel"].shape
     (2, 3)
-    >>> params, rest = model.init(jax.random.key(0))
-    >>> sorted(params), sorted(rest)
+    >>> params, model_state = model.init(jax.random.key(0))
+    >>> sorted(params), sorted(model_state)
     (['bias', 'kernel'], ['rngs.count', 'rngs.key'])
-    >>> model.call(function, params, rest, train=False)[0].shape
+    >>> model.call(function, params, model_state, train=False)[0].shape
     (5, 3)
     """
 
@@ -110,13 +110,13 @@ class LinenModel:
         """
         return {
             name: name.removeprefix(f"{_STATISTICS}.").rpartition(".")[0]
-            for name, form in self.abstract_rest.items()
+            for name, form in self.abstract_model_state.items()
             if name.startswith(f"{_STATISTICS}.")
             and jnp.issubdtype(form.dtype, jnp.floating)
         }
 
     @property
-    def abstract_rest(self) -> FlatForm:
+    def abstract_model_state(self) -> FlatForm:
         """Shape and dtype of each array that is no parameter.
 
         Raises:
@@ -158,14 +158,14 @@ class LinenModel:
         named = _named(variables)
         self._names, self._impls = tuple(named), key_impls(named)
 
-    def carry(self, params: FlatForm, rest: FlatForm) -> None:
+    def carry(self, params: FlatForm, model_state: FlatForm) -> None:
         """Takes up variables that no function seen so far makes, to carry them along.
 
         Args:
             params: shapes and dtypes of parameters, by dotted path.
-            rest: likewise, of the rest.
+            model_state: likewise, of the rest.
         """
-        self._forms = {**self._forms[0], **params}, {**self._forms[1], **rest}
+        self._forms = {**self._forms[0], **params}, {**self._forms[1], **model_state}
 
     def init(self, key: jax.Array) -> tuple[FlatState, FlatState]:
         """The initial values; pure, so `jax.jit` with `out_shardings` can place them.
@@ -185,7 +185,7 @@ class LinenModel:
         self,
         function: Callable[[Any], Any],
         params: Mapping[str, jax.Array],
-        rest: Mapping[str, jax.Array],
+        model_state: Mapping[str, jax.Array],
         *,
         train: bool,
         frozen: Collection[str] = (),
@@ -200,13 +200,13 @@ class LinenModel:
             function: takes the module, and may call it as often as it likes; None where
                 layers are made inline.
             params: values by dotted path.
-            rest: likewise.
+            model_state: likewise.
             train: whether the collections beside the parameters change. What a layer
                 sows into `intermediates` can be read in any case, but is not kept.
             frozen: paths of layers; a BatchNorm among them normalizes by its running
                 statistics in any case.
         """
-        variables = self._tree({**params, **rest})
+        variables = self._tree({**params, **model_state})
         streams = variables.pop(_RNGS)
         key = jax.random.fold_in(streams["key"], streams["count"])
         rngs = {"params": key}
@@ -220,11 +220,13 @@ class LinenModel:
         with _evaluating(frozen):
             result, changed = apply(variables, rngs=rngs)
         if not train:
-            return result, dict(rest)
+            return result, dict(model_state)
         streams["count"] += 1
         _, after = _apart({**variables, **_unboxed(changed), _RNGS: streams})
         # What was sown on top of what there was is left: the state keeps its form.
-        return result, {name: after.get(name, value) for name, value in rest.items()}
+        return result, {
+            name: after.get(name, value) for name, value in model_state.items()
+        }
 
     def _within(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def called(module: Any) -> Any:
@@ -245,10 +247,10 @@ class LinenModel:
     def _check_known(self) -> None:
         if not self.is_known:
             raise spec_error(
-                Fault(
+                Diagnostic(
                     "model",
                     "its parameters are not known yet: Linen makes them for a batch",
-                    mend="Train or evaluate first, or look at abstract_state(source).",
+                    hint="Train or evaluate first, or look at abstract_state(source).",
                     code="linen-unknown",
                     kind=RuntimeError,
                 )

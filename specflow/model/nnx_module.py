@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen, nnx
 from jax.typing import DTypeLike
 
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.model.flat_state import FlatState, by_name, key_impls
 from specflow.model.precision import computing_in
 
@@ -43,10 +43,10 @@ class SplitModel:
     >>> model = SplitModel(lambda rngs: nnx.Linear(2, 3, rngs=rngs))
     >>> model.abstract_params["kernel"].shape
     (2, 3)
-    >>> params, rest = model.init(jax.random.key(0))
-    >>> sorted(params), rest
+    >>> params, model_state = model.init(jax.random.key(0))
+    >>> sorted(params), model_state
     (['bias', 'kernel'], {})
-    >>> model.merge(params, rest, train=False)(jax.numpy.ones((5, 2))).shape
+    >>> model.merge(params, model_state, train=False)(jax.numpy.ones((5, 2))).shape
     (5, 3)
     """
 
@@ -54,7 +54,7 @@ class SplitModel:
     """The structure of the module, known without allocating it."""
     abstract_params: dict[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each parameter."""
-    abstract_rest: dict[str, jax.ShapeDtypeStruct]
+    abstract_model_state: dict[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each array that is no parameter."""
     dim_names: dict[str, tuple[Any, ...]]
     """What the module calls the dimensions of a parameter, of those that it does: by
@@ -99,7 +99,7 @@ class SplitModel:
         self._key_impls = key_impls(values)
         if self._build is None:
             self._given = self._plain(values)
-        self.abstract_params, self.abstract_rest = self._apart(
+        self.abstract_params, self.abstract_model_state = self._apart(
             jax.eval_shape(self._plain, values)
         )
 
@@ -130,7 +130,7 @@ class SplitModel:
         self,
         function: Callable[[nnx.Module], Any],
         params: Mapping[str, jax.Array],
-        rest: Mapping[str, jax.Array],
+        model_state: Mapping[str, jax.Array],
         *,
         train: bool,
         frozen: Collection[str] = (),
@@ -140,11 +140,11 @@ class SplitModel:
         Args:
             function: takes the module, and may call it as often as it likes.
             params: values by dotted path.
-            rest: likewise.
+            model_state: likewise.
             train: whether the module is in train or in eval mode.
             frozen: paths of layers that are in eval mode in any case.
         """
-        module = self.merge(params, rest, train=train)
+        module = self.merge(params, model_state, train=train)
         for path, layer in nnx.iter_modules(module):
             if ".".join(map(str, path)) in frozen:
                 layer.eval()
@@ -155,7 +155,7 @@ class SplitModel:
     def merge(
         self,
         params: Mapping[str, jax.Array],
-        rest: Mapping[str, jax.Array],
+        model_state: Mapping[str, jax.Array],
         *,
         train: bool,
     ) -> nnx.Module:
@@ -164,7 +164,7 @@ class SplitModel:
         It is a new one: what a call changes in it (statistics, counters) is read back
         by `rest_of` and reaches nobody else.
         """
-        values = {**params, **rest}
+        values = {**params, **model_state}
         for name, impl in self._key_impls.items():
             values[name] = jax.random.wrap_key_data(values[name], impl=impl)
         state = nnx.from_flat_state(
@@ -199,8 +199,10 @@ class SplitModel:
         self, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         params = {name: v for name, v in values.items() if name in self._params}
-        rest = {name: v for name, v in values.items() if name not in self._params}
-        return params, rest
+        model_state = {
+            name: v for name, v in values.items() if name not in self._params
+        }
+        return params, model_state
 
 
 def _taken_apart(
@@ -248,7 +250,7 @@ def _checked(module: Any) -> nnx.Module:
         raise BuiltLinen
     if not isinstance(module, nnx.Module):
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "model",
                 f"the builder returned {type(module).__module__}."
                 f"{type(module).__qualname__}",

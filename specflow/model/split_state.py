@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from flax import linen, nnx
 from jax.typing import DTypeLike
 
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.model.linen import LinenModel
 from specflow.model.nnx_module import BuiltLinen, SplitModel
 from specflow.runtime.typing import describe
@@ -42,11 +42,11 @@ def split_model(
     if is_linen_class or not (isinstance(model, nnx.Module) or callable(model)):
         name = getattr(model, "__name__", "")
         raise spec_error(
-            Fault(
+            Diagnostic(
                 "model",
                 f"got {f'the class {name}' if is_linen_class else describe(model)}",
                 expected="a module of Flax, a function rngs -> module, or None",
-                mend=f"Make one: {name}(...)." if is_linen_class else "",
+                hint=f"Make one: {name}(...)." if is_linen_class else "",
                 kind=TypeError,
                 code="model-type",
             )

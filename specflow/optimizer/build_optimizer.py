@@ -16,7 +16,7 @@ from specflow.config.sections.optimizer import (
     SteadyConfig,
 )
 from specflow.config.sections.optimizer_parts import PartsConfig
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.optimizer import reference
 from specflow.optimizer.moving_average import averaged, track_average
 from specflow.optimizer.schedule import build_schedule
@@ -158,11 +158,11 @@ def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
             if any(matches(pattern, name) for pattern in member.paths):
                 return part
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "optimizer.parts",
                 f"no part trains {name}",
                 expected="a part for every parameter",
-                mend='Let the last one take the rest: paths: ["**"].',
+                hint='Let the last one take the rest: paths: ["**"].',
                 code="optimizer-parts",
             )
         )
@@ -216,7 +216,7 @@ def _checked(optimizer: Any, config: Any) -> optax.GradientTransformation:
     ):
         return optimizer
     raise ConfigError(
-        Fault(
+        Diagnostic(
             f"optimizer.{TARGET if isinstance(config, Target) else 'name'}",
             f"{config.path} returned {type(optimizer).__qualname__}",
             expected="an optax.GradientTransformation",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from specflow.contract import AverageState
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["AverageState", "averaged", "track_average"]
 
@@ -54,9 +54,13 @@ def track_average(
     """
     if not 0 <= decay < 1:
         raise ConfigError(
-            Fault("track_average", f"got decay {decay}", code="range",
-                  expected="0 or more, and less than 1")
-        )  # fmt: skip
+            Diagnostic(
+                "track_average",
+                f"got decay {decay}",
+                code="range",
+                expected="0 or more, and less than 1",
+            )
+        )
 
     def init(params: Any) -> AverageState:
         # Copies: the step gives away the memory of what it starts from.
@@ -76,11 +80,15 @@ def track_average(
             raise ValueError("track_average: update(updates, state, params) needs all.")
         if state.statistics and model_state is None:
             raise ConfigError(
-                Fault("track_average", "is not given the model's batch statistics",
-                      expected="them, as the extra argument model_state",
-                      mend="Let the transformation around it pass on **extra_args: "
-                      "see optax.GradientTransformationExtraArgs.", code="average")
-            )  # fmt: skip
+                Diagnostic(
+                    "track_average",
+                    "is not given the model's batch statistics",
+                    expected="them, as the extra argument model_state",
+                    hint="Let the transformation around it pass on **extra_args: "
+                    "see optax.GradientTransformationExtraArgs.",
+                    code="average",
+                )
+            )
         count = state.steps.astype(jnp.float32)
         weight = jnp.minimum(decay, (1 + count) / (10 + count)) if warm_up else decay
         average = jax.tree.map(
@@ -140,7 +148,11 @@ def averaged(
     # A part of which no parameter trains has a counter alone.
     if not kept and not any(_STEPS.search(name) for name in opt_state):
         raise ConfigError(
-            Fault("eval_params", "the optimizer keeps no averages", code="average",
-                  mend="Put specflow.optimizer.track_average(decay) last in its chain.")
-        )  # fmt: skip
+            Diagnostic(
+                "eval_params",
+                "the optimizer keeps no averages",
+                code="average",
+                hint="Put specflow.optimizer.track_average(decay) last in its chain.",
+            )
+        )
     return {**params, **found}

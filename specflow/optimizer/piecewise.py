@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["tf_piecewise_constant"]
 
@@ -35,10 +35,10 @@ def tf_piecewise_constant(
     [1.0, 1.0, 1.0, 0.5, 0.5]
     """
     boundaries, values = list(boundaries), list(values)
-    faults = []
+    diagnostics = []
     if len(values) != len(boundaries) + 1:
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 "values",
                 f"are {len(values)}, for {len(boundaries)} boundaries",
                 expected=f"{len(boundaries) + 1}, one more than boundaries",
@@ -48,16 +48,16 @@ def tf_piecewise_constant(
     if not all(_is_step(step) for step in boundaries) or any(
         former >= later for former, later in itertools.pairwise(boundaries)
     ):
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 "boundaries",
                 f"are {boundaries!r:.60}",
                 expected="steps that ascend",
                 code="rule",
             )
         )
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
     def rate(step: Any) -> Any:
         return jnp.asarray(values)[jnp.searchsorted(jnp.asarray(boundaries), step)]

@@ -21,7 +21,7 @@ from specflow.config.sections.schedules import (
     PolynomialConfig,
     StableConfig,
 )
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["build_schedule"]
 
@@ -57,7 +57,7 @@ def build_schedule(
         schedule = config(**given)
         if not callable(schedule):
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     f"optimizer.schedule.{'name' if is_plugin else TARGET}",
                     f"{config.path} returned {type(schedule).__qualname__}",
                     expected="a function of the step",
@@ -107,7 +107,7 @@ def _decay(config: DecayConfig, *, lr: float, train_steps: int) -> optax.Schedul
     steps = end - warmup
     if steps <= 0:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "optimizer.schedule.warmup_steps",
                 f"got {warmup}",
                 expected=f"fewer steps than the whole schedule has ({end})",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from stat import S_IMODE, S_ISREG
 
-from specflow.diagnostics.errors import Fault, OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 
 __all__ = ["replacing", "reported", "set_aside", "write_text"]
 
@@ -32,10 +32,10 @@ def reported(path: Path, *, setting: str = "output.dir") -> Iterator[None]:
         raise
     except OSError as error:
         raise OutputError(
-            Fault(
+            Diagnostic(
                 str(path),
                 f"cannot be written: {error.strerror or error}",
-                mend=f"Make room or mend the permissions, or choose another {setting}; "
+                hint=f"Make room or mend the permissions, or choose another {setting}; "
                 "what was written before is untouched.",
                 code="output-unwritable",
             )

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from specflow.diagnostics.errors import Fault, SpecflowError
+from specflow.diagnostics.errors import Diagnostic, SpecflowError
 from specflow.preflight.child_process import Question
 
 
@@ -23,14 +23,17 @@ def _answer(question: Question) -> dict[str, Any]:
     from specflow.preflight.answer import answer
 
     try:
-        return {"faults": [], "jobs": answer(question)}
+        return {"diagnostics": [], "jobs": answer(question)}
     except SpecflowError as error:
-        return {"faults": [_plain(fault) for fault in error.faults], "jobs": []}
+        return {
+            "diagnostics": [_plain(diagnostic) for diagnostic in error.diagnostics],
+            "jobs": [],
+        }
 
 
-def _plain(fault: Fault) -> dict[str, Any]:
+def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
     """A fault without the class that its exception also is: it does not travel."""
-    plain = dataclasses.asdict(fault)
+    plain = dataclasses.asdict(diagnostic)
     del plain["kind"]
     return plain
 

@@ -169,7 +169,7 @@ def _known(
     config: ExperimentConfig, topology: Topology, state: State
 ) -> dict[str, Any]:
     """What is known before anything is compiled."""
-    parts = ("parameters", "optimizer", "rest")
+    parts = ("parameters", "optimizer", "state")
     return {
         "name": config.name,
         "topology": str(topology),

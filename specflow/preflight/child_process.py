@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Fault, MachineError
+from specflow.diagnostics.errors import ConfigError, Diagnostic, MachineError
 
 __all__ = ["COMMAND", "LIMIT_S", "Question", "ask", "environment"]
 
@@ -55,10 +55,10 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
     """
     if question.compiles and importlib.util.find_spec("libtpu") is None:
         raise MachineError(
-            Fault(
+            Diagnostic(
                 "--topology",
                 "compiling for a TPU takes its compiler, and libtpu is not installed",
-                mend="Install it with pip install 'specflow-jax[tpu]', or give "
+                hint="Install it with pip install 'specflow-jax[tpu]', or give "
                 "--no-compile.",
                 code="libtpu",
             )
@@ -88,13 +88,13 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
     if status or not answer:
         raise MachineError(_failed(status, said, limit_s if late.is_set() else None))
     found = json.loads(answer)
-    if found["faults"]:
-        raise ConfigError(*map(_fault, found["faults"]))
+    if found["diagnostics"]:
+        raise ConfigError(*map(_diagnostic, found["diagnostics"]))
     return found["jobs"]
 
 
-def _fault(plain: dict[str, Any]) -> Fault:
-    return Fault(code=plain.pop("code"), **plain)
+def _diagnostic(plain: dict[str, Any]) -> Diagnostic:
+    return Diagnostic(code=plain.pop("code"), **plain)
 
 
 def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
@@ -133,16 +133,16 @@ def _listen(stream: Any, said: list[str]) -> None:
             said.append(line.rstrip())
 
 
-def _failed(status: int, said: Sequence[str], limit_s: float | None) -> Fault:
+def _failed(status: int, said: Sequence[str], limit_s: float | None) -> Diagnostic:
     if limit_s is not None:
         problem = f"did not answer within {limit_s:g} s, and was ended"
-        mend = "Give --no-compile, or look at fewer changes with --budget."
+        hint = "Give --no-compile, or look at fewer changes with --budget."
     elif status < 0:
         problem = f"was ended by {signal.Signals(-status).name}"
-        mend = "The machine may lack memory to compile; --no-compile takes little."
+        hint = "The machine may lack memory to compile; --no-compile takes little."
     else:
         problem = f"ended with status {status}: {(said or ['it said nothing'])[-1]}"
-        mend = f"{_SHOW}=1 shows where."
+        hint = f"{_SHOW}=1 shows where."
         if os.environ.get(_SHOW):
             print(*said, sep="\n", file=sys.stderr)
-    return Fault("the pre-flight process", problem, mend=mend, code="preflight")
+    return Diagnostic("the pre-flight process", problem, hint=hint, code="preflight")

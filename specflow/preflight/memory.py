@@ -15,7 +15,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NUMBER = r"(\d+(?:\.\d+)?)([KMGT]?)i?B?"
 _SIZE = re.compile(rf"\({_NUMBER}\)")
 _USED = re.compile(rf"\bUsed {_NUMBER} of {_NUMBER}")
-_PARTS = {"params": "parameters", "opt_state": "optimizer", "rest": "rest"}
+_PARTS = {"params": "parameters", "opt_state": "optimizer", "state": "state"}
 
 
 @dataclasses.dataclass(frozen=True)

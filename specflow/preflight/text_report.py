@@ -105,10 +105,10 @@ def _training(train: Mapping[str, Any] | None) -> Iterator[str]:
         return
     if train["unknown"]:
         yield "not in the FLOPs\n" + "\n".join(f"  {one}" for one in train["unknown"])
-    if train["text_fault"]:
+    if train["text_diagnostic"]:
         yield (
             "collectives of a training step: unavailable, because "
-            f"{train['text_fault']}"
+            f"{train['text_diagnostic']}"
         )
     elif train["fits"]:
         rows = [

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 from specflow.preflight.child_process import Question, ask
 from specflow.runtime.formatting import human
 
 __all__ = ["misfits", "shortfall"]
 
 
-def shortfall(report: Mapping[str, Any], *, where: str = "--topology") -> list[Fault]:
+def shortfall(
+    report: Mapping[str, Any], *, where: str = "--topology"
+) -> list[Diagnostic]:
     """The fault of an experiment that does not fit; none if it does.
 
     Args:
@@ -23,20 +25,20 @@ def shortfall(report: Mapping[str, Any], *, where: str = "--topology") -> list[F
     needs = max((one["needs"] or 0 for one in short), default=report["needs"])
     fitting = report.get("changes", {}).get("fitting", [])
     return [
-        Fault(
+        Diagnostic(
             where,
             f"{report['name']} "
             + (f"needs {human(needs)}" if needs else "needs more than there is")
             + f" on each chip of {report['topology']}",
             expected=f"at most {human(report['available'])}",
-            mend=f"Try {' '.join(fitting[0]['overrides'])}." if fitting else "",
+            hint=f"Try {' '.join(fitting[0]['overrides'])}." if fitting else "",
             origin="command line",
             code="exceeds",
         )
     ]
 
 
-def misfits(question: Question, *, numbered: bool) -> list[Fault]:
+def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:
     """The faults of the jobs that do not fit.
 
     Args:
@@ -45,9 +47,9 @@ def misfits(question: Question, *, numbered: bool) -> list[Fault]:
     """
     reports = ask(question)
     return [
-        fault
+        diagnostic
         for number, report in enumerate(reports)
-        for fault in shortfall(
+        for diagnostic in shortfall(
             report,
             where=f"job {number} ({' '.join(question.jobs[number])})"
             if numbered

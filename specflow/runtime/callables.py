@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from specflow.diagnostics.errors import Fault, config_error
+from specflow.diagnostics.errors import Diagnostic, config_error
 from specflow.runtime.typing import describe
 
 __all__ = ["check_callables", "unfit_methods"]
@@ -26,8 +26,8 @@ def check_callables(
     Traceback (most recent call last):
     specflow.diagnostics.errors.ConfigError: init_fn: got int. Expected a function.
     """
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             name,
             f"got {describe(given)}",
             expected=expected,
@@ -37,8 +37,8 @@ def check_callables(
         for name, given in functions.items()
         if given is not None and not callable(given)
     ]
-    if faults:
-        raise config_error(*faults)
+    if diagnostics:
+        raise config_error(*diagnostics)
 
 
 def unfit_methods(value: object, methods: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
 __all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "known", "parse"]
 
@@ -157,23 +157,23 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
     """
     found = _FORM.fullmatch(text.strip().lower())
     if found is None or not found["chip"]:
-        raise _fault(where, f"got {text!r}", "a chip and a shape, as in v5p:4x4x4")
+        raise _diagnostic(where, f"got {text!r}", "a chip and a shape, as in v5p:4x4x4")
     chip = TPUS.get(found["chip"])
     if chip is None:
-        raise _fault(
+        raise _diagnostic(
             where,
             f"got {text!r}, and {found['chip']} is no known chip",
             f"one of {', '.join(TPUS)}, and a shape, as in v5p:4x4x4",
-            mend=nearest(found["chip"], TPUS),
+            hint=nearest(found["chip"], TPUS),
         )
     slices = found["slices"]
     if slices is not None and not (slices.isdecimal() and int(slices)):
-        raise _fault(
+        raise _diagnostic(
             where, f"got {slices!r} slices", "a whole number, as in v5p:4x4x4*2"
         )
     shape = found["shape"] or ""
     if not _SHAPE.fullmatch(shape):
-        raise _fault(
+        raise _diagnostic(
             where,
             f"got {text!r}, which says no shape of {chip.name}",
             f"one such as {chip.name}:{_spelt(chip.shapes[3])}",
@@ -182,7 +182,7 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
     shapes = [*chip.shapes, *_boxes(chip)]
     if wanted not in shapes:
         *some, last = sorted(map(_spelt, _nearest_shapes(wanted, shapes)), key=_chips)
-        raise _fault(
+        raise _diagnostic(
             where,
             f"{chip.name} has no slice {shape}",
             f"a shape that it comes in, such as {', '.join(some)} or {last}",
@@ -190,11 +190,17 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
     return Topology(chip, wanted, int(slices or 1))
 
 
-def _fault(where: str, problem: str, expected: str, mend: str = "") -> ConfigError:
+def _diagnostic(where: str, problem: str, expected: str, hint: str = "") -> ConfigError:
     return ConfigError(
-        Fault(where, problem, expected=expected, mend=mend, code="topology",
-              origin="command line" if where.startswith("-") else "")
-    )  # fmt: skip
+        Diagnostic(
+            where,
+            problem,
+            expected=expected,
+            hint=hint,
+            code="topology",
+            origin="command line" if where.startswith("-") else "",
+        )
+    )
 
 
 def _spelt(shape: tuple[int, ...]) -> str:

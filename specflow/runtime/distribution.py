@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from specflow.diagnostics.errors import Fault
+    from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["NAME", "stranger", "version", "version_of", "warn", "was_warned"]
 
@@ -51,7 +51,7 @@ def version_of(package: str) -> str | None:
 
 
 @cache
-def stranger() -> "Fault | None":
+def stranger() -> "Diagnostic | None":
     """The other project's distribution, if it is installed where Python looks.
 
     Takes some 0.1 ms: names of folders are compared, and nothing is imported.
@@ -70,11 +70,11 @@ def stranger() -> "Fault | None":
 def warn() -> None:
     """Warns, once, of the other project's distribution."""
     global _warned
-    if not _warned and (fault := stranger()) is not None:
+    if not _warned and (diagnostic := stranger()) is not None:
         import warnings
 
         _warned = True
-        warnings.warn(str(fault), stacklevel=3)
+        warnings.warn(str(diagnostic), stacklevel=3)
 
 
 def was_warned() -> bool:
@@ -82,14 +82,14 @@ def was_warned() -> bool:
     return _warned
 
 
-def _told(version: str, folder: str) -> "Fault":
-    from specflow.diagnostics.errors import Fault
+def _told(version: str, folder: str) -> "Diagnostic":
+    from specflow.diagnostics.errors import Diagnostic
 
-    return Fault(
+    return Diagnostic(
         "specflow",
         f"the distribution specflow {version}, another project, is installed in "
         f"{folder}: it and {NAME} overwrite each other's files and command",
-        mend=f"Run pip uninstall specflow, and install this one again: pip install "
+        hint=f"Run pip uninstall specflow, and install this one again: pip install "
         f"--force-reinstall --no-deps {NAME}, or -e . in its clone.",
         code="installation",
     )

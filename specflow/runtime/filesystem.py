@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest_of
 
 __all__ = ["absence_hint", "check_output_file", "check_output_folder", "expanded"]
 
@@ -29,13 +29,13 @@ def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
     if written.startswith("~") and full == written:
         user = written[1:].partition(os.sep)[0]
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 where,
                 f"'{written}': there is no user {user}"
                 if user
                 else f"'{written}': no home folder is known for this user",
                 expected="a path",
-                mend=f"A file whose name begins with ~ is written './{written}'."
+                hint=f"A file whose name begins with ~ is written './{written}'."
                 if user
                 else "Set HOME, or write the whole path.",
                 code="home-unknown",
@@ -89,11 +89,11 @@ def check_output_file(path: str | os.PathLike[str], where: str) -> None:
         what = "is no folder" if os.path.exists(folder) else "is not there"
         problem = f"'{path}' cannot be written: the folder '{folder}' {what}"
     raise ConfigError(
-        Fault(
+        Diagnostic(
             where,
             problem,
             expected="a file in a folder that is there",
-            mend="Make the folder first, or choose another file.",
+            hint="Make the folder first, or choose another file.",
             origin="command line" if where.startswith("--") else "",
             code="output-path",
         )
@@ -122,11 +122,11 @@ def check_output_folder(
         return
     inside = "" if there == folder else f" lies in '{there}', which"
     raise ConfigError(
-        Fault(
+        Diagnostic(
             where,
             f"'{path}'{inside} is a file",
             expected="a directory",
-            mend=f"Choose another {where}.",
+            hint=f"Choose another {where}.",
             origin="command line" if where.startswith("--") else "",
             code=code,
         )

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
 __all__ = ["Project", "active", "enter", "find", "import_folder"]
 
@@ -45,7 +45,7 @@ class Project:
     """Packages in which targets may resolve."""
     trusted_at: str = ""
     """File and line of `trust`."""
-    warning: Fault | None = None
+    warning: Diagnostic | None = None
     """Why its `trust` does not count."""
 
 
@@ -79,7 +79,7 @@ def find(start: Path) -> Project | None:
     found = next(filter(None, map(read, folders[inside:])), None)
     for folder in folders[:inside]:
         if (file := folder / "specflow.toml").is_file():
-            warning = Fault(
+            warning = Diagnostic(
                 _shown(file),
                 f"does not count inside a run, which {folders[inside - 1]} is",
                 code="project-untrusted",
@@ -110,15 +110,17 @@ def read(folder: Path) -> Project | None:
 
 
 def _project(table: Any, text: str, file: Path) -> Project:
-    def refuse(key: str, problem: str, expected: str = "", mend: str = "") -> None:
-        raise ConfigError(_fault(file, _line(text, key), key, problem, expected, mend))
+    def refuse(key: str, problem: str, expected: str = "", hint: str = "") -> None:
+        raise ConfigError(
+            _diagnostic(file, _line(text, key), key, problem, expected, hint)
+        )
 
     if not isinstance(table, Mapping):
         refuse("specflow", f"got {table!r}", "a table")
     for key in table:
         if key not in _KEYS:
             known = f"Keys: {', '.join(_KEYS)}."
-            refuse(key, "no such key", mend=f"{nearest(key, _KEYS)} {known}".strip())
+            refuse(key, "no such key", hint=f"{nearest(key, _KEYS)} {known}".strip())
     lists: dict[str, tuple[str, ...]] = {}
     for key in _KEYS:
         value = table.get(key, [])
@@ -138,10 +140,10 @@ def _project(table: Any, text: str, file: Path) -> Project:
             refuse("config_dir", f"no such folder: {folder}", expected)
     is_own = _is_own(file)
     trusted_at = f"{_shown(file)}:{_line(text, 'trust')}"
-    warning = Fault(
+    warning = Diagnostic(
         "trust",
         "does not count, because the file belongs to another user",
-        mend=f"Say it on the command line: trust=[{','.join(lists['trust'])}].",
+        hint=f"Say it on the command line: trust=[{','.join(lists['trust'])}].",
         origin=trusted_at,
         code="project-untrusted",
     )
@@ -176,7 +178,9 @@ def _text(file: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise ConfigError(_fault(file, 1, "", f"cannot be read: {error}")) from None
+        raise ConfigError(
+            _diagnostic(file, 1, "", f"cannot be read: {error}")
+        ) from None
 
 
 def _parsed(text: str, file: Path) -> dict[str, Any]:
@@ -188,7 +192,9 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
         reason, _, place = str(error).partition(" (at ")
         found = re.search(r"line (\d+), column (\d+)", place)
         line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigError(_fault(file, line, "", f"is no TOML: {reason}")) from None
+        raise ConfigError(
+            _diagnostic(file, line, "", f"is no TOML: {reason}")
+        ) from None
 
 
 def _line(text: str, key: str) -> int:
@@ -203,17 +209,17 @@ def _line(text: str, key: str) -> int:
     return next(found, begin) + 1
 
 
-def _fault(
+def _diagnostic(
     file: Path,
     line: int,
     key: str,
     problem: str,
     expected: str = "",
-    mend: str = "",
-) -> Fault:
+    hint: str = "",
+) -> Diagnostic:
     shown = _shown(file)
     origin = f"{shown}:{line}"
-    return Fault(key or shown, problem, expected, mend, origin, "project-file")
+    return Diagnostic(key or shown, problem, expected, hint, origin, "project-file")
 
 
 def _shown(file: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import ml_dtypes  # noqa: F401 - teaches NumPy the names of bfloat16 and its like
 import numpy as np
 
-from specflow.diagnostics.errors import ExportError, Fault, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, nearest
 from specflow.runtime.typing import describe
 
 __all__ = ["BATCH", "Function", "Signature", "TensorForm"]
@@ -109,35 +109,39 @@ class Signature:
             ExportError: names, shapes, dtypes or numbers of rows are wrong; all of it
                 is told at once.
         """
-        faults = [
-            self._fault(name, "is no input", expected=", ".join(self.inputs),
-                        mend=nearest(name, self.inputs))
+        diagnostics = [
+            self._diagnostic(name, "is no input", expected=", ".join(self.inputs),
+                        hint=nearest(name, self.inputs))
             for name in given if name not in self.inputs
         ]  # fmt: skip
         accepted: dict[str, np.ndarray] = {}
         for name, form in self.inputs.items():
             if name not in given:
-                faults.append(self._fault(name, "is missing", expected=str(form)))
+                diagnostics.append(
+                    self._diagnostic(name, "is missing", expected=str(form))
+                )
                 continue
             array, problem = _fitted(given[name], form)
             if problem:
-                faults.append(self._fault(name, problem, expected=str(form)))
+                diagnostics.append(self._diagnostic(name, problem, expected=str(form)))
             accepted[name] = array
         rows = {name: len(array) for name, array in accepted.items() if array.ndim}
-        if not faults and len(set(rows.values())) > 1:
+        if not diagnostics and len(set(rows.values())) > 1:
             found = ", ".join(f"{name} has {count}" for name, count in rows.items())
-            faults.append(
-                self._fault("", found, expected="as many rows in every input")
+            diagnostics.append(
+                self._diagnostic("", found, expected="as many rows in every input")
             )
-        if faults:
-            raise ExportError(*faults)
+        if diagnostics:
+            raise ExportError(*diagnostics)
         return accepted
 
-    def _fault(
-        self, name: str, problem: str, *, expected: str, mend: str = ""
-    ) -> Fault:
+    def _diagnostic(
+        self, name: str, problem: str, *, expected: str, hint: str = ""
+    ) -> Diagnostic:
         where = f"{self.name}[{name!r}]" if name else self.name
-        return Fault(where, problem, expected=expected, mend=mend, code="export-inputs")
+        return Diagnostic(
+            where, problem, expected=expected, hint=hint, code="export-inputs"
+        )
 
 
 def _fitted(value: Any, form: TensorForm) -> tuple[np.ndarray, str]:

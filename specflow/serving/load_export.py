@@ -11,7 +11,7 @@ import jax
 import jax.export
 import numpy as np
 
-from specflow.diagnostics.errors import ExportError, Fault, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, nearest
 from specflow.runtime.filesystem import expanded
 from specflow.serving.array_file import read_arrays
 from specflow.serving.export_signature import Function, Signature
@@ -127,26 +127,26 @@ class LoadedExport:
         about = self._about["example"]
         exact = self._platform == "cpu" and about["exact_on"] == exact_here()
         within = tolerance(self._platform, narrow=about["narrow"])
-        faults = []
+        diagnostics = []
         for name, signature in self.signatures.items():
             inputs, stored = self.example(signature)
             found = self(name, **inputs)
             unlike = difference(stored, found, within=None if exact else within)
             if unlike:
-                faults.append(
-                    Fault(
+                diagnostics.append(
+                    Diagnostic(
                         f"{self.path}: {name}",
                         f"the stored example is answered differently: {unlike}",
                         expected="the same bits"
                         if exact
                         else f"at most {within:g} of the largest magnitude",
-                        mend="Export it again with this version of JAX, "
+                        hint="Export it again with this version of JAX, "
                         f"{jax.__version__}; it was {self._about['versions']['jax']}.",
                         code="export-round-trip",
                     )
                 )
-        if faults:
-            raise ExportError(*faults)
+        if diagnostics:
+            raise ExportError(*diagnostics)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -188,11 +188,11 @@ class LoadedExport:
         if wanted is None or wanted not in self.signatures:
             there = ", ".join(self.signatures)
             raise ExportError(
-                Fault(
+                Diagnostic(
                     str(self.path),
                     f"has no signature {wanted!r}" if wanted else "has no default",
                     expected=f"one of {there}",
-                    mend=nearest(wanted or "", self.signatures),
+                    hint=nearest(wanted or "", self.signatures),
                     code="export-signature",
                 )
             )
@@ -244,23 +244,23 @@ class LoadedExport:
         try:
             return jax.export.deserialize(bytearray(content))
         except Exception as error:
-            fault = Fault(
+            diagnostic = Diagnostic(
                 str(self.path / file),
                 f"cannot be read by JAX {jax.__version__}: {error}",
-                mend=f"It was written by JAX {self._about['versions']['jax']}.",
+                hint=f"It was written by JAX {self._about['versions']['jax']}.",
                 code="export-version",
             )
-            raise ExportError(fault) from error
+            raise ExportError(diagnostic) from error
 
     def _check_platform(self) -> None:
         platforms = self._about["platforms"]
         if self._platform not in platforms:
             raise ExportError(
-                Fault(
+                Diagnostic(
                     str(self.path),
                     f"was exported for {', '.join(platforms)}, "
                     f"and this is {self._platform}",
-                    mend=f"Export it again with platforms=(..., '{self._platform}').",
+                    hint=f"Export it again with platforms=(..., '{self._platform}').",
                     code="export-platform",
                 )
             )
@@ -276,10 +276,10 @@ class LoadedExport:
         ]
         if wide:
             raise ExportError(
-                Fault(
+                Diagnostic(
                     str(self.path),
                     f"computes in {wide[0]}, which JAX does not unless it is told to",
-                    mend="Set JAX_ENABLE_X64=1.",
+                    hint="Set JAX_ENABLE_X64=1.",
                     code="export-x64",
                 )
             )
@@ -321,11 +321,11 @@ def _manifest(path: Path) -> dict[str, Any]:
         about = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ExportError(
-            Fault(
+            Diagnostic(
                 str(path),
                 f"is no export: it has no {MANIFEST}",
                 expected="a directory that `specflow export` wrote",
-                mend=_inside(path),
+                hint=_inside(path),
                 code="export-missing",
             )
         ) from error
@@ -335,12 +335,12 @@ def _manifest(path: Path) -> dict[str, Any]:
         raise _damaged(path / MANIFEST, "its digest is another one")
     if about["format"] != 1:
         raise ExportError(
-            Fault(
+            Diagnostic(
                 str(path),
                 f"has format {about['format']}, from specflow "
                 f"{about['versions']['specflow']}",
                 expected="format 1",
-                mend="Load it with that version.",
+                hint="Load it with that version.",
                 code="export-version",
             )
         )
@@ -355,10 +355,10 @@ def _inside(path: Path) -> str:
 
 def _damaged(path: Path, why: str) -> ExportError:
     return ExportError(
-        Fault(
+        Diagnostic(
             str(path),
             f"is damaged: {why}",
-            mend="Export the model again, or copy the directory again.",
+            hint="Export the model again, or copy the directory again.",
             code="export-damaged",
         )
     )

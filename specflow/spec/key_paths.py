@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from specflow.diagnostics.errors import Fault, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
 from specflow.runtime.typing import ArrayLike, Tree, describe, is_array, leaves
 
 __all__ = ["Scope", "resolve", "resolve_all"]
@@ -51,13 +51,13 @@ def resolve_all(
         SpecError: paths lead nowhere; all of this part's together.
     """
     found = {field: _find(path, scope) for field, path in paths.items()}
-    faults = [
-        _fault(paths[field], value, scope, where=f"{where}.{field}")
+    diagnostics = [
+        _diagnostic(paths[field], value, scope, where=f"{where}.{field}")
         for field, value in found.items()
         if not is_array(value)
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
     return found
 
 
@@ -89,10 +89,10 @@ def _below(value: Any, names: list[str]) -> Any:
     return other
 
 
-def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:
+def _diagnostic(path: str, found: Any, scope: Scope, *, where: str) -> Diagnostic:
     root = path.partition(".")[0]
     if scope.get(root) is None:
-        return Fault(
+        return Diagnostic(
             where, f"{path} leads nowhere: there are no {root} here", code="key-path"
         )
     choices = [
@@ -103,15 +103,15 @@ def _fault(path: str, found: Any, scope: Scope, *, where: str) -> Fault:
         problem = f"{path} leads nowhere"
         if choices == [root]:
             problem += f": {root} is one tensor, {describe(scope[root])}"
-        return Fault(
+        return Diagnostic(
             where,
             problem,
             expected=f"one of {listed}" if listed else f"a tensor in {root}",
-            mend=_hint(root, path, choices),
+            hint=_hint(root, path, choices),
             code="key-path",
         )
     below = [name for name in choices if name.startswith(f"{path}.")]
-    return Fault(
+    return Diagnostic(
         where,
         f"{path} is no tensor but a {describe(found)}",
         expected=f"one of {', '.join(below)}" if below else "a tensor",

@@ -16,7 +16,7 @@ from specflow.config.sections.other_losses import (
 )
 from specflow.config.sections.spec import LossConfig, SoftmaxCrossEntropyConfig
 from specflow.contract import MeanLoss
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
 from specflow.spec.key_paths import Scope, resolve_all
 
@@ -106,7 +106,7 @@ def mean_loss(
     if weights is not None:
         if weights.shape not in (losses.shape, losses.shape[:1]):
             raise spec_error(
-                Fault(
+                Diagnostic(
                     f"{where}.example_weights",
                     f"are {describe(weights)}, and the losses are {describe(losses)}",
                     expected="one weight an example, or one a loss",
@@ -186,7 +186,7 @@ def _paired(
         said = said[..., 0]
     if said.shape != labels.shape:
         raise spec_error(
-            Fault(
+            Diagnostic(
                 where,
                 f"{name} are {describe(said)}, labels are {describe(labels)}",
                 expected="one shape, but for a last axis of size 1",
@@ -198,43 +198,43 @@ def _paired(
 
 def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
     both = f"logits are {describe(logits)}, labels are {describe(labels)}"
-    faults: list[Fault] = []
+    diagnostics: list[Diagnostic] = []
     if not jnp.issubdtype(labels.dtype, jnp.integer):
-        faults.append(
-            Fault(
+        diagnostics.append(
+            Diagnostic(
                 where,
                 both,
                 expected="integer labels, the index of a class",
-                mend="For numbers to predict use squared_error.",
+                hint="For numbers to predict use squared_error.",
                 kind=TypeError,
                 code="spec-shapes",
             )
         )
     elif logits.shape[:-1] != labels.shape or not logits.shape:
-        mend = ""
+        hint = ""
         if logits.shape == labels.shape:
-            mend = (
+            hint = (
                 "The logits have no axis of classes: add a layer with one output each."
             )
         elif labels.shape == (*logits.shape[:-1], 1):
-            mend = "Drop the labels' last axis."
+            hint = "Drop the labels' last axis."
         expected = "logits shaped as the labels, and a last axis of classes"
-        faults.append(
-            Fault(where, both, expected=expected, mend=mend, code="spec-shapes")
+        diagnostics.append(
+            Diagnostic(where, both, expected=expected, hint=hint, code="spec-shapes")
         )
     elif logits.shape[-1] == 1:
-        mend = "For one logit an example use sigmoid_cross_entropy."
-        faults.append(
-            Fault(
+        hint = "For one logit an example use sigmoid_cross_entropy."
+        diagnostics.append(
+            Diagnostic(
                 where,
                 both,
                 expected="two classes or more",
-                mend=mend,
+                hint=hint,
                 code="spec-shapes",
             )
         )
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)
 
 
 def _from_target(
@@ -245,11 +245,11 @@ def _from_target(
     if not is_array(losses) or not losses.shape or losses.shape[0] not in batch:
         given = ", ".join(f"{name} {describe(t)}" for name, t in tensors.items())
         raise spec_error(
-            Fault(
+            Diagnostic(
                 where,
                 f"{config.path} returned {describe(losses)} for {given}",
                 expected="one value an example, first axis the batch",
-                mend="Leave the mean to the spec, which knows which rows are padding.",
+                hint="Leave the mean to the spec, which knows which rows are padding.",
                 code="target-result",
             )
         )

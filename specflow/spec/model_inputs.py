@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from specflow.diagnostics.errors import Fault, SpecflowError, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecflowError, nearest, spec_error
 from specflow.runtime.typing import describe
 
 __all__ = ["call_model"]
@@ -49,13 +49,13 @@ def call_model(
             f"{key}={describe(value)}" for key, value in arguments.items()
         )
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        fault = Fault(
+        diagnostic = Diagnostic(
             "spec.inputs",
             f"{name}({given}) failed: {error}",
             kind=kind,
             code="spec-inputs",
         )
-        raise spec_error(fault) from error
+        raise spec_error(diagnostic) from error
 
 
 def _check_names(
@@ -70,28 +70,28 @@ def _check_names(
         if parameter.kind
         in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     }
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"spec.inputs.{key}",
             f"{name} takes no argument {key}",
             expected=f"one of {', '.join(by_name) or 'none'}",
-            mend=nearest(key, by_name),
+            hint=nearest(key, by_name),
             kind=TypeError,
             code="spec-inputs",
         )
         for key in arguments
         if key not in by_name and inspect.Parameter.VAR_KEYWORD not in forms
     ]
-    faults.extend(
-        Fault(
+    diagnostics.extend(
+        Diagnostic(
             "spec.inputs",
             f"{name} needs an argument {key}",
-            mend=f"Say what it is: spec.inputs.{key}=features.<name>.",
+            hint=f"Say what it is: spec.inputs.{key}=features.<name>.",
             kind=TypeError,
             code="spec-inputs",
         )
         for key, parameter in by_name.items()
         if key not in arguments and parameter.default is inspect.Parameter.empty
     )
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)

@@ -13,7 +13,7 @@ from specflow.config.sections.other_losses import (
     ThresholdConfig,
 )
 from specflow.config.sections.spec import ArgmaxConfig, PredictionConfig, SoftmaxConfig
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
 from specflow.spec.key_paths import Scope, resolve_all
 
@@ -48,7 +48,7 @@ def predicted(
         result = config(**tensors)
         if not is_array(result):
             raise spec_error(
-                Fault(
+                Diagnostic(
                     where,
                     f"{config.path} returned {describe(result)}",
                     expected="a tensor, first axis the batch",
@@ -84,11 +84,11 @@ def _single(value: Any) -> Any:
 def _check_classes(value: Any, path: str, *, where: str) -> None:
     if value.ndim < 2:
         raise spec_error(
-            Fault(
+            Diagnostic(
                 where,
                 f"{path} is {describe(value)}",
                 expected="a batch of scores, one a class on the last axis",
-                mend="For one score an example use sigmoid or threshold.",
+                hint="For one score an example use sigmoid or threshold.",
                 code="spec-shapes",
             )
         )

@@ -17,11 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from specflow.compose.check.hydra_guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
-from specflow.compose.read.defaults_list import ROOT, composition_fault
+from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.hydra_search_path import hydra
 from specflow.compose.read.override_grammar import Request, read, spell
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import ConfigError, Fault, SpecflowError
+from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, params_of, trials
@@ -131,9 +131,9 @@ def sweep(
         ConfigError: a job cannot be composed; the faults of all jobs, each once.
     """
     overrides, found = tuple(overrides), folders(config_dirs)
-    request, faults = read(overrides, found)
-    if faults:
-        raise ConfigError(*faults)
+    request, diagnostics = read(overrides, found)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     # A job may run in another folder.
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
@@ -145,13 +145,15 @@ def sweep(
             whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (HydraException, OmegaConfBaseException, RecursionError) as error:
             _check(job, trials(request, found))  # Who composes here tells more.
-            raise ConfigError(composition_fault(error, found, request.all())) from None
+            raise ConfigError(
+                composition_diagnostic(error, found, request.all())
+            ) from None
         given = params_of(whole, request, found)
         params = given or Params()
         if given is not None:
-            request, faults = read([*params.lines, *overrides], found)
-            if faults:
-                raise ConfigError(*map(params.placed, faults))
+            request, diagnostics = read([*params.lines, *overrides], found)
+            if diagnostics:
+                raise ConfigError(*map(params.placed, diagnostics))
             lines = [*_numbered(request), "hydra.sweeper.params=null"]
         names: set[str] = set()
         if is_grid(whole):  # Another sweeper has values of its own.
@@ -160,7 +162,7 @@ def sweep(
                 names = _check(job, jobs)
             except ConfigError as error:
                 # Faults of several jobs may have one place.
-                placed = dict.fromkeys(map(params.placed, error.faults))
+                placed = dict.fromkeys(map(params.placed, error.diagnostics))
                 raise ConfigError(*placed) from None
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
@@ -171,8 +173,8 @@ def sweep(
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
-            fault = composition_fault(error, found, request.all())
-            raise ConfigError(params.placed(fault)) from None
+            diagnostic = composition_diagnostic(error, found, request.all())
+            raise ConfigError(params.placed(diagnostic)) from None
         except OSError as error:
             # Hydra's own folders and files; what a job raises is its outcome.
             raise unwritable(Path(error.filename or "hydra"), error) from error
@@ -255,15 +257,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def _check(job: _Job, jobs: Iterable[Sequence[str]]) -> set[str]:
     """Composes every job, and runs none; returns the names of their experiments."""
-    faults: dict[Fault, None] = {}
+    diagnostics: dict[Diagnostic, None] = {}
     names = set()
     for lines in jobs:
         try:
             names.add(job.compose(lines).config.name)
         except ConfigError as error:
-            faults.update(dict.fromkeys(error.faults))
-    if faults:
-        raise ConfigError(*faults)
+            diagnostics.update(dict.fromkeys(error.diagnostics))
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     return names
 
 

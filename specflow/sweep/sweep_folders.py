@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from specflow.config.sections.mesh import INDEX
-from specflow.diagnostics.errors import Fault, OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.runtime.filesystem import check_output_folder
 
 __all__ = ["check_directory", "new_directories", "unwritable"]
@@ -87,7 +87,9 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     """The error of a folder that the system does not let be written."""
     problem = f"cannot be written: {error.strerror or error}"
     hint = "Make room or mend the permissions, or choose another output.dir."
-    return OutputError(Fault(str(path), problem, mend=hint, code="output-unwritable"))
+    return OutputError(
+        Diagnostic(str(path), problem, hint=hint, code="output-unwritable")
+    )
 
 
 def _as_text(text: str) -> str:

@@ -14,7 +14,7 @@ from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import defaults_list
 from specflow.compose.read.documents import load, mark_of
 from specflow.compose.read.override_grammar import Request, read, spell
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["Params", "is_grid", "params_of", "trials"]
 
@@ -31,11 +31,11 @@ class Params:
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Override -> the place in a file that asks for it."""
 
-    def placed(self, fault: Fault) -> Fault:
+    def placed(self, diagnostic: Diagnostic) -> Diagnostic:
         """The fault at the place in a file, if an override from there is wrong."""
-        line = fault.origin.removeprefix("override ").removeprefix("++")
+        line = diagnostic.origin.removeprefix("override ").removeprefix("++")
         place = self.origins.get(line)
-        return dataclasses.replace(fault, origin=place) if place else fault
+        return dataclasses.replace(diagnostic, origin=place) if place else diagnostic
 
 
 def params_of(whole: DictConfig, request: Request, found: Folders) -> Params | None:
@@ -76,14 +76,14 @@ def trials(request: Request, found: Folders) -> list[list[str]]:
         ConfigError: a sweep has no value.
     """
     values: dict[str, list[str]] = {}
-    faults = []
+    diagnostics = []
     for override in (*request.choices, *request.values):
         # Of a key that is given twice, the later values count.
         values[override.get_key_element().lstrip("+")] = _lines(override)
         if not _lines(override):
-            faults.append(_nothing(override, found))
-    if faults:
-        raise ConfigError(*faults)
+            diagnostics.append(_nothing(override, found))
+    if diagnostics:
+        raise ConfigError(*diagnostics)
     return [list(lines) for lines in itertools.product(*values.values())]
 
 
@@ -106,10 +106,10 @@ def _each(request: Request) -> Iterable[str]:
         yield from _lines(override)
 
 
-def _nothing(override: Override, found: Folders) -> Fault:
+def _nothing(override: Override, found: Folders) -> Diagnostic:
     group = override.key_or_group
     choices = ", ".join(found.choices(group)) if found.is_group(group) else ""
-    return Fault(
+    return Diagnostic(
         group,
         "names no value",
         expected=f"one or more of {choices}" if choices else "one value or more",

@@ -35,11 +35,11 @@ def run() -> list[Row]:
     estimator.evaluate(lambda: source, steps=1, record=False)
     state = estimator.program.init_model_state(0)
     forward = jax.jit(
-        lambda params, rest, image: estimator.program.model.merge(
-            params, rest, train=False
+        lambda params, model_state, image: estimator.program.model.merge(
+            params, model_state, train=False
         )(image),
     )
-    lowered = forward.lower(state.params, state.rest, images[:BATCH])
+    lowered = forward.lower(state.params, state.model_state, images[:BATCH])
     # The limit is whichever is faster here: XLA as it is, or told what we tell it.
     programs = [
         lowered.compile(),
@@ -49,7 +49,9 @@ def run() -> list[Row]:
     def alone(program: Callable[..., Any]) -> float:
         started = time.perf_counter()
         for first in range(0, ROWS, BATCH):
-            out = program(state.params, state.rest, images[first : first + BATCH])
+            out = program(
+                state.params, state.model_state, images[first : first + BATCH]
+            )
         out.block_until_ready()
         return ROWS / (time.perf_counter() - started)
 

@@ -56,7 +56,10 @@ def run(seed: int = SEED, each: int = 1, several: int = 40) -> list[Row]:
     placed = [_places(one, text) for one, (text, _) in zip(corpus, said, strict=True)]
     in_first = [_names(one, text) for some, (text, _) in at_once for one in some]
     shares = {
-        "faults that pass": ([bool(one.faults) for one in ours], [s for s, _ in said]),
+        "faults that pass": (
+            [bool(one.diagnostics) for one in ours],
+            [s for s, _ in said],
+        ),
         "their key is not named": ([bool(one.found) for one in ours], named),
         "their place is not told": ([one.placed for one in ours], placed),
         "not in the first report": ([bool(one.found) for one in first], in_first),

@@ -11,7 +11,7 @@ from specflow.cli import main as cli
 from specflow.cli.main import main
 from specflow.diagnostics.errors import (
     CheckpointError,
-    Fault,
+    Diagnostic,
     NanLossDuringTrainingError,
     OutputError,
 )
@@ -119,7 +119,9 @@ class JaxRuntimeError(RuntimeError):
         (CheckpointError("step 3 is damaged"), 2, "error: step 3 is damaged.\n"),
         (Stopped("stopped at step 3"), 143, "stopped at step 3\n"),
         (
-            OutputError(Fault("run", "cannot be written", code="output-unwritable")),
+            OutputError(
+                Diagnostic("run", "cannot be written", code="output-unwritable")
+            ),
             75,
             "error[output-unwritable] run: cannot be written.\n",
         ),
@@ -136,7 +138,7 @@ class JaxRuntimeError(RuntimeError):
             "batch or model, more devices, or a larger machine.\n",
         ),
         (
-            NanLossDuringTrainingError(Fault("step 2", "is nan", code="nan-loss")),
+            NanLossDuringTrainingError(Diagnostic("step 2", "is nan", code="nan-loss")),
             2,
             "error[nan-loss] step 2: is nan.\n",
         ),
@@ -160,7 +162,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, ca
 
 
 @pytest.mark.parametrize(
-    ("words", "faults"),
+    ("words", "diagnostics"),
     [
         (
             ["show", "experiment=digits", "optimizer.lrr=1", "seed=-1"],
@@ -182,19 +184,19 @@ def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, ca
         ),
     ],
 )
-def test_tools_get_one_document_with_every_fault(words, faults, capsys):
+def test_tools_get_one_document_with_every_fault(words, diagnostics, capsys):
     assert main([*words, "--format", "json"]) == 2
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert printed.err == ""
-    assert found.keys() == {"status", "faults"}
+    assert found.keys() == {"status", "diagnostics"}
     assert found["status"] == 2
     assert [
-        (one["code"], one["key"], one["origin"]) for one in found["faults"]
-    ] == faults
+        (one["code"], one["key"], one["origin"]) for one in found["diagnostics"]
+    ] == diagnostics
     assert all(
-        list(one) == ["code", "key", "problem", "expected", "mend", "origin"]
-        for one in found["faults"]
+        list(one) == ["code", "key", "problem", "expected", "hint", "origin"]
+        for one in found["diagnostics"]
     )
 
 
@@ -206,13 +208,13 @@ def test_a_fault_in_yaml_has_file_line_and_column_for_tools(
     (tmp_path / "mine" / "mesh" / "mine.yaml").write_text("axes:\n  data: two\n")
     words = ["--config-dir=mine", "mesh=mine", "--format=json"]
     assert main(["show", *words]) == 2
-    assert json.loads(capsys.readouterr().out)["faults"] == [
+    assert json.loads(capsys.readouterr().out)["diagnostics"] == [
         {
             "code": "type",
             "key": "mesh.axes.data",
             "problem": "got 'two'",
             "expected": "a whole number >= -1",
-            "mend": "",
+            "hint": "",
             "origin": {"file": "mine/mesh/mine.yaml", "line": 2, "column": 3},
         }
     ]
@@ -221,7 +223,7 @@ def test_a_fault_in_yaml_has_file_line_and_column_for_tools(
 def test_show_is_a_document_too(capsys):
     assert main(["show", "experiment=digits", "seed=3", "--format=json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["status"], found["faults"]) == (0, [])
+    assert (found["status"], found["diagnostics"]) == (0, [])
     assert found["config"]["seed"] == 3
     assert found["origins"]["seed"] == {"override": "seed=3"}
     assert found["origins"]["model.name"] == {

@@ -10,7 +10,7 @@ import pytest
 
 import specflow as sf
 from specflow.cli.main import main
-from specflow.diagnostics.rendering import machine_fault, tell
+from specflow.diagnostics.rendering import machine_diagnostic, tell
 
 CODE = """
 import jax
@@ -197,7 +197,7 @@ def test_python_that_a_computation_calls_is_no_fault_of_the_machine(capsys):
 
     with pytest.raises(jax.errors.JaxRuntimeError) as caught:
         compute(1.0).block_until_ready()
-    assert machine_fault(caught.value) is None
+    assert machine_diagnostic(caught.value) is None
     assert tell(caught.value) == 2
     told = capsys.readouterr().err
     assert f'File "{__file__}"' in told

@@ -31,8 +31,12 @@ def told(project):
         ):
             with pytest.raises(ConfigError) as refused:
                 run()
-            faults = refused.value.faults
-            messages.add("\n".join(f"[{fault.code}] {fault}" for fault in faults))
+            diagnostics = refused.value.diagnostics
+            messages.add(
+                "\n".join(
+                    f"[{diagnostic.code}] {diagnostic}" for diagnostic in diagnostics
+                )
+            )
         (message,) = messages
         return message
 
@@ -173,8 +177,8 @@ def test_a_package_in_a_defaults_list_needs_no_header(project):
 def test_a_deletion_of_another_value_is_refused(line, expected):
     with pytest.raises(ConfigError) as refused:
         compose(["experiment=digits_mlp", line])
-    (fault,) = refused.value.faults
-    assert f"[{fault.code}] {fault}" == expected
+    (diagnostic,) = refused.value.diagnostics
+    assert f"[{diagnostic.code}] {diagnostic}" == expected
 
 
 @pytest.mark.parametrize("line", ["~loop.train_steps=1000", "~loop.train_steps"])

@@ -11,7 +11,11 @@ from hydra.types import RunMode
 
 from specflow.compose import compose
 from specflow.compose.read.config_folders import folders, shipped
-from specflow.compose.read.defaults_list import ROOT, composition_fault, defaults_list
+from specflow.compose.read.defaults_list import (
+    ROOT,
+    composition_diagnostic,
+    defaults_list,
+)
 from specflow.compose.read.hydra_repository import BASE, DefaultsLists
 from specflow.compose.read.hydra_search_path import hydra
 
@@ -100,6 +104,6 @@ def test_hydra_warns_of_nothing_that_it_is_given(monkeypatch):
     ids=["hydra 1.3.8", "hydra 1.4.0rc3"],
 )
 def test_an_override_of_no_group_is_told_in_the_words_of_either_hydra(text):
-    fault = composition_fault(ConfigCompositionException(text), folders())
-    assert (fault.where, fault.code) == ("modle", "defaults")
-    assert fault.mend == "Did you mean model?"
+    diagnostic = composition_diagnostic(ConfigCompositionException(text), folders())
+    assert (diagnostic.where, diagnostic.code) == ("modle", "defaults")
+    assert diagnostic.hint == "Did you mean model?"

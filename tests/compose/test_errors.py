@@ -275,7 +275,7 @@ def test_every_fault_has_a_code_and_an_origin():
     words, _ = CASES["wrong_types"]
     with pytest.raises(ConfigError) as caught:
         compose(words)
-    assert len(caught.value.faults) == len(words)
-    for fault in caught.value.faults:
-        assert fault.code
-        assert fault.origin.startswith("override ")
+    assert len(caught.value.diagnostics) == len(words)
+    for diagnostic in caught.value.diagnostics:
+        assert diagnostic.code
+        assert diagnostic.origin.startswith("override ")

@@ -14,7 +14,9 @@ NO_KEY = "Hydra has no such key"
 def told(run):
     with pytest.raises(ConfigError) as refused:
         run()
-    return "\n".join(f"[{fault.code}] {fault}" for fault in refused.value.faults)
+    return "\n".join(
+        f"[{diagnostic.code}] {diagnostic}" for diagnostic in refused.value.diagnostics
+    )
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ def test_a_file_of_the_users_own_changes_the_kind(project):
     project({"mine/experiment/small.yaml": MLP % ", widths: [3]"})
     with pytest.raises(ConfigError) as caught:
         compose(["experiment=small"], config_dirs=["mine"])
-    assert [(one.where, one.origin) for one in caught.value.faults] == [
+    assert [(one.where, one.origin) for one in caught.value.diagnostics] == [
         ("model.widths", "mine/experiment/small.yaml:8:34")
     ]
 

@@ -101,7 +101,7 @@ def test_no_job_starts_when_one_cannot_be_composed(capsys):
         sweep(["optimizer.lr=1e-3,fast", "loop.batch_size=0,8"], started.append)
     assert started == []
     assert files() == []
-    assert [str(fault) for fault in caught.value.faults] == [
+    assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
         "loop.batch_size: got 0 (override loop.batch_size=0). "
         "Expected a whole number > 0.",
         "optimizer.lr: got 'fast' (override optimizer.lr=fast). Expected a number > 0.",
@@ -174,7 +174,7 @@ def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
     started = []
     with pytest.raises(ConfigError) as caught:
         own(run=started.append)
-    assert [str(fault) for fault in caught.value.faults] == [
+    assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
         "mesh: no choice named 'fspd' (mine/experiment/own.yaml:11:7). Did you mean "
         "mesh=fsdp? Choices: data, fsdp, fsdp_tensor, hybrid, single, tensor.",
     ]
@@ -182,7 +182,7 @@ def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
     with pytest.raises(ConfigError) as caught:
         own(run=started.append)
     at = "mine/experiment/own.yaml"
-    assert {str(fault) for fault in caught.value.faults} == {
+    assert {str(diagnostic) for diagnostic in caught.value.diagnostics} == {
         f"seed: got -1 ({at}:10:7). Expected a whole number >= 0.",
         f"optimizer.lr: got 'fast' ({at}:9:7). Expected a number > 0.",
     }
@@ -221,7 +221,7 @@ def test_a_mistake_in_every_trial_of_a_file_is_reported_once(project):
     in_file(project, "      seeed: 1,2\n")
     with pytest.raises(ConfigError) as caught:
         own()
-    assert len(caught.value.faults) == 1
+    assert len(caught.value.diagnostics) == 1
 
 
 def test_params_of_the_command_line_are_placed_there(project):

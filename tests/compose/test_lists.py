@@ -40,10 +40,12 @@ def rules(lines, **more):
     return [rule.model_dump(exclude_defaults=True) for rule in rules]
 
 
-def faults(lines):
+def diagnostics(lines):
     with pytest.raises(ConfigError) as refused:
         compose(lines)
-    return "\n".join(f"[{fault.code}] {fault}" for fault in refused.value.faults)
+    return "\n".join(
+        f"[{diagnostic.code}] {diagnostic}" for diagnostic in refused.value.diagnostics
+    )
 
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])
@@ -108,7 +110,7 @@ def test_fields_that_are_kept_keep_who_set_them():
 
 def test_a_fault_in_a_kept_field_is_placed_where_the_field_was_set():
     lines = [*FSDP, "mesh.rules=[{along: fspd}]", "mesh.rules.0.path='**.kernel'"]
-    assert faults(lines).startswith(
+    assert diagnostics(lines).startswith(
         "[unknown-name] mesh.rules.0.along: got 'fspd' (override mesh.rules=[{along: "
     )
 
@@ -131,14 +133,14 @@ def test_a_run_is_the_base_of_an_override_of_an_item(tmp_path):
 
 
 def test_an_item_that_the_list_does_not_have_is_refused():
-    assert faults([*FSDP, "mesh.rules.1.path=x", "output.reporters.2=plots"]) == (
+    assert diagnostics([*FSDP, "mesh.rules.1.path=x", "output.reporters.2=plots"]) == (
         "[unknown-key] mesh.rules.1: no such item (override mesh.rules.1.path=x). "
         "Expected the only item, 0. The whole list is written mesh.rules=[...].\n"
         "[unknown-key] output.reporters.2: no such item (override "
         "output.reporters.2=plots). Expected one of the 2 items, 0 to 1. The whole "
         "list is written output.reporters=[...]."
     )
-    assert "Expected no item, as the list is empty" in faults(
+    assert "Expected no item, as the list is empty" in diagnostics(
         ["output.reporters=[]", "output.reporters.0=plots"]
     )
 
@@ -159,7 +161,7 @@ def test_an_item_that_the_list_does_not_have_is_refused():
 )
 def test_an_empty_container_of_another_type_is_refused(override, told):
     """OmegaConf refuses these too: it cannot merge a mapping with a list."""
-    assert faults([*FSDP, override]).startswith(f"{told}{override})")
+    assert diagnostics([*FSDP, override]).startswith(f"{told}{override})")
 
 
 def test_an_empty_mapping_in_a_file_over_a_list_is_refused(project):
@@ -206,11 +208,11 @@ def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
         except (OmegaConfBaseException, TypeError, ValueError, IndexError):
             layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
             found = value_at(layers.tree, path)
-            assert holds(found, value) or (found is ABSENT and layers.faults)
+            assert holds(found, value) or (found is ABSENT and layers.diagnostics)
             return
         layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
         assert layers.tree == OmegaConf.to_container(expected)
-        assert not layers.faults
+        assert not layers.diagnostics
 
 
 def test_overrides_merge_as_those_of_hydra(project):

@@ -84,9 +84,9 @@ def test_of_a_project_that_was_moved_they_count_from_the_working_directory(elsew
     assert composed.config.data.train == "in/a.npz"
     with pytest.raises(DataError) as caught:
         build_data(composed.config.data)
-    (fault,) = caught.value.faults
-    assert placed(fault, composed).origin.startswith("../here/run/config.yaml:")
-    assert placed(fault, composed).mend == (
+    (diagnostic,) = caught.value.diagnostics
+    assert placed(diagnostic, composed).origin.startswith("../here/run/config.yaml:")
+    assert placed(diagnostic, composed).hint == (
         f"A relative path of a run counts from {elsewhere}, where it was started, or "
         f"else from the working directory, {Path.cwd()}; it leads to nothing from "
         "both. Give it one: data.train=..."

@@ -8,7 +8,7 @@ from flax import linen, nnx
 from specflow.compose import compose
 from specflow.compose.check.targets import resolve, resolve_targets
 from specflow.compose.provenance import Origins
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 OWN = """
 import os
@@ -69,7 +69,7 @@ def test_parts_of_the_built_in_packages_resolve(name, expected):
         "specflow.compose.compose",
         "specflow.compose.check.targets.importlib.import_module",
         "specflow.__main__.main",
-        "specflow.diagnostics.errors.Fault.__init__",
+        "specflow.diagnostics.errors.Diagnostic.__init__",
         "jax.numpy.load",
         "jax.numpy.save",
         "jax.numpy.ndarray.__reduce__",
@@ -85,58 +85,58 @@ def test_parts_of_the_built_in_packages_resolve(name, expected):
     ],
 )
 def test_nothing_else_resolves(name):
-    assert isinstance(resolve("model._target_", name), Fault)
+    assert isinstance(resolve("model._target_", name), Diagnostic)
 
 
 @pytest.mark.parametrize(
     "name", ["os.system", "hidden.join", "partial", "read", "half", "_private", "value"]
 )
 def test_trust_reaches_what_a_package_defines_and_not_what_it_imports(own, name):
-    fault = resolve(
+    diagnostic = resolve(
         "model._target_", f"own_package.parts.{name}", trust=["own_package"]
     )
-    assert isinstance(fault, Fault)
+    assert isinstance(diagnostic, Diagnostic)
 
 
 def test_ones_own_package_resolves_when_it_is_trusted(own):
     found = resolve("x", "own_package.parts.Net", trust=["own_package"])
     assert callable(found)
-    assert not isinstance(found, Fault)
+    assert not isinstance(found, Diagnostic)
 
 
 def test_a_name_outside_is_not_even_imported(project, monkeypatch):
     root = project({"stranger.py": "raise RuntimeError('ran')\n"})
     monkeypatch.syspath_prepend(root)
-    fault = resolve("model._target_", "stranger.Net")
-    assert isinstance(fault, Fault)
-    assert fault.code == "target-untrusted"
+    diagnostic = resolve("model._target_", "stranger.Net")
+    assert isinstance(diagnostic, Diagnostic)
+    assert diagnostic.code == "target-untrusted"
     assert resolve("m", "stranger.Net", trust=["stranger"]).code == "target-import"
 
 
-def faults_of(section, *, supplied=()):
-    _, faults = resolve_targets(
+def diagnostics_of(section, *, supplied=()):
+    _, diagnostics = resolve_targets(
         {"model": section},
         Origins(),
         trust=["own_package"],
         supplied={"model": supplied},
     )
-    return [str(fault) for fault in faults]
+    return [str(diagnostic) for diagnostic in diagnostics]
 
 
 def test_arguments_are_held_against_the_signature(own):
     net = {"_target_": "own_package.parts.Net", "widht": 3}
-    assert faults_of(net, supplied=["rngs"]) == [
+    assert diagnostics_of(net, supplied=["rngs"]) == [
         "model.widht: no such argument. Did you mean model.width? "
         "Arguments of own_package.parts.Net: width, depth, rngs.",
         "model.width: is missing. Expected an argument of own_package.parts.Net, "
         "which has no default for it.",
     ]
-    assert faults_of({"_target_": "own_package.parts.Net", "width": 3}) != []
-    assert faults_of({**net, "widht": 3, "width": 1}, supplied=["rngs"]) != []
+    assert diagnostics_of({"_target_": "own_package.parts.Net", "width": 3}) != []
+    assert diagnostics_of({**net, "widht": 3, "width": 1}, supplied=["rngs"]) != []
 
 
 def test_a_callable_that_takes_anything_is_given_anything(own):
-    assert faults_of({"_target_": "own_package.parts.anything", "x": 1}) == []
+    assert diagnostics_of({"_target_": "own_package.parts.anything", "x": 1}) == []
 
 
 def test_what_the_framework_supplies_may_be_missing():

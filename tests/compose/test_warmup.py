@@ -31,7 +31,7 @@ STEPS = {
 def errors(lines, **dirs):
     with pytest.raises(ConfigError) as caught:
         compose(lines, **dirs)
-    return [str(fault) for fault in caught.value.faults]
+    return [str(diagnostic) for diagnostic in caught.value.diagnostics]
 
 
 @pytest.mark.parametrize("name", folders().choices("experiment"))

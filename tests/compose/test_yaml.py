@@ -32,10 +32,12 @@ def is_same(a, b):
     return both_nan or (type(a) is type(b) and a == b)
 
 
-def faults(lines):
+def diagnostics(lines):
     with pytest.raises(ConfigError) as refused:
         compose(lines, config_dirs=["mine"] if Path("mine").is_dir() else [])
-    return "\n".join(f"[{fault.code}] {fault}" for fault in refused.value.faults)
+    return "\n".join(
+        f"[{diagnostic.code}] {diagnostic}" for diagnostic in refused.value.diagnostics
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_a_number_of_yaml_1_1_is_refused_where_it_stands(project):
     loop = "loop: {train_steps: 0100, batch_size: 0040, eval_every: 1:30}\n"
     project({"mine/experiment/oct.yaml": f"{HEAD}{loop}seed: 010\n"})
     at, whole = "mine/experiment/oct.yaml", "Expected a whole number"
-    assert faults(["experiment=oct"]).splitlines() == [
+    assert diagnostics(["experiment=oct"]).splitlines() == [
         f"[type] seed: got '010' ({at}:6:1). {whole} >= 0.",
         f"[type] loop.train_steps: got '0100' ({at}:5:8). {whole} > 0 and <= 2e+09.",
         f"[type] loop.batch_size: got '0040' ({at}:5:27). {whole} > 0.",
@@ -120,7 +122,7 @@ def test_a_key_that_is_no_text_is_refused_beside_what_is_judged_by_names(key, pr
     metric = "{name: accuracy, predictions: predictions.class}"
     text = f"{HEAD}{judged}spec:\n  eval_metrics:\n    {key}: {metric}\n"
     project({"mine/experiment/m.yaml": text})
-    told = faults(["experiment=m"])
+    told = diagnostics(["experiment=m"])
     assert told.startswith(f"[type] spec.eval_metrics.{key}: is ")
     assert told.endswith(
         f"to YAML (mine/experiment/m.yaml:9:5). Expected a key that is text. Quote it: "
@@ -135,7 +137,7 @@ def test_keys_that_are_no_text_are_refused_beside_interpolations(project):
         f"{HEAD}name: x${{seed}}\nseed: 3\nnull: 1\nspec: {{loss: {{2020-01-01: 2}}}}\n"
     )
     project({"mine/experiment/m.yaml": text})
-    told = faults(["experiment=m"])
+    told = diagnostics(["experiment=m"])
     assert "[type] null: is null to YAML (mine/experiment/m.yaml:7:1)." in told
     assert "[type] spec.loss.2020-01-01: is a date to YAML (mine/exper" in told
     assert "interpolation" not in told
@@ -144,7 +146,9 @@ def test_keys_that_are_no_text_are_refused_beside_interpolations(project):
 
 def test_keys_that_are_no_text_are_refused_on_the_command_line():
     for key in ("null", "true", "1", "1.5"):
-        told = faults([f"spec.eval_metrics={{{key}: {{name: mean, values: outputs}}}}"])
+        told = diagnostics(
+            [f"spec.eval_metrics={{{key}: {{name: mean, values: outputs}}}}"]
+        )
         assert (
             f"[type] spec.eval_metrics.{key}: is {key} to YAML (override spec." in told
         )
@@ -166,7 +170,7 @@ def test_a_key_that_is_no_text_ends_in_one_document_for_tools(project, capsys):
     project({"mine/experiment/m.yaml": text})
     words = ["show", "--config-dir", "mine", "experiment=m", "--format", "json"]
     assert main(words) == 2
-    told = json.loads(capsys.readouterr().out)["faults"]
+    told = json.loads(capsys.readouterr().out)["diagnostics"]
     assert [(one["code"], one["key"]) for one in told] == [
         ("type", "spec.eval_metrics.on"),
         ("type", "spec.eval_metrics.no"),
@@ -209,6 +213,6 @@ def test_a_file_in_another_encoding_is_refused_by_name(encoding, told, project):
     root = project({"mine/experiment/other.yaml": ""})
     file = root / "mine/experiment/other.yaml"
     file.write_bytes(f"{HEAD}name: 'é'\n".encode(encoding))
-    assert faults(["experiment=other"]) == (
+    assert diagnostics(["experiment=other"]) == (
         f"[yaml] mine/experiment/other.yaml: {told} (mine/experiment/other.yaml)."
     )

@@ -7,10 +7,12 @@ from specflow.config.sections.mesh import MeshConfig
 from specflow.diagnostics.errors import ConfigError
 
 
-def faults(*overrides):
+def diagnostics(*overrides):
     with pytest.raises(ConfigError) as error:
         compose([f"mesh.{override}" for override in overrides])
-    return [f"[{fault.code}] {fault}" for fault in error.value.faults]
+    return [
+        f"[{diagnostic.code}] {diagnostic}" for diagnostic in error.value.diagnostics
+    ]
 
 
 def test_a_rule_may_name_an_axis_or_several():
@@ -86,11 +88,11 @@ def test_as_many_copies_as_there_are_slices():
     ],
 )
 def test_what_cannot_be_is_refused_where_it_stands(override, told):
-    assert faults(override) == [told]
+    assert diagnostics(override) == [told]
 
 
 def test_slices_that_data_does_not_span_are_refused():
-    assert faults("slices=3", "axes.data=4") == [
+    assert diagnostics("slices=3", "axes.data=4") == [
         "[rule] mesh.slices: got 3 (override mesh.slices=3). Expected a divisor of "
         "mesh.axes.data (4), which spans them."
     ]

@@ -22,8 +22,8 @@ def test_a_number_is_steps(number):
 @given(st.integers(min_value=1), st.sampled_from([("s", 1), ("m", 60), ("h", 3600)]))
 def test_a_number_with_a_unit_is_a_time(number, unit):
     letter, seconds = unit
-    rhythm = CheckpointConfig(every=f"{number}{letter}").every
-    assert (steps_of(rhythm), seconds_of(rhythm)) == (None, number * seconds)
+    trigger = CheckpointConfig(every=f"{number}{letter}").every
+    assert (steps_of(trigger), seconds_of(trigger)) == (None, number * seconds)
 
 
 @pytest.mark.parametrize("value", [-1, True, None, 1.0, "5", "0s", "1.5m", "m", "3d"])

@@ -104,7 +104,7 @@ def test_c10_15_an_empty_model_dir_is_refused():
 def test_b7_an_option_that_went_away_says_what_became_of_it():
     with pytest.raises(ConfigError) as error:
         sf.TPUConfig(num_shards=8, per_host_input_for_training=True, iterations=3)
-    assert [str(fault) for fault in error.value.faults] == [
+    assert [str(diagnostic) for diagnostic in error.value.diagnostics] == [
         "TPUConfig.num_shards: is gone. "
         "Say it with the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...)).",
         "TPUConfig.per_host_input_for_training: is gone. "

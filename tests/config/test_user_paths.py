@@ -124,8 +124,12 @@ def test_a_path_is_expanded_as_the_system_does_it_once(home):
 def test_a_user_that_is_not_known_is_told_before_anything_starts(line, where):
     with pytest.raises(ConfigError) as caught:
         compose([line])
-    told = [fault for fault in caught.value.faults if fault.code == "home-unknown"]
-    assert [str(fault) for fault in told] == [
+    told = [
+        diagnostic
+        for diagnostic in caught.value.diagnostics
+        if diagnostic.code == "home-unknown"
+    ]
+    assert [str(diagnostic) for diagnostic in told] == [
         f"{where}: '~nobody_here/x': there is no user nobody_here (override {line}). "
         "Expected a path. A file whose name begins with ~ is written "
         "'./~nobody_here/x'."

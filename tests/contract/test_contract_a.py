@@ -24,8 +24,8 @@ def accuracy_fn(labels, predictions):
     return {"accuracy": Accuracy.from_batch(labels, predictions)}
 
 
-def faults(error):
-    return [str(fault) for fault in error.value.faults]
+def diagnostics(error):
+    return [str(diagnostic) for diagnostic in error.value.diagnostics]
 
 
 # -- A1: a named tuple of six, frozen, a pytree
@@ -145,7 +145,7 @@ def test_a2_tracers_will_do_under_grad():
 def test_a2_all_faults_come_together_each_with_its_field():
     with pytest.raises(sf.SpecError) as error:
         sf.TPUEstimatorSpec("train", predictions=[1], loss=3, train_op="adam")
-    assert faults(error) == [
+    assert diagnostics(error) == [
         "TPUEstimatorSpec.predictions: got list. "
         "Expected an array or a dict of arrays.",
         "TPUEstimatorSpec.loss: got 3. Expected an array of one element.",
@@ -375,7 +375,7 @@ def test_a7_tensors_are_batch_major_and_both_shapes_are_named(odd):
             )
         )
     shape = "float32[]" if odd.ndim == 0 else "float64[10,2]"
-    assert faults(error) == [
+    assert diagnostics(error) == [
         f"TPUEstimatorSpec.eval_metrics[1]['1']: is {shape}, and '0' is int32[4]. "
         "Expected a batch-major tensor: its first axis is the batch. "
         "Give one value for each example; reduce in the function."

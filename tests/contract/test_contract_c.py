@@ -90,7 +90,7 @@ def test_c3_8_scalars_are_refused_each_with_its_shape():
     pair = (lambda x, y: {}, [LOSS, LOSS])
     with pytest.raises(RuntimeError) as error:
         sf.TPUEstimatorSpec("eval", loss=LOSS, eval_metrics=pair)
-    assert str(error.value.faults[1]) == (
+    assert str(error.value.diagnostics[1]) == (
         "TPUEstimatorSpec.eval_metrics[1]['1']: is float32[], and has no rows. "
         "Expected a batch-major tensor: its first axis is the batch. "
         "Give one value for each example; reduce in the function."

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from specflow.cli.main import main
 from specflow.compose import compose
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from tests.corpus.planted import Planted
 from tests.corpus.whole import CONF, OWN, merged
 
 __all__ = ["Outcome", "observe", "observe_together", "table", "written"]
 
-_FAULT = re.compile(r"error\[(?P<code>[\w-]+)\] (?P<where>.*?): (?P<rest>.*)")
+_DIAGNOSTIC = re.compile(r"error\[(?P<code>[\w-]+)\] (?P<where>.*?): (?P<rest>.*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +26,26 @@ class Outcome:
     """What the report said of one planted fault."""
 
     planted: Planted
-    faults: tuple[Fault, ...]
+    diagnostics: tuple[Diagnostic, ...]
     milliseconds: float
     crash: str = ""
     """What came instead of a report."""
 
     @property
-    def found(self) -> list[Fault]:
+    def found(self) -> list[Diagnostic]:
         """The faults that name the right key."""
-        return [fault for fault in self.faults if self.planted.is_named_by(fault.where)]
+        return [
+            diagnostic
+            for diagnostic in self.diagnostics
+            if self.planted.is_named_by(diagnostic.where)
+        ]
 
     @property
     def placed(self) -> bool:
         """Whether one of them stands where it was planted, to the column."""
         return any(
-            fault.origin == place or _line(fault.origin) == place
-            for fault in self.found
+            diagnostic.origin == place or _line(diagnostic.origin) == place
+            for diagnostic in self.found
             for place in self.planted.places
         )
 
@@ -49,21 +53,21 @@ class Outcome:
     def offered(self) -> bool:
         """Whether the report offers what was meant."""
         asked = f"Did you mean {self.planted.near}?"
-        return any(asked in fault.mend for fault in self.found)
+        return any(asked in diagnostic.hint for diagnostic in self.found)
 
     @property
     def alone(self) -> bool:
         """Whether the report says nothing else."""
-        return len(self.faults) == 1
+        return len(self.diagnostics) == 1
 
 
 def observe(planted: Planted, folder: Path) -> Outcome:
     """Asks for a report of one fault, in a folder that is the current one."""
     with written(planted.files, folder):
         began = time.perf_counter()
-        faults, crash = (_told if planted.command else _composed)(planted)
+        diagnostics, crash = (_told if planted.command else _composed)(planted)
         spent = time.perf_counter() - began
-    return Outcome(planted, faults, 1000 * spent, crash)
+    return Outcome(planted, diagnostics, 1000 * spent, crash)
 
 
 def observe_together(chosen: list[Planted], folder: Path) -> list[Outcome]:
@@ -123,35 +127,35 @@ def _share(of: Iterable[bool]) -> str:
     return f"{100 * sum(values) / len(values):.1f} %" if values else "-"
 
 
-def _composed(planted: Planted) -> tuple[tuple[Fault, ...], str]:
+def _composed(planted: Planted) -> tuple[tuple[Diagnostic, ...], str]:
     try:
         compose(planted.words, config_dirs=[OWN] if planted.files else [])
     except ConfigError as error:
-        return error.faults, ""
+        return error.diagnostics, ""
     except BaseException as error:
         return (), f"{type(error).__name__}: {error}"
     return (), "no fault"
 
 
-def _told(planted: Planted) -> tuple[tuple[Fault, ...], str]:
+def _told(planted: Planted) -> tuple[tuple[Diagnostic, ...], str]:
     """The faults of a whole command, read from what it prints."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         status = main(planted.words)
-    faults = []
+    diagnostics = []
     for line in said.getvalue().splitlines():
-        if told := _FAULT.fullmatch(line):
+        if told := _DIAGNOSTIC.fullmatch(line):
             place = re.search(r" \(([^()]*)\)", told["rest"])
-            faults.append(
-                Fault(
+            diagnostics.append(
+                Diagnostic(
                     told["where"],
                     told["rest"],
-                    mend=told["rest"],
+                    hint=told["rest"],
                     origin=place[1] if place else "",
                 )
             )
     return tuple(
-        faults
+        diagnostics
     ), "" if status == 2 else f"exit status {status}: {said.getvalue()}"
 
 

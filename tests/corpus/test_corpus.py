@@ -45,7 +45,10 @@ def told(outcomes):
     """Outcomes as lines, for whoever has to look into them."""
     return [
         f"{one.planted}\n    wanted {one.planted.where} at {one.planted.places}\n"
-        + (one.crash or "; ".join(f"{it.where} ({it.origin})" for it in one.faults))
+        + (
+            one.crash
+            or "; ".join(f"{it.where} ({it.origin})" for it in one.diagnostics)
+        )
         for one in outcomes
     ]
 
@@ -80,7 +83,7 @@ def test_nearly_every_near_miss_is_offered(outcomes):
 
 def test_one_fault_is_rarely_told_as_several(outcomes):
     """What could be a fault only because of the one that was planted is not told."""
-    several = [one for one in outcomes if len(one.faults) > 2]
+    several = [one for one in outcomes if len(one.diagnostics) > 2]
     assert len(several) <= 0.02 * len(outcomes), "\n".join(told(several))
 
 
@@ -115,9 +118,9 @@ def test_whole_processes_say_the_same(outcomes, tmp_path):
         )
         assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
         lines = ended.stderr.splitlines()
-        assert len(lines) == len(one.faults), ended.stderr
-        for line, fault in zip(lines, one.faults, strict=True):
-            assert re.match(rf"error\[[\w-]+\] {re.escape(str(fault))}$", line)
+        assert len(lines) == len(one.diagnostics), ended.stderr
+        for line, diagnostic in zip(lines, one.diagnostics, strict=True):
+            assert re.match(rf"error\[[\w-]+\] {re.escape(str(diagnostic))}$", line)
 
 
 def test_what_is_planted_is_all_that_is_wrong(tmp_path):

@@ -29,7 +29,9 @@ IN_32 = "Expected integers in [-2147483648, 2147483647]: int64 is computed as in
 def _refused(call) -> str:
     with pytest.raises(DataError) as caught:
         call()
-    assert [fault.code for fault in caught.value.faults] == ["number-range"]
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [
+        "number-range"
+    ]
     return str(caught.value)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.diagnostics.errors import Fault, SpecError, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, SpecError, nearest, spec_error
 
 
 class _Narrow(ValueError, RuntimeError):
@@ -17,7 +17,7 @@ class _Narrow(ValueError, RuntimeError):
 )
 def test_a_spec_error_is_every_kind_of_its_faults(kinds):
     """A kind together with one derived from it was no possible order of bases."""
-    error = spec_error(*(Fault("loss", "is odd", kind=kind) for kind in kinds))
+    error = spec_error(*(Diagnostic("loss", "is odd", kind=kind) for kind in kinds))
     assert isinstance(error, SpecError)
     assert all(isinstance(error, kind) for kind in kinds)
 
@@ -29,7 +29,7 @@ def test_a_bad_loss_and_eval_tensors_that_do_not_fit_are_told_together():
             loss=np.zeros(3, np.float32),
             eval_metrics=(lambda labels: {}, {"label": np.zeros(3)}),
         )
-    assert [fault.where for fault in caught.value.faults] == [
+    assert [diagnostic.where for diagnostic in caught.value.diagnostics] == [
         "TPUEstimatorSpec.loss",
         "TPUEstimatorSpec.eval_metrics[1]",
     ]

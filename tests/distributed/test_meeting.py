@@ -174,9 +174,9 @@ def test_a_config_may_set_the_time_out_alone():
 def test_a_coordinator_and_a_count_go_together(given, absent, expected):
     with pytest.raises(ConfigError) as caught:
         ProcessesConfig(**given)
-    (fault,) = caught.value.faults
-    assert fault.where == f"ProcessesConfig.{absent}"
-    assert fault.expected.startswith(expected)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.where == f"ProcessesConfig.{absent}"
+    assert diagnostic.expected.startswith(expected)
 
 
 def test_alone_there_is_no_place():

@@ -38,7 +38,7 @@ def _nodes() -> dict[str, list[ast.AST]]:
 def _calls() -> Iterator[tuple[str, ast.Call, dict[str, int]]]:
     """Each call, with its file, and what in that file takes a code, at which place."""
     for file, nodes in _nodes().items():
-        taking = {"Fault": 5}
+        taking = {"Diagnostic": 5}
         for node in nodes:
             if isinstance(node, ast.FunctionDef):
                 names = [argument.arg for argument in node.args.args]
@@ -74,8 +74,8 @@ def _used() -> dict[str, list[list[str]]]:
     for _, call, taking in _calls():
         code = _code_of(call, taking)
         if isinstance(code, ast.Constant) and code.value:
-            is_fault = getattr(call.func, "id", "") == "Fault"
-            problem = call.args[1 if is_fault else 0 :][:1]
+            is_diagnostic = getattr(call.func, "id", "") == "Diagnostic"
+            problem = call.args[1 if is_diagnostic else 0 :][:1]
             texts = _texts(problem[0]) if problem else []
             used.setdefault(code.value, []).append(texts)
     for nodes in _nodes().values():
@@ -110,7 +110,8 @@ def test_every_fault_has_a_code():
     without = [
         f"{file}:{call.lineno}"
         for file, call, taking in _calls()
-        if getattr(call.func, "id", "") == "Fault" and _code_of(call, taking) is None
+        if getattr(call.func, "id", "") == "Diagnostic"
+        and _code_of(call, taking) is None
     ]
     assert len(without) == 1, without
     assert without[0].startswith("errors.py:")

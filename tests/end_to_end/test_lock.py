@@ -78,16 +78,16 @@ def test_a_run_of_an_older_version_says_what_differs(here, run):
 
     done = here("train", "run=try1", "--format=json")
     assert done.status == 2
-    version, field = json.loads(done.out)["faults"]
+    version, field = json.loads(done.out)["diagnostics"]
     assert (version["code"], version["key"]) == ("run-version", "run")
     assert version["problem"].startswith("try1 was written by specflow 0.0.9; ")
     assert (field["code"], field["key"]) == ("unknown-key", "optimizer.decay")
     assert field["origin"] == {"file": "try1/config.yaml", "line": line, "column": 3}
 
-    mended = here("train", "run=try1", "~optimizer.decay", "loop.train_steps=1",
+    fixed = here("train", "run=try1", "~optimizer.decay", "loop.train_steps=1",
                       "loop.eval_every=0")  # fmt: skip
-    assert mended.status == 0, mended.err
-    notes = [line for line in mended.err.splitlines() if line.startswith("note: ")]
+    assert fixed.status == 0, fixed.err
+    notes = [line for line in fixed.err.splitlines() if line.startswith("note: ")]
     assert notes[0].startswith("note: try1 was made with jax 0.9.0, here ")
     assert notes[1].startswith(
         "note: try1 is older than these, which stand at their defaults: "
@@ -108,7 +108,10 @@ def test_what_a_run_trusted_is_not_trusted_again(specflow, run):
     (run / "manifest.json").write_text(json.dumps(said))
     done = specflow("train", "run=try1", "--format", "json")
     assert done.status == 2
-    (fault,) = json.loads(done.out)["faults"]
-    assert (fault["code"], fault["key"]) == ("target-untrusted", "model._target_")
-    assert "trust=home_made" in fault["mend"]
+    (diagnostic,) = json.loads(done.out)["diagnostics"]
+    assert (diagnostic["code"], diagnostic["key"]) == (
+        "target-untrusted",
+        "model._target_",
+    )
+    assert "trust=home_made" in diagnostic["hint"]
     assert not (specflow.cwd / "try1_2").exists()

@@ -11,13 +11,13 @@ def test_a_mistake_is_2_and_one_document(specflow):
     assert (done.status, done.err) == (2, "")
     found = json.loads(done.out)
     assert found["status"] == 2
-    assert [one["code"] for one in found["faults"]] == ["range"]
+    assert [one["code"] for one in found["diagnostics"]] == ["range"]
     # What is found when the devices are known has its place as well.
     later = specflow("check", "mesh.axes.data=4", "--format", "json")
     assert later.status == 2
-    (fault,) = json.loads(later.out)["faults"]
-    assert (fault["code"], fault["key"]) == ("mesh-devices", "mesh.axes")
-    assert fault["origin"] == {"override": "mesh.axes.data=4"}
+    (diagnostic,) = json.loads(later.out)["diagnostics"]
+    assert (diagnostic["code"], diagnostic["key"]) == ("mesh-devices", "mesh.axes")
+    assert diagnostic["origin"] == {"override": "mesh.axes.data=4"}
 
 
 def test_a_missing_device_is_the_machines(specflow, quick):
@@ -25,8 +25,8 @@ def test_a_missing_device_is_the_machines(specflow, quick):
         "train", *quick, "output.dir=run", "--format=json", env={"JAX_PLATFORMS": "tpu"}
     )
     assert done.status == 75
-    (fault,) = json.loads(done.out)["faults"]
-    assert (fault["code"], fault["key"]) == ("no-device", "JAX_PLATFORMS=tpu")
+    (diagnostic,) = json.loads(done.out)["diagnostics"]
+    assert (diagnostic["code"], diagnostic["key"]) == ("no-device", "JAX_PLATFORMS=tpu")
     assert not (specflow.cwd / "run").exists()
 
 

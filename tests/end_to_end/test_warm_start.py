@@ -236,5 +236,5 @@ def test_frozen_statistics_that_are_not_taken_are_a_warning(here, tmp_path):
     assert "model state taken: norms.0.mean, norms.0.var" in done.err
     source, after = arrays(tmp_path / "base"), arrays(tmp_path / "warm")
     for name in ("mean", "var"):
-        name = f"rest/norms.0.{name}"
+        name = f"state/norms.0.{name}"
         np.testing.assert_array_equal(after[name], source[name])

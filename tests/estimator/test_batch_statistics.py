@@ -133,7 +133,7 @@ def test_evaluation_prediction_and_export_have_the_averages_of_statistics_too(
     np.testing.assert_allclose(answer["value"], expected, atol=1e-5)
     # Training goes on with the live ones, and a new process finds both.
     state = estimator._states.state
-    np.testing.assert_allclose(state.rest[name], live["mean"], atol=1e-6)
+    np.testing.assert_allclose(state.model_state[name], live["mean"], atol=1e-6)
     again = line(averaging(fn), **arguments)
     assert again.evaluate(arrays)["mse"] == pytest.approx(error(average), rel=1e-5)
     two = by_hand(2, micro_steps=micro_steps)[-1][1]
@@ -173,21 +173,21 @@ def test_integers_are_taken_as_they_are(line):
     fn = averaging(line_fn)
     estimator = line(fn, config=IN_ORDER, model=Normed, eval_params=averaged)
     estimator.train(arrays, steps=4)
-    assert int(estimator._states.to_evaluate()[1].rest["calls"]) == 4
+    assert int(estimator._states.to_evaluate()[1].model_state["calls"]) == 4
     names = {name for name in estimator.checkpoints.arrays() if "statistics" in name}
     assert names == {f"opt_state/[1]/statistics/norm.{one}" for one in ("mean", "var")}
 
 
 def test_a_step_that_is_left_out_moves_no_average():
     params = {"norm.scale": jnp.ones(1)}
-    rest = {"norm.mean": jnp.zeros(1)}
+    model_state = {"norm.mean": jnp.zeros(1)}
     optimizer = Optimizer(
         optax.chain(optax.sgd(1.0), track_average(DECAY)),
         params,
         loss_scale="dynamic",
         statistics={"norm.mean": "norm"},
     )
-    state, after = optimizer.init(params, rest), {"norm.mean": jnp.ones(1)}
+    state, after = optimizer.init(params, model_state), {"norm.mean": jnp.ones(1)}
     for gradient, expected in ((jnp.inf, 0.0), (1.0, 0.5), (jnp.nan, 0.5), (1.0, 0.75)):
         given = {"norm.scale": jnp.full(1, gradient)}
         _, state = optimizer.update(given, state, params, after)
@@ -216,10 +216,10 @@ def test_a_step_that_is_left_out_moves_no_statistic(line):
         mean = MOMENTUM * mean + (1 - MOMENTUM) * rows.astype(np.float64).mean(0)
         average = average + (1 - DECAY) * (mean - average)
     state = estimator._states.state
-    np.testing.assert_allclose(state.rest["norm.mean"], mean, atol=1e-6)
-    found = estimator._states.to_evaluate()[1].rest["norm.mean"]
+    np.testing.assert_allclose(state.model_state["norm.mean"], mean, atol=1e-6)
+    found = estimator._states.to_evaluate()[1].model_state["norm.mean"]
     np.testing.assert_allclose(found, average, atol=1e-6)
-    assert int(state.rest["calls"]) == 3
+    assert int(state.model_state["calls"]) == 3
 
 
 def test_several_updates_in_one_move_statistics_once(line):
@@ -231,11 +231,11 @@ def test_several_updates_in_one_move_statistics_once(line):
     fn = averaging(line_fn, around=every_second)
     estimator = line(fn, config=IN_ORDER, model=Normed, eval_params=averaged)
     estimator.train(arrays, steps=4)
-    saved = {n: estimator.checkpoints.arrays(n)["rest/norm.mean"] for n in (2, 4)}
+    saved = {n: estimator.checkpoints.arrays(n)["state/norm.mean"] for n in (2, 4)}
     expected = np.zeros(3)
     for step in (2, 4):
         expected = expected + (1 - DECAY) * (saved[step].astype(np.float64) - expected)
-    found = estimator._states.to_evaluate()[1].rest["norm.mean"]
+    found = estimator._states.to_evaluate()[1].model_state["norm.mean"]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

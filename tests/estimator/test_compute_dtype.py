@@ -82,7 +82,7 @@ def test_from_yaml_it_reaches_shipped_models_unless_they_say_their_own(tmp_path)
         out, _ = jax.eval_shape(
             lambda *state: model.call(lambda net: net(image), *state, train=False),
             model.abstract_params,
-            model.abstract_rest,
+            model.abstract_model_state,
         )
         return out.dtype
 

@@ -87,7 +87,7 @@ def test_c3_7_metrics_start_anew_with_each_evaluation_and_are_never_saved(line):
     estimator.train(arrays, steps=1)
     assert estimator.evaluate(arrays) == estimator.evaluate(arrays)
     names = {name.split("/")[0] for name in estimator.checkpoints.arrays()}
-    assert names <= {"params", "rest", "opt_state", "step"}
+    assert names <= {"params", "state", "opt_state", "step"}
     estimator.close()
 
 

@@ -71,7 +71,7 @@ def with_mask(model, features, mode, mask):
 def test_c14_3_unequal_first_dimensions_are_refused_where_rows_are_yielded(known):
     with pytest.raises(ValueError, match="batch-major") as error:
         known(with_center).predict(lambda: {"x": X})
-    assert len(error.value.faults) == 2
+    assert len(error.value.diagnostics) == 2
     rows = known(with_center).predict(lambda: {"x": X}, predict_keys="value")
     assert len(list(rows)) == 24
 

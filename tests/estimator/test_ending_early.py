@@ -123,7 +123,7 @@ def test_metrics_that_judge_and_are_not_there_are_all_named_at_the_first_evaluat
             early_stopping=Stalled("msse", 10, "lower"),
             exporters=sf.BestExporter(compare_fn=ByMetric("rows"), input_fn=arrays),
         )
-    assert [str(fault) for fault in caught.value.faults] == [
+    assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
         "early stopping: goes by 'msse', which is not measured. Expected one of loss, "
         "mse. Did you mean mse?",
         "the best checkpoint: goes by 'accuracy', which is not measured. Expected one "

@@ -301,7 +301,7 @@ def test_c19_4_a_missing_parameter_another_shape_and_an_idle_rename(line, traine
     settings = sf.WarmStartSettings(trained[0], renames={"c": "w"})
     with pytest.raises(ValueError, match="warm started") as error:
         line(model=Wide, warm_start_from=settings).evaluate(arrays)
-    assert sorted(str(fault) for fault in error.value.faults) == [
+    assert sorted(str(diagnostic) for diagnostic in error.value.diagnostics) == [
         "b: is absent in the checkpoint. Expected float32[].",
         "renames['c']: is no parameter that is warm started. Expected one of b, w.",
         "w: is float32[3] in the checkpoint. Expected float32[4].",

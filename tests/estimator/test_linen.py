@@ -136,9 +136,9 @@ def test_training_evaluation_and_prediction_agree_with_flax_itself(make, form):
 
     variables = {
         "params": collection("params/"),
-        "batch_stats": collection("rest/batch_stats."),
+        "batch_stats": collection("state/batch_stats."),
     }
-    assert int(arrays["rest/rngs.count"]) == 9
+    assert int(arrays["state/rngs.count"]) == 9
     expected = Net().apply(variables, X, train=False)
     # Matrix products of float32 over six columns, in batches of another size.
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)

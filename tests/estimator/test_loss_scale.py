@@ -65,10 +65,10 @@ def test_a_gradient_that_is_never_finite_ends_the_run_at_the_least_scale(
         )
         with pytest.raises(NanLossDuringTrainingError) as caught:
             model.train(steps(zeros_at=range(99), of=60))
-        (fault,) = caught.value.faults
-        assert fault.code == code
+        (diagnostic,) = caught.value.diagnostics
+        assert diagnostic.code == code
         if scale == "dynamic":
-            assert fault.where == f"step {last}"
+            assert diagnostic.where == f"step {last}"
 
 
 def test_skipped_steps_are_counted_up_to_each_report():

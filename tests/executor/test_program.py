@@ -131,11 +131,11 @@ def test_state_that_is_no_parameter_moves_while_training_only():
         Partitioner(build_mesh(AxesConfig())),
     )
     state, _ = trained(program, (0, 5))
-    assert {path: int(x) for path, x in state.rest.items()} == {"calls": 5}
+    assert {path: int(x) for path, x in state.model_state.items()} == {"calls": 5}
     mask = np.ones(8, bool)
     program.evaluate(state, *program.put((X[0], Y[0], mask)))
     program.predict(state, *program.put((X[0], mask)))
-    assert int(state.rest["calls"]) == 5
+    assert int(state.model_state["calls"]) == 5
 
 
 def test_eval_tensors_that_are_not_batch_major_are_refused_with_both_shapes():

@@ -29,7 +29,7 @@ def test_every_optimizers_state_survives_being_taken_apart(name):
     opt_state = OPTIMIZERS[name].init(PARAMS)
     state = TrainState(np.int32(7), PARAMS, {"rngs.count": np.uint32(3)}, opt_state)
     tree = to_tree(state)
-    assert set(tree) == {"step", "params", "rest", "opt_state"}
+    assert set(tree) == {"step", "params", "state", "opt_state"}
     leaves = jax.tree.leaves(opt_state)
     # Nothing is lost to two leaves of the same name, and all of it is plain.
     assert len(tree["opt_state"]) == len(leaves)

@@ -117,7 +117,7 @@ def test_evaluation_is_what_as_estimator_spec_gives_for_all_rows(case, estimator
     _, state = estimator._states.to_evaluate()
     features, labels = case.input_fn()
     module = estimator.program.model.merge(
-        jax.device_get(state.params), jax.device_get(state.rest), train=False
+        jax.device_get(state.params), jax.device_get(state.model_state), train=False
     )
     spec = with_tensors(list)(module, features, labels, sf.Mode.EVAL)
     plain = spec.as_estimator_spec()

@@ -91,6 +91,6 @@ def test_twelve_steps_are_five_stop_resume_seven_bit_for_bit(train, new_dir):
     pieces, resumed = train(5, 12, model_dir=new_dir())
     assert pieces == losses
     assert resumed.keys() == saved.keys()
-    assert int(saved["rest/rngs.count"]) == 12
+    assert int(saved["state/rngs.count"]) == 12
     for path, array in saved.items():
         assert np.asarray(array).tobytes() == np.asarray(resumed[path]).tobytes(), path

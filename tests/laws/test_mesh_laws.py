@@ -141,6 +141,6 @@ def test_a_run_goes_on_on_another_mesh_with_the_same_curve(train, alone, new_dir
     directory = new_dir()
     first = train(MLP, mesh_of({"tensor": 8}, {}), 3, model_dir=directory)
     other = mesh_of({"data": 2, "fsdp": 4}, HYBRID)
-    rest = train(MLP, other, STEPS, model_dir=directory)
-    assert list(rest) == [4, 5]
-    assert first | rest == pytest.approx(alone(MLP), rel=TOLERANCE, abs=0)
+    model_state = train(MLP, other, STEPS, model_dir=directory)
+    assert list(model_state) == [4, 5]
+    assert first | model_state == pytest.approx(alone(MLP), rel=TOLERANCE, abs=0)

@@ -107,7 +107,7 @@ def test_a_stop_asked_by_a_hook_is_a_stop_like_any_other(estimator_of, new_dir, 
     first.close()
     assert stopped_at == 14  # The end of the loop that holds step 8.
     second = estimator_of(mlp, steps_a_loop=7, mesh=ONE_DEVICE, model_dir=directory)
-    rest, resumed = train(second, mlp, until=20)
+    model_state, resumed = train(second, mlp, until=20)
     second.close()
-    assert rest == {step: curve[step] for step in range(15, 21)}
+    assert model_state == {step: curve[step] for step in range(15, 21)}
     assert_bitwise_equal(resumed.state, saved.state)

@@ -125,13 +125,13 @@ def test_c18_5_the_first_check_is_at_the_first_step_then_every_so_many():
 
 
 @pytest.mark.parametrize(
-    "rhythm",
+    "trigger",
     [{"run_every_steps": 5}, {"run_every_secs": None}],
     ids=["both", "neither"],
 )
-def test_c18_5_one_rhythm_is_given(rhythm):
+def test_c18_5_one_rhythm_is_given(trigger):
     with pytest.raises(ValueError, match="one of them"):
-        stop_if(lambda: True, **rhythm)
+        stop_if(lambda: True, **trigger)
 
 
 def test_seconds_tell_too():

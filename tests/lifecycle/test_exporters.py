@@ -108,7 +108,7 @@ def test_c17_5_a_clean_up_removes_only_what_has_ten_digits(tmp_path):
 def test_errors_of_an_exporter_name_everything_at_once():
     with pytest.raises(ConfigError) as error:
         LatestExporter("", exports_to_keep=0)
-    assert [str(fault) for fault in error.value.faults] == [
+    assert [str(diagnostic) for diagnostic in error.value.diagnostics] == [
         "exporter: has the name ''. Expected a text that is not empty.",
         "exports_to_keep: got 0. Expected a positive integer, or None for all.",
     ]

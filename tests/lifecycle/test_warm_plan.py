@@ -14,7 +14,7 @@ TREE = {
         "enc.b": jax.ShapeDtypeStruct((2,), F32),
         "head": jax.ShapeDtypeStruct((2,), F32),
     },
-    "rest": {
+    "state": {
         "batch_stats.enc.mean": jax.ShapeDtypeStruct((2,), F32),
         "rngs.count": jax.ShapeDtypeStruct((), np.uint32),
     },
@@ -31,8 +31,8 @@ def saved(layer="enc", dtype=F32, **more):
         f"params/{layer}.a": ((3, 2), dtype),
         f"params/{layer}.b": ((2,), dtype),
         "params/head": ((2,), dtype),
-        f"rest/batch_stats.{layer}.mean": ((2,), F32),
-        "rest/rngs.count": ((), np.uint32),
+        f"state/batch_stats.{layer}.mean": ((2,), F32),
+        "state/rngs.count": ((), np.uint32),
         "opt_state/[0]/count": ((), I32),
         f"opt_state/[0]/mu/{layer}.a": ((3, 2), F32),
         "opt_state/[0]/mu/head": ((2,), F32),
@@ -55,8 +55,8 @@ def planned(there, **settings):
     ("state", "parts"),
     [
         ("params", {"params": 3}),
-        ("model", {"params": 3, "rest": 1, "opt_state": 0}),
-        ("full", {"params": 3, "rest": 2, "opt_state": 3}),
+        ("model", {"params": 3, "state": 1, "opt_state": 0}),
+        ("full", {"params": 3, "state": 2, "opt_state": 3}),
     ],
 )
 def test_the_state_says_which_parts_are_taken(state, parts):
@@ -67,14 +67,14 @@ def test_the_state_says_which_parts_are_taken(state, parts):
 def test_a_rename_of_all_below_a_path_renames_every_part():
     """Statistics of Linen stand under their collection, optimizers' at the end."""
     found = planned(saved("body"), state="full", renames={"enc.**": "body.**"})
-    assert found.faults == []
+    assert found.diagnostics == []
     assert found.taken == {
         "params": {
             "enc.a": "params/body.a", "enc.b": "params/body.b", "head": "params/head",
         },
-        "rest": {
-            "batch_stats.enc.mean": "rest/batch_stats.body.mean",
-            "rngs.count": "rest/rngs.count",
+        "state": {
+            "batch_stats.enc.mean": "state/batch_stats.body.mean",
+            "rngs.count": "state/rngs.count",
         },
         "opt_state": {
             "[0]/count": "opt_state/[0]/count",
@@ -98,7 +98,7 @@ def test_what_is_excluded_leaves_no_trace_in_the_optimizer_either():
 def test_statistics_go_by_the_globs_of_their_layer():
     found = planned(saved(), state="model", include=["head"])
     assert found.taken == {
-        "params": {"head": "params/head"}, "rest": {}, "opt_state": {},
+        "params": {"head": "params/head"}, "state": {}, "opt_state": {},
     }  # fmt: skip
     assert found.others["model state not taken: not included"] == [
         "batch_stats.enc.mean"
@@ -106,9 +106,9 @@ def test_statistics_go_by_the_globs_of_their_layer():
 
 
 def test_floats_of_another_width_are_taken_and_integers_are_not():
-    assert planned(saved(dtype=F16)).faults == []
+    assert planned(saved(dtype=F16)).diagnostics == []
     found = planned(saved(dtype=I32), include=["enc.b"])
-    assert [str(fault) for fault in found.faults] == [
+    assert [str(diagnostic) for diagnostic in found.diagnostics] == [
         "enc.b: is int32[2] in the checkpoint. Expected float32[2]. "
         "warm_start.exclude=[enc.b] skips it."
     ]
@@ -118,7 +118,7 @@ def test_what_matches_nothing_is_told_of_globs_and_patterns():
     found = planned(
         saved(), vars_to_warm_start=["enc", "tail"], include=["**", "x.*"], exclude="yy"
     )
-    assert [remark.problem for remark in found.remarks] == [
+    assert [warning.problem for warning in found.warnings] == [
         "'tail' matches no parameter",
         "'x.*' matches no parameter",
         "'yy' matches no parameter",
@@ -130,5 +130,7 @@ def test_what_matches_nothing_is_told_of_globs_and_patterns():
 
 @pytest.mark.parametrize("renames", [{"tail": "head"}, {"tail.**": "enc.**"}])
 def test_a_rename_that_renames_nothing_is_an_error(renames):
-    (fault,) = planned(saved(), renames=renames).faults
-    assert str(fault).startswith(f"renames['{next(iter(renames))}']: is no parameter")
+    (diagnostic,) = planned(saved(), renames=renames).diagnostics
+    assert str(diagnostic).startswith(
+        f"renames['{next(iter(renames))}']: is no parameter"
+    )

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 
 from specflow.loop import EverySteps
 
-RHYTHM = st.integers(0, 50)
+TRIGGER = st.integers(0, 50)
 
 
-@given(RHYTHM, st.integers(0, 500))
+@given(TRIGGER, st.integers(0, 500))
 def test_the_next_step_is_the_first_after_it_at_which_the_rhythm_is_due(every, step):
-    rhythm = EverySteps(every, print)
-    later = (at for at in range(step + 1, step + 51) if rhythm.is_due(at))
-    assert rhythm.next_after(step) == next(later, None)
+    trigger = EverySteps(every, print)
+    later = (at for at in range(step + 1, step + 51) if trigger.is_due(at))
+    assert trigger.next_after(step) == next(later, None)
 
 
 @given(st.integers(0, 500))

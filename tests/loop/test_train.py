@@ -100,7 +100,7 @@ def test_stretches_end_where_a_rhythm_is_due():
     program, seen = Adder(), []
     train(
         program,
-        rhythms=[
+        triggers=[
             EverySteps(8, lambda step, state: seen.append(("save", step, state))),
             EverySteps(12, lambda step, state: seen.append(("eval", step, state))),
             EverySteps(0, lambda *_: pytest.fail("never due")),
@@ -141,9 +141,9 @@ def test_a_stop_before_a_step_takes_no_further_step():
 @pytest.mark.parametrize("step", [1, 7, 10, 11, 25])
 def test_a_loss_that_is_not_finite_is_seen_before_any_action(bad, step):
     seen = []
-    rhythm = EverySteps(5, lambda at, state: seen.append(at))
+    trigger = EverySteps(5, lambda at, state: seen.append(at))
     with pytest.raises(NanLossDuringTrainingError) as error:
-        train(Adder({step: bad}), rhythms=[rhythm])
+        train(Adder({step: bad}), triggers=[trigger])
     assert str(error.value).startswith(
         f"step {step}: the loss, or a parameter after the update, is {bad}. "
     )

@@ -13,7 +13,7 @@ TABLE = {"vocab": "tensor", "embed": "fsdp", "heads": "tensor", "mlp": "tensor"}
 LOGICAL = [{"logical": True}]
 FSDP = [{"along": "fsdp"}]
 
-FAULTS = {
+DIAGNOSTICS = {
     "divides_by_place": (
         [{"path": "**.kernel", "dims": [["data", "fsdp"], "tensor"]}],
         {"a.kernel": (12, 16), "b.kernel": (2, 7), "c.kernel": (16,)},
@@ -34,7 +34,7 @@ FAULTS = {
         },
     ),
 }
-REMARKS = {
+WARNINGS = {
     "rules_in_vain": (
         [
             {"path": "**.kernal", "along": "fsdp"},
@@ -80,29 +80,29 @@ def forms(params):
     return shapes, names
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_everything_that_does_not_fit_is_told_at_once(name, golden):
-    rules, params = FAULTS[name]
+    rules, params = DIAGNOSTICS[name]
     with pytest.raises(ConfigError) as error:
         partitioner(rules).placements(*forms(params))
-    told = "".join(f"{line(fault)}\n" for fault in error.value.faults)
+    told = "".join(f"{line(diagnostic)}\n" for diagnostic in error.value.diagnostics)
     golden(f"errors/mesh_{name}.txt", told)
 
 
-@pytest.mark.parametrize("name", REMARKS)
+@pytest.mark.parametrize("name", WARNINGS)
 def test_what_may_not_be_meant_is_a_warning(name, golden):
-    rules, params = REMARKS[name]
-    found = partitioner(rules).remarks(*forms(params))
-    told = "".join(f"{line(remark, kind='warning')}\n" for remark in found)
+    rules, params = WARNINGS[name]
+    found = partitioner(rules).warnings(*forms(params))
+    told = "".join(f"{line(warning, kind='warning')}\n" for warning in found)
     golden(f"errors/mesh_{name}.txt", told)
 
 
 def test_large_is_a_mebibyte_and_one_number_less_is_small():
     mesh = build_mesh(AxesConfig(tensor=8))
-    for count, remarks in ((LARGE // 4, 1), (LARGE // 4 - 1, 0)):
+    for count, warnings in ((LARGE // 4, 1), (LARGE // 4 - 1, 0)):
         params = {"a": jax.ShapeDtypeStruct((count,), np.float32)}
-        found = [one.code for one in Partitioner(mesh).remarks(params)]
-        assert found.count("whole") == remarks
+        found = [one.code for one in Partitioner(mesh).warnings(params)]
+        assert found.count("whole") == warnings
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_large_is_a_mebibyte_and_one_number_less_is_small():
 def test_an_axis_along_which_nothing_lies_is_a_warning(rule, table, idle):
     mesh = build_mesh(AxesConfig(fsdp=2, tensor=2, sequence=2))
     params = {"a": jax.ShapeDtypeStruct((8, 8), np.float32)}
-    found = Partitioner(mesh, [RuleConfig(**rule)], table).remarks(params)
+    found = Partitioner(mesh, [RuleConfig(**rule)], table).warnings(params)
     assert [line(one, kind="warning") for one in found] == [
         f"warning[mesh-idle] mesh.axes.{axis}: is 2, and nothing lies along it: such "
         "devices hold and compute the same. Expected 1, or a rule or a name in "
@@ -128,7 +128,7 @@ def test_an_axis_along_which_nothing_lies_is_a_warning(rule, table, idle):
 
 def test_copies_are_what_a_data_mesh_is_for():
     params = {"a": jax.ShapeDtypeStruct((1_024, 1_024), np.float32)}
-    assert Partitioner(build_mesh(AxesConfig(data=8))).remarks(params) == []
+    assert Partitioner(build_mesh(AxesConfig(data=8))).warnings(params) == []
 
 
 def test_an_axis_that_a_given_mesh_does_not_have_is_named():

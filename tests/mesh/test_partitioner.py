@@ -109,7 +109,11 @@ def test_the_parameter_table_in_full(tmp_path):
     ]
     plain = found.to_plain()
     assert plain["mesh"]["fsdp"] == 8
-    assert plain["bytes_per_device"] == {"parameters": 428, "optimizer": 860, "rest": 0}
+    assert plain["bytes_per_device"] == {
+        "parameters": 428,
+        "optimizer": 860,
+        "state": 0,
+    }
     assert plain["parameters"][1] == {
         "parameter": "head.kernel",
         "array": "f32[32,5]",

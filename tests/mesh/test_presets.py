@@ -40,7 +40,7 @@ def model(request):
 def test_a_preset_fits_every_model_and_leaves_nothing_large_whole(preset, model):
     partitioner = partitioner_of(preset)
     params = model.abstract_params
-    assert partitioner.remarks(params, model.dim_names) == []
+    assert partitioner.warnings(params, model.dim_names) == []
     shardings = partitioner.params(params, model.dim_names)
     held = sum(
         math.prod(shardings[path].shard_shape(array.shape))

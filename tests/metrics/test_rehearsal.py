@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from specflow.diagnostics.errors import DataError
-from specflow.metrics import build_metric_fn, metric_faults
+from specflow.metrics import build_metric_fn, metric_diagnostics
 from tests.metrics.test_declared import DECLARED, TENSORS, c, more
 
 VALUES = {
@@ -19,7 +19,7 @@ VALUES = {
 @pytest.mark.parametrize("name", DECLARED)
 def test_what_a_metric_takes_is_not_refused(name):
     config, _ = DECLARED[name]
-    assert metric_faults({name: config}, TENSORS, VALUES) == []
+    assert metric_diagnostics({name: config}, TENSORS, VALUES) == []
 
 
 WRONG = {
@@ -44,13 +44,13 @@ def test_what_a_metric_refuses_is_found_beforehand(what):
     metric_fn, paths = build_metric_fn({"it": config})
     with pytest.raises(DataError) as real:
         metric_fn(**{path: TENSORS[path] for path in paths})
-    (fault,) = metric_faults({"it": config}, TENSORS, VALUES)
-    (expected,) = real.value.faults
-    assert fault.where == expected.where == "spec.eval_metrics.it"
-    assert fault.code == expected.code
-    assert (fault.expected, fault.mend) == (expected.expected, expected.mend)
+    (diagnostic,) = metric_diagnostics({"it": config}, TENSORS, VALUES)
+    (expected,) = real.value.diagnostics
+    assert diagnostic.where == expected.where == "spec.eval_metrics.it"
+    assert diagnostic.code == expected.code
+    assert (diagnostic.expected, diagnostic.hint) == (expected.expected, expected.hint)
     assert (
-        fault.problem.replace("[b", "[30").split(" (")[0]
+        diagnostic.problem.replace("[b", "[30").split(" (")[0]
         == (expected.problem.split(" (")[0])
     )
 
@@ -59,11 +59,11 @@ def test_binary_classes_need_not_be_zero_and_one():
     """Classes 1 and 2 alone: the tried rows may bring no third one in."""
     config = more("f1", predictions="predictions.class", positive=2)
     values = {"labels": np.array([1, 2])}
-    assert metric_faults({"it": config}, TENSORS, values) == []
+    assert metric_diagnostics({"it": config}, TENSORS, values) == []
 
 
 def test_labels_of_weight_0_may_be_anything():
     config = c.ConfusionMatrixConfig(
         predictions="predictions.class", classes=2, weights="features.weight"
     )
-    assert metric_faults({"it": config}, TENSORS, VALUES) == []
+    assert metric_diagnostics({"it": config}, TENSORS, VALUES) == []

@@ -192,7 +192,7 @@ def test_a_wrong_result_is_refused_in_one_whole_message(case):
 def test_all_faults_of_a_result_come_together():
     with pytest.raises(SpecError) as caught:
         filled({"loss": MEAN, "a": 0.5, "b": MEAN})
-    assert [fault.where for fault in caught.value.faults] == [
+    assert [diagnostic.where for diagnostic in caught.value.diagnostics] == [
         "eval_metrics['loss']",
         "eval_metrics['a']",
     ]

@@ -58,13 +58,13 @@ def test_a_declared_model_runs_on_the_data_it_was_built_for(member, dtype, dropo
     model = SplitModel(lambda rngs: build_model(config, rngs, inputs=inputs))
 
     def run(example):
-        params, rest = model.init(jax.random.key(0))
-        return model.merge(params, rest, train=True)(**{argument: example})
+        params, model_state = model.init(jax.random.key(0))
+        return model.merge(params, model_state, train=True)(**{argument: example})
 
     out = jax.eval_shape(run, example)
     assert (out.shape, out.dtype) == (expected, known.get("dtype", "float32"))
     assert {a.dtype.name for a in model.abstract_params.values()} == {"float32"}
-    assert bool(model.abstract_rest) == bool(known.get("dropout"))
+    assert bool(model.abstract_model_state) == bool(known.get("dropout"))
 
 
 def test_sizes_that_the_configuration_gives_need_no_data():

@@ -114,10 +114,12 @@ def test_the_logits_are_those_of_the_formulas(fields):
 def gradients(**fields):
     """Loss and gradients of the same weights and batch."""
     model = SplitModel(functools.partial(_made, tuple(fields.items())))
-    params, rest = model.init(jax.random.key(0))
+    params, model_state = model.init(jax.random.key(0))
 
     def loss(params):
-        logits = model.merge(params, rest, train=True)(jnp.asarray(TOKENS[:, :-1]))
+        logits = model.merge(params, model_state, train=True)(
+            jnp.asarray(TOKENS[:, :-1])
+        )
         return optax.softmax_cross_entropy_with_integer_labels(
             logits, jnp.asarray(TOKENS[:, 1:])
         ).mean()
@@ -183,8 +185,8 @@ def test_shared_key_heads_are_repeated_heads():
 @functools.cache
 def jitted():
     model = SplitModel(small())
-    params, rest = model.init(jax.random.key(0))
-    return jax.jit(lambda tokens: model.merge(params, rest, train=False)(tokens))
+    params, model_state = model.init(jax.random.key(0))
+    return jax.jit(lambda tokens: model.merge(params, model_state, train=False)(tokens))
 
 
 @settings(max_examples=25, deadline=None)
@@ -277,10 +279,10 @@ def test_initial_values_have_the_deviations_that_the_page_says():
 
 def test_it_is_exported_for_every_platform_with_any_number_of_rows():
     split = SplitModel(small())
-    params, rest = split.init(jax.random.key(0))
+    params, model_state = split.init(jax.random.key(0))
     (b,) = export.symbolic_shape("b")
     exported = export.export(
-        jax.jit(lambda tokens: split.merge(params, rest, train=False)(tokens)),
+        jax.jit(lambda tokens: split.merge(params, model_state, train=False)(tokens)),
         platforms=["cpu", "cuda", "tpu"],
     )(jax.ShapeDtypeStruct((b, 8), jnp.int32))
     answer = exported.call(jnp.asarray(TOKENS, jnp.int32))
@@ -297,8 +299,8 @@ def test_it_is_exported_for_every_platform_with_any_number_of_rows():
 def test_a_kernel_that_does_not_fit_is_refused(fields, length, told):
     with pytest.raises(ConfigError) as raised:
         small(**fields)(jnp.zeros((1, length), int))
-    (fault,) = raised.value.faults
-    assert str(fault) == (
+    (diagnostic,) = raised.value.diagnostics
+    assert str(diagnostic) == (
         f"model.attention: got {fields['attention']!r}, but {told}. "
         "Try model.attention=auto."
     )

@@ -38,7 +38,7 @@ def at_first(model) -> dict[str, jax.Array]:
     """Means of zero and variances of one, as batch statistics begin."""
     return {
         name: jnp.full(array.shape, float(name.endswith("var")))
-        for name, array in model.abstract_rest.items()
+        for name, array in model.abstract_model_state.items()
     }
 
 
@@ -212,15 +212,20 @@ def test_the_large_stem_quarters_the_image_before_the_first_block():
 @pytest.mark.usefixtures("shallow")
 def test_batch_statistics_are_no_parameters_and_move_in_training_alone():
     split = resnet()
-    assert {name.rpartition(".")[2] for name in split.abstract_rest} == {"mean", "var"}
-    params, rest = weights(split), at_first(split)
+    assert {name.rpartition(".")[2] for name in split.abstract_model_state} == {
+        "mean",
+        "var",
+    }
+    params, model_state = weights(split), at_first(split)
 
     @functools.partial(jax.jit, static_argnames="train")
     def after(train):
-        return split.call(lambda m: m(jnp.asarray(IMAGE)), params, rest, train=train)[1]
+        return split.call(
+            lambda m: m(jnp.asarray(IMAGE)), params, model_state, train=train
+        )[1]
 
     same, moved = after(train=False), after(train=True)
-    assert all((same[name] == rest[name]).all() for name in rest)
+    assert all((same[name] == model_state[name]).all() for name in model_state)
     mean = moved["stem_norm.mean"]
     x = convolved(IMAGE, np.asarray(params["stem_convolution.kernel"], np.float64), 1)
     # A tenth of the batch's mean, by momentum 0.9.
@@ -257,7 +262,7 @@ def test_a_patch_that_does_not_divide_the_images_of_the_data_is_refused():
     inputs = {"image": jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32)}
     with pytest.raises(ConfigError) as raised:
         build_model(ViTConfig(patch=3), nnx.Rngs(0), inputs=inputs)
-    assert str(raised.value.faults[0]) == (
+    assert str(raised.value.diagnostics[0]) == (
         "model.patch: got 3, and the images of the data are 8 x 8. "
         "Expected a divisor of their height and width."
     )

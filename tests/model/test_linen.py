@@ -65,7 +65,7 @@ def test_parameters_go_by_their_layer_and_the_rest_by_its_collection():
         "Dense_0.bias",
         "Dense_0.kernel",
     ]
-    assert sorted(model.abstract_rest) == [
+    assert sorted(model.abstract_model_state) == [
         "batch_stats.BatchNorm_0.mean",
         "batch_stats.BatchNorm_0.var",
         "rngs.count",
@@ -86,32 +86,32 @@ def test_layers_made_inline_are_named_as_those_of_a_compact_module():
 
 
 def test_initial_values_are_those_of_flax():
-    params, rest = known(Net()).init(KEY)
+    params, model_state = known(Net()).init(KEY)
     expected = Net().init(KEY, X, train=True)
     for layer, values in expected["params"].items():
         for name, value in values.items():
             np.testing.assert_array_equal(params[f"{layer}.{name}"], value)
     np.testing.assert_array_equal(
-        rest["batch_stats.BatchNorm_0.var"],
+        model_state["batch_stats.BatchNorm_0.var"],
         expected["batch_stats"]["BatchNorm_0"]["var"],
     )
-    assert rest["rngs.key"].dtype == np.uint32  # Plain numbers, for checkpoints.
-    assert rest["rngs.count"] == 0
+    assert model_state["rngs.key"].dtype == np.uint32  # Plain numbers, for checkpoints.
+    assert model_state["rngs.count"] == 0
 
 
 def test_out_of_training_a_call_is_apply_and_changes_nothing():
     model = known(Net())
-    params, rest = model.init(KEY)
-    found, after = model.call(does_not_train, params, rest, train=False)
+    params, model_state = model.init(KEY)
+    found, after = model.call(does_not_train, params, model_state, train=False)
     variables = Net().init(KEY, X, train=True)
     np.testing.assert_array_equal(found, Net().apply(variables, X, train=False))
-    assert after == rest
+    assert after == model_state
 
 
 def test_in_training_statistics_move_as_flax_moves_them():
     model = known(Net())
-    params, rest = model.init(KEY)
-    _, after = model.call(trains, params, rest, train=True)
+    params, model_state = model.init(KEY)
+    _, after = model.call(trains, params, model_state, train=True)
     variables = Net().init(KEY, X, train=True)
     _, expected = Net().apply(
         variables, X, train=True, mutable=["batch_stats"], rngs={"dropout": KEY}
@@ -121,20 +121,20 @@ def test_in_training_statistics_move_as_flax_moves_them():
             after[f"batch_stats.BatchNorm_0.{name}"],
             expected["batch_stats"]["BatchNorm_0"][name],
         )
-    assert after.keys() == rest.keys()
+    assert after.keys() == model_state.keys()
 
 
 def test_dropout_differs_by_step_and_is_a_function_of_the_state():
     model = known(Net())
-    params, rest = model.init(KEY)
-    first, after = model.call(trains, params, rest, train=True)
+    params, model_state = model.init(KEY)
+    first, after = model.call(trains, params, model_state, train=True)
     second, _ = model.call(trains, params, after, train=True)
-    again, _ = model.call(trains, params, rest, train=True)
+    again, _ = model.call(trains, params, model_state, train=True)
     np.testing.assert_array_equal(first, again)
     dropped = [np.asarray(out == 0) for out in (first, second)]
     assert (dropped[0] != dropped[1]).any()
     assert after["rngs.count"] == 1
-    np.testing.assert_array_equal(after["rngs.key"], rest["rngs.key"])
+    np.testing.assert_array_equal(after["rngs.key"], model_state["rngs.key"])
 
 
 def test_any_stream_has_random_numbers_but_dropout_is_there_in_training_only():
@@ -169,8 +169,8 @@ def test_a_module_can_be_called_twice_and_by_its_methods():
         return module(X) + module(2 * X), module.encode(X)
 
     model = known(Auto(), function)
-    params, rest = model.init(KEY)
-    (twice, code), _ = model.call(function, params, rest, train=False)
+    params, model_state = model.init(KEY)
+    (twice, code), _ = model.call(function, params, model_state, train=False)
     variables = Auto().init(KEY, X)
     np.testing.assert_array_equal(
         twice, Auto().apply(variables, X) + Auto().apply(variables, 2 * X)
@@ -191,20 +191,20 @@ def test_what_is_sown_can_be_read_and_the_state_keeps_its_form():
         return module(X), module.variables["intermediates"]["hidden"][0]
 
     model = known(Sows(), function)
-    params, rest = model.init(KEY)
-    assert not any(name.startswith("intermediates") for name in rest)
+    params, model_state = model.init(KEY)
+    assert not any(name.startswith("intermediates") for name in model_state)
     for train in (True, False):
-        (out, hidden), after = model.call(function, params, rest, train=train)
+        (out, hidden), after = model.call(function, params, model_state, train=train)
         np.testing.assert_array_equal(out, hidden)
-        assert jax.tree.structure(after) == jax.tree.structure(rest)
+        assert jax.tree.structure(after) == jax.tree.structure(model_state)
 
 
 def test_boxes_with_names_of_axes_are_taken_off():
     init = nn.with_partitioning(nn.initializers.ones, (None, "model"))
     model = known(nn.Dense(2, kernel_init=init), lambda module: module(X))
-    params, rest = model.init(KEY)
+    params, model_state = model.init(KEY)
     assert params["kernel"].shape == (3, 2)
-    out, _ = model.call(lambda module: module(X), params, rest, train=True)
+    out, _ = model.call(lambda module: module(X), params, model_state, train=True)
     np.testing.assert_allclose(out[:, 0], X.sum(1), rtol=1e-5)  # Sums of 3 float32.
 
 
@@ -217,9 +217,9 @@ def test_random_keys_in_a_collection_are_carried_as_numbers():
             return jax.random.uniform(key.value)
 
     model = known(Keeps(), lambda module: module())
-    params, rest = model.init(KEY)
-    assert rest["keys.own"].dtype == np.uint32
-    out, _ = model.call(lambda module: module(), params, rest, train=True)
+    params, model_state = model.init(KEY)
+    assert model_state["keys.own"].dtype == np.uint32
+    out, _ = model.call(lambda module: module(), params, model_state, train=True)
     assert out == jax.random.uniform(jax.random.key(3))
 
 

@@ -49,10 +49,10 @@ def gradient_of_model(model, *, like) -> np.ndarray:
             return split.made(apply, key)
 
         split.learn(make, jax.eval_shape(make, jax.random.key(0)))
-    params, rest = split.init(jax.random.key(0))
+    params, model_state = split.init(jax.random.key(0))
 
     def loss(params):
-        return split.call(apply, params, rest, train=True)[0]
+        return split.call(apply, params, model_state, train=True)[0]
 
     (found,) = jax.jit(jax.grad(loss))(params).values()
     return found
@@ -196,10 +196,10 @@ def sums_in_16_bits(gradient, *args) -> list[str]:
 @pytest.mark.parametrize(("name", "fields"), CASES)
 def test_no_model_of_the_zoo_adds_up_rows_in_16_bits(name, fields):
     model, batch = small(name, jnp.bfloat16, **fields)
-    graph, params, rest = nnx.split(model, nnx.Param, ...)
+    graph, params, model_state = nnx.split(model, nnx.Param, ...)
 
     def loss(params):
-        out = nnx.merge(graph, params, rest)(jnp.asarray(batch))
+        out = nnx.merge(graph, params, model_state)(jnp.asarray(batch))
         return out.astype(jnp.float32).sum()
 
     assert sums_in_16_bits(jax.grad(loss), params) == []
@@ -235,10 +235,10 @@ def test_categories_of_canned_models_are_summed_in_float32(net):
         return split.made(apply, key)
 
     split.learn(make, jax.eval_shape(make, jax.random.key(0)))
-    params, rest = split.init(jax.random.key(0))
+    params, model_state = split.init(jax.random.key(0))
 
     def loss(params):
-        return split.call(apply, params, rest, train=True)[0]
+        return split.call(apply, params, model_state, train=True)[0]
 
     assert sums_in_16_bits(jax.grad(loss), params) == []
 
@@ -252,10 +252,10 @@ def test_a_frequent_token_of_a_language_model_keeps_its_gradient(name, fields):
 
     def gradient(dtype):
         model, tokens = small(name, dtype, **fields)
-        graph, params, rest = nnx.split(model, nnx.Param, ...)
+        graph, params, model_state = nnx.split(model, nnx.Param, ...)
 
         def loss(params):
-            logits = nnx.merge(graph, params, rest)(jnp.asarray(tokens))
+            logits = nnx.merge(graph, params, model_state)(jnp.asarray(tokens))
             chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)
             return (jax.nn.logsumexp(logits, axis=-1) - chosen[..., 0]).sum()
 

@@ -37,15 +37,15 @@ X = jax.random.normal(jax.random.key(7), (16, 3))
 
 def step(model: SplitModel):
     def step(state, x):
-        params, rest = state
+        params, model_state = state
 
         def loss(params):
-            module = model.merge(params, rest, train=True)
+            module = model.merge(params, model_state, train=True)
             return (module(x) ** 2).mean(), model.rest_of(module)
 
-        (value, rest), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, model_state), grads = jax.value_and_grad(loss, has_aux=True)(params)
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
-        return (params, rest), value
+        return (params, model_state), value
 
     return step
 
@@ -61,7 +61,7 @@ def test_paths_are_dotted_and_parameters_are_apart_from_the_rest(model):
         "norm.bias",
         "norm.scale",
     ]
-    assert sorted(model.abstract_rest) == [
+    assert sorted(model.abstract_model_state) == [
         "dropout.rngs.count",
         "dropout.rngs.key",
         "norm.mean",
@@ -80,20 +80,20 @@ def test_learning_the_structure_computes_nothing():
 
 
 def test_init_gives_the_announced_arrays_and_nothing_but_plain_ones(model):
-    params, rest = jax.jit(model.init)(jax.random.key(0))
-    assert jax.eval_shape(lambda: (params, rest)) == (
+    params, model_state = jax.jit(model.init)(jax.random.key(0))
+    assert jax.eval_shape(lambda: (params, model_state)) == (
         model.abstract_params,
-        model.abstract_rest,
+        model.abstract_model_state,
     )
-    assert rest["dropout.rngs.key"].dtype == np.uint32
+    assert model_state["dropout.rngs.key"].dtype == np.uint32
 
 
 def test_initial_values_are_those_of_the_module_built_with_this_key(model):
-    params, rest = model.init(jax.random.key(3))
+    params, model_state = model.init(jax.random.key(3))
     net = Net(rngs=nnx.Rngs(jax.random.key(3)))
     np.testing.assert_array_equal(params["first.kernel"], net.first.kernel[...])
     np.testing.assert_array_equal(
-        rest["dropout.rngs.key"], jax.random.key_data(net.dropout.rngs.key[...])
+        model_state["dropout.rngs.key"], jax.random.key_data(net.dropout.rngs.key[...])
     )
 
 
@@ -105,7 +105,7 @@ def test_init_places_its_arrays_by_out_shardings(model):
         {name: split if a.shape[0] == 4 else whole for name, a in part.items()}
         for part in [model.abstract_params]
     )
-    rest_shardings = dict.fromkeys(model.abstract_rest, whole)
+    rest_shardings = dict.fromkeys(model.abstract_model_state, whole)
     params, _ = jax.jit(model.init, out_shardings=(*shardings, rest_shardings))(
         jax.random.key(0)
     )
@@ -116,20 +116,24 @@ def test_init_places_its_arrays_by_out_shardings(model):
 def test_merge_answers_as_the_module_itself_in_eval_mode(model):
     net = Net(rngs=nnx.Rngs(jax.random.key(3)))
     net.eval()
-    params, rest = model.init(jax.random.key(3))
+    params, model_state = model.init(jax.random.key(3))
     apply = jax.jit(lambda p, r, x: model.merge(p, r, train=False)(x))
-    np.testing.assert_allclose(apply(params, rest, X), net(X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        apply(params, model_state, X), net(X), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_step_under_grad_and_jit_updates_statistics_and_counters(model):
     state = model.init(jax.random.key(0))
-    (_, rest), _ = jax.jit(step(model))(state, X)
+    (_, model_state), _ = jax.jit(step(model))(state, X)
     first = np.asarray(state[0]["first.kernel"], np.float64)
     mean = (np.asarray(X, np.float64) @ first).mean(0)
     # NumPy: running mean = 0.99 x 0 + 0.01 x batch mean (momentum of nnx.BatchNorm).
-    np.testing.assert_allclose(rest["norm.mean"], 0.01 * mean, rtol=1e-4, atol=1e-7)
-    assert rest["dropout.rngs.count"] == 1
-    assert set(rest) == set(model.abstract_rest)
+    np.testing.assert_allclose(
+        model_state["norm.mean"], 0.01 * mean, rtol=1e-4, atol=1e-7
+    )
+    assert model_state["dropout.rngs.count"] == 1
+    assert set(model_state) == set(model.abstract_model_state)
 
 
 def test_two_traces_and_a_scan_give_the_same_steps(model):
@@ -149,14 +153,14 @@ def test_two_traces_and_a_scan_give_the_same_steps(model):
 
 
 def test_dropout_differs_from_step_to_step_and_is_bitwise_repeatable(model):
-    params, rest = model.init(jax.random.key(0))
+    params, model_state = model.init(jax.random.key(0))
 
     @jax.jit
-    def forward(rest):
-        module = model.merge(params, rest, train=True)
+    def forward(model_state):
+        module = model.merge(params, model_state, train=True)
         return module.dropout(jnp.ones((8, 8))), model.rest_of(module)
 
-    one, after_one = forward(rest)
+    one, after_one = forward(model_state)
     two, _ = forward(after_one)
     again, _ = forward(after_one)
     assert (one != two).any()
@@ -164,39 +168,39 @@ def test_dropout_differs_from_step_to_step_and_is_bitwise_repeatable(model):
 
 
 def test_eval_mode_neither_drops_nor_counts(model):
-    params, rest = model.init(jax.random.key(0))
-    module = model.merge(params, rest, train=False)
+    params, model_state = model.init(jax.random.key(0))
+    module = model.merge(params, model_state, train=False)
     module(X)
     after = model.rest_of(module)
-    for name, value in rest.items():
+    for name, value in model_state.items():
         np.testing.assert_array_equal(after[name], value)
 
 
 @pytest.mark.parametrize("train", [True, False])
 def test_a_module_without_modes_takes_both(train):
     model = SplitModel(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
-    params, rest = model.init(jax.random.key(0))
-    assert rest == {}
-    assert model.merge(params, rest, train=train)(X).shape == (16, 2)
+    params, model_state = model.init(jax.random.key(0))
+    assert model_state == {}
+    assert model.merge(params, model_state, train=train)(X).shape == (16, 2)
 
 
 def test_a_module_that_is_built_keeps_its_values_and_its_memory():
     net = Net(rngs=nnx.Rngs(5))
     model = SplitModel(net)
-    params, rest = model.init(jax.random.key(0))
+    params, model_state = model.init(jax.random.key(0))
     np.testing.assert_array_equal(params["first.kernel"], net.first.kernel[...])
-    jax.jit(lambda state: state, donate_argnums=0)((params, rest))
+    jax.jit(lambda state: state, donate_argnums=0)((params, model_state))
     assert not net.first.kernel[...].is_deleted()
-    assert rest["dropout.rngs.key"].dtype == np.uint32
+    assert model_state["dropout.rngs.key"].dtype == np.uint32
 
 
 def test_other_random_generators_are_wrapped_as_what_they_were():
     model = SplitModel(lambda rngs: Net(rngs=rngs))
     rbg = SplitModel(Net(rngs=nnx.Rngs(jax.random.key(0, impl="rbg"))))
-    assert rbg.abstract_rest["dropout.rngs.key"].shape == (4,)
-    assert model.abstract_rest["dropout.rngs.key"].shape == (2,)
-    params, rest = rbg.init(jax.random.key(0))
-    assert rbg.merge(params, rest, train=True)(X).shape == (16, 4)
+    assert rbg.abstract_model_state["dropout.rngs.key"].shape == (4,)
+    assert model.abstract_model_state["dropout.rngs.key"].shape == (2,)
+    params, model_state = rbg.init(jax.random.key(0))
+    assert rbg.merge(params, model_state, train=True)(X).shape == (16, 4)
 
 
 def test_variables_that_a_call_adds_do_not_change_the_form_of_the_state():

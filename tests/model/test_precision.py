@@ -69,12 +69,12 @@ def initial(model):
 
 def called(model, function):
     known(model, function)
-    params, rest = initial(model)
+    params, model_state = initial(model)
     assert {str(value.dtype) for value in params.values()} == {"float32"}
     out, after = jax.jit(lambda *state: model.call(function, *state, train=True))(
-        params, rest
+        params, model_state
     )
-    form = {name: (value.shape, value.dtype) for name, value in rest.items()}
+    form = {name: (value.shape, value.dtype) for name, value in model_state.items()}
     assert {name: (value.shape, value.dtype) for name, value in after.items()} == form
     return out
 
@@ -125,10 +125,10 @@ def test_gradients_are_those_of_float32_parameters():
         split_model(lambda rngs: Net(rngs), compute_dtype="bfloat16"),
         lambda net: net(X),
     )
-    params, rest = model.init(jax.random.key(0))
+    params, model_state = model.init(jax.random.key(0))
 
     def loss(params):
-        out, _ = model.call(lambda net: net(X), params, rest, train=True)
+        out, _ = model.call(lambda net: net(X), params, model_state, train=True)
         return out["out"].sum()
 
     grads = jax.eval_shape(jax.grad(loss), params)

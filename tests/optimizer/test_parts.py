@@ -63,8 +63,8 @@ def test_the_first_part_that_matches_trains_a_parameter():
 
 def test_the_norm_is_that_of_all_parts_together():
     one = {"paths": ["wide.**"], "optimizer": {"name": "sgd", "lr": 1.0}}
-    rest = {"paths": ["**"], "optimizer": {"name": "sgd", "lr": 1.0}}
-    given = {"parts": {"one": one, "rest": rest}, "clip_norm": 1.0}
+    model_state = {"paths": ["**"], "optimizer": {"name": "sgd", "lr": 1.0}}
+    given = {"parts": {"one": one, "state": model_state}, "clip_norm": 1.0}
     config = PartsConfig.model_validate(given)
     moved = moves(build_optimizer(config, train_steps=10))
     assert float(optax.tree.norm(moved)) == pytest.approx(1.0)

@@ -32,7 +32,7 @@ FIELDS = {
     "parts": {
         "parts": {
             "kernel": {"paths": ["kernel"], "optimizer": {"name": "adam"}},
-            "rest": {"paths": ["**"], "optimizer": {"name": "sgd"}},
+            "state": {"paths": ["**"], "optimizer": {"name": "sgd"}},
         }
     }
 }

@@ -197,7 +197,7 @@ def test_weights_are_stored_once_and_under_their_paths(finished):
     estimator, path = finished
     index = json.loads((path / "export.json").read_text())["weights"]["arrays"]
     found = read_arrays((path / "weights.bin").read_bytes(), index)
-    state = {**estimator._states.state.params, **estimator._states.state.rest}
+    state = {**estimator._states.state.params, **estimator._states.state.model_state}
     assert found.keys() == state.keys()
     for name, array in found.items():
         np.testing.assert_array_equal(array, state[name])

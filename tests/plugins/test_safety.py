@@ -26,7 +26,9 @@ def test_a_name_is_looked_up_and_never_followed(name, sample):
     before = set(sys.modules)
     with pytest.raises(ConfigError) as caught:
         compose([f"model={{name: '{name}'}}"])
-    assert {fault.where for fault in caught.value.faults} >= {"model.name"}
+    assert {diagnostic.where for diagnostic in caught.value.diagnostics} >= {
+        "model.name"
+    }
     new = {module for module in set(sys.modules) - before if "sample" in module}
     assert new == set()
 
@@ -43,13 +45,15 @@ def test_a_run_directory_reaches_registered_names_alone(sample, tmp_path):
     with pytest.raises(ConfigError) as caught:
         compose([f"run={tmp_path}"])
     assert "specflow_sample.nets" not in sys.modules
-    assert "plugin-missing" in {fault.code for fault in caught.value.faults}
+    assert "plugin-missing" in {
+        diagnostic.code for diagnostic in caught.value.diagnostics
+    }
 
 
 def test_an_installed_plugin_makes_no_target_of_its_package(sample):
     with pytest.raises(ConfigError) as caught:
         compose(["model._target_=specflow_sample.nets.TinyResnet"])
-    assert caught.value.faults[0].code == "target-untrusted"
+    assert caught.value.diagnostics[0].code == "target-untrusted"
     assert "specflow_sample.nets" not in sys.modules
 
 
@@ -57,4 +61,4 @@ def test_a_plugin_cannot_take_the_mark_of_targets(package):
     package("taker", "raise RuntimeError('imported')", models="_target_ = taker:Net")
     with pytest.raises(ConfigError) as caught:
         compose(["model._target_=os.system"])
-    assert caught.value.faults[0].code == "target-untrusted"
+    assert caught.value.diagnostics[0].code == "target-untrusted"

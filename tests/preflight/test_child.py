@@ -51,13 +51,13 @@ print(json.dumps({"faults": [], "jobs": []}))
 
 
 def test_faults_that_the_child_found_are_raised_as_they_are(child):
-    fault = {"where": "loop.batch_size", "problem": "got 10", "expected": "more",
-             "mend": "", "origin": "", "code": "batch-divides"}  # fmt: skip
-    child(f"print({json.dumps(json.dumps({'faults': [fault], 'jobs': []}))})")
+    diagnostic = {"where": "loop.batch_size", "problem": "got 10", "expected": "more",
+             "hint": "", "origin": "", "code": "batch-divides"}  # fmt: skip
+    child(f"print({json.dumps(json.dumps({'diagnostics': [diagnostic], 'jobs': []}))})")
     with pytest.raises(ConfigError) as failed:
         ask(JOB)
     assert str(failed.value) == "loop.batch_size: got 10. Expected more."
-    assert failed.value.faults[0].code == "batch-divides"
+    assert failed.value.diagnostics[0].code == "batch-divides"
 
 
 def test_a_child_that_fails_says_why_in_a_line(child):

@@ -42,7 +42,7 @@ def test_without_compiling_the_state_is_told_in_a_child_and_the_parent_is_light(
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["status"], found["faults"], found["fits"]) == (0, [], True)
+    assert (found["status"], found["diagnostics"], found["fits"]) == (0, [], True)
     assert (found["chips"], found["mesh"]) == (4, {"fsdp": 4})
     # Adam keeps two numbers for each parameter, and two counters of steps.
     state = found["state"]
@@ -67,10 +67,10 @@ def test_a_sweep_refuses_all_jobs_that_cannot_fit_before_the_first_starts(
     sweep = "model.hidden=[8],[50000,50000],[60000,60000]"
     words = ["train", "-m", *MLP, sweep, "--topology", "v5e:2x2", "--no-compile"]
     assert main(words) == 2
-    faults = [
+    diagnostics = [
         line for line in capsys.readouterr().err.splitlines() if line[:5] == "error"
     ]
-    assert [line.partition(" needs ")[0] for line in faults] == [
+    assert [line.partition(" needs ")[0] for line in diagnostics] == [
         f"error[exceeds] job {number} ({' '.join(MLP)} model.hidden={hidden}): "
         "digits_mlp"
         for number, hidden in ((1, "[50000,50000]"), (2, "[60000,60000]"))

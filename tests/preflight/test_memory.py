@@ -39,7 +39,7 @@ def test_predicted_bytes_are_those_of_the_real_shards(overrides, tmp_path):
                 if shard.device == device
             )
             for part, real_part in (
-                ("parameters", "params"), ("optimizer", "opt_state"), ("rest", "rest")
+                ("parameters", "params"), ("optimizer", "opt_state"), ("state", "state")
             )
             for path, array in real[real_part].items()
         }  # fmt: skip

@@ -15,7 +15,7 @@ REPORTS = json.loads((TEXTS / "reports.json").read_text())
 def test_the_screen_is_as_it_was(name, pytestconfig):
     golden = TEXTS / f"{name}.txt"
     shown = as_text(REPORTS[name]) + "\n"
-    shown += "".join(f"\n{fault}\n" for fault in shortfall(REPORTS[name]))
+    shown += "".join(f"\n{diagnostic}\n" for diagnostic in shortfall(REPORTS[name]))
     if pytestconfig.getoption("--update-golden"):
         golden.write_text(shown)
     assert shown == golden.read_text()

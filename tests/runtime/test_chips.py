@@ -38,7 +38,7 @@ def test_an_unknown_slice_is_answered_with_the_near_ones(name, told):
     with pytest.raises(ConfigError) as failed:
         parse(name, where="slice")
     assert str(failed.value) == f"slice: {told}"
-    assert failed.value.faults[0].code == "topology"
+    assert failed.value.diagnostics[0].code == "topology"
 
 
 def test_every_slice_that_is_listed_can_be_named():

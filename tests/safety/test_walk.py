@@ -16,7 +16,7 @@ import pytest
 import specflow
 from specflow.compose import compose
 from specflow.compose.check.targets import resolve
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from tests.safety import names
 
 SEED = 20
@@ -78,7 +78,7 @@ def test_nothing_outside_the_list_resolves_runs_or_is_imported(tried, auditor):
     auditor.listening = True
     for name in (*inside, *outside):
         value = resolve("model._target_", name)
-        if not isinstance(value, Fault):
+        if not isinstance(value, Diagnostic):
             found[name] = value
     auditor.listening = False
     print(f"{len(inside)} names inside, {len(outside)} outside, {len(found)} resolved")
@@ -102,7 +102,7 @@ def test_nothing_outside_the_list_resolves_runs_or_is_imported(tried, auditor):
     "value", [["os", "system"], {"_target_": "os.system"}, 3, None]
 )
 def test_what_is_no_text_is_no_target(value):
-    assert isinstance(resolve("model._target_", value), Fault)
+    assert isinstance(resolve("model._target_", value), Diagnostic)
 
 
 OWN = """
@@ -178,8 +178,8 @@ def own(tmp_path, monkeypatch):
 )
 def test_trust_does_not_reach_what_a_package_imports(name, own):
     root = own(own_tools=OWN)
-    fault = resolve("model._target_", f"own_tools.{name}", trust=["own_tools"])
-    assert isinstance(fault, Fault), fault
+    diagnostic = resolve("model._target_", f"own_tools.{name}", trust=["own_tools"])
+    assert isinstance(diagnostic, Diagnostic), diagnostic
     assert not (root / "ran").exists()
 
 
@@ -189,8 +189,8 @@ def test_a_module_outside_is_not_imported_by_a_name_through_an_inner_one(own):
     (root / "outer").mkdir()
     (root / "outer" / "__init__.py").write_text("")
     (root / "outer" / "trap.py").write_text("raise RuntimeError('ran')")
-    fault = resolve("m", "own_tools.outer.trap.run", trust=["own_tools"])
-    assert str(fault) == (
+    diagnostic = resolve("m", "own_tools.outer.trap.run", trust=["own_tools"])
+    assert str(diagnostic) == (
         "m: 'own_tools.outer.trap.run' leads elsewhere: own_tools.outer is outer. "
         "Expected a callable of the trusted packages themselves."
     )
@@ -200,8 +200,8 @@ def test_a_module_outside_is_not_imported_by_a_name_through_an_inner_one(own):
 def test_a_reader_of_pickles_stays_refused_under_another_name(own):
     """`flax.linen.attention.jnp.load` was one such name: it unpickles when asked to."""
     own(own_tools="from jax.numpy import load as read")
-    fault = resolve("m", "own_tools.read", trust=["own_tools"])
-    assert str(fault) == (
+    diagnostic = resolve("m", "own_tools.read", trust=["own_tools"])
+    assert str(diagnostic) == (
         "m: 'own_tools.read' can be asked to run what a file holds. "
         "Expected a callable of the trusted packages themselves."
     )
@@ -209,9 +209,9 @@ def test_a_reader_of_pickles_stays_refused_under_another_name(own):
 
 def test_a_module_that_ends_the_process_is_a_fault(own):
     own(own_end="raise SystemExit(0)")
-    fault = resolve("m", "own_end.Net", trust=["own_end"])
-    assert isinstance(fault, Fault)
-    assert fault.code == "target-import"
+    diagnostic = resolve("m", "own_end.Net", trust=["own_end"])
+    assert isinstance(diagnostic, Diagnostic)
+    assert diagnostic.code == "target-import"
 
 
 WORDS = ("model", "data", "optimizer", "optimizer.schedule", "spec.loss.a", "mesh.axes")
@@ -226,7 +226,9 @@ def test_no_word_of_an_experiment_takes_one(word, name, auditor):
         compose(["experiment=digits", line])
     auditor.listening = False
     assert auditor.events == []
-    assert f"{word}._target_" in {fault.where for fault in caught.value.faults}
+    assert f"{word}._target_" in {
+        diagnostic.where for diagnostic in caught.value.diagnostics
+    }
 
 
 @pytest.mark.parametrize("name", ["os", "sys", "builtins", "_posixsubprocess", "a.b"])

@@ -88,7 +88,7 @@ def test_all_paths_of_a_part_are_told_at_once():
     paths = {"a": "features.b", "b": "features.image", "c": "labels"}
     with pytest.raises(SpecError) as caught:
         resolve_all(paths, SCOPE, where="spec.inputs")
-    assert [fault.where for fault in caught.value.faults] == [
+    assert [diagnostic.where for diagnostic in caught.value.diagnostics] == [
         "spec.inputs.a",
         "spec.inputs.c",
     ]

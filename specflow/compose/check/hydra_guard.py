@@ -11,7 +11,7 @@ from specflow.compose.check.targets import resolve
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
 from specflow.config.base import TARGET
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["check_hydra"]
 
@@ -43,8 +43,8 @@ def check_hydra(
         ConfigError: a callback, or a target of a plugin or of a log, that may not be.
     """
     lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             ".".join(path),
             problem,
             expected,
@@ -53,8 +53,8 @@ def check_hydra(
         )
         for path, problem, expected in _strangers(config.hydra, tuple(trust))
     ]
-    if faults:
-        raise ConfigError(*faults)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
 
 
 def _strangers(
@@ -75,8 +75,8 @@ def _strangers(
             if path[-1] != TARGET or path == ("hydra", part, TARGET):
                 continue
             found = resolve("", value, trust=trust)
-            if isinstance(found, Fault):
-                yield path, found.problem, f"{found.expected}. {found.mend}".strip()
+            if isinstance(found, Diagnostic):
+                yield path, found.problem, f"{found.expected}. {found.hint}".strip()
     for part in _LOGGING:
         for path, value in _leaves(written[part], ("hydra", part)):
             if not _is_harmless(path[-1], value):

@@ -9,19 +9,23 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_list import ROOT, composition_fault, read_defaults
+from specflow.compose.read.defaults_list import (
+    ROOT,
+    composition_diagnostic,
+    read_defaults,
+)
 from specflow.compose.read.documents import Document
 from specflow.compose.read.hydra_errors import asked_of_hydra, place_of, reserved
 from specflow.compose.read.override_grammar import Request
 from specflow.compose.read.salvage import salvage
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["option_faults"]
+__all__ = ["option_diagnostics"]
 
 
-def option_faults(
+def option_diagnostics(
     request: Request, files: Iterable[tuple[Path, str]], folders: Folders
-) -> list[Fault]:
+) -> list[Diagnostic]:
     """What is wrong with the options of Hydra that a single run is given.
 
     Files may hold those of a sweep, which a single run has no use for; on the command
@@ -36,7 +40,7 @@ def option_faults(
     # Hydra's own section is at the root.
     own = [file for file, package in files if not package and file != ours]
     documents = {file: salvage(file, folders.shown(file)).document for file in own}
-    faults = [
+    diagnostics = [
         reserved(key, place_of(file, key.split("."), folders))
         for file, document in documents.items()
         for key in asked_of_hydra("hydra", document.content.get("hydra"))
@@ -48,12 +52,12 @@ def option_faults(
         if not asked_of_hydra(one.key_or_group, one.value())
     ]
     asked = options or any(map(_asks, documents.values()))
-    if asked and len(options) == len(request.hydra) and not faults:
-        faults += _refused(request, folders)
-    if faults:
-        return faults
+    if asked and len(options) == len(request.hydra) and not diagnostics:
+        diagnostics += _refused(request, folders)
+    if diagnostics:
+        return diagnostics
     return [
-        Fault(
+        Diagnostic(
             override.key_or_group,
             "is an option of sweeps",
             expected="-m, which runs one, or no option of Hydra",
@@ -73,7 +77,7 @@ def _asks(document: Document) -> bool:
     )
 
 
-def _refused(request: Request, folders: Folders) -> Iterator[Fault]:
+def _refused(request: Request, folders: Folders) -> Iterator[Diagnostic]:
     """What Hydra refuses of its own section; in a sweep, it has composed it before."""
     if GlobalHydra.instance().is_initialized():
         return
@@ -86,6 +90,6 @@ def _refused(request: Request, folders: Folders) -> Iterator[Fault]:
             assert running is not None
             running.compose_config(ROOT, lines, RunMode.RUN, False)
         except (HydraException, OmegaConfBaseException) as error:
-            fault = composition_fault(error, folders, request.all())
-            if fault.where.startswith("hydra"):
-                yield fault
+            diagnostic = composition_diagnostic(error, folders, request.all())
+            if diagnostic.where.startswith("hydra"):
+                yield diagnostic

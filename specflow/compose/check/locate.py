@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.start_folder import with_places
 from specflow.config.base import TARGET
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["placed", "section_of"]
 
 
-def placed(fault: Fault, composed: "Composed") -> Fault:
+def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     """The fault with the file and line, or the override, that set its key.
 
     A fault that knows its origin keeps it, and so does one whose key nobody set. Of a
@@ -23,27 +23,31 @@ def placed(fault: Fault, composed: "Composed") -> Fault:
 
     >>> from specflow.compose import compose
     >>> composed = compose(["experiment=digits", "mesh.axes.data=4"])
-    >>> print(placed(Fault("mesh.axes", "needs 4 devices"), composed))
+    >>> print(placed(Diagnostic("mesh.axes", "needs 4 devices"), composed))
     mesh.axes: needs 4 devices (override mesh.axes.data=4).
-    >>> print(placed(Fault("loop.batch_size", "got 128"), composed))
+    >>> print(placed(Diagnostic("loop.batch_size", "got 128"), composed))
     loop.batch_size: got 128 (conf/loop/default.yaml:3:1).
-    >>> print(placed(Fault("features.image", "is empty"), composed))
+    >>> print(placed(Diagnostic("features.image", "is empty"), composed))
     features.image: is empty.
     """
-    fault = with_places(fault, composed)
-    if fault.origin or not fault.where:
-        return fault
+    diagnostic = with_places(diagnostic, composed)
+    if diagnostic.origin or not diagnostic.where:
+        return diagnostic
     said = {
         origin
         for key, origin in composed.places.items()
-        if key == fault.where or key.startswith(f"{fault.where}.")
+        if key == diagnostic.where or key.startswith(f"{diagnostic.where}.")
     }
     # What others set in the same section is no part of a mistake made on purpose.
     said = {one for one in said if one.startswith("override ")} or said - {"default"}
-    return dataclasses.replace(fault, origin=said.pop()) if len(said) == 1 else fault
+    return (
+        dataclasses.replace(diagnostic, origin=said.pop())
+        if len(said) == 1
+        else diagnostic
+    )
 
 
-def section_of(error: BaseException, composed: "Composed") -> Fault | None:
+def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
     """The section that names the code of the user's in which an error was raised.
 
     Args:
@@ -64,7 +68,7 @@ def section_of(error: BaseException, composed: "Composed") -> Fault | None:
         ]  # fmt: skip
         keys = exact or near
         if len(keys) == 1:
-            return placed(Fault(keys[0], "", code="user-code"), composed)
+            return placed(Diagnostic(keys[0], "", code="user-code"), composed)
     return None
 
 

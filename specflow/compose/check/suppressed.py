@@ -7,7 +7,7 @@ from specflow.compose.merge.layers import Layers
 from specflow.compose.read.override_grammar import Request
 from specflow.compose.section_types import Slot
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["Doubts"]
 
@@ -19,9 +19,9 @@ class Doubts:
     """What was to be said, and was not, because it could not be read or found.
 
     >>> doubts = Doubts(frozenset({("mesh", "axes")}), unknown=frozenset({"model"}))
-    >>> doubts.cover(Fault("model.width", "no such field", code="unknown-key"))
+    >>> doubts.cover(Diagnostic("model.width", "no such field", code="unknown-key"))
     True
-    >>> doubts.cover(Fault("mesh.axes.data", "got 'x'", code="type"))
+    >>> doubts.cover(Diagnostic("mesh.axes.data", "got 'x'", code="type"))
     False
     """
 
@@ -56,21 +56,21 @@ class Doubts:
             return frozenset(ExperimentConfig.model_fields)
         return self.unknown | {path[0] for path in self.lost}
 
-    def cover(self, fault: Fault) -> bool:
+    def cover(self, diagnostic: Diagnostic) -> bool:
         """Whether a fault may come of what was lost, and be none."""
-        path = tuple(fault.where.split("."))
+        path = tuple(diagnostic.where.split("."))
         if path[0] in self.unknown and _has_kinds(path[0]):
             return True
-        return fault.code == "missing" and any(
+        return diagnostic.code == "missing" and any(
             path[: len(lost)] == lost or lost[: len(path)] == path for lost in self.lost
         )
 
-    def told_by(self, fault: Fault) -> Fault:
+    def told_by(self, diagnostic: Diagnostic) -> Diagnostic:
         """The same fault; of what is missing, the deletion tells why."""
-        by = self.deleted.get(fault.where.split(".")[0])
-        if by is None or fault.code != "missing":
-            return fault
-        return dataclasses.replace(fault, origin=by)
+        by = self.deleted.get(diagnostic.where.split(".")[0])
+        if by is None or diagnostic.code != "missing":
+            return diagnostic
+        return dataclasses.replace(diagnostic, origin=by)
 
 
 def _has_kinds(word: str) -> bool:

@@ -6,21 +6,21 @@ from typing import Any
 
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET
-from specflow.diagnostics.errors import Fault, nearest
+from specflow.diagnostics.errors import Diagnostic, nearest
 
-__all__ = ["argument_faults"]
+__all__ = ["argument_diagnostics"]
 
 Path = tuple[str, ...]
 
 
-def argument_faults(
+def argument_diagnostics(
     path: Path,
     name: str,
     function: Callable[..., Any],
     arguments: Mapping[str, Any],
     supplied: Collection[str],
     origins: Origins,
-) -> Iterator[Fault]:
+) -> Iterator[Diagnostic]:
     """Arguments that the callable does not take, and those it needs and lacks."""
     parameters = _parameters(function)
     if parameters is None:
@@ -38,10 +38,10 @@ def argument_faults(
             near = nearest(key, by_name).replace("mean ", f"mean {section}.")
             listed = f"Arguments of {name}: {', '.join(by_name)}."
             origin = origins.nearest((*path, key))
-            yield Fault(
+            yield Diagnostic(
                 f"{section}.{key}",
                 "no such argument",
-                mend=f"{near} {listed}".strip(),
+                hint=f"{near} {listed}".strip(),
                 origin=origin.exact if origin else "",
                 code="target-argument",
             )
@@ -53,7 +53,7 @@ def argument_faults(
             and parameter.name not in arguments
             and parameter.name not in supplied
         ):
-            yield Fault(
+            yield Diagnostic(
                 f"{section}.{parameter.name}",
                 "is missing",
                 f"an argument of {name}, which has no default for it",

@@ -15,12 +15,12 @@ from typing import Any, get_origin
 
 from pydantic import BaseModel
 
-from specflow.compose.check.target_arguments import argument_faults
+from specflow.compose.check.target_arguments import argument_diagnostics
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Fault, nearest
+from specflow.diagnostics.errors import Diagnostic, nearest
 
 __all__ = ["bind", "claim", "resolve", "resolve_targets"]
 
@@ -57,7 +57,7 @@ def resolve_targets(
     *,
     trust: Iterable[str] = (),
     supplied: Mapping[str, Collection[str]] | None = None,
-) -> tuple[dict[Path, Callable[..., Any]], list[Fault]]:
+) -> tuple[dict[Path, Callable[..., Any]], list[Diagnostic]]:
     """Resolves every target of a tree and checks its arguments; calls none.
 
     Args:
@@ -71,26 +71,28 @@ def resolve_targets(
         Path of each section with a target -> its callable, and all faults.
     """
     trusted = tuple(trust)
-    faults = claim(trusted)
+    diagnostics = claim(trusted)
     found: dict[Path, Callable[..., Any]] = {}
-    if faults:
-        return found, faults
+    if diagnostics:
+        return found, diagnostics
     for path, key, name, arguments in _targets(tree):
         spot = (*path, key)
         origin = origins.nearest(spot)
         where = origin.exact if origin else ""
         function = resolve(".".join(spot), name, trust=trusted, origin=where)
-        if isinstance(function, Fault):
-            faults.append(function)
+        if isinstance(function, Diagnostic):
+            diagnostics.append(function)
             continue
         found[path] = function
         if arguments is not None:
             given = (supplied or {}).get(path[0], ())
-            faults += argument_faults(path, name, function, arguments, given, origins)
-    return found, faults
+            diagnostics += argument_diagnostics(
+                path, name, function, arguments, given, origins
+            )
+    return found, diagnostics
 
 
-def claim(trust: Iterable[str]) -> list[Fault]:
+def claim(trust: Iterable[str]) -> list[Diagnostic]:
     """Notes that packages are the user's own, and refuses those that cannot be."""
     trusted = tuple(trust)
     for name in trusted:
@@ -100,7 +102,7 @@ def claim(trust: Iterable[str]) -> list[Fault]:
 
 def resolve(
     where: str, name: Any, *, trust: Iterable[str] = (), origin: str = ""
-) -> Callable[..., Any] | Fault:
+) -> Callable[..., Any] | Diagnostic:
     """The callable by a dotted name, or why it cannot be one.
 
     >>> print(resolve("model._target_", "mine.Net"))
@@ -111,9 +113,9 @@ def resolve(
     trusted = tuple(trust)
 
     def refuse(
-        problem: str, expected: str = "", mend: str = "", code: str = ""
-    ) -> Fault:
-        return Fault(where, f"{name!r} {problem}", expected, mend, origin, code)
+        problem: str, expected: str = "", hint: str = "", code: str = ""
+    ) -> Diagnostic:
+        return Diagnostic(where, f"{name!r} {problem}", expected, hint, origin, code)
 
     if not isinstance(name, str) or not all(
         part.isidentifier() for part in name.split(".")
@@ -138,7 +140,7 @@ def resolve(
     except _OutsideError as error:
         return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
     except _NotFoundError as error:
-        return refuse(str(error), mend=error.near, code="target-missing")
+        return refuse(str(error), hint=error.near, code="target-missing")
     except (Exception, SystemExit) as error:
         # Importing runs code of the user's own, which may fail in any way.
         reason = f"{type(error).__name__}: {error}"
@@ -249,8 +251,8 @@ def _is_own(name: str) -> bool:
     return name.isidentifier() and root not in sys.stdlib_module_names
 
 
-def _no_package(name: str) -> Fault:
-    return Fault(
+def _no_package(name: str) -> Diagnostic:
+    return Diagnostic(
         "trust",
         f"got {name!r}",
         "the name of a package of your own, not of the standard library",

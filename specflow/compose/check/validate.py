@@ -27,7 +27,7 @@ from specflow.compose.section_types import (
 )
 from specflow.config.base import TARGET, Config
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
 
 __all__ = ["fold_defaults", "no_plugins", "said", "validate"]
 
@@ -56,7 +56,7 @@ def validate(
     *,
     groups: Iterable[str] = (),
     doubtful: Collection[str] = (),
-) -> tuple[ExperimentConfig | None, list[Fault]]:
+) -> tuple[ExperimentConfig | None, list[Diagnostic]]:
     """Validates a composed tree.
 
     Args:
@@ -69,8 +69,8 @@ def validate(
     Returns:
         The experiment, or none and every fault.
 
-    >>> config, faults = validate({"seed": -1, "sede": 2}, Origins())
-    >>> for fault in faults: print(fault)
+    >>> config, diagnostics = validate({"seed": -1, "sede": 2}, Origins())
+    >>> for diagnostic in diagnostics: print(diagnostic)
     seed: got -1. Expected a whole number >= 0.
     spec: is missing. Expected a section with a name (declared, model_fn).
     data: is missing. Expected a section with a name (breast_cancer, diabetes, digits,
@@ -107,7 +107,7 @@ def _validate(
     origins: Origins,
     groups: Iterable[str],
     doubtful: Collection[str],
-) -> tuple[ExperimentConfig | None, list[Fault]]:
+) -> tuple[ExperimentConfig | None, list[Diagnostic]]:
     folded = fold_defaults(tree, ROOT)
     try:
         return ExperimentConfig.model_validate(folded), []
@@ -116,33 +116,37 @@ def _validate(
     if doubtful:
         broken = {tuple(told["loc"]) for told in broken_rules(folded, (), ())}
         details = [told for told in details if told["loc"] not in broken]
-    faults = [_fault(detail, folded, origins, groups) for detail in details]
-    faults = _once(faults)
-    meant, mended = _meant(details, folded)
+    diagnostics = [_diagnostic(detail, folded, origins, groups) for detail in details]
+    diagnostics = _once(diagnostics)
+    meant, fixed = _meant(details, folded)
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
-    more = [detail for detail in _details(meant) if _is_inside(detail, mended)]
+    more = [detail for detail in _details(meant) if _is_inside(detail, fixed)]
     wrong += [follow(detail["loc"], meant)[0] for detail in more]
-    wrong = [path for path in wrong if path[:-1] not in mended or path[-1] != "name"]
+    wrong = [path for path in wrong if path[:-1] not in fixed or path[-1] != "name"]
     more += broken_rules(meant, wrong, doubtful)
-    told = {fault.where for fault in faults}
-    for fault in (_fault(detail, meant, origins, groups) for detail in more):
-        if fault.where not in told:
-            faults.append(fault)
-            told.add(fault.where)
-    return None, faults
+    told = {diagnostic.where for diagnostic in diagnostics}
+    for diagnostic in (_diagnostic(detail, meant, origins, groups) for detail in more):
+        if diagnostic.where not in told:
+            diagnostics.append(diagnostic)
+            told.add(diagnostic.where)
+    return None, diagnostics
 
 
-def _once(faults: Collection[Fault]) -> list[Fault]:
+def _once(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:
     """Without what Pydantic says again for each type that a value may be of."""
-    seen: dict[tuple[str, ...], Fault] = {}
-    paths = [fault.where.split(".") for fault in faults]
+    seen: dict[tuple[str, ...], Diagnostic] = {}
+    paths = [diagnostic.where.split(".") for diagnostic in diagnostics]
     above = {".".join(path[:at]) for path in paths for at in range(1, len(path))}
-    for fault in faults:
-        if fault.code == "type" and fault.where in above:
+    for diagnostic in diagnostics:
+        if diagnostic.code == "type" and diagnostic.where in above:
             continue  # Of one type, only a part of it is wrong.
-        of_value = fault.code in ("range", "type", "unknown-name")
-        told = fault.expected if of_value else f"{fault.problem} {fault.code}"
-        seen.setdefault((fault.where, told), fault)
+        of_value = diagnostic.code in ("range", "type", "unknown-name")
+        told = (
+            diagnostic.expected
+            if of_value
+            else f"{diagnostic.problem} {diagnostic.code}"
+        )
+        seen.setdefault((diagnostic.where, told), diagnostic)
     return [*seen.values()]
 
 
@@ -162,7 +166,7 @@ def _meant(
     What a section must hold is known by its name; a misspelt one would hide all else
     that is wrong with it.
     """
-    mended: set[tuple[str, ...]] = set()
+    fixed: set[tuple[str, ...]] = set()
     for detail in details:
         path, slot, _, value = follow(detail["loc"], tree)
         if detail["type"] != "union_tag_invalid" or slot is None:
@@ -173,8 +177,8 @@ def _meant(
         if near is not None:
             own = (*path, "name") if isinstance(value, Mapping) else path
             tree = _with(tree, own, near)
-            mended.add(path)
-    return tree, mended
+            fixed.add(path)
+    return tree, fixed
 
 
 def _with(tree: Any, path: tuple[str, ...], value: Any) -> Any:
@@ -244,9 +248,9 @@ def said(default: Callable[..., Any]) -> dict[str, Any]:
     return {**({} if name is None else {"name": name.default}), **said}
 
 
-def _fault(
+def _diagnostic(
     detail: ErrorDetails, tree: dict[str, Any], origins: Origins, groups: Iterable[str]
-) -> Fault:
+) -> Diagnostic:
     """One of Pydantic's errors as a fault."""
     path, slot, around, _ = follow(detail["loc"], tree)
     kind, value = detail["type"], detail["input"]
@@ -265,7 +269,7 @@ def _fault(
         spot = (*path, "name") if isinstance(value, Mapping) else path
         found = origins.nearest(spot)
         return dataclasses.replace(
-            plugin.faults[0],
+            plugin.diagnostics[0],
             where=".".join(spot),
             origin=found.exact if found else "",
         )
@@ -275,21 +279,23 @@ def _fault(
     if is_name:
         pattern = detail.get("ctx", {}).get("pattern", "")
         expected = f"a name that matches {pattern}"
-        return Fault(where, f"got the name {_shown(value)}", expected, "", origin, code)
+        return Diagnostic(
+            where, f"got the name {_shown(value)}", expected, "", origin, code
+        )
     if kind == "missing":
         expected = in_words(slot) if slot else ""
         near = _near_member(path[:-1], tree)
-        return Fault(where, "is missing", expected, near, origin, code)
+        return Diagnostic(where, "is missing", expected, near, origin, code)
     if kind == "rule":
         about = detail.get("ctx", {})
         expected = str(about.get("expected", ""))
-        mend = _near_in(expected, value)
+        hint = _near_in(expected, value)
         if beside := str(about.get("beside", "")):
             other = (*path[:-1], beside[1:]) if beside[0] == "." else beside.split(".")
             by, beside = origins.nearest(tuple(other)), ".".join(other)
             expected += f" ({by.exact if by else 'default'})"
-            mend = str(about.get("hint", "")).format(where=where, beside=beside)
-        return Fault(where, f"got {_shown(value)}", expected, mend, origin, code)
+            hint = str(about.get("hint", "")).format(where=where, beside=beside)
+        return Diagnostic(where, f"got {_shown(value)}", expected, hint, origin, code)
     if kind == "value_error":
         reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
         said = (
@@ -297,19 +303,19 @@ def _fault(
             if isinstance(value, dict | Config)
             else f"got {_shown(value)}; {reason}"
         )
-        return Fault(where, said, origin=origin, code=code)
+        return Diagnostic(where, said, origin=origin, code=code)
     expected = in_words(slot) if slot else detail["msg"]
     near = _near_in(expected, value) if kind == "literal_error" else ""
-    return Fault(where, f"got {_shown(value)}", expected, near, origin, code)
+    return Diagnostic(where, f"got {_shown(value)}", expected, near, origin, code)
 
 
-def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Fault:
+def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic:
     """A key such as `on` or `1`, which is something else to YAML."""
     written = next(
         (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
     )
     found = origins.nearest((*section, written))
-    return Fault(
+    return Diagnostic(
         ".".join((*section, written)),
         f"is {'a date' if isinstance(key, date) else _shown(key)} to YAML",
         "a key that is text",
@@ -332,24 +338,24 @@ def _unknown_key(
     around: type[Config] | None,
     groups: Iterable[str],
     origin: str,
-) -> Fault:
+) -> Diagnostic:
     *section, name = path
     known = fields_of(around) if around else []
     if not section and name in _COMMAND_LINE_ONLY:
-        return Fault(
+        return Diagnostic(
             name, "no such field", "", _COMMAND_LINE_ONLY[name], origin, "reserved"
         )
     near = nearest(name, [*known, *(groups if not section else ())])
     if near and section:
         near = near.replace("mean ", f"mean {'.'.join(section)}.")
     listed = f"Fields of {label(around)}: {', '.join(known)}." if around else ""
-    mend = f"{near} {listed}".strip()
-    return Fault(".".join(path), "no such field", "", mend, origin, "unknown-key")
+    hint = f"{near} {listed}".strip()
+    return Diagnostic(".".join(path), "no such field", "", hint, origin, "unknown-key")
 
 
 def _unknown_name(
     path: tuple[str, ...], slot: Slot, value: Any, origins: Origins, tree: Any
-) -> Fault:
+) -> Diagnostic:
     """A section that does not say which of its kind it is, or says a wrong one."""
     names = sorted(name for name in slot.members() if name != TARGET)
     if slot.kinds and slot.kinds.words:
@@ -361,7 +367,7 @@ def _unknown_name(
                 f"one of {', '.join(names)}",
             )
             where, got = ".".join(path), f"got {_shown(value)}"
-            return Fault(where, got, expected, near, origin, "unknown-name")
+            return Diagnostic(where, got, expected, near, origin, "unknown-name")
     name = value.get("name") if isinstance(value, Mapping) else None
     if name is None:
         section = isinstance(value, Mapping)
@@ -371,9 +377,11 @@ def _unknown_name(
         origin = found.exact if found else ""
         kind = nearest_of(value, names) if isinstance(value, str) else None
         near = f"Did you mean {{name: {kind}}}?" if kind else _near_member(path, tree)
-        return Fault(".".join(path), problem, in_words(slot), near, origin, "missing")
+        return Diagnostic(
+            ".".join(path), problem, in_words(slot), near, origin, "missing"
+        )
     found = origins.nearest((*path, "name"))
-    return Fault(
+    return Diagnostic(
         ".".join((*path, "name")),
         f"got {_shown(name)}",
         f"one of {', '.join(names)}",

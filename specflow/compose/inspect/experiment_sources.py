@@ -17,7 +17,7 @@ from specflow.compose.read.override_grammar import spell
 from specflow.compose.rerun import RUN_CONFIG
 from specflow.compose.show import leaf_paths
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
 __all__ = ["Side", "read_side"]
 
@@ -67,7 +67,7 @@ def read_side(name: str, *, config_dirs: Sequence[str | Path] = ()) -> Side:
 
 def _composed(name: str, lines: Sequence[str], found: Folders) -> Side:
     made = draft(lines, found)
-    return _side(name, made.config, made.faults, made.layers.origins)
+    return _side(name, made.config, made.diagnostics, made.layers.origins)
 
 
 def _of_file(name: str, path: Path, found: Folders) -> Side:
@@ -77,18 +77,18 @@ def _of_file(name: str, path: Path, found: Folders) -> Side:
         return _composed(name, [f"{group.name}={path.stem}"], own)
     layers = Layers()
     layers.lay_data(path, found.shown(path))
-    config, faults = validate(layers.resolve(), layers.origins)
-    return _side(name, config, [*layers.faults, *faults], layers.origins)
+    config, diagnostics = validate(layers.resolve(), layers.origins)
+    return _side(name, config, [*layers.diagnostics, *diagnostics], layers.origins)
 
 
 def _side(
     name: str,
     config: ExperimentConfig | None,
-    faults: Sequence[Fault],
+    diagnostics: Sequence[Diagnostic],
     origins: Origins,
 ) -> Side:
-    if faults or config is None:
-        raise ConfigError(*faults)
+    if diagnostics or config is None:
+        raise ConfigError(*diagnostics)
     tree = config.model_dump(by_alias=True)
     told = {".".join(path): str(origins.leaf(path)) for path in leaf_paths(tree)}
     return Side(name, tree, told)
@@ -104,10 +104,10 @@ def _recorded(run: Path) -> dict[str, str]:
     return {key: value for key, value in pairs if isinstance(value, str)}
 
 
-def _no_such_side(name: str, found: Folders) -> Fault:
+def _no_such_side(name: str, found: Folders) -> Diagnostic:
     experiments = found.choices("experiment")
     near = nearest(name, experiments)
-    return Fault(
+    return Diagnostic(
         name,
         "is no run, no file and no experiment",
         "a run directory, a YAML file, the name of an experiment, or overrides",

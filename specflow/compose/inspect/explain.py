@@ -17,7 +17,7 @@ from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, labe
 from specflow.compose.tree import ABSENT, value_at
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
 __all__ = ["TO_COME", "Explanation", "explain"]
 
@@ -54,7 +54,7 @@ class Explanation:
     """Whose fields these are."""
     choices: dict[str, str] = dataclasses.field(default_factory=dict)
     """What can be chosen here -> what that is."""
-    faults: list[Fault] = dataclasses.field(default_factory=list)
+    diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     """What is wrong with it in this experiment."""
 
 
@@ -157,15 +157,17 @@ def _in_experiment(
         fields=_fields(section, value) if section else entries,
         of=label(section) if section else "",
         choices=_choices(path, place, found),
-        faults=[fault for fault in made.faults if _concerns(fault, key)],
+        diagnostics=[
+            diagnostic for diagnostic in made.diagnostics if _concerns(diagnostic, key)
+        ],
     )
 
 
-def _concerns(fault: Fault, key: str) -> bool:
+def _concerns(diagnostic: Diagnostic, key: str) -> bool:
     """Whether a fault is one of a key, or of what it was composed of."""
-    where, path = f"{fault.where}.", f"{key}."
+    where, path = f"{diagnostic.where}.", f"{key}."
     here = not key or where.startswith(path) or path.startswith(where)
-    return here or fault.where == "experiment" or fault.code in _OF_ALL
+    return here or diagnostic.where == "experiment" or diagnostic.code in _OF_ALL
 
 
 def _takes(place: Place) -> str:
@@ -269,28 +271,34 @@ def _as_written(value: Any) -> str:
     return TO_COME if value is ABSENT else spell(value)
 
 
-def _no_such_key(path: tuple[str, ...], places: list[Place], found: Folders) -> Fault:
+def _no_such_key(
+    path: tuple[str, ...], places: list[Place], found: Folders
+) -> Diagnostic:
     """The fault of a key that no kind of section has."""
     sections = [section for place in places for section in place.sections]
     known = sorted({key for section in sections for key in fields_of(section)})
-    return _fault(path, known, "Fields here", found)
+    return _diagnostic(path, known, "Fields here", found)
 
 
-def _not_here(path: tuple[str, ...], place: Place, value: Any, found: Folders) -> Fault:
+def _not_here(
+    path: tuple[str, ...], place: Place, value: Any, found: Folders
+) -> Diagnostic:
     """The fault of a key that an experiment has not."""
     section = place.slot.section(value)
     if section is None:
         items = range(len(value)) if isinstance(value, list) else (value or ())
-        return _fault(path, [str(key) for key in items], "There is", found)
-    fault = _fault(path, fields_of(section), f"Fields of {label(section)}", found)
+        return _diagnostic(path, [str(key) for key in items], "There is", found)
+    diagnostic = _diagnostic(
+        path, fields_of(section), f"Fields of {label(section)}", found
+    )
     others = [label(kind) for kind in place.sections if path[-1] in fields_of(kind)]
     told = f" {', '.join(others)} have it." if others else ""
-    return dataclasses.replace(fault, mend=fault.mend + told)
+    return dataclasses.replace(diagnostic, hint=diagnostic.hint + told)
 
 
-def _fault(
+def _diagnostic(
     path: tuple[str, ...], known: list[str], listed: str, found: Folders
-) -> Fault:
+) -> Diagnostic:
     *above, name = path
     near = nearest(name, known if above else [*known, *found.groups()])
     if above:
@@ -298,10 +306,10 @@ def _fault(
     there = f"{listed}: {', '.join(known)}." if known else "Nothing is below it."
     if near and len(known) > _MOST:
         there = ""
-    return Fault(
+    return Diagnostic(
         ".".join(path),
         "no such key",
-        mend=f"{near} {there}".strip(),
+        hint=f"{near} {there}".strip(),
         origin="command line",
         code="unknown-key",
     )

@@ -17,7 +17,7 @@ from specflow.compose.inspect.section_docs import fields_about
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault, OutputError, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, OutputError, nearest
 from specflow.runtime.filesystem import check_output_folder, expanded
 
 __all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
@@ -50,10 +50,10 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
     """
     if group not in (known := _groups(folders)):
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 group,
                 "is no config group whose form is known",
-                mend=f"{nearest(group, known)} Groups: {', '.join(known)}.".strip(),
+                hint=f"{nearest(group, known)} Groups: {', '.join(known)}.".strip(),
                 origin="command line",
                 code="unknown-choice",
             )
@@ -100,7 +100,9 @@ def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            Fault(str(folder), f"cannot be written: {reason}", code="output-unwritable")
+            Diagnostic(
+                str(folder), f"cannot be written: {reason}", code="output-unwritable"
+            )
         ) from None
     return [*texts]
 

@@ -19,7 +19,7 @@ from specflow.compose.read.documents import Document, load
 from specflow.compose.read.override_grammar import escape, is_special, spell
 from specflow.compose.read.salvage import salvage
 from specflow.compose.tree import value_at
-from specflow.diagnostics.errors import Fault, nearest
+from specflow.diagnostics.errors import Diagnostic, nearest
 
 __all__ = ["Layers"]
 
@@ -44,7 +44,7 @@ class Layers:
     origins: Origins = dataclasses.field(default_factory=Origins)
     wishes: list[Wish] = dataclasses.field(default_factory=list)
     """What the files' defaults lists ask for."""
-    faults: list[Fault] = dataclasses.field(default_factory=list)
+    diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
     """Paths of which a file could not say what it wanted to."""
     unknown: set[str] = dataclasses.field(default_factory=set)
@@ -73,7 +73,7 @@ class Layers:
         """
         read = salvage(file, shown)
         document, path = read.document, tuple(package.split(".")) if package else ()
-        self.faults += read.faults
+        self.diagnostics += read.diagnostics
         self.lost |= {(*path, key) if key else path for key in read.lost}
         if read.lost & {"", "defaults"}:
             self.unknown.add(package.split(".")[0])
@@ -167,12 +167,12 @@ class Layers:
                 if count > 1
                 else ("the only item, 0" if count else "no item, as the list is empty")
             )
-            self.faults.append(
-                Fault(
+            self.diagnostics.append(
+                Diagnostic(
                     ".".join(path),
                     "no such item",
                     expected=held,
-                    mend=f"The whole list is written {'.'.join(section)}=[...].",
+                    hint=f"The whole list is written {'.'.join(section)}=[...].",
                     origin=origin.exact if origin else "",
                     code="unknown-key",
                 )
@@ -185,12 +185,12 @@ class Layers:
         section = value_at(self.tree, above)
         if isinstance(section, dict) and last in section:
             if value is not None and value != section[last]:
-                self.faults.append(
-                    Fault(
+                self.diagnostics.append(
+                    Diagnostic(
                         ".".join(path),
                         f"is {spell(section[last])} and not {spell(value)}, so it is "
                         "not deleted",
-                        mend=f"~{'.'.join(path)} deletes it, whatever it is.",
+                        hint=f"~{'.'.join(path)} deletes it, whatever it is.",
                         origin=f"override {line}",
                         code="deletion",
                     )
@@ -204,11 +204,11 @@ class Layers:
         if near and above:
             near = near.replace("mean ", f"mean {'.'.join(above)}.")
         listed = f"Known here: {', '.join(known)}." if known else ""
-        self.faults.append(
-            Fault(
+        self.diagnostics.append(
+            Diagnostic(
                 ".".join(path),
                 "nothing to delete here",
-                mend=f"{near} {listed}".strip(),
+                hint=f"{near} {listed}".strip(),
                 origin=f"override {line}",
                 code="unknown-key",
             )
@@ -250,11 +250,11 @@ class Layers:
     ) -> None:
         origin, where = self.origins.nearest(path), ".".join(path)
         problem = f"cannot be resolved: {first_line(error)}" if error else ""
-        self.faults.append(
-            Fault(
+        self.diagnostics.append(
+            Diagnostic(
                 where,
                 problem or "has no value yet",
-                mend="" if error else f"Give it one: {where}=...",
+                hint="" if error else f"Give it one: {where}=...",
                 origin=origin.exact if origin else "",
                 code=code,
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from specflow.config.plugins.entry_points import brought_folders
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.filesystem import expanded
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]
@@ -27,10 +27,10 @@ def shipped(package: Path = _PACKAGE) -> Path:
         if (folder / "config.yaml").is_file():
             return folder
     raise ConfigError(
-        Fault(
+        Diagnostic(
             "conf",
             f"not found in {package} nor beside it",
-            mend="The installation is incomplete; install specflow again.",
+            hint="The installation is incomplete; install specflow again.",
             code="installation",
         )
     )
@@ -141,7 +141,7 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
     if missing:
         raise ConfigError(
             *(
-                Fault(
+                Diagnostic(
                     "--config-dir",
                     f"no such folder: {folder}",
                     expected="a folder of configs, with experiment/mine.yaml say",
@@ -154,11 +154,11 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
     return Folders((*paths, shipped()))
 
 
-def _twice(config: str, files: Sequence[Path]) -> Fault:
-    return Fault(
+def _twice(config: str, files: Sequence[Path]) -> Diagnostic:
+    return Diagnostic(
         config,
         f"is brought by several packages: {' and '.join(map(str, files))}",
         expected="one package for each config",
-        mend="Uninstall one of them, or write one of your own in --config-dir.",
+        hint="Uninstall one of them, or write one of your own in --config-dir.",
         code="plugin-twice",
     )

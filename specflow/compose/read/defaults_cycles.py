@@ -9,15 +9,17 @@ from hydra.core.override_parser.types import Override
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.salvage import salvage
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["circle_fault", "entries_of"]
+__all__ = ["circle_diagnostic", "entries_of"]
 
 Step = tuple[str, Origin]
 """Config that an entry of a defaults list names, and the entry."""
 
 
-def circle_fault(root: str, choices: Iterable[Override], folders: Folders) -> Fault:
+def circle_diagnostic(
+    root: str, choices: Iterable[Override], folders: Folders
+) -> Diagnostic:
     """The entries that form a circle, and where they stand.
 
     Args:
@@ -32,17 +34,17 @@ def circle_fault(root: str, choices: Iterable[Override], folders: Folders) -> Fa
             break
     else:
         problem = "a defaults list leads back to itself"
-        return Fault(root, problem, origin="command line", code="composition")
+        return Diagnostic(root, problem, origin="command line", code="composition")
     (named, entry), *others = circle
     told = []
     for config, origin in others:
         told.append(f"{named} names {config} ({origin.exact})")
         named = config
-    return Fault(
+    return Diagnostic(
         circle[-1][0],
         f"names {circle[0][0] if others else 'itself'} in its defaults list",
         expected=f"no circle: {', '.join(told)}" if told else "",
-        mend="Take one of these entries out." if told else "Take this entry out.",
+        hint="Take one of these entries out." if told else "Take this entry out.",
         origin=entry.exact,
         code="composition",
     )

@@ -13,16 +13,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_cycles import circle_fault, entries_of
-from specflow.compose.read.documents import yaml_fault
-from specflow.compose.read.hydra_errors import hydra_fault
+from specflow.compose.read.defaults_cycles import circle_diagnostic, entries_of
+from specflow.compose.read.documents import yaml_diagnostic
+from specflow.compose.read.hydra_errors import hydra_diagnostic
 from specflow.compose.read.hydra_packages import no_plugin
 from specflow.compose.read.hydra_repository import DefaultsLists
 from specflow.compose.read.override_grammar import no_such_choice, no_such_group
-from specflow.compose.read.package_headers import header_fault
+from specflow.compose.read.package_headers import header_diagnostic
 from specflow.compose.read.salvage import salvage
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Fault, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
 
 __all__ = [
     "ROOT",
@@ -48,7 +48,7 @@ class Merge:
     """(file, dotted package it is merged into), in order."""
     choices: dict[str, str]
     """Config group -> what was chosen, of every group that has a choice."""
-    faults: tuple[Fault, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     """What could not be merged; the near miss stands in for it, if there is one."""
     unknown: frozenset[str] = frozenset()
     """Groups in which nothing stands in for what was chosen."""
@@ -73,7 +73,7 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             leaves nothing to go on with.
     """
     repository, asked = DefaultsLists(folders), list(choices)
-    faults: list[Fault] = []
+    diagnostics: list[Diagnostic] = []
     while True:
         try:
             found = create_defaults_list(
@@ -88,24 +88,28 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
                 for default in found.defaults
                 if _is_no_section(default.package or "")
             ]
-            if not _read_as_global(repository, strays, folders, faults):
+            if not _read_as_global(repository, strays, folders, diagnostics):
                 break
         except ConfigError as error:  # A file that cannot be read.
-            raise ConfigError(*faults, *error.faults) from None
+            raise ConfigError(*diagnostics, *error.diagnostics) from None
         except RecursionError:
             if any(repository.instead.values()):  # What was meant leads back, perhaps.
                 repository.instead = dict.fromkeys(repository.instead, "")
                 repository.forget()
                 continue
-            raise ConfigError(*faults, circle_fault(ROOT, asked, folders)) from None
+            raise ConfigError(
+                *diagnostics, circle_diagnostic(ROOT, asked, folders)
+            ) from None
         # Hydra checks the form of defaults lists with bare assertions too.
         except (*_HYDRAS, AssertionError, ValueError) as error:
             told = re.match(r"In '([^']*)'", str(error))
-            if told and _read_as_global(repository, [told[1]], folders, faults):
+            if told and _read_as_global(repository, [told[1]], folders, diagnostics):
                 continue
-            faults.append(composition_fault(error, folders, asked, repository.files()))
-            if not _go_on(repository, asked, error, faults):
-                raise ConfigError(*faults) from None
+            diagnostics.append(
+                composition_diagnostic(error, folders, asked, repository.files())
+            )
+            if not _go_on(repository, asked, error, diagnostics):
+                raise ConfigError(*diagnostics) from None
     chosen = reversed(found.overrides.known_choices.items())
     return Merge(
         files=tuple(
@@ -114,7 +118,7 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             if (file := repository.file(str(default.config_path)))
         ),
         choices={group: choice for group, choice in chosen if choice},
-        faults=tuple(faults),
+        diagnostics=tuple(diagnostics),
         unknown=frozenset(
             config.rpartition("/")[0]
             for config, instead in repository.instead.items()
@@ -127,19 +131,20 @@ def _read_as_global(
     repository: DefaultsLists,
     configs: Iterable[str],
     folders: Folders,
-    faults: list[Fault],
+    diagnostics: list[Diagnostic],
 ) -> bool:
     """Reads configs at the root that do not ask for it; returns whether there are any.
 
     What an experiment says is judged as it was meant, beside the missing header.
     """
     wrong = {
-        config: fault
+        config: diagnostic
         for config in configs
-        if config not in repository.at_root and (fault := header_fault(config, folders))
+        if config not in repository.at_root
+        and (diagnostic := header_diagnostic(config, folders))
     }
     if wrong:
-        faults += wrong.values()
+        diagnostics += wrong.values()
         repository.at_root |= set(wrong)
         repository.forget()
     return bool(wrong)
@@ -154,18 +159,21 @@ def _go_on(
     repository: DefaultsLists,
     choices: list[Override],
     error: Exception,
-    faults: Sequence[Fault],
+    diagnostics: Sequence[Diagnostic],
 ) -> bool:
     """Takes what is wrong out of Hydra's way; returns whether that can be done."""
     repository.forget()
-    missing, *before = str(getattr(error, "missing_cfg_file", "") or ""), *faults[:-1]
+    missing, *before = (
+        str(getattr(error, "missing_cfg_file", "") or ""),
+        *diagnostics[:-1],
+    )
     if missing and missing not in repository.instead:
         group, _, choice = missing.rpartition("/")
         others = _others(missing, error, repository.get_group_options(group))
         near = nearest_of(choice, others)
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
-    told = faults[-1]
+    told = diagnostics[-1]
     wrong = [one for one in choices if f"override {one.input_line}" == told.origin]
     if wrong:
         choices.remove(wrong[0])
@@ -205,12 +213,12 @@ def chosen_by(group: str, choice: str, wishes: Iterable[Wish]) -> Origin | None:
     return ordered[0].origin if ordered else None
 
 
-def composition_fault(
+def composition_diagnostic(
     error: Exception,
     folders: Folders,
     choices: Iterable[Override] = (),
     files: Collection[Path] = (),
-) -> Fault:
+) -> Diagnostic:
     """What Hydra could not compose, in the form of all other faults.
 
     Args:
@@ -222,7 +230,7 @@ def composition_fault(
     if isinstance(error, yaml.YAMLError):
         mark = getattr(error, "problem_mark", None)
         file = Path(mark.name) if mark else Path("a config")
-        return yaml_fault(error, folders.shown(file))
+        return yaml_diagnostic(error, folders.shown(file))
     text = str(error)
     told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
     config, rest = (told["config"], told["rest"]) if told else ("", text)
@@ -244,15 +252,15 @@ def composition_fault(
             return no_such_group(group, folders, asked)
         near = nearest(choice, _others(str(missing), error, folders.choices(group)))
         return no_such_choice(group, choice, folders.choices(group), asked, near)
-    if of_hydra := hydra_fault(error, folders, choices):
+    if of_hydra := hydra_diagnostic(error, folders, choices):
         return of_hydra
     undeleted = re.match(r"Could not delete '([^'=@]*)=([^']*)'", rest)
     if undeleted:
         group, choice = undeleted.groups()
-        return Fault(
+        return Diagnostic(
             group,
             f"{choice} is not chosen, so there is nothing to delete",
-            mend=f"~{group} deletes whatever is.",
+            hint=f"~{group} deletes whatever is.",
             origin=_typed(group, choices) or shown,
             code="defaults",
         )
@@ -264,10 +272,10 @@ def composition_fault(
     if unmatched:
         group = unmatched[1] or unmatched[2]  # Hydra 1.3, or 1.4.
         near = nearest(group, folders.groups())
-        return Fault(
+        return Diagnostic(
             group,
             "is in no defaults list, so there is nothing to change",
-            mend=f"Add it with +{group}=..." if folders.is_group(group) else near,
+            hint=f"Add it with +{group}=..." if folders.is_group(group) else near,
             origin=_typed(group, choices)
             or (file and _asked_for(group, folders, files))
             or shown,
@@ -281,8 +289,10 @@ def composition_fault(
             # Hydra's advice is for files.
             told = line.partition(". ")[0]
             origin = f"override {typed}"
-            return Fault(key, told, "", f"Choose with {key}=...", origin, "defaults")
-    return Fault(shown, line, code="composition")
+            return Diagnostic(
+                key, told, "", f"Choose with {key}=...", origin, "defaults"
+            )
+    return Diagnostic(shown, line, code="composition")
 
 
 def _others(missing: str, error: Exception, choices: Iterable[str]) -> list[str]:

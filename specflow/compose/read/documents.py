@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.text_encoding import decoded
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "mark_of",
     "read",
     "text_of",
-    "yaml_fault",
+    "yaml_diagnostic",
 ]
 
 _DIGITS = r"[0-9](?:_?[0-9])*"
@@ -144,10 +144,12 @@ def text_of(file: Path, shown: str) -> str:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            Fault(shown, f"cannot be read: {reason}", code="missing-file")
+            Diagnostic(shown, f"cannot be read: {reason}", code="missing-file")
         ) from None
     except UnicodeError as error:
-        raise ConfigError(Fault(shown, str(error), origin=shown, code="yaml")) from None
+        raise ConfigError(
+            Diagnostic(shown, str(error), origin=shown, code="yaml")
+        ) from None
 
 
 # A file is read for what it asks for, and again for what it sets.
@@ -169,12 +171,12 @@ def read(text: str, shown: str = "a text") -> Document:
         _check_mappings(node)
         content = _construct(loader, node)
     except yaml.YAMLError as error:
-        raise ConfigError(yaml_fault(_plainly(text, error), shown)) from None
+        raise ConfigError(yaml_diagnostic(_plainly(text, error), shown)) from None
     finally:
         loader.dispose()
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 shown,
                 "holds no mapping",
                 expected="keys with values, such as lr: 1e-3",
@@ -200,7 +202,7 @@ def dump(tree: Any) -> str:
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def yaml_fault(error: Exception, shown: str) -> Fault:
+def yaml_diagnostic(error: Exception, shown: str) -> Diagnostic:
     """What is wrong with a YAML text, and where.
 
     Of what was opened and never closed, that is where it was opened; that it is not
@@ -215,7 +217,7 @@ def yaml_fault(error: Exception, shown: str) -> Fault:
         if context.endswith(("flow mapping", "flow sequence", "scalar", "simple key")):
             problem, mark = f"{problem}, at line {mark.line + 1}", opened
     place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-    return Fault(shown, f"is no YAML: {problem}", origin=place, code="yaml")
+    return Diagnostic(shown, f"is no YAML: {problem}", origin=place, code="yaml")
 
 
 def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:

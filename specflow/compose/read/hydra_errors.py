@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
-from specflow.diagnostics.errors import ConfigError, Fault, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
 
-__all__ = ["asked_of_hydra", "hydra_fault", "place_of", "reserved"]
+__all__ = ["asked_of_hydra", "hydra_diagnostic", "place_of", "reserved"]
 
 _RESERVED = {
     "hydra.run.dir": ("is not used", "A run directory is named with output.dir=..."),
@@ -26,10 +26,10 @@ _RESERVED = {
 """Keys of Hydra that have no effect here -> what is wrong, and the hint."""
 
 
-def reserved(key: str, origin: str) -> Fault:
+def reserved(key: str, origin: str) -> Diagnostic:
     """The fault of a key of Hydra in whose place specflow has another."""
     problem, hint = _RESERVED[key]
-    return Fault(key, problem, mend=hint, origin=origin, code="reserved")
+    return Diagnostic(key, problem, hint=hint, origin=origin, code="reserved")
 
 
 def asked_of_hydra(key: str, value: object) -> list[str]:
@@ -49,9 +49,9 @@ def asked_of_hydra(key: str, value: object) -> list[str]:
     ]
 
 
-def hydra_fault(
+def hydra_diagnostic(
     error: Exception, folders: Folders, overrides: Iterable[Override] = ()
-) -> Fault | None:
+) -> Diagnostic | None:
     """What Hydra could not compose of its own section; none if it is another's.
 
     Args:
@@ -69,11 +69,11 @@ def hydra_fault(
         origin = lines.get(key, "command line")
         if "delete" in rest:
             problem, code = "nothing to delete here", "unknown-key"
-            return Fault(key, problem, origin=origin, code=code)
+            return Diagnostic(key, problem, origin=origin, code=code)
         if refused[1] == "Could not":
             return _no_key(key, origin)
         reason = (str(cause or error).splitlines() or [""])[0]
-        return Fault(key, reason, origin=origin, code="type")
+        return Diagnostic(key, reason, origin=origin, code="type")
     inside = re.search(r"full_key: (hydra\.\S+)", rest)
     if inside and config:
         file = folders.file(config)
@@ -81,7 +81,7 @@ def hydra_fault(
         reason = rest.splitlines()[1]
         if reason.startswith("Key "):
             return _no_key(inside[1], origin)
-        return Fault(inside[1], reason, origin=origin, code="type")
+        return Diagnostic(inside[1], reason, origin=origin, code="type")
     return None
 
 
@@ -95,7 +95,7 @@ def place_of(file: Path, path: Iterable[str], folders: Folders) -> str:
     return Origin(shown, mark.line + 1, mark.column + 1).exact if mark else ""
 
 
-def _no_key(key: str, origin: str) -> Fault:
+def _no_key(key: str, origin: str) -> Diagnostic:
     """The fault of a key that Hydra does not have."""
     node, section = OmegaConf.structured(HydraConf), "hydra"
     *above, name = key.split(".")[1:] or [""]
@@ -110,10 +110,10 @@ def _no_key(key: str, origin: str) -> Fault:
     known = sorted(map(str, node)) if "/" not in key else []
     near = nearest(name, known).replace("mean ", f"mean {section}.")
     listed = f"Keys of {section}: {', '.join(known)}." if known else ""
-    return Fault(
+    return Diagnostic(
         key,
         "Hydra has no such key",
-        mend=f"{near} {listed}".strip(),
+        hint=f"{near} {listed}".strip(),
         origin=origin,
         code="unknown-key",
     )

@@ -3,7 +3,7 @@
 import dataclasses
 
 from specflow.compose.read.override_grammar import no_such_choice
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["no_plugin"]
 
@@ -24,14 +24,15 @@ _MORE = {
 }
 
 
-def no_plugin(group: str, choice: str, options: list[str], origin: str) -> Fault:
+def no_plugin(group: str, choice: str, options: list[str], origin: str) -> Diagnostic:
     """The fault of a plugin that is not installed, or that nobody knows."""
-    fault = no_such_choice(group, choice, options, origin)
+    diagnostic = no_such_choice(group, choice, options, origin)
     package = _PACKAGES.get(f"{group}/{choice}")
     if package is None:
-        return fault
+        return diagnostic
     # The packages allow pre-releases of Hydra, so that pip would install one.
     hint = f"Install it: pip install '{package}' 'hydra-core<1.4'."
     return dataclasses.replace(
-        fault, mend=f"{hint}{_MORE.get(f'{group}/{choice}', '')} {fault.mend}".strip()
+        diagnostic,
+        hint=f"{hint}{_MORE.get(f'{group}/{choice}', '')} {diagnostic.hint}".strip(),
     )

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
-from specflow.diagnostics.errors import ConfigError, Fault, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
 from specflow.runtime.filesystem import expanded
 
 __all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
@@ -61,7 +61,7 @@ class Request:
         ]
 
 
-def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
+def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnostic]]:
     """Sorts the overrides of a command; a sweep's are allowed.
 
     A choice that is not there is a fault, and the near miss stands in for it, so that
@@ -70,7 +70,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
     Returns:
         What is asked for, and the faults of the lines that had to be left out.
     """
-    faults: list[Fault] = []
+    diagnostics: list[Diagnostic] = []
     unknown: set[str] = set()
     own: dict[str, Override] = {}
     choices: dict[str, Override] = {}
@@ -81,35 +81,37 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
         try:
             override = parser.parse_override(line)
         except HydraException as error:
-            faults.append(_syntax_fault(line, error, folders))
+            diagnostics.append(_syntax_diagnostic(line, error, folders))
             continue
         key = override.key_or_group
         if not key:
-            faults.append(_syntax_fault(line, ValueError("it names no key"), folders))
+            diagnostics.append(
+                _syntax_diagnostic(line, ValueError("it names no key"), folders)
+            )
         elif key in ("run", "trust"):
             own[key] = override
         elif override.is_hydra_override():
             hydra.append(override)
         elif folders.is_group(key) and not isinstance(override.value(), dict):
-            fault, near = _choice_fault(override, folders)
-            if fault is None:
+            diagnostic, near = _choice_diagnostic(override, folders)
+            if diagnostic is None:
                 choices[line] = override
                 continue
-            faults.append(fault)
+            diagnostics.append(diagnostic)
             if near:
                 choices[line] = parser.parse_override(near)
             else:
                 unknown.add(key)
         elif group := _misspelt_group(override, folders):
             near = f"{group}={override.value()}"
-            faults.append(_group_fault(override, near))
+            diagnostics.append(_group_diagnostic(override, near))
             choices[line] = parser.parse_override(near)
         else:
             # The same deletion twice is one; of a value written twice the later counts.
             values.pop(line, None)
             values[line] = override
-    faults += _hydra_faults(hydra)
-    run, trust = _run(own.get("run"), faults), own.get("trust")
+    diagnostics += _hydra_diagnostics(hydra)
+    run, trust = _run(own.get("run"), diagnostics), own.get("trust")
     names = trust.value() if trust else []
     request = Request(
         run=run,
@@ -119,7 +121,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Fault]]:
         hydra=tuple(hydra),
         unknown=frozenset(unknown),
     )
-    return request, faults
+    return request, diagnostics
 
 
 def spell(value: Any) -> str:
@@ -185,7 +187,7 @@ def _spell_key(key: Any) -> str:
     return _KEY_SPECIAL.sub(r"\\\1", str(key))
 
 
-def _run(override: Override | None, faults: list[Fault]) -> str | None:
+def _run(override: Override | None, diagnostics: list[Diagnostic]) -> str | None:
     """The directory of the run that is the base."""
     if override is None:
         return None
@@ -193,7 +195,9 @@ def _run(override: Override | None, faults: list[Fault]) -> str | None:
         return str(expanded(str(override.value()), "run"))
     except ConfigError as error:
         origin = f"override {override.input_line}"
-        faults += [dataclasses.replace(one, origin=origin) for one in error.faults]
+        diagnostics += [
+            dataclasses.replace(one, origin=origin) for one in error.diagnostics
+        ]
         return None
 
 
@@ -202,23 +206,23 @@ def _line(override: Override, *, force: bool = False) -> str:
     return f"++{line.lstrip('+')}" if force else line
 
 
-def _syntax_fault(line: str, error: Exception, folders: Folders) -> Fault:
+def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnostic:
     if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
         "="
     )[0]:
-        return Fault(
+        return Diagnostic(
             line,
             "is no override",
             expected="key=value, group=choice or ~key",
-            mend=_meant(line, folders),
+            hint=_meant(line, folders),
             origin=f"override {line}",
             code="syntax",
         )
     reason = str(error).splitlines()[0].rstrip(".")
-    return Fault(
+    return Diagnostic(
         line.split("=")[0].lstrip("+~"),
         f"cannot be read: {reason}",
-        mend="Quote texts with special characters: key=\"'text'\".",
+        hint="Quote texts with special characters: key=\"'text'\".",
         origin=f"override {line}",
         code="syntax",
     )
@@ -245,9 +249,9 @@ def _meant(word: str, folders: Folders) -> str:
     return f"Did you mean experiment={near}?" if near else ""
 
 
-def _choice_fault(
+def _choice_diagnostic(
     override: Override, folders: Folders
-) -> tuple[Fault | None, str | None]:
+) -> tuple[Diagnostic | None, str | None]:
     """A choice that no folder has, and the line that was meant; of a sweep, no line."""
     group = override.key_or_group
     for choice in _chosen(override):
@@ -257,8 +261,10 @@ def _choice_fault(
         if choice is None and not override.is_delete():
             told = f"one of {', '.join(choices)}"
             origin = f"override {override.input_line}"
-            mend = f"~{group} takes the group out."
-            return Fault(group, "got null", told, mend, origin, "unknown-choice"), None
+            hint = f"~{group} takes the group out."
+            return Diagnostic(
+                group, "got null", told, hint, origin, "unknown-choice"
+            ), None
         if choice is None:
             continue
         line = str(override.input_line)
@@ -278,23 +284,23 @@ def _misspelt_group(override: Override, folders: Folders) -> str | None:
     return group if group and value in folders.choices(group) else None
 
 
-def _group_fault(override: Override, near: str) -> Fault:
-    return Fault(
+def _group_diagnostic(override: Override, near: str) -> Diagnostic:
+    return Diagnostic(
         override.key_or_group,
         "no such field or group",
-        mend=f"Did you mean {near}?",
+        hint=f"Did you mean {near}?",
         origin=f"override {override.input_line}",
         code="unknown-choice",
     )
 
 
-def no_such_group(group: str, folders: Folders, origin: str) -> Fault:
+def no_such_group(group: str, folders: Folders, origin: str) -> Diagnostic:
     """The fault of a choice in a group that is none."""
     groups = folders.groups()
-    return Fault(
+    return Diagnostic(
         group,
         "no such group",
-        mend=f"{nearest(group, groups)} Groups: {', '.join(groups)}.".strip(),
+        hint=f"{nearest(group, groups)} Groups: {', '.join(groups)}.".strip(),
         origin=origin,
         code="unknown-choice",
     )
@@ -306,14 +312,14 @@ def no_such_choice(
     choices: list[str],
     origin: str,
     near: str | None = None,
-) -> Fault:
+) -> Diagnostic:
     """The fault of a choice that a group does not have; `near` offers another one."""
     near = nearest(str(choice), choices) if near is None else near
     listed = f"Choices: {', '.join(choices)}."
-    return Fault(
+    return Diagnostic(
         group,
         f"no choice named {choice!r}",
-        mend=f"{near.replace('mean ', f'mean {group}=')} {listed}".strip(),
+        hint=f"{near.replace('mean ', f'mean {group}=')} {listed}".strip(),
         origin=origin,
         code="unknown-choice",
     )
@@ -330,7 +336,7 @@ def _chosen(override: Override) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _hydra_faults(overrides: Iterable[Override]) -> list[Fault]:
+def _hydra_diagnostics(overrides: Iterable[Override]) -> list[Diagnostic]:
     """The faults of options of Hydra in whose place specflow has its own."""
     return [
         reserved(key, f"override {override.input_line}")

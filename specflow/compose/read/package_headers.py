@@ -5,12 +5,12 @@ from hydra.plugins.config_source import ConfigSource
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import text_of
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import Fault
+from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["header_fault"]
+__all__ = ["header_diagnostic"]
 
 
-def header_fault(config: str, folders: Folders) -> Fault | None:
+def header_diagnostic(config: str, folders: Folders) -> Diagnostic | None:
     """The fault of a file that is merged where no section is; none if it is sound.
 
     Args:
@@ -37,11 +37,11 @@ def header_fault(config: str, folders: Folders) -> Fault | None:
     hint = ""
     if header is None and late:
         hint = f"In line {late[0]} it stands behind others, where Hydra does not look."
-    return Fault(
+    return Diagnostic(
         shown,
         problem,
         expected='its first line to be "# @package _global_"',
-        mend=hint,
+        hint=hint,
         origin=f"{shown}:1:1",
         code="package",
     )

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from specflow.compose.read.documents import Document, empty, read, text_of
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["Salvage", "salvage"]
 
@@ -18,7 +18,7 @@ class Salvage:
     """What could be read of a file."""
 
     document: Document
-    faults: tuple[Fault, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     lost: frozenset[str] = frozenset()
     """Keys of its root whose values were left out; empty text: those of all."""
 
@@ -34,19 +34,19 @@ def salvage(file: Path, shown: str) -> Salvage:
         ConfigError: the file cannot be read at all.
     """
     text = text_of(file, shown)
-    faults: list[Fault] = []
+    diagnostics: list[Diagnostic] = []
     lost: set[str] = set()
     while True:
         try:
-            return Salvage(read(text, shown), tuple(faults), frozenset(lost))
+            return Salvage(read(text, shown), tuple(diagnostics), frozenset(lost))
         except ConfigError as error:
-            faults += error.faults
-        told = re.fullmatch(r"is no YAML.*", faults[-1].problem, re.DOTALL)
-        line = told and re.search(r":(\d+):\d+$", faults[-1].origin)
+            diagnostics += error.diagnostics
+        told = re.fullmatch(r"is no YAML.*", diagnostics[-1].problem, re.DOTALL)
+        line = told and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
         lines = text.split("\n")
         block = _block(lines, int(line[1]) - 1) if line else range(0)
         if not any(lines[place].strip() for place in block):
-            return Salvage(empty(), tuple(faults), frozenset({""}))
+            return Salvage(empty(), tuple(diagnostics), frozenset({""}))
         lost.add(lines[block.start].split(":")[0].strip("\"' {"))
         # Blank lines instead, so that what follows keeps its places.
         lines[block.start : block.stop] = [""] * len(block)

@@ -11,11 +11,11 @@ from specflow.config.base import Component
 from specflow.config.plugins import entry_points
 from specflow.config.plugins.entry_points import Plugin
 from specflow.config.plugins.signature import SignatureError, derived
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["component", "plugins_of"]
 
-_FOUND: dict[Plugin, type[Component] | Fault] = {}
+_FOUND: dict[Plugin, type[Component] | Diagnostic] = {}
 _OF: dict[type[Component], Plugin] = {}
 
 
@@ -30,9 +30,9 @@ def component(found: Plugin) -> type[Component]:
             section = _section(found, entry_points.load(found))
             _FOUND[found], _OF[section] = section, found
         except ConfigError as error:
-            _FOUND[found] = error.faults[0]
+            _FOUND[found] = error.diagnostics[0]
     made = _FOUND[found]
-    if isinstance(made, Fault):
+    if isinstance(made, Diagnostic):
         raise ConfigError(made)
     return made
 
@@ -111,12 +111,12 @@ def _models(value: Any, seen: set[Any]) -> Iterator[type[BaseModel]]:
 
 def _refused(found: Plugin, problem: str) -> ConfigError:
     return ConfigError(
-        Fault(
+        Diagnostic(
             found.name,
             f"{found.value} of {found} {problem}",
             expected="a subclass of specflow.Component, or a callable whose arguments "
             "all have names",
-            mend=f"Mend or upgrade {found.package}.",
+            hint=f"Mend or upgrade {found.package}.",
             code="plugin-component",
         )
     )

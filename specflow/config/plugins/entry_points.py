@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -59,11 +59,11 @@ def plugin(group: str, name: str) -> Plugin | None:
         return found[0] if found else None
     packages = [str(one) for one in found]
     raise ConfigError(
-        Fault(
+        Diagnostic(
             name,
             f"is declared by {' and by '.join(packages)}, both as {group}",
             expected="one package for each name",
-            mend="Uninstall one of them, or ask its authors for another name.",
+            hint="Uninstall one of them, or ask its authors for another name.",
             code="plugin-twice",
         )
     )
@@ -85,10 +85,10 @@ def load(found: Plugin) -> Any:
         # Importing runs code of others, which may fail in any way.
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 found.name,
                 f"{found.value} of {found} cannot be imported: {reason}",
-                mend=f"Mend or upgrade {found.package}, and install what it needs.",
+                hint=f"Mend or upgrade {found.package}, and install what it needs.",
                 code="plugin-import",
             )
         ) from error
@@ -118,11 +118,11 @@ def _folder(found: Plugin) -> tuple[Path, Path]:
         if folder.is_dir():
             return folder, Path(place).parent
     raise ConfigError(
-        Fault(
+        Diagnostic(
             FOLDERS,
             f"{found.value} of {found} is no folder",
             expected="package.folder, with model/mine.yaml say in it",
-            mend=f"Mend or upgrade {found.package}.",
+            hint=f"Mend or upgrade {found.package}.",
             code="plugin-import",
         )
     )

@@ -1,6 +1,7 @@
 """A section made of a signature: what a plain class or function takes, as a schema.
 
-Arguments become fields, strict and closed as all others; `docs/plugins.md` says how. What
+Arguments become fields, strict and closed as all others; `docs/plugins.md` says how.
+What
 the framework hands over itself is no field, and a tensor is named by its key path.
 """
 

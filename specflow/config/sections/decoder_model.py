@@ -56,17 +56,17 @@ class DecoderConfig(Config):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        faults = []
+        diagnostics = []
         if self.head_dim is None and self.width % self.heads:
             told = f"a divisor of model.width ({self.width}), or model.head_dim"
-            faults.append((("heads",), self.heads, told))
+            diagnostics.append((("heads",), self.heads, told))
         elif self.sizes()["head_dim"] % 2:
             told = "an even width of a head, as rotary positions need it"
-            faults.append((("head_dim",), self.sizes()["head_dim"], told))
+            diagnostics.append((("head_dim",), self.sizes()["head_dim"], told))
         if self.heads % (self.kv_heads or 1):
             told = f"a divisor of model.heads ({self.heads})"
-            faults.append((("kv_heads",), self.kv_heads, told))
-        refuse("DecoderConfig", faults)
+            diagnostics.append((("kv_heads",), self.kv_heads, told))
+        refuse("DecoderConfig", diagnostics)
         return self
 
     def sizes(self) -> dict[str, int]:

@@ -79,17 +79,17 @@ class ViTConfig(Config):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
-        faults = []
+        diagnostics = []
         if self.width % self.heads:
             told = f"a divisor of model.width ({self.width})"
-            faults.append((("heads",), self.heads, told))
+            diagnostics.append((("heads",), self.heads, told))
         if self.positions == "sincos" and self.width % 4:
             told = "a multiple of 4, as sines and cosines of two places need it"
-            faults.append((("width",), self.width, told))
+            diagnostics.append((("width",), self.width, told))
         if self.image and any(side % self.patch for side in self.image[:2]):
             told = f"a divisor of model.image's height and width ({self.image[:2]})"
-            faults.append((("patch",), self.patch, told))
-        refuse("ViTConfig", faults)
+            diagnostics.append((("patch",), self.patch, told))
+        refuse("ViTConfig", diagnostics)
         return self
 
 

@@ -93,13 +93,13 @@ class AxesConfig(Config):
     def _sizes(self) -> Self:
         sizes = self.sizes()
         free = [name for name, size in sizes.items() if size == -1]
-        faults = {name: _SIZE for name, size in sizes.items() if size == 0}
+        diagnostics = {name: _SIZE for name, size in sizes.items() if size == 0}
         if len(free) > 1:
             told = f"one axis of -1, the rest, at most; {' and '.join(free)} are"
-            faults |= dict.fromkeys(free, told)
+            diagnostics |= dict.fromkeys(free, told)
         refuse(
             "AxesConfig",
-            (((name,), sizes[name], told) for name, told in faults.items()),
+            (((name,), sizes[name], told) for name, told in diagnostics.items()),
         )
         return self
 
@@ -131,15 +131,15 @@ class RuleConfig(Config):
     def _one_of(self) -> Self:
         ways = {"dims": self.dims, "along": self.along, "logical": self.logical or None}
         given = [name for name, value in ways.items() if value is not None]
-        faults = [
+        diagnostics = [
             ((name,), ways[name], f"{' or '.join(given)}, not both")
             for name in given[1:]
         ]
         axes = [axis for dim in self.dims or [] for axis in axes_of(dim)]
         for name, named in (("dims", axes), ("along", axes_of(self.along))):
             if told := _told_twice(named):
-                faults.append(((name,), ways[name], told))
-        refuse("RuleConfig", faults)
+                diagnostics.append(((name,), ways[name], told))
+        refuse("RuleConfig", diagnostics)
         return self
 
 
@@ -161,14 +161,14 @@ class ProcessesConfig(Config):
 
     @model_validator(mode="after")
     def _both(self) -> Self:
-        faults = []
+        diagnostics = []
         if self.coordinator is None and self.count is not None:
             told = "host:port of the first of these mesh.processes.count processes"
-            faults.append((("coordinator",), None, told))
+            diagnostics.append((("coordinator",), None, told))
         if self.count is None and self.coordinator is not None:
             told = "how many processes meet at mesh.processes.coordinator"
-            faults.append((("count",), None, told))
-        refuse("ProcessesConfig", faults)
+            diagnostics.append((("count",), None, told))
+        refuse("ProcessesConfig", diagnostics)
         return self
 
 
@@ -198,10 +198,10 @@ class MeshConfig(Config):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        refuse("MeshConfig", self._faults())
+        refuse("MeshConfig", self._diagnostics())
         return self
 
-    def _faults(self) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    def _diagnostics(self) -> Iterator[tuple[tuple[str, ...], Any, str]]:
         if "batch" in self.logical:
             told = "no entry: the rows of a batch are cut the same way on every mesh"
             yield ("logical", "batch"), self.logical["batch"], told

@@ -175,11 +175,11 @@ class DeclaredSpecConfig(Config):
 
     @model_validator(mode="after")
     def _paths_lead_somewhere(self) -> Self:
-        refuse("DeclaredSpecConfig", _path_faults(self))
+        refuse("DeclaredSpecConfig", _path_diagnostics(self))
         return self
 
 
-def _path_faults(
+def _path_diagnostics(
     spec: DeclaredSpecConfig,
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Paths to predictions and losses that are not declared, or not there yet.
@@ -193,13 +193,13 @@ def _path_faults(
     }
     made: list[str] = []
     for name, prediction in spec.predictions.items():
-        yield from _section_faults(
+        yield from _section_diagnostics(
             ("predictions", name), prediction, predictions=made, losses=()
         )
         made.append(name)
     for section, (members, sees_losses) in sections.items():
         for name, member in members.items():
-            yield from _section_faults(
+            yield from _section_diagnostics(
                 (section, name),
                 member,
                 predictions=spec.predictions,
@@ -207,7 +207,7 @@ def _path_faults(
             )
 
 
-def _section_faults(
+def _section_diagnostics(
     loc: tuple[str, ...],
     member: Config,
     *,

@@ -14,23 +14,23 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _TIME = re.compile(r"([1-9][0-9]*)([smh])")
 
 
-def seconds_of(rhythm: int | str) -> int | None:
+def seconds_of(trigger: int | str) -> int | None:
     """The seconds of a rhythm that is a time; None if it is a number of steps.
 
     >>> seconds_of("10m"), seconds_of(500)
     (600, None)
     """
-    found = _TIME.fullmatch(str(rhythm))
+    found = _TIME.fullmatch(str(trigger))
     return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
-def steps_of(rhythm: int | str) -> int | None:
+def steps_of(trigger: int | str) -> int | None:
     """The steps of a rhythm that is a number of them; None if it is a time.
 
     >>> steps_of("10m"), steps_of(500)
     (None, 500)
     """
-    return None if isinstance(rhythm, str) else rhythm
+    return None if isinstance(trigger, str) else trigger
 
 
 def _says(least: int) -> Says:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.at_k import (
     AveragePrecisionAtK,
     PrecisionAtK,
@@ -182,7 +182,7 @@ def _chosen(indices: ArrayLike, k: int | None) -> Int[NDArray, "b ... k"]:
     chosen = np.asarray(indices)
     if k is not None and chosen.shape[-1:] != (k,):
         raise DataError(
-            Fault(
+            Diagnostic(
                 "at_top_k",
                 f"predictions_idx are {describe(chosen)}",
                 expected=f"{k} classes a row, on the last axis",

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.cosine import CosineDistance
 from specflow.metrics.elementwise import MeanTensor
 from specflow.metrics.means import Mean
@@ -241,7 +241,7 @@ def mean_cosine_distance(
     axis = dim + label.ndim if dim < 0 else dim
     if not 1 <= axis < label.ndim:
         raise DataError(
-            Fault(
+            Diagnostic(
                 "mean_cosine_distance",
                 f"dim is {dim}, labels are {describe(label)}",
                 expected="an axis after the first, which is the rows",

@@ -39,8 +39,10 @@ def pair(function: Callable[P, AnyMetric]) -> Callable[P, tuple[Any, AnyMetric]]
             state = function(*args, **kwargs)
         except DataError as error:
             name = function.__name__
-            faults = [dataclasses.replace(each, where=name) for each in error.faults]
-            raise DataError(*faults) from error
+            diagnostics = [
+                dataclasses.replace(each, where=name) for each in error.diagnostics
+            ]
+            raise DataError(*diagnostics) from error
         return state.compute(), state
 
     return paired

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from jaxtyping import Num
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.diagnostics.errors import DataError, Fault
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics import curves
 from specflow.metrics.ranking import AUC
 from specflow.metrics.streaming.pair import aligned, pair
@@ -70,7 +70,7 @@ def auc(
         return AUC.from_batch(label.astype(bool), score, weight)
     if formula != "tf":
         raise DataError(
-            Fault(
+            Diagnostic(
                 "auc",
                 f"formula is {formula!r}, curve is {curve!r}",
                 expected="formula 'tf'; or 'exact', with the curve 'ROC'",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.model.zoo.stack import SAVED
 
 __all__ = ["Attention", "attend"]
@@ -87,10 +87,10 @@ def _chosen(kind: Attention, query: Heads, device: Any, training: bool) -> Atten
         unfit = f"the program is for {platform}"
     if unfit:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "model.attention",
                 f"got {kind!r}, but {unfit}",
-                mend="Try model.attention=auto.",
+                hint="Try model.attention=auto.",
                 code="attention",
             )
         )

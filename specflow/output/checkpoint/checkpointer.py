@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from specflow.config.sections.output import BestConfig
-from specflow.diagnostics.errors import CheckpointError, Fault, OutputError
+from specflow.diagnostics.errors import CheckpointError, Diagnostic, OutputError
 from specflow.distributed import collectives
 from specflow.distributed.side_channel import Aside
 from specflow.output.checkpoint.archive import Archive, DamagedError, SavedArray, reason
@@ -214,17 +214,19 @@ class Checkpointer:
         if not steps:
             raise CheckpointError(self._missing(None, steps))
         problem = "no best checkpoint: "
-        mend = f"Steps: {', '.join(map(str, steps))}."
+        hint = f"Steps: {', '.join(map(str, steps))}."
         if self._best is None:
             problem += "nothing says by which metric"
-            mend = (
+            hint = (
                 "Say it: output.checkpoint.best={metric:loss}, in Python "
-                f"RunConfig(keep_best=...). Or take a step. {mend}"
+                f"RunConfig(keep_best=...). Or take a step. {hint}"
             )
         else:
             problem += f"none of them was evaluated by '{self._best.metric}'"
         raise CheckpointError(
-            Fault(str(self.directory), problem, mend=mend, code="checkpoint-missing")
+            Diagnostic(
+                str(self.directory), problem, hint=hint, code="checkpoint-missing"
+            )
         )
 
     def judge(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -261,8 +263,8 @@ class Checkpointer:
         try:
             return self._archive.about(self.directory / str(step))["data"]
         except DamagedError as error:
-            fault = self._damaged(step, str(error), only=True)
-            raise CheckpointError(fault) from error
+            diagnostic = self._damaged(step, str(error), only=True)
+            raise CheckpointError(diagnostic) from error
 
     def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
         """Everything that a checkpoint holds, on the host, by `part/name`.
@@ -282,8 +284,8 @@ class Checkpointer:
         try:
             return self._archive.arrays(path, _described(self._archive.about(path)))
         except DamagedError as error:
-            fault = self._damaged(chosen, str(error), only=True)
-            raise CheckpointError(fault) from error
+            diagnostic = self._damaged(chosen, str(error), only=True)
+            raise CheckpointError(diagnostic) from error
 
     def forms(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
         """Shape and dtype of everything that a checkpoint holds, by `part/name`.
@@ -479,10 +481,10 @@ class Checkpointer:
     def _unwritable(self, step: int, error: Exception) -> OutputError:
         who = "" if collectives.count() == 1 else f"process {collectives.index()}: "
         return OutputError(
-            Fault(
+            Diagnostic(
                 str(self.directory / str(step)),
                 f"the checkpoint of step {step} was not written: {who}{reason(error)}",
-                mend="Make room or mend the permissions and run the same command "
+                hint="Make room or mend the permissions and run the same command "
                 f"again; it goes on from {self._newest_as_text()}.",
                 code="checkpoint-unwritable",
             )
@@ -615,23 +617,23 @@ class Checkpointer:
 
     # -- messages
 
-    def _missing(self, step: int | None, steps: list[int]) -> Fault:
+    def _missing(self, step: int | None, steps: list[int]) -> Diagnostic:
         there = f"there are {', '.join(map(str, steps))}" if steps else "there is none"
         problem = (
             f"no checkpoint of step {step}" if step is not None else "no checkpoint"
         )
-        return Fault(
+        return Diagnostic(
             str(self.directory),
             problem if step is None else f"{problem}; {there}",
-            mend="Train first, or name another run." if not steps else "",
+            hint="Train first, or name another run." if not steps else "",
             code="checkpoint-missing",
         )
 
-    def _damaged(self, step: int, why: str, *, only: bool) -> Fault:
-        return Fault(
+    def _damaged(self, step: int, why: str, *, only: bool) -> Diagnostic:
+        return Diagnostic(
             str(self.directory / str(step)),
             f"the checkpoint of step {step} is damaged: {why}",
-            mend=self._other_than(step) if only else "",
+            hint=self._other_than(step) if only else "",
             code="checkpoint-damaged",
         )
 
@@ -645,27 +647,27 @@ class Checkpointer:
 
     def _of_another_model(
         self, step: int, found: list[tuple[str, str]], total: int
-    ) -> list[Fault]:
-        headline = Fault(
+    ) -> list[Diagnostic]:
+        headline = Diagnostic(
             str(self.directory / str(step)),
             f"checkpoint of another model: {len(found)} arrays differ ({total} saved)",
-            mend="Restore it with the config of its own run, or choose another "
+            hint="Restore it with the config of its own run, or choose another "
             "output.dir.",
             code="checkpoint-of-another-model",
         )
-        faults = [
-            Fault(name, difference, code="checkpoint-of-another-model")
+        diagnostics = [
+            Diagnostic(name, difference, code="checkpoint-of-another-model")
             for name, difference in found[:_MOST_SHOWN]
         ]
         if len(found) > _MOST_SHOWN:
-            faults.append(
-                Fault(
+            diagnostics.append(
+                Diagnostic(
                     "",
                     f"... and {len(found) - _MOST_SHOWN} more",
                     code="checkpoint-of-another-model",
                 )
             )
-        return [headline, *faults]
+        return [headline, *diagnostics]
 
 
 def located(path: str | Path) -> tuple[Path, int | None]:
@@ -687,7 +689,7 @@ def located(path: str | Path) -> tuple[Path, int | None]:
             if (folder / where.name).is_dir():
                 return folder, int(where.name)
     raise CheckpointError(
-        Fault(
+        Diagnostic(
             str(path),
             "is no checkpoint" if where.exists() else "does not exist",
             expected="a checkpoint, such as RUN/checkpoints/100, or a directory with "

@@ -19,6 +19,6 @@ def hush_checkpoints() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    is_remark = record.levelno < logging.WARNING and "/orbax/" in record.pathname
+    is_warning = record.levelno < logging.WARNING and "/orbax/" in record.pathname
     wanted = logging.getLogger(record.name).level
-    return not is_remark or 0 < wanted <= record.levelno
+    return not is_warning or 0 < wanted <= record.levelno

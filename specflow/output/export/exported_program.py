@@ -9,7 +9,7 @@ import jax.export
 import numpy as np
 
 from specflow.contract import ExportOutput
-from specflow.diagnostics.errors import ExportError, Fault
+from specflow.diagnostics.errors import Diagnostic, ExportError
 from specflow.serving.export_signature import BATCH, TensorForm
 
 __all__ = ["ExportedProgram", "Servable", "named"]
@@ -127,10 +127,10 @@ def named(tree: Any) -> list[tuple[str, Any]]:
     for name in names:
         if names.count(name) > 1:
             raise ExportError(
-                Fault(
+                Diagnostic(
                     "export",
                     f"two arrays have the path {name}",
-                    mend="Take the dots out of the names.",
+                    hint="Take the dots out of the names.",
                     code="export-names",
                 )
             )

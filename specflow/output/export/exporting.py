@@ -20,7 +20,7 @@ from specflow.contract import (
     ExportOutput,
     RegressionOutput,
 )
-from specflow.diagnostics.errors import ExportError, Fault, SpecflowError, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, SpecflowError, nearest
 from specflow.output.export.exported_program import ExportedProgram, Servable, named
 from specflow.output.run.timestamped import timestamped
 from specflow.runtime.distribution import version_of
@@ -147,9 +147,13 @@ def _programs(
         sizes = sorted({batch} if isinstance(batch, int) else {*batch})
         if not sizes or sizes[0] < 1:
             raise ExportError(
-                Fault("batch", f"got {batch!r}", code="export-batch",
-                      expected="numbers of rows, each at least 1")
-            )  # fmt: skip
+                Diagnostic(
+                    "batch",
+                    f"got {batch!r}",
+                    code="export-batch",
+                    expected="numbers of rows, each at least 1",
+                )
+            )
         return [_made(export, rows) for rows in sizes], ""
     try:
         return [export(rows=None)], ""
@@ -173,11 +177,11 @@ def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
     except Exception as error:
         text = str(error).strip().split("\n")[0]
         raise ExportError(
-            Fault(
+            Diagnostic(
                 "export",
                 f"cannot be made: {type(error).__name__}: {text}",
                 # A primitive without a rule for one of the platforms.
-                mend="Leave that platform out: platforms=('cpu',), for example."
+                hint="Leave that platform out: platforms=('cpu',), for example."
                 if isinstance(error, NotImplementedError)
                 else "",
                 code="export-failed",
@@ -232,37 +236,44 @@ def _with_rows(example: Any, rows: int) -> Any:
 
 
 def _check_platforms(platforms: Sequence[str]) -> None:
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             "platforms",
             f"got {name!r}",
             expected=f"some of {', '.join(_KNOWN)}",
-            mend=nearest(name, _KNOWN),
+            hint=nearest(name, _KNOWN),
             code="export-platform",
         )
         for name in platforms or ("",)
         if name not in _KNOWN
     ]
-    if faults:
-        raise ExportError(*faults)
+    if diagnostics:
+        raise ExportError(*diagnostics)
 
 
 def _check_assets(assets: Mapping[str, str | Path]) -> None:
-    faults = []
+    diagnostics = []
     for target, source in assets.items():
         parts = PurePosixPath(target).parts
         if not parts or ".." in parts or target.startswith("/"):
-            faults.append(
-                Fault(f"assets_extra[{target!r}]", "leads out of the export",
-                      expected="a path below assets.extra", code="export-assets")
-            )  # fmt: skip
+            diagnostics.append(
+                Diagnostic(
+                    f"assets_extra[{target!r}]",
+                    "leads out of the export",
+                    expected="a path below assets.extra",
+                    code="export-assets",
+                )
+            )
         if not expanded(source).is_file():
-            faults.append(
-                Fault(f"assets_extra[{target!r}]", f"there is no file {source}",
-                      code="export-assets")
-            )  # fmt: skip
-    if faults:
-        raise ExportError(*faults)
+            diagnostics.append(
+                Diagnostic(
+                    f"assets_extra[{target!r}]",
+                    f"there is no file {source}",
+                    code="export-assets",
+                )
+            )
+    if diagnostics:
+        raise ExportError(*diagnostics)
 
 
 def _sha256(file: Path) -> str:

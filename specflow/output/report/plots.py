@@ -35,7 +35,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         return
     give_back()  # Room for Matplotlib: what training freed.
     # The object interface and Agg: pyplot keeps figures alive and may want a display.
-    with _without_remarks():
+    with _without_warnings():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -108,7 +108,7 @@ def _draw_panel(axis: Any, metric: str, series: _Series) -> None:
 
 
 @contextlib.contextmanager
-def _without_remarks() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Matplotlib remarks that it finds no home for its own cache of fonts."""
     log = logging.getLogger("matplotlib")
     former = log.level

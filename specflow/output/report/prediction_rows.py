@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.output.files import replacing
 from specflow.output.json_values import to_plain
 from specflow.output.report.parquet import ParquetRows
@@ -47,13 +47,13 @@ def row_format(output: str | None, format: str | None = None) -> str:
     chosen = format or suffix
     if chosen not in FORMATS:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 f"--output {output}",
                 f"the suffix .{suffix} is none of a format of rows"
                 if suffix
                 else "has no suffix, which would say the format",
                 expected=".jsonl, .csv or .parquet at the end of the name",
-                mend="Or name the format: --format jsonl.",
+                hint="Or name the format: --format jsonl.",
                 code="rows-format",
             )
         )
@@ -61,19 +61,19 @@ def row_format(output: str | None, format: str | None = None) -> str:
         check_output_file(output, "--output")
     if chosen == "parquet" and output is None:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "--format parquet",
                 "goes to no standard output: its index is written last, by place",
-                mend="Name a file: --output out.parquet.",
+                hint="Name a file: --output out.parquet.",
                 code="rows-format",
             )
         )
     if chosen == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "parquet",
                 "needs the package pyarrow, which is not installed",
-                mend="Install it: pip install 'specflow-jax[parquet]'. Or write .csv "
+                hint="Install it: pip install 'specflow-jax[parquet]'. Or write .csv "
                 "or .jsonl.",
                 code="package-missing",
             )
@@ -184,11 +184,11 @@ def _columns(batch: Any) -> dict[str, np.ndarray]:
     for path, array in leaves(batch):
         if path in columns:
             raise ConfigError(
-                Fault(
+                Diagnostic(
                     path,
                     "is the column of two predictions",
                     expected="names that differ where nested names are joined by dots",
-                    mend="Rename one of them, or write .jsonl.",
+                    hint="Rename one of them, or write .jsonl.",
                     code="rows-format",
                 )
             )

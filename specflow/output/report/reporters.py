@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from specflow.diagnostics.errors import Fault, OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import replacing, reported
 from specflow.output.json_values import to_plain
 from specflow.runtime.filesystem import expanded
@@ -182,7 +182,7 @@ class AsyncReporters:
     def __init__(self, reporters: Iterable[Reporter]):
         self._reporters = list(reporters)
         self._broken: set[int] = set()
-        self._errors: list[Fault] = []
+        self._errors: list[Diagnostic] = []
         self._rows: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None]
         self._rows = queue.SimpleQueue()
         self._closed = False
@@ -224,20 +224,20 @@ class AsyncReporters:
         try:
             action(*args)
         except OutputError as error:
-            self._note(index, *error.faults)
+            self._note(index, *error.diagnostics)
         except Exception as error:
             where = str(self._reporters[index].path)
             self._note(
-                index, Fault(where, f"cannot be written: {error}", code="reporter")
+                index, Diagnostic(where, f"cannot be written: {error}", code="reporter")
             )
 
-    def _note(self, index: int, *faults: Fault) -> None:
+    def _note(self, index: int, *diagnostics: Diagnostic) -> None:
         # Closing what is broken fails again, for the same reason: said once.
         if index not in self._broken:
             self._broken.add(index)
-            self._errors.extend(faults)
+            self._errors.extend(diagnostics)
 
     def _raise(self) -> None:
         if self._errors:
-            faults = [self._errors.pop(0) for _ in range(len(self._errors))]
-            raise OutputError(*faults)
+            diagnostics = [self._errors.pop(0) for _ in range(len(self._errors))]
+            raise OutputError(*diagnostics)

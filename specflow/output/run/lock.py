@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from specflow.diagnostics.errors import Fault, OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import reported
 
 __all__ = ["Lock"]
@@ -32,10 +32,10 @@ class Lock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise OutputError(
-                Fault(
+                Diagnostic(
                     str(path.parent),
                     f"process {holder} is writing this run directory",
-                    mend="Wait for it or end it, or choose another output.dir.",
+                    hint="Wait for it or end it, or choose another output.dir.",
                     code="run-locked",
                 )
             ) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from specflow.diagnostics.errors import ConfigError, Fault
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.output.files import reported, set_aside, write_text
 from specflow.output.json_values import to_json
 from specflow.output.run.config_changes import changes
@@ -234,11 +234,11 @@ def existing_run(directory: str | Path) -> RunDirectory:
     if not run.config.is_file():
         problem = "holds no run" if run.path.is_dir() else "is no directory"
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "run",
                 f"'{directory}' {problem}",
                 expected="a run directory, with its config.yaml",
-                mend="Give the output.dir of a run, for example run=runs/digits/...",
+                hint="Give the output.dir of a run, for example run=runs/digits/...",
                 code="run-missing",
             )
         )
@@ -334,11 +334,11 @@ def _refuse_strange_content(path: Path) -> None:
     if strange:
         shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 "output.dir",
                 f"'{path}' is not empty and holds no run ({shown})",
                 expected="a new or empty directory, or one of a run",
-                mend="Choose another output.dir.",
+                hint="Choose another output.dir.",
                 code="run-directory",
             )
         )
@@ -360,16 +360,16 @@ def _refuse_changes(
         return
     several = f"{len(found)} values" if len(found) > 1 else "one value"
     raise ConfigError(
-        Fault(
+        Diagnostic(
             "output.dir",
             f"'{run.path}' holds a run of another config: {several} would change what "
             "is trained",
-            mend="Choose another output.dir, or go on with the new values by "
+            hint="Choose another output.dir, or go on with the new values by "
             "output.on_change=accept.",
             code="run-changed",
         ),
         *(
-            Fault(
+            Diagnostic(
                 change.key,
                 f"was {change.old}, is {change.new}",
                 origin=str(origins.get(change.key, "")),
@@ -395,11 +395,11 @@ def _parsed_config(path: Path) -> dict[str, Any]:
         problem = f"is no YAML: {' '.join(str(error).split())}"
     if problem:
         raise ConfigError(
-            Fault(
+            Diagnostic(
                 str(path),
                 problem,
                 expected="the config.yaml that a run has written",
-                mend="An older version may lie beside it as config.<n>.yaml.",
+                hint="An older version may lie beside it as config.<n>.yaml.",
                 code="run-config",
             )
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from specflow.diagnostics.errors import Fault, OutputError
+from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import reported
 
 __all__ = ["timestamped"]
@@ -71,10 +71,10 @@ def _claimed(
                     return temporary, final
                 temporary.rmdir()
     raise OutputError(
-        Fault(
+        Diagnostic(
             str(base),
             f"{_TRIES} seconds in a row are taken, the last by {seconds}",
-            mend="Export to another directory, or one export at a time.",
+            hint="Export to another directory, or one export at a time.",
             code="output-taken",
         )
     )

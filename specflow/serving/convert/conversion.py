@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from specflow.diagnostics.errors import ExportError, Fault, OutputError, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, OutputError, nearest
 from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.serving.convert.program import (
     NotConvertibleError,
@@ -107,11 +107,11 @@ def require_packages(format: str) -> None:
     """
     if format not in FORMATS:
         raise ExportError(
-            Fault(
+            Diagnostic(
                 "format",
                 f"got {format!r}",
                 expected=f"one of {', '.join(FORMATS)}",
-                mend=nearest(format, FORMATS),
+                hint=nearest(format, FORMATS),
                 code="export-format",
             )
         )
@@ -120,10 +120,10 @@ def require_packages(format: str) -> None:
             import_module(package)
         except ImportError as error:
             raise ExportError(
-                Fault(
+                Diagnostic(
                     f"format={format}",
                     f"needs the package {package}, which cannot be imported ({error})",
-                    mend=f"Install it: pip install 'specflow-jax[{format}]'.",
+                    hint=f"Install it: pip install 'specflow-jax[{format}]'.",
                     code="package-missing",
                 )
             ) from error
@@ -162,7 +162,7 @@ def _verified(
     rows: dict[str, tuple[int, ...]] = {}
     far: dict[str, float] = {}
     notes: dict[str, str] = {}
-    faults = []
+    diagnostics = []
     for program in programs:
         signature, gaps, counts = program.signature, [0.0], []
         for inputs, expected in _questions(loaded, signature):
@@ -173,20 +173,20 @@ def _verified(
             if not unlike:
                 gaps.append(furthest(expected, found))
             else:
-                faults.append(
-                    Fault(
+                diagnostics.append(
+                    Diagnostic(
                         f"{loaded.path}: {signature.name}",
                         f"{format} answers {counts[-1]} rows differently: {unlike}",
                         expected=f"at most {allowed:g} of the largest magnitude",
-                        mend="Nothing was written.",
+                        hint="Nothing was written.",
                         code="export-conversion",
                     )
                 )
         rows[signature.name], far[signature.name] = tuple(counts), max(gaps)
         fixed = program.function.rows
         notes[signature.name] = "" if fixed is None else f"; it takes {fixed} rows only"
-    if faults:
-        raise ExportError(*faults)
+    if diagnostics:
+        raise ExportError(*diagnostics)
     return Conversion(final, format, rows, far, allowed, notes)
 
 
@@ -214,10 +214,10 @@ def _refused(loaded: LoadedExport, format: str, signature: str) -> Iterator[None
         yield
     except NotConvertibleError as error:
         raise ExportError(
-            Fault(
+            Diagnostic(
                 f"{loaded.path}: {signature}",
                 f"cannot be converted to {format}: {error}",
-                mend="The export itself is whole, and `load_export` runs it.",
+                hint="The export itself is whole, and `load_export` runs it.",
                 code="export-conversion",
             )
         ) from error
@@ -228,10 +228,10 @@ def _new_directory(final: Path) -> Iterator[Path]:
     """A directory that has its name once the block has succeeded, or is not there."""
     if final.exists():
         raise OutputError(
-            Fault(
+            Diagnostic(
                 str(final),
                 "is there already",
-                mend="Remove it, or convert to another directory.",
+                hint="Remove it, or convert to another directory.",
                 code="output-taken",
             )
         )
@@ -250,10 +250,10 @@ def _new_directory(final: Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise OutputError(
-            Fault(
+            Diagnostic(
                 str(final),
                 f"cannot be written: {error.strerror or error}",
-                mend="Make room or mend the permissions, or convert to elsewhere.",
+                hint="Make room or mend the permissions, or convert to elsewhere.",
                 code="output-unwritable",
             )
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from specflow.diagnostics.errors import Fault, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
 from specflow.runtime.typing import Tree, describe, is_array, leaves
 
 __all__ = ["Categorical", "Columns", "columns_of", "named"]
@@ -85,7 +85,7 @@ def columns_of(
     for name, array in categories.items():
         if not jnp.issubdtype(array.dtype, jnp.integer):
             raise spec_error(
-                Fault(
+                Diagnostic(
                     f"features.{name}",
                     f"is {describe(given[name])}",
                     expected="integers, the number of a category",
@@ -100,16 +100,16 @@ def columns_of(
 
 
 def _check_names(wanted: Sequence[str], given: Mapping[str, Array]) -> None:
-    faults = [
-        Fault(
+    diagnostics = [
+        Diagnostic(
             f"features.{name}",
             "there is no such feature",
             expected=f"one of {', '.join(given)}",
-            mend=nearest(name, given),
+            hint=nearest(name, given),
             code="canned",
         )
         for name in dict.fromkeys(wanted)
         if not is_array(given.get(name))
     ]
-    if faults:
-        raise spec_error(*faults)
+    if diagnostics:
+        raise spec_error(*diagnostics)

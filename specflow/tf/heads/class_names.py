@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.diagnostics.errors import DataError, Fault, nearest, spec_error
+from specflow.diagnostics.errors import DataError, Diagnostic, nearest, spec_error
 
 __all__ = ["Classes", "Vocabulary", "vocabulary_of"]
 
@@ -80,11 +80,11 @@ class Classes:
             first = tuple(np.argwhere(encoded < 0)[0])
             text = str(texts[first])
             raise DataError(
-                Fault(
+                Diagnostic(
                     "labels",
                     f"row {first[0]} has {text!r}",
                     expected=f"one of {', '.join(self.names)}",
-                    mend=nearest(text, self.names),
+                    hint=nearest(text, self.names),
                     code="label-vocabulary",
                 )
             )
@@ -118,7 +118,7 @@ def vocabulary_of(
         or kinds not in ({str}, {int})
     ):
         raise spec_error(
-            Fault(
+            Diagnostic(
                 f"{where}, label_vocabulary",
                 f"got {given!r:.60}",
                 expected=f"a list of {count} different labels, texts or integers",
@@ -130,11 +130,11 @@ def vocabulary_of(
     wide = [label for label in integers if not held.min <= label <= held.max]
     if wide:
         raise spec_error(
-            Fault(
+            Diagnostic(
                 f"{where}, label_vocabulary",
                 f"has {wide[0]}",
                 expected=f"integers in [{held.min}, {held.max}], as labels are",
-                mend="Texts may be of any length.",
+                hint="Texts may be of any length.",
                 code="head",
             )
         )

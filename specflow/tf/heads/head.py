@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from specflow.contract import ExportOutput, Mode, TPUEstimatorSpec
-from specflow.diagnostics.errors import Fault, spec_error
+from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.callables import check_callables
 from specflow.runtime.typing import Tree, describe, is_array
 from specflow.spec.row_mask import gated
 from specflow.tf.heads.loss_reduction import LossReduction, reduced
 
-__all__ = ["Formula", "Head", "fault"]
+__all__ = ["Formula", "Head", "diagnostic"]
 
 Formula: TypeAlias = Literal["exact", "tf"]
 """`exact`: areas under the ROC curve without thresholds, undefined metrics are NaN.
@@ -49,7 +49,7 @@ class Head(abc.ABC):
         )
         known = [str(way) for way in LossReduction]
         if self.loss_reduction not in known:
-            raise fault(
+            raise diagnostic(
                 self,
                 "loss_reduction",
                 f"got {self.loss_reduction!r}",
@@ -96,7 +96,7 @@ class Head(abc.ABC):
                 export_outputs=self.export_outputs(predictions),
             )
         if labels is None:
-            raise fault(self, "labels", f"are None, and mode '{mode}' needs them")
+            raise diagnostic(self, "labels", f"are None, and mode '{mode}' needs them")
         truth = self.truth(labels, logits)
         losses = self._losses(truth, logits)
         weights, real = self._weights(features, losses), self.counted(truth)
@@ -154,12 +154,12 @@ class Head(abc.ABC):
         if is_array(logits) and len(logits.shape) == 1 and width == 1:
             logits = logits[:, None]
         if not is_array(logits) or len(logits.shape) < 2 or logits.shape[-1] != width:
-            raise fault(
+            raise diagnostic(
                 self,
                 "logits",
                 f"are {describe(logits)}",
                 expected=f"a last axis of {width}",
-                mend=f"Let the model return {width} values an example.",
+                hint=f"Let the model return {width} values an example.",
             )
         return jnp.asarray(logits).astype(jnp.float32)
 
@@ -169,12 +169,12 @@ class Head(abc.ABC):
             return own
         given = self.loss_fn(truth, logits)
         if not is_array(given) or given.shape != own.shape:
-            raise fault(
+            raise diagnostic(
                 self,
                 "loss_fn",
                 f"returned {describe(given)}",
                 expected=describe(own) + ", a loss each",
-                mend="Leave the mean to the head, which knows weights and padding.",
+                hint="Leave the mean to the head, which knows weights and padding.",
             )
         return given.astype(jnp.float32)
 
@@ -187,12 +187,12 @@ class Head(abc.ABC):
             names = (
                 ", ".join(map(str, features)) if isinstance(features, Mapping) else ""
             )
-            raise fault(
+            raise diagnostic(
                 self,
                 where,
                 "is no feature",
                 expected=f"one of {names}" if names else "a dict of features",
-                mend="Pass features=features to spec()." if not names else "",
+                hint="Pass features=features to spec()." if not names else "",
             )
         weights = features[self.weight_column]
         rows = (*losses.shape[:-1], 1) if losses.ndim > 1 else losses.shape
@@ -200,7 +200,7 @@ class Head(abc.ABC):
         if self.has_own_weights:
             fitting.add(losses.shape)
         if tuple(weights.shape) not in fitting:
-            raise fault(
+            raise diagnostic(
                 self,
                 where,
                 f"is {describe(weights)}, and the losses are {describe(losses)}",
@@ -220,9 +220,11 @@ def _counted(weights: Array | None, real: Array | None, losses: Array) -> Array:
     return counted[..., 0] if losses.shape[-1] == 1 and losses.ndim > 1 else counted
 
 
-def fault(
-    head: Head, field: str, problem: str, *, expected: str = "", mend: str = ""
+def diagnostic(
+    head: Head, field: str, problem: str, *, expected: str = "", hint: str = ""
 ) -> Exception:
     """A `SpecError` that names the head."""
     where = f"{type(head).__name__}, {field}"
-    return spec_error(Fault(where, problem, expected=expected, mend=mend, code="head"))
+    return spec_error(
+        Diagnostic(where, problem, expected=expected, hint=hint, code="head")
+    )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from specflow.runtime.typing import describe, is_array
-from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head import Head, diagnostic
 
 __all__ = ["column_of", "in_range", "thresholds_of"]
 
@@ -33,11 +33,11 @@ def column_of(
         if width == 1:
             expected += f" or {list(shape[:-1])}"
         problem = f"are {describe(labels)}, and the logits are {describe(logits)}"
-        raise fault(head, "labels", problem, expected=expected)
+        raise diagnostic(head, "labels", problem, expected=expected)
     labels = jnp.asarray(labels)
     if integer and not jnp.issubdtype(labels.dtype, jnp.integer):
         problem, expected = f"are {describe(labels)}", "integers, the index of a class"
-        raise fault(head, "labels", problem, expected=expected)
+        raise diagnostic(head, "labels", problem, expected=expected)
     return labels
 
 
@@ -58,5 +58,5 @@ def thresholds_of(head: Head, thresholds: Sequence[float]) -> tuple[float, ...]:
     for threshold in thresholds:
         if not 0.0 < threshold < 1.0:
             problem = f"got {threshold!r}"
-            raise fault(head, "thresholds", problem, expected="numbers in (0, 1)")
+            raise diagnostic(head, "thresholds", problem, expected="numbers in (0, 1)")
     return tuple(thresholds)

@@ -18,7 +18,7 @@ from specflow.contract import (
     PredictOutput,
 )
 from specflow.tf.heads.class_names import Classes, Vocabulary, vocabulary_of
-from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of, in_range
 
@@ -52,8 +52,10 @@ class MultiClassHead(Head):
         super().__post_init__()
         if self.n_classes < 3:
             problem = f"got {self.n_classes}"
-            mend = "For two classes use BinaryClassHead."
-            raise fault(self, "n_classes", problem, expected="3 or more", mend=mend)
+            hint = "For two classes use BinaryClassHead."
+            raise diagnostic(
+                self, "n_classes", problem, expected="3 or more", hint=hint
+            )
         where = type(self).__name__
         vocabulary = vocabulary_of(self.label_vocabulary, self.n_classes, where=where)
         object.__setattr__(self, "label_vocabulary", vocabulary)

@@ -18,7 +18,7 @@ from specflow.contract import (
     PredictOutput,
 )
 from specflow.tf.heads.class_names import Classes, Vocabulary, vocabulary_of
-from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import areas, at_thresholds, broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of, in_range, thresholds_of
 
@@ -60,7 +60,7 @@ class MultiLabelHead(Head):
         super().__post_init__()
         if self.n_classes < 2:
             problem = f"got {self.n_classes}"
-            raise fault(self, "n_classes", problem, expected="2 or more")
+            raise diagnostic(self, "n_classes", problem, expected="2 or more")
         object.__setattr__(self, "thresholds", thresholds_of(self, self.thresholds))
         where = type(self).__name__
         vocabulary = vocabulary_of(self.label_vocabulary, self.n_classes, where=where)
@@ -71,7 +71,7 @@ class MultiLabelHead(Head):
             )
             if given not in known:
                 listed = ", ".join(map(str, known))
-                raise fault(
+                raise diagnostic(
                     self,
                     "classes_for_class_based_metrics",
                     f"got {given!r}",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from specflow import metrics
 from specflow.contract import DEFAULT_SERVING, ExportOutput, PredictOutput
-from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of, in_range
 
@@ -49,7 +49,7 @@ class LanguageHead(Head):
         super().__post_init__()
         if self.vocabulary_size < 2:
             problem = f"got {self.vocabulary_size}"
-            raise fault(self, "vocabulary_size", problem, expected="2 or more")
+            raise diagnostic(self, "vocabulary_size", problem, expected="2 or more")
 
     @property
     def logits_dimension(self) -> int:

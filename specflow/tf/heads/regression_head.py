@@ -16,7 +16,7 @@ from specflow.contract import (
     PredictOutput,
     RegressionOutput,
 )
-from specflow.tf.heads.head import Head, fault
+from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of
 
@@ -51,7 +51,7 @@ class RegressionHead(Head):
         super().__post_init__()
         if self.label_dimension < 1:
             problem = f"got {self.label_dimension}"
-            raise fault(self, "label_dimension", problem, expected="1 or more")
+            raise diagnostic(self, "label_dimension", problem, expected="1 or more")
 
     @property
     def logits_dimension(self) -> int:

@@ -23,7 +23,7 @@ _HANDLERS: dict[str, Handler] = {
     **SHAPES,
 }
 
-_REMARKS = frozenset({"Sharding", "annotate_device_placement"})
+_WARNINGS = frozenset({"Sharding", "annotate_device_placement"})
 """Custom calls that compute nothing."""
 
 
@@ -99,7 +99,7 @@ class Interpreter:
             return self._while(graph, operation, operands, values)
         if name == "stablehlo.custom_call":
             target = ir.StringAttr(attributes["call_target_name"]).value
-            if target in _REMARKS:
+            if target in _WARNINGS:
                 return operands[: len(operation.results)]
             raise NotConvertibleError(f"{name} of {target} has no words in ONNX")
         handler = _HANDLERS.get(name.removeprefix("stablehlo."))
