@@ -645,8 +645,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = [name for name in self._option_string_actions if name[:2] == "--"]
-        typed = message.removeprefix("unrecognized arguments: ").split()
-        near = nearest(typed[0], known) if message.startswith("unrec") else ""
+        _, unknown, typed = message.partition("unrecognized arguments: ")
+        near = nearest(typed.split()[0], known) if typed.strip() else ""
+        if unknown and not typed.strip():
+            message = f"{unknown}{typed!r}"  # A word that is empty, or a space.
         raise ConfigError(
             Diagnostic(
                 self.prog,

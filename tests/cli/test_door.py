@@ -260,3 +260,13 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=root)
     assert done.stderr == ""
     assert done.stdout.startswith("experiment=digits")
+
+
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_word_is_no_argument_of_any_command(word, capsys):
+    assert main(["completion", "bash", word]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"error[usage] specflow completion: unrecognized arguments: {word!r} "
+    )
+    assert said.count("\n") == 1
