@@ -256,6 +256,7 @@ def _opened(
                 for key, found in plugins_of(config).items()
             },
             check=check,
+            config_dirs=composed.config_dirs,
         )
         opened.append(run)
         return run.resumed

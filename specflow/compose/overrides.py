@@ -57,6 +57,8 @@ class Composed:
     """Fields of files that a later layer made void."""
     started_in: str | None = None
     """The folder in which the base run was started, if its manifest says so."""
+    config_dirs: tuple[Path, ...] = ()
+    """The user's own folders of configs."""
 
     def yaml(self) -> str:
         """The tree as YAML: the base on which `run=DIR` composes again."""
@@ -140,4 +142,5 @@ def compose(
         overrides=lines,
         dropped=tuple(layers.dropped),
         started_in=run_folder,
+        config_dirs=found.paths[:-1],
     )

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from specflow.output import open_run
-from specflow.output.run.revision import revision
+from specflow.output.run.revision import revision, revisions
+from specflow.runtime import project_file
 
 
 def git(folder, *words):
@@ -64,4 +65,50 @@ def test_a_run_has_it_in_its_manifest(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(repository)
     open_run(tmp_path / "run", "seed: 0\n").close()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["git"] == revision(repository)
+    assert manifest["git"] == {str(repository): revision(repository)}
+
+
+def test_a_run_has_those_of_its_project_and_configs_too(
+    repository, tmp_path, monkeypatch
+):
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    (configs / "conf").mkdir()
+    git(configs, "init", "-q")
+    git(configs, "commit", "--allow-empty", "-qm", "one")
+    (tmp_path / "link").symlink_to(configs / "conf")
+    away = tmp_path / "away"
+    away.mkdir()
+    monkeypatch.chdir(away)
+    monkeypatch.setattr(
+        project_file, "active", lambda: project_file.Project(repository)
+    )
+    open_run("run", "seed: 0\n", config_dirs=["../link", repository]).close()
+    manifest = json.loads((away / "run" / "manifest.json").read_text())
+    assert manifest["git"] == {
+        str(repository): {
+            "commit": git(repository, "rev-parse", "HEAD"),
+            "dirty": False,
+        },
+        str(configs): {"commit": git(configs, "rev-parse", "HEAD"), "dirty": False},
+    }
+
+
+def test_the_folder_decides_and_not_the_environment_of_a_hook(
+    repository, tmp_path, monkeypatch
+):
+    git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    (repository / "file").write_text("b")
+    assert revision(repository)["dirty"] is True
+
+
+def test_an_odd_repository_fails_nothing(repository, tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    (repository / ".git" / "HEAD").write_bytes(b"ref: \xff\xfe")
+    assert revisions([loop, repository, tmp_path / "no such folder", ""]) in (
+        {},
+        revisions([""]),  # The tests' own repository, if this is one.
+    )

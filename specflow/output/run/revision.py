@@ -1,15 +1,36 @@
-"""The git commit of the folder that a run was started in."""
+"""The git commits of the folders that a run is made from."""
 
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["revision"]
+__all__ = ["revision", "revisions"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _PATIENCE_S = 2.0
+_OF_ANOTHER = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+"""Environment, as in a hook of git: another repository than that of the folder."""
+
+
+def revisions(folders: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
+    """The commits of the repositories in which folders lie, by their own folders.
+
+    Args:
+        folders: any; a link counts as the folder that it leads to.
+
+    Returns:
+        Folder of a repository -> its commit, as `revision` gives it; nothing where
+        there is none.
+    """
+    found = {}
+    for folder in dict.fromkeys(os.path.realpath(one) for one in folders):
+        root = _root(Path(folder))
+        if root is not None and str(root) not in found:
+            found[str(root)] = revision(root)
+    return {root: commit for root, commit in found.items() if commit is not None}
 
 
 def revision(folder: Path) -> dict[str, Any] | None:
@@ -25,13 +46,22 @@ def revision(folder: Path) -> dict[str, Any] | None:
         `commit`, and `dirty`, which is None where git cannot say it; None where there
         is no repository, or nothing is committed yet.
     """
+    root = _root(folder)
+    try:
+        commit = root and _commit(root / ".git")
+    except (OSError, ValueError):
+        return None  # A comfort: no run fails because of it.
+    return {"commit": commit, "dirty": _is_dirty(root)} if root and commit else None
+
+
+def _root(folder: Path) -> Path | None:
+    """The nearest folder with a repository, from a folder upwards."""
     try:
         for above in (folder.absolute(), *folder.absolute().parents):
             if (above / ".git").exists():
-                commit = _commit(above / ".git")
-                return commit and {"commit": commit, "dirty": _is_dirty(above)}
+                return above
     except (OSError, ValueError):
-        pass  # A comfort: no run fails because of it.
+        pass
     return None
 
 
@@ -60,12 +90,13 @@ def _commit(git: Path) -> Any:
 
 def _is_dirty(folder: Path) -> bool | None:
     # Without fsmonitor, which a repository could have run a program.
+    others = {key: it for key, it in os.environ.items() if key not in _OF_ANOTHER}
     words = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain", "-uno"]
     try:
         done = subprocess.run(
             words,
             cwd=folder,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            env={**others, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_PATIENCE_S,

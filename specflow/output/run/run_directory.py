@@ -18,7 +18,7 @@ from specflow.output.files import reported, set_aside, write_text
 from specflow.output.json_values import to_json
 from specflow.output.run.config_changes import changes
 from specflow.output.run.lock import Lock
-from specflow.output.run.revision import revision
+from specflow.output.run.revision import revisions
 from specflow.runtime import project_file
 from specflow.runtime.distribution import version_of
 from specflow.runtime.filesystem import check_output_folder, expanded
@@ -175,6 +175,7 @@ def open_run(
     accept_changes: bool = False,
     check: Callable[[], None] | None = None,
     plugins: Mapping[str, tuple[str, str]] | None = None,
+    config_dirs: Sequence[str | Path] = (),
 ) -> RunDirectory:
     """Makes a run directory, or takes up the run that is there; locked until closed.
 
@@ -192,6 +193,9 @@ def open_run(
         check: called before the first file is written; what it raises goes through.
         plugins: dotted key of each section that a plugin declares -> its package and
             that one's version.
+        config_dirs: the user's own folders of configs. The manifest has the git commit
+            of each repository in which one of them, the project file or the working
+            directory lies.
 
     Raises:
         ConfigError: the directory holds something else, or a run of another config.
@@ -217,6 +221,7 @@ def open_run(
             argv=argv,
             overrides=overrides,
             plugins=plugins or {},
+            config_dirs=config_dirs,
         )
     except BaseException:
         lock.release()
@@ -292,6 +297,7 @@ def _start(
     argv: Sequence[str],
     overrides: Sequence[str],
     plugins: Mapping[str, tuple[str, str]],
+    config_dirs: Sequence[str | Path],
 ) -> None:
     """Writes what is known at the start; the former versions are kept."""
     set_aside(run.result)
@@ -315,15 +321,17 @@ def _start(
         "platform": platform.platform(),
         "packages": _versions() | dict(plugins.values()),
     }
-    if (commit := revision(Path())) is not None:
-        manifest["git"] = commit
+    in_project = project_file.active()
+    own = [] if in_project is None else [in_project.folder]
+    if commits := revisions([*own, *config_dirs, os.getcwd()]):
+        manifest["git"] = commits
     if "warm_start" in former:
         manifest["warm_start"] = former["warm_start"]
     if plugins:
         manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
     write_text(run.manifest, to_json(manifest))
-    if (made_in := project_file.active()) is not None:
-        note(run.path, made_in.folder)
+    if in_project is not None:
+        note(run.path, in_project.folder)
 
 
 def _refuse_strange_content(path: Path) -> None:
