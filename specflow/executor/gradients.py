@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from specflow.contract import MeanLoss
 from specflow.executor.traced_once import Traced
 
 __all__ = ["Found", "gradients", "host_tensors", "micro_batches"]
@@ -55,14 +56,15 @@ def gradients(
         loss = weigh(spec)
         # In float32: a scale that serves gradients would overflow a float16 loss.
         scaled = loss if scale is None else loss.astype(jnp.float32) * scale
-        return scaled, (loss, model_state, host_tensors(spec))
+        return scaled, (loss, _addends(spec), model_state, host_tensors(spec))
 
     differentiate = jax.grad(loss_of, has_aux=True)
     if micro_steps == 1:
         found, others = differentiate(
             trained, model_state, batch, lambda spec: spec.loss
         )
-        return found, *others
+        loss, _, model_state, called = others
+        return found, loss, model_state, called
 
     parts = micro_batches(batch, micro_steps)
     counts = _counts(params, model_state, parts, forward=forward)
@@ -73,22 +75,35 @@ def gradients(
         return spec.mean_loss.over(counts, 1 / micro_steps)
 
     def step(carry: Any, part: Any) -> tuple[Any, Any]:
-        total, loss, model_state = carry
-        found, (one, model_state, called) = differentiate(
+        total, terms, model_state = carry
+        found, (_, addends, model_state, called) = differentiate(
             trained, model_state, part, weigh
         )
         total = jax.tree.map(jnp.add, total, found)
-        return (total, loss + one.astype(jnp.float32), model_state), called
+        terms = jax.tree.map(lambda a, b: a + jnp.float32(b), terms, addends)
+        return (total, terms, model_state), called
 
-    start = (
-        jax.tree.map(jnp.zeros_like, trained),
-        jnp.zeros((), jnp.float32),
-        model_state,
+    terms = jax.tree.map(
+        lambda term: jnp.zeros(term.shape, jnp.float32), _addends(forward.result[0])
     )
-    (total, loss, model_state), called = lax.scan(
+    start = jax.tree.map(jnp.zeros_like, trained), terms, model_state
+    (total, (totals, others), model_state), called = lax.scan(
         step, start, parts, unroll=micro_steps if unroll else 1
     )
+    loss = MeanLoss.of(totals, counts, others).over(counts, 1 / micro_steps)
     return total, loss, model_state, jax.tree.map(_joined, called)
+
+
+def _addends(spec: Any) -> tuple[Any, Any]:
+    """The terms of the loss that are summed over micro-steps: (totals, other terms).
+
+    Sums over rows, not yet divided: XLA for TPU and GPU moves a reduction over the
+    devices out of a loop only where its result is added to a sum and to nothing else.
+    """
+    if spec.mean_loss is None:
+        return (), (spec.loss,)
+    totals, _, others = spec.mean_loss.parts
+    return totals, others
 
 
 def host_tensors(spec: Any) -> Any:
@@ -117,9 +132,8 @@ def _joined(parts: jax.Array) -> jax.Array:
 
 def _counts(params: Any, model_state: Any, parts: Any, *, forward: Traced) -> Any:
     """What the totals of a `MeanLoss` are divided by in the whole batch."""
-    mean = forward.result[0].mean_loss
-    if mean is None:
-        return None
+    if forward.result[0].mean_loss is None:
+        return ()
     # Weights and masks seldom depend on the model, which is then no part of this.
     count = forward.part(lambda result: result[0].mean_loss.counts)
     each = lax.map(lambda part: count(params, model_state, *part), parts)

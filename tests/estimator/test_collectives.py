@@ -8,9 +8,13 @@ from collections import Counter
 
 import jax
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
+import specflow as sf
 from specflow.compose import compose
+from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.contract import Mode
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
@@ -67,3 +71,52 @@ def test_cut_parameters_are_gathered_once_a_step(micro_steps):
     assert found.pop("all-gather") <= PARAMETERS - 1
     # One more says whether the loss and the update are finite.
     assert found == {"all-reduce": micro_steps + 1}
+
+
+def test_a_micro_step_adds_its_sum_over_rows_to_the_loss_undivided():
+    # XLA's `while-loop-all-reduce-code-motion` (TPU, GPU; CPU has no such pass) moves a
+    # reduction over the devices out of a loop where its result is added to a sum and to
+    # nothing else. A mean would stay, and devices wait for each other in each part.
+    def model_fn(model, features, labels, mode):
+        logits = model(features["image"].reshape(-1, 64))
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        loss = sf.MeanLoss(losses.sum(), len(losses))
+        return sf.TPUEstimatorSpec(mode, {"logits": logits}, loss, optax.sgd(0.1))
+
+    estimator = TPUEstimator(
+        model_fn,
+        model=lambda rngs: nnx.Linear(64, 10, rngs=rngs),
+        model_dir=None,
+        train_batch_size=64,
+        mesh=MeshConfig(axes=AxesConfig(data=8)),
+        config=sf.RunConfig(tpu_config=sf.TPUConfig(micro_steps=4)),
+    )
+    estimator.train(lambda: DATA, max_steps=1)
+    jaxpr = estimator.program.lowered[Mode.TRAIN].jaxpr
+    [scan] = [
+        equation
+        for equation in _equations(jaxpr)
+        if equation.primitive.name == "scan"
+        and equation.params["length"] == 4
+        and equation.params["num_carry"]
+    ]
+    body = scan.params["jaxpr"].jaxpr
+    carried = body.invars[scan.params["num_consts"] :]
+    made = {out: equation for equation in body.eqns for out in equation.outvars}
+    addends = {}
+    for before, after in zip(carried, body.outvars, strict=False):
+        if before.aval.dtype == np.float32:
+            assert made[after].primitive.name == "add"
+            total, addend = made[after].invars
+            assert total is before
+            addends[before.aval.shape] = made[addend].primitive.name
+    assert set(addends) == {(), (64, 10), (10,)}
+    assert addends[()] == "reduce_sum"
+
+
+def _equations(jaxpr):
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation
+        for value in equation.params.values():
+            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+                yield from _equations(value)

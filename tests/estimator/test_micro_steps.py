@@ -71,6 +71,22 @@ def params(found):
     }
 
 
+def by_numpy(params, x, y, mask):
+    """The loss of these rows in float64."""
+    value = {name: np.float64(array) for name, array in params.items()}
+    hidden = np.tanh(x @ value["first.kernel"] + value["first.bias"])
+    logits = hidden @ value["second.kernel"] + value["second.bias"]
+    nll = (
+        np.log(np.exp(logits).sum(-1))
+        - np.take_along_axis(logits, y[..., None], -1)[..., 0]
+    )
+    return (
+        np.average(nll, weights=mask)
+        + 0.5 * nll[:, 0].mean()
+        + 1e-2 * (value["first.kernel"] ** 2).sum()
+    )
+
+
 def trained(path, **settings):
     found = estimator(path, **settings)
     found.train(rows, steps=6)
@@ -113,6 +129,31 @@ def test_one_plain_step_moves_as_the_ragged_batch_does_at_once(tmp_path):
     assert len(moved) == 4
     for name, array in moved.items():
         np.testing.assert_allclose(array, at_once[name], rtol=1e-6, atol=1e-6)
+
+
+class Curve:
+    """A hook that notes the losses that it is given."""
+
+    def __init__(self):
+        self.losses = {}
+
+    def after_step(self, step, loss):
+        self.losses[step] = loss
+
+
+@pytest.mark.parametrize("micro_steps", [1, 2, 8])
+def test_the_training_loss_is_that_of_the_whole_batch(tmp_path, micro_steps):
+    def still(model, features, labels, mode):
+        return model_fn(model, features, labels, mode)._replace(
+            train_op=optax.sgd(0.0) if mode is sf.Mode.TRAIN else None
+        )
+
+    curve = Curve()
+    found = estimator(tmp_path, still, micro_steps=micro_steps, iterations_per_loop=1)
+    found.train(lambda: iter([({"x": X[:16], "mask": MASK[:16]}, Y[:16])]), steps=1,
+                hooks=[curve])  # fmt: skip
+    expected = by_numpy(params(found), X[:16], Y[:16], MASK[:16])
+    assert curve.losses[1] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_model_function_sees_the_rows_of_a_micro_step_and_host_call_all(tmp_path):
@@ -164,16 +205,5 @@ def test_the_loss_of_an_evaluation_is_that_of_all_tokens_for_any_batch(tmp_path,
         model_fn, model=Net, model_dir=tmp_path, train_batch_size=16,
         eval_batch_size=batch, mesh=MeshConfig(axes=AxesConfig()),
     )  # fmt: skip
-    value = {name: np.float64(array) for name, array in params(found).items()}
-    hidden = np.tanh(X @ value["first.kernel"] + value["first.bias"])
-    logits = hidden @ value["second.kernel"] + value["second.bias"]
-    nll = (
-        np.log(np.exp(logits).sum(-1))
-        - np.take_along_axis(logits, Y[..., None], -1)[..., 0]
-    )
-    expected = (
-        np.average(nll, weights=MASK)
-        + 0.5 * nll[:, 0].mean()
-        + 1e-2 * (value["first.kernel"] ** 2).sum()
-    )
+    expected = by_numpy(params(found), X, Y, MASK)
     assert found.evaluate(rows)["loss"] == pytest.approx(expected, rel=1e-6)

@@ -106,6 +106,22 @@ def test_several_slices_speak_over_their_network_once_for_each_gradient(capsys):
 
 
 @needs_libtpu
+@pytest.mark.parametrize("micro_steps", [1, 2, 4])
+def test_replicated_parameters_are_summed_over_once_for_all_micro_steps(
+    capsys, micro_steps
+):
+    """XLA for TPU accumulates gradients on each chip where `gradients` lets it, and the
+    loss beside them: one float32 more than there are parameters."""
+    words = ["check", *MLP, f"loop.micro_steps={micro_steps}", "mesh=data",
+             "--topology", "v5e:2x2", "--json"]  # fmt: skip
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    [one] = found["programs"]["train"]["collectives"]
+    assert (one["kind"], one["times"]) == ("all-reduce", 1)
+    assert one["bytes"] == found["state"]["parameters"] + 4
+
+
+@needs_libtpu
 def test_what_does_not_fit_is_answered_with_what_does(capsys):
     words = ["check", "experiment=stdlib_lm", "data.max_bytes=400000", "mesh=single",
              "model.layers=1", "model.width=256", "loop.batch_size=65536",

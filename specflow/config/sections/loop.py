@@ -71,7 +71,8 @@ class LoopConfig(Config):
     micro_steps: PositiveInt = 1
     """Parts in which a training batch is computed, one after the other (gradient
     accumulation): the update is that of the whole batch, with the memory of one
-    part."""
+    part. Devices sum gradients once a step on TPU where parameters are replicated; once
+    a part where they are sharded, and always on CPU."""
     compute_dtype: Dtype | None = None
     """What layers compute in that name no dtype of their own (mixed precision);
     parameters and their updates keep theirs. null: as Flax does, the widest of a
