@@ -10,6 +10,7 @@ from typing import Any
 from specflow.distributed import collectives
 from specflow.output import set_aside, to_plain, write_text
 from specflow.output.json_values import to_json
+from specflow.runtime.formatting import column_names
 
 __all__ = ["save_trials"]
 
@@ -21,6 +22,7 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
         rows: of each job `job`, `overrides`, `step`, `eval`, `directory` and `error`,
             the best first.
 
+    A metric whose name another column has is `eval.<name>`, as a metric named `error`.
     A table of other trials, which the folder held, becomes `trials.1.csv` and so on.
 
     Returns:
@@ -59,7 +61,9 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["job", *keys, "step", *names, "directory", "error"])
+    before, after = ("job", *keys, "step"), ("directory", "error")
+    columns = column_names(names, (*before, *after))
+    writer.writerow([*before, *columns.values(), *after])
     for row in rows:
         writer.writerow(
             [

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["columns", "human", "short"]
+__all__ = ["column_names", "columns", "human", "short"]
 
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
@@ -51,3 +51,20 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
         for row in table
     )
     return "\n".join(lines)
+
+
+def column_names(metrics: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
+    """Metric -> its column in a table that has others: `eval.<metric>` where taken.
+
+    >>> column_names(["loss", "error", "eval.error"], ["job", "error"])
+    {'loss': 'loss', 'error': 'eval.eval.error', 'eval.error': 'eval.error'}
+    """
+    metrics, used = [*metrics], {*taken}
+    columns = {name: name for name in metrics if name not in used}
+    used |= columns.keys()
+    for name in metrics:
+        column = name
+        while column in used and name not in columns:
+            column = f"eval.{column}"
+        used.add(columns.setdefault(name, column))
+    return {name: columns[name] for name in metrics}

@@ -23,6 +23,7 @@ from specflow.compose.read.override_grammar import Request, read, spell
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
+from specflow.runtime.formatting import column_names
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, params_of, trials
 
@@ -232,7 +233,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     varied = [key for key in keys if len({row.get(key) for row in settings}) > 1]
     results = [_figures(outcome.result or {}) for outcome in outcomes]
     figures = list(dict.fromkeys(name for result in results for name in result))
-    rows = [["job", *varied, *figures]]
+    columns = column_names(figures, ("job", *varied))
+    rows = [["job", *varied, *columns.values()]]
     for number in ranked(outcomes):
         outcome = outcomes[number]
         row = [str(number), *(settings[number].get(key, "") for key in varied)]

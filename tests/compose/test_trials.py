@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from specflow.commands.trials_table import save_trials
-from specflow.sweep.hydra_jobs import Outcome, ranked, records
+from specflow.sweep.hydra_jobs import Outcome, ranked, records, table
 
 
 def outcomes(tmp_path):
@@ -73,3 +73,31 @@ def test_the_table_of_another_sweep_in_the_folder_is_kept(tmp_path, monkeypatch)
 
 def test_without_jobs_there_is_no_table():
     assert save_trials([]) is None
+
+
+def test_every_column_has_a_name_of_its_own(tmp_path, monkeypatch):
+    """A reader by names, as `csv.DictReader` and pandas are, would lose one of two."""
+    monkeypatch.chdir(tmp_path)
+    metrics = {"loss": 0.5, "job": 2.0, "error": 3.0, "directory": 4.0, "seed": 5.0}
+    made = [
+        Outcome((f"seed={n}",), str(tmp_path / str(n)), {"step": 7, "eval": metrics})
+        for n in range(2)
+    ]
+    with open(save_trials(records(made)), newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == [
+        *("job", "seed", "step", "loss"),
+        *("eval.job", "eval.error", "eval.directory", "eval.seed"),
+        *("directory", "error"),
+    ]
+    row = dict(zip(header, rows[1], strict=True))
+    assert row["seed"] == row["job"] == "1"
+    assert (row["eval.seed"], row["eval.job"], row["eval.error"]) == (
+        "5.0",
+        "2.0",
+        "3.0",
+    )
+    assert (row["directory"], row["error"]) == (str(tmp_path / "1"), "")
+    assert table(made).split("\n")[0].split() == [
+        *("job", "seed", "step", "loss", "eval.job", "error", "directory", "eval.seed")
+    ]
