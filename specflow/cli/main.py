@@ -179,6 +179,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
             vet=None
             if arguments.topology is None
             else lambda jobs: _refuse_misfits(arguments, jobs),
+            check=_refuse_other_run,
         )
         with standard_streams.to_the_end():
             print(table(outcomes))
@@ -196,6 +197,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
         jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
         print(document(status, jobs=to_plain(jobs)))
     return status
+
+
+def _refuse_other_run(composed: "Composed", directory: str) -> None:
+    """Refuses, before any starts, a job whose directory holds a run of another job."""
+    from specflow.output.run.run_directory import check_resumable
+
+    if composed.config.output.on_change != "accept":
+        check_resumable(directory, composed.yaml(), composed.origins)
 
 
 def _save_trials(rows: Sequence[dict[str, Any]]) -> Any:

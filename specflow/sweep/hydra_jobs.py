@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.check.hydra_guard import check_hydra
@@ -112,6 +114,7 @@ def sweep(
     *,
     config_dirs: Sequence[str | Path] = (),
     vet: Callable[[list[list[str]]], None] | None = None,
+    check: Callable[[Composed, str], None] | None = None,
 ) -> list[Outcome]:
     """Runs a task over every combination that the overrides ask for.
 
@@ -124,6 +127,8 @@ def sweep(
         task: what to do with each experiment.
         config_dirs: the user's own folders of configs.
         vet: takes the overrides of each job before the first one starts, and may raise.
+        check: takes each job's experiment and its run directory before the first one
+            starts, where that is known by then, and may raise a `ConfigError`.
 
     Returns:
         The outcomes, in the order of the jobs.
@@ -145,7 +150,8 @@ def sweep(
             lines = _numbered(request)
             whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (HydraException, OmegaConfBaseException, RecursionError) as error:
-            _check(job, trials(request, found))  # Who composes here tells more.
+            # Who composes here tells more.
+            _check(job, trials(request, found), None, None)
             raise ConfigError(
                 composition_diagnostic(error, found, request.all())
             ) from None
@@ -160,7 +166,8 @@ def sweep(
         if is_grid(whole):  # Another sweeper has values of its own.
             jobs = trials(request, found)
             try:
-                names = _check(job, jobs)
+                parent, shared = _parent(whole), bool(_shared(request))
+                names = _check(job, jobs, parent, check, is_shared=shared)
             except ConfigError as error:
                 # Faults of several jobs may have one place.
                 placed = dict.fromkeys(map(params.placed, error.diagnostics))
@@ -168,8 +175,7 @@ def sweep(
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
         check_hydra(whole, found, request.hydra, trust=request.trust)
-        is_shared = any(one.key_or_group == "output.dir" for one in request.values)
-        check_directory(whole, "output.dir" if is_shared else "hydra.sweep.dir")
+        check_directory(whole, "output.dir" if _shared(request) else "hydra.sweep.dir")
         lines += new_directories(whole, names)
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
@@ -257,18 +263,68 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _check(job: _Job, jobs: Iterable[Sequence[str]]) -> set[str]:
-    """Composes every job, and runs none; returns the names of their experiments."""
+def _check(
+    job: _Job,
+    jobs: Iterable[Sequence[str]],
+    parent: str | None,
+    check: Callable[[Composed, str], None] | None,
+    *,
+    is_shared: bool = False,
+) -> set[str]:
+    """Composes every job, and runs none; returns the names of their experiments.
+
+    Args:
+        job: what composes them.
+        jobs: the overrides of each.
+        parent: the folder of their run directories, if it is known by now.
+        check: takes each experiment with its run directory.
+        is_shared: whether an `output.dir` of the overrides is `parent`.
+    """
     diagnostics: dict[Diagnostic, None] = {}
-    names = set()
-    for lines in jobs:
+    names, writers = set(), dict[str, int]()
+    for number, lines in enumerate(jobs):
         try:
-            names.add(job.compose(lines).config.name)
+            composed = job.compose(lines)
+            names.add(composed.config.name)
+            directory = None if is_shared else composed.config.output.dir
+            if directory is not None:
+                _refuse_shared(composed, os.path.abspath(directory), number, writers)
+            elif parent is not None:
+                directory = os.path.join(parent, str(number))
+            if directory is not None and check is not None:
+                check(composed, directory)
         except ConfigError as error:
             diagnostics.update(dict.fromkeys(error.diagnostics))
     if diagnostics:
         raise ConfigError(*diagnostics)
     return names
+
+
+def _refuse_shared(
+    composed: Composed, directory: str, number: int, writers: dict[str, int]
+) -> None:
+    """Refuses a run directory that another job of the sweep writes."""
+    first = writers.setdefault(directory, number)
+    if first != number:
+        raise ConfigError(
+            Diagnostic(
+                "output.dir",
+                f"'{composed.config.output.dir}' is that of job {first} and of job "
+                f"{number}",
+                expected="a directory for each job",
+                hint="Name it by all that varies, or output.dir=DIR for DIR/0, DIR/1 "
+                "and so on.",
+                origin=composed.places.get("output.dir", ""),
+                code="sweep",
+            )
+        )
+
+
+def _parent(whole: DictConfig) -> str | None:
+    """The folder with a directory for each job, where its name is fixed."""
+    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+    is_numbered = str(written["subdir"]) == "${hydra.job.num}"
+    return str(written["dir"]) if is_numbered and "${" not in written["dir"] else None
 
 
 def _is_cell(text: str) -> bool:
@@ -287,13 +343,7 @@ def _ours(request: Request) -> dict[str, Any]:
 
 def _numbered(request: Request) -> list[str]:
     """The lines for Hydra; an `output.dir` that all jobs share becomes the sweep's."""
-    shared = [
-        value
-        for value in request.values
-        if value.key_or_group == "output.dir"
-        and not value.is_sweep_override()
-        and "${" not in str(value.value())
-    ]
+    shared = _shared(request)
     rest = tuple(value for value in request.values if value not in shared)
     lines = dataclasses.replace(request, values=rest).lines()
     named = [one for one in request.hydra if one.key_or_group == "hydra.sweep.dir"]
@@ -305,6 +355,17 @@ def _numbered(request: Request) -> list[str]:
             for place in places[-1:]
             if place.startswith("~") or shared
         ),
+    ]
+
+
+def _shared(request: Request) -> list[Override]:
+    """The overrides that name one `output.dir` for all jobs."""
+    return [
+        value
+        for value in request.values
+        if value.key_or_group == "output.dir"
+        and not value.is_sweep_override()
+        and "${" not in str(value.value())
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from specflow.compose import compose
-from specflow.diagnostics.errors import ConfigError, DataError
+from specflow.diagnostics.errors import ConfigError, DataError, Diagnostic
 from specflow.sweep import sweep_folders
 from specflow.sweep.hydra_jobs import sweep, table
 
@@ -297,3 +297,40 @@ def test_a_job_in_its_own_folder_finds_its_run(tmp_path):
     (tmp_path / "run/config.yaml").write_text(compose(["seed=5"]).yaml())
     words = ["run=run", "seed=1,2", "hydra.job.chdir=true", "output.dir=o"]
     assert [one.error for one in sweep(words, task)] == ["", ""]
+
+
+def test_the_directory_of_each_job_is_checked_before_the_first_one_starts():
+    seen, ran = [], []
+
+    def check(composed, directory):
+        seen.append((composed.config.seed, directory))
+        if composed.config.seed > 1:
+            raise ConfigError(Diagnostic("output.dir", f"{directory} is taken"))
+
+    with pytest.raises(ConfigError) as error:
+        sweep(["seed=1,2,3", "output.dir=out"], ran.append, check=check)
+    assert seen == [(1, "out/0"), (2, "out/1"), (3, "out/2")]
+    assert [str(one) for one in error.value.diagnostics] == [
+        "output.dir: out/1 is taken.",
+        "output.dir: out/2 is taken.",
+    ]
+    assert not ran
+    assert files() == []
+    seen.clear()
+    sweep(["seed=0,1", "output.dir=by/${seed}"], task, check=check)
+    assert seen == [(0, "by/0"), (1, "by/1")]
+    seen.clear()
+    sweep(["seed=0,1"], task, check=check)
+    assert seen == []  # Named by the time: nobody else has it.
+
+
+def test_two_jobs_of_one_directory_are_refused():
+    ran = []
+    with pytest.raises(ConfigError) as error:
+        sweep(["seed=1", "optimizer.lr=1,2", "output.dir=out/${seed}"], ran.append)
+    assert str(error.value) == (
+        "output.dir: 'out/1' is that of job 0 and of job 1 (override "
+        "output.dir=out/${seed}). Expected a directory for each job. Name it by all "
+        "that varies, or output.dir=DIR for DIR/0, DIR/1 and so on."
+    )
+    assert not ran

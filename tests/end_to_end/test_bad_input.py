@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from specflow.cli.main import main
+from specflow.compose import compose
 from specflow.config.sections.optimizer import AdamWConfig
+from specflow.output import open_run
 
 NPZ = (
     "data=npz",
@@ -254,3 +256,24 @@ def test_a_run_that_is_none_is_named(specflow):
         "directory of a "
         "finished or stopped run.\n"
     )
+
+
+def test_a_second_sweep_into_the_same_folder_is_refused_before_its_first_job(
+    capsys, monkeypatch, tmp_path
+):
+    """As one run in the directory of another; what the first one left stays."""
+    monkeypatch.chdir(tmp_path)
+    words = ["experiment=digits_mlp", "loop.train_steps=1"]
+    for job in (0, 1):
+        made = compose([*words, f"seed={job}"])
+        open_run(f"grid/{job}", made.yaml()).close()
+    (tmp_path / "grid/trials.csv").write_text("job\n")
+    files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert main(["train", "-m", *words, "seed=0,3", "output.dir=grid"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error[run-changed] output.dir: 'grid/1' holds a run of another config: one "
+        "value would change what is trained. Choose another output.dir, or go on with "
+        "the new values by output.on_change=accept.",
+        "error[run-changed] seed: was 1, is 3 (override seed=3).",
+    ]
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files

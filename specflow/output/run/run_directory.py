@@ -26,6 +26,7 @@ from specflow.runtime.run_projects import note
 
 __all__ = [
     "RunDirectory",
+    "check_resumable",
     "default_run_directory",
     "existing_run",
     "open_run",
@@ -227,6 +228,24 @@ def open_run(
         lock.release()
         raise
     return run
+
+
+def check_resumable(
+    directory: str | Path, config_yaml: str, origins: Mapping[str, Any]
+) -> None:
+    """Refuses a directory that holds a run of another config, as `open_run` does.
+
+    Args:
+        directory: of a run, which need not be there yet.
+        config_yaml: the resolved config that would run there.
+        origins: dotted key -> file:line or override that set it.
+
+    Raises:
+        ConfigError: what is trained would change; each value is named.
+    """
+    run = RunDirectory(expanded(directory, "output.dir"))
+    if run.config.exists():
+        _refuse_changes(run, config_yaml, origins)
 
 
 def existing_run(directory: str | Path) -> RunDirectory:
