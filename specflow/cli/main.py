@@ -85,6 +85,8 @@ def _failed(error: BaseException, *, as_json: bool) -> int:
         return getattr(error, "exit_code", 1)
     error = failure.heard(error)
     status = tell(error, as_json=as_json)
+    if isinstance(error, ConfigError):
+        launcher_link.report(mistake=str(error))
     failure.sound(error, status)
     return status
 

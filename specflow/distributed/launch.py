@@ -38,7 +38,7 @@ class _Process:
     """Ends with the launcher, which the process watches; it reports on it."""
     was_ended: bool = False
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """What it reported: `start`, `step`, `directory`."""
+    """What it reported: `start`, `step`, `directory`, `mistake`."""
     received: bytes = b""
 
     @property
@@ -153,13 +153,18 @@ def _run(words: Sequence[str], processes: int) -> tuple[list[_Process], bool]:
     killed = (
         [] if asked else [diagnostic for one in started if (diagnostic := one.killed())]
     )
+    mistakes = {started[0].facts.get("mistake")} if started else set()
     for one in started:
         if one.output is None:
             continue
+        # All have the same config: what is wrong with it is printed once.
+        mistake = one.facts.get("mistake")
+        is_printed = mistake is not None and mistake in mistakes
+        mistakes.add(mistake)
         with one.output as output:
             # What the others say of one that was killed, is said here.
             is_known = one.status == MACHINE and killed
-            if one.status and not one.was_ended and not is_known:
+            if one.status and not (one.was_ended or is_known or is_printed):
                 _show(one.index, output)
     for diagnostic in killed:
         print(line(diagnostic), file=sys.stderr)

@@ -46,7 +46,8 @@ def report(**facts: int | str) -> None:
 
     Args:
         **facts: `start`, the step from which it trains; `step`, the last one that is
-            done; `directory`, of its run.
+            done; `directory`, of its run; `mistake`, an error in the config that it
+            has printed.
 
     >>> report(step=12)
     """

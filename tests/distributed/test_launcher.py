@@ -175,3 +175,16 @@ def test_a_process_that_nobody_launched_is_left_alone(monkeypatch, tmp_path):
 def test_restarts_that_cannot_be(words, problem, capsys):
     assert main.main(["launch", "--processes", "2", *words]) == 2
     assert f"error[usage] {problem}" in capsys.readouterr().err
+
+
+MISTAKEN = """
+mistake = "seed: got -1" if index < 3 else "seed: got -2"
+print(mistake, file=sys.stderr, flush=True)
+launched.report(mistake=mistake)
+sys.exit(2)
+"""
+
+
+def test_a_mistake_in_the_config_of_all_is_printed_once(capfd):
+    assert launching(MISTAKEN, processes=4) == 2
+    assert capfd.readouterr().err == "seed: got -1\n[3] seed: got -2\n"
