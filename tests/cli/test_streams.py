@@ -40,6 +40,14 @@ def test_a_closed_stream_is_silent_and_the_status_is_that_of_the_command(closed)
     assert shell(f"{SPECFLOW} show seed=-1 {closed}")[0] == 2
 
 
+def test_a_run_trains_to_its_end_with_standard_error_closed(tmp_path):
+    words = f"train {SHOW} loop.train_steps=5"
+    status, out, _ = shell(f"{SPECFLOW} {words} output.dir={tmp_path}/run 2>&-")
+    assert status == 0
+    assert out.rstrip().endswith(f"{tmp_path}/run")
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["step"] == 5
+
+
 def test_a_closed_stream_does_not_become_the_next_file(tmp_path):
     """The system gives the lowest free descriptor to the file that is opened next."""
     code = (
