@@ -1,5 +1,8 @@
 """Errors carry faults, and are the plain kinds that their faults are."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -43,3 +46,14 @@ def test_the_nearest_name_is_the_one_with_the_fewest_slips(typed, meant):
     """The longest common part alone made adamaxw of admaw, and nothing of ri."""
     known = ["adamaxw", "adamw", "r2", "mse", "fsdp", "data", "lr", "k"]
     assert nearest(typed, known) == (f"Did you mean {meant}?" if meant else "")
+
+
+def test_errors_and_warnings_are_names_of_specflow_and_load_no_jax():
+    code = (
+        "import sys, specflow as sf; "
+        "print(issubclass(sf.UserCodeError, sf.SpecflowError), "
+        "issubclass(sf.SpecflowWarning, UserWarning), 'jax' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said.stdout == "True True False\n"
