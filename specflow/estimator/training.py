@@ -14,7 +14,7 @@ import jax
 
 from specflow import loop
 from specflow.config.run_config import RunConfig
-from specflow.contract import Mode
+from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Share, TrainInput, as_source, as_train_batches, handed
 from specflow.diagnostics.errors import (
     ConfigError,
@@ -25,6 +25,7 @@ from specflow.diagnostics.errors import (
 )
 from specflow.diagnostics.rendering import is_of_device
 from specflow.distributed import collectives
+from specflow.estimator.label_hint import label_hint
 from specflow.estimator.loss_reports import Watcher, shows_progress, summaries
 from specflow.estimator.recovery import Recovery
 from specflow.estimator.state_source import States
@@ -312,7 +313,7 @@ class Training:
                     triggers=triggers,
                     finish=finish,
                     rescue=rescue,
-                    nan_hint=self._nan_hint,
+                    nan_hint=functools.partial(self._nan_hint, declared),
                     hooks=followers,
                     should_stop=functools.partial(is_asked, should_stop),
                     pace=self._pace(),
@@ -350,9 +351,11 @@ class Training:
                 self._checkpoints.give_up()
             raise
 
-    def _nan_hint(self, step: int) -> str:
-        """Where a run goes on, and how the rows of a step are seen."""
-        failed = ""
+    def _nan_hint(
+        self, spec: TPUEstimatorSpec, step: int, labels: Any, index: int
+    ) -> str:
+        """Where a run resumes, the rows of a step, and labels that are no class."""
+        failed, wrong = "", label_hint(labels, index, spec)
         try:
             self._checkpoints.wait()
         except OutputError as error:
@@ -365,8 +368,9 @@ class Training:
         if (self._model_dir / "config.yaml").exists():  # A run's, for the command line.
             run = shlex.quote(f"run={self._model_dir}")
             command = f"specflow predict {run} --rows-of {step}"
-            return f"{saved} Those rows: {command}."
-        return f"{saved} Those rows: estimator.rows_of_step(source, {step})."
+        else:
+            command = f"estimator.rows_of_step(source, {step})"
+        return f"{saved} Those rows: {command}. {wrong}".rstrip()
 
     def _profile(self) -> Profile | None:
         window = self._config.profile

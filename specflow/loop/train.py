@@ -66,6 +66,8 @@ class _Pending:
     """Steps taken before that of the first entry of `losses`."""
     start: int
     stop: int
+    labels: Any
+    """Of these steps, stacked as the losses are."""
 
 
 def train(
@@ -81,7 +83,7 @@ def train(
     triggers: Sequence[Trigger] = (),
     finish: Action | None = None,
     rescue: Rescue | None = None,
-    nan_hint: Callable[[int], str] | None = None,
+    nan_hint: Callable[[int, Any, int], str] | None = None,
     hooks: Sequence[Any] = (),
     should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
@@ -110,7 +112,8 @@ def train(
             after the step, `watch` or the like raises; every loss up to then is known
             to be finite. The error is raised all the same, and what this raises is
             added to it as a note. An error in the input or in the step calls nothing.
-        nan_hint: step -> what to add to the message of a loss that is not finite.
+        nan_hint: (step, stacked labels, its place among them) -> what to add to the
+            message of a loss that is not finite.
         hooks: objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `finish`.
         should_stop: asked after every stretch; true ends training there.
@@ -143,7 +146,9 @@ def train(
                 if np.isfinite(losses[first]):
                     raise _at_least_scale(int(steps[first]))
                 bad, value = int(steps[first]), float(losses[first])
-                raise _not_finite(bad, value, nan_hint and nan_hint(bad))
+                index = bad - 1 - pending.first_step
+                hint = nan_hint and nan_hint(bad, pending.labels, index)
+                raise _not_finite(bad, value, hint)
         if host_call is not None:
             stacked = to_host(pending.outputs.host_call)
             for index in range(pending.start, pending.stop):
@@ -190,7 +195,9 @@ def train(
                     state, features, labels, start, stop
                 )
                 former = pending
-                pending = _Pending(losses, outputs, chunk.first_step, start, stop)
+                pending = _Pending(
+                    losses, outputs, chunk.first_step, start, stop, labels
+                )
                 step, is_taken = until, True
                 if former is not None:
                     loss = read(former)
