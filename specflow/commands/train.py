@@ -322,14 +322,20 @@ def _facts(
 def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Any]:
     config = composed.config
     reporters: list[Any] = [JsonLines(run.metrics, resumed_at=step)]
-    for one in config.output.reporters:
-        if one == "tensorboard":
-            hparams = hparams_of(composed.tree)
-            reporters.append(
-                TensorBoard(run.tensorboard, resumed_at=step, hparams=hparams)
-            )
-        elif isinstance(one, Component):
-            reporters.append(_brought(one, run, step))
+    with contextlib.ExitStack() as opened:
+        opened.callback(reporters[0].close)
+        for one in config.output.reporters:
+            if one == "tensorboard":
+                hparams = hparams_of(composed.tree)
+                reporters.append(
+                    TensorBoard(run.tensorboard, resumed_at=step, hparams=hparams)
+                )
+            elif isinstance(one, Component):
+                reporters.append(_brought(one, run, step))
+            else:
+                continue
+            opened.callback(reporters[-1].close)
+        opened.pop_all()  # What reports from here on closes them.
     return reporters
 
 

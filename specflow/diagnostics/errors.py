@@ -60,6 +60,10 @@ class Diagnostic:
     """A stable name of the kind of fault, as in `docs/errors.md`: `unknown-key`, ..."""
     kind: type[Exception] = ValueError
     """The plain exception that this fault also is."""
+    cause: BaseException | None = dataclasses.field(
+        default=None, compare=False, repr=False
+    )
+    """What code of the user's raised, where that is what is wrong."""
 
     @classmethod
     def of(cls, texts: Mapping[str, str]) -> Self:
@@ -98,6 +102,12 @@ class SpecflowError(Exception):
             for diagnostic in diagnostics
         )
         super().__init__("\n".join(map(str, self.diagnostics)))
+        causes = (
+            diagnostic.cause
+            for diagnostic in self.diagnostics
+            if diagnostic.cause is not None
+        )
+        self.__cause__ = next(causes, None)
 
 
 class ConfigError(SpecflowError, ValueError):

@@ -24,6 +24,7 @@ __all__ = [
     "origin",
     "tell",
     "told",
+    "user_diagnostic",
 ]
 
 _PLACE = re.compile(r"(?P<file>.+?)(?::(?P<line>\d+))?(?::(?P<column>\d+))?")
@@ -78,8 +79,7 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     diagnostics, status = (), getattr(error, "exit_code", 1)
     if isinstance(error, SpecflowError):
         diagnostics = error.diagnostics
-        if not as_json:
-            print(user_code.traceback_of(error), end="", file=sys.stderr)
+        print(user_code.traceback_of(error), end="", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
         status = 130
         print("interrupted", file=sys.stderr)
@@ -89,7 +89,7 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
         diagnostics, status = (diagnostic,), MACHINE
     elif user_code.is_users(error):
         print(user_code.traceback_of(error), end="", file=sys.stderr)
-        diagnostics, status = (_of_user(error),), MISTAKE
+        diagnostics, status = (user_diagnostic(error),), MISTAKE
     else:
         traceback.print_exception(error)
         diagnostics = (
@@ -108,7 +108,7 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     return status
 
 
-def _of_user(error: BaseException) -> Diagnostic:
+def user_diagnostic(error: BaseException) -> Diagnostic:
     """What the user's code raised, by the section that names the code."""
     told = str(error).splitlines() or [""]
     text = f"{type(error).__name__}: {told[0]}".rstrip(": ")

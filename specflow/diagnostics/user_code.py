@@ -38,7 +38,11 @@ def is_users(error: BaseException) -> bool:
     >>> is_users(ValueError("never raised"))
     False
     """
-    return any(True for _ in _frames(error)) or _IN_CALLBACK in str(error)
+    return (
+        any(True for _ in _frames(error))
+        or _is_unreadable(error)
+        or _IN_CALLBACK in str(error)
+    )
 
 
 def places(error: BaseException) -> list[str]:
@@ -62,9 +66,15 @@ def traceback_of(error: BaseException) -> str:
     Returns:
         Lines as Python writes them; empty if no code of the user's is concerned.
     """
-    if not any(True for _ in _frames(error)):
-        if isinstance(error, SpecflowError) and error.__cause__ is not None:
-            return traceback_of(error.__cause__)
+    if not any(True for _ in _frames(error)) and not _is_unreadable(error):
+        if isinstance(error, SpecflowError):
+            # Targets of one module fail alike, each with an exception of its own.
+            causes = [
+                error.__cause__,
+                *(diagnostic.cause for diagnostic in error.diagnostics),
+            ]
+            texts = [traceback_of(cause) for cause in causes if cause is not None]
+            return "".join(dict.fromkeys(texts))
         _, found, text = str(error).partition(_IN_CALLBACK)
         return f"Traceback{text.rstrip()}\n" if found else ""
     if isinstance(error, SpecflowError) and _is_users([*_walk(error)][-1]):
@@ -98,10 +108,15 @@ def _prune(shown: traceback.TracebackException, error: BaseException) -> None:
         inner, before = getattr(shown, name), getattr(error, name)
         if inner is None or before is None:
             continue
-        if any(True for _ in _frames(before)):
+        if any(True for _ in _frames(before)) or _is_unreadable(before):
             _prune(inner, before)
         else:
             setattr(shown, name, None)
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Whether Python could not read a module: it names the file, and ran no frame."""
+    return isinstance(error, SyntaxError) and not str(error.filename).startswith("<")
 
 
 def _walk(error: BaseException) -> Iterator[FrameType]:

@@ -46,7 +46,8 @@ class ModelFn:
                 )
             )
         self.function = function
-        self.name = getattr(function, "__name__", type(function).__name__)
+        inner = _unbound(function)
+        self.name = getattr(inner, "__name__", type(inner).__name__)
         parameters = inspect.signature(function).parameters.values()
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
@@ -143,6 +144,13 @@ class ModelFn:
                 )
             )
         return spec
+
+
+def _unbound(function: Any) -> Any:
+    """The function that `functools.partial` binds arguments of."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _bound(function: Any) -> set[str]:

@@ -6,7 +6,9 @@ import os
 import sys
 from typing import Any
 
+from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, SpecflowError
+from specflow.diagnostics.rendering import user_diagnostic
 from specflow.preflight.child_process import Question
 
 
@@ -29,13 +31,22 @@ def _answer(question: Question) -> dict[str, Any]:
             "diagnostics": [_plain(diagnostic) for diagnostic in error.diagnostics],
             "jobs": [],
         }
+    except Exception as error:
+        if not user_code.is_users(error):
+            raise
+        # The command prints it: what this process says is read by nobody else.
+        said = {"diagnostics": [_plain(user_diagnostic(error))], "jobs": []}
+        return {**said, "traceback": user_code.traceback_of(error)}
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A fault without the class that its exception also is: it does not travel."""
-    plain = dataclasses.asdict(diagnostic)
-    del plain["kind"]
-    return plain
+    """A fault without its exceptions, which do not travel."""
+    names = [field.name for field in dataclasses.fields(diagnostic)]
+    return {
+        name: getattr(diagnostic, name)
+        for name in names
+        if name not in ("kind", "cause")
+    }
 
 
 if __name__ == "__main__":

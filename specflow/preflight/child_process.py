@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, MachineError
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    MachineError,
+    UserCodeError,
+)
 
 __all__ = ["COMMAND", "LIMIT_S", "Question", "ask", "environment"]
 
@@ -51,6 +56,7 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
 
     Raises:
         ConfigError: the faults of an experiment, as the child found them.
+        UserCodeError: code of the user's failed; its traceback is printed.
         MachineError: libtpu is not installed; the child failed, or took too long.
     """
     if question.compiles and importlib.util.find_spec("libtpu") is None:
@@ -88,6 +94,9 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
     if status or not answer:
         raise MachineError(_failed(status, said, limit_s if late.is_set() else None))
     found = json.loads(answer)
+    if "traceback" in found:
+        print(found["traceback"], end="", file=sys.stderr)
+        raise UserCodeError(*map(_diagnostic, found["diagnostics"]))
     if found["diagnostics"]:
         raise ConfigError(*map(_diagnostic, found["diagnostics"]))
     return found["jobs"]

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, SpecflowError, nearest, spec_error
 from specflow.runtime.typing import describe
 
@@ -22,8 +23,9 @@ def call_model(
         train: whether it trains.
 
     Raises:
-        SpecError: the model has no such argument, or needs another, or fails on the
-            shapes and types that it is given.
+        SpecError: the model has no such argument, or needs another, or one of
+            specflow's or Flax's own fails on the shapes and types that it is given.
+            What code of the user's raises keeps its type.
 
     >>> call_model(lambda x, scale=2: scale * x, {"x": 3}, train=True)
     6
@@ -48,6 +50,9 @@ def call_model(
         given = ", ".join(
             f"{key}={describe(value)}" for key, value in arguments.items()
         )
+        if user_code.is_users(error):  # The call succeeded; what it ran did not.
+            error.add_note(f"The model was called as {name}({given}).")
+            raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         diagnostic = Diagnostic(
             "spec.inputs",

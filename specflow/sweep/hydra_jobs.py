@@ -91,6 +91,7 @@ class _Job:
                 judged = {"metric": best.metric, "order": best.order}
                 outcome = dataclasses.replace(outcome, **judged)
         except SpecflowError as error:
+            print(user_code.traceback_of(error), end="", file=sys.stderr)
             outcome = Outcome(lines, directory, None, str(error))
         except Exception as error:
             if getattr(error, "exit_code", 0) > 128:

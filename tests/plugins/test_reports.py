@@ -162,8 +162,12 @@ def test_a_plugin_that_cannot_be_used_is_one_fault_among_others(what, package, c
     code, told = WRONG[what]
     package("wrong", code, models="tall = wrong:Tall")
     assert main(["show", "model.name=tall", "sede=1"]) == 2
-    first, *others = capsys.readouterr().err.splitlines()
     is_import = "cannot be imported" in told
+    lines = capsys.readouterr().err.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("error"))
+    # Of what the import raised, the traceback stands before.
+    assert bool(start) == (what in ("a broken import", "the end of the process"))
+    first, *others = lines[start:]
     rest = (
         " Mend or upgrade wrong, and install what it needs." if is_import else EXPECTED
     )

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from specflow.diagnostics.errors import ConfigError, MachineError
+from specflow.diagnostics.errors import ConfigError, MachineError, UserCodeError
 from specflow.preflight.child_process import Question, ask, environment
 
 JOB = Question("v5e:2x2", [["experiment=digits_mlp"]], compiles=False)
@@ -58,6 +58,19 @@ def test_faults_that_the_child_found_are_raised_as_they_are(child):
         ask(JOB)
     assert str(failed.value) == "loop.batch_size: got 10. Expected more."
     assert failed.value.diagnostics[0].code == "batch-divides"
+
+
+def test_an_error_of_the_users_code_comes_with_its_traceback(child, capfd):
+    diagnostic = {"where": "mine.net", "problem": "KeyError: 'width'", "expected": "",
+             "hint": "", "origin": "", "code": "user-code"}  # fmt: skip
+    answer = {
+        "diagnostics": [diagnostic],
+        "jobs": [],
+        "traceback": "Traceback: line 3\n",
+    }
+    child(f"print({json.dumps(json.dumps(answer))})")
+    assert refused(UserCodeError, JOB) == "mine.net: KeyError: 'width'."
+    assert capfd.readouterr().err == "Traceback: line 3\n"
 
 
 def test_a_child_that_fails_says_why_in_a_line(child):

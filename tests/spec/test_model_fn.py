@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.special
+from flax import nnx
 from sklearn import metrics
 
 from specflow.config.base import Target
@@ -13,6 +14,7 @@ from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.contract import ClassificationOutput, Mode, TrainOp
 from specflow.diagnostics.errors import SpecError
 from specflow.spec import LabelRange, build_model_fn, label_ranges
+from specflow.spec.model_inputs import call_model
 
 CLASSIFICATION = {
     "inputs": {"image": "features.image"},
@@ -218,17 +220,29 @@ def test_a_loss_without_labels_is_told():
     )
 
 
-def test_a_model_that_fails_on_its_input_is_told_with_what_it_got():
-    def dense(image):
-        return image @ jnp.ones((4, 2))
-
+def test_a_library_model_that_fails_on_its_input_is_named_with_what_it_got():
+    layer = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
     with pytest.raises(SpecError) as caught:
-        run(Mode.TRAIN, model=dense)
+        call_model(layer, {"inputs": jnp.ones((6, 3))}, train=True)
     assert str(caught.value).startswith(
-        "spec.inputs: dense(image=float32[6,3]) failed: dot_general requires"
+        "spec.inputs: Linear(inputs=float32[6,3]) failed: dot_general requires"
     )
     assert isinstance(caught.value, TypeError)
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("kind", [TypeError, ValueError])
+def test_what_a_users_model_raises_keeps_its_type_and_says_what_it_got(kind):
+    def dense(image):
+        raise kind("the image is too small")
+
+    with pytest.raises(kind, match="the image is too small") as caught:
+        run(Mode.TRAIN, model=dense)
+    assert type(caught.value) is kind
+    assert caught.traceback[-1].name == "dense"
+    assert caught.value.__notes__ == [
+        "The model was called as dense(image=float32[6,3])."
+    ]
 
 
 def test_a_label_range_is_known_from_the_logits():

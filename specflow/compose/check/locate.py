@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.compose.start_folder import with_places
 from specflow.config.base import TARGET
+from specflow.config.plugins.components import plugins_of
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic
 
@@ -58,6 +59,8 @@ def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
         A fault without a problem, of that section; None if none of them is known to be.
     """
     named = dict(_named(composed.tree, ""))
+    for key, plugin in plugins_of(composed.config).items():
+        named[key] = plugin.value.replace(":", ".")
     for place in reversed(user_code.places(error)):
         exact = [
             key for key, path in named.items() if f"{place}.".startswith(f"{path}.")

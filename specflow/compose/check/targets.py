@@ -6,6 +6,7 @@ reaches must have been defined in a package of the list as well. So `import os` 
 trusted module neither makes `os.system` a target nor imports anything by such a name.
 """
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -144,7 +145,8 @@ def resolve(
     except (Exception, SystemExit) as error:
         # Importing runs code of the user's own, which may fail in any way.
         reason = f"{type(error).__name__}: {error}"
-        return refuse(f"cannot be imported: {reason}", code="target-import")
+        refused = refuse(f"cannot be imported: {reason}", code="target-import")
+        return dataclasses.replace(refused, cause=error)
     if not callable(value) or inspect.ismodule(value) or get_origin(value) is not None:
         return refuse("is nothing that can be called", code="target-callable")
     defined = _definitions(value)

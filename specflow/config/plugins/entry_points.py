@@ -90,6 +90,7 @@ def load(found: Plugin) -> Any:
                 f"{found.value} of {found} cannot be imported: {reason}",
                 hint=f"Mend or upgrade {found.package}, and install what it needs.",
                 code="plugin-import",
+                cause=error,
             )
         ) from error
     return value

@@ -20,6 +20,7 @@ from specflow.contract import (
     ExportOutput,
     RegressionOutput,
 )
+from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, ExportError, SpecflowError, nearest
 from specflow.output.export.exported_program import ExportedProgram, Servable, named
 from specflow.output.run.timestamped import timestamped
@@ -158,15 +159,15 @@ def _programs(
     try:
         return [export(rows=None)], ""
     except Exception as error:
-        # What fails for a reason of another kind fails here again, and says why.
-        programs = [_made(export, usual_batch)]
         why = str(error.__cause__ or error).strip().split("\n")[0]
-        note = (
-            f"Exported for batches of {usual_batch} rows, to which others are padded "
-            f"or cut: the model cannot be traced for any number of rows ({why})."
-        )
-        warnings.warn(note, stacklevel=4)
-        return programs, note
+    # What fails for a reason of another kind fails here again, and says why.
+    programs = [_made(export, usual_batch)]
+    note = (
+        f"Exported for batches of {usual_batch} rows, to which others are padded "
+        f"or cut: the model cannot be traced for any number of rows ({why})."
+    )
+    warnings.warn(note, stacklevel=4)
+    return programs, note
 
 
 def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
@@ -175,6 +176,8 @@ def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
     except SpecflowError:
         raise
     except Exception as error:
+        if user_code.is_users(error):
+            raise
         text = str(error).strip().split("\n")[0]
         raise ExportError(
             Diagnostic(

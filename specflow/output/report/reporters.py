@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import replacing, reported
 from specflow.output.json_values import to_plain
@@ -173,7 +174,7 @@ class AsyncReporters:
     Values may be arrays still being computed: the thread waits for them.
 
     An error of one reporter is raised by the caller's next `write` or `close`, once;
-    the others go on getting every row.
+    the others go on getting every row. What code of the user's raises keeps its type.
 
     Args:
         reporters: where each row goes.
@@ -183,6 +184,7 @@ class AsyncReporters:
         self._reporters = list(reporters)
         self._broken: set[int] = set()
         self._errors: list[Diagnostic] = []
+        self._of_user: Exception | None = None
         self._rows: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None]
         self._rows = queue.SimpleQueue()
         self._closed = False
@@ -226,6 +228,10 @@ class AsyncReporters:
         except OutputError as error:
             self._note(index, *error.diagnostics)
         except Exception as error:
+            if user_code.is_users(error):
+                self._of_user = self._of_user or error
+                self._broken.add(index)
+                return
             where = str(self._reporters[index].path)
             self._note(
                 index, Diagnostic(where, f"cannot be written: {error}", code="reporter")
@@ -238,6 +244,9 @@ class AsyncReporters:
             self._errors.extend(diagnostics)
 
     def _raise(self) -> None:
+        if self._of_user is not None:
+            error, self._of_user = self._of_user, None
+            raise error
         if self._errors:
             diagnostics = [self._errors.pop(0) for _ in range(len(self._errors))]
             raise OutputError(*diagnostics)

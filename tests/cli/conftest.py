@@ -1,0 +1,6 @@
+"""Golden files, and packages that are written down and installed."""
+
+from tests.compose.conftest import golden
+from tests.plugins.conftest import installing, package
+
+__all__ = ["golden", "installing", "package"]
