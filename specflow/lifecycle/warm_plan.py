@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specflow.diagnostics.errors import Diagnostic
+from specflow.diagnostics.errors import Diagnostic, nearest_of
 from specflow.lifecycle.warm_settings import WarmStartSettings
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import describe
@@ -84,13 +84,17 @@ def plan(
     wanted = [path for path in params if not settings.refused(path)]
     diagnostics = [
         Diagnostic(
-            f"renames[{name!r}]",
+            f"{settings.key}.renames[{name!r}]",
             "is no parameter that is warm started",
             expected=f"one of {', '.join(wanted[:8])}",
             code="warm-start",
         )
         for name in settings.idle_renames(wanted)
     ]
+    saved_names = [
+        name.removeprefix("params/") for name in forms if name.startswith("params/")
+    ]
+    free = [name for name in saved_names if name not in params]
     taken: dict[str, dict[str, str]] = {"params": {}}
     rows = []
     for path, array in params.items():
@@ -100,14 +104,18 @@ def plan(
         name = settings.source(path)
         saved, by_token = forms.get(f"params/{name}"), path in settings.vocabularies
         if not _fits(saved, array, by_token=by_token):
-            there = "absent" if saved is None else describe(saved)
+            there, hints = describe(saved), [_skipped(settings, path)]
+            if saved is None:
+                there = "absent" if name == path else f"absent, as {name},"
+                fitting = [one for one in free if _fits(forms[f"params/{one}"], array)]
+                hints.insert(0, _others(settings, path, fitting or free or saved_names))
             diagnostics.append(
                 Diagnostic(
                     path,
                     f"is {there} in the checkpoint",
                     code="warm-start",
                     expected=describe(array),
-                    hint=_hint(settings, path),
+                    hint=" ".join(filter(None, hints)),
                 )
             )
             continue
@@ -142,7 +150,7 @@ def plan(
     return WarmPlan(source, taken, rows, others, diagnostics, warnings)
 
 
-def _fits(saved: Any, array: Any, *, by_token: bool) -> bool:
+def _fits(saved: Any, array: Any, *, by_token: bool = False) -> bool:
     """Whether a saved array can be the start of another one."""
     if saved is None or len(saved.shape) != len(array.shape):
         return False
@@ -196,6 +204,19 @@ def _renamed(settings: WarmStartSettings, name: str) -> str:
     return f"{before}{slash}{collection}{source}"
 
 
-def _hint(settings: WarmStartSettings, path: str) -> str:
+def _others(settings: WarmStartSettings, path: str, names: list[str]) -> str:
+    """The near miss among a checkpoint's parameters, or the first few of them."""
+    near = nearest_of(path, names)
+    if near is None:
+        more = len(names) - _MOST_SHOWN
+        listed = ", ".join(names[:_MOST_SHOWN]) or "no parameters"
+        return f"It has {listed}{f' and {more} more' if more > 0 else ''}."
+    renames = f"renames={{{path!r}: {near!r}}}"
+    if settings.include is not None:
+        renames = f"warm_start.renames={{{path}: {near}}}"
+    return f"Did you mean {near}? {renames} takes it."
+
+
+def _skipped(settings: WarmStartSettings, path: str) -> str:
     """How a config leaves a parameter out."""
     return "" if settings.include is None else f"warm_start.exclude=[{path}] skips it."

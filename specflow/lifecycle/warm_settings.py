@@ -57,6 +57,11 @@ class WarmStartSettings:
     include: Sequence[str] | None = None
     exclude: Sequence[str] = ()
 
+    @property
+    def key(self) -> str:
+        """What the settings are called where they were written, for messages."""
+        return "WarmStartSettings" if self.include is None else "warm_start"
+
     def __post_init__(self) -> None:
         for field in ("include", "exclude"):
             if isinstance(one := getattr(self, field), str):

@@ -105,7 +105,8 @@ def _opened(settings: WarmStartSettings) -> _Source:
         load_export,
     )
 
-    path = expanded(settings.path, "WarmStartSettings.path").absolute()
+    key = f"{settings.key}.path"
+    path = expanded(settings.path, key).absolute()
     if (path / MANIFEST).is_file():
         weights = load_export(path, check=False).weights
         arrays = {
@@ -115,7 +116,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
         }
         digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
         return _Source(str(path), arrays, digests, lambda: arrays)
-    folder, step = located(path)
+    folder, step = located(path, key=key)
     with Checkpointer(folder) as checkpointer:
         step = checkpointer.latest_step() if step is None else step
         if step is not None:

@@ -148,13 +148,15 @@ def test_what_does_not_fit_is_an_error_before_anything_is_written(here, base, tm
     assert not (tmp_path / "new").exists()
     done = here("check", *SHORT, "warm_start=nowhere")
     assert (done.status, done.errors) == (2, [
-        f"error[checkpoint-path] {tmp_path}/nowhere: does not exist. Expected a "
-        "checkpoint, such as RUN/checkpoints/100, or a directory with checkpoints.",
+        f"error[checkpoint-path] warm_start.path: {tmp_path}/nowhere does not exist "
+        "(override warm_start=nowhere). Expected a checkpoint, such as "
+        "RUN/checkpoints/100, or a directory with checkpoints.",
     ])  # fmt: skip
     done = here("check", *SHORT, "warm_start={path: base, renames: {hedd.bias: b}}")
     assert (done.status, done.errors) == (2, [
-        "error[warm-start] renames['hedd.bias']: is no parameter that is warm started. "
-        "Expected one of head.bias, head.kernel, hidden.0.bias, hidden.0.kernel.",
+        "error[warm-start] warm_start.renames['hedd.bias']: is no parameter that is "
+        "warm started. Expected one of head.bias, head.kernel, hidden.0.bias, "
+        "hidden.0.kernel.",
     ])  # fmt: skip
 
 

@@ -302,8 +302,9 @@ def test_c19_4_a_missing_parameter_another_shape_and_an_idle_rename(line, traine
     with pytest.raises(ValueError, match="warm started") as error:
         line(model=Wide, warm_start_from=settings).evaluate(arrays)
     assert sorted(str(diagnostic) for diagnostic in error.value.diagnostics) == [
-        "b: is absent in the checkpoint. Expected float32[].",
-        "renames['c']: is no parameter that is warm started. Expected one of b, w.",
+        "WarmStartSettings.renames['c']: is no parameter that is warm started. "
+        "Expected one of b, w.",
+        "b: is absent in the checkpoint. Expected float32[]. It has w.",
         "w: is float32[3] in the checkpoint. Expected float32[4].",
     ]
 

@@ -132,5 +132,26 @@ def test_what_matches_nothing_is_told_of_globs_and_patterns():
 def test_a_rename_that_renames_nothing_is_an_error(renames):
     (diagnostic,) = planned(saved(), renames=renames).diagnostics
     assert str(diagnostic).startswith(
-        f"renames['{next(iter(renames))}']: is no parameter"
+        f"WarmStartSettings.renames['{next(iter(renames))}']: is no parameter"
+    )
+
+
+def test_of_an_absent_parameter_the_near_miss_or_the_first_few_are_named():
+    def hints(layer, **settings):
+        (diagnostic, _) = planned(saved(layer), **settings).diagnostics
+        return str(diagnostic).partition(" Expected float32[3,2]. ")[::2]
+
+    absent = "enc.a: is absent in the checkpoint."
+    assert hints("encoder") == (
+        absent, "Did you mean encoder.a? renames={'enc.a': 'encoder.a'} takes it.",
+    )  # fmt: skip
+    assert hints("encoder", include=["**"]) == (
+        absent,
+        "Did you mean encoder.a? warm_start.renames={enc.a: encoder.a} takes it. "
+        "warm_start.exclude=[enc.a] skips it.",
+    )
+    assert hints("backbone.layers.0") == (absent, "It has backbone.layers.0.a.")
+    assert hints("encoder", renames={"enc.**": "encode.**"}) == (
+        "enc.a: is absent, as encode.a, in the checkpoint.",
+        "Did you mean encoder.a? renames={'enc.a': 'encoder.a'} takes it.",
     )

@@ -35,7 +35,7 @@ from specflow.output.checkpoint.snapshot import (
 )
 from specflow.output.files import reported
 from specflow.output.json_values import to_plain
-from specflow.runtime.filesystem import expanded
+from specflow.runtime.filesystem import absence_hint, expanded
 from specflow.runtime.typing import Tree
 
 __all__ = ["Best", "Checkpointer", "Restored", "located"]
@@ -670,17 +670,18 @@ class Checkpointer:
         return [headline, *diagnostics]
 
 
-def located(path: str | Path) -> tuple[Path, int | None]:
+def located(path: str | Path, *, key: str = "") -> tuple[Path, int | None]:
     """The directory of checkpoints that a path means, and the step of one of them.
 
     Args:
         path: one checkpoint, a `checkpoints/` directory, or a model or run directory;
             the last two mean the newest one there, step None.
+        key: that gives the path, for the message; without one, the path stands there.
 
     Raises:
         CheckpointError: nothing of the kind is there.
     """
-    where = expanded(path, "checkpoint_path").absolute()
+    where = expanded(path, key or "checkpoint_path").absolute()
     for folder in (where / "checkpoints", where):
         if any(found.name.isdigit() for found in folder.glob("*/")):
             return folder, None
@@ -690,10 +691,12 @@ def located(path: str | Path) -> tuple[Path, int | None]:
                 return folder, int(where.name)
     raise CheckpointError(
         Diagnostic(
-            str(path),
-            "is no checkpoint" if where.exists() else "does not exist",
+            key or str(path),
+            (f"{path} " if key else "")
+            + ("is no checkpoint" if where.exists() else "does not exist"),
             expected="a checkpoint, such as RUN/checkpoints/100, or a directory with "
             "checkpoints",
+            hint="" if where.exists() else absence_hint(where),
             code="checkpoint-path",
         )
     )
