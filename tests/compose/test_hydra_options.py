@@ -173,3 +173,41 @@ def test_a_section_called_hydra_inside_another_is_no_section_of_hydras(project):
     with pytest.raises(ConfigError) as refused:
         compose(["model=own"], config_dirs=["mine"])
     assert "hydra" not in str(refused.value)  # Only the target is not found.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "hydra:\n  sweeper:\n    params: ['seed=1,2', 'optimizer.lr=0.1,0.2']",
+            "[type] hydra.sweeper.params: got ['seed=1,2', 'optimizer.lr=0.1,0.2'] "
+            "(mine/experiment/own.yaml:7:5). Expected a mapping, key: value. Write "
+            "params: {seed: '1,2', optimizer.lr: '0.1,0.2'}.",
+        ),
+        (
+            "hydra: {sweeper: {params: 3}}",
+            "[type] hydra.sweeper.params: got 3 (mine/experiment/own.yaml:5:19). "
+            "Expected a mapping, key: value.",
+        ),
+        (
+            "hydra: {launcher: [a]}",
+            "[type] hydra.launcher: got ['a'] (mine/experiment/own.yaml:5:9). Expected "
+            "a mapping, key: value.",
+        ),
+        (
+            "hydra: {job: [a]}",
+            "[type] hydra.job: got ['a'] (mine/experiment/own.yaml:5:9). Expected a "
+            "mapping, key: value.",
+        ),
+    ],
+)
+def test_a_list_where_hydra_has_a_mapping(of_file, text, expected):
+    assert of_file(text) == expected
+
+
+def test_a_list_where_hydra_has_a_mapping_on_the_command_line():
+    line = 'hydra.sweeper.params=["seed=1,2"]'
+    assert told(lambda: compose(["experiment=digits_mlp", line])) == (
+        "[type] hydra.sweeper.params: got ['seed=1,2'] (override "
+        f"{line}). Expected a mapping, key: value. Write params: {{seed: '1,2'}}."
+    )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
@@ -24,6 +25,14 @@ _RESERVED = {
     ),
 }
 """Keys of Hydra that have no effect here -> what is wrong, and the hint."""
+
+
+_SECTIONS = (
+    ["hydra", "launcher"],
+    ["hydra", "sweeper"],
+    ["hydra", "sweeper", "params"],
+)
+"""Sections whose keys Hydra's plugins have."""
 
 
 def reserved(key: str, origin: str) -> Diagnostic:
@@ -72,17 +81,71 @@ def hydra_diagnostic(
             return Diagnostic(key, problem, origin=origin, code=code)
         if refused[1] == "Could not":
             return _no_key(key, origin)
+        values = [one.value() for one in overrides if one.key_or_group == key]
+        if values and (found := _no_mapping(key.split("."), values[-1])):
+            return _wants_mapping(*found, origin)
         reason = (str(cause or error).splitlines() or [""])[0]
         return Diagnostic(key, reason, origin=origin, code="type")
     inside = re.search(r"full_key: (hydra\.\S+)", rest)
+    file = folders.file(config) if config else None
+    if file and (found := _no_mapping(["hydra"], _content(file, folders))):
+        path, value = found  # Of these, Hydra names no key.
+        return _wants_mapping(path, value, place_of(file, path, folders))
     if inside and config:
-        file = folders.file(config)
         origin = place_of(file, inside[1].split("."), folders) if file else ""
         reason = rest.splitlines()[1]
         if reason.startswith("Key "):
             return _no_key(inside[1], origin)
         return Diagnostic(inside[1], reason, origin=origin, code="type")
     return None
+
+
+def _content(file: Path, folders: Folders) -> Any:
+    """What a file asks of Hydra."""
+    try:
+        return load(file, folders.shown(file)).content.get("hydra", {})
+    except ConfigError:
+        return {}
+
+
+def _no_mapping(path: list[str], value: Any) -> tuple[list[str], Any] | None:
+    """Path and value of what is no mapping where Hydra has one; none: all are."""
+    if value is None or not (path == ["hydra"] or _is_section(path)):
+        return None
+    if not isinstance(value, dict):
+        return path, value
+    inner = (_no_mapping([*path, str(key)], value[key]) for key in value)
+    return next(filter(None, inner), None)
+
+
+def _is_section(path: list[str]) -> bool:
+    """Whether Hydra has keys below a path, as far as it is known without plugins."""
+    if path in _SECTIONS:
+        return True
+    node: Any = OmegaConf.structured(HydraConf)
+    for key in path[1:]:
+        if not isinstance(node, DictConfig) or OmegaConf.is_missing(node, key):
+            return False
+        node = node.get(key)
+    return isinstance(node, DictConfig)
+
+
+def _wants_mapping(path: list[str], value: Any, origin: str) -> Diagnostic:
+    """The fault of a value that stands where Hydra has a mapping."""
+    lines = [str(one) for one in value] if isinstance(value, list) else []
+    pairs = [line.partition("=") for line in lines if "=" in line]
+    hint = ""
+    if path == _SECTIONS[-1] and pairs and len(pairs) == len(lines):
+        written = ", ".join(f"{key}: {text!r}" for key, _, text in pairs)
+        hint = f"Write {path[-1]}: {{{written}}}."
+    return Diagnostic(
+        ".".join(path),
+        f"got {lines or value}",
+        expected="a mapping, key: value",
+        hint=hint,
+        origin=origin,
+        code="type",
+    )
 
 
 def place_of(file: Path, path: Iterable[str], folders: Folders) -> str:
