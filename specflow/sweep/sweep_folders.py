@@ -32,8 +32,8 @@ def check_directory(whole: DictConfig, setting: str) -> None:
     Raises:
         ConfigError: it is a file, or lies in one.
     """
-    written = OmegaConf.to_container(whole.hydra.sweep, resolve=False)["dir"]
-    fixed, interpolation, _ = str(written).partition("${")
+    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+    fixed, interpolation, _ = str(written["dir"]).partition("${")
     folder = fixed.rpartition("/")[0] if interpolation else fixed
     if folder:
         check_output_folder(folder, setting)

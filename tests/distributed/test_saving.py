@@ -29,7 +29,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from specflow.distributed import side_channel as aside
-from specflow.output import Checkpointer, checkpoint
+from specflow.output import Checkpointer
+from specflow.output.checkpoint import checkpointer as checkpoint
 
 address, index, folder = sys.argv[2], int(sys.argv[3]), sys.argv[4]
 jax.config.update("jax_num_cpu_devices", 2)
