@@ -111,7 +111,9 @@ def train(
         rescue: called with the state of the last step when one of the actions, a hook
             after the step, `watch` or the like raises; every loss up to then is known
             to be finite. The error is raised all the same, and what this raises is
-            added to it as a note. An error in the input or in the step calls nothing.
+            added to it as a note. An error in the input does so with the
+            last step before the chunk that was asked for; one in the step calls
+            nothing.
         nan_hint: (step, stacked labels, its place among them) -> what to add to the
             message of a loss that is not finite.
         hooks: objects with any of begin, before_step, after_step, end. They follow the
@@ -177,9 +179,10 @@ def train(
     with rescued(), contextlib.suppress(StopTraining):
         call_hooks(hooks, "begin", step)
         while stop_step is None or step < stop_step:
-            is_taken = False
+            is_taken = step > start_step  # No step is lost by an error of the input.
             with program.timing("input"):
                 chunk = next(iterator, None)
+            is_taken = False
             if chunk is None:
                 data_ended = True
                 break

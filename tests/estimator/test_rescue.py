@@ -261,3 +261,24 @@ def test_a_loss_that_is_not_finite_counts_more_than_a_report_that_fails(line):
         )
     assert estimator.checkpoints.steps() == [0]
     estimator.close()
+
+
+def test_an_error_of_the_input_loses_no_step_before_its_chunk(line, tmp_path):
+    """A generator raises in place of its ninth batch; chunks hold two."""
+
+    def batches():
+        for number in range(8):
+            rows = slice(8 * number % len(X), 8 * number % len(X) + 8)
+            yield {"x": X[rows]}, Y[rows]
+        fail()
+
+    estimator = line(config=config())
+    with pytest.raises(MineError) as error:
+        estimator.train(batches, max_steps=20)
+    assert error.value.__notes__[-1] == (
+        "The state of step 8 is saved: training resumes there."
+    )
+    assert estimator.latest_step() == 8
+    sound = line(config=config(), model_dir=tmp_path / "sound")
+    sound.train(batches, max_steps=8)
+    assert_saved(estimator, 8, sound.checkpoints.arrays(8))
