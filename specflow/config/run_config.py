@@ -142,11 +142,12 @@ class RunConfig(_Python):
     evaluation finds to be the best so far is saved then and there."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss, each the mean over the steps since
-    the one before; None: none."""
+    the one before, and of the gradient norm and learning rate of the step; None:
+    none."""
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1,
-    each the mean over the steps since the one before; 0 and None: no summaries, of
-    evaluations neither."""
+    each the mean over the steps since the one before, and of the gradient norm and
+    learning rate of the step; 0 and None: no summaries, of evaluations neither."""
     progress: bool = True
     """Whether a call to train, evaluate or predict shows how far it is, where a person
     sees it: on a terminal or in a notebook."""

@@ -51,7 +51,8 @@ class Watcher:
 
     Reports and log lines come at every multiple of `log_step_count_steps`; summaries,
     as the reference wrote them, at steps 1, 1 + n, 1 + 2n, ... for `save_summary_steps`
-    n. The loss of each is the mean over the steps since the one before it.
+    n. The loss of each is the mean over the steps since the one before it; its gradient
+    norm and learning rates are those of its own step.
 
     Args:
         config: says how often.
@@ -85,24 +86,48 @@ class Watcher:
         self._reported = _Mean(*(partial["report"] if partial else ()))
         self._summarized = _Mean(*(partial["summary"] if partial else ()))
 
-    def __call__(self, steps: NDArray[np.integer], losses: NDArray[Any]) -> None:
-        """Takes consecutive steps, counted from 1, and their losses, all finite."""
+    def __call__(
+        self,
+        steps: NDArray[np.integer],
+        losses: NDArray[Any],
+        measured: loop.Measured = lambda _: {},
+    ) -> None:
+        """Takes consecutive steps, counted from 1, and their losses, all finite.
+
+        Args:
+            steps: their numbers.
+            losses: of each.
+            measured: gives the other numbers of one of them; asked for rows alone.
+        """
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
         if len(steps):
             self._step = int(steps[-1])
         if self._log_every:
-            due = steps % self._log_every == 0
+            due = self._is_logged(steps)
             for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
-                    self._report(step, "train", {"loss": loss, **self._skips(step)})
+                    others = measured(step) | self._skips(step)
+                    self._report(step, "train", {"loss": loss, **others})
                 self._log(step, loss)
         if self._summary_every:
             # Also where another process writes them: partial means are equal in all.
-            due = (steps - 1) % self._summary_every == 0
+            due = self._is_summarized(steps)
             for step, loss in self._summarized.at(steps, losses, due):
                 if self._summarize is not None:
-                    self._summarize(step, "train", {"loss": loss})
+                    self._summarize(step, "train", {"loss": loss, **measured(step)})
+
+    def reported(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which steps have a row, whoever writes it."""
+        return self._is_logged(steps) | self._is_summarized(steps)
+
+    def _is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        every = self._log_every
+        return steps % every == 0 if every else np.zeros(len(steps), bool)
+
+    def _is_summarized(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        every = self._summary_every
+        return (steps - 1) % every == 0 if every else np.zeros(len(steps), bool)
 
     def partial(self, step: int) -> dict[str, Any] | None:
         """Sums and counts of the losses since the last row, for the checkpoint.

@@ -308,6 +308,7 @@ class Training:
                     start_step=step,
                     stop_step=stop,
                     watch=watcher,
+                    reported=watcher.reported,
                     skipped=watcher.skip,
                     progress=progress,
                     triggers=triggers,

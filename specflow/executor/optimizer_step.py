@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from specflow.contract import TrainOp
 from specflow.diagnostics.errors import Diagnostic, spec_error
@@ -15,6 +16,8 @@ from specflow.executor.batch_statistics import (
     parameters_of,
     with_statistics,
 )
+from specflow.executor.measured import Measured
+from specflow.executor.step_rates import learning_rates
 from specflow.runtime.globs import matches
 
 __all__ = ["LEAST_SCALE", "LossScale", "Optimizer", "ScaledState"]
@@ -182,6 +185,55 @@ class Optimizer:
             return ()
         is_skipped = (after.streak == 0) & (after.scale <= before.scale)
         return jnp.where(is_skipped, before.scale, 0.0)
+
+    def measured(
+        self,
+        gradients: Mapping[str, jax.Array],
+        before: Any,
+        after: Any,
+        step: jax.Array,
+        *,
+        wanted: jax.Array | None = None,
+    ) -> Measured:
+        """What a step is reported with beside its loss.
+
+        Args:
+            gradients: of the scaled loss, by path, before anything clips them.
+            before: the optimizer's state before the step.
+            after: after it.
+            step: int32[], steps taken before.
+            wanted: bool[], whether they are computed, and no zeros; None: always.
+
+        Returns:
+            `gradient_norm`, over all parameters that train, and the learning rates that
+            are known. Nothing where `train_op` is a function: it has the gradients.
+        """
+        if self.is_function:
+            return Measured((), ())
+        scale = self.scale(before)
+        share = 1.0 if scale is None else 1.0 / scale
+
+        def squares(gradient: jax.Array) -> jax.Array:
+            # At least float32, and without the scale: both keep squares finite.
+            wide = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
+            return optax.tree.norm(wide * share, squared=True)
+
+        def numbers() -> dict[str, jax.Array]:
+            total = sum(map(squares, gradients.values()), jnp.zeros((), jnp.float32))
+            norm = jnp.sqrt(total).astype(jnp.float32)
+            rates = learning_rates(self.transformation, before, after, step)
+            return {"gradient_norm": norm, **rates}
+
+        names = tuple(sorted(jax.eval_shape(numbers)))
+
+        def computed() -> jax.Array:
+            by_name = numbers()
+            return jnp.stack([by_name[name] for name in names])
+
+        if wanted is None:
+            return Measured(names, computed())
+        zeros = jnp.zeros(len(names), jnp.float32)
+        return Measured(names, lax.cond(wanted, computed, lambda: zeros))
 
     def _moved(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.diagnostics.errors import Diagnostic
@@ -17,6 +18,7 @@ from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.flops import saved
 from specflow.executor.gradients import host_tensors
 from specflow.executor.lowered import Lowered
+from specflow.executor.measured import Measured
 from specflow.executor.model_call import ModelFn
 from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.steps import (
@@ -289,7 +291,13 @@ class Program:
     # -- running
 
     def train(
-        self, state: TrainState, features: Any, labels: Any, start: int, stop: int
+        self,
+        state: TrainState,
+        features: Any,
+        labels: Any,
+        start: int,
+        stop: int,
+        wanted: NDArray[np.bool_] | None = None,
     ) -> tuple[TrainState, jax.Array, StepOutputs]:
         """Runs stacked batches `start` to `stop`; the given state is used up.
 
@@ -299,6 +307,8 @@ class Program:
             labels: likewise, or None.
             start: first batch.
             stop: one past the last batch.
+            wanted: for each stacked batch whether its step is reported: on CPU, others
+                are not measured. None: all are.
 
         Returns:
             The state after; the losses of all stacked batches, NaN where none ran; what
@@ -308,12 +318,15 @@ class Program:
         if key not in self._compiled:
             self._compiled[key] = self._compile_train(state, features, labels)
         compiled, looped, empty = self._compiled[key]
+        if wanted is None:
+            wanted = np.ones(row_count(features), bool)
         said: Any = np.full(row_count(features), np.nan, np.float32), empty()
         if looped:
             bounds = np.int32(start), np.int32(stop)
-            return compiled(state, *said, features, labels, *bounds)
+            return compiled(state, *said, features, labels, wanted, *bounds)
         for index in range(start, stop):
-            state, *said = compiled(state, *said, features, labels, np.int32(index))
+            batch = features, labels, wanted, np.int32(index)
+            state, *said = compiled(state, *said, *batch)
         return state, *said
 
     def _compile_train(
@@ -328,7 +341,7 @@ class Program:
             )
             self._agree(Mode.TRAIN, lowered)
             compiled = self.compile(lowered, forward)
-            empty = self._empty(outputs)
+            empty = self._empty(outputs, row_count(features))
         self.meanwhile()
         return compiled, looped, empty
 
@@ -353,7 +366,9 @@ class Program:
             unroll=not looped,
         )
         program = functools.partial(
-            train_loop if looped else single_step, forward=forward, step=step
+            train_loop if looped else single_step,
+            forward=forward,
+            step=step if self._is_on_cpu else _reporting(step),
         )
         whole = self.partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
@@ -370,9 +385,20 @@ class Program:
             host_tensors(forward.result[0]),
         )
         skipped = jax.eval_shape(optimizer.skipped, state.opt_state, state.opt_state)
-        outputs = StepOutputs(called, jax.tree.map(lambda _: losses, skipped))
+        trained = {path: state.params[path] for path in optimizer.trained}
+        measured = jax.eval_shape(
+            optimizer.measured, trained, state.opt_state, state.opt_state, state.step
+        )
+        skipped, measured = jax.tree.map(
+            lambda one: jax.ShapeDtypeStruct(
+                (steps, *one.shape), one.dtype, sharding=whole
+            ),
+            (skipped, measured),
+        )
+        outputs = StepOutputs(called, skipped, measured)
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        args = state, losses, outputs, features, labels
+        wanted = jax.ShapeDtypeStruct((steps,), jnp.bool_, sharding=whole)
+        args = state, losses, outputs, features, labels, wanted
         lowered = self._lowered(
             Mode.TRAIN,
             program,
@@ -412,15 +438,20 @@ class Program:
         self.lowered.setdefault(mode, found)
         return stage
 
-    def _empty(self, like: Any) -> Callable[[], Any]:
-        """What makes arrays of zeros of these forms, on the mesh."""
+    def _empty(self, outputs: StepOutputs, steps: int) -> Callable[[], StepOutputs]:
+        """What makes arrays of zeros of these forms, on the mesh; the few numbers that
+        are measured are on the host, as the losses are.
+        """
+        measured = outputs.measured
+        like = outputs._replace(measured=Measured((), ()))
         if not jax.tree.leaves(like):
-            return lambda: like
+            return lambda: like._replace(measured=measured.stacked(steps))
         zeros = jax.jit(
             lambda: jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like),
             out_shardings=jax.tree.map(lambda a: a.sharding, like),
         )
-        return zeros.lower().compile()
+        made = zeros.lower().compile()
+        return lambda: made()._replace(measured=measured.stacked(steps))
 
     def evaluate(
         self, state: TrainState, features: Any, labels: Any, mask: Any
@@ -567,6 +598,15 @@ class Program:
     def fingerprint(self) -> str:
         """One hash of all programs lowered so far."""
         return fingerprint(self.fingerprints())
+
+
+def _reporting(step: Callable[..., Any]) -> Callable[..., Any]:
+    """The step, which measures whether or not it is reported.
+
+    The time for it is lost between the many small operations of a CPU. Elsewhere a
+    condition would cost more: a GPU's host waits for it, and all gradients with it.
+    """
+    return lambda *args, **kwargs: step(*args[:-1], None, **kwargs)
 
 
 def _placed(array: Any, sharding: Any) -> jax.ShapeDtypeStruct:

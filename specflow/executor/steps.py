@@ -9,6 +9,7 @@ from jax import lax
 
 from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.executor.gradients import gradients, host_tensors
+from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.traced_once import Traced
 from specflow.executor.train_state import TrainState
@@ -32,6 +33,8 @@ class StepOutputs(NamedTuple):
     skipped: Any
     """The scale of the loss at which the step was skipped, 0 where it was taken,
     float32[]; `()` where the scale is not dynamic."""
+    measured: Measured = Measured((), ())
+    """What the step is reported with beside its loss."""
 
 
 Step = Callable[..., tuple[TrainState, jax.Array, StepOutputs]]
@@ -41,6 +44,7 @@ def train_step(
     state: TrainState,
     features: Any,
     labels: Any,
+    wanted: jax.Array | None = None,
     *,
     forward: Traced,
     optimizer: Optimizer,
@@ -53,6 +57,7 @@ def train_step(
         state: what the step starts from.
         features: arrays, rows first.
         labels: arrays, rows first, or None.
+        wanted: bool[], whether the step is reported; None: not known, it may be.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
         optimizer: its `train_op`.
         micro_steps: parts in which the batch is computed.
@@ -92,7 +97,10 @@ def train_step(
         }
     params = {**state.params, **moved}
     after = TrainState(state.step + 1, params, model_state, opt_state)
-    outputs = StepOutputs(called, skipped)
+    measured = optimizer.measured(
+        found, state.opt_state, opt_state, state.step, wanted=wanted
+    )
+    outputs = StepOutputs(called, skipped, measured)
     return after, loss.astype(jnp.float32), outputs
 
 
@@ -102,6 +110,7 @@ def single_step(
     outputs: StepOutputs,
     features: Any,
     labels: Any,
+    wanted: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
@@ -110,7 +119,7 @@ def single_step(
     """What `train_loop` does, for one of the stacked batches alone."""
     carry = (state, losses, outputs)
     state, losses, outputs = indexed_step(
-        carry, features, labels, index, forward=forward, step=step
+        carry, features, labels, wanted, index, forward=forward, step=step
     )
     return state, checked(state, losses, index), outputs
 
@@ -119,6 +128,7 @@ def indexed_step(
     carry: tuple[TrainState, jax.Array, StepOutputs],
     features: Any,
     labels: Any,
+    wanted: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
@@ -131,13 +141,14 @@ def indexed_step(
             float32, and the other outputs, one for each stacked batch.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
+        wanted: bool, for each stacked batch whether its step is reported.
         index: int32[], the batch to use.
         forward: the model function, traced for TRAIN.
         step: `train_step`, all but its batch and `forward` given.
     """
     batch = jax.tree.map(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
-        (features, labels),
+        (features, labels, wanted),
     )
     state, losses, outputs = carry
     state, *said = step(state, *batch, forward=forward)
@@ -166,6 +177,7 @@ def train_loop(
     outputs: StepOutputs,
     features: Any,
     labels: Any,
+    wanted: jax.Array,
     start: jax.Array,
     stop: jax.Array,
     *,
@@ -183,6 +195,7 @@ def train_loop(
         outputs: what else the steps gave, stacked likewise.
         features: batches, stacked on a new first axis.
         labels: likewise, or None.
+        wanted: bool, for each stacked batch whether its step is reported.
         start: int32[], first batch to use.
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
@@ -194,7 +207,9 @@ def train_loop(
     """
 
     def body(index: jax.Array, carry: Any) -> Any:
-        return indexed_step(carry, features, labels, index, forward=forward, step=step)
+        return indexed_step(
+            carry, features, labels, wanted, index, forward=forward, step=step
+        )
 
     carry = (state, losses, outputs)
     state, losses, outputs = lax.fori_loop(start, stop, body, carry)

@@ -11,13 +11,14 @@ from specflow.loop.hooks import (
 )
 from specflow.loop.pace import Pace
 from specflow.loop.profile import Profile
-from specflow.loop.train import Report, Rescue, TrainResult, Watch, train
+from specflow.loop.train import Measured, Report, Rescue, TrainResult, Watch, train
 
 __all__ = [
     "Action",
     "EvalResult",
     "EverySeconds",
     "EverySteps",
+    "Measured",
     "Pace",
     "Profile",
     "Report",

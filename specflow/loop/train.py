@@ -30,7 +30,7 @@ from specflow.loop.hooks import (
 )
 from specflow.loop.pace import Pace
 
-__all__ = ["Report", "Rescue", "TrainResult", "Watch", "train"]
+__all__ = ["Measured", "Report", "Rescue", "TrainResult", "Watch", "train"]
 
 Report = Callable[[int, str, Mapping[str, Any]], None]
 """(step, split, metrics): somebody writes them down."""
@@ -38,8 +38,12 @@ Report = Callable[[int, str, Mapping[str, Any]], None]
 Rescue = Callable[[int, TrainState, Exception], None]
 """(step, state, error): saves the state of the last step, which an error would lose."""
 
-Watch = Callable[[NDArray[Any], NDArray[Any]], None]
-"""(steps, losses): consecutive steps, counted from 1, and the loss of each."""
+Measured = Callable[[int], dict[str, float]]
+"""Step -> what else it is reported with: its gradient norm and learning rates."""
+
+Watch = Callable[[NDArray[Any], NDArray[Any], Measured], None]
+"""(steps, losses, measured): consecutive steps, counted from 1, and the loss of each;
+the third gives the other numbers of those that are `reported`, read when called."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class _Pending:
     """Of these steps, stacked as the losses are."""
 
 
+def _all(steps: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.ones(len(steps), bool)
+
+
 def train(
     program: Program,
     state: TrainState,
@@ -78,6 +86,7 @@ def train(
     start_step: int,
     stop_step: int | None,
     watch: Watch | None = None,
+    reported: Callable[[NDArray[Any]], NDArray[np.bool_]] = _all,
     skipped: Callable[[NDArray[Any]], None] | None = None,
     progress: Callable[[int, float], None] | None = None,
     triggers: Sequence[Trigger] = (),
@@ -103,6 +112,8 @@ def train(
         start_step: steps already taken.
         stop_step: step at which to stop; None for the end of the data.
         watch: takes the losses of every stretch, as far as they are finite.
+        reported: steps, counted from 1 -> those of which `watch` reads `measured`; the
+            same in all processes.
         skipped: takes the numbers of steps that were skipped, before `watch` takes the
             losses of the same stretch.
         progress: takes the step and its loss, after every stretch.
@@ -141,7 +152,11 @@ def train(
             if skipped is not None and scales.any():
                 skipped(steps[sound & (scales > 0)])
             if watch is not None:
-                watch(steps[sound], losses[sound])
+                watch(
+                    steps[sound],
+                    losses[sound],
+                    functools.partial(_measured_at, pending),
+                )
         finally:
             if not sound.all():
                 first = int(sound.sum())
@@ -188,6 +203,7 @@ def train(
                 break
             features, labels = program.put((chunk.features, chunk.labels), axis=1)
             end = chunk.first_step + chunk.steps
+            of_chunk = reported(chunk.first_step + np.arange(1, chunk.steps + 1))
             while step < end and (stop_step is None or step < stop_step):
                 until = _stretch(step, end, stop_step, triggers, pace)
                 began = time.perf_counter()
@@ -195,7 +211,7 @@ def train(
                 call_hooks(hooks, "before_step", step)
                 start, stop = step - chunk.first_step, until - chunk.first_step
                 state, losses, outputs = program.train(
-                    state, features, labels, start, stop
+                    state, features, labels, start, stop, of_chunk
                 )
                 former = pending
                 pending = _Pending(
@@ -253,6 +269,11 @@ def _are_finite(pending: _Pending | None) -> bool:
     except Exception:
         return False  # The step itself failed: its error is on the way already.
     return bool((np.isfinite(losses) & (scales != LEAST_SCALE)).all())
+
+
+def _measured_at(pending: _Pending, step: int) -> dict[str, float]:
+    """What a step is reported with beside its loss."""
+    return pending.outputs.measured.at(step - 1 - pending.first_step)
 
 
 def _skipped_at(pending: _Pending) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from specflow.optimizer.build_optimizer import (
 )
 from specflow.optimizer.moving_average import AverageState, averaged, track_average
 from specflow.optimizer.piecewise import tf_piecewise_constant
+from specflow.optimizer.rates import with_learning_rate
 from specflow.optimizer.reference import (
     tf_adadelta,
     tf_adagrad,
@@ -36,4 +37,5 @@ __all__ = [
     "tf_rmsprop",
     "tf_sgd",
     "track_average",
+    "with_learning_rate",
 ]

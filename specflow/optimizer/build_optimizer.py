@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.optimizer import reference
 from specflow.optimizer.moving_average import averaged, track_average
+from specflow.optimizer.rates import rates_of_parts, with_learning_rate
 from specflow.optimizer.schedule import build_schedule
 from specflow.runtime.globs import matches
 
@@ -65,14 +66,23 @@ def build_optimizer(
         return _checked(config(train_steps=train_steps), config)
     settings: Any = config  # A plugin with a rate has all of it too.
     if settings.name == "parts":
-        return _around(_by_part(config, train_steps=train_steps), config)
+        parts = {
+            part: build_optimizer(member.optimizer, train_steps=train_steps)
+            for part, member in settings.parts.items()
+        }
+        whole = _around(_by_part(settings, parts), settings)
+        return with_learning_rate(whole, rates_of_parts(parts))
     rate: Any = learning_rate(config, train_steps=train_steps)
     if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
     if isinstance(config, Component):
-        made = config(learning_rate=rate, train_steps=train_steps)
-        return _around(_checked(made, config), settings)
-    return _around(_by_name(config, rate), config)
+        made = _checked(config(learning_rate=rate, train_steps=train_steps), config)
+    else:
+        made = _by_name(config, rate)
+    around = _around(made, settings)
+    # Rprop's is where the step sizes of single weights begin, and not a rate of steps.
+    is_first = settings.name == "rprop"
+    return around if is_first else with_learning_rate(around, rate)
 
 
 def learning_rate(
@@ -149,7 +159,9 @@ def _around(
     return optimizer if len(chain) == 1 else optax.chain(*chain)
 
 
-def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
+def _by_part(
+    config: Any, optimizers: Mapping[str, optax.GradientTransformation]
+) -> optax.GradientTransformation:
     """The optimizers of the parts, each over the parameters that are its own."""
 
     def part_of(path: tuple[Any, ...], _: Any) -> str:
@@ -167,12 +179,8 @@ def _by_part(config: Any, *, train_steps: int) -> optax.GradientTransformation:
             )
         )
 
-    optimizers = {
-        part: build_optimizer(member.optimizer, train_steps=train_steps)
-        for part, member in config.parts.items()
-    }
     return optax.partition(
-        optimizers, functools.partial(jax.tree_util.tree_map_with_path, part_of)
+        {**optimizers}, functools.partial(jax.tree_util.tree_map_with_path, part_of)
     )
 
 

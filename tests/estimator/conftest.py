@@ -1,6 +1,7 @@
 """A linear model whose every number can be worked out by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -44,6 +45,22 @@ def line_fn(model, features, labels, mode):
 
 def arrays() -> Any:
     return {"x": X}, Y
+
+
+def summaries(folder: Path) -> dict[tuple[str, int], float]:
+    """(tag, step) -> value of all TensorBoard events directly in a folder."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        data, place = path.read_bytes(), 0
+        while place < len(data):  # TFRecord: length, its check, content, its check
+            length = int.from_bytes(data[place : place + 8], "little")
+            event = Event.FromString(data[place + 12 : place + 12 + length])
+            for value in event.summary.value:
+                found[value.tag, event.step] = value.simple_value
+            place += 16 + length
+    return found
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import specflow as sf
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.diagnostics.errors import CheckpointError, ConfigError
 from specflow.optimizer import averaged, track_average
-from tests.estimator.conftest import X, Y, arrays, line_fn
+from tests.estimator.conftest import X, Y, arrays, line_fn, summaries
 
 EVERY_2 = sf.RunConfig(save_checkpoints_steps=2, keep_checkpoint_max=0)
 
@@ -242,26 +242,16 @@ def test_c12_2_with_max_steps_behind_nothing_is_called(line):
 
 
 def test_c10_13_summaries_of_the_loss_and_of_evaluations_are_written(line):
-    from tensorboardX.proto.event_pb2 import Event
-
     estimator = line(config=EVERY_2.replace(save_summary_steps=2))
     estimator.train(arrays, steps=5)
     estimator.evaluate(arrays, name="held")
 
-    def summaries(folder):
-        found = {}
-        for path in sorted(folder.glob("events.out.tfevents.*")):
-            data, place = path.read_bytes(), 0
-            while place < len(data):  # TFRecord: length, its check, content, its check
-                length = int.from_bytes(data[place : place + 8], "little")
-                event = Event.FromString(data[place + 12 : place + 12 + length])
-                for value in event.summary.value:
-                    found[value.tag, event.step] = value.simple_value
-                place += 16 + length
-        return found
-
     losses = summaries(estimator.model_dir)
-    assert losses.keys() == {("train/loss", step) for step in (1, 3, 5)}
+    assert losses.keys() == {
+        (f"train/{name}", step)
+        for name in ("loss", "gradient_norm")
+        for step in (1, 3, 5)
+    }
     held = summaries(estimator.model_dir / "eval_held")
     assert held.keys() == {("eval/loss", 5), ("eval/mse", 5)}
 

@@ -36,7 +36,7 @@ class Adder:
         assert axis == 1
         return batch
 
-    def train(self, state, features, labels, start, stop):
+    def train(self, state, features, labels, start, stop, wanted):
         self.stretches.append((int(features[start]), int(features[stop - 1]) + 1))
         losses = np.full(len(features), np.nan, np.float32)
         for index in range(start, stop):
@@ -86,7 +86,11 @@ def test_the_end_of_the_data_ends_training():
 def test_every_loss_is_told_once_whatever_the_chunks(size):
     """The loss of step n is that before its update: here n - 1."""
     rows = []
-    train(Adder(), size=size, watch=lambda *both: rows.extend(zip(*both, strict=True)))
+
+    def watch(steps, losses, _):
+        rows.extend(zip(steps, losses, strict=True))
+
+    train(Adder(), size=size, watch=watch)
     assert rows == [(step, step - 1) for step in range(1, 26)]
 
 
@@ -160,7 +164,7 @@ def test_finite_losses_before_a_bad_one_are_still_told():
     looks for."""
     told = []
     with pytest.raises(NanLossDuringTrainingError):
-        train(Adder({7: np.nan}), watch=lambda steps, _: told.extend(steps))
+        train(Adder({7: np.nan}), watch=lambda steps, *_: told.extend(steps))
     assert told == [1, 2, 3, 4, 5, 6]
 
 

@@ -44,6 +44,16 @@ def test_each_metric_has_a_panel_with_its_finite_numbers_loss_first():
     assert list(panels) == ["loss", "auc"]
 
 
+def test_what_training_alone_reports_comes_behind_the_metrics():
+    panels = _panels(
+        [
+            {"step": 1, "split": "train", "loss": 1.0, "gradient_norm": 0.5},
+            {"step": 2, "split": "eval", "loss": 1.0, "auc": 0.5},
+        ]
+    )
+    assert list(panels) == ["loss", "auc", "gradient_norm"]
+
+
 def test_a_share_stays_within_its_range_and_other_metrics_are_left_alone():
     assert _limits([0.5, 1.0]) == (0.46, 1.01)
     assert _limits([0.01, 0.9])[0] == 0.0

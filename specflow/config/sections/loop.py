@@ -67,7 +67,7 @@ class LoopConfig(Config):
     """Steps to profile, into `<output.dir>/profile`; null: none."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss, each the mean over the steps since
-    the one before."""
+    the one before; gradient norm and learning rate are those of the reported step."""
     micro_steps: PositiveInt = 1
     """Parts in which a training batch is computed, one after the other (gradient
     accumulation): the update is that of the whole batch, with the memory of one

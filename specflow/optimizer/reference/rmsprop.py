@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from specflow.optimizer.reference.rule import Rate, complement, per_variable
+from specflow.optimizer.rates import Rate
+from specflow.optimizer.reference.rule import complement, per_variable
 
 __all__ = ["tf_rmsprop"]
 

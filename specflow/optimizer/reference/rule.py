@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-__all__ = ["RuleState", "complement", "per_variable"]
+from specflow.optimizer.rates import Rate, RatedTransformation, with_learning_rate
 
-Rate = float | jax.Array | optax.Schedule
-"""A learning rate, or a function of the step, counted from 0."""
+__all__ = ["RuleState", "complement", "per_variable"]
 
 
 class RuleState(NamedTuple):
@@ -30,7 +29,7 @@ def per_variable(
     *,
     slots: Mapping[str, float] | None = None,
     powers: Mapping[str, float] | None = None,
-) -> optax.GradientTransformation:
+) -> RatedTransformation:
     """The transformation that applies a rule to each variable by itself.
 
     Args:
@@ -87,7 +86,8 @@ def per_variable(
             dict(zip(first, after, strict=True)),
         )
 
-    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+    rule = optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+    return with_learning_rate(rule, learning_rate)
 
 
 def _filled(params: Any, value: float) -> Any:

@@ -55,7 +55,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
 
 
 def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
-    """Metric -> split -> points, loss first."""
+    """Metric -> split -> points: loss first, what training alone reports last."""
     panels: dict[str, _Series] = {}
     for row in rows:
         for name, value in row.items():
@@ -63,7 +63,13 @@ def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
                 continue
             points = panels.setdefault(name, {}).setdefault(str(row.get("split")), [])
             points.append((row["step"], float(value)))
-    return dict(sorted(panels.items(), key=lambda item: item[0] != "loss"))
+    is_evaluated = any("eval" in series for series in panels.values())
+
+    def place(item: tuple[str, _Series]) -> tuple[bool, bool]:
+        name, series = item
+        return name != "loss", is_evaluated and "eval" not in series
+
+    return dict(sorted(panels.items(), key=place))
 
 
 def _steps(series: _Series) -> list[int]:

@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import optax
 
-from specflow.optimizer import tf_adagrad, tf_ftrl
+from specflow.optimizer import tf_adagrad, tf_ftrl, with_learning_rate
+from specflow.optimizer.rates import rates_of_parts
 
 __all__ = ["adagrad", "by_part", "ftrl"]
 
@@ -32,4 +33,6 @@ def by_part(
     def parts(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(part_of, params)
 
-    return optax.partition({"linear": linear, "dnn": dnn}, parts)
+    optimizers = {"linear": linear, "dnn": dnn}
+    whole = optax.partition({**optimizers}, parts)
+    return with_learning_rate(whole, rates_of_parts(optimizers))
