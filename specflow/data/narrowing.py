@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
-from specflow.runtime.typing import Tree
+from specflow.runtime.typing import Tree, describe
 
-__all__ = ["checked_batch", "device_dtype", "narrowed", "refuse_wide"]
+__all__ = ["checked_batch", "complex_arrays", "device_dtype", "narrowed", "refuse_wide"]
 
 _LONGEST: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.longdouble): np.dtype(np.float64),
@@ -99,17 +99,42 @@ def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tr
         where: names the batch in messages, such as `batch of step 7`.
 
     Raises:
-        DataError: a number does not fit; its row is named.
+        DataError: a number does not fit, its row is named; an array is complex.
     """
     named = [
         (path, array)
         for path, array in named_leaves(features, labels)
         if isinstance(array, np.ndarray) and array.ndim
     ]
+    if diagnostics := complex_arrays(named, where):
+        raise DataError(*diagnostics)
     if all(array.dtype == device_dtype(array.dtype) for _, array in named):
         return features, labels
     refuse_wide(named, where)
     return narrowed(features), narrowed(labels)
+
+
+def complex_arrays(
+    named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str
+) -> list[Diagnostic]:
+    """The diagnostics of arrays of complex numbers: no loss or layer is made for them.
+
+    Args:
+        named: arrays by key path.
+        origin: the file, the split or the batch that they came from.
+    """
+    return [
+        Diagnostic(
+            path,
+            f"is {describe(array)}",
+            origin=origin,
+            expected="real numbers",
+            hint="Give the real and the imaginary part as two arrays.",
+            code="data-type",
+        )
+        for path, array in named
+        if array.dtype.kind == "c"
+    ]
 
 
 def refuse_wide(named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str) -> None:

@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.data.array_tree import batch_rows, map_leaves, named_leaves
-from specflow.data.narrowing import device_dtype, narrowed, refuse_wide
+from specflow.data.narrowing import (
+    complex_arrays,
+    device_dtype,
+    narrowed,
+    refuse_wide,
+)
 from specflow.diagnostics.errors import DataError, Diagnostic, nearest
 from specflow.runtime.typing import Tree, describe, is_floating
 
@@ -257,6 +262,7 @@ def _form_diagnostics(features: Tree, labels: Tree, origin: str) -> list[Diagnos
         for path, array in named_leaves(features, labels)
         if array.ndim == 0 or array.dtype.kind in "OSUMm" or array.dtype.fields
     ]
+    diagnostics += complex_arrays(named_leaves(features, labels), origin)
     if diagnostics:
         return diagnostics
     paths = [path for path, _ in named_leaves(features, labels)]
