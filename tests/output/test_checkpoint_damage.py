@@ -1,5 +1,6 @@
 """Damaged checkpoints: found at every byte, passed over, and said in one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import xxhash
 
 from specflow.diagnostics.errors import CheckpointError
 from specflow.output import Checkpointer
@@ -177,3 +179,30 @@ def test_nothing_but_the_one_line_reaches_standard_error(two):
     assert output.stdout == ""
     (line,) = output.stderr.splitlines()
     assert line.startswith("checkpoint of step 20 is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [(None, "train again in another directory."), (3, "or a newer one.")],
+)
+def test_another_version_of_the_format_is_refused_by_name(two, version, hint):
+    """Version 1 had no number: its model state was under `rest/`."""
+    path = two / "20" / "about" / "metadata"
+    about = json.loads(path.read_text())
+    del about["xxh3_128"], about["format"]
+    about |= {} if version is None else {"format": version}
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+    digest = xxhash.xxh3_128_hexdigest(text.encode())
+    path.write_text(json.dumps({**about, "xxh3_128": digest}))
+    with (
+        Checkpointer(two) as checkpointer,
+        pytest.raises(CheckpointError) as refused,
+    ):
+        checkpointer.restore(ABSTRACT)
+    (diagnostic,) = refused.value.diagnostics
+    assert diagnostic.code == "checkpoint-format"
+    assert str(diagnostic).startswith(
+        f"{two}/20: has version {version or 1} of the checkpoint format. "
+        "Expected version 2. "
+    )
+    assert str(diagnostic).endswith(hint)

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.distributed import collectives
 from specflow.output.checkpoint.joint import join_shares
 from specflow.output.checkpoint.snapshot import Share, array_digest
 from specflow.output.files import write_text
 
-__all__ = ["Archive", "DamagedError", "SavedArray", "reason"]
+__all__ = ["FORMAT", "Archive", "DamagedError", "SavedArray", "reason"]
+
+FORMAT = 2
+"""Version of the format. 2: model state is under `state/`; in 1 it was under `rest/`."""
 
 _KNOWN_REASON = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Permission denied"
@@ -68,7 +72,7 @@ class Archive:
             }
             for name, array in arrays.items()
         }
-        about = {**about, "arrays": described}
+        about = {**about, "format": FORMAT, "arrays": described}
         # Orbax refuses arrays without elements; their shape says all there is.
         full = {name: array for name, array in arrays.items() if array.size}
         signed = {**about, "xxh3_128": _digest(about)}
@@ -87,16 +91,18 @@ class Archive:
             shares: name -> what process 0 has of the array.
             about: plain JSON values, kept beside them.
         """
-        described = {**about, "arrays": join_shares(folder, shares)}
+        arrays = join_shares(folder, shares)
+        described = {**about, "format": FORMAT, "arrays": arrays}
         (folder / "about").mkdir()
         text = json.dumps({**described, "xxh3_128": _digest(described)})
         (folder / "about" / "metadata").write_text(text, encoding="utf-8")
 
     def about(self, path: Path) -> dict[str, Any]:
-        """What was written beside the arrays of a checkpoint.
+        """Reads what was written beside the arrays of a checkpoint.
 
         Raises:
             DamagedError: it cannot be read, or has changed.
+            CheckpointError: it has another version of the format.
         """
         if collectives.count() == 1:
             import orbax.checkpoint as ocp
@@ -107,6 +113,8 @@ class Archive:
         digest = about.pop("xxh3_128", None)
         if digest != _digest(about):
             raise DamagedError("its description has changed since it was written")
+        if (version := about.pop("format", 1)) != FORMAT:
+            raise CheckpointError(_other_format(path, version))
         return about
 
     def note(self, path: Path, **facts: Any) -> None:
@@ -120,7 +128,7 @@ class Archive:
             DamagedError: the checkpoint is not what was written.
             OutputError: it cannot be written; what was there still is.
         """
-        about = {**self.about(path), **facts}
+        about = {**self.about(path), "format": FORMAT, **facts}
         text = json.dumps({**about, "xxh3_128": _digest(about)})
         write_text(path / "about" / "metadata", text)
 
@@ -175,6 +183,20 @@ class Archive:
             # one would be imported and prepared in the thread that trains.
             self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         return self._orbax
+
+
+def _other_format(path: Path, version: Any) -> Diagnostic:
+    newer = isinstance(version, int) and version > FORMAT
+    return Diagnostic(
+        str(path),
+        f"has version {version} of the checkpoint format",
+        expected=f"version {FORMAT}",
+        hint="Install the specflow that wrote it, or a newer one."
+        if newer
+        else "Restore it with the specflow that wrote it, or train again in another "
+        "directory.",
+        code="checkpoint-format",
+    )
 
 
 def _about_file(path: Path) -> dict[str, Any]:
