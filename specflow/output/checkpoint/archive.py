@@ -18,7 +18,7 @@ from specflow.output.files import write_text
 __all__ = ["FORMAT", "Archive", "DamagedError", "SavedArray", "reason"]
 
 FORMAT = 2
-"""Version of the format. 2: model state is under `state/`; in 1 it was under `rest/`."""
+"""Version of the format. 1 had model state under `rest/`, 2 has it under `state/`."""
 
 _KNOWN_REASON = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|Permission denied"
