@@ -35,7 +35,7 @@ def refused(error, *args, **settings):
 def test_the_question_goes_in_and_the_answer_comes_out(child):
     child("""
 question = json.load(sys.stdin)
-print(json.dumps({"faults": [], "jobs": [question["jobs"], question["topology"]]}))
+print(json.dumps({"diagnostics": [], "jobs": [question["jobs"], question["topology"]]}))
 """)
     assert ask(JOB) == [[["experiment=digits_mlp"]], "v5e:2x2"]
 
@@ -44,7 +44,7 @@ def test_what_the_child_notes_is_passed_on_and_its_noise_is_not(child, capfd):
     child("""
 print("note: compiling train", file=sys.stderr)
 print("W0000 some library", file=sys.stderr)
-print(json.dumps({"faults": [], "jobs": []}))
+print(json.dumps({"diagnostics": [], "jobs": []}))
 """)
     ask(JOB)
     assert capfd.readouterr().err == "note: compiling train\n"
