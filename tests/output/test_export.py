@@ -21,7 +21,6 @@ from specflow.diagnostics.errors import (
     CheckpointError,
     ConfigError,
     ExportError,
-    OutputError,
 )
 from specflow.metrics import Mean
 from specflow.serving.array_file import read_arrays
@@ -433,7 +432,9 @@ def test_a_receiver_that_fails_is_told_as_it_is(finished, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(finished, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file.*cannot be written"):
+    with pytest.raises(
+        ConfigError, match=r"^directory: '.*/file' is a file\. Expected"
+    ):
         finished[0].export(tmp_path / "file", input_fn=rows)
 
 
