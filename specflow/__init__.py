@@ -10,7 +10,8 @@ from specflow.runtime.distribution import warn
 
 if TYPE_CHECKING:
     from specflow import compose, config, data, diagnostics, metrics, optimizer, tf
-    from specflow.config.base import Component, KeyPath
+    from specflow.config.base import Component
+    from specflow.config.key_path import KeyPath
     from specflow.config.run_config import RunConfig, TPUConfig
     from specflow.config.sections.mesh import MeshConfig
     from specflow.contract import (
@@ -137,7 +138,7 @@ _HOME = {
     "EvalSpec": "specflow.estimator",
     "Exporter": _LIFE,
     "FinalExporter": _LIFE,
-    "KeyPath": "specflow.config.base",
+    "KeyPath": "specflow.config.key_path",
     "LatestExporter": _LIFE,
     "LinearClassifier": _CANNED,
     "LinearRegressor": _CANNED,

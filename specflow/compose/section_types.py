@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from specflow.config.base import TARGET, Config, Kinds, Says, Target
+from specflow.config.base import TARGET, Config, Says, Target
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.kinds import Kinds
 
 __all__ = ["ROOT", "Slot", "follow", "in_words"]
 

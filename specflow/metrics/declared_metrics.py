@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from specflow.config.base import Component, Config, Target, key_paths
+from specflow.config.base import Component, Config, Target
+from specflow.config.key_path import key_paths
 from specflow.diagnostics.errors import DataError
 from specflow.metrics import curves, streaming
 from specflow.metrics.at_k import (

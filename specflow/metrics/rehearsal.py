@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from specflow.config.base import Component, Config, Target, key_paths
+from specflow.config.base import Component, Config, Target
+from specflow.config.key_path import key_paths
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics.declared_metrics import build_metric_fn
 

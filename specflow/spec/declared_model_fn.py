@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Bool
 
-from specflow.config.base import key_paths
+from specflow.config.key_path import key_paths
 from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.contract import MeanLoss, Mode, TPUEstimatorSpec, TrainOp
 from specflow.runtime.typing import Tree

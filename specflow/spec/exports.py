@@ -1,6 +1,7 @@
 """Export outputs: what a signature of the exported model answers."""
 
-from specflow.config.base import Target, key_paths
+from specflow.config.base import Target
+from specflow.config.key_path import key_paths
 from specflow.config.sections.other_losses import (
     PredictExportConfig,
     RegressionExportConfig,

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
-from specflow.config.base import Component, Target, key_paths
+from specflow.config.base import Component, Target
+from specflow.config.key_path import key_paths
 from specflow.config.sections.other_losses import (
     AbsoluteErrorConfig,
     HuberConfig,

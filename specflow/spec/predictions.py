@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specflow.config.base import Component, Target, key_paths
+from specflow.config.base import Component, Target
+from specflow.config.key_path import key_paths
 from specflow.config.sections.other_losses import (
     ExpConfig,
     IdentityConfig,

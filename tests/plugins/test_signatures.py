@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Float
 from pydantic import ValidationError
 
-from specflow.config.base import key_paths
+from specflow.config.key_path import key_paths
 from specflow.config.plugins.signature import derived
 
 THREE = np.zeros(3)

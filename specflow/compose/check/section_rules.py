@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from specflow.compose.section_types import Slot
-from specflow.config.base import OF_RULES, Config
+from specflow.config.base import Config
+from specflow.config.broken_rules import OF_RULES
 from specflow.config.experiment import SPANNING_RULES, ExperimentConfig
 
 __all__ = ["broken_rules"]

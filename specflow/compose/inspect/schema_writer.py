@@ -5,7 +5,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.section_types import Slot, in_words
-from specflow.config.base import TARGET, Bound, Config, Kinds, Target
+from specflow.config.base import TARGET, Bound, Config, Target
+from specflow.config.kinds import Kinds
 
 __all__ = ["Writer"]
 

@@ -1,13 +1,13 @@
 """From what a plugin declares to the section that a config is held against."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, PydanticUserError
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from specflow.config.base import Component
+from specflow.config.base import Component, Config
 from specflow.config.plugins import entry_points
 from specflow.config.plugins.entry_points import Plugin
 from specflow.config.plugins.signature import SignatureError, derived
@@ -19,15 +19,21 @@ _FOUND: dict[Plugin, type[Component] | Diagnostic] = {}
 _OF: dict[type[Component], Plugin] = {}
 
 
-def component(found: Plugin) -> type[Component]:
+def component(
+    found: Plugin, *, bases: Mapping[str, type[Config]] | None = None
+) -> type[Component]:
     """The section of a plugin: its own, or one derived from a signature.
+
+    Args:
+        found: what an installed package declares.
+        bases: argument -> class that a derived section inherits from (see `derived`).
 
     Raises:
         ConfigError: it cannot be imported, or is no component.
     """
     if found not in _FOUND:
         try:
-            section = _section(found, entry_points.load(found))
+            section = _section(found, entry_points.load(found), bases or {})
             _FOUND[found], _OF[section] = section, found
         except ConfigError as error:
             _FOUND[found] = error.diagnostics[0]
@@ -58,13 +64,15 @@ def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
     return found
 
 
-def _section(found: Plugin, value: Any) -> type[Component]:
+def _section(
+    found: Plugin, value: Any, bases: Mapping[str, type[Config]]
+) -> type[Component]:
     if inspect.isclass(value) and issubclass(value, BaseModel):
         return _checked(found, value)
     if not callable(value):
         raise _refused(found, f"is {type(value).__name__}")
     try:
-        return derived(value, name=found.name, group=found.group)
+        return derived(value, name=found.name, group=found.group, bases=bases)
     except SignatureError as error:
         raise _refused(found, str(error)) from None
     except Exception as error:  # Annotations are code, and may fail in any way.

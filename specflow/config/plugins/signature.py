@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from pydantic import ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError
 from pydantic import create_model as create
 
-from specflow.config.base import Component, KeyPath
+from specflow.config.base import Component, Config
+from specflow.config.key_path import KeyPath
 from specflow.config.plugins.annotations import cast_of, field_type, has_none, is_array
-from specflow.config.sections.optimizer import ScheduledConfig
 
 __all__ = ["GIVEN", "OF_TENSORS", "TENSORS", "SignatureError", "derived"]
 
@@ -108,13 +108,21 @@ class _Derived(Component):
         return self._plan.call(self, given)
 
 
-def derived(function: Callable[..., Any], *, name: str, group: str) -> type[Component]:
+def derived(
+    function: Callable[..., Any],
+    *,
+    name: str,
+    group: str,
+    bases: Mapping[str, type[Config]] | None = None,
+) -> type[Component]:
     """The section of a plain class or function.
 
     Args:
         function: of a class its constructor counts, of a metric its `from_batch`.
         name: by which configs name it.
         group: its kind, as entry points call it.
+        bases: argument that the framework passes -> class of the fields that the
+            section has where the function takes that argument.
 
     Raises:
         SignatureError: an argument has no name, or nothing that YAML can hold.
@@ -160,10 +168,10 @@ def derived(function: Callable[..., Any], *, name: str, group: str) -> type[Comp
             casts[key] = cast
     if group == "specflow.losses":
         fields |= _LOSS
-    scheduled = "learning_rate" in taken
+    inherited = tuple(base for key, base in (bases or {}).items() if key in taken)
     section: Any = create(
         getattr(function, "__name__", name),
-        __base__=(_Derived, ScheduledConfig) if scheduled else _Derived,
+        __base__=(_Derived, *inherited),
         __module__=getattr(function, "__module__", __name__),
         __doc__=inspect.getdoc(function) or "",
         **fields,

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from specflow.config.base import KeyPath, named
+from specflow.config.key_path import KeyPath
+from specflow.config.kinds import named
 from specflow.config.sections.metrics import ClassesConfig, RatioConfig
 
 __all__ = [

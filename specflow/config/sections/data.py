@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt
 
-from specflow.config.base import Config, Elsewhere, by_name
+from specflow.config.base import Config
+from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
     "DataConfig",

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, UserPath, named
+from specflow.config.base import Config, UserPath
+from specflow.config.kinds import named
 from specflow.config.sections.data import HeldOutConfig
 
 __all__ = [

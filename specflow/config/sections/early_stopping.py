@@ -4,7 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, named
+from specflow.config.base import Config
+from specflow.config.kinds import named
 
 __all__ = [
     "MEMBERS",

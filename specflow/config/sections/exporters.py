@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, named
+from specflow.config.base import Config
+from specflow.config.kinds import named
 
 __all__ = [
     "MEMBERS",

@@ -4,7 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from specflow.config.base import Config, Dtype, named, refuse
+from specflow.config.base import Config, Dtype
+from specflow.config.broken_rules import refuse
+from specflow.config.kinds import named
 from specflow.config.sections.decoder_model import Remat
 
 __all__ = ["MEMBERS", "ResNetConfig", "ViTConfig"]

@@ -5,15 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from specflow.config.base import (
-    MOST_STEPS,
-    Config,
-    Dtype,
-    Elsewhere,
-    Kinds,
-    named,
-    refuse,
-)
+from specflow.config.base import MOST_STEPS, Config, Dtype
+from specflow.config.broken_rules import refuse
+from specflow.config.kinds import Elsewhere, Kinds, named
 from specflow.config.sections.triggers import Every, EveryLoop
 
 __all__ = ["LoopConfig", "ProfileConfig"]

@@ -14,7 +14,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-from specflow.config.base import Config, refuse
+from specflow.config.base import Config
+from specflow.config.broken_rules import refuse
 
 __all__ = [
     "BATCH_AXES",

@@ -4,7 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from specflow.config.base import Config, Elsewhere, KeyPath, by_name
+from specflow.config.base import Config
+from specflow.config.key_path import KeyPath
+from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
     "RESERVED",

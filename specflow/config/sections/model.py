@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import Config, Dtype, Elsewhere, by_name
+from specflow.config.base import Config, Dtype
+from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
     "CnnConfig",

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from specflow.config.base import Dtype, named
+from specflow.config.base import Dtype
+from specflow.config.kinds import named
 from specflow.config.sections.optimizer import (
     DecayingConfig,
     ScheduledConfig,

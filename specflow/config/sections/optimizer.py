@@ -18,15 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from specflow.config.base import (
-    MOST_STEPS,
-    Broken,
-    Config,
-    Dtype,
-    Elsewhere,
-    by_name,
-    refuse,
-)
+from specflow.config.base import MOST_STEPS, Config, Dtype
+from specflow.config.broken_rules import Broken, refuse
+from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
     "AdamConfig",
@@ -292,6 +286,7 @@ OptimizerConfig = by_name(
         "tf_sgd",
     ),
     group="specflow.optimizers",
+    bases={"learning_rate": ScheduledConfig},
 )
 """What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an
 optax GradientTransformation."""

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from specflow.config.base import Config, named
+from specflow.config.base import Config
+from specflow.config.kinds import named
 from specflow.config.sections.optimizer import AroundConfig, OptimizerConfig
 
 __all__ = ["MEMBERS", "PartConfig", "PartsConfig"]

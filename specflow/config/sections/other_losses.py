@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import PositiveFloat
 
-from specflow.config.base import Config, KeyPath, named
+from specflow.config.base import Config
+from specflow.config.key_path import KeyPath
+from specflow.config.kinds import named
 from specflow.config.sections.spec import LabelledConfig, Name, PredictedConfig
 
 __all__ = [

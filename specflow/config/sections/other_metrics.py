@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from specflow.config.base import KeyPath, named
+from specflow.config.key_path import KeyPath
+from specflow.config.kinds import named
 from specflow.config.sections.class_metrics import AveragedConfig
 from specflow.config.sections.error_metrics import ErrorsConfig
 from specflow.config.sections.metrics import ClassesConfig, RatioConfig, WeightedConfig

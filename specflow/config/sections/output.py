@@ -4,15 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from specflow.config.base import (
-    Config,
-    Elsewhere,
-    Kinds,
-    UserPath,
-    by_name,
-    named,
-    refuse,
-)
+from specflow.config.base import Config, UserPath
+from specflow.config.broken_rules import refuse
+from specflow.config.kinds import Elsewhere, Kinds, by_name, named
 from specflow.config.sections.triggers import Every
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]

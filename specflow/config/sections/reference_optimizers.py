@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from specflow.config.base import named
+from specflow.config.kinds import named
 from specflow.config.sections.optimizer import ScheduledConfig, Share
 
 __all__ = ["MEMBERS"]

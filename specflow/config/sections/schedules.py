@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from specflow.config.base import MOST_STEPS, named
+from specflow.config.base import MOST_STEPS
+from specflow.config.kinds import named
 from specflow.config.sections.optimizer import DecayConfig, WarmupConfig
 
 __all__ = [

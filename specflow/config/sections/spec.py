@@ -5,16 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from specflow.config.base import (
-    Bound,
-    Config,
-    Elsewhere,
-    KeyPath,
-    Kinds,
-    by_name,
-    key_paths,
-    refuse,
-)
+from specflow.config.base import Bound, Config
+from specflow.config.broken_rules import refuse
+from specflow.config.key_path import KeyPath, key_paths
+from specflow.config.kinds import Elsewhere, Kinds, by_name
 from specflow.config.sections.metrics import RESERVED, MetricConfig
 
 __all__ = [

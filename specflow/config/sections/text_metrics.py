@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from specflow.config.base import KeyPath, named
+from specflow.config.key_path import KeyPath
+from specflow.config.kinds import named
 from specflow.config.sections.metrics import RatioConfig
 
 __all__ = [

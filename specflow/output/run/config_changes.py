@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from specflow.config.base import Component, Kinds
+from specflow.config.base import Component
+from specflow.config.kinds import Kinds
 from specflow.config.sections.optimizer import (
     OptimizerConfig,
     ScheduleConfig,

@@ -1,0 +1,83 @@
+"""Key paths: the tensors of a spec, by name."""
+
+from collections.abc import Mapping
+from typing import Annotated, get_args
+
+from pydantic import AfterValidator
+from pydantic.fields import FieldInfo
+
+from specflow.config.base import Component, Config, Says, Target
+
+__all__ = ["ROOTS", "KeyPath", "key_paths"]
+
+ROOTS = ("features", "labels", "outputs", "predictions", "losses")
+"""Where a key path can begin."""
+
+
+def _check_key_path(path: str) -> str:
+    root, _, rest = path.partition(".")
+    if root not in ROOTS:
+        raise ValueError(f"a key path begins with one of {', '.join(ROOTS)}")
+    if root in ("features", "predictions", "losses") and not rest:
+        raise ValueError(f"'{root}' alone names no tensor; write {root}.<name>")
+    return path
+
+
+KeyPath = Annotated[
+    str,
+    AfterValidator(_check_key_path),
+    Says(
+        "a key path (features.<name>, labels, outputs, predictions.<name> or "
+        "losses.<name>)",
+        r"^(labels|outputs)(\.|$)|^(features|predictions|losses)\.[\s\S]",
+    ),
+]
+"""`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
+`losses.<name>` (a declared loss before it is reduced: one value for each example or
+token)."""
+
+
+def key_paths(member: Config) -> dict[str, str]:
+    """Field -> key path, of every field of a declared part that is one.
+
+    A field that holds several has an entry each, `field.name`. Of a `Target`, every
+    argument that begins as a key path does is one.
+
+    >>> class Softmax(Config):
+    ...     of: KeyPath = "outputs"
+    ...     weights: KeyPath | None = None
+    ...     names: dict[str, KeyPath] = {"p": "predictions.p"}
+    >>> key_paths(Softmax())
+    {'of': 'outputs', 'names.p': 'predictions.p'}
+    >>> key_paths(Target(_target_="my_package.loss", logits="outputs", scale="log"))
+    {'logits': 'outputs'}
+    """
+    if isinstance(member, Target):
+        return {
+            key: value
+            for key, value in member.arguments.items()
+            if isinstance(value, str) and value.split(".")[0] in ROOTS
+        }
+    found: dict[str, str] = {}
+    for name, field in type(member).model_fields.items():
+        # A part that is judged although something in it is wrong lacks just that.
+        value = getattr(member, name, None)
+        if isinstance(member, Component) and name in member.open_fields:
+            if isinstance(value, str) and value.split(".")[0] in ROOTS:
+                found[name] = value
+            continue
+        if not _holds_key_path(field):
+            continue
+        if isinstance(value, str):
+            found[name] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}.{key}": path for key, path in value.items()}
+    return found
+
+
+def _holds_key_path(field: FieldInfo) -> bool:
+    check = AfterValidator(_check_key_path)
+    return check in field.metadata or any(
+        check in getattr(member, "__metadata__", ())
+        for member in get_args(field.annotation)
+    )

@@ -1,0 +1,183 @@
+"""Sections of several kinds: chosen by name, each class imported when it is used."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
+
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from specflow.config.base import TARGET, Config, Target, name_of
+from specflow.config.plugins import entry_points
+from specflow.diagnostics.errors import ConfigError
+
+__all__ = ["Elsewhere", "Kinds", "by_name", "named"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kinds:
+    """Marks a section of one of several kinds, each a class.
+
+    Pydantic's own union would build the schemas of all classes before it can validate
+    one section, which takes longer than all the rest of composing.
+    """
+
+    members: Mapping[str, type[Config]]
+    """Name -> class."""
+    name_of: Callable[[Any], Any] = name_of
+    """The name of a section's kind; None if it does not say."""
+    words: tuple[str, ...] = ()
+    """Texts that may stand in the place of a section. Where there are some, the name
+    of a kind alone is the section of that name."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def _validate(self, value: Any) -> Any:
+        if self.words and isinstance(value, str):
+            if value in self.words:
+                return value
+            value = {"name": value}
+        name = self.name_of(value)
+        if name is None:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "name"})
+        try:
+            # A plugin that cannot be used raises a fault, which is a ValueError.
+            member = self.members[str(name)]
+        except KeyError:
+            names = ", ".join((*self.words, *self.members))
+            raise PydanticKnownError(
+                "union_tag_invalid",
+                {"discriminator": "name", "tag": str(name), "expected_tags": names},
+            ) from None
+        return member.model_validate(value)
+
+
+class Elsewhere:
+    """Kinds of a section whose classes another module holds, as `MEMBERS`.
+
+    It is imported when one of them is met. Making the classes of all kinds would take
+    longer than composing an experiment, which has a few of them.
+
+    Args:
+        module: its dotted name.
+        *names: of the kinds.
+    """
+
+    def __init__(self, module: str, *names: str):
+        self.module, self.names = module, names
+
+
+class _Members(Mapping[str, type[Config]]):
+    """Name -> class; one that stands elsewhere is imported when it is asked for.
+
+    After specflow's own come those of installed packages, which cannot take a name of
+    specflow's: what a config means does not change with what is installed.
+    """
+
+    def __init__(
+        self,
+        homes: Mapping[str, type[Config] | str],
+        group: str = "",
+        bases: Mapping[str, type[Config]] | None = None,
+    ):
+        self._homes, self._group, self._bases = homes, group, bases or {}
+
+    def __getitem__(self, name: str) -> type[Config]:
+        """The class.
+
+        Raises:
+            KeyError: there is nothing by that name.
+            ConfigError: there is a plugin by that name, and it cannot be used.
+        """
+        home = self._homes.get(name)
+        if home is None:
+            found = entry_points.plugin(self._group, name) if self._group else None
+            if found is None:
+                raise KeyError(name)
+            from specflow.config.plugins.components import component
+
+            return component(found, bases=self._bases)
+        return import_module(home).MEMBERS[name] if isinstance(home, str) else home
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The class; the default also where a plugin cannot be used."""
+        try:
+            return self[name]
+        except (KeyError, ConfigError):
+            return default
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes or name in self._brought()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._homes
+        yield from (name for name in self._brought() if name not in self._homes)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def items(self) -> Any:
+        """All but the plugins that cannot be used."""
+        pairs = {name: self.get(name) for name in self}
+        return {name: found for name, found in pairs.items() if found}.items()
+
+    def values(self) -> Any:
+        """The classes of `items`."""
+        return dict(self.items()).values()
+
+    def _brought(self) -> tuple[str, ...]:
+        return entry_points.names(self._group) if self._group else ()
+
+
+def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
+    """Name -> class, or the module that holds it."""
+    homes: dict[str, Any] = {}
+    for member in members:
+        if isinstance(member, Elsewhere):
+            homes |= dict.fromkeys(member.names, member.module)
+        else:
+            homes[member.model_fields["name"].default] = member
+    return homes
+
+
+def named(
+    *members: type[Config] | Elsewhere, group: str = ""
+) -> Mapping[str, type[Config]]:
+    """Name -> class, of configs that say their `name` by default.
+
+    Args:
+        *members: the configs, in the order in which they are listed.
+        group: entry points by which outside packages add to them.
+    """
+    return _Members(_homes(members), group)
+
+
+def by_name(
+    *members: type[Config] | Elsewhere,
+    group: str = "",
+    bases: Mapping[str, type[Config]] | None = None,
+) -> Any:
+    """One of several configs, discriminated by their `name`, or a `Target`.
+
+    Args:
+        *members: the configs, in the order in which they are listed.
+        group: entry points by which outside packages add to them.
+        bases: argument that the framework passes -> a class from which the section of a
+            plugin whose function takes that argument inherits its other fields.
+
+    >>> from typing import Literal
+    >>> from pydantic import TypeAdapter
+    >>> class Cnn(Config):
+    ...     name: Literal["cnn"] = "cnn"
+    ...     width: int
+    >>> class Mlp(Config):
+    ...     name: Literal["mlp"] = "mlp"
+    >>> adapter = TypeAdapter(by_name(Cnn, Mlp))
+    >>> adapter.validate_python({"name": "cnn", "width": 8})
+    Cnn(name='cnn', width=8)
+    >>> adapter.validate_python({"_target_": "my_package.Net", "depth": 2}).arguments
+    {'depth': 2}
+    """
+    known = _Members({TARGET: Target, **_homes(members)}, group, bases)
+    return Annotated[Config, Kinds(known)]
