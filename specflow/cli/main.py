@@ -255,7 +255,7 @@ def _train_one(composed: "Composed") -> dict:
 
 def _note_dropped(composed: "Composed") -> None:
     """Logs the fields that were dropped because a section changed its kind."""
-    from specflow.compose.component_changes import notes
+    from specflow.compose.merge.component_changes import notes
 
     for note in notes(composed.dropped):
         print(f"note: {note}", file=sys.stderr)

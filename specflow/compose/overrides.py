@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from specflow.compose.check.targets import bind, resolve_targets
-from specflow.compose.component_changes import Dropped
 from specflow.compose.draft import draft
+from specflow.compose.merge.component_changes import Dropped
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.documents import dump
 from specflow.compose.rerun import RUN_CONFIG

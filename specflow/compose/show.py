@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.read.override_grammar import shell, spell
 
 if TYPE_CHECKING:
-    from specflow.compose.component_changes import Dropped
+    from specflow.compose.merge.component_changes import Dropped
     from specflow.compose.overrides import Composed
 
 __all__ = ["leaf_paths", "leaves", "lines"]

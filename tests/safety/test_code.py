@@ -18,18 +18,19 @@ STARTING = {"subprocess", "pty", "runpy", "code", "commands", "multiprocessing"}
 IMPORTING = {
     "__init__.py": "names that are loaded when they are first touched",
     "compose/__init__.py": "names that are loaded when they are first touched",
-    "compose/targets.py": "the one place that resolves what a config names",
+    "compose/check/targets.py": "the one place that resolves what a config names",
     "config/base.py": "classes of the words, when their name is met",
-    "config/plugins.py": "the one place that loads what entry points name",
-    "data/sets.py": "scikit-learn, where it is installed",
+    "config/plugins/entry_points.py": "the one place that loads what entry points name",
+    "data/sklearn_sets.py": "scikit-learn, where it is installed",
     "estimator/": "what is not needed until after the first step",
+    "tf/__init__.py": "names that are loaded when they are first touched",
     "serving/convert/": "TensorFlow and ONNX, where they are installed",
 }
 """Files that import by name, and what."""
 STARTERS = {
-    "launcher.py": "this Python, with specflow's own module",
-    "output/revision.py": "git, which says whether tracked files have changed",
-    "preflight/child.py": "this Python, with specflow's own module",
+    "distributed/launch.py": "this Python, with specflow's own module",
+    "output/run/revision.py": "git, which says whether tracked files have changed",
+    "preflight/child_process.py": "this Python, with specflow's own module",
 }
 """Files that start programs, and which."""
 
@@ -104,11 +105,15 @@ def test_only_one_place_asks_for_entry_points():
         file
         for file, tree in TREES.items()
         for node in ast.walk(tree)
-        for name in (getattr(node, "id", ""), getattr(node, "attr", ""),
-                     getattr(node, "name", "") if isinstance(node, ast.alias) else "")
-        if name in ("entry_points", "EntryPoint", "iter_entry_points", "pkg_resources")
-    }  # fmt: skip
-    assert asking == {"config/plugins.py"}
+        for name in (
+            [f"{node.module}.{alias.name}" for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else [ast.unparse(node)] * isinstance(node, ast.Attribute | ast.Name)
+        )
+        if name.endswith(("metadata.entry_points", ".iter_entry_points", "EntryPoint"))
+        or name.startswith("pkg_resources")
+    }
+    assert asking == {"config/plugins/entry_points.py"}
 
 
 def test_only_one_place_imports_what_a_config_names():

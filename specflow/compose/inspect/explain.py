@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
-from specflow.compose.check.validate import fold_defaults
 from specflow.compose.draft import Draft, draft
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.inspect.section_fields import EXPERIMENT, Place
+from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.merge.layer_history import Watched, Written
 from specflow.compose.read.config_folders import Folders, about_file, folders
 from specflow.compose.read.override_grammar import spell

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from specflow.compose.check.validate import said
 from specflow.compose.inspect.section_docs import about, fields_about
+from specflow.compose.merge.default_sections import default_values
 from specflow.compose.section_types import ROOT, Slot, fields_of
 from specflow.compose.tree import ABSENT
 from specflow.config.base import Config
@@ -62,7 +62,7 @@ class Place:
             return ABSENT
         if field.default_factory is None:
             return field.default
-        section = said(field.default_factory)
+        section = default_values(field.default_factory)
         return section.get("name", section)
 
     @property

@@ -11,7 +11,7 @@ from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.component_changes import Dropped, leftovers, marks
+from specflow.compose.merge.component_changes import Dropped, leftovers, marks
 from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
 from specflow.compose.read.defaults_list import Wish, first_line, read_defaults

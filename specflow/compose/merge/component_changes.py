@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from specflow.compose.check.validate import fold_defaults, no_plugins, said
+from specflow.compose.merge.default_sections import default_values, fold_defaults
 from specflow.compose.provenance import Origin, Origins, Path
+from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.read.override_grammar import is_special, spell
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
@@ -239,7 +240,11 @@ def _slot(path: Path, tree: Any) -> Slot | None:
 def _with_default(slot: Slot, section: Any) -> Any:
     """A section that does not say its kind, as the one that stands by default."""
     bare = isinstance(section, dict) and not any(mark in section for mark in _MARKS)
-    return {**said(slot.default), **section} if bare and slot.default else section
+    return (
+        {**default_values(slot.default), **section}
+        if bare and slot.default
+        else section
+    )
 
 
 def _mappings(value: Any, path: Path) -> Iterator[tuple[Path, dict[Any, Any]]]:

@@ -1,0 +1,223 @@
+"""Pydantic's errors as diagnostics, in the terms of the configuration."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from specflow.compose.provenance import Origins
+from specflow.compose.read.documents import read
+from specflow.compose.section_types import Slot, fields_of, follow, in_words, label
+from specflow.config.base import TARGET, Config
+from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
+
+__all__ = ["pydantic_diagnostic"]
+
+_COMMAND_LINE_ONLY = {
+    "trust": "trust=my_package is taken from the command line and your project file "
+    "only: a config that came from elsewhere must not say what may run.",
+    "run": "run=DIR is taken from the command line only.",
+}
+_CODES = {
+    "missing": "missing",
+    "literal_error": "unknown-name",
+    "string_pattern_mismatch": "range",
+    "too_short": "range",
+    "string_too_short": "range",
+    "finite_number": "range",
+    "rule": "rule",
+    "value_error": "rule",
+}
+_LONGEST = 60
+"""Characters of a value that are shown."""
+
+
+def pydantic_diagnostic(
+    detail: ErrorDetails, tree: dict[str, Any], origins: Origins, groups: Iterable[str]
+) -> Diagnostic:
+    """One of Pydantic's errors as a fault."""
+    path, slot, around, _ = follow(detail["loc"], tree)
+    kind, value = detail["type"], detail["input"]
+    where = ".".join(path)
+    found = origins.nearest(path)
+    origin = found.exact if found else ""
+    is_name = detail["loc"][-1:] == ("[key]",)
+    if kind == "invalid_key" or (is_name and not isinstance(value, str)):
+        return _no_text(path[:-1], value, origins)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, around, groups, origin)
+    if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
+        return _unknown_name(path, slot, value, origins, tree)
+    plugin = detail.get("ctx", {}).get("error")
+    if isinstance(plugin, ConfigError):
+        spot = (*path, "name") if isinstance(value, Mapping) else path
+        found = origins.nearest(spot)
+        return dataclasses.replace(
+            plugin.diagnostics[0],
+            where=".".join(spot),
+            origin=found.exact if found else "",
+        )
+    code = _CODES.get(
+        kind, "range" if kind.startswith(("less_", "greater_")) else "type"
+    )
+    if is_name:
+        pattern = detail.get("ctx", {}).get("pattern", "")
+        expected = f"a name that matches {pattern}"
+        return Diagnostic(
+            where, f"got the name {_shown(value)}", expected, "", origin, code
+        )
+    if kind == "missing":
+        expected = in_words(slot) if slot else ""
+        near = _near_member(path[:-1], tree)
+        return Diagnostic(where, "is missing", expected, near, origin, code)
+    if kind == "rule":
+        about = detail.get("ctx", {})
+        expected = str(about.get("expected", ""))
+        hint = _near_in(expected, value)
+        if beside := str(about.get("beside", "")):
+            other = (*path[:-1], beside[1:]) if beside[0] == "." else beside.split(".")
+            by, beside = origins.nearest(tuple(other)), ".".join(other)
+            expected += f" ({by.exact if by else 'default'})"
+            hint = str(about.get("hint", "")).format(where=where, beside=beside)
+        return Diagnostic(where, f"got {_shown(value)}", expected, hint, origin, code)
+    if kind == "value_error":
+        reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
+        said = (
+            reason
+            if isinstance(value, dict | Config)
+            else f"got {_shown(value)}; {reason}"
+        )
+        return Diagnostic(where, said, origin=origin, code=code)
+    expected = in_words(slot) if slot else detail["msg"]
+    near = _near_in(expected, value) if kind == "literal_error" else ""
+    return Diagnostic(where, f"got {_shown(value)}", expected, near, origin, code)
+
+
+def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic:
+    """A key such as `on` or `1`, which is something else to YAML."""
+    written = next(
+        (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
+    )
+    found = origins.nearest((*section, written))
+    return Diagnostic(
+        ".".join((*section, written)),
+        f"is {'a date' if isinstance(key, date) else _shown(key)} to YAML",
+        "a key that is text",
+        f"Quote it: '{written}'.",
+        found.exact if found else "",
+        "type",
+    )
+
+
+def _is_read_as(text: str, value: Any) -> bool:
+    try:
+        (found,) = read(f"{text}: 0").content
+    except ConfigError:
+        return False
+    return type(found) is type(value) and found == value
+
+
+def _unknown_key(
+    path: tuple[str, ...],
+    around: type[Config] | None,
+    groups: Iterable[str],
+    origin: str,
+) -> Diagnostic:
+    *section, name = path
+    known = fields_of(around) if around else []
+    if not section and name in _COMMAND_LINE_ONLY:
+        return Diagnostic(
+            name, "no such field", "", _COMMAND_LINE_ONLY[name], origin, "reserved"
+        )
+    near = nearest(name, [*known, *(groups if not section else ())])
+    if near and section:
+        near = near.replace("mean ", f"mean {'.'.join(section)}.")
+    listed = f"Fields of {label(around)}: {', '.join(known)}." if around else ""
+    hint = f"{near} {listed}".strip()
+    return Diagnostic(".".join(path), "no such field", "", hint, origin, "unknown-key")
+
+
+def _unknown_name(
+    path: tuple[str, ...], slot: Slot, value: Any, origins: Origins, tree: Any
+) -> Diagnostic:
+    """A section that does not say which of its kind it is, or says a wrong one."""
+    names = sorted(name for name in slot.members() if name != TARGET)
+    if slot.kinds and slot.kinds.words:
+        names = [*slot.kinds.words, *names]
+        if isinstance(value, str):
+            near, found = nearest(value, names), origins.nearest(path)
+            origin, expected = (
+                found.exact if found else "",
+                f"one of {', '.join(names)}",
+            )
+            where, got = ".".join(path), f"got {_shown(value)}"
+            return Diagnostic(where, got, expected, near, origin, "unknown-name")
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if name is None:
+        section = isinstance(value, Mapping)
+        # Whoever set a part of the section, not who left it out before.
+        found = origins.nearest((*path, *list(value)[:1]) if section else path)
+        problem = "has no name" if section else f"got {_shown(value)}"
+        origin = found.exact if found else ""
+        kind = nearest_of(value, names) if isinstance(value, str) else None
+        near = f"Did you mean {{name: {kind}}}?" if kind else _near_member(path, tree)
+        return Diagnostic(
+            ".".join(path), problem, in_words(slot), near, origin, "missing"
+        )
+    found = origins.nearest((*path, "name"))
+    return Diagnostic(
+        ".".join((*path, "name")),
+        f"got {_shown(name)}",
+        f"one of {', '.join(names)}",
+        nearest(str(name), names),
+        found.exact if found else "",
+        "unknown-name",
+    )
+
+
+def _near_member(path: tuple[str, ...], tree: Any) -> str:
+    """The near miss of a name that nobody knows, such as that of a metric.
+
+    Whoever sets `spec.loss.cros_entropy.weight` names a new loss, and most of what a
+    loss needs is missing then.
+    """
+    if not path:
+        return ""
+    *around, name = path
+    _, slot, _, siblings = follow(around, tree)
+    if slot is None or not slot.is_mapping or not isinstance(siblings, Mapping):
+        return ""
+    near = nearest(
+        name, [key for key in siblings if isinstance(key, str) and key != name]
+    )
+    return near.replace("mean ", f"mean {'.'.join(around)}.")
+
+
+def _near_in(expected: str, value: Any) -> str:
+    """The near miss among the names that an expectation lists."""
+    if not isinstance(value, str):
+        return ""
+    return nearest(value, re.findall(r"[A-Za-z_][\w.]*", expected))
+
+
+def _shown(value: Any) -> str:
+    """A value as in YAML, and not too much of it.
+
+    >>> _shown(True), _shown(None), _shown("a"), _shown([1] * 40)[-8:]
+    ('true', 'null', "'a'", ',1,1,...')
+    """
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, Config):
+        value = value.model_dump(by_alias=True)
+    if isinstance(value, dict):
+        pairs = (f"{key}: {_shown(inner)}" for key, inner in value.items())
+        text = f"{{{', '.join(pairs)}}}"
+    elif isinstance(value, list):
+        text = f"[{','.join(map(_shown, value))}]"
+    else:
+        text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -1,0 +1,65 @@
+"""Partial sections completed by the defaults of their fields."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from specflow.compose.merge.merging import is_of_items, merge
+from specflow.compose.section_types import Slot
+from specflow.config.base import TARGET, Config
+
+__all__ = ["default_values", "fold_defaults"]
+
+
+def fold_defaults(tree: Any, slot: Slot) -> Any:
+    """Lays partial sections over the defaults of their fields.
+
+    `optimizer.schedule.warmup_steps=10` alone means the schedule that stands by
+    default, so its name need not be given as well; `mesh.rules.0.path=...` alone, an
+    item of the list that does.
+    """
+    if not isinstance(tree, dict):
+        return tree
+    if slot.default is not None and slot.holds([]) and is_of_items(tree):
+        return _with_items(_plain(slot.default()), tree)
+    if slot.default is not None and not any(mark in tree for mark in ("name", TARGET)):
+        tree = {**default_values(slot.default), **tree}
+    folded = {}
+    for key, value in tree.items():
+        inner = slot.child(key, tree) if isinstance(key, str) else None
+        folded[key] = value if inner is None else fold_defaults(value, inner)
+    return folded
+
+
+def _with_items(items: list[Any], tree: dict[Any, Any]) -> Any:
+    """A list with what is set of its items; as it was, if it lacks one of them."""
+    whole = {"": items}
+    return tree if merge(whole, {"": tree}).missing else whole[""]
+
+
+def _plain(items: list[Any]) -> list[Any]:
+    """A list of sections as plain values."""
+    return [
+        item.model_dump(by_alias=True) if isinstance(item, Config) else item
+        for item in items
+    ]
+
+
+def default_values(default: Callable[..., Any]) -> dict[str, Any]:
+    """Values of a default section that differ from its class's, and its name.
+
+    Args:
+        default: the section's class, or a `partial` of it.
+
+    >>> from specflow.config.experiment import ExperimentConfig
+    >>> from specflow.config.sections.mesh import MeshConfig
+    >>> default_values(MeshConfig.model_fields["axes"].default_factory)
+    {'data': -1}
+    >>> default_values(ExperimentConfig.model_fields["model"].default_factory)
+    {'name': 'mlp'}
+    """
+    section, values = default, {}
+    if isinstance(default, partial):
+        section, values = default.func, default.keywords
+    name = getattr(section, "model_fields", {}).get("name")
+    return {**({} if name is None else {"name": name.default}), **values}
