@@ -70,7 +70,7 @@ class Program:
     arrays: tuple[Array, ...] = ()
     """The largest that it makes."""
     collectives: tuple[Collective, ...] = ()
-    text_diagnostic: str = ""
+    hlo_error: str = ""
     """Why the program's text could not be read, if it could not."""
     bound: Roofline | None = None
 
@@ -186,12 +186,12 @@ class Look:
         memory = compiled.memory_analysis()
         needs = memory.peak_memory_in_bytes
         arguments = memory.argument_size_in_bytes
-        text_diagnostic, collectives, arrays = "", [], []
+        hlo_error, collectives, arrays = "", [], []
         try:
             text = Hlo(compiled.as_text())
             collectives, arrays = text.collectives(), text.arrays(_TOLD_ARRAYS)
         except Exception as error:  # Versions of libtpu fail to print what they made.
-            text_diagnostic = str(error).partition("\n")[0]
+            hlo_error = str(error).partition("\n")[0]
         # The state is read, and written by training; what is made is both.
         kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
         moved = kept + 2 * max(0, needs - arguments)
@@ -204,7 +204,7 @@ class Look:
             seconds=seconds,
             arrays=tuple(arrays),
             collectives=tuple(collectives),
-            text_diagnostic=text_diagnostic,
+            hlo_error=hlo_error,
             bound=roofline(
                 self.topology,
                 flops=flops.total,

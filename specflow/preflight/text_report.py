@@ -105,10 +105,9 @@ def _training(train: Mapping[str, Any] | None) -> Iterator[str]:
         return
     if train["unknown"]:
         yield "not in the FLOPs\n" + "\n".join(f"  {one}" for one in train["unknown"])
-    if train["text_diagnostic"]:
+    if train["hlo_error"]:
         yield (
-            "collectives of a training step: unavailable, because "
-            f"{train['text_diagnostic']}"
+            f"collectives of a training step: unavailable, because {train['hlo_error']}"
         )
     elif train["fits"]:
         rows = [
