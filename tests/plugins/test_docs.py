@@ -15,7 +15,7 @@ from specflow.config.sections import spec as specs
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/plugins.md").read_text()
-README = (ROOT / "README.md").read_text()
+OWN_CODE = (ROOT / "docs/own-code.md").read_text()
 BLOCKS = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```", PAGE, re.M | re.S)
 
 
@@ -40,9 +40,9 @@ def test_the_page_lists_every_group_and_what_it_is_handed():
         assert handed <= set(re.findall(r"`(\w+)`", rows[group])), group
 
 
-def test_the_example_of_the_readme_is_told_as_it_says(package, capsys):
+def test_the_example_of_own_code_is_reported_as_shown(package, capsys):
     about, code, shown = (
-        re.search(rf"```{language}\n{head}(.*?)\n```", README, re.S)[1]
+        re.search(rf"```{language}\n{head}(.*?)\n```", OWN_CODE, re.S)[1]
         for language, head in (
             ("toml", "# pyproject.toml\n"),
             ("python", "# my_losses.py\n"),

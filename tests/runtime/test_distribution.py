@@ -58,7 +58,7 @@ def test_several_processes_compare_the_version_by_the_name_it_is_installed_by(
 
 def texts():
     """Every text that may tell a user what to install, but for the history."""
-    places = ["README.md", "specflow/**/*.md", "specflow/**/*.py", "notebooks/*.ipynb"]
+    places = ["README.md", "docs/**/*.md", "specflow/**/*.py", "notebooks/*.ipynb"]
     places += ["tests/plugin_sample/**/*.toml", ".ci/run", "conf/**/*.yaml"]
     return [file for place in places for file in ROOT.glob(place)]
 

@@ -1,0 +1,206 @@
+"""README and pages run: their Python, their YAML, and their command lines."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from specflow.cli.main import main
+from specflow.compose import compose
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+HAVE_OWN_TESTS = ("porting.md", "plugins.md")
+"""Their Python is run by `test_porting.py` and `tests/plugins`."""
+BLOCKS = [
+    (page, language, text)
+    for page in PAGES
+    for language, text in re.findall(
+        r"^```(\w+)\n(.*?)^```", page.read_text(), re.M | re.S
+    )
+]
+
+
+def of_language(wanted):
+    return [(page, text) for page, language, text in BLOCKS if language == wanted]
+
+
+def by_page(blocks):
+    """Parameters whose ids begin with the page's name."""
+    return [
+        pytest.param(text, id=f"{page.stem}-{number}")
+        for number, (page, text) in enumerate(blocks)
+    ]
+
+
+FILES = [
+    (match[1], text)
+    for _, language, text in BLOCKS
+    if language in ("yaml", "python")
+    and (match := re.match(r"(?:# @package.*\n)?# (my_\S+)\n", text))
+]
+"""Name and text of the files that a reader writes."""
+PYTHON = [
+    (page, text)
+    for page, text in of_language("python")
+    if page.name not in HAVE_OWN_TESTS and not text.startswith("# my_")
+]
+COMMANDS = [
+    (page, line)
+    for page, text in of_language("sh")
+    for line in text.splitlines()
+    if line.startswith("specflow ")
+]
+LINES = [line for _, line in COMMANDS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of a reader who has written all files of the pages."""
+    root = tmp_path_factory.mktemp("reader")
+    for name, text in FILES:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def specflow(*arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-m", "specflow", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_first_two_commands_are_where_ci_reads_them():
+    block = re.search(
+        r"<!-- first mile -->\n```sh\n(.*?)\n```", README.read_text(), re.S
+    )
+    assert block is not None
+    first, second = block[1].splitlines()
+    assert first == "pip install -e . && specflow train experiment=digits"
+    assert second == "pip install -e '.[test]' && pytest"
+
+
+def test_the_readme_is_short():
+    """One or two screens before the first command; everything else has its page."""
+    text = README.read_text()
+    assert text.count("\n") <= 200
+    assert text[: text.index("```")].count("\n") <= 40
+
+
+def test_the_index_lists_every_page_and_notebook():
+    index = (ROOT / "docs" / "index.md").read_text()
+    notebooks = (ROOT / "notebooks").glob("*.ipynb")
+    paths = [os.path.relpath(path, ROOT / "docs") for path in (*PAGES[1:], *notebooks)]
+    assert [path for path in paths if f"]({path})" not in index] == ["index.md"]
+
+
+def test_no_two_pages_write_the_same_file():
+    names = [name for name, _ in FILES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("code", by_page(PYTHON))
+def test_the_python_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "page.md", "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("command", by_page(COMMANDS))
+def test_a_command_line_composes(command, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    arguments = shlex.split(command)[2:]
+    if "--" in arguments:
+        # The launched command, without its name.
+        arguments = arguments[arguments.index("--") + 2 :]
+    if any(argument.startswith("run=") for argument in arguments):
+        return  # Needs a run: test_a_run_is_evaluated_predicted_with_and_exported.
+    folders = (
+        [arguments.pop(arguments.index("--config-dir") + 1)]
+        if "--config-dir" in arguments
+        else []
+    )
+    if "--topology" in arguments:
+        del arguments[(at := arguments.index("--topology")) : at + 2]
+    overrides = [text for text in arguments if text not in ("-m", "--config-dir")]
+    # Of a sweep, the first trial.
+    compose([text.split(",")[0] for text in overrides], config_dirs=folders)
+
+
+def test_a_package_of_ones_own_trains_from_yaml(folder):
+    (command,) = [line for line in LINES if "trust=my_package" in line]
+    done = specflow(*shlex.split(command)[1:], "output.dir=runs/blobs", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^accuracy +0\.9", done.stdout, re.M)
+    assert re.search(r"^errors +\d+$", done.stdout, re.M)
+
+
+def test_arrays_of_ones_own_train_and_predict(folder):
+    subprocess.run([sys.executable, "my_arrays.py"], cwd=folder, check=True)
+    commands = [line for line in LINES if "plums" in line]
+    assert len(commands) == 2
+    for line in commands:
+        done = specflow(*shlex.split(line)[1:], cwd=folder)
+        assert done.returncode == 0, done.stderr
+    rows = (folder / "plums.csv").read_text().splitlines()
+    assert rows[0] == "name,class,probability"
+    assert [row.partition(",")[0] for row in rows[1:]] == [
+        f"plum {number}" for number in range(500, 600)
+    ]
+
+
+def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, capsys):
+    """`run=runs/try1`, as on the pages, on the smallest run that there is."""
+    monkeypatch.chdir(folder)
+    run = ["experiment=diabetes", "loop.train_steps=40", "output.dir=runs/try1"]
+    assert main(["train", *run]) == 0
+    commands = [line for line in LINES if "run=runs/try1" in line]
+    assert len(commands) == 3
+    for line in commands:
+        capsys.readouterr()
+        assert main(shlex.split(line)[1:]) == 0
+        assert capsys.readouterr().out
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.M)
+    return {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in headings
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_resolve(page):
+    links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text())
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("block", by_page(of_language("console")))
+def test_the_output_of_a_command_is_what_it_prints(block, folder):
+    command, *shown = block.splitlines()
+    done = specflow(*shlex.split(command.removeprefix("$ specflow ")), cwd=folder)
+    printed = (done.stdout + done.stderr).splitlines()
+    for line, real in zip(shown, printed, strict=True):
+        begin, _, end = line.partition("[...]")
+        assert real.startswith(begin)
+        assert real.endswith(end)
+    assert done.returncode == (2 if "error[" in block else "diff" in command)
