@@ -80,7 +80,7 @@ def _failed(error: BaseException, *, as_json: bool) -> int:
     from specflow.distributed import collectives, failure
 
     if getattr(error, "shared", False):
-        if collectives.is_first():
+        if collectives.is_process_zero():
             return tell(error, as_json=as_json)
         return getattr(error, "exit_code", 1)
     error = failure.heard(error)

@@ -108,8 +108,8 @@ def export_model(
             batch=batch,
         )
     estimator.close()
-    if not collectives.is_first():
-        collectives.alone(lambda: None)  # Until everything is written.
+    if not collectives.is_process_zero():
+        collectives.on_process_zero(lambda: None)  # Until everything is written.
         return path
     loaded = load_export(path, check=False)  # It was checked before it got its name.
     if loaded.note:
@@ -122,5 +122,5 @@ def export_model(
         conversion = convert_export(path, format=format)
         print(conversion)
         print(conversion.path)
-    collectives.alone(lambda: None)
+    collectives.on_process_zero(lambda: None)
     return path

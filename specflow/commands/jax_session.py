@@ -60,8 +60,8 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
     warnings.showwarning = _show
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():
-        collectives.agree("config", dict(_leaves(tree)))
-        collectives.agree("version of packages", _versions())
+        collectives.check_equal("config", dict(_leaves(tree)))
+        collectives.check_equal("version of packages", _versions())
     else:
         _warning_idle_tasks()
     if pretended is not None:
@@ -73,7 +73,7 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
         _speak_first()
         found = jax.local_devices()
         facts = {"kind of devices": found[0].device_kind, "devices": len(found)}
-        collectives.agree("devices", facts)
+        collectives.check_equal("devices", facts)
 
 
 _PACKAGES = ("flax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "specflow")
@@ -137,7 +137,7 @@ def _speak_first() -> None:
     Gloo, by which processes on CPUs talk, would write its own lines between.
     """
     sys.stdout.flush()
-    if collectives.is_first():
+    if collectives.is_process_zero():
         if jax.default_backend() != "cpu" or sys.__stdout__ is None:
             return
         buffer: Any = sys.__stdout__.buffer

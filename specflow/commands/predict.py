@@ -130,7 +130,7 @@ def write_rows(
     rows = 0
     with contextlib.ExitStack() as stack:
         write = None
-        if collectives.is_first():
+        if collectives.is_process_zero():
             write = stack.enter_context(writing_rows(output, written_as))
         for batch in batches:
             count = len(jax.tree.leaves(batch)[0])
@@ -141,8 +141,8 @@ def write_rows(
                 }
                 write(_joined(known, batch))
             rows += count
-    collectives.alone(lambda: None)
-    if output is not None and collectives.is_first():
+    collectives.on_process_zero(lambda: None)
+    if output is not None and collectives.is_process_zero():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
 

@@ -86,12 +86,12 @@ def train(composed: "Composed") -> dict[str, Any]:
     started, config = time.perf_counter(), composed.config
     jax_session.start(composed)
     data = build_data(config.data)
-    directory = collectives.alone(lambda: str(_directory(composed)))
+    directory = collectives.on_process_zero(lambda: str(_directory(composed)))
     try:
         estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
-        if collectives.count() > 1:
+        if collectives.process_count() > 1:
             # Before the first step, and not when the first evaluation finds out.
             for split, rows in (("training", data.train), ("evaluation", data.eval)):
                 agree_on_rows(split, rows)
@@ -105,13 +105,13 @@ def train(composed: "Composed") -> dict[str, Any]:
         # What is one is written by one: by the process that has the directory.
         writes = run.lock is not None
         device = jax.devices()[0]
-        step = collectives.alone(estimator.latest_step) or 0
+        step = collectives.on_process_zero(estimator.latest_step) or 0
         launcher_link.report(directory=str(run.path.absolute()), start=step)
         if writes:
             run.add_to_manifest(
                 backend=jax.default_backend(),
                 devices={"kind": device.device_kind, "count": jax.device_count()},
-                processes=collectives.count(),
+                processes=collectives.process_count(),
                 mesh=dict(estimator.partitioner.mesh.shape),
             )
             print(_headline(config, run, estimator, step), file=sys.stderr)
@@ -160,7 +160,7 @@ def train(composed: "Composed") -> dict[str, Any]:
                 f"command with output.dir={run.path} goes on from there",
             )
         if not writes:
-            collectives.alone(lambda: None)  # Until everything is written.
+            collectives.on_process_zero(lambda: None)  # Until everything is written.
             return {"step": step, "directory": str(run.path)}
         run.add_to_manifest(
             fingerprint=estimator.program.fingerprint(),
@@ -214,7 +214,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         with standard_streams.to_the_end():
             print_result(step, evaluation=evaluation, timing=timing, facts=facts)
             print(f"\n{run.path}")
-        collectives.alone(lambda: None)
+        collectives.on_process_zero(lambda: None)
     return {
         "step": step,
         "eval": evaluation,
@@ -261,7 +261,7 @@ def _opened(
         opened.append(run)
         return run.resumed
 
-    resumed = collectives.alone(open_it)
+    resumed = collectives.on_process_zero(open_it)
     return opened[0] if opened else RunDirectory(Path(directory), resumed=resumed)
 
 

@@ -32,7 +32,7 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
     Raises:
         OutputError: a file cannot be written.
     """
-    if not rows or not collectives.is_first():
+    if not rows or not collectives.is_process_zero():
         return None
     folder = Path(os.path.commonpath([Path(row["directory"]).parent for row in rows]))
     plain = [to_plain(row) for row in rows]

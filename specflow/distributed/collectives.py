@@ -1,220 +1,234 @@
-"""What processes that train together tell one another; one process alone says nothing.
+"""Collective communication on the host: gather, broadcast, equality checks.
 
-Every process has to make the same calls in the same order: each waits for the others.
-An error that all of them raise has an attribute `shared`: the first one tells it.
+Every process has to make the same calls in the same order; each call waits for all of
+them. With one process every call returns at once. An error that all processes raise has
+an attribute `shared`: process 0 alone reports it.
 """
 
 import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from specflow.diagnostics import errors, user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 
 __all__ = [
-    "agree",
-    "alone",
-    "any_of",
-    "count",
-    "from_words",
+    "Reply",
+    "any_process",
+    "check_equal",
+    "coordination_service",
+    "error_from_json",
+    "error_to_json",
     "gather",
-    "in_words",
-    "index",
-    "is_first",
-    "service",
-    "together",
+    "is_process_zero",
+    "on_process_zero",
+    "process_count",
+    "process_index",
+    "raise_on_all",
 ]
 
+Reply: TypeAlias = dict[str, Any]
+"""`{"result": value}`, or an error from `error_to_json`; plain JSON values."""
+
 _Error = TypeVar("_Error", bound=BaseException)
-_MOST_TOLD = 5
-_AT_ONCE_MS = 1_000
-"""How long the service is asked at a time; then the question is asked again."""
-_TURNS = itertools.count()
-"""Numbers of the calls of `gather`: all processes make the same ones in order."""
+_MAX_DIFFERENCES = 5
+"""Differences that `check_equal` reports for each process."""
+_POLL_MS = 1_000
+"""Time-out of one request to the service; requests are repeated."""
+_CALLS = itertools.count()
+"""Numbers the calls of `gather`, which all processes make in the same order."""
 
 
-def count() -> int:
-    """How many processes there are."""
+def process_count() -> int:
+    """Number of processes."""
     import jax
 
-    own = service()
-    return jax.process_count() if own.client is None else own.num_processes
+    service = coordination_service()
+    return jax.process_count() if service.client is None else service.num_processes
 
 
-def index() -> int:
-    """Which one this is."""
+def process_index() -> int:
+    """Number of this process, from 0."""
     import jax
 
-    own = service()
-    return jax.process_index() if own.client is None else own.process_id
+    service = coordination_service()
+    return jax.process_index() if service.client is None else service.process_id
 
 
-def is_first() -> bool:
-    """Whether this process is the one that writes what is one: process 0."""
-    return index() == 0
+def is_process_zero() -> bool:
+    """Whether this is process 0, which writes what exists once."""
+    return process_index() == 0
 
 
-def service() -> Any:
-    """JAX's coordination service: `client`, `process_id` and `num_processes` as it has
-    them; one process alone has no client.
+def coordination_service() -> Any:
+    """JAX's coordination service: `client`, `process_id` and `num_processes`.
 
-    It is there before the devices are.
+    It is available before the devices are. `client` is None with one process.
     """
     from jax._src.distributed import global_state
 
     return global_state
 
 
-def gather(said: Any) -> list[Any]:
-    """What each process says, in their order.
+def gather(value: Any) -> list[Any]:
+    """Gathers a value from every process, in every process.
 
     Args:
-        said: plain JSON values.
+        value: plain JSON values.
+
+    Returns:
+        The values by process index.
 
     >>> gather({"rows": 3})
     [{'rows': 3}]
     """
-    if count() == 1:
-        return [said]
-    turn = next(_TURNS)
-    path = f"specflow/gather/{turn}"
-    text, client = json.dumps(said), service().client
-    # Not by the devices: collectives of processes that differ fail, and are slower.
-    if is_first():
-        others = [_heard(f"{path}/{other}") for other in range(1, count())]
+    if process_count() == 1:
+        return [value]
+    call = next(_CALLS)
+    path = f"specflow/gather/{call}"
+    text, client = json.dumps(value), coordination_service().client
+    # Not on the devices: collectives fail where processes differ, and are slower.
+    if is_process_zero():
+        others = [_receive(f"{path}/{other}") for other in range(1, process_count())]
         gathered = f"[{', '.join([text, *others])}]"
         client.key_value_set(f"{path}/all", gathered)
-        if turn:
-            # Who spoke now has heard everything that was said before.
-            client.key_value_delete(f"specflow/gather/{turn - 1}")
+        if call:
+            # A process that has sent this value has read the previous result.
+            client.key_value_delete(f"specflow/gather/{call - 1}")
     else:
-        client.key_value_set(f"{path}/{index()}", text)
-        gathered = _heard(f"{path}/all")
+        client.key_value_set(f"{path}/{process_index()}", text)
+        gathered = _receive(f"{path}/all")
     return json.loads(gathered)
 
 
-def _heard(key: str) -> str:
-    """What another process says, as soon as it does."""
+def _receive(key: str) -> str:
+    """Waits for the message of another process."""
     while True:
         try:
-            return service().client.blocking_key_value_get(key, _AT_ONCE_MS)
+            return coordination_service().client.blocking_key_value_get(key, _POLL_MS)
         except RuntimeError as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise
 
 
-def any_of(wish: bool) -> bool:
-    """Whether any process wishes it.
+def any_process(condition: bool) -> bool:
+    """Whether a condition holds in any process.
 
-    >>> any_of(False)
+    >>> any_process(False)
     False
     """
-    return any(gather(wish))
+    return any(gather(condition))
 
 
-def alone(function: Callable[[], Any]) -> Any:
-    """What a function gives that process 0 alone calls; plain JSON values.
+def on_process_zero(function: Callable[[], Any]) -> Any:
+    """Calls a function on process 0 and broadcasts its result.
+
+    Returns:
+        The result, plain JSON values.
 
     Raises:
-        SpecflowError: it failed in process 0; every process says so.
+        SpecflowError: the function failed; raised in every process.
 
-    >>> alone(lambda: "runs/try1")
+    >>> on_process_zero(lambda: "runs/try1")
     'runs/try1'
     """
-    if count() == 1:
+    if process_count() == 1:
         return function()
-    said: dict[str, Any] = {}
-    if is_first():
+    reply: Reply = {}
+    if is_process_zero():
         try:
-            said["result"] = function()
+            reply["result"] = function()
         except BaseException as error:
-            gather(in_words(error))
+            gather(error_to_json(error))
             _shared(error)
             raise
-    said = gather(said)[0]
-    if "error" in said:
-        raise from_words(said)
-    return said["result"]
+    reply = gather(reply)[0]
+    if "error" in reply:
+        raise error_from_json(reply)
+    return reply["result"]
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
-    """A block in every process; where it fails in one, it fails in all.
+def raise_on_all() -> Iterator[None]:
+    """A block that fails in every process if it fails in one.
 
-    Each process then is at the same place, and can do with the others what is left to
-    do. Each raises its own error, or that of another one.
+    All processes leave it at the same point, so later collective calls match. Each
+    raises its own error or, without one, that of another process.
 
     Raises:
-        SpecflowError: it failed in another process.
+        SpecflowError: the block failed in another process.
 
-    >>> with together():
+    >>> with raise_on_all():
     ...     rows = 3
     """
     own: Exception | None = None
     try:
         yield
     except Exception as error:
-        if count() == 1:
+        if process_count() == 1:
             raise
         own = error
-    if count() == 1:
+    if process_count() == 1:
         return
-    said = gather(None if own is None else in_words(own))
+    replies = gather(None if own is None else error_to_json(own))
     if own is not None:
         raise own
-    for other in said:
-        if other is not None:
-            raise _of_words(other)
+    for reply in replies:
+        if reply is not None:
+            raise _decode_error(reply)
 
 
-def in_words(error: BaseException) -> dict[str, Any]:
-    """An error as plain JSON values, for the other processes.
+def error_to_json(error: BaseException) -> Reply:
+    """Encodes an error as plain JSON values, for the other processes.
 
-    >>> in_words(ValueError("got -1"))["diagnostics"]
+    >>> error_to_json(ValueError("got -1"))["diagnostics"]
     [{'where': 'process 0', 'problem': 'got -1'}]
     """
     diagnostics = getattr(error, "diagnostics", None) or (str(error),)
     if not isinstance(error, SpecflowError) and user_code.is_users(error):
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        told = _told(Diagnostic(f"process {index()}", text, code="user-code"))
-        return {"error": "UserCodeError", "diagnostics": [told]}
+        diagnostic = Diagnostic(f"process {process_index()}", text, code="user-code")
+        return {
+            "error": "UserCodeError",
+            "diagnostics": [_diagnostic_to_json(diagnostic)],
+        }
     return {
         "error": type(error).__name__,
-        "diagnostics": [_told(diagnostic) for diagnostic in diagnostics],
+        "diagnostics": [_diagnostic_to_json(diagnostic) for diagnostic in diagnostics],
     }
 
 
-def from_words(said: Mapping[str, Any]) -> SpecflowError:
-    """The error that `in_words` told, to be raised by every process.
+def error_from_json(reply: Mapping[str, Any]) -> SpecflowError:
+    """Decodes an error from `error_to_json`, to be raised by every process.
 
-    >>> from_words(in_words(ValueError("got -1")))
+    >>> error_from_json(error_to_json(ValueError("got -1")))
     SpecflowError('process 0: got -1.')
     """
-    return _shared(_of_words(said))
+    return _shared(_decode_error(reply))
 
 
-def _of_words(said: Mapping[str, Any]) -> SpecflowError:
-    kind = getattr(errors, said["error"], SpecflowError)
-    return kind(*(Diagnostic.of(diagnostic) for diagnostic in said["diagnostics"]))
+def _decode_error(reply: Mapping[str, Any]) -> SpecflowError:
+    error_type = getattr(errors, reply["error"], SpecflowError)
+    return error_type(*(Diagnostic.of(fields) for fields in reply["diagnostics"]))
 
 
-def agree(what: str, facts: Mapping[str, Any]) -> None:
-    """Checks that all processes say the same.
+def check_equal(what: str, values: Mapping[str, Any]) -> None:
+    """Checks that every process passes the same values.
 
     Args:
-        what: that the facts are of, for the message.
-        facts: name -> plain JSON value.
+        what: describes the values in the message.
+        values: name -> plain JSON value.
 
     Raises:
-        ConfigError: one says something else than process 0; both are named.
+        ConfigError: a process has another value than process 0; both are named.
 
-    >>> agree("config", {"seed": 1})
+    >>> check_equal("config", {"seed": 1})
     """
-    if count() == 1:
+    if process_count() == 1:
         return
-    first, *others = gather({name: json.dumps(facts[name]) for name in sorted(facts)})
+    first, *others = gather({name: json.dumps(values[name]) for name in sorted(values)})
     diagnostics = []
     for number, other in enumerate(others, 1):
         differing = [
@@ -228,10 +242,10 @@ def agree(what: str, facts: Mapping[str, Any]) -> None:
                 expected=f"the same {what} in every process",
                 code="processes-differ",
             )
-            for name in differing[:_MOST_TOLD]
+            for name in differing[:_MAX_DIFFERENCES]
         ]
-        if len(differing) > _MOST_TOLD:
-            more = f"and {len(differing) - _MOST_TOLD} more in process {number}"
+        if len(differing) > _MAX_DIFFERENCES:
+            more = f"and {len(differing) - _MAX_DIFFERENCES} more in process {number}"
             diagnostics.append(Diagnostic("", more, code="processes-differ"))
     if diagnostics:
         raise _shared(ConfigError(*diagnostics))
@@ -242,8 +256,8 @@ def _shared(error: _Error) -> _Error:
     return error
 
 
-def _told(diagnostic: Diagnostic | str) -> dict[str, str]:
+def _diagnostic_to_json(diagnostic: Diagnostic | str) -> dict[str, str]:
     if isinstance(diagnostic, str):
-        return {"where": f"process {index()}", "problem": diagnostic}
+        return {"where": f"process {process_index()}", "problem": diagnostic}
     names = ("where", "problem", "expected", "hint", "origin", "code")
     return {name: getattr(diagnostic, name) for name in names}

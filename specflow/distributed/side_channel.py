@@ -1,8 +1,8 @@
-"""What threads of processes that train together tell one another, beside the training.
+"""Communication between threads of several processes, concurrent with training.
 
-They make no computation of it, as `peers` do: a thread would mix it with the steps, and
-processes have to compute the same in the same order. Words go over JAX's coordination
-service instead.
+Messages go over JAX's coordination service. A collective on the devices would mix with
+those of the training steps, and all processes have to run the same computations in the
+same order.
 """
 
 import json
@@ -12,108 +12,115 @@ from collections.abc import Callable
 from typing import Any
 
 from specflow.distributed import collectives
+from specflow.distributed.collectives import Reply
 
-__all__ = ["Aside"]
+__all__ = ["SideChannel"]
 
-_AT_ONCE_MS = 1_000
-"""How long the service is asked at a time; then the question is asked again."""
-_PATIENCE_S = 10.0
-"""How long a word is waited for when the others may be lost."""
+_POLL_MS = 1_000
+"""Time-out of one request to the service; requests are repeated."""
+_EXPIRY_S = 10.0
+"""How long calls wait after `expire_soon`."""
 
 
-class Aside:
-    """A line between threads, one of each process; each makes the same calls in order.
+class SideChannel:
+    """Collective calls of threads, one in each process, all in the same order.
 
-    A wait ends when the word comes, or with the process: JAX ends that when another one
-    is lost, and `alarm` when another one says that it fails.
+    A call waits until the message arrives or the process ends: JAX ends it when another
+    process is lost, `failure` when another process reports that it fails.
 
     Args:
-        name: of the line, the same in every process and of no other line.
+        name: of the channel, the same in every process and unique within the run.
     """
 
     def __init__(self, name: str):
-        self._client = collectives.service().client
-        self._path = f"specflow/aside/{name}"
-        self._turn = self._kept = 0
-        self._until = math.inf
+        self._client = collectives.coordination_service().client
+        self._path = f"specflow/side_channel/{name}"
+        self._call = self._deleted = 0
+        self._deadline = math.inf
 
-    def hurry(self) -> None:
-        """Says that the others may be lost: from now on, waits end after a while.
+    def expire_soon(self) -> None:
+        """Sets a deadline for all calls, since other processes may be lost.
 
-        Any thread may say so.
+        Safe to call from any thread.
         """
-        self._until = time.monotonic() + _PATIENCE_S
+        self._deadline = time.monotonic() + _EXPIRY_S
 
-    def alone(self, function: Callable[[], Any]) -> Any:
-        """What a function gives that process 0 alone calls; plain JSON values.
+    def on_process_zero(self, function: Callable[[], Any]) -> Any:
+        """Calls a function on process 0 and broadcasts its result.
+
+        Returns:
+            The result, plain JSON values.
 
         Raises:
-            SpecflowError: it failed in process 0; every process says so.
+            SpecflowError: the function failed; raised in every process.
         """
-        self._turn += 1
+        self._call += 1
         own: Exception | None = None
-        if collectives.is_first():
-            said, own = _outcome(function)
-            self._say("all", said)
+        if collectives.is_process_zero():
+            reply, own = _reply(function)
+            self._send("all", reply)
         else:
-            said = self._hear("all")
-        return _result(said, own)
+            reply = self._receive("all")
+        return _result(reply, own)
 
-    def each(self, function: Callable[[], None]) -> None:
-        """Calls a function in every process; returns when it is done in all.
+    def on_every_process(self, function: Callable[[], None]) -> None:
+        """Calls a function in every process; returns when all have finished.
 
         Raises:
-            SpecflowError: it failed in one process; every process says so.
+            SpecflowError: the function failed in a process; raised in every process.
         """
-        self._turn += 1
-        said, own = _outcome(function)
-        self._say(str(collectives.index()), said)
-        if collectives.is_first():
-            everyone = [self._hear(str(index)) for index in range(collectives.count())]
-            for turn in range(self._kept, self._turn):
-                # Who spoke now has heard everything that was said before.
-                self._client.key_value_delete(f"{self._path}/{turn}")
-            self._kept = self._turn
-            said = next((one for one in everyone if "error" in one), said)
-            self._say("all", said)
-        _result(self._hear("all"), own)
+        self._call += 1
+        reply, own = _reply(function)
+        self._send(str(collectives.process_index()), reply)
+        if collectives.is_process_zero():
+            replies = [
+                self._receive(str(index))
+                for index in range(collectives.process_count())
+            ]
+            for call in range(self._deleted, self._call):
+                # A process that has sent this reply has read all earlier ones.
+                self._client.key_value_delete(f"{self._path}/{call}")
+            self._deleted = self._call
+            failed = (other for other in replies if "error" in other)
+            self._send("all", next(failed, reply))
+        _result(self._receive("all"), own)
 
-    def withdraw(self) -> None:
-        """Takes back what this process said last, as nobody answered.
+    def retract(self) -> None:
+        """Deletes this process's last message, after no other process answered.
 
-        One that comes later must not take it for there.
+        A process that arrives later must not find it.
         """
         self._client.key_value_delete(
-            f"{self._path}/{self._turn}/{collectives.index()}"
+            f"{self._path}/{self._call}/{collectives.process_index()}"
         )
 
-    def _say(self, who: str, said: dict[str, Any]) -> None:
-        self._client.key_value_set(f"{self._path}/{self._turn}/{who}", json.dumps(said))
+    def _send(self, recipient: str, reply: Reply) -> None:
+        self._client.key_value_set(
+            f"{self._path}/{self._call}/{recipient}", json.dumps(reply)
+        )
 
-    def _hear(self, who: str) -> dict[str, Any]:
-        while time.monotonic() < self._until:
+    def _receive(self, sender: str) -> Reply:
+        while time.monotonic() < self._deadline:
             try:
-                said = self._client.blocking_key_value_get(
-                    f"{self._path}/{self._turn}/{who}", _AT_ONCE_MS
+                message = self._client.blocking_key_value_get(
+                    f"{self._path}/{self._call}/{sender}", _POLL_MS
                 )
             except RuntimeError as error:
                 if "DEADLINE_EXCEEDED" not in str(error):
                     raise
                 continue
-            return json.loads(said)
-        raise TimeoutError("the other processes say nothing any more")
+            return json.loads(message)
+        raise TimeoutError("the other processes no longer respond")
 
 
-def _outcome(
-    function: Callable[[], Any],
-) -> tuple[dict[str, Any], Exception | None]:
+def _reply(function: Callable[[], Any]) -> tuple[Reply, Exception | None]:
     try:
         return {"result": function()}, None
     except Exception as error:
-        return collectives.in_words(error), error
+        return collectives.error_to_json(error), error
 
 
-def _result(said: dict[str, Any], own: Exception | None) -> Any:
-    if "error" in said:
-        raise collectives.from_words(said) from own
-    return said["result"]
+def _result(reply: Reply, own: Exception | None) -> Any:
+    if "error" in reply:
+        raise collectives.error_from_json(reply) from own
+    return reply["result"]

@@ -629,7 +629,7 @@ class TPUEstimator:
             share=self._share,
         )
         total, gives_way = batches.count, mode is Mode.PREDICT
-        if collectives.count() > 1 and not agree_on_rows("evaluation", value):
+        if collectives.process_count() > 1 and not agree_on_rows("evaluation", value):
             batches = EvalTogether(batches)
         if shown and shows_progress(self.config):
             return batches_shown(batches, total, gives_way=gives_way)
@@ -699,7 +699,7 @@ class TPUEstimator:
             self.program.learn(Mode.PREDICT, form)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         mesh = self.partitioner.mesh
-        if collectives.count() > 1:
+        if collectives.process_count() > 1:
             # Gathered by all; one asks the model, on its own device, and writes.
             params, model_state = to_host((state.params, state.model_state))
             state = state._replace(params=params, model_state=model_state)
@@ -718,7 +718,7 @@ class TPUEstimator:
             )
             return str(path)
 
-        return Path(collectives.alone(write))
+        return Path(collectives.on_process_zero(write))
 
     def _example(self, input_fn: InputFn | None, features: Any) -> Any:
         """Features of one batch, on the host."""

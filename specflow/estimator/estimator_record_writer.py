@@ -85,7 +85,7 @@ class Recorder:
         Raises:
             OutputError: the file cannot be written.
         """
-        if self._written == self._record or not collectives.is_first():
+        if self._written == self._record or not collectives.is_process_zero():
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         plain = self._record.model_dump(exclude_defaults=True)

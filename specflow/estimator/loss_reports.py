@@ -26,7 +26,7 @@ _LOG = logging.getLogger("specflow")
 
 def shows_progress(config: RunConfig) -> bool:
     """Whether this process shows how far it is: process 0, where a person sees it."""
-    return config.progress and collectives.is_first() and is_watched()
+    return config.progress and collectives.is_process_zero() and is_watched()
 
 
 def batches_shown(
@@ -171,7 +171,7 @@ class Watcher:
 @contextlib.contextmanager
 def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
     """What takes rows for TensorBoard, if any are wanted."""
-    if not config.save_summary_steps or not collectives.is_first():
+    if not config.save_summary_steps or not collectives.is_process_zero():
         yield None
         return
     reporters = AsyncReporters([TensorBoard(folder)])

@@ -54,7 +54,9 @@ class States:
         self._program, self._checkpoints = program, checkpoints
         self._drawn = seed is None
         self.seed = (
-            collectives.alone(lambda: secrets.randbits(31)) if seed is None else seed
+            collectives.on_process_zero(lambda: secrets.randbits(31))
+            if seed is None
+            else seed
         )
         """Seed of the initial values and of the order of the data."""
         self._warm_start, self._init_fn = warm_start, init_fn

@@ -102,7 +102,7 @@ class Evaluations:
             return
         now = time.monotonic()
         since = None if self._started_s is None else now - self._started_s
-        if collectives.alone(
+        if collectives.on_process_zero(
             lambda: since is None or since >= self._spec.throttle_secs
         ):
             self(step, state)
@@ -126,7 +126,9 @@ class Evaluations:
         self._check_judges()
         self.step, self._was_final = step, is_final
         found = {k: v for k, v in self.metrics.items() if k != "global_step"}
-        with collectives.together():  # Process 0 alone writes: all raise what it meets.
+        with (
+            collectives.raise_on_all()
+        ):  # Process 0 alone writes: all raise what it meets.
             record(self._estimator.config, self._history, step, self.metrics)
             if self._report is not None:
                 self._report(step, "eval", found)
@@ -175,7 +177,7 @@ class Evaluations:
     def _ask(self, exporter: Exporter, *, is_final: bool) -> Path | None:
         folder, metrics = self._folder(exporter), self.metrics
         if not self._goes_on:
-            if collectives.alone(lambda: _newest_step(folder)) == self.step:
+            if collectives.on_process_zero(lambda: _newest_step(folder)) == self.step:
                 return None  # Nothing was trained since: it would be the same again.
         with self._estimator.timing("export"):
             return exporter.export(self._estimator, folder, metrics, is_final=is_final)

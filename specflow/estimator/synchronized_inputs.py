@@ -22,7 +22,7 @@ from specflow.data import (
 )
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
-from specflow.distributed.side_channel import Aside
+from specflow.distributed.side_channel import SideChannel
 
 __all__ = [
     "EvalTogether",
@@ -46,13 +46,13 @@ def meet_after_error() -> None:
     Raises:
         TimeoutError: the others have not come.
     """
-    if collectives.count() > 1:
-        line = Aside(f"errors/{next(_ERRORS)}")
-        line.hurry()
+    if collectives.process_count() > 1:
+        channel = SideChannel(f"errors/{next(_ERRORS)}")
+        channel.expire_soon()
         try:
-            line.each(lambda: None)
+            channel.on_every_process(lambda: None)
         except TimeoutError:
-            line.withdraw()
+            channel.retract()
             raise
 
 
@@ -66,14 +66,14 @@ def agree_on_form(split: str, form: Any) -> None:
     Raises:
         ConfigError: one has others; the array and the processes are named.
     """
-    if collectives.count() > 1:
+    if collectives.process_count() > 1:
         flat, _ = jax.tree_util.tree_flatten_with_path(form)
         name = functools.partial(jax.tree_util.keystr, simple=True, separator=".")
         facts = {
             f"{split} batch, array {name(path)}": f"{leaf.dtype}{list(leaf.shape)}"
             for path, leaf in flat
         }
-        collectives.agree("data", facts)
+        collectives.check_equal("data", facts)
 
 
 def agree_on_rows(split: str, data: Any) -> bool:
@@ -95,7 +95,7 @@ def agree_on_rows(split: str, data: Any) -> bool:
     facts: dict[str, Any] = {f"rows of the {split} data": len(source)}
     for path, form in row_forms(source).items():
         facts[f"a row of {path} of the {split} data"] = form
-    collectives.agree("data", facts)
+    collectives.check_equal("data", facts)
     blocks = compared_blocks(source)
     first, *others = collectives.gather(_digests(source))
     # Everyone sees the same digests, and asks for the same rows.
@@ -115,7 +115,7 @@ def agree_on_rows(split: str, data: Any) -> bool:
                 row = blocks[block].start + at
                 differing[f"row {row} of {path} of the {split} data"] = shown
                 break
-    collectives.agree("rows, in the same order,", differing)
+    collectives.check_equal("rows, in the same order,", differing)
     return True
 
 
@@ -168,7 +168,7 @@ class TrainTogether:
         """
         chunk = next(self._batches, None)
         have = "none" if chunk is None else f"{chunk.steps} from {chunk.first_step}"
-        collectives.agree(
+        collectives.check_equal(
             "number of batches", {"next batches of the training input": have}
         )
         if chunk is None:
@@ -201,18 +201,18 @@ def own_place(place: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     places = (place or {}).get("processes")
     if places is None:
         return place
-    if len(places) != collectives.count():
+    if len(places) != collectives.process_count():
         raise DataError(
             Diagnostic(
                 "place",
                 f"is that of {len(places)} processes, and there are "
-                f"{collectives.count()}",
+                f"{collectives.process_count()}",
                 expected="as many as wrote the checkpoint, as each had its own input",
                 hint="Start as many, or RunConfig(resume_input='restart').",
                 code="data-place",
             )
         )
-    return places[collectives.index()]
+    return places[collectives.process_index()]
 
 
 class EvalTogether:
@@ -233,8 +233,8 @@ class EvalTogether:
             batch = next(iterator, None)
             if last is None:
                 has = "none" if batch is None else "some"
-                collectives.agree("data", {"rows of the input": has})
-            if not collectives.any_of(batch is not None):
+                collectives.check_equal("data", {"rows of the input": has})
+            if not collectives.any_process(batch is not None):
                 return
             if batch is None and last is not None:
                 nothing = np.zeros_like(last.mask)

@@ -131,7 +131,7 @@ class Training:
         """
         config = self._config
         # Of several processes, none can begin anew while the others wait for it.
-        recovers = config.saves and collectives.count() == 1
+        recovers = config.saves and collectives.process_count() == 1
         recovery = Recovery(config.recover if recovers else 0)
         stops: list[int | None] = []
 
@@ -419,7 +419,7 @@ class Training:
             batch_rows=jax.tree.leaves(form)[0].shape[0],
             again=again,
         )
-        if collectives.count() > 1:
+        if collectives.process_count() > 1:
             agreed = agree_on_rows("training", value)
             return batches if agreed else TrainTogether(batches)
         return batches
@@ -478,7 +478,7 @@ def _check_steps(start: int, end: int, stop: int | None) -> None:
 
 def is_asked(should_stop: Callable[[], bool] | None) -> bool:
     """Whether somebody wants training to stop, in any process."""
-    return should_stop is not None and collectives.any_of(should_stop())
+    return should_stop is not None and collectives.any_process(should_stop())
 
 
 def _import_ahead(modules: Iterable[str]) -> None:

@@ -541,8 +541,8 @@ class Program:
         Raises:
             ConfigError: one runs another; it is named.
         """
-        if collectives.count() > 1:
-            collectives.agree("program", fingerprints({mode: lowered}))
+        if collectives.process_count() > 1:
+            collectives.check_equal("program", fingerprints({mode: lowered}))
 
     def lower(
         self,

@@ -44,7 +44,7 @@ class History:
             OutputError: the file cannot be written.
         """
         row = json.dumps({"step": step, "split": "eval", **to_plain(metrics)})
-        collectives.alone(lambda: self._append(row))
+        collectives.on_process_zero(lambda: self._append(row))
 
     def cut(self, step: int) -> None:
         """Forgets evaluations beyond a step, from which training goes on.
@@ -55,7 +55,7 @@ class History:
         Raises:
             OutputError: the file cannot be written.
         """
-        collectives.alone(lambda: self._cut(step))
+        collectives.on_process_zero(lambda: self._cut(step))
 
     def _append(self, row: str) -> None:
         with reported(self.path):
@@ -102,4 +102,4 @@ class History:
 
     def _rows(self) -> list[dict[str, Any]]:
         """What is written down; process 0 reads it for all."""
-        return collectives.alone(lambda: list(read_rows(self.path)))
+        return collectives.on_process_zero(lambda: list(read_rows(self.path)))

@@ -92,12 +92,12 @@ class Exporter:
             The new export, or None.
         """
         folder = expanded(directory, "directory")
-        if not collectives.alone(
+        if not collectives.on_process_zero(
             lambda: self.wants(folder, metrics, is_final=is_final)
         ):
             return None
         made = estimator.export(folder, **self._export)
-        collectives.alone(lambda: self.keep(folder, metrics))
+        collectives.on_process_zero(lambda: self.keep(folder, metrics))
         return made
 
     def wants(

@@ -78,7 +78,7 @@ def evaluate(
         except StopTraining:
             raise
         except Exception as error:
-            if collectives.count() == 1:
+            if collectives.process_count() == 1:
                 raise
             failed.append(error)  # The others compute: it goes on with them to the end.
 
@@ -117,7 +117,7 @@ def evaluate(
                 expected="at least one row",
             )
         )
-    with collectives.together():
+    with collectives.raise_on_all():
         if failed:
             raise failed[0]
         call_hooks(hooks, "end", len(losses))

@@ -97,7 +97,7 @@ class EverySeconds:
     def is_due(self, step: int) -> bool:
         now = self._clock()
         # The clocks of several processes differ: that of process 0 counts.
-        if not collectives.alone(lambda: now - self._last >= self.every_s):
+        if not collectives.on_process_zero(lambda: now - self._last >= self.every_s):
             return False
         self._last = now
         return True

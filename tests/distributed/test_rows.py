@@ -71,8 +71,8 @@ def together(monkeypatch):
             except ConfigError as error:
                 told[index] = str(error)
 
-        monkeypatch.setattr(collectives, "service", service)
-        monkeypatch.setattr(collectives, "_TURNS", Turns())
+        monkeypatch.setattr(collectives, "coordination_service", service)
+        monkeypatch.setattr(collectives, "_CALLS", Turns())
         threads = [
             threading.Thread(target=process, args=(index,), daemon=True)
             for index in range(len(functions))

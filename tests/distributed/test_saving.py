@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from specflow.distributed import side_channel as aside
+from specflow.distributed import side_channel
 from specflow.output import Checkpointer
 from specflow.output.checkpoint import checkpointer as checkpoint
 
@@ -111,7 +111,7 @@ def while_saving(state):
         saves.save(4, state)
     told["in the end"] = saves.steps()
     client = jax._src.distributed.global_state.client
-    told["words left"] = len(client.key_value_dir_get("specflow/aside/"))
+    told["words left"] = len(client.key_value_dir_get("specflow/side_channel/"))
     tell()
 
 
@@ -120,7 +120,7 @@ def killed(state):
         (saves.directory / "dying").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    aside._PATIENCE_S = 0.5
+    side_channel._EXPIRY_S = 0.5
     saves = Checkpointer(folder)
     saves.save(1, state)
     saves.wait()

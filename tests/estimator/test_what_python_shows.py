@@ -99,7 +99,7 @@ def test_where_nobody_looks_they_show_nothing(line, slow, monkeypatch, hidden):
     made = line(config=sf.RunConfig(progress=hidden != "RunConfig"))
     stream = io.StringIO() if hidden == "pipe" else Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(collectives, "is_first", lambda: hidden != "process 1")
+    monkeypatch.setattr(collectives, "is_process_zero", lambda: hidden != "process 1")
     if hidden == "argument":
         list(made.predict(arrays, progress=False))
     else:

@@ -104,7 +104,7 @@ class Archive:
             DamagedError: it cannot be read, or has changed.
             CheckpointError: it has another version of the format.
         """
-        if collectives.count() == 1:
+        if collectives.process_count() == 1:
             import orbax.checkpoint as ocp
 
             about = dict(self._load(path, "about", ocp.args.JsonRestore()))

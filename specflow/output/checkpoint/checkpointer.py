@@ -21,7 +21,7 @@ import numpy as np
 from specflow.config.sections.output import BestConfig
 from specflow.diagnostics.errors import CheckpointError, Diagnostic, OutputError
 from specflow.distributed import collectives
-from specflow.distributed.side_channel import Aside
+from specflow.distributed.side_channel import SideChannel
 from specflow.output.checkpoint.archive import Archive, DamagedError, SavedArray, reason
 from specflow.output.checkpoint.joint import write_share
 from specflow.output.checkpoint.orbax_logs import hush_checkpoints
@@ -109,14 +109,14 @@ class Checkpointer:
         self._done: set[int] = set()
         self._values: dict[int, object] = {}
         self._archive = Archive()
-        self._aside: Aside | None = None
+        self._channel: SideChannel | None = None
 
     def steps(self) -> list[int]:
         """Steps with a complete checkpoint, ascending; does not load Orbax.
 
         Several processes wait for the save that is running: all get the same.
         """
-        if self._aside is not None:
+        if self._channel is not None:
             self.wait()
         return self._present()
 
@@ -154,14 +154,14 @@ class Checkpointer:
             "data": json.loads(json.dumps(dict(data or {}))),
             "metrics": to_plain(metrics),
         }
-        if collectives.count() == 1:
+        if collectives.process_count() == 1:
             arrays = host_snapshot(state)
             self._saving = self._worker.submit(self._write, step, arrays, about)
             return
-        if self._aside is None:
-            self._aside = Aside(f"checkpoints/{next(_LINES)}")
+        if self._channel is None:
+            self._channel = SideChannel(f"checkpoints/{next(_LINES)}")
         self._saving = self._worker.submit(
-            self._write_together, self._aside, step, own_snapshot(state), about
+            self._write_together, self._channel, step, own_snapshot(state), about
         )
 
     def is_new_best(self, metrics: Mapping[str, Any]) -> bool:
@@ -180,7 +180,7 @@ class Checkpointer:
             saved = self._judged(self._present()).values()
             return all(is_better(value, other, order) for other in saved)
 
-        return collectives.alone(judge)
+        return collectives.on_process_zero(judge)
 
     def best(self) -> Best | None:
         """The best checkpoint; None if nothing says what is best, or none is evaluated.
@@ -198,7 +198,7 @@ class Checkpointer:
             step = best_step(values, order)
             return None if step is None else [step, values[step]]
 
-        found = collectives.alone(look)
+        found = collectives.on_process_zero(look)
         return None if found is None else Best(found[0], order.metric, found[1])
 
     def best_step(self) -> int:
@@ -249,7 +249,7 @@ class Checkpointer:
                     self._archive.note(path, metrics=plain)
                     self._retire(step, plain)
 
-        collectives.alone(add)
+        collectives.on_process_zero(add)
 
     def data(self, step: int) -> dict[str, Any]:
         """The place in the data that was saved at a step, without the arrays.
@@ -378,11 +378,11 @@ class Checkpointer:
 
         For when a computation fails: another process may be lost, and never come.
         """
-        if self._aside is not None:
-            self._aside.hurry()
+        if self._channel is not None:
+            self._channel.expire_soon()
             with contextlib.suppress(Exception):
                 self.wait()
-            self._aside = None  # Where all go on, they do so on a line of its own.
+            self._channel = None  # Where all go on, they do so on a line of its own.
 
     def close(self) -> None:
         """Waits, and gives back the thread.
@@ -428,14 +428,14 @@ class Checkpointer:
 
     def _write_together(
         self,
-        aside: Aside,
+        channel: SideChannel,
         step: int,
         shares: dict[str, Share],
         about: dict[str, Any],
     ) -> None:
         """What `_write` does, where each process has a share.
 
-        It meets the other processes at each `aside`; what fails in one, fails in all.
+        All processes wait at each call of `channel`; an error in one is raised in all.
         """
         folder = self.directory / f"{step}.orbax-checkpoint-tmp"
 
@@ -455,11 +455,11 @@ class Checkpointer:
                 folder.rename(self.directory / str(step))
 
         try:
-            aside.alone(begin)
-            aside.each(write)
-            aside.alone(finish)
+            channel.on_process_zero(begin)
+            channel.on_every_process(write)
+            channel.on_process_zero(finish)
         except OutputError:
-            aside.alone(lambda: shutil.rmtree(folder, ignore_errors=True))
+            channel.on_process_zero(lambda: shutil.rmtree(folder, ignore_errors=True))
             raise
 
         def retire() -> None:
@@ -467,7 +467,7 @@ class Checkpointer:
                 self._retire(step, about["metrics"])
 
         self._done.add(step)
-        aside.alone(retire)
+        channel.on_process_zero(retire)
 
     @contextlib.contextmanager
     def _named(self, step: int) -> Iterator[None]:
@@ -479,7 +479,11 @@ class Checkpointer:
             raise self._unwritable(step, error) from error
 
     def _unwritable(self, step: int, error: Exception) -> OutputError:
-        who = "" if collectives.count() == 1 else f"process {collectives.index()}: "
+        who = (
+            ""
+            if collectives.process_count() == 1
+            else f"process {collectives.process_index()}: "
+        )
         return OutputError(
             Diagnostic(
                 str(self.directory / str(step)),
@@ -588,7 +592,7 @@ class Checkpointer:
         about = self._archive.about(path)
         saved = self._matched(step, about, abstract, partial=partial)
         wanted = flat(abstract)
-        if collectives.count() > 1:
+        if collectives.process_count() > 1:
             # Loads JAX, and listing checkpoints should not.
             from specflow.output.checkpoint.pieces import read_together
 

@@ -32,7 +32,7 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
     }
     written = []
     transaction = tensorstore.Transaction(atomic=True)
-    own = _database(_own(folder, collectives.index()))
+    own = _database(_own(folder, collectives.process_index()))
     for name, share in shares.items():
         # Arrays without elements are not written: their shape says all there is.
         if not share.pieces or 0 in share.shape:
@@ -57,7 +57,7 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
     for each in written:
         each.result()
     transaction.commit_async().result()
-    _digests(folder, collectives.index()).write_text(
+    _digests(folder, collectives.process_index()).write_text(
         json.dumps(digests), encoding="utf-8"
     )
 
@@ -75,7 +75,7 @@ def join_shares(folder: Path, shares: Mapping[str, Share]) -> dict[str, Any]:
     import tensorstore
 
     state = folder / "state"
-    everyone = range(collectives.count())
+    everyone = range(collectives.process_count())
     transaction = tensorstore.Transaction(atomic=True)
     # One for all: what is copied between them is where to find it.
     context = tensorstore.Context()

@@ -57,7 +57,7 @@ def _read(
     own = {
         bounds
         for device, bounds in everywhere.items()
-        if device.process_index == collectives.index()
+        if device.process_index == collectives.process_index()
     }
     digests = dict(_pieces(saved))
     unread = [piece for piece in digests if piece not in everywhere.values()]
@@ -68,7 +68,8 @@ def _read(
         store = _opened(folder, name, saved)
         held = dict(_values(store, name, sorted(own)))
         for piece in unread[
-            (collectives.index() - turn) % collectives.count() :: collectives.count()
+            (collectives.process_index() - turn)
+            % collectives.process_count() :: collectives.process_count()
         ]:
             _check(name, dict(_values(store, name, [piece])), digests)
     _check(name, held, digests)
