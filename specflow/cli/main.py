@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from specflow.cli import options
-from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError, nearest
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    SpecflowError,
+    did_you_mean,
+    nearest,
+)
 from specflow.distributed import launcher_link
 from specflow.runtime import gc_pause, standard_streams
 
@@ -413,7 +419,7 @@ def _launch(arguments: argparse.Namespace) -> int:
                 "launch",
                 f"got {name}",
                 expected=f"a command that computes, after --: {', '.join(_COMPUTING)}",
-                hint=nearest(name, _COMPUTING),
+                hint=did_you_mean(nearest(name, _COMPUTING)),
                 origin="command line",
                 code="usage",
             )
@@ -611,7 +617,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     command = _COMMANDS.get(name)
     if command is None:
-        near = nearest(name, _COMMANDS)
+        near = did_you_mean(nearest(name, _COMMANDS))
         raise ConfigError(
             Diagnostic(
                 name,
@@ -657,7 +663,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         known = [name for name in self._option_string_actions if name[:2] == "--"]
         _, unknown, typed = message.partition("unrecognized arguments: ")
-        near = nearest(typed.split()[0], known) if typed.strip() else ""
+        near = did_you_mean(nearest(typed.split()[0], known)) if typed.strip() else ""
         if unknown and not typed.strip():
             message = f"{unknown}{typed!r}"  # A word that is empty, or a space.
         raise ConfigError(
@@ -750,7 +756,7 @@ def _compose_run(arguments: argparse.Namespace) -> "Composed":
                 "run",
                 "is missing",
                 expected="run=DIR, the directory of a finished or stopped run",
-                hint=next((f"Did you mean run={word}?" for word in bare), ""),
+                hint=next((did_you_mean(word, prefix="run=") for word in bare), ""),
                 origin="command line",
                 code="missing",
             )

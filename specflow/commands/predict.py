@@ -13,7 +13,7 @@ import jax
 from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep
 from specflow.output import row_format, writing_rows
@@ -183,7 +183,7 @@ def _check_keys(keys: Sequence[str], predictions: Any) -> None:
             expected=f"some of {', '.join(there)}"
             if there
             else "none: it is one array",
-            hint=nearest(key, there),
+            hint=did_you_mean(nearest(key, there)),
             origin="command line",
             code="predict-keys",
         )

@@ -5,7 +5,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, config_error, nearest
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    config_error,
+    did_you_mean,
+    nearest,
+)
 
 __all__ = ["Constructed"]
 
@@ -64,7 +70,8 @@ def _unknown(owner: Any, where: str, names: list[str]) -> Diagnostic:
     else:
         known = owner.model_fields
         problem = "no such field"
-        hint = f"{nearest(names[0], known)} There is {', '.join(known)}.".strip()
+        near = did_you_mean(nearest(names[0], known))
+        hint = f"{near} There is {', '.join(known)}.".strip()
     return Diagnostic(where, problem, hint=hint, kind=TypeError, code="run-config")
 
 

@@ -18,7 +18,7 @@ from specflow.data.array_tree import named_leaves
 from specflow.data.input_kinds import as_source
 from specflow.data.source import Source
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import DataError, Diagnostic, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
 
 __all__ = ["Data", "build_data"]
@@ -147,7 +147,7 @@ def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
                 config.path,
                 f"returned a dict of {', '.join(map(str, value)) or 'nothing'}",
                 expected=_EXPECTED,
-                hint=nearest(str(odd[0]), _PARTS) if odd else "",
+                hint=did_you_mean(nearest(str(odd[0]), _PARTS)) if odd else "",
                 code="target-result",
             )
         )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from specflow.config.sections.data_sources import NpzConfig
 from specflow.data.source import ArraySource
-from specflow.diagnostics.errors import DataError, Diagnostic, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import absence_hint, expanded
 
 __all__ = ["npz", "read_npz"]
@@ -89,7 +89,7 @@ def read_npz(
                 "data.labels",
                 f"{file} has no array {labels!r}; it has {', '.join(arrays) or 'none'}",
                 expected="the name of an array, or null when there are no labels",
-                hint=nearest(labels, arrays),
+                hint=did_you_mean(nearest(labels, arrays)),
                 code="unknown-array",
             )
         )

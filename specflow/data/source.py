@@ -15,7 +15,7 @@ from specflow.data.narrowing import (
     narrowed,
     refuse_wide,
 )
-from specflow.diagnostics.errors import DataError, Diagnostic, nearest
+from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import Tree, describe, is_floating
 
 __all__ = [
@@ -152,7 +152,7 @@ class ArraySource:
                     "there is no such array",
                     origin=self.origin,
                     expected=f"one of {', '.join(found)}",
-                    hint=nearest(path, found),
+                    hint=did_you_mean(nearest(path, found)),
                     code="unknown-array",
                 )
             )

@@ -25,8 +25,8 @@ __all__ = [
     "SpecflowWarning",
     "UserCodeError",
     "config_error",
+    "did_you_mean",
     "nearest",
-    "nearest_of",
     "spec_error",
 ]
 
@@ -225,20 +225,25 @@ def spec_error(*diagnostics: Diagnostic) -> SpecError:
     )
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """A sentence that offers the near miss, or nothing.
+def did_you_mean(choice: str | None, *, prefix: str = "") -> str:
+    """Returns the sentence of a hint that suggests a choice, or an empty text.
+
+    Args:
+        choice: as returned by `nearest`.
+        prefix: text that precedes it where the user types it: `optimizer.`, `mesh=`.
+
+    >>> did_you_mean(nearest("l", ["lr", "b1"]), prefix="optimizer.")
+    'Did you mean optimizer.lr?'
+    >>> did_you_mean(nearest("momentum", ["lr", "b1"]))
+    ''
+    """
+    return f"Did you mean {prefix}{choice}?" if choice else ""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Returns the choice that a misspelled name most likely means, or None.
 
     >>> nearest("fspd", ["data", "fsdp", "single"])
-    'Did you mean fsdp?'
-    """
-    found = nearest_of(name, choices)
-    return f"Did you mean {found}?" if found else ""
-
-
-def nearest_of(name: str, choices: Iterable[str]) -> str | None:
-    """The choice that was probably meant, if there is one.
-
-    >>> nearest_of("fspd", ["data", "fsdp", "single"])
     'fsdp'
     """
     import difflib  # Only mistakes need it.
@@ -248,13 +253,13 @@ def nearest_of(name: str, choices: Iterable[str]) -> str | None:
     slips = [
         other for other in known if len(name + other) > 2 and _slips(name, other) == 1
     ]
-    found = min([*close, *slips], key=partial(_slips, name), default=None)
-    # What is many slips away was rather cut short, which the other measure knows.
-    return close[0] if close and found and _slips(name, found) > 2 else found
+    choice = min([*close, *slips], key=partial(_slips, name), default=None)
+    # A name that is many slips away was probably abbreviated: difflib ranks those.
+    return close[0] if close and choice and _slips(name, choice) > 2 else choice
 
 
 def _slips(name: str, meant: str) -> int:
-    """Slips of the finger between two words: a letter more, less, other, or swapped.
+    """Counts typing slips between two names: a letter added, left out, other, swapped.
 
     Source: Damerau, A technique for computer detection and correction of spelling
     errors, 1964; in its restricted form.

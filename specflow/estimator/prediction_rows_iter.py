@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["chosen", "known_keys", "rows_of"]
 
@@ -34,7 +34,7 @@ def known_keys(
                 "predict_keys",
                 f"none of {', '.join(names)} is predicted",
                 expected=f"some of {', '.join(predictions)}",
-                hint=nearest(names[0], predictions),
+                hint=did_you_mean(nearest(names[0], predictions)),
                 code="predict-keys",
             )
         )

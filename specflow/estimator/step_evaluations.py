@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow import loop
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator.loss_reports import record
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec
@@ -164,7 +164,7 @@ class Evaluations:
                     else "is not measured"
                 ),
                 expected=f"one of {', '.join(sorted(numbers))}",
-                hint=nearest(metric, numbers),
+                hint=did_you_mean(nearest(metric, numbers)),
                 code="metric-missing",
             )
             for where, judge in judges.items()

@@ -12,7 +12,7 @@ from specflow.contract import (
     Mode,
     TPUEstimatorSpec,
 )
-from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest, spec_error
 from specflow.runtime.typing import describe
 
 __all__ = ["ARGUMENTS", "ModelFn"]
@@ -61,7 +61,7 @@ class ModelFn:
                 self.name,
                 f"takes the argument {name!r}",
                 expected=f"some of {', '.join(ARGUMENTS)}",
-                hint=nearest(name, ARGUMENTS)
+                hint=did_you_mean(nearest(name, ARGUMENTS))
                 or "Hand it over in params, or bind it with functools.partial.",
                 code="model-fn",
             )

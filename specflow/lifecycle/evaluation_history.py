@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.output import read_rows, reported, to_plain, write_text
 from specflow.runtime.filesystem import expanded
@@ -95,7 +95,7 @@ class History:
                     "is in no evaluation",
                     code="metric-missing",
                     expected=f"one of {', '.join(names)}",
-                    hint=nearest(metric, names),
+                    hint=did_you_mean(nearest(metric, names)),
                 )
             )
         return dict(sorted(found.items()))

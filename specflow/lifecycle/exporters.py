@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.output import reported, write_text
 from specflow.runtime.callables import check_callables
@@ -167,7 +167,7 @@ class ByMetric:
                     "compare_fn",
                     f"the current result has no '{self.metric}'",
                     expected=f"one of {', '.join(there)}, or a compare_fn for them",
-                    hint=nearest(self.metric, there),
+                    hint=did_you_mean(nearest(self.metric, there)),
                     code="exporter",
                 )
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specflow.diagnostics.errors import Diagnostic, nearest_of
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 from specflow.lifecycle.warm_settings import WarmStartSettings
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import describe
@@ -206,7 +206,7 @@ def _renamed(settings: WarmStartSettings, name: str) -> str:
 
 def _others(settings: WarmStartSettings, path: str, names: list[str]) -> str:
     """The near miss among a checkpoint's parameters, or the first few of them."""
-    near = nearest_of(path, names)
+    near = nearest(path, names)
     if near is None:
         more = len(names) - _MOST_SHOWN
         listed = ", ".join(names[:_MOST_SHOWN]) or "no parameters"
@@ -214,7 +214,7 @@ def _others(settings: WarmStartSettings, path: str, names: list[str]) -> str:
     renames = f"renames={{{path!r}: {near!r}}}"
     if settings.include is not None:
         renames = f"warm_start.renames={{{path}: {near}}}"
-    return f"Did you mean {near}? {renames} takes it."
+    return f"{did_you_mean(near)} {renames} takes it."
 
 
 def _skipped(settings: WarmStartSettings, path: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from specflow.config.sections.mesh import RuleConfig, axes_of
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.globs import matches
 
 __all__ = ["Names", "Placement", "Rules", "nearest_multiples"]
@@ -211,7 +211,7 @@ class Rules:
                         f"is missing, and dimension {dim} of {path} has this name",
                         expected="an axis, several, or null to keep such dimensions "
                         "whole",
-                        hint=nearest(name, self.logical),
+                        hint=did_you_mean(nearest(name, self.logical)),
                         code="logical-name",
                     )
 

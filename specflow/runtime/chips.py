@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "known", "parse"]
 
@@ -164,7 +164,7 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
             where,
             f"got {text!r}, and {found['chip']} is no known chip",
             f"one of {', '.join(TPUS)}, and a shape, as in v5p:4x4x4",
-            hint=nearest(found["chip"], TPUS),
+            hint=did_you_mean(nearest(found["chip"], TPUS)),
         )
     slices = found["slices"]
     if slices is not None and not (slices.isdecimal() and int(slices)):

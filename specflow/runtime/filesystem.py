@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["absence_hint", "check_output_file", "check_output_folder", "expanded"]
 
@@ -59,8 +59,8 @@ def absence_hint(path: str | os.PathLike[str]) -> str:
         beside = [one.stem for one in written.parent.glob(f"*{written.suffix}")]
     except (OSError, ValueError):
         beside = []
-    if (near := nearest_of(written.stem, beside)) is not None:
-        return f"Did you mean {near}{written.suffix}?"
+    if (near := nearest(written.stem, beside)) is not None:
+        return did_you_mean(f"{near}{written.suffix}")
     if written.is_absolute():
         return ""
     return "A relative path is one from the working directory."

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["Project", "active", "enter", "find", "import_folder"]
 
@@ -120,7 +120,11 @@ def _project(table: Any, text: str, file: Path) -> Project:
     for key in table:
         if key not in _KEYS:
             known = f"Keys: {', '.join(_KEYS)}."
-            refuse(key, "no such key", hint=f"{nearest(key, _KEYS)} {known}".strip())
+            refuse(
+                key,
+                "no such key",
+                hint=f"{did_you_mean(nearest(key, _KEYS))} {known}".strip(),
+            )
     lists: dict[str, tuple[str, ...]] = {}
     for key in _KEYS:
         value = table.get(key, [])

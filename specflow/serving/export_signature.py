@@ -7,7 +7,7 @@ from typing import Any, Self
 import ml_dtypes  # noqa: F401 - teaches NumPy the names of bfloat16 and its like
 import numpy as np
 
-from specflow.diagnostics.errors import Diagnostic, ExportError, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, did_you_mean, nearest
 from specflow.runtime.typing import describe
 
 __all__ = ["BATCH", "Function", "Signature", "TensorForm"]
@@ -111,7 +111,7 @@ class Signature:
         """
         diagnostics = [
             self._diagnostic(name, "is no input", expected=", ".join(self.inputs),
-                        hint=nearest(name, self.inputs))
+                        hint=did_you_mean(nearest(name, self.inputs)))
             for name in given if name not in self.inputs
         ]  # fmt: skip
         accepted: dict[str, np.ndarray] = {}

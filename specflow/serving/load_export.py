@@ -11,7 +11,7 @@ import jax
 import jax.export
 import numpy as np
 
-from specflow.diagnostics.errors import Diagnostic, ExportError, nearest
+from specflow.diagnostics.errors import Diagnostic, ExportError, did_you_mean, nearest
 from specflow.runtime.filesystem import expanded
 from specflow.serving.array_file import read_arrays
 from specflow.serving.export_signature import Function, Signature
@@ -192,7 +192,7 @@ class LoadedExport:
                     str(self.path),
                     f"has no signature {wanted!r}" if wanted else "has no default",
                     expected=f"one of {there}",
-                    hint=nearest(wanted or "", self.signatures),
+                    hint=did_you_mean(nearest(wanted or "", self.signatures)),
                     code="export-signature",
                 )
             )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest, spec_error
 from specflow.runtime.typing import ArrayLike, Tree, describe, is_array, leaves
 
 __all__ = ["Scope", "resolve", "resolve_all"]
@@ -121,8 +121,8 @@ def _diagnostic(path: str, found: Any, scope: Scope, *, where: str) -> Diagnosti
 
 def _hint(root: str, path: str, choices: list[str]) -> str:
     if choices == [root]:
-        return f"Did you mean {root}?"
+        return did_you_mean(root)
     # Without the root, which they share: it would make any two names look alike.
     names = [choice.removeprefix(f"{root}.") for choice in choices]
-    found = nearest(path.removeprefix(f"{root}."), names)
-    return found.replace("mean ", f"mean {root}.", 1)
+    prefix = f"{root}."
+    return did_you_mean(nearest(path.removeprefix(prefix), names), prefix=prefix)

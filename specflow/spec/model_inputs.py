@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Diagnostic, SpecflowError, nearest, spec_error
+from specflow.diagnostics.errors import (
+    Diagnostic,
+    SpecflowError,
+    did_you_mean,
+    nearest,
+    spec_error,
+)
 from specflow.runtime.typing import describe
 
 __all__ = ["call_model"]
@@ -80,7 +86,7 @@ def _check_names(
             f"spec.inputs.{key}",
             f"{name} takes no argument {key}",
             expected=f"one of {', '.join(by_name) or 'none'}",
-            hint=nearest(key, by_name),
+            hint=did_you_mean(nearest(key, by_name)),
             kind=TypeError,
             code="spec-inputs",
         )

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.diagnostics.errors import Diagnostic, SpecError, nearest, spec_error
+from specflow.diagnostics.errors import (
+    Diagnostic,
+    SpecError,
+    did_you_mean,
+    nearest,
+    spec_error,
+)
 
 
 class _Narrow(ValueError, RuntimeError):
@@ -45,7 +51,9 @@ def test_a_bad_loss_and_eval_tensors_that_do_not_fit_are_told_together():
 def test_the_nearest_name_is_the_one_with_the_fewest_slips(typed, meant):
     """The longest common part alone made adamaxw of admaw, and nothing of ri."""
     known = ["adamaxw", "adamw", "r2", "mse", "fsdp", "data", "lr", "k"]
-    assert nearest(typed, known) == (f"Did you mean {meant}?" if meant else "")
+    assert did_you_mean(nearest(typed, known)) == (
+        f"Did you mean {meant}?" if meant else ""
+    )
 
 
 def test_errors_and_warnings_are_names_of_specflow_and_load_no_jax():

@@ -12,7 +12,7 @@ from specflow.compose.provenance import Origins
 from specflow.compose.read.documents import read
 from specflow.compose.section_types import Slot, fields_of, follow, in_words, label
 from specflow.config.base import TARGET, Config
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["pydantic_diagnostic"]
 
@@ -132,9 +132,10 @@ def _unknown_key(
         return Diagnostic(
             name, "no such field", "", _COMMAND_LINE_ONLY[name], origin, "reserved"
         )
-    near = nearest(name, [*known, *(groups if not section else ())])
-    if near and section:
-        near = near.replace("mean ", f"mean {'.'.join(section)}.")
+    near = did_you_mean(
+        nearest(name, [*known, *(groups if not section else ())]),
+        prefix="".join(f"{key}." for key in section),
+    )
     listed = f"Fields of {label(around)}: {', '.join(known)}." if around else ""
     hint = f"{near} {listed}".strip()
     return Diagnostic(".".join(path), "no such field", "", hint, origin, "unknown-key")
@@ -148,7 +149,7 @@ def _unknown_name(
     if slot.kinds and slot.kinds.words:
         names = [*slot.kinds.words, *names]
         if isinstance(value, str):
-            near, found = nearest(value, names), origins.nearest(path)
+            near, found = did_you_mean(nearest(value, names)), origins.nearest(path)
             origin, expected = (
                 found.exact if found else "",
                 f"one of {', '.join(names)}",
@@ -162,8 +163,8 @@ def _unknown_name(
         found = origins.nearest((*path, *list(value)[:1]) if section else path)
         problem = "has no name" if section else f"got {_shown(value)}"
         origin = found.exact if found else ""
-        kind = nearest_of(value, names) if isinstance(value, str) else None
-        near = f"Did you mean {{name: {kind}}}?" if kind else _near_member(path, tree)
+        kind = nearest(value, names) if isinstance(value, str) else None
+        near = did_you_mean(f"{{name: {kind}}}") if kind else _near_member(path, tree)
         return Diagnostic(
             ".".join(path), problem, in_words(slot), near, origin, "missing"
         )
@@ -172,7 +173,7 @@ def _unknown_name(
         ".".join((*path, "name")),
         f"got {_shown(name)}",
         f"one of {', '.join(names)}",
-        nearest(str(name), names),
+        did_you_mean(nearest(str(name), names)),
         found.exact if found else "",
         "unknown-name",
     )
@@ -190,17 +191,15 @@ def _near_member(path: tuple[str, ...], tree: Any) -> str:
     _, slot, _, siblings = follow(around, tree)
     if slot is None or not slot.is_mapping or not isinstance(siblings, Mapping):
         return ""
-    near = nearest(
-        name, [key for key in siblings if isinstance(key, str) and key != name]
-    )
-    return near.replace("mean ", f"mean {'.'.join(around)}.")
+    others = [key for key in siblings if isinstance(key, str) and key != name]
+    return did_you_mean(nearest(name, others), prefix=f"{'.'.join(around)}.")
 
 
 def _near_in(expected: str, value: Any) -> str:
     """The near miss among the names that an expectation lists."""
     if not isinstance(value, str):
         return ""
-    return nearest(value, re.findall(r"[A-Za-z_][\w.]*", expected))
+    return did_you_mean(nearest(value, re.findall(r"[A-Za-z_][\w.]*", expected)))
 
 
 def _shown(value: Any) -> str:

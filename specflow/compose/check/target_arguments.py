@@ -6,7 +6,7 @@ from typing import Any
 
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET
-from specflow.diagnostics.errors import Diagnostic, nearest
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 
 __all__ = ["argument_diagnostics"]
 
@@ -35,7 +35,7 @@ def argument_diagnostics(
         for key in arguments:
             if key in by_name:
                 continue
-            near = nearest(key, by_name).replace("mean ", f"mean {section}.")
+            near = did_you_mean(nearest(key, by_name), prefix=f"{section}.")
             listed = f"Arguments of {name}: {', '.join(by_name)}."
             origin = origins.nearest((*path, key))
             yield Diagnostic(

@@ -21,7 +21,7 @@ from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Diagnostic, nearest
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 
 __all__ = ["bind", "claim", "resolve", "resolve_targets"]
 
@@ -207,7 +207,7 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
             raise _OutsideError(f"leads into {reached}, which is no place of names")
         if not hasattr(value, part):
             public = [near for near in dir(value) if not near.startswith("_")]
-            near = nearest(part, public).replace("mean ", f"mean {reached}.")
+            near = did_you_mean(nearest(part, public), prefix=f"{reached}.")
             raise _NotFoundError(f"leads nowhere: {reached} has no {part}", near)
         value, reached = getattr(value, part), inner
     return value

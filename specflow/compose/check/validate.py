@@ -13,7 +13,7 @@ from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.section_types import ROOT, follow
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import Diagnostic, nearest_of
+from specflow.diagnostics.errors import Diagnostic, nearest
 
 __all__ = ["validate"]
 
@@ -125,7 +125,7 @@ def _meant(
             continue
         words = slot.kinds.words if slot.kinds else ()
         said = value.get("name") if isinstance(value, Mapping) else value
-        near = nearest_of(str(said), [*words, *slot.members()])
+        near = nearest(str(said), [*words, *slot.members()])
         if near is not None:
             own = (*path, "name") if isinstance(value, Mapping) else path
             tree = _with(tree, own, near)

@@ -17,7 +17,7 @@ from specflow.compose.read.override_grammar import spell
 from specflow.compose.rerun import RUN_CONFIG
 from specflow.compose.show import leaf_paths
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["Side", "read_side"]
 
@@ -106,7 +106,7 @@ def _recorded(run: Path) -> dict[str, str]:
 
 def _no_such_side(name: str, found: Folders) -> Diagnostic:
     experiments = found.choices("experiment")
-    near = nearest(name, experiments)
+    near = did_you_mean(nearest(name, experiments))
     return Diagnostic(
         name,
         "is no run, no file and no experiment",

@@ -17,7 +17,7 @@ from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, labe
 from specflow.compose.tree import ABSENT, value_at
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["TO_COME", "Explanation", "explain"]
 
@@ -300,9 +300,10 @@ def _diagnostic(
     path: tuple[str, ...], known: list[str], listed: str, found: Folders
 ) -> Diagnostic:
     *above, name = path
-    near = nearest(name, known if above else [*known, *found.groups()])
-    if above:
-        near = near.replace("mean ", f"mean {'.'.join(above)}.")
+    near = did_you_mean(
+        nearest(name, known if above else [*known, *found.groups()]),
+        prefix="".join(f"{key}." for key in above),
+    )
     there = f"{listed}: {', '.join(known)}." if known else "Nothing is below it."
     if near and len(known) > _MOST:
         there = ""

@@ -17,7 +17,13 @@ from specflow.compose.inspect.section_docs import fields_about
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, OutputError, nearest
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    OutputError,
+    did_you_mean,
+    nearest,
+)
 from specflow.runtime.filesystem import check_output_folder, expanded
 
 __all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
@@ -49,11 +55,12 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
     (['integer', 'string', 'null'], False)
     """
     if group not in (known := _groups(folders)):
+        near = did_you_mean(nearest(group, known))
         raise ConfigError(
             Diagnostic(
                 group,
                 "is no config group whose form is known",
-                hint=f"{nearest(group, known)} Groups: {', '.join(known)}.".strip(),
+                hint=f"{near} Groups: {', '.join(known)}.".strip(),
                 origin="command line",
                 code="unknown-choice",
             )

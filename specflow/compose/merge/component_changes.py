@@ -17,7 +17,7 @@ from specflow.compose.read.override_grammar import is_special, spell
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.config.sections.optimizer import WarmupConfig
-from specflow.diagnostics.errors import nearest_of
+from specflow.diagnostics.errors import nearest
 
 __all__ = ["Dropped", "leftovers", "marks", "notes"]
 
@@ -181,7 +181,7 @@ def _change(
     if former == TARGET != kind and ("name" in before or kind not in kinds.members):
         return None  # An argument of the callable that is called `name`.
     if kind not in kinds.members:
-        kind = nearest_of(str(kind), list(kinds.members))
+        kind = nearest(str(kind), list(kinds.members))
     same = kind == former and (kind != TARGET or before[TARGET] == own[TARGET])
     if former is None or same:
         return None

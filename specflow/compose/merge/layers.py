@@ -19,7 +19,7 @@ from specflow.compose.read.documents import Document, load
 from specflow.compose.read.override_grammar import escape, is_special, spell
 from specflow.compose.read.salvage import salvage
 from specflow.compose.tree import value_at
-from specflow.diagnostics.errors import Diagnostic, nearest
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 
 __all__ = ["Layers"]
 
@@ -200,9 +200,8 @@ class Layers:
             self.origins.delete(path, line)
             return
         known = sorted(map(str, section)) if isinstance(section, dict) else []
-        near = nearest(last, known)
-        if near and above:
-            near = near.replace("mean ", f"mean {'.'.join(above)}.")
+        prefix = "".join(f"{key}." for key in above)
+        near = did_you_mean(nearest(last, known), prefix=prefix)
         listed = f"Known here: {', '.join(known)}." if known else ""
         self.diagnostics.append(
             Diagnostic(

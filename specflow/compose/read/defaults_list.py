@@ -22,7 +22,7 @@ from specflow.compose.read.override_grammar import no_such_choice, no_such_group
 from specflow.compose.read.package_headers import header_diagnostic
 from specflow.compose.read.salvage import salvage
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = [
     "ROOT",
@@ -170,7 +170,7 @@ def _go_on(
     if missing and missing not in repository.instead:
         group, _, choice = missing.rpartition("/")
         others = _others(missing, error, repository.get_group_options(group))
-        near = nearest_of(choice, others)
+        near = nearest(choice, others)
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
     told = diagnostics[-1]
@@ -250,8 +250,8 @@ def composition_diagnostic(
             return no_plugin(group, choice, options, asked)
         if group and not (folders.is_group(group) or group.startswith("hydra/")):
             return no_such_group(group, folders, asked)
-        near = nearest(choice, _others(str(missing), error, folders.choices(group)))
-        return no_such_choice(group, choice, folders.choices(group), asked, near)
+        others = _others(str(missing), error, folders.choices(group))
+        return no_such_choice(group, choice, folders.choices(group), asked, others)
     if of_hydra := hydra_diagnostic(error, folders, choices):
         return of_hydra
     undeleted = re.match(r"Could not delete '([^'=@]*)=([^']*)'", rest)
@@ -271,7 +271,7 @@ def composition_diagnostic(
     )
     if unmatched:
         group = unmatched[1] or unmatched[2]  # Hydra 1.3, or 1.4.
-        near = nearest(group, folders.groups())
+        near = did_you_mean(nearest(group, folders.groups()))
         return Diagnostic(
             group,
             "is in no defaults list, so there is nothing to change",

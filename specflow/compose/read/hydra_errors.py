@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["asked_of_hydra", "hydra_diagnostic", "place_of", "reserved"]
 
@@ -171,7 +171,7 @@ def _no_key(key: str, origin: str) -> Diagnostic:
         node = inner if isinstance(inner, DictConfig) else OmegaConf.create({})
         section = f"{section}.{part}"
     known = sorted(map(str, node)) if "/" not in key else []
-    near = nearest(name, known).replace("mean ", f"mean {section}.")
+    near = did_you_mean(nearest(name, known), prefix=f"{section}.")
     listed = f"Keys of {section}: {', '.join(known)}." if known else ""
     return Diagnostic(
         key,

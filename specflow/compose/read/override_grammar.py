@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
-from specflow.diagnostics.errors import ConfigError, Diagnostic, nearest, nearest_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import expanded
 
 __all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
@@ -232,7 +232,7 @@ def _meant(word: str, folders: Folders) -> str:
     """A hint for a bare word: a run, a config file, or a choice; empty if unknown."""
     path = Path(word)
     if word and (path / "config.yaml").is_file():
-        return f"Did you mean run={word}?"
+        return did_you_mean(word, prefix="run=")
     if path.suffix in (".yaml", ".yml"):
         known = path.parent.name in folders.groups()
         folder = shlex.quote(str(path.parent.parent)) if known else "DIR"
@@ -244,9 +244,9 @@ def _meant(word: str, folders: Folders) -> str:
         )
     for group in ("experiment", *folders.groups()):
         if word in folders.choices(group):
-            return f"Did you mean {group}={word}?"
-    near = nearest_of(word, folders.choices("experiment"))
-    return f"Did you mean experiment={near}?" if near else ""
+            return did_you_mean(word, prefix=f"{group}=")
+    near = nearest(word, folders.choices("experiment"))
+    return did_you_mean(near, prefix="experiment=")
 
 
 def _choice_diagnostic(
@@ -268,7 +268,7 @@ def _choice_diagnostic(
         if choice is None:
             continue
         line = str(override.input_line)
-        near = nearest_of(str(choice), choices)
+        near = nearest(str(choice), choices)
         single = near and isinstance(override.value(), str)
         meant = f"{override.get_key_element()}={near}" if single else None
         return no_such_choice(group, choice, choices, f"override {line}"), meant
@@ -280,7 +280,7 @@ def _misspelt_group(override: Override, folders: Folders) -> str | None:
     key, value = override.key_or_group, override.value()
     if "." in key or not isinstance(value, str) or override.is_delete():
         return None
-    group = nearest_of(key, folders.groups())
+    group = nearest(key, folders.groups())
     return group if group and value in folders.choices(group) else None
 
 
@@ -288,7 +288,7 @@ def _group_diagnostic(override: Override, near: str) -> Diagnostic:
     return Diagnostic(
         override.key_or_group,
         "no such field or group",
-        hint=f"Did you mean {near}?",
+        hint=did_you_mean(near),
         origin=f"override {override.input_line}",
         code="unknown-choice",
     )
@@ -297,10 +297,11 @@ def _group_diagnostic(override: Override, near: str) -> Diagnostic:
 def no_such_group(group: str, folders: Folders, origin: str) -> Diagnostic:
     """The fault of a choice in a group that is none."""
     groups = folders.groups()
+    near = did_you_mean(nearest(group, groups))
     return Diagnostic(
         group,
         "no such group",
-        hint=f"{nearest(group, groups)} Groups: {', '.join(groups)}.".strip(),
+        hint=f"{near} Groups: {', '.join(groups)}.".strip(),
         origin=origin,
         code="unknown-choice",
     )
@@ -311,15 +312,23 @@ def no_such_choice(
     choice: str,
     choices: list[str],
     origin: str,
-    near: str | None = None,
+    candidates: Iterable[str] | None = None,
 ) -> Diagnostic:
-    """The fault of a choice that a group does not have; `near` offers another one."""
-    near = nearest(str(choice), choices) if near is None else near
-    listed = f"Choices: {', '.join(choices)}."
+    """Reports a choice that its config group does not have.
+
+    Args:
+        group: the config group.
+        choice: the name that was given.
+        choices: the choices of the group, which the message lists.
+        origin: the file and line, or the override, that gave the name.
+        candidates: choices that the hint may suggest; by default all.
+    """
+    near = nearest(str(choice), choices if candidates is None else candidates)
+    hint = f"{did_you_mean(near, prefix=f'{group}=')} Choices: {', '.join(choices)}."
     return Diagnostic(
         group,
         f"no choice named {choice!r}",
-        hint=f"{near.replace('mean ', f'mean {group}=')} {listed}".strip(),
+        hint=hint.strip(),
         origin=origin,
         code="unknown-choice",
     )

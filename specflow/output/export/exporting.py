@@ -21,7 +21,13 @@ from specflow.contract import (
     RegressionOutput,
 )
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import Diagnostic, ExportError, SpecflowError, nearest
+from specflow.diagnostics.errors import (
+    Diagnostic,
+    ExportError,
+    SpecflowError,
+    did_you_mean,
+    nearest,
+)
 from specflow.output.export.exported_program import ExportedProgram, Servable, named
 from specflow.output.run.timestamped import timestamped
 from specflow.runtime.distribution import version_of
@@ -244,7 +250,7 @@ def _check_platforms(platforms: Sequence[str]) -> None:
             "platforms",
             f"got {name!r}",
             expected=f"some of {', '.join(_KNOWN)}",
-            hint=nearest(name, _KNOWN),
+            hint=did_you_mean(nearest(name, _KNOWN)),
             code="export-platform",
         )
         for name in platforms or ("",)

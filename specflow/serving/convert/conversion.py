@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from specflow.diagnostics.errors import Diagnostic, ExportError, OutputError, nearest
+from specflow.diagnostics.errors import (
+    Diagnostic,
+    ExportError,
+    OutputError,
+    did_you_mean,
+    nearest,
+)
 from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.serving.convert.program import (
     NotConvertibleError,
@@ -111,7 +117,7 @@ def require_packages(format: str) -> None:
                 "format",
                 f"got {format!r}",
                 expected=f"one of {', '.join(FORMATS)}",
-                hint=nearest(format, FORMATS),
+                hint=did_you_mean(nearest(format, FORMATS)),
                 code="export-format",
             )
         )

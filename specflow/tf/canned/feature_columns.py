@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from specflow.diagnostics.errors import Diagnostic, nearest, spec_error
+from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest, spec_error
 from specflow.runtime.typing import Tree, describe, is_array, leaves
 
 __all__ = ["Categorical", "Columns", "columns_of", "named"]
@@ -105,7 +105,7 @@ def _check_names(wanted: Sequence[str], given: Mapping[str, Array]) -> None:
             f"features.{name}",
             "there is no such feature",
             expected=f"one of {', '.join(given)}",
-            hint=nearest(name, given),
+            hint=did_you_mean(nearest(name, given)),
             code="canned",
         )
         for name in dict.fromkeys(wanted)

@@ -10,7 +10,13 @@ import numpy as np
 from jaxtyping import Array, Int
 from numpy.typing import ArrayLike, NDArray
 
-from specflow.diagnostics.errors import DataError, Diagnostic, nearest, spec_error
+from specflow.diagnostics.errors import (
+    DataError,
+    Diagnostic,
+    did_you_mean,
+    nearest,
+    spec_error,
+)
 
 __all__ = ["Classes", "Vocabulary", "vocabulary_of"]
 
@@ -84,7 +90,7 @@ class Classes:
                     "labels",
                     f"row {first[0]} has {text!r}",
                     expected=f"one of {', '.join(self.names)}",
-                    hint=nearest(text, self.names),
+                    hint=did_you_mean(nearest(text, self.names)),
                     code="label-vocabulary",
                 )
             )
