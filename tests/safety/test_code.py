@@ -19,7 +19,7 @@ IMPORTING = {
     "__init__.py": "names that are loaded when they are first touched",
     "compose/__init__.py": "names that are loaded when they are first touched",
     "compose/check/targets.py": "the one place that resolves what a config names",
-    "config/base.py": "classes of the words, when their name is met",
+    "config/kinds.py": "classes of sections, when their name is met",
     "config/plugins/entry_points.py": "the one place that loads what entry points name",
     "data/sklearn_sets.py": "scikit-learn, where it is installed",
     "estimator/": "what is not needed until after the first step",
