@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         SpecflowWarning,
         UserCodeError,
     )
-    from specflow.estimator import EvalSpec, TPUEstimator, TrainSpec
+    from specflow.estimator import Estimator, EvalSpec, TPUEstimator, TrainSpec
     from specflow.lifecycle import (
         BestExporter,
         Exporter,
@@ -71,6 +71,7 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "TrainOp",
     # the estimator
     "BestExporter",
+    "Estimator",
     "EvalSpec",
     "Exporter",
     "FinalExporter",
@@ -134,6 +135,7 @@ _HOME = {
     "DNNLinearCombinedClassifier": _CANNED,
     "DNNLinearCombinedRegressor": _CANNED,
     "DNNRegressor": _CANNED,
+    "Estimator": "specflow.estimator",
     "EstimatorSpec": _SPEC,
     "EvalSpec": "specflow.estimator",
     "Exporter": _LIFE,

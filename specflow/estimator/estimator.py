@@ -96,10 +96,10 @@ from specflow.runtime.filesystem import check_output_folder
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
 
-__all__ = ["TPUEstimator"]
+__all__ = ["Estimator", "TPUEstimator"]
 
 
-class TPUEstimator:
+class Estimator:
     """Trains, evaluates and predicts what a model function declares, on any mesh.
 
     Args:
@@ -946,6 +946,10 @@ class TPUEstimator:
             "batch_size": batch_size,
             "use_tpu": use_tpu,
         }
+
+
+TPUEstimator = Estimator
+"""The name of `Estimator` in TensorFlow, for ported code: the same class."""
 
 
 def _check_batches(
