@@ -1,4 +1,4 @@
-"""PORTING.md has a row for every old option, and says nothing that is not so."""
+"""`docs/porting.md` has a row for every old option, and is correct."""
 
 import ast
 import functools
@@ -116,39 +116,39 @@ OLD = {
 
 
 def section(heading):
-    """Its text, up to the next heading."""
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
-    assert found is not None, heading
-    return found[1]
+    """Text of a section, up to the next heading."""
+    match = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    assert match is not None, heading
+    return match[1]
 
 
 def rows(heading):
-    """Old name -> what became of it, of the tables in a section."""
+    """Old name -> its replacement, from the tables of a section."""
     table = {}
     for line in section(heading).splitlines():
         if line.startswith("|"):
-            old, became, *_ = (cell.strip() for cell in line[1:-1].split("|"))
-            table |= {name.strip(":,"): became for name in re.findall(r"`(.+?)`", old)}
+            old, now, *_ = (cell.strip() for cell in line[1:-1].split("|"))
+            table |= {name.strip(":,"): now for name in re.findall(r"`(.+?)`", old)}
     return table
 
 
 @pytest.mark.parametrize("heading", OLD)
-def test_every_old_option_has_a_row_that_says_what_became_of_it(heading):
+def test_every_old_option_has_a_row_with_its_replacement(heading):
     table = rows(heading)
     assert [name for name in OLD[heading].split() if not table.get(name)] == []
 
 
 @pytest.mark.parametrize("name", GONE)
-def test_the_page_says_of_an_option_what_its_error_says(name):
-    said = [rows(heading).get(name, "") for heading in OLD]
-    plain = [cell.replace("`", "") for cell in said if cell]
-    assert any(GONE[name] in cell for cell in plain), plain
+def test_the_row_of_a_removed_option_quotes_its_error(name):
+    cells = [rows(heading).get(name, "") for heading in OLD]
+    texts = [cell.replace("`", "") for cell in cells if cell]
+    assert any(GONE[name] in text for text in texts), texts
 
 
 @pytest.mark.parametrize(
     ("config", "heading"), [(RunConfig, "RunConfig"), (TPUConfig, "TPUConfig")]
 )
-def test_an_old_option_is_an_option_or_answers_with_what_became_of_it(config, heading):
+def test_an_old_option_is_accepted_or_its_error_has_the_replacement(config, heading):
     options = OLD[heading].partition(" replace ")[0].split()
     for name in (name for name in options if name not in config.model_fields):
         with pytest.raises(sf.ConfigError) as error:
@@ -157,12 +157,12 @@ def test_an_old_option_is_an_option_or_answers_with_what_became_of_it(config, he
 
 
 @pytest.mark.parametrize("config", [RunConfig, TPUConfig])
-def test_every_field_of_a_config_is_named(config):
+def test_every_field_of_a_config_is_on_the_page(config):
     text = section(config.__name__)
     assert [name for name in config.model_fields if name not in text] == []
 
 
-def test_every_metric_function_and_every_preset_is_named():
+def test_every_metric_function_and_every_preset_is_on_the_page():
     spans = " ".join(SPANS)
     for name in streaming.__all__:
         assert f"`sf.metrics.{name}`" in rows("Metrics")[name]
@@ -184,9 +184,9 @@ ROOTS = {
     "nn": lambda: linen,
     "optax": lambda: optax,
 }
-"""What names in the page begin with, and what they then stand for."""
-REFUSED = "sf.TPUConfig(num_shards=8)"
-"""What the page shows to be an error."""
+"""First component of a dotted name on the page -> the object that it denotes."""
+REJECTED = "sf.TPUConfig(num_shards=8)"
+"""The invalid call that the page shows."""
 
 
 def chain(node):
@@ -199,7 +199,7 @@ def chain(node):
 
 
 def resolved(names):
-    """The object that names lead to; modules on the way are imported."""
+    """Resolves a dotted name; imports modules on the way."""
     value = ROOTS[names[0]]()
     for name in names[1:]:
         if not hasattr(value, name) and inspect.ismodule(value):
@@ -216,7 +216,7 @@ def parsed(span):
 
 
 def named(span):
-    """Chains of names in a span that stand for something, and the calls of some."""
+    """Dotted names in a code span, and the calls among them."""
     nodes = parsed(span)
     chains = [chain(node) for node in nodes if isinstance(node, ast.Attribute)]
     calls = [(chain(node.func), node) for node in nodes if isinstance(node, ast.Call)]
@@ -227,7 +227,7 @@ def named(span):
 
 
 def parameters(function):
-    """Names of the arguments; None where any will do."""
+    """Names of the arguments; None if any keyword is accepted."""
     if hasattr(function, "model_fields"):
         return set(function.model_fields)
     taken = inspect.signature(function).parameters.values()
@@ -237,28 +237,28 @@ def parameters(function):
 
 
 @pytest.mark.parametrize("span", [span for span in SPANS if named(span)[0]])
-def test_what_the_page_names_is_there_and_takes_what_it_is_given(span):
+def test_names_on_the_page_exist_and_accept_the_shown_arguments(span):
     chains, calls = named(span)
     for names in chains:
         assert resolved(names) is not None
     for names, call in calls:
-        takes = parameters(resolved(names))
+        accepted = parameters(resolved(names))
         given = {keyword.arg for keyword in call.keywords}
-        assert takes is None or given <= takes or span == REFUSED
+        assert accepted is None or given <= accepted or span == REJECTED
 
 
 @pytest.mark.parametrize(
     "span", [span for span in SPANS if re.match(r"sf\.(Run|TPU)Config\(", span)]
 )
-def test_a_config_that_the_page_shows_can_be_made(span):
-    if span != REFUSED:
+def test_a_shown_config_is_valid(span):
+    if span != REJECTED:
         assert eval(span, {"sf": sf})
 
 
 def test_the_shown_error_is_the_real_one():
     shown = next(text for language, text in BLOCKS if language == "text")
     with pytest.raises(sf.ConfigError) as error:
-        eval(REFUSED, {"sf": sf})
+        eval(REJECTED, {"sf": sf})
     assert str(error.value) == shown.strip()
 
 
@@ -266,15 +266,3 @@ def test_the_shown_error_is_the_real_one():
 def test_the_code_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "porting.md", "exec"), {"__name__": "porting"})
-
-
-def test_links_lead_somewhere():
-    targets = re.findall(r"\]\((?!http)([^)]+)\)", PAGE)
-    anchors = {
-        "#" + re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
-        for heading in re.findall(r"^##+ (.*)", PAGE, re.M)
-    }
-    inner = {target for target in targets if target.startswith("#")}
-    assert inner <= anchors
-    outer = [target for target in targets if not target.startswith("#")]
-    assert [path for path in outer if not (ROOT / "specflow" / path).exists()] == []
