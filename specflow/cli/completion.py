@@ -142,7 +142,7 @@ class _Line:
             # Of several values, `mesh=data,fsdp`, the last is being typed.
             head += value[: value.rfind(",") + 1]
             yield from self._choices(head, key)
-            for word in _literals(self._at(key.split("."))):
+            for word in self._literals(self._at(key.split("."))):
                 yield head + word, ""
 
     def _keys(self, mark: str, key: str, *, bare: bool) -> Candidates:
@@ -155,6 +155,7 @@ class _Line:
                 yield from _OWN.items()
         for name, schema in self._properties(above).items():
             path = mark + ".".join([*above, name])
+            schema = self._resolved(schema)
             text = str(schema.get("description", ""))
             if self._is_section(schema):
                 yield f"{path}.", text
@@ -266,28 +267,32 @@ class _Line:
             yield from self._found(case["then"], kind)
 
     def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        name = schema.get("$ref", "").removeprefix("#/$defs/")
-        return self.schema["$defs"][name] if name else schema
+        while "$ref" in schema:
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            name = schema["$ref"].removeprefix("#/$defs/")
+            schema = {**self.schema["$defs"][name], **beside}
+        return schema
+
+    def _literals(self, schema: Mapping[str, Any]) -> Iterator[str]:
+        """The values that can be listed."""
+        schema = self._resolved(schema)
+        for part in schema.get("anyOf", ()):
+            yield from self._literals(part)
+        types = schema.get("type", ())
+        values = [*schema.get("enum", ())]
+        values += [True, False] if "boolean" in types else []
+        values += [None] if "null" in types else []
+        yield from (json.dumps(value).strip('"') for value in values)
 
     def _is_section(self, schema: Mapping[str, Any]) -> bool:
+        schema = self._resolved(schema)
         if any(self._is_section(part) for part in schema.get("anyOf", ())):
             return True
-        return "object" in self._resolved(schema).get("type", ())
+        return "object" in schema.get("type", ())
 
 
 def _names_of(case: Mapping[str, Any]) -> Sequence[str]:
     return case["if"].get("properties", {}).get("name", {}).get("enum", ())
-
-
-def _literals(schema: Mapping[str, Any]) -> Iterator[str]:
-    """The values that can be listed."""
-    for part in schema.get("anyOf", ()):
-        yield from _literals(part)
-    types = schema.get("type", ())
-    values = [*schema.get("enum", ())]
-    values += [True, False] if "boolean" in types else []
-    values += [None] if "null" in types else []
-    yield from (json.dumps(value).strip('"') for value in values)
 
 
 def _values(option: Option, typed: str) -> Candidates:

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError, create_model
+from referencing import Registry, Resource
 
 from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.compose.check.validate import validate
 from specflow.compose.inspect.json_schema import as_text, header, schemas, write_schemas
+from specflow.compose.inspect.schema_files import shared
 from specflow.compose.provenance import Origins
 from specflow.compose.read.config_folders import folders, shipped
 from specflow.compose.read.documents import load
@@ -92,16 +94,47 @@ def test_every_shipped_file_names_its_schema_where_the_server_reads_it(config):
 
 @pytest.mark.parametrize("group", SCHEMAS)
 def test_the_shipped_schemas_are_those_of_the_types(group):
-    """If not: `specflow schema --write conf/schema`."""
+    """If not: `make generate`."""
     file = shipped() / "schema" / f"{group}.json"
-    assert json.loads(file.read_text(encoding="utf-8")) == SCHEMAS[group]
+    assert file.read_text(encoding="utf-8") == f"{shared(SCHEMAS)[group]}\n"
+
+
+@functools.cache
+def as_editors_read(group):
+    """The shipped schema of a group; references lead to the other shipped files."""
+    folder = shipped() / "schema"
+    documents = {
+        file.name: json.loads(file.read_text(encoding="utf-8"))
+        for file in folder.glob("*.json")
+    }
+    registry = Registry().with_resources(
+        (f"file:///{name}", Resource.from_contents(each))
+        for name, each in documents.items()
+    )
+    root = {**documents[f"{group}.json"], "$id": f"file:///{group}.json"}
+    return Draft202012Validator(root, registry=registry)
+
+
+@pytest.mark.parametrize("config", FILES)
+def test_references_between_the_shipped_schemas_resolve(config):
+    content = load(FILES[config], config).content
+    validator = as_editors_read(group_of(config))
+    assert validator.is_valid(content)
+    assert not validator.is_valid({**content, "no_such_key": 1})
+
+
+def test_the_shipped_schemas_repeat_nothing():
+    """Written out, they were 951 KB."""
+    files = (shipped() / "schema").glob("*.json")
+    assert sum(file.stat().st_size for file in files) < 300_000
 
 
 def test_a_folder_of_ones_own_gets_the_same_header(project):
     project({"my_conf/experiment/mine.yaml": f"{header('experiment/mine')}\nseed: 1\n"})
     written = write_schemas("my_conf/schema", folders(["my_conf"]))
     assert "my_conf/schema/experiment.json" in map(str, written)
-    offered = json.loads(written[-1].read_text())["$defs"]["choices.experiment"]
+    (experiment,) = (file for file in written if file.name == "experiment.json")
+    offered = json.loads(experiment.read_text())["$defs"]["choices.experiment"]
     assert "mine" in offered["anyOf"][0]["enum"]
     # The folder of schemas is no config group.
     assert "schema" not in folders(["my_conf"]).groups()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from specflow.compose.inspect.schema_files import shared
 from specflow.compose.inspect.schema_writer import Writer
 from specflow.compose.inspect.section_docs import fields_about
 from specflow.compose.read.config_folders import Folders
@@ -97,8 +98,8 @@ def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
     check_output_folder(folder, "--write")
     folder = expanded(folder, "--write")
     texts = {
-        folder / f"{group}.json": f"{as_text(schema)}\n"
-        for group, schema in schemas(folders).items()
+        folder / f"{group}.json": f"{text}\n"
+        for group, text in shared(schemas(folders)).items()
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
