@@ -1,4 +1,4 @@
-.PHONY: format check test notebooks bench
+.PHONY: format check test generate notebooks bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -12,6 +12,10 @@ check:  ## form, types and import rules
 
 test:  ## everything that must hold
 	pytest
+
+generate:  ## write config sections from signatures, and the JSON Schemas
+	python -m tools.generate
+	specflow schema --write conf/schema
 
 notebooks:  ## run the notebooks, and store what they show
 	python -m tests.docs.notebooks

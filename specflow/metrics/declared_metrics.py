@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeAlias
 
 from specflow.config.base import Component, Config, Target
@@ -14,46 +15,12 @@ from specflow.metrics.at_k import (
     RecallAtK,
     top_classes,
 )
-from specflow.metrics.averaged import F1, IoU, Precision, Recall
-from specflow.metrics.classification import Accuracy, ConfusionMatrix, TopK
-from specflow.metrics.cosine import CosineDistance
-from specflow.metrics.elementwise import MeanTensor
-from specflow.metrics.means import BitsPerByte, Mean, Perplexity
 from specflow.metrics.metric import Metric
-from specflow.metrics.per_class import PerClassAccuracy
-from specflow.metrics.ranking import AUC
-from specflow.metrics.regression import MAE, MSE, R2, RMSE
-from specflow.metrics.relative import RelativeError
-from specflow.metrics.sum import Sum
 from specflow.metrics.thresholds import ThresholdCounts
 
 __all__ = ["build_metric_fn"]
 
 MetricFn: TypeAlias = Callable[..., dict[str, Any]]
-
-_STATES: dict[str, type[Metric]] = {
-    "accuracy": Accuracy,
-    "auc": AUC,
-    "bits_per_byte": BitsPerByte,
-    "confusion_matrix": ConfusionMatrix,
-    "cosine_distance": CosineDistance,
-    "f1": F1,
-    "iou": IoU,
-    "mae": MAE,
-    "mean": Mean,
-    "mean_tensor": MeanTensor,
-    "mse": MSE,
-    "per_class_accuracy": PerClassAccuracy,
-    "perplexity": Perplexity,
-    "precision": Precision,
-    "r2": R2,
-    "recall": Recall,
-    "relative_error": RelativeError,
-    "rmse": RMSE,
-    "sum": Sum,
-    "top_k": TopK,
-}
-"""A config's fields are the arguments of its state's `from_batch`."""
 
 
 def _listed(state: type[Metric]) -> Callable[..., Metric]:
@@ -80,7 +47,6 @@ def _ported(function: Callable[..., Any]) -> Callable[..., Metric]:
 
 
 _MADE: dict[str, Callable[..., Metric]] = {
-    **{name: state.from_batch for name, state in _STATES.items()},
     "average_precision_at_k": _listed(AveragePrecisionAtK),
     "bucketed_auc": _ported(streaming.auc),
     "precision_at_k": _listed(PrecisionAtK),
@@ -89,7 +55,8 @@ _MADE: dict[str, Callable[..., Metric]] = {
     "specificity_at_sensitivity": _ported(streaming.specificity_at_sensitivity),
     "threshold_counts": _counted,
 }
-"""Name -> what makes the state of a batch, from the fields of the config."""
+"""Name -> function from the fields of a config to the state of a batch, for metrics
+whose fields are not the arguments of `from_batch`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,9 +121,16 @@ def _call(config: Config) -> _Call:
             function = getattr(function, "from_batch", function)
     else:
         arguments = {name: getattr(config, name) for name in type(config).model_fields}
-        function = _MADE[arguments.pop("name")]
+        name = arguments.pop("name")
+        function = _MADE.get(name) or _from_batch(getattr(config, "state", ""))
     constants = {name: arguments[name] for name in arguments if name not in paths}
     return _Call(function, paths, constants)
+
+
+def _from_batch(path: str) -> Callable[..., Metric]:
+    """The `from_batch` of a metric class by its dotted path."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name).from_batch
 
 
 def _named(name: str, call: _Call, tensors: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from specflow.config.sections.metrics import RESERVED
+from specflow.config.common.metric_fields import RESERVED
 from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.metrics.metric import State
 from specflow.runtime.typing import describe

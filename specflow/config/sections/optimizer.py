@@ -1,25 +1,31 @@
 """`optimizer`: the optax transformation that becomes `train_op`.
 
-A config stands for a function by its name: optax's own, or one of the reference's rules
-(`optimizer_optax.py`, `optimizer_reference.py`). Its fields are that function's
-arguments, under their names and with their defaults; beside them stand those that all
+A section has the name of the function that makes its transformation: one of optax
+(`config/generated/`) or of TensorFlow (`reference_optimizers.py`). Its fields are the
+function's arguments, with their names and defaults, and those that all optimizers
 share: `lr`, `schedule`, `clip_norm`, `clip_value`, `ema`, and `no_decay` where weights
 decay.
 """
 
-from typing import Annotated, Literal, Self
-
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
+from specflow.config.common.optimizer_fields import (
+    AroundConfig,
+    ConstantConfig,
+    CosineConfig,
+    DecayConfig,
+    DecayingConfig,
+    EmaConfig,
+    LinearDecayConfig,
+    ScheduleConfig,
+    ScheduledConfig,
+    SteadyConfig,
+    WarmupConfig,
 )
-
-from specflow.config.base import MOST_STEPS, Config, Dtype
-from specflow.config.broken_rules import Broken, refuse
+from specflow.config.generated.common_optimizers import (
+    AdamConfig,
+    AdamWConfig,
+    SgdConfig,
+)
+from specflow.config.generated.names import OPTAX_OPTIMIZERS
 from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
@@ -36,244 +42,15 @@ __all__ = [
     "ScheduleConfig",
     "ScheduledConfig",
     "SgdConfig",
-    "Share",
     "SteadyConfig",
     "WarmupConfig",
 ]
-
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-"""How much of a running average is kept at each step."""
-
-
-class WarmupConfig(Config):
-    """What every schedule takes."""
-
-    warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] | None = None
-    """Steps over which the rate rises from 0 to `optimizer.lr`; null: what `warmup`
-    says, and no step without it."""
-    warmup: float | None = Field(default=None, ge=0.0, le=1.0)
-    """The same as a share of `loop.train_steps`, rounded down to whole steps; not to be
-    set beside `warmup_steps`."""
-
-    def warmup_of(self, train_steps: int) -> int:
-        """The number of warmup steps.
-
-        Args:
-            train_steps: all steps of the training.
-
-        >>> CosineConfig(warmup=0.29).warmup_of(100), int(0.29 * 100)
-        (29, 28)
-        """
-        if self.warmup is None:
-            return self.warmup_steps or 0
-        # Rounding a product down would lose a step where the share is a little less in
-        # binary than as it was written; quotients round as the share itself did.
-        steps = round(self.warmup * train_steps)
-        return steps if steps / train_steps <= self.warmup else steps - 1
-
-    @model_validator(mode="after")
-    def _one_warmup(self) -> Self:
-        if self.warmup is not None and self.warmup_steps is not None:
-            refuse(
-                "WarmupConfig",
-                [
-                    Broken(
-                        ("warmup_steps",),
-                        self.warmup_steps,
-                        f"null beside warmup={self.warmup}",
-                        ".warmup",
-                        "Take one of them away: ~{beside} or ~{where}.",
-                    )
-                ],
-            )
-        return self
-
-    @property
-    def follows_train_steps(self) -> bool:
-        """Whether the rate at a step depends on `loop.train_steps`."""
-        return self.warmup is not None
-
-
-class ConstantConfig(WarmupConfig):
-    """The same rate to the end."""
-
-    name: Literal["constant"] = "constant"
-
-
-class DecayConfig(WarmupConfig):
-    """What every schedule takes that ends at a step."""
-
-    decay_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None
-    """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
-    final: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Rate at the end, as a share of `optimizer.lr`."""
-
-    @property
-    def follows_train_steps(self) -> bool:
-        """Whether the rate at a step depends on `loop.train_steps`."""
-        return super().follows_train_steps or self.decay_steps is None
-
-
-class CosineConfig(DecayConfig):
-    """Half a cosine from the peak down to `final`."""
-
-    name: Literal["cosine"] = "cosine"
-
-
-class LinearDecayConfig(DecayConfig):
-    """A straight line from the peak down to `final`."""
-
-    name: Literal["linear"] = "linear"
-
-
-ScheduleConfig = by_name(
-    ConstantConfig,
-    CosineConfig,
-    LinearDecayConfig,
-    Elsewhere(
-        "specflow.config.sections.schedules",
-        "polynomial",
-        "stable",
-        "inverse_sqrt",
-        "exponential",
-        "piecewise",
-    ),
-    group="specflow.schedules",
-)
-"""One of these by `name`, or a `_target_` that returns the rate as a function of the
-step; `optimizer.lr` then has no part in it."""
-
-
-class EmaConfig(Config):
-    """A moving average of the parameters and of their batch statistics."""
-
-    decay: Share = 0.999
-    """Share of the former average that is kept at each step."""
-    warm_up: bool = False
-    """Whether it begins with smaller shares, (1 + n) / (10 + n) at step n, so that the
-    initial values are soon forgotten."""
-    evaluate: bool = True
-    """Whether it is evaluated, predicted and exported in place of the parameters; in a
-    part of `optimizer: parts`, in place of those of the part."""
-
-
-class AroundConfig(Config):
-    """What can stand around every optimizer."""
-
-    clip_norm: PositiveFloat | None = None
-    """Largest global norm of the gradient; null leaves it alone."""
-    clip_value: PositiveFloat | None = None
-    """Largest magnitude of a value of the gradient, before `clip_norm` is applied; null
-    leaves it alone."""
-    ema: EmaConfig | None = None
-    """A moving average of the parameters; null: there is none."""
-
-
-class SteadyConfig(AroundConfig):
-    """An optimizer that takes its rate as a number only."""
-
-    lr: PositiveFloat = 1e-3
-    """Learning rate: the peak, after warmup."""
-
-
-class ScheduledConfig(SteadyConfig):
-    """An optimizer whose rate may move over the steps."""
-
-    schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]
-    """How the rate moves over the steps."""
-
-
-class DecayingConfig(ScheduledConfig):
-    """An optimizer that can pull weights to zero."""
-
-    weight_decay: NonNegativeFloat = 0.0
-    """Share of a weight taken off per step, times the rate."""
-    no_decay: list[str] = ["**.bias", "**.scale"]
-    """Globs of parameter paths that are not decayed."""
-
-
-class AdamConfig(ScheduledConfig):
-    """Adam. Source: Kingma & Ba, 2015."""
-
-    name: Literal["adam"] = "adam"
-    b1: Share = 0.9
-    """Share of the mean of gradients that is kept at each step."""
-    b2: Share = 0.999
-    """Share of the mean of squared gradients that is kept at each step."""
-    eps: NonNegativeFloat = 1e-8
-    """A small number against division by zero."""
-    eps_root: NonNegativeFloat = 0.0
-    """Added inside the root, so that it has a derivative at 0."""
-    mu_dtype: Dtype | None = None
-    """What the mean of gradients is kept in; null: the parameters' own type."""
-    nesterov: bool = False
-    """Whether momentum looks ahead, as Nesterov's does."""
-
-
-class AdamWConfig(DecayingConfig):
-    """Adam with decoupled weight decay. Source: Loshchilov & Hutter, 2019."""
-
-    name: Literal["adamw"] = "adamw"
-    b1: Share = 0.9
-    """Share of the mean of gradients that is kept at each step."""
-    b2: Share = 0.999
-    """Share of the mean of squared gradients that is kept at each step."""
-    eps: NonNegativeFloat = 1e-8
-    """A small number against division by zero."""
-    eps_root: NonNegativeFloat = 0.0
-    """Added inside the root, so that it has a derivative at 0."""
-    mu_dtype: Dtype | None = None
-    """What the mean of gradients is kept in; null: the parameters' own type."""
-    weight_decay: NonNegativeFloat = 1e-4
-    nesterov: bool = False
-    """Whether momentum looks ahead, as Nesterov's does."""
-
-
-class SgdConfig(ScheduledConfig):
-    """Stochastic gradient descent, with or without momentum."""
-
-    name: Literal["sgd"] = "sgd"
-    lr: PositiveFloat = 1e-2
-    momentum: Share | None = None
-    """Share of the velocity that is kept; null: there is none."""
-    nesterov: bool = False
-    """Whether momentum looks ahead, as Nesterov's does."""
-    accumulator_dtype: Dtype | None = None
-    """What the velocity is kept in; null: the parameters' own type."""
-
 
 OptimizerConfig = by_name(
     AdamConfig,
     AdamWConfig,
     SgdConfig,
-    Elsewhere(
-        "specflow.config.sections.optax_optimizers",
-        "adabelief",
-        "adadelta",
-        "adafactor",
-        "adagrad",
-        "adamax",
-        "adamaxw",
-        "adan",
-        "amsgrad",
-        "fromage",
-        "lamb",
-        "lars",
-        "lion",
-        "nadam",
-        "nadamw",
-        "noisy_sgd",
-        "novograd",
-        "optimistic_adam_v2",
-        "optimistic_gradient_descent",
-        "radam",
-        "rmsprop",
-        "rprop",
-        "sign_sgd",
-        "signum",
-        "sm3",
-        "yogi",
-    ),
+    Elsewhere("specflow.config.generated.optax_optimizers", *OPTAX_OPTIMIZERS),
     Elsewhere("specflow.config.sections.optimizer_parts", "parts"),
     Elsewhere(
         "specflow.config.sections.reference_optimizers",
@@ -288,5 +65,5 @@ OptimizerConfig = by_name(
     group="specflow.optimizers",
     bases={"learning_rate": ScheduledConfig},
 )
-"""What `optimizer:` may be: one of these by `name`, or a `_target_` that returns an
-optax GradientTransformation."""
+"""Value of `optimizer:`: one of these by `name`, or a `_target_` that returns an optax
+GradientTransformation."""

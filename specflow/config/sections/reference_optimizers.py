@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from specflow.config.common.optimizer_fields import DecayRate, ScheduledConfig
 from specflow.config.kinds import named
-from specflow.config.sections.optimizer import ScheduledConfig, Share
 
 __all__ = ["MEMBERS"]
 
@@ -18,7 +18,7 @@ class TfAdadeltaConfig(ScheduledConfig):
     """`AdadeltaOptimizer`; the paper's rate is 1."""
 
     name: Literal["tf_adadelta"] = "tf_adadelta"
-    rho: Share = 0.95
+    rho: DecayRate = 0.95
     """Share of the means of squares that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-8
     """A small number against division by zero."""
@@ -36,9 +36,9 @@ class TfAdamConfig(ScheduledConfig):
     """`AdamOptimizer`."""
 
     name: Literal["tf_adam"] = "tf_adam"
-    beta1: Share = 0.9
+    beta1: DecayRate = 0.9
     """Share of the mean of gradients that is kept at each step."""
-    beta2: Share = 0.999
+    beta2: DecayRate = 0.999
     """Share of the mean of squared gradients that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-8
     """Added to the root of the uncorrected second moment."""
@@ -67,7 +67,7 @@ class TfMomentumConfig(ScheduledConfig):
 
     name: Literal["tf_momentum"] = "tf_momentum"
     lr: PositiveFloat = 1e-2
-    momentum: Share = 0.9
+    momentum: DecayRate = 0.9
     """Share of the velocity that is kept at each step."""
     use_nesterov: bool = False
     """Whether momentum looks ahead, as Nesterov's does."""
@@ -77,9 +77,9 @@ class TfRmspropConfig(ScheduledConfig):
     """`RMSPropOptimizer`."""
 
     name: Literal["tf_rmsprop"] = "tf_rmsprop"
-    decay: Share = 0.9
+    decay: DecayRate = 0.9
     """Share of the mean of squared gradients that is kept at each step."""
-    momentum: Share = 0.0
+    momentum: DecayRate = 0.0
     """Share of the velocity that is kept at each step."""
     epsilon: NonNegativeFloat = 1e-10
     """Added to the mean square, inside the root."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from specflow.config.base import MOST_STEPS
+from specflow.config.common.optimizer_fields import DecayConfig, WarmupConfig
 from specflow.config.kinds import named
-from specflow.config.sections.optimizer import DecayConfig, WarmupConfig
 
 __all__ = [
     "MEMBERS",

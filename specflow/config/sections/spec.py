@@ -7,9 +7,10 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from specflow.config.base import Bound, Config
 from specflow.config.broken_rules import refuse
+from specflow.config.common.metric_fields import RESERVED
 from specflow.config.key_path import KeyPath, key_paths
 from specflow.config.kinds import Elsewhere, Kinds, by_name
-from specflow.config.sections.metrics import RESERVED, MetricConfig
+from specflow.config.sections.metrics import MetricConfig
 
 __all__ = [
     "ClassificationExportConfig",

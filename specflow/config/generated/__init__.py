@@ -1,0 +1,1 @@
+"""Sections written by `make generate` from signatures; do not edit."""

@@ -1,0 +1,1 @@
+"""Config sections written from signatures: `make generate`."""

@@ -1,0 +1,9 @@
+"""Writes `specflow/config/generated/`: `python -m tools.generate`."""
+
+from tools.generate.outputs import outputs
+
+for path, text in outputs().items():
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")
