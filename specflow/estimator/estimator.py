@@ -197,7 +197,7 @@ class Estimator:
                 loss_scale=self.config.tpu_config.loss_scale,
             ),
         )
-        check_taken(self.params, self.program.model_fn)
+        check_taken(self.params, self.program.tracer.model_fn)
         self._share = Share(*self.partitioner.local_parts)
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
@@ -275,7 +275,7 @@ class Estimator:
         estimator = cls(
             **arguments, warm_start_from=build_warm_start(warm_start), devices=devices
         )
-        if not estimator.program.is_known:
+        if not estimator.program.model.is_known:
             make_layers(estimator, data)
         estimator._recorder = None  # A config says it, and more.
         estimator._check_declared = functools.cache(
@@ -607,7 +607,7 @@ class Estimator:
 
     def _learned_from(self, value: Any, mode: Mode) -> Any:
         """The input, after a Linen model learned from its first batch what it is."""
-        if self.program.is_known:
+        if self.program.model.is_known:
             return value
         probe = value
         if as_source(value) is None and hasattr(value, "__iter__"):
@@ -625,7 +625,7 @@ class Estimator:
             value if source is None else source,
             size,
             limit=steps,
-            padded="mask" in self.program.model_fn.takes,
+            padded="mask" in self.program.tracer.model_fn.takes,
             share=self._share,
         )
         total, gives_way = batches.count, mode is Mode.PREDICT
@@ -694,7 +694,7 @@ class Estimator:
                     expected="a model that was trained",
                 )
             )
-        if not self.program.is_known:
+        if not self.program.model.is_known:
             form = jax.eval_shape(serving_fn or (lambda sent: sent), example)
             self.program.learn(Mode.PREDICT, form)
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)

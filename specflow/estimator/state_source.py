@@ -178,8 +178,8 @@ class States:
                 return self._step, self.averaged(self.state)
         if latest is None and step is None:
             if isinstance(self._program.model, LinenModel):
-                self._program.admit({})
-            return 0, self._begun(self._program.init_model_state(self.seed))
+                self._program.tracer.admit({})
+            return 0, self._begun(self._program.states.init_model_state(self.seed))
         return self._restored(self._checkpoints, step)
 
     def _numbered(self, step: CheckpointStep) -> int | None:
@@ -229,8 +229,8 @@ class States:
     ) -> tuple[int, TrainState]:
         forms = checkpoints.forms(step)
         if isinstance(self._program.model, LinenModel):
-            self._program.admit(forms)
-        like = self._program.abstract_model_state()
+            self._program.tracer.admit(forms)
+        like = self._program.states.abstract_model_state()
         wanted: dict[str, Any] = {"params": like.params, "state": like.model_state}
         if self._eval_params is not None:
             wanted["opt_state"] = self._optimizer_like(forms, like.params)
@@ -271,7 +271,7 @@ class States:
             taken = warm_values(self._warm_start, to_tree(fresh))
             fresh = _with(fresh, taken, "params", "state")
         if batch and (self._init_fn is not None or taken):
-            fresh = self._program.init_optimizer(fresh, *batch)
+            fresh = self._program.states.init_optimizer(fresh, *batch)
         return _with(fresh, taken, "opt_state")
 
 

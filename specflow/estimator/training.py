@@ -404,7 +404,7 @@ class Training:
         steps = stacked_steps(self._config, form, stop)
         # Grain gathers the rows of every chunk but the first.
         later = [*(["grain"] if steps != stop else []), "orbax.checkpoint"]
-        self._program.meanwhile = functools.partial(_import_ahead, later)
+        self._program.on_compiled = functools.partial(_import_ahead, later)
         if self._config.resume_input == "restart":
             place = _START
         batches = as_train_batches(

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from specflow.contract import ExportOutput, Mode
-from specflow.executor.program import CPU_CONVOLUTIONS, Program
+from specflow.executor.program import Program
 from specflow.executor.traced_once import Traced, has_convolution, has_narrow_floats
 from specflow.executor.tracing import check_predictions, row_count
 from specflow.executor.train_state import TrainState
+from specflow.executor.xla_options import CPU_CONVOLUTIONS
 
 __all__ = ["Serving"]
 

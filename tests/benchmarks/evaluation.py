@@ -12,7 +12,7 @@ from specflow import MeshConfig
 from specflow.compose import compose
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
-from specflow.executor.program import CPU_CONVOLUTIONS
+from specflow.executor.xla_options import CPU_CONVOLUTIONS
 from tests.benchmarks.report import Row
 
 ROWS, BATCH, ROUNDS = 49_920, 128, 3
@@ -33,7 +33,7 @@ def run() -> list[Row]:
     estimator = TPUEstimator.from_config(config, data=Rows, model_dir="unused")
     assert isinstance(config.mesh, MeshConfig)
     estimator.evaluate(lambda: source, steps=1, record=False)
-    state = estimator.program.init_model_state(0)
+    state = estimator.program.states.init_model_state(0)
     forward = jax.jit(
         lambda params, model_state, image: estimator.program.model.merge(
             params, model_state, train=False

@@ -266,7 +266,7 @@ def test_each_mode_runs_once_more_to_learn_its_layers(make, name):
         estimator.evaluate(rows)
         list(estimator.predict(rows))
     assert calls == {TRAIN: 2, EVAL: 2, PREDICT: 2}
-    assert estimator.program.traces == calls
+    assert estimator.program.tracer.traces == calls
     estimator.close()
 
 

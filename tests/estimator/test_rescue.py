@@ -146,7 +146,7 @@ def test_the_last_state_is_saved_whatever_fails_at_the_end(line, expected, what)
         sf.TrainSpec(lambda: counted.append(1) or arrays(), LAST), sf.EvalSpec(arrays)
     )
     assert metrics["global_step"] == LAST
-    assert again.program.traces[sf.Mode.TRAIN] <= 1  # Traced for its shapes alone.
+    assert again.program.tracer.traces[sf.Mode.TRAIN] <= 1  # For shapes.
     assert "train" not in again.timing
     again.close()
 

@@ -182,7 +182,7 @@ def test_b4_with_nothing_left_to_train_the_newest_checkpoint_is_evaluated(line, 
     again = line()
     assert again.train_and_evaluate(*specs)[0] == found
     assert found["global_step"] == 4
-    assert again.program.traces[sf.Mode.TRAIN] <= 1
+    assert again.program.tracer.traces[sf.Mode.TRAIN] <= 1
     again.close()
 
 
@@ -413,7 +413,7 @@ def test_should_stop_ends_training_with_a_checkpoint(line, rows):
     )
     assert found == {"global_step": 6}
     assert estimator.latest_step() == 6
-    assert estimator.program.traces[sf.Mode.EVAL] == 0
+    assert estimator.program.tracer.traces[sf.Mode.EVAL] == 0
     estimator.close()
 
 

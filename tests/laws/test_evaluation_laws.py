@@ -104,7 +104,7 @@ def test_any_number_of_rows_gives_the_numbers_of_the_whole(batch, new_dir):
     estimator = new_estimator(with_mask, batch=batch, devices=1, directory=new_dir())
     for rows in range(1, N + 1):
         check(estimator.evaluate(lambda n=rows: ({"x": X[:n]}, LABELS[:n])), rows)
-    assert estimator.program.traces == {sf.Mode.EVAL: 1}
+    assert estimator.program.tracer.traces == {sf.Mode.EVAL: 1}
     estimator.close()
 
 

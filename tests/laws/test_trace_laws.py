@@ -79,7 +79,7 @@ def test_each_step_is_traced_once_a_mode_with_a_mask(tmp_path, devices):
         estimator.evaluate(rows(count))
         assert len(list(estimator.predict(rows(count)))) == count
     assert calls == {TRAIN: 1, EVAL: 1, PREDICT: 1}
-    assert estimator.program.traces == calls
+    assert estimator.program.tracer.traces == calls
     estimator.close()
 
 

@@ -103,8 +103,8 @@ def test_on_one_device_nothing_is_constrained_and_nothing_traced_twice(estimator
     estimator = estimator_of(data=1)
     assert constraints(estimator) == constraints(estimator) == 0
     # Linen's functions run once more in each mode, to learn what layers they make.
-    linen_model = estimator.program.traces[Mode.TRAIN]
-    assert estimator.program.traces[Mode.PREDICT] == (2 if linen_model else 1)
+    linen_model = estimator.program.tracer.traces[Mode.TRAIN]
+    assert estimator.program.tracer.traces[Mode.PREDICT] == (2 if linen_model else 1)
 
 
 @pytest.mark.parametrize("estimator_of", ["nnx"], indirect=True)

@@ -1,0 +1,260 @@
+"""Lowering of the train, evaluation and prediction programs of a model function."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from specflow.contract import Mode
+from specflow.executor.array_types import Features, Labels, Mask, Shardings, Tree
+from specflow.executor.batch_placement import BatchPlacement
+from specflow.executor.flops import saved
+from specflow.executor.gradients import host_tensors
+from specflow.executor.lowered import Lowered
+from specflow.executor.optimizer_step import Optimizer
+from specflow.executor.step_settings import StepSettings
+from specflow.executor.steps import (
+    Step,
+    StepOutputs,
+    eval_step,
+    predict_step,
+    single_step,
+    train_loop,
+    train_step,
+)
+from specflow.executor.traced_once import Traced, has_convolution
+from specflow.executor.tracing import Tracer, row_count
+from specflow.executor.train_state import TrainState
+from specflow.executor.xla_options import is_on_cpu
+from specflow.mesh import batch_parts
+
+__all__ = ["LoweredStep", "LoweredTrain", "Lowering"]
+
+StepFunction: TypeAlias = Callable[..., Any]
+
+
+class LoweredStep(NamedTuple):
+    """A lowered program of EVAL or PREDICT."""
+
+    stage: jax.stages.Lowered
+    """Compiles to the program."""
+    forward: Traced
+    """The model function inside it."""
+
+
+class LoweredTrain(NamedTuple):
+    """A lowered program of TRAIN."""
+
+    stage: jax.stages.Lowered
+    """Compiles to the program."""
+    forward: Traced
+    """The model function inside it."""
+    looped: bool
+    """Whether it is a device loop over stacked batches; else it takes one step."""
+    outputs: StepOutputs
+    """Shapes, dtypes and shardings of the outputs of all stacked steps."""
+
+
+class Lowering:
+    """Lowers the programs of a model function for a mesh.
+
+    Args:
+        tracer: traces the model function.
+        batches: places batches on the mesh.
+        settings: how training steps are computed.
+        tuned: whether convolutional programs on CPU avoid the device loop, in which
+            XLA's convolutions are slow.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        batches: BatchPlacement,
+        *,
+        settings: StepSettings,
+        tuned: bool,
+    ):
+        self._tracer, self._settings, self._tuned = tracer, settings, tuned
+        self._partitioner = batches.partitioner
+        self._on_cpu = is_on_cpu(self._partitioner.mesh)
+        self.lowered: dict[Mode, Lowered] = {}
+        """Programs lowered so far; the first of each mode."""
+
+    def is_slow_in_loop(self, forward: Traced) -> bool:
+        """Whether XLA's CPU convolutions would slow this program in a device loop."""
+        return self._tuned and self._on_cpu and has_convolution(forward.jaxpr)
+
+    def train(
+        self, state: TrainState, features: Features, labels: Labels
+    ) -> LoweredTrain:
+        """Lowers the training program.
+
+        Args:
+            state: the state, or its shapes, dtypes and shardings.
+            features: stacked batches on the mesh, or shapes of such.
+            labels: likewise, or None.
+        """
+        batch = jax.tree.map(
+            lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
+            (features, labels),
+        )
+        forward = self._tracer.forward(Mode.TRAIN, *batch)
+        looped = not self.is_slow_in_loop(forward)
+        optimizer = self._tracer.optimizer(*batch)
+        step = functools.partial(
+            train_step,
+            optimizer=optimizer,
+            micro_steps=self._settings.micro_steps,
+            unroll=not looped,
+        )
+        program = functools.partial(
+            train_loop if looped else single_step,
+            forward=forward,
+            step=step if self._on_cpu else _always_measuring(step),
+        )
+        replicated = self._partitioner.replicated
+        shardings = jax.tree.map(lambda array: array.sharding, state)
+        steps, rows = row_count(features), self._partitioner.rows(1)
+        if row_count(batch) % batch_parts(self._partitioner.mesh):
+            rows = replicated  # As `BatchPlacement.put` places them.
+        losses = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=replicated)
+        outputs = self._abstract_outputs(forward, optimizer, state, steps, rows)
+        index = jax.ShapeDtypeStruct((), jnp.int32)
+        reported = jax.ShapeDtypeStruct((steps,), jnp.bool_, sharding=replicated)
+        args = state, losses, outputs, features, labels, reported
+        stage = self._lower(
+            Mode.TRAIN,
+            program,
+            (*args, *(index,) * (2 if looped else 1)),
+            forward,
+            looped=looped,
+            donate_argnums=(0, 1, 2),
+            out_shardings=(
+                shardings,
+                replicated,
+                jax.tree.map(lambda array: array.sharding, outputs),
+            ),
+        )
+        return LoweredTrain(stage, forward, looped, outputs)
+
+    def _abstract_outputs(
+        self,
+        forward: Traced,
+        optimizer: Optimizer,
+        state: TrainState,
+        steps: int,
+        rows: jax.sharding.Sharding,
+    ) -> StepOutputs:
+        """Shapes, dtypes and shardings of the outputs of all stacked steps."""
+        replicated = self._partitioner.replicated
+        micro_steps = self._settings.micro_steps
+        called = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(
+                (steps, array.shape[0] * micro_steps, *array.shape[1:]),
+                array.dtype,
+                sharding=rows,
+            ),
+            host_tensors(forward.result[0]),
+        )
+        skipped = jax.eval_shape(optimizer.skipped, state.opt_state, state.opt_state)
+        trained = {path: state.params[path] for path in optimizer.trained}
+        measured = jax.eval_shape(
+            optimizer.measured, trained, state.opt_state, state.opt_state, state.step
+        )
+        skipped, measured = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(
+                (steps, *array.shape), array.dtype, sharding=replicated
+            ),
+            (skipped, measured),
+        )
+        return StepOutputs(called, skipped, measured)
+
+    def evaluate(
+        self, state: TrainState, features: Features, labels: Labels, mask: Mask
+    ) -> LoweredStep:
+        """Lowers the evaluation program.
+
+        Args:
+            state: the state, or its shapes; only parameters and model state are used.
+            features: one batch as `BatchPlacement.feed` places it, or shapes of one.
+            labels: likewise, or None.
+            mask: likewise.
+        """
+        forward = self._tracer.forward(Mode.EVAL, features, labels)
+        rows, replicated = self._row_sharding(features), self._partitioner.replicated
+        out = {
+            "loss": replicated,
+            "mean_loss": replicated,
+            "tensors": rows,
+            "called": rows,
+        }
+        batch = features, labels, mask
+        return self._lower_step(Mode.EVAL, eval_step, state, batch, forward, out)
+
+    def predict(self, state: TrainState, features: Features, mask: Mask) -> LoweredStep:
+        """Lowers the prediction program; arguments as for `evaluate`."""
+        forward = self._tracer.forward(Mode.PREDICT, features, None)
+        rows, replicated = self._row_sharding(features), self._partitioner.replicated
+        count = row_count(features)
+        predictions = jax.tree.map(
+            lambda array: rows if array.shape[:1] == (count,) else replicated,
+            forward.result[0].predictions,
+        )
+        out = {"predictions": predictions, "called": rows}
+        batch = features, mask
+        return self._lower_step(Mode.PREDICT, predict_step, state, batch, forward, out)
+
+    def _row_sharding(self, features: Features) -> jax.sharding.NamedSharding:
+        """The sharding of batch-major results: by row, where rows divide evenly."""
+        if row_count(features) % batch_parts(self._partitioner.mesh):
+            return self._partitioner.replicated
+        return self._partitioner.rows()
+
+    def _lower_step(
+        self,
+        mode: Mode,
+        step: StepFunction,
+        state: TrainState,
+        batch: tuple[Tree, ...],
+        forward: Traced,
+        out_shardings: Shardings,
+    ) -> LoweredStep:
+        program = functools.partial(step, forward=forward)
+        args = state.params, state.model_state, *batch
+        stage = self._lower(mode, program, args, forward, out_shardings=out_shardings)
+        return LoweredStep(stage, forward)
+
+    def _lower(
+        self,
+        mode: Mode,
+        program: StepFunction,
+        args: tuple[Tree, ...],
+        forward: Traced,
+        *,
+        looped: bool = False,
+        **jit_options: Any,
+    ) -> jax.stages.Lowered:
+        """Lowers a program for these arguments and records it under its mode."""
+        traced = jax.jit(program, **jit_options).trace(*args)
+        stage = traced.lower()
+        # Shapes alone: a reference to the arrays would keep their memory.
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
+
+        def without_remat() -> Any:
+            function = functools.partial(program, forward=saved(forward))
+            return jax.make_jaxpr(function)(*abstract)
+
+        lowered = Lowered(stage, traced.jaxpr, without_remat, looped)
+        self.lowered.setdefault(mode, lowered)
+        return stage
+
+
+def _always_measuring(step: Step) -> Step:
+    """The step, measured whether or not it is reported.
+
+    On CPU the condition saves the time between many small operations. Elsewhere it
+    costs more: a GPU's host waits for it, and all gradients with it.
+    """
+    return lambda *args, **kwargs: step(*args[:-1], None, **kwargs)
