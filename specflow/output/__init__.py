@@ -1,11 +1,9 @@
 """What a run leaves behind: its directory, checkpoints, reports and pictures."""
 
-from specflow.output.checkpoint.checkpointer import (
-    Best,
-    Checkpointer,
-    Restored,
-    located,
-)
+from specflow.output.checkpoint.best_checkpoint import Best
+from specflow.output.checkpoint.checkpoint_directory import located
+from specflow.output.checkpoint.checkpoint_reader import Restored
+from specflow.output.checkpoint.checkpointer import Checkpointer
 from specflow.output.files import replacing, reported, set_aside, write_text
 from specflow.output.json_values import to_plain
 from specflow.output.report.efficiency import Efficiency, efficiency

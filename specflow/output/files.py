@@ -35,8 +35,8 @@ def reported(path: Path, *, setting: str = "output.dir") -> Iterator[None]:
             Diagnostic(
                 str(path),
                 f"cannot be written: {error.strerror or error}",
-                hint=f"Make room or mend the permissions, or choose another {setting}; "
-                "what was written before is untouched.",
+                hint="Free disk space or fix the permissions, or choose another "
+                f"{setting}; what was written before is unchanged.",
                 code="output-unwritable",
             )
         ) from error

@@ -3,9 +3,12 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["to_json", "to_plain"]
+__all__ = ["JsonObject", "to_json", "to_plain"]
+
+JsonObject: TypeAlias = dict[str, Any]
+"""Plain JSON values by name."""
 
 
 def to_plain(value: Any) -> Any:

@@ -194,8 +194,8 @@ def test_an_error_of_one_process_is_that_of_all(told):
     for process in (0, 1):
         expected = (
             f"{folder}/4: the checkpoint of step 4 was not written: process {process}: "
-            "No space left on device. Make room or mend the permissions and run the "
-            "same command again; it goes on from step 3."
+            "No space left on device. Free disk space or fix the permissions and run "
+            "the same command again; it resumes from step 3."
         )
         for one in both:
             assert one[f"error of {process}"] == ["OutputError", expected, True]

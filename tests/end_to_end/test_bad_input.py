@@ -191,8 +191,8 @@ def test_a_full_disk_is_said_once_and_what_was_there_stays(specflow, quick, file
         "digits_mlp goes on from step 1: 8,714 parameters, cpu single device, run",
         f"error[checkpoint-unwritable] {specflow.cwd}/run/checkpoints/2: the "
         f"checkpoint of step 2 was not "
-        "written: File too large. Make room or mend the permissions and run the same "
-        "command again; it goes on from step 1.",
+        "written: File too large. Free disk space or fix the permissions and run the "
+        "same command again; it resumes from step 1.",
     ]
     assert not (specflow.cwd / "run" / "result.json").exists()
     after = {

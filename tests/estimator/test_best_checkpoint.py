@@ -171,13 +171,13 @@ def test_without_a_best_it_is_said(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=2))
     estimator.train(arrays, steps=2)
     assert estimator.best_checkpoint() is None
-    with pytest.raises(CheckpointError, match="nothing says by which metric"):
+    with pytest.raises(CheckpointError, match="no metric ranks them"):
         estimator.evaluate(arrays, checkpoint_step="best")
     with pytest.raises(ConfigError, match="got 'bset'"):
         estimator.evaluate(arrays, checkpoint_step="bset")
     estimator.close()
     judged = line(config=sf.RunConfig(keep_best=BestConfig()))
-    with pytest.raises(CheckpointError, match="none of them was evaluated by 'loss'"):
+    with pytest.raises(CheckpointError, match="none has the evaluation metric 'loss'"):
         judged.export("nowhere", features=arrays()[0], checkpoint_step="best")
     judged.close()
 

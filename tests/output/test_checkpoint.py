@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 from specflow.config.sections.output import BestConfig
 from specflow.diagnostics.errors import CheckpointError, OutputError
 from specflow.output import Checkpointer
-from specflow.output.checkpoint import checkpointer as checkpoint
-from specflow.output.checkpoint.retention import best_step, kept_steps
+from specflow.output.checkpoint import retention
+from specflow.output.checkpoint.archive import Archive
+from specflow.output.checkpoint.best_checkpoint import best_step
+from specflow.output.checkpoint.retention import kept_steps
 from specflow.output.checkpoint.snapshot import differences, host_snapshot, own_snapshot
 
 SMALL = {"x": jnp.ones(2)}
@@ -219,7 +222,7 @@ def test_periods_are_counted_over_all_starts(tmp_path, monkeypatch, each, period
     """Twenty checkpoints, one in 100 s, by one process or by one for each few."""
     began = 1_000_000.0
     clock = [began]
-    monkeypatch.setattr(checkpoint.time, "time", lambda: clock[0])
+    monkeypatch.setattr(retention.time, "time", lambda: clock[0])
     times = {step: began + 100.0 * step for step in range(1, 21)}
     for first in range(1, 21, each):
         with Checkpointer(tmp_path, keep=1, keep_every_s=period) as checkpointer:
@@ -238,7 +241,7 @@ def test_a_clock_that_was_put_back_does_not_keep_all_from_being_kept(
     tmp_path, monkeypatch
 ):
     """TensorFlow does likewise: a last one of the future counts as one of now."""
-    monkeypatch.setattr(checkpoint.time, "time", lambda: 9e9)
+    monkeypatch.setattr(retention.time, "time", lambda: 9e9)
     with saved(tmp_path, 1, keep=1, keep_every_s=100.0):
         pass
     monkeypatch.undo()
@@ -265,6 +268,56 @@ def test_the_best_is_kept_beside_the_newest_also_by_a_later_process(tmp_path):
         later.save(6, {"x": jnp.ones(2)})
         later.wait()
         assert later.steps() == [2, 6]
+
+
+@pytest.fixture
+def slow_disk(monkeypatch):
+    """Writes of checkpoints wait until the event is set."""
+    released = threading.Event()
+    write = Archive.write
+
+    def wait_and_write(self, path, arrays, about):
+        assert released.wait(60)
+        write(self, path, arrays, about)
+
+    monkeypatch.setattr(Archive, "write", wait_and_write)
+    yield released
+    released.set()
+
+
+def test_a_running_save_is_compared_with_new_metrics_without_waiting(
+    tmp_path, slow_disk
+):
+    with Checkpointer(tmp_path, keep=1, best=BestConfig(metric="loss")) as saves:
+        slow_disk.set()
+        saves.save(1, SMALL, metrics={"loss": 0.5})
+        saves.wait()
+        slow_disk.clear()
+        saves.save(2, SMALL, metrics={"loss": 0.3})
+        assert not saves.is_new_best({"loss": 0.4})
+        assert saves.is_new_best({"loss": 0.2})
+        saves.judge(2, {"loss": 0.3})  # What the save writes already.
+        saves.judge(3, {"loss": 0.1})  # A step without a checkpoint.
+        assert saves._writer.is_running()
+        slow_disk.set()
+        saves.wait()
+        assert saves.best() == (2, "loss", 0.3)
+
+
+def test_a_failed_save_does_not_count_as_the_best(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    with Checkpointer(tmp_path, best=BestConfig(metric="loss")) as saves:
+        saves.save(1, SMALL, metrics={"loss": 0.5})
+        saves.wait()
+        with monkeypatch.context() as patched:
+            patched.setattr(Archive, "write", refuse)
+            saves.save(2, SMALL, metrics={"loss": 0.3})
+            with pytest.raises(OutputError):
+                saves.wait()
+        assert saves.is_new_best({"loss": 0.4})
+        assert saves.best() == (1, "loss", 0.5)
 
 
 @given(
@@ -413,8 +466,8 @@ def test_a_full_disk_is_an_error_of_the_next_call_and_spares_what_is_there(tiny_
         checkpointer.save(3, {"x": small})
     assert str(error.value) == (
         f"{directory}/2: the checkpoint of step 2 was not written: No space left on "
-        "device. Make room or mend the permissions and run the same command again; it "
-        "goes on from step 1."
+        "device. Free disk space or fix the permissions and run the same command "
+        "again; it resumes from step 1."
     )
     restored = checkpointer.restore(abstract_of({"x": small}))
     assert restored.step == 1
@@ -439,8 +492,8 @@ def test_a_write_that_fails_at_the_end_is_an_error_of_close(tmp_path, monkeypatc
             checkpointer.close()
     assert str(error.value) == (
         f"{tmp_path}/2: the checkpoint of step 2 was not written: Disk quota exceeded. "
-        "Make room or mend the permissions and run the same command again; it goes on "
-        "from step 1."
+        "Free disk space or fix the permissions and run the same command again; it "
+        "resumes from step 1."
     )
 
 
@@ -451,9 +504,9 @@ def test_a_place_that_cannot_be_made_is_named(tmp_path):
     with pytest.raises(OutputError) as error:
         checkpointer.close()
     assert str(error.value) == (
-        f"{tmp_path}/file/checkpoints: cannot be written: Not a directory. Make room "
-        "or mend the permissions, or choose another output.dir; what was written "
-        "before is untouched."
+        f"{tmp_path}/file/checkpoints: cannot be written: Not a directory. Free disk "
+        "space or fix the permissions, or choose another output.dir; what was written "
+        "before is unchanged."
     )
 
 

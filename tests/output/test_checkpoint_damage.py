@@ -66,7 +66,7 @@ def test_a_flipped_byte_in_the_data_is_found_and_the_step_before_is_used(two, sh
     assert len(notes) == 1
     assert "\n" not in notes[0]
     assert notes[0].startswith("checkpoint of step 20 is damaged (")
-    assert notes[0].endswith("); going on from step 10")
+    assert notes[0].endswith("); resuming from step 10")
 
 
 def test_the_line_names_the_array_that_changed(two):
@@ -74,7 +74,7 @@ def test_the_line_names_the_array_that_changed(two):
     flip(path, path.stat().st_size // 2)
     assert restored_step(two)[1] == [
         "checkpoint of step 20 is damaged (params/a.b changed since it was written); "
-        "going on from step 10"
+        "resuming from step 10"
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_changed_description_is_found(two):
         10,
         [
             "checkpoint of step 20 is damaged (its description has changed since it "
-            "was written); going on from step 10"
+            "was written); resuming from step 10"
         ],
     )
 

@@ -13,8 +13,11 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from specflow.output.checkpoint.archive import Archive, DamagedError
-from specflow.output.checkpoint.checkpointer import _described
+from specflow.output.checkpoint.archive import (
+    Archive,
+    DamagedError,
+    saved_arrays,
+)
 from specflow.output.checkpoint.joint import write_share
 from specflow.output.checkpoint.pieces import read_together
 from specflow.output.checkpoint.snapshot import own_snapshot
@@ -70,7 +73,7 @@ def written(tmp_path_factory):
 
 def read(path: Path, how: str) -> dict[str, jax.Array]:
     archive = Archive()
-    saved = _described(archive.about(path))
+    saved = saved_arrays(archive.about(path))
     archive.close()
     wanted = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)

@@ -291,9 +291,9 @@ def test_a_full_disk_is_said_with_the_file_and_the_rest_is_readable(tiny_disk, k
     with contextlib.suppress(OutputError):
         reporter.close()
     assert str(error.value) == (
-        f"{tiny_disk}/metrics: cannot be written: No space left on device. Make room "
-        "or mend the permissions, or choose another output.dir; what was written "
-        "before is untouched."
+        f"{tiny_disk}/metrics: cannot be written: No space left on device. Free disk "
+        "space or fix the permissions, or choose another output.dir; what was written "
+        "before is unchanged."
     )
     if kind is JsonLines:
         assert len(read_rows(reporter.path)) == len(written)

@@ -318,9 +318,9 @@ def test_a_place_where_nothing_can_be_made_is_named():
     with pytest.raises(OutputError) as error:
         open_run("/proc/run", CONFIG)  # Whose folders the system alone makes.
     assert str(error.value) == (
-        "/proc/run: cannot be written: No such file or directory. Make room or mend "
-        "the permissions, or choose another output.dir; what was written before is "
-        "untouched."
+        "/proc/run: cannot be written: No such file or directory. Free disk space "
+        "or fix the permissions, or choose another output.dir; what was written before "
+        "is unchanged."
     )
 
 

@@ -15,7 +15,14 @@ from specflow.output.checkpoint.joint import join_shares
 from specflow.output.checkpoint.snapshot import Share, array_digest
 from specflow.output.files import write_text
 
-__all__ = ["FORMAT", "Archive", "DamagedError", "SavedArray", "reason"]
+__all__ = [
+    "FORMAT",
+    "Archive",
+    "DamagedError",
+    "SavedArray",
+    "reason",
+    "saved_arrays",
+]
 
 FORMAT = 2
 """Version of the format. 1 had model state under `rest/`, 2 has it under `state/`."""
@@ -39,6 +46,18 @@ class SavedArray:
     digest: str | tuple[tuple[Any, str], ...]
     """128-bit xxHash of its bytes; of an array that several processes wrote, (start and
     stop along each dimension, xxHash) of each piece."""
+
+
+def saved_arrays(about: Mapping[str, Any]) -> dict[str, SavedArray]:
+    """Shape, dtype and digest of each array that a checkpoint's description lists."""
+    return {
+        name: SavedArray(
+            tuple(array["shape"]),
+            np.dtype(array["dtype"]),
+            array.get("xxh3_128") or tuple(map(tuple, array["shards"])),
+        )
+        for name, array in about["arrays"].items()
+    }
 
 
 class Archive:

@@ -1,11 +1,88 @@
-"""Which checkpoints stay."""
+"""Retention of checkpoints: the newest, the best, and one of each period."""
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from specflow.config.sections.output import BestConfig
+from specflow.output.checkpoint.archive import DamagedError
+from specflow.output.checkpoint.best_checkpoint import BestTracker
+from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 
-__all__ = ["best_step", "is_better", "kept_steps"]
+__all__ = ["Retention", "kept_steps"]
+
+
+class Retention:
+    """Removes the checkpoints that need not be kept.
+
+    Args:
+        directory: the checkpoints.
+        keep: number of newest checkpoints to keep; 0 keeps all.
+        tracker: of the best checkpoint, which is kept whatever its age; None: none is.
+        keep_every_s: one checkpoint of each such period (seconds) is kept forever. The
+            first period begins with the first object of this directory; a later object
+            continues the periods on disk.
+    """
+
+    def __init__(
+        self,
+        directory: CheckpointDirectory,
+        *,
+        keep: int = 3,
+        tracker: BestTracker | None = None,
+        keep_every_s: float = math.inf,
+    ):
+        self._directory = directory
+        self._keep = keep
+        self._tracker = tracker
+        self._keep_every_s = keep_every_s
+        self._created_s = time.time()
+        self._period_start_s: float | None = None
+
+    def remove_expired(self) -> None:
+        """Removes every checkpoint that neither rule keeps."""
+        steps = self._directory.steps()
+        best = None if self._tracker is None else self._tracker.best(steps)
+        best_step = None if best is None else best.step
+        kept = kept_steps(steps, keep=self._keep, best=best_step)
+        for step in steps:
+            path = self._directory.step_path(step)
+            if step not in kept and not self._is_kept_forever(path):
+                # Renamed first: a partial checkpoint must never have a step's name.
+                shutil.rmtree(path.rename(self._directory.path / f"deleting-{step}"))
+
+    def period_start(self) -> float:
+        """Time (seconds since 1970) of the newest checkpoint that is kept forever.
+
+        The time at which the first object was created if there is none. Every
+        checkpoint records it, and marks have the time of their checkpoint. A time in
+        the future, from a clock that was set back, counts as now.
+        """
+        if self._period_start_s is None:
+            steps = self._directory.steps()
+            marks = [self._directory.step_path(step) / "kept" for step in steps]
+            times_s = [mark.stat().st_mtime for mark in marks if mark.exists()]
+            with contextlib.suppress(DamagedError, IndexError):
+                about = self._directory.about(steps[-1])
+                times_s.append(about.get("preserved_s", 0.0))
+            newest_s = max(filter(None, times_s), default=self._created_s)
+            self._period_start_s = min(newest_s, time.time())
+        return self._period_start_s
+
+    def _is_kept_forever(self, path: Path) -> bool:
+        """Whether a checkpoint is the one of its period, which a mark in it records.
+
+        Source of the rule: TensorFlow's `CheckpointManager`.
+        """
+        mark, saved_s = path / "kept", path.stat().st_mtime
+        if not mark.exists() and saved_s >= self.period_start() + self._keep_every_s:
+            mark.touch()
+            os.utime(mark, (saved_s, saved_s))
+            self._period_start_s = saved_s
+        return mark.exists()
 
 
 def kept_steps(
@@ -18,35 +95,3 @@ def kept_steps(
     """
     newest = sorted(steps)[-keep:] if keep else steps
     return frozenset(newest) | {step for step in steps if step == best}
-
-
-def best_step(values: Mapping[int, object], order: BestConfig) -> int | None:
-    """The step with the best value, the newest of equals; NaN and None are never best.
-
-    >>> best_step({10: 0.5, 20: float("nan"), 30: 0.7}, BestConfig(metric="loss"))
-    10
-    """
-    ranked = [
-        (score, step)
-        for step, value in values.items()
-        if (score := _score(value, order)) is not None
-    ]
-    return max(ranked)[1] if ranked else None
-
-
-def is_better(value: object, other: object, order: BestConfig) -> bool:
-    """Whether a value is strictly better; NaN and None are worse than any number.
-
-    >>> is_better(0.4, 0.5, BestConfig(metric="loss"))
-    True
-    >>> is_better(0.4, None, BestConfig()), is_better(float("nan"), None, BestConfig())
-    (True, False)
-    """
-    score, former = _score(value, order), _score(other, order)
-    return score is not None and (former is None or score > former)
-
-
-def _score(value: object, order: BestConfig) -> float | None:
-    if not isinstance(value, int | float) or math.isnan(value):
-        return None
-    return -value if order.order == "lowest" else value

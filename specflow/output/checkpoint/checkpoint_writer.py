@@ -1,0 +1,222 @@
+"""Writing checkpoints in the background, by one process or by several together."""
+
+import contextlib
+import itertools
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+
+from specflow.diagnostics.errors import OutputError
+from specflow.distributed import collectives
+from specflow.distributed.side_channel import SideChannel
+from specflow.output.checkpoint import checkpoint_errors
+from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.joint import write_share
+from specflow.output.checkpoint.retention import Retention
+from specflow.output.checkpoint.snapshot import Share, host_snapshot, own_snapshot
+from specflow.output.files import reported
+from specflow.output.json_values import JsonObject
+from specflow.runtime.typing import Tree
+
+__all__ = ["CheckpointWriter"]
+
+_CHANNELS = itertools.count()
+"""Numbers of the side channels: all processes create their writers in one order."""
+_UNFINISHED = re.compile(r"\.orbax-checkpoint-tmp|^deleting-")
+
+_Arrays: TypeAlias = Mapping[str, np.ndarray]
+_Shares: TypeAlias = Mapping[str, Share]
+
+
+class CheckpointWriter:
+    """Writes one checkpoint at a time in a thread.
+
+    A checkpoint has its final name, `<directory>/<step>`, only when it is complete.
+    Several processes each write the shards of their own devices. Checkpoints newer than
+    the one that training resumed from are moved to `<directory>/superseded`.
+
+    Args:
+        directory: the checkpoints.
+        retention: removes checkpoints after each write.
+    """
+
+    def __init__(self, directory: CheckpointDirectory, retention: Retention):
+        self._directory = directory
+        self._retention = retention
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
+        self._running: Future[None] | None = None
+        self._channel: SideChannel | None = None
+        self._resumed_from: int | None = None
+        self._complete: set[int] = set()
+        self.pending_step: int | None = None
+        """Step of the save that is not known to be on disk; None: there is none."""
+        self.may_supersede = True
+        """Whether the next save, or the running one, moves checkpoints away."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether several processes have begun to write together."""
+        return self._channel is not None
+
+    def is_complete(self, step: int) -> bool:
+        """Whether this object has written or restored the checkpoint of a step."""
+        return step in self._complete
+
+    def resume_from(self, step: int) -> None:
+        """Notes the restored step: the next save supersedes later checkpoints."""
+        self._resumed_from = step
+        self._complete.add(step)
+        self.may_supersede = True
+
+    def start(self, step: int, state: Tree, about: JsonObject) -> None:
+        """Copies a state to the host and begins to write it.
+
+        Args:
+            step: training steps done.
+            state: nested dicts of arrays; may be donated when this returns.
+            about: description of the checkpoint, in plain JSON values.
+        """
+        assert self._running is None
+        if collectives.process_count() == 1:
+            arrays = host_snapshot(state)
+            self._running = self._thread.submit(self._write, step, arrays, about)
+        else:
+            if self._channel is None:
+                self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
+            shares = own_snapshot(state)
+            self._running = self._thread.submit(
+                self._write_jointly, self._channel, step, shares, about
+            )
+        self.pending_step = step
+
+    def is_running(self) -> bool:
+        """Whether a save is still being written."""
+        return self._running is not None and not self._running.done()
+
+    def wait(self) -> None:
+        """Waits until the running save is on disk.
+
+        Raises:
+            OutputError: it failed; earlier checkpoints are unchanged.
+        """
+        if self._running is not None:
+            running, self._running = self._running, None
+            self.pending_step = None
+            running.result()
+            self.may_supersede = False
+
+    def give_up(self) -> None:
+        """Ends the running save unless the other processes complete it soon.
+
+        For a failed computation: another process may be lost and never answer.
+        """
+        if self._channel is not None:
+            self._channel.expire_soon()
+            with contextlib.suppress(Exception):
+                self.wait()
+            self._channel = None  # Processes that all continue use a new one.
+
+    def close(self) -> None:
+        """Waits for the running save and ends the thread.
+
+        Raises:
+            OutputError: the running save failed.
+        """
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    # -- In the thread.
+
+    def _write(self, step: int, arrays: _Arrays, about: JsonObject) -> None:
+        with self._errors_named(step):
+            self._prepare(step, about)
+            try:
+                path = self._directory.step_path(step)
+                self._directory.archive.write(path, arrays, about)
+            except Exception:
+                pattern = f"{step}.orbax-checkpoint-tmp*"
+                for unfinished in self._directory.path.glob(pattern):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+        self._complete.add(step)
+        self._remove_expired()
+
+    def _write_jointly(
+        self, channel: SideChannel, step: int, shares: _Shares, about: JsonObject
+    ) -> None:
+        """Writes the shards of this process; process 0 prepares and completes.
+
+        The processes meet at each call on the channel: all raise an error of one.
+        """
+        folder = self._directory.path / f"{step}.orbax-checkpoint-tmp"
+
+        def prepare() -> None:
+            with self._errors_named(step):
+                self._prepare(step, about)
+                (folder / "state").mkdir(parents=True)
+
+        def write() -> None:
+            with self._errors_named(step):
+                write_share(folder, shares)
+
+        def complete() -> None:
+            with self._errors_named(step):
+                self._directory.archive.join(folder, shares, about)
+                folder.rename(self._directory.step_path(step))
+
+        def remove_unfinished() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+        try:
+            channel.on_process_zero(prepare)
+            channel.on_every_process(write)
+            channel.on_process_zero(complete)
+        except OutputError:
+            channel.on_process_zero(remove_unfinished)
+            raise
+        self._complete.add(step)
+        channel.on_process_zero(self._remove_expired)
+
+    def _prepare(self, step: int, about: JsonObject) -> None:
+        """Removes what ended processes left, and supersedes later checkpoints."""
+        with reported(self._directory.path):
+            self._directory.path.mkdir(parents=True, exist_ok=True)
+            for path in self._directory.path.iterdir():
+                if _UNFINISHED.search(path.name):
+                    shutil.rmtree(path)
+            base = step - 1 if self._resumed_from is None else self._resumed_from
+            for stale in self._directory.steps():
+                if stale > base and stale not in self._complete:
+                    self._supersede(stale)
+        about["preserved_s"] = self._retention.period_start()
+
+    def _supersede(self, step: int) -> None:
+        folder = self._directory.path / "superseded"
+        folder.mkdir(exist_ok=True)
+        number = 1
+        while (target := folder / f"{step}-{number}").exists():
+            number += 1
+        self._directory.step_path(step).rename(target)
+
+    def _remove_expired(self) -> None:
+        with reported(self._directory.path):
+            self._retention.remove_expired()
+
+    @contextlib.contextmanager
+    def _errors_named(self, step: int) -> Iterator[None]:
+        """Raises every error as an `OutputError` that names the checkpoint."""
+        try:
+            yield
+        except OutputError:
+            raise
+        except Exception as error:
+            diagnostic = checkpoint_errors.unwritable(
+                self._directory.step_path(step), error, newest=self._directory.newest()
+            )
+            raise OutputError(diagnostic) from error
