@@ -30,7 +30,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from specflow.distributed import side_channel
 from specflow.output import Checkpointer
-from specflow.output.checkpoint import checkpointer as checkpoint
+from specflow.output.checkpoint import checkpoint_writer as checkpoint
 
 address, index, folder = sys.argv[2], int(sys.argv[3]), sys.argv[4]
 jax.config.update("jax_num_cpu_devices", 2)

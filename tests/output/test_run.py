@@ -1,10 +1,13 @@
 """The run directory: made once, taken up again, and never written over."""
 
 import datetime
+import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from typing import get_args
 
 import numpy as np
@@ -249,7 +252,7 @@ def test_the_number_of_steps_counts_for_a_plugin_that_is_given_it(monkeypatch, t
         build = staticmethod((lambda train_steps: None) if takes else (lambda: None))
 
     monkeypatch.setattr(entry_points, "plugin", lambda group, name: Mine)
-    monkeypatch.setattr(components, "component", lambda found: found)
+    monkeypatch.setattr(components, "component", lambda found, **_: found)
     for key in ("optimizer", "optimizer.schedule", "optimizer.parts.a.optimizer"):
         old, new = (
             {**nested(key, {"name": "mine"}), "loop": {"train_steps": steps}}
@@ -353,6 +356,35 @@ def test_two_processes_cannot_write_one_run_directory(tmp_path):
     )
     output = subprocess.run(command, check=True, capture_output=True, text=True)
     assert (output.stdout, output.stderr) == ("", "")
+
+
+def test_a_lock_of_a_killed_process_does_not_block(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from specflow.output import open_run\n"
+        "run = open_run(sys.argv[1], sys.argv[2])\n"
+        "print(os.getpid(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), CONFIG]
+    killed = subprocess.run(command, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / ".lock").read_text() == killed.stdout
+    with open_run(tmp_path, CONFIG) as run:
+        assert run.resumed
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_takes_a_run(tmp_path, monkeypatch, number):
+    """As NFS mounted with `nolock`: simulated at the system call."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with warnings.catch_warnings(action="error"), open_run(tmp_path, CONFIG) as run:
+        assert run.config.exists()
 
 
 def test_a_run_can_be_read_while_it_is_written(tmp_path):

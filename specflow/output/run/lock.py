@@ -1,7 +1,6 @@
-"""One writer a run directory."""
+"""Lock of a run directory: one process writes it."""
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
@@ -12,41 +11,52 @@ __all__ = ["Lock"]
 
 
 class Lock:
-    """Held by the one process that writes a run directory; the system drops it when the
-    process ends, however it ends.
+    """Held by the one process that writes a run directory.
+
+    The operating system releases it when the process ends, also after SIGKILL: a file
+    that a killed process left blocks no one. On a network file system without locks
+    (NFS mounted with `nolock`, some FUSE file systems) the run continues without one,
+    and two processes can write the same directory.
 
     Args:
-        path: the lock file; it stays, holding the process id of its last holder.
+        path: the lock file; it stays, and contains the process id of its last holder.
 
     Raises:
         OutputError: another process holds it, or the file cannot be written.
     """
 
     def __init__(self, path: Path):
+        import filelock  # Tens of milliseconds, which only a run that writes needs.
+
         with reported(path):
-            self._file = path.open("a+", encoding="utf-8")
+            path.touch()  # filelock would report a missing folder as a held lock.
+        # A marker file in place of a lock (`fallback_to_soft`) would outlive SIGKILL on
+        # another host. Any thread may release.
+        self._lock = filelock.FileLock(
+            path, blocking=False, thread_local=False, fallback_to_soft=False
+        )
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
+            self._lock.acquire()
+        except filelock.Timeout:
             raise OutputError(
                 Diagnostic(
                     str(path.parent),
-                    f"process {holder} is writing this run directory",
+                    f"process {_holder(path)} is writing this run directory",
                     hint="Wait for it or end it, or choose another output.dir.",
                     code="run-locked",
                 )
             ) from None
-        except OSError:
-            # Some network file systems know no locks; a run without one beats no run.
-            pass
+        except (OSError, NotImplementedError):
+            pass  # A file system without locks: a run without one is better than none.
         with contextlib.suppress(OSError):
-            self._file.truncate(0)
-            self._file.write(f"{os.getpid()}\n")
-            self._file.flush()
+            path.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     def release(self) -> None:
         """Lets another process write."""
-        self._file.close()
+        self._lock.release()
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        return path.read_text(encoding="utf-8").strip() or "unknown"
+    return "unknown"
