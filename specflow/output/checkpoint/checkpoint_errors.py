@@ -76,7 +76,11 @@ def unwritable(path: Path, error: Exception, *, newest: int | None) -> Diagnosti
         error: raised by the write.
         newest: step of the newest complete checkpoint; None: there is none.
     """
-    process = "" if collectives.process_count() == 1 else f"process {collectives.process_index()}: "
+    process = (
+        ""
+        if collectives.process_count() == 1
+        else f"process {collectives.process_index()}: "
+    )
     outcome = (
         "starts from the beginning" if newest is None else f"resumes from step {newest}"
     )
