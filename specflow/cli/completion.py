@@ -1,6 +1,6 @@
-"""What a command line may go on with; for shells, so it loads no Hydra and no Pydantic.
+"""Completions of a command line, for shells: loads neither Hydra nor Pydantic.
 
-Keys and values come from the JSON Schema that lies beside the configs
+Keys and values come from the JSON Schema beside the configs
 (`conf/schema/experiment.json`), choices from the folders themselves.
 """
 
@@ -20,7 +20,7 @@ from specflow.diagnostics.errors import ConfigError
 __all__ = ["complete"]
 
 Candidates = Iterator[tuple[str, str]]
-"""(word, what it means) of each."""
+"""(completion, its description) of each."""
 
 _CHOICE = re.compile(r"^\s*-\s*(?:override\s+)?/?(\w+):\s*(\w+)", re.MULTILINE)
 _BASE = re.compile(r"^\s*-\s*/?(experiment/\w+)\s*$", re.MULTILINE)
@@ -37,14 +37,14 @@ def complete(
     *,
     config_dirs: Sequence[str] = (),
 ) -> list[tuple[str, str]]:
-    """The words that complete the last one of a line, each with what it means.
+    """Completions of the last word of a line, each with its description.
 
-    A word that ends with `=`, `.` or `/` is the beginning of one.
+    One that ends with `=`, `.` or `/` is a prefix, to be completed further.
 
     Args:
         line: the command line up to the cursor.
-        commands: command -> what it does in a few words, and what it takes.
-        config_dirs: folders of configs where the line names none.
+        commands: command -> its summary and its options.
+        config_dirs: config folders, unless the line names some.
 
     >>> from specflow.cli.options import COMMON
     >>> commands = {"show": ("print the composed config", COMMON)}
@@ -67,10 +67,10 @@ def complete(
 
 
 def _words(line: str) -> list[str]:
-    """The words of a line; the last one is being typed, and may be empty."""
+    """Splits a line into words; the last one is being typed, and may be empty."""
     try:
         words = shlex.split(line)
-    except ValueError:  # A quote is open: it closes with what is being typed.
+    except ValueError:  # An open quote: what is being typed is inside it.
         words = next(
             (split for end in "'\"" if (split := _closed(line + end))), line.split()
         )
@@ -86,7 +86,7 @@ def _closed(line: str) -> list[str]:
 
 
 class _Line:
-    """A command line: what was said before the word that is being typed."""
+    """A command line up to the word that is being typed."""
 
     def __init__(
         self, before: list[str], takes: Sequence[Option], config_dirs: Sequence[str]
@@ -101,7 +101,7 @@ class _Line:
         self.words = next((one for one in takes if one.names[0][0] != "-"), None)
 
     def candidates(self, last: str) -> Candidates:
-        """All that the last word can be, or begin with."""
+        """Completions and prefixes of completions for the last word."""
         previous = self.options.get(self.before[-1]) if self.before else None
         name, equals, value = last.partition("=")
         if previous is not None and previous.takes_value:
@@ -139,7 +139,7 @@ class _Line:
         elif key == "run":
             yield from ((head + path, text) for path, text in _paths(value, "DIR"))
         else:
-            # Of several values, `mesh=data,fsdp`, the last is being typed.
+            # Of several values, `mesh=data,fsdp`, the last is completed.
             head += value[: value.rfind(",") + 1]
             yield from self._choices(head, key)
             for word in self._literals(self._at(key.split("."))):
@@ -182,7 +182,7 @@ class _Line:
         try:
             return folders(own or self.config_dirs)
         except ConfigError:
-            return folders()  # A folder is not there yet.
+            return folders()  # A folder that does not exist yet.
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class _Line:
         return self._schema_with_plugins() if self.names else {}
 
     def _schema_with_plugins(self) -> dict[str, Any]:
-        """The schema made anew: slow, and only where a plugin's section is named."""
+        """Generates the schema: slow, and only needed for sections of plugins."""
         from specflow.compose.inspect.json_schema import schema_of
 
         try:
@@ -205,7 +205,7 @@ class _Line:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Word -> the kind of its section, of those that are known by a file's name."""
+        """Section -> its component, where the chosen file or an override names it."""
         chosen = dict(self._chosen("config"))
         pairs = (word.lstrip("+").partition("=") for word in self.before)
         given = {key: value for key, _, value in pairs}
@@ -224,10 +224,10 @@ class _Line:
     def _chosen(
         self, config: str, above: tuple[str, ...] = ()
     ) -> Iterator[tuple[str, str]]:
-        """What a file chooses, and the experiments that it stands on."""
+        """Choices in the defaults list of a file and of the experiments it extends."""
         text, above = self._text(config), (*above, config)
         for base in _BASE.findall(text):
-            if base not in above:  # A circle is told where it is composed.
+            if base not in above:  # Composing reports a cycle.
                 yield from self._chosen(base, above)
         yield from _CHOICE.findall(text)
 
@@ -243,7 +243,7 @@ class _Line:
         return found
 
     def _at(self, path: Sequence[str]) -> dict[str, Any]:
-        """The schema at a path; empty where nothing is known."""
+        """The schema at a path; empty if there is none."""
         schema = self.schema
         for at, key in enumerate(path):
             kind = self.names.get(path[0]) if at == 1 else None
@@ -255,7 +255,7 @@ class _Line:
     def _found(
         self, schema: Mapping[str, Any], kind: str | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Keys of a section, of all kinds unless its kind is known."""
+        """Keys of a section: of its component if that is known, else of all."""
         schema = self._resolved(schema)
         yield from schema.get("properties", {}).items()
         for part in (*schema.get("anyOf", ()), schema.get("else", {})):
@@ -274,7 +274,7 @@ class _Line:
         return schema
 
     def _literals(self, schema: Mapping[str, Any]) -> Iterator[str]:
-        """The values that can be listed."""
+        """Values that can be listed: enums, booleans and null."""
         schema = self._resolved(schema)
         for part in schema.get("anyOf", ()):
             yield from self._literals(part)
@@ -302,7 +302,7 @@ def _values(option: Option, typed: str) -> Candidates:
 
 
 def _paths(typed: str, kind: str) -> Candidates:
-    """Files, and folders with a slash; a run is a folder that is a word of its own."""
+    """Files, and folders with a slash; the folder of a run is complete without one."""
     above, _, begun = typed.rpartition("/")
     folder = Path(os.path.expanduser(f"{above}/")) if "/" in typed else Path()
     for entry in _entries(folder):

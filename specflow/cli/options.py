@@ -1,4 +1,4 @@
-"""What the commands take, as data: for `argparse`, and for the shell's completion."""
+"""Options of the commands, as data for `argparse` and for shell completion."""
 
 import argparse
 from typing import Any
@@ -22,28 +22,28 @@ __all__ = [
 
 
 class Option:
-    """An option, or a word without one, as `add_argument` takes it."""
+    """An option or positional argument, as `add_argument` takes it."""
 
     def __init__(self, *names: str, files: bool = False, **settings: Any):
         self.names, self.settings = names, settings
         self.files = files
-        """Whether its value is a path."""
+        """True if its value is a path."""
 
     @property
     def takes_value(self) -> bool:
-        """Whether a value follows the option."""
+        """True if the option takes a value."""
         return self.settings.get("action") not in ("store_true", "store_const")
 
 
 class _Format(argparse.Action):
-    """`json` is about what the command says, any other format about what it writes."""
+    """Stores `json` as the format of the report, others as that of the output file."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, "report" if values == "json" else "format", values)
 
 
 def is_override(word: str) -> bool:
-    """Whether a word sets or takes away something, and is no bare key.
+    """Returns True for an override, False for a bare key.
 
     >>> is_override("optimizer.lr=1"), is_override("~mesh.rules"), is_override("seed")
     (True, True, False)
@@ -86,33 +86,33 @@ CONFIG_DIR = Option(
     action="append",
     default=[],
     metavar="DIR",
-    help="your own folder of configs, searched before the shipped one; repeatable",
+    help="your own config folder, searched before the shipped one; repeatable",
 )
 STEP = Option(
     "--step",
     type=_step,
     metavar="N",
-    help="which checkpoint: a step, best (by output.checkpoint.best), or latest, which "
-    "is the default",
+    help="checkpoint to use: a step, best (by output.checkpoint.best) or latest, the "
+    "default",
 )
 SPLIT = Option(
     "--split",
     choices=["train", "eval"],
     default="eval",
-    help="which of the run's data; eval by default",
+    help="split of the run's data; eval by default",
 )
 INPUT = Option(
     "--input",
     metavar="MODULE:FUNCTION",
-    help="of a run made in Python: the input function; by default that of its last "
-    "evaluation",
+    help="input function, for a run made in Python; that of its last evaluation by "
+    "default",
 )
 
 REPORT = Option(
     "--format",
     dest="report",
     choices=["text", "json"],
-    help="json: faults and result as one document, for tools; text by default",
+    help="json: diagnostics and result as one document, for tools; text by default",
 )
 _SHOWING = (
     OVERRIDES,
@@ -123,22 +123,22 @@ COMMON = (*_SHOWING, REPORT)
 NO_COMPILE = Option(
     "--no-compile",
     action="store_true",
-    help="with --topology: only what can be told without the compiler, in seconds",
+    help="with --topology: report only what is known without compiling, in seconds",
 )
 TRAINING = (
     *COMMON,
     Option(
         "--topology",
         metavar="SLICE",
-        help="refuse to start what does not fit this TPU slice, such as v5p:4x4x4: "
-        "with -m, before the first job",
+        help="refuse to start if the experiment does not fit this TPU slice, such as "
+        "v5p:4x4x4; with -m, before the first job",
     ),
     NO_COMPILE,
     Option(
         "-m",
         "--multirun",
         action="store_true",
-        help="sweep: key=a,b runs once for each value",
+        help="sweep: key=a,b runs one job for each value",
     ),
 )
 CHECKING = (
@@ -153,8 +153,8 @@ CHECKING = (
     Option(
         "--topology",
         metavar="SLICE",
-        help="compile for this TPU slice, on a machine without one, and tell whether "
-        "it fits: v5p:4x4x4, 'v5p:4x4x4*2' for two slices; list tells the known ones",
+        help="compile for this TPU slice, on a machine without one, and report whether "
+        "it fits: v5p:4x4x4, 'v5p:4x4x4*2' for two slices; list prints all slices",
     ),
     NO_COMPILE,
     Option(
@@ -162,7 +162,8 @@ CHECKING = (
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="with --topology: how long to look for changes that fit; 300 by default",
+        help="with --topology: time limit of the search for changes that fit; 300 by "
+        "default",
     ),
     Option(
         "--fingerprint",
@@ -177,22 +178,22 @@ PREDICTING = (
         "--output",
         files=True,
         metavar="FILE",
-        help="write here (.jsonl, .csv, .parquet), not to standard output",
+        help="file to write (.jsonl, .csv, .parquet), instead of standard output",
     ),
     Option(
         "--format",
         action=_Format,
         choices=["jsonl", "csv", "parquet", "json"],
-        help="what to write, whatever the file is called; json: faults as one "
-        "document, for tools",
+        help="format of the rows, whatever the file is called; json: diagnostics as "
+        "one document, for tools",
     ),
     Option("--keys", type=_names, metavar="NAME,NAME", help="only these predictions"),
     Option(
         "--rows-of",
         type=_count,
         metavar="STEP",
-        help="the rows of the batch of this training step, with their numbers, "
-        "features and labels",
+        help="the rows of this training step's batch, with their indices, features and "
+        "labels",
     ),
     SPLIT,
     STEP,
@@ -204,27 +205,27 @@ EXPORTING = (
         "--output",
         files=True,
         metavar="DIR",
-        help="export into DIR, not into the run",
+        help="export into DIR instead of the run directory",
     ),
     Option(
         "--format",
         action=_Format,
         choices=["savedmodel", "onnx", "json"],
-        help="convert the export as well, and verify what comes of it; json: faults "
-        "and result as one document, for tools",
+        help="also convert the export, and verify the result; json: diagnostics and "
+        "result as one document, for tools",
     ),
     Option(
         "--platforms",
         type=_names,
         default=["cpu", "cuda", "tpu"],
         metavar="NAME,NAME",
-        help="what to export for; cpu,cuda,tpu by default",
+        help="platforms to export for; cpu,cuda,tpu by default",
     ),
     Option(
         "--batch",
         type=_numbers,
         metavar="N,N",
-        help="export for these numbers of rows; by default for any",
+        help="batch sizes to export for; any by default",
     ),
     STEP,
     INPUT,
@@ -235,7 +236,7 @@ LAUNCHING = (
         type=int,
         required=True,
         metavar="N",
-        help="how many to start",
+        help="number of processes",
     ),
     CONFIG_DIR,
     Option(
@@ -243,8 +244,8 @@ LAUNCHING = (
         type=int,
         default=0,
         metavar="N",
-        help="start all again after a failure of the machine, a lost process or a "
-        "preemption, at most this often without a newer checkpoint in between",
+        help="restart all processes after a failure of the machine, a lost process or "
+        "a preemption; at most N times without a newer checkpoint in between",
     ),
 )
 EXPLAINING = (
@@ -264,7 +265,7 @@ COMPARING = (
         help="a run directory, a config file, the name of an experiment, or overrides "
         "in quotes",
     ),
-    Option("b", metavar="B", help="what it is compared with, by any such name"),
+    Option("b", metavar="B", help="the other one, by any such name"),
     CONFIG_DIR,
     REPORT,
 )
@@ -280,7 +281,7 @@ SCHEMAS = (
         "--write",
         files=True,
         metavar="DIR",
-        help="write the schemas of all groups into DIR, my_conf/schema say",
+        help="write the schemas of all groups into DIR, for example my_conf/schema",
     ),
     CONFIG_DIR,
 )
@@ -290,6 +291,6 @@ COMPLETING = (
     Option(
         "--line",
         metavar="TEXT",
-        help="answer with what completes this command line, as the script asks for it",
+        help="print completions of this command line; called by the script",
     ),
 )

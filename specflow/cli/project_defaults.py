@@ -1,4 +1,4 @@
-"""What a command line leaves open, completed from the project file."""
+"""Defaults of a command line from the project file."""
 
 import argparse
 import contextlib
@@ -16,15 +16,15 @@ __all__ = ["completed"]
 
 @contextlib.contextmanager
 def completed(arguments: argparse.Namespace, trust: Sequence[str]) -> Iterator[None]:
-    """Completes the arguments of a command, whose project is active inside the block.
+    """Completes the arguments of a command, and activates its project in the block.
 
-    Of a run, that is the project in which it was made on this machine; else that of the
-    working directory. The command line wins: `--config-dir` and `trust=` replace what
-    the file says. What a run says of itself has no part in it.
+    The project of a run is the one in which it was made on this machine; otherwise it
+    is that of the working directory. The command line wins: `--config-dir` and `trust=`
+    replace the file's values. A run directory never adds trust of its own.
 
     Args:
         arguments: of the command; changed in place.
-        trust: its words `trust=...`.
+        trust: its arguments `trust=...`.
 
     Raises:
         ConfigError: the project file is malformed.
@@ -38,7 +38,9 @@ def completed(arguments: argparse.Namespace, trust: Sequence[str]) -> Iterator[N
 
 def _complete(arguments: argparse.Namespace, trust: Sequence[str]) -> Project | None:
     """Completes the arguments, and returns the project."""
-    if arguments.command:  # The processes that it starts find their project.
+    if (
+        arguments.command
+    ):  # The processes that it starts read the project file themselves.
         own = [f"--config-dir={folder}" for folder in arguments.config_dir]
         arguments.command[1:1] = [*own, *trust]
         return None
@@ -79,7 +81,7 @@ def _project_of(words: Sequence[str]) -> Project | None:
 
 
 def _import_from(folder: str) -> None:
-    """Trusted packages are found in the folder, by the processes it starts too."""
+    """Makes a folder importable, in this process and in those that it starts."""
     if folder not in sys.path:
         sys.path.insert(0, folder)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)

@@ -1,4 +1,4 @@
-"""Shell completion: the scripts, and how each shell wants to be answered."""
+"""Completion scripts of the shells, and the format in which each takes answers."""
 
 import os
 import shlex
@@ -10,7 +10,7 @@ _BASH = """\
 # Completion of specflow in bash:  source <(specflow completion bash)
 _specflow() {
     local line="${COMP_LINE:0:COMP_POINT}" word
-    # bash cuts words at = and :, and replaces the last part alone.
+    # bash splits words at = and :, and replaces only the last part.
     local typed="${line##*[[:space:]]}"
     local kept="${typed%"$2"}"
     COMPREPLY=()
@@ -26,19 +26,19 @@ _ZSH = """\
 # Completion of specflow in zsh:  source <(specflow completion zsh)
 _specflow() {
     local line="${(j: :)words[1,CURRENT-1]} $PREFIX" word text
-    local -a whole whole_said begun begun_said
+    local -a complete complete_shown prefixes prefixes_shown
     while IFS=$'\\t' read -r word text; do
         if [[ $word == *[=./] ]]; then
-            begun+=("$word")
-            begun_said+=("$word${text:+  -- $text}")
+            prefixes+=("$word")
+            prefixes_shown+=("$word${text:+  -- $text}")
         else
-            whole+=("$word")
-            whole_said+=("$word${text:+  -- $text}")
+            complete+=("$word")
+            complete_shown+=("$word${text:+  -- $text}")
         fi
     done < <("${words[1]}" completion zsh --line "$line" 2>/dev/null)
-    (( $#begun )) && compadd -Q -l -S '' -d begun_said -a begun
-    (( $#whole )) && compadd -Q -l -d whole_said -a whole
-    (( $#begun + $#whole ))
+    (( $#prefixes )) && compadd -Q -l -S '' -d prefixes_shown -a prefixes
+    (( $#complete )) && compadd -Q -l -d complete_shown -a complete
+    (( $#prefixes + $#complete ))
 }
 if [[ $funcstack[1] == _specflow ]]; then
     _specflow "$@"
@@ -61,11 +61,11 @@ SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def script(shell: str, config_dirs: Iterable[str] = ()) -> str:
-    """What a shell reads to complete specflow's commands.
+    """The script with which a shell completes specflow's commands.
 
     Args:
-        shell: which one.
-        config_dirs: folders of configs of which it completes, wherever it stands.
+        shell: bash, zsh or fish.
+        config_dirs: config folders to complete from, in any working directory.
     """
     options = "".join(
         f" {shlex.quote(f'--config-dir={os.path.abspath(folder)}')}"
@@ -76,18 +76,18 @@ def script(shell: str, config_dirs: Iterable[str] = ()) -> str:
 
 
 def answer(shell: str, candidates: Iterable[tuple[str, str]]) -> str:
-    r"""Candidates as a shell's script reads them, one a line.
+    r"""Formats completions as a shell's script reads them, one a line.
 
     Args:
-        shell: which one.
-        candidates: (word, what it means) of each.
+        shell: bash, zsh or fish.
+        candidates: (completion, its description) of each.
 
     >>> answer("bash", [("mesh=", ""), ("mesh=data", "A copy on every device.")])
     'mesh=\nmesh=data \n'
     >>> answer("fish", [("mesh=data", "A copy on every device.")])
     'mesh=data\tA copy on every device.\n'
     """
-    if shell == "bash":  # It is told itself where a word has come to its end.
+    if shell == "bash":  # Bash adds no space after a complete word.
         ends = ((word, "" if word[-1:] in "=./" else " ") for word, _ in candidates)
         return "".join(f"{word}{end}\n" for word, end in ends)
     return "".join(

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from specflow.cli import main as cli
+from specflow.cli import train_commands
+from specflow.cli.command import Command
+from specflow.cli.command_table import COMMANDS
 from specflow.cli.main import main
 from specflow.diagnostics.errors import (
     CheckpointError,
@@ -70,7 +72,7 @@ def test_help_lists_every_command(capsys):
 
 def test_options_may_stand_anywhere_among_overrides(monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "_sweep", lambda given: seen.append(given) or 0)
+    monkeypatch.setattr(train_commands, "_sweep", lambda given: seen.append(given) or 0)
     main(["train", "seed=1,2", "-m", "mesh=data", "--config-dir", "a", "~loop.x"])
     main(["train", "--config-dir=a", "seed=1,2", "mesh=data", "~loop.x", "-m"])
     first, second = (vars(given) for given in seen)
@@ -101,7 +103,7 @@ def raising(error):
     def run(_):
         raise error
 
-    return cli._Command(run, "fails", "specflow show")
+    return Command(run, "fails", "specflow show")
 
 
 class Stopped(Exception):
@@ -145,7 +147,7 @@ class JaxRuntimeError(RuntimeError):
     ],
 )
 def test_how_a_command_ended_is_its_status(error, status, printed, monkeypatch, capsys):
-    monkeypatch.setitem(cli._COMMANDS, "show", raising(error))
+    monkeypatch.setitem(COMMANDS, "show", raising(error))
     assert main(["show"]) == status
     assert capsys.readouterr().err == printed
 
@@ -153,8 +155,8 @@ def test_how_a_command_ended_is_its_status(error, status, printed, monkeypatch, 
 def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, capsys):
     bug: dict = {"__name__": "specflow.commands.show"}
     exec("def run(_): raise ZeroDivisionError('half')", bug)
-    command = cli._Command(bug["run"], "fails", "specflow show")
-    monkeypatch.setitem(cli._COMMANDS, "show", command)
+    command = Command(bug["run"], "fails", "specflow show")
+    monkeypatch.setitem(COMMANDS, "show", command)
     assert main(["show"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"

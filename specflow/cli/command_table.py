@@ -1,0 +1,175 @@
+"""The commands of the CLI, and the call of one of them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from specflow.cli import (
+    check_commands,
+    config_commands,
+    options,
+    run_commands,
+    train_commands,
+)
+from specflow.cli.command import Command
+from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+
+__all__ = ["COMMANDS", "dispatch"]
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    """Prints a shell's completion script, or what completes a command line."""
+    from specflow.cli.shells import answer, script
+
+    if arguments.line is None:
+        print(script(arguments.shell, arguments.typed_dirs), end="")
+        return 0
+    from specflow.cli.completion import complete
+
+    commands = {
+        name: (command.summary, command.takes) for name, command in COMMANDS.items()
+    }
+    answers = complete(arguments.line, commands, config_dirs=arguments.config_dir)
+    print(answer(arguments.shell, answers), end="")
+    return 0
+
+
+COMMANDS = {
+    "train": Command(
+        train_commands.train,
+        "train an experiment, or resume it where its run directory stopped",
+        "specflow train experiment=digits optimizer.lr=3e-4",
+        options.TRAINING,
+    ),
+    "evaluate": Command(
+        run_commands.evaluate,
+        "evaluate a checkpoint of a run",
+        "specflow evaluate run=runs/try1",
+        options.EVALUATING,
+    ),
+    "predict": Command(
+        run_commands.predict,
+        "write a run's predictions as JSON lines, CSV or Parquet",
+        "specflow predict run=runs/try1 --output rows.csv",
+        options.PREDICTING,
+    ),
+    "export": Command(
+        run_commands.export,
+        "export a run's model, which JAX alone can load",
+        "specflow export run=runs/try1",
+        options.EXPORTING,
+    ),
+    "check": Command(
+        check_commands.check,
+        "trace every mode and print what would run; allocates nothing",
+        "specflow check experiment=digits mesh=fsdp",
+        options.CHECKING,
+    ),
+    "launch": Command(
+        train_commands.launch,
+        "run a command as several processes on this machine, to try them out",
+        "specflow launch --processes 2 -- train experiment=digits mesh=fsdp",
+        options.LAUNCHING,
+    ),
+    "show": Command(
+        config_commands.show,
+        "print the composed config, each value with its origin",
+        "specflow show experiment=digits",
+    ),
+    "explain": Command(
+        config_commands.explain,
+        "explain a key: its meaning, type, default, value and origin",
+        "specflow explain optimizer.lr experiment=digits",
+        options.EXPLAINING,
+    ),
+    "diff": Command(
+        config_commands.diff,
+        "compare two runs, config files or experiments, key by key",
+        "specflow diff runs/try1 'experiment=digits mesh=fsdp'",
+        options.COMPARING,
+    ),
+    "schema": Command(
+        config_commands.schema,
+        "print the JSON Schema of a config group, for editors that check YAML",
+        "specflow schema --write my_conf/schema",
+        options.SCHEMAS,
+    ),
+    "completion": Command(
+        _completion,
+        "print the script with which a shell completes commands, keys and values",
+        "source <(specflow completion bash)",
+        options.COMPLETING,
+    ),
+}
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Runs the command that the arguments name, and returns its exit status.
+
+    Args:
+        arguments: of the process, after `specflow`.
+
+    Raises:
+        ConfigError: there is no such command, or it does not take the arguments.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    name, *rest = arguments
+    if name == "--version":
+        print(f"specflow {_version()}")
+        return 0
+    command = COMMANDS.get(name)
+    if command is None:
+        near = did_you_mean(nearest(name, COMMANDS))
+        raise ConfigError(
+            Diagnostic(
+                name,
+                "no such command",
+                hint=f"{near} Commands: {', '.join(COMMANDS)}.".strip(),
+                origin="command line",
+                code="unknown-command",
+            )
+        )
+    to_launch: list[str] = []
+    if command.run is train_commands.launch and "--" in rest:
+        separator = rest.index("--")
+        rest, to_launch = rest[:separator], rest[separator + 1 :]
+    # Every command takes `trust=`, also those without overrides.
+    trust = [argument for argument in rest if argument.startswith("trust=")]
+    rest = [argument for argument in rest if not argument.startswith("trust=")]
+    parsed = command.parser(name).parse_intermixed_args(rest)
+    parsed.command = to_launch
+    from specflow.cli.project_defaults import completed
+
+    with completed(parsed, trust):
+        if getattr(parsed, "cfg", None):
+            return config_commands.show(parsed)
+        return command.run(parsed)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(
+        f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()
+    )
+    return (
+        "usage: specflow COMMAND [override ...] [option ...]\n\n"
+        "Declarative training on JAX: an experiment is YAML, and every field of it an "
+        "override.\n\n"
+        f"commands:\n{commands}\n\n"
+        "  specflow COMMAND --help  the options of a command\n"
+        "  specflow --version       the installed version\n\n"
+        f"example: {COMMANDS['train'].example}"
+    )
+
+
+def _version() -> str:
+    from specflow.runtime import distribution
+
+    diagnostic = distribution.stranger()
+    if diagnostic is not None and not distribution.was_warned():
+        from specflow.diagnostics.rendering import line
+
+        print(line(diagnostic, kind="warning"), file=sys.stderr)
+    return distribution.version() or "(not installed: running from its sources)"

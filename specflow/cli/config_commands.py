@@ -1,0 +1,98 @@
+"""`show`, `explain`, `diff` and `schema`: commands on configs, which load no JAX."""
+
+import argparse
+import sys
+
+from specflow.cli import options
+from specflow.cli.command import usage
+from specflow.cli.experiments import compose_experiment
+from specflow.diagnostics.errors import ConfigError
+from specflow.runtime import standard_streams
+
+__all__ = ["diff", "explain", "schema", "show"]
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints the composed config, each line with its origin."""
+    from specflow.compose import lines
+
+    composed = compose_experiment(arguments)
+    if arguments.report == "json":
+        from specflow.diagnostics.rendering import document, origin
+
+        origins = {key: origin(place) for key, place in composed.places.items()}
+        dropped = [
+            {
+                "key": field.key,
+                "value": field.value,
+                "origin": origin(field.origin.exact),
+                "by": origin(field.by.exact),
+            }
+            for field in composed.dropped
+        ]
+        print(document(0, config=composed.tree, origins=origins, dropped=dropped))
+        return 0
+    by = arguments.trusted_at or "command line"
+    dim = standard_streams.is_terminal(sys.stdout)
+    for line in lines(composed, dim=dim, trusted_by=by):
+        print(line)
+    return 0
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Explains a key: its type, default, value and origin."""
+    from specflow.compose.inspect.explain import explain
+    from specflow.compose.inspect.explain_text import as_lines, as_plain
+
+    overrides = [word for word in arguments.words if options.is_override(word)]
+    keys = [word for word in arguments.words if not options.is_override(word)]
+    if len(keys) > 1:
+        raise ConfigError(usage(keys[1], "is a second key; one is explained at a time"))
+    explanation = explain("".join(keys), overrides, config_dirs=arguments.config_dir)
+    diagnostics = explanation.diagnostics
+    if arguments.report == "json":
+        from specflow.diagnostics.rendering import document
+
+        status = ConfigError.exit_code if diagnostics else 0
+        print(document(status, diagnostics, **as_plain(explanation)))
+        return status
+    for line in as_lines(explanation):
+        print(line)
+    if diagnostics:
+        raise ConfigError(*diagnostics)
+    return 0
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Compares two experiments; the status is 1 where they differ."""
+    from specflow.compose.inspect.diff import as_lines, as_plain, compare
+    from specflow.compose.inspect.experiment_sources import read_side
+
+    folders = arguments.config_dir
+    a = read_side(arguments.a, config_dirs=folders)
+    b = read_side(arguments.b, config_dirs=folders)
+    differences = compare(a, b)
+    status = 1 if differences else 0
+    if arguments.report == "json":
+        from specflow.diagnostics.rendering import document
+
+        plain = as_plain(differences)
+        print(document(status, a=a.name, b=b.name, differences=plain))
+        return status
+    for line in as_lines(differences, dim=standard_streams.is_terminal(sys.stdout)):
+        print(line)
+    return status
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """Prints or writes the JSON Schemas of config groups."""
+    from specflow.compose.inspect.json_schema import as_text, schema_of, write_schemas
+    from specflow.compose.read.config_folders import folders
+
+    config_folders = folders(arguments.config_dir)
+    if arguments.write is None:
+        print(as_text(schema_of(arguments.group, config_folders)))
+        return 0
+    for file in write_schemas(arguments.write, config_folders):
+        print(file)
+    return 0

@@ -1,0 +1,55 @@
+"""Reports of failed commands, to the user and to the other processes."""
+
+import os
+
+from specflow.diagnostics.errors import ConfigError
+from specflow.distributed import launcher_link
+
+__all__ = ["call_off", "report_failure"]
+
+_SEVERAL = {"SPECFLOW_COORDINATOR", "SLURM_PROCID"}
+"""Environment variables of a process that is one of several."""
+
+
+def report_failure(error: BaseException, *, as_json: bool) -> int:
+    """Reports a failed command to the user and, if there are any, other processes.
+
+    Args:
+        error: what the command raised.
+        as_json: whether the report is one JSON document.
+
+    Returns:
+        The exit status.
+    """
+    from specflow.diagnostics.rendering import tell
+    from specflow.distributed import collectives, failure
+
+    if getattr(error, "shared", False):
+        if collectives.is_process_zero():
+            return tell(error, as_json=as_json)
+        return getattr(error, "exit_code", 1)
+    error = failure.heard(error)
+    status = tell(error, as_json=as_json)
+    if isinstance(error, ConfigError):
+        launcher_link.report(mistake=str(error))
+    failure.sound(error, status)
+    return status
+
+
+def call_off(error: ConfigError) -> None:
+    """Reports to the other processes, if there are any, that this one will not start.
+
+    Args:
+        error: of the config; `error.processes` is its `mesh.processes`, if known.
+    """
+    processes = error.processes
+    if not processes and not _SEVERAL & set(os.environ):
+        return
+    from specflow.config.sections.mesh import ProcessesConfig
+    from specflow.mesh import call_off
+
+    try:
+        config = ProcessesConfig(**processes) if isinstance(processes, dict) else None
+    except (TypeError, ValueError):
+        config = None  # The invalid section is this one.
+    call_off(config, str(error), error.exit_code)

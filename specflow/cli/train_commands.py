@@ -1,0 +1,134 @@
+"""`train`, also as a sweep, and `launch`."""
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from specflow.cli.check_commands import refuse_misfits
+from specflow.cli.command import COMPUTING, usage
+from specflow.cli.experiments import (
+    compose_experiment,
+    print_dropped_fields,
+    reporting,
+)
+from specflow.cli.failures import report_failure
+from specflow.diagnostics.errors import ConfigError, did_you_mean, nearest
+from specflow.runtime import standard_streams
+
+if TYPE_CHECKING:
+    from specflow.compose import Composed
+
+__all__ = ["launch", "train"]
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Trains an experiment, or each trial of a sweep."""
+    if arguments.multirun:
+        return _sweep(arguments)
+    composed = compose_experiment(arguments)
+    if arguments.topology is not None:
+        refuse_misfits(arguments, [composed.overrides])
+    with reporting(arguments, composed) as fields:
+        fields["result"] = _train(composed)
+    return 0
+
+
+def launch(arguments: argparse.Namespace) -> int:
+    """Runs a command as several processes on this machine."""
+    from specflow.distributed.launch import launch
+
+    command, count = arguments.command, arguments.processes
+    name = command[0] if command else "nothing"
+    diagnostics = []
+    if count < 1:
+        diagnostics.append(usage("--processes", f"got {count}", "1 or more"))
+    if arguments.restarts < 0:
+        problem = f"got {arguments.restarts}"
+        diagnostics.append(usage("--restarts", problem, "0 or more"))
+    if arguments.restarts and {"-m", "--multirun"} & set(command):
+        problem = "cannot restart a sweep: each job has a directory of its own"
+        hint = "Launch the jobs one by one."
+        diagnostics.append(usage("--restarts", problem, hint=hint))
+    if name not in COMPUTING:
+        expected = f"a command that computes, after --: {', '.join(COMPUTING)}"
+        hint = did_you_mean(nearest(name, COMPUTING))
+        diagnostics.append(usage("launch", f"got {name}", expected, hint))
+    if diagnostics:
+        raise ConfigError(*diagnostics)
+    return launch(command, processes=count, restarts=arguments.restarts)
+
+
+def _train(composed: "Composed") -> dict[str, Any]:
+    from specflow import commands
+
+    if composed.run is not None:
+        from specflow.compose.rerun import notes
+
+        for note in notes(composed):
+            print(f"note: {note}", file=sys.stderr)
+    print_dropped_fields(composed)
+    return commands.train(composed)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from specflow.sweep.hydra_jobs import records, sweep, table
+
+    as_json = arguments.report == "json"
+    redirected = contextlib.redirect_stdout(sys.stderr) if as_json else None
+    with redirected or contextlib.nullcontext():
+        outcomes = sweep(
+            arguments.overrides,
+            _train_job,
+            config_dirs=arguments.config_dir,
+            vet=None
+            if arguments.topology is None
+            else lambda jobs: refuse_misfits(arguments, jobs),
+            check=_refuse_other_run,
+        )
+        with standard_streams.to_the_end():
+            print(table(outcomes))
+        if (saved := _save_trials(records(outcomes))) is not None:
+            with standard_streams.to_the_end():
+                print(f"\n{saved}")
+    failed = [
+        str(number) for number, outcome in enumerate(outcomes) if outcome.result is None
+    ]
+    if failed:
+        print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
+    status = 1 if failed else 0
+    if as_json:
+        from specflow.diagnostics.rendering import document
+        from specflow.output.json_values import to_plain
+
+        jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
+        print(document(status, jobs=to_plain(jobs)))
+    return status
+
+
+def _train_job(composed: "Composed") -> dict[str, Any]:
+    from specflow.distributed import failure
+
+    try:
+        return _train(composed)
+    except Exception as error:
+        if failure.is_on() and not getattr(error, "shared", False):
+            # The other processes still run this job: no process starts the next one.
+            report_failure(error, as_json=False)
+        raise
+
+
+def _refuse_other_run(composed: "Composed", directory: str) -> None:
+    """Refuses, before any job starts, one whose directory has a run of another job."""
+    from specflow.output.run.run_directory import check_resumable
+
+    if composed.config.output.on_change != "accept":
+        check_resumable(directory, composed.yaml(), composed.origins)
+
+
+def _save_trials(rows: Sequence[dict[str, Any]]) -> Any:
+    from specflow.commands.trials_table import save_trials
+
+    return save_trials(rows)
