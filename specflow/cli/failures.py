@@ -21,15 +21,15 @@ def report_failure(error: BaseException, *, as_json: bool) -> int:
     Returns:
         The exit status.
     """
-    from specflow.diagnostics.rendering import tell
+    from specflow.diagnostics.rendering import report_error
     from specflow.distributed import collectives, failure
 
     if getattr(error, "shared", False):
         if collectives.is_process_zero():
-            return tell(error, as_json=as_json)
+            return report_error(error, as_json=as_json)
         return getattr(error, "exit_code", 1)
     error = failure.heard(error)
-    status = tell(error, as_json=as_json)
+    status = report_error(error, as_json=as_json)
     if isinstance(error, ConfigError):
         launcher_link.report(mistake=str(error))
     failure.sound(error, status)

@@ -8,7 +8,7 @@ from specflow.commands import jax_session
 from specflow.commands.placement_table import ParameterTable
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, build_data
-from specflow.diagnostics.rendering import line, told
+from specflow.diagnostics.rendering import line, to_plain
 from specflow.estimator import TPUEstimator
 from specflow.executor import fingerprint as combined
 from specflow.runtime.formatting import columns, short
@@ -61,7 +61,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         "modes": as_dicts(modes),
         **table.to_plain(),
         "warm_start": None if warm is None else warm.to_plain(),
-        "warnings": [told(warning) for warning in warnings],
+        "warnings": [to_plain(warning) for warning in warnings],
     }
 
 

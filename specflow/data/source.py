@@ -186,7 +186,7 @@ def check_range(
 
     >>> check_range(ArraySource({"x": np.zeros(2)}, np.array([0, 3])), "labels", 0, 3)
     Traceback (most recent call last):
-    specflow.diagnostics.errors.DataError: labels: row 1 has 3. Expected integers
+    specflow.DataError: labels: row 1 has 3. Expected integers
     in [0, 3).
     """
     column = source.column(path)

@@ -1,7 +1,7 @@
-"""What can go wrong, said once: faults as data, and the few exceptions that carry them.
+"""Diagnostics as data, and the exceptions that carry them.
 
-Every message has one form: where, what is wrong (with the value), where it came from,
-what was expected, what to do.
+Every message has one form: where, the problem with the value, its origin, what was
+expected, and a hint.
 """
 
 import dataclasses
@@ -31,15 +31,15 @@ __all__ = [
 ]
 
 MISTAKE = 2
-"""Exit status of a mistake of the user's: the same command fails again, anywhere."""
+"""Exit status of a user's mistake: the same command fails again, on any machine."""
 MACHINE = 75
-"""Exit status of a fault of the machine: the same command may succeed later, or on
+"""Exit status of an error of the machine: the same command may succeed later, or on
 another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing that is wrong, as data.
+    """One reported problem, as data.
 
     >>> print(Diagnostic("optimizer.lr", "got 'fast'", expected="a number > 0",
     ...             hint="Try lr=3e-4.", origin="command line"))
@@ -47,27 +47,30 @@ class Diagnostic:
     """
 
     where: str
-    """What the user typed or can find again: a dotted key, a field, a file, a row."""
+    """Dotted key, field, file or row, as the user typed it or can find it."""
     problem: str
-    """What is wrong, with the value."""
+    """The problem, with the value."""
     expected: str = ""
-    """What would have been right; a noun phrase."""
+    """What is valid there; a noun phrase."""
     hint: str = ""
-    """What to do; whole sentences."""
+    """What the user should do; full sentences."""
     origin: str = ""
     """`file:line:column`, or the override, that set the value."""
     code: str = ""
-    """A stable name of the kind of fault, as in `docs/errors.md`: `unknown-key`, ..."""
+    """Stable name of the kind of problem, as in `docs/errors.md`: `unknown-key`, ..."""
     kind: type[Exception] = ValueError
-    """The plain exception that this fault also is."""
+    """Built-in exception that the raised error also is."""
     cause: BaseException | None = dataclasses.field(
         default=None, compare=False, repr=False
     )
-    """What code of the user's raised, where that is what is wrong."""
+    """Exception of the user's code, if that is the problem."""
 
     @classmethod
     def of(cls, texts: Mapping[str, str]) -> Self:
-        """The fault that another process told: field -> text.
+        """Builds the diagnostic that another process sent.
+
+        Args:
+            texts: field -> text.
 
         >>> print(Diagnostic.of({"where": "seed", "problem": "got -1"}))
         seed: got -1.
@@ -85,14 +88,14 @@ class Diagnostic:
 
 
 class SpecflowError(Exception):
-    """The parent of every error that specflow raises on purpose.
+    """Base class of every error that specflow raises deliberately.
 
     Args:
-        *diagnostics: what is wrong; a plain text is a fault without a place.
+        *diagnostics: the problems; a plain text becomes a diagnostic without a place.
     """
 
     exit_code = 1
-    """Exit status of the command line; 1 is what nobody foresaw."""
+    """Exit status of the command; 1 means an unexpected error."""
 
     def __init__(self, *diagnostics: Diagnostic | str):
         self.diagnostics = tuple(
@@ -111,71 +114,71 @@ class SpecflowError(Exception):
 
 
 class ConfigError(SpecflowError, ValueError):
-    """The experiment as written cannot be run; all its faults at once."""
+    """An invalid experiment; carries all its diagnostics at once."""
 
     exit_code = MISTAKE
     processes: Any = None
-    """What the experiment says of `mesh.processes`, to tell the others."""
+    """`mesh.processes` of the experiment, with which to reach the other processes."""
 
 
 class DataError(SpecflowError, ValueError):
-    """The data cannot be used: a missing file, no rows, a NaN, a label out of range."""
+    """Unusable data: a missing file, no rows, a NaN, a label out of range."""
 
     exit_code = MISTAKE
 
 
 class SpecError(SpecflowError):
-    """A model function's result breaks the contract; all its faults at once.
+    """A model function's result breaks the contract; carries all diagnostics at once.
 
-    What is raised is always a subclass that is also a `ValueError`, a `TypeError` or a
-    `RuntimeError`, as the faults are.
+    The raised error is a subclass that is also a `ValueError`, a `TypeError` or a
+    `RuntimeError`, by the `kind` of its diagnostics.
     """
 
     exit_code = MISTAKE
 
 
 class CheckpointError(SpecflowError, ValueError):
-    """A checkpoint is missing, damaged, or of another model."""
+    """A missing or corrupted checkpoint, or one of another model."""
 
     exit_code = MISTAKE
 
 
 class ExportError(SpecflowError, ValueError):
-    """An exported model cannot be made, is missing or damaged, or is asked wrongly."""
+    """A failed export, or an export that is missing, corrupted or misused."""
 
     exit_code = MISTAKE
 
 
 class OutputError(SpecflowError, OSError):
-    """The run directory cannot be written; what was already there is untouched."""
+    """An output that cannot be written; existing files are unchanged."""
 
     exit_code = MACHINE
 
 
 class UserCodeError(SpecflowError, RuntimeError):
-    """Code of the user's failed in another process, whose traceback it has."""
+    """The user's code failed in another process, which printed the traceback."""
 
     exit_code = MISTAKE
 
 
 class MachineError(SpecflowError, RuntimeError):
-    """The machine lacks what the experiment needs: a device, say."""
+    """The machine lacks what the experiment needs, such as a device."""
 
     exit_code = MACHINE
 
 
 class NanLossDuringTrainingError(SpecflowError, RuntimeError):
-    """The training loss is no longer finite; the state was not saved."""
+    """The training loss is not finite; the state was not saved."""
 
-    # Every step is a function of the seed: another start ends at the same one.
+    # Every step is a function of the seed: a rerun fails at the same step.
     exit_code = MISTAKE
 
 
 class SpecflowWarning(UserWarning):
-    """What is probably not as it was meant, while the work goes on.
+    """A probable mistake that does not stop the work.
 
     Args:
-        diagnostic: what it is.
+        diagnostic: the problem.
     """
 
     def __init__(self, diagnostic: Diagnostic):
@@ -184,15 +187,19 @@ class SpecflowWarning(UserWarning):
 
 
 class _ArgumentError(ConfigError, TypeError):
-    """A `ConfigError` of an argument that there is not, or that is no number, say."""
+    """A `ConfigError` for an unknown argument, or one of the wrong type."""
 
 
-# One name for users and for other processes, whatever plain error it also is.
+# One name for users and for other processes, whichever built-in error it also is.
 _ArgumentError.__name__ = _ArgumentError.__qualname__ = "ConfigError"
+# Tracebacks show the public name: specflow.ConfigError.
+for _public in (*SpecflowError.__subclasses__(), _ArgumentError, SpecflowError):
+    _public.__module__ = "specflow"
+SpecflowWarning.__module__ = "specflow"
 
 
 def config_error(*diagnostics: Diagnostic) -> ConfigError:
-    """The `ConfigError` for these faults; also a `TypeError`, where one of them is.
+    """Returns a `ConfigError`; also a `TypeError` if the kind of a diagnostic is.
 
     >>> diagnostic = Diagnostic("train_batch_size", "got 'x'", kind=TypeError)
     >>> isinstance(config_error(diagnostic), TypeError)
@@ -204,17 +211,17 @@ def config_error(*diagnostics: Diagnostic) -> ConfigError:
 
 @cache
 def _spec_error_class(kinds: frozenset[type[Exception]]) -> type[SpecError]:
-    # A kind whose own child is there says nothing more, and Python may refuse the pair.
+    # A kind is redundant beside its subclass, and Python may refuse the pair as bases.
     lowest = [
         kind
         for kind in sorted(kinds, key=lambda kind: kind.__name__)
         if not any(issubclass(other, kind) for other in kinds - {kind})
     ]
-    return type("SpecError", (SpecError, *lowest), {"__module__": __name__})
+    return type("SpecError", (SpecError, *lowest), {"__module__": "specflow"})
 
 
 def spec_error(*diagnostics: Diagnostic) -> SpecError:
-    """The `SpecError` for these faults, which is also what each of them is.
+    """Returns a `SpecError` that is also the kind of each diagnostic.
 
     >>> error = spec_error(Diagnostic("loss", "is missing", kind=ValueError))
     >>> isinstance(error, SpecError), isinstance(error, ValueError)

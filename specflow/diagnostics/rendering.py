@@ -1,4 +1,4 @@
-"""How faults are told: a line for people, a JSON document for tools, an exit status."""
+"""Rendering of diagnostics: lines for people, JSON for tools, and exit statuses."""
 
 import dataclasses
 import errno
@@ -22,8 +22,8 @@ __all__ = [
     "line",
     "machine_diagnostic",
     "origin",
-    "tell",
-    "told",
+    "report_error",
+    "to_plain",
     "user_diagnostic",
 ]
 
@@ -49,29 +49,29 @@ _DEVICE_STATUSES = {
     "UNAVAILABLE": "device-failed",
 }
 _TRANSIENT = ("ABORTED", "CANCELLED", "DATA_LOSS", "UNAVAILABLE")
-"""Statuses of what may not happen again: a preemption, a connection. The reference had
-ABORTED and UNAVAILABLE. INTERNAL is as often a bug, which does."""
+"""Statuses that a retry may clear: a preemption, a lost connection. TPUEstimator
+retried ABORTED and UNAVAILABLE. INTERNAL is as often a bug, which stays."""
 _LOST = re.compile(r"Gloo [\w-]+ failed.*(closed|reset) by peer")
-"""What collectives on CPU say when another process is gone."""
+"""Message of collectives on CPU when another process has died."""
 _OWN = tuple(f"{name}{os.sep}" for name in ("jax", "jaxlib", "numpy", "specflow"))
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _REPEATED = re.compile(r"(Error dispatching computation: )+")
 _HINTS = {
-    "disk": "Make room or mend the disk, and run the same command again.",
+    "disk": "Free disk space or fix the disk, and run the same command again.",
     "memory": "Use a smaller batch or model, more devices, or a larger machine.",
     "device-failed": "Run the same command again; if it fails again, on other devices.",
-    "process-lost": "Look at what the other processes say; started again, all go on "
+    "process-lost": "See the output of the other processes. Started again, all resume "
     "from the newest checkpoint.",
     "machine": "Raise the limits of the system, and run the same command again.",
 }
 
 
-def tell(error: BaseException, *, as_json: bool = False) -> int:
-    """Tells how a command failed.
+def report_error(error: BaseException, *, as_json: bool = False) -> int:
+    """Prints how a command failed.
 
     Args:
-        error: what ended it; `exit_code` is its status if it has one.
-        as_json: whether its faults go to standard output, as one JSON document.
+        error: what the command raised; `exit_code` is its status if it has one.
+        as_json: print the diagnostics to standard output, as one JSON document.
 
     Returns:
         The exit status of the process.
@@ -83,7 +83,7 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     elif isinstance(error, KeyboardInterrupt):
         status = 130
         print("interrupted", file=sys.stderr)
-    elif status > 1:  # A command that was asked to stop, and did.
+    elif status > 1:  # A command that stopped on request.
         print(error, file=sys.stderr)
     elif diagnostic := machine_diagnostic(error):
         diagnostics, status = (diagnostic,), MACHINE
@@ -100,7 +100,7 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
     else:
         for diagnostic in diagnostics:
             print(line(diagnostic), file=sys.stderr)
-    if isinstance(error, SpecflowError):  # Of others, the traceback has them.
+    if isinstance(error, SpecflowError):  # The traceback of others includes them.
         for note in getattr(error, "__notes__", ()):
             if user_code.is_noise(note):
                 continue
@@ -109,22 +109,22 @@ def tell(error: BaseException, *, as_json: bool = False) -> int:
 
 
 def user_diagnostic(error: BaseException) -> Diagnostic:
-    """What the user's code raised, by the section that names the code."""
-    told = str(error).splitlines() or [""]
-    text = f"{type(error).__name__}: {told[0]}".rstrip(": ")
-    if "callback" in told[0] and "Traceback" in told[0]:
-        text = told[-1].strip()
-    code = (user_code.places(error) or [""])[-1]
+    """Returns the diagnostic of an error in the user's code, placed at its section."""
+    lines = str(error).splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+    if "callback" in lines[0] and "Traceback" in lines[0]:
+        text = lines[-1].strip()
+    code = (user_code.functions(error) or [""])[-1]
     section = getattr(error, "section", None) or Diagnostic(code, "", code="user-code")
     return dataclasses.replace(section, problem=text)
 
 
 def line(diagnostic: Diagnostic, *, kind: str = "error") -> str:
-    """A fault as a report shows it; its code can be looked up in `docs/errors.md`.
+    """Formats a diagnostic as one line; `docs/errors.md` lists its code.
 
     Args:
-        diagnostic: what is wrong.
-        kind: `error`, or `warning` where the command goes on.
+        diagnostic: the problem.
+        kind: `error`, or `warning` if the command continues.
 
     >>> print(line(Diagnostic("seed", "got -1", expected="a whole number >= 0",
     ...                  origin="override seed=-1", code="range")))
@@ -138,24 +138,24 @@ def line(diagnostic: Diagnostic, *, kind: str = "error") -> str:
 
 
 def document(status: int, diagnostics: Iterable[Diagnostic] = (), **facts: Any) -> str:
-    """What a command has to say, as one JSON document.
+    """Formats the result of a command as one JSON document.
 
     Args:
         status: the exit status.
-        diagnostics: what is wrong.
-        **facts: what else there is to say, as plain values.
+        diagnostics: errors of the command.
+        **facts: further fields, as plain values.
 
     >>> negative = Diagnostic("seed", "got -1", origin="a.yaml:3:7", code="range")
     >>> print(document(2, [negative]))
     {
       "status": 2,
-      "faults": [
+      "diagnostics": [
         {
           "code": "range",
           "key": "seed",
           "problem": "got -1",
           "expected": "",
-          "mend": "",
+          "hint": "",
           "origin": {
             "file": "a.yaml",
             "line": 3,
@@ -165,12 +165,12 @@ def document(status: int, diagnostics: Iterable[Diagnostic] = (), **facts: Any) 
       ]
     }
     """
-    plain = [told(diagnostic) for diagnostic in diagnostics]
+    plain = [to_plain(diagnostic) for diagnostic in diagnostics]
     return json.dumps({"status": status, "diagnostics": plain, **facts}, indent=2)
 
 
-def told(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A fault as plain values, for tools."""
+def to_plain(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Returns a diagnostic as plain values, for tools."""
     return {
         "code": diagnostic.code,
         "key": diagnostic.where,
@@ -182,7 +182,7 @@ def told(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def origin(text: str) -> dict[str, Any] | None:
-    """Who set a value, taken apart; none where nobody did, or nobody knows.
+    """Parses the origin of a value; None for a default or an unknown origin.
 
     >>> origin("conf/optimizer/adamw.yaml:3:5")
     {'file': 'conf/optimizer/adamw.yaml', 'line': 3, 'column': 5}
@@ -195,30 +195,30 @@ def origin(text: str) -> dict[str, Any] | None:
         return {"override": None}
     if text.startswith("override "):
         return {"override": text.removeprefix("override ")}
-    found = _PLACE.fullmatch(text)
-    if found is None:
+    place = _PLACE.fullmatch(text)
+    if place is None:
         return None
-    row, column = found["line"], found["column"]
+    row, column = place["line"], place["column"]
     return {
-        "file": found["file"],
+        "file": place["file"],
         "line": int(row) if row else None,
         "column": int(column) if column else None,
     }
 
 
 def is_of_device(error: BaseException) -> bool:
-    """Whether a computation ended with it, and not the code around.
+    """Returns True for an error of a computation on a device.
 
     >>> is_of_device(ValueError("got -1"))
     False
     """
-    # By its name: JAX may not even be loaded. JAX makes some of them ValueErrors.
+    # By name: JAX may not be loaded, and some of its errors are plain ValueErrors.
     named = type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
     return named or bool(_LOST.search(str(error)))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a device failed in a way that may not happen again.
+    """Returns True if a device failed in a way that a retry may clear.
 
     >>> is_transient(ValueError("UNAVAILABLE: got -1"))
     False
@@ -227,7 +227,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_of_user(error: BaseException) -> bool:
-    """Whether code other than specflow's, JAX's, NumPy's and Python's took part in it.
+    """Returns True if the traceback has code outside specflow, JAX, NumPy and Python.
 
     >>> is_of_user(ValueError("got -1"))
     False
@@ -239,7 +239,7 @@ def is_of_user(error: BaseException) -> bool:
 
 
 def _is_of(file: str) -> bool:
-    """Whether a file of code is specflow's, JAX's, NumPy's or Python's own."""
+    """Returns True for source files of specflow, JAX, NumPy and Python."""
     if file.startswith("<frozen "):
         return True
     if "site-packages" in file or "dist-packages" in file:
@@ -253,15 +253,16 @@ def _status(error: BaseException) -> str:
 
 
 def machine_diagnostic(error: BaseException) -> Diagnostic | None:
-    """What an exception says of the machine; none of what may be a bug.
+    """Returns the diagnostic of a machine error; None if it may be a bug.
 
     >>> print(machine_diagnostic(OSError(errno.ENOSPC, "No space left", "run/x")))
-    run/x: No space left. Make room or mend the disk, and run the same command again.
+    run/x: No space left. Free disk space or fix the disk, and run the same command
+    again.
     >>> machine_diagnostic(ZeroDivisionError())
     """
     code, where, problem = "", "", str(error)
     if user_code.is_users(error) and "Traceback" in problem:
-        return None  # Python that a computation called has failed.
+        return None  # A Python callback of the computation failed.
     if isinstance(error, MemoryError):
         code, where, problem = "memory", "memory", "the host has no more"
     elif isinstance(error, OSError):

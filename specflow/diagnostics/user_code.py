@@ -1,4 +1,4 @@
-"""Which frames of a traceback are the user's own code, and how they are shown."""
+"""Frames of a traceback that are the user's own code, and their rendering."""
 
 import sys
 import sysconfig
@@ -8,32 +8,32 @@ from types import FrameType
 
 from specflow.diagnostics.errors import SpecflowError
 
-__all__ = ["claim", "is_noise", "is_users", "places", "traceback_of"]
+__all__ = ["claim", "functions", "is_noise", "is_users", "traceback_of"]
 
 _CLAIMED: set[str] = set()
 _MACHINERY = ("flax", "jax", "jaxlib", "specflow")
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _JAX_NOTE = "--------------------\nFor simplicity, JAX has removed"
 _IN_CALLBACK = "error calling callback: Traceback"
-"""What an error of a computation says when Python, called by it, has failed."""
+"""Text of a computation's error when its Python callback failed."""
 
 
 def claim(module: str) -> None:
-    """Notes that a package is the user's, wherever it is installed.
+    """Registers a package as the user's, wherever it is installed.
 
     Args:
-        module: dotted name of it, or of anything in it.
+        module: dotted name of the package, or of a module in it.
     """
     _CLAIMED.add(module.partition(".")[0])
 
 
 def is_noise(note: str) -> bool:
-    """Whether a note of an error says nothing of it."""
+    """Returns True for a note that carries no information on the error."""
     return note.startswith(_JAX_NOTE)
 
 
 def is_users(error: BaseException) -> bool:
-    """Whether code of the user's raised an error, or called what raised it.
+    """Returns True if the user's code raised an error, or called what raised it.
 
     >>> is_users(ValueError("never raised"))
     False
@@ -45,40 +45,40 @@ def is_users(error: BaseException) -> bool:
     )
 
 
-def places(error: BaseException) -> list[str]:
-    """Dotted names of the user's functions that an error came through, in order."""
-    found = list(_frames(error))
-    if not found and error.__cause__ is not None:
-        found = list(_frames(error.__cause__))
+def functions(error: BaseException) -> list[str]:
+    """Returns dotted names of the user's functions in a traceback, outermost first."""
+    frames = list(_frames(error))
+    if not frames and error.__cause__ is not None:
+        frames = list(_frames(error.__cause__))
     return [
         f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
-        for frame in found
+        for frame in frames
     ]
 
 
 def traceback_of(error: BaseException) -> str:
-    """The traceback of an error of the user's code, from that code on.
+    """Formats the traceback of an error of the user's code, from that code on.
 
     Frames of specflow, JAX and Flax are left out, and those above the user's first one;
-    so are earlier exceptions that are none of the user's. Of specflow's own errors the
-    message is left out, which is shown otherwise.
+    so are earlier exceptions outside the user's code. For specflow's own errors the
+    message is left out, since it is reported separately.
 
     Returns:
-        Lines as Python writes them; empty if no code of the user's is concerned.
+        Lines as Python writes them; empty if the user's code is not involved.
     """
     if not any(True for _ in _frames(error)) and not _is_unreadable(error):
         if isinstance(error, SpecflowError):
-            # Targets of one module fail alike, each with an exception of its own.
+            # Targets of one module fail with equal exceptions.
             causes = [
                 error.__cause__,
                 *(diagnostic.cause for diagnostic in error.diagnostics),
             ]
             texts = [traceback_of(cause) for cause in causes if cause is not None]
             return "".join(dict.fromkeys(texts))
-        _, found, text = str(error).partition(_IN_CALLBACK)
-        return f"Traceback{text.rstrip()}\n" if found else ""
+        _, marker, text = str(error).partition(_IN_CALLBACK)
+        return f"Traceback{text.rstrip()}\n" if marker else ""
     if isinstance(error, SpecflowError) and _is_users([*_walk(error)][-1]):
-        return ""  # Who raises it has written the message.
+        return ""  # The user's code wrote the message itself.
     shown = traceback.TracebackException.from_exception(error)
     _prune(shown, error)
     if isinstance(error, SpecflowError):
@@ -88,13 +88,13 @@ def traceback_of(error: BaseException) -> str:
 
 def _prune(shown: traceback.TracebackException, error: BaseException) -> None:
     own, all_frames = set(_frames(error)), list(_walk(error))
-    first = next((i for i, one in enumerate(all_frames) if one in own), None)
+    first = next((i for i, frame in enumerate(all_frames) if frame in own), None)
     if first is None:
         shown.stack = None  # type: ignore[assignment]
     else:
         last = len(all_frames)
         if isinstance(error, SpecflowError):
-            last = max(i for i, one in enumerate(all_frames) if one in own) + 1
+            last = max(i for i, frame in enumerate(all_frames) if frame in own) + 1
         shown.stack[:] = [
             line
             for line, frame in list(zip(shown.stack, all_frames, strict=False))[
@@ -103,7 +103,7 @@ def _prune(shown: traceback.TracebackException, error: BaseException) -> None:
             if _root(frame) not in _MACHINERY
         ]
     notes = getattr(shown, "__notes__", None) or ()
-    shown.__notes__ = [one for one in notes if not is_noise(one)]  # type: ignore[attr-defined]
+    shown.__notes__ = [note for note in notes if not is_noise(note)]  # type: ignore[attr-defined]
     for name in ("__cause__", "__context__"):
         inner, before = getattr(shown, name), getattr(error, name)
         if inner is None or before is None:
@@ -115,7 +115,7 @@ def _prune(shown: traceback.TracebackException, error: BaseException) -> None:
 
 
 def _is_unreadable(error: BaseException) -> bool:
-    """Whether Python could not read a module: it names the file, and ran no frame."""
+    """Returns True for a module that Python could not parse: no frame of it ran."""
     return isinstance(error, SyntaxError) and not str(error.filename).startswith("<")
 
 
@@ -124,7 +124,7 @@ def _walk(error: BaseException) -> Iterator[FrameType]:
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
-    """The user's frames; what called specflow is none of an error's causes."""
+    """The user's frames below the call of specflow."""
     frames = list(_walk(error))
     ours = [i for i, frame in enumerate(frames) if _root(frame) == "specflow"]
     return (frame for frame in frames[ours[0] if ours else 0 :] if _is_users(frame))

@@ -24,7 +24,7 @@ def check_callables(
 
     >>> check_callables({"init_fn": 3})
     Traceback (most recent call last):
-    specflow.diagnostics.errors.ConfigError: init_fn: got int. Expected a function.
+    specflow.ConfigError: init_fn: got int. Expected a function.
     """
     diagnostics = [
         Diagnostic(

@@ -152,7 +152,7 @@ def parse(text: str, *, where: str = "--topology") -> Topology:
     128
     >>> parse("v5e:3x4", where="slice")
     Traceback (most recent call last):
-    specflow.diagnostics.errors.ConfigError: slice: v5e has no slice 3x4. Expected a
+    specflow.ConfigError: slice: v5e has no slice 3x4. Expected a
     shape that it comes in, such as 2x4, 4x4 or 4x8.
     """
     found = _FORM.fullmatch(text.strip().lower())

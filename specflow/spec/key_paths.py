@@ -30,7 +30,7 @@ def resolve(path: str, scope: Scope, *, where: str) -> Any:
     (2, 3)
     >>> resolve("outputs.logit", scope, where="spec.loss.ce.logits")
     Traceback (most recent call last):
-    specflow.diagnostics.errors.SpecError: spec.loss.ce.logits: outputs.logit leads
+    specflow.SpecError: spec.loss.ce.logits: outputs.logit leads
     nowhere. Expected one of outputs.logits. Did you mean outputs.logits?
     """
     root, _, field = where.rpartition(".")

@@ -130,8 +130,8 @@ class JaxRuntimeError(RuntimeError):
         (
             OSError(errno.ENOSPC, "No space left on device", "run/x"),
             75,
-            "error[disk] run/x: No space left on device. Make room or mend the disk, "
-            "and run the same command again.\n",
+            "error[disk] run/x: No space left on device. Free disk space or fix the "
+            "disk, and run the same command again.\n",
         ),
         (
             JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 9 bytes."),

@@ -67,8 +67,8 @@ def test_a_full_standard_output_is_a_fault_of_the_machine():
     status, _, error = shell(f"{SPECFLOW} show {SHOW} > /dev/full")
     assert status == 75
     assert error == (
-        "error[disk] standard output: No space left on device. Make room or mend the "
-        "disk, and run the same command again.\n"
+        "error[disk] standard output: No space left on device. Free disk space or fix "
+        "the disk, and run the same command again.\n"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import specflow as sf
 from specflow.cli.main import main
-from specflow.diagnostics.rendering import machine_diagnostic, tell
+from specflow.diagnostics.rendering import machine_diagnostic, report_error
 
 CODE = """
 import jax
@@ -179,7 +179,7 @@ def test_in_python_the_error_keeps_its_type_and_ends_in_the_users_line(
         run()
     assert type(caught.value) is LookupError
     assert caught.traceback[-1].name == "boom"
-    assert tell(caught.value) == 2
+    assert report_error(caught.value) == 2
     told = capsys.readouterr().err
     assert "LookupError: of the user's own" in told
     assert f'File "{__file__}"' in told
@@ -198,7 +198,7 @@ def test_python_that_a_computation_calls_is_no_fault_of_the_machine(capsys):
     with pytest.raises(jax.errors.JaxRuntimeError) as caught:
         compute(1.0).block_until_ready()
     assert machine_diagnostic(caught.value) is None
-    assert tell(caught.value) == 2
+    assert report_error(caught.value) == 2
     told = capsys.readouterr().err
     assert f'File "{__file__}"' in told
     assert "error[user-code]" in told

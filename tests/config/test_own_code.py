@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from specflow.config.base import Component, Target
-from specflow.diagnostics.rendering import tell
+from specflow.diagnostics.rendering import report_error
 
 NOTE = "It was raised in {}, which the configuration names."
 
@@ -28,7 +28,7 @@ def test_a_component_that_fails_is_named_below_its_traceback(capsys):
         Broken()()
     path = f"{__name__}.Broken"
     assert caught.value.__notes__ == [NOTE.format(path)]
-    assert tell(caught.value) == 2
+    assert report_error(caught.value) == 2
     told = capsys.readouterr().err
     assert told.startswith("Traceback (most recent call last):")
     assert 'raise KeyError("kernel")' in told

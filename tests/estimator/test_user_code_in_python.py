@@ -18,7 +18,7 @@ from flax import nnx
 
 import specflow as sf
 from specflow.contract import HOOK_METHODS
-from specflow.diagnostics.rendering import tell
+from specflow.diagnostics.rendering import report_error
 from specflow.estimator.step_saving import LISTENER_METHODS
 
 SOURCES = Path(sf.__file__).parent
@@ -296,7 +296,7 @@ def test_the_type_and_the_users_line_are_kept(tmp_path, capsys, part, how):
     last = traceback.extract_tb(failed.value.__traceback__)[-1]
     assert (last.filename, last.name) == (__file__, "may_fail")
     capsys.readouterr()
-    assert tell(failed.value) == 2
+    assert report_error(failed.value) == 2
     said = capsys.readouterr().err
     assert {*re.findall(r'^  File "(.*?)"', said, re.MULTILINE)} == {__file__}
     assert f"Theirs: {part} is at fault" in said

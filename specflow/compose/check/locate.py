@@ -61,7 +61,7 @@ def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
     named = dict(_named(composed.tree, ""))
     for key, plugin in plugins_of(composed.config).items():
         named[key] = plugin.value.replace(":", ".")
-    for place in reversed(user_code.places(error)):
+    for place in reversed(user_code.functions(error)):
         exact = [
             key for key, path in named.items() if f"{place}.".startswith(f"{path}.")
         ]
