@@ -1,6 +1,7 @@
 """Options of the commands, as data for `argparse` and for shell completion."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 __all__ = [
@@ -40,6 +41,21 @@ class _Format(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, "report" if values == "json" else "format", values)
+
+
+class _ExportFormats:
+    """Formats of `export --format`; those of other packages are looked up when used."""
+
+    _OWN = ("savedmodel", "onnx", "json")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._OWN or name in tuple(self)
+
+    def __iter__(self) -> Iterator[str]:
+        from specflow.runtime.entry_points import names  # Help must not load pathlib.
+
+        # GROUP of specflow.serving.convert, which loads JAX.
+        return iter(dict.fromkeys((*self._OWN, *names("specflow.converters"))))
 
 
 def is_override(word: str) -> bool:
@@ -210,9 +226,11 @@ EXPORTING = (
     Option(
         "--format",
         action=_Format,
-        choices=["savedmodel", "onnx", "json"],
-        help="also convert the export, and verify the result; json: diagnostics and "
-        "result as one document, for tools",
+        choices=_ExportFormats(),
+        metavar="FORMAT",
+        help="also convert the export and verify its answers: savedmodel, onnx, or the "
+        "format of another installed converter; json: diagnostics and result as one "
+        "document, for tools",
     ),
     Option(
         "--platforms",

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from specflow.config.base import TARGET, Config, Target, name_of
-from specflow.config.plugins import entry_points
 from specflow.diagnostics.errors import ConfigError
+from specflow.runtime import entry_points
 
 __all__ = ["Elsewhere", "Kinds", "by_name", "named"]
 

@@ -11,7 +11,9 @@ from specflow.diagnostics.errors import SpecflowError
 __all__ = ["claim", "functions", "is_noise", "is_users", "traceback_of"]
 
 _CLAIMED: set[str] = set()
-_MACHINERY = ("flax", "jax", "jaxlib", "specflow")
+_OWN = ("specflow", "specflow_onnx", "specflow_savedmodel")
+"""Packages of specflow's wheel."""
+_MACHINERY = ("flax", "jax", "jaxlib", *_OWN)
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _JAX_NOTE = "--------------------\nFor simplicity, JAX has removed"
 _IN_CALLBACK = "error calling callback: Traceback"
@@ -126,7 +128,7 @@ def _walk(error: BaseException) -> Iterator[FrameType]:
 def _frames(error: BaseException) -> Iterator[FrameType]:
     """The user's frames below the call of specflow."""
     frames = list(_walk(error))
-    ours = [i for i, frame in enumerate(frames) if _root(frame) == "specflow"]
+    ours = [i for i, frame in enumerate(frames) if _root(frame) in _OWN]
     return (frame for frame in frames[ours[0] if ours else 0 :] if _is_users(frame))
 
 
@@ -138,7 +140,7 @@ def _is_users(frame: FrameType) -> bool:
     root, file = _root(frame), frame.f_code.co_filename
     if root in _CLAIMED:
         return True
-    if root == "specflow" or root in sys.stdlib_module_names - {"__main__"}:
+    if root in _OWN or root in sys.stdlib_module_names - {"__main__"}:
         return False
     if root != "__main__" and file.startswith("<"):
         return False  # Made by a library, as dataclasses make methods.

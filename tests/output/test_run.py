@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from specflow.config.base import Component
-from specflow.config.plugins import components, entry_points
+from specflow.config.plugins import components
 from specflow.config.sections.optimizer import DecayConfig, ScheduleConfig
 from specflow.diagnostics.errors import ConfigError, OutputError
 from specflow.output import default_run_directory, existing_run, open_run
 from specflow.output.run.config_changes import Change, changes
+from specflow.runtime import entry_points
 
 CONFIG = """\
 name: digits

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from specflow.config.plugins import components, entry_points
+from specflow.config.plugins import components
+from specflow.runtime import entry_points
 
 ROOT = Path(__file__).parents[2]
 

@@ -84,7 +84,7 @@ def test_the_whole_report_is_as_agreed(case, sample, there, capsys, request):
 
 EXPECTED = (
     " Expected a subclass of specflow.Component, or a callable whose arguments all "
-    "have names. Mend or upgrade wrong."
+    "have names. Fix or upgrade wrong."
 )
 CLASS = """
 from typing import Literal
@@ -169,7 +169,7 @@ def test_a_plugin_that_cannot_be_used_is_one_fault_among_others(what, package, c
     assert bool(start) == (what in ("a broken import", "the end of the process"))
     first, *others = lines[start:]
     rest = (
-        " Mend or upgrade wrong, and install what it needs." if is_import else EXPECTED
+        " Fix or upgrade wrong, and install what it needs." if is_import else EXPECTED
     )
     kind = "plugin-import" if is_import else "plugin-component"
     assert first == (
@@ -232,8 +232,8 @@ def test_a_folder_that_is_not_there_is_told_where_something_is_not_found(
     capsys.readouterr()
     assert main(["show", "mesh=odd"]) == 2
     assert capsys.readouterr().err == (
-        "error[plugin-import] specflow.conf: wrong.conf of wrong 1.0 is no folder. "
-        "Expected package.folder, with model/mine.yaml say in it. Mend or upgrade "
+        "error[plugin-import] specflow.conf: wrong.conf of wrong 1.0 is not a folder. "
+        "Expected package.folder, with model/mine.yaml say in it. Fix or upgrade "
         "wrong.\n"
     )
 

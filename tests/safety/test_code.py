@@ -20,11 +20,11 @@ IMPORTING = {
     "compose/__init__.py": "names that are loaded when they are first touched",
     "compose/check/targets.py": "the one place that resolves what a config names",
     "config/kinds.py": "classes of sections, when their name is met",
-    "config/plugins/entry_points.py": "the one place that loads what entry points name",
     "data/sklearn_sets.py": "scikit-learn, where it is installed",
     "estimator/": "what is not needed until after the first step",
     "tf/__init__.py": "names that are loaded when they are first touched",
-    "serving/convert/": "TensorFlow and ONNX, where they are installed",
+    "runtime/entry_points.py": "the only module that loads what entry points name",
+    "serving/convert/": "packages that converters declare",
 }
 """Files that import by name, and what."""
 STARTERS = {
@@ -113,7 +113,7 @@ def test_only_one_place_asks_for_entry_points():
         if name.endswith(("metadata.entry_points", ".iter_entry_points", "EntryPoint"))
         or name.startswith("pkg_resources")
     }
-    assert asking == {"config/plugins/entry_points.py"}
+    assert asking == {"runtime/entry_points.py"}
 
 
 def test_only_one_place_imports_what_a_config_names():

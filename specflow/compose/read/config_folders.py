@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from specflow.config.plugins.entry_points import brought_folders
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime.entry_points import brought_folders
 from specflow.runtime.filesystem import expanded
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]

@@ -12,7 +12,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.hydra_repository import BASE
-from specflow.config.plugins.entry_points import brought_folders
+from specflow.runtime.entry_points import brought_folders
 
 __all__ = ["hydra"]
 

@@ -8,10 +8,10 @@ from pydantic import BaseModel, PydanticUserError
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from specflow.config.base import Component, Config
-from specflow.config.plugins import entry_points
-from specflow.config.plugins.entry_points import Plugin
 from specflow.config.plugins.signature import SignatureError, derived
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime import entry_points
+from specflow.runtime.entry_points import Plugin
 
 __all__ = ["component", "plugins_of"]
 
@@ -124,7 +124,7 @@ def _refused(found: Plugin, problem: str) -> ConfigError:
             f"{found.value} of {found} {problem}",
             expected="a subclass of specflow.Component, or a callable whose arguments "
             "all have names",
-            hint=f"Mend or upgrade {found.package}.",
+            hint=f"Fix or upgrade {found.package}.",
             code="plugin-component",
         )
     )

@@ -1,60 +1,49 @@
-"""`convert_export`: an export in another format, verified against what it answered."""
+"""`convert_export`: writes an export in another format, and verifies its answers."""
 
 import contextlib
 import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from specflow.diagnostics.errors import (
-    Diagnostic,
-    ExportError,
-    OutputError,
-    did_you_mean,
-    nearest,
-)
+from specflow.diagnostics.errors import Diagnostic, ExportError, OutputError
 from specflow.runtime.filesystem import check_output_folder, expanded
-from specflow.serving.convert.program import (
+from specflow.serving.convert.converters import (
     NotConvertibleError,
-    Program,
-    program_of,
+    Predict,
+    converter_of,
 )
+from specflow.serving.convert.signature_program import SignatureProgram, program_of
 from specflow.serving.export_signature import Signature
 from specflow.serving.load_export import LoadedExport, load_export
-from specflow.serving.round_trip import difference, furthest, tolerance
+from specflow.serving.round_trip import difference, largest_difference, tolerance
 
-__all__ = ["FORMATS", "Conversion", "convert_export", "require_packages"]
-
-FORMATS = {"savedmodel": ("tensorflow",), "onnx": ("onnx", "onnxruntime")}
-"""What an export can be converted to -> the packages that it takes; an extra each."""
+__all__ = ["Conversion", "convert_export"]
 
 _OTHER_ROWS = 3
-"""A number of rows that no example was stored with, where it is free."""
-
-_Ask = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+"""Rows of a second comparison, where the number of rows is free."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Conversion:
-    """An export in another format, and how it was verified; `print` says it."""
+    """A converted export, and how it was verified; `print` reports it."""
 
     path: Path
     """The new directory."""
     format: str
-    """A key of `FORMATS`."""
+    """Name of the format."""
     rows: dict[str, tuple[int, ...]]
-    """Signature -> the numbers of rows that it was asked with."""
+    """Signature -> numbers of rows whose answers were compared."""
     furthest: dict[str, float]
-    """Signature -> the largest difference, as a share of the largest magnitude."""
+    """Signature -> largest difference, relative to the largest magnitude."""
     allowed: float
-    """What the difference may be."""
+    """Largest relative difference that is accepted."""
     notes: dict[str, str]
-    """Signature -> what its users should know; mostly nothing."""
+    """Signature -> a restriction that its users should know; mostly empty."""
 
     def __str__(self) -> str:
         return "\n".join(
@@ -68,139 +57,97 @@ class Conversion:
 def convert_export(
     directory: str | Path, *, format: str, output: str | Path | None = None
 ) -> Conversion:
-    """Writes an export in another format, and has that answer the stored example.
+    """Writes an export in another format, and compares its answers with the export's.
 
-    `savedmodel` needs the extra `specflow-jax[savedmodel]`; the directory is what
-    `tf.saved_model.load` takes. `onnx` needs `specflow-jax[onnx]`; there is a file
-    `<signature>.onnx` for each signature, beside the weights of all of them. The number
-    of rows stays free; of programs for fixed numbers, the one of the most is converted.
+    Formats are those of the installed converters (`specflow.serving.convert.formats`).
+    `savedmodel` needs the extra `specflow-jax[savedmodel]`; its directory is what
+    `tf.saved_model.load` takes. `onnx` needs `specflow-jax[onnx]`; it writes a file
+    `<signature>.onnx` for each signature, and one file of weights for all. Other
+    packages add formats by the entry point `specflow.converters`.
 
-    Names are kept, where the formats have them: SavedModel calls an input `user.age`
-    `user_age`; ONNX calls an output `x_output` if an input is called `x`.
+    The number of rows stays free; of programs for fixed numbers of rows, the one for
+    the most is converted. Names are kept where the format allows it: SavedModel calls
+    an input `user.age` `user_age`; ONNX calls an output `x_output` if an input is
+    called `x`.
 
     Args:
         directory: an export.
-        format: `savedmodel` or `onnx`.
+        format: `savedmodel`, `onnx`, or the name of another installed converter.
         output: the new directory; by default `<format>/<name of the export>` beside it.
 
     Returns:
-        Where it is, and how far its answers are from the export's.
+        The new directory, and the largest difference from the export's answers.
 
     Raises:
-        ExportError: a package is missing, the export is none or is damaged, an
-            operation cannot be converted, or the answers differ by more than
-            `specflow.serving.round_trip.TOLERANCE`.
-        ConfigError: the directory is a file, or lies in one.
-        OutputError: the directory exists, or cannot be written.
+        ExportError: no such format; a package is missing; `directory` holds no export,
+            or a damaged one; an operation cannot be converted; or the answers differ
+            by more than `specflow.serving.round_trip.TOLERANCE`.
+        ConfigError: `output` is a file or lies below one, or two packages declare the
+            format.
+        OutputError: `output` exists, or cannot be written.
     """
-    require_packages(format)
-    loaded = load_export(directory)
-    path = loaded.path.absolute()
+    converter = converter_of(format)
+    export = load_export(directory)
+    path = export.path.absolute()
     final = path.parent / format / path.name if output is None else expanded(output)
     check_output_folder(final, "output")
-    programs = [program_of(loaded, one) for one in loaded.signatures.values()]
+    programs = [program_of(export, each) for each in export.signatures.values()]
     with _new_directory(final) as temporary:
-        ask = _write(format, temporary, loaded, programs)
-        conversion = _verified(final, format, loaded, programs, ask)
-    return conversion
-
-
-def require_packages(format: str) -> None:
-    """Imports what a format takes.
-
-    Raises:
-        ExportError: there is no such format, or a package is not installed.
-    """
-    if format not in FORMATS:
-        raise ExportError(
-            Diagnostic(
-                "format",
-                f"got {format!r}",
-                expected=f"one of {', '.join(FORMATS)}",
-                hint=did_you_mean(nearest(format, FORMATS)),
-                code="export-format",
-            )
-        )
-    for package in FORMATS[format]:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise ExportError(
-                Diagnostic(
-                    f"format={format}",
-                    f"needs the package {package}, which cannot be imported ({error})",
-                    hint=f"Install it: pip install 'specflow-jax[{format}]'.",
-                    code="package-missing",
-                )
-            ) from error
-
-
-def _write(
-    format: str, folder: Path, loaded: LoadedExport, programs: list[Program]
-) -> _Ask:
-    """Writes the format, and loads what was written."""
-    if format == "savedmodel":
-        from specflow.serving.convert.saved_model import (
-            ask_saved_model,
-            write_saved_model,
-        )
-
-        with _refused(loaded, format, " or ".join(loaded.signatures)):
-            write_saved_model(folder, loaded, programs)
-            return ask_saved_model(folder, programs)
-    from specflow.serving.convert.onnx import ask_onnx, write_onnx, write_weights
-
-    index = write_weights(folder, loaded)
-    for program in programs:
-        with _refused(loaded, format, program.signature.name):
-            write_onnx(folder, loaded, program, index)
-    return ask_onnx(folder, programs)
+        with _reported(export, format, " or ".join(export.signatures)):
+            converter.write(temporary, export, programs)
+            predict = converter.load(temporary, programs)
+        return _verified(final, format, export, programs, predict)
 
 
 def _verified(
     final: Path,
     format: str,
-    loaded: LoadedExport,
-    programs: list[Program],
-    ask: _Ask,
+    export: LoadedExport,
+    programs: Sequence[SignatureProgram],
+    predict: Predict,
 ) -> Conversion:
-    allowed = tolerance("cpu", narrow=loaded.narrow)
+    """Compares the answers of every signature.
+
+    Raises:
+        ExportError: some differ by more than is allowed.
+    """
+    allowed = tolerance("cpu", narrow=export.narrow)
     rows: dict[str, tuple[int, ...]] = {}
-    far: dict[str, float] = {}
+    furthest: dict[str, float] = {}
     notes: dict[str, str] = {}
     diagnostics = []
     for program in programs:
-        signature, gaps, counts = program.signature, [0.0], []
-        for inputs, expected in _questions(loaded, signature):
+        signature, differences, counts = program.signature, [0.0], []
+        for inputs, expected in _comparisons(export, signature):
             counts.append(len(next(iter(inputs.values()))))
-            with _refused(loaded, format, signature.name):
-                found = ask(signature.name, inputs)
-            unlike = difference(expected, found, within=allowed)
-            if not unlike:
-                gaps.append(furthest(expected, found))
+            with _reported(export, format, signature.name):
+                outputs = predict(signature.name, inputs)
+            problem = difference(expected, outputs, within=allowed)
+            if not problem:
+                differences.append(largest_difference(expected, outputs))
             else:
                 diagnostics.append(
                     Diagnostic(
-                        f"{loaded.path}: {signature.name}",
-                        f"{format} answers {counts[-1]} rows differently: {unlike}",
+                        f"{export.path}: {signature.name}",
+                        f"{format} answers {counts[-1]} rows differently: {problem}",
                         expected=f"at most {allowed:g} of the largest magnitude",
                         hint="Nothing was written.",
                         code="export-conversion",
                     )
                 )
-        rows[signature.name], far[signature.name] = tuple(counts), max(gaps)
-        fixed = program.function.rows
-        notes[signature.name] = "" if fixed is None else f"; it takes {fixed} rows only"
+        name, fixed = signature.name, program.function.rows
+        rows[name], furthest[name] = tuple(counts), max(differences)
+        notes[name] = "" if fixed is None else f"; it takes {fixed} rows only"
     if diagnostics:
         raise ExportError(*diagnostics)
-    return Conversion(final, format, rows, far, allowed, notes)
+    return Conversion(final, format, rows, furthest, allowed, notes)
 
 
-def _questions(
-    loaded: LoadedExport, signature: Signature
+def _comparisons(
+    export: LoadedExport, signature: Signature
 ) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """What is asked, and what the export answers: the stored example, and others."""
-    inputs, outputs = loaded.example(signature)
+    """Inputs and the export's outputs: the stored example, and another row count."""
+    inputs, outputs = export.example(signature)
     stored = len(next(iter(inputs.values())))
     fixed = signature.functions[-1].rows
     if fixed in (None, stored):
@@ -208,22 +155,22 @@ def _questions(
     if fixed == stored:
         return
     count = fixed or (_OTHER_ROWS if stored != _OTHER_ROWS else _OTHER_ROWS + 1)
-    take = np.arange(count) % stored
-    others = {name: array[take] for name, array in inputs.items()}
-    yield others, loaded(signature.name, **others)
+    indices = np.arange(count) % stored
+    others = {name: array[indices] for name, array in inputs.items()}
+    yield others, export(signature.name, **others)
 
 
 @contextlib.contextmanager
-def _refused(loaded: LoadedExport, format: str, signature: str) -> Iterator[None]:
-    """Says where it was that something cannot be converted."""
+def _reported(export: LoadedExport, format: str, signature: str) -> Iterator[None]:
+    """Re-raises a converter's error with the export and the signature."""
     try:
         yield
     except NotConvertibleError as error:
         raise ExportError(
             Diagnostic(
-                f"{loaded.path}: {signature}",
+                f"{export.path}: {error.signature or signature}",
                 f"cannot be converted to {format}: {error}",
-                hint="The export itself is whole, and `load_export` runs it.",
+                hint="The export itself is intact, and `load_export` runs it.",
                 code="export-conversion",
             )
         ) from error
@@ -231,12 +178,12 @@ def _refused(loaded: LoadedExport, format: str, signature: str) -> Iterator[None
 
 @contextlib.contextmanager
 def _new_directory(final: Path) -> Iterator[Path]:
-    """A directory that has its name once the block has succeeded, or is not there."""
+    """A temporary directory, renamed once the block succeeds and removed otherwise."""
     if final.exists():
         raise OutputError(
             Diagnostic(
                 str(final),
-                "is there already",
+                "exists already",
                 hint="Remove it, or convert to another directory.",
                 code="output-taken",
             )
@@ -259,7 +206,8 @@ def _new_directory(final: Path) -> Iterator[Path]:
             Diagnostic(
                 str(final),
                 f"cannot be written: {error.strerror or error}",
-                hint="Make room or mend the permissions, or convert to elsewhere.",
+                hint="Free disk space or fix the permissions, or convert to another "
+                "directory.",
                 code="output-unwritable",
             )
         ) from error

@@ -1,41 +1,40 @@
-"""The program of a signature as StableHLO, and how its arguments are called."""
+"""The StableHLO program of a signature, and the names of its arguments and results."""
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.export
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
 from specflow.serving.export_signature import Function, Signature
 from specflow.serving.load_export import LoadedExport
 
-__all__ = ["NotConvertibleError", "Program", "program_of"]
-
-
-class NotConvertibleError(Exception):
-    """A signature cannot be said in the other format; the text names the operation."""
+__all__ = ["SignatureProgram", "program_of"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Program:
-    """What converters know of one signature: `(weights, inputs) -> outputs`."""
+class SignatureProgram:
+    """The program `(weights, inputs) -> outputs` of one signature, for converters."""
 
     signature: Signature
+    """Names, shapes and dtypes of inputs and outputs."""
     function: Function
-    exported: Any
-    """The `jax.export.Exported`."""
+    """The stored function that is converted; its `rows` is None for any number."""
+    exported: jax.export.Exported
+    """The program as JAX exported it."""
     arguments: tuple[tuple[str, str], ...]
-    """(`weights` or `inputs`, name) of each argument that the module takes."""
+    """(`weights` or `inputs`, name) of each argument of the module's `main`."""
     outputs: tuple[str, ...]
-    """Names of the module's results, in its order."""
+    """Names of the module's results, in order."""
 
     def module(self, *, inline: bool = False) -> ir.Module:
-        """The StableHLO module, in a context of its own.
+        """Deserializes the StableHLO module, in a context of its own.
 
         Args:
-            inline: put what composite operations stand for in their place.
+            inline: replace composite operations by calls of their decompositions.
         """
         context = ir.Context()
         stablehlo.register_dialect(context)
@@ -48,34 +47,35 @@ class Program:
         return module
 
 
-def program_of(loaded: LoadedExport, signature: Signature) -> Program:
-    """The program of any number of rows, or the one of the most.
+def program_of(export: LoadedExport, signature: Signature) -> SignatureProgram:
+    """The program for any number of rows, or else the one for the most rows.
 
     Args:
-        loaded: the export.
+        export: the export.
         signature: one of its signatures.
     """
     function = signature.functions[-1]
-    exported = loaded.exported(function)
+    exported = export.exported(function)
     numbers = list(range(len(exported.in_avals)))
     (weights, inputs), _ = jax.tree.unflatten(exported.in_tree, numbers)
-    called = {number: ("weights", name) for name, number in weights.items()}
-    called |= {number: ("inputs", name) for name, number in inputs.items()}
+    names = {number: ("weights", name) for name, number in weights.items()}
+    names |= {number: ("inputs", name) for name, number in inputs.items()}
     results = list(range(len(exported.out_avals)))
     outputs = jax.tree.unflatten(exported.out_tree, results)
-    return Program(
+    return SignatureProgram(
         signature,
         function,
         exported,
-        tuple(called[number] for number in exported.module_kept_var_idx),
+        # Arguments that no operation reads are no arguments of the module.
+        tuple(names[number] for number in exported.module_kept_var_idx),
         tuple(sorted(outputs, key=outputs.__getitem__)),
     )
 
 
 def _inline_composites(module: ir.Module) -> None:
-    """Calls the decomposition of each composite operation.
+    """Replaces each composite operation by a call of its decomposition.
 
-    Whoever refines the shapes of a module follows calls, and nothing else.
+    TensorFlow's shape refinement follows calls, and no composites.
     """
     for operation in list(_operations(module.operation)):
         if operation.name != "stablehlo.composite":
@@ -94,6 +94,7 @@ def _inline_composites(module: ir.Module) -> None:
 
 
 def _operations(operation: Any) -> Iterator[Any]:
+    """The operations nested in an operation, at any depth."""
     for region in operation.regions:
         for block in region.blocks:
             for inner in block.operations:

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401 - teaches NumPy the names of bfloat16 and its like
 import numpy as np
 
-from specflow.serving.convert.program import NotConvertibleError
+from specflow.serving.convert import NotConvertibleError
 
 __all__ = ["Graph", "Handler", "Shape", "Value", "axes", "described"]
 

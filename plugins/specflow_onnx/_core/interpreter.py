@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from jax.extend.mlir import ir
 
-from specflow.serving.convert.onnx.contractions import CONTRACTIONS
-from specflow.serving.convert.onnx.elementwise import COMPOSITES, ELEMENTWISE
-from specflow.serving.convert.onnx.graph import Graph, Handler, Value, described
-from specflow.serving.convert.onnx.indexing import INDEXING
-from specflow.serving.convert.onnx.shapes import SHAPES
-from specflow.serving.convert.program import NotConvertibleError
+from specflow.serving.convert import NotConvertibleError
+from specflow_onnx._core.contractions import CONTRACTIONS
+from specflow_onnx._core.elementwise import COMPOSITES, ELEMENTWISE
+from specflow_onnx._core.graph import Graph, Handler, Value, described
+from specflow_onnx._core.indexing import INDEXING
+from specflow_onnx._core.shapes import SHAPES
 
 __all__ = ["Interpreter"]
 
@@ -49,7 +49,7 @@ class Interpreter:
             arguments: its arguments.
 
         Raises:
-            NotConvertibleError: an operation has no words in ONNX.
+            NotConvertibleError: an operation has no equivalent in ONNX.
         """
         (block,) = self._functions[name].regions[0].blocks
         return self._block(graph, block, arguments, {})
@@ -101,10 +101,10 @@ class Interpreter:
             target = ir.StringAttr(attributes["call_target_name"]).value
             if target in _WARNINGS:
                 return operands[: len(operation.results)]
-            raise NotConvertibleError(f"{name} of {target} has no words in ONNX")
+            raise NotConvertibleError(f"{name} of {target} has no equivalent in ONNX")
         handler = _HANDLERS.get(name.removeprefix("stablehlo."))
         if handler is None:
-            raise NotConvertibleError(f"{name} has no words in ONNX")
+            raise NotConvertibleError(f"{name} has no equivalent in ONNX")
         return handler(graph, operation, operands)
 
     def _case(

@@ -1,4 +1,4 @@
-"""Conversion as far as it needs no other packages: what is refused, and how."""
+"""Conversion as far as it needs no other package: lookup, verification, refusals."""
 
 import subprocess
 import sys
@@ -8,19 +8,23 @@ import pytest
 
 from specflow.diagnostics.errors import ConfigError, ExportError, OutputError
 from specflow.serving import load_export
-from specflow.serving.convert import FORMATS, convert_export, require_packages
-from specflow.serving.round_trip import furthest
+from specflow.serving.convert import conversion, convert_export, formats
+from specflow.serving.convert.converters import require_packages
+from specflow.serving.round_trip import largest_difference
+
+PACKAGES = {"savedmodel": ("tensorflow",), "onnx": ("onnx", "onnxruntime")}
 
 
 @pytest.mark.parametrize(
-    ("format", "package"), [(f, one) for f, all in FORMATS.items() for one in all]
+    ("format", "package"),
+    [(f, name) for f, names in PACKAGES.items() for name in names],
 )
-def test_a_missing_package_is_named_with_its_extra(
+def test_a_missing_package_is_reported_with_its_extra(
     export, monkeypatch, format, package
 ):
     path = export()
-    for name in FORMATS[format]:
-        # What is there counts as there: no other package is asked for.
+    for name in PACKAGES[format]:
+        # The others count as installed, so that no other package is asked for.
         monkeypatch.setitem(sys.modules, name, np)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ExportError) as error:
@@ -30,60 +34,61 @@ def test_a_missing_package_is_named_with_its_extra(
         f"(import of {package} halted; None in sys.modules). Install it: "
         f"pip install 'specflow-jax[{format}]'."
     )
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_an_unknown_format_is_answered_with_the_near_miss():
+def test_an_unknown_format_is_reported_with_the_nearest_name():
     with pytest.raises(ExportError) as error:
         require_packages("saved_model")
     assert str(error.value) == (
-        "format: got 'saved_model'. Expected one of savedmodel, onnx. Did you mean "
-        "savedmodel?"
+        f"format: got 'saved_model'. Expected one of {', '.join(formats())}. Did you "
+        "mean savedmodel?"
     )
 
 
-def test_no_package_of_a_format_is_loaded_before_it_is_asked_for():
+def test_no_package_of_a_format_is_imported_before_conversion():
     code = (
-        "import sys, specflow.serving.convert, specflow.commands; "
+        "import sys, specflow.serving.convert as convert, specflow.commands.export; "
+        "convert.formats(); import specflow_onnx, specflow_savedmodel; "
         "print([n for n in ('tensorflow', 'onnx', 'onnxruntime') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
 
 
-class Stand:
-    """Writes a file, and answers as it is told to: a format that needs no package."""
+def use_converter(monkeypatch, answer):
+    """Installs a converter to `onnx` that needs no package, and answers `answer`."""
 
-    def __init__(self, monkeypatch, answer):
-        import specflow.serving.convert.conversion as conversion
+    class Fake:
+        def write(self, directory, export, programs):
+            (directory / "model").write_text("model")
+            self.export = export
 
-        def write(format, folder, loaded, programs):
-            (folder / "model").write_text("model")
-            return lambda name, inputs: answer(loaded(name, **inputs), inputs)
+        def load(self, directory, programs):
+            return lambda name, inputs: answer(self.export(name, **inputs), inputs)
 
-        monkeypatch.setattr(conversion, "_write", write)
-        monkeypatch.setattr(conversion, "FORMATS", {"onnx": ()})
+    monkeypatch.setattr(conversion, "converter_of", lambda format: Fake())
 
 
-def test_a_conversion_says_with_what_it_was_verified(export, monkeypatch):
+def test_a_conversion_reports_how_it_was_verified(export, monkeypatch):
     def off(answer, inputs):
         return {"y": answer["y"] + np.float32(2**-14) * (len(inputs["x"]) == 3)}
 
-    Stand(monkeypatch, off)
+    use_converter(monkeypatch, off)
     path = export()
-    conversion = convert_export(path, format="onnx")
+    converted = convert_export(path, format="onnx")
     # By hand: x is 0, 1, 2 ..., the weights 1, -2 and 0.5; three rows: -1, -2.5, -4.
-    assert conversion.furthest == {"serving_default": 2**-16}
-    assert str(conversion) == (
+    assert converted.furthest == {"serving_default": 2**-16}
+    assert str(converted) == (
         "serving_default: onnx answers as the export does for 8 and 3 rows, within "
         "1.5e-05 of the largest magnitude (0.0001 allowed)"
     )
-    assert conversion.path == path.parent / "onnx" / path.name
-    assert [one.name for one in conversion.path.iterdir()] == ["model"]
+    assert converted.path == path.parent / "onnx" / path.name
+    assert [file.name for file in converted.path.iterdir()] == ["model"]
 
 
-def test_what_answers_otherwise_than_the_export_is_never_seen(export, monkeypatch):
-    Stand(monkeypatch, lambda answer, inputs: {"y": answer["y"] + 1})
+def test_a_conversion_that_answers_differently_is_removed(export, monkeypatch):
+    use_converter(monkeypatch, lambda answer, inputs: {"y": answer["y"] + 1})
     path = export()
     with pytest.raises(ExportError) as error:
         convert_export(path, format="onnx")
@@ -98,20 +103,20 @@ def test_what_answers_otherwise_than_the_export_is_never_seen(export, monkeypatc
     load_export(path)
 
 
-def test_a_directory_that_is_there_is_left_alone(export, monkeypatch, tmp_path):
-    Stand(monkeypatch, lambda answer, inputs: answer)
+def test_an_existing_directory_is_refused_and_kept(export, monkeypatch, tmp_path):
+    use_converter(monkeypatch, lambda answer, inputs: answer)
     path, there = export(), tmp_path / "there"
     there.mkdir()
     with pytest.raises(OutputError) as error:
         convert_export(path, format="onnx", output=there)
     assert str(error.value) == (
-        f"{there}: is there already. Remove it, or convert to another directory."
+        f"{there}: exists already. Remove it, or convert to another directory."
     )
     assert list(there.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(export, monkeypatch, tmp_path):
-    Stand(monkeypatch, lambda answer, inputs: answer)
+def test_an_output_that_cannot_be_written_is_named(export, monkeypatch, tmp_path):
+    use_converter(monkeypatch, lambda answer, inputs: answer)
     path, file = export(), tmp_path / "file"
     file.write_text("")
     with pytest.raises(ConfigError) as mistake:
@@ -123,13 +128,13 @@ def test_a_place_that_cannot_be_written_is_named(export, monkeypatch, tmp_path):
     with pytest.raises(OutputError) as error:
         convert_export(path, format="onnx", output="/proc/inside")
     assert str(error.value) == (
-        "/proc/inside: cannot be written: No such file or directory. Make room or "
-        "mend the permissions, or convert to elsewhere."
+        "/proc/inside: cannot be written: No such file or directory. Free disk "
+        "space or fix the permissions, or convert to another directory."
     )
 
 
 def test_a_damaged_export_is_not_converted(export, monkeypatch):
-    Stand(monkeypatch, lambda answer, inputs: answer)
+    use_converter(monkeypatch, lambda answer, inputs: answer)
     path = export()
     (path / "weights.bin").write_bytes(b"\0" * 12)
     with pytest.raises(ExportError, match=r"weights\.bin: is damaged"):
@@ -137,8 +142,8 @@ def test_a_damaged_export_is_not_converted(export, monkeypatch):
     assert not (path.parent / "onnx").exists()
 
 
-def test_the_furthest_of_all_outputs_counts_and_whole_numbers_do_not():
+def test_the_largest_difference_is_that_of_all_float_outputs():
     one = {"y": np.float32([1, -4]), "z": np.float32([10.0]), "n": np.int32([3])}
     other = {"y": np.float32([1, -5]), "z": np.float32([11.0]), "n": np.int32([9])}
-    assert furthest(one, other) == 0.25
-    assert furthest(one, one) == 0
+    assert largest_difference(one, other) == 0.25
+    assert largest_difference(one, one) == 0

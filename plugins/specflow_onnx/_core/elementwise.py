@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from specflow.serving.convert.onnx.graph import Graph, Handler, Value, described
-from specflow.serving.convert.program import NotConvertibleError
+from specflow.serving.convert import NotConvertibleError
+from specflow_onnx._core.graph import Graph, Handler, Value, described
 
 __all__ = ["COMPOSITES", "ELEMENTWISE"]
 

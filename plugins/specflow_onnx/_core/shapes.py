@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from specflow.serving.convert.onnx.graph import Graph, Handler, Value, axes, described
-from specflow.serving.convert.program import NotConvertibleError
+from specflow.serving.convert import NotConvertibleError
+from specflow_onnx._core.graph import Graph, Handler, Value, axes, described
 
 __all__ = ["SHAPES", "dilated"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jax.extend.mlir.dialects import stablehlo
 
-from specflow.serving.convert.onnx.elementwise import direction_of
-from specflow.serving.convert.onnx.graph import Graph, Handler, Value, axes, described
-from specflow.serving.convert.onnx.shapes import dilated
-from specflow.serving.convert.program import NotConvertibleError
+from specflow.serving.convert import NotConvertibleError
+from specflow_onnx._core.elementwise import direction_of
+from specflow_onnx._core.graph import Graph, Handler, Value, axes, described
+from specflow_onnx._core.shapes import dilated
 
 __all__ = ["CONTRACTIONS", "body_of"]
 

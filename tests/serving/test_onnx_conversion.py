@@ -95,16 +95,16 @@ def test_a_program_of_fixed_rows_stays_one(exported):
     [
         (
             lambda w, s: {"y": s["x"].at[:, s["i"][0]].set(0)},
-            "stablehlo.scatter has no words in ONNX",
+            "stablehlo.scatter has no equivalent in ONNX",
         ),
         (lambda w, s: {"y": jnp.fft.fft(s["x"]).real}, "numbers of type complex<f32>"),
         (
             lambda w, s: {"y": jax.lax.population_count(s["i"])},
-            "stablehlo.popcnt has no words in ONNX",
+            "stablehlo.popcnt has no equivalent in ONNX",
         ),
         (
             lambda w, s: {"y": jnp.linalg.cholesky(s["x"][:, :1, None])},
-            "stablehlo.custom_call of lapack_spotrf_ffi has no words in ONNX",
+            "stablehlo.custom_call of lapack_spotrf_ffi has no equivalent in ONNX",
         ),
     ],
 )
@@ -118,7 +118,7 @@ def test_an_operation_without_words_in_onnx_is_named(exported, function, why):
         convert_export(path, format="onnx")
     assert str(error.value) == (
         f"{path}: hard: cannot be converted to onnx: {why}. The export itself is "
-        "whole, and `load_export` runs it."
+        "intact, and `load_export` runs it."
     )
     assert list((path.parent / "onnx").iterdir()) == []
 

@@ -150,6 +150,6 @@ def test_a_version_that_tensorflow_does_not_know_is_named(exported, monkeypatch)
     assert str(error.value) == (
         f"{path}: serving_default: cannot be converted to savedmodel: TensorFlow "
         f"{tf.__version__} knows calling convention 8 of jax.export, and this is 10. "
-        "The export itself is whole, and `load_export` runs it."
+        "The export itself is intact, and `load_export` runs it."
     )
     assert list((path.parent / "savedmodel").iterdir()) == []

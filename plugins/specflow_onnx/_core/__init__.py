@@ -1,0 +1,1 @@
+"""The compiler from StableHLO to ONNX: imported when an export is converted."""
