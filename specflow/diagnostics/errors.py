@@ -51,9 +51,9 @@ class Diagnostic:
     problem: str
     """The problem, with the value."""
     expected: str = ""
-    """What is valid there; a noun phrase."""
+    """A description of valid values; a noun phrase."""
     hint: str = ""
-    """What the user should do; full sentences."""
+    """Advice to the user; full sentences."""
     origin: str = ""
     """`file:line:column`, or the override, that set the value."""
     code: str = ""

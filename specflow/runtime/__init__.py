@@ -1,1 +1,1 @@
-"""Helpers of the process itself, which know nothing of training."""
+"""Helpers for the process, its files and its streams; independent of training."""

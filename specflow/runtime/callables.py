@@ -1,4 +1,4 @@
-"""Functions that users hand over, checked where they are handed over."""
+"""Checks of functions and objects that users pass in."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ __all__ = ["check_callables", "unfit_methods"]
 def check_callables(
     functions: Mapping[str, Any], *, expected: str = "a function"
 ) -> None:
-    """Refuses what cannot be called; None stands for an argument left out.
+    """Raises for arguments that are not callable; None means an omitted argument.
 
     Args:
-        functions: name of the argument -> what was given.
-        expected: what would have been right.
+        functions: name of the argument -> its value.
+        expected: noun phrase for the message.
 
     Raises:
-        ConfigError: (also a TypeError) one is no function.
+        ConfigError: (also a TypeError) a value is not callable.
 
     >>> check_callables({"init_fn": 3})
     Traceback (most recent call last):
@@ -42,18 +42,18 @@ def check_callables(
 
 
 def unfit_methods(value: object, methods: Mapping[str, str]) -> str:
-    """Which methods take other arguments than they are called with; empty if none do.
+    """Describes methods whose signature does not fit their call; empty if all fit.
 
     Args:
         value: an object with any of the methods.
-        methods: name -> the arguments, as `step, loss`.
+        methods: name -> its arguments, as `step, loss`.
 
     >>> class Bell:
     ...     def begin(self): ...
     >>> unfit_methods(Bell(), {"begin": "step", "end": "step"})
     'begin() is called as begin(step).'
     """
-    told = []
+    mismatches = []
     for name, arguments in methods.items():
         method = getattr(value, name, None)
         if not callable(method):
@@ -61,9 +61,9 @@ def unfit_methods(value: object, methods: Mapping[str, str]) -> str:
         try:
             signature = inspect.signature(method)
         except (TypeError, ValueError):
-            continue  # Python cannot tell.
+            continue  # Built-in functions may have no signature.
         try:
             signature.bind(*[part for part in arguments.split(", ") if part])
         except TypeError:
-            told.append(f"{name}{signature} is called as {name}({arguments}).")
-    return " ".join(told)
+            mismatches.append(f"{name}{signature} is called as {name}({arguments}).")
+    return " ".join(mismatches)

@@ -1,11 +1,11 @@
-"""Chips and their named slices: what a datasheet says, for whoever plans on it.
+"""Specifications of accelerator chips and of TPU slices.
 
 Sources: the pages on v4, v5e, v5p and v6e in Google's Cloud TPU documentation (system
 architecture and configurations), read in 2026; NVIDIA's datasheets of A100, H100 and
-H200 (dense bf16: half of what they say with sparsity; their GB are GiB, as a device
-tells its memory). `usable` is what libtpu 0.0.42 names as available when a program is
-too large: the rest is its own. A bidirectional bandwidth counts here once, as what
-leaves a chip.
+H200 (dense bf16: half of the figure with sparsity; their GB are GiB, as devices report
+memory). `usable` is what libtpu 0.0.42 reports as available when a program is too
+large; it reserves the rest. A bidirectional bandwidth counts once, as what leaves a
+chip.
 """
 
 import dataclasses
@@ -19,39 +19,39 @@ __all__ = ["CHIPS", "TPUS", "Chip", "Topology", "chip_of", "known", "parse"]
 
 _GIB = 1 << 30
 _LARGE = 4
-"""Slices in three dimensions above a cube of this side are made of such cubes."""
+"""Side of the cubes of which larger three-dimensional slices are made."""
 _FORM = re.compile(r"(?P<chip>[^:*]*)(?::(?P<shape>[^*]*))?(?:\*(?P<slices>.*))?")
 _SHAPE = re.compile(r"\d+(x\d+)*")
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """One chip, as JAX's devices are on all of these but the v2 and v3 TPUs."""
+    """One chip; a JAX device is one chip on all of these but v2 and v3 TPUs."""
 
     name: str
-    """As a topology names it."""
+    """Name in a topology."""
     kinds: tuple[str, ...]
-    """Beginnings of JAX's `device_kind`."""
+    """Prefixes of JAX's `device_kind`."""
     flops: float
-    """Multiplications and additions a second, in bf16."""
+    """Peak FLOP/s in bf16."""
     hbm: int
     """Bytes of memory."""
     hbm_bandwidth: float
-    """Bytes a second between memory and cores."""
+    """Memory bandwidth, bytes per second."""
     ici_bandwidth: float = 0.0
-    """Bytes a second that leave over all links to other chips of the slice."""
+    """Outgoing bytes per second over all links to chips of the slice."""
     dcn_bandwidth: float = 0.0
-    """Bytes a second and chip that leave for other slices."""
+    """Outgoing bytes per second and chip to other slices."""
     usable: int = 0
-    """Bytes of memory that the compiler gives to a program."""
+    """Bytes of memory available to a program."""
     shapes: tuple[tuple[int, ...], ...] = ()
-    """The slices that are not made of whole cubes, smallest first."""
+    """Slices that are not made of cubes, smallest first."""
     chips: int = 0
     """Chips of the largest slice."""
 
     @property
     def is_cubic(self) -> bool:
-        """Whether larger slices are boxes of whole cubes."""
+        """True if larger slices are boxes made of cubes."""
         return any(len(shape) == 3 for shape in self.shapes)
 
 
@@ -70,7 +70,7 @@ TPUS = {
              100e9 / 8, usable=int(31.25 * _GIB), shapes=_FLAT, chips=256),
     )
 }  # fmt: skip
-"""The TPUs of which slices can be named."""
+"""TPUs by name, whose slices a topology can name."""
 CHIPS = (
     *TPUS.values(),
     Chip("A100", ("NVIDIA A100",), 312e12, 80 * _GIB, 2039e9),
@@ -83,7 +83,7 @@ CHIPS = (
     Chip("H200", ("NVIDIA H200",), 989.4e12, 141 * _GIB, 4800e9),
     Chip("H200 NVL", ("NVIDIA H200 NVL",), 835.5e12, 141 * _GIB, 4800e9),
 )  # fmt: skip
-"""All chips of which it is known what they can do."""
+"""All chips with known specifications."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Topology:
 
     @property
     def name(self) -> str:
-        """One slice, as libtpu names it: `v5p:4x4x4`."""
+        """Name of one slice in libtpu: `v5p:4x4x4`."""
         return f"{self.chip.name}:{'x'.join(map(str, self.shape))}"
 
     @property
@@ -109,22 +109,22 @@ class Topology:
 
 
 def chip_of(kind: str) -> Chip | None:
-    """The chip that JAX calls by this `device_kind`, if it is known.
+    """Returns the chip with this `device_kind`, or None if it is unknown.
 
     >>> chip_of("TPU v5 lite").name, chip_of("TPU v5").name, chip_of("cpu")
     ('v5e', 'v5p', None)
     """
-    found = [
-        (len(start), chip)
+    matches = [
+        (len(prefix), chip)
         for chip in CHIPS
-        for start in chip.kinds
-        if kind.startswith(start)
+        for prefix in chip.kinds
+        if kind.startswith(prefix)
     ]
-    return max(found, key=lambda one: one[0])[1] if found else None
+    return max(matches, key=lambda match: match[0])[1] if matches else None
 
 
 def known() -> str:
-    """The slices that can be named, a line for each chip.
+    """Lists the known slices, one line per chip.
 
     >>> print(known().splitlines()[1])
     v5e  1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16
@@ -134,58 +134,62 @@ def known() -> str:
         shapes = [*chip.shapes]
         if chip.is_cubic:
             shapes += [shape for shape in _boxes(chip) if shape[2] <= 4 * shape[0]]
-        told = " ".join("x".join(map(str, shape)) for shape in shapes[:12])
+        listed = " ".join("x".join(map(str, shape)) for shape in shapes[:12])
         more = ""
         if chip.is_cubic:
             more = f" ... (boxes of 4x4x4, up to {chip.chips:,} chips)"
-        lines.append(f"{chip.name:<4} {told}{more}")
+        lines.append(f"{chip.name:<4} {listed}{more}")
     return "\n".join(lines)
 
 
 def parse(text: str, *, where: str = "--topology") -> Topology:
-    """The slice that a name means: `v5p:4x4x4`, or two of them, `v5p:4x4x4*2`.
+    """Parses a topology: `v5p:4x4x4`, or two slices of it, `v5p:4x4x4*2`.
+
+    Args:
+        text: chip, shape and number of slices.
+        where: name of the option, for messages.
 
     Raises:
-        ConfigError: there is no such chip, or it does not come in that shape.
+        ConfigError: the chip is unknown, or has no slice of that shape.
 
     >>> parse("v5p:4x4x4*2").size
     128
     >>> parse("v5e:3x4", where="slice")
     Traceback (most recent call last):
-    specflow.ConfigError: slice: v5e has no slice 3x4. Expected a
-    shape that it comes in, such as 2x4, 4x4 or 4x8.
+    specflow.ConfigError: slice: v5e has no slice 3x4. Expected a shape of its slices,
+    such as 2x4, 4x4 or 4x8.
     """
-    found = _FORM.fullmatch(text.strip().lower())
-    if found is None or not found["chip"]:
+    parts = _FORM.fullmatch(text.strip().lower())
+    if parts is None or not parts["chip"]:
         raise _diagnostic(where, f"got {text!r}", "a chip and a shape, as in v5p:4x4x4")
-    chip = TPUS.get(found["chip"])
+    chip = TPUS.get(parts["chip"])
     if chip is None:
         raise _diagnostic(
             where,
-            f"got {text!r}, and {found['chip']} is no known chip",
+            f"got {text!r}, and {parts['chip']} is an unknown chip",
             f"one of {', '.join(TPUS)}, and a shape, as in v5p:4x4x4",
-            hint=did_you_mean(nearest(found["chip"], TPUS)),
+            hint=did_you_mean(nearest(parts["chip"], TPUS)),
         )
-    slices = found["slices"]
+    slices = parts["slices"]
     if slices is not None and not (slices.isdecimal() and int(slices)):
         raise _diagnostic(
             where, f"got {slices!r} slices", "a whole number, as in v5p:4x4x4*2"
         )
-    shape = found["shape"] or ""
+    shape = parts["shape"] or ""
     if not _SHAPE.fullmatch(shape):
         raise _diagnostic(
             where,
-            f"got {text!r}, which says no shape of {chip.name}",
+            f"got {text!r}, without a shape of {chip.name}",
             f"one such as {chip.name}:{_spelt(chip.shapes[3])}",
         )
     wanted = tuple(int(length) for length in shape.split("x"))
     shapes = [*chip.shapes, *_boxes(chip)]
     if wanted not in shapes:
-        *some, last = sorted(map(_spelt, _nearest_shapes(wanted, shapes)), key=_chips)
+        *others, last = sorted(map(_spelt, _nearest_shapes(wanted, shapes)), key=_chips)
         raise _diagnostic(
             where,
             f"{chip.name} has no slice {shape}",
-            f"a shape that it comes in, such as {', '.join(some)} or {last}",
+            f"a shape of its slices, such as {', '.join(others)} or {last}",
         )
     return Topology(chip, wanted, int(slices or 1))
 
@@ -212,7 +216,7 @@ def _chips(shape: str) -> tuple[int, str]:
 
 
 def _boxes(chip: Chip) -> list[tuple[int, ...]]:
-    """Sides of whole cubes, shortest side first, smallest box first."""
+    """Boxes made of cubes, shortest side first, smallest box first."""
     if not chip.is_cubic:
         return []
     sides = range(_LARGE, chip.chips // _LARGE**2 + 1, _LARGE)
@@ -227,13 +231,13 @@ def _boxes(chip: Chip) -> list[tuple[int, ...]]:
 def _nearest_shapes(
     wanted: tuple[int, ...], shapes: list[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
-    """The three shapes that differ least, side by side, by their ratios."""
+    """Returns the three most similar shapes, by the ratios of their sides."""
 
     def distance(shape: tuple[int, ...]) -> tuple[float, int]:
         sides = itertools.zip_longest(
             sorted(shape, reverse=True), sorted(wanted, reverse=True), fillvalue=1
         )
-        # A side of nothing is as far away as can be.
+        # A side of zero has no ratio.
         ratios = (abs(math.log(a / b)) if a and b else 99.0 for a, b in sides)
         return sum(ratios), math.prod(shape)
 

@@ -1,4 +1,4 @@
-"""The end of a block that may have failed: everything is closed, no error is lost."""
+"""Closes several resources after a block, without losing an error."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,10 +8,13 @@ __all__ = ["closing"]
 
 @contextlib.contextmanager
 def closing(*functions: Callable[[], None]) -> Iterator[None]:
-    """Calls every function after the block, in order, whatever fails.
+    """Calls every function after the block, in order, also if one fails.
 
-    The first error is the one raised. Those after it are its notes: what went wrong
-    while something was closed must not hide why.
+    The first error is raised, and later ones become its notes: an error while closing
+    must not hide the cause.
+
+    Args:
+        *functions: called without arguments.
 
     >>> def fail():
     ...     raise OSError("the disk is full")

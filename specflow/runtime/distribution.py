@@ -1,8 +1,8 @@
-"""The distribution: `specflow-jax`, of which the package is `specflow`.
+"""The distribution `specflow-jax`, whose import package is `specflow`.
 
-The distribution `specflow` on PyPI is another project. It owns a folder and a command
-of the same names, and pip overwrites one by the other silently. Every import of
-specflow looks for it, so what takes longer is imported when it is needed.
+The distribution `specflow` on PyPI is another project with a package and a command of
+the same names; pip overwrites one with the other silently. Every import of specflow
+looks for it, so slow imports are deferred.
 """
 
 import os
@@ -18,27 +18,27 @@ __all__ = ["NAME", "stranger", "version", "version_of", "warn", "was_warned"]
 NAME = "specflow-jax"
 _FORMER = "specflow"
 _OURS = "TPUEstimatorSpec"
-"""Stands in the metadata of our distribution, by either name."""
+"""Text in the metadata of this project's distribution, under either name."""
 _warned = False
 
 
 def version() -> str | None:
-    """The version of this distribution; none where it runs from its sources alone."""
+    """Returns the installed version, or None when running from a source tree."""
     # Slow to import.
     from importlib.metadata import PackageNotFoundError, metadata
 
     for name in (NAME, _FORMER):
         try:
-            found = metadata(name)
+            about = metadata(name)
         except PackageNotFoundError:
             continue
-        if name == NAME or _OURS in str(found["Summary"]):
-            return found["Version"]
+        if name == NAME or _OURS in str(about["Summary"]):
+            return about["Version"]
     return None
 
 
 def version_of(package: str) -> str | None:
-    """The version of an installed distribution; `specflow` is this one."""
+    """Returns the version of an installed distribution; `specflow` means this one."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
@@ -52,9 +52,9 @@ def version_of(package: str) -> str | None:
 
 @cache
 def stranger() -> "Diagnostic | None":
-    """The other project's distribution, if it is installed where Python looks.
+    """Returns a diagnostic if the other project is installed on the import path.
 
-    Takes some 0.1 ms: names of folders are compared, and nothing is imported.
+    Takes about 0.1 ms: only names of folders are compared.
     """
     here = os.path.abspath(__file__)
     for _ in range(3):
@@ -63,12 +63,12 @@ def stranger() -> "Diagnostic | None":
     for folder in dict.fromkeys([here, *sites]):
         for name in _entries(folder):
             if _is_of_former_name(name) and not _is_ours(os.path.join(folder, name)):
-                return _told(name.split("-")[1].removesuffix(".dist"), folder)
+                return _overwritten(name.split("-")[1].removesuffix(".dist"), folder)
     return None
 
 
 def warn() -> None:
-    """Warns, once, of the other project's distribution."""
+    """Warns once if the other project's distribution is installed."""
     global _warned
     if not _warned and (diagnostic := stranger()) is not None:
         import warnings
@@ -78,11 +78,11 @@ def warn() -> None:
 
 
 def was_warned() -> bool:
-    """Whether the user has been warned."""
+    """Returns True if `warn` has warned."""
     return _warned
 
 
-def _told(version: str, folder: str) -> "Diagnostic":
+def _overwritten(version: str, folder: str) -> "Diagnostic":
     from specflow.diagnostics.errors import Diagnostic
 
     return Diagnostic(
@@ -109,9 +109,9 @@ def _is_of_former_name(name: str) -> bool:
 
 
 def _is_ours(folder: str) -> bool:
-    """Whether it is this project's, from when it had that name."""
+    """Returns True for a distribution of this project under its former name."""
     try:
         with open(os.path.join(folder, "METADATA"), encoding="utf-8") as file:
             return _OURS in file.read(4_000)
     except OSError:
-        return True  # Half uninstalled: nothing is known of it.
+        return True  # Partly uninstalled: its project is unknown.

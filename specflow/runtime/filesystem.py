@@ -9,17 +9,17 @@ __all__ = ["absence_hint", "check_output_file", "check_output_folder", "expanded
 
 
 def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
-    """A path that a user wrote, `~` and `~user` at its start replaced by that home.
+    """Expands `~` and `~user` at the start of a user's path.
 
     Args:
-        path: as it was written; `./~x` is a file of that name.
-        where: what it was written as, for messages.
+        path: as the user wrote it; `./~x` is a file of that name.
+        where: key or option of the path, for messages.
 
     Returns:
-        The path. What it gives may be given to it again.
+        The path; expanding it again changes nothing.
 
     Raises:
-        ConfigError: there is no such user, or nobody knows the home.
+        ConfigError: the user or the home folder is unknown.
 
     >>> expanded("~/runs/x") == Path.home() / "runs/x", str(expanded("runs/~x"))
     (True, 'runs/~x')
@@ -41,43 +41,43 @@ def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
                 code="home-unknown",
             )
         )
-    found = Path(full)
-    # Path drops the ./ that told such a name from a home.
-    return found.absolute() if str(found).startswith("~") else found
+    result = Path(full)
+    # Path drops the ./ that distinguishes such a name from a home.
+    return result.absolute() if str(result).startswith("~") else result
 
 
 def absence_hint(path: str | os.PathLike[str]) -> str:
-    """A hint for a path where nothing is: the near miss beside it, and where it starts.
+    """Returns a hint for a missing path: a similar name, or the base of the path.
 
     >>> absence_hint("nowhere/a.npz")
-    'A relative path is one from the working directory.'
+    'Relative paths start from the working directory.'
     >>> absence_hint("/nowhere/a.npz")
     ''
     """
     written = Path(path)
-    try:  # Of the same suffix, which alone makes no two names alike.
-        beside = [one.stem for one in written.parent.glob(f"*{written.suffix}")]
+    try:  # Stems are compared: a common suffix alone is no similarity.
+        stems = [path.stem for path in written.parent.glob(f"*{written.suffix}")]
     except (OSError, ValueError):
-        beside = []
-    if (near := nearest(written.stem, beside)) is not None:
+        stems = []
+    if (near := nearest(written.stem, stems)) is not None:
         return did_you_mean(f"{near}{written.suffix}")
     if written.is_absolute():
         return ""
-    return "A relative path is one from the working directory."
+    return "Relative paths start from the working directory."
 
 
 def check_output_file(path: str | os.PathLike[str], where: str) -> None:
-    """Refuses a path where no file can be, whatever the disk and the permissions.
+    """Raises for an output file that is a folder, or whose folder is missing.
 
     Args:
-        path: as it was written.
-        where: what it was written as, for messages.
+        path: as the user wrote it.
+        where: key or option of the path, for messages.
 
     Raises:
-        ConfigError: it is a folder, or there is no folder to write it into.
+        ConfigError: it is a folder, or its folder does not exist.
     """
     file = expanded(path, where)
-    # `os.path` takes what may not be looked at for absent; writing it tells why.
+    # `os.path` reports an unreadable path as absent; writing it raises the reason.
     if os.path.isdir(file):
         problem = f"'{path}' is a folder"
     elif os.path.exists(file) or os.path.isdir(
@@ -86,14 +86,14 @@ def check_output_file(path: str | os.PathLike[str], where: str) -> None:
         return
     else:
         folder = os.path.dirname(file) if not file.is_symlink() else folder
-        what = "is no folder" if os.path.exists(folder) else "is not there"
+        what = "is a file" if os.path.exists(folder) else "does not exist"
         problem = f"'{path}' cannot be written: the folder '{folder}' {what}"
     raise ConfigError(
         Diagnostic(
             where,
             problem,
-            expected="a file in a folder that is there",
-            hint="Make the folder first, or choose another file.",
+            expected="a file in an existing folder",
+            hint="Create the folder first, or choose another file.",
             origin="command line" if where.startswith("--") else "",
             code="output-path",
         )
@@ -103,24 +103,24 @@ def check_output_file(path: str | os.PathLike[str], where: str) -> None:
 def check_output_folder(
     path: str | os.PathLike[str], where: str, code: str = "output-path"
 ) -> None:
-    """Refuses a path where no folder can be made: it is a file, or lies in one.
+    """Raises for an output folder that is a file, or inside a file.
 
     Args:
-        path: as it was written; it and the folders around it need not exist.
-        where: what it was written as, for messages.
-        code: of the fault.
+        path: as the user wrote it; it and its parents need not exist.
+        where: key or option of the path, for messages.
+        code: of the diagnostic.
 
     Raises:
-        ConfigError: it is a file, or lies in one.
+        ConfigError: it is a file, or inside one.
 
     >>> check_output_folder("nowhere/deep", "output.dir")
     """
     folder = expanded(path, where)
-    around = (folder, *folder.absolute().parents)
-    there = next(one for one in around if os.path.exists(one))
-    if os.path.isdir(there):
+    paths = (folder, *folder.absolute().parents)
+    existing = next(path for path in paths if os.path.exists(path))
+    if os.path.isdir(existing):
         return
-    inside = "" if there == folder else f" lies in '{there}', which"
+    inside = "" if existing == folder else f" is inside '{existing}', which"
     raise ConfigError(
         Diagnostic(
             where,

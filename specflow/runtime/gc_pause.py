@@ -1,8 +1,8 @@
-"""Python's garbage collector, and when it is in the way.
+"""Pauses Python's garbage collector while a process starts.
 
-What a start makes (modules, classes, traces, programs) is there to stay. Looking for
-garbage in it takes a sixth of the time to the first step, and later, each time the
-collector comes to the oldest objects, a pause in training.
+Objects made at the start (modules, classes, traces, programs) live as long as the
+process. Scanning them takes a sixth of the time to the first step, and later pauses
+training whenever the collector reaches the oldest generation.
 """
 
 import gc
@@ -11,12 +11,12 @@ __all__ = ["pause", "resume"]
 
 _paused = False
 _over = False
-"""Whether this process has started; a second run in it, as in a sweep, leaves garbage
-that must be found."""
+"""True once this process has started: a second run in it, as in a sweep, leaves garbage
+that must be collected."""
 
 
 def pause() -> None:
-    """Collects nothing until `resume`; only the first start of a process does so."""
+    """Disables collection until `resume`; only the first call in a process does so."""
     global _paused
     if not _over and gc.isenabled():
         _paused = True
@@ -24,7 +24,7 @@ def pause() -> None:
 
 
 def resume() -> None:
-    """Ends a pause: garbage is looked for again, but not in what there is by now."""
+    """Enables collection again, and excludes all objects that exist by now."""
     global _paused, _over
     if _paused:
         _paused, _over = False, True

@@ -1,4 +1,4 @@
-"""Globs over dotted paths: one way, everywhere, to say which parameters are meant."""
+"""Globs over dotted paths, with which every key selects parameters."""
 
 import re
 from functools import cache
@@ -7,10 +7,14 @@ __all__ = ["matches"]
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a glob covers a dotted path, whole.
+    """Returns True if a glob matches an entire dotted path.
 
-    `**` stands for any number of names (none too), `*` for one name or a part of one;
-    everything else stands for itself.
+    `**` matches any number of names, also none; `*` one name or a part of one.
+    Everything else matches itself.
+
+    Args:
+        pattern: the glob.
+        path: of a parameter.
 
     >>> matches("layers.*.kernel", "layers.0.kernel")
     True
@@ -26,7 +30,7 @@ def matches(pattern: str, path: str) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # Every name is followed by a dot here, the last one too, so that `**` may be empty.
+    # A dot follows every name, also the last one, so that `**` may match nothing.
     return re.compile("".join(_name_regex(name) for name in pattern.split(".")))
 
 

@@ -1,4 +1,4 @@
-"""Memory of the host that a compiler has freed."""
+"""Returns host memory that compilers freed to the system."""
 
 import ctypes
 import functools
@@ -12,16 +12,16 @@ __all__ = ["give_back"]
 def _malloc_trim() -> Callable[[int], int] | None:
     if sys.platform != "linux":
         return None
-    # glibc has it; other C libraries keep less to themselves.
+    # glibc has it; other C libraries keep less freed memory.
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def give_back() -> None:
-    """Gives freed memory back to the system; takes a few milliseconds.
+    """Returns freed memory to the system; takes a few milliseconds.
 
-    XLA and LLVM free most of what they needed as soon as a program is compiled. The C
-    library keeps it for what comes next, in arenas of threads that may never ask again:
-    tens of MiB for a small program, which the run would hold to its end.
+    XLA and LLVM free most of their memory as soon as a program is compiled. The C
+    library keeps it for later allocations, in arenas of threads that may never allocate
+    again: tens of MiB for a small program, for the rest of the run.
     """
     trim = _malloc_trim()
     if trim is not None:

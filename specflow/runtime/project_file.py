@@ -1,14 +1,14 @@
-"""The project file: whose configs and packages the commands in a folder use.
+"""The project file: config folders and trusted packages of the commands in a folder.
 
 `specflow.toml`, or the table `[tool.specflow]` of `pyproject.toml`:
 
-    config_dir = "conf"        # or a list; from the folder of the file
+    config_dir = "conf"        # or a list; relative to the folder of the file
     trust = ["my_package"]     # packages in which targets may resolve
 
-The nearest folder that has one counts, from the working directory up to the root of the
-file system, as for Ruff and pytest; of two files in a folder, `specflow.toml`. Inside a
-run no file counts: a run is data, and must not say what may run. For the same reason
-`trust` counts only in a file that belongs to the user, or to root.
+The nearest file is used, from the working directory up to the file system's root, as in
+Ruff and pytest; of two in a folder, `specflow.toml`. A file inside a run directory
+is ignored: a run is data, and must not grant trust. For the same reason `trust` is read
+only from a file that the user or root owns.
 """
 
 import dataclasses
@@ -25,71 +25,76 @@ __all__ = ["Project", "active", "enter", "find", "import_folder"]
 
 _KEYS = ("config_dir", "trust")
 _OF_RUNS = ("manifest.json", "origins.json", "checkpoints")
-"""What stands beside `config.yaml` in a run directory."""
+"""Files beside `config.yaml` in a run directory."""
 _TABLE = re.compile(
     r"""tool\b.*\bspecflow\b|^\s*\[\s*["']?tool["']?\s*\]""", re.MULTILINE
 )
-"""What a `pyproject.toml` with a table of ours has; of others tomllib is spared."""
+"""Matches a `pyproject.toml` with a table of specflow; others are not parsed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A project: the folder of its file, and what the file says."""
+    """A project: the folder of its file, and the file's values."""
 
     folder: Path
     file: Path | None = None
-    """None: there is no file, only a folder from which packages are imported."""
+    """None if there is no file, only a folder from which packages are imported."""
     config_dirs: tuple[str, ...] = ()
-    """Its folders of configs, absolute."""
+    """Config folders, absolute."""
     trust: tuple[str, ...] = ()
     """Packages in which targets may resolve."""
     trusted_at: str = ""
     """File and line of `trust`."""
     warning: Diagnostic | None = None
-    """Why its `trust` does not count."""
+    """Reason why its `trust` is ignored."""
 
 
 _active: Project | None = None
 
 
 def active() -> Project | None:
-    """The project of this process's command; none outside of one."""
+    """Returns the project of the running command; None outside of one."""
     return _active
 
 
 def enter(project: Project | None) -> None:
-    """Makes a project that of this process's command."""
+    """Sets the project of the running command."""
     global _active
     _active = project
 
 
 def import_folder() -> str:
-    """The folder from which trusted packages are imported, beside those installed."""
+    """Returns the folder from which trusted packages are imported."""
     return str(_active.folder) if _active else os.getcwd()
 
 
 def find(start: Path) -> Project | None:
-    """The project of a folder.
+    """Finds the project of a folder.
+
+    Args:
+        start: the folder.
 
     Raises:
         ConfigError: its file is malformed; one error, with the line.
     """
     folders = [start, *start.parents]
-    inside = max((at + 1 for at, it in enumerate(folders) if _is_run(it)), default=0)
-    found = next(filter(None, map(read, folders[inside:])), None)
+    inside = max(
+        (index + 1 for index, path in enumerate(folders) if _is_run(path)), default=0
+    )
+    project = next(filter(None, map(read, folders[inside:])), None)
     for folder in folders[:inside]:
         if (file := folder / "specflow.toml").is_file():
             warning = Diagnostic(
                 _shown(file),
-                f"does not count inside a run, which {folders[inside - 1]} is",
+                f"is ignored inside the run directory {folders[inside - 1]}",
                 code="project-untrusted",
             )
-            found = dataclasses.replace(found or Project(start), warning=warning)
-    return found
+            project = dataclasses.replace(project or Project(start), warning=warning)
+    return project
 
 
 def read(folder: Path) -> Project | None:
-    """What the file of a folder says; none where it has no file.
+    """Reads the project file of a folder; None if it has none.
 
     Raises:
         ConfigError: the file is malformed.
@@ -140,14 +145,14 @@ def _project(table: Any, text: str, file: Path) -> Project:
     folders = [file.parent / os.path.expanduser(name) for name in lists["config_dir"]]
     for folder in folders:
         if not folder.is_dir():
-            expected = "a folder of configs, with experiment/mine.yaml say"
+            expected = "a config folder, with experiment/mine.yaml for example"
             refuse("config_dir", f"no such folder: {folder}", expected)
     is_own = _is_own(file)
     trusted_at = f"{_shown(file)}:{_line(text, 'trust')}"
     warning = Diagnostic(
         "trust",
-        "does not count, because the file belongs to another user",
-        hint=f"Say it on the command line: trust=[{','.join(lists['trust'])}].",
+        "is ignored, because the file belongs to another user",
+        hint=f"Give it on the command line: trust=[{','.join(lists['trust'])}].",
         origin=trusted_at,
         code="project-untrusted",
     )
@@ -170,7 +175,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _is_own(file: Path) -> bool:
-    """Whether a file belongs to this user, or to root, who may do anything anyway."""
+    """Returns True for a file of this user or of root."""
     if sys.platform == "win32":
         return True
     return file.stat().st_uid in (0, os.getuid())
@@ -197,20 +202,22 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
         found = re.search(r"line (\d+), column (\d+)", place)
         line = int(found[1]) if found else len(text.splitlines())
         raise ConfigError(
-            _diagnostic(file, line, "", f"is no TOML: {reason}")
+            _diagnostic(file, line, "", f"is not valid TOML: {reason}")
         ) from None
 
 
 def _line(text: str, key: str) -> int:
-    """The line at which a key is set; that of its table where it is not found."""
+    """Returns the line of a key; that of its table if the key is not found."""
     lines = text.splitlines()
-    begin = next((at for at, it in enumerate(lines) if "tool.specflow" in it), 0)
-    found = (
-        at
-        for at in range(begin, len(lines))
-        if re.match(rf"""[\w.\s]*["']?{re.escape(key)}["']?\s*=""", lines[at])
+    begin = next(
+        (number for number, line in enumerate(lines) if "tool.specflow" in line), 0
     )
-    return next(found, begin) + 1
+    matching = (
+        number
+        for number in range(begin, len(lines))
+        if re.match(rf"""[\w.\s]*["']?{re.escape(key)}["']?\s*=""", lines[number])
+    )
+    return next(matching, begin) + 1
 
 
 def _diagnostic(
@@ -227,7 +234,7 @@ def _diagnostic(
 
 
 def _shown(file: Path) -> str:
-    """The file from the working directory, where it stands in it or above it."""
+    """The path as shown: relative if its folder contains the working directory."""
     return (
         os.path.relpath(file) if Path.cwd().is_relative_to(file.parent) else str(file)
     )

@@ -1,8 +1,8 @@
-"""In which project each run of this user was made on this machine.
+"""Records in which project each run of this user was made on this machine.
 
-So that a run evaluates from any folder. It stands in the user's own folder of state,
-not in the run: what came from elsewhere must not say from where code is imported. A run
-that was moved has no project; the command is given in the project's folder then.
+With it, a run evaluates from any folder. The record is in the user's state folder, not
+in the run: a run from elsewhere must not choose from where code is imported. A run that
+was moved has no project; its commands are run in the folder of the project.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ __all__ = ["folder_of", "note"]
 
 
 def note(run: str | Path, folder: str | Path) -> None:
-    """Notes the folder of a run's project; not being able to is no error."""
+    """Records the folder of a run's project; a failure to write is ignored."""
     if (file := _file(run)) is None:
         return
     try:
@@ -24,7 +24,7 @@ def note(run: str | Path, folder: str | Path) -> None:
 
 
 def folder_of(run: str | Path) -> Path | None:
-    """The folder of a run's project; none where nothing is noted, or it is gone."""
+    """Returns the folder of a run's project; None if unknown or missing."""
     file = _file(run)
     try:
         folder = Path(file.read_text(encoding="utf-8").rstrip("\n")) if file else None

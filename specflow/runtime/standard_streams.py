@@ -1,4 +1,4 @@
-"""Standard output and error of a command: closed, full, unread, ASCII alone."""
+"""Standard output and error that may be closed, full, unread or ASCII only."""
 
 import contextlib
 import io
@@ -10,18 +10,17 @@ from typing import Any, TextIO, cast
 __all__ = ["READER_GONE", "is_terminal", "prepared", "to_the_end"]
 
 READER_GONE = 141
-"""Exit status of a command whose reader has left: that of a process that SIGPIPE ended,
-as a shell shows it."""
+"""Exit status of a command whose reader has left, as of a process ended by SIGPIPE."""
 
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
-    """Has both streams take whatever is printed, for as long as the block runs.
+    """Makes both streams accept any output inside the block.
 
     A stream that was closed when the process started is replaced by the null device, in
-    Python and for the system: the next file to be opened would be standard output. A
-    character that the encoding lacks is written as its escape. What cannot be written
-    to standard error is lost, and ends nothing.
+    Python and for the system: otherwise the next opened file would become standard
+    output. Characters outside the encoding are escaped. Errors of writing to standard
+    error are ignored.
     """
     former = sys.stdout, sys.stderr
     _fill_descriptors()
@@ -35,7 +34,7 @@ def prepared() -> Iterator[None]:
 
 
 def _discard(stream: TextIO) -> None:
-    """Loses what a stream holds and what is still printed, also when Python exits."""
+    """Discards buffered and further output of a stream, also when Python exits."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -44,14 +43,14 @@ def _discard(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def to_the_end() -> Iterator[None]:
-    """Prints of what is done already: that nobody reads them any more is no failure."""
+    """Ignores a closed pipe inside the block, which prints results of finished work."""
     with contextlib.suppress(BrokenPipeError):
         yield
         sys.stdout.flush()
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream is there and is a terminal."""
+    """Returns True for an open stream that is a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # It is closed.
@@ -59,12 +58,12 @@ def is_terminal(stream: Any) -> bool:
 
 
 class _Stream:
-    """A stream whose errors say what it is, or are none.
+    """A stream whose errors name it, or are ignored.
 
     Args:
-        stream: what is written to.
+        stream: the wrapped stream.
         name: for messages.
-        loses: whether what cannot be written is lost, and nobody is told.
+        loses: ignore errors of writing.
     """
 
     def __init__(self, stream: TextIO, name: str, *, loses: bool):
@@ -93,7 +92,7 @@ class _Stream:
 
 
 class _Null(io.TextIOBase):
-    """A stream that nobody reads, without a file."""
+    """A stream without a file, which discards its output."""
 
     encoding = "utf-8"
 

@@ -1,4 +1,4 @@
-"""Seconds by name: where the time of a run goes."""
+"""Accounts the seconds of a run by name."""
 
 import contextlib
 import time
@@ -8,10 +8,10 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch(dict[str, float]):
-    """Adds up the seconds of named stretches, each second to one name only.
+    """Sums the seconds of named blocks; each second counts for one name.
 
-    A stretch inside another one stops the outer one's clock, so that compiling in the
-    middle of training counts as compiling, and all names together are the whole time.
+    A nested block pauses the outer one, so that compiling in the middle of training
+    counts as compiling, and all names add up to the total time.
 
     >>> watch = Stopwatch()
     >>> with watch("train"):
@@ -28,7 +28,7 @@ class Stopwatch(dict[str, float]):
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Counts the seconds inside for `name`, and for nobody else."""
+        """Counts the seconds of the block for `name` alone."""
         self._charge()
         self._open.append(name)
         try:
@@ -38,7 +38,7 @@ class Stopwatch(dict[str, float]):
             self._open.pop()
 
     def _charge(self) -> None:
-        """Gives the time since the last change to whoever's clock was running."""
+        """Adds the time since the last change to the innermost open block."""
         now = time.perf_counter()
         if self._open:
             name = self._open[-1]

@@ -1,4 +1,4 @@
-"""The encoding of text files that users bring: UTF-8, a byte order mark or none."""
+"""Decodes users' text files: UTF-8, with or without a byte order mark."""
 
 import codecs
 
@@ -12,10 +12,10 @@ _OTHERS = {
 
 
 def without_mark(content: bytes) -> bytes:
-    r"""The bytes of a file in UTF-8 after its byte order mark, which is no content.
+    r"""Removes a UTF-8 byte order mark.
 
     Raises:
-        UnicodeError: the mark is that of another encoding, which it names.
+        UnicodeError: the mark is of another encoding, which the message names.
 
     >>> without_mark(b"\xef\xbb\xbfa: 1"), without_mark(b"a: 1")
     (b'a: 1', b'a: 1')
@@ -30,10 +30,10 @@ def without_mark(content: bytes) -> bytes:
 
 
 def decoded(content: bytes) -> str:
-    """The text of a file in UTF-8, without its byte order mark.
+    """Decodes a file in UTF-8, without its byte order mark.
 
     Raises:
-        UnicodeError: it is no UTF-8; the message says so.
+        UnicodeError: it is not UTF-8.
     """
     content = without_mark(content)
     if b"\0" in content:
@@ -41,4 +41,4 @@ def decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise UnicodeError("is no text in UTF-8") from None
+        raise UnicodeError("is not UTF-8 text") from None

@@ -1,4 +1,4 @@
-"""Duck types for arrays and trees: the contract speaks of them without JAX."""
+"""Duck types for arrays and trees, without importing JAX."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -22,7 +22,7 @@ Tree: TypeAlias = Any
 
 
 def is_array(value: object) -> bool:
-    """Whether a value counts as an array for the contract.
+    """Returns True for an array: anything with a shape and a dtype.
 
     >>> import numpy as np
     >>> is_array(np.zeros(3)), is_array(3.0)
@@ -32,7 +32,7 @@ def is_array(value: object) -> bool:
 
 
 def is_floating(dtype: Any) -> bool:
-    """Whether a dtype is a floating one, bfloat16 and the float8s included.
+    """Returns True for floating dtypes, including bfloat16 and float8.
 
     >>> import numpy as np
     >>> is_floating(np.dtype("float32")), is_floating(np.dtype("int32"))
@@ -42,7 +42,7 @@ def is_floating(dtype: Any) -> bool:
 
 
 def describe(value: object) -> str:
-    """A value as messages name it: dtype and shape of an array, type of the rest.
+    """Formats a value for messages: dtype and shape of an array, else the type.
 
     >>> import numpy as np
     >>> describe(np.zeros((2, 3), np.float32)), describe([1])
@@ -56,7 +56,7 @@ def describe(value: object) -> str:
 def leaves(
     tree: Tree, path: str = "", *, join: Callable[[str, str], str] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Every leaf of nested dicts, lists and tuples with its path, in order.
+    """Yields every leaf of nested dicts, lists and tuples with its path, in order.
 
     >>> list(leaves({"a": [1, 2], "b": 3}))
     [('a.0', 1), ('a.1', 2), ('b', 3)]

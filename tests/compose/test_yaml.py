@@ -206,7 +206,7 @@ def test_a_run_whose_files_were_given_a_byte_order_mark_runs_again(project):
         ("utf-16", "is text in UTF-16, not in UTF-8"),
         ("utf-32", "is text in UTF-32, not in UTF-8"),
         ("utf-16-le", "holds NUL characters, as text in UTF-16 does"),
-        ("cp1252", "is no text in UTF-8"),
+        ("cp1252", "is not UTF-8 text"),
     ],
 )
 def test_a_file_in_another_encoding_is_refused_by_name(encoding, told, project):

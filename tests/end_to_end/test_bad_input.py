@@ -60,7 +60,7 @@ WRONG = {
     "a missing file": (
         ["data.train=nowhere.npz"],
         ["error[missing-file] data.train: there is no file 'nowhere.npz' (override "
-         "data.train=nowhere.npz). A relative path is one from the working directory."],
+         "data.train=nowhere.npz). Relative paths start from the working directory."],
     ),
     "a file of another kind": (
         ["data.eval=text.npz"],

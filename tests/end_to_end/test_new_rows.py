@@ -106,7 +106,7 @@ def test_without_its_training_file_a_run_does_what_needs_none(
         assert main(asked) == 2
         assert capsys.readouterr().err == (
             "error[missing-file] data.train: there is no file 'gone.npz' (override "
-            "data.train=gone.npz). A relative path is one from the working directory.\n"
+            "data.train=gone.npz). Relative paths start from the working directory.\n"
         )
 
 

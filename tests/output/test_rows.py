@@ -221,9 +221,9 @@ def test_a_format_that_cannot_be_is_refused(output, format, message):
 @pytest.mark.parametrize(
     ("output", "problem"),
     [
-        ("nowhere/x.csv", "cannot be written: the folder 'nowhere' is not there"),
-        ("file/x.csv", "cannot be written: the folder 'file' is no folder"),
-        ("link.csv", "cannot be written: the folder '{here}/nowhere' is not there"),
+        ("nowhere/x.csv", "cannot be written: the folder 'nowhere' does not exist"),
+        ("file/x.csv", "cannot be written: the folder 'file' is a file"),
+        ("link.csv", "cannot be written: the folder '{here}/nowhere' does not exist"),
         ("folder.csv", "is a folder"),
         ("", "is a folder"),
     ],
@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_written_anywhere_is_refused_at_once(
         row_format(output)
     assert str(error.value) == (
         f"--output: '{output}' {problem.format(here=tmp_path)} (command line). "
-        "Expected a file in a folder that is there. Make the folder first, or choose "
+        "Expected a file in an existing folder. Create the folder first, or choose "
         "another file."
     )
 

@@ -26,7 +26,7 @@ def test_an_unknown_slice_ends_before_anything_is_composed(capsys):
     assert main(["check", "experiment=nothing", "--topology", "v5e:3x3"]) == 2
     assert capsys.readouterr().err == (
         "error[topology] --topology: v5e has no slice 3x3 (command line). Expected a "
-        "shape that it comes in, such as 2x2, 2x4 or 4x4.\n"
+        "shape of its slices, such as 2x2, 2x4 or 4x4.\n"
     )
 
 

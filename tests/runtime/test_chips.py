@@ -20,15 +20,15 @@ def test_a_slice_has_as_many_chips_as_its_sides_multiply_to(name, size):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("v5q:2x2x1", "got 'v5q:2x2x1', and v5q is no known chip. Expected one of v4, "
-                      "v5e, v5p, v6e, and a shape, as in v5p:4x4x4. Did you mean v5p?"),
-        ("v5e:3x3", "v5e has no slice 3x3. Expected a shape that it comes in, such as "
+        ("v5q:2x2x1", "got 'v5q:2x2x1', and v5q is an unknown chip. Expected one of "
+                      "v4, v5e, v5p, v6e, and a shape, as in v5p:4x4x4. Did you mean v5p?"),
+        ("v5e:3x3", "v5e has no slice 3x3. Expected a shape of its slices, such as "
                     "2x2, 2x4 or 4x4."),
-        ("v5p:8x4x4", "v5p has no slice 8x4x4. Expected a shape that it comes in, such "
+        ("v5p:8x4x4", "v5p has no slice 8x4x4. Expected a shape of its slices, such "
                       "as 4x4x4, 4x4x8 or 4x4x12."),
-        ("v6e:16x32", "v6e has no slice 16x32. Expected a shape that it comes in, such "
+        ("v6e:16x32", "v6e has no slice 16x32. Expected a shape of its slices, such "
                       "as 8x8, 8x16 or 16x16."),
-        ("v5p", "got 'v5p', which says no shape of v5p. Expected one such as "
+        ("v5p", "got 'v5p', without a shape of v5p. Expected one such as "
                 "v5p:2x4x4."),
         ("v5e:4x4*0", "got '0' slices. Expected a whole number, as in v5p:4x4x4*2."),
         ("", "got ''. Expected a chip and a shape, as in v5p:4x4x4."),

@@ -62,7 +62,7 @@ def test_the_file_of_another_user_trusts_nothing(run, monkeypatch, capsys):
         monkeypatch.setattr(os, "getuid", lambda: 0)
     assert main(["show", "run=run"]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("warning[project-untrusted] trust: does not count")
+    assert told[0].startswith("warning[project-untrusted] trust: is ignored")
     assert told[1].startswith("error[target-untrusted] model._target_: 'stranger.Net'")
     assert "stranger" not in sys.modules
 
