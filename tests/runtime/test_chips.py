@@ -21,7 +21,8 @@ def test_a_slice_has_as_many_chips_as_its_sides_multiply_to(name, size):
     ("name", "told"),
     [
         ("v5q:2x2x1", "got 'v5q:2x2x1', and v5q is an unknown chip. Expected one of "
-                      "v4, v5e, v5p, v6e, and a shape, as in v5p:4x4x4. Did you mean v5p?"),
+                      "v4, v5e, v5p, v6e, and a shape, as in v5p:4x4x4. Did you mean "
+                      "v5p?"),
         ("v5e:3x3", "v5e has no slice 3x3. Expected a shape of its slices, such as "
                     "2x2, 2x4 or 4x4."),
         ("v5p:8x4x4", "v5p has no slice 8x4x4. Expected a shape of its slices, such "
