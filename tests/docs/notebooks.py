@@ -1,11 +1,12 @@
 """Runs notebooks, each in a fresh kernel and an empty folder, as their readers would.
 
 `python -m tests.docs.notebooks [NAME ...]` runs those whose names contain a NAME, or
-all of them, and stores what they show, in the one form that `tidy` knows.
+all of them, and stores their outputs in the form of `tidy`.
 """
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ __all__ = ["NOTEBOOKS", "execute", "tidy"]
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROGRESS = re.compile(r"^(step|evaluat\w+|predict\w+|batch|row)\w* [\d,]+.*\n?", re.M)
+"""Lines of progress on standard error: they depend on the speed of the machine."""
 METADATA = {
     "kernelspec": {
         "display_name": "Python 3",
@@ -28,7 +31,7 @@ METADATA = {
     },
     "language_info": {"name": "python"},
 }
-"""What every notebook says of itself: nothing that depends on who ran it."""
+"""Metadata of every notebook, independent of who ran it."""
 
 
 def execute(
@@ -38,14 +41,14 @@ def execute(
     timeout_s: int = 300,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
-    """The notebook with the outputs of a fresh run.
+    """Returns the notebook with the outputs of a fresh run.
 
     Args:
         path: the notebook; the file is not touched.
-        folder: an empty one; the notebook runs in `folder/reader`.
-        timeout_s: for each cell.
-        environment: variables for the kernel and what it starts, on top of this
-            process's own.
+        folder: an empty folder; the notebook runs in `folder/reader`.
+        timeout_s: limit of each cell, in seconds.
+        environment: variables for the kernel and its child processes, in addition to
+            those of this process.
 
     Raises:
         CellExecutionError: a cell raises.
@@ -71,7 +74,7 @@ def execute(
         notebook,
         timeout=timeout_s,
         resources={"metadata": {"path": str(cwd)}},
-        # Kernels warn about TCP on a loopback, which nobody else hears here.
+        # Kernels warn about TCP on a loopback, which is private here.
         extra_arguments=["--log-level=ERROR"],
     )
     asyncio.run(client.async_execute(env=environment))
@@ -79,7 +82,7 @@ def execute(
 
 
 def tidy(notebook: Any) -> Any:
-    """The same notebook without what differs from run to run, or matters to nobody."""
+    """Removes outputs that differ from run to run or are of no use to a reader."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})
@@ -88,21 +91,24 @@ def tidy(notebook: Any) -> Any:
         for output in cell.get("outputs", ()):
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
-            # `<Figure size 640x480 with 1 Axes>` says less than the picture.
+            # `<Figure size 640x480 with 1 Axes>` adds nothing to the picture.
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)
     return notebook
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
-    """Streams in one piece: where a text is cut in two is a matter of time."""
-    found: list[Any] = []
+    """Joins the pieces of each stream, which depend on time, and drops progress."""
+    joined: list[Any] = []
     for output in outputs:
-        if found and "name" in output and found[-1].get("name") == output.name:
-            found[-1].text += output.text
+        if joined and "name" in output and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
         else:
-            found.append(output)
-    return found
+            joined.append(output)
+    for output in joined:
+        if output.get("name") == "stderr":
+            output.text = PROGRESS.sub("", output.text)
+    return [output for output in joined if output.get("text", "output")]
 
 
 def main(names: list[str]) -> None:

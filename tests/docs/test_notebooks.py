@@ -1,4 +1,4 @@
-"""The notebooks run, and what they store is what a reader gets."""
+"""The notebooks run, and their stored outputs are what a reader gets."""
 
 import base64
 import re
@@ -10,7 +10,7 @@ from tests.docs.notebooks import METADATA, NOTEBOOKS, execute
 
 LARGEST_PICTURE = 60 << 10
 PATHS = re.compile(r"/(tmp|home|root|Users|var|usr|opt)/|[A-Z]:\\|ipykernel_")
-"""Places on the machine of whoever ran the notebook."""
+"""Paths of the machine on which the notebook ran."""
 
 every_notebook = pytest.mark.parametrize(
     "path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS]
@@ -22,11 +22,11 @@ def outputs_of(cell):
 
 
 def pictures_of(cell):
-    found = (output.get("data", {}).get("image/png") for output in outputs_of(cell))
-    return [picture for picture in found if picture]
+    images = (output.get("data", {}).get("image/png") for output in outputs_of(cell))
+    return [image for image in images if image]
 
 
-def test_there_are_five():
+def test_there_are_five_notebooks():
     assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
@@ -43,7 +43,7 @@ def test_a_notebook_runs_and_stores_its_pictures(path, tmp_path, quickly):
 
 
 @every_notebook
-def test_what_is_stored_is_valid_small_and_of_nobodys_machine(path):
+def test_stored_outputs_are_valid_small_and_free_of_local_paths(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert any(pictures_of(cell) for cell in notebook.cells)
@@ -61,15 +61,15 @@ def test_what_is_stored_is_valid_small_and_of_nobodys_machine(path):
 
 
 @every_notebook
-def test_nothing_is_warned_of(path):
-    """Only commands that are shown to fail write to standard error."""
+def test_stored_outputs_have_no_warnings(path):
+    """Only commands that fail on purpose write to standard error."""
     for cell in nbformat.read(path, as_version=4).cells:
         names = {output.get("name") for output in outputs_of(cell)}
         assert "stderr" not in names or "--no-raise-error" in cell.source
 
 
 @every_notebook
-def test_what_is_stored_is_of_one_run_and_in_one_form(path):
+def test_stored_outputs_are_of_one_run_in_one_form(path):
     notebook = nbformat.read(path, as_version=4)
     assert notebook.metadata == METADATA
     assert all(cell.metadata == {} for cell in notebook.cells)
@@ -80,7 +80,7 @@ def test_what_is_stored_is_of_one_run_and_in_one_form(path):
 
 
 @every_notebook
-def test_a_notebook_opens_with_what_one_can_do_after_it(path):
+def test_a_notebook_begins_with_its_learning_goals(path):
     first = nbformat.read(path, as_version=4).cells[0]
     assert first.cell_type == "markdown"
     assert re.match(rf"# {int(path.name[:2])}\. ", first.source)
@@ -88,7 +88,7 @@ def test_a_notebook_opens_with_what_one_can_do_after_it(path):
 
 
 @every_notebook
-def test_links_lead_somewhere(path):
+def test_links_resolve(path):
     cells = nbformat.read(path, as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
