@@ -42,7 +42,7 @@ class Kinds:
         if name is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "name"})
         try:
-            # A plugin that cannot be used raises a fault, which is a ValueError.
+            # A plugin that cannot be used raises a ConfigError, which is a ValueError.
             member = self.members[str(name)]
         except KeyError:
             names = ", ".join((*self.words, *self.members))
@@ -92,12 +92,13 @@ class _Members(Mapping[str, type[Config]]):
         """
         home = self._homes.get(name)
         if home is None:
-            found = entry_points.plugin(self._group, name) if self._group else None
-            if found is None:
-                raise KeyError(name)
+            plugin = entry_points.plugin(self._group, name) if self._group else None
+            if plugin is None:
+                stale = entry_points.stale_metadata(self._group, name, where=name)
+                raise ConfigError(stale) if stale else KeyError(name)
             from specflow.config.plugins.components import component
 
-            return component(found, bases=self._bases)
+            return component(plugin, bases=self._bases)
         return import_module(home).MEMBERS[name] if isinstance(home, str) else home
 
     def get(self, name: str, default: Any = None) -> Any:

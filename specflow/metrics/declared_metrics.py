@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from specflow.config.base import Component, Config, Target
 from specflow.config.key_path import key_paths
 from specflow.diagnostics.errors import DataError
-from specflow.metrics import curves, streaming
+from specflow.metrics import curves
 from specflow.metrics.at_k import (
     AveragePrecisionAtK,
     PrecisionAtK,
@@ -37,22 +37,10 @@ def _counted(*, read: str | None, **arguments: Any) -> Metric:
     return ThresholdCounts.from_batch(**arguments, read=what)
 
 
-def _ported(function: Callable[..., Any]) -> Callable[..., Metric]:
-    """The state of a function of `tf.metrics`, which calls scores predictions."""
-
-    def from_scores(scores: Any, **arguments: Any) -> Metric:
-        return function(predictions=scores, **arguments)[1]
-
-    return from_scores
-
-
 _MADE: dict[str, Callable[..., Metric]] = {
     "average_precision_at_k": _listed(AveragePrecisionAtK),
-    "bucketed_auc": _ported(streaming.auc),
     "precision_at_k": _listed(PrecisionAtK),
     "recall_at_k": _listed(RecallAtK),
-    "sensitivity_at_specificity": _ported(streaming.sensitivity_at_specificity),
-    "specificity_at_sensitivity": _ported(streaming.specificity_at_sensitivity),
     "threshold_counts": _counted,
 }
 """Name -> function from the fields of a config to the state of a batch, for metrics

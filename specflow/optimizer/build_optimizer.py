@@ -17,7 +17,6 @@ from specflow.config.sections.optimizer import (
 )
 from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.optimizer import reference
 from specflow.optimizer.moving_average import averaged, track_average
 from specflow.optimizer.rates import rates_of_parts, with_learning_rate
 from specflow.optimizer.schedule import build_schedule
@@ -196,8 +195,7 @@ def _is_steady(config: Any) -> bool:
 
 def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
     """The function of the config's name, given the config's fields."""
-    home = reference if config.name in reference.__all__ else optax
-    make = getattr(home, config.name)
+    make = getattr(optax, config.name)
     arguments = {name: value for name, value in config if name not in _OURS}
     if hasattr(config, "no_decay"):
         # optax calls the same argument by two names.

@@ -46,6 +46,11 @@ class Plugin:
     """Name of the distribution that declares it."""
     version: str
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the distribution is specflow's."""
+        return self.package == distribution.NAME
+
     def __str__(self) -> str:
         return f"{self.package} {self.version}"
 
@@ -59,11 +64,13 @@ def plugin(group: str, name: str) -> Plugin | None:
     """The entry point of a name in a group; None if no package declares it.
 
     Raises:
-        ConfigError: two packages declare it.
+        ConfigError: two packages declare it, none of which is specflow: other packages
+            cannot take the names of specflow's own.
 
     >>> plugin("specflow.models", "no_such_model")
     """
     plugins = _declared(group).get(name, ())
+    plugins = tuple(plugin for plugin in plugins if plugin.is_own) or plugins
     if len(plugins) < 2:
         return plugins[0] if plugins else None
     packages = [str(plugin) for plugin in plugins]
@@ -120,7 +127,7 @@ def load(plugin: Plugin) -> Any:
     """
     module, _, path = plugin.value.partition(":")
     try:
-        if plugin.package != distribution.NAME:
+        if not plugin.is_own:
             user_code.claim(module.strip())
         value: Any = import_module(module.strip())
         for part in filter(None, path.strip().split(".")):

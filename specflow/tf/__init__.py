@@ -1,12 +1,16 @@
-"""The TensorFlow-shaped API: heads and canned estimators under TensorFlow's names."""
+"""TensorFlow-shaped API: heads, canned estimators, streaming metrics and optimizers.
+
+Names of sections (`optimizer=tf_adam`) are declared by entry points of specflow's own
+distribution, as those of a plugin are.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from specflow.tf import canned, heads
+    from specflow.tf import canned, heads, metrics, optimizers
 
-__all__ = ["canned", "heads"]
+__all__ = ["canned", "heads", "metrics", "optimizers"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,8 +14,7 @@ from flax import linen
 
 import specflow as sf
 from specflow.config.run_config import GONE, RunConfig, TPUConfig
-from specflow.metrics import streaming
-from specflow.optimizer import reference
+from specflow.tf import metrics, optimizers
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "porting.md").read_text()
@@ -164,10 +163,10 @@ def test_every_field_of_a_config_is_on_the_page(config):
 
 def test_every_metric_function_and_every_preset_is_on_the_page():
     spans = " ".join(SPANS)
-    for name in streaming.__all__:
-        assert f"`sf.metrics.{name}`" in rows("Metrics")[name]
-    for name in reference.__all__:
-        assert f"specflow.optimizer.{name}(" in spans
+    for name in metrics.__all__:
+        assert f"`sf.tf.metrics.{name}`" in rows("Metrics")[name]
+    for name in optimizers.__all__:
+        assert f"specflow.tf.optimizers.{name}(" in spans
     for name in sf.tf.heads.LossReduction:
         assert f"sf.tf.heads.LossReduction.{name.name}" in spans
 
@@ -190,7 +189,7 @@ REJECTED = "sf.TPUConfig(num_shards=8)"
 
 
 def chain(node):
-    """["sf", "metrics", "auc"] of an expression such as sf.metrics.auc."""
+    """["sf", "tf", "metrics", "auc"] of an expression such as sf.tf.metrics.auc."""
     names = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

@@ -59,7 +59,7 @@ def test_c2_9_metrics_called_while_tracing_say_where_they_belong(line, rows):
 
     def model_fn(model, features, labels, mode):
         losses = (model(features["x"]) - labels) ** 2
-        metrics = {"mse": sf.metrics.mean(losses)}
+        metrics = {"mse": sf.tf.metrics.mean(losses)}
         return sf.EstimatorSpec(mode, loss=losses.mean(), eval_metric_ops=metrics)
 
     with pytest.raises(TypeError) as error:

@@ -1,4 +1,4 @@
-"""(value, state) pairs from a metric_fn, through evaluate; A8, A9 and C6."""
+"""(value, state) pairs of a metric_fn through `evaluate`."""
 
 import jax
 import numpy as np
@@ -24,13 +24,13 @@ def metric_fn(labels, probability, weights):
     """As it stood in TF, but for the name of the module."""
     called = (probability > 0.5).astype(np.int64)
     return {
-        "accuracy": sf.metrics.accuracy(labels, called, weights=weights),
-        "precision": sf.metrics.precision(labels, called, weights),
-        "auc": sf.metrics.auc(labels, probability, weights=weights),
-        "exact_auc": sf.metrics.auc(labels, probability, weights, formula="exact"),
-        "rmse": sf.metrics.root_mean_squared_error(labels, probability),
-        "at": sf.metrics.recall_at_thresholds(labels, probability, [0.2, 0.5]),
-        "nothing": sf.metrics.mean(probability, weights=0.0),
+        "accuracy": sf.tf.metrics.accuracy(labels, called, weights=weights),
+        "precision": sf.tf.metrics.precision(labels, called, weights),
+        "auc": sf.tf.metrics.auc(labels, probability, weights=weights),
+        "exact_auc": sf.tf.metrics.auc(labels, probability, weights, formula="exact"),
+        "rmse": sf.tf.metrics.root_mean_squared_error(labels, probability),
+        "at": sf.tf.metrics.recall_at_thresholds(labels, probability, [0.2, 0.5]),
+        "nothing": sf.tf.metrics.mean(probability, weights=0.0),
     }
 
 
@@ -62,7 +62,7 @@ def expected() -> dict[str, float]:
 
 @pytest.mark.parametrize("batch", [8, 16])
 @pytest.mark.parametrize("devices", [1, 8])
-def test_a8_pairs_are_merged_over_ragged_batches_on_every_mesh(line, devices, batch):
+def test_pairs_are_merged_over_ragged_batches_on_every_mesh(line, devices, batch):
     estimator = line(
         model_fn,
         mesh=MeshConfig(axes=AxesConfig(data=devices)),
@@ -77,7 +77,7 @@ def test_a8_pairs_are_merged_over_ragged_batches_on_every_mesh(line, devices, ba
     assert np.shape(result["at"]) == (2,)
 
 
-def test_a9_as_estimator_spec_holds_the_pairs_with_the_value_of_the_batch():
+def test_as_estimator_spec_holds_the_pairs_with_the_value_of_the_batch():
     probability = np.linspace(0.05, 0.95, N).astype(np.float32)
     spec = sf.TPUEstimatorSpec(
         "eval",

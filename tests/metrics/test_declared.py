@@ -10,6 +10,7 @@ from specflow import metrics as m
 from specflow.config.base import Config, Target
 from specflow.config.sections import metrics as c
 from specflow.diagnostics.errors import ConfigError, DataError
+from specflow.tf import metrics as tf_metrics
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.integers(0, 3, 30)
@@ -139,19 +140,19 @@ DECLARED |= {
     ),
     "threshold_counts": (
         more("threshold_counts", thresholds=[0.7, 0.2], read="recalls", **SCORED),
-        m.recall_at_thresholds(BINARY, PROBABILITIES, [0.7, 0.2], WEIGHTS)[1],
+        tf_metrics.recall_at_thresholds(BINARY, PROBABILITIES, [0.7, 0.2], WEIGHTS)[1],
     ),
     "bucketed_auc": (
         more("bucketed_auc", curve="PR", num_thresholds=50, **SCORED),
-        m.auc(*PROBABLE, 50, curve="PR")[1],
+        tf_metrics.auc(*PROBABLE, 50, curve="PR")[1],
     ),
     "sensitivity_at_specificity": (
         more("sensitivity_at_specificity", specificity=0.6, **SCORED),
-        m.sensitivity_at_specificity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
+        tf_metrics.sensitivity_at_specificity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
     ),
     "specificity_at_sensitivity": (
         more("specificity_at_sensitivity", sensitivity=0.6, **SCORED),
-        m.specificity_at_sensitivity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
+        tf_metrics.specificity_at_sensitivity(BINARY, PROBABILITIES, 0.6, WEIGHTS)[1],
     ),
 }
 

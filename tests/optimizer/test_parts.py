@@ -15,9 +15,8 @@ from specflow.optimizer import (
     evaluated_average,
     evaluates_average,
     learning_rate,
-    tf_adagrad,
-    tf_ftrl,
 )
+from specflow.tf import optimizers as tf
 
 PARAMS = {"wide.kernel": jnp.ones(3), "deep.0.kernel": jnp.ones((2, 2))}
 GRADIENTS = {
@@ -44,8 +43,8 @@ def test_each_part_moves_as_under_its_optimizer_alone():
     config = compose(["optimizer=wide_and_deep"]).config.optimizer
     moved = moves(build_optimizer(config, train_steps=10))
     expected = {
-        "wide.kernel": alone(tf_ftrl(0.05), "wide.kernel"),
-        "deep.0.kernel": alone(tf_adagrad(0.05), "deep.0.kernel"),
+        "wide.kernel": alone(tf.ftrl(0.05), "wide.kernel"),
+        "deep.0.kernel": alone(tf.adagrad(0.05), "deep.0.kernel"),
     }
     # One of them compiled, one not: the same rule, fused otherwise.
     for name, value in expected.items():

@@ -10,7 +10,8 @@ from specflow.compose import compose
 from specflow.config.sections.optimizer import SgdConfig
 from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.executor.optimizer_step import Optimizer
-from specflow.optimizer import build_optimizer, tf_adam, with_learning_rate
+from specflow.optimizer import build_optimizer, with_learning_rate
+from specflow.tf import optimizers
 from tests.optimizer.test_names import KINDS, NAMES
 
 PARAMS = {"a.kernel": jnp.ones((2, 2)), "b.kernel": jnp.full((2, 2), 2.0)}
@@ -102,8 +103,8 @@ def test_a_schedule_is_asked_with_the_updates_that_its_state_has_counted(every):
 
 def test_the_rate_is_hidden_by_what_is_wrapped_around():
     line = optax.linear_schedule(0.5, 0.0, 8)
-    assert list(rates(tf_adam(line))) == ["learning_rate"]
-    assert rates(optax.chain(optax.clip(1.0), tf_adam(line))) == {}
+    assert list(rates(optimizers.adam(line))) == ["learning_rate"]
+    assert rates(optax.chain(optax.clip(1.0), optimizers.adam(line))) == {}
 
 
 def test_it_is_the_same_transformation():

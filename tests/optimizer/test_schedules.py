@@ -18,9 +18,9 @@ from specflow.config.sections.schedules import (
     StableConfig,
 )
 from specflow.diagnostics.errors import ConfigError
-from specflow.optimizer import tf_piecewise_constant, tf_sgd
 from specflow.optimizer.build_optimizer import build_optimizer
 from specflow.optimizer.schedule import build_schedule
+from specflow.tf import optimizers
 
 STEPS = np.arange(13)
 
@@ -101,15 +101,15 @@ def test_with_a_warmup_the_boundary_keeps_the_old_rate_too():
 
 
 def test_tensorflows_piecewise_constant_has_its_rates_and_is_traced():
-    rate = tf_piecewise_constant(BOUNDARIES, VALUES)
+    rate = optimizers.piecewise_constant(BOUNDARIES, VALUES)
     assert [float(rate(step)) for step in STEPS] == TF_RATES
     assert [float(jax.jit(rate)(step)) for step in STEPS] == TF_RATES
-    assert float(tf_piecewise_constant([], [0.5])(9)) == 0.5
+    assert float(optimizers.piecewise_constant([], [0.5])(9)) == 0.5
 
 
 def test_a_preset_takes_the_steps_of_a_piecewise_constant_rate():
     """By hand: a gradient of 1 subtracts the rate of each step, counted from 0."""
-    optimizer = tf_sgd(tf_piecewise_constant(BOUNDARIES, VALUES))
+    optimizer = optimizers.sgd(optimizers.piecewise_constant(BOUNDARIES, VALUES))
     param = np.float32(0)
     state, taken = optimizer.init(param), []
     for _ in STEPS:
@@ -131,7 +131,7 @@ def test_a_piecewise_constant_rate_that_does_not_fit_is_refused(
     boundaries, values, message
 ):
     with pytest.raises(ConfigError, match=message):
-        tf_piecewise_constant(boundaries, values)
+        optimizers.piecewise_constant(boundaries, values)
 
 
 @pytest.mark.parametrize("name", MEMBERS)

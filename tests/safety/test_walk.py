@@ -31,7 +31,10 @@ WRITTEN_IN = [
     _JAX / "_src" / "dtypes.py",  # promote_types and isdtype of jax.numpy
     *(
         Path(specflow.__file__).parent / room
-        for room in ("data", "spec", "metrics", "model", "optimizer")
+        for room in (
+            *("data", "spec", "metrics", "model", "optimizer"),
+            *("tf/metrics", "tf/optimizers"),
+        )
     ),
 ]
 DANGEROUS = (

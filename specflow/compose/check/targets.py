@@ -43,6 +43,8 @@ HOMES = (
     "specflow.metrics",
     "specflow.model",
     "specflow.optimizer",
+    "specflow.tf.metrics",
+    "specflow.tf.optimizers",
 )
 """Packages in which a callable may be defined: parts of an experiment, no machinery."""
 

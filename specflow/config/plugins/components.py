@@ -34,7 +34,9 @@ def component(
     if found not in _FOUND:
         try:
             section = _section(found, entry_points.load(found), bases or {})
-            _FOUND[found], _OF[section] = section, found
+            _FOUND[found] = section
+            if not found.is_own:  # A manifest names specflow's version already.
+                _OF[section] = found
         except ConfigError as error:
             _FOUND[found] = error.diagnostics[0]
     made = _FOUND[found]

@@ -26,11 +26,8 @@ MetricConfig = by_name(
     Elsewhere(
         "specflow.config.sections.threshold_metrics",
         "average_precision_at_k",
-        "bucketed_auc",
         "precision_at_k",
         "recall_at_k",
-        "sensitivity_at_specificity",
-        "specificity_at_sensitivity",
         "threshold_counts",
     ),
     group="specflow.metrics",

@@ -52,16 +52,6 @@ OptimizerConfig = by_name(
     SgdConfig,
     Elsewhere("specflow.config.generated.optax_optimizers", *OPTAX_OPTIMIZERS),
     Elsewhere("specflow.config.sections.optimizer_parts", "parts"),
-    Elsewhere(
-        "specflow.config.sections.reference_optimizers",
-        "tf_adadelta",
-        "tf_adagrad",
-        "tf_adam",
-        "tf_ftrl",
-        "tf_momentum",
-        "tf_rmsprop",
-        "tf_sgd",
-    ),
     group="specflow.optimizers",
     bases={"learning_rate": ScheduledConfig},
 )

@@ -3,7 +3,7 @@
 All other metrics are generated (`config/generated/`).
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -12,8 +12,6 @@ from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
 
 __all__ = ["MEMBERS"]
-
-_Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class _WeightedConfig(MetricBaseConfig):
@@ -84,49 +82,10 @@ class ThresholdCountsConfig(_ScoredConfig):
     """Value at each threshold; null: its confusion matrix, the negative class first."""
 
 
-class _SpreadConfig(_ScoredConfig):
-    num_thresholds: int = Field(default=200, ge=2)
-    """Number of evenly spaced thresholds; more approximate the curve better."""
-
-
-class BucketedAucConfig(_SpreadConfig):
-    """Area under the ROC or precision-recall curve, approximated as in TensorFlow.
-
-    `auc` is exact, for ROC.
-    """
-
-    name: Literal["bucketed_auc"] = "bucketed_auc"
-    curve: Literal["ROC", "PR"] = "ROC"
-    """Receiver operating characteristic, or precision-recall curve."""
-    summation_method: Literal[
-        "trapezoidal", "careful_interpolation", "minoring", "majoring"
-    ] = "trapezoidal"
-    """Summation of the area; `careful_interpolation` is correct for PR too."""
-
-
-class SensitivityAtSpecificityConfig(_SpreadConfig):
-    """Sensitivity at the threshold whose specificity is closest to a given one."""
-
-    name: Literal["sensitivity_at_specificity"] = "sensitivity_at_specificity"
-    specificity: _Rate
-    """Target specificity."""
-
-
-class SpecificityAtSensitivityConfig(_SpreadConfig):
-    """Specificity at the threshold whose sensitivity is closest to a given one."""
-
-    name: Literal["specificity_at_sensitivity"] = "specificity_at_sensitivity"
-    sensitivity: _Rate
-    """Target sensitivity."""
-
-
 MEMBERS = named(
     AveragePrecisionAtKConfig,
-    BucketedAucConfig,
     PrecisionAtKConfig,
     RecallAtKConfig,
-    SensitivityAtSpecificityConfig,
-    SpecificityAtSensitivityConfig,
     ThresholdCountsConfig,
 )
 """Name -> class."""

@@ -58,11 +58,11 @@ class DNNLinearCombinedClassifier(_Combined):
         categorical: name -> `Categorical`, of features that are categories.
         linear_features: names of those that the linear part sees; None: all.
         dnn_features: names of those that the dense part sees; None: all.
-        linear_optimizer: trains `linear.*`; None: `tf_ftrl` at 0.2, or at
+        linear_optimizer: trains `linear.*`; None: `tf.optimizers.ftrl` at 0.2, or at
             1 / sqrt(features) if that is less.
-        dnn_optimizer: trains `dnn.*`; None: `tf_adagrad` at 0.05. TensorFlow's own
-            rates are those of the two parts alone divided by 40 and 50, too low for a
-            short run.
+        dnn_optimizer: trains `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
+            TensorFlow's own rates are those of the two parts alone divided by 40 and
+            50, too low for a short run.
         dnn_activation_fn: what stands after each hidden layer.
         dnn_dropout: share of the hidden units dropped while training; None: none.
         batch_norm: whether hidden units are normalized over the batch, after dropout.
@@ -145,11 +145,11 @@ class DNNLinearCombinedRegressor(_Combined):
         categorical: name -> `Categorical`, of features that are categories.
         linear_features: names of those that the linear part sees; None: all.
         dnn_features: names of those that the dense part sees; None: all.
-        linear_optimizer: trains `linear.*`; None: `tf_ftrl` at 0.2, or at
+        linear_optimizer: trains `linear.*`; None: `tf.optimizers.ftrl` at 0.2, or at
             1 / sqrt(features) if that is less.
-        dnn_optimizer: trains `dnn.*`; None: `tf_adagrad` at 0.05. TensorFlow's own
-            rates are those of the two parts alone divided by 40 and 50, too low for a
-            short run.
+        dnn_optimizer: trains `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
+            TensorFlow's own rates are those of the two parts alone divided by 40 and
+            50, too low for a short run.
         dnn_activation_fn: what stands after each hidden layer.
         dnn_dropout: share of the hidden units dropped while training; None: none.
         batch_norm: whether hidden units are normalized over the batch, after dropout.

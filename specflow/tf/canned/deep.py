@@ -54,7 +54,7 @@ class DNNClassifier(_Dnn):
         hidden_units: widths of the hidden layers.
         n_classes: how many classes; labels are their indices.
         categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the net; None: `tf_adagrad` at 0.05.
+        optimizer: trains the net; None: `tf.optimizers.adagrad` at 0.05.
         activation_fn: what stands after each hidden layer.
         dropout: share of the hidden units dropped while training; None: none.
         batch_norm: whether hidden units are normalized over the batch, after dropout.
@@ -124,7 +124,7 @@ class DNNRegressor(_Dnn):
         hidden_units: widths of the hidden layers.
         label_dimension: how many numbers an example has.
         categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the net; None: `tf_adagrad` at 0.05.
+        optimizer: trains the net; None: `tf.optimizers.adagrad` at 0.05.
         activation_fn: what stands after each hidden layer.
         dropout: share of the hidden units dropped while training; None: none.
         batch_norm: whether hidden units are normalized over the batch, after dropout.

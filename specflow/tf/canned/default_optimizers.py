@@ -5,20 +5,21 @@ from typing import Any
 import jax
 import optax
 
-from specflow.optimizer import tf_adagrad, tf_ftrl, with_learning_rate
+from specflow.optimizer import with_learning_rate
 from specflow.optimizer.rates import rates_of_parts
+from specflow.tf import optimizers
 
 __all__ = ["adagrad", "by_part", "ftrl"]
 
 
 def ftrl(features: int) -> optax.GradientTransformation:
     """FTRL at 0.2, or less if there are many features: 1 / sqrt(features)."""
-    return tf_ftrl(min(0.2, features**-0.5))
+    return optimizers.ftrl(min(0.2, features**-0.5))
 
 
 def adagrad() -> optax.GradientTransformation:
     """Adagrad at 0.05."""
-    return tf_adagrad(0.05)
+    return optimizers.adagrad(0.05)
 
 
 def by_part(

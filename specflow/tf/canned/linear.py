@@ -49,8 +49,8 @@ class LinearClassifier(_Linear):
     Args:
         n_classes: how many classes; labels are their indices.
         categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the weights; None: `tf_ftrl` at 0.2, or at 1 / sqrt(features)
-            if that is less.
+        optimizer: trains the weights; None: `tf.optimizers.ftrl` at 0.2, or at
+            1 / sqrt(features) if that is less.
         label_vocabulary: the label of each class, texts or integers.
         weight_column: feature that weighs each example; the model does not see it.
         loss_reduction: what the sum of the weighted losses is divided by.
@@ -107,8 +107,8 @@ class LinearRegressor(_Linear):
     Args:
         label_dimension: how many numbers an example has.
         categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the weights; None: `tf_ftrl` at 0.2, or at 1 / sqrt(features)
-            if that is less.
+        optimizer: trains the weights; None: `tf.optimizers.ftrl` at 0.2, or at
+            1 / sqrt(features) if that is less.
         weight_column: feature that weighs each example; the model does not see it.
         loss_reduction: what the sum of the weighted losses is divided by.
         **estimator: what else a `TPUEstimator` takes: model_dir, config,

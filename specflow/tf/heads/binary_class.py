@@ -10,7 +10,6 @@ import optax
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from specflow import metrics
 from specflow.contract import (
     DEFAULT_SERVING,
     ClassificationOutput,
@@ -18,6 +17,7 @@ from specflow.contract import (
     PredictOutput,
     RegressionOutput,
 )
+from specflow.tf import metrics
 from specflow.tf.heads.class_names import Classes, Vocabulary, vocabulary_of
 from specflow.tf.heads.head import Head
 from specflow.tf.heads.head_metrics import (

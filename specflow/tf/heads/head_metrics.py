@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specflow import metrics
 from specflow.metrics.means import Mean
+from specflow.tf import metrics
 from specflow.tf.heads.head import Formula
 
 __all__ = ["MajorityShare", "areas", "at_thresholds", "broadcast", "undefined"]

@@ -10,13 +10,13 @@ import optax
 from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
-from specflow import metrics
 from specflow.contract import (
     DEFAULT_SERVING,
     ClassificationOutput,
     ExportOutput,
     PredictOutput,
 )
+from specflow.tf import metrics
 from specflow.tf.heads.class_names import Classes, Vocabulary, vocabulary_of
 from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined

@@ -10,8 +10,9 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import NDArray
 
-from specflow import metrics
 from specflow.contract import DEFAULT_SERVING, ExportOutput, PredictOutput
+from specflow.metrics import BitsPerByte, Perplexity
+from specflow.tf import metrics
 from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of, in_range
@@ -100,8 +101,8 @@ class LanguageHead(Head):
         return {
             "average_loss": metrics.mean(losses, weight, undefined=nothing),
             "accuracy": metrics.accuracy(labels, class_ids, weight, undefined=nothing),
-            "perplexity": metrics.Perplexity.from_batch(losses, weight),
-            "bits_per_byte": metrics.BitsPerByte.from_batch(
+            "perplexity": Perplexity.from_batch(losses, weight),
+            "bits_per_byte": BitsPerByte.from_batch(
                 losses, weight, bytes_per_token=self.bytes_per_token
             ),
         }

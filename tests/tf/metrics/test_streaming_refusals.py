@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from specflow import metrics as m
 from specflow.diagnostics.errors import DataError
+from specflow.tf import metrics as m
 
 THREE, FOUR = np.array([0, 1, 1]), np.array([0, 1, 1, 0])
 HALVES = np.array([0.5, 0.5, 0.5])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from specflow import metrics as m
+from specflow.metrics import top_classes
+from specflow.tf import metrics as m
 
 RNG = np.random.default_rng(13)
 N, C = 40, 6
@@ -112,7 +113,7 @@ def test_average_precision_of_all_classes_is_scikit_learns(weights):
 
 
 def test_top_k_of_chosen_classes_is_that_of_scores():
-    top = m.top_classes(SCORES, k=3)
+    top = top_classes(SCORES, k=3)
     assert top.tolist() == [best(scores, 3) for scores in SCORES]
     arguments = {"class_id": 1, "weights": WEIGHTS}
     for scored, chosen in (

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import complement, per_variable
+from specflow.tf.optimizers.update_rule import complement, per_variable
 
-__all__ = ["tf_rmsprop"]
+__all__ = ["rmsprop"]
 
 
-def tf_rmsprop(
+def rmsprop(
     learning_rate: Rate,
     decay: float = 0.9,
     momentum: float = 0.0,

@@ -11,8 +11,8 @@ from specflow.metrics.at_k import (
     RecallAtK,
     top_classes,
 )
-from specflow.metrics.streaming.pair import broadcast, pair
 from specflow.runtime.typing import describe
+from specflow.tf.metrics.value_and_state import broadcast, pair
 
 __all__ = [
     "average_precision_at_k",

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import per_variable
+from specflow.tf.optimizers.update_rule import per_variable
 
-__all__ = ["tf_ftrl"]
+__all__ = ["ftrl"]
 
 
-def tf_ftrl(
+def ftrl(
     learning_rate: Rate,
     lr_power: float = -0.5,
     initial_accumulator_value: float = 0.1,

@@ -10,10 +10,10 @@ import optax
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["tf_piecewise_constant"]
+__all__ = ["piecewise_constant"]
 
 
-def tf_piecewise_constant(
+def piecewise_constant(
     boundaries: Sequence[int], values: Sequence[float]
 ) -> optax.Schedule:
     """`values[i]` for steps in `(boundaries[i - 1], boundaries[i]]`, counted from 0.
@@ -30,7 +30,7 @@ def tf_piecewise_constant(
 
     Source: tf.compat.v1.train.piecewise_constant.
 
-    >>> rate = tf_piecewise_constant([2], [1.0, 0.5])
+    >>> rate = piecewise_constant([2], [1.0, 0.5])
     >>> [float(rate(step)) for step in range(5)]
     [1.0, 1.0, 1.0, 0.5, 0.5]
     """

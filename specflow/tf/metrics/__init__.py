@@ -5,14 +5,14 @@ nothing is 0, tensors are cast, weights broadcast, the AUC is an approximation a
 thresholds. The states are the library's own, exact and mergeable.
 """
 
-from specflow.metrics.streaming.at_k import (
+from specflow.tf.metrics.streaming_at_k import (
     average_precision_at_k,
     precision_at_k,
     precision_at_top_k,
     recall_at_k,
     recall_at_top_k,
 )
-from specflow.metrics.streaming.classes import (
+from specflow.tf.metrics.streaming_classes import (
     accuracy,
     false_negatives,
     false_positives,
@@ -23,7 +23,7 @@ from specflow.metrics.streaming.classes import (
     true_negatives,
     true_positives,
 )
-from specflow.metrics.streaming.means import (
+from specflow.tf.metrics.streaming_means import (
     mean,
     mean_absolute_error,
     mean_cosine_distance,
@@ -33,7 +33,7 @@ from specflow.metrics.streaming.means import (
     percentage_below,
     root_mean_squared_error,
 )
-from specflow.metrics.streaming.thresholds import (
+from specflow.tf.metrics.streaming_thresholds import (
     auc,
     false_negatives_at_thresholds,
     false_positives_at_thresholds,

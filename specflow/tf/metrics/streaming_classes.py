@@ -8,8 +8,8 @@ from specflow.metrics.averaged import IoU, Precision, Recall
 from specflow.metrics.classification import Accuracy
 from specflow.metrics.metric_rows import as_classes, rows
 from specflow.metrics.per_class import PerClassAccuracy
-from specflow.metrics.streaming.pair import aligned, pair
 from specflow.metrics.sum import Sum
+from specflow.tf.metrics.value_and_state import aligned, pair
 
 __all__ = [
     "accuracy",

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import complement, per_variable
+from specflow.tf.optimizers.update_rule import complement, per_variable
 
-__all__ = ["tf_adadelta"]
+__all__ = ["adadelta"]
 
 
-def tf_adadelta(
+def adadelta(
     learning_rate: Rate, rho: float = 0.95, epsilon: float = 1e-8
 ) -> optax.GradientTransformation:
     """`AdadeltaOptimizer`: a step is as large as recent steps for the gradient's size.

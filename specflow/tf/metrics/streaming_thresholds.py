@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.metrics import curves
 from specflow.metrics.ranking import AUC
-from specflow.metrics.streaming.pair import aligned, pair
 from specflow.metrics.thresholds import Confusions, ThresholdCounts
+from specflow.tf.metrics.value_and_state import aligned, pair
 
 __all__ = [
     "auc",

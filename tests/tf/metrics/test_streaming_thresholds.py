@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from specflow import metrics as m
+from specflow.metrics import ThresholdCounts
+from specflow.tf import metrics as m
 
 RNG = np.random.default_rng(12)
 N = 90
@@ -198,7 +199,7 @@ def test_specificity_is_taken_at_the_nearest_sensitivity_the_highest_threshold(
 
 @WEIGHTINGS
 def test_counts_at_thresholds_are_scikit_learns_confusion_matrices(weights):
-    state = m.ThresholdCounts.from_batch(LABELS, SCORES, weights, thresholds=CUTS)
+    state = ThresholdCounts.from_batch(LABELS, SCORES, weights, thresholds=CUTS)
     expected = [
         sk.confusion_matrix(LABELS, np.float32(cut) < SCORES, sample_weight=weights)
         for cut in CUTS

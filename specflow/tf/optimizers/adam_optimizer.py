@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import optax
 
 from specflow.optimizer.rates import Rate
-from specflow.optimizer.reference.rule import complement, per_variable
+from specflow.tf.optimizers.update_rule import complement, per_variable
 
-__all__ = ["tf_adam"]
+__all__ = ["adam"]
 
 
-def tf_adam(
+def adam(
     learning_rate: Rate,
     beta1: float = 0.9,
     beta2: float = 0.999,
