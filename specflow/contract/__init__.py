@@ -1,4 +1,4 @@
-"""The contract: what a model function returns for a mode says all that is needed."""
+"""The contract between model functions and estimators: specs, modes and checks."""
 
 from specflow.contract.estimator_spec import EstimatorSpec, TPUEstimatorSpec
 from specflow.contract.eval_metrics import check_batch_major

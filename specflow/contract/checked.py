@@ -1,4 +1,4 @@
-"""Turns what Pydantic finds while a spec is made into one `SpecError`."""
+"""Base class of the contract's types: frozen, and validated into one `SpecError`."""
 
 from typing import Any, ClassVar, NoReturn
 
@@ -12,7 +12,15 @@ __all__ = ["Checked", "Flaw", "refuse"]
 
 
 class Flaw:
-    """One broken rule of a field: like `Diagnostic`, placed relative to the field."""
+    """A violated rule of a field: a `Diagnostic` whose place is relative to the field.
+
+    Args:
+        problem: the problem, with the value.
+        kind: exception that the `SpecError` also is.
+        at: path within the field, such as `[1]['logits']`.
+        expected: the values that are accepted.
+        hint: what the user should do.
+    """
 
     def __init__(
         self,
@@ -28,7 +36,7 @@ class Flaw:
 
 
 def refuse(*flaws: Flaw) -> NoReturn:
-    """Raises, inside a validator, every flaw of the field at once."""
+    """Raises all flaws of a field together, from inside a validator."""
     raise ValidationError.from_exception_data(
         "spec",
         [
@@ -42,10 +50,10 @@ def refuse(*flaws: Flaw) -> NoReturn:
 
 
 class Checked(BaseModel):
-    """Part of the contract: frozen, closed, and checked where it is made.
+    """Base of specs and export outputs: frozen, closed, validated on construction.
 
-    Arrays are looked at by shape and dtype alone, never copied, compared or hashed, so
-    that tracers may stand in for them.
+    Arrays are checked by shape and dtype alone, and never copied, compared or hashed,
+    so that tracers and abstract arrays are accepted.
     """
 
     model_config = ConfigDict(
@@ -56,13 +64,13 @@ class Checked(BaseModel):
     )
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()
-    """The fields that hold trees of arrays: the leaves, where JAX asks."""
+    """Fields with trees of arrays, which become the leaves of the pytree."""
 
     def _fill(self, **fields: Any) -> None:
-        """What every `__init__` comes down to: the fields, checked.
+        """Validates and sets the fields; every `__init__` ends here.
 
         Raises:
-            SpecError: fields break the contract; all of them are named.
+            SpecError: fields violate the contract; all of them are named.
         """
         register(type(self))
         try:
@@ -74,8 +82,8 @@ class Checked(BaseModel):
         raise spec_error(
             Diagnostic(
                 f"{type(self).__name__}.{name}",
-                "cannot be set: what is checked is frozen",
-                hint="Make a new one.",
+                "cannot be set: it is frozen",
+                hint="Create a new one.",
                 kind=_FrozenError,
                 code="spec",
             )
@@ -90,10 +98,11 @@ class Checked(BaseModel):
 
 
 class _FrozenError(AttributeError, ValueError):
-    """A field was set (of a named tuple the one, of a Pydantic model the other)."""
+    """A frozen field was set: named tuples raise the first, Pydantic the second."""
 
 
 def _as_spec_error(owner: type[Checked], error: ValidationError) -> SpecError:
+    """Converts Pydantic's error into diagnostics, one for each flaw."""
     diagnostics = []
     for detail in error.errors(include_url=False):
         where = ".".join([owner.__name__, *map(str, detail["loc"])])

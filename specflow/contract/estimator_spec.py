@@ -1,24 +1,33 @@
-"""What a model function returns for a mode: all that is needed to train, evaluate,
-predict and export, on one CPU or on a pod.
-"""
+"""Specs: the loss, optimizer, metrics and outputs that a model function returns."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
 
 from pydantic import ValidationInfo, field_validator
 
 from specflow.contract.checked import Checked, Flaw, refuse
 from specflow.contract.eval_metrics import check_pair
-from specflow.contract.export_outputs import complete_export_outputs
+from specflow.contract.export_outputs import ExportOutput, complete_export_outputs
 from specflow.contract.hook_methods import HostCallHook, check_hooks
 from specflow.contract.host_pair import HostPair
 from specflow.contract.mean_loss import MeanLoss
 from specflow.contract.mode import REQUIRED, Mode
-from specflow.contract.train_op import check_train_op
+from specflow.contract.train_op import TrainOpLike, check_train_op
 from specflow.diagnostics.errors import Diagnostic, spec_error
-from specflow.runtime.typing import describe, is_array, is_floating
+from specflow.runtime.typing import ArrayLike, Tree, describe, is_array, is_floating
 
 __all__ = ["EstimatorSpec", "TPUEstimatorSpec"]
+
+Loss: TypeAlias = ArrayLike | MeanLoss
+"""An array of one element, or a mean with its denominator."""
+Hook: TypeAlias = Any
+"""An object with one of the methods `begin`, `before_step`, `after_step`, `end`."""
+ExportOutputs: TypeAlias = Mapping[str, ExportOutput]
+"""Signature name -> outputs."""
+FunctionAndTensors: TypeAlias = (
+    HostPair | tuple[Callable[..., Any], Sequence[Any] | Mapping[str, Any]]
+)
+"""A function of the host, and the batch-major tensors that it is called with."""
 
 _EXAMPLE = {
     "loss": "TPUEstimatorSpec(..., loss=losses.mean())",
@@ -28,7 +37,7 @@ _EXAMPLE = {
 
 
 class _Spec(Checked):
-    """The fields and rules that both specs share; also a tuple of its first six."""
+    """Fields and rules that both specs share; also a tuple of its first six fields."""
 
     ARRAYS: ClassVar[tuple[str, ...]] = (
         "predictions",
@@ -39,15 +48,23 @@ class _Spec(Checked):
     _fields: ClassVar[tuple[str, ...]]
 
     mode: Any
+    """The `Mode` that the model function was called for."""
     predictions: Any = None
+    """An array or a nested dict of arrays; `{}` if none was given."""
     loss: Any = None
+    """Scalar loss, float[]; the value of a `MeanLoss`."""
     train_op: Any = None
+    """The optax GradientTransformation, `TrainOp` or step function."""
     export_outputs: Any = None
+    """Signature name -> `ExportOutput`, the default signature included; in PREDICT."""
     training_hooks: Any = ()
+    """Hooks called between device loops while training."""
     evaluation_hooks: Any = ()
+    """Hooks called while evaluating."""
     prediction_hooks: Any = ()
+    """Hooks called while predicting."""
     mean_loss: Any = None
-    """The `MeanLoss` that was given as `loss`; None if it was an array."""
+    """The `MeanLoss` that was passed as `loss`; None if it was an array."""
 
     def _fill(self, *, loss: Any, **fields: Any) -> None:
         if isinstance(loss, MeanLoss):
@@ -56,7 +73,7 @@ class _Spec(Checked):
             super()._fill(loss=loss, **fields)
 
     def arguments(self) -> dict[str, Any]:
-        """What would make the same spec again."""
+        """Constructor arguments that give an equal spec."""
         fields = dict(vars(self))
         mean = fields.pop("mean_loss")
         return fields if mean is None else {**fields, "loss": mean}
@@ -155,7 +172,7 @@ class _Spec(Checked):
     @field_validator("export_outputs")
     @classmethod
     def _signatures(cls, value: Any, info: ValidationInfo) -> Any:
-        # Only a prediction is exported, so only there are signatures looked at.
+        # Only predictions are exported, so signatures of other modes are not checked.
         if info.data.get("mode") is not Mode.PREDICT or "predictions" not in info.data:
             return value
         return complete_export_outputs(value, info.data["predictions"])
@@ -165,7 +182,7 @@ class _Spec(Checked):
     def _hooks(cls, value: Any) -> Any:
         return check_hooks(value)
 
-    # The named tuple that the reference's spec was.
+    # Access as a named tuple, which TensorFlow's spec is.
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         return (getattr(self, name) for name in self._fields)
@@ -177,12 +194,12 @@ class _Spec(Checked):
         return tuple(self)[index]
 
     def _replace(self, **changes: Any) -> Self:
-        """A new spec with some fields changed, checked as any other."""
+        """Returns a copy with some fields changed, validated like any spec."""
         return type(self)(**{**self.arguments(), **changes})
 
 
 def _entries(tree: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """What stands in nested dicts, with its dotted path."""
+    """Dotted path and value of each leaf of nested dicts."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _entries(value, f"{path}{key}.")
@@ -191,16 +208,17 @@ def _entries(tree: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any
 
 
 class _NoMetricError(TypeError, AttributeError):
-    """What should be a metric is none (the reference raised one or the other)."""
+    """A value is no metric: TensorFlow raises the first or the second, by its form."""
 
 
 def _is_state(value: Any) -> bool:
+    """Returns whether a value has the methods of a metric state."""
     methods = (getattr(value, name, None) for name in ("merge", "compute"))
     return not isinstance(value, type) and all(map(callable, methods))
 
 
 def _is_metric_pair(value: Any) -> bool:
-    """Whether a value is (value, state), or a tensor in place of the state."""
+    """Returns whether a value is (value, state), or (value, tensor)."""
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     return is_array(value[1]) or _is_state(value[1])
@@ -215,23 +233,24 @@ def _shown(value: Any) -> str:
 
 
 class EstimatorSpec(_Spec):
-    """The plain spec: metrics as `eval_metric_ops`, called as soon as there are values.
+    """Spec with metric states as `eval_metric_ops`, the form for a single CPU.
 
     Args:
-        mode: what was asked for.
+        mode: the mode that the model function was called for.
         predictions: an array or a (nested) dict of arrays.
         loss: an array of one element, or a `MeanLoss`.
         train_op: see `TPUEstimatorSpec`.
-        eval_metric_ops: name -> metric state, or (value, state). While tracing there is
-            nothing to call a metric function with: then the pair of function and
-            tensors stands here.
+        eval_metric_ops: name -> metric state, or (value, state). While tracing, when
+            tensors have no values, the pair (metric_fn, tensors) itself.
         export_outputs: see `TPUEstimatorSpec`.
-        training_hooks: hooks that act while training.
-        evaluation_hooks: hooks that act while evaluating.
-        prediction_hooks: hooks that act while predicting.
+        training_hooks: hooks called between device loops while training.
+        evaluation_hooks: hooks called while evaluating.
+        prediction_hooks: hooks called while predicting.
 
     Raises:
-        SpecError: fields break the contract; all of them are named.
+        SpecError: fields violate the contract; all of them are named.
+
+    Source: tf.compat.v1.estimator.EstimatorSpec.
     """
 
     _fields = (
@@ -244,19 +263,20 @@ class EstimatorSpec(_Spec):
     )
 
     eval_metric_ops: Any = None
+    """Metric name -> metric state, or (value, state); a pair while tracing."""
 
     def __init__(
         self,
-        mode: Any,
-        predictions: Any = None,
-        loss: Any = None,
-        train_op: Any = None,
-        eval_metric_ops: Any = None,
-        export_outputs: Any = None,
+        mode: Mode | str,
+        predictions: Tree = None,
+        loss: Loss | None = None,
+        train_op: TrainOpLike | None = None,
+        eval_metric_ops: Mapping[str, Any] | HostPair | None = None,
+        export_outputs: ExportOutputs | None = None,
         *,
-        training_hooks: Any = None,
-        evaluation_hooks: Any = None,
-        prediction_hooks: Any = None,
+        training_hooks: Iterable[Hook] | None = None,
+        evaluation_hooks: Iterable[Hook] | None = None,
+        prediction_hooks: Iterable[Hook] | None = None,
     ):
         self._fill(
             mode=mode,
@@ -306,7 +326,7 @@ class EstimatorSpec(_Spec):
                 Diagnostic(
                     "EstimatorSpec.mode",
                     f"cannot change from {self.mode!s} to {mode!s}",
-                    hint="Make a new spec.",
+                    hint="Create a new spec.",
                     code="spec",
                 )
             )
@@ -314,32 +334,35 @@ class EstimatorSpec(_Spec):
 
 
 class TPUEstimatorSpec(_Spec):
-    """What a model function returns; checked where it is made, while tracing.
+    """Loss, optimizer, metrics and outputs of a model function for one mode.
 
-    Shapes and dtypes alone are looked at, so NumPy and JAX arrays, tracers and
-    ShapeDtypeStructs all do. It is frozen, a pytree (arrays are its leaves) and a tuple
-    of its first six fields.
+    Validated on construction, while tracing, by shape and dtype alone: NumPy and JAX
+    arrays, tracers and ShapeDtypeStructs are accepted. A spec is frozen, a pytree whose
+    leaves are its arrays, and a tuple of its first six fields.
 
     Args:
         mode: `'train'`, `'eval'`, `'infer'`, or a `Mode`.
-        predictions: an array or a (nested) dict of arrays; PREDICT needs it.
-        loss: an array of one element, any rank, or a `MeanLoss`, which keeps its mean
-            exact over parts of a batch; TRAIN and EVAL need it, TRAIN floating.
+        predictions: an array or a nested dict of arrays; required in PREDICT.
+        loss: an array of one element, of any rank, or a `MeanLoss`, whose mean stays
+            exact when a batch is split into micro-batches. Required in TRAIN, where it
+            must be floating, and in EVAL.
         train_op: an optax GradientTransformation, a `TrainOp`, or a function
-            `(state, batch) -> (state, metrics)`; TRAIN needs it.
+            `(state, batch) -> (state, metrics)`; required in TRAIN.
         eval_metrics: (metric_fn, tensors). The tensors, a list or a dict, are
-            batch-major; metric_fn runs on the host on the rows of the whole global
-            batch and returns name -> state, or name -> (value, state).
+            batch-major; metric_fn runs on the host, gets their rows of the global batch
+            as NumPy arrays without padding, and returns name -> metric state, or
+            name -> (value, state).
         export_outputs: signature name -> `PredictOutput`, `ClassificationOutput` or
-            `RegressionOutput`; by default one of all predictions.
-        host_call: (function, tensors), called on the host after steps.
-        training_hooks: hooks that act while training.
-        evaluation_hooks: hooks that act while evaluating.
-        prediction_hooks: hooks that act while predicting.
+            `RegressionOutput`; by default one `PredictOutput` of all predictions.
+        host_call: (function, tensors); the function is called on the host after steps,
+            with the tensors as NumPy arrays.
+        training_hooks: hooks called between device loops while training.
+        evaluation_hooks: hooks called while evaluating.
+        prediction_hooks: hooks called while predicting.
 
     Raises:
-        SpecError: fields break the contract. All of them are named; the error is also a
-            ValueError, a TypeError or both, as the faults are.
+        SpecError: fields violate the contract. All of them are named; the error is also
+            a ValueError, a TypeError or both, according to the violated rules.
 
     Source: tf.compat.v1.estimator.tpu.TPUEstimatorSpec.
 
@@ -360,21 +383,23 @@ class TPUEstimatorSpec(_Spec):
     )
 
     eval_metrics: Any = None
+    """(metric_fn, tensors) as a `HostPair`, or None."""
     host_call: Any = None
+    """(function, tensors) as a `HostPair`, or None."""
 
     def __init__(
         self,
-        mode: Any,
-        predictions: Any = None,
-        loss: Any = None,
-        train_op: Any = None,
-        eval_metrics: Any = None,
-        export_outputs: Any = None,
+        mode: Mode | str,
+        predictions: Tree = None,
+        loss: Loss | None = None,
+        train_op: TrainOpLike | None = None,
+        eval_metrics: FunctionAndTensors | None = None,
+        export_outputs: ExportOutputs | None = None,
         *,
-        host_call: Any = None,
-        training_hooks: Any = None,
-        evaluation_hooks: Any = None,
-        prediction_hooks: Any = None,
+        host_call: FunctionAndTensors | None = None,
+        training_hooks: Iterable[Hook] | None = None,
+        evaluation_hooks: Iterable[Hook] | None = None,
+        prediction_hooks: Iterable[Hook] | None = None,
     ):
         self._fill(
             mode=mode,
@@ -395,20 +420,20 @@ class TPUEstimatorSpec(_Spec):
         return check_pair(value)
 
     def as_estimator_spec(self) -> EstimatorSpec:
-        """The plain spec with the same numbers, for the CPU.
+        """Converts to an `EstimatorSpec`, for a single CPU.
 
-        The function of `eval_metrics` is called on the host, here, and gives
-        `eval_metric_ops`; while tracing, when tensors have no values, it is called once
-        they have. `host_call` becomes a hook of every mode. A model function may return
-        either spec, and means the same.
+        The function of `eval_metrics` is called here, on the host, and its result is
+        `eval_metric_ops`; while tracing, when tensors have no values, the pair is kept
+        and called later. `host_call` becomes a hook of every mode. A model function may
+        return either spec, with the same results.
 
         Raises:
-            SpecError: a metric function returned what is no metric.
+            SpecError: the metric function returned a value that is no metric.
         """
         metrics: Any = self.eval_metrics
         if self.eval_metrics is not None and self.eval_metrics.has_values():
             metrics = self.eval_metrics()
-        called = () if self.host_call is None else (HostCallHook(self.host_call),)
+        host_hooks = () if self.host_call is None else (HostCallHook(self.host_call),)
         return EstimatorSpec(
             mode=self.mode,
             predictions=self.predictions,
@@ -416,7 +441,7 @@ class TPUEstimatorSpec(_Spec):
             train_op=self.train_op,
             eval_metric_ops=metrics,
             export_outputs=self.export_outputs,
-            training_hooks=(*self.training_hooks, *called),
-            evaluation_hooks=(*self.evaluation_hooks, *called),
-            prediction_hooks=(*self.prediction_hooks, *called),
+            training_hooks=(*self.training_hooks, *host_hooks),
+            evaluation_hooks=(*self.evaluation_hooks, *host_hooks),
+            prediction_hooks=(*self.prediction_hooks, *host_hooks),
         )

@@ -1,4 +1,4 @@
-"""The rules of the (function, tensors) pair: its form, its signature, its rows."""
+"""Validation of (function, tensors) pairs: form, signature, batch-major tensors."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ __all__ = ["check_batch_major", "check_pair"]
 
 
 class WrongRowsError(ValueError, RuntimeError):
-    """Rows or arguments that do not fit (the reference raised RuntimeError)."""
+    """Rows or arguments do not fit; TensorFlow raises RuntimeError for both."""
 
 
 def check_pair(value: Any) -> HostPair | None:
-    """The pair, if it has the contract's form; refused otherwise.
+    """Returns the pair as a `HostPair`, or raises its flaws.
 
     The function's signature is checked against the tensors: their number for a list,
-    their names for a dict; parameters with a default may be left out.
+    their names for a dict. Parameters with a default may be left out.
     """
     if value is None or isinstance(value, HostPair):
         return value
@@ -44,7 +44,7 @@ def check_pair(value: Any) -> HostPair | None:
             Flaw(
                 f"got {describe(tensors)}",
                 at="[1]",
-                expected="a list of tensors (passed by place) or a dict (by name)",
+                expected="a list of tensors (passed by position) or a dict (by name)",
             )
         )
     pair = HostPair(function, tensors)
@@ -63,28 +63,33 @@ def check_pair(value: Any) -> HostPair | None:
 
 
 def _form(value: Any) -> str:
+    """The type of a value, with the length of a list or tuple."""
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return describe(value)
 
 
 def _signature_flaws(pair: HostPair) -> Iterator[Flaw]:
+    """Tensors that the function's signature does not accept."""
     try:
         signature = inspect.signature(pair.function)
     except (TypeError, ValueError):
-        return  # A builtin without a signature: it is found out when it is called.
+        return  # A builtin without a signature fails when it is called.
     name = getattr(pair.function, "__name__", repr(pair.function))
     if isinstance(pair.tensors, Mapping):
-        got, kind = f"names {', '.join(map(str, pair.tensors)) or 'none'}", TypeError
+        provided, kind = (
+            f"names {', '.join(map(str, pair.tensors)) or 'none'}",
+            TypeError,
+        )
         arguments: tuple[tuple, dict] = ((), dict(pair.tensors))
     else:
-        got, kind = f"{len(pair.tensors)} tensors", WrongRowsError
+        provided, kind = f"{len(pair.tensors)} tensors", WrongRowsError
         arguments = (tuple(pair.tensors), {})
     try:
         signature.bind(*arguments[0], **arguments[1])
     except TypeError as error:
         yield Flaw(
-            f"got {got}, but {name}{signature} does not take them: {error}",
+            f"got {provided}, but {name}{signature} does not accept them: {error}",
             kind=kind,
             at="[1]",
             expected="one tensor for each parameter without a default",
@@ -92,7 +97,7 @@ def _signature_flaws(pair: HostPair) -> Iterator[Flaw]:
 
 
 def _batch_flaws(pair: HostPair, batch: int | None = None) -> Iterator[Flaw]:
-    """Tensors whose first axis is not the batch (by default, that of most of them)."""
+    """Tensors whose first axis is not the batch, by default the most frequent size."""
     sizes = [tensor.shape[0] for _, tensor in pair.named() if tensor.shape]
     if batch is None:
         batch = max(sizes, key=sizes.count) if sizes else None
@@ -122,7 +127,12 @@ def _batch_flaws(pair: HostPair, batch: int | None = None) -> Iterator[Flaw]:
 
 
 def check_batch_major(pair: HostPair, batch: int, *, field: str) -> None:
-    """Checks the pair's tensors against the true size of the batch.
+    """Checks that the first axis of every tensor is the batch.
+
+    Args:
+        pair: function and tensors.
+        batch: rows of the global batch.
+        field: the spec's field, such as `eval_metrics`.
 
     Raises:
         SpecError: a tensor's first axis is not the batch; both shapes are named.

@@ -1,4 +1,4 @@
-"""Signatures of an exported model: what it answers, under which names."""
+"""Export outputs: the named results of an exported model's signatures."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,14 +18,14 @@ __all__ = [
 ]
 
 DEFAULT_SERVING = "serving_default"
-"""Name of the signature that is used when none is asked for."""
+"""Name of the signature that is used when a request names none."""
 
 
 class ExportOutput(Checked):
-    """What one signature answers; the parent of the three kinds."""
+    """Results of one signature; base class of the three kinds."""
 
     def tensors(self) -> dict[str, Any]:
-        """The arrays of the answer by name."""
+        """Name -> array of each result."""
         raise NotImplementedError
 
 
@@ -36,7 +36,7 @@ def _check_floating(name: str, value: Any) -> Any:
 
 
 class PredictOutput(ExportOutput):
-    """Named tensors as they are.
+    """Named tensors, unchanged.
 
     Args:
         outputs: a dict of arrays, or one array (named `output`).
@@ -62,7 +62,7 @@ class PredictOutput(ExportOutput):
                 Flaw(f"got {describe(value)}", expected="an array or a dict of them")
             )
         flaws = [
-            Flaw(f"key {key!r} is no text", expected="names as keys")
+            Flaw(f"key {key!r} is not a string", expected="names as keys")
             for key in named
             if not isinstance(key, str)
         ]
@@ -80,12 +80,12 @@ class PredictOutput(ExportOutput):
 
 
 class ClassificationOutput(ExportOutput):
-    """Scores and/or classes, at least one of them.
+    """Scores of the classes, predicted classes, or both.
 
     Args:
-        scores: floating, "b c" or "b".
-        classes: indices of classes, or any batch-major array of them.
-        class_names: names of the classes, in order; metadata of the signature.
+        scores: floating, "b c", or "b" for the second of two classes.
+        classes: predicted class of each example, any batch-major array.
+        class_names: names of the classes, by index; metadata of the signature.
     """
 
     ARRAYS = ("scores", "classes")
@@ -104,11 +104,13 @@ class ClassificationOutput(ExportOutput):
     def _texts(cls, value: Any) -> tuple[str, ...] | None:
         if value is None:
             return None
-        # A single text is a sequence of texts, too: its letters.
+        # A string is a sequence of strings too: its characters.
         listed = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
         names: tuple[Any, ...] = tuple(value) if listed else (None,)
         if not all(isinstance(name, str) for name in names):
-            refuse(Flaw(f"got {value!r}", expected="a list of texts, a class each"))
+            refuse(
+                Flaw(f"got {value!r}", expected="a list of strings, one for each class")
+            )
         return names
 
     @field_validator("scores")
@@ -128,7 +130,7 @@ class ClassificationOutput(ExportOutput):
         if self.scores is None and self.classes is None:
             refuse(Flaw("neither scores nor classes", expected="at least one of them"))
         shape = () if self.scores is None else self.scores.shape
-        # A score each, unless there is one score of the second of two classes.
+        # One score for each class, or a single one of the second of two classes.
         if (
             self.class_names
             and len(shape) > 1
@@ -152,7 +154,7 @@ class ClassificationOutput(ExportOutput):
 
 
 class RegressionOutput(ExportOutput):
-    """One floating value an example.
+    """One floating value for each example.
 
     Args:
         value: floating, "b" or "b 1".
@@ -175,10 +177,10 @@ class RegressionOutput(ExportOutput):
 
 
 def complete_export_outputs(outputs: Any, predictions: Any) -> dict[str, ExportOutput]:
-    """The signatures of a PREDICT spec, with the default one among them.
+    """Returns the signatures of a PREDICT spec, completed by the default one.
 
-    None gives one signature of all predictions; a single signature under another name
-    is also the default; the caller's dict is never changed.
+    None gives one signature of all predictions. A single signature of another name is
+    also the default. The caller's dict is not changed.
     """
     if outputs is None and isinstance(predictions, Mapping) and not predictions:
         return {}
@@ -198,7 +200,7 @@ def complete_export_outputs(outputs: Any, predictions: Any) -> dict[str, ExportO
             Flaw("is empty", expected="at least one signature, or None for the default")
         )
     flaws = [
-        Flaw(f"name {name!r} is no text", kind=TypeError, expected="a text")
+        Flaw(f"name {name!r} is not a string", kind=TypeError, expected="a string")
         for name in outputs
         if not isinstance(name, str)
     ]

@@ -1,4 +1,4 @@
-"""Hooks of a spec: plain objects that act between device loops."""
+"""Hooks of a spec: objects whose methods are called between device loops."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,11 +16,11 @@ HOOK_METHODS = {
     "after_step": "step, loss",
     "end": "step",
 }
-"""What a hook may define -> its arguments; each is optional, one at least is there."""
+"""Method of a hook -> its arguments; a hook has at least one of them."""
 
 
 def is_hook(value: object) -> bool:
-    """Whether a value can be a hook: an object with one of the methods.
+    """Returns whether a value is a hook: an object with at least one of the methods.
 
     >>> class Bell:
     ...     def end(self, step): ...
@@ -33,9 +33,9 @@ def is_hook(value: object) -> bool:
 
 
 def renamed(hook: object) -> str:
-    """What to call methods by which TensorFlow's hooks acted; empty if all is well.
+    """Hint for a hook with TensorFlow's method names alone, which are never called.
 
-    They would never be called. A hook that has the new ones too may keep them.
+    Empty for a hook that has the names of specflow too.
 
     >>> class Bell:
     ...     def begin(self, step): ...
@@ -51,7 +51,7 @@ def renamed(hook: object) -> str:
 
 
 def check_hooks(value: Any) -> tuple[Any, ...]:
-    """The hooks as a tuple; None and an empty iterable give `()`."""
+    """Returns the hooks as a tuple, `()` for None, or raises their flaws."""
     if value is None:
         return ()
     if is_hook(value) or isinstance(value, str) or not isinstance(value, Iterable):
@@ -64,28 +64,28 @@ def check_hooks(value: Any) -> tuple[Any, ...]:
             )
         )
     hooks = tuple(value)
-    wrong = [
+    flaws = [
         Flaw(
             f"got {describe(hook)}",
             kind=TypeError,
-            at=f"[{place}]",
+            at=f"[{index}]",
             expected=f"an object with one of {', '.join(HOOK_METHODS)}",
             hint=renamed(hook) or unfit_methods(hook, HOOK_METHODS),
         )
-        for place, hook in enumerate(hooks)
+        for index, hook in enumerate(hooks)
         if not is_hook(hook) or renamed(hook) or unfit_methods(hook, HOOK_METHODS)
     ]
-    if wrong:
-        refuse(*wrong)
+    if flaws:
+        refuse(*flaws)
     return hooks
 
 
 class HostCallHook:
-    """`host_call` as a hook: its function runs on the host after every step."""
+    """Hook that calls the function of a `host_call` after every step."""
 
     def __init__(self, host_call: HostPair):
         self.host_call = host_call
 
     def after_step(self, *_: Any) -> None:
-        """Calls the function on the tensors' rows."""
+        """Calls the function with the tensors' rows."""
         self.host_call()

@@ -1,4 +1,4 @@
-"""The (function, tensors) pair of `eval_metrics` and `host_call`, and its call."""
+"""The (function, tensors) pair of `eval_metrics` and `host_call`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["HostPair"]
 
 
 class HostPair(NamedTuple):
-    """A function of the host and the batch-major tensors that it is called with.
+    """A function that runs on the host, and the batch-major tensors it is called with.
 
     >>> import numpy as np
     >>> pair = HostPair(lambda x: {"sum": x.sum()}, [np.arange(3)])
@@ -22,14 +22,14 @@ class HostPair(NamedTuple):
     tensors: Sequence[Any] | Mapping[str, Any]
 
     def named(self) -> Iterator[tuple[str, Any]]:
-        """Each tensor with its name: the dict's key or the place in the list."""
+        """Name and value of each tensor; a name is a key of the dict or an index."""
         if isinstance(self.tensors, Mapping):
             yield from ((str(name), value) for name, value in self.tensors.items())
         else:
-            yield from ((str(place), value) for place, value in enumerate(self.tensors))
+            yield from ((str(index), value) for index, value in enumerate(self.tensors))
 
     def has_values(self) -> bool:
-        """Whether the tensors are more than shapes, as they are while tracing."""
+        """Returns whether the tensors have values; while tracing they are abstract."""
         try:
             for _, tensor in self.named():
                 _to_numpy(tensor)
@@ -38,11 +38,11 @@ class HostPair(NamedTuple):
         return True
 
     def __call__(self, rows: Any = None) -> Any:
-        """Calls the function on NumPy rows, by place for a list and by name for a dict.
+        """Calls the function with NumPy rows: of a list by position, of a dict by name.
 
         Args:
-            rows: what stands in for the tensors, in the same form; the tensors
-                themselves if left out.
+            rows: arrays to pass in place of the tensors, in the same structure; by
+                default the tensors themselves.
 
         Raises:
             SpecError: the tensors are abstract, as while tracing.

@@ -1,4 +1,4 @@
-"""`MeanLoss`: a loss that knows what it is divided by."""
+"""`MeanLoss`: a loss with its denominator, exact over micro-batches."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ __all__ = ["MeanLoss"]
 
 
 class MeanLoss:
-    """Sums over rows or tokens, each divided by its own count, added up.
+    """A sum of terms, each a total over rows or tokens divided by its count.
 
-    A mean of means is no mean where the parts count differently: batches with weights,
-    masks, or sentences of different lengths. A model function that returns a `MeanLoss`
-    as its spec's `loss` has the parts put together by totals and counts instead, so
-    that the gradient over several micro-steps is that of the whole batch, and `loss` of
-    an evaluation is the same for any batch size. `spec.loss` is its value, an array.
+    The mean of the means of micro-batches differs from the mean over the batch where
+    their counts differ: with weights, masks, or sentences of different lengths. For a
+    spec whose `loss` is a `MeanLoss`, totals and counts are summed instead: the
+    gradient over several micro-steps is that of the full batch, and the `loss` of an
+    evaluation does not depend on the batch size. `spec.loss` is its value, an array.
 
-    Losses are added to one another and multiplied by numbers. What else is added, such
-    as a penalty on weights, is the same for every part.
+    Mean losses can be added to each other and multiplied by numbers. Any other term
+    that is added, such as a penalty on weights, counts as equal in every micro-batch.
 
     Args:
-        total: what is divided, float32[].
-        count: what it is divided by: the number of rows or tokens, or the sum of their
-            weights, a number or float32[]. A count of 0 gives 0. None divides by
-            nothing: the loss is a sum, which grows with the batch.
+        total: numerator, float32[].
+        count: denominator: the number of rows or tokens, or the sum of their weights,
+            a number or float32[]. A count of 0 gives 0. None divides by nothing: the
+            loss is a sum, which grows with the batch.
 
     >>> import numpy as np
     >>> losses, weights = np.array([1.0, 3.0, 5.0]), np.array([1.0, 1.0, 0.0])
@@ -30,39 +30,39 @@ class MeanLoss:
     (2.0, 4.5)
     """
 
-    # NumPy's scalars would else multiply into an array of objects.
+    # Without it, a NumPy scalar times a loss is an array of objects.
     __array_ufunc__ = None
 
     def __init__(self, total: Any, count: Any = None):
         self.totals: tuple[Any, ...] = (total,)
         self.counts: tuple[Any, ...] = (count,)
         self.others: tuple[Any, ...] = ()
-        """What is added as it is."""
+        """Terms that are added without a denominator."""
 
     @classmethod
     def of(cls, totals: Any, counts: Any, others: Any) -> "MeanLoss":
-        """One of several parts, as `parts` takes it apart."""
-        made = cls.__new__(cls)
-        made.totals, made.counts = tuple(totals), tuple(counts)
-        made.others = tuple(others)
-        return made
+        """Builds a loss from its `parts`."""
+        loss = cls.__new__(cls)
+        loss.totals, loss.counts = tuple(totals), tuple(counts)
+        loss.others = tuple(others)
+        return loss
 
     @property
     def parts(self) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
-        """(totals, their counts, what is added as it is)."""
+        """(totals, their counts, other terms)."""
         return self.totals, self.counts, self.others
 
     @property
     def value(self) -> Any:
-        """The loss itself."""
+        """The scalar loss, float32[]."""
         return self.over(self.counts)
 
     def over(self, counts: Any, share: float = 1) -> Any:
-        """The loss of this part of a batch, as a share of the loss of the whole.
+        """The contribution of this micro-batch to the loss of the full batch.
 
         Args:
-            counts: of the whole batch, one for each total.
-            share: of the whole batch that this part is.
+            counts: denominators over the full batch, one for each total.
+            share: fraction of the full batch that this micro-batch is.
         """
         value: Any = 0
         for total, count in zip(self.totals, counts, strict=True):

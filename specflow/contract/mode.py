@@ -1,4 +1,4 @@
-"""What a model function is asked for, and what each answer must contain."""
+"""Modes of a model function, and the spec fields that each requires."""
 
 import enum
 
@@ -6,7 +6,7 @@ __all__ = ["REQUIRED", "Mode"]
 
 
 class Mode(enum.StrEnum):
-    """Training, evaluation, or prediction.
+    """Mode a model function is called for: training, evaluation or prediction.
 
     >>> Mode("eval") is Mode.EVAL, Mode.PREDICT == "infer"
     (True, True)
@@ -22,4 +22,4 @@ REQUIRED = {
     Mode.EVAL: ("loss",),
     Mode.PREDICT: ("predictions",),
 }
-"""Fields that a spec of each mode cannot leave out."""
+"""Mode -> fields that its spec must have."""

@@ -1,4 +1,4 @@
-"""Makes parts of the contract pytrees once JAX is there: arrays are the leaves."""
+"""Registration of the contract's types as pytrees, without importing JAX."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ _registered: set[type] = set()
 
 
 class _Static:
-    """What a spec holds beside arrays.
+    """Fields of a spec without arrays: the static part of its tree structure.
 
-    JAX compares and hashes it to tell whether two specs have one structure: by value
-    where a value can be hashed, by identity where it cannot.
+    JAX compares and hashes it to decide whether two specs have the same structure: by
+    value where a value is hashable, by identity where it is not.
     """
 
     def __init__(self, fields: dict[str, Any]):
@@ -43,8 +43,10 @@ def _hashable(value: Any) -> Any:
 
 
 def _split(part: "Checked") -> tuple[dict[str, Any], _Static]:
-    """(trees of arrays by field, the rest); a pair gives its tensors to the former, a
-    loss its parts.
+    """Splits fields into trees of arrays and the static remainder.
+
+    Of a `HostPair` the tensors are arrays and the function is static; of a `MeanLoss`
+    the parts are arrays.
     """
     arrays, static = {}, {}
     for name, value in vars(part).items():
@@ -60,19 +62,19 @@ def _split(part: "Checked") -> tuple[dict[str, Any], _Static]:
 
 
 def _join(owner: type["Checked"], static: _Static, arrays: dict[str, Any]) -> "Checked":
-    # JAX puts placeholders where the arrays were, so nothing is checked on this way.
+    # JAX may pass placeholders for arrays, so nothing is validated here.
     fields = dict(arrays)
     for name in arrays.keys() & static.fields.keys():
-        made = static.fields[name]
-        if made is MeanLoss:
+        static_part = static.fields[name]
+        if static_part is MeanLoss:
             fields[name] = MeanLoss.of(*arrays[name])
         else:
-            fields[name] = HostPair(made, arrays[name])
+            fields[name] = HostPair(static_part, arrays[name])
     return owner.model_construct(**{**static.fields, **fields})
 
 
 def register(owner: type["Checked"]) -> None:
-    """Registers a class with JAX, once it is loaded; the contract never loads it."""
+    """Registers a class as a pytree, if JAX is imported; it is never imported here."""
     tree_util = getattr(sys.modules.get("jax"), "tree_util", None)
     if owner in _registered or tree_util is None:
         return
@@ -84,7 +86,7 @@ def register(owner: type["Checked"]) -> None:
         return keyed, (tuple(arrays), static)
 
     def unflatten(static: Any, values: Any) -> "Checked":
-        names, rest = static
-        return _join(owner, rest, dict(zip(names, values, strict=True)))
+        names, fields = static
+        return _join(owner, fields, dict(zip(names, values, strict=True)))
 
     tree_util.register_pytree_with_keys(owner, flatten_with_keys, unflatten)

@@ -1,18 +1,24 @@
-"""`train_op`: how a step of training changes the parameters."""
+"""`train_op`: the optimizer of a spec, and the parameters it trains."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import field_validator
 
 from specflow.contract.checked import Checked, Flaw, refuse
 
-__all__ = ["AverageState", "GradientTransformation", "TrainOp", "check_train_op"]
+__all__ = [
+    "AverageState",
+    "GradientTransformation",
+    "TrainOp",
+    "TrainOpLike",
+    "check_train_op",
+]
 
 
 @runtime_checkable
 class GradientTransformation(Protocol):
-    """What optax calls a gradient transformation: a pair of pure functions."""
+    """An optax gradient transformation: a pair of pure functions."""
 
     @property
     def init(self) -> Callable[..., Any]: ...
@@ -22,40 +28,39 @@ class GradientTransformation(Protocol):
 
 
 def is_transformation(value: object) -> bool:
-    """Whether a value is an optax gradient transformation, by its two functions."""
+    """Returns whether a value has the two functions of an optax transformation."""
     return callable(getattr(value, "init", None)) and callable(
         getattr(value, "update", None)
     )
 
 
 class AverageState(NamedTuple):
-    """State of a transformation that averages the parameters.
+    """Optimizer state of a transformation that averages the parameters.
 
-    A step recognizes it among the optimizer's state: it fills in `statistics` at the
-    start, and passes the model state to `update` as `model_state`.
+    The train step finds it in the optimizer's state, initializes `statistics`, and
+    passes the model state to `update` as `model_state`.
     """
 
     steps: Any
-    """int32[]: updates so far."""
+    """Number of updates so far, int32[]."""
     average: Any
-    """The averages, in the form of the parameters."""
+    """Averaged parameters, in the structure of the parameters."""
     statistics: Any
-    """Averages of the batch statistics that belong to these parameters, by path."""
+    """Averaged batch statistics of the layers of these parameters, by path."""
 
 
 class TrainOp(Checked):
-    """An optimizer, and which parameters it trains.
+    """An optimizer with the parameters it trains.
+
+    The batch statistics of a layer without trained parameters are frozen too, and
+    Flax's BatchNorm normalizes by them, as in evaluation. Source: `trainable = False`
+    of Keras.
 
     Args:
         optimizer: an optax GradientTransformation.
-        wrt: globs of parameter paths that train (`*` is one name, `**` any number);
-            the others stay as they are.
-        frozen: globs of those among them that stay as they are nevertheless.
-
-    The batch statistics of a layer of which no parameter trains stay as they are too,
-    and Flax's BatchNorm then normalizes by them, as in evaluation.
-
-    Source: the last is what Keras does with `trainable = False`.
+        wrt: globs of the parameter paths to train (`*` is one name, `**` any number);
+            all others are frozen.
+        frozen: globs of the paths among them to freeze.
 
     >>> import optax
     >>> TrainOp(optax.sgd(0.1), wrt=["head.**"]).wrt
@@ -63,8 +68,11 @@ class TrainOp(Checked):
     """
 
     optimizer: Any
+    """The optax GradientTransformation."""
     wrt: tuple[str, ...] = ("**",)
+    """Globs of the parameter paths to train."""
     frozen: tuple[str, ...] = ()
+    """Globs of the paths among them to freeze."""
 
     def __init__(self, optimizer: Any, wrt: Any = ("**",), frozen: Any = ()):
         self._fill(optimizer=optimizer, wrt=wrt, frozen=frozen)
@@ -90,8 +98,12 @@ class TrainOp(Checked):
         return (value,) if isinstance(value, str) else tuple(value)
 
 
+TrainOpLike: TypeAlias = GradientTransformation | TrainOp | Callable[..., Any]
+"""An optax transformation, a `TrainOp`, or `(state, batch) -> (state, metrics)`."""
+
+
 def check_train_op(value: Any) -> Any:
-    """The value, if it can be a train_op; refused otherwise."""
+    """Returns a valid `train_op` unchanged, or raises its flaw."""
     if isinstance(value, TrainOp) or is_transformation(value):
         return value
     if callable(value) and not isinstance(value, type):

@@ -1,6 +1,6 @@
-"""Contract A, rule by rule: what a spec accepts, refuses and gives back.
+"""Rules of specs: accepted fields, refused fields, conversion.
 
-Expected exceptions are those of TF 2.15's TPUEstimatorSpec, as documented.
+Expected exception types are those of TF 2.15's TPUEstimatorSpec, as documented.
 """
 
 import functools
@@ -28,7 +28,7 @@ def diagnostics(error):
     return [str(diagnostic) for diagnostic in error.value.diagnostics]
 
 
-# -- A1: a named tuple of six, frozen, a pytree
+# -- a named tuple of six, frozen, a pytree
 
 
 def full_spec(**changes):
@@ -42,7 +42,7 @@ def full_spec(**changes):
     return sf.TPUEstimatorSpec(**{**fields, **changes})
 
 
-def test_a1_fields_stand_in_the_references_order_by_place_and_by_name():
+def test_fields_have_the_order_of_tensorflows_spec():
     spec = sf.TPUEstimatorSpec("infer", {"p": ROWS}, LOSS, SGD, None, None)
     assert spec._fields == (
         "mode", "predictions", "loss", "train_op", "eval_metrics", "export_outputs",
@@ -57,7 +57,7 @@ def test_a1_fields_stand_in_the_references_order_by_place_and_by_name():
     assert len(spec) == 6
 
 
-def test_a1_a_spec_indexes_and_slices():
+def test_a_spec_indexes_and_slices():
     spec = full_spec()
     assert spec[4] is spec.eval_metrics
     assert spec[0] is sf.Mode.TRAIN
@@ -65,14 +65,14 @@ def test_a1_a_spec_indexes_and_slices():
     assert spec[2:4] == (spec.loss, SGD)
 
 
-def test_a1_replace_checks_what_it_makes():
+def test_replace_validates_the_new_spec():
     spec = full_spec()
     assert spec._replace(mode="eval").mode is sf.Mode.EVAL
     with pytest.raises(TypeError, match="loss"):
         spec._replace(loss=3)
 
 
-def test_a1_a_spec_is_frozen_and_closed():
+def test_a_spec_is_frozen_and_closed():
     spec = full_spec()
     with pytest.raises(ValueError, match="frozen"):
         spec.loss = LOSS
@@ -80,18 +80,18 @@ def test_a1_a_spec_is_frozen_and_closed():
         sf.TPUEstimatorSpec("eval", loss=LOSS, losss=LOSS)
 
 
-def test_a1_later_fields_are_keywords_only():
+def test_fields_after_the_sixth_are_keyword_only():
     with pytest.raises(TypeError):
         sf.TPUEstimatorSpec("train", None, LOSS, SGD, None, None, None)
 
 
-def test_a1_only_arrays_are_leaves():
+def test_only_arrays_are_leaves_of_the_pytree():
     leaves = jax.tree.leaves(full_spec())
     assert len(leaves) == 4
     assert all(hasattr(leaf, "dtype") for leaf in leaves)
 
 
-def test_a1_a_spec_comes_back_from_jit_and_eval_shape_whole():
+def test_jit_and_eval_shape_return_a_complete_spec():
     def model_fn(x):
         return full_spec(predictions={"p": x}, loss=x.sum())
 
@@ -104,7 +104,7 @@ def test_a1_a_spec_comes_back_from_jit_and_eval_shape_whole():
     assert abstract.mode is sf.Mode.TRAIN
 
 
-def test_a1_exports_are_pytrees_too():
+def test_export_outputs_are_pytrees():
     spec = sf.TPUEstimatorSpec(
         "infer",
         {"p": ROWS},
@@ -116,7 +116,7 @@ def test_a1_exports_are_pytrees_too():
     assert doubled.export_outputs["c"].class_names == ("a", "b", "c")
 
 
-# -- A2: validation by shape and dtype alone, all faults together
+# -- validation by shape and dtype alone, all flaws together
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a1_exports_are_pytrees_too():
     [np.zeros, jnp.zeros, jax.ShapeDtypeStruct],
     ids=["numpy", "jax", "abstract"],
 )
-def test_a2_every_kind_of_array_will_do(make):
+def test_numpy_jax_and_abstract_arrays_are_accepted(make):
     spec = sf.TPUEstimatorSpec(
         "train",
         {"p": make((4, 3), np.float32)},
@@ -135,14 +135,14 @@ def test_a2_every_kind_of_array_will_do(make):
     assert spec.loss.shape == ()
 
 
-def test_a2_tracers_will_do_under_grad():
+def test_tracers_are_accepted_under_grad():
     def loss(x):
         return sf.TPUEstimatorSpec("train", loss=(x**2).sum(), train_op=SGD).loss
 
     assert jax.grad(loss)(jnp.float32(3.0)) == 6.0
 
 
-def test_a2_all_faults_come_together_each_with_its_field():
+def test_all_flaws_are_reported_together_with_their_fields():
     with pytest.raises(sf.SpecError) as error:
         sf.TPUEstimatorSpec("train", predictions=[1], loss=3, train_op="adam")
     assert diagnostics(error) == [
@@ -157,23 +157,23 @@ def test_a2_all_faults_come_together_each_with_its_field():
     assert isinstance(error.value, TypeError)
 
 
-def test_a2_faults_of_two_kinds_are_both_kinds():
+def test_an_error_of_flaws_of_two_kinds_is_of_both_kinds():
     with pytest.raises(sf.SpecError) as error:
         sf.TPUEstimatorSpec("train", predictions=[1], loss=LOSS)
     assert isinstance(error.value, TypeError)
     assert isinstance(error.value, ValueError)
 
 
-# -- A3: modes
+# -- modes
 
 
 @pytest.mark.parametrize("mode", ["train", "eval", "infer", *sf.Mode])
-def test_a3_modes_go_by_name_or_enum(mode):
+def test_a_mode_is_given_by_name_or_enum(mode):
     assert full_spec(mode=mode).mode is sf.Mode(mode)
 
 
 @pytest.mark.parametrize("mode", ["predict", "TRAIN", None, 1])
-def test_a3_any_other_mode_is_refused(mode):
+def test_an_unknown_mode_is_refused(mode):
     with pytest.raises(ValueError, match="mode"):
         full_spec(mode=mode)
 
@@ -187,47 +187,47 @@ def test_a3_any_other_mode_is_refused(mode):
         ("infer", "predictions"),
     ],
 )
-def test_a3_what_a_mode_requires(mode, missing):
+def test_a_mode_refuses_a_missing_required_field(mode, missing):
     with pytest.raises(ValueError, match=f"{missing}: is missing, and Mode"):
         full_spec(mode=mode, **{missing: None})
 
 
 @pytest.mark.parametrize("mode", list(sf.Mode))
-def test_a3_every_field_may_be_filled_in_every_mode(mode):
+def test_every_mode_accepts_every_field(mode):
     spec = full_spec(mode=mode)
     assert spec.loss is not None
     assert spec.train_op is SGD
     assert spec.eval_metrics is not None
 
 
-# -- A4: loss
+# -- loss
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
-def test_a4_one_element_of_any_rank_becomes_a_scalar(shape):
+def test_a_loss_of_one_element_becomes_a_scalar(shape):
     assert full_spec(loss=np.ones(shape, np.float32)).loss.shape == ()
 
 
 @pytest.mark.parametrize("shape", [(0,), (2,), (2, 2)])
-def test_a4_other_sizes_are_refused(shape):
+def test_a_loss_of_another_size_is_refused(shape):
     with pytest.raises(ValueError, match="one element"):
         full_spec(loss=np.ones(shape, np.float32))
 
 
 @pytest.mark.parametrize("loss", [1.0, 1, "1", [1.0]])
-def test_a4_what_is_no_array_is_refused(loss):
+def test_a_loss_that_is_no_array_is_refused(loss):
     with pytest.raises(TypeError, match="loss"):
         full_spec(loss=loss)
 
 
-def test_a4_a_training_loss_is_floating():
+def test_a_training_loss_must_be_floating():
     with pytest.raises(TypeError, match="floating"):
         full_spec(loss=np.ones((), np.int32))
     assert full_spec(mode="eval", loss=np.ones((), np.int32)).loss.dtype == np.int32
     assert full_spec(loss=jnp.ones((), jnp.bfloat16)).loss.dtype == jnp.bfloat16
 
 
-# -- A5: train_op
+# -- train_op
 
 
 def step_fn(state, batch):
@@ -235,17 +235,17 @@ def step_fn(state, batch):
 
 
 @pytest.mark.parametrize("train_op", [SGD, sf.TrainOp(SGD, wrt=["head.**"]), step_fn])
-def test_a5_three_forms_of_train_op(train_op):
+def test_train_op_accepts_three_forms(train_op):
     assert full_spec(train_op=train_op).train_op is train_op
 
 
 @pytest.mark.parametrize("train_op", ["adam", 3, int, [SGD]])
-def test_a5_other_forms_are_refused(train_op):
+def test_train_op_refuses_other_forms(train_op):
     with pytest.raises(TypeError, match="train_op"):
         full_spec(train_op=train_op)
 
 
-def test_a5_a_train_op_names_parameters():
+def test_a_train_op_selects_parameters_by_globs():
     assert sf.TrainOp(SGD, wrt="head.**").wrt == ("head.**",)
     with pytest.raises(ValueError, match="wrt"):
         sf.TrainOp(SGD, wrt=[])
@@ -253,63 +253,63 @@ def test_a5_a_train_op_names_parameters():
         sf.TrainOp("adam")
 
 
-def test_a5_train_op_is_known_from_abstract_evaluation():
+def test_train_op_survives_eval_shape():
     def model_fn(x):
         return sf.TPUEstimatorSpec("train", loss=x.sum(), train_op=SGD)
 
     assert jax.eval_shape(model_fn, jnp.ones(3)).train_op is SGD
 
 
-# -- A6: predictions
+# -- predictions
 
 
 @pytest.mark.parametrize("predictions", [ROWS, {"a": ROWS}, {"a": {"b": ROWS}}, {}])
-def test_a6_arrays_and_nested_dicts_of_them(predictions):
+def test_predictions_are_an_array_or_nested_dicts_of_arrays(predictions):
     assert full_spec(mode="infer", predictions=predictions).predictions is predictions
 
 
-def test_a6_absent_predictions_become_empty():
+def test_predictions_default_to_an_empty_dict():
     assert full_spec(predictions=None).predictions == {}
 
 
 @pytest.mark.parametrize("predictions", [[ROWS], 3, {"a": 3}, {"a": {"b": "x"}}])
-def test_a6_anything_else_is_refused(predictions):
+def test_other_predictions_are_refused(predictions):
     with pytest.raises(TypeError, match="predictions"):
         full_spec(predictions=predictions)
 
 
-# -- A7: the eval_metrics pair
+# -- the eval_metrics pair
 
 
 @pytest.mark.parametrize("pair", [(), (accuracy_fn,), (accuracy_fn, [], []), "x", 3])
-def test_a7_a_pair_is_two(pair):
+def test_eval_metrics_must_be_a_pair(pair):
     with pytest.raises(ValueError, match="eval_metrics"):
         full_spec(eval_metrics=pair)
 
 
-def test_a7_a_list_will_do_as_a_pair():
+def test_eval_metrics_may_be_a_list_of_two():
     spec = full_spec(eval_metrics=[accuracy_fn, [np.zeros(4), np.zeros(4)]])
     assert spec.eval_metrics[0] is accuracy_fn
 
 
-def test_a7_the_first_is_a_function():
+def test_the_first_of_eval_metrics_must_be_callable():
     with pytest.raises(TypeError, match="a function"):
         full_spec(eval_metrics=(3, [ROWS]))
 
 
 @pytest.mark.parametrize("tensors", [ROWS, {1}, 3])
-def test_a7_the_second_is_a_list_or_a_dict(tensors):
+def test_the_second_of_eval_metrics_must_be_a_list_or_dict(tensors):
     with pytest.raises(ValueError, match="a list of tensors"):
         full_spec(eval_metrics=(accuracy_fn, tensors))
 
 
 @pytest.mark.parametrize("mode", list(sf.Mode))
-def test_a7_the_pair_is_checked_in_every_mode(mode):
+def test_eval_metrics_are_checked_in_every_mode(mode):
     with pytest.raises(ValueError, match="eval_metrics"):
         full_spec(mode=mode, eval_metrics=(accuracy_fn,))
 
 
-def test_a7_the_number_of_a_list_is_that_of_the_parameters():
+def test_listed_tensors_must_match_the_number_of_parameters():
     with pytest.raises(RuntimeError, match="missing a required argument"):
         full_spec(eval_metrics=(accuracy_fn, [ROWS]))
     with pytest.raises(RuntimeError, match="too many"):
@@ -344,11 +344,11 @@ class Bound:
         (functools.partial(accuracy_fn, predictions=ROWS), 1),
     ],
 )
-def test_a7_defaults_varargs_self_and_partials_are_understood(function, count):
+def test_signatures_with_defaults_varargs_self_and_partials(function, count):
     assert full_spec(eval_metrics=(function, [ROWS] * count)).eval_metrics
 
 
-def test_a7_the_names_of_a_dict_are_those_of_the_parameters():
+def test_named_tensors_must_match_the_names_of_parameters():
     with pytest.raises(TypeError, match="unexpected keyword argument 'logits'"):
         full_spec(
             eval_metrics=(
@@ -360,13 +360,13 @@ def test_a7_the_names_of_a_dict_are_those_of_the_parameters():
         full_spec(eval_metrics=(accuracy_fn, {"labels": ROWS}))
 
 
-def test_a7_every_tensor_is_an_array():
+def test_every_metric_tensor_must_be_an_array():
     with pytest.raises(TypeError, match="an array"):
         full_spec(eval_metrics=(accuracy_fn, [3.0, ROWS]))
 
 
 @pytest.mark.parametrize("odd", [np.float32(1), np.zeros((10, 2))])
-def test_a7_tensors_are_batch_major_and_both_shapes_are_named(odd):
+def test_a_tensor_that_is_not_batch_major_is_reported_with_both_shapes(odd):
     with pytest.raises(sf.SpecError) as error:
         full_spec(
             eval_metrics=(
@@ -382,17 +382,17 @@ def test_a7_tensors_are_batch_major_and_both_shapes_are_named(odd):
     ]
 
 
-def test_a7_tensors_are_held_against_the_true_batch():
+def test_metric_tensors_are_checked_against_the_batch_size():
     pair = full_spec().eval_metrics
     check_batch_major(pair, 4, field="eval_metrics")
     with pytest.raises(sf.SpecError, match="and the batch is 8 rows"):
         check_batch_major(pair, 8, field="eval_metrics")
 
 
-# -- A9: as_estimator_spec
+# -- as_estimator_spec
 
 
-def test_a9_metric_functions_are_called_with_rows():
+def test_as_estimator_spec_calls_the_metric_function_with_rows():
     labels, predictions = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
     spec = full_spec(mode="eval", eval_metrics=(accuracy_fn, [labels, predictions]))
     plain = spec.as_estimator_spec()
@@ -403,14 +403,14 @@ def test_a9_metric_functions_are_called_with_rows():
 
 
 @pytest.mark.parametrize("mode", list(sf.Mode))
-def test_a9_they_are_called_in_every_mode_by_name_for_a_dict(mode):
+def test_as_estimator_spec_passes_named_tensors_by_name_in_every_mode(mode):
     called = []
     pair = (lambda x: called.append(x.tolist()), {"x": jnp.arange(4)})
     assert full_spec(mode=mode, eval_metrics=pair).as_estimator_spec()
     assert called == [[0, 1, 2, 3]]
 
 
-def test_a9_host_call_becomes_a_hook_of_every_mode():
+def test_host_call_becomes_a_hook_of_every_mode():
     seen = []
     spec = full_spec(host_call=(lambda x: seen.append(x.sum()), [np.ones(4)]))
     plain = spec.as_estimator_spec()
@@ -423,31 +423,31 @@ def test_a9_host_call_becomes_a_hook_of_every_mode():
     assert seen == [4.0, 4.0, 4.0]
 
 
-def test_a9_two_specs_never_see_each_others_functions():
-    """TF kept the functions on the class: the older spec used the newer one's."""
+def test_specs_do_not_share_metric_functions():
+    """TensorFlow keeps the functions on the class: older specs use the newest one's."""
     first = full_spec(eval_metrics=(lambda x: {"first": (1.0, x)}, [np.ones(4)]))
     second = full_spec(eval_metrics=(lambda x: {"second": (2.0, x)}, [np.ones(4)]))
     assert list(first.as_estimator_spec().eval_metric_ops) == ["first"]
     assert list(second.as_estimator_spec().eval_metric_ops) == ["second"]
 
 
-def test_a9_while_tracing_the_pair_waits_to_be_called():
-    called, found = [], []
+def test_the_metric_function_is_not_called_while_tracing():
+    called, specs = [], []
 
     def metric_fn(x):
         called.append(x)
         return {}
 
     def model_fn(x):
-        found.append(full_spec(eval_metrics=(metric_fn, [x])).as_estimator_spec())
+        specs.append(full_spec(eval_metrics=(metric_fn, [x])).as_estimator_spec())
         return x
 
     jax.eval_shape(model_fn, jnp.ones(4))
     assert called == []
-    assert found[0].eval_metric_ops.function is metric_fn
+    assert specs[0].eval_metric_ops.function is metric_fn
 
 
-def test_a9_a_plain_spec_keeps_its_mode():
+def test_replace_cannot_change_the_mode_of_an_estimator_spec():
     plain = full_spec().as_estimator_spec()
     with pytest.raises(ValueError, match="cannot change from train to eval"):
         plain._replace(mode="eval")
@@ -457,12 +457,12 @@ def test_a9_a_plain_spec_keeps_its_mode():
 @pytest.mark.parametrize(
     "ops", [[], {"m": [1.0, 2.0]}, {"m": (1, 2, 3)}, {"m": ROWS}, {"m": 1.0}]
 )
-def test_a9_metric_ops_are_states_or_tuples_of_two(ops):
+def test_eval_metric_ops_must_be_states_or_tuples_of_two(ops):
     with pytest.raises(TypeError, match="eval_metric_ops"):
         sf.EstimatorSpec("eval", loss=LOSS, eval_metric_ops=ops)
 
 
-# -- A10: export_outputs
+# -- export_outputs
 
 
 def exported(export_outputs, predictions=None):
@@ -471,20 +471,20 @@ def exported(export_outputs, predictions=None):
     ).export_outputs
 
 
-def test_a10_no_signature_gives_one_of_all_predictions():
+def test_export_outputs_default_to_all_predictions():
     (name, output), = exported(None).items()  # fmt: skip
     assert name == "serving_default"
     assert list(output.outputs) == ["p"]
 
 
-def test_a10_a_single_signature_is_also_the_default_and_the_callers_dict_is_his():
+def test_a_single_signature_is_the_default_and_the_dict_is_not_changed():
     mine = {"mine": sf.PredictOutput(ROWS)}
-    found = exported(mine)
-    assert found["serving_default"] is found["mine"]
+    signatures = exported(mine)
+    assert signatures["serving_default"] is signatures["mine"]
     assert list(mine) == ["mine"]
 
 
-def test_a10_one_of_several_is_the_default():
+def test_one_of_several_signatures_must_be_the_default():
     several = {"a": sf.PredictOutput(ROWS), "b": sf.PredictOutput(ROWS)}
     with pytest.raises(ValueError, match="serving_default"):
         exported(several)
@@ -492,37 +492,37 @@ def test_a10_one_of_several_is_the_default():
     assert list(exported(with_default)) == ["a", "b", "serving_default"]
 
 
-def test_a10_an_empty_dict_is_refused():
+def test_empty_export_outputs_are_refused():
     with pytest.raises(ValueError, match="empty"):
         exported({})
 
 
 @pytest.mark.parametrize("outputs", [[1], 3, {"a": 3}, {"a": ROWS}, {1: None}])
-def test_a10_only_export_outputs_by_name(outputs):
+def test_export_outputs_must_be_named_export_outputs(outputs):
     with pytest.raises(TypeError, match="export_outputs"):
         exported(outputs)
 
 
-def test_a10_exports_are_looked_at_in_predict_only():
+def test_export_outputs_are_checked_in_predict_mode_only():
     assert full_spec(mode="eval", export_outputs=3).export_outputs == 3
 
 
-def test_a10_predict_output_names_a_single_array():
+def test_predict_output_names_a_single_array():
     assert list(sf.PredictOutput(ROWS).outputs) == ["output"]
 
 
 @pytest.mark.parametrize("outputs", [3, {}, {1: ROWS}, {"a": 3}])
-def test_a10_predict_output_wants_named_arrays(outputs):
+def test_predict_output_refuses_other_than_named_arrays(outputs):
     with pytest.raises(ValueError, match="outputs"):
         sf.PredictOutput(outputs)
 
 
-def test_a10_regression_wants_a_floating_value():
+def test_regression_output_needs_a_floating_value():
     with pytest.raises(ValueError, match="floating"):
         sf.RegressionOutput(np.zeros(4, np.int32))
 
 
-def test_a10_classification_wants_floating_scores_or_classes():
+def test_classification_output_needs_floating_scores_or_classes():
     with pytest.raises(ValueError, match="at least one"):
         sf.ClassificationOutput()
     with pytest.raises(ValueError, match="floating"):
@@ -533,16 +533,16 @@ def test_a10_classification_wants_floating_scores_or_classes():
 
 
 @pytest.mark.parametrize("names", ["cat", ["a", 1], {"a": 1}, 3])
-def test_a10_class_names_are_texts(names):
+def test_class_names_must_be_strings(names):
     with pytest.raises(ValueError, match="class_names") as error:
         sf.ClassificationOutput(scores=np.zeros((4, 3)), class_names=names)
     assert str(error.value) == (
-        f"ClassificationOutput.class_names: got {names!r}. Expected a list of texts, a "
-        "class each."
+        f"ClassificationOutput.class_names: got {names!r}. Expected a list of strings, "
+        "one for each class."
     )
 
 
-def test_a10_class_names_are_as_many_as_scores_or_there_is_one_score():
+def test_class_names_must_be_as_many_as_scores_unless_there_is_one_score():
     with pytest.raises(ValueError, match="class_names") as error:
         sf.ClassificationOutput(np.zeros((4, 3), np.float32), class_names=["a", "b"])
     assert str(error.value) == (
@@ -554,7 +554,7 @@ def test_a10_class_names_are_as_many_as_scores_or_there_is_one_score():
         assert output.class_names == ("a", "b")
 
 
-# -- hooks (C2.7)
+# -- hooks
 
 
 class Bell:
@@ -562,7 +562,7 @@ class Bell:
 
 
 @pytest.mark.parametrize("hooks", [None, [], ()])
-def test_hooks_none_and_empty_are_empty(hooks):
+def test_no_hooks_are_an_empty_tuple(hooks):
     assert full_spec(training_hooks=hooks).training_hooks == ()
 
 
@@ -572,7 +572,7 @@ def test_hooks_are_kept_as_a_tuple():
 
 
 @pytest.mark.parametrize("hooks", [Bell(), [3], "hook", [Bell]])
-def test_hooks_a_bare_hook_and_what_is_none_are_refused(hooks):
+def test_a_bare_hook_or_an_object_that_is_no_hook_is_refused(hooks):
     with pytest.raises(TypeError, match="training_hooks"):
         full_spec(training_hooks=hooks)
 
@@ -583,7 +583,7 @@ class Ported(Bell):
     def after_run(self, context, values): ...
 
 
-def test_a_hook_whose_methods_would_never_be_called_is_told_their_new_names():
+def test_a_hook_with_tensorflows_method_names_is_reported_with_the_new_ones():
     with pytest.raises(TypeError) as error:
         full_spec(training_hooks=[Ported()])
     assert str(error.value) == (
@@ -593,7 +593,7 @@ def test_a_hook_whose_methods_would_never_be_called_is_told_their_new_names():
     )
 
 
-def test_a_hook_may_keep_its_old_methods_beside_the_new_ones():
+def test_a_hook_may_have_old_and_new_method_names():
     class Both(Ported):
         def after_step(self, step, loss): ...
 

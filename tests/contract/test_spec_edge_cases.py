@@ -1,4 +1,4 @@
-"""Contract C1 to C4 where A is silent."""
+"""Edge cases of specs: frozen fields, defaults, metric types, dtypes of losses."""
 
 import jax
 import numpy as np
@@ -12,18 +12,17 @@ ROWS = np.zeros((4, 2), np.float32)
 LOSS = np.float32(1)
 
 
-def test_c1_1_a_field_cannot_be_set_as_of_a_named_tuple():
+def test_setting_a_field_raises_as_of_a_named_tuple():
     spec = sf.TPUEstimatorSpec("eval", loss=LOSS)
     for kind in (AttributeError, ValueError, sf.SpecError):
         with pytest.raises(kind) as error:
             spec.loss = LOSS
     assert str(error.value) == (
-        "TPUEstimatorSpec.loss: cannot be set: what is checked is frozen. "
-        "Make a new one."
+        "TPUEstimatorSpec.loss: cannot be set: it is frozen. Create a new one."
     )
 
 
-def test_c1_2_all_fields_but_mode_default_to_nothing():
+def test_all_fields_but_mode_have_defaults():
     spec = sf.TPUEstimatorSpec("eval", loss=LOSS)
     assert spec[1:] == ({}, LOSS, None, None, None)
     assert (spec.host_call, spec.training_hooks) == (None, ())
@@ -31,7 +30,7 @@ def test_c1_2_all_fields_but_mode_default_to_nothing():
         sf.TPUEstimatorSpec()
 
 
-def test_c1_5_replace_checks_and_only_the_plain_spec_keeps_its_mode():
+def test_replace_validates_and_only_an_estimator_spec_keeps_its_mode():
     tpu = sf.TPUEstimatorSpec("eval", {"x": ROWS}, LOSS)
     assert tpu._replace(mode="infer").mode is sf.Mode.PREDICT
     plain = sf.EstimatorSpec("eval", {"x": ROWS}, LOSS)
@@ -45,12 +44,12 @@ def test_c1_5_replace_checks_and_only_the_plain_spec_keeps_its_mode():
     "predictions",
     [[ROWS], (ROWS,), 3, {"a": [ROWS]}, {"a": None}, {"a": {"b": (ROWS,)}}],
 )
-def test_c2_5_lists_and_what_is_no_array_are_type_errors(predictions):
+def test_lists_and_other_objects_as_predictions_are_type_errors(predictions):
     with pytest.raises(TypeError, match="predictions"):
         sf.TPUEstimatorSpec("infer", predictions)
 
 
-def test_c2_7_hooks_of_any_iterable_are_a_tuple():
+def test_hooks_of_any_iterable_become_a_tuple():
     class Bell:
         def end(self, step): ...
 
@@ -63,18 +62,18 @@ def test_c2_7_hooks_of_any_iterable_are_a_tuple():
 @pytest.mark.parametrize(
     "metric", [[1.0, Mean()], (1.0, 2.0), (1, 2, 3), (Mean(),), 1.0, ROWS, Mean, None]
 )
-def test_c2_9_a_metric_is_a_state_or_a_tuple_of_two(metric):
+def test_a_metric_must_be_a_state_or_a_tuple_of_two(metric):
     with pytest.raises(TypeError, match=r"eval_metric_ops\['m'\]"):
         sf.EstimatorSpec("eval", loss=LOSS, eval_metric_ops={"m": metric})
 
 
-def test_c2_9_none_is_no_metrics_and_what_is_no_dict_is_a_type_error():
+def test_eval_metric_ops_default_to_empty_and_must_be_a_dict():
     assert sf.EstimatorSpec("eval", loss=LOSS).eval_metric_ops == {}
     with pytest.raises(TypeError, match="eval_metric_ops"):
         sf.EstimatorSpec("eval", loss=LOSS, eval_metric_ops=[Mean()])
 
 
-def test_c3_5_pairs_of_python_numbers_are_attribute_errors_too():
+def test_a_metric_of_python_numbers_is_an_attribute_error_too():
     spec = sf.TPUEstimatorSpec(
         "eval", loss=LOSS, eval_metrics=(lambda x: {"m": (1.0, 2.0)}, [ROWS])
     )
@@ -86,7 +85,7 @@ def test_c3_5_pairs_of_python_numbers_are_attribute_errors_too():
     )
 
 
-def test_c3_8_scalars_are_refused_each_with_its_shape():
+def test_scalar_metric_tensors_are_refused_with_their_shapes():
     pair = (lambda x, y: {}, [LOSS, LOSS])
     with pytest.raises(RuntimeError) as error:
         sf.TPUEstimatorSpec("eval", loss=LOSS, eval_metrics=pair)
@@ -97,7 +96,7 @@ def test_c3_8_scalars_are_refused_each_with_its_shape():
     )
 
 
-def test_c4_4_other_fields_pass_through():
+def test_as_estimator_spec_keeps_the_other_fields():
     class Bell:
         def end(self, step): ...
 
@@ -115,7 +114,7 @@ def test_c4_4_other_fields_pass_through():
     assert plain.eval_metric_ops == {}
 
 
-def test_c2_3_integer_and_float64_losses_pass_where_nothing_trains():
+def test_an_eval_loss_may_be_integer_or_float64():
     for dtype in (np.int32, np.float64, bool):
         spec = sf.TPUEstimatorSpec("eval", loss=jax.ShapeDtypeStruct((1, 1), dtype))
         assert spec.loss.shape == ()
