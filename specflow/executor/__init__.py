@@ -1,4 +1,4 @@
-"""From a model function to sharded steps, and from devices back to the host."""
+"""Sharded training, evaluation and prediction programs of a model function."""
 
 from specflow.executor.export_program import Serving
 from specflow.executor.fingerprint import fingerprint

@@ -68,5 +68,5 @@ metrics)."""
 
 Jaxpr: TypeAlias = core.ClosedJaxpr | core.Jaxpr
 """A traced function."""
-Equation: TypeAlias = core.JaxprEqn
-"""One operation of a `Jaxpr`."""
+Equation: TypeAlias = Any
+"""One operation of a `Jaxpr`, a `jax.extend.core.JaxprEqn`."""

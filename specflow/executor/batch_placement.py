@@ -70,7 +70,7 @@ class BatchPlacement:
 
     @property
     def is_single_device(self) -> bool:
-        """Whether the mesh is one device of one process."""
+        """Returns whether the mesh is one device of one process."""
         return self.partitioner.mesh.size == 1 and jax.process_count() == 1
 
     def abstract(self, batch: Features, steps: int | None = None) -> Tree:

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from specflow.contract import AverageState
+from specflow.executor.array_types import ModelState, OptState, Tree
 
 __all__ = ["extra_arguments", "parameters_of", "with_statistics"]
 
 
 def parameters_of(layer: str, params: Iterable[str]) -> frozenset[str]:
-    """Parameters that the statistics of a layer belong to, by path.
+    """Returns the paths of the parameters that a layer's statistics belong to.
 
-    They are those of the layer itself. One without parameters goes with the nearest
-    module around it that has some.
+    These are the layer's own parameters or, if it has none, those of the nearest
+    enclosing module that has some.
 
     >>> sorted(parameters_of("norm", ["norm.bias", "norm.scale", "out.bias"]))
     ['norm.bias', 'norm.scale']
@@ -24,34 +25,34 @@ def parameters_of(layer: str, params: Iterable[str]) -> frozenset[str]:
     ['block.conv.kernel']
     """
     inside = f"{layer}." if layer else ""
-    found = frozenset(path for path in params if path.startswith(inside))
-    if found or not layer:
-        return found
+    own = frozenset(path for path in params if path.startswith(inside))
+    if own or not layer:
+        return own
     return parameters_of(layer.rpartition(".")[0], params)
 
 
 def with_statistics(
-    opt_state: Any,
+    opt_state: OptState,
     statistics: Mapping[str, jax.Array],
     owners: Mapping[str, frozenset[str]],
-) -> Any:
-    """The optimizer's initial state, with the statistics in its averages.
+) -> OptState:
+    """Adds batch statistics to the moving averages of an initial optimizer state.
 
     Args:
-        opt_state: as the transformation begins.
+        opt_state: from the transformation's `init`.
         statistics: batch statistics by path.
-        owners: by the same paths, the parameters they belong to. An average keeps those
-            that belong to a parameter of its own.
+        owners: by the same paths, the parameters they belong to. An average keeps the
+            statistics that belong to a parameter it averages.
     """
 
-    def filled(node: Any) -> Any:
+    def filled(node: Tree) -> Tree:
         if not isinstance(node, AverageState):
             return node
         leaves = jax.tree_util.tree_leaves_with_path(node.average)
         averaged = {str(getattr(path[-1], "key", "")) for path, _ in leaves if path}
         return node._replace(
             statistics={
-                # A copy: the step gives away the memory of what it starts from.
+                # A copy, since the step donates the buffers of the state.
                 path: jnp.copy(array)
                 for path, array in statistics.items()
                 if owners[path] & averaged
@@ -62,9 +63,9 @@ def with_statistics(
 
 
 def extra_arguments(
-    update: Callable[..., Any], opt_state: Any, model_state: Mapping[str, Any]
+    update: Callable[..., Any], opt_state: OptState, model_state: ModelState
 ) -> dict[str, Any]:
-    """What a transformation is given beside updates, state and parameters.
+    """Returns the extra keyword arguments of a transformation's `update`.
 
     Args:
         update: of the transformation.
@@ -73,18 +74,18 @@ def extra_arguments(
     """
     if not any(node.statistics for node in _averages(opt_state)):
         return {}
-    takes = inspect.signature(update).parameters.values()
-    named = any(
-        one.name == "model_state" or one.kind is one.VAR_KEYWORD for one in takes
+    parameters = inspect.signature(update).parameters.values()
+    takes_it = any(
+        p.name == "model_state" or p.kind is p.VAR_KEYWORD for p in parameters
     )
-    return {"model_state": model_state} if named else {}
+    return {"model_state": model_state} if takes_it else {}
 
 
-def _averages(opt_state: Any) -> Iterator[AverageState]:
+def _averages(opt_state: OptState) -> Iterator[AverageState]:
     for node in jax.tree.leaves(opt_state, is_leaf=_is_average):
         if isinstance(node, AverageState):
             yield node
 
 
-def _is_average(node: Any) -> bool:
+def _is_average(node: object) -> bool:
     return isinstance(node, AverageState)

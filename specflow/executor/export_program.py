@@ -1,4 +1,4 @@
-"""A program as what is exported of it: a pure function of weights and features."""
+"""The exported form of a program: a pure function of weights and features."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from specflow.contract import ExportOutput, Mode
+from specflow.executor.array_types import Features, Tree, Weights
 from specflow.executor.program import Program
 from specflow.executor.traced_once import Traced, has_convolution, has_narrow_floats
 from specflow.executor.tracing import check_predictions, row_count
@@ -17,13 +18,13 @@ __all__ = ["Serving"]
 
 
 class Serving:
-    """The `export_outputs` of a program in a state, for whoever stores them.
+    """The `export_outputs` of a program with the weights of a state.
 
     Args:
-        program: its PREDICT spec says what is answered.
-        state: parameters and rest are used; they may lie on any mesh of this process.
-        receiver: what a client sends -> features of the model function, in terms of
-            JAX; by default they are the same.
+        program: its PREDICT spec has the outputs.
+        state: parameters and model state are used, on any mesh of this process.
+        receiver: received tensors -> features of the model function, traceable by JAX;
+            the identity by default.
     """
 
     def __init__(
@@ -31,41 +32,41 @@ class Serving:
         program: Program,
         state: TrainState,
         *,
-        receiver: Callable[[Any], Any] | None = None,
+        receiver: Callable[[Tree], Features] | None = None,
     ):
         self._program = program
         self._state = state
-        self._receiver = receiver or (lambda sent: sent)
+        self._receiver = receiver or (lambda received: received)
 
-    def weights(self) -> dict[str, Any]:
-        """Everything that the function reads beside features: host arrays by path."""
+    def weights(self) -> Weights:
+        """Copies parameters and model state to the host, by path."""
         return jax.device_get({**self._state.params, **self._state.model_state})
 
-    def outputs(self, sent: Any) -> dict[str, ExportOutput]:
-        """The signatures, with shapes and dtypes in place of arrays.
+    def outputs(self, received: Tree) -> dict[str, ExportOutput]:
+        """Returns the signatures, with shapes and dtypes in place of arrays.
 
         Args:
-            sent: a batch as clients send it, or `jax.ShapeDtypeStruct`s of one, whose
-                number of rows may be symbolic.
+            received: a batch as clients send it, or `jax.ShapeDtypeStruct`s of one,
+                with a possibly symbolic number of rows.
 
         Raises:
             SpecError: the model function fails for such a batch.
         """
-        return self._forward(sent).result[0].export_outputs
+        return self._forward(received).result[0].export_outputs
 
-    def function(self, sent: Any) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-        """(weights, what a client sends) -> signature -> its tensors; pure.
+    def function(self, received: Tree) -> Callable[[Weights, Tree], dict[str, Any]]:
+        """Makes the pure function (weights, received) -> signature -> its tensors.
 
         Args:
-            sent: as for `outputs`.
+            received: as for `outputs`.
         """
-        forward = self._forward(sent)
+        forward = self._forward(received)
         names = tuple(self._state.params)
 
-        def serve(weights: dict[str, Any], sent: Any) -> dict[str, Any]:
+        def serve(weights: Weights, received: Tree) -> dict[str, Any]:
             params = {name: weights[name] for name in names}
             model_state = {name: weights[name] for name in self._state.model_state}
-            features = self._receiver(sent)
+            features = self._receiver(received)
             mask = jnp.ones(row_count(features), bool)
             spec, _ = forward(params, model_state, features, None, mask)
             return {
@@ -74,28 +75,28 @@ class Serving:
 
         return serve
 
-    def answers(self, sent: Any) -> dict[str, Any]:
-        """What the program itself answers, on its mesh: signature -> host arrays.
+    def answers(self, received: Tree) -> dict[str, Any]:
+        """Runs the function on the program's mesh: signature -> host arrays.
 
         Args:
-            sent: a batch as clients send it.
+            received: a batch as clients send it.
         """
         weights = {**self._state.params, **self._state.model_state}
-        lowered = jax.jit(self.function(sent)).lower(weights, sent)
-        compiled = self._program.compile(lowered, self._forward(sent))
-        return jax.device_get(compiled(weights, sent))
+        lowered = jax.jit(self.function(received)).lower(weights, received)
+        compiled = self._program.compile(lowered, self._forward(received))
+        return jax.device_get(compiled(weights, received))
 
-    def compiler_options(self, sent: Any) -> dict[str, dict[str, Any]]:
-        """Platform -> XLA's options that the program is compiled with there."""
-        convolves = has_convolution(self._forward(sent).jaxpr)
+    def compiler_options(self, received: Tree) -> dict[str, dict[str, Any]]:
+        """Returns platform -> the XLA options that the program is compiled with."""
+        convolves = has_convolution(self._forward(received).jaxpr)
         return {"cpu": CPU_CONVOLUTIONS} if self._program.tuned and convolves else {}
 
-    def is_narrow(self, sent: Any) -> bool:
-        """Whether anything is computed with floats of 16 bits or less."""
-        return has_narrow_floats(self._forward(sent).jaxpr)
+    def is_narrow(self, received: Tree) -> bool:
+        """Returns whether the function computes with floats of 16 bits or less."""
+        return has_narrow_floats(self._forward(received).jaxpr)
 
-    def _forward(self, sent: Any) -> Traced:
-        features = jax.eval_shape(self._receiver, sent)
+    def _forward(self, received: Tree) -> Traced:
+        features = jax.eval_shape(self._receiver, received)
         traced = self._program.tracer.forward(
             Mode.PREDICT, features, None, placed=False
         )

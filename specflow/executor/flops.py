@@ -1,8 +1,8 @@
 """Floating-point operations of a traced function, counted on its jaxpr.
 
-XLA's own count looks at a loop's body once, however often it runs, and knows nothing of
-kernels. Here products of matrices and convolutions are counted, two operations for each
-multiplication; what is done element by element is left out, as it is by the field.
+XLA's own count includes a loop's body once, whatever its trip count, and no kernels.
+Here matrix products and convolutions are counted, two operations per multiply-add;
+element-wise operations are not, as is usual for MFU.
 """
 
 import copy
@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 from jax.extend.core import jaxpr_as_fun
 
+from specflow.executor.array_types import Equation, Jaxpr
 from specflow.executor.traced_once import Traced
 
 __all__ = [
@@ -27,19 +28,19 @@ __all__ = [
     "saved",
 ]
 
-Kernel = Callable[[Any], float]
-"""The FLOPs of an equation that calls a kernel, from its shapes."""
+Kernel: TypeAlias = Callable[[Equation], float]
+"""Computes the FLOPs of an equation that calls a kernel, from its shapes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Flops:
-    """What was counted, over all devices."""
+    """FLOPs over all devices."""
 
     total: float
     """Floating-point operations."""
     unknown: tuple[str, ...] = ()
-    """What could not be counted: kernels that nobody registered, loops of which nobody
-    knows how often they run (they count once), and where they stand."""
+    """Operations that could not be counted, with their source lines: unregistered
+    kernels, and loops with an unknown trip count (they count once)."""
 
     def __add__(self, other: "Flops") -> "Flops":
         both = dict.fromkeys((*self.unknown, *other.unknown))
@@ -50,71 +51,71 @@ class Flops:
 
 
 KERNELS: dict[str, Kernel] = {}
-"""What counts the FLOPs of a kernel, whose jaxpr cannot tell, by the beginning of the
-name that `pallas_call` is given; of any other primitive, by that of its own."""
+"""FLOP counters of kernels, whose jaxprs do not show them, by a prefix of the name
+passed to `pallas_call`; of any other primitive, by a prefix of its own name."""
 AGAIN: dict[str, Kernel] = {}
-"""Likewise, those among them of what was computed before, to save memory."""
+"""Likewise, the FLOPs among them that recompute earlier results to save memory."""
 
 
-def count_flops(jaxpr: Any, *, again: bool = True) -> Flops:
-    """Counts the operations of a jaxpr, those of all functions that it calls included.
+def count_flops(jaxpr: Jaxpr, *, again: bool = True) -> Flops:
+    """Counts the operations of a jaxpr and of all functions that it calls.
 
-    A scan counts as often as it runs, of branches the largest counts, and what
-    `shard_map` runs counts on each of its devices.
+    A scan counts once per trip, a conditional by its largest branch, and `shard_map`
+    once per device.
 
     Args:
         jaxpr: of `jax.make_jaxpr(...)(...)` or of `jax.jit(...).trace(...)`.
-        again: whether what kernels compute a second time counts.
+        again: whether recomputation inside kernels counts.
 
     >>> import jax.numpy as jnp
     >>> a, b = jnp.ones((2, 3)), jnp.ones((3, 5))
     >>> count_flops(jax.make_jaxpr(jnp.dot)(a, b)).total
     60
     """
-    found = Flops(0)
+    total = Flops(0)
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        found += _count(equation, again)
-    return found
+        total += _count(equation, again)
+    return total
 
 
 def saved(traced: Traced) -> Traced:
-    """The same function, whose derivative computes nothing twice.
+    """Returns the function without rematerialization.
 
-    What `jax.checkpoint` (remat) would compute again is kept. The FLOPs of its
-    derivative are those of the model, whatever the machine does to save memory.
+    Its derivative saves what `jax.checkpoint` would recompute, so its FLOPs are those
+    of the model, independent of memory savings.
     """
-    found = copy.copy(traced)
-    found.jaxpr = _saved(traced.jaxpr)
-    found._flat = jaxpr_as_fun(found.jaxpr)
-    return found
+    without_remat = copy.copy(traced)
+    without_remat.jaxpr = _without_remat(traced.jaxpr)
+    without_remat._flat = jaxpr_as_fun(without_remat.jaxpr)
+    return without_remat
 
 
-def _saved(jaxpr: Any) -> Any:
+def _without_remat(jaxpr: Any) -> Any:
     if (inner := getattr(jaxpr, "jaxpr", jaxpr)) is not jaxpr:
-        return jaxpr.replace(jaxpr=_saved(inner))
+        return jaxpr.replace(jaxpr=_without_remat(inner))
     equations = []
     for equation in jaxpr.eqns:
-        params = {key: _saved_in(value) for key, value in equation.params.items()}
+        params = {key: _convert_param(value) for key, value in equation.params.items()}
         if "policy" in params and "prevent_cse" in params:
             params["policy"] = jax.checkpoint_policies.everything_saveable
         equations.append(equation.replace(params=params))
     return jaxpr.replace(eqns=equations)
 
 
-def _saved_in(value: Any) -> Any:
+def _convert_param(value: Any) -> Any:
+    """Removes remat from the jaxprs in a parameter of an equation."""
     if isinstance(value, tuple | list):
-        return (
-            type(value)(map(_saved_in, value)) if any(map(_is_jaxpr, value)) else value
-        )
-    return _saved(value) if _is_jaxpr(value) else value
+        has_jaxpr = any(map(_is_jaxpr, value))
+        return type(value)(map(_convert_param, value)) if has_jaxpr else value
+    return _without_remat(value) if _is_jaxpr(value) else value
 
 
-def _is_jaxpr(value: Any) -> bool:
+def _is_jaxpr(value: object) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
-def has_remat(jaxpr: Any) -> bool:
-    """Whether anything is computed again for the derivative (`jax.checkpoint`)."""
+def has_remat(jaxpr: Jaxpr) -> bool:
+    """Returns whether a jaxpr contains `jax.checkpoint` (remat)."""
     return any(
         "prevent_cse" in equation.params
         or any(map(has_remat, _jaxprs(equation.params)))
@@ -122,7 +123,7 @@ def has_remat(jaxpr: Any) -> bool:
     )
 
 
-def _count(equation: Any, again: bool) -> Flops:
+def _count(equation: Equation, again: bool) -> Flops:
     count = functools.partial(count_flops, again=again)
     name, params = equation.primitive.name, equation.params
     if name in _PRODUCTS:
@@ -142,7 +143,7 @@ def _count(equation: Any, again: bool) -> Flops:
     if name == "cond":
         branches = [count(branch) for branch in params["branches"]]
         return max(branches, key=lambda branch: branch.total)
-    inner = sum((count(one) for one in _jaxprs(params)), Flops(0))
+    inner = sum((count(inner) for inner in _jaxprs(params)), Flops(0))
     if name == "shard_map":
         sizes = params["mesh"].shape
         manual = params.get("newly_manual_axes", params.get("manual_axes", sizes))
@@ -150,30 +151,30 @@ def _count(equation: Any, again: bool) -> Flops:
     return inner
 
 
-def _dot_general(equation: Any) -> float:
+def _dot_general(equation: Equation) -> float:
     left, right = (operand.aval.shape for operand in equation.invars[:2])
     (_, contracted), (_, batch) = equation.params["dimension_numbers"]
     return 2 * math.prod(left) * _columns(right, (*contracted, *batch))
 
 
-def _ragged_dot(equation: Any) -> float:
-    # Rows are shared out over the groups: each meets one of the matrices.
+def _ragged_dot(equation: Equation) -> float:
+    # Each row belongs to one group and is multiplied by one of the matrices.
     left, right = (operand.aval.shape for operand in equation.invars[:2])
     numbers = equation.params["ragged_dot_dimension_numbers"]
     (_, contracted), (_, batch) = numbers.dot_dimension_numbers
-    apart = (*contracted, *batch, *numbers.rhs_group_dimensions)
-    return 2 * math.prod(left) * _columns(right, apart)
+    excluded = (*contracted, *batch, *numbers.rhs_group_dimensions)
+    return 2 * math.prod(left) * _columns(right, excluded)
 
 
-def _columns(shape: tuple[int, ...], apart: tuple[int, ...]) -> int:
-    return math.prod(n for dim, n in enumerate(shape) if dim not in apart)
+def _columns(shape: tuple[int, ...], excluded: tuple[int, ...]) -> int:
+    return math.prod(n for dim, n in enumerate(shape) if dim not in excluded)
 
 
-def _convolution(equation: Any) -> float:
+def _convolution(equation: Equation) -> float:
     kernel = equation.invars[1].aval.shape
     params = equation.params
     each = math.prod(kernel) // kernel[params["dimension_numbers"].rhs_spec[0]]
-    # Zeros between the values, as in the gradient of a strided one, are not multiplied.
+    # Zeros of a dilation, as in the gradient of a strided one, are not multiplied.
     dense = math.prod(params["lhs_dilation"])
     return 2 * math.prod(equation.outvars[0].aval.shape) * each / dense
 
@@ -185,14 +186,14 @@ _PRODUCTS: Mapping[str, Kernel] = {
 }
 
 
-def _splash(products: Callable[[Any], int]) -> Kernel:
-    """Attention as a kernel: so many products of the size of queries by keys.
+def _splash(products: Callable[[Equation], int]) -> Kernel:
+    """Counts splash attention: a number of products of queries with keys.
 
-    What a causal mask spares is counted, as it is where XLA computes attention: the
-    field's MFU is of the whole square.
+    Masked entries are counted too, as they are where XLA computes attention: by
+    convention MFU is of the full square.
     """
 
-    def count(equation: Any) -> float:
+    def count(equation: Equation) -> float:
         # Masks come first; [..., heads, tokens, size] of queries, keys and values.
         arrays = [v.aval for v in equation.invars if v.aval.dtype.kind not in "iub"]
         query, key = (array.shape for array in arrays[:2])
@@ -201,14 +202,14 @@ def _splash(products: Callable[[Any], int]) -> Kernel:
     return count
 
 
-def _gradients(equation: Any) -> int:
-    """Results of a kernel, without those that are its scratch: they have fewer axes."""
+def _gradients(equation: Equation) -> int:
+    """Counts the results of a kernel without its scratch, which has fewer axes."""
     ranks = [len(result.aval.shape) for result in equation.outvars]
     return sum(rank >= ranks[-1] for rank in ranks)
 
 
 def _cudnn(products: int) -> Kernel:
-    def count(equation: Any) -> float:
+    def count(equation: Equation) -> float:
         # [batch, tokens, heads, size].
         query, key = (operand.aval.shape for operand in equation.invars[:2])
         batch, rows, heads, size = query
@@ -224,12 +225,12 @@ KERNELS |= {
 AGAIN["dot_product_attention_bwd"] = _cudnn(1)
 for _heads in ("mha", "mqa"):
     KERNELS |= {
-        # Scores, and values by them.
+        # Scores, and their product with values.
         f"splash_{_heads}_fwd": _splash(lambda _: 2),
-        # Scores again, and the gradients of values, of scores and of keys; of queries,
-        # too, where one kernel makes all three.
+        # Scores recomputed, and the gradients of values, scores and keys; of queries
+        # too, where one kernel computes all three.
         f"splash_{_heads}_dkv": _splash(lambda call: 2 + _gradients(call)),
-        # Scores and their gradients again, and those of queries.
+        # Scores and their gradients recomputed, and the gradients of queries.
         f"splash_{_heads}_dq": _splash(lambda _: 3),
     }
     AGAIN |= {
@@ -238,22 +239,22 @@ for _heads in ("mha", "mqa"):
     }
 
 
-def _kernel_name(equation: Any) -> str:
-    # Older versions of JAX keep it with the place in the source.
-    told = equation.params.get("name_and_src_info")
-    return str(equation.params.get("name") or getattr(told, "name", "") or "unnamed")
+def _kernel_name(equation: Equation) -> str:
+    # Older versions of JAX keep it with the source location.
+    info = equation.params.get("name_and_src_info")
+    return str(equation.params.get("name") or getattr(info, "name", "") or "unnamed")
 
 
-def _kernel(equation: Any, kernels: Mapping[str, Kernel]) -> Kernel | None:
+def _kernel(equation: Equation, kernels: Mapping[str, Kernel]) -> Kernel | None:
     name = equation.primitive.name
     if name == "pallas_call":
         name = _kernel_name(equation)
-    found = [start for start in kernels if name.startswith(start)]
-    return kernels[max(found, key=len)] if found else None
+    prefixes = [prefix for prefix in kernels if name.startswith(prefix)]
+    return kernels[max(prefixes, key=len)] if prefixes else None
 
 
-def _place(equation: Any) -> str:
-    """Where an equation was written, as ` (file:line)`, if that is known."""
+def _place(equation: Equation) -> str:
+    """Returns the source location of an equation, as ` (file:line)`, if known."""
     traceback = equation.source_info.traceback
     frames = [
         frame
@@ -268,6 +269,6 @@ def _place(equation: Any) -> str:
 
 def _jaxprs(params: Mapping[str, Any]) -> Iterator[Any]:
     for value in params.values():
-        for one in value if isinstance(value, tuple | list) else (value,):
-            if _is_jaxpr(one):
-                yield one
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if _is_jaxpr(item):
+                yield item

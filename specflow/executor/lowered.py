@@ -1,10 +1,13 @@
-"""A program of one mode, before any compiler had its say: what it is, and its FLOPs."""
+"""A lowered program and its FLOPs."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
+from specflow.executor.array_types import Jaxpr
 from specflow.executor.flops import Flops, count_flops, has_remat
 
 __all__ = ["Lowered"]
@@ -12,37 +15,39 @@ __all__ = ["Lowered"]
 
 @dataclasses.dataclass(frozen=True)
 class Lowered:
-    """A traced and lowered program.
+    """A traced and lowered program, not yet compiled.
 
     Args:
-        stage: what `jax.jit(...).trace(...).lower()` gave: it can be compiled.
+        stage: from `jax.jit(...).trace(...).lower()`; can be compiled.
         jaxpr: of the program.
-        saving: makes the jaxpr in which nothing is computed again for the derivative.
-        looped: whether the program loops over steps by itself.
+        without_remat: makes the jaxpr in which the derivative recomputes nothing.
+        looped: whether the program is a device loop over steps.
     """
 
-    stage: Any
+    stage: jax.stages.Lowered
     jaxpr: Any
-    saving: Callable[[], Any]
+    without_remat: Callable[[], Any]
     looped: bool = False
 
     @functools.cached_property
     def flops(self) -> Flops:
-        """What one step computes, on all devices, whatever for."""
+        """FLOPs of one step, on all devices, recomputation included."""
         return count_flops(self._step(self.jaxpr))
 
     @functools.cached_property
     def model_flops(self) -> Flops:
-        """What one step of the model takes: less than `flops` where memory is saved.
+        """FLOPs of one step without the recomputation of remat and of kernels.
 
-        Neither what remat computes again counts, nor what kernels do. MFU is of these.
+        Model FLOPs utilization (MFU) is computed from these.
         """
-        jaxpr = self.saving() if has_remat(self.jaxpr) else self.jaxpr
+        jaxpr = self.without_remat() if has_remat(self.jaxpr) else self.jaxpr
         return count_flops(self._step(jaxpr), again=False)
 
-    def _step(self, jaxpr: Any) -> Any:
-        """The jaxpr of one step: a call tells a loop how many it is."""
+    def _step(self, jaxpr: Any) -> Jaxpr:
+        """The jaxpr of one step: the trip count of the device loop is an input."""
         if not self.looped:
             return jaxpr
-        (loop,) = (one for one in jaxpr.eqns if one.primitive.name == "while")
+        (loop,) = (
+            equation for equation in jaxpr.eqns if equation.primitive.name == "while"
+        )
         return loop.params["body_jaxpr"]

@@ -52,7 +52,7 @@ class LoweredTrain(NamedTuple):
     forward: Traced
     """The model function inside it."""
     looped: bool
-    """Whether it is a device loop over stacked batches; else it takes one step."""
+    """True if it is a device loop over stacked batches; else it takes one step."""
     outputs: StepOutputs
     """Shapes, dtypes and shardings of the outputs of all stacked steps."""
 
@@ -83,7 +83,7 @@ class Lowering:
         """Programs lowered so far; the first of each mode."""
 
     def is_slow_in_loop(self, forward: Traced) -> bool:
-        """Whether XLA's CPU convolutions would slow this program in a device loop."""
+        """Returns whether CPU convolutions would slow this program in a device loop."""
         return self._tuned and self._on_cpu and has_convolution(forward.jaxpr)
 
     def train(

@@ -1,10 +1,12 @@
-"""Numbers that training reports of a step beside its loss."""
+"""Numbers that a training step reports besides its loss."""
 
 import dataclasses
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
+
+from specflow.executor.array_types import Tree
 
 __all__ = ["Measured"]
 
@@ -12,9 +14,9 @@ __all__ = ["Measured"]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """The gradient norm and learning rates of a step, in one array.
+    """Gradient norm and learning rates of a step, packed into one array.
 
-    Each array that leaves a step costs time on CPU, whatever its size.
+    Every output array of a step costs time on CPU, whatever its size.
 
     >>> numbers = Measured(("gradient_norm",), np.array([[2.0], [0.5]], np.float32))
     >>> numbers.at(1)
@@ -22,17 +24,17 @@ class Measured:
     """
 
     names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
-    values: Any
-    """float32[names]; of stacked batches float32[batches, names]."""
+    values: Tree
+    """float32[names]; of stacked batches float32[steps, names]."""
 
     def at(self, index: int) -> dict[str, float]:
-        """The numbers of one of the stacked batches, read from the device."""
+        """Reads the numbers of one stacked batch from the device."""
         if not self.names:
             return {}
         row = np.asarray(self.values)[index]
         return dict(zip(self.names, row.tolist(), strict=True))
 
     def stacked(self, count: int) -> Self:
-        """Room for those of `count` batches: zeros, on the host."""
+        """Allocates zeros for `count` stacked batches, on the host."""
         values = np.zeros((count, len(self.names)), np.float32) if self.names else ()
         return dataclasses.replace(self, values=values)

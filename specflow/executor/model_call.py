@@ -1,4 +1,4 @@
-"""A model function, called by the names it takes."""
+"""Calls of a model function with the arguments it declares."""
 
 import functools
 import inspect
@@ -18,20 +18,20 @@ from specflow.runtime.typing import describe
 __all__ = ["ARGUMENTS", "ModelFn"]
 
 ARGUMENTS = ("model", "features", "labels", "mode", "params", "config", "mask")
-"""What a model function may take, by these names."""
+"""Arguments that a model function may take, by name."""
 
 
 class ModelFn:
     """Calls a model function with those of `ARGUMENTS` that it takes.
 
     Args:
-        function: takes `features`, and any other of `ARGUMENTS`, by these names alone;
-            what `functools.partial` has bound may stand beside them. Returns a
+        function: takes `features` and any others of `ARGUMENTS`, by these names;
+            further arguments must be bound with `functools.partial`. Returns a
             `TPUEstimatorSpec`.
 
     Raises:
-        SpecError: it is no function, does not take `features`, or takes something
-            unknown.
+        SpecError: it is not callable, does not take `features`, or takes an unknown
+            argument.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -51,18 +51,18 @@ class ModelFn:
         parameters = inspect.signature(function).parameters.values()
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         named = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
-        self._demands = frozenset(
+        self._required = frozenset(
             name for name, p in named.items() if p.default is p.empty
         )
         self.takes = frozenset(ARGUMENTS if takes_all else named) & frozenset(ARGUMENTS)
-        # Nobody gives an unknown one a value: a default would hide a slip of the pen.
+        # Unknown arguments never get a value: a default would hide a misspelled name.
         diagnostics = [
             Diagnostic(
                 self.name,
                 f"takes the argument {name!r}",
                 expected=f"some of {', '.join(ARGUMENTS)}",
                 hint=did_you_mean(nearest(name, ARGUMENTS))
-                or "Hand it over in params, or bind it with functools.partial.",
+                or "Pass it in params, or bind it with functools.partial.",
                 code="model-fn",
             )
             for name in named
@@ -79,32 +79,32 @@ class ModelFn:
             raise spec_error(*diagnostics)
 
     def check_without_model(self) -> None:
-        """Checks that the function can do without a model.
+        """Checks that the function does not require a model.
 
         Raises:
-            SpecError: it demands one.
+            SpecError: it does.
         """
-        if "model" in self._demands:
+        if "model" in self._required:
             raise spec_error(
                 Diagnostic(
                     self.name,
-                    "demands a 'model', and TPUEstimator was given none",
-                    hint="Give TPUEstimator(model=...), or take the argument out and "
-                    "make the layers in the function.",
+                    "requires a 'model', and TPUEstimator has none",
+                    hint="Pass TPUEstimator(model=...), or remove the argument and "
+                    "create the layers in the function.",
                     code="model-fn",
                 )
             )
 
     def __call__(self, mode: Mode, **available: Any) -> TPUEstimatorSpec:
-        """The spec for a mode.
+        """Calls the function and checks its spec.
 
         Args:
-            mode: what is asked for.
+            mode: passed to the function.
             **available: the other arguments; those that the function does not take are
-                left out.
+                dropped.
 
         Raises:
-            SpecError: the function failed, or returned no spec, or one of another mode.
+            SpecError: the result is not a spec, or is one of another mode.
         """
         given = {"mode": mode, **available}
         if given.get("labels") is not None and "labels" not in self.takes:
@@ -112,14 +112,14 @@ class ModelFn:
                 Diagnostic(
                     self.name,
                     "does not take 'labels', and the input has them",
-                    hint="Add the argument labels, or give an input without them.",
+                    hint="Add the argument labels, or use an input without labels.",
                     code="model-fn",
                 )
             )
         arguments = {name: given[name] for name in self.takes if name in given}
         return self._checked(self.function(**arguments), mode)
 
-    def _checked(self, spec: Any, mode: Mode) -> TPUEstimatorSpec:
+    def _checked(self, spec: object, mode: Mode) -> TPUEstimatorSpec:
         if isinstance(spec, EstimatorSpec):
             spec = _with_functions(spec)
         if not isinstance(spec, TPUEstimatorSpec):
@@ -146,15 +146,15 @@ class ModelFn:
         return spec
 
 
-def _unbound(function: Any) -> Any:
-    """The function that `functools.partial` binds arguments of."""
+def _unbound(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Unwraps `functools.partial`."""
     while isinstance(function, functools.partial):
         function = function.func
     return function
 
 
-def _bound(function: Any) -> set[str]:
-    """Names that `functools.partial` has given values by keyword."""
+def _bound(function: Callable[..., Any]) -> set[str]:
+    """Returns the keyword arguments bound by `functools.partial`."""
     names: set[str] = set()
     while isinstance(function, functools.partial):
         names |= function.keywords.keys()
@@ -163,11 +163,11 @@ def _bound(function: Any) -> set[str]:
 
 
 def _with_functions(spec: EstimatorSpec) -> TPUEstimatorSpec | EstimatorSpec:
-    """The spec that a plain one was made of while tracing; one with metrics stays."""
+    """Converts an `EstimatorSpec` made while tracing, unless it has metrics."""
     fields = spec.arguments()
     metrics = fields.pop("eval_metric_ops")
     if metrics and not isinstance(metrics, HostPair):
-        return spec  # They were called with something else than this batch.
+        return spec  # Its metrics were not computed from this batch.
     for kind in ("training_hooks", "evaluation_hooks", "prediction_hooks"):
         hooks = fields[kind]
         fields[kind] = [hook for hook in hooks if not isinstance(hook, HostCallHook)]

@@ -38,7 +38,7 @@ class _CompiledTrain(NamedTuple):
 
     run: jax.stages.Compiled
     looped: bool
-    """Whether it is a device loop over stacked batches; else it takes one step."""
+    """True if it is a device loop over stacked batches; else it takes one step."""
     zeros: Callable[[], StepOutputs]
     """Allocates the stacked outputs that the program fills."""
 

@@ -1,38 +1,38 @@
-"""Learning rates as numbers, in a step: read from the optimizer and its state."""
+"""Learning rates of a step, read from the optimizer and its state."""
 
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from specflow.executor.array_types import OptState, TrainOpLike, Tree
+
 __all__ = ["learning_rates"]
 
 _RATE = "learning_rate"
 _PARTS = "inner_states"
-"""Field of `optax.partition`'s state in which those of its parts are."""
+"""Field of `optax.partition`'s state that holds the states of its parts."""
 _COUNTS = ("count", "steps")
-"""Fields in which states count their updates."""
+"""Fields of states that count updates."""
 
 
 def learning_rates(
-    transformation: Any, before: Any, after: Any, step: jax.Array
+    transformation: TrainOpLike, before: OptState, after: OptState, step: jax.Array
 ) -> dict[str, jax.Array]:
-    """The rates with which a step was taken: `learning_rate`, `learning_rate/PART`.
+    """Returns the learning rates of a step: `learning_rate`, `learning_rate/PART`.
 
-    What the transformation says itself (`specflow.optimizer.with_learning_rate`) goes
-    before what its state shows (`optax.inject_hyperparams`). A rate that neither knows
-    is left out.
+    Rates that the transformation declares (`specflow.optimizer.with_learning_rate`)
+    override those in its state (`optax.inject_hyperparams`). Unknown rates are omitted.
 
     Args:
         transformation: an optax transformation.
-        before: its state before the step: schedules are asked with the updates that it
-            has counted, which are fewer than the steps where some were skipped.
-        after: its state after the step: hyperparameters are set by the update.
-        step: int32[], steps so far, for a state that counts nothing.
+        before: its state before the step. Schedules are evaluated at its update count,
+            which is below the step count if steps were skipped.
+        after: its state after the step, since the update sets hyperparameters.
+        step: int32[], steps so far, for a state without a count.
 
     >>> optimizer = optax.inject_hyperparams(optax.sgd)(optax.linear_schedule(1, 0, 4))
     >>> before = optimizer.init({})
@@ -50,27 +50,25 @@ def learning_rates(
     }
 
 
-def _hyperparameters(opt_state: Any) -> Iterator[tuple[str, Any]]:
-    """(part, rate) of each injected rate; those of which one part has several are
-    left out, as none is the rate.
-    """
-    found = [
+def _hyperparameters(opt_state: OptState) -> Iterator[tuple[str, Tree]]:
+    """Yields (part, rate) of each injected rate, unless a part has several."""
+    rates = [
         (_part(path), node.hyperparams[_RATE])
         for path, node in jax.tree_util.tree_leaves_with_path(
             opt_state, is_leaf=_has_hyperparameters
         )
         if _has_hyperparameters(node) and _RATE in node.hyperparams
     ]
-    times = Counter(part for part, _ in found)
-    yield from ((part, rate) for part, rate in found if times[part] == 1)
+    times = Counter(part for part, _ in rates)
+    yield from ((part, rate) for part, rate in rates if times[part] == 1)
 
 
-def _has_hyperparameters(node: Any) -> bool:
+def _has_hyperparameters(node: object) -> bool:
     return isinstance(getattr(node, "hyperparams", None), dict)
 
 
-def _count(opt_state: Any, part: str, step: jax.Array) -> jax.Array:
-    """How many updates a part has seen."""
+def _count(opt_state: OptState, part: str, step: jax.Array) -> jax.Array:
+    """Returns the number of updates of a part."""
     counts = []
     for path, node in jax.tree_util.tree_leaves_with_path(
         opt_state, is_leaf=lambda node: isinstance(node, optax.ScaleByScheduleState)
@@ -84,8 +82,8 @@ def _count(opt_state: Any, part: str, step: jax.Array) -> jax.Array:
     return counts[0] if counts else step
 
 
-def _part(path: tuple[Any, ...]) -> str:
-    """The labels of `optax.partition` on a path, outermost first."""
+def _part(path: tuple[object, ...]) -> str:
+    """Joins the labels of `optax.partition` on a path, outermost first."""
     labels = [
         str(getattr(inner, "key", inner))
         for outer, inner in itertools.pairwise(path)

@@ -1,4 +1,4 @@
-"""How a training step is computed, whatever it computes."""
+"""Settings of how a training step is computed."""
 
 import dataclasses
 
@@ -9,11 +9,11 @@ __all__ = ["PLAIN", "StepSettings"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StepSettings:
-    """What does not change the meaning of a step, only the way to it.
+    """Settings that change how a step is computed, but not its meaning.
 
     Args:
-        micro_steps: parts in which a batch is computed, one after the other.
-        loss_scale: factor of the loss while it is differentiated.
+        micro_steps: micro-batches over which gradients are accumulated.
+        loss_scale: factor of the loss during differentiation.
     """
 
     micro_steps: int = 1
@@ -21,4 +21,4 @@ class StepSettings:
 
 
 PLAIN = StepSettings()
-"""Whole batches, at the scale that they have."""
+"""One micro-step, no loss scale."""

@@ -1,13 +1,22 @@
-"""What one step computes: pure functions of state and batch, for each mode."""
+"""Training, evaluation and prediction steps: pure functions of state and batch."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from specflow.diagnostics.errors import Diagnostic, spec_error
+from specflow.executor.array_types import (
+    Features,
+    HostTensors,
+    Labels,
+    Mask,
+    ModelState,
+    Params,
+    Tree,
+)
 from specflow.executor.gradients import gradients, host_tensors
 from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
@@ -26,55 +35,56 @@ __all__ = [
 
 
 class StepOutputs(NamedTuple):
-    """What a training step gives beside its state and its loss."""
+    """Outputs of a training step besides its state and its loss."""
 
-    host_call: Any
+    host_call: HostTensors
     """The tensors of `host_call`."""
-    skipped: Any
-    """The scale of the loss at which the step was skipped, 0 where it was taken,
-    float32[]; `()` where the scale is not dynamic."""
+    skipped: Tree
+    """float32[]: the loss scale at which the step was skipped, 0 where it was taken;
+    `()` where the scale is not dynamic."""
     measured: Measured = Measured((), ())
-    """What the step is reported with beside its loss."""
+    """Numbers reported besides the loss."""
 
 
-Step = Callable[..., tuple[TrainState, jax.Array, StepOutputs]]
+Step: TypeAlias = Callable[..., tuple[TrainState, jax.Array, StepOutputs]]
+"""`train_step` with its optimizer bound."""
 
 
 def train_step(
     state: TrainState,
-    features: Any,
-    labels: Any,
-    wanted: jax.Array | None = None,
+    features: Features,
+    labels: Labels,
+    reported: jax.Array | None = None,
     *,
     forward: Traced,
     optimizer: Optimizer,
     micro_steps: int = 1,
     unroll: bool = False,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
-    """One step: the loss before the update, and the state after it.
+    """Computes the loss of a batch and updates the state.
 
     Args:
-        state: what the step starts from.
-        features: arrays, rows first.
-        labels: arrays, rows first, or None.
-        wanted: bool[], whether the step is reported; None: not known, it may be.
+        state: the state before the step.
+        features: batch-major arrays.
+        labels: batch-major arrays, or None.
+        reported: bool[], whether the step is reported; None: unknown, treated as True.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
-        optimizer: its `train_op`.
-        micro_steps: parts in which the batch is computed.
-        unroll: whether they are written out one after the other.
+        optimizer: the `train_op`.
+        micro_steps: micro-batches to accumulate gradients over.
+        unroll: whether micro-steps are unrolled instead of scanned.
 
     Returns:
-        The state after the update; the loss, float32[]; what else it gives.
+        The state after the update; float32[], the loss before it; other outputs.
     """
     if optimizer.is_function:
         spec, _ = forward(state.params, state.model_state, features, labels)
-        after = _state_of(optimizer.train_op(state, (features, labels)))
+        after = _returned_state(optimizer.train_op(state, (features, labels)))
         after = after._replace(step=state.step + 1)
         outputs = StepOutputs(host_tensors(spec), ())
         return after, spec.loss.astype(jnp.float32), outputs
 
     trained = {path: state.params[path] for path in optimizer.trained}
-    found, loss, model_state, called = gradients(
+    grads, loss, model_state, called = gradients(
         trained,
         state.params,
         state.model_state,
@@ -87,18 +97,18 @@ def train_step(
     model_state |= {
         name: state.model_state[name] for name in optimizer.frozen_statistics
     }
-    moved, opt_state = optimizer.update(found, state.opt_state, trained, model_state)
+    updated, opt_state = optimizer.update(grads, state.opt_state, trained, model_state)
     skipped = optimizer.skipped(state.opt_state, opt_state)
     if isinstance(skipped, jax.Array):
-        # What overflowed may be in them, and would stay there.
+        # They may contain what overflowed, and would keep it.
         model_state |= {
             name: jnp.where(skipped > 0, state.model_state[name], model_state[name])
             for name in optimizer.statistics
         }
-    params = {**state.params, **moved}
+    params = {**state.params, **updated}
     after = TrainState(state.step + 1, params, model_state, opt_state)
     measured = optimizer.measured(
-        found, state.opt_state, opt_state, state.step, wanted=wanted
+        grads, state.opt_state, opt_state, state.step, reported=reported
     )
     outputs = StepOutputs(called, skipped, measured)
     return after, loss.astype(jnp.float32), outputs
@@ -108,107 +118,111 @@ def single_step(
     state: TrainState,
     losses: jax.Array,
     outputs: StepOutputs,
-    features: Any,
-    labels: Any,
-    wanted: jax.Array,
+    features: Features,
+    labels: Labels,
+    reported: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
     step: Step,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
-    """What `train_loop` does, for one of the stacked batches alone."""
+    """Runs the step of one stacked batch; like `train_loop` with one trip."""
     carry = (state, losses, outputs)
     state, losses, outputs = indexed_step(
-        carry, features, labels, wanted, index, forward=forward, step=step
+        carry, features, labels, reported, index, forward=forward, step=step
     )
     return state, checked(state, losses, index), outputs
 
 
 def indexed_step(
     carry: tuple[TrainState, jax.Array, StepOutputs],
-    features: Any,
-    labels: Any,
-    wanted: jax.Array,
+    features: Features,
+    labels: Labels,
+    reported: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
     step: Step,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
-    """One step on one of several stacked batches; what it says is laid to the others'.
+    """Runs the step of one stacked batch and writes its outputs at its index.
 
     Args:
-        carry: what the step starts from, and what the steps before it said: losses,
-            float32, and the other outputs, one for each stacked batch.
-        features: batches, stacked on a new first axis.
+        carry: the state before the step; float32[steps], the losses so far; the other
+            outputs so far, stacked likewise.
+        features: stacked batches `[steps, batch, ...]`.
         labels: likewise, or None.
-        wanted: bool, for each stacked batch whether its step is reported.
+        reported: bool[steps], whether the step of each stacked batch is reported.
         index: int32[], the batch to use.
         forward: the model function, traced for TRAIN.
-        step: `train_step`, all but its batch and `forward` given.
+        step: `train_step` with its optimizer bound.
+
+    Returns:
+        The carry after the step.
     """
     batch = jax.tree.map(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
-        (features, labels, wanted),
+        (features, labels, reported),
     )
     state, losses, outputs = carry
-    state, *said = step(state, *batch, forward=forward)
+    state, *results = step(state, *batch, forward=forward)
     losses, outputs = jax.tree.map(
-        lambda stack, one: stack.at[index].set(one), (losses, outputs), tuple(said)
+        lambda stack, result: stack.at[index].set(result),
+        (losses, outputs),
+        tuple(results),
     )
     return state, losses, outputs
 
 
 def checked(state: TrainState, losses: jax.Array, last: jax.Array) -> jax.Array:
-    """The losses, with NaN for that of step `last` if a parameter is not finite.
+    """Sets the loss of step `last` to NaN if a parameter is not finite after it.
 
-    An update can ruin the parameters of a step whose loss was still finite: nobody
-    would notice before the next loss, and a checkpoint may come between.
+    An update can make parameters non-finite though its loss was finite. The next loss
+    would show it, but a checkpoint may be saved before.
     """
-    whole = jnp.array(True)
+    finite = jnp.array(True)
     for array in jax.tree.leaves(state.params):
         if jnp.issubdtype(array.dtype, jnp.inexact):
-            whole &= jnp.isfinite(array).all()
-    return losses.at[last].set(jnp.where(whole, losses[last], jnp.nan))
+            finite &= jnp.isfinite(array).all()
+    return losses.at[last].set(jnp.where(finite, losses[last], jnp.nan))
 
 
 def train_loop(
     state: TrainState,
     losses: jax.Array,
     outputs: StepOutputs,
-    features: Any,
-    labels: Any,
-    wanted: jax.Array,
+    features: Features,
+    labels: Labels,
+    reported: jax.Array,
     start: jax.Array,
     stop: jax.Array,
     *,
     forward: Traced,
     step: Step,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
-    """Several steps without returning to the host.
+    """Runs steps in a device loop, without returning to the host.
 
-    The bounds are inputs of the program, so that one program serves every stretch
-    between two reports, evaluations or checkpoints, and nothing is compiled twice.
+    The bounds are inputs of the program, so one program serves any number of steps
+    between two reports, evaluations or checkpoints.
 
     Args:
-        state: what the first step starts from.
-        losses: float32, one for each stacked batch.
-        outputs: what else the steps gave, stacked likewise.
-        features: batches, stacked on a new first axis.
+        state: the state before the first step.
+        losses: float32[steps], losses so far.
+        outputs: the other outputs so far, stacked likewise.
+        features: stacked batches `[steps, batch, ...]`.
         labels: likewise, or None.
-        wanted: bool, for each stacked batch whether its step is reported.
+        reported: bool[steps], whether the step of each stacked batch is reported.
         start: int32[], first batch to use.
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
-        step: `train_step`, all but its batch and `forward` given.
+        step: `train_step` with its optimizer bound.
 
     Returns:
-        The state after the last step, and losses and outputs with those of these steps
-        set.
+        The state after the last step; losses and outputs with those of these steps set.
     """
 
-    def body(index: jax.Array, carry: Any) -> Any:
+    def body(index: jax.Array, carry: Tree) -> Tree:
         return indexed_step(
-            carry, features, labels, wanted, index, forward=forward, step=step
+            carry, features, labels, reported, index, forward=forward, step=step
         )
 
     carry = (state, losses, outputs)
@@ -217,15 +231,19 @@ def train_loop(
 
 
 def eval_step(
-    params: Any,
-    model_state: Any,
-    features: Any,
-    labels: Any,
-    mask: Any,
+    params: Params,
+    model_state: ModelState,
+    features: Features,
+    labels: Labels,
+    mask: Mask,
     *,
     forward: Traced,
 ) -> dict[str, Any]:
-    """The loss of a batch, its eval tensors and those of `host_call`, batch-major."""
+    """Computes the loss of a batch and the tensors of its metrics and `host_call`.
+
+    Returns:
+        `loss`, `mean_loss` (its parts, or `()`), batch-major `tensors` and `called`.
+    """
     spec, _ = forward(params, model_state, features, labels, mask)
     pair = spec.eval_metrics
     return {
@@ -237,18 +255,27 @@ def eval_step(
 
 
 def predict_step(
-    params: Any, model_state: Any, features: Any, mask: Any, *, forward: Traced
+    params: Params,
+    model_state: ModelState,
+    features: Features,
+    mask: Mask,
+    *,
+    forward: Traced,
 ) -> dict[str, Any]:
-    """The predictions of a batch and the tensors of `host_call`, batch-major."""
+    """Computes the predictions of a batch and the tensors of `host_call`.
+
+    Returns:
+        Batch-major `predictions` and `called`.
+    """
     spec, _ = forward(params, model_state, features, None, mask)
     return {"predictions": spec.predictions, "called": host_tensors(spec)}
 
 
-def _state_of(returned: Any) -> TrainState:
-    """The state in what a `train_op` that is a function returned.
+def _returned_state(returned: object) -> TrainState:
+    """Checks the result of a `train_op` that is a function, and returns its state.
 
     Raises:
-        SpecError: (also a TypeError) it returned something else.
+        SpecError: (also a TypeError) the result is not (state, metrics).
     """
     if isinstance(returned, tuple) and len(returned) == 2:
         state, _ = returned
@@ -258,8 +285,8 @@ def _state_of(returned: Any) -> TrainState:
         Diagnostic(
             "train_op",
             f"is a function that returned {describe(returned)}",
-            expected="(state, metrics), the state being the one given, changed",
-            hint="An optimizer is made by a call: train_op=optax.sgd(0.1)."
+            expected="(state, metrics), the state being the updated TrainState",
+            hint="Call the optimizer's constructor: train_op=optax.sgd(0.1)."
             if hasattr(returned, "update")
             else "",
             kind=TypeError,

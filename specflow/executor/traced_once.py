@@ -1,4 +1,4 @@
-"""A function traced once, that other traces may then use as often as they like."""
+"""Functions traced once and reused inside other traces."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,15 +7,17 @@ import jax
 from jax.extend.core import jaxpr_as_fun
 from jax.interpreters.partial_eval import dce_jaxpr
 
+from specflow.executor.array_types import Equation, Jaxpr, Tree
+
 __all__ = ["Traced", "has_convolution", "has_narrow_floats"]
 
 
 class Traced:
-    """A pure function as its jaxpr.
+    """A pure function, held as its jaxpr.
 
-    The Python of a model function runs once for each mode; differentiating, scanning,
-    compiling and looking at shapes all work on what that run recorded. What the result
-    holds beside arrays (an optimizer, a metric function) is known from then on.
+    The Python of a model function runs once per mode; differentiation, scans,
+    compilation and shape queries all use the recorded jaxpr. Results that are not
+    arrays (an optimizer, a metric function) are known from the trace on.
 
     Args:
         function: takes and returns pytrees.
@@ -30,15 +32,15 @@ class Traced:
     """
 
     result: Any
-    """What the function returns, with `jax.ShapeDtypeStruct`s for arrays."""
+    """The result of the function, with `jax.ShapeDtypeStruct`s for arrays."""
 
-    def __init__(self, function: Callable[..., Any], *args: Any):
+    def __init__(self, function: Callable[..., Any], *args: Tree):
         self.jaxpr, self.result = jax.make_jaxpr(function, return_shape=True)(*args)
         self._flat = jaxpr_as_fun(self.jaxpr)
         self._structure = jax.tree.structure(self.result)
 
-    def part(self, select: Callable[[Any], Any]) -> Callable[..., Any]:
-        """The function that gives a part of the result, and computes no more than it.
+    def part(self, select: Callable[[Any], Tree]) -> Callable[..., Tree]:
+        """Returns a function that computes a part of the result and nothing else.
 
         Args:
             select: the result -> the part.
@@ -48,26 +50,27 @@ class Traced:
         >>> jax.make_jaxpr(plus)(jax.numpy.ones(3)).jaxpr.eqns[0].primitive.name
         'add'
         """
-        places = jax.tree.unflatten(self._structure, range(self._structure.num_leaves))
-        wanted, structure = jax.tree.flatten(select(places))
-        used = [place in wanted for place in range(self._structure.num_leaves)]
+        leaf_count = self._structure.num_leaves
+        indices = jax.tree.unflatten(self._structure, range(leaf_count))
+        selected, structure = jax.tree.flatten(select(indices))
+        used = [index in selected for index in range(leaf_count)]
         jaxpr, _ = dce_jaxpr(self.jaxpr.jaxpr, used, instantiate=True)
         run = jaxpr_as_fun(self.jaxpr.replace(jaxpr=jaxpr))
-        order = sorted(wanted)
+        order = sorted(selected)
 
-        def part(*args: Any) -> Any:
-            made = dict(zip(order, run(*jax.tree.leaves(args)), strict=True))
-            return jax.tree.unflatten(structure, [made[place] for place in wanted])
+        def part(*args: Tree) -> Tree:
+            values = dict(zip(order, run(*jax.tree.leaves(args)), strict=True))
+            return jax.tree.unflatten(structure, [values[index] for index in selected])
 
         return part
 
-    def __call__(self, *args: Any) -> Any:
-        """The function of these arguments, recorded into whatever trace is going on."""
+    def __call__(self, *args: Tree) -> Any:
+        """Calls the function, inlined into the current trace."""
         return jax.tree.unflatten(self._structure, self._flat(*jax.tree.leaves(args)))
 
 
-def has_convolution(jaxpr: Any) -> bool:
-    """Whether a jaxpr convolves anywhere, functions that it calls included.
+def has_convolution(jaxpr: Jaxpr) -> bool:
+    """Returns whether a jaxpr, or one that it calls, contains a convolution.
 
     >>> has_convolution(jax.make_jaxpr(lambda x: x + 1)(1.0))
     False
@@ -77,8 +80,8 @@ def has_convolution(jaxpr: Any) -> bool:
     )
 
 
-def has_narrow_floats(jaxpr: Any) -> bool:
-    """Whether a jaxpr makes floats of 16 bits or less anywhere.
+def has_narrow_floats(jaxpr: Jaxpr) -> bool:
+    """Returns whether a jaxpr, or one that it calls, has floats of 16 bits or less.
 
     >>> half = jax.make_jaxpr(lambda x: jax.numpy.bfloat16(x) + 1)(1.0)
     >>> has_narrow_floats(half)
@@ -87,12 +90,12 @@ def has_narrow_floats(jaxpr: Any) -> bool:
     return any(
         "float" in str(dtype) and dtype.itemsize <= 2
         for equation in _walk(jaxpr)
-        for made in equation.outvars
-        if (dtype := getattr(made.aval, "dtype", None)) is not None
+        for variable in equation.outvars
+        if (dtype := getattr(variable.aval, "dtype", None)) is not None
     )
 
 
-def _walk(jaxpr: Any) -> Iterator[Any]:
+def _walk(jaxpr: Jaxpr) -> Iterator[Equation]:
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield equation
         for value in jax.tree.leaves(

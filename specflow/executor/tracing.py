@@ -1,9 +1,9 @@
-"""A model function, traced once for each mode, and checked against the contract."""
+"""Traces of a model function: one in each mode, checked against the contract."""
 
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,17 @@ import jax.numpy as jnp
 from specflow.contract import Mode, TPUEstimatorSpec, check_batch_major
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, SpecflowError, spec_error
+from specflow.executor.array_types import (
+    Batch,
+    Features,
+    Labels,
+    Mask,
+    ModelState,
+    Params,
+    Predictions,
+    TrainOpLike,
+    Tree,
+)
 from specflow.executor.discovery import Discovery
 from specflow.executor.model_call import ModelFn
 from specflow.executor.optimizer_step import Optimizer
@@ -25,20 +36,19 @@ __all__ = ["Tracer", "check_predictions", "row_count", "shapes"]
 
 
 class Tracer:
-    """Runs the Python of a model function once for each mode and form of a batch.
+    """Traces a model function once per mode and batch shape.
 
-    Where the model is one of Linen, it runs once more for each mode, to learn what
-    variables there are: see `Discovery`.
+    A Linen model is run once more per mode, to discover its variables: see `Discovery`.
 
     Args:
         model_fn: returns a `TPUEstimatorSpec`; see `ModelFn`.
-        model: the module that is handed to it.
+        model: the module passed to it.
         extras: mode -> `params` and `config` for the function, as far as there are any.
-        timing: gets the seconds spent, as `compile`.
-        settings: how training steps are computed; the function sees the rows of a
-            micro-step.
-        placing: a context in which activations know where they go on the mesh; None
-            where there is one device.
+        timing: accumulates the seconds spent, as `compile`.
+        settings: how training steps are computed; the function is traced with the rows
+            of a micro-step.
+        placing: makes a context in which activations are sharded over the mesh; None:
+            they are not.
     """
 
     def __init__(
@@ -57,21 +67,23 @@ class Tracer:
         self.timing, self.settings = timing, settings
         self.placing = placing
         self.traces: Counter[Mode] = Counter()
-        """How often the function's Python ran, by mode."""
-        self._traced: dict[Any, Traced] = {}
+        """Number of runs of the function's Python, by mode."""
+        self._traced: dict[Hashable, Traced] = {}
         self._discovery: Discovery | None = None
         if isinstance(model, LinenModel):
             self._discovery = Discovery(self.model_fn.name, model)
             if model.is_inline:
                 self.model_fn.check_without_model()
 
-    def spec(self, mode: Mode, features: Any, labels: Any = None) -> TPUEstimatorSpec:
-        """The spec of a mode, abstract: shapes and dtypes in place of arrays.
+    def spec(
+        self, mode: Mode, features: Features, labels: Labels = None
+    ) -> TPUEstimatorSpec:
+        """Returns the spec of a mode with shapes and dtypes in place of arrays.
 
         Args:
-            mode: what is asked for.
+            mode: the mode to trace.
             features: one batch, or `jax.ShapeDtypeStruct`s of one.
-            labels: likewise; not used to predict.
+            labels: likewise; unused in PREDICT.
 
         Raises:
             SpecError: the function breaks the contract, or fails.
@@ -79,20 +91,20 @@ class Tracer:
         return self.forward(mode, features, labels).result[0]
 
     def forward(
-        self, mode: Mode, features: Any, labels: Any, *, placed: bool = True
+        self, mode: Mode, features: Features, labels: Labels, *, placed: bool = True
     ) -> Traced:
-        """The model function of a mode, traced.
+        """Traces the model function in a mode, or returns the earlier trace.
 
         Args:
-            mode: what is asked for.
+            mode: the mode to trace.
             features: one batch, or `jax.ShapeDtypeStruct`s of one.
-            labels: likewise; not used to predict.
-            placed: whether activations are laid on the mesh, as far as the model says
-                so; what is exported belongs to no mesh.
+            labels: likewise; unused in PREDICT.
+            placed: whether activations are sharded over the mesh as the model names
+                their dimensions; an export is traced without a mesh.
         """
         batch = (features, None if mode is Mode.PREDICT else labels)
         if mode is Mode.TRAIN:
-            batch = _part(batch, self.settings.micro_steps)
+            batch = _micro_batch(batch, self.settings.micro_steps)
         placing = self.placing if placed else None
         key = (mode, shapes(batch), placing)
         if key not in self._traced:
@@ -101,32 +113,32 @@ class Tracer:
             with placing() if placing else contextlib.nullcontext():
                 self._traced[key] = self._trace(mode, *batch)
                 if frozen := self._frozen_layers(mode, self._traced[key]):
-                    # Once more, now that the train_op says what is frozen.
+                    # Again, now that the train_op is known and with it what is frozen.
                     self._traced[key] = self._trace(mode, *batch, frozen=frozen)
         return self._traced[key]
 
-    def learn(self, mode: Mode, features: Any, labels: Any) -> None:
-        """Learns what variables the model has, where only a batch can tell.
+    def learn(self, mode: Mode, features: Features, labels: Labels) -> None:
+        """Discovers the variables of a model that only a batch reveals.
 
         Args:
-            mode: the mode that the batch is for. Others are looked at with it too.
+            mode: the mode of the batch; other modes are run with it too.
             features: one batch, or `jax.ShapeDtypeStruct`s of one.
             labels: likewise, or None.
 
         Raises:
-            SpecError: the function fails, or the modes make different variables.
+            SpecError: the function fails, or the modes create different variables.
         """
         if self._discovery is None or self._discovery.knows(mode):
             return
         features, labels = _abstract((features, labels))
 
         def run(mode: Mode) -> Callable[[Any], Any]:
-            seen = None if mode is Mode.PREDICT else labels
+            given_labels = None if mode is Mode.PREDICT else labels
 
             def function(module: Any) -> TPUEstimatorSpec:
                 zeros = jax.tree.map(
                     lambda x: jnp.zeros(x.shape, x.dtype),
-                    {"features": features, "labels": seen},
+                    {"features": features, "labels": given_labels},
                 )
                 mask = jnp.ones(row_count(features), bool)
                 return self._run(mode, module, **zeros, mask=mask)
@@ -134,28 +146,28 @@ class Tracer:
             return function
 
         with self._errors_of(mode, features, labels):
-            self._discovery.look(mode, run)
+            self._discovery.discover(mode, run)
 
     def admit(self, saved: Mapping[str, tuple[Any, Any]]) -> None:
-        """Takes up layers that training alone makes, of which a checkpoint knows.
+        """Adds layers that only training creates, as found in a checkpoint.
 
         Args:
-            saved: part/name -> shape and dtype of what it holds.
+            saved: `params/NAME` or `state/NAME` -> shape and dtype of the array.
         """
         if self._discovery is None or self._discovery.knows(Mode.TRAIN):
             return
         params, model_state = (
             {
-                name.removeprefix(part): jax.ShapeDtypeStruct(*form)
-                for name, form in saved.items()
-                if name.startswith(part)
+                name.removeprefix(prefix): jax.ShapeDtypeStruct(*shape_and_dtype)
+                for name, shape_and_dtype in saved.items()
+                if name.startswith(prefix)
             }
-            for part in ("params/", "state/")
+            for prefix in ("params/", "state/")
         )
         self._discovery.admit(params, model_state)
 
     def _run(
-        self, mode: Mode, module: Any, features: Any, labels: Any, mask: Any
+        self, mode: Mode, module: Any, features: Features, labels: Labels, mask: Mask
     ) -> TPUEstimatorSpec:
         self.traces[mode] += 1
         return self.model_fn(
@@ -168,7 +180,7 @@ class Tracer:
         )
 
     def _frozen_layers(self, mode: Mode, traced: Traced) -> frozenset[str]:
-        """Layers whose batch statistics do not move in a training step."""
+        """Returns the layers whose batch statistics a training step does not update."""
         if mode is not Mode.TRAIN or not self.model.statistics:
             return frozenset()
         optimizer = self._optimizer(traced.result[0].train_op)
@@ -179,15 +191,15 @@ class Tracer:
     def _trace(
         self,
         mode: Mode,
-        features: Any,
-        labels: Any,
+        features: Features,
+        labels: Labels,
         *,
         frozen: frozenset[str] = frozenset(),
     ) -> Traced:
         rows = row_count(features)
 
         def forward(
-            params: Any, model_state: Any, *batch: Any
+            params: Params, model_state: ModelState, *batch: Tree
         ) -> tuple[TPUEstimatorSpec, Any]:
             return self.model.call(
                 lambda module: self._run(mode, module, *batch),
@@ -212,11 +224,11 @@ class Tracer:
                 check_batch_major(pair, rows, field=field)
         return traced
 
-    def optimizer(self, features: Any, labels: Any) -> Optimizer:
-        """The `train_op` that the function gives for these batches.
+    def optimizer(self, features: Features, labels: Labels) -> Optimizer:
+        """Returns the `train_op` of the TRAIN spec for these batches.
 
         Raises:
-            SpecError: there is nothing to train.
+            SpecError: the model has no parameters to train.
         """
         spec = self.spec(Mode.TRAIN, features, labels)
         optimizer = self._optimizer(spec.train_op)
@@ -225,7 +237,7 @@ class Tracer:
         self._check_function(optimizer)
         return optimizer
 
-    def _optimizer(self, train_op: Any) -> Optimizer:
+    def _optimizer(self, train_op: TrainOpLike) -> Optimizer:
         return Optimizer(
             train_op,
             self.model.abstract_params,
@@ -234,24 +246,26 @@ class Tracer:
         )
 
     def _check_function(self, optimizer: Optimizer) -> None:
-        """A train_op that is a function does all by itself, at once."""
+        """Checks that a `train_op` that is a function needs no step settings."""
         if not optimizer.is_function or self.settings == PLAIN:
             return
-        asked = f"micro_steps is {self.settings.micro_steps}"
+        setting = f"micro_steps is {self.settings.micro_steps}"
         if self.settings.loss_scale is not None:
-            asked = f"loss_scale is {self.settings.loss_scale}"
+            setting = f"loss_scale is {self.settings.loss_scale}"
         raise spec_error(
             Diagnostic(
                 "train_op",
-                f"is a function, which takes batches as they are, and {asked}",
+                f"is a function, which takes full batches, and {setting}",
                 expected="an optax GradientTransformation or a TrainOp",
                 code="train-op",
             )
         )
 
     @contextlib.contextmanager
-    def _errors_of(self, mode: Mode, features: Any, labels: Any) -> Iterator[None]:
-        """Counts the time, and says of what the function raises where it was raised."""
+    def _errors_of(
+        self, mode: Mode, features: Features, labels: Labels
+    ) -> Iterator[None]:
+        """Times a trace, and adds the function, mode and batch to its errors."""
         try:
             with self.timing("compile"):
                 yield
@@ -272,14 +286,18 @@ class Tracer:
 
 
 def _with_mask(
-    forward: Callable[..., Any], rows: int, params: Any, model_state: Any, *batch: Any
-) -> Any:
-    """TRAIN batches have no padding: the mask is a constant, which XLA folds away."""
+    forward: Callable[..., Tree],
+    rows: int,
+    params: Params,
+    model_state: ModelState,
+    *batch: Tree,
+) -> Tree:
+    """Calls `forward` with a constant mask, since TRAIN batches have no padding."""
     return forward(params, model_state, *batch, jnp.ones(rows, bool))
 
 
-def _part(batch: Any, micro_steps: int) -> Any:
-    """The form of a micro-step's rows; of the whole batch, where there is one."""
+def _micro_batch(batch: Batch, micro_steps: int) -> Batch:
+    """Returns the shapes of a micro-batch; the batch itself with one micro-step."""
     if micro_steps == 1:
         return batch
     return jax.tree.map(
@@ -290,30 +308,30 @@ def _part(batch: Any, micro_steps: int) -> Any:
     )
 
 
-def _abstract(tree: Any) -> Any:
-    """Forms as JAX would hold the arrays: NumPy's 64 bits are 32 unless it is told."""
+def _abstract(tree: Tree) -> Tree:
+    """Returns shapes and dtypes as JAX holds arrays: 64 bits become 32 by default."""
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, jax.dtypes.canonicalize_dtype(x.dtype)),
         tree,
     )
 
 
-def shapes(tree: Any) -> Any:
-    """Structure, shapes and dtypes of a tree: what one program serves."""
+def shapes(tree: Tree) -> Hashable:
+    """Returns structure, shapes and dtypes of a tree: the cache key of a program."""
     flat, structure = jax.tree.flatten(tree)
     return structure, tuple((array.shape, array.dtype) for array in flat)
 
 
-def row_count(features: Any) -> int:
-    """Length of the first axis of a batch, or of a stack of batches."""
+def row_count(features: Features) -> int:
+    """Returns the length of the first axis: rows of a batch, or stacked batches."""
     return jax.tree.leaves(features)[0].shape[0]
 
 
-def check_predictions(predictions: Any, rows: int) -> None:
-    """Checks that there is a prediction for each row.
+def check_predictions(predictions: Predictions, rows: int) -> None:
+    """Checks that predictions are batch-major.
 
     Raises:
-        SpecError: the first axis of an array is not the batch.
+        SpecError: the first axis of an array is not the batch axis.
     """
     diagnostics = [
         Diagnostic(
@@ -330,7 +348,7 @@ def check_predictions(predictions: Any, rows: int) -> None:
 
 
 def _failed(
-    name: str, mode: Mode, features: Any, labels: Any, error: Exception
+    name: str, mode: Mode, features: Features, labels: Labels, error: Exception
 ) -> Diagnostic:
     given = ", ".join(
         f"{path} {describe(leaf)}"
@@ -339,11 +357,11 @@ def _failed(
     )
     text, hint = str(error).strip() or repr(error), f"It was given {given}."
     if isinstance(error, jax.errors.TracerArrayConversionError):
-        # The rest says where values came from, and they are all still to come.
+        # The rest lists the origins of tracers, of which there are many.
         text = text.partition("\n")[0]
         hint += (
-            " NumPy, and the metrics of specflow, take values: hand them over as "
-            "eval_metrics=(metric_fn, tensors). Here use jax.numpy."
+            " NumPy and the metrics of specflow need values: pass tensors through "
+            "eval_metrics=(metric_fn, tensors). In the model function use jax.numpy."
         )
     return Diagnostic(
         name,
@@ -355,19 +373,22 @@ def _failed(
 
 
 def _misplaced(name: str, model: Model) -> Diagnostic:
-    """A Linen layer was called that has nowhere to keep its variables."""
+    """Reports a call of a Linen layer that has no scope for its variables."""
     if isinstance(model, SplitModel):
-        where = ", and its model is a module of NNX"
-        hint = "Leave `model` out of TPUEstimator to make layers inline, or use NNX's."
-    elif model.is_inline:
-        where = " that was made outside of it"
-        hint = "Make the layer where it is called, as in flax.linen.Dense(10)(x)."
-    else:
-        where = " that is no part of its model"
+        where = ", and its model is an NNX module"
         hint = (
-            "Make it in the model, or leave `model` out of TPUEstimator and make all "
+            "Leave `model` out of TPUEstimator to create layers inline, or use NNX "
+            "layers."
         )
-        hint += "layers inline."
+    elif model.is_inline:
+        where = " that was created outside of it"
+        hint = "Create the layer where it is called, as in flax.linen.Dense(10)(x)."
+    else:
+        where = " that is not part of its model"
+        hint = (
+            "Create it in the model, or leave `model` out of TPUEstimator and create "
+            "all layers inline."
+        )
     return Diagnostic(
         name, f"calls a Flax Linen layer{where}", hint=hint, code="linen-layer"
     )
@@ -375,8 +396,8 @@ def _misplaced(name: str, model: Model) -> Diagnostic:
 
 def _nothing_to_train(name: str, model: Model) -> Diagnostic:
     if isinstance(model, LinenModel) and model.is_inline:
-        why = "it makes no layers, and it was given no model"
-        hint = "Make a layer in it, such as flax.linen.Dense(10)(x), or give model=."
+        why = "it creates no layers, and it has no model"
+        hint = "Create a layer in it, such as flax.linen.Dense(10)(x), or pass model=."
     else:
         why = "its model has none, or was not called"
         hint = "Call a model that has parameters."

@@ -1,35 +1,37 @@
-"""All that a training step changes: flat dicts of arrays, the optimizer's tree."""
+"""The training state, and its form in a checkpoint."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from specflow.executor.array_types import OptState, Tree
+
 __all__ = ["TrainState", "from_tree", "to_tree"]
 
 
 class TrainState(NamedTuple):
-    """The state between two steps; a pytree."""
+    """The state between two training steps; a pytree."""
 
     step: Any
     """int32[]: steps taken."""
     params: dict[str, Any]
     """Parameters by dotted path."""
     model_state: dict[str, Any]
-    """What the model carries beside parameters: statistics, random streams."""
-    opt_state: Any
-    """What the optimizer carries."""
+    """Non-parameter variables by dotted path: batch statistics, random streams."""
+    opt_state: OptState
+    """State of the optimizer."""
 
 
 def to_tree(state: TrainState) -> dict[str, Any]:
-    """The state as nested dicts, for a checkpoint: no class of any library in it.
+    """Converts a state to nested dicts for a checkpoint, free of library classes.
 
-    Random keys, as an optimizer that adds noise keeps one, become the numbers they are.
+    Random keys, as an optimizer that adds noise keeps one, become uint32 arrays.
 
     >>> to_tree(TrainState(0, {"w": 1}, {}, ({"w": 2}, 3)))
     {'step': 0, 'params': {'w': 1}, 'state': {}, 'opt_state': {'[0]/w': 2, '[1]': 3}}
     """
-    opt_state = {name: _numbers(leaf) for name, leaf in _named(state.opt_state)}
+    opt_state = {name: _key_data(leaf) for name, leaf in _named(state.opt_state)}
     return {
         "step": state.step,
         "params": state.params,
@@ -39,11 +41,11 @@ def to_tree(state: TrainState) -> dict[str, Any]:
 
 
 def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
-    """The state that `to_tree` took apart.
+    """Rebuilds the state from the result of `to_tree`.
 
     Args:
-        tree: what `to_tree` returned.
-        like: a state of the same form, whose leaves do not matter.
+        tree: from `to_tree`.
+        like: a state of the same structure, abstract or not.
     """
     leaves = [
         jax.random.wrap_key_data(tree["opt_state"][name])
@@ -55,22 +57,22 @@ def from_tree(tree: dict[str, Any], like: TrainState) -> TrainState:
     return TrainState(tree["step"], tree["params"], tree["state"], opt_state)
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: object) -> bool:
     dtype = getattr(leaf, "dtype", None)
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def _numbers(leaf: Any) -> Any:
-    """A random key as an array of numbers; anything else as it is."""
+def _key_data(leaf: Tree) -> Tree:
+    """Converts a random key to its uint32 array; returns any other leaf unchanged."""
     if not _is_key(leaf):
         return leaf
     if isinstance(leaf, jax.Array):
         return jax.random.key_data(leaf)
-    form = jax.eval_shape(jax.random.key_data, leaf)
-    return jax.ShapeDtypeStruct(form.shape, form.dtype, sharding=leaf.sharding)
+    data = jax.eval_shape(jax.random.key_data, leaf)
+    return jax.ShapeDtypeStruct(data.shape, data.dtype, sharding=leaf.sharding)
 
 
-def _named(tree: Any) -> list[tuple[str, Any]]:
+def _named(tree: Tree) -> list[tuple[str, Any]]:
     return [
         ("/".join(_part(key) for key in path), leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -17,5 +17,5 @@ CPU_SINGLE_RUN: dict[str, Any] = {"xla_backend_optimization_level": 1}
 
 
 def is_on_cpu(mesh: Mesh) -> bool:
-    """Whether the devices of a mesh are CPUs."""
+    """Returns whether the devices of a mesh are CPUs."""
     return mesh.devices.flat[0].platform == "cpu"

@@ -65,8 +65,8 @@ def test_c2_9_metrics_called_while_tracing_say_where_they_belong(line, rows):
     with pytest.raises(TypeError) as error:
         line(model_fn).evaluate(rows)
     assert error.value.__notes__[-1].endswith(
-        " NumPy, and the metrics of specflow, take values: hand them over as "
-        "eval_metrics=(metric_fn, tensors). Here use jax.numpy."
+        " NumPy and the metrics of specflow need values: pass tensors through "
+        "eval_metrics=(metric_fn, tensors). In the model function use jax.numpy."
     )
 
 

@@ -283,11 +283,11 @@ def test_a_layer_that_training_alone_makes_is_refused_before_anything_trains(mak
         return spec(mode, nn.Dense(6)(x).sum(-1), labels)
 
     assert refused(make(model_fn)) == (
-        "model_fn: mode 'train' makes Dense_1.bias float32[6], Dense_1.kernel "
+        "model_fn: mode 'train' creates Dense_1.bias float32[6], Dense_1.kernel "
         "float32[6,6], which modes 'eval' and 'infer' do not. Expected the same layers "
-        "in every mode: Flax names them by counting, so that one would get the weights "
-        "of another. Make every layer in every mode, or name those that are made in "
-        'training alone: nn.Dense(10, name="auxiliary").'
+        "in every mode: Flax names them by counting, so one would get the weights of "
+        "another. Create every layer in every mode, or name those that only training "
+        'creates: nn.Dense(10, name="auxiliary").'
     )
 
 
@@ -310,7 +310,7 @@ def test_the_guard_stands_before_evaluation_too(make):
         return spec(mode, x.sum(-1), labels)
 
     expected = (
-        "model_fn: mode 'eval' makes second.bias float32[6], second.kernel "
+        "model_fn: mode 'eval' creates second.bias float32[6], second.kernel "
         "float32[6,6], which modes 'train' and 'infer' do not. Expected"
     )
     estimator = make(model_fn)
@@ -399,7 +399,7 @@ def test_a_mode_that_failed_at_first_is_compared_when_it_is_asked_for(make):
 
     estimator = make(model_fn, predict_batch_size=4)
     estimator.train(rows, steps=1)
-    with pytest.raises(SpecError, match=r"mode 'infer' makes Dense_1\.bias"):
+    with pytest.raises(SpecError, match=r"mode 'infer' creates Dense_1\.bias"):
         estimator.predict(rows)
     estimator.close()
 
@@ -412,8 +412,8 @@ def test_a_function_without_parameters_is_refused(make):
         return spec(mode, features["x"].sum(-1), labels)
 
     assert refused(make(model_fn)) == (
-        "model_fn: has no parameters to train: it makes no layers, and it was given no "
-        "model. Make a layer in it, such as flax.linen.Dense(10)(x), or give model=."
+        "model_fn: has no parameters to train: it creates no layers, and it has no "
+        "model. Create a layer in it, such as flax.linen.Dense(10)(x), or pass model=."
     )
 
 
@@ -431,8 +431,8 @@ def test_a_function_that_demands_a_model_is_refused_without_one(make):
     with pytest.raises(SpecError) as caught:
         make(with_module)
     assert str(caught.value) == (
-        "with_module: demands a 'model', and TPUEstimator was given none. Give "
-        "TPUEstimator(model=...), or take the argument out and make the layers in the "
+        "with_module: requires a 'model', and TPUEstimator has none. Pass "
+        "TPUEstimator(model=...), or remove the argument and create the layers in the "
         "function."
     )
 
@@ -446,19 +446,19 @@ LAYER_MADE_OUTSIDE = nn.Dense(1)
         (
             lambda rngs: nnx.Linear(6, 6, rngs=rngs),
             lambda: nn.Dense(1),
-            ", and its model is a module of NNX. Leave `model` out of TPUEstimator to "
-            "make layers inline, or use NNX's.",
+            ", and its model is an NNX module. Leave `model` out of TPUEstimator to "
+            "create layers inline, or use NNX layers.",
         ),
         (
             nn.Dense(6),
             lambda: nn.Dense(1),
-            " that is no part of its model. Make it in the model, or leave `model` out "
-            "of TPUEstimator and make all layers inline.",
+            " that is not part of its model. Create it in the model, or leave `model` "
+            "out of TPUEstimator and create all layers inline.",
         ),
         (
             None,
             lambda: LAYER_MADE_OUTSIDE,
-            " that was made outside of it. Make the layer where it is called, as in "
+            " that was created outside of it. Create the layer where it is called, as in "
             "flax.linen.Dense(10)(x).",
         ),
     ],

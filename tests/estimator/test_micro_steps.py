@@ -192,8 +192,8 @@ def test_a_train_op_that_is_a_function_takes_whole_batches(tmp_path):
     with pytest.raises(sf.SpecError) as caught:
         estimator(tmp_path, function, micro_steps=2).train(rows, steps=1)
     assert str(caught.value) == (
-        "train_op: is a function, which takes batches as they are, and micro_steps is "
-        "2. Expected an optax GradientTransformation or a TrainOp."
+        "train_op: is a function, which takes full batches, and micro_steps is 2. "
+        "Expected an optax GradientTransformation or a TrainOp."
     )
 
 

@@ -135,8 +135,8 @@ def test_a5_a_function_that_returns_no_state_is_a_type_error(line, rows):
         line(model_fn).train(rows, steps=1)
     assert str(error.value) == (
         "train_op: is a function that returned GradientTransformationExtraArgs. "
-        "Expected (state, metrics), the state being the one given, changed. "
-        "An optimizer is made by a call: train_op=optax.sgd(0.1)."
+        "Expected (state, metrics), the state being the updated TrainState. "
+        "Call the optimizer's constructor: train_op=optax.sgd(0.1)."
     )
 
 
