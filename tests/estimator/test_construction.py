@@ -50,7 +50,7 @@ def test_b1_other_names_are_refused_each_with_the_near_miss(line):
         f"model_fn: takes the argument 'modes'. Expected some of {choices}. "
         "Did you mean mode?",
         f"model_fn: takes the argument 'wheels'. Expected some of {choices}. "
-        "Hand it over in params, or bind it with functools.partial.",
+        "Pass it in params, or bind it with functools.partial.",
     ]
 
 
@@ -110,7 +110,7 @@ def test_b1_labels_that_a_model_function_does_not_take_are_a_fault(line, rows):
         line(model_fn).train(rows, steps=1)
     assert message(error) == (
         "model_fn: does not take 'labels', and the input has them. Add the argument "
-        "labels, or give an input without them."
+        "labels, or use an input without labels."
     )
 
 
