@@ -458,8 +458,8 @@ LAYER_MADE_OUTSIDE = nn.Dense(1)
         (
             None,
             lambda: LAYER_MADE_OUTSIDE,
-            " that was created outside of it. Create the layer where it is called, as in "
-            "flax.linen.Dense(10)(x).",
+            " that was created outside of it. Create the layer where it is called, as "
+            "in flax.linen.Dense(10)(x).",
         ),
     ],
     ids=["beside NNX", "beside Linen", "from outside"],
