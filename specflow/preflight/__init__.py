@@ -1,4 +1,4 @@
-"""Will it fit? The real steps, compiled for a TPU slice on a machine without one."""
+"""Pre-flight check: compiles the real steps for a TPU slice, on any machine."""
 
 from specflow.preflight.child_process import Question, ask
 from specflow.preflight.text_report import as_text

@@ -1,4 +1,4 @@
-"""The child's door: a question as JSON on standard input, the answer on its output."""
+"""Entry point of the child process: a JSON question on stdin, the answer on stdout."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from specflow.preflight.child_process import Question
 
 
 def main() -> None:
-    """Answers one question; whatever else is printed goes to standard error."""
+    """Answers one question; all other output goes to standard error."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     question = Question(**json.load(sys.stdin))
@@ -34,13 +34,13 @@ def _answer(question: Question) -> dict[str, Any]:
     except Exception as error:
         if not user_code.is_users(error):
             raise
-        # The command prints it: what this process says is read by nobody else.
-        said = {"diagnostics": [_plain(user_diagnostic(error))], "jobs": []}
-        return {**said, "traceback": user_code.traceback_of(error)}
+        # The parent prints it: this process has no other reader.
+        reply = {"diagnostics": [_plain(user_diagnostic(error))], "jobs": []}
+        return {**reply, "traceback": user_code.traceback_of(error)}
 
 
 def _plain(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A fault without its exceptions, which do not travel."""
+    """A diagnostic without its exceptions, which JSON cannot hold."""
     names = [field.name for field in dataclasses.fields(diagnostic)]
     return {
         name: getattr(diagnostic, name)

@@ -1,4 +1,4 @@
-"""The child's answer: of one experiment a report, of several whether they can fit."""
+"""Answers of the child: a report of one experiment, verdicts on several."""
 
 import dataclasses
 import hashlib
@@ -30,15 +30,15 @@ from specflow.runtime.chips import Topology, parse
 
 __all__ = ["answer"]
 
-_TOLD_ARRAYS = 10
+_REPORTED_ARRAYS = 10
 _TRIES = 12
-"""Changes that are tried at the most."""
+"""Maximum number of changes to try."""
 _ENOUGH = 3
-"""Ways to fit; with so many, no more are looked for."""
+"""Number of fitting changes after which the search stops."""
 
 
 def answer(question: Question) -> list[dict[str, Any]]:
-    """What is to be said of each job, as plain values."""
+    """Returns the report or verdict of each job, as plain values."""
     topology = parse(question.topology)
     if question.compiles:
         devices = devices_of(topology)
@@ -52,7 +52,7 @@ def answer(question: Question) -> list[dict[str, Any]]:
 
 
 class _Looking:
-    """Looks at jobs; data that several share is read once."""
+    """Inspects jobs; data that several share is read once."""
 
     def __init__(self, question: Question, topology: Topology, devices: Sequence[Any]):
         self.question, self.topology, self.devices = question, topology, devices
@@ -66,22 +66,22 @@ class _Looking:
         return look
 
     def report(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """All that there is to say of one experiment."""
+        """Reports on one experiment."""
         look = self.at(overrides)
         state = look.state
         known = _known(look.config, self.topology, state)
         if not self.question.compiles:
             return known
         programs = look.programs(tell=_tell)
-        short = [one.mode for one in programs if not one.fits]
+        short = [program.mode for program in programs if not program.fits]
         known |= {
             "fits": not short,
-            "needs": max(known["needs"], *(one.needs or 0 for one in programs)),
+            "needs": max(known["needs"], *(program.needs or 0 for program in programs)),
             "largest": _largest(state, programs),
-            "programs": {one.mode: _plain(one) for one in programs},
+            "programs": {program.mode: _plain(program) for program in programs},
         }
         if short:
-            made = max((one.temporaries or 0 for one in programs), default=0)
+            made = max((program.temporaries or 0 for program in programs), default=0)
             room = max(1, self.topology.chip.usable - state.bytes())
             known["changes"] = self._changes(
                 look.config, state, overrides, short, least=made / room
@@ -97,9 +97,9 @@ class _Looking:
         *,
         least: float,
     ) -> dict[str, Any]:
-        """Changes that fit, each compiled, within the time that there is.
+        """Finds changes that fit, each compiled, within the time limit.
 
-        What the steps make has to become `least` times smaller.
+        Temporaries of the steps must become `least` times smaller.
         """
         began, tried = time.monotonic(), []
         modes = [mode for mode in MODES if mode in short or mode == "train"]
@@ -113,20 +113,22 @@ class _Looking:
             try:
                 look = self.at([*overrides, *change])
                 if look.state.bytes() > self.topology.chip.usable:
-                    return None  # No compiler is needed to tell.
+                    return None  # Known without compiling.
                 _tell(f"trying {' '.join(change)}")
                 tried.append(list(change))
                 programs = look.programs(modes, tell=_tell)
             except SpecflowError:
-                return None  # The mesh or the model cannot be so.
-            if not all(one.fits for one in programs):
+                return None  # An invalid mesh or model.
+            if not all(program.fits for program in programs):
                 return None
-            return max(one.needs or 0 for one in programs)
+            return max(program.needs or 0 for program in programs)
 
         ways = changes(config, state.mesh, short=short)
         each = (nearest(way, needs) for way in ways)
-        several = ((one, size) for one in together(ways) if (size := needs(one)))
-        # Several at once where none is enough alone.
+        several = (
+            (change, size) for change in together(ways) if (size := needs(change))
+        )
+        # Combinations, if no single change is enough.
         fitting = [*islice(filter(None, each), _ENOUGH)] or [*islice(several, 1)]
         return {
             "fitting": [
@@ -138,9 +140,9 @@ class _Looking:
         }
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """Whether each job can fit: by its state, then by the compiler, if it is asked.
+        """Returns whether each job can fit: by its state, then by compiling.
 
-        Jobs whose programs differ in numbers alone are compiled once.
+        Jobs whose programs differ only in constants are compiled once.
         """
         known: dict[str, dict[str, Any]] = {}
         found = []
@@ -168,7 +170,7 @@ def _tell(line: str) -> None:
 def _known(
     config: ExperimentConfig, topology: Topology, state: State
 ) -> dict[str, Any]:
-    """What is known before anything is compiled."""
+    """Returns what is known before compiling."""
     parts = ("parameters", "optimizer", "state")
     return {
         "name": config.name,
@@ -185,30 +187,30 @@ def _known(
 
 
 def _largest(state: State, programs: Sequence[Program]) -> list[dict[str, Any]]:
-    """The largest arrays on each chip, of the state and of what training makes."""
+    """Lists the largest arrays on each chip, of the state and of temporaries."""
     found = [
         {
-            "part": one.part,
-            "name": one.name,
-            "array": f"{one.dtype}{list(one.shape)}".replace(" ", ""),
-            "bytes": one.bytes,
+            "part": array.part,
+            "name": array.name,
+            "array": f"{array.dtype}{list(array.shape)}".replace(" ", ""),
+            "bytes": array.bytes,
             "place": "",
         }
-        for one in state.arrays
+        for array in state.arrays
     ]
     for program in programs:
         if program.mode == "train":
             found += [
                 {
                     "part": "temporary",
-                    "name": one.name,
-                    "array": one.shape,
-                    "bytes": one.bytes,
-                    "place": one.place,
+                    "name": array.name,
+                    "array": array.shape,
+                    "bytes": array.bytes,
+                    "place": array.place,
                 }
-                for one in program.arrays
+                for array in program.arrays
             ]
-    return sorted(found, key=lambda one: -one["bytes"])[:_TOLD_ARRAYS]
+    return sorted(found, key=lambda array: -array["bytes"])[:_REPORTED_ARRAYS]
 
 
 def _plain(program: Program) -> dict[str, Any]:
@@ -227,20 +229,26 @@ def _plain(program: Program) -> dict[str, Any]:
 
 
 def _by_kind(collectives: Sequence[Collective]) -> list[dict[str, Any]]:
-    """Collectives of one kind and size of group, added up."""
+    """Sums collectives by kind and group size."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
-    for one in collectives:
+    for collective in collectives:
         row = found.setdefault(
-            (one.kind, one.group),
-            {"kind": one.kind, "group": one.group, "times": 0, "bytes": 0, "sent": 0.0},
+            (collective.kind, collective.group),
+            {
+                "kind": collective.kind,
+                "group": collective.group,
+                "times": 0,
+                "bytes": 0,
+                "sent": 0.0,
+            },
         )
-        row["times"] += one.times
-        row["bytes"] += one.bytes * one.times
-        row["sent"] += one.sent
+        row["times"] += collective.times
+        row["bytes"] += collective.bytes * collective.times
+        row["sent"] += collective.sent
     return sorted(found.values(), key=lambda row: -row["bytes"])
 
 
 def _form(lowered: Any) -> str:
-    """A hash of the training program without the numbers in it."""
+    """Hashes the training program without its constants."""
     text = lowered[MODES["train"]].stage.as_text()
     return hashlib.sha256(re.sub(r"dense<[^>]*>", "dense<>", text).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Asks the child process: the parent allocates nothing, and loads no JAX."""
+"""Asks a child process, so that the parent allocates nothing and loads no JAX."""
 
 import contextlib
 import dataclasses
@@ -23,41 +23,41 @@ from specflow.diagnostics.errors import (
 __all__ = ["COMMAND", "LIMIT_S", "Question", "ask", "environment"]
 
 LIMIT_S = 3600.0
-"""Seconds after which a child that does not answer is ended."""
+"""Seconds after which a child without an answer is killed."""
 COMMAND = (sys.executable, "-m", "specflow.preflight")
-"""What the child runs."""
+"""Command of the child."""
 _TOLD = "note: "
 _SHOW = "SPECFLOW_TRACEBACK"
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What the child is to find out."""
+    """Jobs to inspect, and how."""
 
     topology: str
-    """A slice, as `specflow.runtime.chips.parse` takes it."""
+    """Slice, as `specflow.runtime.chips.parse` takes it."""
     jobs: Sequence[Sequence[str]]
     """Overrides of each experiment."""
     config_dirs: Sequence[str] = ()
     compiles: bool = True
-    """Whether the compiler is asked; else what can be told without it."""
+    """Compile the programs; otherwise report only what is known without compiling."""
     seconds: float = 300.0
-    """How long to look for changes that fit, where an experiment does not."""
+    """Time limit of the search for changes that fit, in seconds."""
 
 
 def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]:
-    """What a child process finds out, for each job.
+    """Runs a child process, and returns its answer for each job.
 
-    What it says on the way goes to standard error.
+    Other output of the child goes to standard error.
 
     Args:
-        question: what to find out.
-        limit_s: seconds after which it is ended.
+        question: the jobs, and how to inspect them.
+        limit_s: seconds after which the child is killed.
 
     Raises:
-        ConfigError: the faults of an experiment, as the child found them.
-        UserCodeError: code of the user's failed; its traceback is printed.
-        MachineError: libtpu is not installed; the child failed, or took too long.
+        ConfigError: an experiment is invalid.
+        UserCodeError: the user's code failed; its traceback is printed.
+        MachineError: libtpu is not installed, or the child failed or timed out.
     """
     if question.compiles and importlib.util.find_spec("libtpu") is None:
         raise MachineError(
@@ -93,13 +93,13 @@ def ask(question: Question, *, limit_s: float = LIMIT_S) -> list[dict[str, Any]]
             listener.join()
     if status or not answer:
         raise MachineError(_failed(status, said, limit_s if late.is_set() else None))
-    found = json.loads(answer)
-    if "traceback" in found:
-        print(found["traceback"], end="", file=sys.stderr)
-        raise UserCodeError(*map(_diagnostic, found["diagnostics"]))
-    if found["diagnostics"]:
-        raise ConfigError(*map(_diagnostic, found["diagnostics"]))
-    return found["jobs"]
+    reply = json.loads(answer)
+    if "traceback" in reply:
+        print(reply["traceback"], end="", file=sys.stderr)
+        raise UserCodeError(*map(_diagnostic, reply["diagnostics"]))
+    if reply["diagnostics"]:
+        raise ConfigError(*map(_diagnostic, reply["diagnostics"]))
+    return reply["jobs"]
 
 
 def _diagnostic(plain: dict[str, Any]) -> Diagnostic:
@@ -107,7 +107,7 @@ def _diagnostic(plain: dict[str, Any]) -> Diagnostic:
 
 
 def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
-    """The child's answer, and its status."""
+    """Returns the child's answer and exit status."""
     assert child.stdin is not None
     assert child.stdout is not None
     with contextlib.suppress(BrokenPipeError), child.stdin:
@@ -116,10 +116,9 @@ def _talk(child: subprocess.Popen[str], question: str) -> tuple[str, int]:
 
 
 def environment() -> dict[str, str]:
-    """The child's environment: a CPU, and a libtpu that looks for no TPU and is quiet.
+    """Environment of the child: JAX on CPU, and a quiet libtpu that expects no TPU.
 
-    On a machine that has a TPU, these variables are not true: they are the child's
-    alone.
+    On a machine with a TPU these variables are false, so only the child has them.
     """
     home = str(Path(__file__).parents[2])
     paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -129,7 +128,7 @@ def environment() -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "TPU_ACCELERATOR_TYPE": "v5litepod-4",
         "TPU_WORKER_HOSTNAMES": "localhost",
-        # Others may use libtpu beside: nothing here runs on a TPU.
+        # Other processes may use libtpu meanwhile: the child runs nothing on a TPU.
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     }
 

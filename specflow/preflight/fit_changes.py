@@ -1,4 +1,4 @@
-"""What could be changed in an experiment that does not fit, and which of it does."""
+"""Changes that make an experiment smaller, and the search for one that fits."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,25 +9,25 @@ from specflow.config.sections.mesh import BATCH_AXES
 __all__ = ["Change", "changes", "nearest", "times_smaller", "together"]
 
 Change: TypeAlias = tuple[str, ...]
-"""Overrides that are made at once."""
+"""Overrides that are applied together."""
 
 _REMAT = ("none", "dots", "dots_with_no_batch_dims", "full")
-"""Less and less is kept for the backward pass."""
+"""Remat policies, by decreasing memory of the backward pass."""
 _TENSOR = (2, 4, 8)
 
 
 def changes(
     config: Any, mesh: Mapping[str, int], *, short: Sequence[str]
 ) -> list[list[Change]]:
-    """Ways to need less: in each, one thing is changed, by more and more.
+    """Lists ways to need less memory: each changes one thing, by increasing amounts.
 
-    What leaves the training what it is comes first: another remat policy, smaller
-    micro-steps, another cut of the arrays. Then types and sizes.
+    Changes that keep the training equivalent come first: another remat policy, smaller
+    micro-steps, other sharding. Then dtypes and sizes.
 
     Args:
         config: the experiment.
-        mesh: size of each axis, as it was laid out.
-        short: the modes that do not fit.
+        mesh: size of each axis.
+        short: modes that do not fit.
     """
     axes = [[change] for change in _axes(config, mesh)]
     if "train" in short:
@@ -47,51 +47,54 @@ def changes(
 def nearest(
     way: Sequence[Change], needs: Callable[[Change], int | None]
 ) -> tuple[Change, int] | None:
-    """The smallest change of one way that fits, and what it needs; None if none does.
+    """Finds the smallest change of one way that fits, by bisection.
 
-    The largest is tried first: where it does not fit, none of the others does. From
-    there on the distance is halved.
+    The largest is tried first: if it does not fit, no smaller one does.
 
     Args:
-        way: changes that need less and less.
-        needs: bytes, if a change fits; None if it does not, or cannot be tried.
+        way: changes with decreasing needs.
+        needs: returns the bytes of a change that fits; None if it does not fit, or is
+            invalid.
+
+    Returns:
+        The change and its bytes; None if no change fits.
 
     >>> nearest([("a=2",), ("a=4",), ("a=8",)], {("a=4",): 6, ("a=8",): 3}.get)
     (('a=4',), 6)
     """
-    found, low, high = needs(way[-1]), 0, len(way) - 1
-    if found is None:
+    needed, low, high = needs(way[-1]), 0, len(way) - 1
+    if needed is None:
         return None
-    best = way[-1], found
+    best = way[-1], needed
     while low < high:
         middle = (low + high) // 2
-        found = needs(way[middle])
-        if found is None:
+        needed = needs(way[middle])
+        if needed is None:
             low = middle + 1
         else:
-            best, high = (way[middle], found), middle
+            best, high = (way[middle], needed), middle
     return best
 
 
 def together(ways: Sequence[Sequence[Change]]) -> Iterator[Change]:
-    """The largest changes of several ways at once: of two, of three, and so on.
+    """Yields the largest changes of several ways together: of two, of three, and so on.
 
     >>> list(together([[("a=1",), ("a=2",)], [("b=1",)], [("a=9",)]]))
     [('a=2', 'b=1')]
     """
-    made: Change = ()
+    change: Change = ()
     for way in ways:
-        keys = {one.partition("=")[0] for one in made}
-        if keys.isdisjoint(one.partition("=")[0] for one in way[-1]):
-            made = (*made, *way[-1])
-            if len(made) > len(way[-1]):
-                yield made
+        keys = {override.partition("=")[0] for override in change}
+        if keys.isdisjoint(override.partition("=")[0] for override in way[-1]):
+            change = (*change, *way[-1])
+            if len(change) > len(way[-1]):
+                yield change
 
 
 def times_smaller(change: Change, config: Any) -> float:
-    """How many times smaller a change makes what a step makes, at the best.
+    """Returns an upper bound of the factor by which a change shrinks temporaries.
 
-    Infinity where nobody knows before the compiler.
+    Infinity if it is unknown without compiling.
     """
     field, _, value = change[0].partition("=")
     if len(change) == 1 and field == "loop.micro_steps":

@@ -1,7 +1,7 @@
-"""What a compiled program's text tells: collectives, and the largest arrays.
+"""Collectives and largest arrays of a compiled program, parsed from its HLO text.
 
-XLA's HLO is read as it prints it, line by line; what is not understood is passed over.
-Shapes in it are those of one device.
+The text is parsed line by line; unknown lines are skipped. Its shapes are those of one
+device.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ KINDS = (
     "reduce-scatter",
     "send",
 )
-"""Ways in which chips speak to each other; `recv` is the other end of `send`."""
+"""Collective operations; `recv` is the other end of `send`."""
 _NOT_MADE = (
     "bitcast",
     "broadcast",
@@ -59,26 +59,26 @@ _NOT_MADE = (
     "tuple",
     "while",
 )
-"""Operations that make nothing new, or nothing that has to be kept."""
+"""Operations without a result of their own in memory."""
 _BITS = {"pred": 8, "token": 0, "s4": 4, "u4": 4, "s2": 2, "u2": 2, "c64": 64}
 
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """An exchange between chips."""
+    """A collective operation between chips."""
 
     kind: str
     """One of `KINDS`."""
     bytes: int
-    """Of what it makes on each chip; of a `reduce-scatter`, of what it takes."""
+    """Bytes of its result on each chip; of a `reduce-scatter`, of its operand."""
     group: int
-    """How many chips take part in each exchange; 0: it is not said."""
+    """Number of participating chips; 0 if unknown."""
     times: int = 1
-    """How often a step does it."""
+    """Executions per step."""
 
     @property
     def sent(self) -> float:
-        """Bytes that leave each chip at the least, all times together.
+        """Minimum bytes that leave each chip, over all executions.
 
         Source: Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms, 2009.
         """
@@ -91,14 +91,14 @@ class Collective:
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array that a program makes on each chip while it runs."""
+    """A temporary array on each chip."""
 
     shape: str
     bytes: int
     name: str
-    """The operation in the jaxpr that asked for it, as `jvp()/dot_general`."""
+    """Operation of the jaxpr that produced it, such as `jvp()/dot_general`."""
     place: str
-    """`file.py:line`, where that is known."""
+    """`file.py:line`; empty if unknown."""
 
 
 class Hlo:
@@ -118,61 +118,70 @@ class Hlo:
                 home = head["name"]
                 if head["entry"]:
                     self._entry = home
-            elif made := _INSTRUCTION.match(line):
-                one = Instruction(made["name"], made["shape"], made["op"], line, home)
-                self._computations.setdefault(home, []).append(one)
+            elif match := _INSTRUCTION.match(line):
+                instruction = Instruction(
+                    match["name"], match["shape"], match["op"], line, home
+                )
+                self._computations.setdefault(home, []).append(instruction)
 
     def collectives(self) -> list[Collective]:
-        """Every exchange between chips, and how often one step does it.
+        """Returns every collective, with its executions per step.
 
-        A loop whose trips are not known counts once: a training program's own loop over
-        steps is one.
+        A loop with an unknown trip count counts once, such as the training program's
+        own loop over steps.
         """
         found: dict[str, Collective] = {}
-        for number, (one, times) in enumerate(self._walk(self._entry, 1, fused=True)):
-            if (kind := _kind(one)) not in KINDS:
+        for number, (instruction, times) in enumerate(
+            self._walk(self._entry, 1, fused=True)
+        ):
+            if (kind := _kind(instruction)) not in KINDS:
                 continue
-            # A TPU's compiler writes the pieces of one that other work hides: each
-            # piece names the same channel.
-            channel = _CHANNEL.search(one.line)
+            # On TPU, an overlapped collective is written in pieces with one channel.
+            channel = _CHANNEL.search(instruction.line)
             key = f"{kind} {channel[1]}" if channel else f"at {number}"
-            made = Collective(kind, _moved(one), _group(one.line), times)
+            collective = Collective(
+                kind, _moved(instruction), _group(instruction.line), times
+            )
             if key not in found or found[key].times < times:
-                found[key] = made
+                found[key] = collective
         return list(found.values())
 
     def arrays(self, count: int) -> list[Array]:
-        """The largest arrays that the program makes, each place in the source once."""
+        """Returns the largest temporary arrays, one per source line."""
         found: dict[tuple[str, str], Array] = {}
-        for one, _ in self._walk(self._entry, 1, fused=False):
-            if one.op in _NOT_MADE or one.op.endswith("-done"):
+        for instruction, _ in self._walk(self._entry, 1, fused=False):
+            if instruction.op in _NOT_MADE or instruction.op.endswith("-done"):
                 continue
-            name, place = self._source(one.line)
-            for array in one.shape.strip("()").split(", "):
+            name, place = self._source(instruction.line)
+            for array in instruction.shape.strip("()").split(", "):
                 shape = _ARRAY.search(array)
-                if shape is None or "S(" in array:  # S(1) and above are on the chip.
+                if shape is None or "S(" in array:  # S(1) and above are on-chip memory.
                     continue
-                made = Array(shape.group(), bytes_of(shape.group()), name, place)
-                found.setdefault((made.shape, place or name), made)
-        # What has no place is what the compiler added: room for one that has, perhaps.
-        placed = {made.shape for made in found.values() if made.place}
-        told = [
-            made for made in found.values() if made.place or made.shape not in placed
+                largest = Array(shape.group(), bytes_of(shape.group()), name, place)
+                found.setdefault((largest.shape, place or name), largest)
+        # Arrays without a source line are the compiler's, often buffers of others.
+        placed = {array.shape for array in found.values() if array.place}
+        arrays = [
+            array
+            for array in found.values()
+            if array.place or array.shape not in placed
         ]
-        return sorted(told, key=lambda made: -made.bytes)[:count]
+        return sorted(arrays, key=lambda array: -array.bytes)[:count]
 
     def _walk(
         self, computation: str, times: int, *, fused: bool
     ) -> Iterator[tuple[Instruction, int]]:
-        """The instructions that run, and how often."""
-        for one in self._computations.get(computation, ()):
-            yield one, times
-            if one.op == "fusion" and not fused:
+        """Yields the instructions that run, with their executions per step."""
+        for instruction in self._computations.get(computation, ()):
+            yield instruction, times
+            if instruction.op == "fusion" and not fused:
                 continue
             each = (
-                times * trips(one, self._computations) if one.op == "while" else times
+                times * trips(instruction, self._computations)
+                if instruction.op == "while"
+                else times
             )
-            for called in _called(one.line):
+            for called in _called(instruction.line):
                 yield from self._walk(called, each, fused=fused)
 
     def _source(self, line: str) -> tuple[str, str]:
@@ -185,7 +194,7 @@ class Hlo:
 
 
 def bytes_of(shape: str) -> int:
-    """Bytes of an array as XLA writes it.
+    """Returns the bytes of a shape in HLO syntax.
 
     >>> bytes_of("f32[2,3]"), bytes_of("bf16[]"), bytes_of("pred[7]")
     (24, 2, 7)
@@ -199,24 +208,26 @@ def bytes_of(shape: str) -> int:
     return math.prod(dims) * bits // 8
 
 
-def _kind(one: Instruction) -> str:
-    """The operation, whether it waits for its end or not."""
-    kind = one.op.removesuffix("-start")
-    # Fused with the cut of its result, on a TPU.
-    fused = kind == "all-reduce" and "reduce-scatter" in one.home
+def _kind(instruction: Instruction) -> str:
+    """The operation, without the suffix of its asynchronous form."""
+    kind = instruction.op.removesuffix("-start")
+    # On TPU: fused with the slice of its result.
+    fused = kind == "all-reduce" and "reduce-scatter" in instruction.home
     return "reduce-scatter" if fused else kind
 
 
-def _moved(one: Instruction) -> int:
-    """Bytes of what an exchange makes; of a reduce-scatter, of what it takes."""
-    arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(one.shape)]
-    if one.op.endswith("-start") or one.op == "send":
-        # What it takes, what it makes, and what tells when it is done.
+def _moved(instruction: Instruction) -> int:
+    """Bytes of the result; of a reduce-scatter, of the operand."""
+    arrays = [bytes_of(array.group()) for array in _ARRAY.finditer(instruction.shape)]
+    if instruction.op.endswith("-start") or instruction.op == "send":
+        # A tuple of operand, result and synchronization flags.
         largest = max(arrays, default=0)
     else:
         largest = sum(arrays)
-    scattered = one.op.startswith("reduce-scatter") and not one.op.endswith("-start")
-    return largest * (max(1, _group(one.line)) if scattered else 1)
+    scattered = instruction.op.startswith(
+        "reduce-scatter"
+    ) and not instruction.op.endswith("-start")
+    return largest * (max(1, _group(instruction.line)) if scattered else 1)
 
 
 def _group(line: str) -> int:
@@ -237,7 +248,7 @@ def _called(line: str) -> Iterable[str]:
 
 
 def _short(name: str) -> str:
-    """An operation's name without the functions around it.
+    """Removes the enclosing functions from an operation's name.
 
     >>> _short("jit(train_loop)/while/body/transpose(jvp())/dot_general")
     'transpose(jvp())/dot_general'
@@ -254,7 +265,7 @@ def _file(path: str, line: str | None) -> str:
 
 
 def _frames(text: str) -> dict[int, str]:
-    """The place of each stack frame: XLA writes them as tables above the program."""
+    """Source line of each stack frame, from the tables at the top of the text."""
     tables: dict[str, dict[int, str]] = {}
     table: dict[int, str] = {}
     for line in text.splitlines():
@@ -280,7 +291,7 @@ def _outside(
     locations: dict[int, dict[str, int]],
     files: dict[int, str],
 ) -> str:
-    """The innermost place that is not inside an installed package, or the innermost."""
+    """The innermost source line outside installed packages, or else the innermost."""
     places = []
     while frame := frames.get(number):
         location = locations.get(frame.get("file_location_id", 0), {})
@@ -288,7 +299,7 @@ def _outside(
         places.append(_file(file, str(location.get("line", ""))))
         if "site-packages" not in file:
             return places[-1]
-        parent = frame.get("parent_frame_id", 0) - 1  # It is counted from 1, too.
+        parent = frame.get("parent_frame_id", 0) - 1  # Also counted from 1.
         if parent >= number:
             break
         number = parent

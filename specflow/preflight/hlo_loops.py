@@ -1,4 +1,4 @@
-"""How often a loop of a compiled program runs, as far as its text tells."""
+"""Trip counts of loops in a compiled program, as far as its text has them."""
 
 import dataclasses
 import re
@@ -14,53 +14,58 @@ _OPERAND = re.compile(r"%([\w.-]+)(?=[,)])")
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """A line of a program."""
+    """One instruction of an HLO program."""
 
     name: str
     shape: str
     op: str
     line: str
     home: str
-    """The computation that it stands in."""
+    """Name of its computation."""
 
     @property
     def operands(self) -> list[str]:
-        """Names of what it takes."""
+        """Names of its operands."""
         given = self.line.partition(f" {self.op}(")[2].partition("), ")[0]
         return _OPERAND.findall(f"{given})")
 
     @property
     def number(self) -> int | None:
-        """Its value, if it is a constant whole number."""
+        """Its value if it is an integer constant, else None."""
         found = _CONSTANT.search(self.line) if self.op == "constant" else None
         return int(found[1]) if found else None
 
 
 Computations = Mapping[str, Sequence[Instruction]]
-"""Name -> the instructions in it; its result is the last."""
+"""Computation -> its instructions; the last is its result."""
 
 
 def trips(loop: Instruction, computations: Computations) -> int:
-    """How often a loop runs.
+    """Returns the trip count of a loop.
 
-    It is said; or the loop counts up to a constant that stands in its condition, by
-    what its body adds. The pieces of a product that is computed while its operand
-    arrives, for one, are taken two at a time. Where neither is to be seen, it is 1.
+    It is annotated, or follows from the constant in the condition and the increment in
+    the body (loops over the pieces of a collective matmul advance by two, for example).
+    1 if neither is found.
     """
     if said := _TRIPS.search(loop.line):
         return int(said[1])
     condition = [*_of(loop, "condition", computations)]
-    for one in condition:
-        if one.op == "fusion":
-            condition += _of(one, "calls", computations)
-    limits = {one.number for one in condition if one.number is not None}
+    for instruction in condition:
+        if instruction.op == "fusion":
+            condition += _of(instruction, "calls", computations)
+    limits = {
+        instruction.number
+        for instruction in condition
+        if instruction.number is not None
+    }
     if len(limits) != 1:
         return 1
     (limit,) = limits
     places = {
         int(found[1])
-        for one in condition
-        if one.op == "get-tuple-element" and (found := _INDEX.search(one.line))
+        for instruction in condition
+        if instruction.op == "get-tuple-element"
+        and (found := _INDEX.search(instruction.line))
     }
     if len(places) != 1:
         return limit
@@ -78,8 +83,8 @@ def _of(
 
 
 def _start(loop: Instruction, place: int, around: Sequence[Instruction]) -> int:
-    """What the counter is at first: 0, unless a constant says otherwise."""
-    known = {one.name: one for one in around}
+    """Initial value of the counter: 0, unless it is another constant."""
+    known = {instruction.name: instruction for instruction in around}
     given = known.get(loop.operands[0]) if loop.operands else None
     first = _at(given, place, known)
     while first is not None and first.op in ("copy", "bitcast") and first.operands:
@@ -88,8 +93,8 @@ def _start(loop: Instruction, place: int, around: Sequence[Instruction]) -> int:
 
 
 def _step(place: int, body: Sequence[Instruction]) -> int:
-    """What the body adds to the counter: 1, unless a constant says otherwise."""
-    known = {one.name: one for one in body}
+    """Increment of the counter: 1, unless it is another constant."""
+    known = {instruction.name: instruction for instruction in body}
     added = _at(body[-1] if body else None, place, known)
     if added is None or added.op != "add":
         return 1
@@ -100,7 +105,7 @@ def _step(place: int, body: Sequence[Instruction]) -> int:
 def _at(
     made: Instruction | None, place: int, known: Mapping[str, Instruction]
 ) -> Instruction | None:
-    """What stands at a place of a tuple."""
+    """The instruction at an index of a tuple."""
     if made is None or made.op != "tuple" or place >= len(made.operands):
         return None
     return known.get(made.operands[place])

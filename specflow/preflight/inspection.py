@@ -1,4 +1,4 @@
-"""Looks at one experiment on one slice: its state, its programs, its bounds."""
+"""Inspects one experiment on one slice: its state, programs and bounds."""
 
 import dataclasses
 import functools
@@ -26,57 +26,57 @@ from specflow.runtime.formatting import human
 __all__ = ["MODES", "Look", "Program", "State"]
 
 MODES = {"train": Mode.TRAIN, "eval": Mode.EVAL, "predict": Mode.PREDICT}
-_TOLD_ARRAYS = 10
+_REPORTED_ARRAYS = 10
 _QUICK = {"xla_tpu_scoped_vmem_limit_kib": 6144}
-"""How much of a core's own memory one operation may plan with, half or less of what
-libtpu would give it: its code is shorter, and compiles in some 60 % of the time. What
-is held in HBM was the same to the byte for the decoders (libtpu 0.0.42)."""
+"""VMEM budget of one operation, at most half of libtpu's default: its code is shorter
+and compiles in about 60 % of the time. HBM usage was the same to the byte for the
+decoders (libtpu 0.0.42)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What every chip holds between two steps."""
+    """Training state on each chip."""
 
     arrays: list[Held]
     numbers: int
-    """Parameters of the model."""
+    """Number of parameters of the model."""
     mesh: dict[str, int]
 
     def bytes(self, part: str = "") -> int:
-        """Bytes on each chip, of one part or of all."""
-        return sum(one.bytes for one in self.arrays if part in ("", one.part))
+        """Returns the bytes on each chip, of one part or of all."""
+        return sum(array.bytes for array in self.arrays if part in ("", array.part))
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What the compiler says of the program of one mode."""
+    """Compiler's report on the program of one mode."""
 
     mode: str
     fits: bool
     needs: int | None
-    """Bytes on each chip; None: it did not say."""
+    """Bytes on each chip; None if not reported."""
     available: int
-    """Bytes that there are."""
+    """Available bytes on each chip."""
     arguments: int
-    """Bytes on each chip of what it is given."""
+    """Bytes of its arguments on each chip."""
     flops: float
     model_flops: float
     unknown: tuple[str, ...]
-    """What could not be counted in the FLOPs."""
+    """Operations that are not counted in the FLOPs."""
     seconds: float
-    """What compiling took."""
+    """Compile time in seconds."""
     said: str = ""
-    """The compiler's own words, where it does not fit."""
+    """Compiler's message if the program does not fit."""
     arrays: tuple[Array, ...] = ()
-    """The largest that it makes."""
+    """Its largest temporary arrays."""
     collectives: tuple[Collective, ...] = ()
     hlo_error: str = ""
-    """Why the program's text could not be read, if it could not."""
+    """Error of reading the program's text; empty if there was none."""
     bound: Roofline | None = None
 
     @property
     def temporaries(self) -> int | None:
-        """Bytes on each chip of what the program makes and gives up again."""
+        """Bytes of temporaries on each chip."""
         return None if self.needs is None else max(0, self.needs - self.arguments)
 
 
@@ -86,8 +86,8 @@ class Look:
     Args:
         config: the experiment.
         topology: the slice.
-        devices: its devices, or as many others where nothing is compiled.
-        data: its data, if it is built already.
+        devices: its devices; any others of the same number if nothing is compiled.
+        data: its data, if already built.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Look:
         self.estimator = TPUEstimator.from_config(
             config,
             data=self.data,
-            # Nothing is written, so there is no need for it to be there.
+            # Nothing is written, so the directory need not exist.
             model_dir=Path(tempfile.gettempdir()) / f"specflow-preflight-{os.getpid()}",
             devices=devices,
         )
@@ -111,10 +111,10 @@ class Look:
 
     @functools.cached_property
     def state(self) -> State:
-        """What every chip holds; neither lowered nor compiled.
+        """Returns the state on each chip, without lowering or compiling.
 
         Raises:
-            SpecflowError: the model or the mesh is not sound.
+            SpecflowError: the model or the mesh is invalid.
         """
         for mode in Mode:
             source = self.data.train if mode is Mode.TRAIN else self.data.eval
@@ -128,7 +128,7 @@ class Look:
 
     @functools.cached_property
     def lowered(self) -> dict[Mode, Lowered]:
-        """The programs, lowered."""
+        """Lowers the programs of all modes."""
         steps = self.config.loop.train_steps
         return self.estimator.lower(self.data.train, self.data.eval, max_steps=steps)
 
@@ -138,21 +138,21 @@ class Look:
         *,
         tell: Callable[[str], None] = lambda line: None,
     ) -> list[Program]:
-        """What the compiler says of the programs; they are compiled side by side.
+        """Compiles the programs in parallel.
 
         Args:
-            modes: which.
-            tell: takes lines about what is done.
+            modes: modes to compile.
+            tell: called with progress lines.
         """
         state, lowered = self.state, self.lowered
 
         def compiled(mode: str) -> Program:
             tell(f"compiling {mode} for {self.topology}")
-            one = self._compiled(mode, lowered[MODES[mode]], state)
-            size = "an unknown size" if one.needs is None else human(one.needs)
-            verdict = "fits" if one.fits else "does not fit"
-            tell(f"{mode} {verdict}: {size} on each chip, {one.seconds:.0f} s")
-            return one
+            array = self._compiled(mode, lowered[MODES[mode]], state)
+            size = "an unknown size" if array.needs is None else human(array.needs)
+            verdict = "fits" if array.fits else "does not fit"
+            tell(f"{mode} {verdict}: {size} on each chip, {array.seconds:.0f} s")
+            return array
 
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
             return list(pool.map(compiled, modes))
@@ -189,10 +189,12 @@ class Look:
         hlo_error, collectives, arrays = "", [], []
         try:
             text = Hlo(compiled.as_text())
-            collectives, arrays = text.collectives(), text.arrays(_TOLD_ARRAYS)
-        except Exception as error:  # Versions of libtpu fail to print what they made.
+            collectives, arrays = text.collectives(), text.arrays(_REPORTED_ARRAYS)
+        except (
+            Exception
+        ) as error:  # Some versions of libtpu fail to print their programs.
             hlo_error = str(error).partition("\n")[0]
-        # The state is read, and written by training; what is made is both.
+        # State is read, and written by training; temporaries are both.
         kept = state.bytes() * 2 if mode == "train" else state.bytes("parameters")
         moved = kept + 2 * max(0, needs - arguments)
         return Program(
@@ -216,7 +218,7 @@ class Look:
 
 
 def _compile(stage: Any) -> Any:
-    """Compiles quickly; as a run would, where that does not do."""
+    """Compiles with the quick option; if that fails, as a run would."""
     try:
         return stage.compile(compiler_options=_QUICK)
     except jax.errors.JaxRuntimeError as error:

@@ -1,4 +1,4 @@
-"""Bytes on each chip: of the state, array by array, and of what the compiler says."""
+"""Bytes on each chip: of each array of the state, and from the compiler's errors."""
 
 import dataclasses
 import re
@@ -20,32 +20,32 @@ _PARTS = {"params": "parameters", "opt_state": "optimizer", "state": "state"}
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """An array that a program is given, and what each chip holds of it."""
+    """An argument of a program, and its bytes on each chip."""
 
     part: str
-    """`parameters`, `optimizer`, `rest` or `batch`."""
+    """`parameters`, `optimizer`, `state` or `batch`."""
     name: str
-    """Its dotted path."""
+    """Dotted path."""
     shape: tuple[int, ...]
     dtype: str
     bytes: int
-    """On each chip."""
+    """Bytes on each chip."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shortage:
-    """What the compiler says of a program that is too large."""
+    """Compiler's report on a program that does not fit."""
 
     needs: int | None
-    """Bytes that it would take on each chip; None: it does not say."""
+    """Bytes needed on each chip; None if not reported."""
     available: int | None
-    """Bytes that there are."""
+    """Available bytes; None if not reported."""
     text: str
-    """Its own words."""
+    """Compiler's message."""
 
 
 def bytes_on_each(array: Any) -> int:
-    """Bytes of an abstract array on each device that holds a part of it.
+    """Returns the bytes of an abstract array on each of its devices.
 
     >>> import numpy as np
     >>> from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -60,11 +60,11 @@ def bytes_on_each(array: Any) -> int:
 
 
 def held(state: TrainState, batch: Any = None) -> list[Held]:
-    """Every array of a state, and of the batches that a program is given.
+    """Lists every array of a state and a batch.
 
     Args:
         state: abstract, with shardings.
-        batch: likewise.
+        batch: abstract, with shardings.
     """
     found = []
     for part, arrays in to_tree(state).items():
@@ -76,18 +76,18 @@ def held(state: TrainState, batch: Any = None) -> list[Held]:
 
 
 def shortage(error: BaseException) -> Shortage | None:
-    """What a compiler's error says, if it is that memory does not suffice.
+    """Parses a compiler's out-of-memory error; None for any other error.
 
-    >>> told = "temporaries (24.5G) exceeds available HBM (15.75G)."
-    >>> found = shortage(RuntimeError(f"RESOURCE_EXHAUSTED: {told}"))
-    >>> found.needs / 2**30, found.available / 2**30
+    >>> message = "temporaries (24.5G) exceeds available HBM (15.75G)."
+    >>> parsed = shortage(RuntimeError(f"RESOURCE_EXHAUSTED: {message}"))
+    >>> parsed.needs / 2**30, parsed.available / 2**30
     (24.5, 15.75)
     """
     text = " ".join(str(error).split())
     if "RESOURCE_EXHAUSTED" not in text and "Ran out of memory" not in text:
         return None
     if "ScopedVmem" in text or "memory space vmem" in text:
-        return None  # What a core keeps close for one operation: no array is too large.
+        return None  # On-chip memory of one operation, not the size of arrays.
     found = _SIZE.findall(text)
     if used := _USED.search(text):
         found = [used.groups()[:2], used.groups()[2:]]

@@ -1,4 +1,4 @@
-"""How fast a step can be at best: by arithmetic, by memory, by the network."""
+"""Lower bounds of the step time: by arithmetic, memory and network."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,18 +11,18 @@ __all__ = ["Roofline", "roofline"]
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """The least seconds that a step takes, were each the only thing to wait for."""
+    """Lower bounds of the step time in seconds, each by one resource alone."""
 
     compute: float
     hbm: float
     ici: float
     dcn: float
     mfu: float
-    """Share of the peak that the model's own FLOPs can reach: an upper bound."""
+    """Upper bound of the model FLOPs utilization."""
 
     @property
     def by(self) -> str:
-        """What bounds it: the field with the most seconds."""
+        """Name of the largest bound."""
         fields = ("compute", "hbm", "ici", "dcn")
         return max(fields, key=lambda name: getattr(self, name))
 
@@ -35,31 +35,31 @@ def roofline(
     moved: float,
     collectives: Sequence[Collective] = (),
 ) -> Roofline:
-    """The bounds of one step.
+    """Computes the bounds of one step.
 
-    Everything overlaps perfectly, every product runs at the peak, and what is sent
-    leaves over all links at once: no step is faster, and most are slower.
+    They assume perfect overlap, peak FLOP/s, and sending over all links at once: no
+    step is faster, and most are slower.
 
     Args:
         topology: the chips.
-        flops: of all chips, with what is computed again.
-        model_flops: of all chips, without.
-        moved: bytes between the memory and the cores of each chip.
+        flops: of all chips, including rematerialization.
+        model_flops: of all chips, without rematerialization.
+        moved: bytes between memory and cores of each chip.
         collectives: of each chip.
 
     Source: Williams, Waterman and Patterson, Roofline, 2009.
 
     >>> from specflow.runtime.chips import parse
-    >>> found = roofline(parse("v5e:2x2"), flops=197e12 * 4, model_flops=197e12 * 3,
+    >>> bounds = roofline(parse("v5e:2x2"), flops=197e12 * 4, model_flops=197e12 * 3,
     ...                  moved=819e9 / 2)
-    >>> found.compute, found.hbm, found.by, found.mfu
+    >>> bounds.compute, bounds.hbm, bounds.by, bounds.mfu
     (1.0, 0.5, 'compute', 0.75)
     """
     chip, peak = topology.chip, topology.size * topology.chip.flops
     sent = {True: 0.0, False: 0.0}
-    for one in collectives:
-        # Between slices, what is exchanged is sent and received.
-        sent[topology.slices > 1 and one.kind == "send"] += one.sent
+    for collective in collectives:
+        # Between slices, collectives are sends and receives.
+        sent[topology.slices > 1 and collective.kind == "send"] += collective.sent
     seconds = {
         "compute": flops / peak,
         "hbm": moved / chip.hbm_bandwidth,

@@ -1,4 +1,4 @@
-"""The report for people."""
+"""Formats the pre-flight report for a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _UPPER = "an upper bound, not a prediction"
 
 
 def as_text(report: Mapping[str, Any]) -> str:
-    """A report, as the child gives it, for the eye."""
+    """Formats the child's report of one job."""
     blocks = [_headline(report)]
     programs = report.get("programs", {})
     if programs:
@@ -36,12 +36,12 @@ def _headline(report: Mapping[str, Any]) -> str:
             f"{where}: the state fits, {needs} of {available} on each chip (not "
             "compiled: what the steps make is not in it)"
         )
-    short = [one for one in programs.values() if not one["fits"]]
+    short = [program for program in programs.values() if not program["fits"]]
     if short:
-        over = max((one["needs"] or 0) - one["available"] for one in short)
+        over = max((program["needs"] or 0) - program["available"] for program in short)
         by = f", by {human(over)} on each chip" if over > 0 else ""
         return f"{where}: exceeds{by}"
-    needs = max(one["needs"] for one in programs.values())
+    needs = max(program["needs"] for program in programs.values())
     spare = human(report["available"] - needs)
     return (
         f"{where}: fits, {human(needs)} of {available} on each chip, {spare} to spare"
@@ -53,19 +53,19 @@ def _program_rows(programs: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         "mode", "fits", "needs", "to spare", "given", "temporary", "FLOPs", "recompute",
         "MFU at most", "bound by",
     )  # fmt: skip
-    for mode, one in programs.items():
-        needs, bound = one["needs"], one["bound"]
-        spare = None if needs is None else one["available"] - needs
-        model = one["model_flops"]
+    for mode, program in programs.items():
+        needs, bound = program["needs"], program["bound"]
+        spare = None if needs is None else program["available"] - needs
+        model = program["model_flops"]
         yield (
             mode,
-            "yes" if one["fits"] else "no",
+            "yes" if program["fits"] else "no",
             "?" if needs is None else human(needs),
             "?" if spare is None else human(spare),
-            human(one["arguments"]),
-            "?" if needs is None else human(one["temporaries"]),
-            f"{one['flops']:.3g}",
-            f"{one['flops'] / model:.2f}" if model else "-",
+            human(program["arguments"]),
+            "?" if needs is None else human(program["temporaries"]),
+            f"{program['flops']:.3g}",
+            f"{program['flops'] / model:.2f}" if model else "-",
             "-" if bound is None or mode != "train" else f"{bound['mfu']:.0%}",
             "-" if bound is None else bound["by"],
         )
@@ -89,12 +89,14 @@ def _arrays(arrays: Iterable[Mapping[str, Any]]) -> str:
     return columns(
         [
             (
-                f"  {one['part']}",
-                human(one["bytes"]),
-                one["array"],
-                f"{one['name']} ({one['place']})" if one["place"] else one["name"],
+                f"  {program['part']}",
+                human(program["bytes"]),
+                program["array"],
+                f"{program['name']} ({program['place']})"
+                if program["place"]
+                else program["name"],
             )
-            for one in arrays
+            for program in arrays
         ],
         right=(1,),
     )
@@ -104,7 +106,9 @@ def _training(train: Mapping[str, Any] | None) -> Iterator[str]:
     if train is None:
         return
     if train["unknown"]:
-        yield "not in the FLOPs\n" + "\n".join(f"  {one}" for one in train["unknown"])
+        yield "not in the FLOPs\n" + "\n".join(
+            f"  {program}" for program in train["unknown"]
+        )
     if train["hlo_error"]:
         yield (
             f"collectives of a training step: unavailable, because {train['hlo_error']}"
@@ -112,12 +116,12 @@ def _training(train: Mapping[str, Any] | None) -> Iterator[str]:
     elif train["fits"]:
         rows = [
             (
-                f"  {one['kind']}",
-                f"{one['times']:,} times",
-                human(one["bytes"]),
-                f"among {one['group']} chips" if one["group"] else "",
+                f"  {program['kind']}",
+                f"{program['times']:,} times",
+                human(program["bytes"]),
+                f"among {program['group']} chips" if program["group"] else "",
             )
-            for one in train["collectives"]
+            for program in train["collectives"]
         ] or [("  none", "", "", "")]
         yield "collectives of a training step, on each chip\n" + columns(
             rows, right=(1, 2)
@@ -144,8 +148,8 @@ def _change_lines(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"changes that fit, each compiled ({spent} of {found['budget']:.0f} s)"
     rows = [
-        (f"  {' '.join(one['overrides'])}", f"{human(one['needs'])}")
-        for one in found["fitting"]
+        (f"  {' '.join(program['overrides'])}", f"{human(program['needs'])}")
+        for program in found["fitting"]
     ]
     yield columns(rows, right=(1,))
 

@@ -1,4 +1,4 @@
-"""What does not fit, as faults."""
+"""Diagnostics of experiments that do not fit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,20 @@ __all__ = ["misfits", "shortfall"]
 def shortfall(
     report: Mapping[str, Any], *, where: str = "--topology"
 ) -> list[Diagnostic]:
-    """The fault of an experiment that does not fit; none if it does.
+    """Returns the diagnostic of an experiment that does not fit; empty if it fits.
 
     Args:
-        report: of one job, as the child gives it.
-        where: what to name.
+        report: the child's report of one job.
+        where: option or job to name in the message.
     """
     if report["fits"]:
         return []
-    short = [one for one in report.get("programs", {}).values() if not one["fits"]]
-    needs = max((one["needs"] or 0 for one in short), default=report["needs"])
+    short = [
+        program
+        for program in report.get("programs", {}).values()
+        if not program["fits"]
+    ]
+    needs = max((program["needs"] or 0 for program in short), default=report["needs"])
     fitting = report.get("changes", {}).get("fitting", [])
     return [
         Diagnostic(
@@ -39,11 +43,11 @@ def shortfall(
 
 
 def misfits(question: Question, *, numbered: bool) -> list[Diagnostic]:
-    """The faults of the jobs that do not fit.
+    """Returns the diagnostics of the jobs that do not fit.
 
     Args:
-        question: which jobs, and which slice.
-        numbered: whether to name the jobs by their numbers.
+        question: the jobs, and the slice.
+        numbered: name jobs by their numbers.
     """
     reports = ask(question)
     return [
