@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
 from specflow.runtime.distribution import version_of
+from specflow.runtime.plain_tree import settings
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -60,7 +61,7 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
     warnings.showwarning = _show
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():
-        collectives.check_equal("config", dict(_leaves(tree)))
+        collectives.check_equal("config", _shared_settings(tree))
         collectives.check_equal("version of packages", _versions())
     else:
         _warning_idle_tasks()
@@ -146,19 +147,17 @@ def _speak_first() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key -> value, but for what may differ.
+def _shared_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns dotted key -> value of all that must be equal in every process.
 
-    That is which process this is, and the directory: all take that of process 0, and
-    of a sweep the time is in its name.
+    The number of the process may differ, and so may the directory: all processes use
+    that of process 0, and the name of a sweep's directory contains the time.
     """
-    if path in ("mesh.processes", "output.dir"):
-        return
-    if isinstance(tree, Mapping) and tree:
-        for key, value in tree.items():
-            yield from _leaves(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, tree
+    return {
+        key: value
+        for key, value in settings(tree)
+        if not f"{key}.".startswith(("mesh.processes.", "output.dir."))
+    }
 
 
 def _find_devices() -> None:

@@ -10,6 +10,7 @@ from specflow.compose.read.override_grammar import spell
 from specflow.compose.show import leaves
 from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.distribution import version_of
+from specflow.runtime.plain_tree import value_at
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
@@ -124,18 +125,12 @@ def _added(run: str, composed: "Composed") -> Iterator[tuple[str, Any]]:
     """Fields that the sections of a run did not have."""
     raw = load(Path(run) / RUN_CONFIG, run).content
     for path, value in leaves(composed.tree):
-        key, section = ".".join(path), _at(raw, path[:-1])
+        key, section = ".".join(path), value_at(raw, path[:-1])
         if composed.origins[key] != "default" or not isinstance(section, Mapping):
             continue
-        here = _at(composed.tree, path[:-1])
+        here = value_at(composed.tree, path[:-1])
         if path[-1] not in section and section.get("name") == here.get("name"):
             yield key, value
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
 
 
 def _packages(run: str) -> dict[str, str]:

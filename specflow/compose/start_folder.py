@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from specflow.compose.provenance import Origins
-from specflow.compose.tree import value_at
 from specflow.config.base import UserPath
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import Diagnostic
+from specflow.runtime.plain_tree import value_at
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed

@@ -18,8 +18,8 @@ from specflow.compose.inspect.explain import explain
 from specflow.compose.merge.layers import Layers
 from specflow.compose.read.hydra_repository import BASE
 from specflow.compose.read.override_grammar import spell
-from specflow.compose.tree import ABSENT, value_at
 from specflow.diagnostics.errors import ConfigError
+from specflow.runtime.plain_tree import ABSENT, value_at
 
 FSDP = ["experiment=digits_mlp", "mesh=fsdp"]
 ITEM = """# @package _global_

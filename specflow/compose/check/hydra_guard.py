@@ -12,8 +12,11 @@ from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
 from specflow.config.base import TARGET
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime.plain_tree import leaves
 
 __all__ = ["check_hydra"]
+
+Path = tuple[str, ...]
 
 _PLUGINS = ("sweeper", "launcher")
 """What runs a sweep."""
@@ -57,9 +60,7 @@ def check_hydra(
         raise ConfigError(*diagnostics)
 
 
-def _strangers(
-    node: DictConfig, trust: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], str, str]]:
+def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]:
     """(path, what is wrong, what was expected) of all that is refused."""
     written: Any = OmegaConf.to_container(node, resolve=False)
     callbacks = written.get("callbacks")
@@ -71,14 +72,14 @@ def _strangers(
         if name not in Plugins.instance().class_name_to_class:
             yield ("hydra", part, TARGET), f"got {name!r}", "a plugin of Hydra's"
         plain = OmegaConf.to_container(node[part], resolve=True) if node[part] else {}
-        for path, value in _leaves(plain, ("hydra", part)):
+        for path, value in _settings(plain, ("hydra", part)):
             if path[-1] != TARGET or path == ("hydra", part, TARGET):
                 continue
             found = resolve("", value, trust=trust)
             if isinstance(found, Diagnostic):
                 yield path, found.problem, f"{found.expected}. {found.hint}".strip()
     for part in _LOGGING:
-        for path, value in _leaves(written[part], ("hydra", part)):
+        for path, value in _settings(written[part], ("hydra", part)):
             if not _is_harmless(path[-1], value):
                 expected = f"one of {', '.join(sorted({*_CLASSES, *_STREAMS}))}"
                 yield path, f"got {value!r}", expected
@@ -96,16 +97,13 @@ def _is_harmless(key: str, value: Any) -> bool:
     return not (key == "()" or hidden or named)
 
 
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            yield from _leaves(inner, (*path, str(key)))
-    else:
-        yield path, value
+def _settings(node: Any, above: Path) -> Iterator[tuple[Path, Any]]:
+    """Yields (path, value) of every leaf below a path."""
+    for path, value in leaves(node):
+        yield (*above, *map(str, path)), value
 
 
-def _origin(path: tuple[str, ...], folders: Folders, lines: dict[str, str]) -> str:
+def _origin(path: Path, folders: Folders, lines: dict[str, str]) -> str:
     """Who asks for it: an override, or the first file that does."""
     for length in range(len(path), 0, -1):
         if (key := ".".join(path[:length])) in lines:

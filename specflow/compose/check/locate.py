@@ -9,6 +9,7 @@ from specflow.config.base import TARGET
 from specflow.config.plugins.components import plugins_of
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic
+from specflow.runtime.plain_tree import leaves
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
@@ -58,7 +59,7 @@ def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
     Returns:
         A fault without a problem, of that section; None if none of them is known to be.
     """
-    named = dict(_named(composed.tree, ""))
+    named = dict(_callables(composed.tree))
     for key, plugin in plugins_of(composed.config).items():
         named[key] = plugin.value.replace(":", ".")
     for place in reversed(user_code.functions(error)):
@@ -75,13 +76,9 @@ def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
     return None
 
 
-def _named(tree: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Section -> dotted path of the callable that it names."""
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            if name in (TARGET, "model_fn") and isinstance(value, str):
-                yield (key if name == TARGET else f"{key}.{name}".strip(".")), value
-            yield from _named(value, f"{key}.{name}".strip("."))
-    elif isinstance(tree, list | tuple):
-        for place, value in enumerate(tree):
-            yield from _named(value, f"{key}.{place}")
+def _callables(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields (dotted section, dotted path) of every callable that a config names."""
+    for path, value in leaves(tree):
+        if path[-1] in (TARGET, "model_fn") and isinstance(value, str):
+            section = path[:-1] if path[-1] == TARGET else path
+            yield ".".join(map(str, section)), value

@@ -17,11 +17,13 @@ from typing import Any, get_origin
 from pydantic import BaseModel
 
 from specflow.compose.check.target_arguments import argument_diagnostics
+from specflow.compose.moved_names import new_names
 from specflow.compose.provenance import Origins
 from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
+from specflow.runtime.plain_tree import walk
 
 __all__ = ["bind", "claim", "resolve", "resolve_targets"]
 
@@ -140,9 +142,12 @@ def resolve(
     homes = (*HOMES, *trusted)
     try:
         value = _reach(name, package, homes)
-    except _OutsideError as error:
-        return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
-    except _NotFoundError as error:
+    except (_NotFoundError, _OutsideError) as error:
+        if (moved := _moved(name)) is not None:
+            hint = f"On the command line: {where}={moved}." if "." in where else ""
+            return refuse("has moved", moved, hint, "target-missing")
+        if isinstance(error, _OutsideError):
+            return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
         return refuse(str(error), hint=error.near, code="target-missing")
     except (Exception, SystemExit) as error:
         # Importing runs code of the user's own, which may fail in any way.
@@ -215,6 +220,17 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
     return value
 
 
+def _moved(name: str) -> str | None:
+    """New dotted path of a name of specflow's own, if it is there."""
+    for candidate in new_names(name):
+        try:
+            _reach(candidate, "specflow", ["specflow"])
+        except (_NotFoundError, _OutsideError):
+            continue
+        return candidate
+    return None
+
+
 def _refuse_module(
     module: str, reached: str, package: str, homes: Iterable[str]
 ) -> None:
@@ -265,22 +281,20 @@ def _no_package(name: str) -> Diagnostic:
     )
 
 
-def _targets(
-    tree: Any, path: Path = ()
-) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]]:
-    """(path of its section, key that names it, name, arguments) of each target."""
-    if isinstance(tree, list):
-        for place, value in enumerate(tree):
-            yield from _targets(value, (*path, str(place)))
-    if not isinstance(tree, dict):
-        return
-    if TARGET in tree:
-        arguments = {key: value for key, value in tree.items() if key != TARGET}
-        yield path, TARGET, tree[TARGET], arguments
-    elif path == ("spec",) and "model_fn" in tree:
-        yield path, "model_fn", tree["model_fn"], None
-    for key, value in tree.items():
-        yield from _targets(value, (*path, str(key)))
+def _targets(tree: Any) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]]:
+    """Yields (section, key that names it, name, arguments) of each target.
+
+    Arguments are None for a `model_fn`, which is called with those of the contract.
+    """
+    for keys, section in walk(tree):
+        if not isinstance(section, dict):
+            continue
+        path = tuple(map(str, keys))
+        if TARGET in section:
+            arguments = {key: value for key, value in section.items() if key != TARGET}
+            yield path, TARGET, section[TARGET], arguments
+        elif path == ("spec",) and "model_fn" in section:
+            yield path, "model_fn", section["model_fn"], None
 
 
 def _bound_sections(value: Any, path: Path) -> Iterator[tuple[Path, Bound]]:

@@ -7,8 +7,8 @@ from typing import Any
 from specflow.compose.inspect.experiment_sources import Side
 from specflow.compose.read.override_grammar import spell
 from specflow.compose.section_types import ROOT, Slot
-from specflow.compose.tree import ABSENT
 from specflow.config.base import TARGET
+from specflow.runtime.plain_tree import ABSENT
 
 __all__ = ["Difference", "as_lines", "as_plain", "compare"]
 

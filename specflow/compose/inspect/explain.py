@@ -14,10 +14,10 @@ from specflow.compose.merge.layer_history import Watched, Written
 from specflow.compose.read.config_folders import Folders, about_file, folders
 from specflow.compose.read.override_grammar import spell
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
-from specflow.compose.tree import ABSENT, value_at
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.runtime.plain_tree import ABSENT, value_at
 
 __all__ = ["TO_COME", "Explanation", "explain"]
 

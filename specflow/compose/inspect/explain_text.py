@@ -6,7 +6,7 @@ from typing import Any
 
 from specflow.compose.inspect.explain import TO_COME, Explanation
 from specflow.compose.read.override_grammar import spell
-from specflow.compose.tree import ABSENT
+from specflow.runtime.plain_tree import ABSENT
 
 __all__ = ["as_lines", "as_plain"]
 

@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.merge.default_sections import default_values
 from specflow.compose.section_types import ROOT, Slot, fields_of
-from specflow.compose.tree import ABSENT
 from specflow.config.base import Config
+from specflow.runtime.plain_tree import ABSENT
 
 __all__ = ["EXPERIMENT", "Place"]
 

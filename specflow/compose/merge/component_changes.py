@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from specflow.compose.merge.default_sections import default_values, fold_defaults
+from specflow.compose.moved_names import new_names
 from specflow.compose.provenance import Origin, Origins, Path
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.read.override_grammar import is_special, spell
@@ -18,6 +19,7 @@ from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
+from specflow.runtime.plain_tree import walk
 
 __all__ = ["Dropped", "leftovers", "marks", "notes"]
 
@@ -55,7 +57,7 @@ def marks(tree: Any) -> dict[Path, dict[str, Any]]:
     """
     return {
         path: {key: mapping[key] for key in _MARKS if key in mapping}
-        for path, mapping in _mappings(tree, ())
+        for path, mapping in _mappings(tree)
     }
 
 
@@ -80,7 +82,7 @@ def leftovers(
     Yields:
         The path, and the record of it; none for a key that only named the former kind.
     """
-    sections = [*_mappings(tree, ())]
+    sections = [*_mappings(tree)]
     for path, section in sections:
         yield from _replaced(path, section, tree, origins, is_own)
     for path, section in sections:
@@ -182,11 +184,18 @@ def _change(
         return None  # An argument of the callable that is called `name`.
     if kind not in kinds.members:
         kind = nearest(str(kind), list(kinds.members))
-    same = kind == former and (kind != TARGET or before[TARGET] == own[TARGET])
+    same = kind == former and (
+        kind != TARGET or _is_one_callable(before[TARGET], own[TARGET])
+    )
     if former is None or same:
         return None
     new, old = kinds.members.get(str(kind)), kinds.members.get(str(former))
     return None if new is None else (Slot(old) if old else None, Slot(new), mark)
+
+
+def _is_one_callable(former: Any, name: Any) -> bool:
+    """Whether two targets are equal, or the second is the new path of the first."""
+    return former == name or (isinstance(former, str) and name in new_names(former))
 
 
 def _stale(
@@ -247,12 +256,9 @@ def _with_default(slot: Slot, section: Any) -> Any:
     )
 
 
-def _mappings(value: Any, path: Path) -> Iterator[tuple[Path, dict[Any, Any]]]:
-    """Every mapping of a tree, each before those inside it."""
-    if isinstance(value, dict):
-        yield path, value
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            if isinstance(key, str | int):
-                yield from _mappings(inner, (*path, str(key)))
+def _mappings(tree: Any) -> Iterator[tuple[Path, dict[Any, Any]]]:
+    """Yields every mapping of a tree, each before those inside it."""
+    for path, value in walk(tree):
+        # Keys of other types are errors that validation reports.
+        if isinstance(value, dict) and all(isinstance(key, str | int) for key in path):
+            yield tuple(map(str, path)), value

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 
 from specflow.compose.merge.layers import Layers
 from specflow.compose.provenance import Origin
-from specflow.compose.tree import ABSENT, value_at
+from specflow.runtime.plain_tree import ABSENT, value_at
 
 __all__ = ["Watched", "Written"]
 

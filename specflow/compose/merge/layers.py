@@ -18,8 +18,8 @@ from specflow.compose.read.defaults_list import Wish, first_line, read_defaults
 from specflow.compose.read.documents import Document, load
 from specflow.compose.read.override_grammar import escape, is_special, spell
 from specflow.compose.read.salvage import salvage
-from specflow.compose.tree import value_at
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
+from specflow.runtime.plain_tree import leaves, value_at
 
 __all__ = ["Layers"]
 
@@ -109,7 +109,7 @@ class Layers:
 
     def resolve(self) -> dict[Any, Any]:
         """The tree with its interpolations resolved; what cannot be becomes a fault."""
-        if not any(is_special(value) for value in _leaves(self.tree)):
+        if not any(is_special(value) for _, value in leaves(self.tree)):
             return self.tree
         setup_globals()  # `${now:...}` and the others of Hydra's own.
         try:
@@ -270,14 +270,6 @@ def _written_out(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, An
 
 def _path(key: str) -> tuple[str, ...]:
     return tuple(key.split("."))
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(inner)
-    else:
-        yield value
 
 
 def _escaped(value: Any) -> Any:

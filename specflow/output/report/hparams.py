@@ -1,8 +1,10 @@
 """A config as the hyperparameters that TensorBoard's HPARAMS tab compares."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from specflow.runtime.plain_tree import settings
 
 __all__ = ["hparams_of"]
 
@@ -17,15 +19,9 @@ def hparams_of(tree: Mapping[str, Any]) -> dict[str, Any]:
     {'seed': 0, 'model.hidden': '[8]', 'model.dropout': 'null'}
     """
     inner = {key: value for key, value in tree.items() if key != "output"}
-    return dict(_leaves(inner, ""))
-
-
-def _leaves(tree: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        path = f"{above}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}.")
-        elif isinstance(value, bool | int | float | str):
-            yield path, value
-        else:
-            yield path, json.dumps(value, default=str)
+    return {
+        key: value
+        if isinstance(value, bool | int | float | str)
+        else json.dumps(value, default=str)
+        for key, value in settings(inner)
+    }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +15,7 @@ from specflow.config.sections.optimizer import (
     WarmupConfig,
 )
 from specflow.diagnostics.errors import ConfigError
+from specflow.runtime.plain_tree import settings
 
 __all__ = ["Change", "changes", "is_free"]
 
@@ -76,7 +77,7 @@ def changes(
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
     """
-    before, after = dict(_leaves(old)), dict(_leaves(new))
+    before, after = dict(settings(old)), dict(settings(new))
     bound = any(_follows_train_steps(one.get("optimizer")) for one in (old, new))
     return [
         Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
@@ -131,15 +132,6 @@ def _schedule_follows(section: Any) -> bool:
         return schedule.takes("train_steps")
     # What a target is given stands in the config: an argument of it would differ.
     return isinstance(schedule, WarmupConfig) and schedule.follows_train_steps
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key -> value; lists are values, so that they are shown whole."""
-    if not isinstance(tree, Mapping) or (path and not tree):
-        yield path, tree
-        return
-    for key, value in tree.items():
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
 def _text(value: Any) -> str:
