@@ -152,9 +152,9 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
                 "run",
                 f"no run in {request.run}: it has no {RUN_CONFIG}",
                 expected="the directory of a finished or stopped run",
-                hint="It was made in Python: evaluate, predict and export take it, if "
-                "its estimator.json is there. Else evaluate it in Python, with "
-                f"TPUEstimator(..., model_dir={str(request.run)!r})."
+                hint="It was made in Python: evaluate, predict and export accept it if "
+                "it has an estimator.json. Otherwise evaluate it in Python, with "
+                f"Estimator(..., model_dir={str(request.run)!r})."
                 if (file.parent / "checkpoints").is_dir()
                 else "",
                 origin=f"override run={request.run}",
@@ -174,7 +174,7 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
             layers.diagnostics.append(
                 Diagnostic(
                     group,
-                    "cannot be chosen on top of a run",
+                    "cannot be chosen when a run is the base",
                     expected=f"one of {', '.join(ExperimentConfig.model_fields)}",
                     origin=f"override {override.input_line}",
                     code="defaults",

@@ -21,7 +21,7 @@ from specflow.runtime.filesystem import expanded
 
 __all__ = ["RecordedRun", "recorded_run"]
 
-_IN_PYTHON = "in Python, with TPUEstimator(..., model_dir={!r})"
+_IN_PYTHON = "in Python, with Estimator(..., model_dir={!r})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _resolved(
         try:
             return found(*part.args, **part.kwargs)
         except (TypeError, ValueError) as error:
-            problem = f"{part.name} does not take what is recorded: {error}"
+            problem = f"{part.name} does not accept the recorded arguments: {error}"
             return Diagnostic(key, problem, origin=origin, code="run-python")
     if not (part.args or part.kwargs):
         return found
@@ -135,10 +135,10 @@ def _read(file: Path) -> RecordConfig:
             Diagnostic(
                 "run",
                 f"{file} cannot be read: {reason}",
-                expected="what a TPUEstimator wrote there",
+                expected="the record that an Estimator writes",
                 hint="Evaluate it "
                 + _IN_PYTHON.format(str(file.parent))
-                + ", which writes it anew.",
+                + ", which writes it again.",
                 code="run-python",
             )
         ) from None
@@ -152,9 +152,9 @@ def _unrecorded(key: str, problem: str, file: Path) -> Diagnostic:
     return Diagnostic(
         key,
         what,
-        expected="a name by which it can be imported"
+        expected="a name that can be imported"
         if key in RecordConfig.model_fields and key not in ("params", "mesh")
-        else "what a file can say",
+        else "a value that JSON can hold",
         hint=f"{fix}; or evaluate this run {again}.",
         origin=str(file),
         code="run-python",
@@ -164,8 +164,8 @@ def _unrecorded(key: str, problem: str, file: Path) -> Diagnostic:
 def _overridden(line: str, file: Path) -> Diagnostic:
     return Diagnostic(
         line.partition("=")[0],
-        "cannot be overridden: the run was made in Python, and has no config",
-        expected="run=DIR and trust=PACKAGE alone",
+        "cannot be overridden: the run was made in Python and has no config",
+        expected="only run=DIR and trust=PACKAGE",
         hint=f"Evaluate it with other arguments {_IN_PYTHON.format(str(file.parent))}.",
         origin=f"override {line}",
         code="run-python",

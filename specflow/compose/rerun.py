@@ -52,15 +52,15 @@ def since(
     if not count:
         return diagnostics
     wrote, here = _packages(run).get("specflow"), version_of("specflow")
-    who = f"was written by specflow {wrote or 'of an unknown version'}"
-    now = f"; specflow {here} does not take" if here else "; this one does not take"
-    now = ", which does not take" if wrote == here else now
-    values = "a value" if count == 1 else f"{count} values"
+    wrote_by = f"specflow {wrote}" if wrote else "an unknown version of specflow"
+    now = f"; specflow {here}" if here else "; this version"
+    now = ", which" if wrote == here else now
+    values = "one of its values" if count == 1 else f"{count} of its values"
     return [
         Diagnostic(
             "run",
-            f"{run} {who}{now} {values} of it",
-            hint="Mend each on the command line: key=value, or ~key to take it away.",
+            f"{run} was written by {wrote_by}{now} does not accept {values}",
+            hint="Override each on the command line: key=value, or ~key to remove it.",
             origin=f"override run={run}",
             code="run-version",
         ),
@@ -78,8 +78,8 @@ def _gone(diagnostic: Diagnostic, run: str) -> Diagnostic:
     return Diagnostic(
         diagnostic.where,
         f"{diagnostic.problem}, which came with {package} {version}",
-        expected="that package to be installed here",
-        hint="Install it, if you trust it.",
+        expected="that package to be installed",
+        hint="Install it if you trust it.",
         origin=diagnostic.origin,
         code="plugin-missing",
     )
@@ -108,7 +108,7 @@ def notes(composed: "Composed") -> Iterator[str]:
     run = str(composed.run)
     former = _packages(run)
     differing = [
-        f"{name} {there}, here {here or 'none'}"
+        f"{name} {there} (installed: {here or 'none'})"
         for name, there in sorted(former.items())
         if (here := version_of(name)) != there
     ]
@@ -116,7 +116,7 @@ def notes(composed: "Composed") -> Iterator[str]:
         yield f"{run} was made with {'; '.join(differing)}"
     added = [f"{key}={spell(value)}" for key, value in _added(run, composed)]
     if added:
-        yield f"{run} is older than these, which stand at their defaults: " + ", ".join(
+        yield f"{run} predates these fields, which keep their defaults: " + ", ".join(
             added
         )
 

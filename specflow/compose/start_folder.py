@@ -88,9 +88,9 @@ def with_places(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     if os.path.realpath(composed.started_in) == os.path.realpath(os.getcwd()):
         return diagnostic
     places = (
-        f"A relative path of a run counts from {composed.started_in}, where it was "
-        f"started, or else from the working directory, {os.getcwd()}; it leads to "
-        f"nothing from both. Give it one: {diagnostic.where}=..."
+        f"A relative path of a run is resolved from {composed.started_in}, where it "
+        f"was started, or from the working directory, {os.getcwd()}; it exists in "
+        f"neither. Override it: {diagnostic.where}=..."
     )
     return dataclasses.replace(diagnostic, hint=places)
 

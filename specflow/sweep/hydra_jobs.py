@@ -310,11 +310,11 @@ def _refuse_shared(
         raise ConfigError(
             Diagnostic(
                 "output.dir",
-                f"'{composed.config.output.dir}' is that of job {first} and of job "
-                f"{number}",
-                expected="a directory for each job",
-                hint="Name it by all that varies, or output.dir=DIR for DIR/0, DIR/1 "
-                "and so on.",
+                f"'{composed.config.output.dir}' is the directory of job {first} and "
+                f"of job {number}",
+                expected="one directory per job",
+                hint="Put every swept key into it, or set output.dir=DIR for DIR/0, "
+                "DIR/1 and so on.",
                 origin=composed.places.get("output.dir", ""),
                 code="sweep",
             )

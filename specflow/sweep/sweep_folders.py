@@ -86,7 +86,7 @@ def _made(paths: Iterable[str]) -> bool:
 def unwritable(path: Path, error: OSError) -> OutputError:
     """The error of a folder that the system does not let be written."""
     problem = f"cannot be written: {error.strerror or error}"
-    hint = "Make room or mend the permissions, or choose another output.dir."
+    hint = "Free disk space or fix the permissions, or choose another output.dir."
     return OutputError(
         Diagnostic(str(path), problem, hint=hint, code="output-unwritable")
     )

@@ -111,7 +111,7 @@ def _nothing(override: Override, found: Folders) -> Diagnostic:
     choices = ", ".join(found.choices(group)) if found.is_group(group) else ""
     return Diagnostic(
         group,
-        "names no value",
+        "has no values",
         expected=f"one or more of {choices}" if choices else "one value or more",
         origin=f"override {override.input_line}",
         code="sweep",

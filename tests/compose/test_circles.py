@@ -46,7 +46,7 @@ def told(project):
 def test_a_file_that_names_itself_is_refused(told):
     assert told("m2", m2=experiment("/experiment/m2")) == (
         "[composition] experiment/m2: names itself in its defaults list "
-        f"({AT}/m2.yaml:3:5). Take this entry out."
+        f"({AT}/m2.yaml:3:5). Remove this entry."
     )
 
 
@@ -62,7 +62,7 @@ def test_each_entry_of_a_circle_is_named_with_its_line(to_b, to_c, to_a, told):
     a, b, c = experiment("/data: wine", to_b), experiment(to_c), experiment(to_a)
     assert told("a", a=a, b=b, c=c) == (
         f"[composition] experiment/a: names experiment/b in its defaults list ({AT}/"
-        f"a.yaml:4:5). Expected no circle: experiment/b names experiment/c ({AT}/"
+        f"a.yaml:4:5). Expected no cycle: experiment/b names experiment/c ({AT}/"
         f"b.yaml:3:5), experiment/c names experiment/a ({AT}/c.yaml:3:5). Take one of "
         "these entries out."
     )
@@ -119,18 +119,18 @@ STEPS = "[range] loop.train_steps: got 0"
 @pytest.mark.parametrize(
     ("head", "problem", "hint"),
     [
-        ("", "has no package, so that it is merged into experiment", ""),
+        ("", "has no package header, so it is merged into experiment", ""),
         ("# @package _globl_\n", "is merged into _globl_", ""),
         ("# @package global\n", "is merged into global", ""),
         (
             "# Mine.\n# @package _global_\n",
-            "has no package, so that it is merged into experiment",
-            " In line 2 it stands behind others, where Hydra does not look.",
+            "has no package header, so it is merged into experiment",
+            " Line 2 is ignored: Hydra reads the header from the first lines.",
         ),
         (
             "%YAML 1.2\n---\n# @package _global_\n",
-            "has no package, so that it is merged into experiment",
-            " In line 3 it stands behind others, where Hydra does not look.",
+            "has no package header, so it is merged into experiment",
+            " Line 3 is ignored: Hydra reads the header from the first lines.",
         ),
     ],
 )
@@ -139,7 +139,8 @@ def test_a_package_header_that_is_missing_is_told_beside_all_else(
 ):
     header, steps = told("own", own=f"{head}{HEADED}").splitlines()
     assert header == (
-        f"[package] {AT}/own.yaml: {problem}, which is no section ({AT}/own.yaml:1:1). "
+        f"[package] {AT}/own.yaml: {problem}, which is not a section "
+        f"({AT}/own.yaml:1:1). "
         f'Expected its first line to be "# @package _global_".{hint}'
     )
     assert steps.startswith(STEPS)
@@ -170,7 +171,7 @@ def test_a_package_in_a_defaults_list_needs_no_header(project):
         (
             "~optimizer=sgd",
             "[defaults] optimizer: sgd is not chosen, so there is nothing to delete "
-            "(override ~optimizer=sgd). ~optimizer deletes whatever is.",
+            "(override ~optimizer=sgd). ~optimizer deletes the current choice.",
         ),
     ],
 )

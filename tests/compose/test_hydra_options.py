@@ -138,7 +138,7 @@ def test_a_plugin_that_is_not_installed_is_told_with_its_package(of_file):
     line = "hydra/sweeper=optuna"
     expected = (
         "Install it: pip install 'hydra-optuna-sweeper==1.3.0' 'hydra-core<1.4'. It "
-        "takes optuna 2, whose samplers need trust=optuna. Choices: basic."
+        "uses optuna 2, whose samplers need trust=optuna. Choices: basic."
     )
     message = told(lambda: sweep(["seed=1,2", line], lambda _: {}))
     assert message == (

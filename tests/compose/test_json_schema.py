@@ -324,7 +324,7 @@ def test_the_command_prints_a_schema_and_knows_no_other_group(capsys):
     assert json.loads(capsys.readouterr().out) == SCHEMAS["experiment"]
     assert main(["schema", "mash"]) == 2
     assert capsys.readouterr().err == (
-        "error[unknown-choice] mash: is no config group whose form is known (command "
+        "error[unknown-choice] mash: is not a config group with a schema (command "
         "line). Did you mean mesh? Groups: data, loop, mesh, model, optimizer, output, "
         "spec, experiment.\n"
     )

@@ -233,9 +233,9 @@ def test_params_of_the_command_line_are_placed_there(project):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("mesh=glob(zzz*)", "mesh: names no value (override mesh=glob(zzz*)). Expected "
+        ("mesh=glob(zzz*)", "mesh: has no values (override mesh=glob(zzz*)). Expected "
          "one or more of data, fsdp, fsdp_tensor, hybrid, single, tensor."),
-        ("seed=range(3,1)", "seed: names no value (override seed=range(3,1)). Expected "
+        ("seed=range(3,1)", "seed: has no values (override seed=range(3,1)). Expected "
          "one value or more."),
     ],
 )  # fmt: skip
@@ -329,8 +329,8 @@ def test_two_jobs_of_one_directory_are_refused():
     with pytest.raises(ConfigError) as error:
         sweep(["seed=1", "optimizer.lr=1,2", "output.dir=out/${seed}"], ran.append)
     assert str(error.value) == (
-        "output.dir: 'out/1' is that of job 0 and of job 1 (override "
-        "output.dir=out/${seed}). Expected a directory for each job. Name it by all "
-        "that varies, or output.dir=DIR for DIR/0, DIR/1 and so on."
+        "output.dir: 'out/1' is the directory of job 0 and of job 1 (override "
+        "output.dir=out/${seed}). Expected one directory per job. Put every swept key "
+        "into it, or set output.dir=DIR for DIR/0, DIR/1 and so on."
     )
     assert not ran

@@ -135,10 +135,10 @@ def test_a_run_is_the_base_of_an_override_of_an_item(tmp_path):
 def test_an_item_that_the_list_does_not_have_is_refused():
     assert diagnostics([*FSDP, "mesh.rules.1.path=x", "output.reporters.2=plots"]) == (
         "[unknown-key] mesh.rules.1: no such item (override mesh.rules.1.path=x). "
-        "Expected the only item, 0. The whole list is written mesh.rules=[...].\n"
+        "Expected the only item, 0. Set the whole list with mesh.rules=[...].\n"
         "[unknown-key] output.reporters.2: no such item (override "
-        "output.reporters.2=plots). Expected one of the 2 items, 0 to 1. The whole "
-        "list is written output.reporters=[...]."
+        "output.reporters.2=plots). Expected one of the 2 items, 0 to 1. Set the "
+        "whole list with output.reporters=[...]."
     )
     assert "Expected no item, as the list is empty" in diagnostics(
         ["output.reporters=[]", "output.reporters.0=plots"]

@@ -84,7 +84,7 @@ def test_a_target_in_a_run_resolves_only_by_the_command_lines_trust(run, project
 
 
 def test_a_group_that_is_no_word_cannot_be_chosen_on_a_run(run):
-    with pytest.raises(ConfigError, match="cannot be chosen on top of a run"):
+    with pytest.raises(ConfigError, match="cannot be chosen when a run is the base"):
         compose(["run=runs/1", "experiment=diabetes"])
 
 

@@ -87,9 +87,9 @@ def test_of_a_project_that_was_moved_they_count_from_the_working_directory(elsew
     (diagnostic,) = caught.value.diagnostics
     assert placed(diagnostic, composed).origin.startswith("../here/run/config.yaml:")
     assert placed(diagnostic, composed).hint == (
-        f"A relative path of a run counts from {elsewhere}, where it was started, or "
-        f"else from the working directory, {Path.cwd()}; it leads to nothing from "
-        "both. Give it one: data.train=..."
+        f"A relative path of a run is resolved from {elsewhere}, where it was started, "
+        f"or from the working directory, {Path.cwd()}; it exists in neither. "
+        "Override it: data.train=..."
     )
 
 

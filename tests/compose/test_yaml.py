@@ -123,10 +123,10 @@ def test_a_key_that_is_no_text_is_refused_beside_what_is_judged_by_names(key, pr
     text = f"{HEAD}{judged}spec:\n  eval_metrics:\n    {key}: {metric}\n"
     project({"mine/experiment/m.yaml": text})
     told = diagnostics(["experiment=m"])
-    assert told.startswith(f"[type] spec.eval_metrics.{key}: is ")
+    assert told.startswith(f"[type] spec.eval_metrics.{key}: is read by YAML as ")
     assert told.endswith(
-        f"to YAML (mine/experiment/m.yaml:9:5). Expected a key that is text. Quote it: "
-        f"'{key}'."
+        " (mine/experiment/m.yaml:9:5). Expected a key that is text. "
+        f"Quote it: '{key}'."
     )
     assert "\n" not in told
 
@@ -138,8 +138,8 @@ def test_keys_that_are_no_text_are_refused_beside_interpolations(project):
     )
     project({"mine/experiment/m.yaml": text})
     told = diagnostics(["experiment=m"])
-    assert "[type] null: is null to YAML (mine/experiment/m.yaml:7:1)." in told
-    assert "[type] spec.loss.2020-01-01: is a date to YAML (mine/exper" in told
+    assert "[type] null: is read by YAML as null (mine/experiment/m.yaml:7:1)." in told
+    assert "[type] spec.loss.2020-01-01: is read by YAML as a date (mine/exper" in told
     assert "interpolation" not in told
     assert "'x${seed}'" not in told
 
@@ -150,7 +150,8 @@ def test_keys_that_are_no_text_are_refused_on_the_command_line():
             [f"spec.eval_metrics={{{key}: {{name: mean, values: outputs}}}}"]
         )
         assert (
-            f"[type] spec.eval_metrics.{key}: is {key} to YAML (override spec." in told
+            f"[type] spec.eval_metrics.{key}: is read by YAML as {key} (override spec."
+            in told
         )
         assert f"Quote it: '{key}'." in told
 

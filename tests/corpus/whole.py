@@ -63,7 +63,7 @@ LINES = (
     ("spec@other=regression", "spec"),
     ("hydra.searchpath=[x]", "hydra.searchpath"),
 )
-"""(line that is no override, what the report must name)"""
+"""(line that is not an override, what the report must name)"""
 COMMANDS = ("train", "evaluate", "predict", "export", "check", "show")
 
 

@@ -80,5 +80,5 @@ def test_a_launcher_is_a_plugin(refused, name):
     line = f"hydra.launcher._target_={name}"
     assert refused("", line) == (
         f"hydra.launcher._target_: got '{name}' (override {line}). "
-        "Expected a plugin of Hydra's."
+        "Expected a plugin of Hydra."
     )

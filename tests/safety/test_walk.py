@@ -194,8 +194,8 @@ def test_a_module_outside_is_not_imported_by_a_name_through_an_inner_one(own):
     (root / "outer" / "trap.py").write_text("raise RuntimeError('ran')")
     diagnostic = resolve("m", "own_tools.outer.trap.run", trust=["own_tools"])
     assert str(diagnostic) == (
-        "m: 'own_tools.outer.trap.run' leads elsewhere: own_tools.outer is outer. "
-        "Expected a callable of the trusted packages themselves."
+        "m: 'own_tools.outer.trap.run' leads outside its package: own_tools.outer is "
+        "outer. Expected a callable defined in the trusted packages."
     )
     assert "outer.trap" not in sys.modules
 
@@ -205,8 +205,8 @@ def test_a_reader_of_pickles_stays_refused_under_another_name(own):
     own(own_tools="from jax.numpy import load as read")
     diagnostic = resolve("m", "own_tools.read", trust=["own_tools"])
     assert str(diagnostic) == (
-        "m: 'own_tools.read' can be asked to run what a file holds. "
-        "Expected a callable of the trusted packages themselves."
+        "m: 'own_tools.read' can execute code that a file contains. "
+        "Expected a callable defined in the trusted packages."
     )
 
 

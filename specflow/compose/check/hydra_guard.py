@@ -70,7 +70,7 @@ def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]
     for part in _PLUGINS:
         name = (written[part] or {}).get(TARGET)
         if name not in Plugins.instance().class_name_to_class:
-            yield ("hydra", part, TARGET), f"got {name!r}", "a plugin of Hydra's"
+            yield ("hydra", part, TARGET), f"got {name!r}", "a plugin of Hydra"
         plain = OmegaConf.to_container(node[part], resolve=True) if node[part] else {}
         for path, value in _settings(plain, ("hydra", part)):
             if path[-1] != TARGET or path == ("hydra", part, TARGET):

@@ -17,9 +17,9 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, n
 __all__ = ["pydantic_diagnostic"]
 
 _COMMAND_LINE_ONLY = {
-    "trust": "trust=my_package is taken from the command line and your project file "
-    "only: a config that came from elsewhere must not say what may run.",
-    "run": "run=DIR is taken from the command line only.",
+    "trust": "trust=my_package is read from the command line and the project file "
+    "only: a config that came from elsewhere must not decide which code may run.",
+    "run": "run=DIR is read from the command line only.",
 }
 _CODES = {
     "missing": "missing",
@@ -104,7 +104,7 @@ def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic
     found = origins.nearest((*section, written))
     return Diagnostic(
         ".".join((*section, written)),
-        f"is {'a date' if isinstance(key, date) else _shown(key)} to YAML",
+        f"is read by YAML as {'a date' if isinstance(key, date) else _shown(key)}",
         "a key that is text",
         f"Quote it: '{written}'.",
         found.exact if found else "",

@@ -53,7 +53,7 @@ HOMES = (
 REFUSED = frozenset({"jax.numpy.load"})
 """Callables that read files as code, by whatever name: `load` can unpickle."""
 
-_OWN_CALLABLE = "a callable of the trusted packages themselves"
+_OWN_CALLABLE = "a callable defined in the trusted packages"
 
 
 def resolve_targets(
@@ -113,7 +113,7 @@ def resolve(
     >>> print(resolve("model._target_", "mine.Net"))
     model._target_: 'mine.Net' is outside the trusted packages. Expected a name below
     flax.linen, flax.nnx, jax.nn, jax.numpy, optax or specflow. If mine is your own
-    package, say so on the command line: trust=mine.
+    package, trust it on the command line: trust=mine.
     """
     trusted = tuple(trust)
 
@@ -125,11 +125,11 @@ def resolve(
     if not isinstance(name, str) or not all(
         part.isidentifier() for part in name.split(".")
     ):
-        return refuse("is no dotted name", "package.module.name", code="target-name")
+        return refuse("is not a dotted name", "package.module.name", code="target-name")
     names = (*NAMES, *trusted)
     if not any(name.startswith(f"{package}.") for package in names):
         root = name.split(".")[0]
-        said = f"If {root} is your own package, say so on the command line: trust="
+        said = f"If {root} is your own package, trust it on the command line: trust="
         return refuse(
             "is outside the trusted packages",
             f"a name below {', '.join(names[:-1])} or {names[-1]}",
@@ -155,16 +155,18 @@ def resolve(
         refused = refuse(f"cannot be imported: {reason}", code="target-import")
         return dataclasses.replace(refused, cause=error)
     if not callable(value) or inspect.ismodule(value) or get_origin(value) is not None:
-        return refuse("is nothing that can be called", code="target-callable")
+        return refuse("is not callable", code="target-callable")
     defined = _definitions(value)
     if any(
         not _is_below(home, homes) or f"{home}.{known_as}" in REFUSED
         for home, known_as in defined
     ):
         elsewhere = sorted({home for home, _ in defined})
-        problem = f"was defined elsewhere, in {' and '.join(elsewhere)}"
+        problem = (
+            f"is defined outside the trusted packages, in {' and '.join(elsewhere)}"
+        )
         if all(_is_below(home, homes) for home in elsewhere):
-            problem = "can be asked to run what a file holds"
+            problem = "can execute code that a file contains"
         return refuse(problem, _OWN_CALLABLE, code="target-untrusted")
     return value
 
@@ -196,7 +198,7 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
         value: Any = importlib.import_module(package)
     except ModuleNotFoundError as error:
         if error.name and package.startswith(error.name):
-            raise _NotFoundError(f"leads nowhere: no module {error.name}") from None
+            raise _NotFoundError(f"does not exist: no module {error.name}") from None
         raise
     for part in name[len(package) + 1 :].split("."):
         inner = f"{reached}.{part}"
@@ -211,11 +213,13 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
                     if error.name != below:
                         raise
         elif not (inspect.isclass(value) and _is_below(value.__module__, homes)):
-            raise _OutsideError(f"leads into {reached}, which is no place of names")
+            raise _OutsideError(
+                f"leads into {reached}, which is neither a module nor a trusted class"
+            )
         if not hasattr(value, part):
             public = [near for near in dir(value) if not near.startswith("_")]
             near = did_you_mean(nearest(part, public), prefix=f"{reached}.")
-            raise _NotFoundError(f"leads nowhere: {reached} has no {part}", near)
+            raise _NotFoundError(f"does not exist: {reached} has no {part}", near)
         value, reached = getattr(value, part), inner
     return value
 
@@ -239,7 +243,7 @@ def _refuse_module(
         _is_below(module, [home]) or _is_below(home, [module]) for home in homes
     )
     if not (leads and _is_below(module, [package])):
-        raise _OutsideError(f"leads elsewhere: {reached} is {module}")
+        raise _OutsideError(f"leads outside its package: {reached} is {module}")
 
 
 def _definitions(value: Any) -> list[tuple[str, str]]:

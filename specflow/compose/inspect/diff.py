@@ -66,7 +66,7 @@ def as_lines(differences: Sequence[Difference], *, dim: bool = False) -> list[st
     pairs = [
         (
             f"{one.key}: {_shown(one.a)} -> {_shown(one.b)}"
-            + (" (another kind)" if one.is_kind else ""),
+            + (" (different kind)" if one.is_kind else ""),
             " -> ".join(origin or "-" for origin in (one.a_origin, one.b_origin)),
         )
         for one in differences

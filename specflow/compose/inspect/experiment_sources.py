@@ -109,7 +109,7 @@ def _no_such_side(name: str, found: Folders) -> Diagnostic:
     near = did_you_mean(nearest(name, experiments))
     return Diagnostic(
         name,
-        "is no run, no file and no experiment",
+        "is not a run, a file or an experiment",
         "a run directory, a YAML file, the name of an experiment, or overrides",
         f"{near} Experiments: {', '.join(experiments)}.".strip(),
         "command line",

@@ -22,9 +22,9 @@ from specflow.runtime.plain_tree import ABSENT, value_at
 __all__ = ["TO_COME", "Explanation", "explain"]
 
 _OWN = {
-    "run": "The directory of a run: its config is the base of what is composed.",
-    "trust": "Packages of your own in which targets and `model_fn` may resolve. Only "
-    "the command line and your project file can say so: no config may.",
+    "run": "Run directory whose config is the base of the composed experiment.",
+    "trust": "Packages of your own in which `_target_` and `model_fn` may resolve. "
+    "Only the command line and the project file may set it; a config may not.",
 }
 _OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
 """Codes of faults after which nobody knows what a key would be."""
@@ -86,7 +86,9 @@ def explain(
         return Explanation(key, _OWN[key])
     if key not in ExperimentConfig.model_fields and found.is_group(key):
         return Explanation(
-            key, "A config group: which file is merged.", choices=_files(key, found)
+            key,
+            "Config group: selects the file that is merged.",
+            choices=_files(key, found),
         )
     if not lines:
         return _by_itself(path, found)
@@ -287,12 +289,16 @@ def _not_here(
     section = place.slot.section(value)
     if section is None:
         items = range(len(value)) if isinstance(value, list) else (value or ())
-        return _diagnostic(path, [str(key) for key in items], "There is", found)
+        return _diagnostic(path, [str(key) for key in items], "Keys here", found)
     diagnostic = _diagnostic(
         path, fields_of(section), f"Fields of {label(section)}", found
     )
     others = [label(kind) for kind in place.sections if path[-1] in fields_of(kind)]
-    told = f" {', '.join(others)} have it." if others else ""
+    told = (
+        f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} this field."
+        if others
+        else ""
+    )
     return dataclasses.replace(diagnostic, hint=diagnostic.hint + told)
 
 
@@ -304,7 +310,9 @@ def _diagnostic(
         nearest(name, known if above else [*known, *found.groups()]),
         prefix="".join(f"{key}." for key in above),
     )
-    there = f"{listed}: {', '.join(known)}." if known else "Nothing is below it."
+    there = (
+        f"{listed}: {', '.join(known)}." if known else f"{'.'.join(above)} has no keys."
+    )
     if near and len(known) > _MOST:
         there = ""
     return Diagnostic(

@@ -28,7 +28,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     set by   override loop.eval_steps=5
     """
     key = explanation.key or "an experiment"
-    yield from _wrapped(f"{key}: ", explanation.about or "nothing is written about it.")
+    yield from _wrapped(f"{key}: ", explanation.about or "no description.")
     facts = list(_facts(explanation))
     if facts:
         yield ""
@@ -78,7 +78,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
         yield from _rows("default", rows)
     elif explanation.defaults:
         (text,) = explanation.defaults
-        yield "default", "none: it must be given" if text == TO_COME else text
+        yield "default", "none: required" if text == TO_COME else text
         if len(kinds) > 1:
             yield "in", ", ".join(kinds)
     if explanation.value is not ABSENT:
@@ -90,7 +90,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
             "over", [(_shown(one.value), one.origin.exact) for one in rest]
         )
     elif explanation.value is not ABSENT:
-        yield "set by", "nobody: the default stands"
+        yield "set by", "default"
 
 
 def _rows(name: str, rows: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:

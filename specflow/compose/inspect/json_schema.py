@@ -60,7 +60,7 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
         raise ConfigError(
             Diagnostic(
                 group,
-                "is no config group whose form is known",
+                "is not a config group with a schema",
                 hint=f"{near} Groups: {', '.join(known)}.".strip(),
                 origin="command line",
                 code="unknown-choice",
@@ -68,12 +68,14 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
         )
     file = {"defaults": _defaults(folders)}
     if group == EXPERIMENT:
-        slot, title = ROOT, "An experiment of specflow."
-        file["hydra"] = {"description": "What is asked of Hydra itself."}
+        slot, title = ROOT, "A specflow experiment."
+        file["hydra"] = {
+            "description": "Settings of Hydra itself: sweeper and launcher."
+        }
     else:
         slot = Slot.of_field(ExperimentConfig.model_fields[group])
         said = fields_about(ExperimentConfig).get(group, "")
-        title = f"`{group}` of specflow. {said}".strip()
+        title = f"Section `{group}` of a specflow experiment. {said}".strip()
     writer = Writer()
     for name in folders.groups():
         choices: list[Any] = [*folders.choices(name), None]
@@ -162,7 +164,7 @@ def _defaults(folders: Folders) -> dict[str, Any]:
         },
     }
     return {
-        "description": "What is merged with this file, in order; _self_ is the file.",
+        "description": "Configs merged with this file, in order; _self_ is this file.",
         "type": "array",
         "items": {"anyOf": [{"type": "string"}, entry]},
     }

@@ -42,7 +42,7 @@ class Place:
     def about(self) -> str:
         """What the field means or, if it does not say, its section, or the mapping."""
         if self.is_name:
-            return "Which kind of section this is; its other fields depend on it."
+            return "Kind of this section; its other fields depend on it."
         if self.owner is None:
             section = self.slot.section(None)
             outer = self.around.about if self.around else ""

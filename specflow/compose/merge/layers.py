@@ -172,7 +172,7 @@ class Layers:
                     ".".join(path),
                     "no such item",
                     expected=held,
-                    hint=f"The whole list is written {'.'.join(section)}=[...].",
+                    hint=f"Set the whole list with {'.'.join(section)}=[...].",
                     origin=origin.exact if origin else "",
                     code="unknown-key",
                 )
@@ -190,7 +190,7 @@ class Layers:
                         ".".join(path),
                         f"is {spell(section[last])} and not {spell(value)}, so it is "
                         "not deleted",
-                        hint=f"~{'.'.join(path)} deletes it, whatever it is.",
+                        hint=f"~{'.'.join(path)} deletes it whatever its value.",
                         origin=f"override {line}",
                         code="deletion",
                     )
@@ -202,7 +202,7 @@ class Layers:
         known = sorted(map(str, section)) if isinstance(section, dict) else []
         prefix = "".join(f"{key}." for key in above)
         near = did_you_mean(nearest(last, known), prefix=prefix)
-        listed = f"Known here: {', '.join(known)}." if known else ""
+        listed = f"Keys here: {', '.join(known)}." if known else ""
         self.diagnostics.append(
             Diagnostic(
                 ".".join(path),
@@ -253,7 +253,7 @@ class Layers:
             Diagnostic(
                 where,
                 problem or "has no value yet",
-                hint="" if error else f"Give it one: {where}=...",
+                hint="" if error else f"Set it: {where}=...",
                 origin=origin.exact if origin else "",
                 code=code,
             )

@@ -29,7 +29,7 @@ def shipped(package: Path = _PACKAGE) -> Path:
     raise ConfigError(
         Diagnostic(
             "conf",
-            f"not found in {package} nor beside it",
+            f"found neither in {package} nor next to it",
             hint="The installation is incomplete; install specflow again.",
             code="installation",
         )
@@ -144,7 +144,7 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
                 Diagnostic(
                     "--config-dir",
                     f"no such folder: {folder}",
-                    expected="a folder of configs, with experiment/mine.yaml say",
+                    expected="a folder of configs, with experiment/mine.yaml in it",
                     origin="command line",
                     code="missing-file",
                 )
@@ -157,8 +157,8 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
 def _twice(config: str, files: Sequence[Path]) -> Diagnostic:
     return Diagnostic(
         config,
-        f"is brought by several packages: {' and '.join(map(str, files))}",
-        expected="one package for each config",
-        hint="Uninstall one of them, or write one of your own in --config-dir.",
+        f"is provided by several packages: {' and '.join(map(str, files))}",
+        expected="one package per config",
+        hint="Uninstall one of them, or add your own file in --config-dir.",
         code="plugin-twice",
     )

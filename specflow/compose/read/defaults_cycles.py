@@ -33,7 +33,7 @@ def circle_diagnostic(
         if circle:
             break
     else:
-        problem = "a defaults list leads back to itself"
+        problem = "its defaults list leads back to itself"
         return Diagnostic(root, problem, origin="command line", code="composition")
     (named, entry), *others = circle
     told = []
@@ -43,8 +43,8 @@ def circle_diagnostic(
     return Diagnostic(
         circle[-1][0],
         f"names {circle[0][0] if others else 'itself'} in its defaults list",
-        expected=f"no circle: {', '.join(told)}" if told else "",
-        hint="Take one of these entries out." if told else "Take this entry out.",
+        expected=f"no cycle: {', '.join(told)}" if told else "",
+        hint="Remove one of these entries." if told else "Remove this entry.",
         origin=entry.exact,
         code="composition",
     )

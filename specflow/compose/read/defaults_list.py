@@ -260,7 +260,7 @@ def composition_diagnostic(
         return Diagnostic(
             group,
             f"{choice} is not chosen, so there is nothing to delete",
-            hint=f"~{group} deletes whatever is.",
+            hint=f"~{group} deletes the current choice.",
             origin=_typed(group, choices) or shown,
             code="defaults",
         )
@@ -274,7 +274,7 @@ def composition_diagnostic(
         near = did_you_mean(nearest(group, folders.groups()))
         return Diagnostic(
             group,
-            "is in no defaults list, so there is nothing to change",
+            "is in no defaults list, so there is no choice to change",
             hint=f"Add it with +{group}=..." if folders.is_group(group) else near,
             origin=_typed(group, choices)
             or (file and _asked_for(group, folders, files))

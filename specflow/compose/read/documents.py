@@ -81,7 +81,7 @@ def _number(loader: Any, node: yaml.ScalarNode) -> float:
         return int(text, 0) if is_int else float(re.sub(r"\.(inf|nan)$", r"\1", text))
     except ValueError:
         kind = "whole number" if is_int else "number"
-        raise ValueError(f"no {kind} of YAML 1.2") from None
+        raise ValueError(f"not a {kind} in YAML 1.2") from None
 
 
 for _kind in (_Loader, _Dumper):
@@ -178,7 +178,7 @@ def read(text: str, shown: str = "a text") -> Document:
         raise ConfigError(
             Diagnostic(
                 shown,
-                "holds no mapping",
+                "is not a mapping",
                 expected="keys with values, such as lr: 1e-3",
                 origin=f"{shown}:1:1",
                 code="yaml",
@@ -217,7 +217,7 @@ def yaml_diagnostic(error: Exception, shown: str) -> Diagnostic:
         if context.endswith(("flow mapping", "flow sequence", "scalar", "simple key")):
             problem, mark = f"{problem}, at line {mark.line + 1}", opened
     place = f"{shown}:{mark.line + 1}:{mark.column + 1}" if mark else shown
-    return Diagnostic(shown, f"is no YAML: {problem}", origin=place, code="yaml")
+    return Diagnostic(shown, f"is not valid YAML: {problem}", origin=place, code="yaml")
 
 
 def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
@@ -263,7 +263,7 @@ def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
     Keys are marked to be read as keys.
     """
     if id(node) in around:
-        raise _marked("found an alias of what it stands in", node)
+        raise _marked("found an alias that contains itself", node)
     around, count, seen = (*around, id(node)), 1, set()
     if isinstance(node, yaml.MappingNode):
         for key, _ in node.value:

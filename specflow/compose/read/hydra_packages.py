@@ -20,7 +20,7 @@ _PACKAGES = {
 }
 """Plugin -> the package that brings it."""
 _MORE = {
-    "hydra/sweeper/optuna": " It takes optuna 2, whose samplers need trust=optuna.",
+    "hydra/sweeper/optuna": " It uses optuna 2, whose samplers need trust=optuna.",
 }
 
 

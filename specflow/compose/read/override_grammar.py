@@ -212,7 +212,7 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     )[0]:
         return Diagnostic(
             line,
-            "is no override",
+            "is not an override",
             expected="key=value, group=choice or ~key",
             hint=_meant(line, folders),
             origin=f"override {line}",
@@ -221,8 +221,8 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     reason = str(error).splitlines()[0].rstrip(".")
     return Diagnostic(
         line.split("=")[0].lstrip("+~"),
-        f"cannot be read: {reason}",
-        hint="Quote texts with special characters: key=\"'text'\".",
+        f"cannot be parsed: {reason}",
+        hint="Quote text with special characters: key=\"'text'\".",
         origin=f"override {line}",
         code="syntax",
     )
@@ -261,7 +261,7 @@ def _choice_diagnostic(
         if choice is None and not override.is_delete():
             told = f"one of {', '.join(choices)}"
             origin = f"override {override.input_line}"
-            hint = f"~{group} takes the group out."
+            hint = f"~{group} removes the group."
             return Diagnostic(
                 group, "got null", told, hint, origin, "unknown-choice"
             ), None

@@ -29,14 +29,16 @@ def header_diagnostic(config: str, folders: Folders) -> Diagnostic | None:
     package = (header or "_group_").replace("_group_", group.replace("/", "."))
     if package.split(".")[0] in ("_global_", "hydra", *ExperimentConfig.model_fields):
         return None
-    problem = f"is merged into {package}, which is no section"
+    problem = f"is merged into {package}, which is not a section"
     if header is None:
-        problem = f"has no package, so that it {problem}"
+        problem = f"has no package header, so it {problem}"
     lines = text.splitlines()
     late = [place for place, line in enumerate(lines, 1) if "@package" in line]
     hint = ""
     if header is None and late:
-        hint = f"In line {late[0]} it stands behind others, where Hydra does not look."
+        hint = (
+            f"Line {late[0]} is ignored: Hydra reads the header from the first lines."
+        )
     return Diagnostic(
         shown,
         problem,

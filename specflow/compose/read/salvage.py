@@ -41,7 +41,7 @@ def salvage(file: Path, shown: str) -> Salvage:
             return Salvage(read(text, shown), tuple(diagnostics), frozenset(lost))
         except ConfigError as error:
             diagnostics += error.diagnostics
-        told = re.fullmatch(r"is no YAML.*", diagnostics[-1].problem, re.DOTALL)
+        told = re.fullmatch(r"is not valid YAML.*", diagnostics[-1].problem, re.DOTALL)
         line = told and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
         lines = text.split("\n")
         block = _block(lines, int(line[1]) - 1) if line else range(0)
