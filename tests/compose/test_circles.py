@@ -63,8 +63,8 @@ def test_each_entry_of_a_circle_is_named_with_its_line(to_b, to_c, to_a, told):
     assert told("a", a=a, b=b, c=c) == (
         f"[composition] experiment/a: names experiment/b in its defaults list ({AT}/"
         f"a.yaml:4:5). Expected no cycle: experiment/b names experiment/c ({AT}/"
-        f"b.yaml:3:5), experiment/c names experiment/a ({AT}/c.yaml:3:5). Take one of "
-        "these entries out."
+        f"b.yaml:3:5), experiment/c names experiment/a ({AT}/c.yaml:3:5). Remove one "
+        "of these entries."
     )
 
 
@@ -165,8 +165,8 @@ def test_a_package_in_a_defaults_list_needs_no_header(project):
         (
             "~loop.train_steps=7",
             "[deletion] loop.train_steps: is 1000 and not 7, so it is not deleted "
-            "(override ~loop.train_steps=7). ~loop.train_steps deletes it, whatever it "
-            "is.",
+            "(override ~loop.train_steps=7). ~loop.train_steps deletes it whatever its "
+            "value.",
         ),
         (
             "~optimizer=sgd",
