@@ -25,7 +25,6 @@ IMPORTING = {
     "tf/__init__.py": "names that are loaded when they are first touched",
     "metrics/declared_metrics.py": "states of the generated sections, by their paths",
     "runtime/entry_points.py": "the only module that loads what entry points name",
-    "metrics/declared_metrics.py": "metric classes, by paths written in config/",
     "serving/convert/": "packages that converters declare",
 }
 """Files that import by name, and what."""
