@@ -1,4 +1,4 @@
-"""Where batches come from: sources of rows, training chunks, evaluation batches."""
+"""Data: sources of rows, chunks of training batches, and evaluation batches."""
 
 from specflow.data.batch import Batch, EvalBatches
 from specflow.data.build_sources import Data, build_data

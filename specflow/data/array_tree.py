@@ -1,4 +1,4 @@
-"""Batches as trees of NumPy arrays: walking them without JAX."""
+"""Walks batches, trees of NumPy arrays, without JAX."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ __all__ = ["batch_rows", "map_leaves", "named_leaves"]
 
 
 def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """The tree with `function` applied to each leaf, and to its peers in `others`.
+    """Applies `function` to each leaf and its counterparts in `others`.
 
-    None is a tree without leaves, so that absent labels stay absent.
+    None is a tree without leaves, so absent labels stay absent.
 
     >>> map_leaves(max, {"x": 1, "y": (2, None)}, {"x": 0, "y": (3, None)})
     {'x': 1, 'y': (3, None)}
@@ -34,7 +34,7 @@ def map_leaves(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def named_leaves(features: Tree, labels: Tree) -> list[tuple[str, Any]]:
-    """Each array of a batch by its key path, `features.<name>` or `labels[.<name>]`.
+    """Lists the arrays of a batch by key path, `features.<name>` or `labels[.<name>]`.
 
     >>> [path for path, _ in named_leaves({"image": 0, "meta": {"id": 1}}, 2)]
     ['features.image', 'features.meta.id', 'labels']
@@ -44,7 +44,7 @@ def named_leaves(features: Tree, labels: Tree) -> list[tuple[str, Any]]:
 
 
 def batch_rows(features: Tree, labels: Tree) -> dict[str, int | None]:
-    """Rows of each array by its key path; None for a scalar, which has no rows.
+    """Returns the number of rows of each array by key path; None for a scalar.
 
     >>> batch_rows({"x": np.zeros((4, 2))}, np.zeros(4))
     {'features.x': 4, 'labels': 4}

@@ -36,22 +36,22 @@ class Batch:
 class EvalBatches:
     """Evaluation batches: every row exactly once, in order.
 
-    Padding repeats the last real row. Zeros would be rows that the model was never made
-    for (a length of 0, a logarithm of 0): their NaN would be masked in the forward
-    pass, yet trip any check for NaN. A repeated row behaves like a real one.
+    Padding repeats the last real row. Zeros may be invalid input for the model (a
+    length of 0, the logarithm of 0): their NaN would be masked in the forward pass, yet
+    fail any check for NaN.
 
     Args:
         data: a `Source`; arrays as `(features, labels)` or features alone; or an
-            iterable of batches. Too short ones are padded; too long ones are divided,
-            with a warning.
+            iterable of batches. Short batches are padded; long ones are divided, with a
+            warning.
         batch_size: b, rows of a batch over all processes.
-        limit: the number of batches after which to stop, of an iterable those that it
-            gives, divided or not; None: at the end of the data.
+        limit: number of batches to read, for an iterable those that it yields, divided
+            or not; None: to the end of the data.
         padded: True: the last batch is padded to b. False: it has its own size, and an
             iterable's batches stay as they are.
-        share: which parts of each batch this process reads. Every process gives the
-            same number of batches of a source, if need be all padding. An iterable
-            gives this process's own rows.
+        share: parts of each batch that this process reads. Every process yields the
+            same number of batches of a source, some all padding if necessary. An
+            iterable yields this process's own rows.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
@@ -99,7 +99,7 @@ class EvalBatches:
 
     @property
     def count(self) -> int | None:
-        """Number of batches; None: only the iterable knows when it ends."""
+        """Number of batches; None for an iterable of unknown length."""
         if self._source is None:
             return self._limit
         whole = -(-len(self._source) // self._batch_size)
@@ -121,7 +121,7 @@ class EvalBatches:
             if not self._padded:
                 places = places[:real]
             start, stop = int(places[0]), int(places[-1]) + 1
-            # What lies together is looked at, not copied.
+            # Consecutive rows are views, not copies.
             rows = (
                 slice(start, stop)
                 if stop - start == len(places) and stop <= size
@@ -130,7 +130,7 @@ class EvalBatches:
             where = f"evaluation batch {first // self._batch_size}"
             taken = source.take(rows)
             if not isinstance(source, ArraySource):
-                # It may give the same memory, filled anew, for the next rows.
+                # It may reuse the memory of these rows for the next ones.
                 taken = map_leaves(np.array, taken)
             taken = checked_batch(*taken, where=where)
             yield Batch(*taken, places < size, real)
@@ -141,7 +141,7 @@ class EvalBatches:
         for number, value in enumerate(itertools.islice(data, self._limit)):
             features, labels, rows = as_batch(value, where=f"evaluation batch {number}")
             if not self._padded:
-                # Copied: who gives batches may use their memory again for the next.
+                # Copied: the iterable may reuse the memory of a batch for the next.
                 x, y = map_leaves(np.array, (features, labels))
                 yield Batch(x, y, np.ones(rows, np.bool_), rows)
                 continue

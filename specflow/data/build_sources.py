@@ -1,4 +1,4 @@
-"""From the `data` word of an experiment to its two sources."""
+"""Builds the sources of an experiment from its `data` section."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ class Data:
     train: Source
     eval: Source
     shuffle: bool = True
-    """Whether training sees its rows in a new order every epoch."""
+    """Training reads its rows in a new order every epoch."""
     needs_labels: bool = True
-    """Whether the rows to evaluate must have labels; those to predict need not."""
+    """Rows to evaluate must have labels; rows to predict need none."""
 
     def __post_init__(self) -> None:
         train, held = (
@@ -71,15 +71,15 @@ def _is_label(path: str) -> bool:
 def build_data(
     config: Any, *, needs_labels: bool = True, needs_train: bool = True
 ) -> Data:
-    """The sources of an experiment.
+    """Builds the sources of an experiment.
 
     Args:
-        config: what `data:` may be: a named set, or a `Target` or a plugin that returns
+        config: the `data` section: a named set, or a `Target` or plugin that returns
             `{"train": (features, labels), "eval": (features, labels)}` or a `Data`.
-        needs_labels: whether the rows to evaluate must have labels.
-        needs_train: whether the rows to train on are used. Where they are not, and lie
-            in a file that is gone, the rows to evaluate stand in for them: a run is
-            evaluated on a machine that never had its training data.
+        needs_labels: rows to evaluate must have labels.
+        needs_train: rows to train on are used. If not, and their file is missing, the
+            rows to evaluate replace them, so that a run can be evaluated on a machine
+            without its training data.
 
     Raises:
         DataError: the data is missing, empty, malformed, or holds a NaN.
@@ -114,7 +114,7 @@ def _named(
 
 
 def _from_target(config: Target | Component, *, needs_labels: bool) -> Data:
-    """What the user's own callable gives."""
+    """Calls the user's function, and checks the data that it returns."""
     try:
         value = config()
     except DataError:

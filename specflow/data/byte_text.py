@@ -1,4 +1,4 @@
-"""Text as bytes: files read whole, cut into windows for next-byte prediction."""
+"""Text as bytes: files split into windows for next-byte prediction."""
 
 import os
 import sysconfig
@@ -22,14 +22,14 @@ __all__ = ["WindowSource", "text", "text_files"]
 _NOT_LIBRARY = frozenset(
     {"__pycache__", "dist-packages", "idlelib", "site-packages", "test", "tests"}
 )
-"""Folders of the standard library that are not its sources, or not everywhere there."""
+"""Folders of the standard library without sources, or absent on some systems."""
 
 
 class WindowSource:
-    """Windows of a stream of bytes, each byte but the first predicted exactly once.
+    """Windows of a stream of bytes; every byte but the first is predicted exactly once.
 
     Window i has tokens `stream[i*t : i*t + t]` and labels one byte later. The stream
-    stays as it is, one byte a token; windows become int32 when they are taken.
+    is stored as one byte a token; windows become int32 when they are taken.
 
     Args:
         stream: bytes, at least `length + 1` of them.
@@ -85,7 +85,7 @@ class WindowSource:
 
 
 def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
-    """Training windows, and windows of the held-out files.
+    """Returns training windows, and windows of the held-out files.
 
     Raises:
         DataError: the root is missing, no file matches, or there are too few bytes.
@@ -111,17 +111,17 @@ def text(config: TextConfig) -> tuple[WindowSource, WindowSource]:
 
 
 def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
-    """Paths below `root` that match, sorted, in POSIX form, relative to it.
+    """Lists matching paths below `root`, sorted, in POSIX form, relative to it.
 
     Args:
         root: the folder.
         pattern: glob, as `Path.rglob` takes it: `*.md` at any depth, `docs/*.md` in
             any folder named docs, `docs/**/*.md` there or in a folder below.
-        skip: names of folders that are not entered.
+        skip: names of folders to skip.
     """
     wanted = ["**", *PurePosixPath(pattern).parts]
     if wanted[-1] == "**":
-        wanted.append("*")  # Files; of a last `**` only Python 3.13 finds them.
+        wanted.append("*")  # Files: only Python 3.13 matches them with a trailing `**`.
 
     def found() -> Iterator[str]:
         for folder, folders, files in os.walk(root):
@@ -136,7 +136,7 @@ def text_files(root: Path, pattern: str, *, skip: frozenset[str]) -> list[str]:
 
 
 def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether a glob covers a path: `**` is any number of folders, none too."""
+    """Returns True if a glob matches a path; `**` is any number of folders, or none."""
     if not pattern or not parts:
         return not pattern and not parts
     first, *rest = pattern
@@ -163,12 +163,12 @@ def _root(config: TextConfig) -> Path:
 
 
 def _read_texts(root: Path, config: TextConfig) -> list[bytes]:
-    """The bytes of files drawn up to `max_bytes` in all, in order of their paths."""
+    """Reads random files, up to `max_bytes` in total, in order of their paths."""
     skip = _NOT_LIBRARY if config.root == "stdlib" else frozenset[str]()
     files = text_files(root, config.pattern, skip=skip)
     texts: dict[str, bytes] = {}
     left = config.max_bytes
-    # Drawn, not the first by name: a capped text should hold a bit of everything.
+    # Random, not the first by name: a capped text should be a sample of all files.
     for number in np.random.default_rng(config.split_seed).permutation(len(files)):
         if left == 0:
             break

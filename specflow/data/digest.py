@@ -1,4 +1,4 @@
-"""Digests of rows, by which processes find out that they have the same ones."""
+"""Digests of rows, with which processes compare their data."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from specflow.data.source import RowSpec, Source
 __all__ = ["block_digests", "compared_blocks", "row_digests", "row_forms"]
 
 _WHOLE = 64 << 20
-"""Bytes of a data set up to which all of its rows are compared."""
+"""Size of a data set, in bytes, up to which all rows are compared."""
 _BLOCKS = 64
 _SEED = 0
 
 
 def row_forms(source: Source) -> dict[str, str]:
-    """Array -> shape and dtype of one of its rows.
+    """Returns shape and dtype of one row of each array.
 
     >>> from specflow.data import ArraySource
     >>> row_forms(ArraySource(np.zeros((5, 2), np.float32)))
@@ -31,9 +31,10 @@ def row_forms(source: Source) -> dict[str, str]:
 
 
 def compared_blocks(source: Source) -> list[slice]:
-    """The rows that are compared, the same in every process: all of a data set up to
-    64 MiB, of a larger one as many bytes in blocks: the first, the last, and others at
-    random places.
+    """Chooses the rows to compare, equally in every process.
+
+    All rows of a data set up to 64 MiB; of a larger one as many bytes in blocks: the
+    first, the last, and others at random positions.
 
     >>> from specflow.data import ArraySource
     >>> compared_blocks(ArraySource(np.zeros((130, 2), np.float32)))[-1]
@@ -55,7 +56,7 @@ def compared_blocks(source: Source) -> list[slice]:
 
 
 def block_digests(source: Source) -> dict[str, list[str]]:
-    """Array -> the digest of each of the `compared_blocks`: values and their order.
+    """Returns the digests of each array's `compared_blocks`: of values and their order.
 
     >>> from specflow.data import ArraySource
     >>> one, other = (block_digests(ArraySource(np.array(x))) for x in ([1, 2], [2, 1]))
@@ -70,7 +71,7 @@ def block_digests(source: Source) -> dict[str, list[str]]:
 
 
 def row_digests(source: Source, path: str, block: slice) -> list[tuple[str, Any]]:
-    """Of each row of a block of one array, its digest and what a message shows of it.
+    """Returns digest and shown value of each row in a block of one array.
 
     >>> from specflow.data import ArraySource
     >>> row_digests(ArraySource(np.array([7, 5])), "features", slice(1, 2))[0][1]
@@ -87,7 +88,7 @@ def _shown(row: npt.NDArray[np.generic]) -> Any:
 
 
 def _digest(array: npt.NDArray[np.generic]) -> str:
-    # As bytes: bfloat16 and its like have no buffer that others may read.
+    # As bytes: bfloat16 and similar dtypes export no buffer.
     return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(array).view(np.uint8).data)
 
 

@@ -1,4 +1,4 @@
-"""Which rows are held out for evaluation."""
+"""Splits rows into training and held-out evaluation rows."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,13 @@ __all__ = ["held_out_rows"]
 def held_out_rows(
     rows: int, eval_fraction: float, seed: int, *, unit: str = "row"
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Which rows train and which evaluate, drawn once, each in their own order.
+    """Draws training rows and held-out rows, each in ascending order.
 
     Args:
         rows: number of rows.
-        eval_fraction: share that is held out, in (0, 1).
+        eval_fraction: fraction of held-out rows, in (0, 1).
         seed: seed of the draw.
-        unit: what a row is, for messages.
+        unit: noun for a row, for messages.
 
     Returns:
         Row numbers for training, and the `round(rows * eval_fraction)` held-out ones.

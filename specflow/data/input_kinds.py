@@ -1,4 +1,4 @@
-"""What an input may be: arrays, a source, or an iterable of batches."""
+"""Kinds of inputs: arrays, a source, or an iterable of batches."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +15,17 @@ __all__ = ["as_batch", "as_source"]
 
 
 def as_source(value: Any, *, origin: str = "", finite: bool = False) -> Source | None:
-    """The rows of an input that has them all: a source, or arrays.
+    """Returns an input with random access, a source or arrays, as a source.
 
     Args:
         value: a `Source`; `(features, labels)` as a tuple; or features alone, an array
             or a dict of arrays.
-        origin: where the value came from, for messages.
-        finite: whether arrays with a NaN or an infinity are refused. A program of one's
-            own may mean something by them, and the loss is looked at in any case.
+        origin: file or split of the value, for messages.
+        finite: raise for NaN or infinity. A user's program may use them deliberately,
+            and the loss is checked in any case.
 
     Returns:
-        None when the value is something else, such as an iterable of batches.
+        None for anything else, such as an iterable of batches.
 
     Raises:
         DataError: a tuple does not have two elements, or the arrays break a rule of
@@ -47,7 +47,7 @@ def as_source(value: Any, *, origin: str = "", finite: bool = False) -> Source |
 
 
 def as_batch(value: Any, *, where: str) -> tuple[Tree, Tree, int]:
-    """Features, labels and the number of rows of one batch that an iterable gave.
+    """Returns features, labels and number of rows of one batch of an iterable.
 
     Args:
         value: `(features, labels)`, or features alone: an array or a dict of arrays.

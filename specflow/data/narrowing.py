@@ -1,4 +1,4 @@
-"""Numbers of 64 bits, narrowed to the 32 that JAX computes in, and what is lost so."""
+"""Narrows 64-bit numbers to the 32 bits of JAX, and reports lost values."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ _LONGEST: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.longdouble): np.dtype(np.float64),
     np.dtype(np.clongdouble): np.dtype(np.complex128),
 }
-"""C's long numbers, of which JAX knows nothing -> the longest that it knows."""
+"""C's extended-precision dtypes, which JAX lacks -> its widest."""
 _HALVED: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(wide): np.dtype(narrow)
     for wide, narrow in (
@@ -29,19 +29,19 @@ _HALVED: dict[np.dtype[Any], np.dtype[Any]] = {
         (np.complex128, np.complex64),
     )
 }
-"""What JAX makes of numbers of 64 bits, if it is not told otherwise."""
+"""Dtypes to which JAX narrows 64-bit numbers by default."""
 _BLOCK_BYTES = 4 << 20
-"""Bytes that a check reads at a time, so that it needs little memory of its own."""
+"""Block size of checks in bytes, which bounds their memory."""
 _EXACT_FLOAT32, _EXACT_FLOAT64 = 2.0**24, 2.0**53
-"""Up to here every whole number is exact."""
+"""Largest magnitudes up to which every integer is exact."""
 _NOTABLE = 1e-3
-"""Share of a column's range from which a rounding error is reported."""
+"""Fraction of a column's range above which a rounding error is reported."""
 _ROUNDING_OF_FLOAT64 = 1e-12
-"""A column that varies by less than this share of itself is a constant, rounded."""
+"""A column that varies by a smaller fraction of its values is a rounded constant."""
 
 
 def device_dtype(dtype: Any) -> np.dtype[Any]:
-    """The dtype in which JAX holds numbers of this one, in the machine's byte order.
+    """Returns the dtype in which JAX stores a dtype, in native byte order.
 
     64 bits become 32, unless `JAX_ENABLE_X64` is set.
 
@@ -54,7 +54,7 @@ def device_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def _has_64_bits() -> bool:
-    """Whether JAX computes in 64 bits; it need not be imported to tell."""
+    """Returns True if JAX computes in 64 bits, without importing it."""
     jax = sys.modules.get("jax")
     if jax is not None:
         return jax.config.jax_enable_x64
@@ -69,7 +69,7 @@ def _has_64_bits() -> bool:
 
 
 def narrowed(tree: Tree) -> Tree:
-    """Arrays as JAX holds them: those that are so already are not copied."""
+    """Converts arrays to the dtypes of JAX; those that have them are not copied."""
     return map_leaves(
         lambda array: (
             _cast(array, device_dtype(array.dtype))
@@ -91,7 +91,7 @@ _HINTS = {
 
 
 def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tree]:
-    """The arrays of one batch as JAX holds them.
+    """Checks one batch, and converts it to the dtypes of JAX.
 
     Args:
         features: NumPy arrays, rows first.
@@ -99,7 +99,7 @@ def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tr
         where: names the batch in messages, such as `batch of step 7`.
 
     Raises:
-        DataError: a number does not fit, its row is named; an array is complex.
+        DataError: a number does not fit (its row is named), or an array is complex.
     """
     named = [
         (path, array)
@@ -117,7 +117,7 @@ def checked_batch(features: Tree, labels: Tree, *, where: str) -> tuple[Tree, Tr
 def complex_arrays(
     named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str
 ) -> list[Diagnostic]:
-    """The diagnostics of arrays of complex numbers: no loss or layer is made for them.
+    """Returns diagnostics of complex arrays, which no loss or layer supports.
 
     Args:
         named: arrays by key path.
@@ -138,13 +138,12 @@ def complex_arrays(
 
 
 def refuse_wide(named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str) -> None:
-    """Looks at each number that will be narrowed, once.
+    """Checks every number that will be narrowed.
 
-    It warns where float32 loses what float64 says: a whole number between 2**24 and
-    2**53 becomes another one (numbers of things, times in seconds), or rounding moves
-    numbers by more than 1/1000 of what their column varies by (a small change of
-    something large). Ordinary measurements, rounded in their eighth digit, are not
-    reported.
+    Warns if float32 loses information of float64: an integer between 2**24 and 2**53
+    changes (ids, times in seconds), or rounding moves numbers by more than 1/1000 of
+    their column's range (a small change of a large value). Ordinary measurements,
+    rounded in their eighth digit, are not reported.
 
     Args:
         named: arrays by key path.
@@ -168,7 +167,7 @@ def refuse_wide(named: Sequence[tuple[str, npt.NDArray[Any]]], origin: str) -> N
 
 
 def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | None:
-    """What is lost when an array is narrowed, if that is worth a message."""
+    """Returns the diagnostic of an array that loses information, if any."""
     target = device_dtype(array.dtype)
     if target.itemsize >= array.dtype.itemsize or not array.size:
         return None
@@ -208,7 +207,7 @@ def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | No
                     f"rounds to {target.type(block[first])}",
                     origin,
                 )
-    # No number is moved by more than half of float32's last digit, or of its least.
+    # Rounding moves a number by at most half of float32's last digit.
     varies, info = high - low, np.finfo(target)
     suspect = (varies > _ROUNDING_OF_FLOAT64 * largest) & (
         (largest * float(info.eps) > 2 * _NOTABLE * varies) | (largest < info.tiny)
@@ -230,7 +229,7 @@ def _problem(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | No
 
 
 def _extent(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The least and the largest finite number of each column; NaN where none is."""
+    """Smallest and largest finite number of each column; NaN if there is none."""
     lows, highs = [], []
     for _, block in _blocks(array):
         low, high = block.min(axis=0), block.max(axis=0)
@@ -279,7 +278,7 @@ def _cast(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 def _blocks(array: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Consecutive rows of an array, and the number of the first of them."""
+    """Yields blocks of consecutive rows with the index of their first row."""
     row_bytes = max(1, array.nbytes // max(1, len(array)))
     rows = max(1, _BLOCK_BYTES // row_bytes)
     for start in range(0, len(array), rows):

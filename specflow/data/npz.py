@@ -21,13 +21,13 @@ __all__ = ["npz", "read_npz"]
 def npz(
     config: NpzConfig, *, needs_labels: bool = True, needs_train: bool = True
 ) -> tuple[ArraySource, ArraySource]:
-    """The sources that `data.train` and `data.eval` name.
+    """Loads the sources of `data.train` and `data.eval`.
 
     Args:
-        config: says which files, and what their arrays are.
-        needs_labels: whether the rows of `data.eval` must have labels.
-        needs_train: whether the file of `data.train` must be there; where it need not
-            and is not, the rows of `data.eval` stand in for its own.
+        config: files, and names of their arrays.
+        needs_labels: rows of `data.eval` must have labels.
+        needs_train: the file of `data.train` must exist; otherwise the rows of
+            `data.eval` replace missing ones.
 
     Raises:
         DataError: a file is missing, is no `.npz`, lacks the labels, or breaks a rule
@@ -63,14 +63,14 @@ def read_npz(
     key: str = "data",
     needs_labels: bool = True,
 ) -> ArraySource:
-    """The rows of one file. Pickled objects are refused, never loaded.
+    """Loads the rows of one file. Pickled objects are refused, never loaded.
 
     Args:
         path: the file.
-        labels: name of the array with the labels; None when there is none.
-        ids: names of the arrays that say which row is which, as far as there are any.
+        labels: name of the array of labels; None if there is none.
+        ids: names of the arrays of row ids, if any.
         key: the dotted key that named the file, for messages.
-        needs_labels: whether the array with the labels must be there.
+        needs_labels: the array of labels must exist.
     """
     file = expanded(path, key)
     if not file.is_file():

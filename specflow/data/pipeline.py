@@ -16,13 +16,13 @@ __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_STEPS = 1024
-"""What one item of Grain holds, so far as whole chunks fit, and its most steps. An item
-costs Grain some 0.15 ms, more than gathering the rows of a small step; more steps of a
-tiny set would be thousands of epochs to shuffle, ahead of need."""
+"""Maximum steps of one Grain item, rounded to chunks. An item costs Grain about
+0.15 ms, more than gathering the rows of a small step; with more steps, a tiny data set would
+shuffle thousands of epochs ahead."""
 
 
 class TrainInput(Protocol):
-    """Training batches as the loop takes them: chunks in order, and their place."""
+    """Training batches as the loop reads them: chunks in order, with their position."""
 
     def __iter__(self) -> Self: ...
 
@@ -35,18 +35,18 @@ class TrainInput(Protocol):
         ...
 
     def state(self, step: int) -> dict[str, Any]:
-        """The place before `step` is drawn, as JSON, to be saved with a checkpoint."""
+        """The position before `step`, as JSON, to be saved with a checkpoint."""
         ...
 
     def give_back(self, step: int) -> None:
-        """Puts the batches back that were drawn for `step` and later ones.
+        """Returns batches that were drawn for `step` and later steps.
 
-        For an iterator that is handed over again: nothing that was drawn ahead is lost.
+        An iterator that is passed in again then loses none that were drawn ahead.
         """
         ...
 
     def close(self) -> None:
-        """Stops what runs in the background; no chunk follows."""
+        """Stops background work; no chunk follows."""
         ...
 
 
@@ -56,8 +56,8 @@ class TrainBatches:
     Chunks are aligned: chunk i holds steps `[i*K, (i+1)*K)` whatever the start, so the
     first one may begin before `start_step`, and the caller enters it in the middle.
 
-    Importing Grain takes over half a second. The first chunk is therefore made here and
-    now, and Grain takes over from the second one, while the devices work on the first.
+    Importing Grain takes over half a second. The first chunk is therefore made
+    synchronously, and Grain makes the others while devices work on the first.
 
     Args:
         plan: the batches.
@@ -99,7 +99,7 @@ class TrainBatches:
         return Chunk(first, self._steps, features, labels)
 
     def state(self, step: int) -> dict[str, Any]:
-        """The place before `step`; by it alone the stream goes on identically."""
+        """The position before `step`, which determines the rest of the stream."""
         return {
             "next_step": step,
             "rows": self._plan.position(step),
@@ -108,7 +108,7 @@ class TrainBatches:
         }
 
     def give_back(self, step: int) -> None:
-        """Nothing: rows are drawn by their numbers."""
+        """Does nothing: rows are drawn by their numbers."""
 
     def close(self) -> None:
         """Stops Grain's thread; no chunk follows."""
@@ -117,7 +117,7 @@ class TrainBatches:
             self._iterator.close()
 
     def _prefetched(self, first_step: int) -> tuple[Tree, Tree]:
-        """The rows of one chunk, cut from the block that Grain has ready."""
+        """The rows of one chunk, sliced from the block that Grain prepared."""
         block_id, offset = divmod(first_step, self._blocks.steps)
         if self._iterator is None:
             self._iterator = _grain_iterator(self._blocks, block_id)
@@ -145,7 +145,7 @@ class _Blocks:
 def _grain_iterator(blocks: _Blocks, first_block: int) -> Iterator[tuple[Tree, Tree]]:
     import grain
 
-    # One thread: batches are gathered by NumPy, which more threads would not speed up.
+    # One thread: NumPy gathers batches, which more threads would not speed up.
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     dataset = grain.MapDataset.source(blocks).to_iter_dataset(options)
     iterator = iter(dataset)
@@ -166,27 +166,26 @@ def as_train_batches(
     batch_rows: int | None = None,
     again: Callable[[], Any] | None = None,
 ) -> TrainInput:
-    """Training batches from whatever an `input_fn` may return.
+    """Builds training batches from any value that an `input_fn` may return.
 
     Args:
         source: a `Source`, arrays as `(features, labels)` or features alone, or
             anything that iterates over batches: a list, a generator, a
             `grain.MapDataset`, `IterDataset` or `DataLoader`. Arrays and sources are
-            shuffled, repeated and cut into batches here; batches come as they are and
-            may end.
-        batch_size: rows of a step over all processes. An iterable gives
-            this process's own rows; a single process takes its batches as they are,
-            short ones too.
-        steps_per_chunk: steps that the devices run in one go.
+            shuffled, repeated and batched here; batches are used as they are, and may
+            end.
+        batch_size: rows of a step over all processes. An iterable yields this process's
+            own rows; a single process takes its batches as they are, also short ones.
+        steps_per_chunk: steps of one device loop.
         seed: seed of the order; sources and arrays only.
-        shuffle: whether each epoch has a new order; sources and arrays only.
-        start_step: the step to go on from.
-        place: what `state(start_step)` gave, from a checkpoint: training continues
-            behind the rows that it counts. None: behind `start_step` batches.
-        share: which parts of each batch this process reads.
-        batch_rows: rows that a batch of an iterable has, over all processes; tells an
-            iterator with `set_state` whether its place is in batches of this size.
-        again: gives the input anew, where an iterator is at its end.
+        shuffle: use a new order each epoch; sources and arrays only.
+        start_step: the step to resume from.
+        place: `state(start_step)` of a checkpoint: training resumes after the rows that
+            it counts. None: after `start_step` batches.
+        share: parts of each batch that this process reads.
+        batch_rows: rows of an iterable's batch over all processes, with which an
+            iterator with `set_state` knows if its position has batches of this size.
+        again: returns the input anew, for an exhausted iterator.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
@@ -201,7 +200,7 @@ def as_train_batches(
             shuffle=shuffle,
             share=share,
             start_step=start_step,
-            # Places of old versions have no rows: as many as with this batch size.
+            # Positions of old versions have no rows: assume this batch size.
             start_row=0 if place.get("ended") else place.get("rows"),
         )
         return TrainBatches(

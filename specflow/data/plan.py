@@ -1,4 +1,4 @@
-"""Which rows each training step sees: random access to batches by step."""
+"""Assigns rows to training steps, with random access by step."""
 
 import dataclasses
 import functools
@@ -19,15 +19,15 @@ __all__ = ["WHOLE", "BatchPlan", "Share"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Share:
-    """Which parts of each batch this process reads; all of them where it is alone."""
+    """Parts of each batch that this process reads; a single process reads all."""
 
     parts: tuple[int, ...] = (0,)
-    """Numbers of the parts, ascending."""
+    """Indices of the parts, ascending."""
     of: int = 1
-    """How many equal parts a batch has."""
+    """Number of equal parts of a batch."""
 
     def rows(self, batch_size: int) -> npt.NDArray[np.int64]:
-        """The places of this process's rows in a batch, ascending.
+        """Returns the indices of this process's rows in a batch, ascending.
 
         Raises:
             DataError: the batch has no such parts.
@@ -49,11 +49,11 @@ class Share:
 
 
 WHOLE = Share()
-"""Every row: what a process reads that is alone."""
+"""All rows, as a single process reads them."""
 
 
 class BatchPlan:
-    """The batch of every training step, known without making the ones before it.
+    """Batches of all training steps, each computed independently of the others.
 
     The rows form one endless stream: epoch after epoch, each a permutation of all rows
     drawn from `(seed, epoch)`. Step i sees positions `[i*b, (i+1)*b)` of the stream, so

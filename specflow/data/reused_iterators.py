@@ -1,4 +1,4 @@
-"""Iterators that an input function hands over, known again when they come back."""
+"""Iterators of input functions, recognized when they are passed in again."""
 
 import collections
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ __all__ = ["Handed", "handed"]
 _MOST_KEPT = 4
 
 _KEPT: "collections.deque[Handed]" = collections.deque(maxlen=_MOST_KEPT)
-"""Those that training has drawn from and that are not at their end, newest last."""
+"""Iterators that training has read from and not exhausted, newest last."""
 
 
 class Handed:
-    """An iterator that gives each batch once, and takes back what was drawn ahead.
+    """An iterator to which batches that were drawn ahead can be returned.
 
     Args:
-        iterator: of batches; it cannot be put to a place.
+        iterator: of batches, without random access.
 
     >>> numbers = Handed(iter([1, 2, 3]))
     >>> first = next(numbers)
@@ -28,7 +28,7 @@ class Handed:
     def __init__(self, iterator: Any):
         self.iterator = iterator
         self.passed: tuple[int, int] | None = None
-        """Batches and rows that training has seen; None: it has not drawn any yet."""
+        """Batches and rows that training has read; None before the first."""
         self._back: collections.deque[Any] = collections.deque()
 
     def __iter__(self) -> Self:
@@ -40,16 +40,16 @@ class Handed:
         return next(self.iterator)
 
     def put_back(self, batches: Iterable[Any]) -> None:
-        """Puts batches back that were drawn, in their order; they come first again."""
+        """Returns batches in their order, to be read again first."""
         self._back.extendleft(reversed(list(batches)))
 
     def keep(self, batches: int, rows: int, *, ended: bool) -> None:
-        """Has the iterator known again, for a later call to train.
+        """Registers the iterator, to be recognized by a later call to train.
 
         Args:
-            batches: that training has seen, of all that it gave.
-            rows: likewise, over all processes.
-            ended: whether it has nothing left to give, but for what was put back.
+            batches: number that training has read.
+            rows: number that training has read, over all processes.
+            ended: the iterator is exhausted, except for returned batches.
         """
         self.passed = batches, rows
         if self in _KEPT:
@@ -59,9 +59,9 @@ class Handed:
 
 
 def handed(value: Any) -> Any:
-    """What an input function gave; an iterator as a `Handed`, the former one if it is.
+    """Wraps an iterator as a `Handed`, the existing one if it was passed in before.
 
-    What can be iterated over again, or be put to a place, stays as it is.
+    Values that can be iterated again, or have a settable position, are unchanged.
 
     >>> handed([1, 2])
     [1, 2]

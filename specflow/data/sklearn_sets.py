@@ -1,7 +1,7 @@
-"""The real tables that travel inside the installed scikit-learn package.
+"""The real data sets inside the installed scikit-learn package.
 
-Their CSV files are read directly: importing `sklearn.datasets` for them would cost
-seconds before the first step.
+Their CSV files are read directly: importing `sklearn.datasets` would take seconds
+before the first step.
 """
 
 import importlib
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Table = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""Features "n d" and labels "n" of a whole data set."""
+"""Features "n d" and labels "n" of a data set."""
 
 
 def digits(config: DigitsConfig) -> tuple[ArraySource, ArraySource]:
@@ -112,7 +112,7 @@ def read_breast_cancer() -> Table:
     """
 
     def rows(folder: Path) -> Table:
-        # The first line counts rows and columns and names the classes.
+        # The first line has the numbers of rows and columns and the class names.
         table = np.loadtxt(folder / "breast_cancer.csv", delimiter=",", skiprows=1)
         return table[:, :-1], table[:, -1]
 
@@ -126,7 +126,7 @@ def read_wine() -> Table:
     """
 
     def rows(folder: Path) -> Table:
-        # The first line counts rows and columns and names the classes.
+        # The first line has the numbers of rows and columns and the class names.
         table = np.loadtxt(folder / "wine_data.csv", delimiter=",", skiprows=1)
         return table[:, :-1], table[:, -1]
 
@@ -136,7 +136,7 @@ def read_wine() -> Table:
 def standardized(
     train: npt.NDArray[np.float64], held: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Both tables with mean 0 and variance 1 a column, measured on the training rows.
+    """Standardizes both tables by mean and variance of the training rows' columns.
 
     A column that is constant in training becomes 0 there.
 
@@ -166,7 +166,7 @@ def _split_table(
 
 
 def _read(name: str, rows: Callable[[Path], Table], **options: Any) -> Table:
-    """The table from scikit-learn's files, or from its loader if they moved."""
+    """Reads scikit-learn's files, or calls its loader if they moved."""
     found = importlib.util.find_spec("sklearn")
     if found is None or not found.submodule_search_locations:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Where rows come from: random access to the rows of a data set, checked once."""
+"""Sources of rows: random access to the rows of a data set, checked once."""
 
 import dataclasses
 import math
@@ -29,19 +29,19 @@ __all__ = [
 ]
 
 Rows: TypeAlias = "npt.NDArray[np.integer[Any]] | slice"
-"""Which rows: their numbers, or a slice of them."""
+"""Row indices, or a slice."""
 
 _BLOCK = 65_536
-"""Rows that a check looks at in one go, so that it needs little memory of its own."""
+"""Rows per block of a check, which bounds its memory."""
 _SAMPLE = 1 << 20
-"""Values that are looked at, of an array that has more."""
+"""Sample size for values of a larger array."""
 _MOST_CLASSES = 100_000
-"""What has more values is no class."""
+"""Maximum number of distinct values of a class label."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowSpec:
-    """Shape and dtype of one row of one array, without the rows' axis."""
+    """Shape and dtype of one row of an array, without the row axis."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -56,7 +56,7 @@ class Source(Protocol):
         ...
 
     def take(self, rows: Rows) -> tuple[Tree, Tree]:
-        """Features and labels of some rows, in the order asked for."""
+        """Returns features and labels of some rows, in the requested order."""
         ...
 
     def spec(self) -> tuple[Tree, Tree]:
@@ -64,24 +64,23 @@ class Source(Protocol):
         ...
 
     def column(self, path: str) -> npt.NDArray[Any]:
-        """All rows of the array at a key path, as they lie in memory."""
+        """Returns all rows of the array at a key path, as stored."""
         ...
 
 
 class ArraySource:
-    """Rows that lie in memory.
+    """Rows in memory.
 
-    They are given out as the devices hold them: in the machine's byte order, and 64
-    bits as 32 unless `JAX_ENABLE_X64` is set. The arrays themselves stay as they are.
+    They are returned in the dtypes of devices: native byte order, and 32 instead of 64
+    bits unless `JAX_ENABLE_X64` is set. The arrays themselves are unchanged.
 
     Args:
         features: an array, or a (nested) dict of arrays, rows first.
-        labels: the same, or None when there are none.
-        ids: name -> text or a whole number for each row, which say which row is which.
-            They are handed out by no `take`: `specflow predict` writes them beside the
-            predictions.
-        origin: the file or the split that the rows came from, for messages.
-        finite: whether a NaN or an infinity is refused.
+        labels: likewise; None if there are none.
+        ids: name -> text or integer that identifies each row. `take` does not return
+            them: `specflow predict` writes them beside the predictions.
+        origin: file or split of the rows, for messages.
+        finite: raise for NaN or infinity.
 
     Raises:
         DataError: an array is no array of numbers, has no rows, has another number of
@@ -121,13 +120,13 @@ class ArraySource:
         refuse_wide(named, origin)
         self._size = len(named_leaves(self._features, None)[0][1])
         self.ids = _checked_ids(ids or {}, self._size, origin)
-        """Name -> what each row is called, in text or whole numbers."""
+        """Name -> identifier of each row, text or integers."""
 
     def __len__(self) -> int:
         return self._size
 
     def take(self, rows: Rows) -> tuple[Tree, Tree]:
-        """Features and labels of some rows; views of them when `rows` is a slice."""
+        """Returns features and labels of some rows; views if `rows` is a slice."""
         taken = (
             map_leaves(lambda array: _rows_of(array, rows), self._features),
             map_leaves(lambda array: _rows_of(array, rows), self._labels),
@@ -171,18 +170,17 @@ def row_specs(features: Tree, labels: Tree) -> tuple[Tree, Tree]:
 def check_range(
     source: Source, path: str, low: int, high: int, *, because: str = ""
 ) -> None:
-    """Demands that every value of an array lies in [low, high - 1].
+    """Checks that every value of an array is in [low, high - 1].
 
     Args:
         source: the data set.
         path: key path of the array, such as `labels`.
-        low: the smallest value that may occur.
-        high: the first integer that may not; a number between it and the one before,
-            such as half a class, may not either.
-        because: where the range comes from, for the message.
+        low: smallest valid value.
+        high: smallest invalid integer; fractions above `high - 1` are invalid too.
+        because: reason of the range, for the message.
 
     Raises:
-        DataError: a row holds another value; the first such row is named.
+        DataError: a value is out of range; the first such row is named.
 
     >>> check_range(ArraySource({"x": np.zeros(2)}, np.array([0, 3])), "labels", 0, 3)
     Traceback (most recent call last):
@@ -212,15 +210,15 @@ def check_range(
 
 
 def occurring(source: Source, path: str) -> npt.NDArray[Any]:
-    """The values that occur in an array, ascending; of a large one, those of a sample.
+    """Returns the distinct values of an array, ascending; of a large one, of a sample.
 
     Args:
         source: the data set.
         path: key path of the array, such as `labels`.
 
     Returns:
-        No values of an array that the source does not have, or that has more different
-        ones than there are classes.
+        An empty array if the source lacks the array, or it has too many distinct values
+        for classes.
 
     >>> occurring(ArraySource({"x": np.zeros(4)}, np.array([7, 0, 0, 3])), "labels")
     array([0, 3, 7])
@@ -229,7 +227,7 @@ def occurring(source: Source, path: str) -> npt.NDArray[Any]:
         column = source.column(path)
     except DataError:
         return np.zeros(0)
-    # Rows may be sorted by their class: they are taken from everywhere.
+    # Rows may be sorted by class: sample all of them.
     found = np.unique(column[:: math.ceil(max(column.size, 1) / _SAMPLE)])
     return found if found.size <= _MOST_CLASSES else found[:0]
 
@@ -243,7 +241,7 @@ def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
 
 
 def _form_diagnostics(features: Tree, labels: Tree, origin: str) -> list[Diagnostic]:
-    """What is wrong with kinds and numbers of rows."""
+    """Returns diagnostics of dtypes and numbers of rows."""
     if not named_leaves(features, None):
         return [
             Diagnostic("features", "holds no array", origin=origin, code="input-form")
@@ -306,10 +304,10 @@ def _form_diagnostics(features: Tree, labels: Tree, origin: str) -> list[Diagnos
 def _checked_ids(
     ids: Mapping[str, npt.ArrayLike], size: int, origin: str
 ) -> dict[str, npt.NDArray[Any]]:
-    """The ids as text or integers.
+    """Checks ids, and returns them as text or integers.
 
     Raises:
-        DataError: one is something else, or not one for each row.
+        DataError: they have another type, or another number than the rows.
     """
     found = {name: np.asarray(array) for name, array in ids.items()}
     diagnostics = [
@@ -332,7 +330,7 @@ def _checked_ids(
 
 
 def _not_finite(path: str, array: npt.NDArray[Any], origin: str) -> Diagnostic | None:
-    """The first row with a NaN or an infinity."""
+    """Returns a diagnostic of the first row with NaN or infinity."""
     if not is_floating(array.dtype):
         return None
     for start in range(0, len(array), _BLOCK):

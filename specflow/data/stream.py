@@ -1,4 +1,4 @@
-"""Training batches that a user's own iterable gives, in chunks of steps."""
+"""Training batches of a user's iterable, in chunks of steps."""
 
 import base64
 import dataclasses
@@ -20,49 +20,48 @@ from specflow.runtime.typing import Tree, describe
 __all__ = ["Chunk", "StreamBatches"]
 
 _KEPT_CHUNKS = 4
-"""Chunks whose places are remembered: the loop draws ahead of what it has trained."""
+"""Number of chunks with a known position: the loop draws ahead of training."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chunk:
-    """The batches of some consecutive steps, stacked."""
+    """Stacked batches of consecutive steps."""
 
     first_step: int
-    """The step that the first batch is for."""
+    """Step of the first batch."""
     steps: int
     """K, the number of batches."""
     features: Tree
-    """Arrays "K b ...": each batch's rows behind a leading axis of steps."""
+    """Arrays "K b ...", with a leading axis of steps."""
     labels: Tree
-    """The same, or None."""
+    """Likewise, or None."""
 
 
 class StreamBatches:
-    """Chunks of the batches that an iterable gives, as long as it gives any.
+    """Chunks of the batches of an iterable, until it ends.
 
-    Chunks end at multiples of K, and where batches take another shape, such as that of
-    a short last one: what is stacked is of one shape.
+    Chunks end at multiples of K, and before a batch of another shape, such as a short
+    last one.
 
-    A place counts the rows and batches seen since the input began. An iterator with
-    `get_state` and `set_state`, such as Grain's, is put back to its place; any other is
-    wound forward behind the rows that were seen, and the batch that holds the next one
-    is divided there. An input that was seen to its end begins anew. A `Handed` iterator
-    that comes back continues where it is.
+    A position counts rows and batches since the input began. An iterator with
+    `get_state` and `set_state`, such as Grain's, is set to its position; any other is
+    advanced past the rows that were read, and a batch that is partly read is divided.
+    An input that was read to its end starts again. A `Handed` iterator that is passed
+    in again continues from its position.
 
     Args:
-        batches: gives `(features, labels)`, or features alone; always the same arrays.
-        rows: what each batch has; None: any number, as one process may have it.
+        batches: yields `(features, labels)`, or features alone; always the same arrays.
+        rows: of each batch; None: any number, which a single process accepts.
         steps_per_chunk: K.
-        start_step: the first step drawn.
-        place: what `state(start_step)` gave before; empty: behind `start_step` batches.
-        share: which parts of each batch this process reads.
-        batch_rows: rows that a batch has, over all processes, as far as it is known.
-        again: gives the input anew, for an iterator at its end.
+        start_step: first step to draw.
+        place: an earlier `state(start_step)`; empty: after `start_step` batches.
+        share: parts of each batch that this process reads.
+        batch_rows: rows of a batch over all processes, if known.
+        again: returns the input anew, for an exhausted iterator.
 
     Raises:
-        DataError: `place` belongs to another step, or to an iterator with a place of
-            its own, which this one does not have, or is inside a batch that several
-            processes share.
+        DataError: `place` belongs to another step, or to an iterator with `set_state`,
+            which this one lacks, or is inside a batch that several processes share.
 
     >>> batches = (np.full(2, step) for step in range(5))
     >>> for chunk in StreamBatches(
@@ -107,8 +106,8 @@ class StreamBatches:
     def __next__(self) -> Chunk:
         first, steps, stack, shapes = self._next_step, 0, (None, None), None
         while (batch := self._drawn()) is not None:
-            # Copied before the next one is drawn: who gives batches may use the memory
-            # of one again for the next.
+            # Copied before the next one is drawn: the iterable may reuse the memory of
+            # a batch.
             if shapes is None:
                 shapes = _shapes(batch)
                 stack = _room_for(batch, self._steps - first % self._steps)
@@ -130,7 +129,7 @@ class StreamBatches:
         return self._chunk
 
     def state(self, step: int) -> dict[str, Any]:
-        """The place before `step`, which is one of the last chunks' or the next one."""
+        """The position before `step`, which is in one of the last chunks, or next."""
         if step not in self._places:
             self._remember_place(self._next_step)
         place = {"next_step": step, **self._places[step]}
@@ -139,7 +138,7 @@ class StreamBatches:
         return place
 
     def give_back(self, step: int) -> None:
-        """Puts the batches back that were drawn for `step` and later ones."""
+        """Returns batches that were drawn for `step` and later steps."""
         place = self._places.get(step, {})
         if isinstance(self._iterator, Handed):
             drawn = []
@@ -155,7 +154,7 @@ class StreamBatches:
         self._done, self._held = True, None
 
     def close(self) -> None:
-        """Closes the iterator, if it was made here and can be; no chunk follows."""
+        """Closes the iterator if it was made here; no chunk follows."""
         if not self._done and self._held is None:
             self._remember_place(self._next_step)
         self._done, self._held = True, None
@@ -180,7 +179,7 @@ class StreamBatches:
         return self._checked(value, self._next_step)
 
     def _begin(self, start_step: int, place: Mapping[str, Any]) -> None:
-        """Puts the iterator to where it continues."""
+        """Sets the iterator to the position from which it resumes."""
         where = place.get("next_step", start_step)
         if where != start_step:
             raise DataError(
@@ -194,7 +193,7 @@ class StreamBatches:
         iterator = self._iterator
         if isinstance(iterator, Handed) and iterator.passed is not None:
             self._passed = iterator.passed
-            # Rows are lost behind a checkpoint; one that starts anew asks for none.
+            # Rows are lost only after a checkpoint.
             seen = 0 if place.get("ended") else place.get("rows", 0)
             if 0 < seen < self._passed[1]:
                 _warn_of_lost(self._passed[1] - seen)
@@ -221,12 +220,12 @@ class StreamBatches:
             self._start_anew()
 
     def _is_of_other_batches(self, place: Mapping[str, Any]) -> bool:
-        """Whether a place counts batches of another size than these are."""
+        """Returns True if a position counts batches of another size."""
         former = place.get("batch_rows")
         return None not in (former, self._batch_rows) and former != self._batch_rows
 
     def _wind(self, batches: int, rows: int | None) -> None:
-        """Draws what was seen: so many rows over all processes, or so many batches."""
+        """Advances past rows that were read, over all processes, or past batches."""
         seen = 0
         while self._passed[1] < rows if rows is not None else seen < batches:
             try:
@@ -244,7 +243,7 @@ class StreamBatches:
             self._count(batch)
 
     def _divide(self, batch: tuple[Tree, Tree], excess: int) -> None:
-        """Holds the last rows of a batch, those that were not seen yet."""
+        """Keeps the last rows of a batch, which were not read yet."""
         rows, whole = _rows_of(batch), self._over(batch)
         if self._rows is not None:
             raise DataError(
@@ -258,14 +257,14 @@ class StreamBatches:
                 )
             )
         self._passed = (self._passed[0], self._passed[1] + whole - excess)
-        # Without the iterator's own place, which is behind the whole batch.
+        # Without the iterator's own position, which is after the entire batch.
         self._places[self._next_step] = self._counts()
         unseen = operator.itemgetter(slice(rows - excess, None))
         features, labels = batch
         self._held = map_leaves(unseen, features), map_leaves(unseen, labels)
 
     def _start_anew(self) -> None:
-        """Begins the input again: it was seen to its end."""
+        """Starts the input again after its end."""
         self._passed = (0, 0)
         self._places.clear()
         if self._again is None:
@@ -276,7 +275,7 @@ class StreamBatches:
         self._done = self._ended = False
 
     def _over(self, batch: tuple[Tree, Tree]) -> int:
-        """Rows of a batch over all processes."""
+        """Returns the rows of a batch over all processes."""
         return _rows_of(batch) * self._share.of // len(self._share.parts)
 
     def _count(self, batch: tuple[Tree, Tree]) -> None:
@@ -369,7 +368,7 @@ def _rows_of(batch: tuple[Tree, Tree]) -> int:
 
 
 def _batches_from(chunk: Chunk, offset: int) -> list[tuple[Tree, Tree]]:
-    """Copies of the last batches of a chunk."""
+    """Copies the last batches of a chunk."""
     return [
         (
             map_leaves(lambda a: a[index].copy(), chunk.features),  # noqa: B023
@@ -389,7 +388,7 @@ def _kind(array: np.ndarray | None) -> Any:
 
 
 def _room_for(batch: tuple[Tree, Tree], steps: int) -> tuple[Tree, Tree]:
-    """Arrays in which as many such batches fit; memory is taken as they are filled."""
+    """Allocates arrays for several batches; memory is committed when it is filled."""
     return map_leaves(lambda rows: np.empty((steps, *rows.shape), rows.dtype), batch)
 
 
@@ -398,7 +397,7 @@ def _fill(place: np.ndarray, at: int, rows: np.ndarray) -> None:
 
 
 def _encoded(state: Any) -> Any:
-    """An iterator's state as JSON, and a copy: some iterators change it in place."""
+    """Copies an iterator's state as JSON: some iterators change it in place."""
     if isinstance(state, bytes):
         return {"base64": base64.b64encode(state).decode()}
     try:
