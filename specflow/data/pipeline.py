@@ -17,8 +17,8 @@ __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 _BLOCK_BYTES = 4 << 20
 _BLOCK_STEPS = 1024
 """Maximum steps of one Grain item, rounded to chunks. An item costs Grain about
-0.15 ms, more than gathering the rows of a small step; with more steps, a tiny data set would
-shuffle thousands of epochs ahead."""
+0.15 ms, more than gathering the rows of a small step; with more steps, a tiny data set
+would shuffle thousands of epochs ahead."""
 
 
 class TrainInput(Protocol):
