@@ -63,7 +63,9 @@ class ParameterTable:
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.items()
                           if size > 1)  # fmt: skip
         count = sum(math.prod(array.shape) for array in self.params.values())
-        split = sum(not placement.is_whole for placement in self.placements.values())
+        split = sum(
+            not placement.is_replicated for placement in self.placements.values()
+        )
         cost = ", ".join(
             f"{name} {human(held)}" for name, held in self.bytes_per_device.items()
         )

@@ -79,7 +79,7 @@ class Program:
             extras=extras,
             timing=self.timing,
             settings=settings,
-            placing=partitioner.activations if partitioner.lays_activations else None,
+            placing=partitioner.activations if partitioner.shards_activations else None,
         )
         self.states = StateInitializer(self.tracer, partitioner, self.timing)
         """Initializes states."""

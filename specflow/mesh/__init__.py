@@ -1,13 +1,13 @@
-"""Meshes: devices with named axes, rules for parameters, shardings for everything."""
+"""Device meshes, sharding rules, and shardings of parameters, batches and state."""
 
 from specflow.distributed.processes import call_off, start_processes
 from specflow.distributed.slurm import idle_tasks
 from specflow.mesh.devices import (
+    arrange_devices,
     batch_parts,
     build_mesh,
     check_batch_size,
     is_local,
-    lay_out,
     pretend_devices,
 )
 from specflow.mesh.partitioner import Partitioner
@@ -20,13 +20,13 @@ __all__ = [
     "Partitioner",
     "Placement",
     "Rules",
+    "arrange_devices",
     "batch_parts",
     "build_mesh",
     "call_off",
     "check_batch_size",
     "idle_tasks",
     "is_local",
-    "lay_out",
     "pretend_devices",
     "start_processes",
 ]

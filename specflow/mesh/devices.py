@@ -1,35 +1,40 @@
-"""The devices as a grid with named axes."""
+"""Device meshes: devices in a grid with named axes."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
+from numpy.typing import NDArray
 
 from specflow.config.sections.mesh import BATCH_AXES, AxesConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = [
+    "Device",
+    "arrange_devices",
     "batch_parts",
     "build_mesh",
     "check_batch_size",
     "is_local",
-    "lay_out",
     "pretend_devices",
 ]
 
-_REFUSALS = (NotImplementedError, ValueError, AssertionError, TypeError)
-"""What JAX raises where sizes do not factor along the sides of a TPU slice."""
+Device: TypeAlias = Any
+"""A `jax.Device`, or an object with its attributes."""
+
+_MESH_ERRORS = (NotImplementedError, ValueError, AssertionError, TypeError)
+"""Errors of JAX for sizes that do not factor along the sides of a TPU slice."""
 
 
 def pretend_devices(count: int) -> None:
-    """Pretends that the CPU is `count` devices, for trying meshes out on a laptop.
+    """Splits the CPU into `count` pretended devices, to try meshes on a laptop.
 
     Raises:
-        ConfigError: JAX already started with another number.
+        ConfigError: JAX is already initialized with another number.
     """
     try:
         jax.config.update("jax_num_cpu_devices", count)
@@ -48,20 +53,20 @@ def pretend_devices(count: int) -> None:
 
 def build_mesh(
     axes: AxesConfig,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Device] | None = None,
     *,
     slices: int | None = None,
 ) -> Mesh:
-    """The mesh with these axes; an axis of -1 takes the devices that are left.
+    """Builds the mesh with these axes; an axis of -1 takes the remaining devices.
 
-    Axes whose sizes are all given may use fewer devices than there are: the first ones,
-    of each slice.
+    If all sizes are given, they may use fewer devices than there are: the first ones of
+    each slice.
 
     Args:
         axes: size of each axis.
-        devices: what to lay out; all devices of the process by default.
-        slices: groups of devices that the data-centre network joins; None: as the
-            devices say. Where they say nothing, as on CPU, equal groups are pretended.
+        devices: devices to arrange; by default all devices of all processes.
+        slices: number of TPU slices, joined by the data-center network; None: read from
+            the devices. Devices without slices, as on CPU, form equal groups.
 
     Raises:
         ConfigError: the sizes do not fit the number of devices or slices.
@@ -69,9 +74,9 @@ def build_mesh(
     >>> build_mesh(AxesConfig(data=1)).size
     1
     """
-    everywhere = devices is None
+    uses_all = devices is None
     devices = list(jax.devices() if devices is None else devices)
-    sizes = _filled(axes, devices, pretends=everywhere)
+    sizes = _axis_sizes(axes, devices, can_pretend=uses_all)
     groups = _slices(devices, slices)
     if len(groups) > 1 and sizes["data"] % len(groups):
         if slices is not None:
@@ -85,14 +90,14 @@ def build_mesh(
                 )
             )
         groups = [devices]
-    mesh = Mesh(lay_out(sizes.values(), groups), tuple(sizes))
-    if everywhere:
+    mesh = Mesh(arrange_devices(sizes.values(), groups), tuple(sizes))
+    if uses_all:
         _check_processes(mesh)
     return mesh
 
 
 def _check_processes(mesh: Mesh) -> None:
-    """Refuses a mesh that has no device of some process."""
+    """Checks that every process has a device on the mesh."""
     idle = {device.process_index for device in jax.devices()}
     idle -= {device.process_index for device in mesh.devices.flat}
     if idle:
@@ -102,21 +107,21 @@ def _check_processes(mesh: Mesh) -> None:
                 f"takes {mesh.size} of {jax.device_count()} devices, and none of "
                 f"process {', '.join(map(str, sorted(idle)))}",
                 expected="axes that take devices of every process",
-                hint="An axis of -1 takes what is left.",
+                hint="An axis of -1 takes the remaining devices.",
                 code="mesh-processes",
             )
         )
 
 
-def _filled(
-    axes: AxesConfig, devices: Sequence[Any], *, pretends: bool
+def _axis_sizes(
+    axes: AxesConfig, devices: Sequence[Device], *, can_pretend: bool
 ) -> dict[str, int]:
-    """The size of each axis, that of -1 as well.
+    """Resolves the size of each axis, replacing -1.
 
     Args:
-        axes: as they are given.
-        devices: what there is.
-        pretends: whether a CPU could pretend to be more of them.
+        axes: from the config.
+        devices: available devices.
+        can_pretend: whether a CPU could pretend more devices.
     """
     sizes = axes.sizes()
     given = math.prod(size for size in sizes.values() if size != -1)
@@ -134,15 +139,17 @@ def _filled(
         sizes[name] = len(devices) // given
     needed = math.prod(sizes.values())
     if needed > len(devices):
-        asked = " x ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
-        cpu = pretends and devices[0].platform == "cpu"
+        product = " x ".join(
+            f"{name} {size}" for name, size in sizes.items() if size > 1
+        )
+        is_cpu = can_pretend and devices[0].platform == "cpu"
         raise ConfigError(
             Diagnostic(
                 "mesh.axes",
-                f"{asked} needs {needed} devices, and there are {len(devices)}",
+                f"{product} needs {needed} devices, and there are {len(devices)}",
                 expected=f"sizes that multiply to at most {len(devices)}",
                 hint=f"Try mesh.pretend_devices={needed} to pretend them on this CPU."
-                if cpu
+                if is_cpu
                 else "",
                 code="mesh-devices",
             )
@@ -150,25 +157,25 @@ def _filled(
     return sizes
 
 
-def _slices(devices: Sequence[Any], wanted: int | None) -> list[list[Any]]:
-    """The devices of each slice."""
-    found: dict[int, list[Any]] = {}
+def _slices(devices: Sequence[Device], expected: int | None) -> list[list[Device]]:
+    """Groups devices by slice."""
+    by_slice: dict[int, list[Device]] = {}
     for device in devices:
-        found.setdefault(getattr(device, "slice_index", 0) or 0, []).append(device)
-    groups = [found[index] for index in sorted(found)]
-    if wanted is None or wanted == len(groups):
+        by_slice.setdefault(getattr(device, "slice_index", 0) or 0, []).append(device)
+    groups = [by_slice[index] for index in sorted(by_slice)]
+    if expected is None or expected == len(groups):
         return groups
-    size, rest = divmod(len(devices), wanted)
+    size, rest = divmod(len(devices), expected)
     if len(groups) > 1 or rest:
-        there = (
-            f"the devices lie in {len(groups)} slices"
+        actual = (
+            f"the devices are in {len(groups)} slices"
             if len(groups) > 1
             else f"{len(devices)} devices do not divide by it"
         )
         raise ConfigError(
             Diagnostic(
                 "mesh.slices",
-                f"got {wanted}, but {there}",
+                f"got {expected}, but {actual}",
                 code="mesh-slices",
                 expected="as many slices as there are, or null",
             )
@@ -178,11 +185,13 @@ def _slices(devices: Sequence[Any], wanted: int | None) -> list[list[Any]]:
     ]
 
 
-def lay_out(sizes: Iterable[int], groups: Sequence[Sequence[Any]]) -> Any:
-    """A grid of devices, neighbours on it near each other on the network.
+def arrange_devices(
+    sizes: Iterable[int], groups: Sequence[Sequence[Device]]
+) -> NDArray[Any]:
+    """Arranges devices in a grid, with neighbors close on the network.
 
     Args:
-        sizes: of each axis; the first one spans the groups.
+        sizes: of each axis; the first axis spans the slices.
         groups: devices of each slice.
     """
     first, *others = sizes
@@ -191,16 +200,16 @@ def lay_out(sizes: Iterable[int], groups: Sequence[Sequence[Any]]) -> Any:
     return np.concatenate([_grid(shape, list(group)[:count]) for group in groups])
 
 
-def _grid(shape: tuple[int, ...], devices: list[Any]) -> Any:
-    """The devices of one slice; in their own order where JAX knows none."""
+def _grid(shape: tuple[int, ...], devices: list[Device]) -> NDArray[Any]:
+    """Arranges the devices of one slice, in their own order if JAX has none."""
     try:
         return mesh_utils.create_device_mesh(shape, devices)
-    except _REFUSALS:
+    except _MESH_ERRORS:
         return np.asarray(devices).reshape(shape)
 
 
 def is_local(mesh: Mesh) -> bool:
-    """Whether neighbours on the mesh are known to be near each other on the network."""
+    """Returns whether neighbors on the mesh are close on the network."""
     devices = list(mesh.devices.flat)
     if devices[0].platform != "tpu":
         return True
@@ -211,40 +220,40 @@ def is_local(mesh: Mesh) -> bool:
     try:
         for group in groups:
             mesh_utils.create_device_mesh((data // len(groups), *others), group)
-    except _REFUSALS:
+    except _MESH_ERRORS:
         return False
     return True
 
 
 def batch_parts(mesh: Mesh) -> int:
-    """Into how many parts the mesh cuts a batch."""
+    """Returns the number of shards of a batch."""
     return math.prod(mesh.shape.get(axis, 1) for axis in BATCH_AXES)
 
 
 def check_batch_size(size: int, mesh: Mesh, *, key: str, micro_steps: int = 1) -> None:
-    """Checks that a batch can be cut into equal parts.
+    """Checks that a batch divides into equal shards.
 
     Args:
         size: rows of a batch.
-        mesh: every device gets as many.
-        key: of the size, for the message.
-        micro_steps: parts that are computed one after the other.
+        mesh: shards the batch over its data and fsdp axes.
+        key: config key of the size, for the message.
+        micro_steps: micro-batches that the batch is split into first.
 
     Raises:
-        ConfigError: it cannot; the nearest sizes that fit are named.
+        ConfigError: it does not divide; the nearest sizes that do are named.
     """
     parts = batch_parts(mesh) * micro_steps
     if size % parts:
         below, above = size // parts * parts, -(-size // parts) * parts
         near = f"{below} or {above}" if below else str(above)
-        cuts = [f"{a} {mesh.shape[a]}" for a in BATCH_AXES if a in mesh.shape]
+        factors = [f"{a} {mesh.shape[a]}" for a in BATCH_AXES if a in mesh.shape]
         if micro_steps > 1:
-            cuts.insert(0, f"{micro_steps} micro-steps")
-        cut = " x ".join(cuts)
+            factors.insert(0, f"{micro_steps} micro-steps")
+        product = " x ".join(factors)
         raise ConfigError(
             Diagnostic(
                 key,
-                f"got {size}, which {cut} does not divide",
+                f"got {size}, which {product} does not divide",
                 expected=f"a multiple of {parts}, such as {near}",
                 code="batch-divides",
             )

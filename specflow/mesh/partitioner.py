@@ -1,43 +1,45 @@
-"""Shardings of everything that a step touches: parameters by rule, batches by row."""
+"""Shardings of parameters, batches and state over a device mesh."""
 
 import contextlib
 import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from flax.core import spmd
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from specflow.config.sections.mesh import BATCH_AXES, RuleConfig, axes_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.mesh.devices import is_local
 from specflow.mesh.placement_checks import order_warning, placement_warnings
-from specflow.mesh.sharding_rules import Names, Placement, Rules
+from specflow.mesh.sharding_rules import AxisNames, Names, Params, Placement, Rules
+from specflow.runtime.typing import ArrayLike, Tree
 
 __all__ = ["Partitioner"]
 
 
 class Partitioner:
-    """Lays arrays on a mesh.
+    """Shards parameters by rule, batches by row, and optimizer state like parameters.
 
     Args:
         mesh: the devices.
-        rules: what to do with parameters, in order; without a match they stay whole.
-        logical: name of a dimension -> the axes that it goes along.
+        rules: sharding rules for parameters, in order; without a match they are
+            replicated.
+        logical: dimension name -> the mesh axes that shard it.
 
     Raises:
-        ConfigError: an axis is none of the mesh.
+        ConfigError: a rule or name uses an axis that the mesh does not have.
     """
 
     def __init__(
         self,
         mesh: Mesh,
         rules: Sequence[RuleConfig] = (),
-        logical: Mapping[str, Any] | None = None,
+        logical: Mapping[str, AxisNames] | None = None,
     ):
         self.mesh = mesh
         self.rules = Rules(tuple(rules), dict(logical or {}), dict(mesh.shape))
@@ -67,107 +69,108 @@ class Partitioner:
 
     @property
     def replicated(self) -> NamedSharding:
-        """The whole array on every device."""
+        """Sharding of an array with a full copy on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     def rows(self, axis: int = 0) -> NamedSharding:
-        """Batches: cut along `axis` over the data and fsdp axes."""
-        cut = tuple(name for name in BATCH_AXES if name in self.mesh.shape)
-        return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, cut))
+        """Sharding of batches: dimension `axis` over the data and fsdp axes."""
+        batch_axes = tuple(name for name in BATCH_AXES if name in self.mesh.shape)
+        return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, batch_axes))
 
     @functools.cached_property
     def local_parts(self) -> tuple[tuple[int, ...], int]:
-        """Which parts of a batch this process's devices hold, and how many there are.
+        """Indices of the batch shards on this process's devices, and the total number.
 
-        Devices that hold the same part, each with its piece of the model, are of one
-        process or of several: these read the same rows.
+        On a mesh with model axes several devices hold the same batch shard. If they
+        belong to several processes, these read the same rows.
         """
         sizes = [self.mesh.shape.get(axis, 1) for axis in BATCH_AXES]
         names = list(self.mesh.shape)
-        here = set()
-        for place, device in np.ndenumerate(self.mesh.devices):
+        local = set()
+        for coordinates, device in np.ndenumerate(self.mesh.devices):
             if device.process_index == jax.process_index():
-                at = dict(zip(names, place, strict=True))
-                where = [at.get(axis, 0) for axis in BATCH_AXES]
-                here.add(int(np.ravel_multi_index(where, sizes)))
-        if len(here) == math.prod(sizes):
+                by_axis = dict(zip(names, coordinates, strict=True))
+                index = [by_axis.get(axis, 0) for axis in BATCH_AXES]
+                local.add(int(np.ravel_multi_index(index, sizes)))
+        if len(local) == math.prod(sizes):
             return (0,), 1  # All of them: the batch is one part.
-        return tuple(sorted(here)), math.prod(sizes)
+        return tuple(sorted(local)), math.prod(sizes)
 
-    def local_rows(self, count: int) -> Any:
-        """The places in a batch of the rows that this process holds, ascending.
+    def local_rows(self, count: int) -> NDArray[np.intp]:
+        """Returns the indices of this process's rows in a global batch, ascending.
 
         Args:
-            count: how many it holds.
+            count: number of rows of this process.
         """
-        parts, of = self.local_parts
-        places = np.arange(count // len(parts) * of).reshape(of, -1)
-        return places[list(parts)].reshape(-1)
+        parts, part_count = self.local_parts
+        rows = np.arange(count // len(parts) * part_count).reshape(part_count, -1)
+        return rows[list(parts)].reshape(-1)
 
     @property
-    def lays_activations(self) -> bool:
-        """Whether the compiler spreads work, also over a single device."""
+    def shards_activations(self) -> bool:
+        """True if the compiler shards activations: all mesh axes are automatic."""
         return self.mesh.are_all_axes_auto
 
     @contextlib.contextmanager
     def activations(self) -> Iterator[None]:
-        """While a model is traced: what it calls dimensions of activations has axes.
+        """Makes a context for tracing in which named activations are sharded.
 
-        `flax.linen.with_logical_constraint(x, ("batch", "length", "embed"))` lays an
-        activation so, in modules of NNX too. Rows of a batch, `batch`, are always cut
-        as the batch is; of two names for one axis the first in `mesh.logical` has it.
+        `flax.linen.with_logical_constraint(x, ("batch", "length", "embed"))` shards an
+        activation by the axes of its dimension names, in NNX modules too. The name
+        `batch` is always sharded as batches are; of two names with the same axis, the
+        first in `mesh.logical` gets it.
         """
-        table = {"batch": BATCH_AXES, **self.rules.logical}
-        rules = tuple((name, self._axes(along)) for name, along in table.items())
+        by_name = {"batch": BATCH_AXES, **self.rules.logical}
+        rules = tuple((name, self._axes(along)) for name, along in by_name.items())
         if self.mesh.size == 1:
-            rules = ()  # The model is told what device it is for, and no more.
+            rules = ()  # The mesh alone is set, so that the model knows its device.
         with jax.set_mesh(self.mesh), spmd.logical_axis_rules(rules):
             yield
 
-    def _axes(self, along: Any) -> tuple[str, ...] | None:
-        """Those that there are, in the order of the mesh, as `Rules` has them."""
+    def _axes(self, along: AxisNames) -> tuple[str, ...] | None:
+        """Returns the existing ones of the named axes, in mesh order as in `Rules`."""
         named = axes_of(along)
         return tuple(axis for axis in self.mesh.shape if axis in named) or None
 
     def placements(
-        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+        self, params: Params, names: Mapping[str, Names] | None = None
     ) -> dict[str, Placement]:
-        """Parameter path -> where it goes.
+        """Returns parameter path -> placement.
 
         Args:
             params: path -> anything with a shape.
-            names: path -> what the module calls its dimensions, of those that it does.
+            names: path -> dimension names, of the parameters that have them.
 
         Raises:
-            ConfigError: rules that do not fit; everything that is wrong is named.
+            ConfigError: rules that do not fit their parameters, all in one error.
         """
-        found: dict[str, Placement] = {}
+        placements: dict[str, Placement] = {}
         diagnostics: list[tuple[str, Diagnostic]] = []
         for path, array in params.items():
             try:
                 named = (names or {}).get(path)
-                found[path] = self.rules.place(path, array.shape, named)
+                placements[path] = self.rules.place(path, array.shape, named)
             except ConfigError as error:
                 diagnostics.extend(
                     (path, diagnostic) for diagnostic in error.diagnostics
                 )
         if diagnostics:
-            raise ConfigError(*_together(diagnostics))
-        return found
+            raise ConfigError(*_merged(diagnostics))
+        return placements
 
     def params(
-        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+        self, params: Params, names: Mapping[str, Names] | None = None
     ) -> dict[str, NamedSharding]:
-        """Parameter path -> sharding; arguments as for `placements`."""
+        """Returns parameter path -> sharding; arguments as for `placements`."""
         return {
             path: NamedSharding(self.mesh, _spec(placement))
             for path, placement in self.placements(params, names).items()
         }
 
     def warnings(
-        self, params: Mapping[str, Any], names: Mapping[str, Names] | None = None
+        self, params: Params, names: Mapping[str, Names] | None = None
     ) -> list[Diagnostic]:
-        """What is no fault, and not as it may have been meant: see `mesh.warnings`.
+        """Returns warnings about valid placements that are probably not intended.
 
         Args:
             params: path -> anything with a shape and a dtype.
@@ -179,17 +182,17 @@ class Partitioner:
 
     def like_params(
         self,
-        tree: Any,
-        params: Mapping[str, Any],
+        tree: Tree,
+        params: Params,
         shardings: Mapping[str, NamedSharding],
-    ) -> Any:
-        """Shardings of a tree that holds copies of the parameters, as optimizers' do.
+    ) -> Tree:
+        """Returns the shardings of a tree that mirrors parameters, as optimizer state.
 
-        A leaf that stands under a parameter's path and has its shape goes where the
-        parameter goes; counters and factored statistics stay whole.
+        A leaf whose last key is a parameter's path and that has its shape is sharded
+        like the parameter; counters and factored statistics are replicated.
         """
 
-        def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        def sharding(path: tuple[object, ...], leaf: ArrayLike) -> NamedSharding:
             name = str(getattr(path[-1], "key", "")) if path else ""
             like = params.get(name)
             same = like is not None and like.shape == leaf.shape
@@ -204,16 +207,16 @@ def _spec(placement: Placement) -> PartitionSpec:
     )
 
 
-def _together(diagnostics: Iterable[tuple[str, Diagnostic]]) -> list[Diagnostic]:
-    """One fault for all layers of a model that have the same one."""
+def _merged(diagnostics: Iterable[tuple[str, Diagnostic]]) -> list[Diagnostic]:
+    """Merges equal diagnostics of several layers into one."""
     alike: dict[tuple[str, str], list[tuple[str, Diagnostic]]] = {}
     for path, diagnostic in diagnostics:
         key = diagnostic.where, diagnostic.problem.replace(path, "")
         alike.setdefault(key, []).append((path, diagnostic))
-    told = []
+    merged = []
     for (path, first), *more in alike.values():
         problem = first.problem
         if more:
             problem = problem.replace(path, f"{path} (and of {len(more)} more)")
-        told.append(dataclasses.replace(first, problem=problem))
-    return told
+        merged.append(dataclasses.replace(first, problem=problem))
+    return merged

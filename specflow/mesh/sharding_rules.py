@@ -1,4 +1,4 @@
-"""Which mesh axes a parameter is laid along: ordered rules, the first match wins."""
+"""Sharding rules: an ordered list that maps parameters to mesh axes."""
 
 import dataclasses
 import math
@@ -9,34 +9,46 @@ from specflow.config.sections.mesh import RuleConfig, axes_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.globs import matches
 
-__all__ = ["Names", "Placement", "Rules", "nearest_multiples"]
+__all__ = [
+    "AxisNames",
+    "Names",
+    "Params",
+    "Placement",
+    "Rules",
+    "nearest_multiples",
+]
 
-Names: TypeAlias = Sequence[Any]
-"""What a module calls each dimension of a parameter: a name, several, or None."""
+AxisNames: TypeAlias = Any
+"""One name, a sequence of names, or None, as configs and Flax metadata have them."""
+Names: TypeAlias = Sequence[AxisNames]
+"""Names of each dimension of a parameter, from the module's metadata."""
+Params: TypeAlias = Mapping[str, Any]
+"""Parameters, or their shapes and dtypes, by dotted path."""
 
 _Axes: TypeAlias = tuple[tuple[str, ...], ...]
+"""Mesh axes of each dimension."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a parameter goes, and why."""
+    """The placement of a parameter on the mesh, and its reason."""
 
     axes: _Axes
-    """Mesh axes of each dimension, as far as they are longer than 1."""
+    """Mesh axes that shard each dimension, without axes of size 1."""
     rule: str
-    """What matched, and what kept the parameter whole; empty without a match."""
+    """The rule that matched, and why it could not shard; empty without a match."""
     number: int | None = None
-    """Which of the rules matched."""
+    """Index of the rule that matched."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every device holds all of it."""
+    def is_replicated(self) -> bool:
+        """True if every device has a full copy."""
         return not any(self.axes)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """Ordered rules, and where names of dimensions go.
+    """An ordered list of sharding rules; the first match wins.
 
     >>> rules = Rules(
     ...     [RuleConfig(logical=True), RuleConfig(path="**", along="fsdp")],
@@ -52,38 +64,38 @@ class Rules:
     rules: Sequence[RuleConfig]
     """Tried in order."""
     logical: Mapping[str, Any]
-    """Name of a dimension -> axis, axes or None."""
+    """Dimension name -> axis, axes or None."""
     sizes: Mapping[str, int]
     """Size of each mesh axis."""
 
     def place(
         self, path: str, shape: tuple[int, ...], names: Names | None = None
     ) -> Placement:
-        """The placement of one parameter.
+        """Returns the placement of one parameter.
 
         Args:
             path: its dotted path.
             shape: its shape.
-            names: what the module calls its dimensions, if it does.
+            names: its dimension names, if it has them.
 
         Raises:
-            ConfigError: the rule that matches does not fit the shape.
+            ConfigError: the matching rule does not fit the shape or the names.
         """
         for number, rule in enumerate(self.rules):
             if not self._covers(rule, path, names):
                 continue
             if rule.along is not None:
-                axes, said = self._along(rule, shape, names)
+                axes, reason = self._along(rule, shape, names)
             elif rule.logical:
                 assert names is not None
                 axes = self._logical(number, path, shape, names)
-                said = f"logical ({', '.join(map(_told, names))})"
-                said = said if rule.path == "**" else f"{rule.path} {said}"
+                reason = f"logical ({', '.join(map(_joined, names))})"
+                reason = reason if rule.path == "**" else f"{rule.path} {reason}"
             elif rule.dims is not None:
-                axes, said = self._dims(number, rule, path, shape), rule.path
+                axes, reason = self._dims(number, rule, path, shape), rule.path
             else:
-                axes, said = ((),) * len(shape), rule.path
-            return Placement(axes, said, number)
+                axes, reason = ((),) * len(shape), rule.path
+            return Placement(axes, reason, number)
         return Placement(((),) * len(shape), "")
 
     def _covers(self, rule: RuleConfig, path: str, names: Names | None) -> bool:
@@ -91,16 +103,16 @@ class Rules:
             return False
         if not rule.logical:
             return True
-        told = [name for dim in names or () for name in axes_of(dim)]
-        # With an empty table, names that are no axes either say nothing of this mesh.
-        return bool(told) and (bool(self.logical) or all(map(self._is_known, told)))
+        flat = [name for dim in names or () for name in axes_of(dim)]
+        # With an empty table, names that are not axes do not refer to this mesh.
+        return bool(flat) and (bool(self.logical) or all(map(self._is_known, flat)))
 
     def _is_known(self, name: str) -> bool:
         return name in self.logical or name in self.sizes
 
     def _long(self, axes: Collection[str]) -> tuple[str, ...]:
-        # In the order of the mesh. XLA's partitioner computes wrong numbers where a
-        # dimension lies along axes in another order (jax 0.10, on CPU at least).
+        # In mesh order: XLA's partitioner computes wrong numbers for a dimension that
+        # is sharded over axes in another order (jax 0.10, on CPU at least).
         return tuple(axis for axis, size in self.sizes.items()
                      if axis in axes and size > 1)  # fmt: skip
 
@@ -112,42 +124,42 @@ class Rules:
     def _along(
         self, rule: RuleConfig, shape: tuple[int, ...], names: Names | None
     ) -> tuple[_Axes, str]:
-        closed = {
+        replicated = {
             dim
             for dim, name in enumerate(names or ())
             if isinstance(name, str) and name in self.logical and not self.logical[name]
         }
-        found: list[tuple[str, ...]] = [()] * len(shape)
-        left = []
+        axes: list[tuple[str, ...]] = [()] * len(shape)
+        unused = []
         for axis in axes_of(rule.along):
             if self.sizes[axis] == 1:
                 continue
             parts = [
                 length // self._parts(taken)
-                for length, taken in zip(shape, found, strict=True)
+                for length, taken in zip(shape, axes, strict=True)
             ]
             fits = [
                 dim
                 for dim, part in enumerate(parts)
-                if part and part % self.sizes[axis] == 0 and dim not in closed
+                if part and part % self.sizes[axis] == 0 and dim not in replicated
             ]
             if not fits:
-                left.append(axis)
+                unused.append(axis)
                 continue
-            # The last of the largest: output features of a kernel, by Flax's layout.
-            best = max(fits, key=lambda dim: (not found[dim], parts[dim], dim))
-            found[best] = (*found[best], axis)
-        said = rule.path + self._left(left, whole=not any(found))
-        return tuple(map(self._long, found)), said
+            # The last of the largest: the output features of a Flax kernel.
+            best = max(fits, key=lambda dim: (not axes[dim], parts[dim], dim))
+            axes[best] = (*axes[best], axis)
+        reason = rule.path + self._unused(unused, replicated=not any(axes))
+        return tuple(map(self._long, axes)), reason
 
-    def _left(self, axes: Sequence[str], *, whole: bool) -> str:
+    def _unused(self, axes: Sequence[str], *, replicated: bool) -> str:
         if not axes:
             return ""
-        kept = "whole" if whole else f"not along {' or '.join(axes)}"
+        effect = "replicated" if replicated else f"not along {' or '.join(axes)}"
         sizes = " or ".join(str(self.sizes[axis]) for axis in axes)
-        return f" ({kept}: no dimension divides by {sizes})"
+        return f" ({effect}: no dimension divides by {sizes})"
 
-    # -- by place, and by name
+    # -- by dimension, and by name
 
     def _dims(
         self, number: int, rule: RuleConfig, path: str, shape: tuple[int, ...]
@@ -157,8 +169,7 @@ class Rules:
             raise ConfigError(
                 Diagnostic(
                     key,
-                    f"names {len(dims)} dimensions, and {path} has {len(shape)}: "
-                    f"{shape}",
+                    f"has {len(dims)} dimensions, and {path} has {len(shape)}: {shape}",
                     expected="an axis or null for each dimension",
                     code="rule-rank",
                 )
@@ -175,18 +186,18 @@ class Rules:
             raise ConfigError(
                 Diagnostic(
                     key,
-                    f"{path} has names for {len(names)} dimensions "
-                    f"({', '.join(map(_told, names))}), and {len(shape)} of them: "
+                    f"{path} has {len(names)} dimension names "
+                    f"({', '.join(map(_joined, names))}), and {len(shape)} dimensions: "
                     f"{shape}",
                     expected="a name or None for each dimension",
-                    hint="Stacked layers name theirs: nnx.vmap(..., "
+                    hint="Name the dimension of stacked layers: nnx.vmap(..., "
                     'transform_metadata={nnx.PARTITION_NAME: "layers"}).',
                     code="rule-rank",
                 )
             )
         self._check(self._unknown(path, names))
         axes = tuple(self._axes_of(dim) for dim in names)
-        keys = [f"mesh.logical.{_told(dim)}" for dim in names]
+        keys = [f"mesh.logical.{_joined(dim)}" for dim in names]
         self._check(
             [
                 *self._uneven(path, shape, axes, keys),
@@ -195,7 +206,7 @@ class Rules:
         )
         return tuple(map(self._long, axes))
 
-    def _axes_of(self, dim: Any) -> tuple[str, ...]:
+    def _axes_of(self, dim: AxisNames) -> tuple[str, ...]:
         return tuple(
             axis
             for name in axes_of(dim)
@@ -203,14 +214,14 @@ class Rules:
         )
 
     def _unknown(self, path: str, names: Names) -> Iterator[Diagnostic]:
-        for dim, told in enumerate(names):
-            for name in axes_of(told):
+        for dim, dim_names in enumerate(names):
+            for name in axes_of(dim_names):
                 if not self._is_known(name):
                     yield Diagnostic(
                         f"mesh.logical.{name}",
                         f"is missing, and dimension {dim} of {path} has this name",
-                        expected="an axis, several, or null to keep such dimensions "
-                        "whole",
+                        expected="an axis, several, or null to replicate such "
+                        "dimensions",
                         hint=did_you_mean(nearest(name, self.logical)),
                         code="logical-name",
                     )
@@ -219,15 +230,15 @@ class Rules:
         self, key: str, path: str, names: Names, axes: _Axes
     ) -> Iterator[Diagnostic]:
         for axis in dict.fromkeys(axis for dim in axes for axis in dim):
-            dims = [dim for dim, along in enumerate(axes) for one in along
-                    if one == axis]  # fmt: skip
+            dims = [dim for dim, along in enumerate(axes) for name in along
+                    if name == axis]  # fmt: skip
             if len(dims) > 1:
-                told = " and ".join(f"{dim} ({_told(names[dim])})" for dim in dims)
+                both = " and ".join(f"{dim} ({_joined(names[dim])})" for dim in dims)
                 yield Diagnostic(
                     key,
-                    f"lays dimensions {told} of {path} along {axis}",
-                    expected="one dimension along an axis",
-                    hint="Change mesh.logical, or put a rule with this path before it.",
+                    f"shards dimensions {both} of {path} over {axis}",
+                    expected="at most one dimension for each axis",
+                    hint="Change mesh.logical, or put a rule for this path before it.",
                     code="axis-twice",
                 )
 
@@ -237,10 +248,10 @@ class Rules:
         for dim, (length, along) in enumerate(zip(shape, axes, strict=True)):
             parts = self._parts(along)
             if length % parts:
-                cut = " x ".join(f"{a} {self.sizes[a]}" for a in self._long(along))
+                product = " x ".join(f"{a} {self.sizes[a]}" for a in self._long(along))
                 yield Diagnostic(
                     keys[dim],
-                    f"dimension {dim} of {path} is {length}, which {cut} does not "
+                    f"dimension {dim} of {path} is {length}, which {product} does not "
                     "divide",
                     expected=f"a multiple of {parts}, such as "
                     f"{nearest_multiples(length, parts)}, or null for such dimensions",
@@ -250,12 +261,12 @@ class Rules:
     def _check(
         self, diagnostics: Iterator[Diagnostic] | Collection[Diagnostic]
     ) -> None:
-        if found := tuple(diagnostics):
-            raise ConfigError(*found)
+        if errors := tuple(diagnostics):
+            raise ConfigError(*errors)
 
 
 def nearest_multiples(size: int, parts: int) -> str:
-    """The multiples around a size.
+    """Formats the multiples around a size.
 
     >>> nearest_multiples(50_257, 8), nearest_multiples(3, 8)
     ('50256 or 50264', '8')
@@ -264,5 +275,5 @@ def nearest_multiples(size: int, parts: int) -> str:
     return f"{below} or {below + parts}" if below else str(parts)
 
 
-def _told(dim: Any) -> str:
+def _joined(dim: AxisNames) -> str:
     return "+".join(axes_of(dim)) or "-"

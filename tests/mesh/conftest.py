@@ -1,4 +1,4 @@
-"""Whole messages of meshes stand beside those of composing."""
+"""Golden messages of meshes, in the folder of those of composing."""
 
 from tests.compose.conftest import golden
 

@@ -1,4 +1,4 @@
-"""Meshes: how many devices lie along each axis, and sizes that cannot be."""
+"""Device meshes: sizes of the axes, arrangement of devices, invalid sizes."""
 
 import dataclasses
 
@@ -10,16 +10,16 @@ from jax.experimental import mesh_utils
 from specflow.config.sections.mesh import AxesConfig
 from specflow.diagnostics.errors import ConfigError
 from specflow.mesh import (
+    arrange_devices,
     batch_parts,
     build_mesh,
     check_batch_size,
     is_local,
-    lay_out,
     pretend_devices,
 )
 
 
-def test_an_axis_of_minus_one_takes_what_is_left():
+def test_an_axis_of_minus_one_takes_the_remaining_devices():
     sizes = {"data": 2, "fsdp": -1, "tensor": 2}
     mesh = build_mesh(AxesConfig(**sizes))
     assert dict(mesh.shape) == {
@@ -28,12 +28,12 @@ def test_an_axis_of_minus_one_takes_what_is_left():
     assert [device.id for device in mesh.devices.flat] == list(range(8))
 
 
-def test_given_sizes_may_use_fewer_devices_than_there_are_the_first_ones():
+def test_given_sizes_can_use_the_first_of_more_devices():
     mesh = build_mesh(AxesConfig(data=3))
     assert [device.id for device in mesh.devices.flat] == [0, 1, 2]
 
 
-def test_the_batch_is_cut_over_data_and_fsdp():
+def test_the_batch_is_sharded_over_data_and_fsdp():
     assert batch_parts(build_mesh(AxesConfig(data=2, fsdp=2, tensor=2))) == 4
     assert batch_parts(build_mesh(AxesConfig(tensor=8))) == 1
 
@@ -54,19 +54,19 @@ def test_the_batch_is_cut_over_data_and_fsdp():
         ),
     ],
 )
-def test_sizes_that_the_devices_cannot_form_are_refused(axes, text):
+def test_sizes_that_do_not_fit_the_devices_are_errors(axes, text):
     with pytest.raises(ConfigError) as error:
         build_mesh(AxesConfig(**axes))
     assert str(error.value) == text
 
 
 @pytest.mark.parametrize("axes", [{"data": 0}, {"data": -1, "fsdp": -1}, {"data": -2}])
-def test_sizes_that_mean_nothing_are_refused_by_the_config(axes):
+def test_meaningless_sizes_are_config_errors(axes):
     with pytest.raises(ConfigError, match=r"AxesConfig\."):
         AxesConfig(**axes)
 
 
-def test_a_batch_that_fits_passes_and_another_names_the_nearest():
+def test_a_batch_size_that_does_not_divide_is_an_error_with_the_nearest_sizes():
     mesh = build_mesh(AxesConfig(data=2, fsdp=4))
     check_batch_size(16, mesh, key="loop.batch_size")
     with pytest.raises(ConfigError) as error:
@@ -77,7 +77,7 @@ def test_a_batch_that_fits_passes_and_another_names_the_nearest():
     )
 
 
-def test_nobody_pretends_more_devices_than_a_slice_has():
+def test_pretending_devices_is_not_suggested_for_given_devices():
     with pytest.raises(ConfigError) as error:
         build_mesh(AxesConfig(fsdp=32), jax.devices())
     assert str(error.value) == (
@@ -86,7 +86,7 @@ def test_nobody_pretends_more_devices_than_a_slice_has():
     )
 
 
-def test_pretending_devices_comes_too_late_once_jax_runs():
+def test_pretending_devices_after_jax_is_initialized_is_an_error():
     assert jax.device_count() == 8
     pretend_devices(8)  # As many as there are: nothing to do.
     with pytest.raises(ConfigError) as error:
@@ -102,7 +102,7 @@ def test_pretending_devices_comes_too_late_once_jax_runs():
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """A device as JAX lets it be known: enough to lay it out."""
+    """A device with the attributes that arranging it needs."""
 
     id: int
     slice_index: int = 0
@@ -114,29 +114,29 @@ def ids(mesh):
     return [device.id for device in mesh.devices.flat]
 
 
-def test_slices_are_pretended_where_the_devices_do_not_say_them():
+def test_devices_without_slices_form_equal_groups():
     mesh = build_mesh(AxesConfig(data=2, fsdp=-1), slices=2)
     assert mesh.shape["fsdp"] == 4
     assert ids(mesh) == list(range(8))
-    # Fewer devices than there are: the first ones of each slice.
+    # Fewer devices than available: the first ones of each slice.
     assert ids(build_mesh(AxesConfig(data=2, fsdp=2), slices=2)) == [0, 1, 4, 5]
 
 
-def test_the_devices_own_slices_are_found_in_whatever_order_they_come():
+def test_slices_are_read_from_the_devices_in_any_order():
     devices = [Device(n, slice_index=n % 2) for n in range(8)]
     for slices in (None, 2):
         mesh = build_mesh(AxesConfig(data=2, tensor=4), devices, slices=slices)
         assert ids(mesh) == [0, 2, 4, 6, 1, 3, 5, 7]
-    # An axis beside data that spans them is slow, and is what was asked for.
+    # An axis other than data that spans the slices is slow, but valid.
     assert ids(build_mesh(AxesConfig(fsdp=8), devices)) == list(range(8))
 
 
-def test_the_grid_is_that_of_jax_for_several_slices():
+def test_the_arrangement_over_several_slices_is_that_of_jax():
     """Against jax.experimental.mesh_utils.create_hybrid_device_mesh."""
     devices = [Device(n, slice_index=n // 8) for n in range(16)]
     groups = [devices[:8], devices[8:]]
     expected = mesh_utils.create_hybrid_device_mesh((2, 4, 1), (2, 1, 1), devices)
-    assert np.array_equal(lay_out((4, 4, 1), groups), expected)
+    assert np.array_equal(arrange_devices((4, 4, 1), groups), expected)
 
 
 @pytest.mark.parametrize(
@@ -156,21 +156,20 @@ def test_the_grid_is_that_of_jax_for_several_slices():
         ),
     ],
 )
-def test_slices_that_cannot_be_are_refused(slices, axes, text):
+def test_slices_that_do_not_fit_are_errors(slices, axes, text):
     with pytest.raises(ConfigError) as error:
         build_mesh(AxesConfig(**axes), slices=slices)
     assert str(error.value) == text
 
 
-def test_other_slices_than_the_devices_lie_in_are_refused():
+def test_another_number_of_slices_than_the_devices_have_is_an_error():
     devices = [Device(n, slice_index=n // 2) for n in range(8)]
-    with pytest.raises(ConfigError, match="but the devices lie in 4 slices"):
+    with pytest.raises(ConfigError, match="but the devices are in 4 slices"):
         build_mesh(AxesConfig(data=2, fsdp=4), devices, slices=2)
 
 
-def test_sizes_that_follow_no_wires_are_laid_out_all_the_same():
-    """JAX refuses them on TPUs with a NotImplementedError; here one of no coordinates
-    stands in, which it refuses too."""
+def test_sizes_that_do_not_follow_the_links_still_form_a_mesh():
+    """JAX raises NotImplementedError for them on TPUs; here for a fake TPU."""
     devices = [Device(n, platform="tpu", device_kind="TPU of tests") for n in range(4)]
     devices = [_Tpu(**dataclasses.asdict(device)) for device in devices]
     mesh = build_mesh(AxesConfig(data=2, tensor=2), devices)
@@ -181,7 +180,7 @@ def test_sizes_that_follow_no_wires_are_laid_out_all_the_same():
 
 @dataclasses.dataclass(frozen=True)
 class _Tpu(Device):
-    """A TPU on a ring of four, which is no product of 2 and 2 along its sides."""
+    """A TPU on a ring of four, whose sides do not factor into 2 x 2."""
 
     @property
     def coords(self):

@@ -1,4 +1,4 @@
-"""What is said of rules that do not fit, and of what stays whole, in whole messages."""
+"""Messages about rules that do not fit, and about large replicated parameters."""
 
 import jax
 import numpy as np
@@ -35,7 +35,7 @@ DIAGNOSTICS = {
     ),
 }
 WARNINGS = {
-    "rules_in_vain": (
+    "unused_rules": (
         [
             {"path": "**.kernal", "along": "fsdp"},
             {"path": "head.**", "along": "fsdp"},
@@ -46,18 +46,18 @@ WARNINGS = {
         ],
         {"blocks.0.kernel": (8, 8), "head.kernel": (8, 8)},
     ),
-    "whole": (
-        [{"path": "kept.**"}, *LOGICAL, {"path": "cut.**", "along": "fsdp"}],
+    "replicated": (
+        [{"path": "kept.**"}, *LOGICAL, {"path": "sharded.**", "along": "fsdp"}],
         {
-            "cut.kernel": (1_000, 1_002),
-            "cut.odd": (50_257, 7),
+            "sharded.kernel": (1_000, 1_002),
+            "sharded.odd": (50_257, 7),
             "kept.kernel": (1_024, 1_024),
-            "nobodys.kernel": (1_024, 1_024),
+            "unmatched.kernel": (1_024, 1_024),
             "positions.embedding": (1_024, 1_024, None, "length"),
             "small.kernel": (512, 511),
         },
     ),
-    "nothing": (FSDP, {"cut.kernel": (1_024, 1_024), "small.kernel": (3, 5)}),
+    "nothing": (FSDP, {"sharded.kernel": (1_024, 1_024), "small.kernel": (3, 5)}),
 }
 
 
@@ -69,8 +69,8 @@ def partitioner(rules):
     )
 
 
-def forms(params):
-    """Shapes and names apart."""
+def shapes_and_names(params):
+    """Splits shapes from dimension names."""
     shapes, names = {}, {}
     for path, both in params.items():
         shape = tuple(part for part in both if isinstance(part, int))
@@ -81,28 +81,28 @@ def forms(params):
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
-def test_everything_that_does_not_fit_is_told_at_once(name, golden):
+def test_all_rules_that_do_not_fit_are_reported_at_once(name, golden):
     rules, params = DIAGNOSTICS[name]
     with pytest.raises(ConfigError) as error:
-        partitioner(rules).placements(*forms(params))
-    told = "".join(f"{line(diagnostic)}\n" for diagnostic in error.value.diagnostics)
-    golden(f"errors/mesh_{name}.txt", told)
+        partitioner(rules).placements(*shapes_and_names(params))
+    text = "".join(f"{line(diagnostic)}\n" for diagnostic in error.value.diagnostics)
+    golden(f"errors/mesh_{name}.txt", text)
 
 
 @pytest.mark.parametrize("name", WARNINGS)
-def test_what_may_not_be_meant_is_a_warning(name, golden):
+def test_placements_that_are_probably_not_intended_are_warnings(name, golden):
     rules, params = WARNINGS[name]
-    found = partitioner(rules).warnings(*forms(params))
-    told = "".join(f"{line(warning, kind='warning')}\n" for warning in found)
-    golden(f"errors/mesh_{name}.txt", told)
+    warnings = partitioner(rules).warnings(*shapes_and_names(params))
+    text = "".join(f"{line(warning, kind='warning')}\n" for warning in warnings)
+    golden(f"errors/mesh_{name}.txt", text)
 
 
-def test_large_is_a_mebibyte_and_one_number_less_is_small():
+def test_large_parameters_start_at_one_mebibyte():
     mesh = build_mesh(AxesConfig(tensor=8))
     for count, warnings in ((LARGE // 4, 1), (LARGE // 4 - 1, 0)):
         params = {"a": jax.ShapeDtypeStruct((count,), np.float32)}
-        found = [one.code for one in Partitioner(mesh).warnings(params)]
-        assert found.count("whole") == warnings
+        codes = [warning.code for warning in Partitioner(mesh).warnings(params)]
+        assert codes.count("whole") == warnings
 
 
 @pytest.mark.parametrize(
@@ -110,28 +110,28 @@ def test_large_is_a_mebibyte_and_one_number_less_is_small():
     [
         ({"along": "fsdp"}, {}, ["tensor", "sequence"]),
         ({"along": ["tensor", "fsdp"]}, {}, ["sequence"]),
-        # Activations may be cut where no parameter is.
+        # Activations may be sharded where no parameter is.
         ({"along": "fsdp"}, {"heads": "tensor", "length": "sequence"}, []),
     ],
 )
-def test_an_axis_along_which_nothing_lies_is_a_warning(rule, table, idle):
+def test_an_axis_that_shards_nothing_is_a_warning(rule, table, idle):
     mesh = build_mesh(AxesConfig(fsdp=2, tensor=2, sequence=2))
     params = {"a": jax.ShapeDtypeStruct((8, 8), np.float32)}
-    found = Partitioner(mesh, [RuleConfig(**rule)], table).warnings(params)
-    assert [line(one, kind="warning") for one in found] == [
-        f"warning[mesh-idle] mesh.axes.{axis}: is 2, and nothing lies along it: such "
-        "devices hold and compute the same. Expected 1, or a rule or a name in "
-        "mesh.logical that goes along it."
+    warnings = Partitioner(mesh, [RuleConfig(**rule)], table).warnings(params)
+    assert [line(warning, kind="warning") for warning in warnings] == [
+        f"warning[mesh-idle] mesh.axes.{axis}: is 2, and nothing is sharded over it: "
+        "its devices hold and compute the same. Expected 1, or a rule or a name in "
+        "mesh.logical that uses it."
         for axis in idle
     ]
 
 
-def test_copies_are_what_a_data_mesh_is_for():
+def test_replicated_parameters_on_a_data_mesh_are_not_warned_about():
     params = {"a": jax.ShapeDtypeStruct((1_024, 1_024), np.float32)}
     assert Partitioner(build_mesh(AxesConfig(data=8))).warnings(params) == []
 
 
-def test_an_axis_that_a_given_mesh_does_not_have_is_named():
+def test_an_axis_that_the_mesh_does_not_have_is_an_error():
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
     with pytest.raises(ConfigError) as error:
         Partitioner(

@@ -1,4 +1,4 @@
-"""Names of dimensions, from Flax's own metadata to shards; activations likewise."""
+"""Dimension names: from Flax metadata to shards of parameters and activations."""
 
 import jax
 import numpy as np
@@ -79,7 +79,7 @@ def constraints(estimator, *, placed=True):
     return str(forward.jaxpr).count("sharding_constraint")
 
 
-def test_kernels_lie_where_their_names_go_and_activations_are_constrained(estimator_of):
+def test_kernels_and_activations_are_sharded_by_their_dimension_names(estimator_of):
     estimator = estimator_of(data=2, fsdp=2, tensor=2)
     estimator.train(input_fn, max_steps=1)
     state = estimator._states.state
@@ -99,17 +99,17 @@ def test_kernels_lie_where_their_names_go_and_activations_are_constrained(estima
     estimator.close()
 
 
-def test_on_one_device_nothing_is_constrained_and_nothing_traced_twice(estimator_of):
+def test_one_device_has_no_sharding_constraints_and_no_second_trace(estimator_of):
     estimator = estimator_of(data=1)
     assert constraints(estimator) == constraints(estimator) == 0
-    # Linen's functions run once more in each mode, to learn what layers they make.
+    # With Linen the function runs once more in each mode, to discover variables.
     linen_model = estimator.program.tracer.traces[Mode.TRAIN]
     assert estimator.program.tracer.traces[Mode.PREDICT] == (2 if linen_model else 1)
 
 
 @pytest.mark.parametrize("estimator_of", ["nnx"], indirect=True)
-def test_what_is_exported_belongs_to_no_mesh(estimator_of, tmp_path):
-    """It would otherwise ask whoever serves it for as many devices."""
+def test_an_export_has_no_mesh(estimator_of, tmp_path):
+    """It would otherwise require as many devices for serving."""
     estimator = estimator_of(fsdp=4, tensor=2)
     estimator.train(input_fn, max_steps=1)
     loaded = load_export(estimator.export(tmp_path / "export", input_fn=input_fn))

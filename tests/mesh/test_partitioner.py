@@ -1,4 +1,4 @@
-"""Where arrays lie: by real shards, and by what `check` says of them."""
+"""Placement of arrays: predicted by `check`, and by real shards."""
 
 import re
 
@@ -67,7 +67,7 @@ def test_predicted_bytes_per_device_are_those_of_the_real_shards(estimator):
             assert shard.data.nbytes == bytes_per_device(predicted[path]), path
 
 
-def test_training_leaves_every_array_where_it_was(estimator):
+def test_training_keeps_the_sharding_of_every_array(estimator):
     predicted = leaves(estimator.abstract_state(ROWS))
     estimator.train(lambda: ROWS, steps=2)
     for path, array in leaves(estimator._states.state).items():
@@ -75,7 +75,7 @@ def test_training_leaves_every_array_where_it_was(estimator):
     estimator.close()
 
 
-def test_the_moments_of_a_parameter_lie_where_it_lies(estimator):
+def test_the_moments_of_a_parameter_are_sharded_like_it(estimator):
     state = estimator.abstract_state(ROWS)
     moments = state.opt_state[0]
     for path, array in state.params.items():
@@ -89,10 +89,10 @@ def test_the_parameter_table_in_full(tmp_path):
     estimator = estimator_on({"fsdp": 8}, FSDP, tmp_path)
     found = ParameterTable.of(estimator, Data(ROWS, ROWS))
     table = str(found)
-    whole = "** (whole: no dimension divides by 8)"
+    replicated = "** (replicated: no dimension divides by 8)"
     rows = [
         ("parameter", "array", "placement", "rule", "bytes a device"),
-        ("head.bias", "f32[5]", "(-)", whole, "20"),
+        ("head.bias", "f32[5]", "(-)", replicated, "20"),
         ("head.kernel", "f32[32,5]", "(fsdp, -)", "**", "80"),
         ("hidden.0.bias", "f32[16]", "(fsdp)", "**", "8"),
         ("hidden.0.kernel", "f32[6,16]", "(-, fsdp)", "**", "48"),
@@ -105,7 +105,7 @@ def test_the_parameter_table_in_full(tmp_path):
         "",
         "mesh        fsdp 8 (8 devices)",
         "parameters  821 numbers in 6 arrays, 5 of them split",
-        "a device    parameters 428 B, optimizer 860 B, rest 0 B",
+        "a device    parameters 428 B, optimizer 860 B, state 0 B",
     ]
     plain = found.to_plain()
     assert plain["mesh"]["fsdp"] == 8

@@ -1,4 +1,4 @@
-"""The presets of `conf/mesh` fit every model of the zoo, and cut what counts."""
+"""The presets of `conf/mesh` fit every model of the zoo and shard what is large."""
 
 import math
 
@@ -37,7 +37,7 @@ def model(request):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_fits_every_model_and_leaves_nothing_large_whole(preset, model):
+def test_a_preset_fits_every_model_and_shards_all_large_parameters(preset, model):
     partitioner = partitioner_of(preset)
     params = model.abstract_params
     assert partitioner.warnings(params, model.dim_names) == []
@@ -46,19 +46,19 @@ def test_a_preset_fits_every_model_and_leaves_nothing_large_whole(preset, model)
         math.prod(shardings[path].shard_shape(array.shape))
         for path, array in params.items()
     )
-    whole = sum(math.prod(array.shape) for array in params.values())
+    total = sum(math.prod(array.shape) for array in params.values())
     parts = partitioner.mesh.size // partitioner.mesh.shape["data"]
-    # What stays whole: biases, norms, and names that the table does not cut.
-    assert held <= 1.3 * whole / parts
+    # Replicated: biases, norms, and dimension names without an axis.
+    assert held <= 1.3 * total / parts
 
 
-def test_the_presets_are_those_that_were_promised():
-    promised = {"single", "data", "fsdp", "tensor", "fsdp_tensor", "hybrid"}
-    assert promised <= set(PRESETS)
+def test_the_documented_presets_exist():
+    documented = {"single", "data", "fsdp", "tensor", "fsdp_tensor", "hybrid"}
+    assert documented <= set(PRESETS)
 
 
-def test_stacked_layers_are_never_cut_along_the_stack():
-    """A scan over a dimension that is cut would send every layer to every device."""
+def test_stacked_layers_are_never_sharded_over_the_stack():
+    """A scan over a sharded dimension would send every layer to every device."""
 
     def build(rngs):
         @nnx.split_rngs(splits=16)
@@ -76,4 +76,4 @@ def test_stacked_layers_are_never_cut_along_the_stack():
             model.abstract_params, model.dim_names
         )
         assert placed["kernel"].axes[0] == ()
-        assert not placed["kernel"].is_whole
+        assert not placed["kernel"].is_replicated

@@ -1,4 +1,4 @@
-"""Rules: the first match wins; by path, by size, by the names of dimensions."""
+"""Sharding rules: the first match wins; by path, by size, by dimension names."""
 
 import pytest
 
@@ -29,13 +29,13 @@ def test_the_first_rule_that_matches_wins():
     assert axes((16,), kernel, rest, path="blocks.0.bias") == ("fsdp",)
 
 
-def test_without_a_match_a_parameter_stays_whole():
+def test_a_parameter_without_a_matching_rule_is_replicated():
     found = placed((8, 16), {"path": "head.**", "along": "fsdp"})
     assert (found.axes, found.rule, found.number) == (((), ()), "", None)
-    assert found.is_whole
+    assert found.is_replicated
 
 
-def test_a_rule_without_axes_keeps_whole_what_later_rules_would_cut():
+def test_a_rule_without_axes_replicates_what_later_rules_would_shard():
     found = placed(
         (8,), {"path": "**.bias"}, {"path": "**", "along": "fsdp"}, path="a.bias"
     )
@@ -57,18 +57,18 @@ def test_a_rule_without_axes_keeps_whole_what_later_rules_would_cut():
         ((4,), ("fsdp",)),
     ],
 )
-def test_along_takes_the_largest_dimension_that_the_axis_divides(shape, expected):
+def test_along_shards_the_largest_dimension_that_the_axis_divides(shape, expected):
     assert axes(shape, {"path": "**", "along": "fsdp"}) == expected
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (), (2,), (0,)])
-def test_along_keeps_whole_what_it_cannot_cut_and_says_so(shape):
+def test_along_replicates_what_no_axis_divides_and_gives_the_reason(shape):
     found = placed(shape, {"path": "**", "along": "fsdp"})
     assert found.axes == ((),) * len(shape)
-    assert found.rule == "** (whole: no dimension divides by 4)"
+    assert found.rule == "** (replicated: no dimension divides by 4)"
 
 
-def test_along_an_axis_of_one_cuts_nothing():
+def test_along_an_axis_of_size_one_shards_nothing():
     found = placed((8, 16), {"path": "**", "along": "sequence"})
     assert (found.axes, found.rule) == (((), ()), "**")
 
@@ -81,26 +81,28 @@ def test_along_an_axis_of_one_cuts_nothing():
         ((24,), ("fsdp+tensor",), ""),  # 24 / 3 = 8, which 4 divides.
         ((16, 5), ("fsdp", ""), " (not along tensor: no dimension divides by 3)"),
         ((6, 5), ("tensor", ""), " (not along fsdp: no dimension divides by 4)"),
-        ((5, 7), ("", ""), " (whole: no dimension divides by 3 or 4)"),
+        ((5, 7), ("", ""), " (replicated: no dimension divides by 3 or 4)"),
     ],
 )
-def test_along_several_axes_takes_a_dimension_for_each_if_it_can(shape, expected, note):
+def test_along_several_axes_shards_several_dimensions_if_possible(
+    shape, expected, note
+):
     rule = {"along": ["tensor", "fsdp"]}
     assert axes(shape, rule) == expected
     assert placed(shape, rule).rule == f"**{note}"
 
 
-def test_along_passes_over_what_the_table_keeps_whole():
-    """Stacked layers run one after the other: cut along them, all would wait."""
+def test_along_skips_dimensions_that_the_table_replicates():
+    """Stacked layers run in sequence: sharded over them, every device would wait."""
     rule, names = {"along": "fsdp"}, ("layers", "width")
     assert axes((16, 8), rule, names=names) == ("", "fsdp")
     assert axes((16, 8), rule, names=names, table={}) == ("fsdp", "")
 
 
-# -- by place
+# -- by dimension
 
 
-def test_axes_of_a_dimension_are_those_of_the_mesh_in_its_order():
+def test_the_axes_of_a_dimension_are_in_mesh_order():
     """Else XLA computes wrong numbers: `tests/laws/test_mesh_laws.py` found it."""
     assert axes((24,), {"dims": [["tensor", "fsdp", "data"]]}) == ("data+fsdp+tensor",)
     assert axes((24,), {"along": ["tensor", "fsdp"]}) == ("fsdp+tensor",)
@@ -109,7 +111,7 @@ def test_axes_of_a_dimension_are_those_of_the_mesh_in_its_order():
     assert found == ("fsdp+tensor",)
 
 
-def test_a_dimension_may_go_along_several_axes_and_axes_of_one_are_left_out():
+def test_a_dimension_can_use_several_axes_and_axes_of_size_one_are_dropped():
     assert axes((8, 6), {"dims": [["data", "fsdp"], "tensor"]}) == (
         "data+fsdp",
         "tensor",
@@ -120,7 +122,7 @@ def test_a_dimension_may_go_along_several_axes_and_axes_of_one_are_left_out():
 # -- by name
 
 
-def test_named_dimensions_go_where_the_table_says():
+def test_named_dimensions_are_sharded_by_the_table():
     found = placed((8, 6), {"logical": True}, names=("embed", "mlp"))
     assert found.axes == (("fsdp",), ("tensor",))
     assert (found.rule, found.number) == ("logical (embed, mlp)", 0)
@@ -131,7 +133,7 @@ def test_named_dimensions_go_where_the_table_says():
     )
 
 
-def test_several_names_of_one_dimension_go_along_all_their_axes():
+def test_a_dimension_with_several_names_uses_all_their_axes():
     assert axes((24,), {"logical": True}, names=[("embed", "mlp")]) == ("fsdp+tensor",)
 
 
@@ -141,15 +143,15 @@ def test_a_name_that_is_an_axis_means_that_axis_with_or_without_a_table():
         assert found == ("", "tensor")
 
 
-def test_what_names_nothing_goes_by_the_next_rule():
+def test_a_parameter_without_names_falls_through_to_the_next_rule():
     rules = {"logical": True}, {"along": "fsdp"}
     assert axes((8, 6), *rules) == ("fsdp", "")
     assert axes((8, 6), *rules, names=(None, None)) == ("fsdp", "")
-    # An empty table says nothing of names that are no axes.
+    # With an empty table, names that are not axes match nothing.
     assert axes((8, 6), *rules, names=("embed", "mlp"), table={}) == ("fsdp", "")
 
 
-def test_a_path_before_the_table_is_an_exception_to_it():
+def test_a_rule_for_a_path_before_the_table_overrides_it():
     rules = {"path": "head.**"}, {"logical": True}
     names = ("embed", "mlp")
     assert axes((8, 6), *rules, path="head.kernel", names=names) == ("", "")
