@@ -1,8 +1,9 @@
-"""From a validated experiment to the arguments of an estimator: where parts are met."""
+"""Builds the arguments of an estimator from a validated experiment."""
 
+import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import jax
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.run_config import RunConfig, TPUConfig
+from specflow.config.sections.mesh import MeshConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.config.sections.triggers import seconds_of, steps_of
-from specflow.contract import Mode
+from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, check_range, occurring
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
-from specflow.executor import ModelFn
+from specflow.executor import ModelFn, Program
+from specflow.executor.array_types import Batch
 from specflow.metrics import build_metric_fn, metric_diagnostics
-from specflow.model import build_model
+from specflow.model import Model, build_model
 from specflow.optimizer import build_optimizer, evaluated_average
+from specflow.runtime.typing import Tree
 from specflow.spec import (
     build_model_fn,
     eval_tensors,
@@ -27,7 +31,24 @@ from specflow.spec import (
     model_outputs,
 )
 
-__all__ = ["check_labels", "estimator_arguments", "make_layers"]
+__all__ = ["EstimatorArguments", "check_labels", "estimator_arguments", "make_layers"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EstimatorArguments:
+    """Arguments of an `Estimator`, built from an experiment."""
+
+    model_fn: Callable[..., TPUEstimatorSpec]
+    model: Callable[..., Any] | None
+    """Creates the module; None: the model function creates its layers itself."""
+    model_dir: str | Path | None
+    config: RunConfig
+    params: Mapping[str, Any]
+    train_batch_size: int
+    eval_batch_size: int
+    mesh: MeshConfig
+    eval_params: Callable[..., dict[str, Any]] | None
+    """Maps (parameters, optimizer state) by name to parameters for evaluation."""
 
 
 def estimator_arguments(
@@ -35,13 +56,13 @@ def estimator_arguments(
     data: Data,
     *,
     model_dir: str | Path | None = None,
-) -> dict[str, Any]:
-    """What `TPUEstimator(...)` is given for an experiment.
+) -> EstimatorArguments:
+    """Builds the model function, the model and the settings of an experiment.
 
     Args:
-        experiment: validated, its targets bound.
-        data: says what the model's sizes leave open.
-        model_dir: the run directory; by default `output.dir`.
+        experiment: Validated, with resolved targets.
+        data: Determines input sizes that the model leaves open.
+        model_dir: The run directory; by default `output.dir`.
     """
     loop, output = experiment.loop, experiment.output
     checkpoint = output.checkpoint
@@ -52,17 +73,17 @@ def estimator_arguments(
     model = functools.partial(
         build_model, experiment.model, inputs=inputs, compute_dtype=loop.compute_dtype
     )
-    return {
-        "model_fn": model_fn,
-        # A function that takes no model makes its layers itself.
-        "model": model if "model" in ModelFn(model_fn).takes else None,
-        "model_dir": directory,
-        "config": RunConfig(
+    return EstimatorArguments(
+        model_fn=model_fn,
+        # A function that takes no model creates its layers itself.
+        model=model if "model" in ModelFn(model_fn).takes else None,
+        model_dir=directory,
+        config=RunConfig(
             seed=experiment.seed,
             shuffle=data.shuffle,
             save_checkpoints_steps=steps_of(checkpoint.every),
             save_checkpoints_secs=seconds_of(checkpoint.every),
-            # The first step is waited for by a person; nothing is lost before it.
+            # Users wait for the first step, and nothing is lost before it.
             save_at_start=False,
             keep_checkpoint_max=checkpoint.keep,
             keep_checkpoint_every_n_hours=checkpoint.keep_every_hours or 10_000.0,
@@ -79,16 +100,16 @@ def estimator_arguments(
                 loss_scale=loop.loss_scale,
             ),
         ),
-        "params": spec.params if isinstance(spec, ModelFnConfig) else {},
-        "train_batch_size": loop.batch_size,
-        "eval_batch_size": loop.eval_batch_size,
-        "mesh": experiment.mesh,
-        "eval_params": evaluated_average(experiment.optimizer),
-    }
+        params=spec.params if isinstance(spec, ModelFnConfig) else {},
+        train_batch_size=loop.batch_size,
+        eval_batch_size=loop.eval_batch_size,
+        mesh=experiment.mesh,
+        eval_params=evaluated_average(experiment.optimizer),
+    )
 
 
 def _model_fn(experiment: ExperimentConfig) -> Callable[..., Any]:
-    """The declared model function, or the user's, given what `optimizer` says."""
+    """Returns the declared model function, or the user's with its optimizer bound."""
     optimizer = build_optimizer(
         experiment.optimizer, train_steps=experiment.loop.train_steps
     )
@@ -102,8 +123,8 @@ def _model_fn(experiment: ExperimentConfig) -> Callable[..., Any]:
     return function
 
 
-def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Any]:
-    """What the model will be called with, abstract: a declared spec says it exactly."""
+def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Tree]:
+    """Returns the abstract inputs of the model, exact for a declared spec."""
     rows = experiment.loop.batch_size
     features, labels = jax.tree.map(
         lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype),
@@ -115,16 +136,21 @@ def _model_inputs(experiment: ExperimentConfig, data: Data) -> dict[str, Any]:
     return features if isinstance(features, dict) else {"features": features}
 
 
-def make_layers(estimator: Any, data: Data) -> None:
-    """Has a Linen module make its layers, as the rows to train on need them.
+def make_layers(program: Program, form: Batch, data: Data) -> None:
+    """Initializes the layers of a Linen module for the training rows.
+
+    Args:
+        program: The program whose layers are unknown.
+        form: Form of a training batch.
+        data: Names the training file in the message.
 
     Raises:
-        SpecError: the model function fails with such a batch.
-        DataError: so it does for want of labels: the training file is missing.
+        SpecError: The model function fails with such a batch.
+        DataError: It fails because there are no labels: the training file is missing.
     """
-    features, labels = estimator.batch_form(data.train, Mode.TRAIN)
+    features, labels = form
     try:
-        estimator.program.learn(Mode.TRAIN, features, labels)
+        program.learn(Mode.TRAIN, features, labels)
     except SpecError as error:
         if labels is not None or data.train is not data.eval:
             raise
@@ -139,29 +165,38 @@ def make_layers(estimator: Any, data: Data) -> None:
         ) from error
 
 
-def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> None:
-    """Checks, before anything trains, that labels suit the declared losses and metrics.
+def check_labels(
+    experiment: ExperimentConfig, model: Model, form: Batch, data: Data
+) -> None:
+    """Checks that labels suit the declared losses and metrics, before training.
 
-    Inside a step a label out of range is no error: it silently gives a wrong loss. What
-    a metric cannot use is an error only at the first evaluation.
+    Inside a step a label out of range is no error: the loss is silently wrong. An
+    unusable metric would raise only at the first evaluation.
+
+    Args:
+        experiment: Declares losses and metrics, or a model function, which is not
+            checked.
+        model: The model that the losses are computed of.
+        form: Form of a training batch.
+        data: Rows to check.
 
     Raises:
-        DataError: a label is out of range; its row is named. A metric cannot be
-            computed of the tensors or of the labels that it will get.
+        DataError: A label is out of range, with its row; or a metric cannot be computed
+            from its tensors or labels.
     """
-    spec, model = experiment.spec, estimator.program.model
+    spec = experiment.spec
     if not isinstance(spec, DeclaredSpecConfig):
         return
-    features, labels = estimator.batch_form(data.train, Mode.TRAIN)
+    features, labels = form
 
-    def outputs(params: Any, model_state: Any, scope: dict[str, Any]) -> Any:
-        found, _ = model.call(
+    def outputs(params: Tree, model_state: Tree, scope: dict[str, Tree]) -> Tree:
+        values, _ = model.call(
             lambda module: model_outputs(spec, module, scope),
             params,
             model_state,
             train=False,
         )
-        return found
+        return values
 
     scope = {"features": features, "labels": labels}
     abstract = jax.eval_shape(
@@ -182,8 +217,10 @@ def check_labels(experiment: ExperimentConfig, estimator: Any, data: Data) -> No
     try:
         forms = eval_tensors(spec, **given)
     except SpecError:
-        return  # Tracing says so, with all that is wrong beside it.
-    paths = {str(getattr(one, "labels", "")) for one in spec.eval_metrics.values()}
+        return  # Tracing reports it, with all other errors of the spec.
+    paths = {
+        str(getattr(metric, "labels", "")) for metric in spec.eval_metrics.values()
+    }
     values = {path: occurring(data.eval, path) for path in paths & forms.keys()}
     if diagnostics := metric_diagnostics(spec.eval_metrics, forms, values):
         raise DataError(*diagnostics)

@@ -4,7 +4,7 @@ import copy
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
@@ -17,9 +17,11 @@ from specflow.data import (
     as_train_batches,
 )
 from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.executor import array_types
 from specflow.runtime.typing import is_array, leaves
 
 __all__ = [
+    "BatchForm",
     "InputFn",
     "ask",
     "is_empty",
@@ -28,6 +30,9 @@ __all__ = [
     "source_form",
     "train_form",
 ]
+
+BatchForm: TypeAlias = array_types.Batch
+"""Shapes and dtypes of a global batch: (features, labels), as `ShapeDtypeStruct`s."""
 
 InputFn = Callable[..., Any]
 """() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
@@ -95,16 +100,14 @@ def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
     return first, all_of_them()
 
 
-def source_form(source: Source, rows: int) -> tuple[Any, Any]:
+def source_form(source: Source, rows: int) -> BatchForm:
     """Shapes and dtypes of a batch of a source: (features, labels)."""
     return jax.tree.map(
         lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype), source.spec()
     )
 
 
-def train_form(
-    value: Any, rows: int, share: Share = WHOLE
-) -> tuple[tuple[Any, Any], Any]:
+def train_form(value: Any, rows: int, share: Share = WHOLE) -> tuple[BatchForm, Any]:
     """The form of a training batch of an input, and what still gives all of them.
 
     A generator has no form before it gives something, and gives that only once.

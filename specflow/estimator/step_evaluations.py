@@ -1,94 +1,113 @@
-"""Evaluations while training: when they happen, what follows, what came last."""
+"""Evaluations while training: when they happen, and the exports that follow them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from specflow import loop
+from specflow.config.run_config import RunConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator.loss_reports import record
-from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec
+from specflow.estimator.train_eval_specs import EvalSpec
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
-from specflow.loop import Action, EverySeconds, EverySteps, StopTraining, Trigger
+from specflow.loop import EverySeconds, EverySteps, StopTraining, Trigger
 
-__all__ = ["Evaluations"]
+__all__ = ["Evaluations", "RunExporter"]
+
+
+class RunExporter(Protocol):
+    """Calls an exporter with the estimator whose state was evaluated."""
+
+    def __call__(
+        self,
+        exporter: Exporter,
+        directory: Path,
+        metrics: Mapping[str, Any],
+        *,
+        is_final: bool,
+    ) -> Path | None:
+        """Returns the new export; None if the exporter did not want the state."""
+        ...
 
 
 class Evaluations:
-    """Evaluates states of one call to `train_and_evaluate`, and asks the exporters.
+    """Evaluates states of one call to `train_and_evaluate`, and runs the exporters.
 
     Args:
         evaluate: (step, state) -> metrics.
-        estimator: handed to the exporters.
-        train_spec: says when training is over.
-        eval_spec: says what follows an evaluation.
-        report: takes (step, "eval", metrics).
+        run_exporter: Calls an exporter with the state made visible by `live`.
+        live: (step, state) -> context in which exports use that state.
+        config: Names the metric of the best checkpoint, and how often summaries are
+            written.
+        model_dir: Parent of the history and of the exports.
+        max_steps: Step at which training is over; None: at the end of the data.
+        spec: When to evaluate, and what follows an evaluation.
+        report: Takes (step, "eval", metrics).
     """
 
     def __init__(
         self,
         evaluate: Callable[[int, TrainState], dict[str, Any]],
-        estimator: Any,
-        train_spec: TrainSpec,
-        eval_spec: EvalSpec,
+        run_exporter: RunExporter,
+        live: Callable[[int, TrainState], AbstractContextManager[None]],
         *,
+        config: RunConfig,
+        model_dir: Path,
+        max_steps: int | None,
+        spec: EvalSpec,
         report: loop.Report | None = None,
     ):
-        self._evaluate, self._estimator = evaluate, estimator
-        self._max_steps = train_spec.max_steps
-        self._spec = eval_spec
+        self._evaluate, self._run_exporter, self._live = evaluate, run_exporter, live
+        self._config, self._model_dir = config, model_dir
+        self._max_steps, self._spec = max_steps, spec
         self._report = report
-        self._history = History(estimator.model_dir, eval_spec.name)
+        self._history = History(model_dir, spec.name)
         self._started_s: float | None = None
-        self._goes_on = False
+        self._trains = False
         self._was_final = False
         self.step: int | None = None
         """Step of the last evaluation."""
         self.metrics: dict[str, Any] = {}
-        """What it found, with `global_step`."""
+        """Metrics of the last evaluation, with `global_step`."""
         self.exports: list[Path | None] = []
-        """What each exporter made of it; None where it was not wanted."""
+        """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
         """Whether the last evaluation, or what follows one, failed."""
         self.stopped_early: str | None = None
-        """Why training ends before its time; None if it does not."""
+        """Reason of the rule that ended training; None if no rule did."""
 
     def begin(self, step: int) -> bool:
-        """Whether training goes on from a step, or ended there early before.
+        """Returns whether training continues from a step, or had ended there early.
 
-        A rule that ended training says so again when the same call is made again: who
-        wants to go on changes the rule.
+        A rule that ended training ends the same call again, until the rule is changed.
         """
         self._history.cut(step)
         rule = self._spec.early_stopping
         if rule is not None and self._history.knows(rule.metric):
             self.stopped_early = rule.reason(self._history.values(rule.metric))
-        self._goes_on = self.stopped_early is None
-        return self._goes_on
+        self._trains = self.stopped_early is None
+        return self._trains
 
-    def triggers(self, action: Action) -> list[Trigger]:
-        """When states are evaluated; none if that goes by checkpoints.
-
-        Args:
-            action: evaluates a state.
-        """
+    def new_trigger(self) -> Trigger | None:
+        """Returns a trigger of evaluations; None if checkpoints or the end are that."""
         steps, seconds = self._spec.every_steps, self._spec.every_secs
         if seconds is not None:
-            return [EverySeconds(seconds, action)]
-        return [EverySteps(steps, action)] if steps else []
+            return EverySeconds(seconds)
+        return EverySteps(steps) if steps else None
 
-    def __call__(self, step: int, state: TrainState) -> None:
-        """Evaluates a state.
+    def evaluate(self, step: int, state: TrainState) -> None:
+        """Evaluates a state and runs the exporters.
 
         Raises:
-            StopTraining: what evaluations have found is reason enough to end training.
+            StopTraining: The early stopping rule ends training.
         """
         self.is_unfinished = True
-        is_final = self._is_reached(step)
-        self._run(step, state, is_final=is_final)
+        is_final = self._max_steps is not None and step >= self._max_steps
+        self._evaluate_and_export(step, state, is_final=is_final)
         rule = self._spec.early_stopping
         if rule is not None and not is_final:
             self.stopped_early = rule.reason(self._history.values(rule.metric))
@@ -97,56 +116,56 @@ class Evaluations:
             raise StopTraining
 
     def at_checkpoint(self, step: int, state: TrainState) -> None:
-        """Evaluates a state that is being saved, unless one was evaluated just now."""
+        """Evaluates a state that is being saved, at most every `throttle_secs`."""
         if not self._spec.goes_by_checkpoints:
             return
-        now = time.monotonic()
-        since = None if self._started_s is None else now - self._started_s
+        now_s = time.monotonic()
+        elapsed_s = None if self._started_s is None else now_s - self._started_s
         if collectives.on_process_zero(
-            lambda: since is None or since >= self._spec.throttle_secs
+            lambda: elapsed_s is None or elapsed_s >= self._spec.throttle_secs
         ):
-            self(step, state)
+            self.evaluate(step, state)
 
     def finish(self, step: int, state: TrainState) -> None:
-        """Evaluates the last state, if it is not yet; training is over."""
+        """Evaluates the last state after training, unless it was evaluated already."""
         if self.step != step:
-            self._run(step, state, is_final=True)
+            self._evaluate_and_export(step, state, is_final=True)
         elif not self._was_final:
-            # The data ended at a step that was evaluated as any other: what waits for
-            # the end is still to be exported.
+            # The data ended at a step that was evaluated as any other: exporters that
+            # wait for the end of training have not exported it.
             self._was_final = True
-            with self._estimator.live(step, state):
-                for place, exporter in enumerate(self._spec.all_exporters()):
-                    if self.exports[place] is None:
-                        self.exports[place] = self._ask(exporter, is_final=True)
+            with self._live(step, state):
+                for index, exporter in enumerate(self._spec.all_exporters()):
+                    if self.exports[index] is None:
+                        self.exports[index] = self._export(exporter, is_final=True)
 
-    def _run(self, step: int, state: TrainState, *, is_final: bool) -> None:
+    def _evaluate_and_export(
+        self, step: int, state: TrainState, *, is_final: bool
+    ) -> None:
         self._started_s = time.monotonic()
         self.metrics = self._evaluate(step, state)
-        self._check_judges()
+        self._check_judged_metrics()
         self.step, self._was_final = step, is_final
-        found = {k: v for k, v in self.metrics.items() if k != "global_step"}
-        with (
-            collectives.raise_on_all()
-        ):  # Process 0 alone writes: all raise what it meets.
-            record(self._estimator.config, self._history, step, self.metrics)
+        reported = {k: v for k, v in self.metrics.items() if k != "global_step"}
+        with collectives.raise_on_all():  # Only process 0 writes.
+            record(self._config, self._history, step, self.metrics)
             if self._report is not None:
-                self._report(step, "eval", found)
-        with self._estimator.live(step, state):
+                self._report(step, "eval", reported)
+        with self._live(step, state):
             self.exports = [
-                self._ask(exporter, is_final=is_final)
+                self._export(exporter, is_final=is_final)
                 for exporter in self._spec.all_exporters()
             ]
 
-    def _check_judges(self) -> None:
-        """Looks whether what judges states by a metric finds it; at every evaluation.
+    def _check_judged_metrics(self) -> None:
+        """Checks at every evaluation that each rule and exporter finds its metric.
 
         Raises:
-            ConfigError: a metric is not measured, or is no single number.
+            ConfigError: A metric is not measured, or is not a single number.
         """
         judges: dict[str, Any] = {
             "early stopping": self._spec.early_stopping,
-            "the best checkpoint": self._estimator.config.keep_best,
+            "the best checkpoint": self._config.keep_best,
         }
         for exporter in self._spec.all_exporters():
             judges[f"exporter '{exporter.name}'"] = getattr(exporter, "compare", None)
@@ -174,21 +193,15 @@ class Evaluations:
         if diagnostics:
             raise ConfigError(*diagnostics)
 
-    def _ask(self, exporter: Exporter, *, is_final: bool) -> Path | None:
-        folder, metrics = self._folder(exporter), self.metrics
-        if not self._goes_on:
-            if collectives.on_process_zero(lambda: _newest_step(folder)) == self.step:
-                return None  # Nothing was trained since: it would be the same again.
-        with self._estimator.timing("export"):
-            return exporter.export(self._estimator, folder, metrics, is_final=is_final)
-
-    def _folder(self, exporter: Exporter) -> Path:
-        return Path(self._estimator.model_dir) / "export" / exporter.name
-
-    def _is_reached(self, step: int) -> bool:
-        return self._max_steps is not None and step >= self._max_steps
+    def _export(self, exporter: Exporter, *, is_final: bool) -> Path | None:
+        directory = self._model_dir / "export" / exporter.name
+        if not self._trains:
+            newest = collectives.on_process_zero(lambda: _newest_step(directory))
+            if newest == self.step:
+                return None  # Nothing was trained since: the export would be the same.
+        return self._run_exporter(exporter, directory, self.metrics, is_final=is_final)
 
 
-def _newest_step(folder: Path) -> int | None:
-    there = newest_export(folder)
-    return None if there is None else there.step
+def _newest_step(directory: Path) -> int | None:
+    newest = newest_export(directory)
+    return None if newest is None else newest.step

@@ -24,18 +24,18 @@ class Saver:
     from its after_save ends training, but for the first save of the call.
 
     Args:
-        save: (step, state): writes a checkpoint.
+        write: (step, state): writes a checkpoint.
         listeners: told in their order.
     """
 
     def __init__(
-        self, save: Callable[[int, TrainState], None], listeners: Sequence[Any] = ()
+        self, write: Callable[[int, TrainState], None], listeners: Sequence[Any] = ()
     ):
-        self._save, self._listeners = save, listeners
+        self._write, self._listeners = write, listeners
         self._last: int | None = None
         call_hooks(listeners, "begin")
 
-    def __call__(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: TrainState) -> None:
         """Saves a state, unless it is saved already.
 
         Raises:
@@ -45,7 +45,7 @@ class Saver:
             return
         is_first, self._last = self._last is None, step
         call_hooks(self._listeners, "before_save", step)
-        self._save(step, state)
+        self._write(step, state)
         wishes = [
             listener.after_save(step)
             for listener in self._listeners
@@ -65,16 +65,16 @@ class Saver:
         one of them raises does not keep the state from being saved.
         """
         try:
-            self(step, state)
+            self.save(step, state)
         except StopTraining:
             pass
         finally:
-            self._save(step, state)
+            self._write(step, state)
 
     def end(self, step: int, state: TrainState) -> None:
         """Saves the last state; nothing is left to stop."""
         try:
-            self(step, state)
+            self.save(step, state)
         except StopTraining:
             pass
         call_hooks(self._listeners, "end", step)

@@ -1,6 +1,4 @@
-"""What goes with training over its whole life: where it starts, what it leaves, when
-it ends.
-"""
+"""Warm start, exporters and early stopping: the start, the results and the end."""
 
 from specflow.lifecycle.build_lifecycle import build_exporters, build_stopping_rule
 from specflow.lifecycle.early_stopping import (

@@ -1,4 +1,4 @@
-"""From the words `output.exporters` and `loop.early_stopping` to what they declare."""
+"""Builds the exporters and the early stopping rule of a config."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,20 +23,21 @@ __all__ = ["build_exporters", "build_stopping_rule"]
 def build_exporters(
     configs: Mapping[str, Config], input_fn: Callable[[], Any]
 ) -> list[Exporter]:
-    """The exporters of `output.exporters`.
+    """Builds the exporters of `output.exporters`.
 
     Args:
-        configs: name -> one of `ExporterConfig`.
-        input_fn: gives rows; some are stored in each export as its example.
+        configs: Name -> one of `ExporterConfig`.
+        input_fn: Returns rows, some of which are stored in each export as its example.
 
     Raises:
-        ConfigError: a `Target` was not resolved, or one or a plugin gives no exporter.
+        ConfigError: A `Target` was not resolved, or a target or plugin returns no
+            exporter.
     """
     return [_exporter(name, config, input_fn) for name, config in configs.items()]
 
 
 def build_stopping_rule(config: Config | None) -> StoppingRule | None:
-    """The rule of `loop.early_stopping`; None if training ends by its steps alone.
+    """Builds the rule of `loop.early_stopping`; None if only steps end training.
 
     >>> from specflow.config.sections.early_stopping import NoIncreaseConfig
     >>> build_stopping_rule(NoIncreaseConfig(metric="accuracy", patience_steps=200))
@@ -56,17 +57,17 @@ def build_stopping_rule(config: Config | None) -> StoppingRule | None:
 
 def _exporter(name: str, config: Config, input_fn: Callable[[], Any]) -> Exporter:
     if isinstance(config, Target | Component):
-        made = config(name=name, input_fn=input_fn)
-        if not isinstance(made, Exporter):
+        exporter = config(name=name, input_fn=input_fn)
+        if not isinstance(exporter, Exporter):
             raise ConfigError(
                 Diagnostic(
                     f"output.exporters.{name}",
-                    f"{config.path} returned {describe(made)}",
+                    f"{config.path} returned {describe(exporter)}",
                     expected="a specflow.Exporter",
                     code="exporter",
                 )
             )
-        return made
+        return exporter
     settings: Any = config
     export = {
         "input_fn": input_fn,

@@ -1,4 +1,8 @@
-"""Hooks that end training, by what evaluations have found so far."""
+"""Hooks that end training early, by the evaluations so far.
+
+In `train_and_evaluate`, rules such as `Stalled` need no hook: see
+`EvalSpec.early_stopping`.
+"""
 
 import math
 import time
@@ -25,16 +29,23 @@ __all__ = [
 
 
 class EarlyStopping:
-    """A hook that ends training when a rule says so; the state is saved as at any end.
+    """Hook that ends training when a function returns true, with a checkpoint.
 
     Args:
-        should_stop: asked between device loops; true ends training.
-        run_every_secs: seconds between two questions; None: steps tell.
-        run_every_steps: steps between two questions.
+        should_stop: Called between device loops; true ends training.
+        run_every_secs: Seconds between two calls; None: `run_every_steps` applies.
+        run_every_steps: Steps between two calls.
 
     Raises:
-        ConfigError: both rhythms are given, or neither; or (also a TypeError)
-            `should_stop` is no function.
+        ConfigError: Both intervals are given, or neither; or (also a TypeError)
+            `should_stop` is not a function.
+
+    Examples:
+        >>> hook = EarlyStopping(lambda: True, run_every_secs=None, run_every_steps=10)
+        >>> hook.after_step(10)
+        Traceback (most recent call last):
+            ...
+        specflow.loop.hooks.StopTraining
     """
 
     def __init__(
@@ -63,7 +74,7 @@ class EarlyStopping:
         self._last_step: int | None = None
 
     def after_step(self, step: int, _: Any = None) -> None:
-        """Asks, if it is time: the first time after the first loop."""
+        """Calls `should_stop` if it is due, first after the first device loop."""
         if not self._is_due(step):
             return
         self._last_s, self._last_step = time.monotonic(), step
@@ -78,7 +89,17 @@ class EarlyStopping:
 
 
 def stop_if(should_stop: Callable[[], bool], **trigger: Any) -> EarlyStopping:
-    """A hook that ends training when a predicate is true."""
+    """Returns a hook that ends training when a function returns true.
+
+    Args:
+        should_stop: Called between device loops.
+        **trigger: `run_every_secs` (60) or `run_every_steps`.
+
+    Examples:
+        >>> import time
+        >>> deadline_s = time.monotonic() + 3600
+        >>> hook = stop_if(lambda: time.monotonic() > deadline_s, run_every_secs=10)
+    """
     return EarlyStopping(should_stop, **trigger)
 
 
@@ -91,18 +112,30 @@ def stop_if_higher(
     min_steps: int = 0,
     **trigger: Any,
 ) -> EarlyStopping:
-    """Ends training once an evaluation's metric is above a threshold.
+    """Returns a hook that ends training once a metric has exceeded a threshold.
 
     Args:
-        estimator: whose evaluations count.
-        metric: its name, as evaluate reports it.
-        threshold: strictly above it training ends.
-        name: of the evaluations, if they have one.
-        min_steps: evaluations before this step do not count.
+        estimator: The estimator whose evaluations count.
+        metric: Name of the metric, as evaluate reports it.
+        threshold: Training ends strictly above it.
+        name: Name of the evaluations, if they have one.
+        min_steps: Evaluations before this step do not count.
         **trigger: `run_every_secs` (60) or `run_every_steps`.
+
+    Examples:
+        >>> import tempfile
+        >>> from types import SimpleNamespace
+        >>> estimator = SimpleNamespace(model_dir=tempfile.mkdtemp())
+        >>> hook = stop_if_higher(estimator, "accuracy", 0.95, run_every_secs=30)
+        >>> hook.after_step(100)  # No evaluation yet.
+        >>> History(estimator.model_dir).add(200, {"accuracy": 0.97})
+        >>> stop_if_higher(estimator, "accuracy", 0.95).after_step(200)
+        Traceback (most recent call last):
+            ...
+        specflow.loop.hooks.StopTraining
     """
     rule = Crossed(metric, threshold, "higher", min_steps)
-    return _judged(rule, estimator, name, **trigger)
+    return _rule_hook(rule, estimator, name, **trigger)
 
 
 def stop_if_lower(
@@ -114,9 +147,13 @@ def stop_if_lower(
     min_steps: int = 0,
     **trigger: Any,
 ) -> EarlyStopping:
-    """Ends training once an evaluation's metric is below a threshold."""
+    """Returns a hook that ends training once a metric has fallen below a threshold.
+
+    The arguments are those of `stop_if_higher`; training ends strictly below
+    `threshold`.
+    """
     rule = Crossed(metric, threshold, "lower", min_steps)
-    return _judged(rule, estimator, name, **trigger)
+    return _rule_hook(rule, estimator, name, **trigger)
 
 
 def stop_if_no_increase(
@@ -128,9 +165,13 @@ def stop_if_no_increase(
     min_steps: int = 0,
     **trigger: Any,
 ) -> EarlyStopping:
-    """Ends training when a metric has not risen for so many steps."""
+    """Returns a hook that ends training when a metric has stopped rising.
+
+    The arguments are those of `stop_if_higher`; `max_steps_without_increase` is the
+    number of steps from the best evaluation to the newest one at which training ends.
+    """
     rule = Stalled(metric, max_steps_without_increase, "higher", min_steps)
-    return _judged(rule, estimator, name, **trigger)
+    return _rule_hook(rule, estimator, name, **trigger)
 
 
 def stop_if_no_decrease(
@@ -142,15 +183,19 @@ def stop_if_no_decrease(
     min_steps: int = 0,
     **trigger: Any,
 ) -> EarlyStopping:
-    """Ends training when a metric has not fallen for so many steps."""
+    """Returns a hook that ends training when a metric has stopped falling.
+
+    The arguments are those of `stop_if_higher`; `max_steps_without_decrease` is the
+    number of steps from the best evaluation to the newest one at which training ends.
+    """
     rule = Stalled(metric, max_steps_without_decrease, "lower", min_steps)
-    return _judged(rule, estimator, name, **trigger)
+    return _rule_hook(rule, estimator, name, **trigger)
 
 
-def _judged(
+def _rule_hook(
     rule: StoppingRule, estimator: Any, name: str | None, **trigger: Any
 ) -> EarlyStopping:
-    """A hook that asks a rule about the evaluations there are."""
+    """Returns a hook that applies a rule to the evaluations of an estimator."""
     if not hasattr(estimator, "model_dir"):
         raise config_error(
             Diagnostic(

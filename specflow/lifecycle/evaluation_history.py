@@ -1,4 +1,4 @@
-"""What evaluations found, by step: written beside the checkpoints, read by rules."""
+"""Metrics of evaluations by step, stored beside the checkpoints for rules to read."""
 
 import json
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ __all__ = ["History", "MissingMetricError"]
 
 
 class MissingMetricError(ConfigError, KeyError):
-    """A metric that decides something is in no evaluation."""
+    """A metric that a rule reads is in no evaluation."""
 
     __str__ = Exception.__str__  # A KeyError shows its message in quotes.
 
 
 class History:
-    """The evaluations of one name, on disk, so that a later process sees them too.
+    """Stores the evaluations of one name on disk, for later processes too.
 
     Args:
-        model_dir: of the estimator.
-        name: of the evaluation; None for the one without a name.
+        model_dir: Model directory of the estimator.
+        name: Name of the evaluation; None: the unnamed one.
 
     >>> import tempfile
     >>> history = History(tempfile.mkdtemp())
@@ -38,22 +38,22 @@ class History:
         self.path = expanded(model_dir, "model_dir") / folder / "metrics.jsonl"
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Writes the metrics of an evaluation down.
+        """Appends the metrics of an evaluation.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: The file cannot be written.
         """
         row = json.dumps({"step": step, "split": "eval", **to_plain(metrics)})
         collectives.on_process_zero(lambda: self._append(row))
 
     def cut(self, step: int) -> None:
-        """Forgets evaluations beyond a step, from which training goes on.
+        """Removes evaluations after the step at which training resumes.
 
-        They are of a process that died, or of another configuration; what training
-        comes to now is evaluated again.
+        They belong to a process that died or to another configuration; those steps are
+        evaluated again.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: The file cannot be written.
         """
         collectives.on_process_zero(lambda: self._cut(step))
 
@@ -70,24 +70,24 @@ class History:
             write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def knows(self, metric: str) -> bool:
-        """Whether any evaluation has a metric."""
+        """Returns True if any evaluation has a metric."""
         return any(metric in row for row in self._rows())
 
     def values(self, metric: str) -> dict[int, float]:
-        """Step -> value, in the order of the steps; of one step, the later evaluation.
+        """Returns step -> value in step order; of equal steps, the later evaluation.
 
-        A value that is not finite, which JSON cannot hold, is NaN.
+        A value that is not finite, which JSON cannot represent, is NaN.
 
         Raises:
-            MissingMetricError: evaluations there are, but none with this metric.
+            MissingMetricError: There are evaluations, but none with this metric.
         """
         rows = self._rows()
-        found = {
+        values = {
             row["step"]: float("nan") if row[metric] is None else float(row[metric])
             for row in rows
             if metric in row
         }
-        if rows and not found:
+        if rows and not values:
             names = sorted({name for row in rows for name in row} - {"step", "split"})
             raise MissingMetricError(
                 Diagnostic(
@@ -98,8 +98,8 @@ class History:
                     hint=did_you_mean(nearest(metric, names)),
                 )
             )
-        return dict(sorted(found.items()))
+        return dict(sorted(values.items()))
 
     def _rows(self) -> list[dict[str, Any]]:
-        """What is written down; process 0 reads it for all."""
+        """Reads the file on process 0, for all processes."""
         return collectives.on_process_zero(lambda: list(read_rows(self.path)))

@@ -1,4 +1,4 @@
-"""Exporters: which of the evaluated states are exported, and how many are kept."""
+"""Exporters: select evaluated states to export, and limit how many are kept."""
 
 import dataclasses
 import inspect
@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
@@ -28,20 +28,40 @@ __all__ = [
 ]
 
 _EXPORT_NAME = re.compile("[0-9]{10}")
-"""Names that exports have; a clean-up touches nothing else."""
+"""Names of exports; retention removes nothing else."""
+
+
+class CanExport(Protocol):
+    """The part of an estimator that exporters use."""
+
+    @property
+    def export(self) -> Callable[..., Path]:
+        """Exports the newest state, as `Estimator.export`."""
+        ...
 
 
 class Exporter:
-    """Exports a state after some evaluations.
+    """Exports the state after some evaluations; a subclass selects which.
 
     Args:
-        name: of the folder `<model_dir>/export/<name>`.
-        exports_to_keep: newest exports kept; None keeps all.
-        **export: handed to `estimator.export`: `input_fn` or `features`, and the like.
+        name: Name of the directory `<model_dir>/export/<name>`.
+        exports_to_keep: Number of newest exports to keep; None: all.
+        **export: Arguments of `Estimator.export`, such as `input_fn` or `features`.
 
     Raises:
-        ConfigError: the name is empty or no text, `exports_to_keep` not positive, or
-            a function none (also a TypeError).
+        ConfigError: The name is empty or not a string, `exports_to_keep` is not
+            positive, or (also a TypeError) `input_fn` or `serving_fn` is not a
+            function.
+
+    Examples:
+        An exporter of states with a loss below 0.1:
+
+        >>> class GoodExporter(Exporter):
+        ...     def wants(self, directory, metrics, *, is_final):
+        ...         return metrics["loss"] < 0.1
+        >>> exporter = GoodExporter("good", exports_to_keep=2)
+        >>> exporter.wants(Path(), {"loss": 0.05}, is_final=False)
+        True
     """
 
     def __init__(self, name: str, *, exports_to_keep: int | None = 5, **export: Any):
@@ -74,40 +94,40 @@ class Exporter:
 
     def export(
         self,
-        estimator: Any,
+        estimator: CanExport,
         directory: str | Path,
         metrics: Mapping[str, Any],
         *,
         is_final: bool,
     ) -> Path | None:
-        """Exports, if this exporter wants this state.
+        """Exports the evaluated state, if this exporter wants it.
 
         Args:
-            estimator: holds the state that was evaluated.
-            directory: where this exporter's exports lie.
-            metrics: what the evaluation found.
-            is_final: whether training is over.
+            estimator: The estimator with the evaluated state.
+            directory: Parent of the exports of this exporter.
+            metrics: Metrics of the evaluation.
+            is_final: True after the last step of training.
 
         Returns:
-            The new export, or None.
+            The new export; None if the state was not wanted.
         """
         folder = expanded(directory, "directory")
         if not collectives.on_process_zero(
             lambda: self.wants(folder, metrics, is_final=is_final)
         ):
             return None
-        made = estimator.export(folder, **self._export)
+        path = estimator.export(folder, **self._export)
         collectives.on_process_zero(lambda: self.keep(folder, metrics))
-        return made
+        return path
 
     def wants(
         self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
     ) -> bool:
-        """Whether a state with these metrics is to be exported."""
+        """Returns whether to export a state with these metrics."""
         raise NotImplementedError
 
     def keep(self, directory: Path, metrics: Mapping[str, Any]) -> None:
-        """After an export: removes the oldest ones that are too many."""
+        """Removes the oldest exports beyond `exports_to_keep`, after an export."""
         if self._keep is None:
             return
         for old in _exports(directory)[: -self._keep]:
@@ -116,7 +136,13 @@ class Exporter:
 
 
 class LatestExporter(Exporter):
-    """Exports after every evaluation, and keeps the newest five."""
+    """Exports after every evaluation, and keeps the newest five by default.
+
+    Examples:
+        >>> exporter = LatestExporter("latest", exports_to_keep=3)
+        >>> exporter.wants(Path(), {"loss": 0.5}, is_final=False)
+        True
+    """
 
     def wants(
         self, directory: Path, metrics: Mapping[str, Any], *, is_final: bool
@@ -125,7 +151,13 @@ class LatestExporter(Exporter):
 
 
 class FinalExporter(Exporter):
-    """Exports once, when training is over."""
+    """Exports once, after the last step of training.
+
+    Examples:
+        >>> exporter = FinalExporter("final")
+        >>> [exporter.wants(Path(), {}, is_final=last) for last in (False, True)]
+        [False, True]
+    """
 
     def __init__(self, name: str, **export: Any):
         super().__init__(name, exports_to_keep=None, **export)
@@ -138,10 +170,10 @@ class FinalExporter(Exporter):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ByMetric:
-    """Whether the current result is strictly better by one metric; NaN is worst.
+    """Compares results by one metric: a better one is strictly better; NaN is worst.
 
-    Where the best result lacks the metric, because it was not measured then, there is
-    nothing to hold the current one against, and it is better.
+    The current result is better than a best result that lacks the metric, since that
+    was not measured then.
 
     >>> ByMetric("auc", "highest")({"auc": 0.5}, {"auc": 0.6})
     True
@@ -149,7 +181,7 @@ class ByMetric:
     True
 
     Raises:
-        ConfigError: the current result lacks the metric.
+        ConfigError: The current result lacks the metric.
     """
 
     metric: str
@@ -161,13 +193,13 @@ class ByMetric:
         current_eval_result: Mapping[str, Any],
     ) -> bool:
         if self.metric not in current_eval_result:
-            there = sorted(set(current_eval_result) - {"global_step"})
+            names = sorted(set(current_eval_result) - {"global_step"})
             raise ConfigError(
                 Diagnostic(
                     "compare_fn",
                     f"the current result has no '{self.metric}'",
-                    expected=f"one of {', '.join(there)}, or a compare_fn for them",
-                    hint=did_you_mean(nearest(self.metric, there)),
+                    expected=f"one of {', '.join(names)}, or a compare_fn for them",
+                    hint=did_you_mean(nearest(self.metric, names)),
                     code="exporter",
                 )
             )
@@ -180,20 +212,28 @@ class ByMetric:
 
 
 class BestExporter(Exporter):
-    """Exports what is better than everything exported before, also by earlier runs.
+    """Exports each state that is better than all exported ones, of earlier runs too.
 
-    What was best is remembered in `best.json` beside the exports. (The reference forgot
-    it at a restart, and exported a worse model over a better one.)
+    `best.json` beside the exports stores the best result. (TensorFlow forgot it at a
+    restart, and exported a worse model over a better one.)
 
     Args:
-        name: of the folder `<model_dir>/export/<name>`.
+        name: Name of the directory `<model_dir>/export/<name>`.
         compare_fn: `(best_eval_result, current_eval_result) -> bool`, by these names:
-            whether the current one is better; by default by a lower `loss`.
-        exports_to_keep: newest exports kept; None keeps all.
-        **export: handed to `estimator.export`.
+            returns whether the current result is better; by default by a lower `loss`.
+        exports_to_keep: Number of newest exports to keep; None: all.
+        **export: Arguments of `Estimator.export`.
 
     Raises:
-        ConfigError: `compare_fn` is no function of these two.
+        ConfigError: `compare_fn` is not a function of these two.
+
+    Examples:
+        >>> exporter = BestExporter(compare_fn=ByMetric("auc", "highest"))
+        >>> exporter.wants(Path("no exports yet"), {"auc": 0.7}, is_final=False)
+        True
+        >>> best, current = {"auc": 0.7}, {"auc": 0.6}
+        >>> exporter.compare(best_eval_result=best, current_eval_result=current)
+        False
     """
 
     def __init__(
@@ -235,7 +275,7 @@ class BestExporter(Exporter):
             for name, value in metrics.items()
             if getattr(value, "ndim", 0) == 0
         }
-        # NaN is written as JSON's readers in Python know it; nobody else reads this.
+        # Python's JSON reads and writes NaN, and only this class reads the file.
         write_text(directory / "best.json", json.dumps(numbers))
         super().keep(directory, metrics)
 
@@ -247,39 +287,39 @@ class BestExporter(Exporter):
 
 
 class Made(NamedTuple):
-    """An export that was made, as it lies there."""
+    """An export on disk."""
 
     path: Path
     step: int
     """Training steps of its weights."""
     note: str
-    """What there is to know about it; may be empty."""
+    """Note of its manifest; may be empty."""
 
     def to_json(self, base: Path) -> dict[str, Any]:
-        """Plain values; the path from a directory on."""
+        """Returns plain values, with the path relative to `base`."""
         return {"step": self.step, "path": str(self.path.relative_to(base))}
 
 
 def newest_export(directory: str | Path) -> Made | None:
-    """The newest of the exports that lie side by side."""
+    """Returns the newest export in a directory; None if there is none."""
     from specflow.serving.load_export import MANIFEST  # Few runs export.
 
     for path in reversed(_exports(expanded(directory))):
         try:
-            about = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
-            return Made(path, int(about["step"]), str(about["note"]))
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
+            return Made(path, int(manifest["step"]), str(manifest["note"]))
         except (OSError, ValueError, KeyError):
-            continue  # Somebody else's, or damaged: not what was exported here.
+            continue  # Damaged, or not an export.
     return None
 
 
 def _is_positive(value: Any) -> bool:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and int(value) > 0
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_integer and int(value) > 0
 
 
 def _exports(directory: Path) -> list[Path]:
-    """Exports, the oldest first."""
+    """Returns the exports in a directory, the oldest first."""
     if not directory.is_dir():
         return []
     return sorted(

@@ -1,4 +1,4 @@
-"""Rules that say why training should end, by what evaluations have found so far."""
+"""Early stopping rules: decide from the metrics of all evaluations so far."""
 
 import dataclasses
 import math
@@ -8,29 +8,29 @@ from typing import Literal, Protocol, TypeAlias
 __all__ = ["Better", "Crossed", "Stalled", "StoppingRule"]
 
 Better: TypeAlias = Literal["lower", "higher"]
-"""Which values of a metric a rule looks for."""
+"""The direction in which a metric improves."""
 
 
 class StoppingRule(Protocol):
-    """Looks at one metric of the evaluations."""
+    """Decides from one metric of the evaluations whether training ends."""
 
     @property
     def metric(self) -> str:
-        """Its name, as evaluate reports it."""
+        """Name of the metric, as evaluate reports it."""
         ...
 
     def reason(self, values: Mapping[int, float]) -> str | None:
-        """Why training should end; None if it should not.
+        """Returns the reason to end training; None to continue.
 
         Args:
-            values: step -> value of every evaluation so far, in order.
+            values: Step -> value of every evaluation so far, in order.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crossed:
-    """Once any evaluation is strictly beyond a threshold.
+    """Ends training once any evaluation is strictly beyond a threshold.
 
     >>> Crossed("accuracy", 0.9, "higher").reason({10: 0.9, 20: 0.95, 30: 0.8})
     'accuracy is 0.95 at step 20, higher than 0.9'
@@ -52,10 +52,10 @@ class Crossed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stalled:
-    """Once the newest evaluation is too many steps past the best one.
+    """Ends training once the newest evaluation is too many steps past the best one.
 
-    A stall that is over does not count, and NaN is never best. (The reference stopped
-    at any stall of the past, and a first NaN stayed its best.)
+    A stall that is over does not count, and NaN is never the best. (TensorFlow stopped
+    at any past stall, and kept a first NaN as its best.)
 
     >>> rule = Stalled("loss", 20, "lower")
     >>> rule.reason({10: 0.5, 20: 0.6, 30: 0.55})
@@ -65,7 +65,7 @@ class Stalled:
 
     metric: str
     patience_steps: int
-    """Steps without improvement that are too many."""
+    """Steps from the best evaluation to the newest one at which training ends."""
     better: Better
     min_steps: int = 0
     """Evaluations before this step do not count."""

@@ -1,4 +1,4 @@
-"""What a warm start takes from a checkpoint, told from names and shapes alone."""
+"""Plan of a warm start, from names and shapes of a checkpoint."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -21,25 +21,25 @@ _MOST_SHOWN = 6
 
 @dataclasses.dataclass(frozen=True)
 class WarmPlan:
-    """Which arrays a warm start takes, and why not the others."""
+    """Arrays that a warm start restores, and why it does not restore the others."""
 
     source: str
     """The checkpoint or export."""
     taken: dict[str, dict[str, str]]
     """Part of the state -> name -> name in the checkpoint, its part included."""
     rows: list[tuple[str, str, str, str]]
-    """Of each parameter: path, path in the checkpoint, array, remark."""
+    """For each parameter: path, path in the checkpoint, array, note."""
     others: dict[str, list[str]]
-    """What else there is to say: a head -> names of arrays."""
+    """Heading -> names of arrays, for everything but parameters."""
     diagnostics: list[Diagnostic]
-    """What cannot be taken, though it was asked for."""
+    """Selected arrays that cannot be restored."""
     warnings: list[Diagnostic]
     """Patterns and globs that match nothing."""
     digest: str = ""
-    """Of the arrays that are taken."""
+    """Digest of the restored arrays."""
 
     def __str__(self) -> str:
-        """A table of the parameters, and a line for each group of other arrays."""
+        """Returns a table of parameters, and a line for each group of other arrays."""
         table = [("parameter", "taken from", "array", ""), *self.rows]
         lines = [f"warm start from {self.source}", columns(table)]
         for head, names in self.others.items():
@@ -49,7 +49,7 @@ class WarmPlan:
         return "\n".join(lines)
 
     def to_plain(self) -> dict[str, Any]:
-        """The same for tools and for the manifest of a run."""
+        """Returns plain values, for tools and for the manifest of a run."""
         names = ("parameter", "from", "array", "note")
         return {
             "path": self.source,
@@ -70,15 +70,15 @@ def plan(
     source: str,
     known_rows: Callable[[str], int],
 ) -> WarmPlan:
-    """What a warm start takes.
+    """Plans which arrays of a checkpoint a warm start restores.
 
     Args:
-        settings: which, and from where.
-        tree: the initial state as nested dicts; arrays may be abstract.
-        forms: part/name -> shape and dtype of what the checkpoint holds.
-        source: the checkpoint, for messages.
-        known_rows: path of a parameter with a vocabulary -> how many of its tokens the
-            old one has.
+        settings: The checkpoint, and the arrays to restore.
+        tree: The initial state as nested dicts; arrays may be abstract.
+        forms: part/name -> shape and dtype of each array of the checkpoint.
+        source: The checkpoint, for messages.
+        known_rows: Path of a parameter with a vocabulary -> number of its tokens that
+            the old vocabulary has.
     """
     params = tree["params"]
     wanted = [path for path in params if not settings.refused(path)]
@@ -104,15 +104,15 @@ def plan(
         name = settings.source(path)
         saved, by_token = forms.get(f"params/{name}"), path in settings.vocabularies
         if not _fits(saved, array, by_token=by_token):
-            there, hints = describe(saved), [_skipped(settings, path)]
+            problem, hints = describe(saved), [_skipped(settings, path)]
             if saved is None:
-                there = "absent" if name == path else f"absent, as {name},"
-                fitting = [one for one in free if _fits(forms[f"params/{one}"], array)]
+                problem = "absent" if name == path else f"absent, as {name},"
+                fitting = [key for key in free if _fits(forms[f"params/{key}"], array)]
                 hints.insert(0, _others(settings, path, fitting or free or saved_names))
             diagnostics.append(
                 Diagnostic(
                     path,
-                    f"is {there} in the checkpoint",
+                    f"is {problem} in the checkpoint",
                     code="warm-start",
                     expected=describe(array),
                     hint=" ".join(filter(None, hints)),
@@ -124,12 +124,12 @@ def plan(
         rows.append((path, name, short(array), f"{count} by token" if count else ""))
     others: dict[str, list[str]] = {}
     for part in _PARTS:
-        found, left = _state(settings, part, tree, forms)
-        taken |= {part: found} if settings.state != "params" else {}
-        for reason, names in left.items():
+        restored, skipped = _state(settings, part, tree, forms)
+        taken |= {part: restored} if settings.state != "params" else {}
+        for reason, names in skipped.items():
             others[f"{_PARTS[part]} {reason}"] = names
-        if found:
-            others[f"{_PARTS[part]} taken"] = [*found]
+        if restored:
+            others[f"{_PARTS[part]} taken"] = [*restored]
     used = {*taken["params"].values()}
     unused = [
         f"{name.removeprefix('params/')} {short(form)}"
@@ -151,7 +151,7 @@ def plan(
 
 
 def _fits(saved: Any, array: Any, *, by_token: bool = False) -> bool:
-    """Whether a saved array can be the start of another one."""
+    """Returns whether a saved array fits an initial one."""
     if saved is None or len(saved.shape) != len(array.shape):
         return False
     first = 1 if by_token else 0
@@ -160,7 +160,7 @@ def _fits(saved: Any, array: Any, *, by_token: bool = False) -> bool:
 
 
 def _kind(array: Any) -> str:
-    """Numbers of one kind are cast to each other."""
+    """Returns the kind of an array; arrays of one kind are cast to each other."""
     name = np.dtype(array.dtype).name
     return "float" if "float" in name else name
 
@@ -171,9 +171,16 @@ def _state(
     tree: Mapping[str, Any],
     forms: Mapping[str, Any],
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """What is taken of a part that is no parameters, and why the rest of it is not."""
-    found: dict[str, str] = {}
-    left: dict[str, list[str]] = {}
+    """Returns the restored arrays of a part, and reason -> names of the others.
+
+    Args:
+        settings: The arrays to restore.
+        part: Model state or optimizer state.
+        tree: The initial state as nested dicts.
+        forms: part/name -> shape and dtype of each array of the checkpoint.
+    """
+    restored: dict[str, str] = {}
+    skipped: dict[str, list[str]] = {}
     for name, array in tree[part].items():
         # An optimizer's arrays end in the path of the parameter that they are for.
         path = name.removeprefix(_STATISTICS).rpartition("/")[2]
@@ -190,14 +197,14 @@ def _state(
         elif tuple(saved.shape) != tuple(array.shape) or _kind(saved) != _kind(array):
             reason = "of another form in the checkpoint"
         else:
-            found[name] = source
+            restored[name] = source
             continue
-        left.setdefault(reason, []).append(name)
-    return found, left
+        skipped.setdefault(reason, []).append(name)
+    return restored, skipped
 
 
 def _renamed(settings: WarmStartSettings, name: str) -> str:
-    """The name in the checkpoint of an array that is no parameter."""
+    """Returns the name in the checkpoint of an array that is not a parameter."""
     before, slash, path = name.rpartition("/")
     collection = _STATISTICS if path.startswith(_STATISTICS) else ""
     source = settings.source(path.removeprefix(collection))
@@ -205,7 +212,7 @@ def _renamed(settings: WarmStartSettings, name: str) -> str:
 
 
 def _others(settings: WarmStartSettings, path: str, names: list[str]) -> str:
-    """The near miss among a checkpoint's parameters, or the first few of them."""
+    """Returns a hint: the nearest parameter of the checkpoint, or the first few."""
     near = nearest(path, names)
     if near is None:
         more = len(names) - _MOST_SHOWN
@@ -218,5 +225,5 @@ def _others(settings: WarmStartSettings, path: str, names: list[str]) -> str:
 
 
 def _skipped(settings: WarmStartSettings, path: str) -> str:
-    """How a config leaves a parameter out."""
+    """Returns the hint that excludes a parameter in a config."""
     return "" if settings.include is None else f"warm_start.exclude=[{path}] skips it."

@@ -1,4 +1,4 @@
-"""What a warm start takes, and from where."""
+"""Settings of a warm start: its checkpoint, and the arrays that are restored."""
 
 import dataclasses
 import re
@@ -13,40 +13,64 @@ from specflow.runtime.globs import matches
 __all__ = ["Vocabulary", "WarmStartSettings", "build_warm_start"]
 
 _BELOW = "**"
-"""How both sides of a rename end that renames all below a path."""
+"""Suffix of both sides of a rename that applies to all parameters below a path."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Two lists of tokens: rows of a parameter are moved by token from old to new."""
+    """Token lists that map the rows of an embedding from a checkpoint to this model.
+
+    Examples:
+        >>> vocabulary = Vocabulary(new="tokens.txt", old="/runs/1/tokens.txt")
+        >>> settings = WarmStartSettings(
+        ...     "/runs/1", vocabularies={"embed.embedding": vocabulary}
+        ... )
+    """
 
     new: str | Path
-    """File with a token a line, as this model numbers them."""
+    """File with one token per line, in the order of the rows of this model."""
     old: str | Path
-    """The same, as the checkpoint numbers them."""
+    """The same, in the order of the rows of the checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WarmStartSettings:
-    """Where initial values come from, when the model's own directory has no checkpoint.
+    """Restores initial values from the checkpoint of another run.
+
+    They apply only while the model directory has no checkpoint of its own.
 
     Args:
-        path: a model directory, its `checkpoints`, one checkpoint in there, or an
+        path: A model directory, its `checkpoints`, one checkpoint of them, or an
             export.
-        vars_to_warm_start: regular expressions, matched at the start of a parameter's
-            path; one or several. `.*` takes all parameters, None only those that have a
+        vars_to_warm_start: Regular expressions that match at the start of a parameter's
+            path; one or several. `.*` selects all parameters, None only those with a
             vocabulary.
-        state: `params`: parameters only; `model`: also floating model state, such as
-            batch statistics; `full`: also the optimizer's state and all of the model's,
-            as far as they are the same.
-        renames: path of a parameter here -> its path in the checkpoint. Where both end
-            in `**`, as `encoder.**` and `backbone.**`, all below is renamed.
-        vocabularies: path of a parameter -> how its rows are numbered.
-        include: globs of paths; what none of them covers is not taken. None: `**`.
-        exclude: globs of paths that are not taken.
+        state: `params`: parameters only; `model`: also floating-point model state, such
+            as batch statistics; `full`: also the optimizer state and all model state,
+            where names and shapes agree.
+        renames: Path of a parameter of this model -> its path in the checkpoint. If
+            both end in `**`, as `encoder.**` and `backbone.**`, all paths below are
+            renamed.
+        vocabularies: Path of a parameter -> token lists of its rows.
+        include: Globs of the paths to restore; None: `**`.
+        exclude: Globs of paths that are not restored.
 
     Raises:
-        ConfigError: the path is empty or no path; what should be an expression is none.
+        ConfigError: The path is empty or not a path, or a pattern is not a regular
+            expression.
+
+    Examples:
+        Restores the encoder of another run, under another name, without its head:
+
+        >>> settings = WarmStartSettings(
+        ...     "/runs/pretrained",
+        ...     renames={"encoder.**": "backbone.**"},
+        ...     exclude=["head.**"],
+        ... )
+        >>> settings.source("encoder.layer_0.kernel")
+        'backbone.layer_0.kernel'
+        >>> settings.refused("head.kernel")
+        'excluded by head.**'
     """
 
     path: str | Path
@@ -59,13 +83,13 @@ class WarmStartSettings:
 
     @property
     def key(self) -> str:
-        """What the settings are called where they were written, for messages."""
+        """Name of the settings in messages: the Python class or the config section."""
         return "WarmStartSettings" if self.include is None else "warm_start"
 
     def __post_init__(self) -> None:
         for field in ("include", "exclude"):
-            if isinstance(one := getattr(self, field), str):
-                object.__setattr__(self, field, (one,))
+            if isinstance(globs := getattr(self, field), str):
+                object.__setattr__(self, field, (globs,))
         if not isinstance(self.path, str | Path) or not str(self.path):
             raise ConfigError(
                 Diagnostic(
@@ -75,12 +99,12 @@ class WarmStartSettings:
                     expected="a model directory, a checkpoint or an export",
                 )
             )
-        wrong = [one for one in self.patterns() if not _is_expression(one)]
-        if wrong:
+        invalid = [item for item in self.patterns() if not _is_expression(item)]
+        if invalid:
             raise ConfigError(
                 Diagnostic(
                     "WarmStartSettings.vars_to_warm_start",
-                    f"got {wrong[0]!r:.60}",
+                    f"got {invalid[0]!r:.60}",
                     expected="a regular expression, several, or None",
                     code="warm-start",
                 )
@@ -96,14 +120,14 @@ class WarmStartSettings:
             )
 
     def patterns(self) -> list[str]:
-        """The expressions as a list."""
+        """Returns the regular expressions as a list."""
         wanted = self.vars_to_warm_start
         if isinstance(wanted, Iterable) and not isinstance(wanted, str):
             return list(wanted)
         return [] if wanted is None else [wanted]
 
     def left_out(self, path: str) -> str:
-        """Why the globs leave a path out; empty if they do not."""
+        """Returns why the globs exclude a path; empty if they do not."""
         for glob in self.exclude:
             if matches(glob, path):
                 return f"excluded by {glob}"
@@ -111,14 +135,14 @@ class WarmStartSettings:
         return "" if included else "not included"
 
     def refused(self, path: str) -> str:
-        """Why a parameter is not taken; empty if it is."""
-        taken = path in self.vocabularies or any(
+        """Returns why a parameter is not restored; empty if it is."""
+        selected = path in self.vocabularies or any(
             re.match(pattern, path) for pattern in self.patterns()
         )
-        return self.left_out(path) or ("" if taken else "not selected")
+        return self.left_out(path) or ("" if selected else "not selected")
 
     def source(self, path: str) -> str:
-        """Path in the checkpoint of a path here."""
+        """Returns the path in the checkpoint of a path of this model."""
         if path in self.renames:
             return self.renames[path]
         for here, there in self.renames.items():
@@ -128,7 +152,7 @@ class WarmStartSettings:
         return path
 
     def idle(self, params: Iterable[str]) -> Iterator[str]:
-        """The patterns and globs that match no parameter."""
+        """Yields the patterns and globs that match no parameter."""
         paths = [*params]
         for pattern in self.patterns():
             if not any(re.match(pattern, path) for path in paths):
@@ -138,7 +162,7 @@ class WarmStartSettings:
                 yield glob
 
     def idle_renames(self, taken: Iterable[str]) -> Iterator[str]:
-        """The renames that rename none of these parameters."""
+        """Yields the renames that apply to none of these parameters."""
         paths = [*taken]
         for here, there in self.renames.items():
             prefix = here.removesuffix(_BELOW)
@@ -151,7 +175,7 @@ class WarmStartSettings:
 
 
 def build_warm_start(config: WarmStartConfig | None) -> WarmStartSettings | None:
-    """The settings that the section `warm_start` declares; None if there is none.
+    """Builds the settings of the section `warm_start`; None if there is none.
 
     >>> build_warm_start(WarmStartConfig(path="/runs/1", exclude=["head.**"])).exclude
     ['head.**']

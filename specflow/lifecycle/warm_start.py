@@ -1,4 +1,4 @@
-"""Warm start: initial values taken from another run's checkpoint."""
+"""Warm start: initial values restored from the checkpoint of another run."""
 
 import dataclasses
 import hashlib
@@ -22,15 +22,15 @@ __all__ = ["Vocabulary", "WarmStartSettings", "warm_plan", "warm_values"]
 
 
 def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:
-    """What a warm start would take; no array of a checkpoint is read.
+    """Plans a warm start by names and shapes; reads no array of the checkpoint.
 
     Args:
-        settings: which, and from where.
-        tree: the initial state as nested dicts (`params`, ...); arrays may be abstract.
+        settings: The checkpoint, and the arrays to restore.
+        tree: The initial state as nested dicts (`params`, ...); arrays may be abstract.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it lacks a parameter that was asked
-            for or has it in another shape; a rename that names no parameter.
+        CheckpointError: There is no checkpoint; it lacks a selected parameter, or has
+            it in another shape; a rename applies to no parameter.
     """
     return _planned(settings, tree, _opened(settings))
 
@@ -38,18 +38,18 @@ def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:
 def warm_values(
     settings: WarmStartSettings, tree: Mapping[str, Any]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The arrays that take the place of initial ones.
+    """Reads the arrays that replace initial ones.
 
     Args:
-        settings: which, and from where.
-        tree: the initial state as nested dicts (`params`, ...); arrays may be abstract
-            where no vocabulary needs their rows.
+        settings: The checkpoint, and the arrays to restore.
+        tree: The initial state as nested dicts (`params`, ...); arrays may be abstract
+            unless a vocabulary maps their rows.
 
     Returns:
-        Part of the state -> name -> array, of the type that it has in `tree`.
+        Part of the state -> name -> array, in the dtype that it has in `tree`.
 
     Raises:
-        CheckpointError: as `warm_plan`.
+        CheckpointError: See `warm_plan`.
     """
     source = _opened(settings)
     planned = _planned(settings, tree, source)
@@ -58,8 +58,8 @@ def warm_values(
     saved, values = source.read(), {}
     for part, names in planned.taken.items():
         values[part] = {}
-        for name, there in names.items():
-            value, like = saved[there], tree[part][name]
+        for name, saved_name in names.items():
+            value, like = saved[saved_name], tree[part][name]
             if part == "params" and name in settings.vocabularies:
                 value = _by_token(value, np.asarray(like), settings, name)
             values[part][name] = value.astype(like.dtype)
@@ -87,19 +87,19 @@ def _planned(
         count = source.forms[f"params/{settings.source(path)}"].shape[0]
         return sum(known.get(token, count) < count for token in tokens)
 
-    found = plan(
+    planned = plan(
         settings, tree, source.forms, source=source.label, known_rows=known_rows
     )
-    if found.diagnostics:
-        raise CheckpointError(*found.diagnostics)
-    names = sorted(name for part in found.taken.values() for name in part.values())
-    told = repr([(name, source.digests[name]) for name in names])
-    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
-    return dataclasses.replace(found, digest=digest)
+    if planned.diagnostics:
+        raise CheckpointError(*planned.diagnostics)
+    names = sorted(name for part in planned.taken.values() for name in part.values())
+    digests = repr([(name, source.digests[name]) for name in names])
+    digest = hashlib.sha256(digests.encode()).hexdigest()[:16]
+    return dataclasses.replace(planned, digest=digest)
 
 
 def _opened(settings: WarmStartSettings) -> _Source:
-    """The newest checkpoint that a path means, or an export."""
+    """Opens the checkpoint, the newest one of a directory, or the export of a path."""
     from specflow.serving.load_export import (  # Few start from exports.
         MANIFEST,
         load_export,
@@ -120,7 +120,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
     with Checkpointer(folder) as checkpointer:
         step = checkpointer.latest_step() if step is None else step
         if step is not None:
-            checkpointer.data(step)  # Which says what is wrong with a damaged one.
+            checkpointer.data(step)  # Raises for a damaged checkpoint.
         saved = checkpointer.saved(step)
     forms = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype)
@@ -138,9 +138,9 @@ def _opened(settings: WarmStartSettings) -> _Source:
 def _by_token(
     value: np.ndarray, initial: np.ndarray, settings: WarmStartSettings, path: str
 ) -> np.ndarray:
-    """Initial rows, with those of known tokens from the checkpoint."""
+    """Returns initial rows, with those of known tokens from the checkpoint."""
     if value.shape[1:] != initial.shape[1:]:
-        return value  # Whatever the tokens are, its rows do not fit.
+        return value  # Rows of another shape fit no token.
     files = settings.vocabularies[path]
     old = _rows(files.old)
     mixed = initial.copy()
@@ -151,10 +151,10 @@ def _by_token(
 
 
 def _rows(path: str | Path) -> dict[str, int]:
-    """Token -> row.
+    """Returns token -> row of a vocabulary file.
 
     Raises:
-        ConfigError: a token stands in two lines; which row is meant is not known.
+        ConfigError: A token is in two lines, so its row is ambiguous.
     """
     rows: dict[str, int] = {}
     for row, token in enumerate(_tokens(path)):
@@ -171,10 +171,10 @@ def _rows(path: str | Path) -> dict[str, int]:
 
 
 def _tokens(path: str | Path) -> list[str]:
-    """Lines of a vocabulary file, ended by LF or CRLF alone.
+    """Returns the lines of a vocabulary file, which end in LF or CRLF only.
 
-    Tokens may be what Unicode calls a line separator. A byte-order mark at the start is
-    no part of the first token.
+    A token may be another line separator of Unicode. A byte-order mark at the start is
+    not part of the first token.
 
     Source: tf.lookup.TextFileInitializer.
     """
@@ -197,6 +197,6 @@ def _unreadable(path: str | Path, reason: str) -> ConfigError:
             str(path),
             f"cannot be read: {reason}",
             code="warm-start",
-            expected="a vocabulary, a token a line",
+            expected="a vocabulary, one token per line",
         )
     )

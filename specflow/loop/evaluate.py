@@ -9,9 +9,11 @@ from typing import Any, Literal
 import jax
 
 from specflow.contract import Mode, TPUEstimatorSpec
+from specflow.data import Batch
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
+from specflow.executor.array_types import Array, Predictions, RowIndices, Tree
 from specflow.loop.hooks import StopTraining, call_hooks
 from specflow.metrics import MetricTable
 
@@ -20,10 +22,10 @@ __all__ = ["EvalResult", "evaluate", "predict"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EvalResult:
-    """What an evaluation found."""
+    """Result of an evaluation."""
 
     rows: int
-    """Examples evaluated."""
+    """Number of examples."""
     metrics: dict[str, Any]
     """`loss` (the mean over examples), and every metric by name."""
 
@@ -31,59 +33,57 @@ class EvalResult:
 def evaluate(
     program: Program,
     state: TrainState,
-    batches: Iterable[Any],
+    batches: Iterable[Batch],
     *,
     hooks: Sequence[Any] = (),
     loss: Literal["examples", "batches"] = "examples",
 ) -> EvalResult:
-    """The metrics of a state over all rows.
+    """Computes the metrics of a state over all rows.
 
-    A batch is dispatched before the rows of the one before it are reduced, so that
-    devices and host work at once.
+    A batch is dispatched before the rows of the previous one are reduced, so that
+    devices and host work at the same time. An error on the host of one of several
+    processes is raised by all, after the last batch.
 
     Args:
-        program: the compiled steps.
-        state: parameters and rest are used.
-        batches: each with `features`, `labels`, `mask` and `rows`, the real ones first.
-        hooks: objects with any of begin, before_step, after_step, end; after_step gets
-            the number of the batch and its loss. One that raises `StopTraining` ends
-            the evaluation: the result is that of the batches so far.
-        loss: whether the loss is the mean over examples, or over batches, as that of
-            the reference was.
-
-    What fails on the host in one of several processes, fails in all, after the last
-    batch.
+        program: The compiled steps.
+        state: Provides parameters and model state.
+        batches: Padded batches, real rows first.
+        hooks: Objects with any of begin, before_step, after_step, end; after_step gets
+            the number of the batch and its loss. `StopTraining` ends the evaluation
+            with the result of the batches so far.
+        loss: `examples`: mean over examples; `batches`: mean over batches, as in
+            TensorFlow.
 
     Raises:
-        DataError: there is no batch.
-        SpecError: the metric function returned what is no metric.
+        DataError: There is no batch.
+        SpecError: The metric function returned a value that is not a metric.
     """
-    table, losses, counts, parts = MetricTable(), [], [], []
-    failed: list[Exception] = []
-    pending: tuple[Any, TPUEstimatorSpec, Any, int] | None = None
+    table, losses, counts, mean_losses = MetricTable(), [], [], []
+    errors: list[Exception] = []
+    pending: tuple[Tree, TPUEstimatorSpec, Array, int] | None = None
 
-    def read(out: Any, spec: TPUEstimatorSpec, mask: Any, here: int) -> None:
-        found, rows = to_host(out), real_rows(mask, here)
-        losses.append(float(found["loss"]))
+    def read(out: Tree, spec: TPUEstimatorSpec, mask: Array, local_rows: int) -> None:
+        outputs, rows = to_host(out), real_rows(mask, local_rows)
+        losses.append(float(outputs["loss"]))
         counts.append(rows if isinstance(rows, int) else len(rows))
-        parts.append(found["mean_loss"])
-        if failed:
+        mean_losses.append(outputs["mean_loss"])
+        if errors:
             return
         try:
             if spec.eval_metrics is not None:
-                table.update(spec.eval_metrics(first_rows(found["tensors"], rows)))
+                table.update(spec.eval_metrics(first_rows(outputs["tensors"], rows)))
             if spec.host_call is not None:
-                spec.host_call(first_rows(found["called"], rows))
+                spec.host_call(first_rows(outputs["called"], rows))
             call_hooks(hooks, "after_step", len(losses), losses[-1])
         except StopTraining:
             raise
         except Exception as error:
             if collectives.process_count() == 1:
                 raise
-            failed.append(error)  # The others compute: it goes on with them to the end.
+            errors.append(error)  # The others compute: this one joins them to the end.
 
     hooks = list(hooks)
-    masks: dict[tuple[int, int], Any] = {}  # All full batches share one.
+    masks: dict[tuple[int, int], Array] = {}  # All full batches share one.
     try:
         for batch in batches:
             is_first, form = not masks, (len(batch.mask), batch.rows)
@@ -91,7 +91,7 @@ def evaluate(
                 masks[form] = program.feed(batch.mask)
             features, labels = program.feed((batch.features, batch.labels))
             if is_first:
-                # The caller's hooks first, then those of the spec, which is known now.
+                # Hooks of the caller precede those of the spec, which is known now.
                 spec = program.spec(Mode.EVAL, features, labels)
                 hooks.extend(spec.evaluation_hooks)
                 call_hooks(hooks, "begin", 0)
@@ -105,7 +105,7 @@ def evaluate(
                 ready, pending = pending, None
                 read(*ready)
     except StopTraining:
-        pass  # What was found up to there is the result.
+        pass  # The batches so far are the result.
     if pending is not None:
         read(*pending)
     if not masks:
@@ -118,31 +118,31 @@ def evaluate(
             )
         )
     with collectives.raise_on_all():
-        if failed:
-            raise failed[0]
+        if errors:
+            raise errors[0]
         call_hooks(hooks, "end", len(losses))
         metrics = table.compute()
     if loss == "batches":
         mean = _weighted_mean(losses, [1] * len(losses))
-    elif any(parts):
-        mean = _joined(parts, counts)
+    elif any(mean_losses):
+        mean = _merged_loss(mean_losses, counts)
     else:
         mean = _weighted_mean(losses, counts)
     return EvalResult(sum(counts), {"loss": mean, **metrics})
 
 
-def _joined(parts: Sequence[Any], rows: Sequence[int]) -> float:
-    """The loss of all batches together, of what each says in a `MeanLoss`."""
-    totals, counts, others = zip(*parts, strict=True)
-    found = [
-        # Nothing divides a sum; over batches it is averaged, as any other loss.
+def _merged_loss(mean_losses: Sequence[Any], rows: Sequence[int]) -> float:
+    """Merges the losses of batches from the sums and counts of their `MeanLoss`."""
+    totals, counts, others = zip(*mean_losses, strict=True)
+    means = [
+        # A sum without a count is averaged over batches, as any other loss.
         _weighted_mean(total, rows) if count[0] is None else _ratio(total, count)
         for total, count in zip(
             zip(*totals, strict=True), zip(*counts, strict=True), strict=True
         )
     ]
     return math.fsum(
-        [*found, *(_weighted_mean(other, rows) for other in zip(*others, strict=True))]
+        [*means, *(_weighted_mean(other, rows) for other in zip(*others, strict=True))]
     )
 
 
@@ -160,31 +160,33 @@ def _weighted_mean(values: Iterable[Any], weights: Sequence[int]) -> float:
 def predict(
     program: Program,
     state: TrainState,
-    batches: Iterable[Any],
+    batches: Iterable[Batch],
     *,
     hooks: Sequence[Any] = (),
-) -> Iterator[tuple[Any, int]]:
-    """The predictions for each batch on the host, padding gone, in order.
+) -> Iterator[tuple[Predictions, int]]:
+    """Yields the predictions for each batch on the host, in order, without padding.
 
     Args:
-        program: the compiled steps.
-        state: parameters and rest are used.
-        batches: each with `features`, `mask` and `rows`.
-        hooks: objects with any of begin, before_step, after_step, end; after_step gets
-            the number of the batch and its predictions. One that raises
-            `StopTraining` ends the predictions after its batch.
+        program: The compiled steps.
+        state: Provides parameters and model state.
+        batches: Padded batches, real rows first.
+        hooks: Objects with any of begin, before_step, after_step, end; after_step gets
+            the number of the batch and its predictions. `StopTraining` ends the
+            predictions after its batch.
 
     Yields:
         (predictions, rows): arrays of `rows` rows.
     """
     hooks, done = list(hooks), 0
-    pending: tuple[Any, TPUEstimatorSpec, Any, int] | None = None
+    pending: tuple[Tree, TPUEstimatorSpec, Array, int] | None = None
 
-    def read(out: Any, spec: TPUEstimatorSpec, mask: Any, here: int) -> tuple[Any, int]:
-        found, rows = to_host(out), real_rows(mask, here)
+    def read(
+        out: Tree, spec: TPUEstimatorSpec, mask: Array, local_rows: int
+    ) -> tuple[Predictions, int]:
+        outputs, rows = to_host(out), real_rows(mask, local_rows)
         if spec.host_call is not None:
-            spec.host_call(first_rows(found["called"], rows))
-        predictions = _real_rows(found["predictions"], len(mask), rows)
+            spec.host_call(first_rows(outputs["called"], rows))
+        predictions = _real_rows(outputs["predictions"], len(mask), rows)
         return predictions, rows if isinstance(rows, int) else len(rows)
 
     for batch in batches:
@@ -213,8 +215,8 @@ def predict(
     call_hooks(hooks, "end", done)
 
 
-def _real_rows(predictions: Any, size: int, rows: Any) -> Any:
-    """The predictions without padding; what is not batch-major has none."""
+def _real_rows(predictions: Predictions, size: int, rows: RowIndices) -> Predictions:
+    """Drops the padding of batch-major predictions."""
     return jax.tree.map(
         lambda array: first_rows(array, rows) if array.shape[:1] == (size,) else array,
         predictions,
@@ -222,7 +224,7 @@ def _real_rows(predictions: Any, size: int, rows: Any) -> Any:
 
 
 def _asks_to_stop(hooks: Sequence[Any], method: str, *args: Any) -> bool:
-    """Calls a method of every hook; whether one of them raised `StopTraining`."""
+    """Calls a method of every hook; returns whether one raised `StopTraining`."""
     try:
         call_hooks(hooks, method, *args)
     except StopTraining:

@@ -1,4 +1,4 @@
-"""How many steps a device loop takes when its length is meant in seconds."""
+"""Length of a device loop that is given in seconds."""
 
 import collections
 
@@ -9,17 +9,17 @@ __all__ = ["Pace"]
 _LOOPS = 20
 """Loops over which the time of a step is averaged."""
 _STABLE = 0.1
-"""Share by which the estimate may still move when it is held from then on."""
+"""Relative change of the estimates below which the number is fixed."""
 
 
 class Pace:
-    """Steps of a device loop, estimated from the time that steps have taken.
+    """Estimates the steps of a device loop from the time of previous steps.
 
-    Begins with one step, follows the mean step time of the last 20 loops, never falls
-    below one, and is held once it moves by less than a tenth over 20 loops.
+    The estimate starts with one step, follows the mean step time of the last 20 loops,
+    is at least one, and is fixed once it changes by less than a tenth over 20 loops.
 
     Args:
-        seconds: what a loop should take.
+        seconds: Target duration of a loop.
 
     >>> pace = Pace(10.0)
     >>> pace.steps
@@ -40,12 +40,12 @@ class Pace:
 
     @property
     def is_held(self) -> bool:
-        """Whether the number is settled."""
+        """True once the number of steps is fixed."""
         full = len(self._estimates) == _LOOPS
         return full and max(self._estimates) <= min(self._estimates) * (1 + _STABLE)
 
     def took(self, steps: int, seconds: float) -> None:
-        """Notes how long a loop took."""
+        """Records the duration of a loop."""
         if self.is_held:
             return
         seconds = collectives.gather(seconds)[0]  # All take as many steps.

@@ -1,54 +1,32 @@
-"""The training loop, readable from top to bottom."""
+"""The training loop: batch, step, write, evaluate, save, in this order."""
 
 import contextlib
 import dataclasses
 import functools
-import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
-from numpy.typing import NDArray
 
 from specflow.contract import HostPair
-from specflow.diagnostics.errors import Diagnostic, NanLossDuringTrainingError
-from specflow.executor import (
-    LEAST_SCALE,
-    Program,
-    StepOutputs,
-    TrainState,
-    to_host,
-)
-from specflow.loop.hooks import (
-    Action,
-    StopTraining,
-    Trigger,
-    call_all,
-    call_hooks,
-)
+from specflow.data import Chunk
+from specflow.diagnostics.errors import NanLossDuringTrainingError
+from specflow.executor import Program, TrainState
+from specflow.loop.actions import Actions, NoActions
+from specflow.loop.hooks import StopTraining, call_all, call_hooks
 from specflow.loop.pace import Pace
+from specflow.loop.step_losses import DispatchedSteps, LossWriter
 
-__all__ = ["Measured", "Report", "Rescue", "TrainResult", "Watch", "train"]
+__all__ = ["Report", "TrainResult", "train"]
 
 Report = Callable[[int, str, Mapping[str, Any]], None]
-"""(step, split, metrics): somebody writes them down."""
-
-Rescue = Callable[[int, TrainState, Exception], None]
-"""(step, state, error): saves the state of the last step, which an error would lose."""
-
-Measured = Callable[[int], dict[str, float]]
-"""Step -> what else it is reported with: its gradient norm and learning rates."""
-
-Watch = Callable[[NDArray[Any], NDArray[Any], Measured], None]
-"""(steps, losses, measured): consecutive steps, counted from 1, and the loss of each;
-the third gives the other numbers of those that are `reported`, read when called."""
+"""Writes metrics down: (step, split, metrics)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainResult:
-    """Where training ended."""
+    """Step and state at which training ended."""
 
     step: int
     """Steps taken, over all runs."""
@@ -56,260 +34,153 @@ class TrainResult:
     loss: float | None
     """Loss of the last step, before its update; None if no step was taken."""
     data_ended: bool
-    """Whether the input ended before `stop_step`."""
+    """True if the input ended before `stop_step`."""
 
 
 @dataclasses.dataclass(slots=True)
-class _Pending:
-    """Losses of steps that were dispatched but not read yet."""
+class _Run:
+    """The variables of the loop that an error handler needs."""
 
-    losses: jax.Array
-    outputs: StepOutputs
-    """What else the steps gave, stacked as the losses are."""
-    first_step: int
-    """Steps taken before that of the first entry of `losses`."""
-    start: int
-    stop: int
-    labels: Any
-    """Of these steps, stacked as the losses are."""
-
-
-def _all(steps: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.ones(len(steps), bool)
+    step: int
+    state: TrainState
+    pending: DispatchedSteps | None = None
+    """The last device loop, while its losses are not read."""
+    loss: float | None = None
+    is_saveable: bool = False
+    """True if `state` is that of a finished step, which an error would lose."""
 
 
 def train(
     program: Program,
     state: TrainState,
-    chunks: Iterable[Any],
+    chunks: Iterable[Chunk],
     *,
     start_step: int,
     stop_step: int | None,
-    watch: Watch | None = None,
-    reported: Callable[[NDArray[Any]], NDArray[np.bool_]] = _all,
-    skipped: Callable[[NDArray[Any]], None] | None = None,
-    progress: Callable[[int, float], None] | None = None,
-    triggers: Sequence[Trigger] = (),
-    finish: Action | None = None,
-    rescue: Rescue | None = None,
-    nan_hint: Callable[[int, Any, int], str] | None = None,
+    actions: Actions | None = None,
     hooks: Sequence[Any] = (),
-    should_stop: Callable[[], bool] | None = None,
     pace: Pace | None = None,
     host_call: HostPair | None = None,
     host_call_every: int = 1,
 ) -> TrainResult:
     """Trains from `start_step` until `stop_step` or the end of the data.
 
-    The devices never wait for the host: a stretch of steps is dispatched before the
-    losses of the one before it are read. Stretches end where a rhythm is due.
+    The devices never wait for the host: a device loop is dispatched before the losses
+    of the previous one are read. Device loops end where an action is due.
 
     Args:
-        program: the compiled steps.
-        state: what to start from; used up.
-        chunks: stacked batches in order, each with `first_step`, `steps`, `features`
-            and `labels`; the first one holds `start_step`.
-        start_step: steps already taken.
-        stop_step: step at which to stop; None for the end of the data.
-        watch: takes the losses of every stretch, as far as they are finite.
-        reported: steps, counted from 1 -> those of which `watch` reads `measured`; the
-            same in all processes.
-        skipped: takes the numbers of steps that were skipped, before `watch` takes the
-            losses of the same stretch.
-        progress: takes the step and its loss, after every stretch.
-        triggers: actions on the state; every loss up to then is known to be finite.
-        finish: an action on the last state, however training ended but for an error.
-        rescue: called with the state of the last step when one of the actions, a hook
-            after the step, `watch` or the like raises; every loss up to then is known
-            to be finite. The error is raised all the same, and what this raises is
-            added to it as a note. An error in the input does so with the
-            last step before the chunk that was asked for; one in the step calls
-            nothing.
-        nan_hint: (step, stacked labels, its place among them) -> what to add to the
-            message of a loss that is not finite.
-        hooks: objects with any of begin, before_step, after_step, end. They follow the
-            actions of their step, and their `end` follows `finish`.
-        should_stop: asked after every stretch; true ends training there.
-        pace: says how many steps a stretch may have, where its length is meant in
-            seconds.
-        host_call: called with the rows of steps that are done, in their order.
-        host_call_every: steps between two such calls; the first step has one.
+        program: The compiled steps.
+        state: The state to start from; it is donated.
+        chunks: Stacked batches in order; the first chunk contains `start_step`.
+        start_step: Steps already taken.
+        stop_step: Step at which to stop; None: at the end of the data.
+        actions: Evaluate, save, export, log and profile; None: nothing does.
+        hooks: Objects with any of begin, before_step, after_step, end. They follow the
+            actions of their step, and their `end` follows `actions.finish`.
+        pace: Limits the steps of a device loop whose length is given in seconds.
+        host_call: Called with the rows of finished steps, in order.
+        host_call_every: Steps between two host calls; the first step has one.
 
     Raises:
-        NanLossDuringTrainingError: a loss is not finite, or a gradient at the least
-            scale of the loss. No action sees that state.
+        NanLossDuringTrainingError: A loss is not finite, or a gradient is not at the
+            smallest loss scale. No action gets that state.
     """
-    step, pending, loss = start_step, None, None
-    data_ended = is_taken = False  # Whether `state` is that of a step just taken.
-
-    def read(pending: _Pending) -> float:
-        losses = np.asarray(pending.losses)[pending.start : pending.stop]
-        steps = pending.first_step + np.arange(pending.start, pending.stop) + 1
-        scales = _skipped_at(pending)
-        sound = np.isfinite(losses) & (scales != LEAST_SCALE)
-        sound = np.logical_and.accumulate(sound)
-        try:
-            if skipped is not None and scales.any():
-                skipped(steps[sound & (scales > 0)])
-            if watch is not None:
-                watch(
-                    steps[sound],
-                    losses[sound],
-                    functools.partial(_measured_at, pending),
-                )
-        finally:
-            if not sound.all():
-                first = int(sound.sum())
-                if np.isfinite(losses[first]):
-                    raise _at_least_scale(int(steps[first]))
-                bad, value = int(steps[first]), float(losses[first])
-                index = bad - 1 - pending.first_step
-                hint = nan_hint and nan_hint(bad, pending.labels, index)
-                raise _not_finite(bad, value, hint)
-        if host_call is not None:
-            stacked = to_host(pending.outputs.host_call)
-            for index in range(pending.start, pending.stop):
-                if (pending.first_step + index) % host_call_every == 0:
-                    host_call(jax.tree.map(operator.itemgetter(index), stacked))
-        if progress is not None:
-            progress(int(steps[-1]), float(losses[-1]))
-        return float(losses[-1])
-
-    @contextlib.contextmanager
-    def rescued() -> Iterator[None]:
-        try:
-            yield
-        except NanLossDuringTrainingError:
-            raise
-        except Exception as error:
-            if rescue is not None and is_taken and _are_finite(pending):
-                try:
-                    rescue(step, state, error)
-                except Exception as other:
-                    error.add_note(f"The state of step {step} was not saved: {other}")
-            raise
-
+    actions = NoActions() if actions is None else actions
+    writer = LossWriter(actions, host_call, host_call_every)
+    run, data_ended = _Run(start_step, state), False
+    del state  # Donated: only `run` refers to it.
     iterator = iter(chunks)
-    # Steps that were asked for are done where a hook stops; saved as at any end.
-    with rescued(), contextlib.suppress(StopTraining):
-        call_hooks(hooks, "begin", step)
-        while stop_step is None or step < stop_step:
-            is_taken = step > start_step  # No step is lost by an error of the input.
+    # A hook that stops training lets the steps before it count as at any other end.
+    with _rescued(run, actions), contextlib.suppress(StopTraining):
+        call_hooks(hooks, "begin", run.step)
+        while stop_step is None or run.step < stop_step:
+            # 1. Batch. An error of the input loses no step: its state can be saved.
+            run.is_saveable = run.step > start_step
             with program.timing("input"):
                 chunk = next(iterator, None)
-            is_taken = False
+            run.is_saveable = False
             if chunk is None:
                 data_ended = True
                 break
             features, labels = program.put((chunk.features, chunk.labels), axis=1)
             end = chunk.first_step + chunk.steps
-            of_chunk = reported(chunk.first_step + np.arange(1, chunk.steps + 1))
-            while step < end and (stop_step is None or step < stop_step):
-                until = _stretch(step, end, stop_step, triggers, pace)
-                began = time.perf_counter()
-                is_taken = False
-                call_hooks(hooks, "before_step", step)
-                start, stop = step - chunk.first_step, until - chunk.first_step
-                state, losses, outputs = program.train(
-                    state, features, labels, start, stop, of_chunk
+            is_logged = actions.is_logged(
+                chunk.first_step + np.arange(1, chunk.steps + 1)
+            )
+            while run.step < end and (stop_step is None or run.step < stop_step):
+                # 2. Step: as many as fit before the next action, in one call.
+                until = _loop_end(run.step, end, stop_step, actions, pace)
+                began_s = time.perf_counter()
+                run.is_saveable = False
+                call_hooks(hooks, "before_step", run.step)
+                start, stop = run.step - chunk.first_step, until - chunk.first_step
+                run.state, losses, outputs = program.train(
+                    run.state, features, labels, start, stop, is_logged
                 )
-                former = pending
-                pending = _Pending(
-                    losses, outputs, chunk.first_step, start, stop, labels
+                previous, run.pending = (
+                    run.pending,
+                    DispatchedSteps(
+                        losses, outputs, labels, chunk.first_step, start, stop
+                    ),
                 )
-                step, is_taken = until, True
-                if former is not None:
-                    loss = read(former)
-                due = [trigger for trigger in triggers if trigger.is_due(step)]
+                run.step, run.is_saveable = until, True
+                # 3. Write: the losses of the previous loop, while this one runs.
+                if previous is not None:
+                    run.loss = writer.write(previous)
+                due = actions.due(run.step)
                 if due or hooks or pace is not None:
-                    # What an action saves or shows must be finite: read before it acts.
-                    loss, pending = read(pending), None
+                    # A state is saved and shown only if its own loss is finite.
+                    run.loss, run.pending = writer.write(run.pending), None
                     if pace is not None:
-                        pace.took(stop - start, time.perf_counter() - began)
-                acts = [
-                    functools.partial(trigger.action, step, state) for trigger in due
-                ]
-                acts.append(
-                    functools.partial(call_hooks, hooks, "after_step", step, loss)
+                        pace.took(stop - start, time.perf_counter() - began_s)
+                # 4. Evaluate before saving: the metrics judge the checkpoint.
+                between = []
+                if due.evaluate:
+                    between.append(
+                        functools.partial(actions.evaluate, run.step, run.state)
+                    )
+                if due.save:
+                    between.append(functools.partial(actions.save, run.step, run.state))
+                if due.profile:
+                    between.append(functools.partial(actions.profile, run.step))
+                between.append(
+                    functools.partial(
+                        call_hooks, hooks, "after_step", run.step, run.loss
+                    )
                 )
-                call_all(acts)
-                if should_stop is not None and should_stop():
+                call_all(between)
+                if actions.should_stop():
                     raise StopTraining
-    is_taken = step > start_step
-    with rescued():
-        if pending is not None:
-            loss, pending = read(pending), None
-        if finish is not None:
-            finish(step, state)
-        call_hooks(hooks, "end", step)
-    return TrainResult(step, state, loss, data_ended)
+    run.is_saveable = run.step > start_step
+    with _rescued(run, actions):
+        if run.pending is not None:
+            run.loss, run.pending = writer.write(run.pending), None
+        actions.finish(run.step, run.state)
+        call_hooks(hooks, "end", run.step)
+    return TrainResult(run.step, run.state, run.loss, data_ended)
 
 
-def _stretch(
-    step: int,
-    end: int,
-    stop_step: int | None,
-    triggers: Sequence[Trigger],
-    pace: Pace | None,
+@contextlib.contextmanager
+def _rescued(run: _Run, actions: Actions) -> Iterator[None]:
+    """Saves the last finished step when an action, a hook or the input raises."""
+    try:
+        yield
+    except NanLossDuringTrainingError:
+        raise
+    except Exception as error:
+        if run.is_saveable and (run.pending is None or run.pending.is_finite()):
+            try:
+                actions.rescue(run.step, run.state, error)
+            except Exception as other:
+                error.add_note(f"The state of step {run.step} was not saved: {other}")
+        raise
+
+
+def _loop_end(
+    step: int, end: int, stop_step: int | None, actions: Actions, pace: Pace | None
 ) -> int:
-    """Where the next stretch of steps ends."""
-    ends = [end, *(trigger.next_after(step) for trigger in triggers), stop_step]
+    """Returns the step at which the next device loop ends."""
+    ends = [end, actions.next_step(step), stop_step]
     if pace is not None:
         ends.append(step + pace.steps)
-    return min(found for found in ends if found is not None)
-
-
-def _are_finite(pending: _Pending | None) -> bool:
-    """Whether losses that nobody has read yet are finite, and can be read."""
-    if pending is None:
-        return True
-    try:
-        losses = np.asarray(pending.losses)[pending.start : pending.stop]
-        scales = _skipped_at(pending)
-    except Exception:
-        return False  # The step itself failed: its error is on the way already.
-    return bool((np.isfinite(losses) & (scales != LEAST_SCALE)).all())
-
-
-def _measured_at(pending: _Pending, step: int) -> dict[str, float]:
-    """What a step is reported with beside its loss."""
-    return pending.outputs.measured.at(step - 1 - pending.first_step)
-
-
-def _skipped_at(pending: _Pending) -> NDArray[Any]:
-    """The scale of the loss at which each step was skipped; 0 where it was taken."""
-    scales = pending.outputs.skipped
-    if isinstance(scales, tuple):
-        return np.zeros(pending.stop - pending.start, np.float32)
-    return np.asarray(scales)[pending.start : pending.stop]
-
-
-def _at_least_scale(step: int) -> NanLossDuringTrainingError:
-    return NanLossDuringTrainingError(
-        Diagnostic(
-            f"step {step}",
-            "the gradient is not finite, and the dynamic loss scale is already "
-            f"{LEAST_SCALE:g}, its least: the step was skipped, as all like it would "
-            "be",
-            expected="finite gradients",
-            hint="Look at the rows of that step for what has no derivative there, such "
-            "as the square root of 0 or the norm of zeros.",
-            code="loss-scale",
-        )
-    )
-
-
-def _not_finite(
-    step: int, loss: float, hint: str | None = None
-) -> NanLossDuringTrainingError:
-    return NanLossDuringTrainingError(
-        Diagnostic(
-            f"step {step}",
-            f"the loss, or a parameter after the update, is {loss}",
-            expected="finite numbers",
-            hint="No checkpoint was written of it. Lower optimizer.lr, set "
-            "optimizer.clip_norm, or look at the rows of that step."
-            + (f" {hint}" if hint else ""),
-            code="nan-loss",
-        )
-    )
+    return min(candidate for candidate in ends if candidate is not None)

@@ -1,4 +1,4 @@
-"""Contract B1 and B2: what an estimator is made of, and what it refuses."""
+"""Construction of an estimator: model functions, models, batch sizes and errors."""
 
 import functools
 
@@ -22,10 +22,10 @@ def line_spec(features, mode):
     return sf.TPUEstimatorSpec(mode, {"x": x}, x.mean(), optax.sgd(0.1))
 
 
-# -- B1: the names that a model function may take
+# -- arguments of a model function
 
 
-def test_b1_features_is_required(line):
+def test_a_model_function_must_take_features(line):
     def model_fn(model, labels, mode):
         raise AssertionError("never called")
 
@@ -37,7 +37,7 @@ def test_b1_features_is_required(line):
     )
 
 
-def test_b1_other_names_are_refused_each_with_the_near_miss(line):
+def test_unknown_arguments_raise_with_the_nearest_name(line):
     def model_fn(features, label, modes=None, *, wheels=4):
         raise AssertionError("never called")
 
@@ -54,7 +54,7 @@ def test_b1_other_names_are_refused_each_with_the_near_miss(line):
     ]
 
 
-def test_c2_9_metrics_called_while_tracing_say_where_they_belong(line, rows):
+def test_a_metric_called_while_tracing_raises_with_a_hint(line, rows):
     """TensorFlow's plain spec took metric ops of tensors; here these have no values."""
 
     def model_fn(model, features, labels, mode):
@@ -70,7 +70,7 @@ def test_c2_9_metrics_called_while_tracing_say_where_they_belong(line, rows):
     )
 
 
-def test_b1_a_name_that_is_bound_is_the_functions_own_affair(line, rows):
+def test_a_bound_argument_of_a_model_function_is_not_checked(line, rows):
     def model_fn(features, labels, mode, model, rate):
         loss = ((model(features["x"]) - labels) ** 2).mean()
         return sf.TPUEstimatorSpec(mode, {}, loss, optax.sgd(rate))
@@ -79,7 +79,7 @@ def test_b1_a_name_that_is_bound_is_the_functions_own_affair(line, rows):
     assert estimator.train(rows, steps=1).latest_step() == 1
 
 
-def test_b1_each_name_is_given_what_it_says(line, rows):
+def test_each_argument_of_a_model_function_gets_its_value(line, rows):
     seen = {}
 
     def model_fn(**given):
@@ -102,7 +102,7 @@ def test_b1_each_name_is_given_what_it_says(line, rows):
     assert (held["mask"].shape, held["mask"].dtype) == ((16,), bool)
 
 
-def test_b1_labels_that_a_model_function_does_not_take_are_a_fault(line, rows):
+def test_labels_that_a_model_function_does_not_take_raise(line, rows):
     def model_fn(features, mode):
         return line_spec(features, mode)
 
@@ -114,7 +114,7 @@ def test_b1_labels_that_a_model_function_does_not_take_are_a_fault(line, rows):
     )
 
 
-def test_b1_a_failing_model_function_is_named_with_what_it_was_given(line, rows):
+def test_an_error_in_a_model_function_names_its_arguments(line, rows):
     def model_fn(features, labels, mode):
         return features["image"]
 
@@ -134,7 +134,7 @@ def test_b1_a_failing_model_function_is_named_with_what_it_was_given(line, rows)
         (3.0, "returned float for mode 'train'. Expected a TPUEstimatorSpec."),
     ],
 )
-def test_b1_what_is_no_spec_is_refused(line, rows, returned, problem):
+def test_a_model_function_that_returns_no_spec_raises(line, rows, returned, problem):
     def model_fn(features, labels):
         return returned
 
@@ -143,7 +143,7 @@ def test_b1_what_is_no_spec_is_refused(line, rows, returned, problem):
     assert message(error) == f"model_fn: {problem}"
 
 
-def test_b1_a_spec_of_another_mode_is_refused(line, rows):
+def test_a_spec_of_another_mode_raises(line, rows):
     def model_fn(features, labels):
         return sf.TPUEstimatorSpec("eval", loss=features["x"].mean())
 
@@ -155,10 +155,10 @@ def test_b1_a_spec_of_another_mode_is_refused(line, rows):
     )
 
 
-# -- B1: the model
+# -- the model
 
 
-def test_b1_a_module_that_is_built_already_gives_its_own_values(line, rows):
+def test_an_initialized_module_keeps_its_values(line, rows):
     module = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
     module.kernel[...] = np.array([[1.0], [-2.0], [0.5]], np.float32)
 
@@ -177,7 +177,7 @@ def test_b1_a_module_that_is_built_already_gives_its_own_values(line, rows):
     assert module.kernel[...].ravel().tolist() == [1.0, -2.0, 0.5]
 
 
-def test_b1_the_model_dir_of_the_config_will_do_and_two_must_agree(line, tmp_path):
+def test_model_dir_of_argument_and_config_must_agree(line, tmp_path):
     config = sf.RunConfig(model_dir=str(tmp_path / "a"))
     assert line(config=config, model_dir=None).model_dir == tmp_path / "a"
     with pytest.raises(ConfigError) as error:
@@ -194,12 +194,12 @@ def test_b1_the_model_dir_of_the_config_will_do_and_two_must_agree(line, tmp_pat
         line(model_dir=tmp_path / "file")
 
 
-# -- B2: batch sizes
+# -- batch sizes
 
 
 @pytest.mark.parametrize("name", ["train", "eval", "predict"])
 @pytest.mark.parametrize("size", [0, -8, 2.0, "8", True])
-def test_b2_batch_sizes_are_positive_integers(line, name, size):
+def test_batch_sizes_must_be_positive_integers(line, name, size):
     with pytest.raises(ConfigError) as error:
         line(**{f"{name}_batch_size": size})
     assert (
@@ -210,7 +210,7 @@ def test_b2_batch_sizes_are_positive_integers(line, name, size):
 
 @pytest.mark.parametrize("name", ["train", "eval", "predict"])
 @pytest.mark.parametrize(("size", "near"), [(12, "8 or 16"), (3, "8")])
-def test_b2_a_batch_that_the_mesh_does_not_divide_names_the_nearest(
+def test_a_batch_size_that_the_mesh_does_not_divide_names_the_nearest_ones(
     line, name, size, near
 ):
     with pytest.raises(ConfigError) as error:
@@ -224,14 +224,14 @@ def test_b2_a_batch_that_the_mesh_does_not_divide_names_the_nearest(
     )
 
 
-def test_b2_eval_batches_are_as_large_as_training_ones_and_predict_as_eval(line):
+def test_eval_batch_size_defaults_to_training_and_predict_to_eval(line):
     sizes = line(train_batch_size=4)._batch_sizes
     assert [sizes[mode] for mode in sf.Mode] == [4, 4, 4]
     sizes = line(train_batch_size=4, eval_batch_size=6)._batch_sizes
     assert [sizes[mode] for mode in sf.Mode] == [4, 6, 6]
 
 
-def test_b2_params_tell_input_fn_the_batch_of_its_mode(line, rows):
+def test_params_give_input_fn_the_batch_size_of_its_mode(line, rows):
     seen = []
 
     def model_fn(model, features, labels, mode, params):
@@ -252,7 +252,7 @@ def test_b2_params_tell_input_fn_the_batch_of_its_mode(line, rows):
     ]
 
 
-def test_c10_17_params_need_a_model_function_that_takes_them(line):
+def test_params_need_a_model_function_that_takes_them(line):
     with pytest.raises(ValueError, match="params") as caught:
         line(params={"depth": 2})
     assert str(caught.value) == (
@@ -261,7 +261,7 @@ def test_c10_17_params_need_a_model_function_that_takes_them(line):
     )
 
 
-def test_c10_19_what_functions_do_to_their_params_stays_with_them(line, rows):
+def test_changes_of_a_function_to_its_params_are_local(line, rows):
     given = {"sizes": [1, 2]}
 
     def model_fn(model, features, labels, mode, params):
@@ -280,7 +280,7 @@ def test_c10_19_what_functions_do_to_their_params_stays_with_them(line, rows):
     assert estimator.params == {"sizes": [1, 2]}
 
 
-def test_b2_the_model_function_sees_the_global_batch_on_every_mesh(line, rows):
+def test_the_model_function_gets_the_global_batch_on_every_mesh(line, rows):
     shapes = []
 
     def model_fn(model, features, labels, mode):

@@ -1,4 +1,4 @@
-"""Contract C3, C5 and C13: what evaluate says, with A8's and B5's changes."""
+"""Results of evaluate, as TensorFlow documents them for TPUEstimator."""
 
 import math
 
@@ -26,10 +26,10 @@ def measuring(metric_fn, tensors=lambda losses, labels: [losses]):
     return model_fn
 
 
-# -- C3: the metric function
+# -- the metric function
 
 
-def test_c3_4_a_list_is_passed_by_place_and_a_dict_by_name(line):
+def test_eval_tensors_are_passed_by_position_or_by_name(line):
     def of_list(first, second):
         return {"low": Mean.from_batch(second - first)}
 
@@ -45,13 +45,13 @@ def test_c3_4_a_list_is_passed_by_place_and_a_dict_by_name(line):
         assert line(model_fn).evaluate(arrays)["low"] == pytest.approx(expected)
 
 
-def test_c3_5_pairs_of_python_numbers_are_attribute_errors_too(line):
+def test_metric_pairs_of_python_numbers_raise_an_attribute_error(line):
     with pytest.raises(AttributeError, match=r"eval_metrics\['m'\]: is \(float, float"):
         line(measuring(lambda losses: {"m": (0.5, 0.5)})).evaluate(arrays)
 
 
 @pytest.mark.parametrize("nothing", [None, {}])
-def test_c3_5_none_and_an_empty_dict_are_no_metrics(line, nothing):
+def test_none_and_an_empty_dict_are_no_metrics(line, nothing):
     found = line(measuring(lambda losses: nothing)).evaluate(arrays)
     assert sorted(found) == ["global_step", "loss"]
 
@@ -59,13 +59,13 @@ def test_c3_5_none_and_an_empty_dict_are_no_metrics(line, nothing):
 @pytest.mark.parametrize(
     "wrong", [[Mean()], {"m": [1.0, Mean()]}, {"m": (1, 2, 3)}, {"m": 1.0}, {"m": Mean}]
 )
-def test_c3_5_what_is_no_dict_of_metrics_is_a_type_error(line, wrong):
+def test_a_metric_function_that_returns_no_dict_raises_a_type_error(line, wrong):
     with pytest.raises(TypeError, match="eval_metrics"):
         line(measuring(lambda losses: wrong)).evaluate(arrays)
 
 
 @pytest.mark.parametrize("size", [1, 5, 24])
-def test_c3_6_a_value_is_read_once_and_is_that_of_the_whole_stream(line, size):
+def test_a_metric_value_is_read_once_after_the_last_batch(line, size):
     """Not a mean over batches: these have 5, 5, 5, 5 and 4 rows, or 1 each."""
 
     class Read(Mean):
@@ -82,7 +82,7 @@ def test_c3_6_a_value_is_read_once_and_is_that_of_the_whole_stream(line, size):
     assert Read.reads == 1
 
 
-def test_c3_7_metrics_start_anew_with_each_evaluation_and_are_never_saved(line):
+def test_metrics_start_empty_in_each_evaluation_and_are_never_saved(line):
     estimator = line()
     estimator.train(arrays, steps=1)
     assert estimator.evaluate(arrays) == estimator.evaluate(arrays)
@@ -91,7 +91,7 @@ def test_c3_7_metrics_start_anew_with_each_evaluation_and_are_never_saved(line):
     estimator.close()
 
 
-def test_c3_11_values_are_numbers_and_arrays_and_the_step_is_an_integer(line):
+def test_values_are_numbers_and_arrays_and_the_step_is_an_integer(line):
     model_fn = measuring(
         lambda losses: {
             "one": Mean.from_batch(losses),
@@ -106,10 +106,10 @@ def test_c3_11_values_are_numbers_and_arrays_and_the_step_is_an_integer(line):
     np.testing.assert_allclose(found["two"], [mean, 2 * mean], rtol=1e-6)
 
 
-# -- C5: the result
+# -- the result
 
 
-def test_c5_1_without_metrics_there_are_just_the_loss_and_the_step(line):
+def test_without_metrics_evaluate_returns_loss_and_step(line):
     def model_fn(model, features, labels, mode):
         return line_fn(model, features, labels, mode)._replace(eval_metrics=None)
 
@@ -118,7 +118,7 @@ def test_c5_1_without_metrics_there_are_just_the_loss_and_the_step(line):
     assert found == {"loss": pytest.approx(expected, rel=1e-6), "global_step": 0}
 
 
-def test_c5_2_weights_of_examples_have_no_influence_on_the_loss_of_batches(line):
+def test_example_weights_do_not_change_the_mean_over_batches(line):
     """A loss weighted within its batch counts by the batch's rows alone."""
 
     def model_fn(model, features, labels, mode):
@@ -140,7 +140,7 @@ def test_c5_2_weights_of_examples_have_no_influence_on_the_loss_of_batches(line)
         assert estimator.evaluate(arrays)["loss"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_c5_4_the_step_is_that_of_the_checkpoint_and_0_for_initial_values(line):
+def test_global_step_is_that_of_the_checkpoint_and_0_without_one(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=2))
     assert estimator.evaluate(arrays)["global_step"] == 0
     estimator.train(arrays, steps=3)
@@ -150,7 +150,7 @@ def test_c5_4_the_step_is_that_of_the_checkpoint_and_0_for_initial_values(line):
     estimator.close()
 
 
-def test_c5_5_a_nan_loss_is_reported_and_not_refused(line):
+def test_evaluate_reports_a_nan_loss(line):
     def model_fn(model, features, labels, mode):
         spec = line_fn(model, features, labels, mode)
         return spec._replace(loss=spec.loss * jnp.nan)
@@ -160,13 +160,13 @@ def test_c5_5_a_nan_loss_is_reported_and_not_refused(line):
     assert math.isfinite(found["mse"])
 
 
-def test_c5_5_rows_may_hold_what_is_not_finite(line):
+def test_rows_may_contain_values_that_are_not_finite(line):
     labels = np.where(np.arange(len(Y)) == 3, np.nan, Y)
     found = line().evaluate(lambda: ({"x": X}, labels.astype(np.float32)))
     assert math.isnan(found["loss"])
 
 
-def test_c5_6_scalars_and_arrays_are_summaries_of_their_step_by_name(line):
+def test_scalars_and_arrays_are_summaries_of_their_step_by_name(line):
     model_fn = measuring(
         lambda losses: {
             "one": Mean.from_batch(losses),
@@ -183,35 +183,35 @@ def test_c5_6_scalars_and_arrays_are_summaries_of_their_step_by_name(line):
     estimator.close()
 
 
-# -- C13: what is evaluated, and how far
+# -- checkpoint and number of steps
 
 
-def test_c13_1_without_a_checkpoint_initial_values_are_evaluated(line):
+def test_without_a_checkpoint_initial_values_are_evaluated(line):
     found = line().evaluate(arrays)
     assert found["global_step"] == 0
     assert found["loss"] == pytest.approx(np.mean(Y.astype(np.float64) ** 2), rel=1e-6)
 
 
-def test_c13_1_a_path_that_does_not_exist_is_refused(line, tmp_path):
+def test_a_checkpoint_path_that_does_not_exist_raises(line, tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         line().evaluate(arrays, checkpoint_path=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("steps", "rows"), [(None, 24), (2, 10), (100, 24)])
-def test_c13_2_steps_are_batches_and_the_data_may_end_before(line, steps, rows):
+def test_steps_of_evaluate_are_batches_and_may_exceed_the_data(line, steps, rows):
     found = line(eval_batch_size=5).evaluate(arrays, steps=steps)
     expected = np.mean(Y[:rows].astype(np.float64) ** 2)
     assert found["mse"] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("steps", [0, -1, "3", True])
-def test_c13_2_steps_are_positive(line, steps):
+def test_steps_of_evaluate_must_be_positive(line, steps):
     with pytest.raises(ConfigError) as error:
         line().evaluate(arrays, steps=steps)
     assert str(error.value) == f"steps: got {steps!r}. Expected a positive integer."
 
 
-def test_c13_4_evaluate_and_predict_do_not_change_the_checkpoints(line):
+def test_evaluate_and_predict_do_not_change_the_checkpoints(line):
     def state_of(folder):
         return {
             path: path.stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""Contract C8: when hooks act, in which order, and what their wish to stop does."""
+"""Hooks, as TensorFlow documents them: when, in which order, and how they stop."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def every(steps, loop=1):
     )
 
 
-def test_c8_1_in_every_method_the_callers_hooks_come_first(line):
+def test_hooks_of_the_caller_precede_those_of_the_spec_in_every_mode(line):
     entries = []
 
     def model_fn(model, features, labels, mode):
@@ -74,7 +74,7 @@ def test_c8_1_in_every_method_the_callers_hooks_come_first(line):
     estimator.close()
 
 
-def test_c8_1_checkpoints_come_before_the_hooks_of_their_step(line):
+def test_a_checkpoint_precedes_the_hooks_of_its_step(line):
     entries = []
     line(config=every(2)).train(
         arrays,
@@ -89,7 +89,7 @@ def test_c8_1_checkpoints_come_before_the_hooks_of_their_step(line):
     ]
 
 
-def test_c8_2_end_follows_the_end_of_the_data_and_a_wish_to_stop_but_no_error(line):
+def test_end_follows_the_end_of_the_data_and_a_stop_but_not_an_error(line):
     def one_batch():
         yield {"x": X[:8]}, Y[:8]
 
@@ -114,7 +114,7 @@ def test_c8_2_end_follows_the_end_of_the_data_and_a_wish_to_stop_but_no_error(li
     estimator.close()
 
 
-def test_c8_4_a_wish_to_stop_skips_no_other_hook_and_the_state_is_saved(line):
+def test_a_stop_skips_no_other_hook_and_the_state_is_saved(line):
     entries = []
     estimator = line(config=every(100))
     hooks = [Diary(entries, "a ", stop_at=2), Diary(entries, "b ")]
@@ -124,7 +124,7 @@ def test_c8_4_a_wish_to_stop_skips_no_other_hook_and_the_state_is_saved(line):
     estimator.close()
 
 
-def test_c8_4_a_wish_to_stop_ends_an_evaluation_with_what_was_found(line):
+def test_a_stop_ends_an_evaluation_with_the_metrics_so_far(line):
     """24 rows in batches of 8; w = 0, so the loss of a batch is its mean of y^2."""
     entries = []
     estimator = line()
@@ -135,14 +135,14 @@ def test_c8_4_a_wish_to_stop_ends_an_evaluation_with_what_was_found(line):
     assert entries == ["begin 0", "before 0", "after 1", "before 1", "after 2", "end 2"]
 
 
-def test_c8_4_a_wish_to_stop_ends_predictions_after_that_batch(line):
+def test_a_stop_ends_predictions_after_its_batch(line):
     entries = []
     rows = list(line().predict(arrays, hooks=[Diary(entries, stop_at=2)]))
     assert len(rows) == 16
     assert entries == ["begin 0", "before 0", "after 1", "before 1", "after 2", "end 2"]
 
 
-def test_c8_4_a_wish_in_an_evaluation_does_not_end_training(line):
+def test_a_stop_in_an_evaluation_does_not_end_training(line):
     metrics, _ = line(config=every(2)).train_and_evaluate(
         sf.TrainSpec(arrays, 4),
         sf.EvalSpec(arrays, hooks=[Diary([], stop_at=1)], throttle_secs=0),
@@ -150,7 +150,7 @@ def test_c8_4_a_wish_in_an_evaluation_does_not_end_training(line):
     assert metrics["global_step"] == 4
 
 
-def test_c8_5_on_the_cpu_path_training_hooks_run_once_a_step(line):
+def test_with_use_tpu_false_training_hooks_run_once_per_step(line):
     """There every run of the reference was one step, whatever `iterations_per_loop`."""
     entries = []
     estimator = line(mesh=None, use_tpu=False, config=every(100, loop=10))
@@ -162,7 +162,7 @@ def test_c8_5_on_the_cpu_path_training_hooks_run_once_a_step(line):
     estimator.close()
 
 
-def test_c8_5_evaluation_hooks_run_once_a_batch(line):
+def test_evaluation_hooks_run_once_per_batch(line):
     entries = []
     line(eval_batch_size=6).evaluate(arrays, hooks=[Diary(entries)])
     assert [entry for entry in entries if "after" in entry] == [
@@ -171,7 +171,7 @@ def test_c8_5_evaluation_hooks_run_once_a_batch(line):
 
 
 @pytest.mark.parametrize("hooks", [None, (), iter(())])
-def test_c8_7_none_and_empty_are_no_hooks(line, hooks):
+def test_hooks_may_be_none_or_empty(line, hooks):
     estimator = line().train(arrays, steps=1, hooks=hooks, saving_listeners=None)
     estimator.evaluate(arrays, hooks=None)
     assert len(list(estimator.predict(arrays, hooks=None))) == 24
@@ -179,9 +179,7 @@ def test_c8_7_none_and_empty_are_no_hooks(line, hooks):
 
 
 @pytest.mark.parametrize("wrong", [[3], ["hook"], [Diary], 3, "hook"])
-def test_c8_7_evaluate_predict_and_the_specs_refuse_what_is_no_hook_at_once(
-    line, wrong
-):
+def test_a_value_that_is_no_hook_raises_at_once_in_every_method_and_spec(line, wrong):
     for call in (
         lambda: line().evaluate(arrays, hooks=wrong),
         lambda: line().predict(arrays, hooks=wrong),

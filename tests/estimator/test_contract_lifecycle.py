@@ -1,4 +1,4 @@
-"""Contract C16 to C19 with B4's changes: exporters, early stopping, warm start."""
+"""Exporters, early stopping and warm start, as TensorFlow documents them."""
 
 import math
 
@@ -33,10 +33,10 @@ class Noting(sf.LatestExporter):
         return self.gives
 
 
-# -- C16: train_and_evaluate
+# -- train_and_evaluate
 
 
-def test_c16_1_the_two_specs_are_what_they_should_be(line):
+def test_train_and_evaluate_checks_the_types_of_its_specs(line):
     with pytest.raises(TypeError) as error:
         line().train_and_evaluate({"max_steps": 3}, None)
     assert str(error.value).splitlines() == [
@@ -45,8 +45,8 @@ def test_c16_1_the_two_specs_are_what_they_should_be(line):
     ]
 
 
-def test_c16_4_at_the_end_of_the_data_who_made_nothing_yet_is_asked_again(line):
-    """B4: data that ends early lets the final export happen."""
+def test_at_the_end_of_the_data_exporters_without_an_export_run_again(line):
+    """TensorFlow skipped the final export where the data ended before max_steps."""
     made, waits = Noting("made", "there"), Noting("waits", None)
     batches = [({"x": X[:8]}, Y[:8])] * 4
     line(config=every(2)).train_and_evaluate(
@@ -58,7 +58,7 @@ def test_c16_4_at_the_end_of_the_data_who_made_nothing_yet_is_asked_again(line):
 
 
 @pytest.mark.parametrize(("name", "folder"), [(None, "eval"), ("held", "eval_held")])
-def test_c5_6_evaluations_on_the_way_are_summaries_too(line, name, folder):
+def test_evaluations_during_training_write_summaries(line, name, folder):
     estimator = line(config=every(2))
     estimator.train_and_evaluate(
         sf.TrainSpec(arrays, max_steps=2),
@@ -68,18 +68,18 @@ def test_c5_6_evaluations_on_the_way_are_summaries_too(line, name, folder):
 
 
 @pytest.mark.parametrize("wrong", ["3", 2.5, True])
-def test_c17_2_exports_to_keep_of_another_type_are_refused(wrong):
+def test_exports_to_keep_of_another_type_raises(wrong):
     with pytest.raises(ValueError, match=r"exports_to_keep: got .*positive integer"):
         sf.LatestExporter("latest", exports_to_keep=wrong)
 
 
-def test_c17_2_a_compare_fn_that_is_no_function_is_refused():
+def test_a_compare_fn_that_is_no_function_raises():
     with pytest.raises(ValueError, match="compare_fn: got 3"):
         sf.BestExporter("best", compare_fn=3)
 
 
 @pytest.mark.parametrize("name", ["", 3, None])
-def test_c16_1_an_exporters_name_is_a_text_that_is_not_empty(name):
+def test_the_name_of_an_exporter_must_be_a_nonempty_string(name):
     class Mine(sf.Exporter):
         def __init__(self):
             self.name = name
@@ -98,19 +98,19 @@ def test_c16_1_an_exporters_name_is_a_text_that_is_not_empty(name):
         {"every_secs": 0},
     ],
 )
-def test_c16_1_numbers_are_positive_numbers(fields):
+def test_numbers_of_the_specs_must_be_positive(fields):
     with pytest.raises(ValueError, match="Expected"):
         sf.EvalSpec(arrays, **fields)
 
 
-def test_c16_1_max_steps_may_be_a_float(line):
+def test_max_steps_may_be_a_float(line):
     metrics, _ = line().train_and_evaluate(
         sf.TrainSpec(arrays, max_steps=2.5), sf.EvalSpec(arrays, steps=2.0)
     )
     assert metrics["global_step"] == 3
 
 
-def test_c16_2_the_last_checkpoint_is_evaluated_once(line):
+def test_the_last_checkpoint_is_evaluated_once(line):
     """Step 6 is due by the rhythm and is the last one too."""
     estimator = line(config=every(3))
     estimator.train_and_evaluate(
@@ -121,7 +121,7 @@ def test_c16_2_the_last_checkpoint_is_evaluated_once(line):
     assert list(History(estimator.model_dir).values("loss")) == [3, 6]
 
 
-def test_c16_2_a_call_that_goes_on_does_not_evaluate_where_it_starts(line):
+def test_a_resumed_call_does_not_evaluate_its_first_checkpoint(line):
     specs = sf.EvalSpec(arrays, throttle_secs=0)
     line(config=every(3)).train_and_evaluate(sf.TrainSpec(arrays, max_steps=4), specs)
     estimator = line(config=every(3))
@@ -129,7 +129,7 @@ def test_c16_2_a_call_that_goes_on_does_not_evaluate_where_it_starts(line):
     assert list(History(estimator.model_dir).values("loss")) == [3, 4, 7, 8]
 
 
-def test_c16_4_exporters_are_asked_with_their_path_and_whether_it_is_the_end(line):
+def test_exporters_get_their_directory_and_whether_training_is_over(line):
     exporter = Noting("mine", None)
     estimator = line(config=every(2))
     estimator.train_and_evaluate(
@@ -140,9 +140,7 @@ def test_c16_4_exporters_are_asked_with_their_path_and_whether_it_is_the_end(lin
     assert exporter.asked == [(folder, 2, False), (folder, 4, False), (folder, 5, True)]
 
 
-def test_c16_5_it_gives_the_last_metrics_and_what_each_exporter_made_of_them(
-    line, tmp_path
-):
+def test_train_and_evaluate_returns_the_last_metrics_and_exports(line, tmp_path):
     exporters = [Noting("a", tmp_path), Noting("b", None)]
     estimator = line(config=every(2))
     metrics, results = estimator.train_and_evaluate(
@@ -153,10 +151,10 @@ def test_c16_5_it_gives_the_last_metrics_and_what_each_exporter_made_of_them(
     assert metrics == estimator.evaluate(arrays)
 
 
-# -- C17: exporters
+# -- exporters
 
 
-def test_c17_1_and_5_the_newest_exports_stay_and_what_is_no_export(tmp_path):
+def test_retention_keeps_the_newest_exports_and_foreign_files(tmp_path):
     """A clean-up removes directories named by ten digits alone, the smallest first."""
 
     class Fake:
@@ -186,13 +184,13 @@ def test_c17_1_and_5_the_newest_exports_stay_and_what_is_no_export(tmp_path):
     }
 
 
-def test_c17_1_an_equal_loss_is_not_better():
+def test_an_equal_loss_is_not_better():
     better = sf.BestExporter().compare
     results = {"loss": 0.5}, {"loss": 0.5}
     assert not better(best_eval_result=results[0], current_eval_result=results[1])
 
 
-# -- C18: early stopping
+# -- early stopping
 
 
 @pytest.fixture
@@ -216,31 +214,31 @@ def stops(hook):
     return False
 
 
-def test_c18_1_named_evaluations_are_looked_at_by_name_only(judged):
+def test_early_stopping_reads_the_evaluation_of_its_name(judged):
     estimator = judged({10: 0.1}, name="held")
     assert not stops(stop_if_lower(estimator, "loss", 0.5))
     assert stops(stop_if_lower(estimator, "loss", 0.5, name="held"))
 
 
-def test_c18_1_a_predicate_of_ones_own(line):
+def test_early_stopping_takes_any_predicate(line):
     assert stops(stop_if(lambda: True))
     assert not stops(stop_if(lambda: False))
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.4, True), (0.5, False)])
-def test_c18_2_beyond_is_strictly_beyond(judged, threshold, expected):
+def test_a_threshold_must_be_exceeded_strictly(judged, threshold, expected):
     estimator = judged({10: 0.5, 20: 0.1})
     assert stops(stop_if_higher(estimator, "loss", threshold)) is expected
 
 
-def test_c18_3_evaluations_before_min_steps_are_no_best(judged):
+def test_evaluations_before_min_steps_are_not_the_best(judged):
     """0.1 at step 10 would be the best; from step 20 on, 0.5 falls to 0.4 and 0.3."""
     estimator = judged({10: 0.1, 20: 0.5, 30: 0.4, 40: 0.3})
     assert stops(stop_if_no_decrease(estimator, "loss", 20))
     assert not stops(stop_if_no_decrease(estimator, "loss", 20, min_steps=20))
 
 
-def test_c18_4_a_metric_that_is_missing_is_a_key_error(judged):
+def test_a_missing_metric_raises_a_key_error(judged):
     hook = stop_if_lower(judged({10: 0.1}), "lost", 0.5)
     with pytest.raises(KeyError) as error:
         hook.after_step(1)
@@ -250,7 +248,7 @@ def test_c18_4_a_metric_that_is_missing_is_a_key_error(judged):
     )
 
 
-def test_c18_5_steps_need_none_for_the_seconds(judged):
+def test_run_every_steps_needs_run_every_secs_none(judged):
     estimator = judged({10: 0.1})
     with pytest.raises(ValueError, match="run_every_secs, run_every_steps"):
         stop_if_lower(estimator, "loss", 0.5, run_every_steps=10)
@@ -260,7 +258,7 @@ def test_c18_5_steps_need_none_for_the_seconds(judged):
     assert stops(hook)
 
 
-def test_c18_5_the_step_of_the_check_is_the_last_and_is_saved(judged):
+def test_the_step_that_early_stopping_ends_is_saved(judged):
     config = every(100, tpu_config=sf.TPUConfig(iterations_per_loop=1))
     estimator = judged({1: 0.1}, config=config)
     estimator.train(arrays, steps=9, hooks=[stop_if_lower(estimator, "loss", 0.5)])
@@ -268,7 +266,7 @@ def test_c18_5_the_step_of_the_check_is_the_last_and_is_saved(judged):
     estimator.close()
 
 
-# -- C19: warm start
+# -- warm start
 
 
 @pytest.fixture
@@ -285,7 +283,7 @@ def start_of(estimator):
     return np.array([row["value"] for row in rows])
 
 
-def test_c19_1_a_path_is_a_directory_its_checkpoints_one_of_them_or_an_export(
+def test_a_warm_start_path_is_a_model_dir_a_checkpoint_or_an_export(
     line, tmp_path, trained
 ):
     checkpoints = trained.model_dir / "checkpoints"
@@ -306,7 +304,7 @@ def test_c19_1_a_path_is_a_directory_its_checkpoints_one_of_them_or_an_export(
     [("w", True), ("^w$", True), (["v", "w"], True), (".", True), (None, False)],
 )
 @pytest.mark.filterwarnings("ignore:warm start")
-def test_c19_2_patterns_are_matched_at_the_start_of_the_path(
+def test_warm_start_patterns_match_at_the_start_of_the_path(
     line, trained, patterns, warm
 ):
     settings = sf.WarmStartSettings(trained.model_dir, vars_to_warm_start=patterns)
@@ -314,7 +312,7 @@ def test_c19_2_patterns_are_matched_at_the_start_of_the_path(
     assert bool(start_of(estimator).any()) is warm
 
 
-def test_c19_3_an_untrained_model_is_evaluated_and_predicts_with_it_too(line, trained):
+def test_an_untrained_model_evaluates_and_predicts_with_the_warm_start(line, trained):
     estimator = line(warm_start_from=trained.model_dir)
     w = trained.checkpoints.arrays(4)["params/w"]
     expected = np.mean((X.astype(np.float64) @ w - Y) ** 2)
@@ -325,11 +323,11 @@ def test_c19_3_an_untrained_model_is_evaluated_and_predicts_with_it_too(line, tr
 
 
 @pytest.mark.parametrize("wrong", [3, "(", [3], ["w", "("]])
-def test_c19_2_what_is_no_expression_is_refused(wrong):
+def test_an_invalid_pattern_raises(wrong):
     with pytest.raises(ValueError, match=r"warm_start: got .* Expected a regul"):
         sf.WarmStartSettings("runs/try1", vars_to_warm_start=wrong)
 
 
-def test_c19_4_a_directory_without_checkpoints_is_refused(line, tmp_path):
+def test_a_warm_start_directory_without_checkpoints_raises(line, tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         line(warm_start_from=tmp_path / "nowhere").train(arrays, steps=1)

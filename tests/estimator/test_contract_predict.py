@@ -1,4 +1,4 @@
-"""Contract C14 with B4's changes: predict."""
+"""Predictions, as TensorFlow documents them for TPUEstimator.predict."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,7 @@ def known(line):
     return make
 
 
-def test_c14_1_arguments_are_checked_at_the_call_and_rows_come_lazily(known):
+def test_predict_checks_arguments_at_the_call_and_yields_lazily(known):
     asked = []
 
     def batches():
@@ -38,7 +38,7 @@ def test_c14_1_arguments_are_checked_at_the_call_and_rows_come_lazily(known):
 
 
 @pytest.mark.parametrize("size", [1, 7, 24, 100])
-def test_c14_2_every_row_once_in_order_for_any_batch_size(known, size):
+def test_predict_yields_every_row_once_in_order_for_any_batch_size(known, size):
     rows = list(known(predict_batch_size=size).predict(arrays))
     assert len(rows) == 24
     # A sum of three float32 products.
@@ -46,7 +46,7 @@ def test_c14_2_every_row_once_in_order_for_any_batch_size(known, size):
     assert sorted(rows[0]) == ["twice", "value"]
 
 
-def test_c14_2_an_array_is_yielded_as_an_array(known):
+def test_an_array_is_yielded_as_an_array(known):
     def model_fn(model, features, mode):
         return sf.TPUEstimatorSpec(mode, jnp.stack([model(features["x"])] * 2, axis=1))
 
@@ -68,7 +68,7 @@ def with_mask(model, features, mode, mask):
     return with_center(model, features, mode)
 
 
-def test_c14_3_unequal_first_dimensions_are_refused_where_rows_are_yielded(known):
+def test_predictions_of_unequal_first_dimensions_raise_where_rows_are_yielded(known):
     with pytest.raises(ValueError, match="batch-major") as error:
         known(with_center).predict(lambda: {"x": X})
     assert len(error.value.diagnostics) == 2
@@ -78,7 +78,7 @@ def test_c14_3_unequal_first_dimensions_are_refused_where_rows_are_yielded(known
 
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("model_fn", [with_center, with_mask])
-def test_c14_3_unequal_first_dimensions_are_fine_for_whole_batches(
+def test_predictions_of_unequal_first_dimensions_can_be_yielded_by_batch(
     known, model_fn, devices
 ):
     mesh = MeshConfig(axes=AxesConfig(data=devices))
@@ -90,24 +90,24 @@ def test_c14_3_unequal_first_dimensions_are_fine_for_whole_batches(
         assert batch["scalar"] == 7.0
 
 
-def test_c14_4_predict_keys_select_and_unknown_names_beside_known_are_ignored(known):
+def test_predict_keys_select_and_unknown_names_beside_known_are_ignored(known):
     for keys in ("twice", ["twice"], ["nothing", "twice"]):
         assert list(next(known().predict(arrays, predict_keys=keys))) == ["twice"]
 
 
 @pytest.mark.parametrize("keys", [None, [], ()])
-def test_c14_4_no_names_are_all_of_them(known, keys):
+def test_empty_predict_keys_select_all_predictions(known, keys):
     row = next(known().predict(arrays, predict_keys=keys))
     assert row.keys() == next(known().predict(arrays)).keys()
 
 
 @pytest.mark.parametrize("keys", ["nothing", ["nothing", "else"]])
-def test_c14_4_no_known_name_is_refused(known, keys):
+def test_predict_keys_without_a_known_name_raise(known, keys):
     with pytest.raises(ValueError, match="is predicted"):
         known().predict(arrays, predict_keys=keys)
 
 
-def test_c14_4_names_for_predictions_that_are_one_array_are_refused(known):
+def test_predict_keys_for_a_single_array_raise(known):
     def model_fn(model, features, mode):
         return sf.TPUEstimatorSpec(mode, model(features["x"]))
 
@@ -115,7 +115,7 @@ def test_c14_4_names_for_predictions_that_are_one_array_are_refused(known):
         known(model_fn).predict(lambda: {"x": X}, predict_keys="value")
 
 
-def test_c14_5_labels_are_dropped_and_an_empty_input_yields_nothing(known):
+def test_labels_are_dropped_and_an_empty_input_yields_nothing(known):
     seen = []
 
     def model_fn(model, features, labels, mode):
@@ -128,7 +128,7 @@ def test_c14_5_labels_are_dropped_and_an_empty_input_yields_nothing(known):
     assert list(known().predict(lambda: ({"x": X[:0]}, X[:0, 0]))) == []
 
 
-def test_c14_6_hooks_run_once_a_batch(known):
+def test_prediction_hooks_run_once_per_batch(known):
     class Counter:
         calls = 0
 

@@ -1,4 +1,4 @@
-"""Contract C10 to C12 and C20 with B4's changes: how a call to train goes."""
+"""A call to train, as TensorFlow documents it for TPUEstimator."""
 
 import contextlib
 import tempfile
@@ -44,38 +44,38 @@ class Losses:
         self.seen[step] = loss
 
 
-# -- C10: what a config means
+# -- RunConfig and TPUConfig
 
 
 @pytest.mark.parametrize("size", ["8", 16.0, True])
 @pytest.mark.parametrize("name", ["train", "eval", "predict"])
-def test_c10_18_a_batch_size_of_another_type_is_a_type_error(line, name, size):
+def test_a_batch_size_of_another_type_is_a_type_error(line, name, size):
     with pytest.raises(TypeError, match=f"{name}_batch_size: got .*positive integer"):
         line(**{f"{name}_batch_size": size})
 
 
-def test_c10_1_the_last_loop_is_cut_to_land_on_the_final_step(line):
+def test_the_last_device_loop_ends_at_the_final_step(line):
     losses = Losses()
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop=3))
     line(config=config).train(arrays, steps=11, hooks=[losses]).close()
     assert list(losses.seen) == [3, 6, 9, 11]
 
 
-def test_c10_1_evaluation_does_not_go_by_loops(line):
+def test_evaluation_ignores_iterations_per_loop(line):
     losses = Losses()
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop=3))
     line(config=config).evaluate(arrays, hooks=[losses])
     assert list(losses.seen) == [1, 2, 3]
 
 
-def test_c10_2_a_time_begins_with_a_loop_of_one_step(line):
+def test_iterations_per_loop_as_a_time_starts_with_one_step(line):
     losses = Losses()
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop="1h"))
     line(config=config).train(arrays, steps=5, hooks=[losses]).close()
     assert list(losses.seen) == [1, 5]
 
 
-def test_c10_10_a_checkpoint_every_so_many_seconds_is_saved_at_the_ends_too(line):
+def test_checkpoints_by_seconds_are_saved_at_start_and_end_too(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_secs=3600))
     estimator.train(arrays, steps=3)
     assert estimator.checkpoints.steps() == [0, 3]
@@ -85,9 +85,7 @@ def test_c10_10_a_checkpoint_every_so_many_seconds_is_saved_at_the_ends_too(line
 @pytest.mark.parametrize(
     ("keep", "steps"), [(2, [5, 6]), (0, range(7)), (None, range(7))]
 )
-def test_c10_11_the_newest_are_kept_earlier_calls_and_objects_included(
-    line, keep, steps
-):
+def test_the_newest_checkpoints_are_kept_across_calls_and_estimators(line, keep, steps):
     config = sf.RunConfig(save_checkpoints_steps=1, keep_checkpoint_max=keep)
     estimator = line(config=config)
     estimator.train(arrays, steps=2).train(arrays, steps=2).close()
@@ -96,7 +94,7 @@ def test_c10_11_the_newest_are_kept_earlier_calls_and_objects_included(
     assert again.checkpoints.steps() == list(steps)
 
 
-def test_c10_12_the_same_seed_gives_the_same_initial_weights_and_none_gives_others(
+def test_equal_seeds_give_equal_initial_weights_and_no_seed_gives_random_ones(
     line, tmp_path
 ):
     from flax import nnx
@@ -119,7 +117,7 @@ def test_c10_12_the_same_seed_gives_the_same_initial_weights_and_none_gives_othe
         assert np.array_equal(first(seed, f"{seed}"), first(seed, f"{seed} again"))
 
 
-def test_c10_15_without_a_model_dir_there_is_a_temporary_one(line, tmp_path):
+def test_model_dir_defaults_to_a_temporary_directory(line, tmp_path):
     made = line(model_dir=None).model_dir
     assert made.is_dir()
     assert made.parent == Path(tempfile.gettempdir())
@@ -129,12 +127,12 @@ def test_c10_15_without_a_model_dir_there_is_a_temporary_one(line, tmp_path):
 
 
 @pytest.mark.parametrize("config", [{}, {"seed": 1}, "config", sf.TPUConfig()])
-def test_c10_16_a_config_is_a_run_config(line, config):
+def test_config_must_be_a_run_config(line, config):
     with pytest.raises(ValueError, match=r"Expected a specflow\.RunConfig"):
         line(config=config)
 
 
-def test_c10_16_use_tpu_may_be_among_the_params_and_is_overwritten(line):
+def test_use_tpu_in_the_params_is_overwritten(line):
     seen = []
 
     def model_fn(model, features, labels, mode, params):
@@ -145,11 +143,11 @@ def test_c10_16_use_tpu_may_be_among_the_params_and_is_overwritten(line):
     assert set(seen) == {False}
 
 
-# -- C11: what an input may be
+# -- batches of an input
 
 
 @pytest.mark.parametrize("value", [(X,), (X, Y, Y), ()])
-def test_c11_4_a_tuple_of_another_length_is_refused(line, value):
+def test_an_input_tuple_of_another_length_raises(line, value):
     for call in (
         lambda: line().train(lambda: value, steps=1),
         lambda: line().train(lambda: iter([value]), steps=1),
@@ -161,7 +159,7 @@ def test_c11_4_a_tuple_of_another_length_is_refused(line, value):
             call()
 
 
-def test_c11_6_a_short_last_batch_of_an_evaluation_is_used_as_it_is(line):
+def test_a_short_last_evaluation_batch_keeps_its_size(line):
     rows = []
 
     def model_fn(model, features, labels, mode):
@@ -173,7 +171,7 @@ def test_c11_6_a_short_last_batch_of_an_evaluation_is_used_as_it_is(line):
     assert found["mse"] == pytest.approx(np.mean(Y.astype(np.float64) ** 2), rel=1e-6)
 
 
-def test_b6_with_a_mask_the_last_batch_is_padded_to_the_static_shape(line):
+def test_with_a_mask_the_last_batch_is_padded_to_the_batch_size(line):
     shapes = []
 
     def model_fn(model, features, labels, mode, mask):
@@ -189,20 +187,20 @@ def test_b6_with_a_mask_the_last_batch_is_padded_to_the_static_shape(line):
     assert found["mse"] == pytest.approx(expected, rel=1e-6)
 
 
-# -- C12: train
+# -- train
 
 
 @pytest.mark.parametrize(
     ("given", "step"), [(1.5, 2), (3.0, 3), (np.int64(2), 2), (np.float32(0.5), 1)]
 )
-def test_c12_1_a_part_of_a_step_is_a_whole_one(line, given, step):
+def test_a_fraction_of_a_step_is_rounded_up(line, given, step):
     assert line().train(arrays, steps=given).latest_step() == step
     estimator = line(model_dir=None)
     assert estimator.train(arrays, max_steps=given).latest_step() == step
     estimator.close()
 
 
-def test_c12_2_with_max_steps_taken_nothing_is_called(line):
+def test_with_max_steps_reached_no_function_is_called(line):
     def never(*_, **__):
         raise AssertionError("called")
 
@@ -217,7 +215,7 @@ def test_c12_2_with_max_steps_taken_nothing_is_called(line):
     assert again.latest_step() == 3
 
 
-def test_c12_3_without_a_limit_training_goes_to_the_end_of_the_data(line):
+def test_without_a_limit_training_goes_to_the_end_of_the_data(line):
     def three_batches():
         for start in (0, 8, 16):
             yield {"x": X[start : start + 8]}, Y[start : start + 8]
@@ -234,7 +232,7 @@ def test_c12_3_without_a_limit_training_goes_to_the_end_of_the_data(line):
         estimator.close()
 
 
-def test_c12_4_state_comes_from_the_newest_checkpoint_and_the_input_goes_on(line):
+def test_training_resumes_state_and_input_from_the_newest_checkpoint(line):
     """4 + 4 steps are 8; with resume_input="restart", as in the reference, they are
     steps 0 to 3 twice, over three batches that repeat."""
     for config, steps in (
@@ -249,7 +247,7 @@ def test_c12_4_state_comes_from_the_newest_checkpoint_and_the_input_goes_on(line
         estimator.close()
 
 
-def test_c12_4_the_optimizer_goes_on_too(line):
+def test_training_resumes_the_optimizer_state(line):
     def model_fn(model, features, labels, mode):
         spec = line_fn(model, features, labels, mode)
         return spec._replace(train_op=optax.sgd(0.1, momentum=0.9))
@@ -262,14 +260,14 @@ def test_c12_4_the_optimizer_goes_on_too(line):
     whole.close()
 
 
-def test_c12_6_the_loss_of_a_step_is_that_before_its_update(line):
+def test_the_loss_of_a_step_precedes_its_update(line):
     losses = Losses()
     line(config=IN_ORDER).train(arrays, steps=4, hooks=[losses]).close()
     expected = dict(zip(range(1, 5), descended(range(4))[1], strict=True))
     assert losses.seen == pytest.approx(expected, rel=1e-5)
 
 
-def test_c12_7_train_gives_the_estimator_back(line):
+def test_train_returns_the_estimator(line):
     estimator = line()
     assert estimator.train(arrays, steps=1) is estimator
     estimator.close()
@@ -284,7 +282,7 @@ def test_c12_7_train_gives_the_estimator_back(line):
         (1, (2,), [[0, 1, 2]]),
     ],
 )
-def test_c12_8_each_call_saves_at_its_start_every_n_steps_and_at_its_end(
+def test_each_call_saves_at_its_start_every_n_steps_and_at_its_end(
     line, every, calls, saves
 ):
     class Listener:
@@ -304,7 +302,7 @@ def test_c12_8_each_call_saves_at_its_start_every_n_steps_and_at_its_end(
     assert seen == saves
 
 
-def test_c12_9_without_checkpoints_the_next_call_starts_at_0(line):
+def test_without_checkpoints_the_next_call_starts_at_0(line):
     losses = Losses()
     estimator = line(config=IN_ORDER.replace(save_checkpoints_steps=None))
     estimator.train(arrays, steps=2)
@@ -314,7 +312,7 @@ def test_c12_9_without_checkpoints_the_next_call_starts_at_0(line):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_c12_10_a_loss_that_is_not_finite_ends_the_call_before_it_is_saved(line, bad):
+def test_a_loss_that_is_not_finite_raises_before_saving(line, bad):
     def spoiled():
         for step in range(6):
             yield {"x": X[:8]}, np.full(8, bad if step == 3 else 1.0, np.float32)
@@ -328,10 +326,10 @@ def test_c12_10_a_loss_that_is_not_finite_ends_the_call_before_it_is_saved(line,
     estimator.close()
 
 
-# -- C20: errors
+# -- errors
 
 
-def test_c20_2_an_error_ends_the_call_unsaved_and_a_later_one_goes_on(line):
+def test_an_error_in_a_step_saves_nothing_and_the_next_call_resumes(line):
     class Broken:
         def before_step(self, step):
             if step == 5:
@@ -347,7 +345,7 @@ def test_c20_2_an_error_ends_the_call_unsaved_and_a_later_one_goes_on(line):
     again.close()
 
 
-def test_c20_4_an_error_of_the_input_is_never_swallowed(line):
+def test_an_error_of_the_input_is_raised(line):
     class UnavailableError(RuntimeError):
         pass
 
@@ -370,7 +368,7 @@ def test_c20_4_an_error_of_the_input_is_never_swallowed(line):
 
 
 @pytest.mark.parametrize("returned", [None, 3.0, {"loss": 1.0}, "spec"])
-def test_c20_5_what_is_no_spec_is_a_value_error(line, returned):
+def test_a_model_function_that_returns_no_spec_raises_a_value_error(line, returned):
     def model_fn(model, features, labels, mode):
         return returned
 
@@ -383,6 +381,6 @@ def test_c20_5_what_is_no_spec_is_a_value_error(line, returned):
             call()
 
 
-def test_c12_1_steps_and_max_steps_exclude_each_other(line):
+def test_steps_and_max_steps_exclude_each_other(line):
     with pytest.raises(ConfigError, match="got steps and max_steps"):
         line().train(arrays, steps=1, max_steps=1)

@@ -1,4 +1,4 @@
-"""Early stopping and exporters inside `train_and_evaluate`: contract B4, C17, C18."""
+"""Early stopping and exporters inside `train_and_evaluate`."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_the_steps_up_to_there_are_those_of_a_run_that_was_never_watched(line):
         np.testing.assert_array_equal(array, free.checkpoints.arrays()[name])
 
 
-def test_b4_the_same_call_trains_nothing_more_and_says_why_again(line):
+def test_a_call_that_early_stopping_ended_trains_nothing_when_repeated(line):
     """The flag that the reference saved did not stop a later run: it trained on."""
     first = line(config=SAVING)
     metrics, _ = run(first, early_stopping=HALVED)

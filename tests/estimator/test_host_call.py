@@ -1,4 +1,4 @@
-"""host_call: a function of the host, after the step, with its rows (B8, C7)."""
+"""host_call: a function on the host, called after a step with its rows."""
 
 import jax
 import numpy as np
@@ -54,7 +54,7 @@ IN_ORDER = sf.RunConfig(shuffle=False)
 
 
 @pytest.mark.parametrize("form", [list, tuple, dict])
-def test_c7_2_it_runs_once_a_training_step_in_order(line, rows, form):
+def test_host_call_runs_once_per_training_step_in_order(line, rows, form):
     listener = Listener()
     line(calling(listener, form), config=IN_ORDER).train(rows, steps=7)
     features, y = rows()
@@ -76,7 +76,7 @@ def test_its_calls_do_not_depend_on_the_length_of_device_loops(line, rows, loop)
     np.testing.assert_allclose(found, trajectory(features["x"], y, 7), atol=1e-5)
 
 
-def test_b8_it_runs_every_n_steps_if_asked_the_first_included(line, rows):
+def test_host_call_runs_every_n_steps_from_the_first(line, rows):
     """Steps 1, 1 + n, 1 + 2n, ...; also across calls."""
     listener = Listener()
     config = IN_ORDER.replace(tpu_config=sf.TPUConfig(host_call_every_n_steps=3))
@@ -88,7 +88,7 @@ def test_b8_it_runs_every_n_steps_if_asked_the_first_included(line, rows):
 
 
 @pytest.mark.parametrize("devices", [2, 8])
-def test_c3_8_rows_of_all_shards_come_joined_in_order(line, rows, devices):
+def test_host_call_gets_the_rows_of_all_shards_in_order(line, rows, devices):
     listener = Listener()
     mesh = MeshConfig(axes=AxesConfig(data=devices))
     estimator = line(calling(listener), config=IN_ORDER, mesh=mesh)
@@ -99,7 +99,7 @@ def test_c3_8_rows_of_all_shards_come_joined_in_order(line, rows, devices):
     np.testing.assert_allclose(np.concatenate(listener.value), expected, atol=1e-5)
 
 
-def test_c7_2_it_runs_for_each_batch_of_evaluation_and_prediction(line, rows):
+def test_host_call_runs_for_each_batch_of_evaluation_and_prediction(line, rows):
     """The last batch is short: of 24 rows in tens, 10, 10 and 4."""
     listener = Listener()
     estimator = line(calling(listener), eval_batch_size=10)

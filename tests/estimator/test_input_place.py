@@ -1,4 +1,4 @@
-"""Contract B3: where a later call to train continues in its input."""
+"""The place in the input at which a later call to train resumes."""
 
 import warnings
 
@@ -101,7 +101,7 @@ def test_a_call_that_the_end_of_the_input_cuts_short_warns(line):
 
 
 def test_with_restart_each_call_begins_the_input_as_in_the_reference(line):
-    """Contract C12.4: batches 0, 1 and again 0, 1."""
+    """As in TensorFlow, which calls input_fn anew: batches 0, 1 and again 0, 1."""
     config = sf.RunConfig(resume_input="restart")
     estimator, whole = line(config=config), line(model_dir=None)
     estimator.train(epoch, steps=2).train(epoch, steps=2)

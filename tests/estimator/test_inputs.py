@@ -1,4 +1,4 @@
-"""Contract B3: what an input_fn may return, and where its place is."""
+"""Inputs that an input_fn may return, and their place across calls."""
 
 import functools
 
@@ -52,7 +52,9 @@ FORMS = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_b3_every_form_trains_evaluates_and_predicts_alike(line, forms, form, tmp_path):
+def test_every_input_form_trains_evaluates_and_predicts_alike(
+    line, forms, form, tmp_path
+):
     found = {}
     for number, name in enumerate(("arrays", form)):
         estimator = line(
@@ -69,7 +71,7 @@ def test_b3_every_form_trains_evaluates_and_predicts_alike(line, forms, form, tm
     assert found[form][0]["global_step"] == 3
 
 
-def test_b3_features_alone_will_do_where_no_labels_are_needed(line, rows):
+def test_an_input_may_be_features_alone(line, rows):
     x = rows()[0]
     estimator = line()
     with_labels = [row["value"] for row in estimator.predict(rows)]
@@ -77,7 +79,7 @@ def test_b3_features_alone_will_do_where_no_labels_are_needed(line, rows):
     estimator.close()
 
 
-def test_b3_nested_features_and_labels_are_welcome(line, rows):
+def test_features_and_labels_may_be_nested(line, rows):
     features, y = rows()
 
     def input_fn():
@@ -94,7 +96,7 @@ def test_b3_nested_features_and_labels_are_welcome(line, rows):
     estimator.close()
 
 
-def test_b3_data_that_ends_ends_training_and_is_saved(line, forms):
+def test_the_end_of_the_data_ends_training_with_a_checkpoint(line, forms):
     estimator = line()
     with pytest.warns(SpecflowWarning, match="the input ended after 3 of 100 steps"):
         estimator.train(forms["a generator"], max_steps=100)
@@ -103,7 +105,7 @@ def test_b3_data_that_ends_ends_training_and_is_saved(line, forms):
 
 
 @pytest.mark.parametrize("form", ["a generator", "grain"])
-def test_b3_training_goes_on_where_the_input_stopped(line, rows, form, tmp_path):
+def test_training_resumes_at_the_place_in_the_input(line, rows, form, tmp_path):
     """24 different rows, so that a batch seen twice or missed would show."""
     features, y = rows()
     makers = {"a generator": batches_of, "grain": grain_batches}
@@ -145,7 +147,7 @@ class Numbered:
 
 
 @pytest.mark.parametrize("wrapped", [iter, Numbered])
-def test_b3_the_input_is_asked_for_once_and_no_batch_of_it_is_lost(line, rows, wrapped):
+def test_an_input_function_is_called_once_and_no_batch_is_lost(line, rows, wrapped):
     """The form of a batch was taken from a second call, which a shared iterator has
     to pay with its first batch."""
     features, y = rows()
@@ -162,7 +164,7 @@ def test_b3_the_input_is_asked_for_once_and_no_batch_of_it_is_lost(line, rows, w
     estimator.close()
 
 
-def test_b3_an_input_without_rows_is_named(line):
+def test_an_input_without_rows_raises(line):
     def nothing():
         return iter(())
 
@@ -180,7 +182,7 @@ def test_b3_an_input_without_rows_is_named(line):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_c11_5_short_batches_are_trained_on_as_they_are(line, rows, devices):
+def test_short_batches_of_an_iterable_are_not_padded_in_training(line, rows, devices):
     """24 rows in batches of 7: three of 7 and one of 3, worked out in float64."""
     features, y = rows()
     x, w = features["x"].astype(np.float64), np.zeros(3)

@@ -1,4 +1,7 @@
-"""Contract C12, C16, C17, C18, C19 with B4's changes, on a line worked out by hand."""
+"""Checkpoints, listeners, exporters, early stopping and warm start of a line.
+
+Its weights are computed by hand.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,36 +40,36 @@ def every(steps, **fields):
     return sf.RunConfig(save_checkpoints_steps=steps, keep_checkpoint_max=0, **fields)
 
 
-# -- C12: checkpoints and listeners
+# -- checkpoints and listeners
 
 
-def test_c12_8_saves_at_the_start_every_n_steps_and_at_the_end(line):
+def test_checkpoints_are_saved_at_the_start_every_n_steps_and_at_the_end(line):
     estimator = line(config=every(5))
     estimator.train(arrays, steps=12)
     assert estimator.checkpoints.steps() == [0, 5, 10, 12]
 
 
-def test_c12_8_the_period_counts_from_the_start_of_the_call(line):
+def test_checkpoint_steps_count_from_the_start_of_the_call(line):
     line(config=every(5)).train(arrays, steps=4).close()
     estimator = line(config=every(5))
     estimator.train(arrays, steps=6)
     assert estimator.checkpoints.steps() == [0, 4, 9, 10]
 
 
-def test_c12_9_without_checkpoints_nothing_is_kept(line):
+def test_without_checkpoints_no_state_is_kept(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=None))
     estimator.train(arrays, steps=3)
     assert estimator.checkpoints.steps() == []
     assert estimator.evaluate(arrays)["global_step"] == 0
 
 
-def test_c12_9_listeners_without_checkpoints_are_refused(line):
+def test_listeners_without_checkpoints_raise(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=None))
     with pytest.raises(ValueError, match="nothing is saved"):
         estimator.train(arrays, steps=3, saving_listeners=[Recorder()])
 
 
-def test_c12_11_listeners_hear_of_every_save(line):
+def test_listeners_are_called_for_every_save(line):
     listener = Recorder()
     line(config=every(2)).train(arrays, steps=3, saving_listeners=[listener])
     assert listener.told == [
@@ -75,19 +78,19 @@ def test_c12_11_listeners_hear_of_every_save(line):
     ]  # fmt: skip
 
 
-def test_c12_11_true_from_after_save_ends_training_but_for_the_first_save(line):
+def test_true_from_after_save_ends_training_but_for_the_first_save(line):
     estimator = line(config=every(2))
     estimator.train(arrays, steps=10, saving_listeners=[Recorder(stop_at=0)])
     assert estimator.latest_step() == 2
 
 
-def test_c8_7_what_is_no_hook_is_refused_at_once(line):
+def test_a_value_that_is_no_hook_raises_at_once(line):
     for hooks in ([3], Recorder()):
         with pytest.raises(TypeError, match="hooks"):
             line().train(arrays, steps=1, hooks=hooks)
 
 
-def test_c8_1_the_callers_hooks_come_before_those_of_the_spec(line):
+def test_hooks_of_the_caller_precede_those_of_the_spec(line):
     order = []
 
     class Named:
@@ -108,7 +111,7 @@ def test_c8_1_the_callers_hooks_come_before_those_of_the_spec(line):
     assert order == ["caller", "spec", "caller eval", "spec eval"]
 
 
-# -- C16: train_and_evaluate
+# -- train_and_evaluate
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_c8_1_the_callers_hooks_come_before_those_of_the_spec(line):
         ({"max_steps": -1}, ValueError),
     ],
 )
-def test_c16_1_a_train_spec_is_checked(fields, kind):
+def test_a_train_spec_is_checked(fields, kind):
     with pytest.raises(kind):
         sf.TrainSpec(**{"input_fn": arrays, **fields})
 
@@ -136,7 +139,7 @@ def test_c16_1_a_train_spec_is_checked(fields, kind):
         ({"exporters": [sf.LatestExporter("a"), sf.BestExporter("a")]}, ValueError),
     ],
 )
-def test_c16_1_an_eval_spec_is_checked(fields, kind):
+def test_an_eval_spec_is_checked(fields, kind):
     with pytest.raises(kind):
         sf.EvalSpec(**{"input_fn": arrays, **fields})
     assert sf.EvalSpec(arrays).steps == 100
@@ -146,7 +149,7 @@ def evaluated(estimator):
     return list(History(estimator.model_dir).values("loss"))
 
 
-def test_c16_2_every_checkpoint_but_the_first_is_evaluated(line):
+def test_every_checkpoint_except_the_first_is_evaluated(line):
     estimator = line(config=every(3))
     metrics, exports = estimator.train_and_evaluate(
         sf.TrainSpec(arrays, max_steps=8), sf.EvalSpec(arrays, throttle_secs=0)
@@ -156,7 +159,7 @@ def test_c16_2_every_checkpoint_but_the_first_is_evaluated(line):
     assert exports == []
 
 
-def test_c16_3_a_long_throttle_leaves_the_first_and_the_end(line):
+def test_a_long_throttle_evaluates_the_first_checkpoint_and_the_end(line):
     estimator = line(config=every(2))
     estimator.train_and_evaluate(
         sf.TrainSpec(arrays, max_steps=8), sf.EvalSpec(arrays, throttle_secs=3600)
@@ -172,7 +175,7 @@ def test_evaluation_every_so_many_steps_whatever_is_saved(line):
     assert evaluated(estimator) == [3, 6, 7]
 
 
-def test_c16_6_going_by_checkpoints_needs_checkpoints(line):
+def test_evaluating_at_checkpoints_needs_checkpoints(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=None))
     with pytest.raises(ValueError, match="saves no checkpoints"):
         estimator.train_and_evaluate(sf.TrainSpec(arrays, 3), sf.EvalSpec(arrays))
@@ -190,7 +193,7 @@ class Exporting(sf.LatestExporter):
         self.asked.append((metrics["global_step"], is_final, float(first["value"])))
 
 
-def test_c16_4_exporters_follow_every_evaluation_and_see_the_live_state(line):
+def test_exporters_run_after_every_evaluation_with_its_state(line):
     exporter = Exporting("mine")
     estimator = line(config=every(2))
     estimator.train_and_evaluate(
@@ -206,7 +209,7 @@ def test_c16_4_exporters_follow_every_evaluation_and_see_the_live_state(line):
     assert exporter.asked[0][2] != exporter.asked[1][2]
 
 
-def test_b4_data_that_ends_early_lets_the_final_export_happen(line, tmp_path):
+def test_the_end_of_the_data_runs_the_final_exporter(line, tmp_path):
     """The reference exported nothing then: max_steps was not reached."""
 
     def two_batches():
@@ -229,10 +232,10 @@ def test_b4_data_that_ends_early_lets_the_final_export_happen(line, tmp_path):
     assert len(made.name) == 10
 
 
-# -- C18: early stopping
+# -- early stopping
 
 
-def test_c18_training_ends_when_its_evaluations_say_so(line):
+def test_early_stopping_ends_training(line):
     estimator = line(config=every(2))
     hook = sf.early_stopping.stop_if_lower(
         estimator, "loss", 0.5, run_every_secs=None, run_every_steps=1
@@ -247,7 +250,7 @@ def test_c18_training_ends_when_its_evaluations_say_so(line):
     assert estimator.latest_step() == metrics["global_step"] < 200
 
 
-# -- C19: warm start
+# -- warm start
 
 
 @pytest.fixture
@@ -264,7 +267,7 @@ def weights(estimator):
     return estimator.checkpoints.arrays(0)["params/w"]
 
 
-def test_c19_1_a_path_takes_the_parameters_and_not_the_step(line, trained):
+def test_a_warm_start_path_restores_parameters_and_not_the_step(line, trained):
     path, w = trained
     estimator = line(warm_start_from=path)
     assert estimator.evaluate(arrays)["global_step"] == 0
@@ -274,25 +277,27 @@ def test_c19_1_a_path_takes_the_parameters_and_not_the_step(line, trained):
 
 
 @pytest.mark.parametrize("form", ["", 3, ["a"]])
-def test_c19_1_other_forms_are_refused(line, form):
+def test_warm_start_from_of_another_type_raises(line, form):
     with pytest.raises(ValueError, match="warm_start_from"):
         line(warm_start_from=form)
 
 
-def test_c19_2_a_pattern_that_matches_nothing_warns(line, trained):
+def test_a_pattern_that_matches_nothing_warns(line, trained):
     settings = sf.WarmStartSettings(trained[0], vars_to_warm_start="head")
     with pytest.warns(UserWarning, match="'head' matches no parameter"):
         assert weights(line(warm_start_from=settings)).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_c19_3_only_while_the_own_directory_has_no_checkpoint(line, trained):
+def test_the_warm_start_applies_only_without_an_own_checkpoint(line, trained):
     line().train(arrays, steps=1).close()
     again = line(warm_start_from=trained[0])
     assert again.evaluate(arrays)["global_step"] == 1
     assert again.evaluate(arrays)["loss"] > 0.1
 
 
-def test_c19_4_a_missing_parameter_another_shape_and_an_idle_rename(line, trained):
+def test_a_warm_start_reports_missing_parameters_other_shapes_and_unused_renames(
+    line, trained
+):
     class Wide(nnx.Module):
         def __init__(self, rngs=None):
             self.w = nnx.Param(jnp.zeros(4))
@@ -309,7 +314,7 @@ def test_c19_4_a_missing_parameter_another_shape_and_an_idle_rename(line, traine
     ]
 
 
-def test_c19_a_rename_is_followed(line, trained):
+def test_a_rename_is_followed(line, trained):
     class Renamed(nnx.Module):
         def __init__(self, rngs=None):
             self.v = nnx.Param(jnp.zeros(3))
@@ -322,7 +327,7 @@ def test_c19_a_rename_is_followed(line, trained):
     assert estimator.evaluate(arrays)["loss"] < 0.1
 
 
-def test_b4_the_full_state_brings_the_optimizer_along(line, tmp_path):
+def test_state_full_restores_the_optimizer(line, tmp_path):
     adam = optax.adam(0.1)
 
     def model_fn(model, features, labels, mode):
@@ -340,7 +345,7 @@ def test_b4_the_full_state_brings_the_optimizer_along(line, tmp_path):
     assert first == {"params": 0, "full": 5}
 
 
-def test_c19_5_rows_are_moved_by_token(line, tmp_path, trained):
+def test_embedding_rows_are_mapped_by_token(line, tmp_path, trained):
     (tmp_path / "old.txt").write_text("a\nb\nc\n")
     (tmp_path / "new.txt").write_text("c\nd\na\n")
     vocabulary = Vocabulary(tmp_path / "new.txt", tmp_path / "old.txt")
@@ -367,25 +372,25 @@ def test_init_fn_acts_on_a_fresh_state_only(line):
     assert again.checkpoints.arrays(1)["params/w"].tolist() == before.tolist()
 
 
-def test_b1_use_tpu_false_is_one_cpu_device(line):
+def test_use_tpu_false_is_one_cpu_device(line):
     estimator = line(mesh=None, use_tpu=False)
     assert estimator.partitioner.mesh.size == 1
     with pytest.raises(ConfigError, match="use_tpu=False means one CPU device"):
         line(mesh=MeshConfig(axes=AxesConfig()), use_tpu=False)
 
 
-def test_c20_6_use_tpu_true_needs_a_tpu(line):
+def test_use_tpu_true_needs_a_tpu(line):
     with pytest.raises(RuntimeError, match="use_tpu=True"):
         line(mesh=None, use_tpu=True)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "context"])
-def test_c10_16_params_that_the_estimator_sets_are_refused(line, name):
+def test_params_that_the_estimator_sets_raise(line, name):
     with pytest.raises(ValueError, match="is set by the estimator"):
         line(params={name: 3})
 
 
-def test_b5_the_loss_may_be_the_mean_over_batches(line):
+def test_the_loss_may_be_the_mean_over_batches(line):
     """24 rows in batches of 16: the reference's mean weighs 16 and 8 rows alike."""
     by_batch = line(config=sf.RunConfig(eval_loss="batches"), eval_batch_size=16)
     squares = Y.astype(np.float64) ** 2

@@ -16,7 +16,7 @@ from specflow.compose import compose
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
-from specflow.executor import Program, to_tree
+from specflow.executor import lowering, to_tree
 from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
 from specflow.optimizer import tf_momentum, with_learning_rate
@@ -160,7 +160,7 @@ def test_a_row_has_the_numbers_of_its_own_step(
     line, tmp_path, monkeypatch, iterations_per_loop, on_cpu
 ):
     """Whatever the device loops; where not on CPU, every step is measured."""
-    monkeypatch.setattr(Program, "_is_on_cpu", on_cpu)
+    monkeypatch.setattr(lowering, "is_on_cpu", lambda mesh: on_cpu)
     optimizer = with_learning_rate(optax.sgd(RATE), WAVE)
     rows, estimator = trained(
         line,
@@ -280,7 +280,7 @@ def test_canned_estimators_report_the_rate_of_each_part():
 def test_parameters_are_bitwise_those_of_steps_that_are_not_measured(
     monkeypatch, mesh, words, on_cpu
 ):
-    monkeypatch.setattr(Program, "_is_on_cpu", on_cpu)
+    monkeypatch.setattr(lowering, "is_on_cpu", lambda mesh: on_cpu)
     jax.config.update("jax_disable_most_optimizations", False)
     try:
         states = [_state_of(mesh, words)]

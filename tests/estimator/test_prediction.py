@@ -1,4 +1,4 @@
-"""Contract B4: predict gives every row once, in order."""
+"""Prediction: every row once, in order."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from specflow.diagnostics.errors import ConfigError
 
 
 @pytest.mark.parametrize("size", [1, 5, 8, 24, 100])
-def test_every_row_once_in_order_for_any_batch_size(line, rows, size):
+def test_predict_yields_every_row_once_in_order_for_any_batch_size(line, rows, size):
     estimator = line(predict_batch_size=size)
     estimator.train(rows, steps=2)
     w = np.asarray(estimator._states.state.params["w"], np.float64)

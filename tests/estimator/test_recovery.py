@@ -1,4 +1,4 @@
-"""Contract C20: a device that fails for a moment, and training that resumes."""
+"""Recovery: a device fails transiently, and training resumes."""
 
 import logging
 import os

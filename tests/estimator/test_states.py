@@ -22,7 +22,7 @@ def weights(estimator, **which):
     return np.asarray(estimator._states.to_evaluate(**which)[1].params["w"])
 
 
-# -- checkpoint_path (C13.1, C14, C15.4)
+# -- checkpoint_path
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def trained(line):
         ("", 6),
     ],
 )
-def test_c13_1_a_path_chooses_the_checkpoint(trained, path, step):
+def test_checkpoint_path_selects_the_checkpoint(trained, path, step):
     where = trained.model_dir / path
     assert trained.evaluate(arrays, checkpoint_path=where)["global_step"] == step
     assert trained.evaluate(arrays, checkpoint_path=str(where))["global_step"] == step
 
 
-def test_c13_1_a_path_and_a_step_say_the_same(trained):
+def test_checkpoint_path_and_checkpoint_step_select_the_same_checkpoint(trained):
     path = trained.model_dir / "checkpoints/2"
     by_path = trained.evaluate(arrays, checkpoint_path=path)
     assert by_path == trained.evaluate(arrays, checkpoint_step=2)
@@ -56,7 +56,7 @@ def test_c13_1_a_path_and_a_step_say_the_same(trained):
     np.testing.assert_equal(found, expected)
 
 
-def test_c13_1_another_models_directory_will_do(line, trained, tmp_path):
+def test_checkpoint_path_may_be_in_another_model_dir(line, trained, tmp_path):
     other = line(model_dir=tmp_path / "other")
     before = other.evaluate(arrays)
     assert before["global_step"] == 0
@@ -65,7 +65,7 @@ def test_c13_1_another_models_directory_will_do(line, trained, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["nowhere", "checkpoints/3", "nowhere/4"])
-def test_c13_1_a_path_that_does_not_exist_is_a_value_error(trained, path):
+def test_a_checkpoint_path_that_does_not_exist_raises_a_value_error(trained, path):
     where = trained.model_dir / path
     for look in (trained.evaluate, trained.predict):
         with pytest.raises(ValueError, match="does not exist") as caught:
@@ -88,7 +88,7 @@ def test_a_path_and_a_step_exclude_each_other(trained):
         )
 
 
-def test_c15_4_an_export_takes_a_path_too(trained, tmp_path):
+def test_export_takes_a_checkpoint_path(trained, tmp_path):
     path = trained.model_dir / "checkpoints/2"
     folder = trained.export(tmp_path, features={"x": X[:3]}, checkpoint_path=path)
     answer = sf.load_export(folder)("serving_default", x=X)
@@ -101,7 +101,7 @@ def test_the_newest_checkpoint_has_a_path(line, trained, tmp_path):
     assert line(model_dir=tmp_path / "new").latest_checkpoint() is None
 
 
-# -- eval_params (B8, C9.2)
+# -- eval_params
 
 
 def averaging_fn(model, features, labels, mode):
@@ -128,7 +128,7 @@ IN_ORDER = EVERY_2.replace(shuffle=False)
 
 
 @pytest.mark.parametrize("axes", [{}, {"data": 8}, {"fsdp": 8}], ids=str)
-def test_c9_2_evaluation_sees_averages_and_training_keeps_its_own(line, axes):
+def test_evaluation_uses_averaged_parameters_and_training_its_own(line, axes):
     mesh = MeshConfig(axes=AxesConfig(**axes))
     arguments = {"config": IN_ORDER, "mesh": mesh, "eval_params": averaged}
     estimator = line(averaging_fn, **arguments)
@@ -189,11 +189,11 @@ def test_what_eval_params_makes_up_is_refused(line):
     assert str(caught.value) == "params: v is no parameter. Expected some of w."
 
 
-# -- resume_input (B3, C12.4)
+# -- resume_input
 
 
 @pytest.mark.parametrize("kind", ["arrays", "batches", "generator"])
-def test_c12_4_an_input_may_be_taken_from_its_start_by_every_call(line, kind):
+def test_resume_input_restart_begins_the_input_anew_in_every_call(line, kind):
     """4 + 4 steps over three batches see batches 0 1 2 0 and again 0 1 2 0."""
     seen = []
 
@@ -220,10 +220,10 @@ def test_c12_4_an_input_may_be_taken_from_its_start_by_every_call(line, kind):
     assert seen[8:] == [0, 1]
 
 
-# -- nothing left to train (C12.2)
+# -- nothing left to train
 
 
-def test_c12_2_with_max_steps_behind_nothing_is_called(line):
+def test_with_max_steps_in_the_past_no_function_is_called(line):
     line(config=EVERY_2).train(arrays, steps=4)
 
     def never(*args, **kwargs):
@@ -238,10 +238,10 @@ def test_c12_2_with_max_steps_behind_nothing_is_called(line):
     assert again.latest_step() == 4
 
 
-# -- summaries (C5.6, C10.13)
+# -- summaries
 
 
-def test_c10_13_summaries_of_the_loss_and_of_evaluations_are_written(line):
+def test_summaries_of_the_loss_and_of_evaluations_are_written(line):
     estimator = line(config=EVERY_2.replace(save_summary_steps=2))
     estimator.train(arrays, steps=5)
     estimator.evaluate(arrays, name="held")
@@ -256,7 +256,7 @@ def test_c10_13_summaries_of_the_loss_and_of_evaluations_are_written(line):
     assert held.keys() == {("eval/loss", 5), ("eval/mse", 5)}
 
 
-def test_c10_13_summaries_can_be_switched_off(line):
+def test_summaries_can_be_switched_off(line):
     estimator = line(config=EVERY_2.replace(save_summary_steps=0))
     estimator.train(arrays, steps=3)
     estimator.evaluate(arrays)

@@ -1,4 +1,4 @@
-"""(value, state) pairs of a metric_fn through `evaluate`."""
+"""Streaming metrics: (value, state) pairs of a metric_fn, through evaluate."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Contract A5, B4 and B5: how training moves the parameters, ends, and is refused."""
+"""Training: parameter updates, the end of a call, metrics, hooks and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def spec_of(mode, loss, train_op):
     return sf.TPUEstimatorSpec(mode, {}, loss, train_op)
 
 
-# -- A5: what a train_op may be
+# -- forms of a train_op
 
 
 class TwoParts(nnx.Module):
@@ -33,7 +33,7 @@ class TwoParts(nnx.Module):
         return self.head(nnx.relu(self.body(x)))[:, 0]
 
 
-def test_a5_only_what_wrt_names_is_trained(line, rows):
+def test_only_parameters_selected_by_wrt_are_trained(line, rows):
     def model_fn(model, features, labels, mode):
         loss = ((model(features["x"]) - labels) ** 2).mean()
         train_op = sf.TrainOp(optax.adamw(0.1, weight_decay=0.1), wrt=["head.**"])
@@ -61,7 +61,7 @@ def parameters_in(opt_state):
             yield path[-1].key
 
 
-def test_a5_a_wrt_that_names_nothing_is_refused(line, rows):
+def test_a_wrt_that_selects_nothing_raises(line, rows):
     def model_fn(model, features, labels, mode):
         loss = ((model(features["x"]) - labels) ** 2).mean()
         return spec_of(mode, loss, sf.TrainOp(optax.sgd(0.1), wrt=["haed.**", "b"]))
@@ -90,7 +90,7 @@ def test_a_frozen_glob_that_names_nothing_is_refused(line, rows):
     )
 
 
-def test_a5_sgd_moves_along_the_gradient_worked_out_by_numpy(line, rows):
+def test_sgd_follows_the_gradient_computed_with_numpy(line, rows):
     """w <- w - 0.1 * 2/b sum_i (x_i.w - y_i) x_i, in float64."""
     features, y = rows()
     x, w = features["x"].astype(np.float64), np.zeros(3)
@@ -104,7 +104,7 @@ def test_a5_sgd_moves_along_the_gradient_worked_out_by_numpy(line, rows):
     estimator.close()
 
 
-def test_a5_a_function_may_move_the_state_as_it_likes(line, rows):
+def test_a_train_op_function_may_return_any_state(line, rows):
     """Signs of the label sums, which no gradient of the loss would give."""
 
     def signs(state, batch):
@@ -127,7 +127,7 @@ def test_a5_a_function_may_move_the_state_as_it_likes(line, rows):
     estimator.close()
 
 
-def test_a5_a_function_that_returns_no_state_is_a_type_error(line, rows):
+def test_a_train_op_function_without_a_state_raises_a_type_error(line, rows):
     def model_fn(model, features, labels, mode):
         return spec_of(mode, model(features["x"]).mean(), optax.sgd)
 
@@ -140,12 +140,10 @@ def test_a5_a_function_that_returns_no_state_is_a_type_error(line, rows):
     )
 
 
-# -- B4: when training ends
+# -- the end of training
 
 
-def test_b4_steps_count_from_where_training_stands_and_max_steps_from_the_start(
-    line, rows
-):
+def test_steps_count_from_the_resumed_step_and_max_steps_from_0(line, rows):
     estimator = line()
     for arguments, step in [
         ({"steps": 2}, 2),
@@ -162,19 +160,19 @@ def test_b4_steps_count_from_where_training_stands_and_max_steps_from_the_start(
 
 @pytest.mark.parametrize("name", ["steps", "max_steps"])
 @pytest.mark.parametrize("value", [0, -1, -1.5, float("nan"), "3", True])
-def test_b4_steps_are_positive_integers(line, rows, name, value):
+def test_steps_must_be_positive_integers(line, rows, name, value):
     with pytest.raises(ConfigError) as error:
         line().train(rows, **{name: value})
     assert str(error.value) == f"{name}: got {value!r}. Expected a positive integer."
 
 
-def test_b4_steps_and_max_steps_exclude_each_other(line, rows):
+def test_steps_and_max_steps_exclude_each_other(line, rows):
     with pytest.raises(ConfigError) as error:
         line().train(rows, steps=1, max_steps=2)
     assert str(error.value) == "train: got steps and max_steps. Expected one of them."
 
 
-def test_b4_with_nothing_left_to_train_the_newest_checkpoint_is_evaluated(line, rows):
+def test_with_nothing_left_to_train_the_newest_checkpoint_is_evaluated(line, rows):
     first = line()
     specs = sf.TrainSpec(rows, max_steps=4), sf.EvalSpec(rows)
     found, _ = first.train_and_evaluate(*specs)
@@ -186,7 +184,7 @@ def test_b4_with_nothing_left_to_train_the_newest_checkpoint_is_evaluated(line, 
     again.close()
 
 
-def test_b4_data_that_ends_early_is_evaluated_where_it_ended(line, rows):
+def test_data_that_ends_early_is_evaluated_where_it_ended(line, rows):
     features, y = rows()
 
     def two_batches():
@@ -202,7 +200,7 @@ def test_b4_data_that_ends_early_is_evaluated_where_it_ended(line, rows):
     estimator.close()
 
 
-def test_b4_evaluation_on_the_way_sees_the_state_of_its_step(line, rows):
+def test_evaluation_during_training_uses_the_state_of_its_step(line, rows):
     """Evaluations while training equal those of the checkpoints of the same steps."""
     reports = []
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=2))
@@ -219,13 +217,11 @@ def test_b4_evaluation_on_the_way_sees_the_state_of_its_step(line, rows):
     estimator.close()
 
 
-# -- B4: NaN and infinity
+# -- NaN and infinity
 
 
 @pytest.mark.parametrize(("bad", "shown"), [(np.nan, "nan"), (np.inf, "inf")])
-def test_b4_a_loss_that_is_not_finite_is_refused_before_it_is_saved(
-    line, rows, bad, shown
-):
+def test_a_loss_that_is_not_finite_raises_before_a_checkpoint(line, rows, bad, shown):
     """The seventh batch is bad; checkpoints are due at 0, 2, 4, 6 and 8."""
     features, y = rows()
 
@@ -253,7 +249,7 @@ def test_b4_a_loss_that_is_not_finite_is_refused_before_it_is_saved(
     estimator.close()
 
 
-def test_b4_a_ruined_parameter_is_seen_although_its_loss_was_finite(tmp_path):
+def test_a_parameter_that_is_not_finite_raises_though_its_loss_is_finite(tmp_path):
     """The gradient of sqrt at 0 is infinite, and 0 times that is NaN; the loss is 0."""
 
     class Root(nnx.Module):
@@ -275,10 +271,10 @@ def test_b4_a_ruined_parameter_is_seen_although_its_loss_was_finite(tmp_path):
     assert estimator.checkpoints.steps() == [0]
 
 
-# -- B5: what evaluate reports
+# -- metrics of evaluate
 
 
-def test_b5_loss_is_the_mean_over_examples_and_the_step_is_always_there(line, rows):
+def test_loss_is_the_mean_over_examples_and_the_step_is_always_there(line, rows):
     estimator = line(eval_batch_size=7)
     found = estimator.evaluate(rows)
     assert list(found) == ["loss", "mse", "global_step"]
@@ -290,7 +286,7 @@ def test_b5_loss_is_the_mean_over_examples_and_the_step_is_always_there(line, ro
     estimator.close()
 
 
-def test_b5_a_metric_may_be_a_value_and_a_state(line, rows):
+def test_a_metric_may_be_a_pair_of_value_and_state(line, rows):
     def model_fn(model, features, labels, mode):
         losses = (model(features["x"]) - labels) ** 2
 
@@ -308,7 +304,7 @@ def test_b5_a_metric_may_be_a_value_and_a_state(line, rows):
 
 
 @pytest.mark.parametrize("name", ["loss", "global_step", "step", "split"])
-def test_b5_reserved_names_are_refused(line, rows, name):
+def test_reserved_metric_names_raise(line, rows, name):
     def model_fn(model, features, labels, mode):
         losses = (model(features["x"]) - labels) ** 2
         pair = (lambda losses: {name: Mean.from_batch(losses)}, [losses])
@@ -322,7 +318,7 @@ def test_b5_reserved_names_are_refused(line, rows, name):
     )
 
 
-# -- B8: hooks
+# -- hooks
 
 
 class Diary:
@@ -345,7 +341,7 @@ class Diary:
         self.entries.append(("end", step))
 
 
-def test_b8_hooks_act_around_each_device_loop_in_their_order(line, rows):
+def test_hooks_are_called_around_each_device_loop_in_order(line, rows):
     config = sf.RunConfig(
         save_checkpoints_steps=5, tpu_config=sf.TPUConfig(iterations_per_loop=4)
     )
@@ -364,7 +360,7 @@ def test_b8_hooks_act_around_each_device_loop_in_their_order(line, rows):
     estimator.close()
 
 
-def test_b8_the_first_hook_is_called_first(line, rows):
+def test_the_first_hook_is_called_first(line, rows):
     calls = []
 
     class Named:
@@ -378,7 +374,7 @@ def test_b8_the_first_hook_is_called_first(line, rows):
     assert calls == ["a", "b"]
 
 
-def test_b8_a_hook_may_ask_to_stop_and_the_steps_done_are_saved(line, rows):
+def test_a_hook_may_stop_training_and_finished_steps_are_saved(line, rows):
     config = sf.RunConfig(tpu_config=sf.TPUConfig(iterations_per_loop=2))
     diary, estimator = Diary(stop_at=6), line(config=config)
     estimator.train(rows, steps=100, hooks=[diary])
@@ -387,7 +383,7 @@ def test_b8_a_hook_may_ask_to_stop_and_the_steps_done_are_saved(line, rows):
     estimator.close()
 
 
-def test_b8_an_error_of_a_hook_is_not_swallowed(line, rows):
+def test_an_error_of_a_hook_is_raised(line, rows):
     class Broken:
         def after_step(self, step, loss):
             raise KeyError("mine")
@@ -417,7 +413,7 @@ def test_should_stop_ends_training_with_a_checkpoint(line, rows):
     estimator.close()
 
 
-def test_c12_3_arrays_have_no_end_so_that_training_needs_one(line, rows):
+def test_training_on_arrays_needs_steps_or_max_steps(line, rows):
     with pytest.raises(sf.ConfigError) as caught:
         line().train(rows)
     assert str(caught.value) == (

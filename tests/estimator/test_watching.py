@@ -1,4 +1,4 @@
-"""What is said of the losses while training, and at which steps (C10.13, C10.14)."""
+"""Reports, log lines and summaries of the losses, and the steps they are at."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ def test_no_loss_is_reported_when_none_is_asked_for():
 
 @pytest.mark.parametrize("size", [1, 4, 25])
 def test_summaries_come_at_the_first_step_and_every_n_after_it(size):
-    """C10.13: loss at steps 1, 1 + n, 1 + 2n, ..."""
+    """As TensorFlow's SummarySaverHook: loss at steps 1, 1 + n, 1 + 2n, ..."""
     rows = []
     config = RunConfig(save_summary_steps=10)
     told(config, size=size, summarize=lambda *row: rows.append(row))
@@ -58,7 +58,7 @@ def test_0_and_none_switch_summaries_off(nothing):
 
 
 def test_the_log_has_loss_step_and_rates(caplog):
-    """C10.14: loss, step, steps/s and examples/s; here a second passes at each look."""
+    """Loss, step, steps/s and examples/s, with a clock that ticks a second per call."""
     caplog.set_level(logging.INFO, logger="specflow")
     seconds = iter(range(100))
     config = RunConfig(log_step_count_steps=5)

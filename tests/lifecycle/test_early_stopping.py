@@ -1,4 +1,4 @@
-"""Early stopping: contract C18, judging the current stall as B4 says."""
+"""Early stopping rules and hooks; unlike TensorFlow, a past stall does not count."""
 
 import math
 import types
@@ -48,14 +48,14 @@ def evaluated(estimator, values, *, name=None):
         (stop_if_lower, {10: 0.95, 20: 0.89}, True),
     ],
 )
-def test_c18_2_a_threshold_is_crossed_strictly_and_once_is_enough(
+def test_a_threshold_is_exceeded_strictly_and_once_is_enough(
     estimator, rule, values, stops
 ):
     evaluated(estimator, values)
     assert asked(rule(estimator, "auc", 0.9)) is stops
 
 
-def test_c18_2_evaluations_before_min_steps_do_not_count(estimator):
+def test_evaluations_before_min_steps_do_not_count(estimator):
     evaluated(estimator, {10: 0.95})
     assert not asked(stop_if_higher(estimator, "auc", 0.9, min_steps=20))
     evaluated(estimator, {20: 0.95})
@@ -71,35 +71,35 @@ def test_c18_2_evaluations_before_min_steps_do_not_count(estimator):
         ({10: 0.5, 20: 0.4, 30: 0.4, 40: 0.6}, False),  # the stall is over
     ],
 )
-def test_c18_3_a_stall_ends_training_while_it_lasts(estimator, values, stops):
+def test_a_stall_ends_training_while_it_lasts(estimator, values, stops):
     evaluated(estimator, values)
     assert asked(stop_if_no_increase(estimator, "auc", 20)) is stops
 
 
-def test_c18_3_a_limit_of_0_stops_at_the_first_evaluation(estimator):
+def test_a_patience_of_0_stops_at_the_first_evaluation(estimator):
     assert not asked(stop_if_no_decrease(estimator, "auc", 0))
     evaluated(estimator, {10: 0.5})
     assert asked(stop_if_no_decrease(estimator, "auc", 0))
 
 
-def test_c18_3_of_two_evaluations_of_one_step_the_later_counts(estimator):
+def test_the_later_of_two_evaluations_of_a_step_counts(estimator):
     evaluated(estimator, {10: 0.5, 20: 0.9})
     evaluated(estimator, {20: 0.1})
     assert not asked(stop_if_higher(estimator, "auc", 0.8))
 
 
-def test_c18_4_nothing_evaluated_goes_on(estimator):
+def test_training_continues_without_evaluations(estimator):
     assert not asked(stop_if_lower(estimator, "auc", 0.9))
 
 
-def test_c18_4_a_metric_that_is_missing_is_named(estimator):
+def test_a_missing_metric_is_named(estimator):
     evaluated(estimator, {10: 0.5})
     with pytest.raises(ConfigError) as error:
         asked(stop_if_lower(estimator, "accuracy", 0.9))
     assert str(error.value) == "accuracy: is in no evaluation. Expected one of auc."
 
 
-def test_b4_a_first_nan_is_no_best():
+def test_a_first_nan_is_not_the_best():
     values = {10: math.nan, 20: 0.5, 30: 0.4}
     rule = Stalled("auc", 20, "higher")
     assert rule.reason(values) is None
@@ -114,7 +114,7 @@ def test_named_evaluations_are_looked_at_by_name(estimator):
     assert asked(stop_if_higher(estimator, "auc", 0.9, name="train"))
 
 
-def test_c18_5_the_first_check_is_at_the_first_step_then_every_so_many():
+def test_early_stopping_checks_at_the_first_step_and_then_every_n():
     steps = []
     hook = stop_if(
         lambda: steps.append(step) or False, run_every_secs=None, run_every_steps=5
@@ -129,7 +129,7 @@ def test_c18_5_the_first_check_is_at_the_first_step_then_every_so_many():
     [{"run_every_steps": 5}, {"run_every_secs": None}],
     ids=["both", "neither"],
 )
-def test_c18_5_one_rhythm_is_given(trigger):
+def test_early_stopping_takes_steps_or_seconds(trigger):
     with pytest.raises(ValueError, match="one of them"):
         stop_if(lambda: True, **trigger)
 

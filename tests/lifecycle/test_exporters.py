@@ -1,4 +1,4 @@
-"""Exporters: contract C17 with B4's changes, against an estimator that only counts."""
+"""Exporters, against a fake estimator that counts its exports."""
 
 import math
 
@@ -35,23 +35,23 @@ def run(exporter, directory, losses, *, final=False, estimator=None):
     ]
 
 
-def test_c17_1_final_exports_only_when_final(tmp_path):
+def test_final_exporter_exports_only_the_final_state(tmp_path):
     exporter = FinalExporter("final")
     assert run(exporter, tmp_path, [1.0, 0.5]) == [False, False]
     assert run(exporter, tmp_path, [0.5], final=True) == [True]
 
 
-def test_c17_1_latest_exports_always_and_keeps_the_newest_five(tmp_path):
+def test_latest_exporter_exports_always_and_keeps_the_newest_five(tmp_path):
     assert run(LatestExporter("latest"), tmp_path, [1.0] * 7) == [True] * 7
     assert names(tmp_path) == ["03", "04", "05", "06", "07"]
 
 
-def test_c17_1_best_exports_what_is_strictly_lower(tmp_path):
+def test_best_exporter_exports_a_strictly_lower_loss(tmp_path):
     found = run(BestExporter(), tmp_path, [1.0, 1.0, 0.9, 0.95, 0.8])
     assert found == [True, False, True, False, True]
 
 
-def test_c17_1_best_without_a_loss_says_so_at_the_second_call(tmp_path):
+def test_best_exporter_without_a_loss_raises_at_the_second_call(tmp_path):
     exporter, estimator = BestExporter(), Counting()
     exporter.export(estimator, tmp_path, {"auc": 1.0}, is_final=False)
     with pytest.raises(ValueError, match="no 'loss'"):
@@ -61,25 +61,25 @@ def test_c17_1_best_without_a_loss_says_so_at_the_second_call(tmp_path):
 @pytest.mark.parametrize(
     "compare_fn", [None, lambda best, current: True, lambda best_eval_result: True]
 )
-def test_c17_2_compare_fn_takes_two_results_by_their_names(compare_fn):
+def test_compare_fn_takes_two_results_by_their_names(compare_fn):
     with pytest.raises(ValueError, match="best_eval_result"):
         BestExporter(compare_fn=compare_fn)
 
 
 @pytest.mark.parametrize("keep", [0, -1])
-def test_c17_2_exports_to_keep_is_positive_or_none(keep):
+def test_exports_to_keep_is_positive_or_none(keep):
     with pytest.raises(ValueError, match="exports_to_keep"):
         LatestExporter("latest", exports_to_keep=keep)
     assert LatestExporter("latest", exports_to_keep=None)
 
 
 @pytest.mark.parametrize("name", ["", None, 3])
-def test_c16_1_names_are_texts(name):
+def test_the_name_of_an_exporter_must_be_a_string(name):
     with pytest.raises(ValueError, match="name"):
         LatestExporter(name)
 
 
-def test_b4_best_remembers_what_was_best_across_restarts(tmp_path):
+def test_best_exporter_remembers_the_best_across_restarts(tmp_path):
     """The reference exported a worse model over a better one after a restart."""
     estimator = Counting()
     run(BestExporter(), tmp_path, [0.5], estimator=estimator)
@@ -87,13 +87,13 @@ def test_b4_best_remembers_what_was_best_across_restarts(tmp_path):
     assert run(BestExporter(), tmp_path, [0.4], estimator=estimator) == [True]
 
 
-def test_b4_nan_is_worst_and_blocks_nothing(tmp_path):
+def test_nan_is_the_worst_metric(tmp_path):
     """In the reference nothing was smaller than a first NaN, so nothing followed."""
     found = run(BestExporter(), tmp_path, [math.nan, math.nan, 2.0, math.nan, 1.0])
     assert found == [True, False, True, False, True]
 
 
-def test_c17_5_a_clean_up_removes_only_what_has_ten_digits(tmp_path):
+def test_retention_removes_only_directories_with_ten_digits(tmp_path):
     for other in ("notes", "12345678901", "123456789"):
         (tmp_path / other).mkdir()
     run(LatestExporter("latest", exports_to_keep=1), tmp_path, [1.0, 1.0, 1.0])

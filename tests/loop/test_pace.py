@@ -1,4 +1,4 @@
-"""Device loops meant in seconds; expected numbers by hand (contract C10.2)."""
+"""Device loops whose length is given in seconds; expected numbers by hand."""
 
 from specflow.loop import Pace
 

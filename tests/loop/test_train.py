@@ -1,7 +1,7 @@
-"""The training loop over a pretended program: what happens, and at which steps.
+"""The training loop over a fake program: its actions, and the steps they happen at.
 
-The program adds up what it is given, so that each loss can be worked out by hand, and
-what the loop asks of it can be written down.
+The program sums the numbers of its steps, so that each loss is known without it, and
+records the device loops it is given.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import pytest
 from specflow import loop
 from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import StepOutputs
-from specflow.loop import EverySteps, StopTraining
+from specflow.loop import Due, EverySteps, NoActions, StopTraining
 from specflow.runtime.stopwatch import Stopwatch
 
 
@@ -29,7 +29,7 @@ class Adder:
     """Loss of a step is its number; the state is the sum of the steps taken."""
 
     def __init__(self, bad=()):
-        self.stretches, self.bad = [], dict(bad)
+        self.loops, self.bad = [], dict(bad)
         self.timing = Stopwatch()
 
     def put(self, batch, *, axis):
@@ -37,7 +37,7 @@ class Adder:
         return batch
 
     def train(self, state, features, labels, start, stop, wanted):
-        self.stretches.append((int(features[start]), int(features[stop - 1]) + 1))
+        self.loops.append((int(features[start]), int(features[stop - 1]) + 1))
         losses = np.full(len(features), np.nan, np.float32)
         for index in range(start, stop):
             step = int(features[index])
@@ -46,8 +46,45 @@ class Adder:
         return state, losses, StepOutputs((), ())
 
 
+class Recorder(NoActions):
+    """Records the actions of the loop, in order.
+
+    Args:
+        save_every: steps between checkpoints.
+        evaluate_every: steps between evaluations.
+        should_stop: the answers after each device loop.
+    """
+
+    def __init__(self, save_every=0, evaluate_every=0, should_stop=()):
+        self._save, self._evaluate = EverySteps(save_every), EverySteps(evaluate_every)
+        self._should_stop = iter(should_stop)
+        self.actions, self.losses, self.progress = [], [], []
+
+    def next_step(self, step):
+        steps = (trigger.next_after(step) for trigger in (self._save, self._evaluate))
+        return min((at for at in steps if at is not None), default=None)
+
+    def due(self, step):
+        return Due(evaluate=self._evaluate.is_due(step), save=self._save.is_due(step))
+
+    def evaluate(self, step, state):
+        self.actions.append(("evaluate", step, state))
+
+    def save(self, step, state):
+        self.actions.append(("save", step, state))
+
+    def log(self, steps, losses, measured):
+        self.losses.extend(zip(steps, losses, strict=True))
+
+    def show_progress(self, step, loss):
+        self.progress.append((step, loss))
+
+    def should_stop(self):
+        return next(self._should_stop, False)
+
+
 def chunks(size=10, *, start=0, until=None):
-    """Aligned chunks, as the data room gives them: the first one holds `start`."""
+    """Yields aligned chunks, as `TrainInput` does: the first one contains `start`."""
     for first in itertools.count(start // size * size, size):
         if until is not None and first >= until:
             return
@@ -63,7 +100,7 @@ def train(program, *, start=0, stop=25, size=10, **arguments):
 def test_all_steps_are_taken_once_in_order():
     program = Adder()
     result = train(program, stop=25)
-    assert program.stretches == [(0, 10), (10, 20), (20, 25)]
+    assert program.loops == [(0, 10), (10, 20), (20, 25)]
     assert (result.step, result.state, result.loss) == (25, sum(range(25)), 24.0)
     assert not result.data_ended
 
@@ -71,7 +108,7 @@ def test_all_steps_are_taken_once_in_order():
 def test_training_enters_a_chunk_in_its_middle():
     program = Adder()
     result = loop.train(program, 0, chunks(start=13), start_step=13, stop_step=25)
-    assert program.stretches == [(13, 20), (20, 25)]
+    assert program.loops == [(13, 20), (20, 25)]
     assert result.state == sum(range(13, 25))
 
 
@@ -83,46 +120,56 @@ def test_the_end_of_the_data_ends_training():
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 100])
-def test_every_loss_is_told_once_whatever_the_chunks(size):
-    """The loss of step n is that before its update: here n - 1."""
-    rows = []
-
-    def watch(steps, losses, _):
-        rows.extend(zip(steps, losses, strict=True))
-
-    train(Adder(), size=size, watch=watch)
-    assert rows == [(step, step - 1) for step in range(1, 26)]
+def test_every_loss_is_logged_once_for_any_chunk_size(size):
+    """The loss of step n is the one before its update: here n - 1."""
+    actions = Recorder()
+    train(Adder(), size=size, actions=actions)
+    assert actions.losses == [(step, step - 1) for step in range(1, 26)]
 
 
-def test_progress_hears_the_end_of_every_stretch():
-    seen = []
-    train(Adder(), progress=lambda step, loss: seen.append((step, loss)))
-    assert seen == [(10, 9.0), (20, 19.0), (25, 24.0)]
+def test_progress_is_shown_after_every_device_loop():
+    actions = Recorder()
+    train(Adder(), actions=actions)
+    assert actions.progress == [(10, 9.0), (20, 19.0), (25, 24.0)]
 
 
-def test_stretches_end_where_a_rhythm_is_due():
-    program, seen = Adder(), []
-    train(
-        program,
-        triggers=[
-            EverySteps(8, lambda step, state: seen.append(("save", step, state))),
-            EverySteps(12, lambda step, state: seen.append(("eval", step, state))),
-            EverySteps(0, lambda *_: pytest.fail("never due")),
-        ],
-    )
+def test_device_loops_end_where_an_action_is_due():
+    program, actions = Adder(), Recorder(save_every=8, evaluate_every=12)
+    train(program, actions=actions)
     ends = [8, 10, 12, 16, 20, 24, 25]
-    assert program.stretches == list(itertools.pairwise([0, *ends]))
-    assert seen == [
+    assert program.loops == list(itertools.pairwise([0, *ends]))
+
+
+def test_an_action_gets_the_state_of_its_step_and_evaluation_precedes_saving():
+    actions = Recorder(save_every=8, evaluate_every=12)
+    train(Adder(), actions=actions)
+    assert actions.actions == [
         (name, step, sum(range(step)))
         for name, step in [
-            *[("save", 8), ("eval", 12), ("save", 16), ("save", 24), ("eval", 24)]
+            *[("save", 8), ("evaluate", 12), ("save", 16)],
+            *[("evaluate", 24), ("save", 24)],
         ]
     ]
 
 
-def test_should_stop_is_asked_after_every_stretch():
-    asked = iter([False, True])
-    result = train(Adder(), should_stop=lambda: next(asked))
+def test_every_due_action_and_hook_runs_where_one_requests_the_end():
+    class Stops(Recorder):
+        def evaluate(self, step, state):
+            super().evaluate(step, state)
+            raise StopTraining
+
+    class Hook:
+        def after_step(self, step, loss):
+            calls.append((step, loss))
+
+    calls, actions = [], Stops(save_every=5, evaluate_every=5)
+    assert train(Adder(), actions=actions, hooks=[Hook()]).step == 5
+    assert [name for name, *_ in actions.actions] == ["evaluate", "save"]
+    assert calls == [(5, 4.0)]
+
+
+def test_should_stop_is_asked_after_every_device_loop():
+    result = train(Adder(), actions=Recorder(should_stop=[False, True]))
     assert (result.step, result.loss, result.data_ended) == (20, 19.0, False)
 
 
@@ -138,37 +185,48 @@ def test_a_stop_before_a_step_takes_no_further_step():
     program, hook = Adder(), Stop()
     assert train(program, hooks=[hook]).step == 10
     assert hook.ended == 10
-    assert program.stretches == [(0, 10)]
+    assert program.loops == [(0, 10)]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("step", [1, 7, 10, 11, 25])
-def test_a_loss_that_is_not_finite_is_seen_before_any_action(bad, step):
-    seen = []
-    trigger = EverySteps(5, lambda at, state: seen.append(at))
+def test_a_loss_that_is_not_finite_raises_before_any_action_on_its_state(bad, step):
+    actions = Recorder(save_every=5)
     with pytest.raises(NanLossDuringTrainingError) as error:
-        train(Adder({step: bad}), triggers=[trigger])
+        train(Adder({step: bad}), actions=actions)
     assert str(error.value).startswith(
         f"step {step}: the loss, or a parameter after the update, is {bad}. "
     )
-    assert seen == list(range(5, step, 5))
+    assert [at for _, at, _ in actions.actions] == list(range(5, step, 5))
 
 
-def test_a_loss_that_is_not_finite_is_seen_without_any_action_too():
+def test_a_loss_that_is_not_finite_raises_without_actions():
     with pytest.raises(NanLossDuringTrainingError):
         train(Adder({25: np.nan}))
 
 
-def test_finite_losses_before_a_bad_one_are_still_told():
-    """They were withheld with their stretch: the last row before a NaN is what one
-    looks for."""
-    told = []
+def test_finite_losses_of_the_same_device_loop_are_logged_before_the_error():
+    actions = Recorder()
     with pytest.raises(NanLossDuringTrainingError):
-        train(Adder({7: np.nan}), watch=lambda steps, *_: told.extend(steps))
-    assert told == [1, 2, 3, 4, 5, 6]
+        train(Adder({7: np.nan}), actions=actions)
+    assert [step for step, _ in actions.losses] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_hook_that_stops_at_the_beginning_trains_nothing():
+def test_an_error_after_a_step_rescues_its_state_and_is_raised():
+    class Fails(Recorder):
+        def save(self, step, state):
+            raise OSError("the disk is full")
+
+        def rescue(self, step, state, error):
+            self.actions.append(("rescue", step, state, str(error)))
+
+    actions = Fails(save_every=5)
+    with pytest.raises(OSError, match="the disk is full"):
+        train(Adder(), actions=actions)
+    assert actions.actions == [("rescue", 5, sum(range(5)), "the disk is full")]
+
+
+def test_a_hook_that_stops_in_begin_takes_no_step():
     class Never:
         def begin(self, step):
             raise StopTraining

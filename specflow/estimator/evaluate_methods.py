@@ -1,0 +1,143 @@
+"""`Estimator.evaluate` and `Estimator.predict`."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from specflow import loop
+from specflow.contract import Mode
+from specflow.estimator.estimator_arguments import (
+    check_functions,
+    checked_hooks,
+    step_count,
+)
+from specflow.estimator.estimator_parts import EstimatorParts
+from specflow.estimator.input_functions import InputFn, is_empty
+from specflow.estimator.loss_reports import record as record_in
+from specflow.estimator.prediction_rows_iter import chosen, known_keys, rows_of
+from specflow.estimator.state_source import CheckpointStep
+from specflow.executor import TrainState, check_predictions
+from specflow.lifecycle import History
+
+__all__ = ["EvaluateMethods"]
+
+
+class EvaluateMethods(EstimatorParts):
+    """Evaluates and predicts with the checkpoints of an estimator."""
+
+    def evaluate(
+        self,
+        input_fn: InputFn,
+        *,
+        steps: int | None = None,
+        checkpoint_path: str | Path | None = None,
+        checkpoint_step: CheckpointStep = None,
+        hooks: Sequence[Any] | None = (),
+        name: str | None = None,
+        record: bool = True,
+    ) -> dict[str, Any]:
+        """Computes the metrics of the newest checkpoint over an input.
+
+        Args:
+            input_fn: Returns the evaluation input.
+            steps: Number of batches; None: to the end of the data.
+            checkpoint_path: Checkpoint to evaluate instead, such as
+                `model_dir/checkpoints/100`. Without any checkpoint the initial values
+                are evaluated.
+            checkpoint_step: Checkpoint of this step instead; or `best` (by
+                `RunConfig.keep_best`) or `latest`.
+            hooks: Objects with any of begin, before_step, after_step, end, called
+                around every batch.
+            name: Name of the evaluation, where there are several.
+            record: Whether the metrics are added to `<model_dir>/eval` (or
+                `eval_<name>`), which early stopping reads.
+
+        Returns:
+            `loss` (the mean over examples), `global_step`, and every metric by name.
+        """
+        steps = step_count(steps, "steps")
+        hooks = checked_hooks(hooks)
+        check_functions(input_fn=input_fn)
+        value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
+        step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
+        metrics = self._evaluate(
+            lambda: value, state, step, steps, hooks=hooks, shown=True
+        )
+        if record:
+            if self._recorder is not None:
+                self._recorder.evaluated(input_fn, steps)
+            if self.latest_step() is not None:
+                self._write_record()
+            record_in(self.config, History(self.model_dir, name), step, metrics)
+        return metrics
+
+    def _evaluate(
+        self,
+        input_fn: InputFn,
+        state: TrainState,
+        step: int,
+        steps: int | None,
+        *,
+        hooks: Sequence[Any] = (),
+        shown: bool = False,
+    ) -> dict[str, Any]:
+        """Computes the metrics of a state, with `global_step`."""
+        value = self._input(input_fn, Mode.EVAL)
+        batches = self._eval_batches(value, Mode.EVAL, steps, shown=shown)
+        with self.timing("eval"), contextlib.closing(batches):
+            result = loop.evaluate(
+                self.program, state, batches, hooks=hooks, loss=self.config.eval_loss
+            )
+        return {**result.metrics, "global_step": step}
+
+    def predict(
+        self,
+        input_fn: InputFn,
+        *,
+        predict_keys: str | Sequence[str] | None = None,
+        hooks: Sequence[Any] | None = (),
+        checkpoint_path: str | Path | None = None,
+        yield_single_examples: bool = True,
+        checkpoint_step: CheckpointStep = None,
+        progress: bool = True,
+    ) -> Iterator[Any]:
+        """Yields the predictions for every row, once, in order; labels are ignored.
+
+        Arguments are checked at the call, before the first row.
+
+        Args:
+            input_fn: Returns the rows.
+            predict_keys: Names of the predictions; all of them by default.
+            hooks: Objects with any of begin, before_step, after_step, end, called
+                around every batch.
+            checkpoint_path: Checkpoint to predict with instead of the newest.
+            yield_single_examples: Whether an item is a row; False: an item is a batch,
+                and arrays need not be batch-major.
+            checkpoint_step: Checkpoint of this step instead; or `best` or `latest`.
+            progress: Whether a terminal or notebook shows a progress bar, as
+                `RunConfig.progress` says; False where the rows themselves are printed.
+
+        Yields:
+            A dict of NumPy values, or one array, as `predictions` is in the spec.
+        """
+        hooks = checked_hooks(hooks)
+        check_functions(input_fn=input_fn)
+        value = self._input(input_fn, Mode.PREDICT)
+        if is_empty(value):
+            return iter(())
+        value = self._learned_from(value, Mode.PREDICT)
+        _, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
+        batches = self._eval_batches(value, Mode.PREDICT, None, shown=progress)
+        first = next(batches, None)
+        if first is None:
+            return iter(())
+        spec = self.program.spec(Mode.PREDICT, first.features)
+        keys = known_keys(predict_keys, spec.predictions)
+        if yield_single_examples:
+            check_predictions(chosen(spec.predictions, keys), len(first.mask))
+        predictions = loop.predict(
+            self.program, state, itertools.chain([first], batches), hooks=hooks
+        )
+        return rows_of(predictions, keys, single=yield_single_examples, source=batches)

@@ -1,0 +1,274 @@
+"""`Estimator.train` and `Estimator.train_and_evaluate`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from specflow import loop
+from specflow.config.base import MOST_STEPS
+from specflow.contract import Mode
+from specflow.data import handed
+from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.estimator.estimator_arguments import (
+    checked_hooks,
+    checked_listeners,
+    step_count,
+)
+from specflow.estimator.evaluate_methods import EvaluateMethods
+from specflow.estimator.input_functions import BatchForm, InputFn, train_form
+from specflow.estimator.recovery import once
+from specflow.estimator.step_evaluations import Evaluations
+from specflow.estimator.train_actions import is_stop_requested
+from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
+from specflow.estimator.training import TrainCall, Training
+from specflow.executor import TrainState
+from specflow.lifecycle import Exporter
+
+__all__ = ["TrainMethods"]
+
+
+class TrainMethods(EvaluateMethods):
+    """Trains the model of an estimator."""
+
+    _training: Training
+    _batch: BatchForm | None
+    """Shapes and dtypes of a training batch, once an input was read."""
+    _check_declared: Callable[[], None]
+    """Checks labels against what a config declares."""
+
+    def train(
+        self,
+        input_fn: InputFn,
+        *,
+        steps: int | None = None,
+        max_steps: int | None = None,
+        hooks: Sequence[Any] | None = (),
+        saving_listeners: Sequence[Any] | None = (),
+    ) -> Self:
+        """Trains, and saves the state at the end.
+
+        Training resumes from the newest checkpoint in `model_dir`: parameters,
+        optimizer state, random streams and place in the data. It continues after the
+        rows that were read, also with another batch size. An input that was read to its
+        end starts again in the next call, so that
+
+            for _ in range(3):
+                estimator.train(one_epoch)
+                estimator.evaluate(held_out)
+
+        trains three epochs. An iterator that is returned again continues where it is. A
+        call warns if the input ends before its steps are taken.
+
+        After a transient failure of a device, one process resumes from its newest
+        checkpoint, up to `RunConfig(recover=...)` times without a newer one; `begin` of
+        hooks and listeners is called again then.
+
+        Args:
+            input_fn: Returns the training input.
+            steps: Number of steps to take from the newest checkpoint on.
+            max_steps: Step at which to stop, counted over all calls. Neither: to the
+                end of the data, which arrays and sources do not have.
+            hooks: Objects with any of begin, before_step, after_step, end.
+            saving_listeners: Objects with any of begin, before_save, after_save, end;
+                `after_save` returns True to end training.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            NanLossDuringTrainingError: A loss is not finite; that state is not saved.
+            ConfigError: steps and max_steps are both given, or not positive; listeners
+                without checkpoints.
+            DataError: The input cannot be used, or has no batch.
+        """
+        if steps is not None and max_steps is not None:
+            raise ConfigError(
+                Diagnostic(
+                    "train",
+                    "got steps and max_steps",
+                    expected="one of them",
+                    code="steps",
+                )
+            )
+        steps = step_count(steps, "steps", most=MOST_STEPS)
+        max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
+        spec = TrainSpec(input_fn, None, hooks, saving_listeners)
+        self._check_saving(spec)
+        self.check_labels()
+        if not self._is_past(max_steps):
+            self._train(
+                spec, lambda start: max_steps if steps is None else start + steps
+            )
+        return self
+
+    def train_and_evaluate(
+        self,
+        train_spec: TrainSpec,
+        eval_spec: EvalSpec,
+        *,
+        report: loop.Report | None = None,
+        progress: Callable[[int, float], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[dict[str, Any], list[Path | None]]:
+        """Trains, and evaluates on the way and at the end.
+
+        Args:
+            train_spec: Training input, and the step at which training ends.
+            eval_spec: Evaluation input, when to evaluate, and what to export then.
+            report: Takes (step, split, metrics) of every report.
+            progress: Takes (step, loss) after every device loop.
+            should_stop: Called between device loops; true ends training there, with a
+                checkpoint and without a last evaluation.
+
+        Returns:
+            The metrics of the last evaluation, with `loss` and `global_step`, and the
+            export of each exporter, None where it did not want the state. With nothing
+            left to train, the newest checkpoint is evaluated; a run that was requested
+            to stop returns `global_step` alone, unless it was just evaluated.
+
+        Raises:
+            ConfigError: Evaluations go by checkpoints, and none are saved.
+        """
+        check_specs(train_spec, eval_spec)
+        report = once(report)
+        if eval_spec.goes_by_checkpoints and not self.config.saves:
+            raise ConfigError(
+                Diagnostic(
+                    "EvalSpec.every_steps",
+                    "is None, and the RunConfig saves no checkpoints",
+                    expected="a number of steps, or checkpoints to go by",
+                    code="steps",
+                )
+            )
+        self._check_saving(train_spec)
+        self.check_labels()
+        max_steps = step_count(
+            train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
+        )
+        evaluations = self._evaluations(eval_spec, train_spec.max_steps, report)
+        step, state = self._train(
+            train_spec,
+            lambda _: max_steps,
+            evaluations=evaluations,
+            report=report,
+            progress=progress,
+            should_stop=should_stop,
+        )
+        self.stopped_early = evaluations.stopped_early
+        if not is_stop_requested(should_stop):
+            # If this evaluates the state, nothing was trained, and nothing is saved.
+            is_judged = evaluations.step == step
+            evaluations.finish(step, state)
+            if not is_judged:
+                self.checkpoints.judge(step, evaluations.metrics)
+        elif evaluations.step != step:
+            return {"global_step": step}, evaluations.exports
+        return evaluations.metrics, evaluations.exports
+
+    def check_labels(self) -> None:
+        """Checks that the data suits the losses and metrics of a config, once.
+
+        Raises:
+            DataError: A label is out of range, or a metric cannot be computed.
+        """
+        self._check_declared()
+
+    @property
+    def recoveries(self) -> int:
+        """Number of times that training resumed after a failure of a device."""
+        return self._training.recoveries
+
+    @property
+    def skipped_steps(self) -> int | None:
+        """Steps of the last call to train that a dynamic loss scale skipped, as their
+        gradients were not finite; None if the scale is not dynamic.
+        """
+        return self._training.skipped_steps
+
+    def _evaluations(
+        self, spec: EvalSpec, max_steps: int | None, report: loop.Report | None
+    ) -> Evaluations:
+        """Returns the evaluations of one call to `train_and_evaluate`."""
+        steps = step_count(spec.steps, "EvalSpec.steps")
+        if self._recorder is not None:
+            self._recorder.evaluated(spec.input_fn, steps)
+
+        def evaluate(step: int, state: TrainState) -> dict[str, Any]:
+            return self._evaluate(
+                spec.input_fn,
+                self._states.averaged(state),
+                step,
+                steps,
+                hooks=checked_hooks(spec.hooks),
+            )
+
+        return Evaluations(
+            evaluate,
+            self._run_exporter,
+            self._states.live,
+            config=self.config,
+            model_dir=self.model_dir,
+            max_steps=max_steps,
+            spec=spec,
+            report=report,
+        )
+
+    def _run_exporter(
+        self,
+        exporter: Exporter,
+        directory: Path,
+        metrics: Mapping[str, Any],
+        *,
+        is_final: bool,
+    ) -> Path | None:
+        with self.timing("export"):
+            return exporter.export(self, directory, metrics, is_final=is_final)
+
+    def _train(
+        self,
+        spec: TrainSpec,
+        stop_at: Callable[[int], int | None],
+        *,
+        evaluations: Evaluations | None = None,
+        report: loop.Report | None = None,
+        progress: Callable[[int, float], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> tuple[int, TrainState]:
+        """Opens the training input and runs one call to train."""
+        hooks = checked_hooks(spec.hooks)
+        listeners = checked_listeners(spec.saving_listeners)
+        if self.config.saves:
+            self._write_record()
+        value = handed(self._input(spec.input_fn, Mode.TRAIN))
+        if self._batch is None:
+            self._batch, value = train_form(
+                value, self._batch_sizes[Mode.TRAIN], self._share
+            )
+        call = TrainCall(
+            open_input=lambda: self._input(spec.input_fn, Mode.TRAIN),
+            form=self._batch,
+            stop_at=stop_at,
+            hooks=hooks,
+            listeners=listeners,
+            evaluations=evaluations,
+            report=report,
+            progress=progress,
+            should_stop=should_stop,
+        )
+        return self._training.run(value, call)
+
+    def _check_saving(self, spec: TrainSpec) -> None:
+        if spec.saving_listeners and not self.config.saves:
+            raise ConfigError(
+                Diagnostic(
+                    "saving_listeners",
+                    "are given, and nothing is saved",
+                    expected="a RunConfig with checkpoints",
+                    code="steps",
+                )
+            )
+
+    def _is_past(self, max_steps: int | None) -> bool:
+        """Returns whether the newest checkpoint has all the steps."""
+        latest = self.latest_step()
+        return max_steps is not None and latest is not None and latest >= max_steps

@@ -1,0 +1,106 @@
+"""The training input: stacked batches from a step on, in step with other processes."""
+
+import functools
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+
+from specflow.config.run_config import RunConfig
+from specflow.data import Share, TrainInput, as_train_batches
+from specflow.distributed import collectives
+from specflow.estimator.input_functions import BatchForm
+from specflow.estimator.synchronized_inputs import (
+    TrainTogether,
+    agree_on_rows,
+    own_place,
+)
+from specflow.executor import Program
+
+__all__ = ["stacked_steps", "training_input"]
+
+_TIMED_STACK = 1_000
+"""Batches stacked when `iterations_per_loop` is a time."""
+_START = {"batches": 0, "rows": 0}
+"""The place at which an input begins."""
+_CHUNK_BYTES = 256 << 20
+"""Limit of stacked batches in bytes, whatever `iterations_per_loop` is."""
+
+
+def training_input(
+    value: Any,
+    form: BatchForm,
+    open_input: Callable[[], Any],
+    *,
+    config: RunConfig,
+    program: Program,
+    rows: int,
+    seed: int,
+    start_step: int,
+    stop_step: int | None,
+    place: Mapping[str, Any] | None,
+    share: Share,
+) -> TrainInput:
+    """Stacks the batches of an input from a step on.
+
+    Args:
+        value: The input, as an input function returns it.
+        form: Shapes and dtypes of a batch.
+        open_input: Returns the input from its start, where it was read to its end.
+        config: Steps of a device loop, shuffling, and whether the input resumes.
+        program: Compiles while modules needed later are imported.
+        rows: Rows of a batch, over all processes.
+        seed: Seed of the order of the rows.
+        start_step: Step at which training starts.
+        stop_step: Step at which it stops; None: unknown.
+        place: Place in the data at which the run resumes; None: at its start.
+        share: Parts of each batch that this process reads.
+    """
+    steps = stacked_steps(config, form, stop_step)
+    # Grain gathers the rows of every chunk but the first.
+    later = [*(["grain"] if steps != stop_step else []), "orbax.checkpoint"]
+    program.on_compiled = functools.partial(_import_ahead, later)
+    if config.resume_input == "restart":
+        place = _START
+    batches = as_train_batches(
+        value,
+        batch_size=rows,
+        steps_per_chunk=steps,
+        seed=seed,
+        shuffle=config.shuffle,
+        start_step=start_step,
+        place=own_place(place),
+        share=share,
+        batch_rows=jax.tree.leaves(form)[0].shape[0],
+        again=open_input,
+    )
+    if collectives.process_count() > 1 and not agree_on_rows("training", value):
+        return TrainTogether(batches)
+    return batches
+
+
+def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:
+    """Returns how many batches are stacked for one device loop.
+
+    Args:
+        config: Gives the requested number.
+        form: Shapes and dtypes of a batch.
+        stop: Step at which training stops; None: unknown.
+    """
+    batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(form))
+    fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))
+    # A loop whose length is given in seconds takes part of a long stack of batches.
+    wanted = config.tpu_config.loop_steps() or _TIMED_STACK
+    return min(wanted, fitting, stop or wanted)
+
+
+def _import_ahead(modules: Iterable[str]) -> None:
+    """Imports modules in the background that are needed after the first step."""
+
+    def load() -> None:
+        for module in modules:
+            importlib.import_module(module)
+
+    threading.Thread(target=load, name="specflow-imports", daemon=True).start()

@@ -1,0 +1,76 @@
+"""Triggers: when a periodic action of the training loop is due."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from specflow.distributed import collectives
+
+__all__ = ["EverySeconds", "EverySteps", "Trigger"]
+
+
+class Trigger(Protocol):
+    """Decides when a periodic action is due."""
+
+    def next_after(self, step: int) -> int | None:
+        """Returns the next step at which the action is due; None: it is not by step."""
+        ...
+
+    def is_due(self, step: int) -> bool:
+        """Returns whether the action is due now, after `step` was taken."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EverySteps:
+    """Is due every `every` steps.
+
+    >>> trigger = EverySteps(100, start=30)
+    >>> trigger.next_after(30), trigger.next_after(130), trigger.is_due(230)
+    (130, 230, True)
+    """
+
+    every: int
+    """Steps between two actions; 0: never."""
+    start: int = 0
+    """Step from which steps are counted."""
+
+    def next_after(self, step: int) -> int | None:
+        if not self.every:
+            return None
+        return step + self.every - (step - self.start) % self.every
+
+    def is_due(self, step: int) -> bool:
+        return bool(self.every) and (step - self.start) % self.every == 0
+
+
+class EverySeconds:
+    """Is due every `every_s` seconds, at the end of a device loop.
+
+    Args:
+        every_s: Seconds between two actions, counted from construction.
+        clock: Returns the time in seconds; replaced in tests.
+
+    >>> now = iter([0.0, 5.0, 12.0, 13.0])
+    >>> trigger = EverySeconds(10.0, clock=lambda: next(now))
+    >>> [trigger.is_due(step) for step in (1, 2, 3)]
+    [False, True, False]
+    """
+
+    def __init__(self, every_s: float, *, clock: Callable[[], float] = time.monotonic):
+        self.every_s, self._clock = every_s, clock
+        self._last_s = clock()
+
+    def next_after(self, step: int) -> int | None:
+        return None
+
+    def is_due(self, step: int) -> bool:
+        now_s = self._clock()
+        # The clocks of several processes differ: the one of process 0 decides.
+        if not collectives.on_process_zero(
+            lambda: now_s - self._last_s >= self.every_s
+        ):
+            return False
+        self._last_s = now_s
+        return True
