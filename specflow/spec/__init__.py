@@ -1,4 +1,4 @@
-"""The declared spec: from the configuration to a model function."""
+"""The `spec` section: builds a model function from its declared fields."""
 
 from specflow.spec.declared_model_fn import (
     build_model_fn,

@@ -1,4 +1,4 @@
-"""From the `spec` word to a model function."""
+"""Builds the model function that the `spec` section declares."""
 
 import functools
 import operator
@@ -34,17 +34,17 @@ def build_model_fn(
     optimizer: Any,
     metric_fn: Callable[..., Any] | None = None,
 ) -> Callable[..., TPUEstimatorSpec]:
-    """The function that meets the contract as the configuration declares it.
+    """Builds a model function whose spec has the declared fields.
 
     Args:
-        config: the `spec` word, declared field by field.
-        optimizer: the optax transformation that trains what `train_op.wrt` names.
-        metric_fn: called on the host with the tensors that `eval_metrics` name, by key
+        config: the `spec` section.
+        optimizer: optax transformation of the parameters that `train_op.wrt` selects.
+        metric_fn: called on the host with the tensors that `eval_metrics` read, by key
             path: `metric_fn(**{"labels": ..., "predictions.class": ...})`.
 
     Returns:
-        `model_fn(model, features, labels, mode, mask=None)`. The mask says which rows
-        of the batch are real, "b"; the loss is the mean over those.
+        `model_fn(model, features, labels, mode, mask=None)`. The mask, bool "b",
+        marks the rows that are no padding; the loss is the mean over those.
 
     >>> import numpy as np
     >>> config = DeclaredSpecConfig.model_validate({
@@ -94,7 +94,7 @@ def build_model_fn(
 
 
 def model_inputs(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Tree]:
-    """The arguments of the model, as the spec wires them; arrays may be abstract."""
+    """Argument of the model -> tensor, as `spec.inputs` declares; may be abstract."""
     return resolve_all(config.inputs, scope, where="spec.inputs")
 
 
@@ -105,18 +105,20 @@ def model_outputs(
     *,
     train: bool = False,
 ) -> Tree:
-    """What the model returns for its inputs."""
+    """Calls the model with its declared inputs and returns its outputs."""
     return call_model(model, model_inputs(config, scope), train=train)
 
 
 def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
-    """The predictions by name, each of which may be made of the ones before it."""
-    made: dict[str, Any] = {}
+    """Computes the predictions in order; each may read the ones before it."""
+    predictions: dict[str, Any] = {}
     for name, member in config.predictions.items():
-        made[name] = predicted(
-            member, {**scope, "predictions": made}, where=f"spec.predictions.{name}"
+        predictions[name] = predicted(
+            member,
+            {**scope, "predictions": predictions},
+            where=f"spec.predictions.{name}",
         )
-    return made
+    return predictions
 
 
 def eval_tensors(
@@ -125,13 +127,13 @@ def eval_tensors(
     """Shapes and dtypes of the tensors that the metrics read, by key path.
 
     Args:
-        config: the `spec` word, declared field by field.
-        features: arrays or abstract ones, as the model function gets them.
-        labels: the same.
-        outputs: what the model returns for them.
+        config: the `spec` section.
+        features: concrete or abstract arrays, as the model function receives them.
+        labels: likewise.
+        outputs: outputs of the model for them.
 
     Raises:
-        SpecError: a path leads nowhere, or a loss cannot be made of its tensors.
+        SpecError: a key path names no tensor, or the tensors of a loss do not match.
     """
 
     def trace(scope: dict[str, Tree]) -> dict[str, Any]:
@@ -139,8 +141,8 @@ def eval_tensors(
         _, scope["losses"] = _losses(config, scope, None, train=False)
         return _eval_tensors(config, scope)
 
-    given = {"features": features, "labels": labels, "outputs": outputs}
-    return jax.eval_shape(trace, given)
+    scope = {"features": features, "labels": labels, "outputs": outputs}
+    return jax.eval_shape(trace, scope)
 
 
 def _losses(
@@ -150,7 +152,7 @@ def _losses(
     *,
     train: bool,
 ) -> tuple[MeanLoss, dict[str, jax.Array]]:
-    """The weighted sum of the losses' means, and each loss before its mean."""
+    """The weighted sum of the mean losses, and each loss before reduction."""
     means, unreduced = [], {}
     for name, member in config.loss.items():
         where = f"spec.loss.{name}"
@@ -158,15 +160,15 @@ def _losses(
         weights = (
             resolve(path, scope, where=f"{where}.example_weights") if path else None
         )
-        given = _gated(scope, weights, mask) if train else scope
-        unreduced[name] = example_losses(member, given, where=where)
+        loss_scope = _gated(scope, weights, mask) if train else scope
+        unreduced[name] = example_losses(member, loss_scope, where=where)
         mean = mean_loss(unreduced[name], weights, mask, where=where)
         means.append(getattr(member, "weight", 1.0) * mean)
     return functools.reduce(operator.add, means), unreduced
 
 
 def _gated(scope: Scope, weights: Any, mask: Bool[Array, " b"] | None) -> Scope:
-    """The tensors, of which rows that do not count pass no gradient on to the model."""
+    """The tensors, with the gradient of padding and of weights of 0 stopped."""
     counted = mask
     if weights is not None and weights.ndim:
         counted = weights != 0
@@ -174,11 +176,14 @@ def _gated(scope: Scope, weights: Any, mask: Bool[Array, " b"] | None) -> Scope:
             counted &= mask.reshape(-1, *(1,) * (counted.ndim - 1))
     if counted is None:
         return scope
-    made = {root: scope[root] for root in ("outputs", "predictions") if root in scope}
-    return {**scope, **gated(made, counted)}
+    of_model = {
+        root: scope[root] for root in ("outputs", "predictions") if root in scope
+    }
+    return {**scope, **gated(of_model, counted)}
 
 
 def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:
+    """The declared export outputs; None, which selects all predictions, without any."""
     return {
         name: export_output(member, scope, where=f"spec.export_outputs.{name}")
         for name, member in config.export_outputs.items()
@@ -186,14 +191,15 @@ def _exports(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any] | None:
 
 
 def _eval_tensors(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
-    """Key path -> tensor, of every path that a metric reads."""
+    """Key path -> tensor, for every path that a metric reads."""
     tensors: dict[str, Any] = {}
     for name, member in config.eval_metrics.items():
         paths = key_paths(member)
-        found = resolve_all(paths, scope, where=f"spec.eval_metrics.{name}")
-        tensors |= {paths[field]: tensor for field, tensor in found.items()}
+        fields = resolve_all(paths, scope, where=f"spec.eval_metrics.{name}")
+        tensors |= {paths[field]: tensor for field, tensor in fields.items()}
     return tensors
 
 
 def _train_op(config: DeclaredSpecConfig, optimizer: Any) -> TrainOp:
+    """The optimizer with the declared globs of its parameters."""
     return TrainOp(optimizer, wrt=config.train_op.wrt, frozen=config.train_op.frozen)

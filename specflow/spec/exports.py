@@ -1,4 +1,4 @@
-"""Export outputs: what a signature of the exported model answers."""
+"""Export outputs: the results of each declared signature."""
 
 from specflow.config.base import Target
 from specflow.config.key_path import key_paths
@@ -24,16 +24,16 @@ def export_output(
     *,
     where: str,
 ) -> ExportOutput:
-    """The export output of a declared signature.
+    """Builds the export output of a declared signature.
 
     Args:
-        config: the signature, wired by key paths. A `_target_` is called with its
-            arguments, key paths among them replaced by their tensors.
-        scope: the tensors.
-        where: key of the signature, such as `spec.export_outputs.serving_default`.
+        config: the signature. A `_target_` is called with its arguments, key paths
+            among them replaced by their tensors.
+        scope: tensors by root.
+        where: config key of the signature, such as `spec.export_outputs.serve`.
 
     Raises:
-        SpecError: a path leads nowhere, or a tensor is not what the kind asks for.
+        SpecError: a key path names no tensor, or a tensor does not suit the output.
 
     >>> import numpy as np
     >>> scope = {"predictions": {"value": np.zeros(2, np.float32)}}

@@ -1,4 +1,4 @@
-"""What the labels must be, so that bad data is found before it is trained on."""
+"""Ranges of valid labels, which the data is checked against before training."""
 
 import dataclasses
 from typing import Any
@@ -17,26 +17,28 @@ __all__ = ["LabelRange", "label_ranges"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LabelRange:
-    """Between what the labels of a loss must lie, both ends included."""
+    """Range of the labels of a loss, both ends included."""
 
     path: str
     """Key path of the labels."""
     lowest: int
+    """Smallest valid label."""
     highest: int
+    """Largest valid label."""
     reason: str
-    """Why, for the message: `spec.loss.<name> ...`."""
+    """Reason of the range, for the message: `spec.loss.<name> ...`."""
 
 
 def label_ranges(
     config: DeclaredSpecConfig, *, features: Tree, labels: Tree, outputs: Tree
 ) -> list[LabelRange]:
-    """The range of the labels of each loss that has one.
+    """Range of the labels of each loss that restricts them.
 
     Args:
-        config: the `spec` word, declared field by field.
-        features: arrays or abstract ones, as the model function gets them.
-        labels: the same.
-        outputs: what the model returns for them; logits have classes on the last axis.
+        config: the `spec` section.
+        features: concrete or abstract arrays, as the model function receives them.
+        labels: likewise.
+        outputs: outputs of the model for them; logits have classes on the last axis.
 
     >>> config = DeclaredSpecConfig.model_validate({
     ...     "inputs": {"x": "features.x"},
@@ -48,7 +50,7 @@ def label_ranges(
     [LabelRange(path='labels', lowest=0, highest=9,
                 reason='spec.loss.ce has logits of 10 classes')]
     """
-    given: dict[str, Any] = {"features": features, "labels": labels, "outputs": outputs}
+    scope: dict[str, Any] = {"features": features, "labels": labels, "outputs": outputs}
     ranges: list[LabelRange] = []
     for name, loss in config.loss.items():
         where = f"spec.loss.{name}"
@@ -58,7 +60,7 @@ def label_ranges(
             reason = f"{where} is between two classes"
             ranges.append(LabelRange(loss.labels, 0, 1, reason))
         if isinstance(loss, SoftmaxCrossEntropyConfig):
-            logits = _abstract(config, loss.logits, given, where=f"{where}.logits")
+            logits = _abstract(config, loss.logits, scope, where=f"{where}.logits")
             classes = logits.shape[-1]
             reason = f"{where} has logits of {classes} classes"
             ranges.append(LabelRange(loss.labels, 0, classes - 1, reason))
@@ -66,10 +68,12 @@ def label_ranges(
 
 
 def _abstract(
-    config: DeclaredSpecConfig, path: str, given: dict[str, Any], *, where: str
+    config: DeclaredSpecConfig, path: str, scope: dict[str, Any], *, where: str
 ) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of the tensor at a key path, predictions included."""
+
     def trace(scope: dict[str, Any]) -> Any:
         predictions = declared_predictions(config, scope)
         return resolve(path, {**scope, "predictions": predictions}, where=where)
 
-    return jax.eval_shape(trace, given)
+    return jax.eval_shape(trace, scope)

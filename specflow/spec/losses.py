@@ -1,4 +1,4 @@
-"""Losses: one value an example (or token), and the mean that the training follows."""
+"""Losses: a value for each example or token, and their weighted mean."""
 
 from typing import Any
 
@@ -30,16 +30,16 @@ def example_losses(
     *,
     where: str,
 ) -> Float[Array, "b ..."]:
-    """A declared loss before it is averaged: one value an example or token, in float32.
+    """Computes a declared loss without reduction: a float32 for each example or token.
 
     Args:
-        config: the loss, wired by key paths. A `_target_` is called with its arguments,
-            key paths among them replaced by their tensors; a plugin with its tensors.
-        scope: the tensors.
-        where: key of the loss, such as `spec.loss.cross_entropy`.
+        config: the loss. A `_target_` is called with its arguments, key paths among
+            them replaced by their tensors; a plugin with its tensors.
+        scope: tensors by root.
+        where: config key of the loss, such as `spec.loss.cross_entropy`.
 
     Raises:
-        SpecError: a path leads nowhere; shapes or types do not fit one another.
+        SpecError: a key path names no tensor; shapes or dtypes do not match.
 
     >>> scope = {"outputs": jnp.array([[2.0], [0.0]]), "labels": jnp.array([1.0, 0.5])}
     >>> example_losses(SquaredErrorConfig(), scope, where="spec.loss.mse").tolist()
@@ -82,20 +82,20 @@ def mean_loss(
     *,
     where: str,
 ) -> MeanLoss:
-    """The mean of the losses of real rows, each counted by its weight.
+    """The weighted mean of the losses, padding left out.
 
     Args:
-        losses: one value an example or token.
-        weights: weight of each example "b", or of each value; None counts each once.
-        mask: which rows are real; None: all. A padded row counts nothing, even if NaN,
-            and so does what has a weight of 0.
-        where: key of the loss, for the message.
+        losses: a value for each example or token.
+        weights: weight of each example, "b", or of each value; None weights all by 1.
+        mask: bool "b", False for padding; None if there is none. Padding and values of
+            weight 0 contribute nothing, even if they are NaN.
+        where: config key of the loss, for the message.
 
     Returns:
-        Of value 0 if no row is real or no weight is positive.
+        The mean, whose value is 0 if all rows are padding or all weights are 0.
 
     Raises:
-        SpecError: the weights have neither the losses' shape nor one value an example.
+        SpecError: the weights have neither the losses' shape nor shape "b".
 
     >>> losses, mask = jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False])
     >>> float(mean_loss(losses, None, mask, where="spec.loss.mse").value)
@@ -110,14 +110,14 @@ def mean_loss(
                 Diagnostic(
                     f"{where}.example_weights",
                     f"are {describe(weights)}, and the losses are {describe(losses)}",
-                    expected="one weight an example, or one a loss",
+                    expected="one weight for each example, or one for each loss",
                     code="spec-shapes",
                 )
             )
         factors = factors * _spread(weights.astype(losses.dtype), losses)
     if mask is not None:
         factors = jnp.where(_spread(mask, losses), factors, 0.0)
-    # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
+    # Selected rather than multiplied: 0 x NaN of a padded row would be NaN.
     losses = jnp.where(factors != 0, losses, 0.0)
     return MeanLoss((losses * factors).sum(), factors.sum())
 
@@ -125,14 +125,14 @@ def mean_loss(
 def softmax_cross_entropy(
     logits: Float[Array, "... c"], labels: Num[Array, "..."], *, label_smoothing: float
 ) -> Float[Array, "..."]:
-    """-log of the probability of the label; smoothed, a mixture with all classes.
+    """Softmax cross-entropy with integer labels, optionally with label smoothing.
 
-    Source of the smoothing: Szegedy et al., Rethinking the Inception Architecture,
+    Source of label smoothing: Szegedy et al., Rethinking the Inception Architecture,
     2016, section 7.
     """
     logits = logits.astype(jnp.float32)
     log_sum = jax.nn.logsumexp(logits, axis=-1)
-    # A label outside the classes reads NaN, which the loop reports.
+    # A label outside the classes gives NaN, which the loop reports.
     chosen = jnp.take_along_axis(
         logits, labels[..., None], axis=-1, mode="fill", fill_value=jnp.nan
     )[..., 0]
@@ -145,22 +145,22 @@ def softmax_cross_entropy(
 def sigmoid_cross_entropy(
     logits: Float[Array, "..."], labels: Float[Array, "..."]
 ) -> Float[Array, "..."]:
-    """-log of the probability of the label, without overflow for large logits."""
+    """Sigmoid cross-entropy, stable for large logits."""
     return jax.nn.softplus(logits) - labels * logits
 
 
 def poisson(
     logits: Float[Array, "..."], labels: Float[Array, "..."], *, full: bool
 ) -> Float[Array, "..."]:
-    """-log of the probability of the count, without the constant log(label!).
+    """Poisson negative log-likelihood, by default without its constant log(label!).
 
-    A label below zero is no count, and reads NaN, which the loop reports.
+    A negative label gives NaN, which the loop reports.
 
     Args:
         logits: logarithm of the expected count.
         labels: counts.
-        full: whether Stirling's approximation of the constant is added; below a count
-            of 1, where it is worse than nothing, it is left out.
+        full: add Stirling's approximation of the constant, for labels above 1: below,
+            its error is larger than the constant.
     """
     losses = jnp.where(labels >= 0, jnp.exp(logits) - labels * logits, jnp.nan)
     if not full:
@@ -171,7 +171,7 @@ def poisson(
 
 
 def _spread(values: Array, losses: Array) -> Array:
-    """Values an example, repeated over the losses' other axes."""
+    """Broadcasts one value for each example over the losses' other axes."""
     if values.shape == losses.shape:
         return values
     ones = (1,) * (losses.ndim - 1)
@@ -181,23 +181,24 @@ def _spread(values: Array, losses: Array) -> Array:
 def _paired(
     tensors: dict[str, Any], name: str, *, where: str
 ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """What the model said and the labels, both in float32 and of one shape."""
-    said, labels = tensors[name], tensors["labels"]
-    if said.shape == (*labels.shape, 1):
-        said = said[..., 0]
-    if said.shape != labels.shape:
+    """A tensor of the model and the labels, both in float32 and of the same shape."""
+    outputs, labels = tensors[name], tensors["labels"]
+    if outputs.shape == (*labels.shape, 1):
+        outputs = outputs[..., 0]
+    if outputs.shape != labels.shape:
         raise spec_error(
             Diagnostic(
                 where,
-                f"{name} are {describe(said)}, labels are {describe(labels)}",
-                expected="one shape, but for a last axis of size 1",
+                f"{name} are {describe(outputs)}, labels are {describe(labels)}",
+                expected="equal shapes, except for a last axis of size 1",
                 code="spec-shapes",
             )
         )
-    return said.astype(jnp.float32), labels.astype(jnp.float32)
+    return outputs.astype(jnp.float32), labels.astype(jnp.float32)
 
 
 def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
+    """Raises if the logits have no axis of classes, or the labels are no integers."""
     both = f"logits are {describe(logits)}, labels are {describe(labels)}"
     diagnostics: list[Diagnostic] = []
     if not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -206,7 +207,7 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
                 where,
                 both,
                 expected="integer labels, the index of a class",
-                hint="For numbers to predict use squared_error.",
+                hint="For numeric targets use squared_error.",
                 kind=TypeError,
                 code="spec-shapes",
             )
@@ -214,17 +215,15 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
     elif logits.shape[:-1] != labels.shape or not logits.shape:
         hint = ""
         if logits.shape == labels.shape:
-            hint = (
-                "The logits have no axis of classes: add a layer with one output each."
-            )
+            hint = "The logits have no axis of classes: end with one output per class."
         elif labels.shape == (*logits.shape[:-1], 1):
             hint = "Drop the labels' last axis."
-        expected = "logits shaped as the labels, and a last axis of classes"
+        expected = "logits of the labels' shape with a last axis of classes"
         diagnostics.append(
             Diagnostic(where, both, expected=expected, hint=hint, code="spec-shapes")
         )
     elif logits.shape[-1] == 1:
-        hint = "For one logit an example use sigmoid_cross_entropy."
+        hint = "For one logit per example use sigmoid_cross_entropy."
         diagnostics.append(
             Diagnostic(
                 where,
@@ -241,16 +240,18 @@ def _check_classes(logits: Any, labels: Any, *, where: str) -> None:
 def _from_target(
     config: Target | Component, tensors: dict[str, Any], *, where: str
 ) -> Float[Array, "b ..."]:
+    """Calls a user's loss, and checks that it is not reduced."""
     losses = config(**tensors)
     batch = {tensor.shape[0] for tensor in tensors.values() if tensor.shape}
     if not is_array(losses) or not losses.shape or losses.shape[0] not in batch:
-        given = ", ".join(f"{name} {describe(t)}" for name, t in tensors.items())
+        arguments = ", ".join(f"{name} {describe(t)}" for name, t in tensors.items())
         raise spec_error(
             Diagnostic(
                 where,
-                f"{config.path} returned {describe(losses)} for {given}",
-                expected="one value an example, first axis the batch",
-                hint="Leave the mean to the spec, which knows which rows are padding.",
+                f"{config.path} returned {describe(losses)} for {arguments}",
+                expected="one value for each example, first axis the batch",
+                hint="Return losses without reduction: the spec averages them, without "
+                "padding.",
                 code="target-result",
             )
         )

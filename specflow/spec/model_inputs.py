@@ -1,4 +1,4 @@
-"""The call of the model: `inputs` of the spec against the model's own arguments."""
+"""Calls the model, with `spec.inputs` checked against its arguments."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -20,18 +20,19 @@ __all__ = ["call_model"]
 def call_model(
     model: Callable[..., Any], arguments: Mapping[str, Any], *, train: bool
 ) -> Any:
-    """What the model returns for these arguments.
+    """Calls the model and returns its outputs.
 
     Args:
-        model: an NNX module knows whether it trains. One of Linen is told so by an
-            argument `train`, `training` or `deterministic`, if it has one.
-        arguments: by name.
-        train: whether it trains.
+        model: an NNX module, which has its mode set, or a Linen module or function: it
+            gets the mode as `train`, `training` or `deterministic`, if it has such an
+            argument.
+        arguments: arguments by name.
+        train: True while training.
 
     Raises:
-        SpecError: the model has no such argument, or needs another, or one of
-            specflow's or Flax's own fails on the shapes and types that it is given.
-            What code of the user's raises keeps its type.
+        SpecError: the model has no such argument, needs another, or is a model of
+            specflow or Flax that fails on these shapes and dtypes. Exceptions of the
+            user's code keep their type.
 
     >>> call_model(lambda x, scale=2: scale * x, {"x": 3}, train=True)
     6
@@ -42,27 +43,27 @@ def call_model(
     try:
         parameters = inspect.signature(model).parameters
     except (TypeError, ValueError):
-        parameters = None  # A builtin without a signature: its call tells.
+        parameters = None  # A builtin without a signature fails when called.
     if parameters is not None:
-        told = {"train": train, "training": train, "deterministic": not train}
-        told = {key: value for key, value in told.items() if key in parameters}
-        arguments = {**told, **arguments}
+        modes = {"train": train, "training": train, "deterministic": not train}
+        modes = {key: value for key, value in modes.items() if key in parameters}
+        arguments = {**modes, **arguments}
         _check_names(name, parameters, arguments)
     try:
         return model(**arguments)
     except SpecflowError:
         raise
     except (TypeError, ValueError) as error:
-        given = ", ".join(
+        listed = ", ".join(
             f"{key}={describe(value)}" for key, value in arguments.items()
         )
-        if user_code.is_users(error):  # The call succeeded; what it ran did not.
-            error.add_note(f"The model was called as {name}({given}).")
+        if user_code.is_users(error):  # Raised inside the model, not by its call.
+            error.add_note(f"The model was called as {name}({listed}).")
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         diagnostic = Diagnostic(
             "spec.inputs",
-            f"{name}({given}) failed: {error}",
+            f"{name}({listed}) failed: {error}",
             kind=kind,
             code="spec-inputs",
         )
@@ -74,6 +75,7 @@ def _check_names(
     parameters: Mapping[str, inspect.Parameter],
     arguments: Mapping[str, Any],
 ) -> None:
+    """Raises for arguments that the model does not have, and for missing ones."""
     forms = {parameter.kind for parameter in parameters.values()}
     by_name = {
         key: parameter
@@ -97,7 +99,7 @@ def _check_names(
         Diagnostic(
             "spec.inputs",
             f"{name} needs an argument {key}",
-            hint=f"Say what it is: spec.inputs.{key}=features.<name>.",
+            hint=f"Set spec.inputs.{key}=features.<name>.",
             kind=TypeError,
             code="spec-inputs",
         )

@@ -1,4 +1,4 @@
-"""Predictions: tensors made of the model's outputs."""
+"""Predictions: tensors computed from the model's outputs."""
 
 from typing import Any
 
@@ -27,18 +27,17 @@ def predicted(
     *,
     where: str,
 ) -> Any:
-    """The tensor of a declared prediction.
+    """Computes a declared prediction.
 
     Args:
-        config: the prediction, wired by key paths. A `_target_` is called with its
-            arguments, key paths among them replaced by their tensors; a plugin with
-            its tensors.
-        scope: the tensors.
-        where: key of the prediction, such as `spec.predictions.class`.
+        config: the prediction. A `_target_` is called with its arguments, key paths
+            among them replaced by their tensors; a plugin with its tensors.
+        scope: tensors by root.
+        where: config key of the prediction, such as `spec.predictions.class`.
 
     Raises:
-        SpecError: a path leads nowhere; a tensor without classes; a `_target_` returned
-            no tensor.
+        SpecError: a key path names no tensor, a tensor has no axis of classes, or a
+            `_target_` returned no tensor.
 
     >>> scope = {"outputs": jnp.array([[0.1, 0.7, 0.2]])}
     >>> predicted(ArgmaxConfig(), scope, where="spec.predictions.class").tolist()
@@ -78,18 +77,19 @@ def predicted(
 
 
 def _single(value: Any) -> Any:
-    """Without a last axis of size 1, if that is not the batch."""
+    """Drops a last axis of size 1, unless it is the batch."""
     return value[..., 0] if value.ndim > 1 and value.shape[-1] == 1 else value
 
 
 def _check_classes(value: Any, path: str, *, where: str) -> None:
+    """Raises if a tensor has no axis beside the batch."""
     if value.ndim < 2:
         raise spec_error(
             Diagnostic(
                 where,
                 f"{path} is {describe(value)}",
-                expected="a batch of scores, one a class on the last axis",
-                hint="For one score an example use sigmoid or threshold.",
+                expected="a batch of scores, one for each class on the last axis",
+                hint="For one score per example use sigmoid or threshold.",
                 code="spec-shapes",
             )
         )

@@ -1,8 +1,8 @@
-"""Rows that do not count: neither their loss nor its derivative has a part in training.
+"""Stops the gradient of rows that do not count: padding and weights of 0.
 
 A product with a mask or a weight of 0 is not enough, as 0 times NaN is NaN: in the
-loss, and once more in the gradient, where the 0 meets the derivative of a row that may
-have none (the root of 0, the exponential of a large number).
+loss, and again in the gradient, where the 0 is multiplied by a derivative that may be
+infinite (of the root at 0, or of the exponential of a large number).
 """
 
 import jax
@@ -15,12 +15,12 @@ __all__ = ["gated"]
 
 
 def gated(tree: Tree, counted: Bool[Array, "b ..."]) -> Tree:
-    """The same values, of which those that do not count pass no gradient on.
+    """Returns the same values, with the gradient stopped where they do not count.
 
     Args:
-        tree: arrays, rows first; others are left as they are.
-        counted: which rows count, or which values of each row: an array that has no
-            such axes counts where any value of its row does.
+        tree: arrays with the batch first; other leaves are unchanged.
+        counted: True for rows, or values of rows, that count. For an array without the
+            axes beyond the batch, a row counts if any of its values does.
 
     >>> def loss(x):
     ...     counted = jnp.array([True, False])
@@ -30,16 +30,16 @@ def gated(tree: Tree, counted: Bool[Array, "b ..."]) -> Tree:
     """
     rows = counted.reshape(counted.shape[0], -1).any(axis=1)
 
-    def one(array: Array) -> Array:
+    def gate(array: Array) -> Array:
         if not is_array(array) or not array.shape or not is_floating(array.dtype):
             return array
         if array.shape[: counted.ndim] == counted.shape:
-            chosen = counted
+            counts = counted
         elif array.shape[0] == rows.shape[0]:
-            chosen = rows
+            counts = rows
         else:
             return array
-        chosen = chosen.reshape(chosen.shape + (1,) * (array.ndim - chosen.ndim))
-        return jnp.where(chosen, array, jax.lax.stop_gradient(array))
+        counts = counts.reshape(counts.shape + (1,) * (array.ndim - counts.ndim))
+        return jnp.where(counts, array, jax.lax.stop_gradient(array))
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(gate, tree)

@@ -143,7 +143,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_loss_gives_the_value_of_its_formula_for_each_example(case):
+def test_a_loss_equals_its_formula_for_each_example(case):
     config, labels, outputs, expected = CASES[case]
     # float32 against float64
     np.testing.assert_allclose(
@@ -151,17 +151,17 @@ def test_a_loss_gives_the_value_of_its_formula_for_each_example(case):
     )
 
 
-def test_every_member_of_the_word_is_tried_here():
+def test_every_loss_is_tested_here():
     _, kinds = get_args(LossConfig)
     assert {*kinds.members.values()} == {type(config) for config, *_ in CASES.values()}
     assert TypeAdapter(LossConfig).validate_python({"name": "huber"}) == HuberConfig()
 
 
-def test_a_count_below_zero_has_no_loss():
+def test_a_negative_count_gives_nan():
     assert np.isnan(losses(PoissonConfig(), [-1, 1], [0.0, 0.0])[0])
 
 
-def test_classes_that_may_all_be_there_have_a_loss_each():
+def test_multi_label_classes_have_a_loss_each():
     marks = (LOGITS > 0).astype(int)
     said = scipy.special.expit(LOGITS)
     np.testing.assert_allclose(
@@ -179,7 +179,7 @@ def test_tokens_have_a_loss_each():
 
 
 @pytest.mark.parametrize("case", ["softmax", "sigmoid", "squared"])
-def test_the_formula_is_that_of_float32_even_for_bfloat16_outputs(case):
+def test_losses_of_bfloat16_outputs_are_computed_in_float32(case):
     config, labels, outputs, _ = CASES[case]
     half = jnp.asarray(outputs, jnp.bfloat16)
     np.testing.assert_array_equal(
@@ -196,7 +196,7 @@ def test_large_logits_do_not_overflow(logit, label):
     np.testing.assert_allclose([sigmoid[0], softmax[0]], expected)
 
 
-def test_a_label_outside_the_classes_is_not_a_number():
+def test_a_label_outside_the_classes_gives_nan():
     assert np.isnan(losses(SoftmaxCrossEntropyConfig(), [4], LOGITS[:1]))
 
 
@@ -209,22 +209,22 @@ def test_a_label_outside_the_classes_is_not_a_number():
             LOGITS,
             "spec.loss.it: logits are float32[6,4], labels are float32[6]. "
             "Expected integer labels, the index of a class. "
-            "For numbers to predict use squared_error.",
+            "For numeric targets use squared_error.",
         ),
         (
             SoftmaxCrossEntropyConfig(),
             CLASSES,
             NUMBERS,
             "spec.loss.it: logits are float32[6], labels are int32[6]. "
-            "Expected logits shaped as the labels, and a last axis of classes. "
-            "The logits have no axis of classes: add a layer with one output each.",
+            "Expected logits of the labels' shape with a last axis of classes. "
+            "The logits have no axis of classes: end with one output per class.",
         ),
         (
             SoftmaxCrossEntropyConfig(),
             CLASSES[:, None],
             LOGITS,
             "spec.loss.it: logits are float32[6,4], labels are int32[6,1]. "
-            "Expected logits shaped as the labels, and a last axis of classes. "
+            "Expected logits of the labels' shape with a last axis of classes. "
             "Drop the labels' last axis.",
         ),
         (
@@ -233,33 +233,33 @@ def test_a_label_outside_the_classes_is_not_a_number():
             NUMBERS[:, None],
             "spec.loss.it: logits are float32[6,1], labels are int32[6]. "
             "Expected two classes or more. "
-            "For one logit an example use sigmoid_cross_entropy.",
+            "For one logit per example use sigmoid_cross_entropy.",
         ),
         (
             SquaredErrorConfig(),
             NUMBERS,
             LOGITS,
             "spec.loss.it: predictions are float32[6,4], labels are float32[6]. "
-            "Expected one shape, but for a last axis of size 1.",
+            "Expected equal shapes, except for a last axis of size 1.",
         ),
         (
             SigmoidCrossEntropyConfig(),
             BINARY,
             LOGITS,
             "spec.loss.it: logits are float32[6,4], labels are int32[6]. "
-            "Expected one shape, but for a last axis of size 1.",
+            "Expected equal shapes, except for a last axis of size 1.",
         ),
         (
             bind(lambda said: said.mean(), said="outputs"),
             BINARY,
             NUMBERS,
             "spec.loss.it: my_package.loss returned float32[] for said float32[6]. "
-            "Expected one value an example, first axis the batch. "
-            "Leave the mean to the spec, which knows which rows are padding.",
+            "Expected one value for each example, first axis the batch. "
+            "Return losses without reduction: the spec averages them, without padding.",
         ),
     ],
 )
-def test_shapes_and_types_that_do_not_fit_are_refused_with_both_named(
+def test_mismatched_shapes_and_dtypes_are_refused_with_both_named(
     config, labels, outputs, message
 ):
     labels = np.asarray(labels, np.result_type(labels).str.replace("8", "4"))
@@ -275,9 +275,7 @@ ROWS = st.integers(1, 6)
 @given(
     rows=ROWS, padding=st.integers(0, 4), tokens=st.booleans(), weighted=st.booleans()
 )
-def test_padded_rows_count_nothing_even_if_they_are_not_numbers(
-    rows, padding, tokens, weighted
-):
+def test_padding_contributes_nothing_even_if_it_is_nan(rows, padding, tokens, weighted):
     shape = (3,) if tokens else ()
     real = RNG.uniform(0, 2, (rows, *shape))
     weights = RNG.uniform(0.5, 2, (rows, *shape))
@@ -295,7 +293,7 @@ def test_padded_rows_count_nothing_even_if_they_are_not_numbers(
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-def test_no_mask_and_a_mask_of_real_rows_are_the_plain_mean():
+def test_without_padding_the_loss_is_the_plain_mean():
     values = jnp.float32(RNG.uniform(size=(4, 3)))
     expected = np.asarray(values, np.float64).mean()
     for mask in (None, jnp.ones(4, bool)):
@@ -303,14 +301,14 @@ def test_no_mask_and_a_mask_of_real_rows_are_the_plain_mean():
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
-def test_weights_an_example_spread_over_its_tokens():
+def test_example_weights_broadcast_over_tokens():
     values = jnp.array([[1.0, 3.0], [10.0, 20.0]])
     got = mean_loss(values, jnp.array([3.0, 1.0]), None, where=WHERE).value
     # By hand: (3 x 1 + 3 x 3 + 10 + 20) / (3 + 3 + 1 + 1).
     assert float(got) == 42 / 8
 
 
-def test_nothing_to_average_gives_zero_and_a_zero_gradient():
+def test_an_empty_mean_and_its_gradient_are_zero():
     def mean(values):
         return mean_loss(values, None, jnp.zeros(2, bool), where=WHERE).value
 
@@ -324,5 +322,5 @@ def test_weights_of_another_shape_are_refused():
         mean_loss(jnp.ones((4, 3)), jnp.ones(3), None, where=WHERE)
     assert str(caught.value) == (
         "spec.loss.it.example_weights: are float32[3], and the losses are "
-        "float32[4,3]. Expected one weight an example, or one a loss."
+        "float32[4,3]. Expected one weight for each example, or one for each loss."
     )

@@ -54,7 +54,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_prediction_is_what_its_page_says(case):
+def test_a_prediction_equals_its_formula(case):
     config, outputs, expected = CASES[case]
     got = jax.jit(
         lambda outputs: predicted(
@@ -65,7 +65,7 @@ def test_a_prediction_is_what_its_page_says(case):
     assert got.dtype.kind == np.asarray(expected).dtype.kind
 
 
-def test_every_member_of_the_words_is_tried_here():
+def test_every_prediction_is_tested_here():
     def members(word):
         _, kinds = get_args(word)
         return {*kinds.members.values()}
@@ -86,12 +86,13 @@ def test_a_batch_of_one_keeps_its_axis(config):
 
 
 @pytest.mark.parametrize("config", [SoftmaxConfig(), ArgmaxConfig()])
-def test_classes_need_an_axis(config):
+def test_a_prediction_over_classes_needs_their_axis(config):
     with pytest.raises(SpecError) as caught:
         predicted(config, {"outputs": jnp.ones(4)}, where="spec.predictions.p")
     assert str(caught.value) == (
-        "spec.predictions.p: outputs is float32[4]. Expected a batch of scores, one a "
-        "class on the last axis. For one score an example use sigmoid or threshold."
+        "spec.predictions.p: outputs is float32[4]. Expected a batch of scores, one "
+        "for each class on the last axis. For one score per example use sigmoid or "
+        "threshold."
     )
 
 
@@ -108,14 +109,14 @@ SCOPE = {"predictions": {"p": jnp.ones((2, 3)), "c": jnp.zeros(2, int)}}
 WHERE = "spec.export_outputs.serve"
 
 
-def test_a_predict_signature_renames_its_tensors():
+def test_a_predict_signature_renames_tensors():
     config = PredictExportConfig(outputs={"probability": "predictions.p"})
     output = export_output(config, SCOPE, where=WHERE)
     assert isinstance(output, PredictOutput)
     assert output.outputs == {"probability": SCOPE["predictions"]["p"]}
 
 
-def test_a_classification_signature_has_scores_and_classes_and_their_names():
+def test_a_classification_signature_has_scores_classes_and_names():
     config = ClassificationExportConfig(
         scores="predictions.p", classes="predictions.c", class_names=["a", "b", "c"]
     )
@@ -135,17 +136,17 @@ def test_a_regression_signature_has_a_value():
     assert output.value is SCOPE["predictions"]["p"]
 
 
-def test_a_target_makes_a_signature_of_its_own():
+def test_a_target_may_build_a_signature():
     config = bind(lambda x: PredictOutput({"x": x}), x="predictions.p")
     output = export_output(config, SCOPE, where=WHERE)
     assert list(output.outputs) == ["x"]
 
 
-def test_a_path_that_leads_nowhere_is_told_with_its_key():
+def test_a_signature_path_without_a_tensor_is_reported_with_its_key():
     config = PredictExportConfig(outputs={"probability": "predictions.q"})
     with pytest.raises(SpecError) as caught:
         export_output(config, SCOPE, where=WHERE)
     assert str(caught.value) == (
-        "spec.export_outputs.serve.outputs.probability: predictions.q leads nowhere. "
+        "spec.export_outputs.serve.outputs.probability: predictions.q names no tensor. "
         "Expected one of predictions.p, predictions.c."
     )

@@ -75,7 +75,7 @@ def expected_loss(rows=slice(None)):
     return log_loss + 0.5 * ((2 * image - image) ** 2).mean()
 
 
-def test_training_gives_the_weighted_sum_of_losses_and_the_optimizer():
+def test_a_train_spec_has_the_weighted_sum_of_losses_and_the_optimizer():
     spec = run(Mode.TRAIN)
     np.testing.assert_allclose(spec.loss, expected_loss(), rtol=1e-5)
     assert isinstance(spec.train_op, TrainOp)
@@ -84,7 +84,7 @@ def test_training_gives_the_weighted_sum_of_losses_and_the_optimizer():
     assert spec.eval_metrics is None
 
 
-def test_evaluation_gives_the_tensors_that_the_metrics_name():
+def test_an_eval_spec_has_the_tensors_that_the_metrics_read():
     spec = run("eval")
     function, tensors = spec.eval_metrics
     assert function is metric_fn
@@ -95,21 +95,21 @@ def test_evaluation_gives_the_tensors_that_the_metrics_name():
     assert spec.train_op is None
 
 
-def test_evaluation_needs_no_metrics():
+def test_an_eval_spec_needs_no_metrics():
     spec = build_model_fn(make(), optimizer=OPTIMIZER)(
         model, {"image": IMAGE}, LABELS, Mode.EVAL
     )
     assert spec.eval_metrics is None
 
 
-def test_prediction_needs_no_labels_and_has_no_loss():
+def test_a_predict_spec_needs_no_labels_and_has_no_loss():
     spec = run(Mode.PREDICT, labels=None)
     assert spec.loss is None
     assert list(spec.predictions) == ["probability", "class"]
     assert isinstance(spec.export_outputs["serve"], ClassificationOutput)
 
 
-def test_without_declared_signatures_all_predictions_are_one():
+def test_without_export_outputs_all_predictions_are_one_signature():
     spec = run(Mode.PREDICT, config=make(export_outputs={}), labels=None)
     assert list(spec.export_outputs["serving_default"].outputs) == [
         "probability",
@@ -118,12 +118,12 @@ def test_without_declared_signatures_all_predictions_are_one():
 
 
 @pytest.mark.parametrize("real", [1, 4, 6])
-def test_the_loss_is_the_mean_over_real_rows(real):
+def test_the_loss_is_the_mean_over_rows_without_padding(real):
     spec = run(Mode.TRAIN, mask=jnp.arange(6) < real)
     np.testing.assert_allclose(spec.loss, expected_loss(slice(real)), rtol=1e-5)
 
 
-def test_examples_can_have_weights():
+def test_example_weights_weight_the_loss():
     loss = {"name": "softmax_cross_entropy", "example_weights": "features.weight"}
     spec = run(Mode.TRAIN, config=make(loss={"cross_entropy": loss}))
     # scikit-learn: log_loss with sample_weight.
@@ -134,7 +134,7 @@ def test_examples_can_have_weights():
     np.testing.assert_allclose(spec.loss, expected, rtol=1e-5)
 
 
-def test_it_traces_abstractly_and_under_grad():
+def test_a_declared_model_fn_traces_under_eval_shape_and_grad():
     def loss(scale):
         return run(Mode.TRAIN, model=lambda image: scale * image).loss
 
@@ -146,7 +146,7 @@ def test_it_traces_abstractly_and_under_grad():
     assert jax.eval_shape(loss, 2.0).shape == ()
 
 
-def test_targets_stand_wherever_a_name_does():
+def test_targets_are_accepted_wherever_names_are():
     config = make(
         predictions={"class": {"_target_": "my.best", "scores": "outputs"}},
         loss={"it": {"_target_": "my.loss", "said": "outputs", "truth": "labels"}},
@@ -181,46 +181,46 @@ class Net:
             "spec.inputs.imgae: Net takes no argument imgae. "
             "Expected one of image, scale. Did you mean image?\n"
             "spec.inputs: Net needs an argument image. "
-            "Say what it is: spec.inputs.image=features.<name>.",
+            "Set spec.inputs.image=features.<name>.",
         ),
         (
             {"inputs": {"image": "features.imagee", "scale": "features.wait"}},
-            "spec.inputs.image: features.imagee leads nowhere. "
+            "spec.inputs.image: features.imagee names no tensor. "
             "Expected one of features.image, features.weight. "
             "Did you mean features.image?\n"
-            "spec.inputs.scale: features.wait leads nowhere. "
+            "spec.inputs.scale: features.wait names no tensor. "
             "Expected one of features.image, features.weight. "
             "Did you mean features.weight?",
         ),
         (
             {"predictions": {"class": {"name": "argmax", "of": "outputs.logits"}},
              "eval_metrics": {}, "export_outputs": {}},
-            "spec.predictions.class.of: outputs.logits leads nowhere: outputs is one "
-            "tensor, float32[6,3]. Expected one of outputs. Did you mean outputs?",
+            "spec.predictions.class.of: outputs.logits names no tensor: outputs is a "
+            "single tensor, float32[6,3]. Expected one of outputs. "
+             "Did you mean outputs?",
         ),
         (
             {"eval_metrics": {"m": {"name": "mean", "values": "features.size"}}},
-            "spec.eval_metrics.m.values: features.size leads nowhere. "
+            "spec.eval_metrics.m.values: features.size names no tensor. "
             "Expected one of features.image, features.weight.",
         ),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told_with_its_key(changes, message):
+def test_a_mismatch_is_reported_with_its_config_key(changes, message):
     with pytest.raises(SpecError) as caught:
         run(Mode.EVAL, config=make(**changes), model=Net())
     assert str(caught.value) == message
 
 
-def test_a_loss_without_labels_is_told():
+def test_a_loss_without_labels_is_reported():
     with pytest.raises(SpecError) as caught:
         run(Mode.EVAL, labels=None)
     assert str(caught.value) == (
-        "spec.loss.cross_entropy.labels: labels leads nowhere: "
-        "there are no labels here."
+        "spec.loss.cross_entropy.labels: labels names no tensor: there are no labels."
     )
 
 
-def test_a_library_model_that_fails_on_its_input_is_named_with_what_it_got():
+def test_a_failing_library_model_is_reported_with_its_arguments():
     layer = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
     with pytest.raises(SpecError) as caught:
         call_model(layer, {"inputs": jnp.ones((6, 3))}, train=True)
@@ -232,7 +232,7 @@ def test_a_library_model_that_fails_on_its_input_is_named_with_what_it_got():
 
 
 @pytest.mark.parametrize("kind", [TypeError, ValueError])
-def test_what_a_users_model_raises_keeps_its_type_and_says_what_it_got(kind):
+def test_an_error_of_a_users_model_keeps_its_type_and_notes_its_arguments(kind):
     def dense(image):
         raise kind("the image is too small")
 
@@ -245,7 +245,7 @@ def test_what_a_users_model_raises_keeps_its_type_and_says_what_it_got(kind):
     ]
 
 
-def test_a_label_range_is_known_from_the_logits():
+def test_a_label_range_follows_from_the_logits():
     config = make(
         loss={
             "a": {"name": "softmax_cross_entropy", "labels": "labels.kind"},

@@ -44,7 +44,7 @@ def gradient(model_fn, w, features, labels):
     ],
 )
 @pytest.mark.parametrize("odd", [1e30, 1e3, np.inf])
-def test_a_row_of_weight_0_counts_nothing_even_where_it_overflows(
+def test_a_row_of_weight_0_contributes_nothing_even_if_it_overflows(
     loss, labels, width, odd
 ):
     model_fn = spec_of({**loss, "example_weights": "features.w"})
@@ -70,7 +70,7 @@ def test_a_row_of_weight_0_counts_nothing_even_where_it_overflows(
     )
 
 
-def test_what_does_not_count_passes_no_gradient_and_keeps_its_value():
+def test_gated_stops_gradients_and_keeps_values():
     tree = {"rows": jnp.zeros(2), "tokens": jnp.zeros((2, 3)), "ids": jnp.arange(2)}
     counted = jnp.array([[True, False, True], [False, False, False]])
 

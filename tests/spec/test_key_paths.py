@@ -29,7 +29,7 @@ SCOPE = {
         ("outputs.1.hidden", B),
     ],
 )
-def test_a_path_leads_through_dicts_and_tuples(path, expected):
+def test_a_path_descends_into_dicts_and_tuples(path, expected):
     assert resolve(path, SCOPE, where="spec.inputs.x") is expected
 
 
@@ -43,48 +43,50 @@ class Out(NamedTuple):
         (
             "features.imge",
             SCOPE,
-            "features.imge leads nowhere. Expected one of features.image, "
+            "features.imge names no tensor. Expected one of features.image, "
             "features.text.tokens, features.text.length. Did you mean features.image?",
         ),
         (
             "features.text",
             SCOPE,
-            "features.text is no tensor but a dict. "
+            "features.text is a dict, not a tensor. "
             "Expected one of features.text.tokens, features.text.length.",
         ),
         (
             "outputs.7",
             SCOPE,
-            "outputs.7 leads nowhere. Expected one of outputs.0, outputs.1.hidden.",
+            "outputs.7 names no tensor. Expected one of outputs.0, outputs.1.hidden.",
         ),
-        ("labels", SCOPE, "labels leads nowhere: there are no labels here."),
-        ("losses.ce", SCOPE, "losses.ce leads nowhere: there are no losses here."),
+        ("labels", SCOPE, "labels names no tensor: there are no labels."),
+        ("losses.ce", SCOPE, "losses.ce names no tensor: there are no losses."),
         (
             "predictions.p",
             SCOPE,
-            "predictions.p leads nowhere. Expected a tensor in predictions.",
+            "predictions.p names no tensor. Expected a tensor in predictions.",
         ),
         (
             "outputs.logits",
             {"outputs": A},
-            "outputs.logits leads nowhere: outputs is one tensor, float32[2,1]. "
+            "outputs.logits names no tensor: outputs is a single tensor, float32[2,1]. "
             "Expected one of outputs. Did you mean outputs?",
         ),
         (
             "outputs",
             {"outputs": 3.0},
-            "outputs is no tensor but a float. Expected a tensor.",
+            "outputs is a float, not a tensor. Expected a tensor.",
         ),
     ],
 )
-def test_a_path_that_leads_nowhere_is_answered_with_what_there_is(path, scope, message):
+def test_a_path_without_a_tensor_is_reported_with_the_existing_paths(
+    path, scope, message
+):
     with pytest.raises(SpecError) as caught:
         resolve(path, scope, where="spec.inputs.x")
     assert str(caught.value) == f"spec.inputs.x: {message}"
     assert isinstance(caught.value, ValueError)
 
 
-def test_all_paths_of_a_part_are_told_at_once():
+def test_all_wrong_paths_of_a_component_are_reported_together():
     paths = {"a": "features.b", "b": "features.image", "c": "labels"}
     with pytest.raises(SpecError) as caught:
         resolve_all(paths, SCOPE, where="spec.inputs")
@@ -107,7 +109,7 @@ _TREES = st.recursive(
 
 @given(tree=_TREES)
 @example(tree={"b.a": {"a": np.zeros(2)}, "b": {"a": np.ones(2)}})
-def test_every_path_that_a_message_lists_can_be_written(tree):
+def test_every_path_listed_by_a_message_resolves(tree):
     listed = list(leaves(tree, "features"))
     paths = [path for path, _ in listed]
     for path, leaf in listed:
