@@ -1,4 +1,4 @@
-"""Law 6: imports run down the floors, and the door stays light."""
+"""Imports run down the layers, and start-up loads no heavy package."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ HEAVY = (
 )
 
 
-def test_every_import_rule_is_kept():
+def test_every_import_contract_holds():
     lint = (
         "from importlinter.cli import lint_imports; exit(lint_imports(no_cache=True))"
     )
@@ -37,7 +37,7 @@ LIGHT = [
     "import specflow.compose",
 ]
 
-DOOR = [
+START_UP = [
     [],
     ["--help"],
     ["--version"],
@@ -59,7 +59,7 @@ DOOR = [
 
 
 def loaded_after(code: str, cwd: Path) -> set[str]:
-    """Which heavy packages a fresh process has loaded after some code."""
+    """Heavy packages that a fresh process has loaded after running `code`."""
     report = f"import sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"],
@@ -73,22 +73,22 @@ def loaded_after(code: str, cwd: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("code", LIGHT)
-def test_what_needs_no_arrays_loads_no_heavy_package(code, tmp_path):
+def test_light_imports_load_no_heavy_package(code, tmp_path):
     assert loaded_after(code, tmp_path) == set()
 
 
-def test_help_and_every_configuration_error_end_without_jax(tmp_path):
-    """One process runs them all: what the first one loads, the last one would show."""
+def test_help_and_config_errors_load_no_jax(tmp_path):
+    """One process runs them all, so that a package loaded by any of them is noticed."""
     commands = f"""
 import specflow.cli.main
-statuses = [specflow.cli.main.main(argv) for argv in {DOOR!r}]
+statuses = [specflow.cli.main.main(argv) for argv in {START_UP!r}]
 assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 7], statuses
 """
     assert loaded_after(commands, tmp_path) == set()
 
 
-def test_composing_loads_nothing_that_looks_through_what_is_installed(tmp_path):
-    """Pydantic and Hydra would, for plugins; it takes as long as the rest."""
+def test_composing_does_not_scan_installed_packages(tmp_path):
+    """Pydantic and Hydra would, for plugins, which would double the time."""
     code = """
 import sys, specflow.compose
 before = {*sys.modules}

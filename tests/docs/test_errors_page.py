@@ -1,4 +1,4 @@
-"""`docs/errors.md`: every code that is used, once, with an example that is real."""
+"""`docs/errors.md` has every code in use, once, with a real example."""
 
 import ast
 import functools
@@ -25,7 +25,7 @@ GOLDEN = [
     if (found := re.match(r"error\[([a-z\d-]+)\] (.*)", line))
 ]
 TABLES = {"_CODES", "_MACHINE_ERRNOS", "_DEVICE_STATUSES"}
-"""Names of tables whose values are codes."""
+"""Names of dicts whose values are codes."""
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def _nodes() -> dict[str, list[ast.AST]]:
 
 
 def _calls() -> Iterator[tuple[str, ast.Call, dict[str, int]]]:
-    """Each call, with its file, and what in that file takes a code, at which place."""
+    """Each call, its file, and that file's functions that take a code, by position."""
     for file, nodes in _nodes().items():
         taking = {"Diagnostic": 5}
         for node in nodes:
@@ -59,7 +59,7 @@ def _code_of(call: ast.Call, taking: dict[str, int]) -> ast.expr | None:
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """The fixed parts of an expression, in order."""
+    """The constant parts of a string expression, in order."""
     if isinstance(node, ast.FormattedValue | ast.Call | ast.IfExp | ast.BoolOp):
         return []
     if isinstance(node, ast.Constant):
@@ -69,7 +69,7 @@ def _texts(node: ast.AST) -> list[str]:
 
 @functools.cache
 def _used() -> dict[str, list[list[str]]]:
-    """Code -> for each place that uses it, the fixed parts of its problem."""
+    """Code -> the constant parts of the problem, for each use."""
     used: dict[str, list[list[str]]] = {}
     for _, call, taking in _calls():
         code = _code_of(call, taking)
@@ -98,15 +98,15 @@ def _is_choice(node: ast.AST) -> bool:
     return isinstance(node, ast.IfExp) and isinstance(node.body, ast.Constant)
 
 
-def test_every_code_stands_in_the_table_once_and_each_in_the_table_is_used():
+def test_the_table_has_every_code_once_and_no_unused_one():
     listed = [row[0].strip("`") for row in ROWS]
     assert listed == sorted(listed)
     assert len(set(listed)) == len(listed)
     assert set(listed) == set(_used())
 
 
-def test_every_fault_has_a_code():
-    """But for a plain text, which an exception makes a fault of."""
+def test_every_diagnostic_has_a_code():
+    """Except a plain text, which an exception converts to a diagnostic."""
     without = [
         f"{file}:{call.lineno}"
         for file, call, taking in _calls()
@@ -117,14 +117,14 @@ def test_every_fault_has_a_code():
     assert without[0].startswith("errors.py:")
 
 
-def test_a_row_says_what_it_means_and_what_to_do():
+def test_a_row_has_a_meaning_and_a_hint():
     assert [row for row in ROWS if len(row) != 4 or not all(row)] == []
     assert [
         row for row in ROWS if not (row[1].endswith(".") and row[3].endswith("."))
     ] == []
 
 
-def test_the_report_on_the_page_is_the_real_one(capsys):
+def test_the_shown_report_is_the_real_one(capsys):
     page = (ROOT / "docs" / "errors.md").read_text()
     found = re.search(r"^\$ specflow (.*)\n(.*) \[\.\.\.\]$", page, re.M)
     assert found
@@ -136,7 +136,7 @@ def test_the_report_on_the_page_is_the_real_one(capsys):
 
 @pytest.mark.parametrize("code", sorted(EXAMPLES))
 def test_an_example_is_real(code):
-    """A line of a golden report, or what a place in the source can say."""
+    """The example is a line of a golden report, or matches a message in the source."""
     example, _, _ = EXAMPLES[code].partition(" [...]")
     if any(code == one and line.startswith(example) for one, line in GOLDEN):
         return

@@ -1,4 +1,4 @@
-"""`docs/fingerprint.md`: which keys change the program, found by changing each of them.
+"""`docs/fingerprint.md` lists the keys that change the program, by changing each one.
 
 `pytest tests/docs/test_fingerprints.py --update-golden` writes the table anew.
 """
@@ -24,7 +24,7 @@ BASE = (
     "mesh.axes.data=2",
     "loop.iterations_per_loop=4",
 )
-"""Two devices, so that layouts show; small, so that the table costs seconds."""
+"""Two devices, so that shardings matter; small, so that the table takes seconds."""
 
 OTHERS = {
     "name": "other",
@@ -97,7 +97,7 @@ KINDS = {
     "optimizer.name": ["optimizer=lion"],
     "optimizer.schedule.name": ["optimizer.schedule.name=linear"],
 }
-"""Keys that say which kind of section it is; the rest of the section goes with them."""
+"""Keys that choose a section's component; its other fields change with them."""
 
 ALONE = {
     "spec.name",
@@ -111,11 +111,11 @@ ALONE = {
     "spec.eval_metrics.top3.name",
     "spec.export_outputs.serving_default.name",
 }
-"""Keys that have no other valid value here, all else being equal."""
+"""Keys without another valid value, all else being equal."""
 
 
 @pytest.mark.slow
-def test_the_table_is_what_changing_every_key_comes_to(request):
+def test_the_table_is_the_result_of_changing_every_key(request):
     rows = "".join(f"{line}\n" for line in _table())
     page = PAGE.read_text()
     head, rest = page.split(BEGIN)
@@ -153,7 +153,7 @@ def _fingerprints(*overrides: str) -> dict[str, str]:
 
 
 def _another(value):
-    """Another number or truth value."""
+    """Another number or boolean."""
     if isinstance(value, bool):
         return not value
     return value + 1 if isinstance(value, int) else round(value / 2 + 0.05, 4)

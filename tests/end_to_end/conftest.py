@@ -1,4 +1,4 @@
-"""Commands as a person runs them: real processes, real files."""
+"""Fixtures that run commands as a user does: real processes, real files."""
 
 import dataclasses
 import json
@@ -33,13 +33,13 @@ QUICK = (
     "mesh=single",
     "output.reporters=[tensorboard]",
 )
-"""A run of seconds: most of it is Python starting up. Pictures are drawn where a test
-looks for one: Matplotlib would be a third of it."""
+"""Overrides for a run of seconds, most of which is the start of Python. Plots are left
+out, since Matplotlib would take a third of it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a command left: its exit status and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -47,7 +47,7 @@ class Done:
 
     @property
     def errors(self) -> list[str]:
-        """Lines of standard error, without progress, which is for eyes."""
+        """Lines of standard error without progress."""
         progress = ("step ", "stopping: ")
         lines = self.err.splitlines()
         return [line for line in lines if not line.startswith(progress)]
@@ -61,9 +61,9 @@ class Shell:
     cache: Path
 
     def start(
-        self, *words: str, largest_file: int | None = None, **options: Any
+        self, *arguments: str, largest_file: int | None = None, **options: Any
     ) -> subprocess.Popen[str]:
-        """Starts a command; none of the files it writes may be larger, in bytes."""
+        """Starts a command; `largest_file` limits the files it writes, in bytes."""
         program = ["-m", "specflow"]
         if largest_file is not None:
             # In the process itself: a limit set between fork and exec would fork this
@@ -75,7 +75,7 @@ class Shell:
         )
         env |= options.pop("env", {})
         return subprocess.Popen(
-            [sys.executable, *program, *words],
+            [sys.executable, *program, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -84,16 +84,16 @@ class Shell:
             **options,
         )
 
-    def __call__(self, *words: str, **options: Any) -> Done:
+    def __call__(self, *arguments: str, **options: Any) -> Done:
         """Runs a command to its end."""
-        process = self.start(*words, **options)
+        process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=120)
         assert "Traceback" not in err, err
         return Done(process.returncode, out, err)
 
     def all(self, *commands: Sequence[str]) -> list[Done]:
         """Runs several commands at the same time."""
-        processes = [self.start(*words) for words in commands]
+        processes = [self.start(*arguments) for arguments in commands]
         return [
             Done(process.returncode, *texts)
             for process in processes
@@ -108,22 +108,22 @@ def _xla_cache(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def specflow(tmp_path, _xla_cache) -> Shell:
-    """The command, in an empty directory of the test's own."""
+    """The command as a process in an empty directory."""
     return Shell(tmp_path, _xla_cache)
 
 
 @pytest.fixture
 def here(specflow, capfd, monkeypatch) -> Callable[..., Done]:
-    """The command in this process, for what is not about processes.
+    """The command within this process.
 
-    A process of its own costs two seconds of starting up, more than most commands take.
-    It has the eight devices of this one: `QUICK` is told to take one.
+    A separate process takes two seconds to start, more than most commands. This one has
+    eight devices, of which `QUICK` uses one.
     """
     monkeypatch.chdir(specflow.cwd)
 
-    def run(*words: str) -> Done:
+    def run(*arguments: str) -> Done:
         capfd.readouterr()
-        status = main(list(words))
+        status = main(list(arguments))
         return Done(status, *capfd.readouterr())
 
     return run
@@ -131,7 +131,7 @@ def here(specflow, capfd, monkeypatch) -> Callable[..., Done]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, _xla_cache) -> tuple[Path, Done]:
-    """A finished run of 12 steps, and what its command said; nobody writes there."""
+    """A finished run of 12 steps, and the output of its command; read-only."""
     cwd = tmp_path_factory.mktemp("finished")
     done = Shell(cwd, _xla_cache)(
         "train",
@@ -164,7 +164,7 @@ def rows_of() -> Callable[[Path], list[dict[str, Any]]]:
 
 @pytest.fixture
 def digests_of() -> Callable[[Path, int], dict[str, Any]]:
-    """Shape, dtype and 128-bit digest of every array of a checkpoint, and its place."""
+    """Form and 128-bit digest of each array of a checkpoint, and its position."""
 
     def read(run: Path, step: int) -> dict[str, Any]:
         archive = Archive()
@@ -177,7 +177,7 @@ def digests_of() -> Callable[[Path, int], dict[str, Any]]:
 
 @pytest.fixture
 def wait_for() -> Callable[..., None]:
-    """Waits until a file is there, or the process that should make it has ended."""
+    """Waits until a file exists, or the process that should write it has ended."""
 
     def wait(path: Path, process: subprocess.Popen[str]) -> None:
         until = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""Bad input: one clear message that names the key, file or row; nothing is lost."""
+"""Bad input gives one message with the key, file or row, and nothing is lost."""
 
 import shutil
 
@@ -23,7 +23,7 @@ NPZ = (
 
 @pytest.fixture
 def files(specflow):
-    """Small data sets: one that is right, and one for each thing that can be wrong."""
+    """Small data sets: a valid one, and one for each error."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((20, 6)).astype(np.float32)
     labels = rng.integers(0, 10, 20).astype(np.int32)
@@ -123,11 +123,11 @@ ALONE = (
     "a batch that the devices there are cannot divide",
     "a mesh larger than the machine",
 )
-"""Run as a person does, in processes of their own, all at once: what they cost is
-Python starting up. The others meet the same door in this process."""
+"""Run as separate processes, all at once, since most of their time is the start of
+Python. The others run the same command line in this process."""
 
 
-def test_a_mistake_ends_in_its_message_alone_before_anything_is_written(
+def test_an_error_prints_its_message_alone_before_anything_is_written(
     specflow, quick, files
 ):
     commands = [("train", *quick, *NPZ, *WRONG[name][0]) for name in ALONE]
@@ -138,22 +138,18 @@ def test_a_mistake_ends_in_its_message_alone_before_anything_is_written(
 
 
 @pytest.mark.parametrize("name", [name for name in WRONG if name not in ALONE])
-def test_every_mistake_has_one_message(
-    name, specflow, quick, files, capfd, monkeypatch
-):
+def test_every_error_has_one_message(name, specflow, quick, files, capfd, monkeypatch):
     monkeypatch.chdir(specflow.cwd)
-    words, lines = WRONG[name]
-    assert main(["train", *quick, *NPZ, *words]) == 2
+    arguments, lines = WRONG[name]
+    assert main(["train", *quick, *NPZ, *arguments]) == 2
     out, err = capfd.readouterr()
     assert err.splitlines() == lines
     assert out == ""
     assert not (specflow.cwd / "run").exists()
 
 
-def test_a_loss_that_is_no_number_ends_training_and_is_not_saved(
-    specflow, quick, files
-):
-    """A rate at which the second loss overflows."""
+def test_a_nan_loss_ends_training_and_is_not_saved(specflow, quick, files):
+    """At a learning rate at which the second loss overflows."""
     done = specflow(
         "train", *quick, *NPZ, "optimizer.lr=1e38", "output.checkpoint.every=1",
     )  # fmt: skip
@@ -170,19 +166,19 @@ def test_a_loss_that_is_no_number_ends_training_and_is_not_saved(
     assert names == ["1"]
 
 
-def test_a_full_disk_is_said_once_and_what_was_there_stays(specflow, quick, files):
-    """No file may become larger than 40 kB, and then the same command goes on."""
-    words = (
+def test_a_full_disk_is_reported_once_and_earlier_files_remain(specflow, quick, files):
+    """With a limit of 40 kB per file; without it the same command resumes."""
+    arguments = (
         "train", *quick, *NPZ, "model.hidden=[512]", "output.checkpoint.every=1",
     )  # fmt: skip
-    assert specflow(*words, "loop.train_steps=1").status == 0
+    assert specflow(*arguments, "loop.train_steps=1").status == 0
     checkpoint = specflow.cwd / "run" / "checkpoints" / "1"
     before = {
         path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()
     }
 
     done = specflow(
-        *words,
+        *arguments,
         largest_file=20_000,
         env={"JAX_ENABLE_COMPILATION_CACHE": "false"},
     )
@@ -199,7 +195,7 @@ def test_a_full_disk_is_said_once_and_what_was_there_stays(specflow, quick, file
         path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()
     }
     assert after == before
-    assert specflow(*words).status == 0
+    assert specflow(*arguments).status == 0
 
 
 def test_a_checkpoint_of_another_model_is_named_array_by_array(
@@ -237,12 +233,12 @@ def test_a_checkpoint_of_another_model_is_named_array_by_array(
 
 
 def contents(run):
-    """Every file of a run but its lock, which holds whoever wrote last."""
+    """Every file of a run except its lock, which names the last writer."""
     files = (path for path in run.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files if path.name != ".lock"}
 
 
-def test_a_run_that_is_none_is_named(specflow):
+def test_a_directory_without_a_run_is_reported(specflow):
     nowhere, empty = specflow.all(("evaluate", "run=nowhere"), ("predict",))
     assert (nowhere.status, nowhere.out) == (2, "")
     assert nowhere.err == (
@@ -261,15 +257,15 @@ def test_a_run_that_is_none_is_named(specflow):
 def test_a_second_sweep_into_the_same_folder_is_refused_before_its_first_job(
     capsys, monkeypatch, tmp_path
 ):
-    """As one run in the directory of another; what the first one left stays."""
+    """Like a run in the directory of another; the files of the first sweep remain."""
     monkeypatch.chdir(tmp_path)
-    words = ["experiment=digits_mlp", "loop.train_steps=1"]
+    arguments = ["experiment=digits_mlp", "loop.train_steps=1"]
     for job in (0, 1):
-        made = compose([*words, f"seed={job}"])
+        made = compose([*arguments, f"seed={job}"])
         open_run(f"grid/{job}", made.yaml()).close()
     (tmp_path / "grid/trials.csv").write_text("job\n")
     files = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    assert main(["train", "-m", *words, "seed=0,3", "output.dir=grid"]) == 2
+    assert main(["train", "-m", *arguments, "seed=0,3", "output.dir=grid"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "error[run-changed] output.dir: 'grid/1' holds a run of another config: one "
         "value would change what is trained. Choose another output.dir, or go on with "

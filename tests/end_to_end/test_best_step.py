@@ -1,4 +1,4 @@
-"""`--step best`: the checkpoint that the run's own evaluations call best."""
+"""`--step best`: the best checkpoint by the run's own evaluations."""
 
 import json
 
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def losses(run):
-    """Step -> loss of every evaluation, as the run wrote them down."""
+    """Step -> loss of every evaluation in the run's metrics."""
     rows = map(json.loads, (run / "eval/metrics.jsonl").read_text().splitlines())
     return {row["step"]: row["loss"] for row in rows}
 
@@ -41,7 +41,7 @@ def best(losses):
     return min(losses, key=losses.__getitem__)
 
 
-def test_the_result_names_it(run, losses, best):
+def test_the_result_names_the_best_step(run, losses, best):
     assert best != 60, "or it would be no test"
     result = json.loads((run / "result.json").read_text())
     assert result["best"] == {"step": best, "metric": "loss", "value": losses[best]}
@@ -50,42 +50,49 @@ def test_the_result_names_it(run, losses, best):
 
 
 @pytest.mark.parametrize("step", ["best", "latest", "60"])
-def test_evaluate_takes_it(run, losses, best, step, capsys):
+def test_evaluate_uses_the_best_step(run, losses, best, step, capsys):
     assert main(["evaluate", f"run={run}", "--step", step, "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["metrics"]
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
     expected = best if step == "best" else 60
-    assert found["global_step"] == expected
-    assert found["loss"] == pytest.approx(losses[expected], rel=1e-6)
+    assert metrics["global_step"] == expected
+    assert metrics["loss"] == pytest.approx(losses[expected], rel=1e-6)
 
 
-def test_predict_and_export_take_it(run, best, tmp_path, capsys):
+def test_predict_and_export_use_the_best_step(run, best, tmp_path, capsys):
     for step in ("best", str(best), "latest"):
         out = str(tmp_path / f"{step}.csv")
         assert main(["predict", f"run={run}", "--step", step, "--output", out]) == 0
     texts = [(tmp_path / f"{step}.csv").read_text() for step in ("best", str(best))]
     assert texts[0] == texts[1] != (tmp_path / "latest.csv").read_text()
-    words = ("--step", "best", "--platforms", "cpu", "--output", str(tmp_path / "e"))
-    assert main(["export", f"run={run}", *words]) == 0
+    arguments = (
+        "--step",
+        "best",
+        "--platforms",
+        "cpu",
+        "--output",
+        str(tmp_path / "e"),
+    )
+    assert main(["export", f"run={run}", *arguments]) == 0
     made = newest_export(tmp_path / "e")
     assert made is not None
     assert made.step == best
 
 
-def test_another_metric_can_be_named_afterwards(run, capsys):
-    words = ("evaluate", f"run={run}", "--step", "best", "--format", "json")
+def test_the_best_step_by_another_metric_is_selected_afterwards(run, capsys):
+    arguments = ("evaluate", f"run={run}", "--step", "best", "--format", "json")
     metric = "output.checkpoint.best={metric:accuracy,order:highest}"
-    assert main([*words, metric]) == 0
+    assert main([*arguments, metric]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["global_step"] > 0
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (
             ("output.checkpoint.best=null", "--step", "best"),
-            "error[checkpoint-missing] {run}/checkpoints: no best checkpoint: nothing "
-            "says by which metric. Say it: output.checkpoint.best={{metric:loss}}, in "
-            "Python RunConfig(keep_best=...). Or take a step. Steps: {best}, 60.",
+            "error[checkpoint-missing] {run}/checkpoints: no best checkpoint: no metric "
+            "ranks them. Set output.checkpoint.best={{metric:loss}}, in Python "
+            "RunConfig(keep_best=...), or choose a step. Steps: {best}, 60.",
         ),
         (
             ("--step", "5"),
@@ -100,6 +107,6 @@ def test_another_metric_can_be_named_afterwards(run, capsys):
         ),
     ],
 )
-def test_what_is_not_there_is_said(run, best, words, message, capsys):
-    assert main(["evaluate", f"run={run}", *words]) == 2
+def test_a_missing_best_step_is_an_error(run, best, arguments, message, capsys):
+    assert main(["evaluate", f"run={run}", *arguments]) == 2
     assert capsys.readouterr().err.strip() == message.format(run=run, best=best)

@@ -1,4 +1,4 @@
-"""Exporters and early stopping from YAML, as a person runs them."""
+"""Exporters and early stopping from YAML, by the command line."""
 
 import json
 
@@ -17,7 +17,7 @@ WATCHED = (
 )
 
 
-def test_a_run_ends_early_exports_its_best_and_says_so_again(
+def test_a_run_stops_early_exports_its_best_and_reports_it_again(
     specflow, here, quick, rows_of
 ):
     done = specflow("train", *quick, *WATCHED)
@@ -95,8 +95,8 @@ def test_metrics_of_every_kind_are_declared_on_the_command_line(here, finished):
         "total": "{name: sum, values: losses.cross_entropy}",
         "ink": "{name: mean_tensor, values: features.image}",
     }
-    words = [f"spec.eval_metrics.{name}={text}" for name, text in metrics.items()]
-    done = here("evaluate", f"run={run}", *words)
+    arguments = [f"spec.eval_metrics.{name}={text}" for name, text in metrics.items()]
+    done = here("evaluate", f"run={run}", *arguments)
     assert done.status == 0, done.err
     shown = dict(line.split(maxsplit=1) for line in done.out.splitlines() if line)
     # One label a row: that it is among the best two is what both count.

@@ -1,4 +1,4 @@
-"""Evaluations that fail: refused beforehand where known, else nothing is lost."""
+"""Failing evaluations are rejected beforehand where known; else no step is lost."""
 
 import json
 
@@ -28,7 +28,7 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("command", ["check", "train"])
-def test_a_metric_that_can_never_work_is_refused_before_a_step(
+def test_a_metric_that_always_fails_is_rejected_before_the_first_step(
     command, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.chdir(tmp_path)
@@ -37,7 +37,7 @@ def test_a_metric_that_can_never_work_is_refused_before_a_step(
     assert not list(tmp_path.iterdir())
 
 
-def test_in_python_too(tmp_path):
+def test_a_metric_that_always_fails_is_rejected_in_python_too(tmp_path):
     config = compose([*RUN, BINARY]).config
     estimator = sf.TPUEstimator.from_config(config, model_dir=tmp_path)
     with pytest.raises(DataError, match="average is 'binary', but 10 classes"):
@@ -46,7 +46,7 @@ def test_in_python_too(tmp_path):
 
 @pytest.mark.parametrize("name", ["loss", "global_step", "step", "split"])
 @pytest.mark.parametrize("command", ["show", "check"])
-def test_a_metric_named_as_a_column_of_ours_is_refused_with_the_config(
+def test_a_metric_with_a_reserved_name_is_rejected_with_the_config(
     command, name, capsys
 ):
     named = f"spec.eval_metrics.{name}={{name:mean,values:losses.cross_entropy}}"

@@ -1,4 +1,4 @@
-"""From a finished run to a model that answers without it, and to rows in files."""
+"""A finished run is exported to a standalone model, and predicts rows into files."""
 
 import csv
 import importlib.util
@@ -11,7 +11,9 @@ from sklearn.datasets import load_digits
 import specflow as sf
 
 
-def test_a_run_is_exported_and_answers_as_predict_does(specflow, here, finished):
+def test_a_run_is_exported_and_gives_the_predictions_of_predict(
+    specflow, here, finished
+):
     run, _ = finished
     exported = specflow("export", f"run={run}", "--output", "exports")
     predicted = here("predict", f"run={run}", "--split", "train")
@@ -41,7 +43,7 @@ def test_a_run_is_exported_and_answers_as_predict_does(specflow, here, finished)
 def test_an_export_is_converted_or_the_extra_is_named(
     here, tmp_path, finished, format, package
 ):
-    """The base install has neither package; where one is, the answers are compared."""
+    """The base install has neither package; with one, the outputs are compared."""
     run, _ = finished
     done = here("export", f"run={run}", "--output", "out", "--format", format)
     if importlib.util.find_spec(package) is None:
@@ -63,12 +65,12 @@ def test_an_export_is_converted_or_the_extra_is_named(
 def test_rows_are_the_same_in_every_format_and_keys_choose(here, tmp_path, finished):
     run, _ = finished
     keys = ("--keys", "probability,class")
-    for words in (
+    for arguments in (
         ("--output", "rows.jsonl"),
         ("--format", "csv", "--output", "rows.txt"),
         ("--output", "rows.parquet"),
     ):
-        done = here("predict", f"run={run}", *keys, *words)
+        done = here("predict", f"run={run}", *keys, *arguments)
         assert done.status == 0, done.err
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]

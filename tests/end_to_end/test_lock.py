@@ -1,4 +1,4 @@
-"""A run directory is a lock: it runs again from itself, and says what has changed."""
+"""A run directory is a lock file: it reruns, and reports changes."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def run(specflow, finished):
-    """A copy of a finished run; its `output.dir` was another one."""
+    """A copy of a finished run in another directory."""
     shutil.copytree(finished[0], specflow.cwd / "try1")
     return specflow.cwd / "try1"
 
@@ -23,7 +23,7 @@ def manifest(run):
 
 
 @pytest.mark.slow
-def test_a_run_runs_again_beside_itself_as_the_same_program_bit_for_bit(
+def test_a_rerun_beside_the_run_is_the_same_program_bit_for_bit(
     specflow, here, run, rows_of, digests_of
 ):
     before = contents(run)
@@ -50,22 +50,20 @@ def test_a_run_runs_again_beside_itself_as_the_same_program_bit_for_bit(
 
 
 @pytest.mark.slow
-def test_the_fingerprint_is_the_same_in_every_process_and_that_of_the_run(
-    specflow, run
-):
-    words = ("check", "run=try1", "--fingerprint", "--format=json")
-    found = []
+def test_the_fingerprint_equals_that_of_the_run_in_every_process(specflow, run):
+    arguments = ("check", "run=try1", "--fingerprint", "--format=json")
+    fingerprints = []
     for seed in ("1", "2"):
-        done = specflow(*words, env={"PYTHONHASHSEED": seed})
+        done = specflow(*arguments, env={"PYTHONHASHSEED": seed})
         assert done.status == 0, done.err
-        found.append(json.loads(done.out)["fingerprints"])
-    assert found[0] == found[1]
-    assert list(found[0]) == ["train", "eval", "predict", "all"]
-    assert manifest(run)["programs"].items() <= found[0].items()
+        fingerprints.append(json.loads(done.out)["fingerprints"])
+    assert fingerprints[0] == fingerprints[1]
+    assert list(fingerprints[0]) == ["train", "eval", "predict", "all"]
+    assert manifest(run)["programs"].items() <= fingerprints[0].items()
 
 
-def test_a_run_of_an_older_version_says_what_differs(here, run):
-    """One field has another name now, another one is new."""
+def test_a_run_of_an_older_version_reports_its_differences(here, run):
+    """One field has been renamed, another one added."""
     config = (run / "config.yaml").read_text()
     old = config.replace("  nesterov: false\n", "").replace(
         "  weight_decay:", "  decay:"
@@ -96,8 +94,8 @@ def test_a_run_of_an_older_version_says_what_differs(here, run):
     assert notes[2].startswith("note: another program than try1 (train ")
 
 
-def test_what_a_run_trusted_is_not_trusted_again(specflow, run):
-    """A config in a run directory is data, whoever wrote it."""
+def test_packages_that_a_run_trusted_are_not_trusted_again(specflow, run):
+    """A config in a run directory is data."""
     (specflow.cwd / "home_made.py").write_text("raise SystemExit('it ran')\n")
     config = (run / "config.yaml").read_text()
     head, _, tail = config.partition("\nmodel:\n")

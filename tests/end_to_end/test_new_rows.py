@@ -1,7 +1,7 @@
-"""Predictions for rows that came later: without labels, each with what it is called.
+"""Predictions for new rows, without labels, each with its id.
 
-The ground truth for a row is its prediction among the labelled rows, and the text that
-NumPy wrote for it.
+The ground truth for a row is its prediction among the labelled rows, and its id as
+NumPy prints it.
 """
 
 import csv
@@ -29,7 +29,7 @@ RUN = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run, and files of rows."""
+    """A run, and data files."""
     where = tmp_path_factory.mktemp("rows")
     both = {"image": IMAGES, "name": NAMES}
     np.savez(where / "all.npz", labels=LABELS, **both)
@@ -40,12 +40,12 @@ def folder(tmp_path_factory):
     return where
 
 
-def predicted(folder, capsys, *words):
-    assert main(["predict", f"run={folder}/run", *words]) == 0
+def predicted(folder, capsys, *arguments):
+    assert main(["predict", f"run={folder}/run", *arguments]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_names_are_carried_through_and_labels_are_not_needed(folder, capsys):
+def test_ids_are_carried_through_and_labels_are_not_needed(folder, capsys):
     known = predicted(folder, capsys)
     assert [row["name"] for row in known] == NAMES.tolist()
     assert next(iter(known[0])) == "name"
@@ -59,10 +59,15 @@ def test_names_are_carried_through_and_labels_are_not_needed(folder, capsys):
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
-def test_names_are_columns(folder, format, tmp_path):
+def test_ids_are_columns(folder, format, tmp_path):
     out = tmp_path / f"rows.{format}"
-    words = (f"data.eval={folder}/new.npz", "data.ids=[name,number]", "--keys", "class")
-    assert main(["predict", f"run={folder}/run", *words, "--output", str(out)]) == 0
+    arguments = (
+        f"data.eval={folder}/new.npz",
+        "data.ids=[name,number]",
+        "--keys",
+        "class",
+    )
+    assert main(["predict", f"run={folder}/run", *arguments, "--output", str(out)]) == 0
     if format == "csv":
         with out.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
@@ -74,15 +79,15 @@ def test_names_are_columns(folder, format, tmp_path):
 
 
 def test_an_export_needs_no_labels_either(folder, tmp_path):
-    words = (f"data.eval={folder}/bare.npz", "--platforms", "cpu")
+    arguments = (f"data.eval={folder}/bare.npz", "--platforms", "cpu")
     out = ("--output", str(tmp_path))
-    assert main(["export", f"run={folder}/run", *words, *out]) == 0
+    assert main(["export", f"run={folder}/run", *arguments, *out]) == 0
 
 
-def test_without_its_training_file_a_run_does_what_needs_none(
+def test_a_run_predicts_without_its_training_file(
     folder, capsys, monkeypatch, tmp_path
 ):
-    """As on a machine that has the run and the rows to predict, and nothing else."""
+    """As on a machine with only the run and the rows to predict."""
     known = predicted(folder, capsys)
     monkeypatch.chdir(tmp_path)
     gone = "data.train=gone.npz"
@@ -94,8 +99,8 @@ def test_without_its_training_file_a_run_does_what_needs_none(
     expected = capsys.readouterr().out.split("step")[0]
     assert main(["evaluate", run, gone]) == 0
     assert capsys.readouterr().out.split("step")[0] == expected
-    words = ("--platforms", "cpu", "--output", str(tmp_path / "export"))
-    assert main(["export", run, gone, f"data.eval={folder}/bare.npz", *words]) == 0
+    arguments = ("--platforms", "cpu", "--output", str(tmp_path / "export"))
+    assert main(["export", run, gone, f"data.eval={folder}/bare.npz", *arguments]) == 0
     capsys.readouterr()
     for asked in (
         ["evaluate", run, gone, "--split", "train"],
@@ -110,16 +115,20 @@ def test_without_its_training_file_a_run_does_what_needs_none(
         )
 
 
-def test_a_linen_module_says_that_it_needs_rows_with_labels(capsys, tmp_path):
-    """Its layers are made as it is traced for training, which takes the labels."""
+def test_a_linen_module_needs_rows_with_labels(capsys, tmp_path):
+    """Its layers are created by tracing training, which needs labels."""
     rows, labels = RNG.normal(size=(8, 3)).astype(np.float32), np.arange(8) % 2
     np.savez(tmp_path / "all.npz", x=rows, labels=labels)
     np.savez(tmp_path / "bare.npz", x=rows)
     files = f"train:{tmp_path}/all.npz,eval:{tmp_path}/all.npz"
-    words = ["spec=regression", "~spec.inputs.x", "+spec.inputs.inputs=features.x"]
-    words += ["model={_target_:flax.linen.Dense,features:1}", "loop.train_steps=1"]
-    words += ["output.reporters=[]", f"data={{name:npz,{files}}}", "loop.batch_size=8"]
-    assert main(["train", *words, f"output.dir={tmp_path}/run"]) == 0
+    arguments = ["spec=regression", "~spec.inputs.x", "+spec.inputs.inputs=features.x"]
+    arguments += ["model={_target_:flax.linen.Dense,features:1}", "loop.train_steps=1"]
+    arguments += [
+        "output.reporters=[]",
+        f"data={{name:npz,{files}}}",
+        "loop.batch_size=8",
+    ]
+    assert main(["train", *arguments, f"output.dir={tmp_path}/run"]) == 0
     run, bare = f"run={tmp_path}/run", f"data.eval={tmp_path}/bare.npz"
     gone = f"data.train={tmp_path}/gone.npz"
     assert main(["evaluate", run, gone]) == 0
@@ -133,7 +142,7 @@ def test_a_linen_module_says_that_it_needs_rows_with_labels(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "words", "message"),
+    ("command", "arguments", "message"),
     [
         (
             "evaluate",
@@ -155,16 +164,16 @@ def test_a_linen_module_says_that_it_needs_rows_with_labels(capsys, tmp_path):
         ),
     ],
 )
-def test_what_is_missing_is_said(folder, command, words, message, capsys):
-    words = [word.format(folder=folder) for word in words]
-    assert main([command, f"run={folder}/run", *words]) == 2
+def test_missing_arrays_are_reported(folder, command, arguments, message, capsys):
+    arguments = [argument.format(folder=folder) for argument in arguments]
+    assert main([command, f"run={folder}/run", *arguments]) == 2
     assert capsys.readouterr().err.startswith(message.format(folder=folder))
 
 
-def test_a_name_that_is_a_prediction_is_refused(folder, tmp_path, capsys):
+def test_an_id_with_the_name_of_a_prediction_is_rejected(folder, tmp_path, capsys):
     np.savez(tmp_path / "new.npz", **{"image": IMAGES, "class": NAMES})
-    words = (f"data.eval={tmp_path}/new.npz", "data.ids=[name,class]")
-    assert main(["predict", f"run={folder}/run", *words]) == 2
+    arguments = (f"data.eval={tmp_path}/new.npz", "data.ids=[name,class]")
+    assert main(["predict", f"run={folder}/run", *arguments]) == 2
     assert capsys.readouterr().err.startswith(
         "error[predict-keys] data.ids: class is a prediction too (override data.ids="
         "[name,class]). Expected names that no prediction has."
@@ -172,7 +181,7 @@ def test_a_name_that_is_a_prediction_is_refused(folder, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "where"),
+    ("arguments", "where"),
     [
         (("predict", "run={run}", "--output", "nowhere/x.csv"), "--output"),
         (("export", "run={run}", "--output", "file"), "--output"),
@@ -185,17 +194,17 @@ def test_a_name_that_is_a_prediction_is_refused(folder, tmp_path, capsys):
         (("train", "-m", *RUN, "hydra.sweep.dir='file/${{name}}'"), "hydra.sweep.dir"),
     ],
 )
-def test_where_nothing_can_be_written_is_a_mistake_found_before_any_work(
-    folder, words, where, capsys, monkeypatch, tmp_path
+def test_an_unwritable_output_is_an_error_before_any_work(
+    folder, arguments, where, capsys, monkeypatch, tmp_path
 ):
-    """Status 2: to start it again changes nothing."""
+    """Status 2: another start would fail again."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
-    assert main([word.format(run=folder / "run") for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.err.count("error[") == 1
-    assert f"] {where}: " in said.err
-    assert "step " not in said.err
-    assert said.out == ""
+    assert main([argument.format(run=folder / "run") for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("error[") == 1
+    assert f"] {where}: " in printed.err
+    assert "step " not in printed.err
+    assert printed.out == ""
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Numbers that would be lost silently: a command names them, or counts them."""
+"""Numbers that would be lost silently are reported or counted."""
 
 import json
 
@@ -29,7 +29,7 @@ def distance(prediction, labels):
 
 @pytest.fixture
 def distances(specflow):
-    """A loss that is finite, and whose gradient is not in any batch."""
+    """A finite loss whose gradient is not finite in any batch."""
     x = RNG.normal(size=(16, 3)).astype(np.float32)
     y = x[:, :2].copy()
     x[::8], y[::8] = 0, 0
@@ -51,13 +51,13 @@ def distances(specflow):
     )
 
 
-def test_a_dynamic_loss_scale_at_its_least_ends_the_run(specflow, distances):
+def test_a_dynamic_loss_scale_at_its_minimum_ends_the_run(specflow, distances):
     done = specflow(*distances, "loop.train_steps=40")
     assert done.status == 2
     assert done.errors[-1].startswith("error[loss-scale] step 16: the gradient is not")
 
 
-def test_skipped_steps_are_in_the_result_and_warned_of(specflow, distances):
+def test_skipped_steps_are_in_the_result_and_a_warning(specflow, distances):
     done = specflow(*distances, "loop.train_steps=10", "loop.log_every=5")
     assert done.status == 0
     assert any(line.startswith("warning[steps-skipped]") for line in done.errors)
@@ -76,7 +76,7 @@ def test_columns_with_dots_in_another_byte_order_train_and_wide_ids_do_not(specf
         "labels": (x[:, 0] > 0).astype(">i8"),
         "when": 1.7e9 + np.arange(16.0),
     }
-    words = (
+    arguments = (
         *COMMON,
         "model=mlp",
         "model.hidden=[4]",
@@ -86,14 +86,14 @@ def test_columns_with_dots_in_another_byte_order_train_and_wide_ids_do_not(specf
         "loop.train_steps=2",
     )
     np.savez(specflow.cwd / "t.npz", **arrays)
-    done = specflow(*words)
+    done = specflow(*arguments)
     assert done.status == 0, done.err
     assert done.errors[0].startswith(
         "warning[number-rounding] features.when: row 1 has 1700000001.0, which float32 "
         "rounds to 1700000000.0 (t.npz)."
     )
     np.savez(specflow.cwd / "t.npz", **arrays, id=np.arange(16) + 2**40)
-    done = specflow(*words)
+    done = specflow(*arguments)
     assert done.status == 2
     assert done.errors[-1].startswith(
         "error[number-range] features.id: row 0 has 1099511627776 (t.npz). Expected "

@@ -1,4 +1,4 @@
-"""A run of the command line whose device fails for a moment."""
+"""A run of the command line recovers from a transient device failure."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from specflow.cli import main
 from specflow.executor import Program
 
 
-def test_a_run_resumes_and_says_so(tmp_path, monkeypatch, capsys):
+def test_a_run_recovers_and_reports_it(tmp_path, monkeypatch, capsys):
     real, calls = Program.train, []
     source = """
 def train(self, *arguments):

@@ -1,4 +1,4 @@
-"""A run from two commands: what it writes, and what can be asked of it."""
+"""The files of a run, and the commands that take one."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from tensorboardX.proto.event_pb2 import Event
 
 
-def test_a_run_writes_every_file_that_it_promises(finished, rows_of):
+def test_a_run_writes_every_documented_file(finished, rows_of):
     run, done = finished
     assert {path.name for path in run.iterdir() if not path.name.startswith(".")} == {
         "checkpoints",
@@ -60,7 +60,7 @@ def test_the_config_of_a_run_is_resolved_and_every_leaf_has_an_origin(finished):
     assert leaves(config) <= origins.keys()
 
 
-def test_the_manifest_tells_where_and_by_what_the_run_was_made(finished):
+def test_the_manifest_has_the_versions_and_the_place_of_the_run(finished):
     run, _ = finished
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["argv"][1:3] == ["train", "experiment=digits_mlp"]
@@ -93,7 +93,7 @@ def test_tensorboard_shows_the_same_numbers(finished, rows_of):
     ]
 
 
-def test_evaluate_finds_what_the_run_found_and_changes_nothing(
+def test_evaluate_reproduces_the_metrics_of_the_run_and_changes_nothing(
     specflow, here, finished
 ):
     run, trained = finished
@@ -112,7 +112,7 @@ def test_evaluate_finds_what_the_run_found_and_changes_nothing(
 def test_predict_gives_a_json_line_for_every_eval_row_in_order(
     specflow, here, finished
 ):
-    """Every fifth row or so is held out; the order is that of the held-out rows."""
+    """About every fifth row is held out; the order is that of the held-out rows."""
     run, _ = finished
     printed = specflow("predict", f"run={run}")
     written = here(
@@ -133,7 +133,7 @@ def test_predict_gives_a_json_line_for_every_eval_row_in_order(
         assert sum(row["probability"]) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_same_command_after_the_end_says_the_result_again(
+def test_the_same_command_after_the_end_reports_the_result_again(
     here, tmp_path, finished, quick, rows_of
 ):
     run = shutil.copytree(finished[0], tmp_path / "run")
@@ -160,12 +160,12 @@ def test_the_same_command_after_the_end_says_the_result_again(
 
 
 def contents(run):
-    """Every file of a run but its lock, which holds whoever wrote last."""
+    """Every file of a run except its lock, which names the last writer."""
     files = (path for path in run.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files if path.name != ".lock"}
 
 
-def test_another_config_is_refused_unless_it_is_accepted(
+def test_another_config_is_rejected_unless_it_is_accepted(
     here, tmp_path, finished, quick, rows_of
 ):
     run = shutil.copytree(finished[0], tmp_path / "run")
@@ -312,16 +312,16 @@ output: {dir: out}
 """
 
 
-def test_a_package_and_a_config_folder_of_ones_own_need_no_fork(specflow):
+def test_a_package_and_a_config_folder_of_a_users_own_work(specflow):
     (specflow.cwd / "mine.py").write_text(PACKAGE)
     folder = specflow.cwd / "myconf" / "experiment"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(EXPERIMENT)
-    words = ("experiment=mine", "--config-dir", "myconf")
-    refused = specflow("train", *words)
+    arguments = ("experiment=mine", "--config-dir", "myconf")
+    refused = specflow("train", *arguments)
     assert refused.status == 2
     assert "trust=mine" in refused.err
-    done = specflow("train", *words, "trust=mine")
+    done = specflow("train", *arguments, "trust=mine")
     assert done.status == 0, done.err
     result = json.loads((specflow.cwd / "out" / "result.json").read_text())
     assert result["step"] == 20

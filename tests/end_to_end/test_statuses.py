@@ -1,4 +1,4 @@
-"""How a command ended, for whoever starts it again: a person, a script, a cluster."""
+"""Exit statuses of commands, for users, scripts and schedulers."""
 
 import json
 import signal
@@ -6,7 +6,7 @@ import signal
 import pytest
 
 
-def test_a_mistake_is_2_and_one_document(specflow):
+def test_a_user_error_is_status_2_and_one_document(specflow):
     done = specflow("train", "seed=-1", "mesh.axes.data=4", "--format", "json")
     assert (done.status, done.err) == (2, "")
     found = json.loads(done.out)
@@ -20,7 +20,7 @@ def test_a_mistake_is_2_and_one_document(specflow):
     assert diagnostic["origin"] == {"override": "mesh.axes.data=4"}
 
 
-def test_a_missing_device_is_the_machines(specflow, quick):
+def test_a_missing_device_is_status_75(specflow, quick):
     done = specflow(
         "train", *quick, "output.dir=run", "--format=json", env={"JAX_PLATFORMS": "tpu"}
     )
@@ -30,7 +30,7 @@ def test_a_missing_device_is_the_machines(specflow, quick):
     assert not (specflow.cwd / "run").exists()
 
 
-def test_a_directory_that_another_process_writes_is_the_machines(specflow, quick):
+def test_a_directory_that_another_process_writes_is_status_75(specflow, quick):
     """Later it may be free."""
     import fcntl
 
@@ -47,7 +47,9 @@ def test_a_directory_that_another_process_writes_is_the_machines(specflow, quick
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
-def test_a_signal_is_128_and_its_number(specflow, quick, wait_for, number, status):
+def test_a_signal_is_status_128_plus_its_number(
+    specflow, quick, wait_for, number, status
+):
     process = specflow.start(
         "train", *quick, "loop.train_steps=100000", "output.checkpoint.every=20",
         "output.dir=run",

@@ -1,4 +1,4 @@
-"""Law 3 with real processes: the same command goes on, bit for bit."""
+"""The same command resumes a stopped or killed process, bit for bit."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 STEPS = ("loop.train_steps=400", "loop.eval_every=100", "output.checkpoint.every=20")
-"""Twenty checkpoints: writing them takes long enough to be stopped in between."""
+"""Twenty checkpoints, which take long enough to stop the run between two."""
 
 
 def command(quick, directory):
@@ -16,7 +16,7 @@ def command(quick, directory):
 
 
 @pytest.mark.slow
-def test_stopped_by_ctrl_c_or_killed_a_run_ends_as_one_never_stopped(
+def test_a_run_stopped_by_ctrl_c_or_killed_resumes_bit_for_bit(
     specflow, quick, rows_of, digests_of, wait_for
 ):
     whole = specflow.start(*command(quick, "whole"))
@@ -67,7 +67,7 @@ def step_in(err):
 
 
 @pytest.mark.slow
-def test_ten_steps_and_ten_more_in_a_new_process_are_twenty(
+def test_ten_steps_and_ten_more_in_a_new_process_equal_twenty(
     specflow, quick, rows_of, digests_of
 ):
     def train(directory, steps):

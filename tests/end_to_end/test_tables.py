@@ -1,7 +1,7 @@
-"""Experiments on real tables, from YAML to the end, beside scikit-learn.
+"""Experiments on real tables reach the quality of scikit-learn's models.
 
-The bounds are what its linear models (1.9) reach on the same rows: less one row in
-twenty for classes, a tenth more for the error of numbers, as optimizers end near a
+The bounds are those of its linear models (1.9) on the same rows, minus one row in
+twenty for accuracy, plus a tenth for regression errors, as optimizers end near a
 solution.
 """
 
@@ -15,7 +15,7 @@ from specflow.compose import compose
 
 
 def run(folder, *overrides):
-    """Trained as the command trains; the estimator, and all rows of both splits."""
+    """Trains as the command does; returns the estimator and all rows."""
     config = compose(list(overrides)).config
     data = sf.data.build_data(config.data)
     estimator = sf.TPUEstimator.from_config(config, data=data, model_dir=folder)
@@ -26,7 +26,7 @@ def run(folder, *overrides):
 
 
 @pytest.mark.slow
-def test_wine_by_a_dense_net(tmp_path):
+def test_a_dense_network_classifies_wine(tmp_path):
     _, found, (x, y, held_x, held_y) = run(tmp_path, "experiment=wine")
     by_sklearn = LogisticRegression().fit(x, y).score(held_x, held_y)
     assert found["accuracy"] >= by_sklearn - 0.05
@@ -34,7 +34,7 @@ def test_wine_by_a_dense_net(tmp_path):
 
 
 @pytest.mark.slow
-def test_counts_by_a_poisson_regression(tmp_path):
+def test_a_poisson_regression_predicts_counts(tmp_path):
     estimator, found, (x, y, held_x, held_y) = run(
         tmp_path, "experiment=diabetes_counts"
     )
@@ -47,7 +47,7 @@ def test_counts_by_a_poisson_regression(tmp_path):
 
 
 @pytest.mark.slow
-def test_tumours_by_wide_and_deep_of_two_optimizers(tmp_path):
+def test_wide_and_deep_with_two_optimizers_classifies_tumours(tmp_path):
     estimator, found, (x, y, held_x, held_y) = run(
         tmp_path, "experiment=breast_cancer_wide_and_deep"
     )
@@ -61,8 +61,8 @@ def test_tumours_by_wide_and_deep_of_two_optimizers(tmp_path):
     assert sum("deep" in name for name in slots) == 6
 
 
-def test_several_labels_at_once_from_a_file(tmp_path):
-    """Digits that are odd, that are above four, both or neither."""
+def test_several_labels_per_row_from_a_file(tmp_path):
+    """Digits labelled as odd, as above four, as both or as neither."""
     images, digit = sf.data.build_data(
         sf.config.sections.data.DigitsConfig()
     ).train.take(slice(None))

@@ -1,4 +1,4 @@
-"""`warm_start`: from the command line to the first step."""
+"""`warm_start`, from the command line to the first step."""
 
 import json
 
@@ -11,8 +11,8 @@ from tests.end_to_end.conftest import QUICK
 
 SHORT = (*QUICK, "output.reporters=[]", "loop.train_steps=4", "loop.eval_every=4")
 STILL = (*SHORT, "loop.train_steps=1", "optimizer.lr=1e-30")
-"""One step that moves nothing: the checkpoint after it holds what training began with,
-to the bit, but for batch statistics."""
+"""One step with a zero update: the checkpoint after it holds the initial state bit for
+bit, except for batch statistics."""
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def of(part, saved):
     return found
 
 
-def test_a_path_alone_takes_all_parameters_and_the_log_lists_them(here, base, tmp_path):
+def test_a_path_alone_restores_all_parameters_and_the_log_lists_them(
+    here, base, tmp_path
+):
     done = here("train", *STILL, "warm_start=base", "output.dir=warm")
     assert done.status == 0
     source, start = arrays(tmp_path / "base"), arrays(tmp_path / "warm")
@@ -74,14 +76,14 @@ def test_a_path_alone_takes_all_parameters_and_the_log_lists_them(here, base, tm
     }
 
 
-def test_the_full_state_goes_on_where_the_optimizer_was(here, base, tmp_path):
+def test_the_full_state_restores_the_optimizer_state(here, base, tmp_path):
     full = ("warm_start.path=base/checkpoints/4", "warm_start.state=full")
     assert here("train", *STILL, *full, "output.dir=warm").status == 0
     assert arrays(tmp_path / "warm")["opt_state/[0]/count"] == 5
 
 
-def test_globs_renames_and_vocabularies_say_what_is_taken(here, base, tmp_path):
-    """Rows of the kernel are 64 pixels: as tokens, numbered the other way round."""
+def test_globs_renames_and_vocabularies_select_parameters(here, base, tmp_path):
+    """The 64 rows of the kernel are pixels, used as tokens in reverse order."""
     tokens = [f"p{n}" for n in range(64)]
     (tmp_path / "old.txt").write_text("\n".join(tokens))
     (tmp_path / "new.txt").write_text("\n".join(["unknown", *reversed(tokens[1:])]))
@@ -132,7 +134,9 @@ def test_globs_renames_and_vocabularies_say_what_is_taken(here, base, tmp_path):
         )
 
 
-def test_what_does_not_fit_is_an_error_before_anything_is_written(here, base, tmp_path):
+def test_a_parameter_that_does_not_fit_is_an_error_before_anything_is_written(
+    here, base, tmp_path
+):
     wrong = (*SHORT, "model.hidden=[8]", "warm_start=base")
     expected = [
         "error[warm-start] head.kernel: is float32[16,10] in the checkpoint. Expected "
@@ -160,7 +164,7 @@ def test_what_does_not_fit_is_an_error_before_anything_is_written(here, base, tm
     ])  # fmt: skip
 
 
-def test_check_shows_what_would_be_taken(here, base, tmp_path):
+def test_check_prints_the_parameters_to_restore(here, base, tmp_path):
     done = here("check", *SHORT, "warm_start={path: base, exclude: ['head.**']}")
     assert done.status == 0
     assert (
@@ -173,7 +177,7 @@ def test_check_shows_what_would_be_taken(here, base, tmp_path):
     assert json.loads(done.out)["warm_start"]["parameters"][1]["from"] == "head.kernel"
 
 
-def test_a_run_that_resumes_has_its_own_values(here, base, tmp_path):
+def test_a_resumed_run_ignores_its_warm_start(here, base, tmp_path):
     warm = (*SHORT, "warm_start=base", "output.dir=warm")
     assert here("train", *warm).status == 0
     (tmp_path / "base").rename(tmp_path / "gone")
@@ -190,7 +194,7 @@ def test_a_run_that_resumes_has_its_own_values(here, base, tmp_path):
     )
 
 
-def test_a_rerun_says_that_the_source_has_trained_on(here, base, tmp_path):
+def test_a_rerun_reports_that_the_source_has_changed(here, base, tmp_path):
     assert here("train", *STILL, "warm_start=base", "output.dir=warm").status == 0
     assert here("train", *SHORT, "loop.train_steps=6", "output.dir=base").status == 0
     again = here("train", "run=warm", "output.dir=again")
@@ -211,8 +215,8 @@ def test_a_file_may_hold_the_path_alone_and_an_override_the_rest(here, base, tmp
         "override /data: digits, _self_]\n"
         "warm_start: base\n"
     )
-    words = ("experiment=tuned", "warm_start.state=full", "--config-dir=conf")
-    shown = here("show", *words)
+    arguments = ("experiment=tuned", "warm_start.state=full", "--config-dir=conf")
+    shown = here("show", *arguments)
     assert "warm_start.path=base " in shown.out
     assert "conf/experiment/tuned.yaml:3" in shown.out
     # Either way round, and `~` stays what it is on every machine.
@@ -221,7 +225,7 @@ def test_a_file_may_hold_the_path_alone_and_an_override_the_rest(here, base, tmp
     assert "warm_start.state=model" in shown.out
 
 
-def test_frozen_statistics_that_are_not_taken_are_a_warning(here, tmp_path):
+def test_frozen_statistics_that_are_not_restored_are_a_warning(here, tmp_path):
     normed = (*SHORT, "model.batch_norm=true", "spec.train_op.wrt=['head.**']")
     assert here("train", *SHORT, "model.batch_norm=true", "output.dir=base").status == 0
     warning = (

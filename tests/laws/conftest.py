@@ -1,4 +1,4 @@
-"""Three small models that cover what a mesh or a restart could get wrong."""
+"""Three small models with every kind of state that sharding or resuming could break."""
 
 import dataclasses
 import tempfile
@@ -16,7 +16,7 @@ from specflow.model.zoo import Mlp, Transformer
 
 
 class Normed(nnx.Module):
-    """Batch statistics and dropout: state that is no parameter, of both kinds."""
+    """Model with batch statistics and dropout: both kinds of non-parameter state."""
 
     def __init__(self, *, rngs: nnx.Rngs):
         # Without a bias, whose gradient would be rounding alone before a norm: Adam
@@ -32,7 +32,7 @@ class Normed(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A model, and rows that it learns from."""
+    """A model and its training rows."""
 
     name: str
     model: Callable[[nnx.Rngs], nnx.Module]
@@ -48,7 +48,7 @@ def accuracy_fn(labels, classes):
 
 
 def model_fn(model, features, labels, mode):
-    """Cross-entropy, Adam, accuracy: written without a thought of meshes."""
+    """Cross-entropy, Adam, accuracy: independent of any mesh."""
     logits = model(features["x"])
     predictions = {"class": logits.argmax(-1), "logits": logits}
     if mode is sf.Mode.PREDICT:
@@ -99,19 +99,19 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 def mlp() -> Case:
-    """The quickest of the cases, where one is enough."""
+    """The fastest case, where one is enough."""
     return CASES[0]
 
 
 @pytest.fixture
 def new_dir(tmp_path) -> Callable[[], str]:
-    """A directory that nothing was written to."""
+    """Creates an empty directory."""
     return lambda: tempfile.mkdtemp(dir=tmp_path)
 
 
 @pytest.fixture
 def estimator_of(new_dir) -> Callable[..., sf.TPUEstimator]:
-    """Makes the estimator of a case."""
+    """Creates the estimator of a case."""
 
     def make(
         case: Case, *, steps_a_loop: int, model_dir: Any = None, **arguments: Any

@@ -1,4 +1,4 @@
-"""Law 2: the same seed gives the same loss curve on every mesh."""
+"""The same seed gives the same loss curve on every mesh."""
 
 import pytest
 
@@ -13,12 +13,12 @@ MESHES = {
 STEPS = 20
 TOLERANCE = 2e-6
 """Relative. Eight devices add the same float32 numbers in another order: each sum is
-then off by a few units of 6e-8, and twenty steps hand that on. Measured: 3e-7. A wrong
+then off by a few units of 6e-8, which twenty steps propagate. Measured: 3e-7. A wrong
 mean, seed or row would differ by more than 1e-3."""
 
 
 class Curve:
-    """A hook that notes the losses it is told."""
+    """A hook that records the loss of each step."""
 
     def __init__(self):
         self.losses = {}

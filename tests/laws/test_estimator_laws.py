@@ -1,4 +1,4 @@
-"""One model function, one seed: the same numbers on every path there is."""
+"""One model function and seed give the same numbers on the CPU path and every mesh."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from tests.laws.conftest import model_fn
 
 STEPS = 6
 ROUNDING = 2e-6
-"""Relative, as for the curves of law 2: eight devices add the same float32 numbers in
+"""Relative, as in `test_curve_laws.py`: eight devices add the same float32 numbers in
 another order. A wrong row, seed or mean would differ by more than 1e-3."""
 
 PATHS = {
@@ -30,7 +30,7 @@ def measured(labels, classes, wrong):
 
 
 def with_tensors(form):
-    """The model function of the laws, its eval tensors in the form wanted."""
+    """The model function of the laws, with a list or a dict of eval tensors."""
 
     def function(model, features, labels, mode):
         spec = model_fn(model, features, labels, mode)
@@ -48,7 +48,7 @@ def with_tensors(form):
 
 
 def everything(estimator, case):
-    """What an estimator says after a few steps."""
+    """Losses, metrics and predictions of an estimator after a few steps."""
     estimator.train(case.input_fn, steps=STEPS)
     metrics = estimator.evaluate(case.input_fn)
     rows = list(estimator.predict(case.input_fn))
@@ -67,23 +67,23 @@ def test_numbers_agree_on_the_cpu_path_and_on_meshes_of_1_2_and_8(case, estimato
     metrics, logits = through("1 device")
     assert logits.shape[0] == len(case.features)
     for path in PATHS.keys() - {"1 device"}:
-        found, scores = through(path)
-        assert found == pytest.approx(metrics, rel=ROUNDING), path
+        other_metrics, scores = through(path)
+        assert other_metrics == pytest.approx(metrics, rel=ROUNDING), path
         np.testing.assert_allclose(scores, logits, rtol=1e-4, atol=1e-5, err_msg=path)
         if path == "use_tpu=False":  # It is one device: not a bit may differ.
-            assert found == metrics
+            assert other_metrics == metrics
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_lists_and_dicts_of_tensors_give_the_same_metrics(mlp, path, estimator_of):
-    found = [
+    results = [
         estimator_of(
             mlp, steps_a_loop=3, model_fn=with_tensors(form), **PATHS[path]
         ).evaluate(mlp.input_fn)
         for form in (list, tuple, dict)
     ]
-    assert found[0] == found[1] == found[2]
-    assert found[0].keys() == {"loss", "global_step", "accuracy", "wrong"}
+    assert results[0] == results[1] == results[2]
+    assert results[0].keys() == {"loss", "global_step", "accuracy", "wrong"}
 
 
 def test_a_model_function_may_return_the_plain_spec(mlp, estimator_of):
@@ -101,16 +101,16 @@ def test_a_model_function_may_return_the_plain_spec(mlp, estimator_of):
         return estimator_of(mlp, steps_a_loop=3, model_fn=function, **path)
 
     metrics, logits = everything(through("tpu"), mlp)
-    found, scores = everything(through("plain"), mlp)
-    assert found == metrics
-    assert found.keys() == {"loss", "global_step", "accuracy", "wrong"}
+    other_metrics, scores = everything(through("plain"), mlp)
+    assert other_metrics == metrics
+    assert other_metrics.keys() == {"loss", "global_step", "accuracy", "wrong"}
     np.testing.assert_array_equal(scores, logits)
     np.testing.assert_array_equal(seen["plain"], seen["tpu"])
     assert len(seen["tpu"]) > STEPS
 
 
 def test_evaluation_is_what_as_estimator_spec_gives_for_all_rows(case, estimator_of):
-    """A9: the plain spec, its metrics read for one batch of all rows, without jit."""
+    """The plain spec, its metrics computed for one batch of all rows, without jit."""
     estimator = estimator_of(case, steps_a_loop=3, model_fn=with_tensors(list))
     estimator.train(case.input_fn, steps=STEPS)
     metrics = estimator.evaluate(case.input_fn)
@@ -127,7 +127,7 @@ def test_evaluation_is_what_as_estimator_spec_gives_for_all_rows(case, estimator
     assert float(plain.loss) == pytest.approx(metrics["loss"], rel=1e-5)
 
 
-def test_an_export_answers_as_predict_does(mlp, estimator_of, tmp_path):
+def test_an_export_gives_the_predictions_of_predict(mlp, estimator_of, tmp_path):
     """Bit for bit on CPU: the same program for the same rows."""
     estimator = estimator_of(mlp, steps_a_loop=3, mesh=PATHS["1 device"]["mesh"])
     estimator.train(mlp.input_fn, steps=STEPS)

@@ -1,4 +1,4 @@
-"""Law 7: evaluation over N rows: the same numbers for every batch size and mesh."""
+"""Evaluation of N rows gives the same numbers for every batch size and mesh."""
 
 import numpy as np
 import optax
@@ -63,7 +63,7 @@ def with_mask(model, features, labels, mode, mask):
 
 
 def expected(rows):
-    """All numbers over the first rows, in float64, by the textbook."""
+    """Loss and metrics over the first rows, by their definitions in float64."""
     logits = X[:rows].astype(np.float64) @ WEIGHTS.astype(np.float64)
     shifted = logits - logits.max(-1, keepdims=True)
     losses = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(rows), LABELS[:rows]]
@@ -89,17 +89,17 @@ def new_estimator(model_fn, *, batch, devices, directory):
     )
 
 
-def check(found, rows):
+def check(metrics, rows):
     wanted = expected(rows)
-    assert found["accuracy"] == wanted["accuracy"]  # Counts: equal, not nearly.
-    np.testing.assert_array_equal(found["confusion"], wanted["confusion"])
-    assert found["nll"] == pytest.approx(wanted["nll"], rel=ROUNDING)
-    assert found["loss"] == pytest.approx(wanted["loss"], rel=ROUNDING)
-    assert found["global_step"] == 0
+    assert metrics["accuracy"] == wanted["accuracy"]  # Counts: equal, not nearly.
+    np.testing.assert_array_equal(metrics["confusion"], wanted["confusion"])
+    assert metrics["nll"] == pytest.approx(wanted["nll"], rel=ROUNDING)
+    assert metrics["loss"] == pytest.approx(wanted["loss"], rel=ROUNDING)
+    assert metrics["global_step"] == 0
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5, 8, 16, 39, 40, 41, 64])
-def test_any_number_of_rows_gives_the_numbers_of_the_whole(batch, new_dir):
+def test_every_number_of_rows_is_evaluated_exactly(batch, new_dir):
     """With a mask: every N from 1 to 40 in every batch size, one program each."""
     estimator = new_estimator(with_mask, batch=batch, devices=1, directory=new_dir())
     for rows in range(1, N + 1):
@@ -109,7 +109,7 @@ def test_any_number_of_rows_gives_the_numbers_of_the_whole(batch, new_dir):
 
 
 @pytest.mark.parametrize(("devices", "batch"), [(2, 2), (2, 6), (8, 8), (8, 24)])
-def test_any_number_of_devices_gives_the_numbers_of_the_whole(devices, batch, new_dir):
+def test_evaluation_is_exact_on_any_number_of_devices(devices, batch, new_dir):
     estimator = new_estimator(
         with_mask, batch=batch, devices=devices, directory=new_dir()
     )
@@ -119,7 +119,7 @@ def test_any_number_of_devices_gives_the_numbers_of_the_whole(devices, batch, ne
 
 
 @pytest.mark.parametrize(("devices", "batch"), [(1, 1), (1, 7), (2, 4), (8, 16)])
-def test_a_model_function_that_knows_no_mask_is_exact_too(devices, batch, new_dir):
+def test_evaluation_is_exact_without_a_mask_argument(devices, batch, new_dir):
     """The remainder has its own size, also one that the mesh does not divide."""
     estimator = new_estimator(
         without_mask, batch=batch, devices=devices, directory=new_dir()
@@ -137,12 +137,12 @@ def test_predict_gives_every_row_once_in_order(model_fn, devices, batch, new_dir
     )
     logits = X.astype(np.float64) @ WEIGHTS.astype(np.float64)
     for rows in (1, 8, 37):
-        found = list(estimator.predict(lambda n=rows: {"x": X[:n]}))
-        assert len(found) == rows
-        stacked = np.stack([row["logits"] for row in found])
+        predictions = list(estimator.predict(lambda n=rows: {"x": X[:n]}))
+        assert len(predictions) == rows
+        stacked = np.stack([row["logits"] for row in predictions])
         # A sum of five float32 products; logits are of size 1.
         np.testing.assert_allclose(stacked, logits[:rows], atol=1e-5)
-        assert [row["class"] for row in found] == list(logits[:rows].argmax(-1))
+        assert [row["class"] for row in predictions] == list(logits[:rows].argmax(-1))
     estimator.close()
 
 

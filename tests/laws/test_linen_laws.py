@@ -1,6 +1,6 @@
-"""Laws 2 and 3 for layers of Flax Linen: the same curve on every mesh; resuming.
+"""Linen layers: the same curve on every mesh, and resuming bit for bit.
 
-The model has batch statistics and dropout, and is made inline or handed over.
+The model has batch statistics and dropout; its layers are inline or a module.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ MESHES = {
     ),
 }
 TOLERANCE = 2e-6
-"""Relative. As in Law 2 for models of NNX: the order of float32 sums over devices."""
+"""Relative, as in `test_curve_laws.py`: the order of float32 sums over devices."""
 
 
 class Net(nn.Module):
@@ -54,7 +54,7 @@ def given(model, features, labels, mode):
 
 @pytest.fixture(params=["inline", "given"])
 def train(request, mlp, estimator_of):
-    """Trains until some steps, one after the other: losses, and what was saved last."""
+    """Trains up to each of several steps: the losses, and the last checkpoint."""
     forms = {"inline": (inline, None), "given": (given, Net())}
     model_fn, model = forms[request.param]
     case = dataclasses.replace(mlp, model=model)
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_curve_on_every_mesh(train):
         assert train(12, mesh=mesh)[0] == pytest.approx(one, rel=TOLERANCE, abs=0), name
 
 
-def test_twelve_steps_are_five_stop_resume_seven_bit_for_bit(train, new_dir):
+def test_twelve_steps_equal_five_then_resumed_seven_bit_for_bit(train, new_dir):
     """Dropout and statistics included: streams and collections are in the state."""
     losses, saved = train(12, model_dir=new_dir())
     pieces, resumed = train(5, 12, model_dir=new_dir())

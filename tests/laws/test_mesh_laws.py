@@ -1,7 +1,7 @@
-"""Law 2, further: the same curve on every kind of mesh, and from one mesh to another.
+"""The same loss curve for every sharding, and when resumed on another mesh.
 
-`test_curve_laws.py` has state of every kind on meshes of data and fsdp; here are all
-ways to cut parameters: by size, by name, along several axes, over several slices.
+`test_curve_laws.py` has every kind of state on data and fsdp meshes; here are all ways
+to shard parameters: by size, by logical name, over several axes, over several slices.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ TOLERANCE = 2e-6
 
 
 class Named(nnx.Module):
-    """Names what its parameters and activations are, and has batch, length, width."""
+    """Has logical names for parameters, and activations of batch, length and width."""
 
     def __init__(self, *, rngs: nnx.Rngs):
         def named(*names: str):
@@ -74,7 +74,7 @@ def mesh_of(axes, more):
 
 
 class Curve:
-    """A hook that notes the losses it is told."""
+    """A hook that records the loss of each step."""
 
     def __init__(self):
         self.losses = {}
@@ -85,7 +85,7 @@ class Curve:
 
 @pytest.fixture
 def train(estimator_of):
-    """Trains a case on a mesh, up to a step: the losses on the way."""
+    """Trains a case on a mesh up to a step; returns the losses."""
 
     def run(case, mesh, stop, **arguments):
         curve = Curve()
@@ -99,7 +99,7 @@ def train(estimator_of):
 
 @pytest.fixture(scope="module")
 def curves():
-    """Curves on one device, by case: each is asked for by several meshes."""
+    """Cache of the curves on one device, by case."""
     return {}
 
 
@@ -125,7 +125,7 @@ def alone(train, curves):
         for case, axes, more in MESHES
     ],
 )
-def test_the_same_seed_gives_the_same_curve_however_parameters_are_cut(
+def test_the_same_seed_gives_the_same_curve_for_every_sharding_of_parameters(
     case, axes, more, train, alone
 ):
     one = alone(case)
@@ -136,11 +136,11 @@ def test_the_same_seed_gives_the_same_curve_however_parameters_are_cut(
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_on_another_mesh_with_the_same_curve(train, alone, new_dir):
-    """Adam's moments and the place in the data come along, whoever held which part."""
+def test_a_run_resumes_on_another_mesh_with_the_same_curve(train, alone, new_dir):
+    """Adam's moments and the position in the data are restored for any sharding."""
     directory = new_dir()
     first = train(MLP, mesh_of({"tensor": 8}, {}), 3, model_dir=directory)
     other = mesh_of({"data": 2, "fsdp": 4}, HYBRID)
-    model_state = train(MLP, other, STEPS, model_dir=directory)
-    assert list(model_state) == [4, 5]
-    assert first | model_state == pytest.approx(alone(MLP), rel=TOLERANCE, abs=0)
+    resumed = train(MLP, other, STEPS, model_dir=directory)
+    assert list(resumed) == [4, 5]
+    assert first | resumed == pytest.approx(alone(MLP), rel=TOLERANCE, abs=0)

@@ -1,6 +1,6 @@
-"""Law 1: cut a data set anywhere and merge: the same metric, bit for bit.
+"""Merged metrics of any split of a data set equal the metric of all rows, bit for bit.
 
-Merging is associative, its order does not matter, a state without rows adds nothing.
+Merging is associative and commutative; a state without rows is its identity.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ Rows = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A metric with its arguments, and rows that it takes."""
+    """A metric with its arguments and valid rows."""
 
     metric: type[m.Metric]
     draw: Callable[[np.random.Generator, int], Rows]
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     axes_in_row: int = 0
-    """How many last axes of the first tensor a weight counts for at once."""
+    """Number of last axes of the first tensor that share one weight."""
 
     def weighted_shape(self, rows: Rows) -> tuple[int, ...]:
         shape = next(iter(rows.values())).shape
@@ -41,7 +41,7 @@ class Member:
 
 
 def _spread(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Floats over sixteen decades: any order of rounded adding would show."""
+    """Floats over sixteen decades, for which rounded sums depend on the order."""
     return rng.standard_normal(shape) * 10.0 ** rng.integers(-8, 9, shape)
 
 
@@ -167,7 +167,7 @@ for each in (m.Precision, m.Recall, m.F1, m.IoU):
 ALL_WEIGHTS = ("none", "fractions", "some zero", "mask", "a weight an example")
 
 
-def test_every_metric_of_the_room_is_a_member():
+def test_every_metric_of_the_package_is_a_member():
     metrics = {
         value
         for value in map(functools.partial(getattr, m), m.__all__)
@@ -208,7 +208,7 @@ def _bits(state: Any) -> bytes:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Member, Rows, int, list[int], int]:
-    """A member, its rows, their number, where to cut them, and a seed for an order."""
+    """A member, its rows, their number, split points, and a seed for a permutation."""
     member = MEMBERS[draw(st.sampled_from(sorted(MEMBERS)))]
     n = draw(st.integers(1, 200))
     seed = draw(st.integers(0, 2**32 - 1))
@@ -224,7 +224,7 @@ def _pieces(member: Member, rows: Rows, n: int, cuts: list[int]) -> list[Any]:
 
 @pytest.mark.parametrize("weights", ALL_WEIGHTS)
 @pytest.mark.parametrize("name", MEMBERS)
-def test_batches_of_every_size_give_the_metric_of_the_whole(name, weights):
+def test_batches_of_every_size_give_the_metric_of_all_rows(name, weights):
     member, n = MEMBERS[name], 23
     rows = _draw(member, 7, n, weights)
     whole = _bits(member.state(rows))
@@ -235,7 +235,7 @@ def test_batches_of_every_size_give_the_metric_of_the_whole(name, weights):
 
 @settings(max_examples=300, deadline=None)
 @given(cases())
-def test_cutting_anywhere_gives_the_metric_of_the_whole(case):
+def test_splitting_anywhere_gives_the_metric_of_all_rows(case):
     member, rows, n, cuts, _ = case
     pieces = _pieces(member, rows, n, cuts)
     assert _bits(_merge(pieces)) == _bits(member.state(rows))
@@ -284,7 +284,7 @@ def test_merging_leaves_both_states_as_they_were(case):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_row_of_weight_zero_is_as_if_it_were_not_there(name):
+def test_a_row_of_weight_zero_has_no_effect(name):
     member = MEMBERS[name]
     rows = _draw(member, 3, 40, "some zero")
     # The rows left out hold what no metric takes: NaN, or no class.

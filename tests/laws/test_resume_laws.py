@@ -1,4 +1,4 @@
-"""Law 3: 20 steps = 10 steps, stop, resume, 10 steps: bit for bit on one CPU."""
+"""20 steps equal 10 steps, a stop, and 10 resumed steps, bit for bit on one CPU."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ ONE_DEVICE = MeshConfig(axes=AxesConfig())
 
 
 def train(estimator, case, *, until, hooks=()):
-    """Trains; gives the loss of each step, as reported, and all of the state."""
+    """Trains; returns the reported loss of each step, and the full state."""
     curve = {}
 
     def report(step, split, metrics):
@@ -37,8 +37,8 @@ def assert_bitwise_equal(one, other):
         assert np.asarray(array).tobytes() == np.asarray(twin).tobytes(), path
 
 
-def test_twenty_steps_are_ten_stop_resume_ten(case, estimator_of, new_dir):
-    """Chunks of 7 steps, so that every stop falls into the middle of one."""
+def test_twenty_steps_equal_ten_then_resumed_ten(case, estimator_of, new_dir):
+    """Chunks of 7 steps, so that every stop is inside one."""
 
     def run_until(*stops):
         directory, curve = new_dir(), {}
@@ -63,7 +63,7 @@ def test_twenty_steps_are_ten_stop_resume_ten(case, estimator_of, new_dir):
         assert resumed.data == saved.data
 
 
-def test_the_same_estimator_goes_on_as_a_new_one_would(mlp, estimator_of):
+def test_the_same_estimator_resumes_as_a_new_one_does(mlp, estimator_of):
     whole = estimator_of(mlp, steps_a_loop=7, mesh=ONE_DEVICE)
     curve, saved = train(whole, mlp, until=20)
     kept = estimator_of(mlp, steps_a_loop=7, mesh=ONE_DEVICE)
@@ -78,20 +78,18 @@ def test_the_same_estimator_goes_on_as_a_new_one_would(mlp, estimator_of):
 
 
 @pytest.mark.parametrize("steps_a_loop", [1, 50])
-def test_how_many_steps_the_devices_run_at_once_changes_nothing(
-    mlp, estimator_of, steps_a_loop
-):
-    found = {}
+def test_the_length_of_device_loops_changes_nothing(mlp, estimator_of, steps_a_loop):
+    results = {}
     for loops in (7, steps_a_loop):
         estimator = estimator_of(mlp, steps_a_loop=loops, mesh=ONE_DEVICE)
-        found[loops] = train(estimator, mlp, until=20)
+        results[loops] = train(estimator, mlp, until=20)
         estimator.close()
-    (curve, saved), (other_curve, other) = found.values()
+    (curve, saved), (other_curve, other) = results.values()
     assert curve == other_curve
     assert_bitwise_equal(saved.state, other.state)
 
 
-def test_a_stop_asked_by_a_hook_is_a_stop_like_any_other(estimator_of, new_dir, mlp):
+def test_a_stop_by_a_hook_resumes_like_any_other(estimator_of, new_dir, mlp):
     class StopAtEight:
         def after_step(self, step, loss):
             if step >= 8:

@@ -1,6 +1,6 @@
-"""Law 5: each step is traced once a mode, however many steps, however ragged the data.
+"""A step is traced once per mode, for any number of steps and any remainder of rows.
 
-Counted where it cannot be missed: in the Python of the model function.
+Counted in the Python of the model function.
 """
 
 import itertools
@@ -20,7 +20,7 @@ TRAIN, EVAL, PREDICT = sf.Mode.TRAIN, sf.Mode.EVAL, sf.Mode.PREDICT
 
 
 def counting(*, takes_mask):
-    """A model function of either kind, and how often its Python ran, by mode."""
+    """A model function, with or without a mask, and its number of traces by mode."""
     calls = Counter()
 
     def spec(model, features, labels, mode, mask):
@@ -67,7 +67,7 @@ def rows(count):
 
 
 @pytest.mark.parametrize("devices", [1, 8])
-def test_each_step_is_traced_once_a_mode_with_a_mask(tmp_path, devices):
+def test_a_step_is_traced_once_per_mode_with_a_mask(tmp_path, devices):
     """50 rows in batches of 8, 16 and 24: each mode ends in another remainder."""
     model_fn, calls = counting(takes_mask=True)
     estimator = new_estimator(model_fn, tmp_path, devices=devices)
@@ -105,16 +105,16 @@ def test_ragged_batches_of_an_iterable_are_traced_once_with_a_mask(tmp_path):
         for start, stop in itertools.pairwise(edges):
             yield {"x": ROWS[start:stop]}, ROWS[start:stop, 0]
 
-    found = estimator.evaluate(batches)
+    result = estimator.evaluate(batches)
     assert calls == {EVAL: 1}
-    whole = estimator.evaluate(rows(50))
+    expected = estimator.evaluate(rows(50))
     assert calls == {EVAL: 1}
     # Merged exactly, so how rows fell into batches cannot show.
-    assert found["mse"] == whole["mse"]
+    assert result["mse"] == expected["mse"]
     estimator.close()
 
 
-def test_looking_at_a_spec_traces_what_running_it_then_uses(tmp_path):
+def test_inspecting_a_spec_traces_the_program_that_runs(tmp_path):
     model_fn, calls = counting(takes_mask=True)
     estimator = new_estimator(model_fn, tmp_path)
     source = sf.data.as_source(rows(50)())
