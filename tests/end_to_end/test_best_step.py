@@ -90,8 +90,8 @@ def test_the_best_step_by_another_metric_is_selected_afterwards(run, capsys):
     [
         (
             ("output.checkpoint.best=null", "--step", "best"),
-            "error[checkpoint-missing] {run}/checkpoints: no best checkpoint: no metric "
-            "ranks them. Set output.checkpoint.best={{metric:loss}}, in Python "
+            "error[checkpoint-missing] {run}/checkpoints: no best checkpoint: no "
+            "metric ranks them. Set output.checkpoint.best={{metric:loss}}, in Python "
             "RunConfig(keep_best=...), or choose a step. Steps: {best}, 60.",
         ),
         (
