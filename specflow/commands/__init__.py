@@ -1,4 +1,4 @@
-"""What each command does, once its experiment is composed; loads JAX."""
+"""Commands that need JAX; each takes a composed experiment or a recorded run."""
 
 from specflow.commands.check import check
 from specflow.commands.evaluate import evaluate

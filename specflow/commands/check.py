@@ -1,4 +1,4 @@
-"""`specflow check`: every mode traced; nothing allocated on a device or trained."""
+"""`specflow check`: traces every mode; allocates and trains nothing."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from specflow.commands.placement_table import ParameterTable
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, build_data
 from specflow.diagnostics.rendering import line, to_plain
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.executor import fingerprint as combined
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import leaves
@@ -21,7 +21,7 @@ __all__ = ["check"]
 
 
 def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
-    """Prints what each mode means, and where each parameter goes.
+    """Prints the spec of each mode and the placement of each parameter.
 
     Args:
         composed: the experiment.
@@ -31,12 +31,12 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         The same as plain values.
 
     Raises:
-        SpecflowError: what is wrong with the experiment, as training would find it.
+        SpecflowError: the experiment is wrong in a way that training would report.
     """
     config = composed.config
     jax_session.start(composed)
     data = build_data(config.data)
-    estimator = TPUEstimator.from_config(config, data=data)
+    estimator = Estimator.from_config(config, data=data)
     estimator.check_labels()
     if fingerprint:
         steps = config.loop.train_steps
@@ -51,24 +51,24 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     table = ParameterTable.of(estimator, data)
     print(table)
     warnings = estimator.program.warnings()
-    warm = estimator.warm_plan(data.train)
-    if warm is not None:
-        print(f"\n{warm}")
-        warnings += warm.warnings
+    warm_plan = estimator.warm_plan(data.train)
+    if warm_plan is not None:
+        print(f"\n{warm_plan}")
+        warnings += warm_plan.warnings
     for warning in warnings:
         print(line(warning, kind="warning"), file=sys.stderr)
     return {
         "modes": as_dicts(modes),
         **table.to_plain(),
-        "warm_start": None if warm is None else warm.to_plain(),
+        "warm_start": None if warm_plan is None else warm_plan.to_plain(),
         "warnings": [to_plain(warning) for warning in warnings],
     }
 
 
 def mode_rows(
-    estimator: TPUEstimator, data: Data, *, optimizer: str
+    estimator: Estimator, data: Data, *, optimizer: str
 ) -> list[tuple[str, ...]]:
-    """A head, and a row for each mode: what its spec holds."""
+    """A header, and one row for each mode with the contents of its spec."""
     rows = [("mode", "loss", "train_op", "eval tensors (batch-major)", "export")]
     for mode in Mode:
         source = data.train if mode is Mode.TRAIN else data.eval
@@ -86,19 +86,21 @@ def mode_rows(
 
 
 def as_dicts(rows: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Rows below a head, as dicts.
+    """Converts rows below a header to dicts.
 
     >>> as_dicts([("mode", "loss"), ("train", "f32[]")])
     [{'mode': 'train', 'loss': 'f32[]'}]
     """
-    head, *rest = rows
-    return [dict(zip(head, row, strict=True)) for row in rest]
+    header, *body = rows
+    return [dict(zip(header, row, strict=True)) for row in body]
 
 
 def _eval_tensors(spec: TPUEstimatorSpec) -> str:
     if spec.eval_metrics is None:
         return "-"
-    return "  ".join(f"{name} {short(x)}" for name, x in spec.eval_metrics.named())
+    return "  ".join(
+        f"{name} {short(tensor)}" for name, tensor in spec.eval_metrics.named()
+    )
 
 
 def _signatures(spec: TPUEstimatorSpec) -> str:

@@ -1,18 +1,25 @@
-"""`specflow evaluate run=DIR`: the metrics of a run's checkpoint."""
+"""`specflow evaluate run=DIR`: metrics of a run's checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
 from specflow.data import Data, build_data
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
-from specflow.estimator import CheckpointStep, TPUEstimator
+from specflow.estimator import CheckpointStep, Estimator
 from specflow.output import existing_run, print_result
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["estimator_of_run", "evaluate", "split_of", "trained"]
+__all__ = [
+    "estimator_of_run",
+    "evaluate",
+    "evaluate_and_print",
+    "require_checkpoint",
+    "split_of",
+]
 
 
 def evaluate(
@@ -21,28 +28,47 @@ def evaluate(
     """Evaluates a checkpoint of a run, and prints its metrics.
 
     Args:
-        composed: the run's config, with overrides laid over it; nothing in the run
-            directory is changed.
-        split: the data to evaluate on, `train` or `eval`.
-        step: evaluate the checkpoint of this step, or the `best` one, and not the
-            newest.
+        composed: the run's config with overrides applied; the run directory is not
+            changed.
+        split: data to evaluate on, `train` or `eval`.
+        step: step of the checkpoint, or `best`; None: the newest.
 
     Returns:
         The metrics, with `loss` and `global_step`.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
     """
     config = composed.config
     data = build_data(config.data, needs_train=split == "train")
     estimator = estimator_of_run(composed, data)
     estimator.check_labels()
     source = split_of(data, split)
+    return evaluate_and_print(
+        estimator, lambda: source, steps=config.loop.eval_steps, step=step
+    )
+
+
+def evaluate_and_print(
+    estimator: Estimator,
+    input_fn: Callable[..., Any],
+    *,
+    steps: int | None,
+    step: CheckpointStep,
+) -> dict[str, Any]:
+    """Evaluates a checkpoint, prints its metrics and closes the estimator.
+
+    Args:
+        estimator: of the run; its directory is not changed.
+        input_fn: gives the data.
+        steps: number of batches; None: all.
+        step: of the checkpoint.
+
+    Returns:
+        The metrics, with `loss` and `global_step`.
+    """
     metrics = estimator.evaluate(
-        lambda: source,
-        steps=config.loop.eval_steps,
-        checkpoint_step=step,
-        record=False,  # Who looks at a run leaves it as it is.
+        input_fn, steps=steps, checkpoint_step=step, record=False
     )
     estimator.close()
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
@@ -51,34 +77,36 @@ def evaluate(
 
 
 def split_of(data: Data, split: str) -> Any:
-    """The rows of a split, `train` or `eval`, in their own order."""
+    """Rows of a split, `train` or `eval`, in their own order."""
     return data.train if split == "train" else data.eval
 
 
 def estimator_of_run(
     composed: "Composed", data: Data, *, needs_checkpoint: bool = True
-) -> TPUEstimator:
-    """The estimator of a run.
+) -> Estimator:
+    """Builds the estimator of a run.
 
     Args:
-        composed: the run's config, with overrides laid over it.
-        data: what the config says.
-        needs_checkpoint: whether there must be a checkpoint.
+        composed: the run's config with overrides applied.
+        data: of the config.
+        needs_checkpoint: raise if there is no checkpoint.
 
     Raises:
         CheckpointError: there is none.
     """
     run = existing_run(composed.run or "")
     jax_session.start(composed)
-    estimator = TPUEstimator.from_config(composed.config, data=data, model_dir=run.path)
-    return trained(estimator, run.path) if needs_checkpoint else estimator
+    estimator = Estimator.from_config(composed.config, data=data, model_dir=run.path)
+    if needs_checkpoint:
+        require_checkpoint(estimator, run.path)
+    return estimator
 
 
-def trained(estimator: TPUEstimator, directory: Path) -> TPUEstimator:
-    """The estimator itself.
+def require_checkpoint(estimator: Estimator, directory: Path) -> None:
+    """Refuses a run without a checkpoint.
 
     Raises:
-        CheckpointError: its run has no checkpoint.
+        CheckpointError: the run has none.
     """
     if estimator.latest_step() is None:
         raise CheckpointError(
@@ -90,4 +118,3 @@ def trained(estimator: TPUEstimator, directory: Path) -> TPUEstimator:
                 code="checkpoint-missing",
             )
         )
-    return estimator

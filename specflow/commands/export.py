@@ -1,4 +1,4 @@
-"""`specflow export run=DIR`: a run's model for whoever has nothing but JAX."""
+"""`specflow export run=DIR`: a run's model for serving with JAX alone."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.commands.evaluate import estimator_of_run
 from specflow.data import build_data
 from specflow.distributed import collectives
-from specflow.estimator import CheckpointStep, TPUEstimator
+from specflow.estimator import CheckpointStep, Estimator
 from specflow.runtime.filesystem import check_output_folder
 from specflow.serving import load_export
 
@@ -29,31 +29,30 @@ def export(
     batch: Sequence[int] | None = None,
     format: str | None = None,
 ) -> Path:
-    """Exports a checkpoint, and prints its signatures and where it is.
+    """Exports a checkpoint, and prints its signatures and its directory.
 
-    In another format it is written beside the export, and how it was verified is
-    printed, too.
+    A conversion to another format is written beside the export; its verification is
+    printed as well.
 
     Args:
-        composed: the run's config, with overrides laid over it.
-        output: where exports go side by side; `export` in the run directory if None.
-        step: export the checkpoint of this step, or the `best` one, and not the
-            newest.
-        platforms: what to export for.
-        batch: fixed numbers of rows to export for; None: any.
-        format: what to convert the export to: `savedmodel` or `onnx`; None: nothing.
+        composed: the run's config with overrides applied.
+        output: parent directory of exports; `export` in the run directory if None.
+        step: step of the checkpoint, or `best`; None: the newest.
+        platforms: to export for.
+        batch: fixed batch sizes to export for; None: any.
+        format: convert the export to `savedmodel` or `onnx`; None: do not.
 
     Returns:
         The directory of the new export.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
         ExportError: the model cannot be exported or converted, or a package that the
-            format takes is missing.
+            format needs is missing.
         OutputError: the files cannot be written.
     """
 
-    def build() -> tuple[TPUEstimator, Callable[[], Any]]:
+    def build() -> tuple[Estimator, Callable[[], Any]]:
         data = build_data(composed.config.data, needs_labels=False, needs_train=False)
         return estimator_of_run(composed, data), lambda: data.eval
 
@@ -68,7 +67,7 @@ def export(
 
 
 def export_model(
-    build: Callable[[], tuple[TPUEstimator, Callable[..., Any]]],
+    build: Callable[[], tuple[Estimator, Callable[..., Any]]],
     directory: Path,
     *,
     step: CheckpointStep,
@@ -76,22 +75,22 @@ def export_model(
     batch: Sequence[int] | None,
     format: str | None,
 ) -> Path:
-    """Exports a checkpoint of an estimator into `directory`; see `export`.
+    """Exports a checkpoint of an estimator below `directory`; see `export`.
 
     Args:
-        build: gives the estimator, and the input function of an example of what
-            clients send; called once the packages that the format takes are there.
-        directory: where exports go side by side.
+        build: returns the estimator, and the input function with an example of what
+            clients send; called once the packages that the format needs are found.
+        directory: parent directory of exports.
         step: of the checkpoint.
-        platforms: what to export for.
-        batch: fixed numbers of rows.
-        format: what to convert the export to.
+        platforms: to export for.
+        batch: fixed batch sizes.
+        format: to convert the export to.
 
     Returns:
         The directory of the new export.
     """
     if format is not None:
-        # TensorFlow tells about itself at length, unless somebody asked it to.
+        # TensorFlow logs at length unless the user asks for another level.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from specflow.serving.convert import require_packages
 
@@ -109,9 +108,9 @@ def export_model(
         )
     estimator.close()
     if not collectives.is_process_zero():
-        collectives.on_process_zero(lambda: None)  # Until everything is written.
+        collectives.on_process_zero(lambda: None)  # Wait until all is written.
         return path
-    loaded = load_export(path, check=False)  # It was checked before it got its name.
+    loaded = load_export(path, check=False)  # Checked before it got its name.
     if loaded.note:
         print(f"note: {loaded.note}", file=sys.stderr)
     print(loaded)

@@ -1,4 +1,4 @@
-"""JAX as a command needs it: processes, pretended devices, compiled programs kept."""
+"""JAX set up for a command: processes, devices, compile cache, output streams."""
 
 import functools
 import os
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow.commands.quiet_logs import hush_checkpoint_threads
 from specflow.config.sections.mesh import MeshConfig
 from specflow.diagnostics.errors import Diagnostic, MachineError, SpecflowWarning
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
-from specflow.runtime.distribution import version_of
+from specflow.output.checkpoint.orbax_logs import hush_checkpoint_errors
+from specflow.output.run.package_versions import PROGRAM_PACKAGES, package_versions
 from specflow.runtime.plain_tree import settings
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_directory", "prepare", "start"]
 
+_PER_PROCESS = ("mesh.processes.", "output.dir.")
+"""Keys that may differ between processes: the index of the process, and the directory,
+which process 0 broadcasts (the name of a sweep's directory contains the time)."""
+
 
 def cache_directory() -> Path | None:
-    """Where compiled programs are kept between runs: `<user's cache>/specflow/xla`.
+    """Directory of the compile cache: `<user's cache>/specflow/xla`.
 
-    None where nothing says where the user's cache is: a user id without a home.
+    None if the user's cache is unknown: a user id without a home.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return None if base.startswith("~") else Path(base) / "specflow" / "xla"
@@ -40,87 +44,83 @@ def start(composed: "Composed") -> None:
 
 
 def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
-    """Sets JAX up, and what prints beside it; before its first use in the process.
+    """Sets up JAX, before its first use in the process, and the output streams.
 
-    Compiled programs are kept unless `JAX_COMPILATION_CACHE_DIR` or
-    `JAX_ENABLE_COMPILATION_CACHE` say otherwise.
-
-    Of several processes the first one speaks for all on standard output.
+    Compiled programs are cached on disk unless `JAX_COMPILATION_CACHE_DIR` or
+    `JAX_ENABLE_COMPILATION_CACHE` set something else. Only process 0 of several writes
+    to standard output.
 
     Args:
-        mesh: the devices, and the processes that have them.
-        tree: what must be the same in all processes.
+        mesh: the devices, and the processes that own them.
+        tree: config that must be the same in all processes.
 
     Raises:
-        ConfigError: JAX already runs with another number of devices; nothing says which
-            of several processes this is; one has another config, and is named.
-        MachineError: there is no device of the kind that was asked for; a process did
-            not come.
+        ConfigError: JAX already runs with another number of devices; the index of this
+            process is unknown; the config of a process differs.
+        MachineError: there is no device of the requested kind; a process did not join.
     """
-    hush_checkpoint_threads()
-    warnings.showwarning = _show
+    hush_checkpoint_errors()
+    warnings.showwarning = _show_warning
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():
-        collectives.check_equal("config", _shared_settings(tree))
-        collectives.check_equal("version of packages", _versions())
+        shared = {
+            key: value
+            for key, value in settings(tree)
+            if not f"{key}.".startswith(_PER_PROCESS)
+        }
+        versions = package_versions(PROGRAM_PACKAGES)
+        collectives.check_equal("config", shared)
+        collectives.check_equal("version of packages", versions)
     else:
-        _warning_idle_tasks()
+        _warn_of_idle_tasks()
     if pretended is not None:
         pretend_devices(pretended)
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        _keep_programs(cache_directory())
+        _cache_programs(cache_directory())
     _find_devices()
     if jax.distributed.is_initialized():
-        _speak_first()
-        found = jax.local_devices()
-        facts = {"kind of devices": found[0].device_kind, "devices": len(found)}
+        _silence_other_processes()
+        devices = jax.local_devices()
+        facts = {"kind of devices": devices[0].device_kind, "devices": len(devices)}
         collectives.check_equal("devices", facts)
 
 
-_PACKAGES = ("flax", "jax", "jaxlib", "numpy", "optax", "orbax-checkpoint", "specflow")
-"""What decides which program is computed, and what is written."""
+_show_other_warning = warnings.showwarning
 
 
-def _versions() -> dict[str, str | None]:
-    return {name: version_of(name) for name in _PACKAGES}
-
-
-_show_other = warnings.showwarning
-
-
-def _show(message: Warning | str, *where: Any, **options: Any) -> None:
-    """Shows a warning of specflow's own as its errors are shown."""
+def _show_warning(message: Warning | str, *where: Any, **options: Any) -> None:
+    """Shows a warning of specflow in the form of its errors."""
     if isinstance(message, SpecflowWarning):
         print(line(message.diagnostic, kind="warning"), file=sys.stderr)
     else:
-        _show_other(message, *where, **options)
+        _show_other_warning(message, *where, **options)
 
 
-def _keep_programs(directory: Path | None) -> None:
+def _cache_programs(directory: Path | None) -> None:
     if directory is None:
-        _warning_no_cache()
+        _warn_of_no_cache()
         return
     jax.config.update("jax_compilation_cache_dir", str(directory))
-    # Small programs count too: they are what a first step waits for.
+    # Small programs as well: the first step waits for them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @functools.cache
-def _warning_no_cache() -> None:
+def _warn_of_no_cache() -> None:
     if not jax.config.values["jax_enable_compilation_cache"]:
         return
     warning = Diagnostic(
         "compile cache",
-        "no home folder is known for this user, so compiled programs are not kept",
-        hint="Set XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR to keep them.",
+        "the home folder of this user is unknown, so compiled programs are not cached",
+        hint="Set XDG_CACHE_HOME or JAX_COMPILATION_CACHE_DIR to cache them.",
         code="home-unknown",
     )
     print(line(warning, kind="warning"), file=sys.stderr)
 
 
 @functools.cache
-def _warning_idle_tasks() -> None:
+def _warn_of_idle_tasks() -> None:
     if count := idle_tasks():
         warning = Diagnostic(
             "slurm",
@@ -132,49 +132,36 @@ def _warning_idle_tasks() -> None:
 
 
 @functools.cache
-def _speak_first() -> None:
-    """Leaves standard output to process 0; on CPU, to what Python writes there.
+def _silence_other_processes() -> None:
+    """Closes standard output of all processes but 0; on CPU, to all but Python there.
 
-    Gloo, by which processes on CPUs talk, would write its own lines between.
+    Gloo, the transport of collectives on CPU, writes lines of its own to it.
     """
     sys.stdout.flush()
     if collectives.is_process_zero():
         if jax.default_backend() != "cpu" or sys.__stdout__ is None:
             return
         buffer: Any = sys.__stdout__.buffer
-        # In place: who holds on to the stream still writes where it went.
+        # In place: objects that hold the stream keep writing to the same file.
         getattr(buffer, "raw", buffer).__init__(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _shared_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns dotted key -> value of all that must be equal in every process.
-
-    The number of the process may differ, and so may the directory: all processes use
-    that of process 0, and the name of a sweep's directory contains the time.
-    """
-    return {
-        key: value
-        for key, value in settings(tree)
-        if not f"{key}.".startswith(("mesh.processes.", "output.dir."))
-    }
-
-
 def _find_devices() -> None:
-    """Has JAX look for its devices, and says so if there are none.
+    """Initializes JAX's backend.
 
     Raises:
-        MachineError: there are none.
+        MachineError: there is no device of the requested kind.
     """
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        asked = os.environ.get("JAX_PLATFORMS", "")
+        requested = os.environ.get("JAX_PLATFORMS", "")
         reason = str(error).partition(" (set JAX_PLATFORMS")[0]
         raise MachineError(
             Diagnostic(
-                f"JAX_PLATFORMS={asked}" if asked else "devices",
-                reason or "JAX knows no such device here",
+                f"JAX_PLATFORMS={requested}" if requested else "devices",
+                reason or "JAX finds no such device",
                 expected="a machine with such a device, and JAX installed for it",
                 hint="JAX_PLATFORMS=cpu runs on the CPU.",
                 code="no-device",

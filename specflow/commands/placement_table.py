@@ -1,4 +1,4 @@
-"""Where each parameter goes on the mesh, by which rule, and what a device holds."""
+"""Placement of each parameter on the mesh, its rule, and the bytes of each device."""
 
 import dataclasses
 import math
@@ -8,33 +8,34 @@ import jax
 
 from specflow.contract import Mode
 from specflow.data import Data
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.mesh import Placement
 from specflow.runtime.formatting import columns, human, short
 
 __all__ = ["ParameterTable", "bytes_per_device"]
 
-_MOST_SHOWN = 6
+_MAX_LISTED = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class ParameterTable:
-    """The state on its mesh, as `check` shows it; nothing is allocated."""
+    """The training state on its mesh, as `check` prints it; nothing is allocated."""
 
     mesh: dict[str, int]
     """Size of each axis."""
     params: dict[str, Any]
     """Parameter path -> shape, dtype and sharding."""
     placements: dict[str, Placement]
-    """Parameter path -> where it goes, and why."""
+    """Parameter path -> its sharding and the rule that chose it."""
     bytes_per_device: dict[str, int]
-    """What a device holds of the parameters, the optimizer's state and the rest."""
+    """Bytes on each device of parameters, optimizer state and model state."""
     frozen_statistics: tuple[str, ...] = ()
-    """Batch statistics that do not move, since no parameter of their layer trains."""
+    """Batch statistics that are not updated, since no parameter of their layer is
+    trained."""
 
     @classmethod
-    def of(cls, estimator: TPUEstimator, data: Data) -> Self:
-        """The table of what training would start from."""
+    def of(cls, estimator: Estimator, data: Data) -> Self:
+        """Builds the table of the state that training would start from."""
         state = estimator.abstract_state(data.train)
         batch = estimator.batch_form(data.train, Mode.TRAIN)
         trees = {
@@ -54,48 +55,53 @@ class ParameterTable:
         )
 
     def __str__(self) -> str:
-        rows = [("parameter", "array", "placement", "rule", "bytes a device")]
+        rows = [("parameter", "array", "sharding", "rule", "bytes per device")]
         for path, array in self.params.items():
             placement = self.placements[path]
-            axes = ", ".join("+".join(along) or "-" for along in placement.axes)
-            rule, held = placement.rule or "-", f"{bytes_per_device(array):,}"
-            rows.append((path, short(array), f"({axes})", rule, held))
+            axes = ", ".join("+".join(names) or "-" for names in placement.axes)
+            rule, size = placement.rule or "-", f"{bytes_per_device(array):,}"
+            rows.append((path, short(array), f"({axes})", rule, size))
         axes = " x ".join(f"{name} {size}" for name, size in self.mesh.items()
                           if size > 1)  # fmt: skip
+        devices = math.prod(self.mesh.values())
         count = sum(math.prod(array.shape) for array in self.params.values())
-        split = sum(
+        sharded = sum(
             not placement.is_replicated for placement in self.placements.values()
         )
-        cost = ", ".join(
-            f"{name} {human(held)}" for name, held in self.bytes_per_device.items()
+        sizes = ", ".join(
+            f"{name} {human(size)}" for name, size in self.bytes_per_device.items()
         )
-        return (
-            f"{columns(rows, right=(4,))}\n\n"
-            f"mesh        {axes or 'single device'} "
-            f"({math.prod(self.mesh.values())} devices)\n"
-            f"parameters  {count:,} numbers in {len(self.params)} arrays, {split} of "
-            "them split\n"
-            f"a device    {cost}{self._frozen()}"
-        )
+        facts = [
+            (
+                "mesh",
+                f"{axes} ({devices} devices)" if axes else "single device",
+            ),
+            (
+                "parameters",
+                f"{count:,} in {len(self.params)} arrays, {sharded} sharded",
+            ),
+            ("per device", sizes),
+        ]
+        if self.frozen_statistics:
+            facts.append(("frozen", self._frozen()))
+        return f"{columns(rows, right=(4,))}\n\n{columns(facts)}"
 
     def _frozen(self) -> str:
         names = self.frozen_statistics
-        if not names:
-            return ""
-        more = len(names) - _MOST_SHOWN
-        listed = ", ".join(names[:_MOST_SHOWN]) + (f", {more} more" if more > 0 else "")
+        more = len(names) - _MAX_LISTED
+        listed = ", ".join(names[:_MAX_LISTED]) + (f", {more} more" if more > 0 else "")
         return (
-            f"\nfrozen      {len(names)} batch statistics, as no parameter of their "
-            f"layers trains: {listed}"
+            f"{len(names)} batch statistics, as no parameter of their layers is "
+            f"trained: {listed}"
         )
 
     def to_plain(self) -> dict[str, Any]:
-        """The same for tools: `mesh`, `parameters` and so on."""
+        """The table as plain JSON values: `mesh`, `parameters` and so on."""
         parameters = [
             {
                 "parameter": path,
                 "array": short(array),
-                "placement": [list(along) for along in self.placements[path].axes],
+                "placement": [list(names) for names in self.placements[path].axes],
                 "rule": self.placements[path].rule or None,
                 "bytes_per_device": bytes_per_device(array),
             }
@@ -110,5 +116,5 @@ class ParameterTable:
 
 
 def bytes_per_device(array: Any) -> int:
-    """Bytes of an abstract array on each device that holds a part of it."""
+    """Bytes of an abstract array on each device that holds a shard of it."""
     return math.prod(array.sharding.shard_shape(array.shape)) * array.dtype.itemsize

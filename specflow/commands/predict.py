@@ -1,11 +1,11 @@
-"""`specflow predict run=DIR`: the predictions for every row, in the rows' order."""
+"""`specflow predict run=DIR`: predictions for every row, in the order of the rows."""
 
 import contextlib
 import operator
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,16 +15,16 @@ from specflow.contract import Mode
 from specflow.data import build_data
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
-from specflow.estimator import CheckpointStep
+from specflow.estimator import CheckpointStep, Estimator
 from specflow.output import row_format, writing_rows
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["is_progress_seen", "predict", "write_rows"]
+__all__ = ["predict", "predict_and_write"]
 
-_OF_A_STEP = {"row": None, "features": None, "labels": None, "predictions": None}
-"""What the rows of a step have beside their ids."""
+_COLUMNS_OF_STEP = ("row", "features", "labels", "predictions")
+"""Columns of the rows of a training step, beside their ids."""
 
 
 def predict(
@@ -37,70 +37,109 @@ def predict(
     split: str = "eval",
     step: CheckpointStep = None,
 ) -> int:
-    """Writes a row of predictions for each row of the data, in the rows' order.
+    """Writes one row of predictions for each row of the data, in the same order.
 
-    What the data names its rows by comes first in each row. Labels may be missing.
+    The ids of the data come first in each row. Labels may be missing.
 
     Args:
-        composed: the run's config, with overrides laid over it; nothing in the run
-            directory is changed.
+        composed: the run's config with overrides applied; the run directory is not
+            changed.
         output: file to write; standard output if None.
-        format: `jsonl`, `csv` or `parquet`; by default what the file's suffix says.
-        keys: names of the predictions wanted, in that order; all of them by default.
-        rows_of: predict for the rows that training saw at this step, counted from 1;
-            each has its number in the training data, its features and its labels.
-        split: the data to predict for, `train` or `eval`.
-        step: predict with the checkpoint of this step, or the `best` one, and not the
-            newest.
+        format: `jsonl`, `csv` or `parquet`; None: by the suffix of the file.
+        keys: names of the predictions to write, in that order; None: all.
+        rows_of: predict for the rows of this training step, counted from 1; each row
+            has its number in the training data, its features and its labels.
+        split: data to predict for, `train` or `eval`.
+        step: step of the checkpoint, or `best`; None: the newest.
 
     Returns:
         The number of rows.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
         ConfigError: there is no such format or prediction.
         OutputError: the file cannot be written.
     """
-    written_as = row_format(output, format)
+    resolved_format = row_format(output, format)
     data = build_data(
         composed.config.data,
         needs_labels=False,
         needs_train=split == "train" or rows_of is not None,
     )
-    # A loss may be no number before the first checkpoint: the initial values predict.
+    # A loss can be NaN before the first checkpoint: the initial values predict then.
     estimator = estimator_of_run(composed, data, needs_checkpoint=rows_of is None)
     source = split_of(data, split if rows_of is None else "train")
     predictions = estimator.abstract_spec(Mode.PREDICT, source).predictions
     _check_keys(keys or (), predictions)
-    beside: dict[str, Any] = dict(getattr(source, "ids", {}))
-    _check_ids(beside, predictions if rows_of is None else _OF_A_STEP)
+    columns: dict[str, Any] = dict(getattr(source, "ids", {}))
+    names = predictions if isinstance(predictions, Mapping) else ("output",)
+    _check_ids(columns, names if rows_of is None else _COLUMNS_OF_STEP)
     if rows_of is not None:
         numbers = estimator.rows_of_step(source, rows_of)
         features, labels = source.take(numbers)
-        beside = {name: array[numbers] for name, array in beside.items()}
-        beside |= {"row": numbers, "features": features}
-        beside |= {} if labels is None else {"labels": labels}
+        columns = {name: array[numbers] for name, array in columns.items()}
+        columns |= {"row": numbers, "features": features}
+        columns |= {} if labels is None else {"labels": labels}
         source = features
-    batches = estimator.predict(
+    return predict_and_write(
+        estimator,
         lambda: source,
+        keys=keys,
+        step=step,
+        output=output,
+        format=resolved_format,
+        columns=columns,
+        nested=rows_of is not None,
+    )
+
+
+def predict_and_write(
+    estimator: Estimator,
+    input_fn: Callable[..., Any],
+    *,
+    keys: Sequence[str] | None,
+    step: CheckpointStep,
+    output: str | None,
+    format: str,
+    columns: Mapping[str, Any] | None = None,
+    nested: bool = False,
+) -> int:
+    """Predicts with a checkpoint, writes the rows and closes the estimator.
+
+    Args:
+        estimator: of the run.
+        input_fn: gives the data.
+        keys: names of the predictions to write; None: all.
+        step: of the checkpoint.
+        output: file to write; standard output if None.
+        format: `jsonl`, `csv` or `parquet`.
+        columns: come first in each row: name -> values of all rows.
+        nested: write the predictions as one column, `predictions`.
+
+    Returns:
+        The number of rows.
+    """
+    batches: Iterable[Any] = estimator.predict(
+        input_fn,
         predict_keys=keys,
         yield_single_examples=False,
         checkpoint_step=step,
-        progress=is_progress_seen(output),
+        progress=_can_show_progress(output),
     )
-    if rows_of is not None:
+    if nested:
         batches = ({"predictions": batch} for batch in batches)
-    rows = write_rows(batches, beside, output, written_as)
+    rows = _write_rows(batches, columns or {}, output, format)
     estimator.close()
     return rows
 
 
-def is_progress_seen(output: str | None) -> bool:
-    """Whether progress can be shown beside the rows: not on a terminal that shows them,
-    itself or through another program that reads them from a pipe.
+def _can_show_progress(output: str | None) -> bool:
+    """Returns whether progress does not mix with the rows.
+
+    Not if rows go to a terminal, or to a program that may show them on one.
 
     Args:
-        output: where rows go; None: standard output.
+        output: file of the rows; None: standard output.
     """
     if output is not None:
         return True
@@ -110,19 +149,19 @@ def is_progress_seen(output: str | None) -> bool:
         return False
 
 
-def write_rows(
+def _write_rows(
     batches: Iterable[Any],
-    beside: Mapping[str, Any],
+    columns: Mapping[str, Any],
     output: str | None,
-    written_as: str,
+    format: str,
 ) -> int:
-    """Writes batches of predictions row by row, in process 0, and waits for it.
+    """Writes batches of predictions row by row on process 0; the others wait.
 
     Args:
-        batches: of predictions, as `TPUEstimator.predict` gives them.
-        beside: what comes first in each row: name -> values of all rows.
+        batches: of predictions, from `Estimator.predict`.
+        columns: come first in each row: name -> values of all rows.
         output: file to write; standard output if None.
-        written_as: `jsonl`, `csv` or `parquet`.
+        format: `jsonl`, `csv` or `parquet`.
 
     Returns:
         The number of rows.
@@ -131,15 +170,16 @@ def write_rows(
     with contextlib.ExitStack() as stack:
         write = None
         if collectives.is_process_zero():
-            write = stack.enter_context(writing_rows(output, written_as))
+            write = stack.enter_context(writing_rows(output, format))
         for batch in batches:
             count = len(jax.tree.leaves(batch)[0])
             if write is not None:
-                taken = operator.itemgetter(slice(rows, rows + count))
-                known = {
-                    name: jax.tree.map(taken, each) for name, each in beside.items()
+                batch_rows = operator.itemgetter(slice(rows, rows + count))
+                first = {
+                    name: jax.tree.map(batch_rows, values)
+                    for name, values in columns.items()
                 }
-                write(_joined(known, batch))
+                write(_joined(first, batch))
             rows += count
     collectives.on_process_zero(lambda: None)
     if output is not None and collectives.is_process_zero():
@@ -147,17 +187,17 @@ def write_rows(
     return rows
 
 
-def _joined(beside: Mapping[str, Any], predictions: Any) -> Any:
-    """Predictions with what is known of their rows before them."""
-    if not beside:
+def _joined(columns: Mapping[str, Any], predictions: Any) -> Any:
+    """Predictions with other columns before them."""
+    if not columns:
         return predictions
     named = isinstance(predictions, Mapping)
-    return {**beside, **(predictions if named else {"output": predictions})}
+    return {**columns, **(predictions if named else {"output": predictions})}
 
 
-def _check_ids(ids: Mapping[str, Any], predictions: Any) -> None:
-    """Refuses ids named as a prediction: rows have one place for both."""
-    named = predictions if isinstance(predictions, Mapping) else ("output",)
+def _check_ids(ids: Iterable[str], names: Iterable[str]) -> None:
+    """Refuses ids with the name of a prediction: a row has one column for a name."""
+    taken = set(names)
     diagnostics = [
         Diagnostic(
             "data.ids",
@@ -167,28 +207,28 @@ def _check_ids(ids: Mapping[str, Any], predictions: Any) -> None:
             code="predict-keys",
         )
         for name in ids
-        if name in named
+        if name in taken
     ]
     if diagnostics:
         raise ConfigError(*diagnostics)
 
 
 def _check_keys(keys: Sequence[str], predictions: Any) -> None:
-    """Refuses names that are not predicted: whoever types them means something."""
-    there = list(predictions) if isinstance(predictions, Mapping) else []
+    """Refuses names of predictions that do not exist."""
+    names = list(predictions) if isinstance(predictions, Mapping) else []
     diagnostics = [
         Diagnostic(
             "--keys",
             f"{key} is not predicted",
-            expected=f"some of {', '.join(there)}"
-            if there
-            else "none: it is one array",
-            hint=did_you_mean(nearest(key, there)),
+            expected=f"some of {', '.join(names)}"
+            if names
+            else "none: the prediction is one array",
+            hint=did_you_mean(nearest(key, names)),
             origin="command line",
             code="predict-keys",
         )
         for key in keys
-        if key not in there
+        if key not in names
     ]
     if diagnostics:
         raise ConfigError(*diagnostics)

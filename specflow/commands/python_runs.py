@@ -1,17 +1,17 @@
-"""`specflow evaluate|predict|export run=DIR` of a run that was made in Python."""
+"""`specflow evaluate|predict|export run=DIR` for a run that was made in Python."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
-from specflow.commands.evaluate import trained
+from specflow.commands.evaluate import evaluate_and_print, require_checkpoint
 from specflow.commands.export import export_model
-from specflow.commands.predict import is_progress_seen, write_rows
+from specflow.commands.predict import predict_and_write
 from specflow.config.run_config import RunConfig
 from specflow.config.sections.mesh import MeshConfig
-from specflow.estimator import CheckpointStep, TPUEstimator
-from specflow.output import print_result, row_format
+from specflow.estimator import CheckpointStep, Estimator
+from specflow.output import row_format
 
 if TYPE_CHECKING:
     from specflow.compose.recorded_python import RecordedRun
@@ -25,26 +25,18 @@ def evaluate_recorded(
     """Evaluates a checkpoint as the last evaluation in Python did, and prints it.
 
     Args:
-        run: the run, its parts imported.
-        step: of the checkpoint; `best` or `latest`, the default.
+        run: the run, with its parts imported.
+        step: step of the checkpoint, `best` or `latest`; None: the newest.
 
     Returns:
         The metrics, with `loss` and `global_step`.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
     """
-    estimator = _estimator(run)
-    metrics = estimator.evaluate(
-        run.input_fn,
-        steps=run.eval_steps,
-        checkpoint_step=step,
-        record=False,  # Who looks at a run leaves it as it is.
+    return evaluate_and_print(
+        _estimator(run), run.input_fn, steps=run.eval_steps, step=step
     )
-    estimator.close()
-    evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
-    print_result(metrics["global_step"], evaluation=evaluation, timing=estimator.timing)
-    return metrics
 
 
 def predict_recorded(
@@ -55,28 +47,25 @@ def predict_recorded(
     keys: Sequence[str] | None = None,
     step: CheckpointStep = None,
 ) -> int:
-    """Writes a row of predictions for each row of the input; see `predict`.
+    """Writes one row of predictions for each row of the input; see `predict`.
 
     Returns:
         The number of rows.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
         ConfigError: there is no such format or prediction.
         OutputError: the file cannot be written.
     """
-    written_as = row_format(output, format)
-    estimator = _estimator(run)
-    batches = estimator.predict(
+    resolved_format = row_format(output, format)
+    return predict_and_write(
+        _estimator(run),
         run.input_fn,
-        predict_keys=keys,
-        yield_single_examples=False,
-        checkpoint_step=step,
-        progress=is_progress_seen(output),
+        keys=keys,
+        step=step,
+        output=output,
+        format=resolved_format,
     )
-    rows = write_rows(batches, {}, output, written_as)
-    estimator.close()
-    return rows
 
 
 def export_recorded(
@@ -88,13 +77,13 @@ def export_recorded(
     batch: Sequence[int] | None = None,
     format: str | None = None,
 ) -> Path:
-    """Exports a checkpoint, and prints its signatures and where it is; see `export`.
+    """Exports a checkpoint, and prints its signatures and directory; see `export`.
 
     Returns:
         The directory of the new export.
 
     Raises:
-        CheckpointError: the run has no such checkpoint, or none that is whole.
+        CheckpointError: the run has no such checkpoint, or only damaged ones.
         ExportError: the model cannot be exported or converted.
         OutputError: the files cannot be written.
     """
@@ -108,11 +97,16 @@ def export_recorded(
     )
 
 
-def _estimator(run: "RecordedRun") -> TPUEstimator:
+def _estimator(run: "RecordedRun") -> Estimator:
+    """The estimator of a run with a checkpoint.
+
+    Raises:
+        CheckpointError: the run has none.
+    """
     record = run.record
     mesh = None if record.mesh is None else MeshConfig(**record.mesh)
     jax_session.prepare(mesh or MeshConfig(), record.model_dump())
-    estimator = TPUEstimator(
+    estimator = Estimator(
         run.parts["model_fn"],
         model=run.parts.get("model"),
         model_dir=run.directory,
@@ -125,4 +119,5 @@ def _estimator(run: "RecordedRun") -> TPUEstimator:
         use_tpu=record.use_tpu,
         eval_params=run.parts.get("eval_params"),
     )
-    return trained(estimator, run.directory)
+    require_checkpoint(estimator, run.directory)
+    return estimator

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the loop, save, leave."""
+"""SIGINT (Ctrl-C) and SIGTERM while training: finish the device loop, save, exit."""
 
 import contextlib
 import signal
@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["Interrupted", "stopping"]
+__all__ = ["StopRequest", "stopping"]
 
 
-class Interrupted:
-    """Whether, and by which signal, the process was asked to stop."""
+class StopRequest:
+    """A request to stop training; true once a signal has arrived."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -20,27 +20,30 @@ class Interrupted:
 
 
 @contextlib.contextmanager
-def stopping(note: Callable[[str], None]) -> Iterator[Interrupted]:
+def stopping(note: Callable[[str], None]) -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one acts as usual.
 
     Args:
-        note: takes a line for the person who waits.
-    """
-    asked = Interrupted()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # Python lets only the main thread handle signals.
-        return
-    former = {}
+        note: receives one line for the user.
 
-    def ask(number: int, _: FrameType | None) -> None:
-        asked.signal = number
-        signal.signal(number, former[number])
+    Yields:
+        The request.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # Python lets only the main thread handle signals.
+        return
+    previous = {}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        request.signal = number
+        signal.signal(number, previous[number])
         note("stopping: the state is being saved (once more to stop at once)")
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        former[number] = signal.signal(number, ask)
+        previous[number] = signal.signal(number, handle)
     try:
-        yield asked
+        yield request
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,12 +1,13 @@
-"""`specflow train`: a run, from its first step or where it stopped, to its result."""
+"""`specflow train`: a run from its first or newest checkpoint to its result."""
 
 import contextlib
 import functools
 import os
+import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +15,19 @@ import jax
 
 from specflow.commands import jax_session
 from specflow.commands.signals import stopping
+from specflow.commands.train_result import TrainResult
 from specflow.config.base import Component
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
-from specflow.contract import Mode
 from specflow.data import build_data
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
-from specflow.estimator import TPUEstimator, declared_specs
+from specflow.estimator import Estimator, declared_specs
 from specflow.estimator.synchronized_inputs import agree_on_rows
-from specflow.lifecycle import Made, WarmPlan, newest_export
+from specflow.lifecycle import WarmPlan
 from specflow.output import (
     AsyncReporters,
-    Best,
     JsonLines,
     Progress,
     Reporter,
@@ -35,11 +35,9 @@ from specflow.output import (
     TensorBoard,
     default_run_directory,
     draw_curves,
-    efficiency,
     existing_run,
     hparams_of,
     open_run,
-    print_result,
     read_rows,
     rerun_directory,
 )
@@ -53,17 +51,11 @@ if TYPE_CHECKING:
 __all__ = ["Stopped", "train"]
 
 
-_ENDED_BEFORE = (
-    "note: nothing was trained: this run has ended early before. It goes on with more "
-    "patience, or with loop.early_stopping=null"
-)
-
-
 class Stopped(Exception):
     """Training was stopped by a signal; its state is saved."""
 
     shared = True
-    """By all processes at once: the first one says so."""
+    """Raised by all processes at once: process 0 reports it."""
 
     def __init__(self, signal: int, message: str):
         super().__init__(message)
@@ -71,77 +63,63 @@ class Stopped(Exception):
 
 
 def train(composed: "Composed") -> dict[str, Any]:
-    """Trains and evaluates an experiment, and writes everything down.
+    """Trains and evaluates an experiment, and writes its run directory.
 
     Args:
-        composed: the experiment, and who set each value.
+        composed: the experiment, with the origin of each value.
 
     Returns:
         `result.json`: step, eval, timing; and the directory of the run.
 
     Raises:
-        SpecflowError: what is wrong with the experiment, the data or the disk.
-        Stopped: a signal came; the state is saved.
+        SpecflowError: the experiment, the data or the disk has a problem.
+        Stopped: a signal arrived; the state is saved.
     """
     started, config = time.perf_counter(), composed.config
     jax_session.start(composed)
     data = build_data(config.data)
     directory = collectives.on_process_zero(lambda: str(_directory(composed)))
     try:
-        estimator = TPUEstimator.from_config(config, data=data, model_dir=directory)
+        estimator = Estimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
         if collectives.process_count() > 1:
-            # Before the first step, and not when the first evaluation finds out.
+            # Before the first step, not at the first evaluation.
             for split, rows in (("training", data.train), ("evaluation", data.eval)):
                 agree_on_rows(split, rows)
-        warm = estimator.warm_plan(data.train)
+        warm_plan = estimator.warm_plan(data.train)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(directory).rmdir()  # Empty still: what cannot run leaves no trace.
+            Path(directory).rmdir()  # Still empty: a run that cannot start leaves none.
         raise
     check = functools.partial(estimator.check_checkpoint, data.train)
     with _opened(composed, directory, check) as run, contextlib.ExitStack() as stack:
-        # What is one is written by one: by the process that has the directory.
+        # Process 0 has the lock, and is the only one to write files.
         writes = run.lock is not None
-        device = jax.devices()[0]
-        step = collectives.on_process_zero(estimator.latest_step) or 0
-        launcher_link.report(directory=str(run.path.absolute()), start=step)
+        start_step = collectives.on_process_zero(estimator.latest_step) or 0
+        launcher_link.report(directory=str(run.path.absolute()), start=start_step)
         if writes:
-            run.add_to_manifest(
-                backend=jax.default_backend(),
-                devices={"kind": device.device_kind, "count": jax.device_count()},
-                processes=collectives.process_count(),
-                mesh=dict(estimator.partitioner.mesh.shape),
-            )
-            print(_headline(config, run, estimator, step), file=sys.stderr)
-            config_warnings = estimator.program.warnings()
-            if warm is not None:
-                print(warm, file=sys.stderr)
-                config_warnings += warm.warnings
-                run.add_to_manifest(warm_start=warm.to_plain())
-                _tell_warm_start(composed, warm)
-            for warning in config_warnings:
-                print(line(warning, kind="warning"), file=sys.stderr)
-        reporters = AsyncReporters(_reporters(composed, run, step) if writes else [])
-        unseen = None if writes else stack.enter_context(open(os.devnull, "w"))
-        progress = Progress(config.loop.train_steps, step, unseen)
-
-        begun = functools.cache(lambda: _tell_program(composed, run, estimator))
+            _announce(composed, run, estimator, start_step, warm_plan)
+        reporters = AsyncReporters(
+            _reporters(composed, run, start_step) if writes else []
+        )
+        hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
+        progress = Progress(config.loop.train_steps, start_step, hidden)
+        compare = functools.cache(lambda: _compare_program(composed, run, estimator))
 
         def update(step: int, loss: float) -> None:
             gc_pause.resume()  # Training has begun.
             if composed.run is not None and writes:
-                begun()
+                compare()
             failure.reached(step)
             progress.update(step, loss)
 
         with (
             closing(progress.close, reporters.close, estimator.close),
-            stopping(progress.note) as asked,
+            stopping(progress.note) as stop_request,
             warnings.catch_warnings(),
         ):
-            # Said at the end, with the export that it is about.
+            # Printed at the end, with the export.
             warnings.filterwarnings("ignore", message="Exported for batches")
             # Printed above, with the table.
             warnings.filterwarnings("ignore", message="warm start: ")
@@ -149,18 +127,18 @@ def train(composed: "Composed") -> dict[str, Any]:
                 *specs,
                 report=reporters.write,
                 progress=update,
-                should_stop=asked,
+                should_stop=stop_request,
             )
             best = estimator.checkpoints.best()
-        began, step = step, metrics["global_step"]
-        if signalled := max(collectives.gather(asked.signal or 0)):
+        step = metrics["global_step"]
+        if signal := max(collectives.gather(stop_request.signal or 0)):
             raise Stopped(
-                signalled,
+                signal,
                 f"stopped at step {step} of {config.loop.train_steps}; the same "
-                f"command with output.dir={run.path} goes on from there",
+                f"command with output.dir={run.path} resumes there",
             )
         if not writes:
-            collectives.on_process_zero(lambda: None)  # Until everything is written.
+            collectives.on_process_zero(lambda: None)  # Wait until all is written.
             return {"step": step, "directory": str(run.path)}
         run.add_to_manifest(
             fingerprint=estimator.program.fingerprint(),
@@ -168,63 +146,53 @@ def train(composed: "Composed") -> dict[str, Any]:
         )
         if "plots" in config.output.reporters:
             draw_curves(read_rows(run.metrics), run.curves)
-        timing = {**estimator.timing, "total": time.perf_counter() - started}
-        lowered = estimator.program.lowered.get(Mode.TRAIN)
-        efficient = efficiency(
-            timing,
-            total_s=timing["total"],
-            steps=step - began,
-            flops=None if lowered is None else lowered.model_flops,
-            kind=device.device_kind,
-            devices=estimator.partitioner.mesh.size,
+        result = TrainResult.of(
+            estimator,
+            config,
+            run,
+            metrics,
+            start_step=start_step,
+            best=best,
+            total_s=time.perf_counter() - started,
         )
-        evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
-        stopped, exports = estimator.stopped_early, _exports(config, run)
-        if stopped is not None and step == began:
-            print(_ENDED_BEFORE, file=sys.stderr)
-        elif step == began:
-            print(
-                f"note: nothing was trained: this run is at step {step}, and "
-                f"loop.train_steps is {config.loop.train_steps}. It goes on with more",
-                file=sys.stderr,
-            )
-        skipped = estimator.skipped_steps
-        skips = {} if skipped is None else {"skipped_steps": skipped}
-        recovered = estimator.recoveries
-        skips |= {"recoveries": recovered} if recovered else {}
-        bests = {} if best is None else {"best": best._asdict()}
-        plain = {name: made.to_json(run.path) for name, made in exports.items()}
-        run.write_result(
-            step,
-            evaluation=evaluation,
-            timing=timing,
-            efficiency=efficient.plain(),
-            stopped_early=stopped,
-            exports=plain,
-            **bests,
-            **skips,
-        )
-        facts = efficient.facts() | _facts(run, stopped, best, exports)
-        if recovered:
-            facts["recovered"] = f"{recovered}x, from the newest checkpoint"
-        if skipped:
-            facts["skipped"] = (
-                f"{skipped:,} of {step - began:,} steps, by the loss scale"
-            )
+        result.write(run)
+        if note := result.note(config):
+            print(f"note: {note}", file=sys.stderr)
         with standard_streams.to_the_end():
-            print_result(step, evaluation=evaluation, timing=timing, facts=facts)
+            result.print()
             print(f"\n{run.path}")
         collectives.on_process_zero(lambda: None)
-    return {
-        "step": step,
-        "eval": evaluation,
-        "timing": timing,
-        "stopped_early": stopped,
-        "exports": plain,
-        **bests,
-        **skips,
-        "directory": str(run.path),
-    }
+    return {**result.to_plain(), "directory": str(run.path)}
+
+
+def _announce(
+    composed: "Composed",
+    run: RunDirectory,
+    estimator: Estimator,
+    step: int,
+    warm_plan: WarmPlan | None,
+) -> None:
+    """Records the devices, and prints the headline, the warm start and warnings."""
+    run.add_to_manifest(
+        backend=jax.default_backend(),
+        devices={
+            "kind": jax.devices()[0].device_kind,
+            "count": jax.device_count(),
+        },
+        processes=collectives.process_count(),
+        mesh=dict(estimator.partitioner.mesh.shape),
+    )
+    if default := _default_experiment(composed):
+        print(default, file=sys.stderr)
+    print(_headline(composed.config, run, estimator, step), file=sys.stderr)
+    diagnostics = estimator.program.warnings()
+    if warm_plan is not None:
+        print(warm_plan, file=sys.stderr)
+        diagnostics += warm_plan.warnings
+        run.add_to_manifest(warm_start=warm_plan.to_plain())
+        _compare_warm_start(composed, warm_plan)
+    for diagnostic in diagnostics:
+        print(line(diagnostic, kind="warning"), file=sys.stderr)
 
 
 def _directory(composed: "Composed") -> str | Path:
@@ -240,10 +208,10 @@ def _directory(composed: "Composed") -> str | Path:
 def _opened(
     composed: "Composed", directory: str, check: Callable[[], None]
 ) -> RunDirectory:
-    """The run directory; process 0 has it to write, others to know where it is."""
+    """Opens the run directory: process 0 locks it, the others know its path."""
     config, opened = composed.config, []
 
-    def open_it() -> bool:
+    def open_on_process_zero() -> bool:
         run = open_run(
             directory,
             composed.yaml(),
@@ -252,8 +220,8 @@ def _opened(
             overrides=composed.overrides,
             accept_changes=config.output.on_change == "accept",
             plugins={
-                key: (found.package, found.version)
-                for key, found in plugins_of(config).items()
+                key: (plugin.package, plugin.version)
+                for key, plugin in plugins_of(config).items()
             },
             check=check,
             config_dirs=composed.config_dirs,
@@ -261,109 +229,100 @@ def _opened(
         opened.append(run)
         return run.resumed
 
-    resumed = collectives.on_process_zero(open_it)
+    resumed = collectives.on_process_zero(open_on_process_zero)
     return opened[0] if opened else RunDirectory(Path(directory), resumed=resumed)
 
 
-def _tell_program(
-    composed: "Composed", run: RunDirectory, estimator: TPUEstimator
+def _compare_program(
+    composed: "Composed", run: RunDirectory, estimator: Estimator
 ) -> None:
-    """Says whether a run that is run again is the same program."""
+    """Reports whether a rerun compiled the same program as its base run."""
     programs = existing_run(composed.run or "").load_manifest().get("programs", {})
-    former, train = programs.get("train"), estimator.program.fingerprints()["train"]
-    if former is None:
+    base, program = programs.get("train"), estimator.program.fingerprints()["train"]
+    if base is None:
         return
-    same = former == train
+    same = base == program
     run.add_to_manifest(rerun={"of": str(composed.run), "same_program": same})
-    said = "the same program as" if same else "another program than"
-    print(f"note: {said} {composed.run} (train {train})", file=sys.stderr)
+    relation = "the same program as" if same else "another program than"
+    print(f"note: {relation} {composed.run} (train {program})", file=sys.stderr)
 
 
-def _tell_warm_start(composed: "Composed", warm: WarmPlan) -> None:
-    """Says where a run that is run again begins with other values."""
+def _compare_warm_start(composed: "Composed", warm_plan: WarmPlan) -> None:
+    """Reports a rerun whose initial values differ from those of its base run."""
     if composed.run is None:
         return
-    former = existing_run(composed.run).load_manifest().get("warm_start") or {}
-    if former.get("digest", warm.digest) != warm.digest:
+    base = existing_run(composed.run).load_manifest().get("warm_start") or {}
+    if base.get("digest", warm_plan.digest) != warm_plan.digest:
         print(
-            f"note: {composed.run} began with other values, those of {former['path']} "
+            f"note: {composed.run} started from other values, those of {base['path']} "
             "at that time",
             file=sys.stderr,
         )
 
 
-def _exports(config: ExperimentConfig, run: RunDirectory) -> dict[str, Made]:
-    """Of each exporter, its newest export."""
-    folders = {name: run.path / "export" / name for name in config.output.exporters}
-    found = {name: newest_export(folder) for name, folder in folders.items()}
-    return {name: made for name, made in found.items() if made is not None}
-
-
-def _facts(
-    run: RunDirectory,
-    stopped: str | None,
-    best: Best | None,
-    exports: Mapping[str, Made],
-) -> dict[str, str]:
-    """What came of early stopping, of the best and of the exporters, for the table."""
-    facts = {} if stopped is None else {"stopped early": stopped}
-    if best is not None:
-        facts["best checkpoint"] = (
-            f"step {best.step:,}, {best.metric} {best.value:.4g}; --step best takes it"
-        )
-    for name, made in exports.items():
-        note = f"\n{made.note}" if made.note else ""
-        facts[f"{name} export"] = (
-            f"{made.path.relative_to(run.path)}, of step {made.step:,}{note}"
-        )
-    return facts
-
-
-def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Any]:
+def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Reporter]:
     config = composed.config
-    reporters: list[Any] = [JsonLines(run.metrics, resumed_at=step)]
+    reporters: list[Reporter] = [JsonLines(run.metrics, resumed_at=step)]
     with contextlib.ExitStack() as opened:
         opened.callback(reporters[0].close)
-        for one in config.output.reporters:
-            if one == "tensorboard":
+        for reporter in config.output.reporters:
+            if reporter == "tensorboard":
                 hparams = hparams_of(composed.tree)
                 reporters.append(
                     TensorBoard(run.tensorboard, resumed_at=step, hparams=hparams)
                 )
-            elif isinstance(one, Component):
-                reporters.append(_brought(one, run, step))
+            elif isinstance(reporter, Component):
+                reporters.append(_plugin_reporter(reporter, run, step))
             else:
                 continue
             opened.callback(reporters[-1].close)
-        opened.pop_all()  # What reports from here on closes them.
+        opened.pop_all()  # The caller closes them from here on.
     return reporters
 
 
-def _brought(config: Component, run: RunDirectory, step: int) -> Reporter:
-    """The reporter of a plugin.
+def _plugin_reporter(config: Component, run: RunDirectory, step: int) -> Reporter:
+    """Builds the reporter of a plugin.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the plugin returned something else.
     """
-    made = config(directory=run.path, resumed_at=step)
-    if all(hasattr(made, name) for name in ("path", "write", "close")):
-        return made
+    reporter = config(directory=run.path, resumed_at=step)
+    if all(hasattr(reporter, name) for name in ("path", "write", "close")):
+        return reporter
     raise ConfigError(
         Diagnostic(
             "output.reporters",
-            f"{config.path} returned {type(made).__qualname__}",
+            f"{config.path} returned {type(reporter).__qualname__}",
             expected="a reporter: path, write(step, split, metrics) and close()",
             code="target-result",
         )
     )
 
 
+def _default_experiment(composed: "Composed") -> str:
+    """A line that names the default experiment; empty if the user chose one."""
+    typed = [override.lstrip("+~") for override in composed.overrides]
+    is_chosen = (
+        composed.run is not None
+        or composed.choices.get("experiment") not in (None, "null")
+        or not composed.choice_origins.get("data", "").startswith("conf/config.yaml:")
+        or any(re.match(r"data\b", override) for override in typed)
+    )
+    if is_chosen:
+        return ""
+    data, model = composed.choices["data"], composed.choices["model"]
+    return (
+        f"note: no experiment=NAME was given: training the default (data={data} "
+        f"model={model})"
+    )
+
+
 def _headline(
-    config: ExperimentConfig, run: RunDirectory, estimator: TPUEstimator, step: int
+    config: ExperimentConfig, run: RunDirectory, estimator: Estimator, step: int
 ) -> str:
     mesh = estimator.partitioner.mesh
     axes = " x ".join(f"{name} {size}" for name, size in mesh.shape.items() if size > 1)
     count = estimator.parameter_count()
-    where = f"{jax.default_backend()} {axes or 'single device'}"
-    verb = f"goes on from step {step}" if step else "starts"
-    return f"{config.name} {verb}: {count:,} parameters, {where}, {run.path}"
+    devices = f"{jax.default_backend()} {axes or 'single device'}"
+    verb = f"resumes from step {step}" if step else "starts"
+    return f"{config.name} {verb}: {count:,} parameters, {devices}, {run.path}"

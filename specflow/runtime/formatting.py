@@ -1,5 +1,6 @@
 """Formats numbers, arrays and tables for a terminal."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
 def human(count: float) -> str:
-    """Formats a number of bytes with a unit.
+    """A number of bytes, for people.
 
     >>> human(512), human(3 << 20), human(-(1 << 30))
     ('512 B', '3.0 MiB', '-1.0 GiB')
@@ -22,15 +23,15 @@ def human(count: float) -> str:
 
 
 def short(array: Any) -> str:
-    """Formats dtype and shape of an array as XLA does.
+    """An array as XLA writes it.
 
     >>> import numpy as np
     >>> short(np.zeros((2, 3), np.float32)), short(np.zeros((), np.bool_))
     ('f32[2,3]', 'bool[]')
     """
     name = str(array.dtype)
-    kind = name.rstrip("0123456789")
-    dtype = _SHORT.get(kind, kind) + name[len(kind) :]
+    word = name.rstrip("0123456789")
+    dtype = _SHORT.get(word, word) + name[len(word) :]
     return f"{dtype}[{','.join(map(str, array.shape))}]"
 
 
@@ -38,27 +39,37 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """Aligns the columns of rows of text.
 
     Args:
-        rows: of equal length.
+        rows: of cells; a cell may have several lines. A row may be shorter than the
+            others: its last cell then does not widen its column.
         right: indices of right-aligned columns.
 
     >>> print(columns([("a", "1"), ("bcd", "20")], right=(1,)))
     a     1
     bcd  20
+    >>> print(columns([("job", "seed", "loss"), ("0", "1", "0.5"), ("1", "no data")]))
+    job  seed  loss
+    0    1     0.5
+    1    no data
     """
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = (
-        "  ".join(
-            text.rjust(width) if place in right else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    )
+    table = [[cell.split("\n") for cell in row] for row in rows]
+    widths = [0] * max(map(len, table), default=0)
+    for row in table:
+        for place, cell in enumerate(row):
+            if len(row) == len(widths) or place < len(row) - 1:
+                widths[place] = max(widths[place], *map(len, cell))
+    lines = []
+    for row in table:
+        for texts in itertools.zip_longest(*row, fillvalue=""):
+            cells = (
+                text.rjust(width) if place in right else text.ljust(width)
+                for place, (text, width) in enumerate(zip(texts, widths, strict=False))
+            )
+            lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
 def column_names(metrics: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
-    """Returns the table column of each metric: `eval.<metric>` if the name is taken.
+    """Metric -> its column in a table that has others: `eval.<metric>` where taken.
 
     >>> column_names(["loss", "error", "eval.error"], ["job", "error"])
     {'loss': 'loss', 'error': 'eval.eval.error', 'eval.error': 'eval.error'}

@@ -25,7 +25,7 @@ from specflow.compose.read.override_grammar import Request, read, spell
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
-from specflow.runtime.formatting import column_names
+from specflow.runtime.formatting import column_names, columns
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, params_of, trials
 
@@ -240,8 +240,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     varied = [key for key in keys if len({row.get(key) for row in settings}) > 1]
     results = [_figures(outcome.result or {}) for outcome in outcomes]
     figures = list(dict.fromkeys(name for result in results for name in result))
-    columns = column_names(figures, ("job", *varied))
-    rows = [["job", *varied, *columns.values()]]
+    names = column_names(figures, ("job", *varied))
+    # A column even where every job failed: their errors must not widen the one before.
+    rows = [["job", *varied, *(names.values() or ("",))]]
     for number in ranked(outcomes):
         outcome = outcomes[number]
         row = [str(number), *(settings[number].get(key, "") for key in varied)]
@@ -250,18 +251,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             rows.append([*row, f"failed: {first}"])
         else:
             rows.append([*row, *(results[number].get(name, "") for name in figures)])
-    widths = [
-        max(
-            len(row[place]) for row in rows if place < len(row) and _is_cell(row[place])
-        )
-        for place in range(len(rows[0]))
-    ]
-    return "\n".join(
-        "  ".join(
-            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)
-        ).rstrip()
-        for row in rows
-    )
+    return columns(rows)
 
 
 def _check(
@@ -326,10 +316,6 @@ def _parent(whole: DictConfig) -> str | None:
     written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
     is_numbered = str(written["subdir"]) == "${hydra.job.num}"
     return str(written["dir"]) if is_numbered and "${" not in written["dir"] else None
-
-
-def _is_cell(text: str) -> bool:
-    return not text.startswith("failed: ")
 
 
 def _ours(request: Request) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from specflow.cli.main import main
-from specflow.commands.predict import is_progress_seen
+from specflow.commands.predict import _can_show_progress
 from specflow.output import Progress, print_result
 from specflow.runtime import standard_streams
 from specflow.runtime.standard_streams import is_terminal, prepared
@@ -188,9 +188,9 @@ def test_a_user_without_a_home_trains_without_the_cache_of_programs(tmp_path):
     warnings = [text for text in done.stderr.splitlines() if "arning" in text.lower()]
     assert done.returncode == 0, done.stderr
     assert warnings == [
-        "warning[home-unknown] compile cache: no home folder is known for this user, "
-        "so compiled programs are not kept. Set XDG_CACHE_HOME or "
-        "JAX_COMPILATION_CACHE_DIR to keep them."
+        "warning[home-unknown] compile cache: the home folder of this user is unknown, "
+        "so compiled programs are not cached. Set XDG_CACHE_HOME or "
+        "JAX_COMPILATION_CACHE_DIR to cache them."
     ]
     assert (tmp_path / "run" / "result.json").is_file()
 
@@ -201,5 +201,5 @@ def test_progress_is_not_shown_between_rows_on_a_terminal(tmp_path, monkeypatch)
         # What reads from the pipe may show the rows, as `less` and `head` do.
         for out, is_seen in ((file, True), (pipe, False), (Terminal("utf-8"), False)):
             monkeypatch.setattr(sys, "stdout", out)
-            assert is_progress_seen(None) == is_seen
-            assert is_progress_seen("rows.jsonl")
+            assert _can_show_progress(None) == is_seen
+            assert _can_show_progress("rows.jsonl")

@@ -468,7 +468,7 @@ def test_a_device_that_fails_for_a_moment_in_one_process_restarts_all(
         "restart 1 of 1, after status 75",
     ]
     # The newest checkpoint is whole: a damaged one is passed over.
-    assert said[4].startswith("digits_mlp goes on from step 3")
+    assert said[4].startswith("digits_mlp resumes from step 3")
     assert arrays_of(folder, 6) == arrays_of(undisturbed, 6)
 
 

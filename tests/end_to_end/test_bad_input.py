@@ -184,7 +184,7 @@ def test_a_full_disk_is_reported_once_and_earlier_files_remain(specflow, quick, 
     )
     assert done.status == 75
     assert done.errors == [
-        "digits_mlp goes on from step 1: 8,714 parameters, cpu single device, run",
+        "digits_mlp resumes from step 1: 8,714 parameters, cpu single device, run",
         f"error[checkpoint-unwritable] {specflow.cwd}/run/checkpoints/2: the "
         f"checkpoint of step 2 was not "
         "written: File too large. Free disk space or fix the permissions and run the "

@@ -63,8 +63,8 @@ def test_a_run_stops_early_exports_its_best_and_reports_it_again(
 
     # The same command trains nothing more, exports nothing new, and says why.
     assert again.errors[1:] == [
-        "note: nothing was trained: this run has ended early before. It goes on with "
-        "more patience, or with loop.early_stopping=null"
+        "note: nothing was trained: this run stopped early before. More patience or "
+        "loop.early_stopping=null resumes it"
     ]
     second = json.loads((run / "result.json").read_text())
     for key in ("step", "eval", "stopped_early", "exports"):

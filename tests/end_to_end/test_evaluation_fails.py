@@ -74,7 +74,7 @@ def test_the_trained_state_is_saved_where_the_last_evaluation_fails(
     ]
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["6"]
     assert main(["train", *RUN, "output.dir=run"]) == 0
-    assert "goes on from step 6" in capsys.readouterr().err
+    assert "resumes from step 6" in capsys.readouterr().err
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["step"] == 6
     assert "train" not in result["timing"]

@@ -147,9 +147,9 @@ def test_the_same_command_after_the_end_reports_the_result_again(
     )
     assert done.status == 0
     assert done.err == (
-        "digits_mlp goes on from step 12: 1,210 parameters, cpu single device, run\n"
+        "digits_mlp resumes from step 12: 1,210 parameters, cpu single device, run\n"
         "note: nothing was trained: this run is at step 12, and loop.train_steps is "
-        "12. It goes on with more\n"
+        "12. A larger value resumes it\n"
     )
     first, second = (
         json.loads((run / name).read_text())

@@ -39,7 +39,7 @@ def test_a_run_stopped_by_ctrl_c_or_killed_resumes_bit_for_bit(
     assert stopped.returncode == 130
     assert err.splitlines()[-1] == (
         f"stopped at step {step_in(err)} of 400; the same command with "
-        "output.dir=stopped goes on from there"
+        "output.dir=stopped resumes there"
     )
     assert "stopping: the state is being saved (once more to stop at once)" in err
     assert "Traceback" not in err
@@ -49,7 +49,7 @@ def test_a_run_stopped_by_ctrl_c_or_killed_resumes_bit_for_bit(
     for name in ("killed", "stopped"):
         done = specflow(*command(quick, name))
         assert done.status == 0, done.err
-        assert re.match(r"digits_mlp goes on from step \d+: ", done.err)
+        assert re.match(r"digits_mlp resumes from step \d+: ", done.err)
         again = specflow.cwd / name
         assert digests_of(again, 400) == saved
         assert rows_of(again) == rows

@@ -127,7 +127,7 @@ def test_globs_renames_and_vocabularies_select_parameters(here, base, tmp_path):
     # All of it, keys with dots included, is read again from the run.
     again = here("train", "run=warm", "output.dir=again")
     assert again.status == 0
-    assert "began with other values" not in again.err
+    assert "started from other values" not in again.err
     for name, value in of("params/", start).items():
         np.testing.assert_array_equal(
             arrays(tmp_path / "again")[f"params/{name}"], value
@@ -200,11 +200,11 @@ def test_a_rerun_reports_that_the_source_has_changed(here, base, tmp_path):
     again = here("train", "run=warm", "output.dir=again")
     assert again.status == 0
     assert (
-        f"note: warm began with other values, those of {tmp_path}/base/checkpoints/4 "
+        f"note: warm started from other values, those of {tmp_path}/base/checkpoints/4 "
         "at that time"
     ) in again.errors
     at = here("train", "run=warm", "warm_start=base/checkpoints/4", "output.dir=at")
-    assert "began with other values" not in at.err
+    assert "started from other values" not in at.err
 
 
 def test_a_file_may_hold_the_path_alone_and_an_override_the_rest(here, base, tmp_path):

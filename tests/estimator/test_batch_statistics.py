@@ -324,7 +324,7 @@ def test_check_lists_statistics_that_do_not_move(capsys):
     told = check(compose([*overrides, frozen]))
     assert told["frozen_statistics"] == ["norms.0.mean", "norms.0.var"]
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "frozen      2 batch statistics, as no parameter of their layers trains: "
+        "frozen      2 batch statistics, as no parameter of their layers is trained: "
         "norms.0.mean, norms.0.var"
     )
     assert check(compose(overrides))["frozen_statistics"] == []

@@ -91,7 +91,7 @@ def test_the_parameter_table_in_full(tmp_path):
     table = str(found)
     replicated = "** (replicated: no dimension divides by 8)"
     rows = [
-        ("parameter", "array", "placement", "rule", "bytes a device"),
+        ("parameter", "array", "sharding", "rule", "bytes per device"),
         ("head.bias", "f32[5]", "(-)", replicated, "20"),
         ("head.kernel", "f32[32,5]", "(fsdp, -)", "**", "80"),
         ("hidden.0.bias", "f32[16]", "(fsdp)", "**", "8"),
@@ -104,8 +104,8 @@ def test_the_parameter_table_in_full(tmp_path):
     assert lines[7:] == [
         "",
         "mesh        fsdp 8 (8 devices)",
-        "parameters  821 numbers in 6 arrays, 5 of them split",
-        "a device    parameters 428 B, optimizer 860 B, state 0 B",
+        "parameters  821 in 6 arrays, 5 sharded",
+        "per device  parameters 428 B, optimizer 860 B, state 0 B",
     ]
     plain = found.to_plain()
     assert plain["mesh"]["fsdp"] == 8

@@ -43,7 +43,7 @@ def test_the_name_is_free_and_the_package_keeps_its_own():
 def test_several_processes_compare_the_version_by_the_name_it_is_installed_by(
     monkeypatch,
 ):
-    from specflow.commands import jax_session
+    from specflow.output.run.package_versions import PROGRAM_PACKAGES, package_versions
 
     real = importlib.metadata.version
 
@@ -53,7 +53,8 @@ def test_several_processes_compare_the_version_by_the_name_it_is_installed_by(
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", installed)
-    assert jax_session._versions()["specflow"] == PROJECT["version"]
+    versions = package_versions(PROGRAM_PACKAGES)
+    assert versions["specflow"] == PROJECT["version"]
 
 
 def texts():

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from specflow.runtime.formatting import columns
 from specflow.runtime.standard_streams import is_terminal
 
 __all__ = ["format_result", "print_result"]
@@ -90,13 +91,7 @@ def _rows(
 
 
 def _aligned(rows: list[_Row]) -> str:
-    width = max(len(name or "") for name, _ in rows)
-    lines = []
-    for name, text in rows:
-        first, *more = text.split("\n")
-        lines.append(f"{name or '':{width}}  {first}".rstrip())
-        lines.extend(f"{'':{width}}  {line}" for line in more)
-    return "\n".join(lines)
+    return columns([(name or "", text) for name, text in rows])
 
 
 def _text(value: Any) -> str:
@@ -107,7 +102,7 @@ def _text(value: Any) -> str:
         return f"{value.dtype}[{','.join(map(str, shape))}]"
     cells = [[_number(cell) for cell in row] for row in _two_dimensional(value)]
     width = max((len(cell) for row in cells for cell in row), default=0)
-    return "\n".join("  ".join(f"{cell:>{width}}" for cell in row) for row in cells)
+    return columns([cell.rjust(width) for cell in row] for row in cells)
 
 
 def _two_dimensional(value: Any) -> list[list[Any]]:

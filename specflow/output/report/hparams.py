@@ -1,4 +1,4 @@
-"""A config as the hyperparameters that TensorBoard's HPARAMS tab compares."""
+"""Hyperparameters of a config for TensorBoard's HPARAMS tab."""
 
 import json
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from specflow.runtime.plain_tree import settings
 __all__ = ["hparams_of"]
 
 
-def hparams_of(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> text, number or truth value, of every leaf but those of `output`.
+def hparams_of(tree: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """Flattens a config to dotted keys; leaves out the section `output`.
 
-    Every default is in it, so that trials of one kind have the same columns. What
-    TensorBoard has no type for (null, lists) is JSON text.
+    Defaults are included, so that all trials of a sweep have the same columns. Values
+    without a TensorBoard type (null, lists) become JSON text.
 
     >>> hparams_of({"seed": 0, "model": {"hidden": [8], "dropout": None}})
     {'seed': 0, 'model.hidden': '[8]', 'model.dropout': 'null'}
     """
-    inner = {key: value for key, value in tree.items() if key != "output"}
+    sections = {key: value for key, value in tree.items() if key != "output"}
     return {
         key: value
         if isinstance(value, bool | int | float | str)
         else json.dumps(value, default=str)
-        for key, value in settings(inner)
+        for key, value in settings(sections)
     }

@@ -18,9 +18,9 @@ from specflow.output.files import reported, set_aside, write_text
 from specflow.output.json_values import to_json
 from specflow.output.run.config_changes import changes
 from specflow.output.run.lock import Lock
+from specflow.output.run.package_versions import RECORDED_PACKAGES, package_versions
 from specflow.output.run.revision import revisions
 from specflow.runtime import project_file
-from specflow.runtime.distribution import version_of
 from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.runtime.run_projects import note
 
@@ -32,22 +32,6 @@ __all__ = [
     "open_run",
     "rerun_directory",
 ]
-
-_PACKAGES = (
-    "specflow",
-    "flax",
-    "grain",
-    "hydra-core",
-    "jax",
-    "jaxlib",
-    "libtpu",
-    "numpy",
-    "omegaconf",
-    "optax",
-    "orbax-checkpoint",
-    "pydantic",
-    "scikit-learn",
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -338,7 +322,7 @@ def _start(
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "platform": platform.platform(),
-        "packages": _versions() | dict(plugins.values()),
+        "packages": package_versions(RECORDED_PACKAGES) | dict(plugins.values()),
     }
     in_project = project_file.active()
     own = [] if in_project is None else [in_project.folder]
@@ -431,8 +415,3 @@ def _parsed_config(path: Path) -> dict[str, Any]:
             )
         )
     return config
-
-
-def _versions() -> dict[str, str]:
-    versions = ((name, version_of(name)) for name in _PACKAGES)
-    return {name: version for name, version in versions if version is not None}

@@ -1,0 +1,42 @@
+"""Versions of the installed packages that a run depends on."""
+
+from collections.abc import Iterable
+
+from specflow.runtime.distribution import version_of
+
+__all__ = ["PROGRAM_PACKAGES", "RECORDED_PACKAGES", "package_versions"]
+
+RECORDED_PACKAGES = (
+    "specflow",
+    "flax",
+    "grain",
+    "hydra-core",
+    "jax",
+    "jaxlib",
+    "libtpu",
+    "numpy",
+    "omegaconf",
+    "optax",
+    "orbax-checkpoint",
+    "pydantic",
+    "scikit-learn",
+)
+"""Packages whose versions a run's manifest records."""
+
+PROGRAM_PACKAGES = (
+    "flax",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "optax",
+    "orbax-checkpoint",
+    "specflow",
+)
+"""Packages that determine the compiled program and the checkpoints: the same version in
+every process."""
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions by package; packages that are not installed are left out."""
+    versions = {package: version_of(package) for package in packages}
+    return {name: version for name, version in versions.items() if version is not None}
