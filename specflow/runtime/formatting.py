@@ -10,7 +10,7 @@ _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
 
 def human(count: float) -> str:
-    """A number of bytes, for people.
+    """Formats a number of bytes with a unit.
 
     >>> human(512), human(3 << 20), human(-(1 << 30))
     ('512 B', '3.0 MiB', '-1.0 GiB')
@@ -23,15 +23,15 @@ def human(count: float) -> str:
 
 
 def short(array: Any) -> str:
-    """An array as XLA writes it.
+    """Formats dtype and shape of an array as XLA does.
 
     >>> import numpy as np
     >>> short(np.zeros((2, 3), np.float32)), short(np.zeros((), np.bool_))
     ('f32[2,3]', 'bool[]')
     """
     name = str(array.dtype)
-    word = name.rstrip("0123456789")
-    dtype = _SHORT.get(word, word) + name[len(word) :]
+    kind = name.rstrip("0123456789")
+    dtype = _SHORT.get(kind, kind) + name[len(kind) :]
     return f"{dtype}[{','.join(map(str, array.shape))}]"
 
 
@@ -69,7 +69,7 @@ def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:
 
 
 def column_names(metrics: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
-    """Metric -> its column in a table that has others: `eval.<metric>` where taken.
+    """Returns the table column of each metric: `eval.<metric>` if the name is taken.
 
     >>> column_names(["loss", "error", "eval.error"], ["job", "error"])
     {'loss': 'loss', 'error': 'eval.eval.error', 'eval.error': 'eval.error'}
