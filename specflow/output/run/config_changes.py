@@ -77,7 +77,7 @@ def changes(
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
     """
-    before, after = dict(settings(old)), dict(config_leaves(new))
+    before, after = dict(settings(old)), dict(settings(new))
     bound = any(_follows_train_steps(one.get("optimizer")) for one in (old, new))
     return [
         Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
