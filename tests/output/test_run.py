@@ -298,8 +298,8 @@ def test_a_file_is_refused_as_a_run_directory(tmp_path):
     with pytest.raises(ConfigError) as error:
         open_run(path / "deep/run", CONFIG)
     assert str(error.value) == (
-        f"output.dir: '{path}/deep/run' is inside '{path}', which is a file. Expected a "
-        "directory. Choose another output.dir."
+        f"output.dir: '{path}/deep/run' is inside '{path}', which is a file. Expected "
+        "a directory. Choose another output.dir."
     )
     assert path.read_text() == "mine"
 
