@@ -1,4 +1,4 @@
-"""The optimizer: from the configuration to an optax transformation."""
+"""Optimizers: optax transformations from the `optimizer` section of a config."""
 
 from specflow.optimizer.build_optimizer import (
     build_optimizer,

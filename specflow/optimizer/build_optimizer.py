@@ -1,4 +1,4 @@
-"""From the `optimizer` word to an optax transformation."""
+"""Optax transformations from the `optimizer` section of a config."""
 
 import functools
 import inspect
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _OURS = frozenset({"name", "lr", "schedule", "no_decay", *AroundConfig.model_fields})
-"""Fields that are no argument of the function of that name."""
+"""Fields that are not passed to the optax function."""
 
 
 def build_optimizer(
@@ -38,18 +38,22 @@ def build_optimizer(
     *,
     train_steps: int,
 ) -> optax.GradientTransformation:
-    """The transformation that turns gradients into updates: it becomes `train_op`.
+    """Builds the optax transformation that becomes `train_op`.
 
-    The gradient is clipped first: its values, then its norm over all parameters
-    together. A moving average follows the parameters last.
+    Gradients are clipped first, by value and then by global norm. A moving average of
+    the parameters is updated last.
 
     Args:
-        config: the `optimizer` word. A `_target_` is called with its arguments. A
-            plugin is given `train_steps` and, where it has a rate, `learning_rate`.
-        train_steps: length of the training, where a schedule ends that names no end.
+        config: the `optimizer` section. A `_target_` is called with its arguments. A
+            plugin receives `train_steps` and, if it has `lr`, `learning_rate`.
+        train_steps: length of training, at which schedules without an end of their own
+            end.
+
+    Returns:
+        The transformation, with its learning rate where it is known.
 
     Raises:
-        ConfigError: a `_target_` returned something that is no transformation.
+        ConfigError: a `_target_` or a plugin did not return a transformation.
 
     >>> import jax.numpy as jnp
     >>> from specflow.config.sections.optimizer import SgdConfig
@@ -63,7 +67,7 @@ def build_optimizer(
         return _checked(config(), config)
     if isinstance(config, Component) and not isinstance(config, SteadyConfig):
         return _checked(config(train_steps=train_steps), config)
-    settings: Any = config  # A plugin with a rate has all of it too.
+    settings: Any = config  # A plugin with a rate has all shared fields too.
     if settings.name == "parts":
         parts = {
             part: build_optimizer(member.optimizer, train_steps=train_steps)
@@ -79,9 +83,9 @@ def build_optimizer(
     else:
         made = _by_name(config, rate)
     around = _around(made, settings)
-    # Rprop's is where the step sizes of single weights begin, and not a rate of steps.
-    is_first = settings.name == "rprop"
-    return around if is_first else with_learning_rate(around, rate)
+    # The rate of Rprop is the initial step size of each weight, not that of a step.
+    is_initial = settings.name == "rprop"
+    return around if is_initial else with_learning_rate(around, rate)
 
 
 def learning_rate(
@@ -89,11 +93,11 @@ def learning_rate(
     *,
     train_steps: int,
 ) -> optax.Schedule | None:
-    """The learning rate as a function of the step, for reports.
+    """Builds the learning rate schedule of an optimizer, for reports.
 
     Returns:
-        None for a `_target_`, which keeps its rate to itself, as a plugin may, and for
-        `parts`, of which each has its own.
+        The schedule: step -> learning rate. None for a `_target_` and for plugins
+        without `lr`, whose rate is unknown, and for `parts`, which have one each.
 
     >>> from specflow.config.sections.optimizer import SgdConfig
     >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
@@ -108,15 +112,15 @@ def learning_rate(
 def evaluated_average(
     config: OptimizerConfig,  # type: ignore[valid-type]
 ) -> Callable[..., dict[str, Any]] | None:
-    """What gives the moving averages to evaluate in place of the parameters.
+    """Builds the function that replaces parameters by their moving averages.
 
     Returns:
-        `averaged` of those averages whose `evaluate` is true, around the optimizer and
-        inside its parts; None: there are none.
+        `averaged`, for those averages whose `evaluate` is true, of the optimizer and of
+        its parts; None if there are none.
 
     >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
-    >>> give = evaluated_average(SgdConfig(ema=EmaConfig(decay=0.99)))
-    >>> give({"w": 1}, {"[1]/steps": 7, "[1]/average/w": 3})
+    >>> eval_params = evaluated_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    >>> eval_params({"w": 1}, {"[1]/steps": 7, "[1]/average/w": 3})
     {'w': 3}
     """
     parts = frozenset(_evaluated_parts(config))
@@ -124,7 +128,7 @@ def evaluated_average(
 
 
 def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
-    """Whether moving averages of parameters are evaluated in place of them.
+    """Checks whether moving averages are evaluated in place of the parameters.
 
     >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
     >>> evaluates_average(SgdConfig(ema=EmaConfig(decay=0.99)))
@@ -134,7 +138,7 @@ def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-ty
 
 
 def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
-    """Where averages are kept that are evaluated: the parts on the way to each."""
+    """Yields the path of parts to each moving average that is evaluated."""
     ema = getattr(config, "ema", None)
     if isinstance(config, AroundConfig) and ema is not None and ema.evaluate:
         yield ()
@@ -147,7 +151,7 @@ def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
 def _around(
     optimizer: optax.GradientTransformation, config: AroundConfig
 ) -> optax.GradientTransformation:
-    """The optimizer with what stands before and after it."""
+    """Chains clipping before, and the moving average after, an optimizer."""
     chain = [optimizer]
     if config.clip_norm is not None:
         chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
@@ -161,7 +165,7 @@ def _around(
 def _by_part(
     config: Any, optimizers: Mapping[str, optax.GradientTransformation]
 ) -> optax.GradientTransformation:
-    """The optimizers of the parts, each over the parameters that are its own."""
+    """Partitions the parameters among the optimizers of the parts, by path."""
 
     def part_of(path: tuple[Any, ...], _: Any) -> str:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -184,29 +188,30 @@ def _by_part(
 
 
 def _is_steady(config: Any) -> bool:
-    """Whether the rate is the same at all steps."""
+    """Checks whether the learning rate is the same at all steps."""
     schedule = getattr(config, "schedule", ConstantConfig())
-    # A share counts even where it comes to no step: the state must not change its form
-    # with `train_steps`.
+    # A warmup fraction counts even if it rounds to 0 steps: the structure of the state
+    # must not depend on `train_steps`.
     return isinstance(schedule, ConstantConfig) and not (
         schedule.warmup_steps or schedule.warmup
     )
 
 
 def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
-    """The function of the config's name, given the config's fields."""
+    """Calls the optax function of the config's name with the config's fields."""
     make = getattr(optax, config.name)
     arguments = {name: value for name, value in config if name not in _OURS}
     if hasattr(config, "no_decay"):
-        # optax calls the same argument by two names.
-        taken = inspect.signature(make).parameters
-        mask = next(name for name in ("mask", "weight_decay_mask") if name in taken)
+        # Optax has two names for this argument.
+        parameters = inspect.signature(make).parameters
+        masks = ("mask", "weight_decay_mask")
+        mask = next(name for name in masks if name in parameters)
         arguments[mask] = functools.partial(_decayed, no_decay=config.no_decay)
     return make(rate, **arguments)
 
 
 def _decayed(params: Any, no_decay: list[str]) -> Any:
-    """Which parameters the weight decay takes from, as a tree of truth values."""
+    """Builds the mask of weight decay: a tree of bools like the parameters."""
 
     def decays(path: tuple[Any, ...], _: Any) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -216,7 +221,7 @@ def _decayed(params: Any, no_decay: list[str]) -> Any:
 
 
 def _checked(optimizer: Any, config: Any) -> optax.GradientTransformation:
-    # By form, as optax's own transformations have more than one class.
+    # By protocol: optax has several classes of transformations.
     if callable(getattr(optimizer, "init", None)) and callable(
         getattr(optimizer, "update", None)
     ):

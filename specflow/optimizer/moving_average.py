@@ -1,4 +1,4 @@
-"""Moving averages of the parameters and of the batch statistics that go with them."""
+"""Exponential moving averages of parameters and of their batch statistics."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic
 __all__ = ["AverageState", "averaged", "track_average"]
 
 _AVERAGE = re.compile(r"(?:^|/)(average/)")
-"""Before the path of a parameter, in the name of its average."""
+"""Prefix of the path of a parameter, in the name of its average."""
 _STEPS = re.compile(r"(?:^|/)steps$")
 """Name of the counter of an `AverageState`, among the optimizer's arrays."""
 _PART = re.compile(r"(?:^|/)inner_states/(.*?)/inner_state(?=/)")
@@ -24,23 +24,25 @@ _PART = re.compile(r"(?:^|/)inner_states/(.*?)/inner_state(?=/)")
 def track_average(
     decay: float, *, warm_up: bool = False
 ) -> optax.GradientTransformationExtraArgs:
-    """Follows the parameters: after every update, a += (1 - decay) * (p - a).
+    """Averages parameters after every update: a += (1 - decay) * (p - a).
 
-    It changes no update. It stands last in a chain, where it sees the whole of one. The
-    averages begin as the initial parameters, which they therefore contain with the
-    weight decay^n after n updates.
+    Updates pass unchanged. Put it last in a chain, where the update is final. The
+    averages start as the initial parameters, whose weight after n updates is decay^n.
 
-    Batch statistics of the layers of these parameters are averaged alike, since weights
-    are normalized wrongly by the statistics of others. Training steps of specflow pass
-    them to `update` as `model_state` (optax: an extra argument), after the step.
+    Batch statistics of the layers of these parameters are averaged too, since averaged
+    weights need the statistics of their own activations. Training steps of specflow
+    pass them to `update` as `model_state` (an extra argument of optax), after the step.
 
     Args:
-        decay: weight of the former average, from 0 to below 1.
-        warm_up: begins with smaller decays, (1 + n) / (10 + n) in update n, counted
-            from 0, so that the initial values are soon forgotten.
+        decay: exponential decay rate of the average, in [0, 1).
+        warm_up: whether to start with smaller decay rates, (1 + n) / (10 + n) in update
+            n, counted from 0, which reduces the weight of the initial values.
+
+    Returns:
+        The transformation; its state is an `AverageState`.
 
     Raises:
-        ConfigError: a decay out of range.
+        ConfigError: `decay` is out of range.
 
     Source: tf.train.ExponentialMovingAverage (`num_updates` is `warm_up`). TensorFlow's
     EfficientNet and timm's ModelEmaV2 average batch statistics with the weights.
@@ -63,7 +65,7 @@ def track_average(
         )
 
     def init(params: Any) -> AverageState:
-        # Copies: the step gives away the memory of what it starts from.
+        # Copies, since the step donates the buffers of the parameters.
         average = jax.tree.map(jnp.copy, params)
         return AverageState(jnp.zeros((), jnp.int32), average, {})
 
@@ -113,17 +115,20 @@ def averaged(
     *,
     parts: Collection[tuple[str, ...]] | None = None,
 ) -> dict[str, Any]:
-    """The averages that `track_average` kept, in place of the parameters.
+    """Replaces parameters by the averages of `track_average`.
 
-    For `TPUEstimator(eval_params=averaged)`. Parameters that have no average stay as
-    they are. The averages of batch statistics come along, under their own paths.
+    For `Estimator(eval_params=averaged)`. Parameters without an average are unchanged.
+    Averages of batch statistics are included under their own paths.
 
     Args:
-        params: by path.
-        opt_state: the optimizer's arrays by name, as a checkpoint has them.
-        parts: where averages count that are kept in `optax.partition`: the labels
-            on the way to each, `()` for one around all parts. None: all count. Of two
-            averages of a parameter, the inner one does.
+        params: path -> parameter.
+        opt_state: name -> array of the optimizer's state, as in a checkpoint.
+        parts: averages to use, by the labels of `optax.partition` that lead to each;
+            `()` is one around all parts. None: all. Of two averages of one parameter,
+            the inner one is used.
+
+    Returns:
+        Path -> averaged parameter or batch statistic, or the parameter itself.
 
     Raises:
         ConfigError: the optimizer keeps no averages.
@@ -131,22 +136,23 @@ def averaged(
     >>> averaged({"w": 1, "b": 2}, {"[1]/steps": 7, "[1]/average/w": 3})
     {'w': 3, 'b': 2}
     """
-    kept: dict[str, dict[str, Any]] = {}
+    averages_at: dict[str, dict[str, Any]] = {}
     for name in opt_state:
         for match in _AVERAGE.finditer(name):
             if (path := name[match.end() :]) in params:
-                kept.setdefault(name[: match.start(1)], {})[path] = opt_state[name]
-    found: dict[str, Any] = {}
-    for place in sorted(kept, key=lambda place: len(_PART.findall(place))):
-        if parts is None or tuple(_PART.findall(place)) in parts:
-            before = f"{place}statistics/"
-            found |= kept[place] | {
-                name.removeprefix(before): array
+                averages = averages_at.setdefault(name[: match.start(1)], {})
+                averages[path] = opt_state[name]
+    replaced: dict[str, Any] = {}
+    for prefix in sorted(averages_at, key=lambda prefix: len(_PART.findall(prefix))):
+        if parts is None or tuple(_PART.findall(prefix)) in parts:
+            statistics = f"{prefix}statistics/"
+            replaced |= averages_at[prefix] | {
+                name.removeprefix(statistics): array
                 for name, array in opt_state.items()
-                if name.startswith(before)
+                if name.startswith(statistics)
             }
-    # A part of which no parameter trains has a counter alone.
-    if not kept and not any(_STEPS.search(name) for name in opt_state):
+    # A part without trained parameters has a counter alone.
+    if not averages_at and not any(_STEPS.search(name) for name in opt_state):
         raise ConfigError(
             Diagnostic(
                 "eval_params",
@@ -155,4 +161,4 @@ def averaged(
                 hint="Put specflow.optimizer.track_average(decay) last in its chain.",
             )
         )
-    return {**params, **found}
+    return {**params, **replaced}

@@ -1,4 +1,4 @@
-"""The learning rates of a transformation, beside it: training reports them."""
+"""Learning rates attached to optax transformations, for reports of training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,22 +16,25 @@ class RatedTransformation(optax.GradientTransformationExtraArgs):
     """A gradient transformation whose learning rates are known."""
 
     learning_rates: Mapping[str, Rate]
-    """Part -> its rate; `""` for the whole, `outer/inner` for parts of parts."""
+    """Part -> its learning rate; `""` without parts, `outer/inner` for nested parts."""
 
 
 def with_learning_rate(
     optimizer: optax.GradientTransformation, rate: Rate | Mapping[str, Rate]
 ) -> RatedTransformation:
-    """The same transformation, whose learning rate training reports.
+    """Attaches the learning rate to a transformation, so that training reports it.
 
-    An optax transformation keeps its rate in a closure, where nothing can read it; only
-    the state of `optax.inject_hyperparams` shows it, and needs no such call. Stands
-    outermost: what is wrapped around it hides the rate.
+    An optax transformation keeps its learning rate in a closure, where it cannot be
+    read; only the state of `optax.inject_hyperparams` contains it, and needs no such
+    call. Apply it last: a transformation that wraps the result hides the rate.
 
     Args:
-        optimizer: what the rate was given to.
-        rate: a number, a function of the updates so far, or several of them by the name
-            of a part, which are reported as `learning_rate/NAME`.
+        optimizer: the transformation that was built with the rate.
+        rate: a number, a schedule (number of updates so far -> rate), or several of
+            them by the name of a part, reported as `learning_rate/NAME`.
+
+    Returns:
+        The same transformation with `learning_rates`.
 
     >>> schedule = optax.linear_schedule(0.1, 0.0, 100)
     >>> with_learning_rate(optax.adamw(schedule), schedule).learning_rates[""](50)
@@ -43,7 +46,9 @@ def with_learning_rate(
 
 
 def rates_of_parts(parts: Mapping[str, Any]) -> dict[str, Rate]:
-    """The rates of all transformations that know theirs, by the name of their part.
+    """Collects the learning rates of transformations, by the name of their part.
+
+    Transformations without `learning_rates` are left out.
 
     >>> rates_of_parts({"head": with_learning_rate(optax.sgd(0.1), 0.1),
     ...                 "body": optax.sgd(0.2)})

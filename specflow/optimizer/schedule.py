@@ -1,4 +1,4 @@
-"""How the learning rate moves over the steps."""
+"""Learning rate schedules, from the `optimizer.schedule` section of a config."""
 
 import math
 from typing import Any, cast
@@ -32,17 +32,19 @@ def build_schedule(
     lr: float,
     train_steps: int,
 ) -> optax.Schedule:
-    """The rate as a function of the step, counted from 0.
+    """Builds the schedule: learning rate as a function of the step, counted from 0.
 
     Args:
-        config: the form of the curve, or a `_target_` that returns such a function of
-            its own (`lr` is then not asked).
-        lr: the peak.
-        train_steps: where a decay ends that names no end.
+        config: the kind of schedule, or a `_target_` that returns one (without `lr`).
+        lr: peak learning rate.
+        train_steps: end of a decay without `decay_steps`.
+
+    Returns:
+        The schedule: step -> learning rate.
 
     Raises:
-        ConfigError: the warmup leaves no step for the decay, or a `_target_` returned
-            no function.
+        ConfigError: the warmup leaves no step for the decay, or a `_target_` or a
+            plugin did not return a function.
 
     >>> from specflow.config.sections.optimizer import LinearDecayConfig
     >>> rate = build_schedule(
@@ -75,7 +77,7 @@ def build_schedule(
 
 
 def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
-    """The rate as a function of the steps since the warmup."""
+    """Builds the schedule after the warmup, as a function of the steps since."""
     warmup = config.warmup_of(train_steps)
     match config:
         case ConstantConfig():
@@ -90,10 +92,13 @@ def _after_warmup(config: WarmupConfig, *, lr: float, train_steps: int) -> Any:
             )
         case PiecewiseConfig():
             factors = {int(step): factor for step, factor in config.factors.items()}
-            # A factor of a step within the warmup holds when that is over.
-            begun = warmup - (config.at_boundary == "old")
+            # The factor of a step within the warmup applies after it.
+            offset = warmup - (config.at_boundary == "old")
             return lambda step: math.prod(
-                [jnp.where(step + begun >= at, by, 1.0) for at, by in factors.items()],
+                [
+                    jnp.where(step + offset >= boundary, factor, 1.0)
+                    for boundary, factor in factors.items()
+                ],
                 start=lr,
             )
         case DecayConfig():

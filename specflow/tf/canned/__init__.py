@@ -1,4 +1,4 @@
-"""Canned estimators: a linear model, a dense net or both, made in one line."""
+"""Canned estimators: a linear model, a dense network, or both."""
 
 from specflow.tf.canned.combined import (
     DNNLinearCombinedClassifier,

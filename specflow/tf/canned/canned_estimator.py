@@ -1,4 +1,4 @@
-"""What the canned estimators share: a head, a net, and labels that may be texts."""
+"""Base of the canned estimators: a head, a network, and string labels."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -25,13 +25,13 @@ __all__ = ["CannedEstimator", "classifier_head", "regression_head"]
 
 
 class CannedEstimator(TPUEstimator):
-    """A net and a head, trained, evaluated and asked as any `TPUEstimator`.
+    """Estimator of a network and a head.
 
     Args:
-        head: what the net's values mean.
-        net: is called with `(features, train=...)`.
-        optimizer: number of features -> what trains the net.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        head: loss, predictions and metrics of the network's logits.
+        net: the network, called with `(features, train=...)`.
+        optimizer: number of features -> optax transformation.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
     """
 
@@ -45,14 +45,14 @@ class CannedEstimator(TPUEstimator):
         def model_fn(
             model: Any, features: Tree, labels: Any, mode: Mode, mask: Any = None
         ) -> TPUEstimatorSpec:
-            seen = _without(features, head.weight_column)
+            inputs = _without(features, head.weight_column)
             training = mode is Mode.TRAIN
             return head.spec(
                 mode,
                 features=features,
-                logits=model(seen, train=training),
+                logits=model(inputs, train=training),
                 labels=labels,
-                train_op=optimizer(len(named(seen))) if training else None,
+                train_op=optimizer(len(named(inputs))) if training else None,
                 mask=mask,
             )
 
@@ -61,7 +61,7 @@ class CannedEstimator(TPUEstimator):
 
     @property
     def _texts(self) -> Classes | None:
-        """The classes, if their labels are texts."""
+        """The classes, if their labels are strings."""
         classes = getattr(self.head, "classes", None)
         return classes if isinstance(classes, Classes) and classes.is_text else None
 
@@ -101,7 +101,7 @@ def classifier_head(
     label_vocabulary: Vocabulary | None,
     loss_reduction: LossReduction | str,
 ) -> BinaryClassHead | MultiClassHead:
-    """The head of a classifier; two classes need one logit only."""
+    """Builds the head of a classifier; two classes need one logit only."""
     if n_classes == 2:
         return BinaryClassHead(
             weight_column=weight_column,
@@ -122,7 +122,7 @@ def regression_head(
     weight_column: str | None,
     loss_reduction: LossReduction | str,
 ) -> RegressionHead:
-    """The head of a regressor."""
+    """Builds the head of a regressor."""
     return RegressionHead(
         label_dimension=label_dimension,
         weight_column=weight_column,
@@ -137,7 +137,7 @@ def _without(features: Tree, name: str | None) -> Tree:
 
 
 def _encoded(batch: Any, classes: Classes) -> Any:
-    """The batch, with labels that are texts turned into numbers."""
+    """Encodes the string labels of a batch as class indices."""
     if not isinstance(batch, tuple) or len(batch) != 2 or batch[1] is None:
         return batch
     features, labels = batch

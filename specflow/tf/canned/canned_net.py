@@ -1,4 +1,4 @@
-"""The nets of the canned estimators: an affine map, dense layers, or both."""
+"""Networks of the canned estimators: an affine map, dense layers, or both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["Deep", "Net", "Wide"]
 
 
 class Wide(nn.Module):
-    """One weight for each number and each category, all zero at first."""
+    """Affine map: one weight per number and per category, initialized to zero."""
 
     outputs: int
     categorical: Mapping[str, Categorical]
@@ -41,7 +41,7 @@ class Wide(nn.Module):
 
 
 class Deep(nn.Module):
-    """Dense layers over the numbers and the categories' vectors."""
+    """Dense layers over the numbers and the embeddings of the categories."""
 
     outputs: int
     hidden_units: Sequence[int]
@@ -59,8 +59,8 @@ class Deep(nn.Module):
             parts.append(embed(ids).mean(axis=1))
         x = jnp.concatenate(parts, axis=1)
         glorot = nn.initializers.glorot_uniform()
-        for place, width in enumerate(self.hidden_units):
-            x = nn.Dense(width, kernel_init=glorot, name=f"hidden_{place}")(x)
+        for index, width in enumerate(self.hidden_units):
+            x = nn.Dense(width, kernel_init=glorot, name=f"hidden_{index}")(x)
             x = self.activation_fn(x)
             if self.dropout:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -70,14 +70,14 @@ class Deep(nn.Module):
 
 
 class Net(nn.Module):
-    """The parts there are, added up; their parameters are `linear.*` and `dnn.*`."""
+    """Sum of a wide and a deep part, with the parameters `linear.*` and `dnn.*`."""
 
     outputs: int
     categorical: Mapping[str, Categorical]
     wide: bool = False
     wide_features: Sequence[str] | None = None
     deep: Mapping[str, Any] | None = None
-    """What `Deep` takes, but for outputs and categories; None: there is none."""
+    """Arguments of `Deep`, without outputs and categories; None: no deep part."""
     deep_features: Sequence[str] | None = None
 
     @nn.compact
@@ -100,5 +100,5 @@ class Net(nn.Module):
 
 
 def _label(feature: str) -> str:
-    """The name of a category's weights in the parameter's path."""
+    """Returns the name of a category's weights in parameter paths."""
     return f"category_{feature.replace('.', '_')}"

@@ -1,4 +1,4 @@
-"""Wide and deep: a linear model and a dense net, added up."""
+"""Wide-and-deep estimators: the sum of a linear model and a dense network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -43,37 +43,37 @@ class _Combined(CannedEstimator):
 
 
 class DNNLinearCombinedClassifier(_Combined):
-    """A linear classifier and a dense one, added up and trained together.
+    """Wide-and-deep classifier: a linear and a dense model, summed, trained jointly.
 
-    Features are an array or a (nested) dict of arrays, rows first. Those that
-    `categorical` names are numbers of categories; all others are numbers, which are
-    flattened and joined in the order of their names. Scale them: nothing does it here.
+    Features are an array or a (nested) dict of arrays, rows first. Features named in
+    `categorical` are category indices; all others are numeric: they are flattened and
+    concatenated in the order of their names. Scale them first: the model does not.
 
-    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. Labels
-    that are texts need a `label_vocabulary`; predictions name the classes by them.
+    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. String
+    labels need a `label_vocabulary`; predictions contain them as `classes`.
 
     Args:
         dnn_hidden_units: widths of the hidden layers.
-        n_classes: how many classes; labels are their indices.
-        categorical: name -> `Categorical`, of features that are categories.
-        linear_features: names of those that the linear part sees; None: all.
-        dnn_features: names of those that the dense part sees; None: all.
-        linear_optimizer: trains `linear.*`; None: `tf.optimizers.ftrl` at 0.2, or at
-            1 / sqrt(features) if that is less.
-        dnn_optimizer: trains `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
-            TensorFlow's own rates are those of the two parts alone divided by 40 and
-            50, too low for a short run.
-        dnn_activation_fn: what stands after each hidden layer.
-        dnn_dropout: share of the hidden units dropped while training; None: none.
-        batch_norm: whether hidden units are normalized over the batch, after dropout.
-        label_vocabulary: the label of each class, texts or integers.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        n_classes: number of classes; labels are class indices.
+        categorical: name -> `Categorical`, for features that are category indices.
+        linear_features: names of the features of the linear part; None: all.
+        dnn_features: names of the features of the dense part; None: all.
+        linear_optimizer: optimizer of `linear.*`; None: `tf.optimizers.ftrl` at 0.2,
+            or at 1 / sqrt(features) if that is less.
+        dnn_optimizer: optimizer of `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
+            The learning rates of TensorFlow's combined estimators are those of the two
+            parts alone divided by 40 and 50, too low for a short run.
+        dnn_activation_fn: activation of each hidden layer.
+        dnn_dropout: dropout rate of the hidden units in training; None: no dropout.
+        batch_norm: whether to apply batch normalization after each hidden layer.
+        label_vocabulary: label of each class, strings or integers.
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     >>> import numpy as np
     >>> features = {"size": np.array([1.0, 2.0, 3.0, 4.0]), "colour": np.arange(4) % 2}
@@ -134,32 +134,32 @@ class DNNLinearCombinedClassifier(_Combined):
 
 
 class DNNLinearCombinedRegressor(_Combined):
-    """A linear regression and a dense one, added up and trained together.
+    """Wide-and-deep regression: a linear and a dense model, summed, trained jointly.
 
     Features are those of `DNNLinearCombinedClassifier`; predictions and metrics
     those of `RegressionHead`.
 
     Args:
         dnn_hidden_units: widths of the hidden layers.
-        label_dimension: how many numbers an example has.
-        categorical: name -> `Categorical`, of features that are categories.
-        linear_features: names of those that the linear part sees; None: all.
-        dnn_features: names of those that the dense part sees; None: all.
-        linear_optimizer: trains `linear.*`; None: `tf.optimizers.ftrl` at 0.2, or at
-            1 / sqrt(features) if that is less.
-        dnn_optimizer: trains `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
-            TensorFlow's own rates are those of the two parts alone divided by 40 and
-            50, too low for a short run.
-        dnn_activation_fn: what stands after each hidden layer.
-        dnn_dropout: share of the hidden units dropped while training; None: none.
-        batch_norm: whether hidden units are normalized over the batch, after dropout.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        label_dimension: number of values per example.
+        categorical: name -> `Categorical`, for features that are category indices.
+        linear_features: names of the features of the linear part; None: all.
+        dnn_features: names of the features of the dense part; None: all.
+        linear_optimizer: optimizer of `linear.*`; None: `tf.optimizers.ftrl` at 0.2,
+            or at 1 / sqrt(features) if that is less.
+        dnn_optimizer: optimizer of `dnn.*`; None: `tf.optimizers.adagrad` at 0.05.
+            The learning rates of TensorFlow's combined estimators are those of the two
+            parts alone divided by 40 and 50, too low for a short run.
+        dnn_activation_fn: activation of each hidden layer.
+        dnn_dropout: dropout rate of the hidden units in training; None: no dropout.
+        batch_norm: whether to apply batch normalization after each hidden layer.
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     Source: tf.estimator.DNNLinearCombinedRegressor, TensorFlow 2.15.
     """

@@ -1,4 +1,4 @@
-"""Dense nets."""
+"""Canned estimators of dense networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,41 +31,41 @@ class _Dnn(CannedEstimator):
         deep: Mapping[str, Any],
         **estimator: Any,
     ):
-        trained_by = adagrad() if optimizer is None else optimizer
+        transformation = adagrad() if optimizer is None else optimizer
         super().__init__(
             head,
             Net(head.logits_dimension, categorical, deep=deep),
-            lambda features: trained_by,
+            lambda features: transformation,
             **estimator,
         )
 
 
 class DNNClassifier(_Dnn):
-    """A classifier of dense layers.
+    """Classifier with dense layers.
 
-    Features are an array or a (nested) dict of arrays, rows first. Those that
-    `categorical` names are numbers of categories; all others are numbers, which are
-    flattened and joined in the order of their names. Scale them: nothing does it here.
+    Features are an array or a (nested) dict of arrays, rows first. Features named in
+    `categorical` are category indices; all others are numeric: they are flattened and
+    concatenated in the order of their names. Scale them first: the model does not.
 
-    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. Labels
-    that are texts need a `label_vocabulary`; predictions name the classes by them.
+    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. String
+    labels need a `label_vocabulary`; predictions contain them as `classes`.
 
     Args:
         hidden_units: widths of the hidden layers.
-        n_classes: how many classes; labels are their indices.
-        categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the net; None: `tf.optimizers.adagrad` at 0.05.
-        activation_fn: what stands after each hidden layer.
-        dropout: share of the hidden units dropped while training; None: none.
-        batch_norm: whether hidden units are normalized over the batch, after dropout.
-        label_vocabulary: the label of each class, texts or integers.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        n_classes: number of classes; labels are class indices.
+        categorical: name -> `Categorical`, for features that are category indices.
+        optimizer: optax transformation; None: `tf.optimizers.adagrad` at 0.05.
+        activation_fn: activation of each hidden layer.
+        dropout: dropout rate of the hidden units in training; None: no dropout.
+        batch_norm: whether to apply batch normalization after each hidden layer.
+        label_vocabulary: label of each class, strings or integers.
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     >>> import numpy as np
     >>> corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
@@ -115,26 +115,26 @@ class DNNClassifier(_Dnn):
 
 
 class DNNRegressor(_Dnn):
-    """A regression by dense layers.
+    """Regression with dense layers.
 
     Features are those of `DNNClassifier`; predictions and metrics those of
     `RegressionHead`.
 
     Args:
         hidden_units: widths of the hidden layers.
-        label_dimension: how many numbers an example has.
-        categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the net; None: `tf.optimizers.adagrad` at 0.05.
-        activation_fn: what stands after each hidden layer.
-        dropout: share of the hidden units dropped while training; None: none.
-        batch_norm: whether hidden units are normalized over the batch, after dropout.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        label_dimension: number of values per example.
+        categorical: name -> `Categorical`, for features that are category indices.
+        optimizer: optax transformation; None: `tf.optimizers.adagrad` at 0.05.
+        activation_fn: activation of each hidden layer.
+        dropout: dropout rate of the hidden units in training; None: no dropout.
+        batch_norm: whether to apply batch normalization after each hidden layer.
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     Source: tf.estimator.DNNRegressor, TensorFlow 2.15.
     """

@@ -1,4 +1,4 @@
-"""The optimizers of the canned estimators where none is given: those of TensorFlow."""
+"""Default optimizers of the canned estimators: those of TensorFlow."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ __all__ = ["adagrad", "by_part", "ftrl"]
 
 
 def ftrl(features: int) -> optax.GradientTransformation:
-    """FTRL at 0.2, or less if there are many features: 1 / sqrt(features)."""
+    """Builds FTRL with learning rate min(0.2, 1 / sqrt(features))."""
     return optimizers.ftrl(min(0.2, features**-0.5))
 
 
 def adagrad() -> optax.GradientTransformation:
-    """Adagrad at 0.05."""
+    """Builds Adagrad with learning rate 0.05."""
     return optimizers.adagrad(0.05)
 
 
 def by_part(
     linear: optax.GradientTransformation, dnn: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """One optimizer for `linear.*`, one for `dnn.*`."""
+    """Partitions parameters: one optimizer for `linear.*`, one for `dnn.*`."""
 
     def part_of(path: tuple[Any, ...], _: Any) -> str:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -34,6 +34,6 @@ def by_part(
     def parts(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(part_of, params)
 
-    optimizers = {"linear": linear, "dnn": dnn}
-    whole = optax.partition({**optimizers}, parts)
-    return with_learning_rate(whole, rates_of_parts(optimizers))
+    part_optimizers = {"linear": linear, "dnn": dnn}
+    partitioned = optax.partition({**part_optimizers}, parts)
+    return with_learning_rate(partitioned, rates_of_parts(part_optimizers))

@@ -1,4 +1,4 @@
-"""Linear models."""
+"""Canned linear estimators."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,28 +37,28 @@ class _Linear(CannedEstimator):
 
 
 class LinearClassifier(_Linear):
-    """A linear classifier: a weight for each number and each category.
+    """Linear classifier: one weight per number and per category.
 
-    Features are an array or a (nested) dict of arrays, rows first. Those that
-    `categorical` names are numbers of categories; all others are numbers, which are
-    flattened and joined in the order of their names. Scale them: nothing does it here.
+    Features are an array or a (nested) dict of arrays, rows first. Features named in
+    `categorical` are category indices; all others are numeric: they are flattened and
+    concatenated in the order of their names. Scale them first: the model does not.
 
-    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. Labels
-    that are texts need a `label_vocabulary`; predictions name the classes by them.
+    Predictions and metrics are those of `BinaryClassHead` or `MultiClassHead`. String
+    labels need a `label_vocabulary`; predictions contain them as `classes`.
 
     Args:
-        n_classes: how many classes; labels are their indices.
-        categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the weights; None: `tf.optimizers.ftrl` at 0.2, or at
+        n_classes: number of classes; labels are class indices.
+        categorical: name -> `Categorical`, for features that are category indices.
+        optimizer: optax transformation; None: `tf.optimizers.ftrl` at 0.2, or at
             1 / sqrt(features) if that is less.
-        label_vocabulary: the label of each class, texts or integers.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        label_vocabulary: label of each class, strings or integers.
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     >>> import numpy as np
     >>> x = np.array([[-1.0], [1.0], [2.0], [-2.0]], np.float32)
@@ -99,23 +99,23 @@ class LinearClassifier(_Linear):
 
 
 class LinearRegressor(_Linear):
-    """A linear regression: a weight for each number and each category.
+    """Linear regression: one weight per number and per category.
 
     Features are those of `LinearClassifier`; predictions and metrics those of
     `RegressionHead`.
 
     Args:
-        label_dimension: how many numbers an example has.
-        categorical: name -> `Categorical`, of features that are categories.
-        optimizer: trains the weights; None: `tf.optimizers.ftrl` at 0.2, or at
+        label_dimension: number of values per example.
+        categorical: name -> `Categorical`, for features that are category indices.
+        optimizer: optax transformation; None: `tf.optimizers.ftrl` at 0.2, or at
             1 / sqrt(features) if that is less.
-        weight_column: feature that weighs each example; the model does not see it.
-        loss_reduction: what the sum of the weighted losses is divided by.
-        **estimator: what else a `TPUEstimator` takes: model_dir, config,
+        weight_column: feature with the weight of each example; no input of the model.
+        loss_reduction: denominator of the sum of weighted losses.
+        **estimator: other arguments of `Estimator`: model_dir, config,
             train_batch_size, mesh, ...
 
     Raises:
-        SpecError: an argument, or a feature, is not what it should be.
+        SpecError: an argument or a feature is invalid.
 
     Source: tf.estimator.LinearRegressor, TensorFlow 2.15.
     """

@@ -1,7 +1,7 @@
-"""Heads: what a model's logits mean, and how they are judged, under TensorFlow's names.
+"""Heads: loss, predictions and metrics of a model's logits, under TensorFlow's names.
 
-A head stands at the end of a model function of one's own, in one line: it makes the
-spec of a mode of the model's logits.
+A head is the last line of a model function: it builds the spec of a mode from the
+logits.
 """
 
 from specflow.tf.heads.binary_class import BinaryClassHead

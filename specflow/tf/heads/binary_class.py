@@ -1,4 +1,4 @@
-"""One of two classes."""
+"""Head of binary classification."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -34,13 +34,13 @@ __all__ = ["BinaryClassHead"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BinaryClassHead(Head):
-    """One of two classes, from one logit: sigmoid cross-entropy.
+    """Binary classification from one logit: sigmoid cross-entropy.
 
-    Labels are 0 and 1 (a share between them is one, too), or of `label_vocabulary`,
-    "b" or "b 1". Predictions, "b 1" or "b 2": `logits`, `logistic` (the probability of
-    class 1), `probabilities` (of both), `class_ids`, `classes` (by their labels),
+    Labels are in [0, 1] (probabilities too), or members of `label_vocabulary`, "b" or
+    "b 1". Predictions, "b 1" or "b 2": `logits`, `logistic` (the probability of class
+    1), `probabilities` (of both), `class_ids`, `classes` (by their labels),
     `all_class_ids`, `all_classes`. Metrics: `average_loss`, `accuracy`,
-    `accuracy_baseline` (of always guessing the commoner label), `precision`, `recall`,
+    `accuracy_baseline` (of the more frequent label), `precision`, `recall`,
     `auc`, `auc_precision_recall`, `label/mean`, `prediction/mean`, and for each of
     `thresholds` `accuracy/positive_threshold_0.3` and so on.
 
@@ -56,10 +56,10 @@ class BinaryClassHead(Head):
     """
 
     thresholds: Sequence[float] = ()
-    """Probabilities above which an example is called positive, in (0, 1)."""
+    """Decision thresholds, in (0, 1): a probability above is a positive prediction."""
     label_vocabulary: Vocabulary | None = None
-    """The labels of class 0 and class 1; None: 0 and 1. Labels that are texts are
-    turned into numbers on the host: `head.classes.encode(labels)`."""
+    """Labels of class 0 and class 1; None: 0 and 1. String labels are encoded as class
+    indices on the host: `head.classes.encode(labels)`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +74,7 @@ class BinaryClassHead(Head):
 
     @property
     def classes(self) -> Classes:
-        """The two classes."""
+        """Class indices and their labels."""
         return Classes(2, self.label_vocabulary)
 
     def truth(self, labels: Any, logits: Float[Array, "b 1"]) -> Float[Array, "b 1"]:
@@ -130,19 +130,19 @@ class BinaryClassHead(Head):
         losses: NDArray,
         weights: NDArray | None = None,
     ) -> dict[str, Any]:
-        weight, nothing = broadcast(weights, losses), undefined(self.formula)
+        weight, zero_division = broadcast(weights, losses), undefined(self.formula)
 
-        def judged(metric: Callable[..., Any], *tensors: NDArray) -> Any:
-            return metric(*tensors, weight, undefined=nothing)
+        def weighted(metric: Callable[..., Any], *tensors: NDArray) -> Any:
+            return metric(*tensors, weight, undefined=zero_division)
 
         return {
-            "average_loss": judged(metrics.mean, losses),
-            "accuracy": judged(metrics.accuracy, labels, class_ids),
-            "accuracy_baseline": judged(MajorityShare.from_batch, labels),
-            "precision": judged(metrics.precision, labels, class_ids),
-            "recall": judged(metrics.recall, labels, class_ids),
-            "label/mean": judged(metrics.mean, labels),
-            "prediction/mean": judged(metrics.mean, logistic),
+            "average_loss": weighted(metrics.mean, losses),
+            "accuracy": weighted(metrics.accuracy, labels, class_ids),
+            "accuracy_baseline": weighted(MajorityShare.from_batch, labels),
+            "precision": weighted(metrics.precision, labels, class_ids),
+            "recall": weighted(metrics.recall, labels, class_ids),
+            "label/mean": weighted(metrics.mean, labels),
+            "prediction/mean": weighted(metrics.mean, logistic),
             **areas(labels, logistic, weights, self.formula),
             **at_thresholds(labels, logistic, weights, self.thresholds, self.formula),
         }

@@ -1,4 +1,4 @@
-"""The classes of a head: their numbers, and what the labels call them."""
+"""Class indices of a head, and their labels."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from specflow.diagnostics.errors import (
 __all__ = ["Classes", "Vocabulary", "vocabulary_of"]
 
 Vocabulary: TypeAlias = Sequence[str] | Sequence[int] | tuple[str | int, ...]
-"""The label of each class: all texts, or all integers."""
+"""Label of each class: all strings, or all integers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """How many classes there are, and the labels that mean them.
+    """Number of classes, and the label of each.
 
-    Devices hold numbers only. A vocabulary of numbers is looked up there; one of texts
-    on the host, by `encode` and `decode`, and names the classes of an export.
+    Devices hold numbers only. An integer vocabulary is looked up there; a vocabulary of
+    strings on the host, by `encode` and `decode`. It names the classes of an export.
 
     >>> Classes(3, ("low", "middle", "high")).encode(["high", "low"])
     array([2, 0], dtype=int32)
@@ -42,45 +42,45 @@ class Classes:
 
     @property
     def is_text(self) -> bool:
-        """Whether the labels are texts."""
+        """True if the labels are strings."""
         return self.vocabulary is not None and isinstance(self.vocabulary[0], str)
 
     @property
     def names(self) -> list[str]:
-        """What each class is called."""
-        given = range(self.count) if self.vocabulary is None else self.vocabulary
-        return list(map(str, given))
+        """Names of the classes, as strings."""
+        labels = range(self.count) if self.vocabulary is None else self.vocabulary
+        return list(map(str, labels))
 
     def ids(self, labels: Array) -> Array:
-        """The number of each label's class; -1 for a label that is no class's."""
+        """Returns the class index of each label; -1 for an unknown label."""
         if self.vocabulary is None or self.is_text:
             return labels
-        known = jnp.asarray(self.vocabulary).reshape(*(1,) * labels.ndim, -1)
-        hits = labels[..., None] == known
+        vocabulary = jnp.asarray(self.vocabulary).reshape(*(1,) * labels.ndim, -1)
+        hits = labels[..., None] == vocabulary
         return jnp.where(hits.any(-1), hits.argmax(-1), -1)
 
     def named(self, ids: Int[Array, "..."]) -> Int[Array, "..."]:
-        """The label of each class's number; the number itself where that is a text."""
+        """Returns the integer label of each class index, or the index for strings."""
         if self.vocabulary is None or self.is_text:
             return ids
         return jnp.asarray(self.vocabulary)[ids]
 
     def all(self, rows: Int[Array, "... 1"]) -> Int[Array, "... c"]:
-        """Every class's number, for each row."""
+        """Returns all class indices, for each row."""
         return jnp.broadcast_to(
             jnp.arange(self.count, dtype=jnp.int32), (*rows.shape[:-1], self.count)
         )
 
     def encode(self, labels: ArrayLike) -> NDArray[np.int32]:
-        """The numbers of labels that are texts.
+        """Encodes string labels as class indices.
 
         Raises:
-            DataError: a label is not in the vocabulary; its row is named.
+            DataError: a label is not in the vocabulary; the message names its row.
         """
         texts = np.asarray(labels).astype(str)
-        numbers = {name: number for number, name in enumerate(self.names)}
-        known, inverse = np.unique(texts, return_inverse=True)
-        ids = np.array([numbers.get(str(text), -1) for text in known], np.int32)
+        id_of = {name: index for index, name in enumerate(self.names)}
+        unique, inverse = np.unique(texts, return_inverse=True)
+        ids = np.array([id_of.get(str(text), -1) for text in unique], np.int32)
         encoded = ids[inverse].reshape(texts.shape)
         if (encoded < 0).any():
             first = tuple(np.argwhere(encoded < 0)[0])
@@ -97,7 +97,7 @@ class Classes:
         return encoded
 
     def decode(self, ids: ArrayLike) -> NDArray[np.str_]:
-        """The texts of classes' numbers.
+        """Decodes class indices to string labels.
 
         >>> Classes(2, ("no", "yes")).decode([1, 1, 0])
         array(['yes', 'yes', 'no'], dtype='<U3')
@@ -108,10 +108,11 @@ class Classes:
 def vocabulary_of(
     given: Vocabulary | None, count: int, *, where: str
 ) -> tuple[str | int, ...] | None:
-    """The vocabulary, checked: as many labels as classes, all texts or all integers.
+    """Checks a vocabulary: one label per class, all strings or all integers.
 
     Raises:
-        SpecError: it is something else, or an integer that JAX cannot hold.
+        SpecError: labels repeat, are too few or many, of mixed types, or an integer
+            exceeds JAX's integer type.
     """
     if given is None:
         return None
@@ -127,20 +128,20 @@ def vocabulary_of(
             Diagnostic(
                 f"{where}, label_vocabulary",
                 f"got {given!r:.60}",
-                expected=f"a list of {count} different labels, texts or integers",
+                expected=f"a list of {count} different labels, strings or integers",
                 code="head",
             )
         )
-    held = jnp.iinfo(jax.dtypes.canonicalize_dtype(jnp.int64))
+    limits = jnp.iinfo(jax.dtypes.canonicalize_dtype(jnp.int64))
     integers = [label for label in labels if isinstance(label, int)]
-    wide = [label for label in integers if not held.min <= label <= held.max]
+    wide = [label for label in integers if not limits.min <= label <= limits.max]
     if wide:
         raise spec_error(
             Diagnostic(
                 f"{where}, label_vocabulary",
                 f"has {wide[0]}",
-                expected=f"integers in [{held.min}, {held.max}], as labels are",
-                hint="Texts may be of any length.",
+                expected=f"integers in [{limits.min}, {limits.max}], as labels are",
+                hint="Use strings for larger ones.",
                 code="head",
             )
         )

@@ -1,4 +1,4 @@
-"""What all heads share: from logits and labels to the spec of a mode."""
+"""Base class of heads: from logits and labels to the spec of a mode."""
 
 import abc
 import dataclasses
@@ -18,48 +18,49 @@ from specflow.tf.heads.loss_reduction import LossReduction, reduced
 __all__ = ["Formula", "Head", "diagnostic"]
 
 Formula: TypeAlias = Literal["exact", "tf"]
-"""`exact`: areas under the ROC curve without thresholds, undefined metrics are NaN.
-`tf`: TensorFlow's 200 thresholds, and 0 where there is nothing to divide by. The area
-under the precision-recall curve is always that of 200 thresholds."""
+"""`exact`: area under the ROC curve without thresholds, undefined metrics are NaN.
+`tf`: TensorFlow's 200 thresholds, and 0 where a denominator is zero. The area under the
+precision-recall curve always uses 200 thresholds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Head(abc.ABC):
-    """The last part of a model: what its logits mean, and how they are judged.
+    """Loss, predictions, metrics and export signatures of a model's logits.
 
     Source: tf.estimator.Head, TensorFlow 2.15.
     """
 
     weight_column: str | None = None
-    """Feature that weighs each example, "b" or "b 1"; None weighs all alike."""
+    """Feature with the weight of each example, "b" or "b 1"; None: all weigh 1."""
     loss_reduction: LossReduction | str = LossReduction.SUM_OVER_BATCH_SIZE
-    """What the sum of the weighted losses is divided by."""
+    """Denominator of the sum of weighted losses."""
     loss_fn: Callable[..., Float[Array, "b ..."]] | None = None
-    """`(labels, logits)` to losses, in place of the head's own, shaped as those."""
+    """Function `(labels, logits)` -> losses, in place of the head's own, of the same
+    shape."""
     formula: Formula = "exact"
-    """How metrics are reckoned where TensorFlow's differ from the exact ones."""
+    """Formula of metrics where TensorFlow's differ from the exact ones."""
 
     has_own_weights: ClassVar[bool] = False
-    """Whether each value of an example may have a weight, not only each example."""
+    """True if each value of an example may have a weight, not only each example."""
 
     def __post_init__(self) -> None:
         check_callables(
             {"loss_fn": self.loss_fn},
             expected="a function of labels and logits",
         )
-        known = [str(way) for way in LossReduction]
-        if self.loss_reduction not in known:
+        reductions = [str(reduction) for reduction in LossReduction]
+        if self.loss_reduction not in reductions:
             raise diagnostic(
                 self,
                 "loss_reduction",
                 f"got {self.loss_reduction!r}",
-                expected=f"one of {', '.join(known)}",
+                expected=f"one of {', '.join(reductions)}",
             )
 
     @property
     @abc.abstractmethod
     def logits_dimension(self) -> int:
-        """Size of the logits' last axis: how many values the model has to return."""
+        """Size of the logits' last axis: number of values the model returns per row."""
 
     def spec(
         self,
@@ -71,17 +72,20 @@ class Head(abc.ABC):
         train_op: Any = None,
         mask: Bool[Array, " b"] | None = None,
     ) -> TPUEstimatorSpec:
-        """What a model function returns for a mode.
+        """Builds the spec that a model function returns for a mode.
 
         Args:
-            mode: what is asked for.
-            logits: what the model says, "b d" with `logits_dimension` values; "b" will
-                do for one.
-            features: holds the weights, where there is a `weight_column`.
-            labels: what is true; PREDICT needs none.
-            train_op: trains the model: an optax transformation, or a `TrainOp`.
-            mask: which rows are real, as a model function is told that takes `mask`.
-                Padded rows have no part in the loss.
+            mode: train, eval or predict.
+            logits: output of the model, "b d" with d = `logits_dimension`, or "b" if
+                that is 1.
+            features: contains the weights, if there is a `weight_column`.
+            labels: true labels; not needed in PREDICT.
+            train_op: an optax transformation, or a `TrainOp`.
+            mask: True for real rows, the argument `mask` of a model function. Padded
+                rows do not contribute to the loss.
+
+        Returns:
+            The spec, with the fields that the mode needs.
 
         Raises:
             SpecError: logits, labels or weights are missing or do not fit.
@@ -104,7 +108,7 @@ class Head(abc.ABC):
             rows = mask.reshape(-1, *(1,) * (losses.ndim - 1))
             real = rows if real is None else rows & real
         if mode is Mode.TRAIN and (real is not None or weights is not None):
-            # Now that it is known what counts, no other row passes a gradient on.
+            # Rows that do not count must not propagate a gradient, not even NaN.
             counted = _counted(weights, real, losses)
             losses = self._losses(truth, gated(logits, counted))
         metric_fn, tensors = self.measured(truth, predictions, losses)
@@ -118,38 +122,38 @@ class Head(abc.ABC):
             eval_metrics=(metric_fn, tensors) if mode is Mode.EVAL else None,
         )
 
-    # -- what a head says of its own
+    # -- what subclasses define
 
     @abc.abstractmethod
     def truth(self, labels: Any, logits: Float[Array, "b ..."]) -> Array:
-        """The labels as the losses take them."""
+        """Converts labels to the form that `losses` takes."""
 
     @abc.abstractmethod
     def losses(self, truth: Array, logits: Float[Array, "b ..."]) -> Array:
-        """One loss for each example (or value), before weights."""
+        """Computes one loss per example (or value), without weights."""
 
     @abc.abstractmethod
     def predictions(self, logits: Float[Array, "b ..."]) -> dict[str, Array]:
-        """What the logits come to, by TensorFlow's names."""
+        """Computes predictions from logits, under TensorFlow's names."""
 
     @abc.abstractmethod
     def export_outputs(self, predictions: dict[str, Array]) -> dict[str, ExportOutput]:
-        """The signatures of the exported model."""
+        """Builds the signatures of the exported model."""
 
     @abc.abstractmethod
     def measured(
         self, truth: Array, predictions: dict[str, Array], losses: Array
     ) -> tuple[Callable[..., dict[str, Any]], dict[str, Array]]:
-        """`(metric_fn, tensors)`; the function also takes `weights`, None or not."""
+        """Returns `(metric_fn, tensors)`; `metric_fn` also takes `weights`, or None."""
 
     def counted(self, truth: Array) -> Bool[Array, "b ..."] | None:
-        """Which losses count at all; None: every one."""
+        """Returns a mask of the losses that count; None: all of them."""
         return None
 
     # -- checks
 
     def _shaped(self, logits: Any) -> Float[Array, "b ..."]:
-        """The logits in float32, with their last axis."""
+        """Checks the logits; returns them in float32 with a last axis."""
         width = self.logits_dimension
         if is_array(logits) and len(logits.shape) == 1 and width == 1:
             logits = logits[:, None]
@@ -159,7 +163,7 @@ class Head(abc.ABC):
                 "logits",
                 f"are {describe(logits)}",
                 expected=f"a last axis of {width}",
-                hint=f"Let the model return {width} values an example.",
+                hint=f"Let the model return {width} values per example.",
             )
         return jnp.asarray(logits).astype(jnp.float32)
 
@@ -167,19 +171,19 @@ class Head(abc.ABC):
         own = self.losses(truth, logits)
         if self.loss_fn is None:
             return own
-        given = self.loss_fn(truth, logits)
-        if not is_array(given) or given.shape != own.shape:
+        losses = self.loss_fn(truth, logits)
+        if not is_array(losses) or losses.shape != own.shape:
             raise diagnostic(
                 self,
                 "loss_fn",
-                f"returned {describe(given)}",
-                expected=describe(own) + ", a loss each",
-                hint="Leave the mean to the head, which knows weights and padding.",
+                f"returned {describe(losses)}",
+                expected=describe(own) + ", one loss each",
+                hint="Leave the mean to the head, which applies weights and the mask.",
             )
-        return given.astype(jnp.float32)
+        return losses.astype(jnp.float32)
 
     def _weights(self, features: Tree, losses: Array) -> Array | None:
-        """The weights, with the losses' number of axes."""
+        """Checks the weights; returns them with as many axes as the losses."""
         if self.weight_column is None:
             return None
         where = f"weight_column={self.weight_column!r}"
@@ -190,7 +194,7 @@ class Head(abc.ABC):
             raise diagnostic(
                 self,
                 where,
-                "is no feature",
+                "is not a feature",
                 expected=f"one of {names}" if names else "a dict of features",
                 hint="Pass features=features to spec()." if not names else "",
             )
@@ -204,14 +208,14 @@ class Head(abc.ABC):
                 self,
                 where,
                 f"is {describe(weights)}, and the losses are {describe(losses)}",
-                expected="one weight an example",
+                expected="one weight per example",
             )
         missing = losses.ndim - len(weights.shape)
         return weights.reshape(*weights.shape, *(1,) * missing).astype(jnp.float32)
 
 
 def _counted(weights: Array | None, real: Array | None, losses: Array) -> Array:
-    """Which losses count, without axes that the logits may have more of."""
+    """Returns the mask of losses that count, without a last axis of size 1."""
     counted = jnp.ones(losses.shape, bool)
     if real is not None:
         counted &= real
@@ -223,7 +227,7 @@ def _counted(weights: Array | None, real: Array | None, losses: Array) -> Array:
 def diagnostic(
     head: Head, field: str, problem: str, *, expected: str = "", hint: str = ""
 ) -> Exception:
-    """A `SpecError` that names the head."""
+    """Builds a `SpecError` that names the head."""
     where = f"{type(head).__name__}, {field}"
     return spec_error(
         Diagnostic(where, problem, expected=expected, hint=hint, code="head")

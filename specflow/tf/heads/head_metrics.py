@@ -1,4 +1,4 @@
-"""The metrics that heads have in common, on rows of the host."""
+"""Metrics that heads share, on host rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["MajorityShare", "areas", "at_thresholds", "broadcast", "undefined"]
 
 
 class MajorityShare(Mean):
-    """The share of the commoner of two labels: the accuracy of always guessing it.
+    """Fraction of the more frequent binary label: accuracy of the constant prediction.
 
     >>> MajorityShare.from_batch(np.array([0.0, 1.0, 0.0, 0.0])).compute()
     0.75
@@ -27,12 +27,12 @@ class MajorityShare(Mean):
 
 
 def undefined(formula: Formula) -> float | None:
-    """What a metric is where there is nothing to divide by; None is NaN."""
+    """Returns the value of a metric whose denominator is zero; None: NaN."""
     return 0.0 if formula == "tf" else None
 
 
 def broadcast(weights: NDArray | None, like: NDArray) -> NDArray | None:
-    """The weights in the shape of some values."""
+    """Broadcasts weights to the shape of an array."""
     return None if weights is None else np.broadcast_to(weights, like.shape)
 
 
@@ -44,7 +44,7 @@ def areas(
     *,
     suffix: str = "",
 ) -> dict[str, Any]:
-    """The areas under the ROC and the precision-recall curve."""
+    """Computes the areas under the ROC and the precision-recall curve."""
     weight = broadcast(weights, scores)
     return {
         f"auc{suffix}": metrics.auc(labels, scores, weight, formula=formula),
@@ -65,11 +65,11 @@ def at_thresholds(
     thresholds: Sequence[float],
     formula: Formula,
 ) -> dict[str, Any]:
-    """Accuracy, precision and recall of calling positive what is above a threshold."""
-    weight, nothing = broadcast(weights, scores), undefined(formula)
+    """Computes accuracy, precision and recall at each decision threshold."""
+    weight, zero_division = broadcast(weights, scores), undefined(formula)
     return {
         f"{name}/positive_threshold_{threshold:g}": function(
-            labels, scores > threshold, weight, undefined=nothing
+            labels, scores > threshold, weight, undefined=zero_division
         )
         for threshold in thresholds
         for name, function in (

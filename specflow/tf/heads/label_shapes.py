@@ -1,4 +1,4 @@
-"""How labels are made to fit the logits."""
+"""Checks and reshaping of labels, to match the logits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,18 @@ __all__ = ["column_of", "in_range", "thresholds_of"]
 def column_of(
     head: Head, labels: Any, logits: Array, *, width: int = 1, integer: bool = False
 ) -> Num[Array, "b ... n"]:
-    """The labels with as many axes as the logits; the last, of `width`, may be missing.
+    """Reshapes labels to as many axes as the logits, with a last axis of size `width`.
+
+    Args:
+        head: the head, for messages.
+        labels: shaped as the logits, with a last axis of `width`; it may be missing if
+            `width` is 1.
+        logits: output of the model.
+        width: number of labels per row.
+        integer: whether labels must be integers.
 
     Raises:
-        SpecError: they do not fit.
+        SpecError: shape or dtype of the labels does not match.
 
     >>> from specflow.tf.heads import MultiClassHead
     >>> logits = jnp.zeros((4, 3))
@@ -36,24 +44,24 @@ def column_of(
         raise diagnostic(head, "labels", problem, expected=expected)
     labels = jnp.asarray(labels)
     if integer and not jnp.issubdtype(labels.dtype, jnp.integer):
-        problem, expected = f"are {describe(labels)}", "integers, the index of a class"
+        problem, expected = f"are {describe(labels)}", "integers, class indices"
         raise diagnostic(head, "labels", problem, expected=expected)
     return labels
 
 
 def in_range(losses: Array, labels: Array, *, highest: int) -> Array:
-    """The losses, NaN where the label is not from 0 to `highest`: the loop reports it.
+    """Sets losses to NaN where the label is not in [0, `highest`].
 
-    Inside a step nothing can be raised, and a wrong label would be a wrong loss.
+    A compiled step cannot raise; the training loop reports NaN.
     """
     return jnp.where((labels >= 0) & (labels <= highest), losses, jnp.nan)
 
 
 def thresholds_of(head: Head, thresholds: Sequence[float]) -> tuple[float, ...]:
-    """The thresholds, checked.
+    """Checks decision thresholds.
 
     Raises:
-        SpecError: one is not between 0 and 1.
+        SpecError: a threshold is not in (0, 1).
     """
     for threshold in thresholds:
         if not 0.0 < threshold < 1.0:

@@ -1,4 +1,4 @@
-"""How the losses of a batch become the one number that training follows."""
+"""Reduction of the losses of a batch to the scalar that training minimizes."""
 
 import enum
 
@@ -11,16 +11,16 @@ __all__ = ["LossReduction", "reduced"]
 
 
 class LossReduction(enum.StrEnum):
-    """What the sum of the weighted losses is divided by.
+    """Denominator of the sum of weighted losses, by TensorFlow's names and formulas.
 
-    Rows of padding count nowhere. TensorFlow's names and formulas.
+    Padded rows never count.
     """
 
     SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
     """The number of losses, whatever their weights: the default. The loss of an
-    evaluation then does not depend on how its rows are cut into batches."""
+    evaluation then does not depend on the batch size."""
     SUM = "sum"
-    """Nothing: the loss grows with the batch, and with it the step of an optimizer."""
+    """1: the loss, and with it the gradient, grows with the batch size."""
     MEAN = "mean"
     """The sum of the weights: the weighted mean of the batch."""
     SUM_BY_NONZERO_WEIGHTS = "sum_by_nonzero_weights"
@@ -33,36 +33,36 @@ def reduced(
     real: Bool[Array, "b ..."] | None,
     reduction: LossReduction,
 ) -> MeanLoss:
-    """The loss of a batch.
+    """Reduces the losses of a batch.
 
     Args:
-        losses: one for each example, or for each of its values.
-        weights: of each loss, with axes of size 1 where it is shared; None is 1.
-        real: which losses count at all, shaped like the weights; None: every one.
-        reduction: what the weighted sum is divided by.
+        losses: one per example, or per value of an example.
+        weights: weight of each loss, broadcast over axes of size 1; None: 1.
+        real: mask of the losses that count, shaped as the weights; None: all of them.
+        reduction: the denominator.
 
     Returns:
-        Of value 0 if there is nothing to divide by.
+        The loss, with its denominator; its value is 0 if that is 0.
 
     >>> losses, weights = jnp.array([1.0, 2.0, 9.0]), jnp.array([3.0, 0.0, 1.0])
     >>> real = jnp.array([True, True, False])
-    >>> [float(reduced(losses, weights, real, way).value) for way in LossReduction]
+    >>> [float(reduced(losses, weights, real, each).value) for each in LossReduction]
     [1.5, 3.0, 1.0, 3.0]
     """
     weight = jnp.ones_like(losses) if weights is None else weights.astype(losses.dtype)
     weight = jnp.broadcast_to(weight, losses.shape)
     counted = jnp.broadcast_to(True if real is None else real, losses.shape)
     weight = jnp.where(counted, weight, 0.0)
-    # Chosen, not multiplied: 0 x NaN of a padded row would be NaN.
+    # Selected, not multiplied: 0 x NaN of a padded row would be NaN.
     losses = jnp.where(counted & (weight != 0), losses, 0.0)
     total = (losses * weight).sum()
     match reduction:
         case LossReduction.SUM:
             return MeanLoss(total)
         case LossReduction.MEAN:
-            share = weight.sum()
+            denominator = weight.sum()
         case LossReduction.SUM_BY_NONZERO_WEIGHTS:
-            share = (weight != 0).sum().astype(losses.dtype)
+            denominator = (weight != 0).sum().astype(losses.dtype)
         case _:
-            share = counted.sum().astype(losses.dtype)
-    return MeanLoss(total, share)
+            denominator = counted.sum().astype(losses.dtype)
+    return MeanLoss(total, denominator)

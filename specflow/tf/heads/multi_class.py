@@ -1,4 +1,4 @@
-"""One of several classes."""
+"""Head of multi-class classification."""
 
 import dataclasses
 from collections.abc import Callable
@@ -27,11 +27,11 @@ __all__ = ["MultiClassHead"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiClassHead(Head):
-    """One of several classes, from a logit each: softmax cross-entropy.
+    """Multi-class classification from one logit per class: softmax cross-entropy.
 
-    Labels are indices of classes, or of `label_vocabulary`, "b" or "b 1". Predictions,
-    "b c" or "b 1": `logits`, `probabilities`, `class_ids`, `classes` (by their labels),
-    `all_class_ids`, `all_classes`. Metrics: `average_loss` and `accuracy`.
+    Labels are class indices, or members of `label_vocabulary`, "b" or "b 1".
+    Predictions, "b c" or "b 1": `logits`, `probabilities`, `class_ids`, `classes` (by
+    their labels), `all_class_ids`, `all_classes`. Metrics: `average_loss`, `accuracy`.
 
     >>> head = MultiClassHead(3)
     >>> logits, labels = jnp.array([[0.0, 3.0, 0.0]]), jnp.array([1])
@@ -43,10 +43,10 @@ class MultiClassHead(Head):
     """
 
     n_classes: int = dataclasses.field(kw_only=False)
-    """How many; for two of them a `BinaryClassHead` needs one logit only."""
+    """Number of classes, 3 or more; `BinaryClassHead` is for two."""
     label_vocabulary: Vocabulary | None = None
-    """The label of each class; None: its index. Labels that are texts are turned into
-    numbers on the host: `head.classes.encode(labels)`."""
+    """Label of each class; None: its index. String labels are encoded as class indices
+    on the host: `head.classes.encode(labels)`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,7 +66,7 @@ class MultiClassHead(Head):
 
     @property
     def classes(self) -> Classes:
-        """The classes."""
+        """Class indices and their labels."""
         return Classes(self.n_classes, self.label_vocabulary)
 
     def truth(self, labels: Any, logits: Float[Array, "b c"]) -> Int[Array, "b 1"]:
@@ -114,8 +114,10 @@ class MultiClassHead(Head):
         losses: NDArray,
         weights: NDArray | None = None,
     ) -> dict[str, Any]:
-        weight, nothing = broadcast(weights, losses), undefined(self.formula)
+        weight, zero_division = broadcast(weights, losses), undefined(self.formula)
         return {
-            "average_loss": metrics.mean(losses, weight, undefined=nothing),
-            "accuracy": metrics.accuracy(labels, class_ids, weight, undefined=nothing),
+            "average_loss": metrics.mean(losses, weight, undefined=zero_division),
+            "accuracy": metrics.accuracy(
+                labels, class_ids, weight, undefined=zero_division
+            ),
         }

@@ -1,4 +1,4 @@
-"""Any number of classes at once."""
+"""Head of multi-label classification."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -27,12 +27,12 @@ __all__ = ["MultiLabelHead"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiLabelHead(Head):
-    """Any number of classes at once, from a logit each.
+    """Multi-label classification from one logit per class.
 
-    The loss of an example is the mean of its classes' sigmoid cross-entropies.
+    The loss of an example is the mean of the sigmoid cross-entropies of its classes.
 
     Labels are 0 or 1 for each class, "b c". Predictions, "b c": `logits`,
-    `probabilities` (each by itself: they do not add up to 1), `classes` (the label of
+    `probabilities` (of each class: they do not sum to 1), `classes` (the label of
     each class). Metrics, over all pairs of example and class: `average_loss`, `auc`,
     `auc_precision_recall`, for each of `thresholds` `accuracy/positive_threshold_0.3`
     and so on, and for each of `classes_for_class_based_metrics`
@@ -44,15 +44,15 @@ class MultiLabelHead(Head):
     >>> round(float(head.spec("eval", logits=logits, labels=labels).loss), 4)
     1.5486
 
-    Source: tf.estimator.MultiLabelHead, TensorFlow 2.15; its sparse labels are given as
+    Source: tf.estimator.MultiLabelHead, TensorFlow 2.15; its sparse labels are dense
     zeros and ones here.
     """
 
     n_classes: int = dataclasses.field(kw_only=False)
     thresholds: Sequence[float] = ()
-    """Probabilities above which a class is called present, in (0, 1)."""
+    """Decision thresholds, in (0, 1): a class with a probability above is predicted."""
     label_vocabulary: Vocabulary | None = None
-    """What each class is called."""
+    """Label of each class; None: its index."""
     classes_for_class_based_metrics: Sequence[int] | Sequence[str] = ()
     """Classes that have metrics of their own, by index or by label."""
 
@@ -65,16 +65,16 @@ class MultiLabelHead(Head):
         where = type(self).__name__
         vocabulary = vocabulary_of(self.label_vocabulary, self.n_classes, where=where)
         object.__setattr__(self, "label_vocabulary", vocabulary)
-        for given in self.classes_for_class_based_metrics:
-            known = (
-                self.classes.names if isinstance(given, str) else range(self.n_classes)
+        for label in self.classes_for_class_based_metrics:
+            choices = (
+                self.classes.names if isinstance(label, str) else range(self.n_classes)
             )
-            if given not in known:
-                listed = ", ".join(map(str, known))
+            if label not in choices:
+                listed = ", ".join(map(str, choices))
                 raise diagnostic(
                     self,
                     "classes_for_class_based_metrics",
-                    f"got {given!r}",
+                    f"got {label!r}",
                     expected=f"some of {listed}",
                 )
 
@@ -84,7 +84,7 @@ class MultiLabelHead(Head):
 
     @property
     def classes(self) -> Classes:
-        """The classes."""
+        """Class indices and their labels."""
         return Classes(self.n_classes, self.label_vocabulary)
 
     def truth(self, labels: Any, logits: Float[Array, "b c"]) -> Float[Array, "b c"]:
@@ -127,23 +127,23 @@ class MultiLabelHead(Head):
         losses: NDArray,
         weights: NDArray | None = None,
     ) -> dict[str, Any]:
-        formula, nothing = self.formula, undefined(self.formula)
+        formula, zero_division = self.formula, undefined(self.formula)
         weight = broadcast(weights, losses)
-        judged = {
-            "average_loss": metrics.mean(losses, weight, undefined=nothing),
+        values = {
+            "average_loss": metrics.mean(losses, weight, undefined=zero_division),
             **areas(labels, probabilities, weights, formula),
             **at_thresholds(labels, probabilities, weights, self.thresholds, formula),
         }
-        for given in self.classes_for_class_based_metrics:
-            number = self.classes.names.index(str(given))
-            name = f"class{number}"
+        for label in self.classes_for_class_based_metrics:
+            index = self.classes.names.index(str(label))
+            name = f"class{index}"
             if self.label_vocabulary is not None:
-                name = self.classes.names[number]
-            said = probabilities[..., [number]]
-            judged[f"probability_mean/{name}"] = metrics.mean(
-                said, weight, undefined=nothing
+                name = self.classes.names[index]
+            probability = probabilities[..., [index]]
+            values[f"probability_mean/{name}"] = metrics.mean(
+                probability, weight, undefined=zero_division
             )
-            judged |= areas(
-                labels[..., [number]], said, weights, formula, suffix=f"/{name}"
+            values |= areas(
+                labels[..., [index]], probability, weights, formula, suffix=f"/{name}"
             )
-        return judged
+        return values

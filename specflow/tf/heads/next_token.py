@@ -1,4 +1,4 @@
-"""The next token at every place."""
+"""Head of next-token prediction."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,11 +22,11 @@ __all__ = ["LanguageHead"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageHead(Head):
-    """The next token at every place: softmax cross-entropy, every token alike.
+    """Next-token prediction at every position: softmax cross-entropy, per token.
 
-    Logits are "b t v", labels the tokens that come next, "b t". Predictions: `logits`
-    and `probabilities`, "b t v", and `class_ids`, "b t", the likeliest token. Metrics,
-    over all tokens that count: `average_loss`, `accuracy`, `perplexity`,
+    Logits are "b t v", labels the next tokens, "b t". Predictions: `logits` and
+    `probabilities`, "b t v", and `class_ids`, "b t", the most probable tokens. Metrics,
+    over all tokens that are not ignored: `average_loss`, `accuracy`, `perplexity`,
     `bits_per_byte`. The weights may be "b t" too.
 
     >>> head = LanguageHead(4, ignore_label=-1)
@@ -40,9 +40,9 @@ class LanguageHead(Head):
 
     vocabulary_size: int = dataclasses.field(kw_only=False)
     ignore_label: int | None = None
-    """A label that stands for no token: it has no part in loss and metrics."""
+    """Label of positions that are excluded from loss and metrics."""
     bytes_per_token: float = 1.0
-    """Mean number of bytes that a token stands for."""
+    """Mean number of bytes per token, for `bits_per_byte`."""
 
     has_own_weights: ClassVar[bool] = True
 
@@ -94,13 +94,15 @@ class LanguageHead(Head):
         losses: NDArray,
         weights: NDArray | None = None,
     ) -> dict[str, Any]:
-        weight, nothing = broadcast(weights, losses), undefined(self.formula)
+        weight, zero_division = broadcast(weights, losses), undefined(self.formula)
         if self.ignore_label is not None:
             counted = labels != self.ignore_label
             weight = counted if weight is None else counted * weight
         return {
-            "average_loss": metrics.mean(losses, weight, undefined=nothing),
-            "accuracy": metrics.accuracy(labels, class_ids, weight, undefined=nothing),
+            "average_loss": metrics.mean(losses, weight, undefined=zero_division),
+            "accuracy": metrics.accuracy(
+                labels, class_ids, weight, undefined=zero_division
+            ),
             "perplexity": Perplexity.from_batch(losses, weight),
             "bits_per_byte": BitsPerByte.from_batch(
                 losses, weight, bytes_per_token=self.bytes_per_token

@@ -1,4 +1,4 @@
-"""One number, or several, for each example."""
+"""Heads of regression: squared error, and counts."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,10 +25,10 @@ __all__ = ["PoissonRegressionHead", "RegressionHead"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RegressionHead(Head):
-    """One number, or several, for each example: squared error.
+    """Regression of one or several values per example: squared error.
 
-    Labels are numbers, "b d"; "b" will do for one. Predictions: `predictions`, "b d",
-    and where there is an `inverse_link_fn` also `logits`. Metrics: `average_loss`,
+    Labels are numbers, "b d", or "b" if d is 1. Predictions: `predictions`, "b d", and
+    with an `inverse_link_fn` also `logits`. Metrics: `average_loss`,
     `label/mean`, `prediction/mean`. The weights may be "b d" too.
 
     >>> head = RegressionHead()
@@ -40,10 +40,10 @@ class RegressionHead(Head):
     """
 
     label_dimension: int = 1
-    """How many numbers an example has."""
+    """Number of values per example (d)."""
     inverse_link_fn: Callable[[Array], Array] | None = None
-    """From logits to predictions; None: they are the same. A link other than the
-    identity asks for a `loss_fn` of its own."""
+    """Function from logits to predictions; None: the identity. Any other needs a
+    matching `loss_fn`."""
 
     has_own_weights: ClassVar[bool] = True
 
@@ -80,8 +80,11 @@ class RegressionHead(Head):
     def measured(
         self, truth: Array, predictions: dict[str, Array], losses: Array
     ) -> tuple[Callable[..., dict[str, Any]], dict[str, Array]]:
-        said = predictions["predictions"]
-        return self._metrics, {"labels": truth, "predictions": said, "losses": losses}
+        return self._metrics, {
+            "labels": truth,
+            "predictions": predictions["predictions"],
+            "losses": losses,
+        }
 
     def _metrics(
         self,
@@ -90,17 +93,19 @@ class RegressionHead(Head):
         losses: NDArray,
         weights: NDArray | None = None,
     ) -> dict[str, Any]:
-        weight, nothing = broadcast(weights, losses), undefined(self.formula)
+        weight, zero_division = broadcast(weights, losses), undefined(self.formula)
         return {
-            "average_loss": metrics.mean(losses, weight, undefined=nothing),
-            "label/mean": metrics.mean(labels, weight, undefined=nothing),
-            "prediction/mean": metrics.mean(predictions, weight, undefined=nothing),
+            "average_loss": metrics.mean(losses, weight, undefined=zero_division),
+            "label/mean": metrics.mean(labels, weight, undefined=zero_division),
+            "prediction/mean": metrics.mean(
+                predictions, weight, undefined=zero_division
+            ),
         }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoissonRegressionHead(RegressionHead):
-    """Counts, whose expected values are exp(logits): the Poisson likelihood.
+    """Poisson regression of counts: their expected values are exp(logits).
 
     Labels, predictions and metrics are those of `RegressionHead`, with `logits` beside
     `predictions`.
@@ -116,16 +121,16 @@ class PoissonRegressionHead(RegressionHead):
 
     inverse_link_fn: Callable[[Array], Array] | None = jnp.exp
     compute_full_loss: bool = True
-    """Whether the loss contains Stirling's approximation of log(label!), a constant."""
+    """Adds Stirling's approximation of log(label!), a constant of the logits, to the
+    loss."""
 
     def losses(self, truth: Array, logits: Array) -> Array:
         losses = jnp.exp(logits) - truth * logits
-        losses = jnp.where(
-            truth >= 0, losses, jnp.nan
-        )  # No count: the loop reports it.
+        # A negative label is no count: the training loop reports NaN.
+        losses = jnp.where(truth >= 0, losses, jnp.nan)
         if not self.compute_full_loss:
             return losses
-        # Below 1 the approximation is worse than nothing.
+        # For labels up to 1 the approximation is worse than 0, which log(label!) is.
         count = jnp.maximum(truth, 1.0)
         stirling = count * jnp.log(count) - count + 0.5 * jnp.log(2 * jnp.pi * count)
         return losses + jnp.where(truth > 1, stirling, 0.0)

@@ -13,15 +13,25 @@ __all__ = ["adadelta"]
 def adadelta(
     learning_rate: Rate, rho: float = 0.95, epsilon: float = 1e-8
 ) -> optax.GradientTransformation:
-    """`AdadeltaOptimizer`: a step is as large as recent steps for the gradient's size.
+    """Adadelta as in `AdadeltaOptimizer`: scales by the ratio of two running averages.
 
     Args:
-        learning_rate: a number, or a function of the step; the paper knows none, which
-            is 1.
-        rho: share of the averages that is kept.
-        epsilon: added to both averages, inside the roots.
+        learning_rate: a number, or a schedule: step -> learning rate. The paper has
+            none, which equals 1.
+        rho: exponential decay rate of the averages of squared gradients and updates.
+        epsilon: numerical stability term, added to both averages inside the roots.
+
+    Returns:
+        The transformation.
 
     Source: Zeiler, ADADELTA, 2012, algorithm 1; TensorFlow 2.15, raw op ApplyAdadelta.
+
+    >>> optimizer = adadelta(1.0, rho=0.5, epsilon=1.5)
+    >>> params = {"w": jnp.zeros(())}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.ones(())}, state, params)
+    >>> round(float(updates["w"]), 4)  # -sqrt(1.5) / sqrt(0.5 + 1.5)
+    -0.866
     """
 
     def step(

@@ -13,14 +13,24 @@ __all__ = ["adagrad"]
 def adagrad(
     learning_rate: Rate, initial_accumulator_value: float = 0.1
 ) -> optax.GradientTransformation:
-    """`AdagradOptimizer`: no epsilon; the sum of squares begins above zero instead.
+    """Adagrad as in `AdagradOptimizer`: no epsilon, but a positive initial accumulator.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        initial_accumulator_value: where the sum of squared gradients begins; above 0.
+        learning_rate: a number, or a schedule: step -> learning rate.
+        initial_accumulator_value: initial value of the sum of squared gradients; above
+            0.
+
+    Returns:
+        The transformation.
 
     Source: Duchi, Hazan & Singer, Adaptive Subgradient Methods, 2011; TensorFlow 2.15,
     raw op ApplyAdagrad.
+
+    >>> optimizer, params = adagrad(1.0, 3.0), {"w": jnp.zeros(())}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.ones(())}, state, params)
+    >>> float(updates["w"])  # -1 / sqrt(3 + 1)
+    -0.5
     """
 
     def step(

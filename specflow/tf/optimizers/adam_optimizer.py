@@ -16,19 +16,30 @@ def adam(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """`AdamOptimizer`: the form of the paper in which epsilon is not corrected.
+    """Adam as in `AdamOptimizer`: bias correction does not apply to epsilon.
 
-    Both corrections are in the rate, `rate * sqrt(1 - beta2**t) / (1 - beta1**t)`, so
-    that `epsilon` weighs more in the first steps than it does in `optax.adam`.
+    Both bias corrections scale the learning rate, `learning_rate * sqrt(1 - beta2**t) /
+    (1 - beta1**t)`, so `epsilon` has more effect in the first steps than in
+    `optax.adam`.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        beta1: share of the first moment that is kept.
-        beta2: share of the second moment that is kept.
-        epsilon: added to the root of the second moment; the paper's "epsilon hat".
+        learning_rate: a number, or a schedule: step -> learning rate.
+        beta1: exponential decay rate of the first moment.
+        beta2: exponential decay rate of the second moment.
+        epsilon: numerical stability term, added to the root of the uncorrected second
+            moment; the paper's "epsilon hat".
+
+    Returns:
+        The transformation.
 
     Source: Kingma & Ba, Adam, 2015, the note below algorithm 1; TensorFlow 2.15, raw op
     ApplyAdam.
+
+    >>> optimizer, params = adam(0.1), {"w": jnp.ones(2)}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.ones(2)}, state, params)
+    >>> optax.apply_updates(params, updates)["w"].round(4)
+    Array([0.9, 0.9], dtype=float32)
     """
 
     def step(

@@ -19,25 +19,37 @@ def ftrl(
     l2_shrinkage: float = 0.0,
     beta: float = 0.0,
 ) -> optax.GradientTransformation:
-    """`FtrlOptimizer`: each variable is solved for anew, so that L1 makes exact zeros.
+    """FTRL-Proximal as in `FtrlOptimizer`: L1 regularization gives exact zeros.
 
-    A variable whose gradients were all zero becomes zero in the first step, whatever it
-    was before: it is the minimum of what the rule has seen. A step whose rate is 0, as
-    the first of a warmup, changes nothing; the reference refuses such a rate.
+    Each step solves for the variable in closed form. A variable whose gradients were
+    all zero becomes zero in the first step, whatever its initial value: zero minimizes
+    the regularized sum. A step with learning rate 0, as the first of a warmup, changes
+    nothing; TensorFlow rejects such a rate.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        lr_power: power of the sum of squares by which the rate falls, at most 0
-            (`learning_rate_power` in TensorFlow); 0 keeps the rate.
-        initial_accumulator_value: where the sum of squared gradients begins.
-        l1: weight of the absolute values (`l1_regularization_strength`).
-        l2: weight of the squares, around zero (`l2_regularization_strength`).
-        l2_shrinkage: weight of the squares in the gradient itself, which unlike `l2`
-            pulls only while there are steps (`l2_shrinkage_regularization_strength`).
-        beta: the paper's; added to the root of the sum of squares.
+        learning_rate: a number, or a schedule: step -> learning rate.
+        lr_power: exponent of the sum of squares by which the learning rate decays, at
+            most 0 (`learning_rate_power` in TensorFlow); 0 keeps it constant.
+        initial_accumulator_value: initial value of the sum of squared gradients.
+        l1: L1 regularization strength (`l1_regularization_strength`).
+        l2: L2 regularization strength, a stabilization penalty
+            (`l2_regularization_strength`).
+        l2_shrinkage: L2 penalty added to the gradient, a magnitude penalty that unlike
+            `l2` acts only in steps (`l2_shrinkage_regularization_strength`).
+        beta: the paper's beta, added to the root of the sum of squares.
+
+    Returns:
+        The transformation.
 
     Source: McMahan et al., Ad Click Prediction: a View from the Trenches, 2013,
     algorithm 1; TensorFlow 2.15, raw ops ApplyFtrl and ApplyFtrlV2.
+
+    >>> optimizer, params = ftrl(0.1, l1=0.5), {"w": jnp.array([0.3, -0.2])}
+    >>> state = optimizer.init(params)
+    >>> gradients = {"w": jnp.array([0.1, 2.0])}
+    >>> updates, state = optimizer.update(gradients, state, params)
+    >>> (optax.apply_updates(params, updates)["w"] == 0).tolist()
+    [True, False]
     """
 
     def step(

@@ -10,15 +10,18 @@ __all__ = ["momentum", "sgd"]
 
 
 def sgd(learning_rate: Rate) -> optax.GradientTransformation:
-    """`GradientDescentOptimizer`: variable -= rate * gradient.
+    """Gradient descent as in `GradientDescentOptimizer`.
 
     Args:
-        learning_rate: a number, or a function of the step.
+        learning_rate: a number, or a schedule: step -> learning rate.
+
+    Returns:
+        The transformation: updates are `-learning_rate * gradient`.
 
     Source: TensorFlow 2.15, raw op ApplyGradientDescent.
 
-    >>> rule, params = sgd(0.5), {"w": jax.numpy.ones(2)}
-    >>> rule.update({"w": jax.numpy.ones(2)}, rule.init(params), params)[0]
+    >>> optimizer, params = sgd(0.5), {"w": jax.numpy.ones(2)}
+    >>> optimizer.update({"w": jax.numpy.ones(2)}, optimizer.init(params), params)[0]
     {'w': Array([-0.5, -0.5], dtype=float32)}
     """
 
@@ -31,19 +34,28 @@ def sgd(learning_rate: Rate) -> optax.GradientTransformation:
 def momentum(
     learning_rate: Rate, momentum: float = 0.9, use_nesterov: bool = False
 ) -> optax.GradientTransformation:
-    """`MomentumOptimizer`: the rate is outside the velocity.
+    """Gradient descent with momentum as in `MomentumOptimizer`.
 
-    Each step, `velocity = momentum * velocity + gradient`, and the variable moves by
-    `-rate * velocity`, or with Nesterov's look ahead by
-    `-(rate * gradient + rate * momentum * velocity)`.
+    In each step, `velocity = momentum * velocity + gradient`; the update is
+    `-learning_rate * velocity`, or with Nesterov momentum
+    `-learning_rate * (gradient + momentum * velocity)`.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        momentum: share of the velocity that is kept; TensorFlow has no default for it.
-        use_nesterov: whether the variables are the looked-ahead ones.
+        learning_rate: a number, or a schedule: step -> learning rate.
+        momentum: exponential decay rate of the velocity; TensorFlow has no default.
+        use_nesterov: whether to use Nesterov momentum.
+
+    Returns:
+        The transformation.
 
     Source: TensorFlow 2.15, raw op ApplyMomentum; Sutskever et al., On the importance
     of initialization and momentum in deep learning, 2013, section 2.
+
+    >>> optimizer, params = momentum(0.5, momentum=0.5), {"w": jax.numpy.zeros(())}
+    >>> state, gradients = optimizer.init(params), {"w": jax.numpy.ones(())}
+    >>> _, state = optimizer.update(gradients, state, params)
+    >>> float(optimizer.update(gradients, state, params)[0]["w"])  # velocity 1.5
+    -0.75
     """
 
     def step(

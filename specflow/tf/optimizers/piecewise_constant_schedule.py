@@ -1,4 +1,4 @@
-"""TensorFlow's piecewise constant rate, which keeps the old one at the boundary."""
+"""Piecewise constant learning rate of TensorFlow, with the old value at a boundary."""
 
 import itertools
 import numbers
@@ -16,17 +16,20 @@ __all__ = ["piecewise_constant"]
 def piecewise_constant(
     boundaries: Sequence[int], values: Sequence[float]
 ) -> optax.Schedule:
-    """`values[i]` for steps in `(boundaries[i - 1], boundaries[i]]`, counted from 0.
+    """Schedule with `values[i]` for steps in `(boundaries[i - 1], boundaries[i]]`.
 
-    At the boundary itself the old rate holds, where `optax.piecewise_constant_schedule`
-    has the new one already.
+    At the boundary itself the old value holds; `optax.piecewise_constant_schedule` has
+    the new value there.
 
     Args:
-        boundaries: steps, ascending.
-        values: rates, one more than there are boundaries.
+        boundaries: strictly increasing steps, counted from 0.
+        values: learning rates, one more than boundaries.
+
+    Returns:
+        The schedule: step -> learning rate.
 
     Raises:
-        ConfigError: boundaries that do not ascend, or another number of values.
+        ConfigError: boundaries do not increase, or the number of values is wrong.
 
     Source: tf.compat.v1.train.piecewise_constant.
 

@@ -17,21 +17,32 @@ def rmsprop(
     epsilon: float = 1e-10,
     centered: bool = False,
 ) -> optax.GradientTransformation:
-    """`RMSPropOptimizer`: the mean square begins at one, epsilon is inside the root.
+    """RMSProp as in `RMSPropOptimizer`: initial mean square 1, epsilon inside the root.
 
-    The rate is inside the velocity: a schedule that lowers it leaves the velocity of
-    earlier steps as it was.
+    The velocity contains the learning rate: a schedule that lowers it does not change
+    the velocity of earlier steps.
 
     Args:
-        learning_rate: a number, or a function of the step.
-        decay: share of the averages that is kept.
-        momentum: share of the velocity that is kept.
-        epsilon: added to the mean square, inside the root.
-        centered: whether the square of the mean gradient is taken off the mean square.
+        learning_rate: a number, or a schedule: step -> learning rate.
+        decay: exponential decay rate of the mean of squared gradients (and of the mean
+            gradient, if centered).
+        momentum: exponential decay rate of the velocity.
+        epsilon: numerical stability term, added to the mean square inside the root.
+        centered: whether to divide by the root of the variance of the gradient, in
+            place of its mean square.
+
+    Returns:
+        The transformation.
 
     Source: Hinton, Neural Networks for Machine Learning, lecture 6, 2012; Graves,
     Generating Sequences With Recurrent Neural Networks, 2013, equations 38 to 41 (the
     centered form); TensorFlow 2.15, raw ops ApplyRMSProp and ApplyCenteredRMSProp.
+
+    >>> optimizer, params = rmsprop(0.5), {"w": jnp.zeros(())}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.ones(())}, state, params)
+    >>> float(updates["w"])  # -0.5 / sqrt(0.9 * 1 + 0.1 * 1**2)
+    -0.5
     """
 
     def velocity_after(

@@ -148,8 +148,7 @@ def test_labels_and_predictions_may_be_texts(form, table, tmp_path):
         (
             {"town": np.zeros(8, "f4")},
             {"town": sf.Categorical(3)},
-            "features.town: is float32[8]. "
-            "Expected integers, the number of a category.",
+            "features.town: is float32[8]. Expected integers, category indices.",
         ),
         (
             {"town": np.zeros(8, "i4")},

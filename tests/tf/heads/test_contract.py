@@ -193,7 +193,7 @@ REFUSALS = {
     "logits": (
         lambda: sf.tf.heads.MultiClassHead(4).spec("infer", logits=X),
         "MultiClassHead, logits: are float32[4,3]. Expected a last axis of 4. "
-        "Let the model return 4 values an example.",
+        "Let the model return 4 values per example.",
     ),
     "no labels": (
         lambda: sf.tf.heads.MultiClassHead(3).spec("eval", logits=X),
@@ -206,27 +206,26 @@ REFUSALS = {
     ),
     "floating labels": (
         lambda: sf.tf.heads.MultiClassHead(3).spec("eval", logits=X, labels=X[:, 0]),
-        "MultiClassHead, labels: are float32[4,1]. "
-        "Expected integers, the index of a class.",
+        "MultiClassHead, labels: are float32[4,1]. Expected integers, class indices.",
     ),
     "weights": (
         lambda: sf.tf.heads.BinaryClassHead(weight_column="w").spec(
             "eval", logits=X[:, 0], labels=X[:, 0], features={"w": X}
         ),
         "BinaryClassHead, weight_column='w': is float32[4,3], and the losses are "
-        "float32[4,1]. Expected one weight an example.",
+        "float32[4,1]. Expected one weight per example.",
     ),
     "no weights": (
         lambda: sf.tf.heads.BinaryClassHead(weight_column="w").spec(
             "eval", logits=X[:, 0], labels=X[:, 0], features={"x": X, "v": X}
         ),
-        "BinaryClassHead, weight_column='w': is no feature. Expected one of x, v.",
+        "BinaryClassHead, weight_column='w': is not a feature. Expected one of x, v.",
     ),
     "no features": (
         lambda: sf.tf.heads.BinaryClassHead(weight_column="w").spec(
             "eval", logits=X[:, 0], labels=X[:, 0]
         ),
-        "BinaryClassHead, weight_column='w': is no feature. "
+        "BinaryClassHead, weight_column='w': is not a feature. "
         "Expected a dict of features. Pass features=features to spec().",
     ),
     "reduction": (
@@ -246,7 +245,7 @@ REFUSALS = {
     "vocabulary": (
         lambda: sf.tf.heads.MultiClassHead(3, label_vocabulary=["a", "b"]),
         "MultiClassHead, label_vocabulary: got ['a', 'b']. "
-        "Expected a list of 3 different labels, texts or integers.",
+        "Expected a list of 3 different labels, strings or integers.",
     ),
     "class of its own": (
         lambda: sf.tf.heads.MultiLabelHead(2, classes_for_class_based_metrics=[2]),
