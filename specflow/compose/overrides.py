@@ -38,9 +38,9 @@ class Composed:
     tree: dict[str, Any]
     """The same as plain values, every default folded in."""
     origins: dict[str, str]
-    """Dotted leaf -> `conf/optimizer/adamw.yaml:3`, `override ...` or `default`."""
+    """Dotted leaf -> `conf/optimizer/adamw.yaml:4`, `override ...` or `default`."""
     places: dict[str, str]
-    """The same with columns, as faults name them: `conf/optimizer/adamw.yaml:3:1`."""
+    """The same with columns, as faults name them: `conf/optimizer/adamw.yaml:4:1`."""
     choices: dict[str, str]
     """Config group -> what was chosen, `+` before a group that was added."""
     choice_origins: dict[str, str]

@@ -16,8 +16,8 @@ Path = tuple[str, ...]
 class Origin:
     """Who set a value.
 
-    >>> print(Origin("conf/loop/default.yaml", 3, 1))
-    conf/loop/default.yaml:3
+    >>> print(Origin("conf/loop/default.yaml", 4, 1))
+    conf/loop/default.yaml:4
     """
 
     source: str

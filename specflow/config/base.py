@@ -26,20 +26,20 @@ __all__ = [
 ]
 
 TARGET = "_target_"
-"""The key under which a configuration names a callable of the user's own."""
+"""Key under which a configuration names a user's callable."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-"""The floats that a field may choose among."""
+"""Floating-point data types of fields."""
 
 MOST_STEPS = 2_000_000_000
-"""Training steps that a run may have: devices count them in an int32."""
+"""Maximum number of training steps: devices count them in an int32."""
 
 
 class Config(BaseModel, metaclass=Constructed):
-    """A section of an experiment: no unknown field, no change after it is made.
+    """Base class of sections: no unknown fields, immutable.
 
-    Values are taken as they are (`"3"` is no number, `1.0` no integer, `true` no
-    count), because YAML and the command line already know numbers from text.
+    Validation is strict (`"3"` is not a number, `1.0` not an integer, `true` not a
+    count): YAML and the command line already distinguish numbers from text.
     """
 
     model_config = ConfigDict(
@@ -53,22 +53,22 @@ class Config(BaseModel, metaclass=Constructed):
 
 
 class Bound(Config):
-    """A section that names a callable; `compose/check/targets.py` alone binds it."""
+    """A section that names a callable, which only `compose/check/targets.py` binds."""
 
     _callable: Callable[..., Any] | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> str:
-        """The dotted path of the callable."""
+        """Dotted path of the callable."""
         raise NotImplementedError
 
     def bind(self, function: Callable[..., Any]) -> None:
-        """Hands over the callable that `path` resolved to."""
+        """Binds the callable that `path` resolved to."""
         self._callable = function
 
     @property
     def callable(self) -> Callable[..., Any]:
-        """The callable itself.
+        """The bound callable.
 
         Raises:
             ConfigError: the section was never bound.
@@ -87,7 +87,7 @@ class Bound(Config):
 
 
 class Target(Bound):
-    """Any importable callable inside the trusted packages, with its arguments.
+    """An importable callable inside the trusted packages, with its arguments.
 
     In YAML: `{_target_: my_package.Net, width: 32}`.
     """
@@ -103,19 +103,19 @@ class Target(Bound):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keyword arguments as written."""
+        """Keyword arguments, as written."""
         return dict(self.model_extra or {})
 
     def __call__(self, *args: Any, **extra: Any) -> Any:
-        """Calls the target with its arguments, and with `extra` laid over them."""
-        with _told_of(self.path):
+        """Calls the target with its arguments, which `extra` overrides."""
+        with _noted(self.path):
             return self.callable(*args, **{**self.arguments, **extra})
 
 
 class Component(Config):
-    """A section that an outside package declares, and that builds what it stands for.
+    """A section that a plugin declares, and that builds the component.
 
-    `docs/plugins.md` says what `build` is given, and what it returns, for each kind.
+    `docs/plugins.md` lists the arguments and the result of `build` for each kind.
 
     >>> from typing import Literal
     >>> class Scaled(Component):
@@ -128,28 +128,31 @@ class Component(Config):
     """
 
     build: ClassVar[Callable[..., Any]]
-    """Takes, by keyword, what it wants of what the framework hands over."""
+    """Builds the component; receives the framework's values that it has as
+    arguments."""
     open_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields of any value, in which a text that begins as a key path does is one."""
+    """Fields of any type, in which text that starts like a key path is one."""
 
     @property
     def path(self) -> str:
-        """The dotted path of what builds, for messages."""
+        """Dotted path of the class, for messages."""
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     @classmethod
     def takes(cls, name: str) -> bool:
-        """Whether `build` is called with what the framework hands over by a name."""
+        """True if `build` has an argument of the name."""
         parameters = inspect.signature(cls.build).parameters
-        is_open = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+        is_open = any(
+            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+        )
         return is_open or name in parameters
 
     def __call__(self, **given: Any) -> Any:
-        """What the section stands for.
+        """Builds the component.
 
         Args:
-            **given: what the framework hands over; a tensor of a mapping of key paths
-                goes by `field.name`.
+            **given: values of the framework; a tensor of a mapping of key paths has the
+                name `field.name`.
         """
         arguments: dict[str, Any] = {}
         for key, value in given.items():
@@ -159,13 +162,13 @@ class Component(Config):
             else:
                 arguments[field] = value
         arguments = {key: value for key, value in arguments.items() if self.takes(key)}
-        with _told_of(self.path):
+        with _noted(self.path):
             return self.build(**arguments)
 
 
 @contextmanager
-def _told_of(path: str) -> Iterator[None]:
-    """What code of others raises stays theirs, and says who called it."""
+def _noted(path: str) -> Iterator[None]:
+    """Adds a note to exceptions of foreign code: the path in the configuration."""
     try:
         yield
     except Exception as error:
@@ -175,14 +178,14 @@ def _told_of(path: str) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Says:
-    """Says what the validator beside it takes, to people and to JSON Schema."""
+    """Describes the values of the adjacent validator, for messages and JSON Schema."""
 
     words: str
-    """A noun phrase, for messages."""
+    """Noun phrase for messages."""
     pattern: str
-    """Of the texts that it takes."""
+    """Regular expression of accepted texts."""
     minimum: int | None = None
-    """The least of the whole numbers that it takes; none: it takes no number."""
+    """Minimum of accepted integers; None: integers are not accepted."""
 
 
 def _check_home(path: str) -> str:
@@ -191,15 +194,14 @@ def _check_home(path: str) -> str:
 
 
 UserPath = Annotated[str, AfterValidator(_check_home)]
-"""A file or folder. `~` and `~user` at its start stay in the config, which may go to
-another machine; `specflow.runtime.filesystem.expanded` replaces them where the path
-is used.
-A relative one counts from the folder in which the command was started, which the
-manifest of a run records; `specflow.compose.start_folder` is the one place for that."""
+"""A file or folder. A leading `~` or `~user` stays in the config, which may be used on
+another machine; `specflow.runtime.filesystem.expanded` replaces it on use. Relative
+paths are resolved against the folder in which the command was started, which a run's
+manifest records (`specflow.compose.start_folder`)."""
 
 
 def name_of(value: Any) -> Any:
-    """The name by which a section says of which kind it is; None if it does not."""
+    """Name of a section's kind; None if it has none."""
     if isinstance(value, Target):
         return TARGET
     if isinstance(value, BaseModel):

@@ -10,34 +10,35 @@ __all__ = ["OF_RULES", "Broken", "refuse"]
 
 
 class Broken(NamedTuple):
-    """A broken rule between two fields, of which messages name both origins."""
+    """A broken rule between two fields, whose message names both origins."""
 
     where: tuple[str, ...]
     value: Any
     expected: str
     beside: str = ""
-    """The other field, of which `expected` speaks last: a dotted key, or `.name` for
-    one of the same section."""
+    """The other field, the last that `expected` mentions: a dotted key, or `.name` for
+    a field of the same section."""
     hint: str = ""
-    """What to do; `{where}` and `{beside}` stand for the keys."""
+    """Hint for the user; `{where}` and `{beside}` are replaced by the keys."""
 
 
 OF_RULES = Broken._fields[2:]
-"""What an error says of a broken rule, beside its path and its value."""
+"""Fields of a broken rule's error, beside its path and value."""
 
 
 def refuse(
     title: str, diagnostics: Iterable[Broken | tuple[tuple[str | int, ...], Any, str]]
 ) -> None:
-    """Raises every broken rule of a section at once, each at its own field.
+    """Raises all broken rules of a section at once, each at its own field.
 
     Args:
         title: name of the section's class.
-        diagnostics: (path of the field, its value, what was expected) of each broken
-            rule; `Broken` where two fields together break it.
+        diagnostics: (path of the field, its value, expected value) of each broken rule;
+            `Broken` for a rule between two fields.
 
     Raises:
-        ValidationError: there is a fault; inside a validator it joins the others.
+        ValidationError: a rule is broken; inside a validator, Pydantic merges the
+            errors.
     """
     errors = [
         InitErrorDetails(

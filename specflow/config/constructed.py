@@ -1,4 +1,4 @@
-"""Sections that are built in Python: their errors come as one `ConfigError`."""
+"""Construction of sections in Python: all errors as one `ConfigError`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,18 +17,18 @@ __all__ = ["Constructed"]
 
 
 class Constructed(type(BaseModel)):
-    """The class of config classes; a call of one of them raises no error of Pydantic's.
+    """Metaclass of config classes, which converts Pydantic's errors on construction.
 
-    Validation of a section inside of another, and `model_validate`, do not come by
-    here: there Pydantic joins the errors of all sections, each with its place.
+    Nested sections and `model_validate` are not affected: there Pydantic merges the
+    errors of all sections, each with its location.
     """
 
     def __call__(cls, *args: Any, **fields: Any) -> Any:
         """An instance of the class.
 
         Raises:
-            ConfigError: a field is wrong; also a TypeError, if there is no such field
-                or one is missing.
+            ConfigError: a field is invalid; also a TypeError, if a field is unknown or
+                missing.
         """
         try:
             return super().__call__(*args, **fields)
@@ -36,7 +36,7 @@ class Constructed(type(BaseModel)):
             diagnostics = [
                 _diagnostic(cls, fields, detail) for detail in error.errors()
             ]
-        # A field that may be two things is refused once for each.
+        # A field of a union has an error for each of its types.
         once = {diagnostic.where: diagnostic for diagnostic in diagnostics}
         raise config_error(*once.values())
 
@@ -76,7 +76,7 @@ def _unknown(owner: Any, where: str, names: list[str]) -> Diagnostic:
 
 
 def _path(value: Any, loc: tuple[int | str, ...], kind: str) -> list[str]:
-    """The names on the way to a value, without Pydantic's own of members of a union."""
+    """Names on the path to a value, without Pydantic's names of union members."""
     names = []
     for place, part in enumerate(loc):
         is_last = place == len(loc) - 1

@@ -1,4 +1,4 @@
-"""`estimator.json` in a `model_dir`: what an estimator made in Python is made of."""
+"""`estimator.json` in a `model_dir`: the arguments of an estimator made in Python."""
 
 from typing import Any, Literal
 
@@ -13,48 +13,49 @@ RECORD = "estimator.json"
 
 
 class PartRecord(Config):
-    """A function or class by its dotted name, or the reason why it has none."""
+    """A function or class by its dotted name, or the reason for having none."""
 
     name: str = ""
-    """Dotted name, as `_target_` has it: `my_module.model_fn`."""
+    """Dotted name, as for `_target_`: `my_module.model_fn`."""
     args: list[Any] = []
-    """Leading arguments, of a `functools.partial`."""
+    """Positional arguments of a `functools.partial`."""
     kwargs: dict[str, Any] = {}
-    """Named arguments, of a `functools.partial` or of a Linen module."""
+    """Keyword arguments of a `functools.partial` or of a Linen module."""
     is_called: bool = False
-    """Whether the part is what the call returns: a Linen module, not its class."""
+    """True if the part is the result of the call: a Linen module, not its class."""
     problem: str = ""
-    """Why it cannot be imported by a name; empty if it can."""
+    """Reason why it has no importable name; empty if it has one."""
 
 
 class RecordConfig(Config):
-    """The arguments of a `TPUEstimator`, as far as names and plain values say them."""
+    """Arguments of a `TPUEstimator`, as names and plain values."""
 
     version: Literal[1] = 1
-    """Of this form."""
+    """Version of the format."""
     model_fn: PartRecord
     """The model function."""
     model: PartRecord | None = None
-    """What makes the model; null: the model function makes its layers."""
+    """Constructor of the model; null: the model function creates its layers."""
     eval_params: PartRecord | None = None
-    """What chooses the parameters to evaluate with; null: nothing does."""
+    """Selects the parameters to evaluate with; null: none."""
     input_fn: PartRecord | None = None
-    """Input function of the last evaluation; null: there was none."""
+    """Input function of the last evaluation; null: none."""
     eval_steps: PositiveInt | None = None
-    """Batches of the last evaluation; null: to the end of the data."""
+    """Number of batches of the last evaluation; null: all data."""
     params: dict[str, Any] = {}
-    """Handed to the model function and input functions."""
+    """Hyperparameters, passed to the model function and input functions."""
     config: dict[str, Any] = {}
     """Fields of the `RunConfig` that were set."""
     mesh: dict[str, Any] | None = None
     """Fields of the `MeshConfig` that were set; null: the default one."""
     use_tpu: bool | None = None
-    """As the estimator was given it."""
+    """Argument `use_tpu` of the estimator."""
     train_batch_size: PositiveInt
-    """Rows of a training step."""
+    """Global batch size of training."""
     eval_batch_size: PositiveInt
-    """Rows of an evaluation step."""
+    """Global batch size of evaluation."""
     predict_batch_size: PositiveInt
-    """Rows of a prediction step."""
+    """Global batch size of prediction."""
     problems: dict[str, str] = {}
-    """Argument -> why it cannot be recorded: params that are no plain values."""
+    """Argument -> reason why it is not recorded, such as params that are no plain
+    values."""

@@ -1,4 +1,4 @@
-"""The root: one experiment, and the rules that span its words."""
+"""The root section: an experiment, and the rules between its sections."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -24,33 +24,32 @@ from specflow.config.sections.warm_start import WarmStartConfig
 __all__ = ["SPANNING_RULES", "ExperimentConfig"]
 
 BrokenRule = Broken | tuple[tuple[str, ...], Any, str]
-"""Path of a field, its value, what was expected."""
+"""Path of a field, its value, expected value."""
 
 
 class ExperimentConfig(Config):
-    """A whole experiment, validated: every word of it."""
+    """A validated experiment: all of its sections."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "experiment"
     """Name of the experiment; the default run directory is `runs/<name>/<time>`."""
     seed: NonNegativeInt = 0
-    """Seed of the initial weights, of dropout and of the order of the data."""
+    """Seed of initialization, dropout and data order."""
     warm_start: WarmStartConfig | str | None = None
-    """Where initial values come from: a run, a checkpoint or an export; null: they are
-    random."""
+    """Source of initial values: a run, a checkpoint or an export; null: random."""
     model: ModelConfig = Field(default_factory=MlpConfig)  # type: ignore[valid-type]
-    """Which net, its sizes, its types."""
+    """Flax module, its sizes and data types."""
     spec: SpecConfig
-    """What train, evaluate and predict mean."""
+    """Meaning of train, evaluate and predict: inputs, losses, metrics, predictions."""
     data: DataConfig  # type: ignore[valid-type]
-    """What it is trained on, and evaluated on."""
+    """Training and evaluation data."""
     optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)  # type: ignore[valid-type]
-    """How parameters learn: an optax transformation and its schedule."""
+    """Optax optimizer and its learning rate schedule."""
     mesh: MeshConfig = Field(default_factory=MeshConfig)
-    """The devices as a grid, and what is laid along its axes."""
+    """Device mesh, and rules that shard parameters over it."""
     loop: LoopConfig = Field(default_factory=LoopConfig)
-    """How many steps, in what batches, and when they are evaluated."""
+    """Steps, batch sizes, and triggers of evaluation and reports."""
     output: OutputConfig = Field(default_factory=OutputConfig)
-    """Where a run writes, and what it writes."""
+    """Run directory, checkpoints, exports and reporters."""
 
     @field_validator("warm_start", mode="before")
     @classmethod
@@ -78,7 +77,7 @@ def _batch_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 def _divided(
     config: ExperimentConfig, key: str, cuts: Mapping[str, int]
 ) -> Iterator[BrokenRule]:
-    """A batch size that something does not cut into equal parts."""
+    """A batch size that is not divisible into equal parts."""
     size, parts = getattr(config.loop, key), math.prod(cuts.values())
     if size % parts:
         below, above = size // parts * parts, -(-size // parts) * parts
@@ -102,14 +101,16 @@ def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
             schedule.warmup_steps if in_steps else schedule.warmup,
             f"fewer warmup steps than {ends}={end}",
             ends,
-            f"Give it as a share of the steps: {at}.warmup=0.1." if in_steps else "",
+            f"Set a fraction of the steps instead: {at}.warmup=0.1."
+            if in_steps
+            else "",
         )
 
 
 def _schedules(
     optimizer: Any, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and schedule of an optimizer, and of those of its parts."""
+    """Path and schedule of an optimizer, and of its parts' optimizers."""
     if (schedule := getattr(optimizer, "schedule", None)) is not None:
         yield (*path, "schedule"), schedule
     if name_of(optimizer) == "parts":
@@ -147,8 +148,8 @@ def _judging_output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule
 def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     if config.output.checkpoint.best is not None and config.loop.eval_every == 0:
         expected = (
-            "a number of steps, or a time such as 10m: output.checkpoint.best judges "
-            "the evaluations on the way, and the last one alone is always the best"
+            "a number of steps, or a time such as 10m: output.checkpoint.best compares "
+            "evaluations during training, and a single one is always the best"
         )
         yield ("loop", "eval_every"), config.loop.eval_every, expected
 
@@ -161,13 +162,13 @@ def _early_stopping_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule
 def _judge_diagnostics(
     spec: Any, judges: Mapping[tuple[str, ...], Any], word: str
 ) -> Iterator[BrokenRule]:
-    """Metrics that are to judge states, and are not there or are no one number."""
+    """Metrics that compare states, and are not declared or not a scalar."""
     if not isinstance(spec, DeclaredSpecConfig):
-        return  # What a model_fn measures is known when it has run.
+        return  # The metrics of a model_fn are known once it has run.
     numbers = {
         name
         for name, metric in spec.eval_metrics.items()
-        if getattr(metric, "is_number", True)  # Of a target, nobody knows yet.
+        if getattr(metric, "is_number", True)  # Unknown for a target.
     }
     names = ", ".join(sorted(numbers))
     for path, judge in judges.items():
@@ -187,4 +188,4 @@ SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] =
     _never_best_diagnostics,
     _early_stopping_diagnostics,
 )
-"""Every rule between words; each reads only the words that it speaks of."""
+"""Rules between sections; each reads only the sections that it mentions."""

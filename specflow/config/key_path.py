@@ -11,13 +11,13 @@ from specflow.config.base import Component, Config, Says, Target
 __all__ = ["ROOTS", "KeyPath", "key_paths"]
 
 ROOTS = ("features", "labels", "outputs", "predictions", "losses")
-"""Where a key path can begin."""
+"""First names of key paths."""
 
 
 def _check_key_path(path: str) -> str:
     root, _, rest = path.partition(".")
     if root not in ROOTS:
-        raise ValueError(f"a key path begins with one of {', '.join(ROOTS)}")
+        raise ValueError(f"a key path starts with one of {', '.join(ROOTS)}")
     if root in ("features", "predictions", "losses") and not rest:
         raise ValueError(f"'{root}' alone names no tensor; write {root}.<name>")
     return path
@@ -38,10 +38,10 @@ token)."""
 
 
 def key_paths(member: Config) -> dict[str, str]:
-    """Field -> key path, of every field of a declared part that is one.
+    """Field -> key path, of a section's fields that are key paths.
 
-    A field that holds several has an entry each, `field.name`. Of a `Target`, every
-    argument that begins as a key path does is one.
+    A mapping of key paths has an entry `field.name` for each. Of a `Target`, every
+    argument that starts like a key path is one.
 
     >>> class Softmax(Config):
     ...     of: KeyPath = "outputs"
@@ -58,21 +58,21 @@ def key_paths(member: Config) -> dict[str, str]:
             for key, value in member.arguments.items()
             if isinstance(value, str) and value.split(".")[0] in ROOTS
         }
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for name, field in type(member).model_fields.items():
-        # A part that is judged although something in it is wrong lacks just that.
+        # A section with an invalid field is checked without that field.
         value = getattr(member, name, None)
         if isinstance(member, Component) and name in member.open_fields:
             if isinstance(value, str) and value.split(".")[0] in ROOTS:
-                found[name] = value
+                paths[name] = value
             continue
         if not _holds_key_path(field):
             continue
         if isinstance(value, str):
-            found[name] = value
+            paths[name] = value
         elif isinstance(value, Mapping):
-            found |= {f"{name}.{key}": path for key, path in value.items()}
-    return found
+            paths |= {f"{name}.{key}": path for key, path in value.items()}
+    return paths
 
 
 def _holds_key_path(field: FieldInfo) -> bool:

@@ -16,19 +16,19 @@ __all__ = ["Elsewhere", "Kinds", "by_name", "named"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Kinds:
-    """Marks a section of one of several kinds, each a class.
+    """Annotation of a section of one of several kinds, each a class.
 
-    Pydantic's own union would build the schemas of all classes before it can validate
-    one section, which takes longer than all the rest of composing.
+    Pydantic's discriminated union would build the schemas of all classes before it can
+    validate one section, which takes longer than the rest of composing.
     """
 
     members: Mapping[str, type[Config]]
     """Name -> class."""
     name_of: Callable[[Any], Any] = name_of
-    """The name of a section's kind; None if it does not say."""
+    """Returns the name of a section's kind; None if it has none."""
     words: tuple[str, ...] = ()
-    """Texts that may stand in the place of a section. Where there are some, the name
-    of a kind alone is the section of that name."""
+    """Texts that are accepted in place of a section. If there are any, the bare name of
+    a kind is accepted as its section too."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._validate)
@@ -42,7 +42,7 @@ class Kinds:
         if name is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "name"})
         try:
-            # A plugin that cannot be used raises a ConfigError, which is a ValueError.
+            # A plugin that fails to load raises a ConfigError, which is a ValueError.
             member = self.members[str(name)]
         except KeyError:
             names = ", ".join((*self.words, *self.members))
@@ -54,10 +54,10 @@ class Kinds:
 
 
 class Elsewhere:
-    """Kinds of a section whose classes another module holds, as `MEMBERS`.
+    """Kinds whose classes are in another module, as `MEMBERS`.
 
-    It is imported when one of them is met. Making the classes of all kinds would take
-    longer than composing an experiment, which has a few of them.
+    The module is imported when one of them is used: creating the classes of all kinds
+    would take longer than composing an experiment, which uses a few of them.
 
     Args:
         module: its dotted name.
@@ -69,10 +69,10 @@ class Elsewhere:
 
 
 class _Members(Mapping[str, type[Config]]):
-    """Name -> class; one that stands elsewhere is imported when it is asked for.
+    """Name -> class; a class of another module is imported on access.
 
-    After specflow's own come those of installed packages, which cannot take a name of
-    specflow's: what a config means does not change with what is installed.
+    Plugins come after specflow's own kinds and cannot replace them: the meaning of a
+    config does not depend on installed packages.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class _Members(Mapping[str, type[Config]]):
         self._homes, self._group, self._bases = homes, group, bases or {}
 
     def __getitem__(self, name: str) -> type[Config]:
-        """The class.
+        """The class of a name.
 
         Raises:
-            KeyError: there is nothing by that name.
-            ConfigError: there is a plugin by that name, and it cannot be used.
+            KeyError: there is no such kind.
+            ConfigError: a plugin of that name fails to load.
         """
         home = self._homes.get(name)
         if home is None:
@@ -102,24 +102,24 @@ class _Members(Mapping[str, type[Config]]):
         return import_module(home).MEMBERS[name] if isinstance(home, str) else home
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The class; the default also where a plugin cannot be used."""
+        """The class; the default also for a plugin that fails to load."""
         try:
             return self[name]
         except (KeyError, ConfigError):
             return default
 
     def __contains__(self, name: object) -> bool:
-        return name in self._homes or name in self._brought()
+        return name in self._homes or name in self._plugin_names()
 
     def __iter__(self) -> Iterator[str]:
         yield from self._homes
-        yield from (name for name in self._brought() if name not in self._homes)
+        yield from (name for name in self._plugin_names() if name not in self._homes)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def items(self) -> Any:
-        """All but the plugins that cannot be used."""
+        """All kinds but plugins that fail to load."""
         pairs = {name: self.get(name) for name in self}
         return {name: found for name, found in pairs.items() if found}.items()
 
@@ -127,12 +127,12 @@ class _Members(Mapping[str, type[Config]]):
         """The classes of `items`."""
         return dict(self.items()).values()
 
-    def _brought(self) -> tuple[str, ...]:
+    def _plugin_names(self) -> tuple[str, ...]:
         return entry_points.names(self._group) if self._group else ()
 
 
 def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
-    """Name -> class, or the module that holds it."""
+    """Name -> class, or the dotted name of its module."""
     homes: dict[str, Any] = {}
     for member in members:
         if isinstance(member, Elsewhere):
@@ -145,7 +145,7 @@ def _homes(members: Iterable[type[Config] | Elsewhere]) -> dict[str, Any]:
 def named(
     *members: type[Config] | Elsewhere, group: str = ""
 ) -> Mapping[str, type[Config]]:
-    """Name -> class, of configs that say their `name` by default.
+    """Name -> class, of configs whose field `name` has their name as the default.
 
     Args:
         *members: the configs, in the order in which they are listed.

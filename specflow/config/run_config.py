@@ -1,4 +1,4 @@
-"""`RunConfig`: how a `TPUEstimator` runs, for those who build it in Python."""
+"""`RunConfig` and `TPUConfig`: run settings of an `Estimator` made in Python."""
 
 import re
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ __all__ = ["RunConfig", "TPUConfig"]
 _USUAL_SECONDS = 600.0
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
-_MESH = "Say it with the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...))."
-_BY_JAX = "JAX does this by itself."
+_MESH = "Use the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...))."
+_BY_JAX = "JAX does this automatically."
 GONE = {
     "num_shards": _MESH,
     "num_cores_per_replica": _MESH,
@@ -51,7 +51,7 @@ GONE = {
     "experimental_max_worker_delay_secs": "Processes start together.",
     "checkpoint_save_graph_def": "There is no graph: model_fn is traced anew.",
 }
-"""Options of the reference that went away, and what became of them."""
+"""Options of TensorFlow's RunConfig that do not exist here -> hint."""
 
 
 def _as_text(value: Any) -> Any:
@@ -59,58 +59,60 @@ def _as_text(value: Any) -> Any:
 
 
 class _Python(Config):
-    """A config that people write in Python, and change there."""
+    """Base class of configs that are constructed and changed in Python."""
 
     gone: ClassVar[Mapping[str, str]] = GONE
 
     def replace(self, **changes: Any) -> Self:
-        """The same with some fields changed, checked as any other."""
+        """A copy with some fields changed, validated."""
         kept = {name: getattr(self, name) for name in self.model_fields_set}
         return type(self)(**{**kept, **changes})
 
 
 class TPUConfig(_Python):
-    """What concerns the devices."""
+    """Settings of the devices."""
 
     iterations_per_loop: (
         PositiveInt | Annotated[str, Field(pattern=r"^[1-9][0-9]*[smh]?$")]
     ) = 50
-    """Steps that the devices run before they return to the host: a number, or a time
+    """Steps per call: steps that devices run before they return to the host, or a time
     such as `30s`, `5m`, `1h`, from which the number is estimated. Hooks, evaluation and
-    checkpoints act in between; the last stretch is cut to land on the step wanted."""
+    checkpoints run between calls; the last call is shortened to end at the requested
+    step."""
 
     host_call_every_n_steps: PositiveInt = 1
-    """Steps between two calls of a training spec's `host_call`; step 1 has one."""
+    """Steps between two calls of a training spec's `host_call`, the first at step 1."""
 
     micro_steps: PositiveInt = 1
-    """Parts in which a training batch is computed, one after the other: the update is
-    that of the whole batch, with the memory of one part."""
+    """Number of sequential parts of a training batch (gradient accumulation): the
+    update is that of the full batch, with the memory of one part."""
 
     compute_dtype: Dtype | None = None
-    """What layers compute in that name no `dtype` of their own (mixed precision);
-    parameters and their updates keep theirs."""
+    """Data type in which layers compute that set no `dtype` (mixed precision);
+    parameters and updates keep theirs."""
 
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
-    """Factor of the loss while it is differentiated, for gradients of 16 bits; dynamic:
-    as large as they bear; steps whose gradient overflows are skipped and counted, and
-    one at the least scale, 1, ends training with an error."""
+    """Factor of the loss during differentiation, for float16 gradients. `dynamic`: as
+    large as gradients allow; steps whose gradients overflow are skipped and counted,
+    and an overflow at the minimum scale, 1, is an error."""
 
     def loop_steps(self) -> int | None:
-        """The number of steps, if it is one."""
+        """Steps per call, if given as a number."""
         text = str(self.iterations_per_loop)
         return int(text) if text.isdigit() else None
 
     def loop_seconds(self) -> int | None:
-        """The time, if it is one."""
+        """Seconds per call, if given as a time."""
         found = re.fullmatch(r"(\d+)([smh])", str(self.iterations_per_loop))
         return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
 class RunConfig(_Python):
-    """Seeds, rhythms, and what is kept.
+    """Seed, triggers and retention of checkpoints.
 
-    Checkpoints: every `save_checkpoints_steps` or every `save_checkpoints_secs`, never
-    both; neither given means every 600 seconds; given as None, there are none at all.
+    Checkpoints are saved every `save_checkpoints_steps` or every
+    `save_checkpoints_secs`, not both; by default every 600 seconds; never if the one
+    that is set is None.
 
     >>> RunConfig().save_checkpoints_secs, RunConfig(save_checkpoints_steps=5).saves
     (600.0, True)
@@ -121,51 +123,52 @@ class RunConfig(_Python):
     model_dir: Annotated[UserPath, BeforeValidator(_as_text)] | None = Field(
         default=None, min_length=1
     )
-    """Where checkpoints go; None: a temporary directory."""
+    """Directory of checkpoints; None: a temporary directory."""
     seed: NonNegativeInt | None = 0
-    """Seed of the initial weights, of dropout and of the order of the data; None: a
-    different one each time."""
+    """Seed of initialization, dropout and data order; None: a random seed."""
     shuffle: bool = True
-    """Whether arrays that an input_fn returns are seen in a new order every epoch."""
+    """Shuffle the arrays that an input_fn returns every epoch."""
     save_checkpoints_steps: NonNegativeInt | None = None
-    """Steps between checkpoints, from the start of a call; 0: only at its ends."""
+    """Steps between checkpoints, from the start of a call; 0: only at its start and
+    end."""
     save_checkpoints_secs: PositiveFloat | None = None
-    """Seconds between checkpoints; 600 where `save_checkpoints_steps` is not given."""
+    """Seconds between checkpoints; 600 if `save_checkpoints_steps` is not set."""
     save_at_start: bool = True
-    """Whether a call to train begins with a checkpoint."""
+    """Save a checkpoint at the start of a call to train."""
     keep_checkpoint_max: NonNegativeInt | None = 5
-    """Newest checkpoints kept; 0 and None keep all."""
+    """Number of newest checkpoints kept; 0 and None: all."""
     keep_checkpoint_every_n_hours: PositiveFloat = 10_000.0
-    """One checkpoint of each such period is kept for ever, beside the newest."""
+    """Period, in hours, of which one checkpoint is kept permanently, beside the
+    newest."""
     keep_best: BestConfig | None = None
-    """Keep the best checkpoint too; None keeps the newest only. A state that an
-    evaluation finds to be the best so far is saved then and there."""
+    """Criterion of the best checkpoint, kept beside the newest; None: none. A state is
+    saved right after the evaluation that finds it the best so far."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss, each the mean over the steps since
     the one before, and of the gradient norm and learning rate of the step; None:
     none."""
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1,
-    each the mean over the steps since the one before, and of the gradient norm and
-    learning rate of the step; 0 and None: no summaries, of evaluations neither."""
+    each the mean over the steps since the previous one, and of the gradient norm and
+    learning rate of the step; 0 and None: no summaries, of evaluations either."""
     progress: bool = True
-    """Whether a call to train, evaluate or predict shows how far it is, where a person
-    sees it: on a terminal or in a notebook."""
+    """Show the progress of train, evaluate and predict on a terminal or in a
+    notebook."""
     profile: ProfileConfig | None = None
     """Steps to profile, into `<model_dir>/profile`; None: none."""
     resume_input: Literal["continue", "restart"] = "continue"
-    """Whether a call to train continues in its input behind the rows that training has
-    seen, until its end, after which the next call begins it anew; or begins it anew in
-    every call, as the reference did."""
+    """Position in the input at a call to train. `continue`: after the rows that
+    training has consumed, and from the start again once the input is exhausted;
+    `restart`: from the start in every call, as in TensorFlow."""
     recover: NonNegativeInt = 3
-    """How often a call to train resumes by itself from its newest checkpoint, without a
-    newer one in between, when a device fails for a moment; 0: never. One process does;
-    several end together, for `specflow launch --restarts` to start them again."""
+    """Number of times that training resumes from the same checkpoint after a transient
+    device failure; 0: never. Applies to one process; several processes exit together,
+    and `specflow launch --restarts` restarts them."""
     eval_loss: Literal["examples", "batches"] = "examples"
-    """Whether evaluate's `loss` is the mean over examples, which does not depend on the
-    batch size, or over batches, as the reference's was."""
+    """Mean of evaluate's `loss`: over examples, which does not depend on the batch
+    size, or over batches, as in TensorFlow."""
     tpu_config: TPUConfig = Field(default_factory=TPUConfig)
-    """What concerns the devices and the loops that they run."""
+    """Settings of the devices and their loops."""
 
     @model_validator(mode="before")
     @classmethod
@@ -182,14 +185,16 @@ class RunConfig(_Python):
 
     @property
     def saves(self) -> bool:
-        """Whether there are checkpoints at all."""
+        """True if checkpoints are saved."""
         return (
             self.save_checkpoints_steps is not None
             or self.save_checkpoints_secs is not None
         )
 
     def replace(self, **changes: Any) -> Self:
-        """The same with some fields changed; one checkpoint rhythm ends the other."""
+        """A copy with some fields changed; setting one checkpoint trigger unsets the
+        other.
+        """
         changes = dict(changes)
         if "save_checkpoints_steps" in changes:
             changes.setdefault("save_checkpoints_secs", None)

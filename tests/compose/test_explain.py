@@ -76,7 +76,7 @@ def test_tools_get_the_same_as_json(capsys):
     assert told["layers"] == [
         {"origin": "override optimizer.lr=3e-4", "value": 3e-4},
         {"origin": "conf/experiment/digits.yaml:17:3", "value": 2e-3},
-        {"origin": "conf/optimizer/adamw.yaml:3:1", "value": 1e-3},
+        {"origin": "conf/optimizer/adamw.yaml:4:1", "value": 1e-3},
     ]
 
 

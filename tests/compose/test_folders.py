@@ -38,7 +38,7 @@ def test_a_copy_laid_out_as_the_wheel_composes(tmp_path):
         text=True,
         check=True,
     ).stdout
-    assert printed == f"{package / '__init__.py'} conf/model/cnn.yaml:3\n"
+    assert printed == f"{package / '__init__.py'} conf/model/cnn.yaml:4\n"
 
 
 def test_an_installation_without_conf_says_so(tmp_path):
@@ -58,7 +58,7 @@ def test_ones_own_folder_goes_before_the_shipped_one(project):
     composed = compose(["model=wide"], config_dirs=["mine"])
     assert composed.config.model.widths == [256]
     assert composed.origins["optimizer.lr"] == "mine/optimizer/adamw.yaml:2"
-    assert composed.origins["data.name"] == "conf/data/digits.yaml:2"
+    assert composed.origins["data.name"] == "conf/data/digits.yaml:3"
 
 
 def test_of_two_own_folders_the_first_goes_first(project):

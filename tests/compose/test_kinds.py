@@ -229,14 +229,14 @@ def both(composed):
     return model["name"], model["hidden"], model["outputs"], dropped
 
 
-WIDTHS = {"model.widths": "conf/model/cnn.yaml:3"}
+WIDTHS = {"model.widths": "conf/model/cnn.yaml:4"}
 
 
 def test_a_file_of_the_users_own_changes_the_kind(project):
     project({"mine/experiment/small.yaml": MLP % ""})
     composed = compose(["experiment=small"], config_dirs=["mine"])
     assert both(composed) == ("mlp", [32], 10, WIDTHS)
-    assert composed.origins["model.outputs"] == "conf/model/cnn.yaml:5"
+    assert composed.origins["model.outputs"] == "conf/model/cnn.yaml:6"
     project({"mine/experiment/small.yaml": MLP % ", widths: [3]"})
     with pytest.raises(ConfigError) as caught:
         compose(["experiment=small"], config_dirs=["mine"])
@@ -305,7 +305,7 @@ def test_each_job_of_a_sweep_drops_for_its_own_kind(project):
         return {}
 
     sweep(["experiment=digits", "model.name=mlp,cnn"], task)
-    hidden = {"model.hidden": "conf/model/cnn.yaml:4"}
+    hidden = {"model.hidden": "conf/model/cnn.yaml:5"}
     assert found == {"mlp": WIDTHS | hidden, "cnn": {}}
 
 
@@ -327,8 +327,8 @@ def test_show_lists_what_was_dropped_with_its_origin(capsys):
     lines = capsys.readouterr().out.splitlines()
     by = "model is mlp (override model.name=mlp)"
     assert lines[-2:] == [
-        f"# dropped: model.widths=[32,64] (conf/model/cnn.yaml:3): {by}",
-        f"# dropped: model.hidden=128 (conf/model/cnn.yaml:4): {by}",
+        f"# dropped: model.widths=[32,64] (conf/model/cnn.yaml:4): {by}",
+        f"# dropped: model.hidden=128 (conf/model/cnn.yaml:5): {by}",
     ]
     assert (
         main.main(["show", "experiment=digits", "model.name=mlp", "--format=json"]) == 0
@@ -337,7 +337,7 @@ def test_show_lists_what_was_dropped_with_its_origin(capsys):
     assert dropped[1] == {
         "key": "model.hidden",
         "value": 128,
-        "origin": {"file": "conf/model/cnn.yaml", "line": 4, "column": 1},
+        "origin": {"file": "conf/model/cnn.yaml", "line": 5, "column": 1},
         "by": {"override": "model.name=mlp"},
     }
 
@@ -347,7 +347,7 @@ def test_explain_says_over_what_a_default_stands(capsys):
     assert main.main(words) == 0
     told = capsys.readouterr().out
     assert (
-        "set by   override model.name=mlp\nover     128  conf/model/cnn.yaml:4:1"
+        "set by   override model.name=mlp\nover     128  conf/model/cnn.yaml:5:1"
         in told
     )
 
@@ -356,7 +356,7 @@ def test_what_runs_notes_what_was_dropped(capsys):
     words = ["check", "experiment=digits_mlp", "optimizer.name=sgd"]
     assert main.main(words) == 0
     assert capsys.readouterr().err.startswith(
-        "note: dropped optimizer.weight_decay=0.0001 (conf/optimizer/adamw.yaml:5), "
-        "optimizer.no_decay=[**.bias,**.scale] (conf/optimizer/adamw.yaml:7): "
+        "note: dropped optimizer.weight_decay=0.0001 (conf/optimizer/adamw.yaml:6), "
+        "optimizer.no_decay=[**.bias,**.scale] (conf/optimizer/adamw.yaml:8): "
         "optimizer is sgd (override optimizer.name=sgd)\n"
     )

@@ -24,7 +24,7 @@ def test_the_last_writer_of_a_value_is_named(project):
     assert origins["name"] == "mine/experiment/mine.yaml:6"
     assert origins["seed"] == "override seed=4"
     assert origins["loop.train_steps"] == "mine/experiment/mine.yaml:9"
-    assert origins["loop.batch_size"] == "conf/loop/default.yaml:3"
+    assert origins["loop.batch_size"] == "conf/loop/default.yaml:4"
     assert origins["mesh.rules"] == "mine/experiment/mine.yaml:13"
     assert origins["mesh.axes.fsdp"] == "conf/mesh/fsdp.yaml:3"
     assert origins["mesh.axes.tensor"] == "default"

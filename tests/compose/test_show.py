@@ -70,7 +70,7 @@ def test_comments_name_who_set_each_value():
     notes = {line.rstrip(): note for line, note in printed}
     assert notes["mesh=fsdp"] == "override mesh=fsdp"
     assert notes["optimizer.lr=0.0003"] == "override optimizer.lr=3e-4"
-    assert notes["model.widths=[32,64]"] == "conf/model/cnn.yaml:3"
+    assert notes["model.widths=[32,64]"] == "conf/model/cnn.yaml:4"
     assert notes["loop.eval_steps=null"] == "default"
 
 

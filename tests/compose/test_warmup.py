@@ -69,7 +69,7 @@ def test_both_units_in_one_layer_are_an_error_with_both_origins(project):
     own = "# @package _global_\ndefaults: [digits]\noptimizer:\n  schedule:\n"
     own += "    warmup: 0.2\n    warmup_steps: 7\n"
     project({"mine/experiment/both.yaml": own})
-    take = f"Take one of them away: ~{KEY}.warmup or ~{KEY}.warmup_steps."
+    take = f"Remove one of them: ~{KEY}.warmup or ~{KEY}.warmup_steps."
     assert errors(["experiment=both"], config_dirs=["mine"]) == [
         f"{KEY}.warmup_steps: got 7 (mine/experiment/both.yaml:6:5). Expected null "
         f"beside warmup=0.2 (mine/experiment/both.yaml:5:5). {take}"
@@ -87,7 +87,7 @@ def test_a_warmup_that_is_too_long_names_both_keys_and_the_fix():
     line, steps = f"{KEY}.warmup_steps=50", "loop.train_steps=40"
     assert errors(["experiment=digits", line, steps]) == [
         f"{KEY}.warmup_steps: got 50 (override {line}). Expected fewer warmup steps "
-        f"than {steps} (override {steps}). Give it as a share of the steps: "
+        f"than {steps} (override {steps}). Set a fraction of the steps instead: "
         f"{KEY}.warmup=0.1."
     ]
     decay = f"{KEY}.decay_steps=50"

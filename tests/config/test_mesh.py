@@ -45,7 +45,7 @@ def test_as_many_copies_as_there_are_slices():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "diagnostic"),
     [
         (
             "rules=[{along: fspd}]",
@@ -64,8 +64,8 @@ def test_as_many_copies_as_there_are_slices():
         (
             "rules=[{dims: [fsdp, [tensor, fsdp]]}]",
             "[rule] mesh.rules.0.dims: got ['fsdp',['tensor','fsdp']] (override "
-            "mesh.rules=[{dims: [fsdp, [tensor, fsdp]]}]). Expected fsdp once: an axis "
-            "cuts one dimension.",
+            "mesh.rules=[{dims: [fsdp, [tensor, fsdp]]}]). Expected fsdp once: a mesh "
+            "axis shards one dimension.",
         ),
         (
             "rules=[{along: fsdp, logical: true}]",
@@ -76,19 +76,19 @@ def test_as_many_copies_as_there_are_slices():
         (
             "logical={batch: data}",
             "[rule] mesh.logical.batch: got 'data' (override mesh.logical={batch: "
-            "data}). Expected no entry: the rows of a batch are cut the same way on "
-            "every mesh.",
+            "data}). Expected no entry: batches are sharded the same way on every "
+            "mesh.",
         ),
         (
             "logical={mlp: [tensor, tensor]}",
             "[rule] mesh.logical.mlp: got ['tensor','tensor'] (override "
-            "mesh.logical={mlp: [tensor, tensor]}). Expected tensor once: an axis cuts "
-            "one dimension.",
+            "mesh.logical={mlp: [tensor, tensor]}). Expected tensor once: a mesh "
+            "axis shards one dimension.",
         ),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_stands(override, told):
-    assert diagnostics(override) == [told]
+def test_an_invalid_mesh_is_refused_at_its_own_key(override, diagnostic):
+    assert diagnostics(override) == [diagnostic]
 
 
 def test_slices_that_data_does_not_span_are_refused():

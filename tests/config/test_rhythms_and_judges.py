@@ -44,8 +44,8 @@ def test_a_window_to_profile_begins_before_the_end():
     with pytest.raises(ConfigError) as error:
         compose(["experiment=digits", "loop.train_steps=200", "loop.profile.start=200"])
     assert str(error.value) == (
-        "loop.profile.start: got 200 (override loop.profile.start=200). Expected fewer "
-        "than loop.train_steps (200), which is the end."
+        "loop.profile.start: got 200 (override loop.profile.start=200). Expected less "
+        "than loop.train_steps (200), the last step."
     )
 
 

@@ -101,12 +101,12 @@ def test_c10_15_an_empty_model_dir_is_refused():
         sf.RunConfig(model_dir="")
 
 
-def test_b7_an_option_that_went_away_says_what_became_of_it():
+def test_an_option_of_tensorflow_that_does_not_exist_has_a_hint():
     with pytest.raises(ConfigError) as error:
         sf.TPUConfig(num_shards=8, per_host_input_for_training=True, iterations=3)
     assert [str(diagnostic) for diagnostic in error.value.diagnostics] == [
         "TPUConfig.num_shards: is gone. "
-        "Say it with the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...)).",
+        "Use the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...)).",
         "TPUConfig.per_host_input_for_training: is gone. "
         "Each process reads its own rows of every batch.",
         "TPUConfig.iterations: no such field. "

@@ -167,8 +167,8 @@ def test_a_config_may_set_the_time_out_alone():
 @pytest.mark.parametrize(
     ("given", "absent", "expected"),
     [
-        ({"count": 2}, "coordinator", "host:port of the first of these"),
-        ({"coordinator": "a:1"}, "count", "how many processes meet at"),
+        ({"count": 2}, "coordinator", "host:port of process 0"),
+        ({"coordinator": "a:1"}, "count", "the number of processes"),
     ],
 )
 def test_a_coordinator_and_a_count_go_together(given, absent, expected):

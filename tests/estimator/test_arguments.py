@@ -99,7 +99,8 @@ def test_what_is_no_function_is_refused_where_it_is_given(line, call, message):
     [
         (
             lambda: sf.MeshConfig(axes={"data": 0}),
-            "MeshConfig.axes.data: got 0. Expected 1 or more, or -1 for the rest.",
+            "MeshConfig.axes.data: got 0. Expected 1 or more, or -1 for all remaining "
+            "devices.",
             (ValueError,),
         ),
         (
@@ -124,7 +125,7 @@ def test_what_is_no_function_is_refused_where_it_is_given(line, call, message):
         ),
         (
             lambda: sf.TPUConfig(num_shards=8),
-            "TPUConfig.num_shards: is gone. Say it with the mesh:",
+            "TPUConfig.num_shards: is gone. Use the mesh:",
             (ValueError, TypeError),
         ),
         (

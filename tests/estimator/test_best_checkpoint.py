@@ -187,6 +187,6 @@ def test_best_without_evaluations_on_the_way_is_refused(capsys):
     assert main(["show", *words, "output.checkpoint.best={metric:accuracy}"]) == 2
     assert capsys.readouterr().err == (
         "error[rule] loop.eval_every: got 0 (override loop.eval_every=0). Expected a "
-        "number of steps, or a time such as 10m: output.checkpoint.best judges the "
-        "evaluations on the way, and the last one alone is always the best.\n"
+        "number of steps, or a time such as 10m: output.checkpoint.best compares "
+        "evaluations during training, and a single one is always the best.\n"
     )

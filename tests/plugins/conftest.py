@@ -27,7 +27,7 @@ def site(tmp_path_factory) -> Path:
 def _forget() -> None:
     entry_points._declared.cache_clear()
     entry_points.brought_folders.cache_clear()
-    components._FOUND.clear()
+    components._SECTIONS.clear()
 
 
 @pytest.fixture

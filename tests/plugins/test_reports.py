@@ -83,8 +83,8 @@ def test_the_whole_report_is_as_agreed(case, sample, there, capsys, request):
 
 
 EXPECTED = (
-    " Expected a subclass of specflow.Component, or a callable whose arguments all "
-    "have names. Fix or upgrade wrong."
+    " Expected a subclass of specflow.Component, or a callable with named arguments "
+    "only. Fix or upgrade wrong."
 )
 CLASS = """
 from typing import Literal
@@ -116,15 +116,15 @@ WRONG = {
     "a number": ("Tall = 3", "is int."),
     "arguments without names": (
         "def Tall(*sizes): ...",
-        "takes *sizes by its place only.",
+        "takes *sizes by position only.",
     ),
     "arguments by their place": (
         "def Tall(size, /): ...",
-        "takes size by its place only.",
+        "takes size by position only.",
     ),
     "what YAML cannot hold": (
         "def Tall(act: complex): ...",
-        "needs an argument act, which is complex, which YAML cannot hold.",
+        "needs an argument act, which is complex, which YAML cannot represent.",
     ),
     "a default of another type": (
         "def Tall(size: int = 1.5): ...",
@@ -136,7 +136,7 @@ WRONG = {
     ),
     "a model of Pydantic's": (
         _class(base="BaseModel"),
-        "is a Pydantic model, but no specflow.Component.",
+        "is a Pydantic model, but not a specflow.Component.",
     ),
     "no name": (
         _class(name='name: Literal["tal"] = "tal"'),
@@ -148,11 +148,11 @@ WRONG = {
     ),
     "unknown keys that go unseen": (
         _class(body='model_config = ConfigDict(extra="allow")'),
-        "is not closed: Tall takes unknown keys.",
+        "is not closed: Tall accepts unknown keys.",
     ),
     "a section in it that is not closed": (
         _class(body="inner: list[Loose] = []"),
-        "is not closed: Loose takes unknown keys.",
+        "is not closed: Loose accepts unknown keys.",
     ),
 }
 
@@ -220,7 +220,7 @@ def test_files_of_two_packages_by_one_name_are_told_where_one_is_chosen(
         package(name, conf=conf, folders=f"{name} = {name}.conf")
     assert main(["show", "mesh=odd"]) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error[plugin-twice] mesh/odd: is brought by several ")
+    assert printed.startswith("error[plugin-twice] mesh/odd: is provided by several ")
     assert main(["show", "mesh=single"]) == 0
 
 
@@ -323,9 +323,9 @@ def test_a_schema_of_ones_own_may_hold_what_pydantic_knows(package, capsys):
         "error[type] spec.loss.a.sizes: got 'x'",
         "error[type] spec.loss.a.sizes.1: got 'y'",
         "error[unknown-key] spec.loss.a.sizes.rat: no such field",
-        "error[rule] spec.loss.a.others.b: got 'outpts'; a key path begins with one of "
+        "error[rule] spec.loss.a.others.b: got 'outpts'; a key path starts with one of "
         "features, labels, outputs, predictions, losses",
-        "error[rule] spec.loss.a.example_weights: got 'feature.a'; a key path begins "
+        "error[rule] spec.loss.a.example_weights: got 'feature.a'; a key path starts "
         "with one of features, labels, outputs, predictions, losses",
         "error[unknown-key] spec.loss.a.label: no such field",
     ]

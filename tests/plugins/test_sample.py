@@ -72,7 +72,7 @@ def test_a_run_serves_every_command(trained, run):
     assert lines[0] == (
         "error[plugin-missing] model.name: got 'tiny_resnet', which came with "
         "specflow-sample 1.2.0 (run/config.yaml:5:3). Expected that package to be "
-        "installed here. Install it, if you trust it."
+        "installed. Install it if you trust it."
     )
     assert all(line.startswith("error[plugin-missing] ") for line in lines)
 

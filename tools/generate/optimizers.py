@@ -104,18 +104,18 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "b2": ("DecayRate", "Exponential decay rate of the second moment."),
     "b3": ("DecayRate", "Exponential decay rate of the second moment."),
     "beta": ("NonNegativeFloat", "Coefficient of the change since the previous step."),
-    "bias_correction": ("bool", "Whether moments are corrected for their zero start."),
+    "bias_correction": ("bool", "Correct the moments for their zero initialization."),
     "bias_correction_mu": (
         "bool",
-        "Whether the first moment is corrected for its zero start.",
+        "Correct the first moment for its zero initialization.",
     ),
     "bias_correction_nu": (
         "bool",
-        "Whether the second moment is corrected for its zero start.",
+        "Correct the second moment for its zero initialization.",
     ),
     "centered": (
         "bool",
-        "Whether gradients are normalized by their variance, not by the second moment.",
+        "Normalize gradients by their variance, not by the second moment.",
     ),
     "clipping_threshold": (
         "Annotated[float, Field(ge=1.0)] | None",
@@ -137,7 +137,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     ),
     "eps_in_sqrt": (
         "bool",
-        "Whether `eps` is added inside the square root of the denominator.",
+        "Add `eps` inside the square root of the denominator, not outside.",
     ),
     "eps_root": (
         "NonNegativeFloat",
@@ -153,7 +153,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
         "Annotated[float, Field(gt=1.0)]",
         "Factor that increases a step size while the sign of the gradient stays.",
     ),
-    "factored": ("bool", "Whether second moments are factored into rows and columns."),
+    "factored": ("bool", "Factor second moments into rows and columns."),
     "gamma": (
         "NonNegativeFloat",
         "Annealing exponent: the variance of the noise is eta / (1 + t)**gamma.",
@@ -178,9 +178,9 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "mu_dtype": ("Dtype", _DTYPE_OF.format("the first moment")),
     "multiply_by_parameter_scale": (
         "bool",
-        "Whether the learning rate is multiplied by each parameter's root mean square.",
+        "Multiply the learning rate by each parameter's root mean square.",
     ),
-    "nesterov": ("bool", "Whether Nesterov momentum is used."),
+    "nesterov": ("bool", "Use Nesterov momentum."),
     "rho": (
         "DecayRate",
         "Exponential decay rate of squared gradients and of squared updates.",

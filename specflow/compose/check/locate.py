@@ -28,7 +28,7 @@ def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     >>> print(placed(Diagnostic("mesh.axes", "needs 4 devices"), composed))
     mesh.axes: needs 4 devices (override mesh.axes.data=4).
     >>> print(placed(Diagnostic("loop.batch_size", "got 128"), composed))
-    loop.batch_size: got 128 (conf/loop/default.yaml:3:1).
+    loop.batch_size: got 128 (conf/loop/default.yaml:4:1).
     >>> print(placed(Diagnostic("features.image", "is empty"), composed))
     features.image: is empty.
     """

@@ -78,7 +78,7 @@ def explain(
     >>> made.value, [(one.value, str(one.origin)) for one in made.layers]
     (0.0003, [(0.0003, 'override optimizer.lr=3e-4'),
               (0.002, 'conf/experiment/digits.yaml:17'),
-              (0.001, 'conf/optimizer/adamw.yaml:3')])
+              (0.001, 'conf/optimizer/adamw.yaml:4')])
     """
     path = tuple(key.split(".")) if key else ()
     found, lines = folders(config_dirs), tuple(overrides)

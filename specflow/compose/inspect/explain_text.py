@@ -20,7 +20,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
 
     >>> from specflow.compose.inspect.explain import explain
     >>> print(*as_lines(explain("loop.eval_steps", ["loop.eval_steps=5"])), sep="\n")
-    loop.eval_steps: Batches of an evaluation; null: to the end of the data.
+    loop.eval_steps: Number of batches per evaluation; null: all data.
     <BLANKLINE>
     takes    a whole number > 0, or null
     default  null

@@ -30,7 +30,7 @@ def fields_about(section: type[Config]) -> dict[str, str]:
 
     >>> from specflow.config.sections.mesh import AxesConfig
     >>> fields_about(AxesConfig)["data"]
-    'Copies of the model, each with its part of the batch.'
+    'Data parallelism: replicas of the model, each with a shard of the batch.'
     """
     below: dict[str, str] = {}
     for owner in reversed(section.__mro__):

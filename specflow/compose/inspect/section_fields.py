@@ -22,7 +22,7 @@ class Place:
     >>> (place,) = (one for one in EXPERIMENT.inside("mesh"))
     >>> (axes,) = place.inside("axes")
     >>> axes.about, axes.default, [one.default for one in axes.inside("fsdp")]
-    ('Devices along each axis.', {'data': -1}, [1])
+    ('Number of devices along each axis.', {'data': -1}, [1])
     """
 
     slot: Slot

@@ -123,9 +123,9 @@ def leftovers(
 def notes(dropped: Iterable[Dropped]) -> Iterator[str]:
     """One line for each section whose kind was changed, for the log.
 
-    >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 3, 1)
+    >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 4, 1)
     >>> print(*notes([Dropped("model is mlp", by, "model.widths", [32, 64], cnn)]))
-    dropped model.widths=[32,64] (conf/model/cnn.yaml:3): model is mlp
+    dropped model.widths=[32,64] (conf/model/cnn.yaml:4): model is mlp
     (override model.name=mlp)
     """
     changes: dict[str, list[str]] = {}

@@ -1,6 +1,7 @@
 """Where configs lie: the user's own folders, the shipped one, those of plugins."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from specflow.runtime.filesystem import expanded
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _PACKAGE = Path(__file__).resolve().parents[2]
 
 
@@ -37,18 +39,20 @@ def shipped(package: Path = _PACKAGE) -> Path:
 
 
 def about_file(file: Path) -> str:
-    """What a config is, by the comment at its head; empty if there is none.
+    """First sentence of the comment at a config's head; empty if there is none.
 
     >>> about_file(shipped() / "mesh/single.yaml")
-    'One device, whatever else the machine has: the run to compare others with.'
+    'A single device, even if the machine has more: the reference for comparisons.'
     """
+    lines: list[str] = []
     for line in file.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         comment = line.removeprefix("#").strip()
-        if line and not line.startswith("#"):
+        if (line and not line.startswith("#")) or (lines and not comment):
             break
         if comment and not comment.startswith(("@", "yaml-language-server:")):
-            return comment
-    return ""
+            lines.append(comment)
+    sentence, *_ = _SENTENCE_END.split(" ".join(lines), maxsplit=1)
+    return sentence
 
 
 @dataclasses.dataclass(frozen=True)

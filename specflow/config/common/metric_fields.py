@@ -18,4 +18,4 @@ class MetricBaseConfig(Config):
     """Dotted path of the metric class whose `from_batch` takes the fields; empty: an
     adapter in `specflow.metrics.declared_metrics` does."""
     is_number: ClassVar[bool] = True
-    """Whether the value is a scalar, by which checkpoints can be compared."""
+    """True if the value is a scalar, by which checkpoints can be compared."""

@@ -31,32 +31,32 @@ __all__ = [
 ]
 
 DecayRate = Annotated[float, Field(ge=0.0, lt=1.0)]
-"""How much of a running average is kept at each step."""
+"""Exponential decay rate of a moving average."""
 
 
 class WarmupConfig(Config):
-    """What every schedule takes."""
+    """Warmup, which every schedule has."""
 
     warmup_steps: Annotated[NonNegativeInt, Field(le=MOST_STEPS)] | None = None
-    """Steps over which the rate rises from 0 to `optimizer.lr`; null: what `warmup`
-    says, and no step without it."""
+    """Number of steps of linear warmup, from 0 to `optimizer.lr`; null: `warmup`, or
+    none."""
     warmup: float | None = Field(default=None, ge=0.0, le=1.0)
-    """The same as a share of `loop.train_steps`, rounded down to whole steps; not to be
-    set beside `warmup_steps`."""
+    """Warmup as a fraction of `loop.train_steps`, rounded down to whole steps; excludes
+    `warmup_steps`."""
 
     def warmup_of(self, train_steps: int) -> int:
-        """The number of warmup steps.
+        """Number of warmup steps.
 
         Args:
-            train_steps: all steps of the training.
+            train_steps: number of all training steps.
 
         >>> CosineConfig(warmup=0.29).warmup_of(100), int(0.29 * 100)
         (29, 28)
         """
         if self.warmup is None:
             return self.warmup_steps or 0
-        # Rounding a product down would lose a step where the share is a little less in
-        # binary than as it was written; quotients round as the share itself did.
+        # Rounding the product down would lose a step where the fraction is less in
+        # binary than in decimal; the quotient rounds as the fraction itself did.
         steps = round(self.warmup * train_steps)
         return steps if steps / train_steps <= self.warmup else steps - 1
 
@@ -71,7 +71,7 @@ class WarmupConfig(Config):
                         self.warmup_steps,
                         f"null beside warmup={self.warmup}",
                         ".warmup",
-                        "Take one of them away: ~{beside} or ~{where}.",
+                        "Remove one of them: ~{beside} or ~{where}.",
                     )
                 ],
             )
@@ -79,38 +79,38 @@ class WarmupConfig(Config):
 
     @property
     def follows_train_steps(self) -> bool:
-        """Whether the rate at a step depends on `loop.train_steps`."""
+        """True if the learning rate at a step depends on `loop.train_steps`."""
         return self.warmup is not None
 
 
 class ConstantConfig(WarmupConfig):
-    """The same rate to the end."""
+    """Constant learning rate."""
 
     name: Literal["constant"] = "constant"
 
 
 class DecayConfig(WarmupConfig):
-    """What every schedule takes that ends at a step."""
+    """Fields of schedules that end at a step."""
 
     decay_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] | None = None
     """Step at which the decay ends, warmup included; null: `loop.train_steps`."""
     final: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Rate at the end, as a share of `optimizer.lr`."""
+    """Final learning rate, as a fraction of `optimizer.lr`."""
 
     @property
     def follows_train_steps(self) -> bool:
-        """Whether the rate at a step depends on `loop.train_steps`."""
+        """True if the learning rate at a step depends on `loop.train_steps`."""
         return super().follows_train_steps or self.decay_steps is None
 
 
 class CosineConfig(DecayConfig):
-    """Half a cosine from the peak down to `final`."""
+    """Cosine decay from the peak to `final`."""
 
     name: Literal["cosine"] = "cosine"
 
 
 class LinearDecayConfig(DecayConfig):
-    """A straight line from the peak down to `final`."""
+    """Linear decay from the peak to `final`."""
 
     name: Literal["linear"] = "linear"
 
@@ -129,53 +129,53 @@ ScheduleConfig = by_name(
     ),
     group="specflow.schedules",
 )
-"""One of these by `name`, or a `_target_` that returns the rate as a function of the
-step; `optimizer.lr` then has no part in it."""
+"""One of these by `name`, or a `_target_` that returns the learning rate as a function
+of the step; `optimizer.lr` is then unused."""
 
 
 class EmaConfig(Config):
-    """A moving average of the parameters and of their batch statistics."""
+    """Exponential moving average (EMA) of parameters and batch statistics."""
 
     decay: DecayRate = 0.999
-    """Share of the former average that is kept at each step."""
+    """Exponential decay rate of the average."""
     warm_up: bool = False
-    """Whether it begins with smaller shares, (1 + n) / (10 + n) at step n, so that the
-    initial values are soon forgotten."""
+    """Use the decay rate min(decay, (1 + n) / (10 + n)) at step n, so that initial
+    values lose weight quickly."""
     evaluate: bool = True
-    """Whether it is evaluated, predicted and exported in place of the parameters; in a
-    part of `optimizer: parts`, in place of those of the part."""
+    """Evaluate, predict and export with the average in place of the parameters; in a
+    part of `optimizer: parts`, in place of the part's parameters."""
 
 
 class AroundConfig(Config):
-    """What can stand around every optimizer."""
+    """Gradient clipping and averaging, which every optimizer has."""
 
     clip_norm: PositiveFloat | None = None
-    """Largest global norm of the gradient; null leaves it alone."""
+    """Maximum global norm of the gradients; null: no clipping."""
     clip_value: PositiveFloat | None = None
-    """Largest magnitude of a value of the gradient, before `clip_norm` is applied; null
-    leaves it alone."""
+    """Maximum absolute value of a gradient element, applied before `clip_norm`; null:
+    no clipping."""
     ema: EmaConfig | None = None
-    """A moving average of the parameters; null: there is none."""
+    """Exponential moving average of the parameters; null: none."""
 
 
 class SteadyConfig(AroundConfig):
-    """An optimizer that takes its rate as a number only."""
+    """Optimizer with a constant learning rate."""
 
     lr: PositiveFloat = 1e-3
-    """Learning rate: the peak, after warmup."""
+    """Learning rate: the peak of the schedule, after warmup."""
 
 
 class ScheduledConfig(SteadyConfig):
-    """An optimizer whose rate may move over the steps."""
+    """Optimizer with a learning rate schedule."""
 
     schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]
-    """How the rate moves over the steps."""
+    """Learning rate schedule."""
 
 
 class DecayingConfig(ScheduledConfig):
-    """An optimizer that can pull weights to zero."""
+    """Optimizer with weight decay."""
 
     weight_decay: NonNegativeFloat = 0.0
-    """Share of a weight taken off per step, times the rate."""
+    """Strength of the weight decay, multiplied by the learning rate."""
     no_decay: list[str] = ["**.bias", "**.scale"]
-    """Globs of parameter paths that are not decayed."""
+    """Globs of parameter paths without weight decay."""

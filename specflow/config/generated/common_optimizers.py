@@ -39,7 +39,7 @@ class AdamConfig(ScheduledConfig):
     mu_dtype: Dtype | None = None
     """Data type of the first moment; null: that of the parameters."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class AdamWConfig(DecayingConfig):
@@ -59,7 +59,7 @@ class AdamWConfig(DecayingConfig):
     """Data type of the first moment; null: that of the parameters."""
     weight_decay: NonNegativeFloat = 0.0001
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class SgdConfig(ScheduledConfig):
@@ -70,7 +70,7 @@ class SgdConfig(ScheduledConfig):
     momentum: DecayRate | None = None
     """Decay rate of the momentum; null: none."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
     accumulator_dtype: Dtype | None = None
     """Data type of the momentum; null: that of the parameters."""
 

@@ -60,7 +60,7 @@ class AdabeliefConfig(ScheduledConfig):
     """Numerical stability term inside the square root of the denominator; above 0 for
     gradients through the optimizer."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class AdadeltaConfig(DecayingConfig):
@@ -88,7 +88,7 @@ class AdafactorConfig(ScheduledConfig):
     decay_offset: NonNegativeInt = 0
     """Step at which fine-tuning started; the decay schedule counts from it."""
     multiply_by_parameter_scale: bool = True
-    """Whether the learning rate is multiplied by each parameter's root mean square."""
+    """Multiply the learning rate by each parameter's root mean square."""
     clipping_threshold: Annotated[float, Field(ge=1.0)] | None = 1.0
     """Maximum root mean square of an update; null: no clipping."""
     momentum: DecayRate | None = None
@@ -102,7 +102,7 @@ class AdafactorConfig(ScheduledConfig):
     eps: NonNegativeFloat = 1e-30
     """Numerical stability term, added to squared gradients."""
     factored: bool = True
-    """Whether second moments are factored into rows and columns."""
+    """Factor second moments into rows and columns."""
 
 
 class AdagradConfig(ScheduledConfig):
@@ -176,9 +176,9 @@ class AmsgradConfig(ScheduledConfig):
     mu_dtype: Dtype | None = None
     """Data type of the first moment; null: that of the parameters."""
     bias_correction_mu: bool = True
-    """Whether the first moment is corrected for its zero start."""
+    """Correct the first moment for its zero initialization."""
     bias_correction_nu: bool = True
-    """Whether the second moment is corrected for its zero start."""
+    """Correct the second moment for its zero initialization."""
 
 
 class FromageConfig(ScheduledConfig):
@@ -217,7 +217,7 @@ class LarsConfig(DecayingConfig):
     momentum: DecayRate = 0.9
     """Decay rate of the momentum."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class LionConfig(DecayingConfig):
@@ -250,7 +250,7 @@ class NadamConfig(ScheduledConfig):
     mu_dtype: Dtype | None = None
     """Data type of the first moment; null: that of the parameters."""
     nesterov: bool = True
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class NadamwConfig(DecayingConfig):
@@ -270,7 +270,7 @@ class NadamwConfig(DecayingConfig):
     """Data type of the first moment; null: that of the parameters."""
     weight_decay: NonNegativeFloat = 0.0001
     nesterov: bool = True
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class NoisySgdConfig(ScheduledConfig):
@@ -324,7 +324,7 @@ class OptimisticAdamV2Config(ScheduledConfig):
     mu_dtype: Dtype | None = None
     """Data type of the first moment; null: that of the parameters."""
     nesterov: bool = True
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class OptimisticGradientDescentConfig(ScheduledConfig):
@@ -354,7 +354,7 @@ class RadamConfig(ScheduledConfig):
     threshold: NonNegativeFloat = 5.0
     """Threshold of the variance's tractability: below it, updates are not adaptive."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
 
 
 class RmspropConfig(ScheduledConfig):
@@ -368,15 +368,15 @@ class RmspropConfig(ScheduledConfig):
     initial_scale: NonNegativeFloat = 0.0
     """Initial value of the second moment."""
     eps_in_sqrt: bool = True
-    """Whether `eps` is added inside the square root of the denominator."""
+    """Add `eps` inside the square root of the denominator, not outside."""
     centered: bool = False
-    """Whether gradients are normalized by their variance, not by the second moment."""
+    """Normalize gradients by their variance, not by the second moment."""
     momentum: DecayRate | None = None
     """Decay rate of the momentum; null: none."""
     nesterov: bool = False
-    """Whether Nesterov momentum is used."""
+    """Use Nesterov momentum."""
     bias_correction: bool = False
-    """Whether moments are corrected for their zero start."""
+    """Correct the moments for their zero initialization."""
 
 
 class RpropConfig(SteadyConfig):

@@ -1,1 +1,1 @@
-"""Components of other packages: entry points, and sections made from signatures."""
+"""Components of other packages: entry points, and sections derived from signatures."""

@@ -1,4 +1,4 @@
-"""Annotations of Python as types of fields: what of them YAML can hold."""
+"""Field types for Python annotations, as far as YAML can represent them."""
 
 import types
 from collections.abc import (
@@ -28,14 +28,14 @@ _LISTS = (
 _MAPPINGS = (dict, Mapping, MutableMapping)
 _NONE = type(None)
 _ARRAYS = (("jax", "Array"), ("numpy", "ndarray"))
-"""Package and name of the classes of arrays."""
+"""Package and name of array classes."""
 
 
 def field_type(annotation: Any) -> Any:
-    """The type of a field for an annotation; None where YAML can hold no such value.
+    """Field type for an annotation; None if YAML cannot represent its values.
 
-    A tuple, a set or a sequence is a list in YAML, and a path is text; of a union
-    counts what YAML can hold.
+    A tuple, set or sequence is a list in YAML, and a path is text; members of a union
+    that YAML cannot represent are dropped.
 
     >>> field_type(tuple[int, ...]), field_type(Parameter.empty)
     (list[int], typing.Any)
@@ -69,7 +69,7 @@ def field_type(annotation: Any) -> Any:
 
 
 def is_array(annotation: Any) -> bool:
-    """Whether a value is a tensor, by its annotation; no array library is loaded.
+    """True if the annotation is of an array; imports no array library.
 
     >>> import numpy as np
     >>> is_array(np.ndarray), is_array(np.ndarray | None), is_array(float)
@@ -84,18 +84,18 @@ def is_array(annotation: Any) -> bool:
     root = getattr(kind, "__module__", "").partition(".")[0]
     name = getattr(kind, "__name__", "").rpartition(".")[2]
     named = (root, name) in _ARRAYS
-    # `Float[Array, "b c"]` of jaxtyping says what it is of.
+    # `Float[Array, "b c"]` of jaxtyping has these attributes.
     return named or (hasattr(kind, "array_type") and hasattr(kind, "dim_str"))
 
 
 def has_none(annotation: Any) -> bool:
-    """Whether None is a value."""
+    """True if the annotation includes None."""
     union = get_origin(annotation) in (Union, types.UnionType)
     return union and _NONE in get_args(annotation)
 
 
 def cast_of(annotation: Any) -> Callable[[Any], Any] | None:
-    """What makes an argument of a value of YAML, where that is not the same.
+    """Converts a YAML value to the argument; None if no conversion is needed.
 
     >>> cast_of(tuple[int, ...] | None)([1, 2])
     (1, 2)
@@ -120,7 +120,7 @@ def _union(members: tuple[Any, ...]) -> Any:
 
 
 def _list(origin: Any, inner: tuple[Any, ...]) -> Any:
-    """Of a list, or of what is made of one."""
+    """Field type of a list, or of a type that is constructed from one."""
     if not inner:
         return list[Any]
     fixed = origin is tuple and inner[-1] is not ...
@@ -128,7 +128,7 @@ def _list(origin: Any, inner: tuple[Any, ...]) -> Any:
     kinds = [field_type(member) for member in dict.fromkeys(members)]
     if None in kinds:
         return None
-    # Each place of a tuple is of its own type; here, of any of theirs.
+    # Each element of a tuple has its own type; here, any of them.
     of_any = Any if Any in kinds else Union[tuple(kinds)]  # noqa: UP007
     if not fixed:
         return list[of_any]

@@ -1,4 +1,4 @@
-"""From what a plugin declares to the section that a config is held against."""
+"""Section classes of plugins, which validate their configs."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -15,34 +15,34 @@ from specflow.runtime.entry_points import Plugin
 
 __all__ = ["component", "plugins_of"]
 
-_FOUND: dict[Plugin, type[Component] | Diagnostic] = {}
-_OF: dict[type[Component], Plugin] = {}
+_SECTIONS: dict[Plugin, type[Component] | Diagnostic] = {}
+_PLUGINS: dict[type[Component], Plugin] = {}
 
 
 def component(
-    found: Plugin, *, bases: Mapping[str, type[Config]] | None = None
+    plugin: Plugin, *, bases: Mapping[str, type[Config]] | None = None
 ) -> type[Component]:
     """The section of a plugin: its own, or one derived from a signature.
 
     Args:
-        found: what an installed package declares.
+        plugin: the declaration of an installed package.
         bases: argument -> class that a derived section inherits from (see `derived`).
 
     Raises:
-        ConfigError: it cannot be imported, or is no component.
+        ConfigError: it cannot be imported, or is not a component.
     """
-    if found not in _FOUND:
+    if plugin not in _SECTIONS:
         try:
-            section = _section(found, entry_points.load(found), bases or {})
-            _FOUND[found] = section
-            if not found.is_own:  # A manifest names specflow's version already.
-                _OF[section] = found
+            section = _section(plugin, entry_points.load(plugin), bases or {})
+            _SECTIONS[plugin] = section
+            if not plugin.is_own:  # A manifest has specflow's version already.
+                _PLUGINS[section] = plugin
         except ConfigError as error:
-            _FOUND[found] = error.diagnostics[0]
-    made = _FOUND[found]
-    if isinstance(made, Diagnostic):
-        raise ConfigError(made)
-    return made
+            _SECTIONS[plugin] = error.diagnostics[0]
+    section_or_error = _SECTIONS[plugin]
+    if isinstance(section_or_error, Diagnostic):
+        raise ConfigError(section_or_error)
+    return section_or_error
 
 
 def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
@@ -50,11 +50,11 @@ def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
 
     Args:
         value: the config, or a part of it.
-        key: where it stands.
+        key: dotted key of the part.
     """
-    found: dict[str, Plugin] = {}
-    if isinstance(value, Component) and type(value) in _OF:
-        found[key] = _OF[type(value)]
+    plugins: dict[str, Plugin] = {}
+    if isinstance(value, Component) and type(value) in _PLUGINS:
+        plugins[key] = _PLUGINS[type(value)]
     if isinstance(value, BaseModel):
         items: Any = ((name, getattr(value, name)) for name in type(value).model_fields)
     elif isinstance(value, dict):
@@ -62,51 +62,51 @@ def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
     else:
         items = enumerate(value) if isinstance(value, list | tuple) else ()
     for name, inner in items:
-        found |= plugins_of(inner, f"{key}.{name}" if key else str(name))
-    return found
+        plugins |= plugins_of(inner, f"{key}.{name}" if key else str(name))
+    return plugins
 
 
 def _section(
-    found: Plugin, value: Any, bases: Mapping[str, type[Config]]
+    plugin: Plugin, value: Any, bases: Mapping[str, type[Config]]
 ) -> type[Component]:
     if inspect.isclass(value) and issubclass(value, BaseModel):
-        return _checked(found, value)
+        return _checked(plugin, value)
     if not callable(value):
-        raise _refused(found, f"is {type(value).__name__}")
+        raise _refused(plugin, f"is {type(value).__name__}")
     try:
-        return derived(value, name=found.name, group=found.group, bases=bases)
+        return derived(value, name=plugin.name, group=plugin.group, bases=bases)
     except SignatureError as error:
-        raise _refused(found, str(error)) from None
+        raise _refused(plugin, str(error)) from None
     except Exception as error:  # Annotations are code, and may fail in any way.
-        reason = f"has a signature of which no schema can be made: {error}"
-        raise _refused(found, reason) from error
+        reason = f"has a signature without a schema: {error}"
+        raise _refused(plugin, reason) from error
 
 
-def _checked(found: Plugin, section: type[Any]) -> type[Component]:
-    """Refuses a section that would take what it does not know, or builds nothing."""
+def _checked(plugin: Plugin, section: type[Any]) -> type[Component]:
+    """Checks that a plugin's section class is closed and builds a component."""
     if not issubclass(section, Component):
-        raise _refused(found, "is a Pydantic model, but no specflow.Component")
+        raise _refused(plugin, "is a Pydantic model, but not a specflow.Component")
     if not callable(getattr(section, "build", None)):
-        raise _refused(found, "has no method build")
+        raise _refused(plugin, "has no method build")
     field = section.model_fields.get("name")
-    if field is None or field.default != found.name:
-        said = f'"{found.name}"'
-        raise _refused(found, f"has no field name: Literal[{said}] = {said}")
+    if field is None or field.default != plugin.name:
+        quoted = f'"{plugin.name}"'
+        raise _refused(plugin, f"has no field name: Literal[{quoted}] = {quoted}")
     try:
         section.model_rebuild()
     except (PydanticUserError, PydanticUndefinedAnnotation, NameError) as error:
         reason = str(error).splitlines()[0]
-        raise _refused(
-            found, f"has fields of which no schema can be made: {reason}"
-        ) from error
+        raise _refused(plugin, f"has fields without a schema: {reason}") from error
     for inner in _models(section, set()):
         if inner.model_config.get("extra") != "forbid":
-            raise _refused(found, f"is not closed: {inner.__name__} takes unknown keys")
+            raise _refused(
+                plugin, f"is not closed: {inner.__name__} accepts unknown keys"
+            )
     return section
 
 
 def _models(value: Any, seen: set[Any]) -> Iterator[type[BaseModel]]:
-    """A model, and all that its fields may hold."""
+    """A model, and all models that its fields may contain."""
     if inspect.isclass(value) and issubclass(value, BaseModel):
         if value in seen:
             return
@@ -119,14 +119,14 @@ def _models(value: Any, seen: set[Any]) -> Iterator[type[BaseModel]]:
             yield from _models(inner, seen)
 
 
-def _refused(found: Plugin, problem: str) -> ConfigError:
+def _refused(plugin: Plugin, problem: str) -> ConfigError:
     return ConfigError(
         Diagnostic(
-            found.name,
-            f"{found.value} of {found} {problem}",
-            expected="a subclass of specflow.Component, or a callable whose arguments "
-            "all have names",
-            hint=f"Fix or upgrade {found.package}.",
+            plugin.name,
+            f"{plugin.value} of {plugin} {problem}",
+            expected="a subclass of specflow.Component, or a callable with named "
+            "arguments only",
+            hint=f"Fix or upgrade {plugin.package}.",
             code="plugin-component",
         )
     )

@@ -1,8 +1,7 @@
-"""A section made of a signature: what a plain class or function takes, as a schema.
+"""Sections derived from the signature of a class or function.
 
-Arguments become fields, strict and closed as all others; `docs/plugins.md` says how.
-What
-the framework hands over itself is no field, and a tensor is named by its key path.
+Arguments become fields, validated strictly (`docs/plugins.md`). Arguments that the
+framework passes are not fields, and tensors are given as key paths.
 """
 
 import dataclasses
@@ -28,10 +27,10 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "specflow.reporters": frozenset({"directory", "resumed_at"}),
     "specflow.exporters": frozenset({"name", "input_fn"}),
 }
-"""Kind -> arguments that the framework hands over, by their names."""
+"""Group -> names of the arguments that the framework passes."""
 
 OF_TENSORS = ("specflow.losses", "specflow.metrics", "specflow.predictions")
-"""Kinds that are given tensors."""
+"""Groups whose functions receive tensors."""
 
 TENSORS: Mapping[str, Any] = {
     "labels": "labels",
@@ -43,44 +42,45 @@ TENSORS: Mapping[str, Any] = {
     "values": ...,
     "weights": ...,
 }
-"""Argument that is a tensor by its name -> the key path that it has by default."""
+"""Argument that is a tensor by its name -> its default key path."""
 
 _LOSS: Mapping[str, tuple[Any, Any]] = {
     "weight": (
         PositiveFloat,
-        Field(default=1.0, description="Share of this loss in the sum."),
+        Field(default=1.0, description="Weight of this loss in the sum of losses."),
     ),
     "example_weights": (
         Optional[KeyPath],  # noqa: UP045 - `Annotated | None` is no type
         Field(
             default=None,
-            description="Weight of each example (or token); null counts each once.",
+            description="Key path of sample weights, one per example or token; null: "
+            "weight 1.",
         ),
     ),
 }
-"""What every loss has, which its function does not see."""
+"""Fields of every loss, which are not passed to its function."""
 
 _ABSENT = inspect.Parameter.empty
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class SignatureError(ValueError):
-    """A signature of which no section can be made."""
+    """A signature without a section."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Plan:
-    """How a function is called with what a section says."""
+    """Mapping from the fields of a section to the arguments of a function."""
 
     function: Callable[..., Any]
     fields: Mapping[str, str]
-    """Argument -> the field that holds it."""
+    """Argument -> its field."""
     given: frozenset[str]
-    """Arguments that the framework hands over."""
+    """Arguments that the framework passes."""
     casts: Mapping[str, Callable[[Any], Any]]
-    """Argument -> what makes it of a value of YAML."""
+    """Argument -> conversion from the YAML value."""
     left_out: frozenset[str]
-    """Tensors that are not handed over where there is none, for their own defaults."""
+    """Tensors that are not passed where they are null: their own defaults apply."""
 
     def call(self, section: Component, given: Mapping[str, Any]) -> Any:
         arguments: dict[str, Any] = {}
@@ -94,7 +94,7 @@ class _Plan:
 
 
 class _Derived(Component):
-    """What all sections have that are made of a signature."""
+    """Base class of derived sections."""
 
     _plan: ClassVar[_Plan]
 
@@ -115,17 +115,17 @@ def derived(
     group: str,
     bases: Mapping[str, type[Config]] | None = None,
 ) -> type[Component]:
-    """The section of a plain class or function.
+    """Derives the section of a class or function.
 
     Args:
-        function: of a class its constructor counts, of a metric its `from_batch`.
-        name: by which configs name it.
-        group: its kind, as entry points call it.
+        function: a class (its constructor, or `from_batch` of a metric) or a function.
+        name: its name in configs.
+        group: its group of entry points.
         bases: argument that the framework passes -> class of the fields that the
             section has where the function takes that argument.
 
     Raises:
-        SignatureError: an argument has no name, or nothing that YAML can hold.
+        SignatureError: an argument is positional only, or YAML cannot represent it.
 
     >>> def focal(logits, labels, *, gamma: float = 2.0):
     ...     "Cross-entropy that looks at what is hard."
@@ -149,7 +149,7 @@ def derived(
         if key in _LOSS and group == "specflow.losses":
             raise SignatureError(f"takes {key}, which every loss has as a field")
         annotation, default = made
-        # Some names are taken by what every section can do.
+        # Some names are attributes of every section.
         field = f"{key}_" if hasattr(_Derived, key) else key
         alias = key if field != key else None
         fields[field] = (
@@ -159,7 +159,7 @@ def derived(
         names[key] = field
         if annotation is Any and group in OF_TENSORS:
             open_fields.add(field)
-        # By identity: an array answers equality with an array.
+        # By identity: comparing arrays returns an array.
         if default is None and not any(
             parameter.default is none for none in (None, _ABSENT)
         ):
@@ -183,10 +183,10 @@ def derived(
 
 
 def _field(parameter: inspect.Parameter, *, of_tensors: bool) -> tuple[Any, Any] | None:
-    """Type and default of an argument; none if it keeps its own default.
+    """Type and default of an argument's field; None if the argument keeps its default.
 
     Raises:
-        SignatureError: it must be given, and YAML cannot hold it.
+        SignatureError: it is required, and YAML cannot represent it.
     """
     name, annotation, default = parameter.name, parameter.annotation, parameter.default
     by_name = annotation in (_ABSENT, Any) and name in TENSORS
@@ -200,7 +200,9 @@ def _field(parameter: inspect.Parameter, *, of_tensors: bool) -> tuple[Any, Any]
         if default is not _ABSENT:
             return None
         said = inspect.formatannotation(annotation)
-        problem = f"is {said}, which YAML cannot hold" if kind is None else "is taken"
+        problem = (
+            f"is {said}, which YAML cannot represent" if kind is None else "is taken"
+        )
         raise SignatureError(f"needs an argument {name}, which {problem}")
     if default is _ABSENT:
         return kind, ...
@@ -212,11 +214,9 @@ def _field(parameter: inspect.Parameter, *, of_tensors: bool) -> tuple[Any, Any]
 
 
 def _check_default(name: str, kind: Any, default: Any) -> None:
-    """A default must be a value that a run directory can hold, and read again."""
+    """Checks that a default can be written to a run directory and read again."""
     strict = ConfigDict(strict=True, allow_inf_nan=False)
-    marked: Any = Annotated[
-        kind, Field()
-    ]  # A config of our own has its own strictness.
+    marked: Any = Annotated[kind, Field()]  # A Config has its own strictness.
     try:
         TypeAdapter(marked, config=strict).validate_python(default)
     except ValidationError:
@@ -228,29 +228,31 @@ def _parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     try:
         parameters = [*inspect.signature(_made_by(function)).parameters.values()]
     except (TypeError, ValueError):
-        raise SignatureError("has no signature that Python can tell") from None
+        raise SignatureError("has no signature") from None
     try:
         told = inspect.signature(_made_by(function), eval_str=True).parameters
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise SignatureError(f"has an annotation that fails: {reason}") from None
-    # The constructor of a class has the object itself before all others.
+    # The first argument of a constructor is the object itself.
     own = 1 if _made_by(function) != _called(function) else 0
     for parameter in parameters[own:]:
         if parameter.kind in _BY_NAME:
             yield told[parameter.name]
         elif parameter.kind is not parameter.VAR_KEYWORD:
             mark = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
-            raise SignatureError(f"takes {mark}{parameter.name} by its place only")
+            raise SignatureError(f"takes {mark}{parameter.name} by position only")
 
 
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is called: of a metric, the maker of its state."""
+    """The callable: `from_batch` of a metric, the function itself otherwise."""
     return getattr(function, "from_batch", function)
 
 
 def _made_by(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What has the signature; a metaclass may take anything and pass it on."""
+    """The function whose signature counts: a metaclass may accept and forward
+    anything.
+    """
     called = _called(function)
     if inspect.isclass(called) and called.__init__ is not object.__init__:
         return called.__init__
@@ -258,13 +260,13 @@ def _made_by(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_rngs(annotation: Any) -> bool:
-    """Whether it is Flax's streams of random numbers; Flax need not be loaded."""
+    """True if the annotation is `flax.nnx.Rngs`; does not import Flax."""
     home = getattr(annotation, "__module__", "")
     return getattr(annotation, "__name__", "") == "Rngs" and home.startswith("flax.")
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether YAML can hold a value."""
+    """True if YAML can represent the value."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, list | tuple):
@@ -277,7 +279,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _texts(function: Callable[..., Any]) -> dict[str, str]:
-    """Argument -> what its docstring says of it, in Google's form."""
+    """Argument -> its text in the docstring's `Args`, in Google form."""
     texts: dict[str, str] = {}
     for part in (function, _made_by(function)):
         found = re.search(

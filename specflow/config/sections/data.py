@@ -15,14 +15,15 @@ __all__ = [
 
 
 class HeldOutConfig(Config):
-    """Rows of which some are held out."""
+    """Rows with a held-out split for evaluation."""
 
     eval_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """Share of the rows that is held out for evaluation."""
+    """Fraction of the rows held out for evaluation."""
     split_seed: NonNegativeInt = 0
-    """Seed of the split; not the experiment's, so that runs stay comparable."""
+    """Seed of the split; independent of the experiment's, so that runs stay
+    comparable."""
     shuffle: bool = True
-    """Whether training sees its rows in a new order every epoch."""
+    """Shuffle the training rows every epoch."""
 
 
 class DigitsConfig(HeldOutConfig):
@@ -46,5 +47,5 @@ DataConfig = by_name(
     ),
     group="specflow.data",
 )
-"""What `data:` may be: one of these by `name`, or a `_target_` of the user's own that
-returns `{"train": (features, labels), "eval": (features, labels)}`."""
+"""Value of `data:`: one of these by `name`, or a `_target_` that returns `{"train":
+(features, labels), "eval": (features, labels)}`."""

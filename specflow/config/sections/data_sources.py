@@ -1,4 +1,4 @@
-"""The sources of `data` that the bare experiment does not name."""
+"""Data sources that are imported when they are used."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ class DiabetesConfig(HeldOutConfig):
 
     name: Literal["diabetes"] = "diabetes"
     standardize: bool = True
-    """Whether features get mean 0 and variance 1, by the training rows."""
+    """Standardize features to mean 0 and variance 1, by the training rows."""
 
 
 class BreastCancerConfig(HeldOutConfig):
@@ -37,7 +37,7 @@ class BreastCancerConfig(HeldOutConfig):
 
     name: Literal["breast_cancer"] = "breast_cancer"
     standardize: bool = True
-    """Whether features get mean 0 and variance 1, by the training rows."""
+    """Standardize features to mean 0 and variance 1, by the training rows."""
 
 
 class WineConfig(HeldOutConfig):
@@ -48,41 +48,41 @@ class WineConfig(HeldOutConfig):
 
     name: Literal["wine"] = "wine"
     standardize: bool = True
-    """Whether features get mean 0 and variance 1, by the training rows."""
+    """Standardize features to mean 0 and variance 1, by the training rows."""
 
 
 class TextConfig(Config):
-    """Text files as bytes, cut into windows for next-byte prediction.
+    """Text files as bytes, in windows for next-byte prediction.
 
     features.tokens: int32[b,t]; labels: int32[b,t], the same window one byte later.
     """
 
     name: Literal["text"] = "text"
     root: UserPath = "stdlib"
-    """Folder to read, or `stdlib`: Python's own standard library sources, which differ
-    a little from one version of Python to the next."""
+    """Folder to read, or `stdlib`: the sources of Python's standard library, which
+    differ slightly between versions of Python."""
     pattern: str = Field(default="*.py", min_length=1)
-    """Glob of the files, at any depth below the root, as `Path.rglob` takes it: `**`
-    stands for any number of folders, none too."""
+    """Glob of the files, at any depth below the root, as in `Path.rglob`: `**` matches
+    any number of folders, including none."""
     length: PositiveInt = 128
-    """Bytes a window."""
+    """Length of a window, in bytes."""
     max_bytes: PositiveInt | None = 4_000_000
-    """Bytes to read in all, of files drawn by `split_seed`; null: every file."""
+    """Total bytes to read, of files sampled by `split_seed`; null: every file."""
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
-    """Share of the files (by count, whole files) held out for evaluation."""
+    """Fraction of the files held out for evaluation; a file is never split."""
     split_seed: NonNegativeInt = 0
-    """Seed of the choice of files, and of those held out."""
+    """Seed of the sampling of files and of the split."""
     shuffle: bool = True
-    """Whether training sees its windows in a new order every epoch."""
+    """Shuffle the training windows every epoch."""
 
 
 class NpzConfig(Config):
     """Arrays from `.npz` files: one for training, one for evaluation.
 
-    Every array is batch-major; the one named by `labels` becomes the labels, those
-    named by `ids` stay on the host, the others become `features.<name>`. Numbers of 64
-    bits are computed in 32 unless `JAX_ENABLE_X64` is set: integers that do not fit are
-    refused, and a warning tells where float32 loses what float64 says.
+    Every array is batch-major: the array `labels` holds the labels, the arrays `ids`
+    stay on the host, all others are `features.<name>`. 64-bit numbers are converted to
+    32 bits unless `JAX_ENABLE_X64` is set: integers that do not fit are an error, and a
+    loss of float64 precision is a warning.
     """
 
     name: Literal["npz"] = "npz"
@@ -91,14 +91,13 @@ class NpzConfig(Config):
     eval: UserPath
     """Path of the evaluation file."""
     labels: str | None = "labels"
-    """Name of the array with the labels; null when there is none. `predict` goes
-    without it."""
+    """Name of the array of labels; null: none. `predict` needs no labels."""
     ids: list[str] = []
-    """Names of arrays that say which row is which, in text or whole numbers: they are
-    no features, and `predict` writes them beside the predictions. Evaluation rows may
-    lack some."""
+    """Names of arrays that identify rows, as text or integers: they are not features,
+    and `predict` writes them beside the predictions. Optional in the
+    evaluation data."""
     shuffle: bool = True
-    """Whether training sees its rows in a new order every epoch."""
+    """Shuffle the training rows every epoch."""
 
 
 MEMBERS = named(

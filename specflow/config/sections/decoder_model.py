@@ -1,4 +1,4 @@
-"""The decoder of `model`: a language model of any size."""
+"""The decoder of `model`: a scanned language model."""
 
 from typing import Literal, Self
 
@@ -14,65 +14,64 @@ Remat = Literal["none", "full", "dots", "dots_with_no_batch_dims"]
 
 
 class DecoderConfig(Config):
-    """A decoder-only transformer of the Llama family, its layers stacked and scanned.
+    """Decoder-only transformer of the Llama family, with stacked, scanned layers.
 
     Rotary positions, grouped-query attention, SwiGLU and RMSNorm; no biases, no
-    dropout. Parameters have logical axes, so that every mesh can cut it. It compiles in
-    the same time whatever its depth.
+    dropout. Parameters have logical axes, so that any mesh can shard them. Compile time
+    does not depend on depth.
     """
 
     name: Literal["decoder"] = "decoder"
     vocabulary: PositiveInt = 256
-    """Number of tokens; 256 for bytes."""
+    """Vocabulary size; 256 for bytes."""
     layers: PositiveInt = 4
-    """Number of blocks, each attention and a feed-forward layer."""
+    """Number of blocks: attention and a feed-forward layer each."""
     width: PositiveInt = 256
-    """Size of the residual stream."""
+    """Model dimension: size of the residual stream."""
     heads: PositiveInt = 4
-    """Attention heads."""
+    """Number of attention heads."""
     kv_heads: PositiveInt | None = None
-    """Heads of keys and values, each for equally many query heads; null: as many as
-    `heads`, which is plain multi-head attention; 1 is multi-query attention."""
+    """Number of key-value heads (grouped-query attention), a divisor of `heads`; null:
+    `heads` (multi-head attention); 1: multi-query attention."""
     head_dim: PositiveInt | None = None
-    """Width of a head, even; null: the width over the heads."""
+    """Dimension of a head, even; null: width / heads."""
     mlp_width: PositiveInt | None = None
-    """Hidden width of the feed-forward layer; null: 8/3 of the width, up to the next
-    multiple of 128."""
+    """Hidden dimension of the feed-forward layer; null: 8/3 of the width, rounded up to
+    a multiple of 128."""
     rope_base: PositiveFloat = 10_000.0
-    """Base of the rotary positions: larger for longer sequences."""
+    """Base frequency of rotary position embeddings: larger for longer sequences."""
     head: Literal["tied", "untied"] = "untied"
-    """Whether the logits come from the embedding's weights or from weights apart."""
+    """Tie the output projection to the embedding, or not."""
     attention: Literal["auto", "xla", "cudnn", "splash"] = "auto"
-    """Whose kernel attends: `splash` (Pallas) on TPUs, `cudnn` on GPUs, `xla` anywhere;
-    `auto` is that of the device, and `xla` where it does not fit."""
+    """Attention kernel: `splash` (Pallas) on TPU, `cudnn` on GPU, `xla` anywhere;
+    `auto` selects the device's, and `xla` where its shapes are not supported."""
     remat: Remat = "none"
-    """What the backward pass computes again, layer by layer, to save memory: `none`,
-    `full` (all of it), or all but products (`dots`) or but those of activations with
-    weights (`dots_with_no_batch_dims`), and attention."""
+    """Rematerialization: activations that the backward pass recomputes, layer by layer:
+    `none`, `full` (all), all but matrix products (`dots`), or all but products of
+    activations with weights (`dots_with_no_batch_dims`); attention is recomputed."""
     unroll: PositiveInt = 1
-    """Layers that the compiled loop takes at once: faster on some devices, and longer
-    to compile."""
+    """Layers per iteration of the scan: faster on some devices, slower to compile."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters, logits, softmax and the statistics of norms
-    stay float32. null: loop.compute_dtype."""
+    """Data type of the activations; parameters, logits, softmax and normalization
+    statistics stay float32. null: loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         diagnostics = []
         if self.head_dim is None and self.width % self.heads:
-            told = f"a divisor of model.width ({self.width}), or model.head_dim"
-            diagnostics.append((("heads",), self.heads, told))
+            expected = f"a divisor of model.width ({self.width}), or model.head_dim"
+            diagnostics.append((("heads",), self.heads, expected))
         elif self.sizes()["head_dim"] % 2:
-            told = "an even width of a head, as rotary positions need it"
-            diagnostics.append((("head_dim",), self.sizes()["head_dim"], told))
+            expected = "an even width of a head, as rotary positions need it"
+            diagnostics.append((("head_dim",), self.sizes()["head_dim"], expected))
         if self.heads % (self.kv_heads or 1):
-            told = f"a divisor of model.heads ({self.heads})"
-            diagnostics.append((("kv_heads",), self.kv_heads, told))
+            expected = f"a divisor of model.heads ({self.heads})"
+            diagnostics.append((("kv_heads",), self.kv_heads, expected))
         refuse("DecoderConfig", diagnostics)
         return self
 
     def sizes(self) -> dict[str, int]:
-        """The sizes that may be null, as they are then."""
+        """Field -> size, of the sizes that may be null."""
         hidden = -(-self.width * 8 // 3)
         return {
             "kv_heads": self.kv_heads or self.heads,

@@ -1,4 +1,4 @@
-"""`loop.early_stopping`: what evaluations have to say for training to end early."""
+"""`loop.early_stopping`: rules that end training from evaluation metrics."""
 
 from typing import ClassVar, Literal
 
@@ -18,27 +18,27 @@ __all__ = [
 
 class _Judging(Config):
     metric: str = "loss"
-    """Name of the evaluation metric that is looked at."""
+    """Name of the monitored evaluation metric."""
     min_steps: NonNegativeInt = 0
-    """Evaluations before this step do not count."""
+    """Step before which evaluations are ignored."""
     is_better: ClassVar[Literal["lower", "higher"]]
-    """Which values the rule looks for."""
+    """Direction of improvement."""
 
 
 class _Patient(_Judging):
     patience_steps: PositiveInt
-    """Training steps without a new best value after which training ends."""
+    """Training steps without improvement after which training ends."""
 
 
 class NoDecreaseConfig(_Patient):
-    """Ends training when a metric has not fallen for so many steps."""
+    """Ends training when a metric has not decreased for `patience_steps` steps."""
 
     name: Literal["no_decrease"] = "no_decrease"
     is_better = "lower"
 
 
 class NoIncreaseConfig(_Patient):
-    """Ends training when a metric has not risen for so many steps."""
+    """Ends training when a metric has not increased for `patience_steps` steps."""
 
     name: Literal["no_increase"] = "no_increase"
     is_better = "higher"
@@ -50,7 +50,7 @@ class LowerConfig(_Judging):
     name: Literal["lower"] = "lower"
     is_better = "lower"
     threshold: float
-    """Strictly below it training ends."""
+    """Threshold below which training ends, exclusive."""
 
 
 class HigherConfig(_Judging):
@@ -59,7 +59,7 @@ class HigherConfig(_Judging):
     name: Literal["higher"] = "higher"
     is_better = "higher"
     threshold: float
-    """Strictly above it training ends."""
+    """Threshold above which training ends, exclusive."""
 
 
 MEMBERS = named(NoDecreaseConfig, NoIncreaseConfig, LowerConfig, HigherConfig)

@@ -1,4 +1,4 @@
-"""`output.exporters`: which of the evaluated states become models that others load."""
+"""`output.exporters`: exports of evaluated states as servable models."""
 
 from typing import Literal
 
@@ -19,24 +19,24 @@ class _Exporter(Config):
     platforms: list[Literal["cpu", "cuda", "rocm", "tpu"]] = Field(
         default=["cpu", "cuda", "tpu"], min_length=1
     )
-    """What its exports run on."""
+    """Platforms that the exports run on."""
     batch: list[PositiveInt] | None = Field(default=None, min_length=1)
-    """Fixed numbers of rows to export for; null: any number."""
+    """Fixed batch sizes to export for; null: any batch size."""
 
 
 class _Keeping(_Exporter):
     keep: NonNegativeInt = 5
-    """Newest exports kept; 0 keeps all."""
+    """Number of newest exports kept; 0: all."""
 
 
 class BestExporterConfig(_Keeping):
-    """Exports what is better than all before, also than in an earlier start."""
+    """Exports a state that is better than all before it, over all starts of a run."""
 
     name: Literal["best"] = "best"
     metric: str = "loss"
-    """Name of the evaluation metric that judges."""
+    """Name of the evaluation metric that is compared."""
     order: Literal["lowest", "highest"] = "lowest"
-    """Whether the lowest or the highest value is best; an undefined value is worst."""
+    """Best value: the lowest or the highest; NaN is worst."""
 
 
 class LatestExporterConfig(_Keeping):
@@ -46,7 +46,7 @@ class LatestExporterConfig(_Keeping):
 
 
 class FinalExporterConfig(_Exporter):
-    """Exports once, when training is over; also when it ends early."""
+    """Exports once, at the end of training, early stopping included."""
 
     name: Literal["final"] = "final"
 

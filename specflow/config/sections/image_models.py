@@ -1,4 +1,4 @@
-"""The nets of `model` for images that are no longer small."""
+"""Image models: ResNet and vision transformer."""
 
 from typing import Literal, Self
 
@@ -13,84 +13,83 @@ __all__ = ["MEMBERS", "ResNetConfig", "ViTConfig"]
 
 
 class ResNetConfig(Config):
-    """A residual convolutional net."""
+    """Residual convolutional network. Source: He et al., 2016."""
 
     name: Literal["resnet"] = "resnet"
     channels: PositiveInt | None = None
-    """Channels of an image; null: those of the data."""
+    """Number of image channels; null: that of the data."""
     depth: Literal[18, 34, 50, 101, 152] = 50
-    """Layers with weights; from 50 on, blocks are bottlenecks."""
+    """Number of layers with weights; from 50, blocks are bottlenecks."""
     version: Literal["v1.5", "v2"] = "v1.5"
-    """`v1.5`: the stride of a bottleneck is at its 3x3 convolution; `v2`: norm and
-    activation come before each convolution."""
+    """`v1.5`: a bottleneck has its stride at the 3x3 convolution; `v2`: pre-activation,
+    with normalization and activation before each convolution."""
     width: PositiveInt = 64
-    """Channels of the first stage; each of the other three has twice as many."""
+    """Number of channels of the first stage; each of the next three doubles it."""
     stem: Literal["large", "small"] = "large"
-    """`large`: a 7x7 convolution and a max-pool, both of stride 2, as for ImageNet;
+    """`large`: a 7x7 convolution and max pooling, both of stride 2, as for ImageNet;
     `small`: a 3x3 convolution, for images of up to 64 pixels."""
     norm: Literal["batch", "group"] = "batch"
-    """Whether units are normalized over the batch, or over groups of channels of each
-    image alone, which does not depend on the batch."""
+    """Batch normalization, or group normalization, which does not depend on the
+    batch."""
     groups: PositiveInt = 32
-    """Groups of a group norm; they divide `width`."""
+    """Number of groups of group normalization, a divisor of `width`."""
     outputs: PositiveInt = 1000
     """Number of classes."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters and statistics stay float32. null:
+    """Data type of the activations; parameters and statistics stay float32. null:
     loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
         if self.norm == "group" and self.width % self.groups:
-            told = f"a divisor of model.width ({self.width})"
-            refuse("ResNetConfig", [(("groups",), self.groups, told)])
+            expected = f"a divisor of model.width ({self.width})"
+            refuse("ResNetConfig", [(("groups",), self.groups, expected)])
         return self
 
 
 class ViTConfig(Config):
-    """A vision transformer: an image as a sequence of patches."""
+    """Vision transformer (ViT). Source: Dosovitskiy et al., 2021."""
 
     name: Literal["vit"] = "vit"
     image: list[PositiveInt] | None = Field(default=None, min_length=3, max_length=3)
     """Height, width and channels of an image; null: those of the data."""
     patch: PositiveInt = 16
-    """Pixels of a patch's side; it divides the image's height and width."""
+    """Side of a patch, in pixels, a divisor of the image's height and width."""
     layers: PositiveInt = 12
-    """Number of blocks, each attention and a feed-forward layer."""
+    """Number of blocks: attention and a feed-forward layer each."""
     width: PositiveInt = 384
-    """Size of the residual stream."""
+    """Model dimension: size of the residual stream."""
     heads: PositiveInt = 6
-    """Attention heads; they divide the width."""
+    """Number of attention heads, a divisor of the width."""
     mlp_ratio: PositiveInt = 4
-    """Width of the feed-forward layer over the width."""
+    """Ratio of the feed-forward layer's hidden dimension to the width."""
     positions: Literal["learned", "sincos"] = "learned"
-    """Whether a patch's place is a learned vector, or sines and cosines of it."""
+    """Position embedding: learned, or fixed 2-D sines and cosines."""
     pool: Literal["cls", "mean"] = "cls"
-    """Whether the classes come from a token of its own, or from the mean of all."""
+    """Pooling for the head: a class token, or the mean over all tokens."""
     outputs: PositiveInt = 1000
     """Number of classes."""
     remat: Remat = "none"
-    """What the backward pass computes again, layer by layer, to save memory; see the
+    """Rematerialization: activations that the backward pass recomputes; see the
     decoder."""
     unroll: PositiveInt = 1
-    """Layers that the compiled loop takes at once: faster on some devices, and longer
-    to compile."""
+    """Layers per iteration of the scan: faster on some devices, slower to compile."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters, logits and the statistics of norms stay
-    float32. null: loop.compute_dtype."""
+    """Data type of the activations; parameters, logits and normalization statistics
+    stay float32. null: loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         diagnostics = []
         if self.width % self.heads:
-            told = f"a divisor of model.width ({self.width})"
-            diagnostics.append((("heads",), self.heads, told))
+            expected = f"a divisor of model.width ({self.width})"
+            diagnostics.append((("heads",), self.heads, expected))
         if self.positions == "sincos" and self.width % 4:
-            told = "a multiple of 4, as sines and cosines of two places need it"
-            diagnostics.append((("width",), self.width, told))
+            expected = "a multiple of 4, as sines and cosines of two places need it"
+            diagnostics.append((("width",), self.width, expected))
         if self.image and any(side % self.patch for side in self.image[:2]):
-            told = f"a divisor of model.image's height and width ({self.image[:2]})"
-            diagnostics.append((("patch",), self.patch, told))
+            expected = f"a divisor of model.image's height and width ({self.image[:2]})"
+            diagnostics.append((("patch",), self.patch, expected))
         refuse("ViTConfig", diagnostics)
         return self
 

@@ -1,4 +1,4 @@
-"""`loop`: how many steps, in what batches, and when evaluation happens."""
+"""`loop`: steps, batch sizes, and triggers of evaluation and reports."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -30,61 +30,61 @@ EarlyStoppingConfig = Annotated[
 
 
 class ProfileConfig(Config):
-    """A window of steps over which devices and host are profiled."""
+    """Window of steps in which devices and host are profiled."""
 
     start: PositiveInt = 10
-    """Step after which it begins: what is compiled is compiled by then."""
+    """Step after which profiling starts; by default after compilation."""
     steps: PositiveInt = 5
-    """Length of the window, in steps."""
+    """Number of profiled steps."""
 
 
 class LoopConfig(Config):
-    """Steps, batch sizes and rhythms. Rhythms are in training steps, unless a time."""
+    """Steps, batch sizes and triggers; a trigger is a number of steps, or a time."""
 
     train_steps: Annotated[PositiveInt, Field(le=MOST_STEPS)] = 1_000
-    """Step at which training ends; a resumed run counts from where it was."""
+    """Step at which training ends; a resumed run continues its count."""
     batch_size: PositiveInt = 128
-    """Rows of a training step, over all devices."""
+    """Global batch size of training, over all devices."""
     eval_batch_size: PositiveInt = 256
-    """Rows of an evaluation step, over all devices; the numbers do not depend on it."""
+    """Global batch size of evaluation; metrics do not depend on it."""
     eval_every: Every = 0
     """Steps between evaluations while training, or a time such as `10m`; 0: only at the
     end."""
     eval_steps: PositiveInt | None = None
-    """Batches of an evaluation; null: to the end of the data."""
+    """Number of batches per evaluation; null: all data."""
     eval_loss: Literal["examples", "batches"] = "examples"
-    """Whether the loss of an evaluation is the mean over examples, or over batches, as
-    TensorFlow's was."""
+    """Mean of the evaluation loss: over examples, or over batches, as in TensorFlow."""
     early_stopping: EarlyStoppingConfig | None = None
-    """When training ends before `train_steps`, by what evaluations say; null: never."""
+    """Rule that ends training before `train_steps`, from evaluation metrics; null:
+    none."""
     profile: ProfileConfig | None = None
     """Steps to profile, into `<output.dir>/profile`; null: none."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss, each the mean over the steps since
     the one before; gradient norm and learning rate are those of the reported step."""
     micro_steps: PositiveInt = 1
-    """Parts in which a training batch is computed, one after the other (gradient
-    accumulation): the update is that of the whole batch, with the memory of one
-    part. Devices sum gradients once a step on TPU where parameters are replicated; once
-    a part where they are sharded, and always on CPU."""
+    """Number of sequential parts of a training batch (gradient accumulation): the
+    update is that of the full batch, with the memory of one part. Devices sum gradients
+    once a step on TPU where parameters are replicated; once a part where they are
+    sharded, and always on CPU."""
     compute_dtype: Dtype | None = None
-    """What layers compute in that name no dtype of their own (mixed precision);
-    parameters and their updates keep theirs. null: as Flax does, the widest of a
-    layer's inputs and parameters."""
+    """Data type in which layers compute that set no dtype (mixed precision); parameters
+    and updates keep theirs. null: Flax's promotion of a layer's inputs and
+    parameters."""
     loss_scale: PositiveFloat | Literal["dynamic"] | None = None
-    """Factor of the loss while it is differentiated, for gradients in float16; dynamic:
-    as large as they bear; steps whose gradient overflows are skipped and counted, and
-    one at the least scale, 1, ends training with an error; null: 1."""
+    """Factor of the loss during differentiation, for float16 gradients. `dynamic`: as
+    large as gradients allow; steps whose gradients overflow are skipped and counted,
+    and an overflow at the minimum scale, 1, is an error. null: 1."""
     recover: NonNegativeInt = 3
-    """How often training resumes by itself from its newest checkpoint, without a newer
-    one in between, when a device fails for a moment; 0: never. One process does;
-    several end together, for `specflow launch --restarts` to start them again."""
+    """Number of times that training resumes from the same checkpoint after a transient
+    device failure; 0: never. Applies to one process; several processes exit together,
+    and `specflow launch --restarts` restarts them."""
     iterations_per_loop: EveryLoop = 50
-    """Steps that the devices run before they return to the host, or a time such as
-    `30s` from which the number is estimated."""
+    """Steps per call: steps that devices run before they return to the host, or a time
+    such as `30s`, from which the number is estimated."""
 
     @model_validator(mode="after")
-    def _nothing_in_vain(self) -> Self:
+    def _nothing_unused(self) -> Self:
         refuse("LoopConfig", [*_never_judged(self), *_never_profiled(self)])
         return self
 
@@ -92,13 +92,13 @@ class LoopConfig(Config):
 def _never_judged(loop: LoopConfig) -> Iterator[tuple[tuple[str, ...], Any, str]]:
     if loop.early_stopping is not None and loop.eval_every == 0:
         expected = (
-            "a number of steps, or a time such as 10m: loop.early_stopping judges the "
-            "evaluations on the way"
+            "a number of steps, or a time such as 10m: loop.early_stopping needs "
+            "evaluations during training"
         )
         yield ("eval_every",), loop.eval_every, expected
 
 
 def _never_profiled(loop: LoopConfig) -> Iterator[tuple[tuple[str, ...], Any, str]]:
     if loop.profile is not None and loop.profile.start >= loop.train_steps:
-        expected = f"fewer than loop.train_steps ({loop.train_steps}), which is the end"
+        expected = f"less than loop.train_steps ({loop.train_steps}), the last step"
         yield ("profile", "start"), loop.profile.start, expected

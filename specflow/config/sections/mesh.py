@@ -1,4 +1,4 @@
-"""`mesh`: the axes of the device mesh and what is laid along them."""
+"""`mesh`: axes of the device mesh, and rules that shard parameters over them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -34,18 +34,18 @@ __all__ = [
 AxisName: TypeAlias = Literal["data", "fsdp", "tensor", "sequence", "expert"]
 
 BATCH_AXES = ("data", "fsdp")
-"""The axes over which a batch is cut."""
+"""Mesh axes over which batches are sharded."""
 
 COORDINATOR = "SPECFLOW_COORDINATOR"
 COUNT = "SPECFLOW_PROCESS_COUNT"
 INDEX = "SPECFLOW_PROCESS_INDEX"
-"""What `specflow launch` tells each process that it starts, in its environment."""
+"""Environment variables that `specflow launch` sets for each process."""
 
 _NAMES = get_args(AxisName)
 
 
 class _OneError:
-    """Checks axes as Pydantic's union would, but says once what is wrong."""
+    """Validates axes like Pydantic's union, with a single error."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._checked)
@@ -59,11 +59,11 @@ class _OneError:
 
 
 Along: TypeAlias = Annotated[AxisName | list[AxisName] | None, _OneError()]
-"""What a dimension is laid along: an axis, several of them, or null for none."""
+"""Mesh axes of an array dimension: one, several, or null for a replicated dimension."""
 
 
 def axes_of(along: Any) -> tuple[str, ...]:
-    """The axes that are meant, as a tuple.
+    """Mesh axes as a tuple.
 
     >>> axes_of("fsdp"), axes_of(["fsdp", "tensor"]), axes_of(None)
     (('fsdp',), ('fsdp', 'tensor'), ())
@@ -73,22 +73,24 @@ def axes_of(along: Any) -> tuple[str, ...]:
     return (along,) if isinstance(along, str) else tuple(along)
 
 
-_SIZE = "1 or more, or -1 for the rest"
+_SIZE = "1 or more, or -1 for all remaining devices"
 
 
 class AxesConfig(Config):
-    """How many devices lie along each axis; one may be -1 and takes what is left."""
+    """Number of devices along each mesh axis; one axis may be -1, for all that
+    remain.
+    """
 
     data: int = Field(default=1, ge=-1)
-    """Copies of the model, each with its part of the batch."""
+    """Data parallelism: replicas of the model, each with a shard of the batch."""
     fsdp: int = Field(default=1, ge=-1)
-    """Parts of the parameters, each with its part of the batch."""
+    """Fully sharded data parallelism: shards of the parameters and of the batch."""
     tensor: int = Field(default=1, ge=-1)
-    """Parts of each layer."""
+    """Tensor parallelism: shards of each layer."""
     sequence: int = Field(default=1, ge=-1)
-    """Parts of each sequence."""
+    """Sequence parallelism: shards of each sequence."""
     expert: int = Field(default=1, ge=-1)
-    """Groups of experts."""
+    """Expert parallelism: groups of experts."""
 
     @model_validator(mode="after")
     def _sizes(self) -> Self:
@@ -96,36 +98,38 @@ class AxesConfig(Config):
         free = [name for name, size in sizes.items() if size == -1]
         diagnostics = {name: _SIZE for name, size in sizes.items() if size == 0}
         if len(free) > 1:
-            told = f"one axis of -1, the rest, at most; {' and '.join(free)} are"
-            diagnostics |= dict.fromkeys(free, told)
+            expected = f"at most one axis of -1; {' and '.join(free)} are"
+            diagnostics |= dict.fromkeys(free, expected)
         refuse(
             "AxesConfig",
-            (((name,), sizes[name], told) for name, told in diagnostics.items()),
+            (
+                ((name,), sizes[name], expected)
+                for name, expected in diagnostics.items()
+            ),
         )
         return self
 
     def sizes(self) -> dict[str, int]:
-        """Axis name -> size, in mesh order."""
+        """Mesh axis -> size, in mesh order."""
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 class RuleConfig(Config):
-    """Which parameters go along which axes; the first rule that matches wins.
+    """Sharding rule of parameters; the first rule that matches applies.
 
-    Give `dims`, `along` or `logical`, or none of them: such parameters are kept whole
-    on every device.
+    Set `dims`, `along` or `logical`, or none of them to replicate the parameters.
     """
 
     path: str = "**"
-    """Glob of parameter paths: `*` is one name, `**` any number of them."""
+    """Glob of parameter paths: `*` matches one name, `**` any number of names."""
     dims: list[Along] | None = None
-    """Axis of each dimension, or several, null for none."""
+    """Mesh axis of each dimension, or several; null replicates the dimension."""
     along: Along = None
-    """Axis to lay along the largest dimension that it divides, or several, each along a
-    dimension of its own if it can be. Dimensions whose name `mesh.logical` maps to null
-    are passed over."""
+    """Mesh axis that shards the largest dimension that it divides; or several axes,
+    each on its own dimension if possible. Dimensions whose name `mesh.logical` maps to
+    null are skipped."""
     logical: bool = False
-    """By the names of its dimensions, as `mesh.logical` says; matches parameters whose
+    """Shard by the names of dimensions, as in `mesh.logical`; matches parameters whose
     dimensions have names."""
 
     @model_validator(mode="after")
@@ -138,64 +142,64 @@ class RuleConfig(Config):
         ]
         axes = [axis for dim in self.dims or [] for axis in axes_of(dim)]
         for name, named in (("dims", axes), ("along", axes_of(self.along))):
-            if told := _told_twice(named):
-                diagnostics.append(((name,), ways[name], told))
+            if expected := _repeated(named):
+                diagnostics.append(((name,), ways[name], expected))
         refuse("RuleConfig", diagnostics)
         return self
 
 
 class ProcessesConfig(Config):
-    """Several processes that train together; each is started with the same config.
+    """Processes of a distributed run; each is started with the same config.
 
-    Without `coordinator` and `count` they are as a TPU pod or Slurm says.
+    Without `coordinator` and `count`, a TPU pod or Slurm determines them.
     """
 
     coordinator: Annotated[str, Field(pattern=r"^.+:\d+$")] | None = None
-    """`host:port` of the first process, where the others find it."""
+    """`host:port` of process 0, which the others connect to."""
     count: PositiveInt | None = None
-    """All processes."""
+    """Number of processes."""
     index: NonNegativeInt | None = None
-    """Which one this is, from 0; null: as SPECFLOW_PROCESS_INDEX says, so that one
-    config serves all."""
+    """Index of this process, from 0; null: SPECFLOW_PROCESS_INDEX, so that all
+    processes share one config."""
     timeout: PositiveFloat = 300.0
-    """Seconds to wait for the others at the start."""
+    """Seconds to wait for the other processes at the start."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
         diagnostics = []
         if self.coordinator is None and self.count is not None:
-            told = "host:port of the first of these mesh.processes.count processes"
-            diagnostics.append((("coordinator",), None, told))
+            expected = "host:port of process 0, with mesh.processes.count"
+            diagnostics.append((("coordinator",), None, expected))
         if self.count is None and self.coordinator is not None:
-            told = "how many processes meet at mesh.processes.coordinator"
-            diagnostics.append((("count",), None, told))
+            expected = "the number of processes, with mesh.processes.coordinator"
+            diagnostics.append((("count",), None, expected))
         refuse("ProcessesConfig", diagnostics)
         return self
 
 
 class MeshConfig(Config):
-    """The devices as a grid with named axes, and rules that lay parameters on it."""
+    """Device mesh with named axes, and rules that shard parameters over it."""
 
     axes: AxesConfig = Field(default_factory=partial(AxesConfig, data=-1))
-    """Devices along each axis."""
+    """Number of devices along each axis."""
     slices: PositiveInt | None = None
-    """Groups of devices that are joined by the data-centre network; `data` spans them,
-    so that gradients alone travel between them. Null: as the devices say."""
+    """Number of device slices connected by the data-centre network; `data` spans
+    slices, so that only gradients cross the network. null: as the devices report."""
     logical: dict[str, Along] = {}
-    """Name of a dimension -> the axes that it goes along, null for none: of parameters
-    that a rule lays by names, and of activations that a model constrains."""
+    """Name of a dimension -> mesh axes, null to replicate it: for parameters of
+    `logical` rules, and for activations that a model constrains."""
     rules: list[RuleConfig] = Field(default_factory=lambda: [RuleConfig(logical=True)])
-    """Ordered rules for parameters, the first that matches wins; what none matches is
-    kept whole on every device."""
+    """Sharding rules of parameters, in order; the first match applies, and parameters
+    without a match are replicated."""
     cpu: Literal["tuned", "plain"] = "tuned"
-    """On CPU: compile programs that convolve around what is slow in XLA there, and step
-    them; or leave them as they are on any other device."""
+    """On CPU, `tuned` compiles programs with convolutions without XLA's slow paths and
+    dispatches them step by step; `plain` compiles as on any other device."""
     pretend_devices: PositiveInt | None = None
-    """Pretend that the CPU is this many devices, in all processes together: for trying
-    meshes out on a laptop."""
+    """Number of virtual CPU devices, over all processes, to try meshes on one
+    machine."""
     processes: ProcessesConfig | None = None
-    """Processes that make up the mesh; null: this one alone, unless a TPU pod, Slurm or
-    `specflow launch` says otherwise."""
+    """Processes of the mesh; null: this process, unless a TPU pod, Slurm or `specflow
+    launch` sets others."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -204,17 +208,21 @@ class MeshConfig(Config):
 
     def _diagnostics(self) -> Iterator[tuple[tuple[str, ...], Any, str]]:
         if "batch" in self.logical:
-            told = "no entry: the rows of a batch are cut the same way on every mesh"
-            yield ("logical", "batch"), self.logical["batch"], told
+            expected = "no entry: batches are sharded the same way on every mesh"
+            yield ("logical", "batch"), self.logical["batch"], expected
         for name, along in self.logical.items():
-            if told := _told_twice(axes_of(along)):
-                yield ("logical", name), along, told
+            if expected := _repeated(axes_of(along)):
+                yield ("logical", name), along, expected
         if self.slices and self.axes.data != -1 and self.axes.data % self.slices:
-            told = f"a divisor of mesh.axes.data ({self.axes.data}), which spans them"
-            yield ("slices",), self.slices, told
+            expected = (
+                f"a divisor of mesh.axes.data ({self.axes.data}), which spans them"
+            )
+            yield ("slices",), self.slices, expected
 
 
-def _told_twice(axes: Any) -> str:
-    """What is expected instead, where an axis is named twice for one array."""
-    twice = [axis for axis, count in Counter(axes).items() if count > 1]
-    return f"{', '.join(twice)} once: an axis cuts one dimension" if twice else ""
+def _repeated(axes: Any) -> str:
+    """Expectation for an array with a repeated mesh axis; empty if none repeats."""
+    repeated = [axis for axis, count in Counter(axes).items() if count > 1]
+    if not repeated:
+        return ""
+    return f"{', '.join(repeated)} once: a mesh axis shards one dimension"

@@ -1,4 +1,4 @@
-"""`model`: which Flax module, its sizes, its dtypes."""
+"""`model`: the Flax module, its sizes and data types."""
 
 from typing import Literal
 
@@ -17,41 +17,43 @@ Activation = Literal["relu", "gelu", "silu", "tanh"]
 
 
 class MlpConfig(Config):
-    """Dense layers with an activation between them."""
+    """Multilayer perceptron: dense layers with activations in between."""
 
     name: Literal["mlp"] = "mlp"
     inputs: PositiveInt | None = None
-    """Number of values an example goes in with; null: as many as the data has."""
+    """Number of input features per example; null: that of the data."""
     hidden: list[PositiveInt] = [128, 128]
-    """Widths of the hidden layers."""
+    """Sizes of the hidden layers."""
     outputs: PositiveInt = 10
-    """Number of values per example: classes, or 1 for a regression."""
+    """Number of outputs per example: classes, or 1 for regression."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of hidden units dropped while training."""
+    """Dropout rate of the hidden layers."""
     activation: Activation = "relu"
-    """What stands between the layers."""
+    """Activation function of the hidden layers."""
     batch_norm: bool = False
-    """Whether hidden units are normalized over the batch, after the activation."""
+    """Apply batch normalization after each activation."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
+    """Data type of the activations; parameters stay float32. null:
+    loop.compute_dtype."""
 
 
 class CnnConfig(Config):
-    """A small convolutional net for small images."""
+    """Convolutional network for small images."""
 
     name: Literal["cnn"] = "cnn"
     image: list[PositiveInt] | None = Field(default=None, min_length=3, max_length=3)
     """Height, width and channels of an image; null: those of the data."""
     widths: list[PositiveInt] = Field(default=[32, 64], min_length=1)
-    """Channels of each 3x3 convolution; each is followed by a 2x2 max-pool."""
+    """Number of channels of each 3x3 convolution; 2x2 max pooling follows each."""
     hidden: NonNegativeInt = 128
-    """Width of the dense layer before the head; 0 leaves it out."""
+    """Size of the dense layer before the head; 0: no such layer."""
     outputs: PositiveInt = 10
     """Number of classes."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of dense units dropped while training."""
+    """Dropout rate of the dense layer."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
+    """Data type of the activations; parameters stay float32. null:
+    loop.compute_dtype."""
 
 
 ModelConfig = by_name(
@@ -64,4 +66,4 @@ ModelConfig = by_name(
     Elsewhere("specflow.config.sections.image_models", "resnet", "vit"),
     group="specflow.models",
 )
-"""What `model:` may be: one of these by `name`, or a `_target_` of the user's own."""
+"""Value of `model:`: one of these by `name`, or a `_target_` of the user's."""

@@ -1,7 +1,7 @@
 """`optimizer`: the optax transformation that becomes `train_op`.
 
 A section has the name of the function that makes its transformation: one of optax
-(`config/generated/`) or of TensorFlow (`reference_optimizers.py`). Its fields are the
+(`config/generated/`), or of a plugin, as those of `specflow.tf`. Its fields are the
 function's arguments, with their names and defaults, and those that all optimizers
 share: `lr`, `schedule`, `clip_norm`, `clip_value`, `ema`, and `no_decay` where weights
 decay.

@@ -1,4 +1,4 @@
-"""An optimizer for each part of a model."""
+"""`optimizer: parts`: an optimizer for each part of a model."""
 
 from typing import Literal
 
@@ -12,20 +12,20 @@ __all__ = ["MEMBERS", "PartConfig", "PartsConfig"]
 
 
 class PartConfig(Config):
-    """Some of the parameters, and what trains them."""
+    """A subset of the parameters, and its optimizer."""
 
     paths: list[str] = Field(min_length=1)
     """Globs of parameter paths."""
     optimizer: OptimizerConfig  # type: ignore[valid-type]
-    """What trains them; its `clip_norm` is that of these parameters."""
+    """Optimizer of these parameters; its `clip_norm` is over them alone."""
 
 
 class PartsConfig(AroundConfig):
-    """An optimizer for each part of a model, as wide-and-deep models have them."""
+    """An optimizer for each part of a model, such as a wide and a deep part."""
 
     name: Literal["parts"] = "parts"
     parts: dict[str, PartConfig] = Field(min_length=1)
-    """Parts by name, in order: the first that matches trains a parameter."""
+    """Parts by name, in order: the first match trains a parameter."""
 
 
 MEMBERS = named(PartsConfig)

@@ -1,4 +1,4 @@
-"""The predictions, losses and exports of `spec` beside those of exclusive classes."""
+"""Predictions, losses and exports of `spec` that are imported when they are used."""
 
 from typing import Literal
 
@@ -26,92 +26,95 @@ __all__ = [
 
 
 class SigmoidConfig(PredictedConfig):
-    """Probability of the positive class; a last axis of size 1 is dropped."""
+    """Sigmoid: probability of the positive class; a last axis of size 1 is squeezed."""
 
     name: Literal["sigmoid"] = "sigmoid"
 
 
 class ThresholdConfig(PredictedConfig):
-    """1 where the value is at least `at`, else 0; a last axis of size 1 is dropped."""
+    """1 where the value is at least `at`, else 0; a last axis of size 1 is squeezed."""
 
     name: Literal["threshold"] = "threshold"
     at: float = 0.5
-    """Least value that becomes 1."""
+    """Decision threshold, inclusive."""
 
 
 class ExpConfig(PredictedConfig):
-    """The expected count of a logarithm; a last axis of size 1 is dropped."""
+    """Exponential, such as the expected count of a log-rate; a last axis of size 1 is
+    squeezed.
+    """
 
     name: Literal["exp"] = "exp"
 
 
 class IdentityConfig(PredictedConfig):
-    """The value as it is; a last axis of size 1 is dropped."""
+    """Identity; a last axis of size 1 is squeezed."""
 
     name: Literal["identity"] = "identity"
 
 
 class SigmoidCrossEntropyConfig(LabelledConfig):
-    """Cross-entropy of labels 0 or 1 and logits; a last axis of size 1 is dropped.
+    """Binary cross-entropy of logits; a last axis of size 1 is squeezed.
 
-    Labels "b c" are of as many classes, each of which may be there or not.
+    Labels "b c" are multi-label: each of c classes is 0 or 1.
     """
 
     name: Literal["sigmoid_cross_entropy"] = "sigmoid_cross_entropy"
     logits: KeyPath = "outputs"
-    """Scores before the sigmoid."""
+    """Key path of the logits, before the sigmoid."""
 
 
 class PoissonConfig(LabelledConfig):
-    """Negative log-likelihood of counts, whose expected values are exp(logits)."""
+    """Poisson negative log-likelihood of counts with expected values exp(logits)."""
 
     name: Literal["poisson"] = "poisson"
     logits: KeyPath = "outputs"
-    """Logarithm of the expected count; a last axis of size 1 is dropped."""
+    """Key path of the logarithm of the expected count; a last axis of size 1 is
+    squeezed."""
     full: bool = False
-    """Whether Stirling's approximation of log(label!) is added, a constant."""
+    """Add Stirling's approximation of log(label!), a constant."""
 
 
 class SquaredErrorConfig(LabelledConfig):
-    """Squared difference; a last axis of size 1 of the predictions is dropped."""
+    """Squared error; a last axis of size 1 of the predictions is squeezed."""
 
     name: Literal["squared_error"] = "squared_error"
     predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
+    """Key path of the predicted values."""
 
 
 class AbsoluteErrorConfig(LabelledConfig):
-    """Absolute difference; a last axis of size 1 of the predictions is dropped."""
+    """Absolute error; a last axis of size 1 of the predictions is squeezed."""
 
     name: Literal["absolute_error"] = "absolute_error"
     predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
+    """Key path of the predicted values."""
 
 
 class HuberConfig(LabelledConfig):
-    """Squared up to `delta`, absolute beyond. Source: Huber, 1964."""
+    """Huber loss: quadratic up to `delta`, linear beyond. Source: Huber, 1964."""
 
     name: Literal["huber"] = "huber"
     predictions: KeyPath = "outputs"
-    """What is compared with the labels."""
+    """Key path of the predicted values."""
     delta: PositiveFloat = 1.0
-    """Difference up to which it is squared."""
+    """Absolute error at which the loss changes from quadratic to linear."""
 
 
 class PredictExportConfig(Config):
-    """Named tensors as they are."""
+    """Named tensors."""
 
     name: Literal["predict"] = "predict"
     outputs: dict[Name, KeyPath]
-    """Name in the export -> what it holds."""
+    """Name in the export -> key path of its tensor."""
 
 
 class RegressionExportConfig(Config):
-    """One floating value an example."""
+    """One floating-point value per example."""
 
     name: Literal["regression"] = "regression"
     value: KeyPath
-    """The number, one an example."""
+    """Key path of the value: one per example."""
 
 
 MEMBERS = named(

@@ -1,4 +1,4 @@
-"""The nets of `model` that the bare experiment does not name."""
+"""Models that are imported when they are used."""
 
 from typing import Literal, Self
 
@@ -18,65 +18,65 @@ __all__ = [
 
 
 class LinearConfig(Config):
-    """One affine map: logistic or linear regression."""
+    """Affine map: logistic or linear regression."""
 
     name: Literal["linear"] = "linear"
     inputs: PositiveInt | None = None
-    """Number of values an example goes in with; null: as many as the data has."""
+    """Number of input features per example; null: that of the data."""
     outputs: PositiveInt = 1
-    """Number of values per example: classes, or 1 for a regression."""
+    """Number of outputs per example: classes, or 1 for regression."""
 
 
 class WideAndDeepConfig(MlpConfig):
-    """An affine map and dense layers side by side, added up.
+    """Wide-and-deep model: the sum of an affine map and an MLP.
 
-    `spec.inputs` says what goes in: `x`, and what the affine map alone sees, if it is
-    something else, as `wide`. Source: Cheng et al., Wide & Deep Learning for
-    Recommender Systems, 2016.
+    `spec.inputs` has `x`, and `wide` where the affine map has other inputs. Source:
+    Cheng et al., Wide & Deep Learning for Recommender Systems, 2016.
     """
 
     name: Literal["wide_and_deep"] = "wide_and_deep"  # type: ignore[assignment]
     wide_inputs: PositiveInt | None = None
-    """Number of values that the affine map takes; null: as many as the data has."""
+    """Number of input features of the affine map; null: that of the data."""
 
 
 class TransformerConfig(Config):
-    """A decoder-only transformer over a vocabulary of tokens."""
+    """Decoder-only transformer for small sequences."""
 
     name: Literal["transformer"] = "transformer"
     vocabulary: PositiveInt = 256
-    """Number of tokens; 256 for bytes."""
+    """Vocabulary size; 256 for bytes."""
     layers: PositiveInt = 4
-    """Number of blocks, each attention and a feed-forward layer."""
+    """Number of blocks: attention and a feed-forward layer each."""
     width: PositiveInt = 128
-    """Size of the residual stream."""
+    """Model dimension: size of the residual stream."""
     heads: PositiveInt = 4
-    """Attention heads; they divide the width."""
+    """Number of attention heads, a divisor of the width."""
     mlp_ratio: PositiveInt = 4
-    """Width of the feed-forward layer over the width."""
+    """Ratio of the feed-forward layer's hidden dimension to the width."""
     max_length: PositiveInt = 128
-    """Longest sequence, in tokens."""
+    """Maximum sequence length, in tokens."""
     positions: Literal["learned", "rotary"] = "rotary"
-    """How a token knows its place: a learned vector is added, or heads are rotated."""
+    """Position embedding: learned, or rotary."""
     head: Literal["tied", "untied"] = "untied"
-    """Whether the logits come from the embedding's weights or from weights apart."""
+    """Tie the output projection to the embedding, or not."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of activations dropped while training."""
+    """Dropout rate."""
     dtype: Dtype | None = None
-    """Type of the activations; parameters stay float32. null: loop.compute_dtype."""
+    """Data type of the activations; parameters stay float32. null:
+    loop.compute_dtype."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
-        told = ""
+        expected = ""
         if self.width % self.heads:
-            told = f"a divisor of model.width ({self.width})"
+            expected = f"a divisor of model.width ({self.width})"
         elif self.positions == "rotary" and self.width // self.heads % 2:
-            told = (
+            expected = (
                 "heads of even width, as rotary positions need them: model.width "
                 f"({self.width}) over model.heads is odd"
             )
-        if told:
-            refuse("TransformerConfig", [(("heads",), self.heads, told)])
+        if expected:
+            refuse("TransformerConfig", [(("heads",), self.heads, expected)])
         return self
 
 

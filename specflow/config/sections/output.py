@@ -1,4 +1,4 @@
-"""`output`: the run directory, its checkpoints, its exports and its reporters."""
+"""`output`: the run directory, its checkpoints, exports and reporters."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,68 +12,68 @@ from specflow.config.sections.triggers import Every
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
 
 ExporterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-"""Names a folder of exports; no number, as each export is one."""
+"""Name of a folder of exports; not a number, since each export has one."""
 
 ExporterConfig = by_name(
     Elsewhere("specflow.config.sections.exporters", "best", "latest", "final"),
     group="specflow.exporters",
 )
-"""One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's own,
-which is also given `name` and `input_fn`."""
+"""One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's, which
+also receives `name` and `input_fn`."""
 
 ReporterConfig = Annotated[
     Config | str,
     Kinds(named(group="specflow.reporters"), words=("tensorboard", "plots")),
 ]
-"""A word, or a reporter of an outside package: its name, or a section with it."""
+"""`tensorboard`, `plots`, or a reporter of a plugin: its name, or a section with it."""
 
 
 class BestConfig(Config):
-    """Which checkpoint is kept whatever its age."""
+    """Criterion of the best checkpoint, which is kept at any age."""
 
     metric: str = "loss"
-    """Name of the evaluation metric that judges."""
+    """Name of the evaluation metric that is compared."""
     order: Literal["lowest", "highest"] = "lowest"
-    """Whether the lowest or the highest value is best; an undefined value is worst."""
+    """Best value: the lowest or the highest; NaN is worst."""
 
 
 class CheckpointConfig(Config):
-    """When state is saved and how much of it is kept."""
+    """Trigger and retention of checkpoints."""
 
     every: Every = 500
     """Steps between checkpoints, or a time such as `10m`; 0: only at the end."""
     keep: NonNegativeInt = 3
-    """Newest checkpoints kept; 0 keeps all."""
+    """Number of newest checkpoints kept; 0: all."""
     keep_every_hours: PositiveFloat | None = None
-    """One checkpoint of each such period is kept for ever, beside the newest; periods
-    are counted over all starts of a run."""
+    """Period, in hours, of which one checkpoint is kept permanently, beside the newest;
+    periods are counted over all starts of a run."""
     best: BestConfig | None = None
-    """Keep the best checkpoint too, beside the newest; null keeps the newest only. A
-    state that an evaluation finds to be the best so far is saved then and there."""
+    """Criterion of the best checkpoint, kept beside the newest; null: none. A state is
+    saved right after the evaluation that finds it the best so far."""
 
 
 class OutputConfig(Config):
-    """Where a run writes and what it writes."""
+    """Run directory and its contents."""
 
     dir: Annotated[UserPath, Field(min_length=1)] | None = None
     """Run directory; null: `runs/<experiment>/<time>`."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """Checkpoints, under `<dir>/checkpoints`."""
     exporters: dict[ExporterName, ExporterConfig] = {}  # type: ignore[valid-type]
-    """Name -> what is exported after evaluations, to `<dir>/export/<name>`."""
+    """Name -> exporter, which writes to `<dir>/export/<name>` after evaluations."""
     reporters: list[ReporterConfig] = ["tensorboard", "plots"]
-    """What is written beside `metrics.jsonl`: TensorBoard events, a picture."""
+    """Reporters beside `metrics.jsonl`: TensorBoard events, plots."""
     on_change: Literal["refuse", "accept"] = "refuse"
-    """What happens when a run directory holds a run of another config."""
+    """Action when the run directory has a run with another config."""
 
     @model_validator(mode="after")
     def _once(self) -> Self:
-        told = "a reporter that is not named before"
+        expected = "each reporter once"
         names = [getattr(one, "name", one) for one in self.reporters]
         refuse(
             "OutputConfig",
             (
-                (("reporters", place), name, told)
+                (("reporters", place), name, expected)
                 for place, name in enumerate(names)
                 if name in names[:place]
             ),

@@ -1,4 +1,4 @@
-"""`spec`: what train, evaluate and predict mean, by fields or by a model_fn."""
+"""`spec`: train, evaluate and predict, declared by fields or by a model_fn."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
@@ -31,24 +31,24 @@ _MORE = "specflow.config.sections.other_losses"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-# -- predictions: tensors made of the model's outputs
+# -- predictions: functions of the model's outputs
 
 
 class PredictedConfig(Config):
-    """What every prediction takes."""
+    """Field of every prediction."""
 
     of: KeyPath = "outputs"
-    """What it is made of."""
+    """Key path of the input."""
 
 
 class SoftmaxConfig(PredictedConfig):
-    """Probabilities of exclusive classes, over the last axis."""
+    """Softmax over the last axis: probabilities of exclusive classes."""
 
     name: Literal["softmax"] = "softmax"
 
 
 class ArgmaxConfig(PredictedConfig):
-    """Index of the highest score, over the last axis."""
+    """Argmax over the last axis: index of the highest score."""
 
     name: Literal["argmax"] = "argmax"
 
@@ -62,28 +62,28 @@ PredictionConfig = by_name(
 )
 
 
-# -- losses: one value an example (or token), weighted, averaged, added up
+# -- losses: one value per example or token, weighted, averaged and summed
 
 
 class LabelledConfig(Config):
-    """What every loss takes."""
+    """Fields of every loss."""
 
     labels: KeyPath = "labels"
-    """What is true."""
+    """Key path of the labels."""
     weight: PositiveFloat = 1.0
-    """Share of this loss in the sum."""
+    """Weight of this loss in the sum of losses."""
     example_weights: KeyPath | None = None
-    """Weight of each example (or token); null counts each once."""
+    """Key path of sample weights, one per example or token; null: weight 1."""
 
 
 class SoftmaxCrossEntropyConfig(LabelledConfig):
-    """Cross-entropy of integer labels and logits."""
+    """Softmax cross-entropy of logits with integer labels."""
 
     name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
     logits: KeyPath = "outputs"
-    """Scores of the classes, before the softmax."""
+    """Key path of the logits, before the softmax."""
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of each label that is spread over all classes."""
+    """Label smoothing: probability mass spread uniformly over all classes."""
 
 
 LossConfig = by_name(
@@ -99,22 +99,22 @@ LossConfig = by_name(
     group="specflow.losses",
 )
 """A declared loss, or a `_target_`: a function of tensors (keyword arguments that are
-key paths) that returns one value an example."""
+key paths) that returns one value per example."""
 
 
 # -- exports
 
 
 class ClassificationExportConfig(Config):
-    """Scores and/or classes."""
+    """Scores, classes, or both."""
 
     name: Literal["classification"] = "classification"
     scores: KeyPath | None = None
-    """A score for each class; null: there is none."""
+    """Key path of the scores, one per class; null: none."""
     classes: KeyPath | None = None
-    """The class; null: there is none."""
+    """Key path of the class; null: none."""
     class_names: list[str] | None = None
-    """Names of the classes, in order."""
+    """Names of the classes, in order; null: none."""
 
 
 ExportConfig = by_name(
@@ -128,48 +128,48 @@ ExportConfig = by_name(
 
 
 class TrainOpConfig(Config):
-    """Which parameters the optimizer trains.
+    """Selection of trainable parameters.
 
-    The batch statistics of a layer of which no parameter trains do not move either, and
-    its batch normalization uses them in training too, as Keras has it.
+    Batch statistics of a layer without trainable parameters are frozen too, and its
+    batch normalization uses them in training, as in Keras.
     """
 
     wrt: list[str] = Field(default=["**"], min_length=1)
-    """Globs of parameter paths that train; the others stay as they were made."""
+    """Globs of trainable parameter paths; all others keep their initial values."""
     frozen: list[str] = []
-    """Globs of those among them that stay as they were made nevertheless."""
+    """Globs of paths that are excluded from `wrt`."""
 
 
 class DeclaredSpecConfig(Config):
-    """The contract, field by field, wired by key paths."""
+    """The fields of a TPUEstimatorSpec, connected by key paths."""
 
     name: Literal["declared"] = "declared"
     inputs: dict[Name, KeyPath] = Field(min_length=1)
-    """Argument of the model -> what is passed: `model(**inputs)`."""
+    """Argument of the model -> key path of its value: `model(**inputs)`."""
     predictions: dict[Name, PredictionConfig] = Field(min_length=1)  # type: ignore[valid-type]
-    """What predict returns, by name."""
+    """Predictions by name."""
     loss: dict[Name, LossConfig] = Field(min_length=1)  # type: ignore[valid-type]
-    """Losses by name; the loss is their weighted sum."""
+    """Losses by name; the training loss is their weighted sum."""
     eval_metrics: dict[Name, MetricConfig] = {}  # type: ignore[valid-type]
-    """Metrics by name, computed on the host over the whole evaluation set."""
+    """Metrics by name, computed on the host over the full evaluation set."""
     export_outputs: dict[Name, ExportConfig] = {}  # type: ignore[valid-type]
-    """Signatures by name; empty: one of all predictions."""
+    """Export signatures by name; empty: one signature with all predictions."""
     train_op: TrainOpConfig = Field(default_factory=TrainOpConfig)
-    """Which parameters the optimizer trains."""
+    """Selection of trainable parameters."""
 
     @model_validator(mode="after")
     def _metrics_have_free_names(self) -> Self:
+        expected = "another name: evaluation reports its own under this one"
         taken = (
-            (("eval_metrics", name), name, "another name: evaluation reports its own "
-             "under this one")
+            (("eval_metrics", name), name, expected)
             for name in self.eval_metrics
             if name in RESERVED
-        )  # fmt: skip
+        )
         refuse("DeclaredSpecConfig", taken)
         return self
 
     @model_validator(mode="after")
-    def _paths_lead_somewhere(self) -> Self:
+    def _paths_resolve(self) -> Self:
         refuse("DeclaredSpecConfig", _path_diagnostics(self))
         return self
 
@@ -177,9 +177,9 @@ class DeclaredSpecConfig(Config):
 def _path_diagnostics(
     spec: DeclaredSpecConfig,
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Paths to predictions and losses that are not declared, or not there yet.
+    """Key paths to predictions and losses that are not declared, or declared later.
 
-    Predictions may be made of earlier predictions only; losses may not use losses.
+    Predictions may use earlier predictions only; losses may not use losses.
     """
     sections: dict[str, tuple[Mapping[str, Any], bool]] = {
         "loss": (spec.loss, False),
@@ -218,13 +218,13 @@ def _section_diagnostics(
 
 
 class ModelFnConfig(Bound):
-    """A user's own function that returns a TPUEstimatorSpec."""
+    """A user's function that returns a TPUEstimatorSpec."""
 
     name: Literal["model_fn"] = "model_fn"
     model_fn: str
     """Dotted path of the function."""
     params: dict[str, Any] = {}
-    """Handed to the function as `params`, if it takes them."""
+    """Passed to the function as `params`, if it has that argument."""
 
     @property
     def path(self) -> str:

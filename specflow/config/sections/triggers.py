@@ -1,4 +1,4 @@
-"""Rhythms: a number of steps, or a time."""
+"""Triggers of periodic actions: a number of steps, or a time."""
 
 import re
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ _TIME = re.compile(r"([1-9][0-9]*)([smh])")
 
 
 def seconds_of(trigger: int | str) -> int | None:
-    """The seconds of a rhythm that is a time; None if it is a number of steps.
+    """Seconds of a trigger that is a time; None for a number of steps.
 
     >>> seconds_of("10m"), seconds_of(500)
     (600, None)
@@ -25,7 +25,7 @@ def seconds_of(trigger: int | str) -> int | None:
 
 
 def steps_of(trigger: int | str) -> int | None:
-    """The steps of a rhythm that is a number of them; None if it is a time.
+    """Steps of a trigger that is a number of steps; None for a time.
 
     >>> steps_of("10m"), steps_of(500)
     (None, 500)
@@ -53,8 +53,8 @@ def _validator(least: int) -> PlainValidator:
 
 
 Every = Annotated[int | str, _validator(0), _says(0)]
-"""Steps between two times something is done, 0 for never on the way; or a time such as
-`30s`, `10m`, `2h`, which is looked at when a device loop has ended."""
+"""Steps between two actions, 0 for none before the end; or a time such as `30s`, `10m`,
+`2h`, which is checked between device loops."""
 
 EveryLoop = Annotated[int | str, _validator(1), _says(1)]
-"""Steps, at least one; or a time from which their number is estimated."""
+"""At least one step, or a time from which the number of steps is estimated."""

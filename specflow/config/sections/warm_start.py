@@ -1,4 +1,4 @@
-"""`warm_start`: initial values taken from another run."""
+"""`warm_start`: initial values from another run."""
 
 from typing import Annotated, Literal
 
@@ -13,28 +13,28 @@ _Path = Annotated[UserPath, Field(min_length=1)]
 
 
 class VocabularyConfig(Config):
-    """Two files with a token a line, by which rows of a parameter are moved."""
+    """Two vocabulary files with one token per line, which map rows of a parameter."""
 
     new: _Path
-    """How this model numbers its tokens."""
+    """Vocabulary of this model."""
     old: _Path
-    """How the checkpoint numbers them."""
+    """Vocabulary of the checkpoint."""
 
 
 class WarmStartConfig(Config):
-    """Where initial values come from; a run that resumes has its own."""
+    """Source of initial values; a resumed run restores its own checkpoint instead."""
 
     path: _Path
-    """A run directory (its newest checkpoint), one checkpoint, or an export."""
+    """Run directory (its newest checkpoint), checkpoint, or export."""
     state: Literal["params", "model", "full"] = "params"
-    """`params`: parameters only; `model`: batch statistics too; `full`: also the
-    optimizer's state and random streams, as far as they are the same."""
+    """`params`: parameters; `model`: parameters and model state; `full`: also the
+    optimizer state and random streams, where they match."""
     include: list[str] = Field(default=["**"], min_length=1)
-    """Globs of paths, as this model names them, that are taken."""
+    """Globs of this model's paths that are restored."""
     exclude: list[str] = []
-    """Globs of those among them that are not."""
+    """Globs of paths that are excluded from `include`."""
     renames: dict[str, str] = {}
-    """Path here -> path in the checkpoint; `encoder.**: backbone.**` renames all that
-    is below."""
+    """Path here -> path in the checkpoint; `encoder.**: backbone.**` renames a
+    subtree."""
     vocabularies: dict[str, VocabularyConfig] = {}
-    """Path of a parameter here -> vocabularies by which its rows are moved."""
+    """Path of a parameter here -> vocabularies that map its rows."""
