@@ -1,4 +1,4 @@
-"""Models: a module at the rim as flat arrays, and a few small ones to start with."""
+"""Models: modules split into flat arrays, and a zoo of small models."""
 
 from specflow.model.build_model import build_model
 from specflow.model.flat_state import FlatState

@@ -1,4 +1,4 @@
-"""From the `model` word to a Flax module."""
+"""Builds a Flax module from the `model` section."""
 
 import inspect
 import math
@@ -39,21 +39,21 @@ def build_model(
     inputs: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
 ) -> nnx.Module | linen.Module:
-    """The module that the configuration names.
+    """Builds the module of the `model` section.
 
     Args:
-        config: the `model` word. A `_target_` is called with its arguments, and with
-            `rngs` if it takes them: modules of Flax Linen do not. A plugin is given
+        config: the `model` section. A `_target_` is called with its arguments, and with
+            `rngs` if it accepts them: modules of Flax Linen do not. A plugin gets
             `rngs` and `inputs`.
         rngs: streams of the initial values and of dropout.
-        inputs: what the module will be called with, by argument: arrays, or abstract
-            ones, batch first. Sizes that the configuration leaves open come from here.
-        compute_dtype: the type of the activations where a model of specflow's own says
-            none; None: float32. Layers of other models get it as they are called.
+        inputs: argument of the module -> array or abstract array, batch first. Sizes
+            that the config omits are inferred from them.
+        compute_dtype: dtype of activations for models of specflow without a `dtype`;
+            None: float32. Layers of other models get it when they are called.
 
     Raises:
-        ConfigError: a size is given by neither side, or a `_target_` returned something
-            that is no module.
+        ConfigError: a size can be inferred from neither, or a `_target_` did not return
+            a module.
 
     >>> import numpy as np
     >>> image = np.zeros((32, 8, 8, 1), np.float32)
@@ -113,7 +113,7 @@ def build_model(
 def _example(
     field: str, argument: str, inputs: Mapping[str, Any] | None
 ) -> tuple[int, ...]:
-    """Shape of one example of an argument, or of the only one that there is."""
+    """Shape of one example of an argument, or of the only argument."""
     arrays: dict[str, ArrayLike] = {
         name: value for name, value in (inputs or {}).items() if is_array(value)
     }
@@ -134,7 +134,7 @@ def _example(
 
 
 def _image(field: str, inputs: Mapping[str, Any] | None) -> tuple[int, ...]:
-    """Height, width and channels of an image of the data."""
+    """Height, width and channels of the data's images."""
     shape = _example(field, "image", inputs)
     if len(shape) != 3:
         raise ConfigError(
@@ -150,7 +150,7 @@ def _image(field: str, inputs: Mapping[str, Any] | None) -> tuple[int, ...]:
 
 def _takes_rngs(target: Callable[..., Any]) -> bool:
     if inspect.isclass(target):
-        # A metaclass may take anything and pass it on; the constructor knows.
+        # A metaclass may accept anything; the constructor has the arguments.
         target = target.__init__
     try:
         parameters = inspect.signature(target).parameters

@@ -1,4 +1,4 @@
-"""Flat state: plain arrays by dotted path, in place of a module's own tree."""
+"""Flat state: arrays by dotted path, instead of a module's tree."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ Path: TypeAlias = tuple[Any, ...]
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, Path]:
-    """Dotted name -> path.
+    """Maps dotted names to paths.
 
     Raises:
         SpecError: two paths have the same name.
@@ -42,7 +42,7 @@ def by_name(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def key_impls(values: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> kind of generator, of those values that are random keys."""
+    """Maps the names of random keys to their PRNG implementations."""
     return {
         name: _key_impl(value)
         for name, value in values.items()
@@ -51,7 +51,7 @@ def key_impls(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _key_impl(key: Any) -> str:
-    # Asked of a tracer, because JAX cannot tell it of an abstract key.
+    # Needs a tracer: JAX does not report it for an abstract key.
     names: list[str] = []
     jax.eval_shape(lambda key: names.append(str(jax.random.key_impl(key))), key)
     return names[0]

@@ -1,4 +1,4 @@
-"""Linen at the rim: a module of Flax Linen, or layers made inline, as flat dicts."""
+"""Flax Linen modules, and layers made inline, as flat dicts of arrays."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,17 +19,17 @@ FlatForm: TypeAlias = dict[str, jax.ShapeDtypeStruct]
 """Shapes and dtypes by dotted path."""
 
 _PARAMS = "params"
-"""Linen's collection of what may be trained."""
+"""Linen's collection of trainable parameters."""
 _STATISTICS = "batch_stats"
 """Linen's collection of running means and variances."""
 _SOWN = "intermediates"
-"""Linen's collection of what is looked at and never kept."""
+"""Linen's collection of values that are read and never kept."""
 _RNGS = "rngs"
-"""Random streams stand beside Linen's collections, and are saved as one of them."""
+"""Collection of random streams, saved beside Linen's own."""
 
 
 class _Inline(linen.Module):
-    """The scope of layers that are made inline: nothing stands before their names."""
+    """Scope of layers made inline, which adds no prefix to their names."""
 
     @linen.compact
     def __call__(self, function: Callable[[Any], Any]) -> Any:
@@ -37,18 +37,18 @@ class _Inline(linen.Module):
 
 
 class LinenModel:
-    """A Linen module, or none, with the face of a `SplitModel`.
+    """A Linen module, or none, with the interface of a `SplitModel`.
 
-    A Linen module makes its variables when it is called, so what there is, is not known
-    before the model function has run on the form of a batch: `made` runs it, `learn`
-    takes what it made. Parameters go by the dotted path of their layer, such as
-    `Dense_0.kernel`; what is no parameter begins with its collection, such as
+    A Linen module creates its variables when it is called, so they are unknown until
+    the model function has run on the shapes of a batch: `made` runs it, `learn` records
+    its variables. Parameters are named by the dotted path of their layer, such as
+    `Dense_0.kernel`; model state begins with its collection, such as
     `batch_stats.BatchNorm_0.mean`.
 
     Args:
-        module: is handed to the function, bound to its variables. None: the function
-            makes its layers itself, named as those of a compact module are.
-        compute_dtype: what layers compute in that say no `dtype` of their own.
+        module: passed to the function, bound to its variables. None: the function makes
+            its layers itself, named as in a compact module.
+        compute_dtype: dtype of layers without a `dtype` of their own.
 
     >>> model = LinenModel(linen.Dense(3))
     >>> function = lambda module: module(jnp.ones((5, 2)))
@@ -74,7 +74,7 @@ class LinenModel:
     ):
         self._compute_dtype = compute_dtype
         self.is_inline = module is None
-        """Whether the model function makes the layers."""
+        """True if the model function makes the layers."""
         self._module = _Inline() if module is None else module
         self._make: Callable[[jax.Array], Any] | None = None
         self._structure: Any = None
@@ -82,12 +82,12 @@ class LinenModel:
         self._impls: dict[str, str] = {}
         self._forms: tuple[FlatForm, FlatForm] = {}, {}
         self.dim_names: dict[str, tuple[Any, ...]] = {}
-        """What the module calls the dimensions of a parameter, of those that it does:
-        by Flax's own `with_partitioning` or `with_logical_partitioning`."""
+        """Parameter -> names of its dimensions, given by Flax's `with_partitioning` or
+        `with_logical_partitioning`."""
 
     @property
     def is_known(self) -> bool:
-        """Whether it is known what variables there are."""
+        """True once the variables are known."""
         return self._make is not None
 
     @property
@@ -117,7 +117,7 @@ class LinenModel:
 
     @property
     def abstract_model_state(self) -> FlatForm:
-        """Shape and dtype of each array that is no parameter.
+        """Shape and dtype of each array of the model state.
 
         Raises:
             SpecError: they are not known yet.
@@ -126,14 +126,14 @@ class LinenModel:
         return self._forms[1]
 
     def made(self, function: Callable[[Any], Any], key: jax.Array) -> Any:
-        """The variables that a function of the module makes, as Flax initializes them.
+        """Runs a function of the module, and returns the variables that it creates.
 
         Args:
-            function: takes the module; what it returns is left.
+            function: takes the module; its result is discarded.
             key: seed of the initial values and of the random streams.
 
         Returns:
-            Nested dicts by collection, the random streams among them.
+            Nested dicts by collection, including the random streams.
         """
         start = linen.init_with_output(
             self._within(function), self._module, mutable=True
@@ -146,11 +146,11 @@ class LinenModel:
         return {**variables, _RNGS: streams}
 
     def learn(self, make: Callable[[jax.Array], Any], variables: Any) -> None:
-        """Takes what a function makes for what there is.
+        """Records the variables of the model.
 
         Args:
-            make: key -> what `made` returns; pure.
-            variables: what it returns, with shapes and dtypes in place of arrays.
+            make: key -> result of `made`; pure.
+            variables: its result, with shapes and dtypes instead of arrays.
         """
         self._forms = variable_forms(variables)
         self._make = make
@@ -159,23 +159,24 @@ class LinenModel:
         self._names, self._impls = tuple(named), key_impls(named)
 
     def carry(self, params: FlatForm, model_state: FlatForm) -> None:
-        """Takes up variables that no function seen so far makes, to carry them along.
+        """Adds variables that no function so far creates, to carry them along.
 
         Args:
             params: shapes and dtypes of parameters, by dotted path.
-            model_state: likewise, of the rest.
+            model_state: likewise, of the model state.
         """
         self._forms = {**self._forms[0], **params}, {**self._forms[1], **model_state}
 
     def init(self, key: jax.Array) -> tuple[FlatState, FlatState]:
-        """The initial values; pure, so `jax.jit` with `out_shardings` can place them.
+        """Returns the initial values; pure, so `jax.jit` with `out_shardings` can place
+        them.
 
         Args:
             key: seed of the initial values and of the random streams. The parameters
                 are those of Flax's own `init` with this key.
 
         Raises:
-            SpecError: it is not known yet what there is.
+            SpecError: the variables are not known yet.
         """
         self._check_known()
         assert self._make is not None
@@ -190,21 +191,22 @@ class LinenModel:
         train: bool,
         frozen: Collection[str] = (),
     ) -> tuple[Any, FlatState]:
-        """What a function makes of the module with these values, and the rest after it.
+        """Calls a function of the module with these values, and returns the new model
+        state.
 
-        Random streams differ from one training step to the next. That of `dropout` is
-        there in training alone, for modules that ask whether they have one; all others
-        fall back to one that always is.
+        Random streams differ from one training step to the next. `dropout` exists in
+        training only, for modules that check for it; all others fall back to a default
+        stream.
 
         Args:
-            function: takes the module, and may call it as often as it likes; None where
+            function: takes the module, and may call it any number of times; None if
                 layers are made inline.
             params: values by dotted path.
             model_state: likewise.
-            train: whether the collections beside the parameters change. What a layer
-                sows into `intermediates` can be read in any case, but is not kept.
-            frozen: paths of layers; a BatchNorm among them normalizes by its running
-                statistics in any case.
+            train: update the collections of the model state. Values that a layer sows
+                into `intermediates` can be read in any case, but are not kept.
+            frozen: paths of layers; a BatchNorm among them always normalizes by its
+                running statistics.
         """
         variables = self._tree({**params, **model_state})
         streams = variables.pop(_RNGS)
@@ -223,7 +225,7 @@ class LinenModel:
             return result, dict(model_state)
         streams["count"] += 1
         _, after = _apart({**variables, **_unboxed(changed), _RNGS: streams})
-        # What was sown on top of what there was is left: the state keeps its form.
+        # Sown values are dropped: the state keeps its structure.
         return result, {
             name: after.get(name, value) for name, value in model_state.items()
         }
@@ -259,7 +261,7 @@ class LinenModel:
 
 @contextmanager
 def _evaluating(frozen: Collection[str]) -> Iterator[None]:
-    """Lets BatchNorm at some paths normalize by its running statistics."""
+    """Makes BatchNorm at some paths normalize by its running statistics."""
 
     def call(function: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
         module = context.module
@@ -268,7 +270,7 @@ def _evaluating(frozen: Collection[str]) -> Iterator[None]:
         )
         if not is_norm or ".".join(module.path) not in frozen:
             return function(*args, **kwargs)
-        # Whatever the layer and its caller say; the module is a copy that Flax made.
+        # Overrides the layer and its caller; Flax made this copy of the module.
         object.__setattr__(module, "use_running_average", None)
         return function(*args[:1], **{**kwargs, "use_running_average": True})
 
@@ -280,23 +282,23 @@ def _evaluating(frozen: Collection[str]) -> Iterator[None]:
 
 
 def variable_forms(variables: Any) -> tuple[FlatForm, FlatForm]:
-    """Shapes and dtypes of variables by collection: parameters, and the rest."""
+    """Shapes and dtypes of variables by collection: parameters, and model state."""
     abstract = jax.eval_shape(_apart, variables)
-    # Rebuilt, because a dtype that JAX calls weak is none that a checkpoint holds.
+    # Rebuilt, because a checkpoint holds no weak types.
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), abstract)
 
 
 def is_misplaced(error: BaseException) -> bool:
-    """Whether a Linen layer was called that has no scope to find its variables in."""
+    """Returns True for the error of a Linen layer that was called without a scope."""
     return isinstance(error, errors.CallCompactUnboundModuleError) or (
-        # What Flax says of a module with a setup().
+        # Flax's message for a module with setup().
         isinstance(error, AttributeError)
         and "only accessible from inside 'init' or 'apply'" in str(error)
     )
 
 
 def _unboxed(variables: Any) -> dict[str, Any]:
-    """Plain nested dicts: without Flax's boxes, which hold names for axes."""
+    """Removes Flax's boxes, which hold names of axes, from nested dicts."""
     return linen.meta.unbox(core.unfreeze(variables))
 
 
@@ -322,7 +324,7 @@ def _named(
 
 
 def _apart(variables: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and rest by dotted path, random keys as the numbers they are."""
+    """Parameters and model state by dotted path, random keys as integers."""
     plain = {
         name: jax.random.key_data(value)
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key)

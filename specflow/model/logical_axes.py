@@ -1,13 +1,13 @@
-"""Logical axes: what an array's dimensions mean, for a mesh to lay them out.
+"""Logical axes: names of an array's dimensions, from which a mesh derives shardings.
 
-Parameters carry their names as Flax's own metadata (`out_sharding`). Activations are
-named where they arise, by `constrain`. Which mesh axes a name goes along is Flax's
-context of rules (`flax.core.spmd.logical_axis_rules`), on JAX's ambient mesh; whoever
-traces a model for a mesh sets both. The names are those of the field:
+Parameters carry the names as Flax's own metadata (`out_sharding`). Activations are
+named by `constrain`. Flax's context of rules (`flax.core.spmd.logical_axis_rules`) maps
+names to axes of JAX's ambient mesh; the code that traces a model for a mesh sets both.
+The names are the usual ones:
 
-    batch, length                      of activations alone
+    batch, length                      of activations
     heads, kv_heads, head_dim, mlp     of both
-    vocab, embed, layers               of parameters; `vocab` of logits too
+    vocab, embed, layers               of parameters; `vocab` also of logits
 """
 
 import math
@@ -27,12 +27,12 @@ Names = tuple[str | None, ...]
 def named_normal(
     rngs: nnx.Rngs, shape: tuple[int, ...], names: Names, *, std: float
 ) -> nnx.Param[Array]:
-    """A float32 parameter, normal around zero, that knows its dimensions' names.
+    """Returns a normally distributed float32 parameter with named dimensions.
 
     Args:
         rngs: streams of the initial values.
         shape: of the parameter.
-        names: one for each dimension, None for one that no mesh may cut.
+        names: one for each dimension; None for one that is never sharded.
         std: standard deviation of the initial values.
 
     >>> weight = named_normal(nnx.Rngs(0), (4, 8), ("embed", "mlp"), std=0.02)
@@ -44,23 +44,23 @@ def named_normal(
 
 
 def names_of(*names: str | None) -> dict[str, Any]:
-    """Metadata of a parameter whose dimensions have these names.
+    """Returns the metadata of a parameter whose dimensions have these names.
 
     >>> names_of("embed")
     {'out_sharding': ('embed',), 'eager_sharding': False}
     """
-    # Not eager: a module is built, and looked at, without any mesh.
+    # Not eager: modules are built without a mesh.
     return {"out_sharding": names, "eager_sharding": False}
 
 
 def constrain(x: Array, *names: str | None) -> Array:
-    """The same activation, laid out over the ambient mesh by its dimensions' names.
+    """Constrains the sharding of an activation by the names of its dimensions.
 
-    Without a mesh or without rules it is `x` itself.
+    Without an ambient mesh or rules it returns `x`.
 
     Args:
         x: an activation, in a trace.
-        names: one for each dimension; None for one that is kept whole.
+        names: one for each dimension; None for one that is not sharded.
     """
     found = layout(x.shape, names)
     if found is None or all(axes is PartitionSpec.UNCONSTRAINED for axes in found):
@@ -69,11 +69,12 @@ def constrain(x: Array, *names: str | None) -> Array:
 
 
 def layout(shape: tuple[int, ...], names: Names) -> PartitionSpec | None:
-    """Mesh axes of each dimension on the ambient mesh; None: there is nothing to cut.
+    """Returns the mesh axes of each dimension on the ambient mesh; None if none is
+    sharded.
 
-    Rules are tried in order, as Flax does: a name takes the axes of its first rule
-    that are not taken yet. A dimension that no rule names, or that its axes do not
-    divide, such as the remainder of a batch, is left to the compiler.
+    Rules are tried in order, as in Flax: a name gets the unused axes of its first rule.
+    A dimension without a rule, or not divisible by its axes, such as the remainder of a
+    batch, is left to the compiler.
 
     Args:
         shape: of the array.
@@ -83,7 +84,7 @@ def layout(shape: tuple[int, ...], names: Names) -> PartitionSpec | None:
     if mesh.empty or mesh.size == 1 or not rules:
         return None
     if not all(isinstance(size, int) for size in shape):
-        return None  # Symbolic: an export, which knows no mesh.
+        return None  # Symbolic: an export, which has no mesh.
     free = PartitionSpec.UNCONSTRAINED
     dims: list[Any] = [None if name is None else free for name in names]
     taken: set[str] = set()

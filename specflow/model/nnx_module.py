@@ -1,4 +1,4 @@
-"""The NNX module at the rim: outside flat dicts of arrays, inside a trace a module."""
+"""NNX modules: flat dicts of arrays outside a trace, a module inside."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
@@ -19,22 +19,21 @@ _Path: TypeAlias = tuple[Any, ...]
 
 
 class BuiltLinen(Exception):
-    """A builder returned a Linen module, which is no matter for a `SplitModel`."""
+    """A builder returned a Linen module, which `SplitModel` does not support."""
 
 
 class SplitModel:
-    """A module taken apart: a static graph, and flat dicts of plain arrays.
+    """A module split into a static graph and flat dicts of arrays.
 
-    The arrays travel through `jax.jit` as dicts, which costs the host a tenth of what a
-    module costs; the module lives only while a step is traced. What the optimizer may
-    train (`nnx.Param`) is apart from the rest: statistics, random streams, constants.
-    Random keys are carried as the integers they are made of, so that a checkpoint holds
-    nothing but plain arrays.
+    Passing dicts through `jax.jit` takes a tenth of the host time of passing a module;
+    the module exists only while a step is traced. Trainable parameters (`nnx.Param`)
+    are separate from the model state: statistics, random streams, constants. Random
+    keys are stored as integers, so that a checkpoint holds only plain arrays.
 
     Args:
-        model: a function that builds the module from its random streams, or a module
-            that is already built: its values are then the initial ones.
-        compute_dtype: what layers compute in that say no `dtype` of their own.
+        model: a function that builds the module from its random streams, or a built
+            module, whose values are then the initial ones.
+        compute_dtype: dtype of layers without a `dtype` of their own.
 
     Raises:
         SpecError: the builder returned something else, or two variables would have the
@@ -51,18 +50,18 @@ class SplitModel:
     """
 
     graphdef: nnx.GraphDef[nnx.Module]
-    """The structure of the module, known without allocating it."""
+    """Structure of the module, obtained without allocating it."""
     abstract_params: dict[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each parameter."""
     abstract_model_state: dict[str, jax.ShapeDtypeStruct]
-    """Shape and dtype of each array that is no parameter."""
+    """Shape and dtype of each array of the model state."""
     dim_names: dict[str, tuple[Any, ...]]
-    """What the module calls the dimensions of a parameter, of those that it does: by
-    Flax's own `nnx.with_partitioning`, or `out_sharding` of a variable."""
+    """Parameter -> names of its dimensions, given by Flax's `nnx.with_partitioning` or
+    a variable's `out_sharding`."""
     statistics: dict[str, str]
     """Path of each batch statistic (floating `nnx.BatchStat`) -> path of its layer."""
     is_known = True
-    """Whether the parameters are known; those of a `LinenModel` are not at first."""
+    """True: the parameters are known; those of a `LinenModel` are not at first."""
 
     def __init__(
         self,
@@ -105,20 +104,22 @@ class SplitModel:
 
     @property
     def is_built(self) -> bool:
-        """Whether the module was given whole: `init` is then no function of its key."""
+        """True if a built module was given: `init` then ignores its key."""
         return self._given is not None
 
     def init(self, key: jax.Array) -> tuple[FlatState, FlatState]:
-        """The initial values; pure, so `jax.jit` with `out_shardings` can place them.
+        """Returns the initial values; pure, so `jax.jit` with `out_shardings` can place
+        them.
 
         Args:
-            key: seed of the initial values and of the module's random streams; without
-                meaning for a module that was already built. Calling this under
-                `jax.jit` then puts the module's values into the program as constants:
-                call it outside and `jax.device_put` the result.
+            key: seed of the initial values and of the module's random streams; ignored
+                for a built module. Under `jax.jit` the values of a built module would
+                become constants of the program: call this outside, and
+                `jax.device_put` the result.
 
         Returns:
-            Parameters and rest, by dotted path. They share no memory with the module.
+            Parameters and model state, by dotted path. They share no memory with the
+            module.
         """
         if self._given is not None:
             copied = {name: value.copy() for name, value in self._given.items()}
@@ -135,14 +136,15 @@ class SplitModel:
         train: bool,
         frozen: Collection[str] = (),
     ) -> tuple[Any, FlatState]:
-        """What a function makes of the module with these values, and the rest after it.
+        """Calls a function of the module with these values, and returns the new model
+        state.
 
         Args:
-            function: takes the module, and may call it as often as it likes.
+            function: takes the module, and may call it any number of times.
             params: values by dotted path.
             model_state: likewise.
-            train: whether the module is in train or in eval mode.
-            frozen: paths of layers that are in eval mode in any case.
+            train: put the module in train mode; otherwise in eval mode.
+            frozen: paths of layers that are always in eval mode.
         """
         module = self.merge(params, model_state, train=train)
         for path, layer in nnx.iter_modules(module):
@@ -159,10 +161,9 @@ class SplitModel:
         *,
         train: bool,
     ) -> nnx.Module:
-        """The module with these values, in train or eval mode.
+        """Returns a new module with these values, in train or eval mode.
 
-        It is a new one: what a call changes in it (statistics, counters) is read back
-        by `rest_of` and reaches nobody else.
+        `rest_of` reads what a call changes in it (statistics, counters).
         """
         values = {**params, **model_state}
         for name, impl in self._key_impls.items():
@@ -170,16 +171,16 @@ class SplitModel:
         state = nnx.from_flat_state(
             [(path, values[name]) for name, path in self._paths.items()]
         )
-        # copy=True: variables that kept their trace would refuse to change inside grad.
+        # copy=True: variables of an outer trace cannot be changed inside grad.
         module = nnx.merge(self.graphdef, state, copy=True)
-        # Unlike nnx.view, these say nothing when no layer knows the flag.
+        # Unlike nnx.view, these accept modules without the flag.
         module.train() if train else module.eval()
         return module
 
     def rest_of(self, module: nnx.Module) -> FlatState:
-        """What is no parameter, as the module holds it after a call.
+        """Returns the model state of a module after a call.
 
-        Variables that the call added are left out: the state keeps its form.
+        Variables that the call added are dropped: the state keeps its structure.
         """
         return self._apart(self._flat(module))[1]
 
@@ -210,8 +211,8 @@ def _taken_apart(
 ) -> tuple[nnx.GraphDef[nnx.Module], dict[_Path, Any]]:
     for _, part in nnx.iter_modules(module):
         for name, value in list(vars(part).items()):
-            # Until flax takes traced arrays for data: it would hold a plain array that
-            # was made in a trace to be a part of the structure.
+            # Workaround until Flax treats traced arrays as data: it considers a plain
+            # array made in a trace a part of the structure.
             if isinstance(value, jax.Array) and not nnx.is_data(value):
                 setattr(part, name, nnx.data(value))
     graphdef, state = nnx.split(module)
@@ -221,7 +222,7 @@ def _taken_apart(
 def _abstractly(
     build: Callable[[nnx.Rngs], nnx.Module],
 ) -> tuple[nnx.GraphDef[nnx.Module], dict[_Path, Any]]:
-    """The structure and the abstract leaves: nothing is computed, nothing allocated."""
+    """Returns structure and abstract leaves, without computing or allocating."""
     graphdefs: list[nnx.GraphDef[nnx.Module]] = []
 
     def trace() -> nnx.State[Any, Any]:
@@ -234,8 +235,8 @@ def _abstractly(
 
 
 def _built(build: Callable[[nnx.Rngs], nnx.Module], rngs: nnx.Rngs) -> nnx.Module:
-    # Names of dimensions are for the mesh's rules: a variable need not go where they
-    # say when it is made, on a mesh that there is not.
+    # Names of dimensions are for the mesh's rules: variables are created without a
+    # mesh, and need no sharding yet.
     with nnx.use_eager_sharding(False):
         return build(rngs)
 
@@ -264,7 +265,7 @@ def _checked(module: Any) -> nnx.Module:
 
 def _value(leaf: Any) -> Any:
     value = leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
-    # A plain number, of Python or of NumPy, is held as an array, as programs do.
+    # A plain number, of Python or NumPy, becomes an array, as in programs.
     return (
         jnp.asarray(value)
         if isinstance(value, complex | np.generic | float | int)

@@ -1,4 +1,4 @@
-"""Mixed precision: what layers compute in that say no type of their own."""
+"""Mixed precision: the dtype of layers without a `dtype` of their own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,19 +12,18 @@ __all__ = ["computing_in"]
 
 @contextmanager
 def computing_in(dtype: DTypeLike | None, module: Any = None) -> Iterator[None]:
-    """Lets layers of Flax compute in a type, their parameters as they are.
+    """Makes layers of Flax compute in a dtype; parameters keep theirs.
 
-    A layer without a `dtype` (Flax's own word: the type of the computation, to which it
-    casts its inputs and parameters) gets this one; a layer that has one keeps it.
-    Normalizations go on to reduce in float32, as Flax has them do, and embeddings are
-    cast after they were looked up, so that the gradient of a row is summed in the type
-    of the parameter. Arithmetic outside of layers is not touched: it is of the type of
-    what goes into it.
+    A layer without a `dtype` (in Flax the dtype of the computation, to which inputs and
+    parameters are cast) gets this one; other layers keep theirs. Normalizations still
+    reduce in float32, as in Flax, and embeddings are cast after the lookup, so that the
+    gradient of a row is accumulated in the parameter's dtype. Arithmetic outside of
+    layers is unchanged: it has the dtype of its operands.
 
     Args:
-        dtype: the type; None changes nothing.
-        module: an NNX module, its layers are given the type for good. Layers of Linen
-            get it as they are called, wherever they are made.
+        dtype: of the computation; None changes nothing.
+        module: an NNX module, whose layers get the dtype permanently. Layers of Linen
+            get it when they are called, wherever they are made.
 
     >>> import jax.numpy as jnp
     >>> with computing_in("bfloat16", layer := nnx.Linear(2, 3, rngs=nnx.Rngs(0))):
@@ -46,7 +45,7 @@ def computing_in(dtype: DTypeLike | None, module: Any = None) -> Iterator[None]:
             return function(*args, **kwargs)
         if isinstance(layer, linen.Embed) and context.method_name == "__call__":
             return function(*args, **kwargs).astype(dtype)
-        # Linen's modules are frozen; this one is a copy that Flax made to call it.
+        # Linen's modules are frozen; Flax made this copy for the call.
         object.__setattr__(layer, "dtype", dtype)
         try:
             return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Whatever a user calls a model, as what the executor works with."""
+"""Converts any user model to the form that the executor uses."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -21,15 +21,15 @@ def split_model(
     *,
     compute_dtype: DTypeLike | None = None,
 ) -> Model:
-    """A model taken apart into flat dicts of arrays.
+    """Splits a model into flat dicts of arrays.
 
     Args:
         model: a module of NNX or Linen, or a function of random streams that builds
-            one. None: layers are made inline, by the model function.
-        compute_dtype: what layers compute in that say no `dtype` of their own.
+            one. None: the model function makes layers inline.
+        compute_dtype: dtype of layers without a `dtype` of their own.
 
     Raises:
-        SpecError: it is something else.
+        SpecError: it is neither.
 
     >>> type(split_model(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))).__name__
     'SplitModel'
@@ -54,5 +54,5 @@ def split_model(
     try:
         return SplitModel(model, compute_dtype=compute_dtype)
     except BuiltLinen:
-        # Built again: the first one saw traced random streams, and may hold some.
+        # Built again: the first one may hold traced random streams.
         return LinenModel(model(nnx.Rngs(0)), compute_dtype=compute_dtype)

@@ -1,4 +1,4 @@
-"""Attention by the fastest kernel that there is for a device: one key chooses it."""
+"""Attention with the fastest kernel for a device, chosen by one key."""
 
 import re
 from typing import Any, Literal, TypeAlias
@@ -14,40 +14,38 @@ from specflow.model.zoo.stack import SAVED
 __all__ = ["Attention", "attend"]
 
 Attention: TypeAlias = Literal["auto", "xla", "cudnn", "splash"]
-"""Whose kernel: `splash` is Pallas's for TPUs, `cudnn` that of NVIDIA's library, `xla`
-plain operations, which run everywhere; `auto` is the first that fits."""
+"""Kernel: `splash` is Pallas's for TPUs, `cudnn` that of NVIDIA's library, `xla` plain
+operations, which run everywhere; `auto` is the first that fits."""
 
 Heads: TypeAlias = Float[Array, "b t h d"]
 
 _BEST: dict[str, Attention] = {"tpu": "splash", "gpu": "cudnn", "cuda": "cudnn"}
-"""Platform, as JAX calls it -> the fastest kernel there."""
+"""JAX platform -> its fastest kernel."""
 _SPLASH_TOKENS = 128
-"""Splash attention takes sequences of a multiple of so many."""
+"""Splash attention takes sequences of a multiple of this length."""
 _AMPERE, _HOPPER = 8.0, 9.0
-"""Compute capabilities: cuDNN attends from Ampere (A100) on, to wide heads from Hopper
-(H100) on."""
+"""Compute capabilities: cuDNN supports attention from Ampere (A100) on, wide heads from
+Hopper (H100) on."""
 
 
 def attend(
     query: Heads, key: Heads, value: Heads, *, kind: Attention, training: bool
 ) -> Heads:
-    """Causal attention; each key head serves as many query heads as there are a key's.
+    """Computes causal attention; every key head serves an equal number of query heads.
 
-    Logits and their softmax are float32 whatever the type of the heads.
+    Logits and their softmax are float32 for any dtype of the heads.
 
     Args:
-        query: one vector a token and head.
-        key: likewise, of as many heads or of a divisor of them.
-        value: as `key`.
-        kind: whose kernel.
-        training: whether gradients will be asked for. Where none are, a program for
-            one platform still runs on the others, so that it can be exported; without a
-            mesh, which nothing that is exported has, it is also without cuDNN's calls,
-            which cannot be stored.
+        query: one vector per token and head.
+        key: likewise, with as many heads or a divisor of them.
+        value: like `key`.
+        kind: the kernel.
+        training: gradients will be computed. Otherwise the program of one platform also
+            runs on the others, so that it can be exported; without a mesh, as in
+            exports, it has no cuDNN calls, which cannot be serialized.
 
     Raises:
-        ConfigError: the kernel that is asked for does not take these heads, or is not
-            one of the platform's.
+        ConfigError: the requested kernel does not support these heads or the platform.
 
     >>> one = jnp.ones((2, 3, 4, 8))
     >>> attend(one, one[:, :, :2], one[:, :, :2], kind="xla", training=True).shape
@@ -66,23 +64,23 @@ def attend(
 
 
 def _chosen(kind: Attention, query: Heads, device: Any, training: bool) -> Attention:
-    """The kernel, where `auto` is the best that fits.
+    """Chooses the kernel; `auto` is the fastest that fits.
 
     Args:
-        kind: what is asked for.
+        kind: the requested kernel.
         query: the query heads.
-        device: as a mesh describes its devices; None: there is no mesh.
-        training: whether gradients will be asked for.
+        device: description of the mesh's devices; None without a mesh.
+        training: gradients will be computed.
 
     Raises:
-        ConfigError: one that is asked for by name does not fit.
+        ConfigError: a kernel requested by name does not fit.
     """
     platform = jax.default_backend() if device is None else device.platform
     best = _BEST.get(platform, "xla")
     if kind == "auto":
         return "xla" if _unfit(best, query, device, training) else best
     unfit = _unfit(kind, query, device, training)
-    # Without a mesh nobody knows: splash attention may be traced for another machine.
+    # Unknown without a mesh: splash attention may be traced for another machine.
     if kind not in ("xla", best) and (device or kind == "cudnn"):
         unfit = f"the program is for {platform}"
     if unfit:
@@ -98,7 +96,7 @@ def _chosen(kind: Attention, query: Heads, device: Any, training: bool) -> Atten
 
 
 def _unfit(kind: Attention, query: Heads, device: Any, training: bool) -> str:
-    """Why a kernel does not take such heads; empty if it does."""
+    """Returns the reason why a kernel does not support the heads; empty if it does."""
     t, d = query.shape[1], query.shape[3]
     if kind == "splash" and t % _SPLASH_TOKENS:
         return f"a sequence has {t} tokens, no multiple of {_SPLASH_TOKENS}"
@@ -121,10 +119,9 @@ def _unfit(kind: Attention, query: Heads, device: Any, training: bool) -> str:
 
 
 def _capability(device: Any) -> float:
-    """What the GPU here can do, in NVIDIA's numbers: 9.0 is an H100; 0: it has none.
+    """Compute capability of the GPU: 9.0 is an H100; 0 without one.
 
-    One that is not here, for which a program is only compiled, is taken for an A100,
-    as JAX takes it.
+    A GPU for which a program is only compiled counts as an A100, as in JAX.
     """
     here = jax.local_devices()[0]
     if device is not None and device.device_kind != here.device_kind:
@@ -135,13 +132,13 @@ def _capability(device: Any) -> float:
 
 def _xla(query: Heads, key: Heads, value: Heads) -> Heads:
     if query.dtype == jnp.float16:
-        # JAX asks for products that GPUs alone have.
+        # JAX requests products that only GPUs support.
         mixed = jax.lax.platform_dependent(
             query, key, value, cuda=_plain, default=_widened
         )
     else:
         mixed = _plain(query, key, value)
-    # Kernels have names of their own for what is kept of them.
+    # Kernels name their saved residuals themselves.
     return checkpoint_name(mixed, SAVED)
 
 
@@ -161,7 +158,7 @@ def _cudnn(query: Heads, key: Heads, value: Heads) -> Heads:
 
 
 def _splash(query: Heads, key: Heads, value: Heads) -> Heads:
-    # Loaded for those who attend with it: a laptop has no use for Pallas.
+    # Imported only when used: Pallas is slow to import.
     from specflow.model.zoo.splash import splash_attention
 
     return splash_attention(query, key, value)

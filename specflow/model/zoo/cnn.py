@@ -17,9 +17,9 @@ class ConvBlock(nnx.Module):
     of the usual order to the last bit, at a quarter of the work.
 
     Args:
-        inputs: channels of what comes in.
-        outputs: channels of what goes out.
-        dtype: type of the activations.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        dtype: dtype of the activations.
         rngs: streams of the initial values.
     """
 
@@ -30,7 +30,7 @@ class ConvBlock(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(outputs))
 
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 d2"]:
-        """The images at half the size, rounded up."""
+        """Returns the images at half the size, rounded up."""
         x = max_pool(self.conv(x))
         return nnx.relu(x + self.bias[...].astype(x.dtype)[None, None, None])
 
@@ -43,9 +43,9 @@ class Cnn(nnx.Module):
         widths: channels of each convolution.
         hidden: width of the dense layer before the head; 0 leaves it out.
         outputs: number of classes.
-        dropout: share of the dense units dropped while training; at 0 there is no
-            dropout layer, and no random state.
-        dtype: type of the activations; the parameters are float32.
+        dropout: dropout rate of the dense units; at 0 there is no dropout layer, and no
+            random state.
+        dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
     >>> cnn = Cnn((8, 8, 1), widths=[4, 8], hidden=16, outputs=10, rngs=nnx.Rngs(0))
@@ -78,7 +78,7 @@ class Cnn(nnx.Module):
         self.head = nnx.Linear(hidden or flat, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(self, image: Float[Array, "b h w d"]) -> Float[Array, "b c"]:
-        """Logits of each image."""
+        """Returns the logits of each image."""
         x = image.astype(self.dtype)
         for block in self.blocks:
             x = block(x)
@@ -89,7 +89,7 @@ class Cnn(nnx.Module):
 
 
 def max_pool(x: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 d"]:
-    """The highest value of each 2x2 window; what is left over makes smaller windows.
+    """Computes the maximum of each 2x2 window; windows at the edge may be smaller.
 
     By slices: the gradient of a windowed reduction (select-and-scatter) is ten times
     slower on CPU.

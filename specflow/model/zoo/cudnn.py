@@ -1,4 +1,4 @@
-"""cuDNN's attention on a mesh of GPUs: the kernel, for each device's own heads."""
+"""cuDNN's attention on a mesh of GPUs: the kernel on each device's heads."""
 
 import jax
 from jax.sharding import PartitionSpec
@@ -14,16 +14,16 @@ def cudnn_attention(
     key: Float[Array, "b t k d"],
     value: Float[Array, "b t k d"],
 ) -> Float[Array, "b t h d"]:
-    """Causal attention by a kernel that never holds the logits of a whole sequence.
+    """Computes causal attention with a kernel that never materializes all logits.
 
-    JAX can tell the partitioner how to cut it. But then it fails to compile wherever
-    the sequence is cut, or queries and keys are not cut alike, and the program's text
-    holds an address of the process that lowered it.
+    JAX's own partitioning rule fails to compile where the sequence is sharded, or
+    queries and keys are sharded differently, and puts an address of the lowering
+    process into the program's text.
 
     Args:
         query: d a multiple of 8, of 16 bits.
         key: k divides h.
-        value: as `key`.
+        value: like `key`.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

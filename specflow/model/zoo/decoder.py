@@ -1,4 +1,4 @@
-"""A decoder-only transformer that is worth sharding."""
+"""A decoder-only transformer of any size, made for sharding."""
 
 from typing import Literal
 
@@ -20,11 +20,11 @@ Stream = Float[Array, "b t d"]
 
 _EPSILON = 1e-5
 _SMALL = 0.02
-"""Deviation of embedding and head: logits are near zero at first, a tied head's too."""
+"""Standard deviation of embedding and head: initial logits are near zero."""
 
 
 def rms_norm(width: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.RMSNorm:
-    """A norm whose statistics are float32, whatever goes in and comes out."""
+    """Returns an RMS norm with float32 statistics for any dtype."""
     named = names_of("embed")
     return nnx.RMSNorm(
         width, epsilon=_EPSILON, dtype=dtype, scale_metadata=named, rngs=rngs
@@ -32,7 +32,7 @@ def rms_norm(width: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.RMSNorm:
 
 
 class DecoderBlock(nnx.Module):
-    """Causal attention and a gated feed-forward layer, each behind its norm, added up.
+    """Causal attention and a gated feed-forward layer, pre-norm, with residuals.
 
     Args:
         width: size of the residual stream.
@@ -41,9 +41,9 @@ class DecoderBlock(nnx.Module):
         head_dim: width of a head, even.
         mlp_width: hidden width of the feed-forward layer.
         rope_base: base of the rotary positions.
-        attention: whose kernel attends.
-        output_scale: factor of the initial values of what each half adds.
-        dtype: type of the activations.
+        attention: attention kernel.
+        output_scale: factor of the initial values of each output projection.
+        dtype: dtype of the activations.
         rngs: streams of the initial values.
 
     Source: Touvron et al., LLaMA, 2023, section 2.2; Shazeer, GLU Variants Improve
@@ -66,11 +66,11 @@ class DecoderBlock(nnx.Module):
     ):
         self.rope_base, self.dtype = rope_base, dtype
         self.attention: Attention = attention
-        # Set by Flax's train() and eval(): gradients are asked for in training alone.
+        # Set by Flax's train() and eval(): only training computes gradients.
         self.deterministic = False
 
         def weight(*shape: int, names: str, fan_in: int, scale: float = 1.0):
-            """Products of unit variance begin with unit variance."""
+            """Initial weights that preserve unit variance."""
             return named_normal(
                 rngs, shape, tuple(names.split()), std=scale * fan_in**-0.5
             )
@@ -96,7 +96,7 @@ class DecoderBlock(nnx.Module):
         )
 
     def __call__(self, x: Stream) -> Stream:
-        """The residual stream after this block."""
+        """Returns the residual stream after this block."""
         x = constrain(x + self._attend(self.attention_norm(x)), *_STREAM)
         return constrain(x + self._feed(self.mlp_norm(x)), *_STREAM)
 
@@ -131,14 +131,13 @@ _STREAM = ("batch", "length", None)
 
 
 class Decoder(nnx.Module):
-    """A decoder-only transformer: the logits of the next token at every place.
+    """A decoder-only transformer that returns next-token logits at every position.
 
-    Its layers are stacked and scanned: it is traced and compiled in the same time
-    whatever its depth. There is no longest sequence. Initial values: weights are normal
-    with a variance of one over their inputs, what the halves of `layers` blocks add to
-    the stream is smaller by the root of 2 `layers` (Radford et al., Language Models are
-    Unsupervised Multitask Learners, 2019, section 2.3), embedding and head have a
-    deviation of 0.02.
+    Its layers are stacked and scanned, so trace and compile time do not depend on the
+    depth. Sequences may have any length. Initial weights are normal with variance 1 /
+    fan-in; output projections of the blocks are scaled by 1 / sqrt(2 `layers`) (Radford
+    et al., Language Models are Unsupervised Multitask Learners, 2019, section 2.3);
+    embedding and head have a standard deviation of 0.02.
 
     Args:
         vocabulary: number of tokens.
@@ -149,12 +148,11 @@ class Decoder(nnx.Module):
         head_dim: width of a head, even.
         mlp_width: hidden width of the feed-forward layers.
         rope_base: base of the rotary positions.
-        head: `tied`: the logits come from the embedding's weights; `untied`: from
-            weights of their own.
-        attention: whose kernel attends.
-        remat: what the backward pass computes again.
-        unroll: layers that the compiled loop takes at once.
-        dtype: type of the activations; parameters, logits, softmax and the statistics
+        head: `tied`: logits use the embedding's weights; `untied`: separate weights.
+        attention: attention kernel.
+        remat: rematerialization policy.
+        unroll: layers per iteration of the compiled loop.
+        dtype: dtype of the activations; parameters, logits, softmax and the statistics
             of norms are float32.
         rngs: streams of the initial values.
 
@@ -215,7 +213,7 @@ class Decoder(nnx.Module):
         )
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t c"]:
-        """Logits of the token after each one, from this and the earlier ones."""
+        """Returns the logits of the token after each position."""
         x = look_up(self.embed[...], tokens, self.dtype)
         x = constrain(x, *_STREAM)
         x = scanned(self.blocks, x, remat=self.remat, unroll=self.unroll)
@@ -227,10 +225,10 @@ class Decoder(nnx.Module):
 
 @jax.custom_vjp
 def _logits(x: Stream, head: Float[Array, "d c"]) -> Float[Array, "b t c"]:
-    """Logits in float32, and their gradients in the type of the activations.
+    """Computes logits in float32, and their gradients in the dtype of the activations.
 
-    The products of those are a quarter of a small model's: GPUs take twice as long for
-    them where one side is float32.
+    These products are a quarter of a small model's, and take GPUs twice as long if one
+    side is float32.
     """
     return jnp.einsum("btd,dc->btc", x, head, preferred_element_type=jnp.float32)
 

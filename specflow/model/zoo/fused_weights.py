@@ -1,4 +1,4 @@
-"""What each device of a mesh attends to: the partitioner cannot look into a kernel."""
+"""Sharding of attention heads for kernels, which the partitioner cannot shard."""
 
 from typing import Any, NamedTuple
 
@@ -11,18 +11,18 @@ from specflow.model.logical_axes import layout
 __all__ = ["Shares", "shares"]
 
 Axes = tuple[str, ...] | None
-"""Axes of the mesh that a dimension is cut along; None: it is not."""
+"""Mesh axes over which a dimension is sharded; None: it is not."""
 
 
 class Shares(NamedTuple):
-    """Heads, and how a mesh shares them out."""
+    """Heads and their sharding."""
 
     query: Float[Array, "b t h d"]
     key: Float[Array, "b t k d"]
     value: Float[Array, "b t k d"]
     over_batch: Axes
     over_heads: Axes
-    """Of queries, keys and values alike."""
+    """For queries, keys and values."""
 
 
 def shares(
@@ -30,17 +30,17 @@ def shares(
     key: Float[Array, "b t k d"],
     value: Float[Array, "b t k d"],
 ) -> Shares:
-    """Sequences and heads for each device of the ambient mesh, whole sequences always.
+    """Shards sequences and heads over the ambient mesh; sequences are never split.
 
-    The logical axes `batch` and `heads` say which, also where `length` is cut.
-    Sequences that the devices do not divide, as the last of a set may be, are every
-    device's. Key heads that are too few for the devices are repeated, so that each
-    device has those of its own query heads.
+    By the logical axes `batch` and `heads`, also if `length` is sharded. A batch that
+    the devices do not divide, such as the last one, is replicated. Key heads that are
+    fewer than the devices are repeated, so that each device has those of its query
+    heads.
 
     Args:
-        query: one vector a token and head.
-        key: likewise, of as many heads or of a divisor of them.
-        value: as `key`.
+        query: one vector per token and head.
+        key: likewise, with as many heads or a divisor of them.
+        value: like `key`.
     """
     b, _, heads, _ = query.shape
     over_batch, over_heads = _axes((b, heads), "heads")

@@ -10,8 +10,8 @@ class Linear(nnx.Module):
     """One affine map of the flattened example.
 
     Args:
-        inputs: number of values an example goes in with.
-        outputs: number of values it comes out with.
+        inputs: number of input features.
+        outputs: number of outputs.
         rngs: streams of the initial values.
 
     >>> import jax.numpy as jnp
@@ -23,5 +23,5 @@ class Linear(nnx.Module):
         self.head = nnx.Linear(inputs, outputs, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b c"]:
-        """Values of each example."""
+        """Returns the outputs of each example."""
         return self.head(x.reshape(x.shape[0], -1))

@@ -16,15 +16,14 @@ class Mlp(nnx.Module):
     """Dense layers with an activation between them, over the flattened example.
 
     Args:
-        inputs: number of values an example goes in with.
+        inputs: number of input features.
         hidden: widths of the hidden layers.
-        outputs: number of values it comes out with.
-        dropout: share of the hidden units dropped while training; at 0 there is no
-            dropout layer, and no random state.
-        activation: what stands between the layers, by its name in `jax.nn`.
-        batch_norm: whether hidden units are normalized over the batch, after the
-            activation.
-        dtype: type of the activations; the parameters are float32.
+        outputs: number of outputs.
+        dropout: dropout rate of the hidden units; at 0 there is no dropout layer, and
+            no random state.
+        activation: name of a function in `jax.nn`.
+        batch_norm: normalize hidden units over the batch, after the activation.
+        dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
     >>> mlp = Mlp(12, hidden=[8], outputs=3, rngs=nnx.Rngs(0))
@@ -60,7 +59,7 @@ class Mlp(nnx.Module):
         self.head = nnx.Linear(widths[-1], outputs, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b c"]:
-        """Values of each example: logits, or what a regression predicts."""
+        """Returns the outputs of each example: logits, or regression values."""
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         for place, layer in enumerate(self.hidden):
             x = getattr(jax.nn, self.activation)(layer(x))

@@ -13,7 +13,7 @@ __all__ = ["DEPTHS", "ResNet"]
 
 Images: TypeAlias = Float[Array, "b h w d"]
 Norm: TypeAlias = Callable[..., nnx.Module]
-"""(channels, whether it begins as zero) -> a norm."""
+"""(channels, zero-initialized) -> a norm."""
 
 DEPTHS = {
     18: (2, 2, 2, 2),
@@ -25,19 +25,18 @@ DEPTHS = {
 """Layers with weights -> blocks of each stage (He et al., 2015, table 1)."""
 
 _EXPANSION = 4
-"""Channels that a bottleneck gives over those that it works on."""
+"""Ratio of a bottleneck's output channels to its inner channels."""
 
 
 class Block(nnx.Module):
     """Two or three convolutions beside a shortcut.
 
     Args:
-        inputs: channels of what comes in.
+        inputs: number of input channels.
         width: channels of the 3x3 convolutions.
         stride: of the first 3x3 convolution.
-        bottleneck: whether a 1x1 convolution stands before the one 3x3, and after it.
-        first: whether each convolution has its norm and activation before it (`v2`), in
-            place of after it.
+        bottleneck: put a 1x1 convolution before and after a single 3x3 one.
+        first: put norm and activation before each convolution (`v2`) instead of after.
         convolution: makes a convolution.
         norm: makes a norm.
     """
@@ -56,13 +55,13 @@ class Block(nnx.Module):
         outputs = width * _EXPANSION if bottleneck else width
         self.first = first
         if bottleneck:
-            # The stride is at the 3x3 convolution, which sees all that comes in.
+            # The stride is at the 3x3 convolution, which then uses all inputs.
             sizes = [(inputs, width, 1, 1), (width, width, 3, stride)]
             sizes.append((width, outputs, 1, 1))
         else:
             sizes = [(inputs, width, 3, stride), (width, outputs, 3, 1)]
         self.convolutions = nnx.List(convolution(*size) for size in sizes)
-        # A block that adds nothing at first is easy to train through (Goyal et al.,
+        # Blocks that initially add nothing are easier to train (Goyal et al.,
         # Accurate, Large Minibatch SGD, 2017, section 5.1).
         self.norms = nnx.List(
             norm(size[0]) if first else norm(size[1], zero=size is sizes[-1])
@@ -73,7 +72,7 @@ class Block(nnx.Module):
         self.shortcut_norm = norm(outputs) if is_new and not first else None
 
     def __call__(self, x: Images) -> Images:
-        """The images after this block, smaller by its stride."""
+        """Returns the images after this block, smaller by its stride."""
         return self._norm_first(x) if self.first else self._norm_last(x)
 
     def _norm_last(self, x: Images) -> Images:
@@ -95,7 +94,7 @@ class Block(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """A residual net: logits of each image.
+    """A residual network that returns the logits of each image.
 
     Args:
         channels: of an image.
@@ -103,13 +102,13 @@ class ResNet(nnx.Module):
             bottlenecks.
         version: `v1.5`: the stride of a bottleneck is at its 3x3 convolution; `v2`:
             norm and activation come before each convolution.
-        width: channels of the first stage; each of the others has twice as many.
+        width: channels of the first stage, doubled in each following stage.
         stem: `large`: a 7x7 convolution and a max-pool, each of stride 2; `small`: a
             3x3 convolution.
         norm: over the batch, or over groups of each image's channels.
         groups: groups of a group norm.
         outputs: number of classes.
-        dtype: type of the activations; parameters and statistics are float32.
+        dtype: dtype of the activations; parameters and statistics are float32.
         rngs: streams of the initial values.
 
     Source: He et al., Deep Residual Learning for Image Recognition, 2015, and Identity
@@ -173,7 +172,7 @@ class ResNet(nnx.Module):
         )
 
     def __call__(self, image: Images) -> Float[Array, "b c"]:
-        """Logits of each image, float32."""
+        """Returns the logits of each image, float32."""
         x = self.stem_convolution(image.astype(self.dtype))
         x = x if self.stem_norm is None else nnx.relu(self.stem_norm(x))
         if self.stem == "large":
@@ -188,13 +187,13 @@ class ResNet(nnx.Module):
 def convolution(
     inputs: int, outputs: int, side: int, stride: int, *, dtype: Any, rngs: nnx.Rngs
 ) -> nnx.Conv:
-    """A convolution without bias; a norm comes beside it."""
+    """Returns a convolution without bias, for use with a norm."""
     return nnx.Conv(
         inputs,
         outputs,
         (side, side),
         strides=stride,
-        # Even on both sides, whatever the stride, as the published weights have it.
+        # Equal padding on both sides for any stride, as in the published weights.
         padding=side // 2,
         use_bias=False,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
@@ -206,7 +205,7 @@ def convolution(
 def normalization(
     channels: int, *, zero: bool = False, groups: int, dtype: Any, rngs: nnx.Rngs
 ) -> nnx.Module:
-    """A norm of groups, or of the batch where there are none; it may begin as zero."""
+    """Returns a group norm, or a batch norm without groups."""
     start = nnx.initializers.zeros if zero else nnx.initializers.ones
     fields = {"epsilon": 1e-5, "scale_init": start, "dtype": dtype, "rngs": rngs}
     if groups:

@@ -1,4 +1,4 @@
-"""Rotary positions: a token's place as an angle."""
+"""Rotary position embeddings."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -9,14 +9,14 @@ __all__ = ["rotate"]
 def rotate(
     x: Float[Array, "b t h d"], *, base: float = 10_000.0
 ) -> Float[Array, "b t h d"]:
-    """Turns pairs of features by an angle that grows with the place.
+    """Rotates pairs of features by an angle proportional to the position.
 
-    Products of two turned vectors depend on their distance alone, not on their places.
+    Products of two rotated vectors depend only on the distance of their positions.
 
     Args:
-        x: queries or keys, d even; angles are float32 whatever their type.
-        base: the slowest pair turns once in about 2 pi `base` tokens; long sequences
-            take a larger one.
+        x: queries or keys, d even; angles are float32 for any dtype.
+        base: the slowest pair rotates once in about 2 pi `base` tokens; use a larger
+            one for long sequences.
 
     Source: Su et al., RoFormer, 2021, section 3.2; the first half of the features
     paired with the second.

@@ -1,4 +1,4 @@
-"""Splash attention on a mesh of TPUs: Pallas's kernel, for each device's own heads."""
+"""Splash attention on a mesh of TPUs: Pallas's kernel on each device's heads."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from specflow.model.zoo.stack import SAVED
 __all__ = ["splash_attention"]
 
 _BLOCKS = (512, 256, 128)
-"""Tokens that the kernel takes at once: the largest that divides is the fastest."""
+"""Block sizes in tokens: the largest that divides the length is the fastest."""
 _BLOCK_FIELDS = (
     "block_q",
     "block_kv",
@@ -32,14 +32,14 @@ def splash_attention(
     key: Float[Array, "b t k d"],
     value: Float[Array, "b t k d"],
 ) -> Float[Array, "b t h d"]:
-    """Causal attention by a kernel that never holds the logits of a whole sequence.
+    """Computes causal attention with a kernel that never materializes all logits.
 
-    Each device runs it on the sequences and heads that are its share.
+    Each device runs it on its own shard of sequences and heads.
 
     Args:
         query: t a multiple of 128.
         key: k divides h.
-        value: as `key`.
+        value: like `key`.
     """
     _, t, heads, d = query.shape
     mesh = jax.sharding.get_abstract_mesh()
@@ -55,7 +55,7 @@ def splash_attention(
         block_sizes=pallas.BlockSizes(**dict.fromkeys(_BLOCK_FIELDS, block)),
         head_shards=parts,
         q_seq_shards=1,
-        # The name by which remat policies keep what the kernel needs to go backward.
+        # The name by which remat policies save the kernel's residuals.
         residual_checkpoint_name=SAVED,
     )
 

@@ -1,4 +1,4 @@
-"""Equal layers, stacked and scanned: one trace whatever the depth."""
+"""Equal layers, stacked and scanned: one trace for any depth."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -11,17 +11,17 @@ from jaxtyping import Array
 __all__ = ["Remat", "scanned", "stacked"]
 
 Remat: TypeAlias = Literal["none", "full", "dots", "dots_with_no_batch_dims"]
-"""What the backward pass computes again; see `POLICIES`."""
+"""Rematerialization policy; see `POLICIES`."""
 
 SAVED = "attention"
-"""Name (`jax.ad_checkpoint.checkpoint_name`) of what a layer's attention gives: both
-policies that save products save it too, because a kernel's product is none to JAX."""
+"""Name (`jax.ad_checkpoint.checkpoint_name`) of a layer's attention output. Both
+policies that save matrix products also save it: JAX sees no product in a kernel."""
 
 
 def _attention(primitive: Any, *arguments: Any, **params: Any) -> bool:
-    """Whether it is attention: by its name, or cuDNN's forward kernel.
+    """Returns True for attention: by its name, or cuDNN's forward kernel.
 
-    That one also gives what its backward kernel takes, which nobody else can name.
+    The kernel also returns residuals of its backward kernel, which have no name.
     """
     cudnn = primitive.name.startswith("dot_product_attention_fwd")
     return cudnn or bool(_NAMED(primitive, *arguments, **params))
@@ -36,18 +36,18 @@ POLICIES: dict[str, Any] = {
         _POLICIES.dots_with_no_batch_dims_saveable, _attention
     ),
 }
-"""Name -> what `jax.checkpoint` keeps of each layer. `none` keeps everything."""
+"""Policy -> residuals of each layer that `jax.checkpoint` saves; `none` saves all."""
 
 
 def stacked(
     make: Callable[[nnx.Rngs], nnx.Module], layers: int, *, rngs: nnx.Rngs
 ) -> Any:
-    """A module whose parameters are those of `layers` modules, stacked in front.
+    """Returns a module with the parameters of `layers` modules on a new leading axis.
 
     Args:
-        make: makes one of them.
-        layers: how many.
-        rngs: streams of the initial values; each layer draws its own.
+        make: makes one module.
+        layers: number of modules.
+        rngs: streams of the initial values, different for each layer.
 
     >>> block = stacked(lambda rngs: nnx.Linear(2, 3, rngs=rngs), 5, rngs=nnx.Rngs(0))
     >>> block.kernel.shape
@@ -69,13 +69,13 @@ def scanned(
     remat: Remat = "none",
     unroll: int = 1,
 ) -> Array:
-    """What a stack of layers makes of an activation, one after another.
+    """Applies a stack of layers to an activation, one after another.
 
     Args:
-        block: from `stacked`; called with an activation, it returns one of its form.
-        x: what the first layer takes.
-        remat: what the backward pass computes again, layer by layer.
-        unroll: layers that the compiled loop takes at once: more is faster on some
+        block: from `stacked`; maps an activation to one of the same shape.
+        x: input of the first layer.
+        remat: rematerialization policy of each layer.
+        unroll: layers per iteration of the compiled loop: more is faster on some
             devices, and takes longer to compile.
 
     >>> block = stacked(lambda rngs: nnx.Linear(2, 2, rngs=rngs), 5, rngs=nnx.Rngs(0))
@@ -88,7 +88,7 @@ def scanned(
         return nnx.merge(graphdef, values)(x), None
 
     if remat != "none":
-        # A loop's body is compiled alone: what is computed again cannot be merged with
-        # what was computed before, so the costly guard against it is not needed.
+        # A loop's body is compiled alone: recomputation cannot be merged with the
+        # forward pass, so the costly barrier against it is not needed.
         layer = jax.checkpoint(layer, policy=POLICIES[remat], prevent_cse=False)
     return lax.scan(layer, x, state, unroll=unroll)[0]

@@ -15,15 +15,15 @@ __all__ = ["Block", "Transformer"]
 
 
 class Block(nnx.Module):
-    """Causal attention and a feed-forward layer, each behind its norm and added up.
+    """Causal attention and a feed-forward layer, pre-norm, with residuals.
 
     Args:
         width: size of the residual stream.
         heads: number of attention heads; they divide the width.
         mlp_ratio: width of the feed-forward layer over `width`.
-        rotary: whether queries and keys are rotated by their place.
-        dropout: share of what each half adds that is dropped while training.
-        dtype: type of the activations.
+        rotary: rotate queries and keys by their position.
+        dropout: dropout rate of each residual branch.
+        dtype: dtype of the activations.
         rngs: streams of the initial values and of dropout.
     """
 
@@ -54,11 +54,11 @@ class Block(nnx.Module):
         self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else None
 
     def __call__(self, x: Float[Array, "n d"], *, length: int) -> Float[Array, "n d"]:
-        """The residual stream after this block.
+        """Returns the residual stream after this block.
 
         Args:
-            x: the stream, all tokens of all sequences in one axis. Weight gradients of
-                3-D activations are nearly twice as slow on CPU.
+            x: the stream, with all tokens of all sequences on one axis. Weight
+                gradients of 3-D activations are nearly twice as slow on CPU.
             length: tokens per sequence.
         """
         x = x + self._dropped(self._attend(self.attention_norm(x), length))
@@ -79,11 +79,10 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """A decoder-only transformer: the logits of the next token at every place.
+    """A decoder-only transformer that returns next-token logits at every position.
 
-    The small one, beside `Decoder`: with learned positions or rotary ones, and with
-    dropout. Its tokens are in one axis, which is faster on a CPU, and cannot be cut
-    along a sequence.
+    Smaller than `Decoder`, with learned or rotary positions, and dropout. Its tokens
+    are on one axis, which is faster on a CPU and does not allow sequence sharding.
 
     Args:
         vocabulary: number of tokens.
@@ -92,13 +91,11 @@ class Transformer(nnx.Module):
         heads: attention heads of a block; they divide the width.
         mlp_ratio: width of the feed-forward layer over `width`.
         max_length: longest sequence, in tokens.
-        positions: `learned`: a vector of each place is added to the token's;
-            `rotary`: queries and keys are rotated by their place.
-        head: `tied`: the logits come from the embedding's weights; `untied`: from
-            weights of their own.
-        dropout: share of activations dropped while training; at 0 there is no dropout
-            layer, and no random state.
-        dtype: type of the activations; the parameters are float32.
+        positions: `learned`: position embeddings are added to those of tokens;
+            `rotary`: queries and keys are rotated by their position.
+        head: `tied`: logits use the embedding's weights; `untied`: separate weights.
+        dropout: dropout rate; at 0 there is no dropout layer, and no random state.
+        dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
     >>> model = Transformer(
@@ -124,7 +121,7 @@ class Transformer(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.max_length = max_length
-        # Small, because a tied head multiplies by it once more.
+        # Small, because a tied head multiplies by it again.
         small = nnx.initializers.normal(0.02)
         self.embed = Embed(
             vocabulary, width, dtype=dtype, embedding_init=small, rngs=rngs
@@ -155,7 +152,7 @@ class Transformer(nnx.Module):
         )
 
     def __call__(self, tokens: Int[Array, "b t"]) -> Float[Array, "b t c"]:
-        """Logits of the token after each one, from this and the earlier ones.
+        """Returns the logits of the token after each position.
 
         Raises:
             ValueError: the sequences are longer than `max_length`.

@@ -20,13 +20,13 @@ _STREAM = ("batch", "length", None)
 
 
 class Block(nnx.Module):
-    """Attention and a feed-forward layer, each behind its norm, added up.
+    """Attention and a feed-forward layer, pre-norm, with residuals.
 
     Args:
         width: size of the residual stream.
         heads: number of attention heads; they divide the width.
         mlp_ratio: width of the feed-forward layer over `width`.
-        dtype: type of the activations.
+        dtype: dtype of the activations.
         rngs: streams of the initial values.
     """
 
@@ -53,7 +53,7 @@ class Block(nnx.Module):
         self.down = dense((hidden,), (width,), "mlp embed", dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Stream) -> Stream:
-        """The residual stream after this block."""
+        """Returns the residual stream after this block."""
         x = constrain(x + self._attend(self.attention_norm(x)), *_STREAM)
         return constrain(x + self._feed(self.mlp_norm(x)), *_STREAM)
 
@@ -69,23 +69,22 @@ class Block(nnx.Module):
 
 
 class ViT(nnx.Module):
-    """A vision transformer: logits of each image, seen as a sequence of patches.
+    """A vision transformer that returns the logits of each image.
 
     Args:
         image: height, width and channels of an image; the patch divides the first two.
-        patch: pixels of a patch's side.
+        patch: side of a patch in pixels.
         layers: number of blocks.
         width: size of the residual stream.
         heads: attention heads of a block; they divide the width.
         mlp_ratio: width of the feed-forward layer over `width`.
-        positions: `learned`: a vector of each place is added; `sincos`: sines and
-            cosines of its row and column.
-        pool: `cls`: the classes come from a token of its own; `mean`: from the mean of
-            all patches.
+        positions: `learned`: learned position embeddings; `sincos`: sines and cosines
+            of row and column.
+        pool: `cls`: classify a separate token; `mean`: the mean of all patches.
         outputs: number of classes.
-        remat: what the backward pass computes again.
-        unroll: layers that the compiled loop takes at once.
-        dtype: type of the activations; parameters, logits and the statistics of norms
+        remat: rematerialization policy.
+        unroll: layers per iteration of the compiled loop.
+        dtype: dtype of the activations; parameters, logits and the statistics of norms
             are float32.
         rngs: streams of the initial values.
 
@@ -140,7 +139,7 @@ class ViT(nnx.Module):
             rngs=rngs,
         )
         self.norm = layer_norm(width, dtype, rngs)
-        # Of zeros: every class is as likely at first.
+        # Zeros: initially all classes are equally likely.
         self.head = nnx.Linear(
             width,
             outputs,
@@ -150,7 +149,7 @@ class ViT(nnx.Module):
         )
 
     def __call__(self, image: Float[Array, "b h w d"]) -> Float[Array, "b c"]:
-        """Logits of each image."""
+        """Returns the logits of each image."""
         x = self._patches(image.astype(self.dtype))
         if self.position is None:
             places = jnp.asarray(sincos(*self.grid, self.width), self.dtype)
@@ -160,7 +159,7 @@ class ViT(nnx.Module):
             first = self.cls[...].astype(self.dtype)[None, None]
             x = jnp.concatenate([jnp.tile(first, (x.shape[0], 1, 1)), x], axis=1)
             if self.position is None:
-                # The token of the classes is at no place.
+                # The class token has no position.
                 places = jnp.pad(places, ((1, 0), (0, 0)))
         x = constrain(x + places[None], *_STREAM)
         x = scanned(self.blocks, x, remat=self.remat, unroll=self.unroll)
@@ -171,14 +170,14 @@ class ViT(nnx.Module):
     def _patches(self, image: Float[Array, "b h w d"]) -> Stream:
         (rows, columns), side = self.grid, self.patch
         b, *_, channels = image.shape
-        # A convolution whose stride is its size, as the matrix product that it is.
+        # A convolution whose stride equals its size is a matrix product.
         x = image.reshape(b, rows, side, columns, side, channels)
         x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows * columns, -1)
         return self.patches(x)
 
 
 def layer_norm(width: int, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A norm whose statistics are float32, whatever goes in and comes out."""
+    """Returns a layer norm with float32 statistics for any dtype."""
     named = names_of("embed")
     return nnx.LayerNorm(
         width, dtype=dtype, scale_metadata=named, bias_metadata=named, rngs=rngs
@@ -193,7 +192,7 @@ def dense(
     dtype: DTypeLike,
     rngs: nnx.Rngs,
 ) -> nnx.LinearGeneral:
-    """An affine map of the last dimensions; each of its kernel's has a name, or -."""
+    """Returns an affine map of the last dimensions, with named dimensions."""
     named = tuple(None if name == "-" else name for name in names.split())
     return nnx.LinearGeneral(
         inputs,
@@ -208,13 +207,13 @@ def dense(
 
 
 def sincos(rows: int, columns: int, width: int) -> Float[Array, "t d"]:
-    """Sines and cosines of each place's row and column, at width / 4 frequencies.
+    """Computes sines and cosines of rows and columns, at width / 4 frequencies.
 
     Args:
         rows: of the grid.
         columns: of the grid.
-        width: numbers of each place, a multiple of 4: those of its row, then those of
-            its column.
+        width: of each embedding, a multiple of 4: first half for the row, second half
+            for the column.
 
     >>> for place in sincos(1, 2, 4):
     ...     print(*(f"{value:.2f}" for value in place))

@@ -13,18 +13,18 @@ __all__ = ["WideAndDeep"]
 
 
 class WideAndDeep(nnx.Module):
-    """An affine map, which learns by heart, and dense layers, which generalize.
+    """An affine map, which memorizes, and dense layers, which generalize.
 
-    Their outputs are added up. Parameters are `wide.*` and `deep.*`, so that each part
-    may have an optimizer of its own.
+    Their outputs are summed. Parameters are `wide.*` and `deep.*`, so that each part
+    can have its own optimizer.
 
     Args:
-        inputs: number of values an example goes in with.
-        wide: number of values that the affine map takes, if these are others.
-        outputs: number of values an example comes out with.
-        dtype: type of the activations; the parameters are float32.
+        inputs: number of input features.
+        wide: number of features of the affine map, if different.
+        outputs: number of outputs.
+        dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
-        **deep: what else an `Mlp` takes: hidden, dropout, activation, batch_norm.
+        **deep: further arguments of `Mlp`: hidden, dropout, activation, batch_norm.
 
     >>> model = WideAndDeep(3, wide=5, hidden=[4], outputs=2, rngs=nnx.Rngs(0))
     >>> model(jnp.ones((7, 3)), wide=jnp.ones((7, 5))).shape
@@ -55,11 +55,11 @@ class WideAndDeep(nnx.Module):
     def __call__(
         self, x: Float[Array, "b ..."], wide: Float[Array, "b ..."] | None = None
     ) -> Float[Array, "b c"]:
-        """Values of each example.
+        """Returns the outputs of each example.
 
         Args:
-            x: what both parts see.
-            wide: what the affine map sees in place of `x`, such as crosses of features.
+            x: features of both parts.
+            wide: features of the affine map instead of `x`, such as crosses.
         """
         seen = x if wide is None else wide
         return self.wide(seen.reshape(seen.shape[0], -1)) + self.deep(x)
