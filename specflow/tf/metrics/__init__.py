@@ -1,8 +1,8 @@
-"""tf.metrics for people who port: functions that return (value, state) pairs.
+"""Functions of `tf.metrics` for ported code; they return pairs (value, state).
 
-They take the arguments of TensorFlow's functions and follow its conventions: a ratio of
-nothing is 0, tensors are cast, weights broadcast, the AUC is an approximation at 200
-thresholds. The states are the library's own, exact and mergeable.
+Arguments and conventions are those of TensorFlow: a ratio with denominator 0 is 0,
+tensors are cast, weights broadcast, the AUC is approximated at 200 thresholds. The
+states are metrics of `specflow.metrics`, exact and mergeable.
 """
 
 from specflow.tf.metrics.streaming_at_k import (

@@ -1,4 +1,4 @@
-"""What the k best classes are worth, under its name in tf.metrics."""
+"""Precision and recall at k, under their names in `tf.metrics`."""
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -31,20 +31,22 @@ def precision_at_k(
     class_id: int | None = None,
     weights: ArrayLike | None = None,
 ) -> PrecisionAtK:
-    """The share of the k highest scored classes that are labels of their row.
+    """Precision at k: fraction of the k highest-scored classes that are labels.
 
     Args:
-        labels: class numbers: one a row, or several on one axis more.
-        predictions: a score for each class on the last axis.
-        k: how many classes of each row count; from 1 to c.
-        class_id: the one class that counts; NaN where it is never among the k.
-        weights: one for all, or shaped as the rows with axes of size 1; 0 masks.
+        labels: class indices: one per row, or several on one more axis.
+        predictions: one score per class, on the last axis.
+        k: number of highest scores that are considered, in [1, c].
+        class_id: class that is evaluated; None: all. NaN if it is never among the k.
+        weights: sample weights, a scalar or shaped as the rows (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
         (value of this batch, `PrecisionAtK` state).
 
     Raises:
-        DataError: shapes do not fit, a label is no class number, or k is out of range.
+        DataError: shapes do not match, a label is not a class index, or k is out of
+            range.
 
     >>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
     >>> precision_at_k(np.array([[1, 2], [1, 1]]), scores, k=2)[0]
@@ -63,21 +65,23 @@ def recall_at_k(
     class_id: int | None = None,
     weights: ArrayLike | None = None,
 ) -> RecallAtK:
-    """The share of the labels that are among the k highest scored of their row.
+    """Recall at k: fraction of the labels among the k highest-scored classes.
 
     Args:
-        labels: class numbers: one a row, or several on one axis more; one that is no
-            class of the scores is never found.
-        predictions: a score for each class on the last axis.
-        k: how many classes of each row count; from 1 to c.
-        class_id: the one class that counts; NaN where it is never a label.
-        weights: one for all, or shaped as the rows with axes of size 1; 0 masks.
+        labels: class indices: one per row, or several on one more axis; an
+            index outside of the scores is a miss.
+        predictions: one score per class, on the last axis.
+        k: number of highest scores that are considered, in [1, c].
+        class_id: class that is evaluated; None: all. NaN if it is never a label.
+        weights: sample weights, a scalar or shaped as the rows (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
         (value of this batch, `RecallAtK` state).
 
     Raises:
-        DataError: shapes do not fit, a label is no class number, or k is out of range.
+        DataError: shapes do not match, a label is not a class index, or k is out of
+            range.
 
     >>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
     >>> recall_at_k(np.array([1, 1]), scores, k=2)[0]
@@ -95,20 +99,23 @@ def average_precision_at_k(
     k: int,
     weights: ArrayLike | None = None,
 ) -> AveragePrecisionAtK:
-    """The mean over rows of the precision at each label among the k highest scored.
+    """Mean average precision at k, over rows.
 
     Args:
-        labels: class numbers: one a row, or several on one axis more. What is no class
-            of the scores is ignored; a row without any label makes the metric NaN.
-        predictions: a score for each class on the last axis.
-        k: how many classes of each row count; from 1 to c.
-        weights: one for all, or shaped as the rows with axes of size 1; 0 masks.
+        labels: class indices: one per row, or several on one more axis.
+            Indices outside of the scores are ignored; a row without any label makes the
+            metric NaN.
+        predictions: one score per class, on the last axis.
+        k: number of highest scores that are considered, in [1, c].
+        weights: sample weights, a scalar or shaped as the rows (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
-        (value of this batch, `AveragePrecisionAtK` state); 0 of no rows.
+        (value of this batch, `AveragePrecisionAtK` state); 0 without rows.
 
     Raises:
-        DataError: shapes do not fit, a label is no class number, or k is out of range.
+        DataError: shapes do not match, a label is not a class index, or k is out of
+            range.
 
     >>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
     >>> average_precision_at_k(np.array([2, 0]), scores, k=2)[0]
@@ -129,25 +136,26 @@ def precision_at_top_k(
     class_id: int | None = None,
     weights: ArrayLike | None = None,
 ) -> PrecisionAtK:
-    """`precision_at_k` of classes that were chosen before.
+    """Precision at k, from the indices of the highest-scored classes.
 
     Args:
-        labels: class numbers: one a row, or several on one axis more.
-        predictions_idx: the classes chosen for each row, on the last axis.
-        k: their number, if it is to be checked.
-        class_id: the one class that counts; NaN where it is never chosen.
-        weights: one for all, or shaped as the rows with axes of size 1; 0 masks.
+        labels: class indices: one per row, or several on one more axis.
+        predictions_idx: indices of the highest-scored classes, on the last axis.
+        k: expected size of that axis; None: not checked.
+        class_id: class that is evaluated; None: all. NaN if it is never predicted.
+        weights: sample weights, a scalar or shaped as the rows (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
         (value of this batch, `PrecisionAtK` state).
 
     Raises:
-        DataError: shapes do not fit, or a value is no class number.
+        DataError: shapes do not match, or a value is not a class index.
 
     >>> precision_at_top_k(np.array([2, 0]), np.array([[1, 2], [1, 2]]))[0]
     0.25
     """
-    top = _chosen(predictions_idx, k)
+    top = _check_top(predictions_idx, k)
     weight = broadcast(weights, top.shape[:-1])
     return PrecisionAtK.from_batch(labels, top, weight, class_id=class_id)
 
@@ -160,7 +168,7 @@ def recall_at_top_k(
     class_id: int | None = None,
     weights: ArrayLike | None = None,
 ) -> RecallAtK:
-    """`recall_at_k` of classes that were chosen before.
+    """Recall at k, from the indices of the highest-scored classes.
 
     Arguments are those of `precision_at_top_k`.
 
@@ -168,25 +176,25 @@ def recall_at_top_k(
         (value of this batch, `RecallAtK` state).
 
     Raises:
-        DataError: shapes do not fit, or a value is no class number.
+        DataError: shapes do not match, or a value is not a class index.
 
     >>> recall_at_top_k(np.array([2, 0]), np.array([[1, 2], [1, 2]]))[0]
     0.5
     """
-    top = _chosen(predictions_idx, k)
+    top = _check_top(predictions_idx, k)
     weight = broadcast(weights, top.shape[:-1])
     return RecallAtK.from_batch(labels, top, weight, class_id=class_id)
 
 
-def _chosen(indices: ArrayLike, k: int | None) -> Int[NDArray, "b ... k"]:
-    chosen = np.asarray(indices)
-    if k is not None and chosen.shape[-1:] != (k,):
+def _check_top(indices: ArrayLike, k: int | None) -> Int[NDArray, "b ... k"]:
+    top = np.asarray(indices)
+    if k is not None and top.shape[-1:] != (k,):
         raise DataError(
             Diagnostic(
                 "at_top_k",
-                f"predictions_idx are {describe(chosen)}",
-                expected=f"{k} classes a row, on the last axis",
+                f"predictions_idx are {describe(top)}",
+                expected=f"{k} classes per row, on the last axis",
                 code="metric-shapes",
             )
         )
-    return chosen
+    return top

@@ -1,4 +1,4 @@
-"""How often classes are right, under their names in tf.metrics."""
+"""Classification metrics, under their names in `tf.metrics`."""
 
 import numpy as np
 from jaxtyping import Num, Shaped
@@ -32,20 +32,21 @@ def accuracy(
     *,
     undefined: float | None = 0.0,
 ) -> Accuracy:
-    """The share of predictions that equal the label, once cast to its type.
+    """Accuracy classification score; predictions are cast to the type of the labels.
 
     Args:
-        labels: of any numeric type.
-        predictions: shaped as the labels; classes, not scores. Cast to the type of the
-            labels, so that 1.7 is class 1 where these are integers.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: the share of nothing; None is NaN.
+        labels: true classes, of any numeric type.
+        predictions: predicted classes, not scores; shaped as the labels. For integer
+            labels, 1.7 is cast to class 1.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `Accuracy` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> accuracy(np.array([1, 2, 3, 4]), np.array([1.0, 2.0, 0.0, 4.0]))[0]
     0.75
@@ -63,25 +64,26 @@ def precision(
     *,
     undefined: float | None = 0.0,
 ) -> Precision:
-    """True positives over predicted positives; whatever is not 0 is positive.
+    """Precision of binary classification: TP / (TP + FP); nonzero is positive.
 
     Args:
-        labels: cast to bool.
-        predictions: shaped as the labels; cast to bool, so that a probability has to be
-            held against a threshold first.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: value without predicted positives; None is NaN.
+        labels: true labels, cast to bool.
+        predictions: predicted labels, shaped as the labels; cast to bool, so compare
+            probabilities with a threshold first.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without predicted positives; None: NaN.
 
     Returns:
         (value of this batch, `Precision` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> precision(np.array([1, 0, 1, 1]), np.array([1, 1, 0, 0]))[0]
     0.5
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Precision.from_batch(label, prediction, weight, undefined=undefined)
 
 
@@ -93,25 +95,26 @@ def recall(
     *,
     undefined: float | None = 0.0,
 ) -> Recall:
-    """True positives over actual positives; whatever is not 0 is positive.
+    """Recall of binary classification: TP / (TP + FN); nonzero is positive.
 
     Args:
-        labels: cast to bool.
-        predictions: shaped as the labels; cast to bool, so that a probability has to be
-            held against a threshold first.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: value without positives; None is NaN.
+        labels: true labels, cast to bool.
+        predictions: predicted labels, shaped as the labels; cast to bool, so compare
+            probabilities with a threshold first.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without positives; None: NaN.
 
     Returns:
         (value of this batch, `Recall` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> recall(np.array([1, 0, 1, 1, 1]), np.array([1, 1, 0, 0, 0]))[0]
     0.25
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Recall.from_batch(label, prediction, weight, undefined=undefined)
 
 
@@ -121,23 +124,24 @@ def true_positives(
     predictions: Num[NDArray, "b ..."],
     weights: ArrayLike | None = None,
 ) -> Sum:
-    """How many positives are predicted positive, or the sum of their weights.
+    """Number of true positives, or the sum of their weights.
 
     Args:
-        labels: cast to bool.
-        predictions: shaped as the labels; cast to bool.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        labels: true labels, cast to bool.
+        predictions: predicted labels, shaped as the labels; cast to bool.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
         (number in this batch, `Sum` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> true_positives(np.array([1, 0, 1]), np.array([1, 1, 0]))[0]
     1.0
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Sum.from_batch(label & prediction, weight)
 
 
@@ -147,18 +151,20 @@ def true_negatives(
     predictions: Num[NDArray, "b ..."],
     weights: ArrayLike | None = None,
 ) -> Sum:
-    """How many negatives are predicted negative; arguments as for `true_positives`.
+    """Number of true negatives, or the sum of their weights.
+
+    Arguments are those of `true_positives`.
 
     Returns:
         (number in this batch, `Sum` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> true_negatives(np.array([1, 0, 0]), np.array([1, 0, 0]), weights=0.5)[0]
     1.0
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Sum.from_batch(~label & ~prediction, weight)
 
 
@@ -168,18 +174,20 @@ def false_positives(
     predictions: Num[NDArray, "b ..."],
     weights: ArrayLike | None = None,
 ) -> Sum:
-    """How many negatives are predicted positive; arguments as for `true_positives`.
+    """Number of false positives, or the sum of their weights.
+
+    Arguments are those of `true_positives`.
 
     Returns:
         (number in this batch, `Sum` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> false_positives(np.array([1, 0, 0]), np.array([1, 1, 1]))[0]
     2.0
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Sum.from_batch(~label & prediction, weight)
 
 
@@ -189,18 +197,20 @@ def false_negatives(
     predictions: Num[NDArray, "b ..."],
     weights: ArrayLike | None = None,
 ) -> Sum:
-    """How many positives are predicted negative; arguments as for `true_positives`.
+    """Number of false negatives, or the sum of their weights.
+
+    Arguments are those of `true_positives`.
 
     Returns:
         (number in this batch, `Sum` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> false_negatives(np.array([1, 0, 1]), np.array([0, 1, 0]))[0]
     2.0
     """
-    label, prediction, weight = _truths(labels, predictions, weights)
+    label, prediction, weight = _as_bools(labels, predictions, weights)
     return Sum.from_batch(label & ~prediction, weight)
 
 
@@ -213,21 +223,22 @@ def mean_per_class_accuracy(
     *,
     undefined: float | None = 0.0,
 ) -> PerClassAccuracy:
-    """The mean over classes of the share of a class's labels that are predicted.
+    """Balanced accuracy: the mean over classes of their recall.
 
     Args:
-        labels: class numbers in [0, num_classes).
-        predictions: class numbers, shaped as the labels; cast to integers.
+        labels: class indices in [0, num_classes).
+        predictions: class indices, shaped as the labels; cast to integers.
         num_classes: number of classes.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: what a class without labels counts for; None leaves it out.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: recall of a class without labels; None leaves it out of the mean.
 
     Returns:
         (value of this batch, `PerClassAccuracy` state).
 
     Raises:
-        DataError: shapes do not fit, a label is no class, or a weight is negative or
-            not finite.
+        DataError: shapes do not match, a label is not a class index, or a weight is
+            negative or not finite.
 
     >>> labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
     >>> mean_per_class_accuracy(labels, predictions, num_classes=3)[0]
@@ -252,21 +263,22 @@ def mean_iou(
     *,
     undefined: float | None = 0.0,
 ) -> IoU:
-    """The mean over classes of intersection over union; absent classes are left out.
+    """Mean intersection over union (Jaccard index); absent classes are left out.
 
     Args:
-        labels: class numbers in [0, num_classes).
-        predictions: class numbers in [0, num_classes), shaped as the labels.
+        labels: class indices in [0, num_classes).
+        predictions: class indices in [0, num_classes), shaped as the labels.
         num_classes: number of classes.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: value of no rows; None is NaN.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `IoU` state).
 
     Raises:
-        DataError: shapes do not fit, a value is no class, or a weight is negative or
-            not finite.
+        DataError: shapes do not match, a value is not a class index, or a weight is
+            negative or not finite.
 
     >>> labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
     >>> round(mean_iou(labels, predictions, num_classes=3)[0], 6)
@@ -287,7 +299,7 @@ def mean_iou(
     )
 
 
-def _truths(
+def _as_bools(
     labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None
 ) -> tuple[NDArray[np.bool], NDArray[np.bool], NDArray | None]:
     label, prediction, weight = aligned(weights, labels=labels, predictions=predictions)
@@ -295,6 +307,6 @@ def _truths(
 
 
 def _cast(values: Shaped[NDArray, "..."], dtype: DTypeLike) -> Shaped[NDArray, "..."]:
-    # A NaN becomes some integer: no label, unless its row is masked.
+    # NaN is cast to an arbitrary integer, which is an error unless its row is masked.
     with np.errstate(invalid="ignore"):
         return values.astype(dtype)

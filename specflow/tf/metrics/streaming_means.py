@@ -1,4 +1,4 @@
-"""Means of values and of errors, under their names in tf.metrics."""
+"""Means and regression metrics, under their names in `tf.metrics`."""
 
 import numpy as np
 from jaxtyping import Num
@@ -32,18 +32,19 @@ def mean(
     *,
     undefined: float | None = 0.0,
 ) -> Mean:
-    """The mean of all values: sum(w v) / sum(w).
+    """Weighted mean of all values: sum(w v) / sum(w).
 
     Args:
         values: any numbers.
-        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
-        undefined: the mean of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the values (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (mean of this batch, `Mean` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> mean(np.array([1.0, 2.0, 4.0]), weights=np.array([1, 1, 0]))[0]
     1.5
@@ -58,21 +59,22 @@ def mean_tensor(
     *,
     undefined: float | None = 0.0,
 ) -> MeanTensor:
-    """The mean over batches, element by element, of one tensor a batch.
+    """Elementwise mean over batches, of one tensor per batch.
 
-    The tensor has the same shape in every batch; a value is that of its batch, not of
-    its rows. For the mean over rows take the state itself, `MeanTensor`.
+    The tensor has the same shape in every batch; it is one value of the batch, not one
+    per row. For the mean over rows use the state itself, `MeanTensor`.
 
     Args:
         values: any numbers.
-        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
-        undefined: value of an element that was always masked; None is NaN.
+        weights: sample weights, a scalar or shaped as the values (axes of size 1
+            broadcast); 0 masks.
+        undefined: value of elements that were always masked; None: NaN.
 
     Returns:
         (the tensor of this batch, `MeanTensor` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> _, state = mean_tensor(np.array([1.0, 2.0]))
     >>> state.merge(mean_tensor(np.array([3.0, 6.0]))[1]).compute()
@@ -80,8 +82,8 @@ def mean_tensor(
     """
     tensor = np.asarray(values)
     weight = broadcast(weights, tensor.shape)
-    one = None if weight is None else weight[None]
-    return MeanTensor.from_batch(tensor[None], one, undefined=undefined)
+    row_weight = None if weight is None else weight[None]
+    return MeanTensor.from_batch(tensor[None], row_weight, undefined=undefined)
 
 
 @pair
@@ -92,19 +94,20 @@ def mean_squared_error(
     *,
     undefined: float | None = 0.0,
 ) -> MSE:
-    """The mean of (prediction - label)^2.
+    """Mean squared error: the mean of (prediction - label)^2.
 
     Args:
         labels: any numbers.
         predictions: shaped as the labels.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: the mean of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `MSE` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> mean_squared_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))[0]
     2.0
@@ -121,19 +124,20 @@ def root_mean_squared_error(
     *,
     undefined: float | None = 0.0,
 ) -> RMSE:
-    """The root of the mean of (prediction - label)^2, of the whole stream.
+    """Root mean squared error over all batches.
 
     Args:
         labels: any numbers.
         predictions: shaped as the labels.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: the value of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `RMSE` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> root_mean_squared_error(np.array([1.0, 2.0]), np.array([4.0, 5.0]))[0]
     3.0
@@ -150,19 +154,20 @@ def mean_absolute_error(
     *,
     undefined: float | None = 0.0,
 ) -> MAE:
-    """The mean of |prediction - label|.
+    """Mean absolute error: the mean of |prediction - label|.
 
     Args:
         labels: any numbers.
         predictions: shaped as the labels.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: the mean of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `MAE` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))[0]
     1.0
@@ -180,30 +185,31 @@ def mean_relative_error(
     *,
     undefined: float | None = 0.0,
 ) -> RelativeError:
-    """The mean of |prediction - label| / normalizer; 0 where the normalizer is 0.
+    """Mean of |prediction - label| / normalizer; 0 where the normalizer is 0.
 
     Args:
         labels: any numbers.
         predictions: shaped as the labels.
         normalizer: shaped as the labels; often the labels.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        undefined: the mean of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
         (value of this batch, `RelativeError` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> labels = np.array([1.0, 4.0, 0.0])
     >>> mean_relative_error(labels, np.array([2.0, 3.0, 5.0]), normalizer=labels)[0]
     0.4166666666666667
     """
-    label, prediction, yardstick, weight = aligned(
+    label, prediction, divisor, weight = aligned(
         weights, labels=labels, predictions=predictions, normalizer=normalizer
     )
     return RelativeError.from_batch(
-        label, prediction, weight, normalizer=yardstick, undefined=undefined
+        label, prediction, weight, normalizer=divisor, undefined=undefined
     )
 
 
@@ -216,21 +222,21 @@ def mean_cosine_distance(
     *,
     undefined: float | None = 1.0,
 ) -> CosineDistance:
-    """One less the mean inner product along an axis, of vectors of unit length.
+    """Mean cosine distance of unit vectors: 1 - the mean inner product along an axis.
 
     Args:
-        labels: vectors of length 1; they are taken as they are.
-        predictions: shaped as the labels, of length 1 too.
-        dim: the axis of the vectors; not the first, which is the rows.
-        weights: one for all, or shaped as the labels with `dim` and maybe other axes of
-            size 1; 0 masks.
-        undefined: value of no vectors; None is NaN.
+        labels: unit vectors; they are not normalized.
+        predictions: unit vectors, shaped as the labels.
+        dim: axis of the vectors; not the first, which is the batch.
+        weights: sample weights, a scalar or shaped as the labels with size 1 in `dim`
+            (and in axes that broadcast); 0 masks.
+        undefined: value without vectors; None: NaN.
 
     Returns:
         (value of this batch, `CosineDistance` state).
 
     Raises:
-        DataError: shapes do not fit, `dim` is no axis of vectors, or a weight is
+        DataError: shapes do not match, `dim` is not an axis of vectors, or a weight is
             negative or not finite.
 
     >>> labels, predictions = np.array([[1.0, 0.0]]), np.array([[0.6, 0.8]])
@@ -248,9 +254,9 @@ def mean_cosine_distance(
                 code="metric-values",
             )
         )
-    one_each = (*label.shape[:axis], 1, *label.shape[axis + 1 :])
-    weight = broadcast(weights, one_each)
-    if weight is not None and weight.shape == one_each:
+    per_vector = (*label.shape[:axis], 1, *label.shape[axis + 1 :])
+    weight = broadcast(weights, per_vector)
+    if weight is not None and weight.shape == per_vector:
         weight = np.moveaxis(weight, axis, -1)[..., 0]
     return CosineDistance.from_batch(
         np.moveaxis(label, axis, -1),
@@ -268,19 +274,20 @@ def percentage_below(
     *,
     undefined: float | None = 0.0,
 ) -> Mean:
-    """The share of values below a threshold, in [0, 1].
+    """Fraction of values below a threshold, in [0, 1].
 
     Args:
         values: any numbers; one equal to the threshold is not below it.
         threshold: compared in the type of the values.
-        weights: one for all, or shaped as the values with axes of size 1; 0 masks.
-        undefined: the share of nothing; None is NaN.
+        weights: sample weights, a scalar or shaped as the values (axes of size 1
+            broadcast); 0 masks.
+        undefined: value without rows, as `zero_division` of scikit-learn; None: NaN.
 
     Returns:
-        (share in this batch, `Mean` state).
+        (fraction in this batch, `Mean` state).
 
     Raises:
-        DataError: shapes do not fit, or a weight is negative or not finite.
+        DataError: shapes do not match, or a weight is negative or not finite.
 
     >>> percentage_below(np.array([1.0, 2.0, 4.0, 8.0]), threshold=4.0)[0]
     0.5

@@ -1,4 +1,4 @@
-"""What depends on where a score is cut, under its name in tf.metrics."""
+"""Metrics at decision thresholds, under their names in `tf.metrics`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -37,27 +37,29 @@ def auc(
     thresholds: Sequence[float] | None = None,
     formula: Literal["tf", "exact"] = "tf",
 ) -> ThresholdCounts | AUC:
-    """The area under the ROC or the precision-recall curve.
+    """Area under the ROC or the precision-recall curve.
 
     Args:
-        labels: cast to bool.
+        labels: true labels, cast to bool.
         predictions: probabilities in [0, 1], shaped as the labels; for
             `formula="exact"` scores of any range.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        num_thresholds: points of the curve; evenly spread thresholds.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        num_thresholds: number of evenly spaced thresholds, the points of the curve.
         curve: `"ROC"` or `"PR"`.
-        summation_method: `"trapezoidal"`, `"careful_interpolation"` (right for PR too),
+        summation_method: `"trapezoidal"`, `"careful_interpolation"` (correct for PR
+            too),
             `"minoring"` or `"majoring"`.
-        thresholds: inner thresholds in place of evenly spread ones.
-        formula: `"tf"` is TensorFlow's approximation, 1 without positives; `"exact"`
-            needs no thresholds, ROC only, NaN while a class is missing.
+        thresholds: inner thresholds, in place of evenly spaced ones.
+        formula: `"tf"`: TensorFlow's approximation, 1 without positives. `"exact"`:
+            without thresholds, for ROC only; NaN while a class is missing.
 
     Returns:
         (value of this batch, `ThresholdCounts` or `AUC` state).
 
     Raises:
-        DataError: shapes do not fit, a prediction is no probability, or an argument is
-            out of its range.
+        DataError: shapes do not match, a prediction is not a probability, or an
+            argument is out of its range.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -77,12 +79,14 @@ def auc(
                 code="metric-values",
             )
         )
-    cuts = (
+    all_thresholds = (
         curves.evenly_spread(num_thresholds)
         if thresholds is None
         else [-1e-7, *sorted(thresholds), 1.0 + 1e-7]
     )
-    return ThresholdCounts.from_batch(label, score, weight, thresholds=cuts, read=area)
+    return ThresholdCounts.from_batch(
+        label, score, weight, thresholds=all_thresholds, read=area
+    )
 
 
 @pair
@@ -93,23 +97,24 @@ def sensitivity_at_specificity(
     weights: ArrayLike | None = None,
     num_thresholds: int = 200,
 ) -> ThresholdCounts:
-    """The recall at the threshold whose specificity is nearest to a given one.
+    """Sensitivity at the threshold whose specificity is closest to a given one.
 
-    Of thresholds equally near, the lowest is taken.
+    Of equally close thresholds, the lowest is used.
 
     Args:
-        labels: cast to bool.
+        labels: true labels, cast to bool.
         predictions: probabilities in [0, 1], shaped as the labels.
-        specificity: in [0, 1].
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        num_thresholds: how many evenly spread thresholds to choose from.
+        specificity: target specificity, in [0, 1].
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        num_thresholds: number of evenly spaced thresholds.
 
     Returns:
         (value of this batch, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, a prediction is no probability, or an argument is
-            out of its range.
+        DataError: shapes do not match, a prediction is not a probability, or an
+            argument is out of its range.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -132,24 +137,25 @@ def specificity_at_sensitivity(
     weights: ArrayLike | None = None,
     num_thresholds: int = 200,
 ) -> ThresholdCounts:
-    """The specificity at the threshold whose recall is nearest to a given one.
+    """Specificity at the threshold whose sensitivity is closest to a given one.
 
-    Of thresholds equally near, the highest is taken; even above it a prediction of 1 is
-    positive.
+    Of equally close thresholds, the highest is used; a prediction of 1 is positive at
+    all of them.
 
     Args:
-        labels: cast to bool.
+        labels: true labels, cast to bool.
         predictions: probabilities in [0, 1], shaped as the labels.
-        sensitivity: in [0, 1].
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
-        num_thresholds: how many evenly spread thresholds to choose from.
+        sensitivity: target sensitivity, in [0, 1].
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
+        num_thresholds: number of evenly spaced thresholds.
 
     Returns:
         (value of this batch, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, a prediction is no probability, or an argument is
-            out of its range.
+        DataError: shapes do not match, a prediction is not a probability, or an
+            argument is out of its range.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -171,19 +177,20 @@ def precision_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Precision at each threshold; 0 where no prediction is above it.
+    """Precision at each threshold; 0 where no prediction is above.
 
     Args:
-        labels: cast to bool.
+        labels: true labels, cast to bool.
         predictions: probabilities in [0, 1], shaped as the labels.
-        thresholds: in any order; a prediction above one is positive.
-        weights: one for all, or shaped as the labels with axes of size 1; 0 masks.
+        thresholds: decision thresholds, in any order; a prediction above is positive.
+        weights: sample weights, a scalar or shaped as the labels (axes of size 1
+            broadcast); 0 masks.
 
     Returns:
-        (values of this batch, one a threshold, `ThresholdCounts` state).
+        (values of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -200,13 +207,15 @@ def recall_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Recall at each threshold; arguments as for `precision_at_thresholds`.
+    """Recall at each threshold; 0 without positives.
+
+    Arguments are those of `precision_at_thresholds`.
 
     Returns:
-        (values of this batch, one a threshold, `ThresholdCounts` state).
+        (values of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -223,13 +232,15 @@ def true_positives_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Positives above each threshold; arguments as for `precision_at_thresholds`.
+    """Number of true positives at each threshold.
+
+    Arguments are those of `precision_at_thresholds`.
 
     Returns:
-        (counts of this batch, one a threshold, `ThresholdCounts` state).
+        (counts of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -246,13 +257,15 @@ def true_negatives_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Negatives up to each threshold; arguments as for `precision_at_thresholds`.
+    """Number of true negatives at each threshold.
+
+    Arguments are those of `precision_at_thresholds`.
 
     Returns:
-        (counts of this batch, one a threshold, `ThresholdCounts` state).
+        (counts of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -269,13 +282,15 @@ def false_positives_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Negatives above each threshold; arguments as for `precision_at_thresholds`.
+    """Number of false positives at each threshold.
+
+    Arguments are those of `precision_at_thresholds`.
 
     Returns:
-        (counts of this batch, one a threshold, `ThresholdCounts` state).
+        (counts of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
@@ -292,13 +307,15 @@ def false_negatives_at_thresholds(
     thresholds: Sequence[float],
     weights: ArrayLike | None = None,
 ) -> ThresholdCounts:
-    """Positives up to each threshold; arguments as for `precision_at_thresholds`.
+    """Number of false negatives at each threshold.
+
+    Arguments are those of `precision_at_thresholds`.
 
     Returns:
-        (counts of this batch, one a threshold, `ThresholdCounts` state).
+        (counts of this batch, one per threshold, `ThresholdCounts` state).
 
     Raises:
-        DataError: shapes do not fit, or a prediction is no probability.
+        DataError: shapes do not match, or a prediction is not a probability.
 
     >>> import numpy as np
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])

@@ -1,4 +1,4 @@
-"""How TensorFlow's metric functions took tensors, and what they gave back."""
+"""Conventions of `tf.metrics`: (value, state) pairs, broadcasting of weights."""
 
 import dataclasses
 import functools
@@ -20,9 +20,9 @@ AnyMetric = TypeVar("AnyMetric", bound=Metric)
 
 
 def pair(function: Callable[P, AnyMetric]) -> Callable[P, tuple[Any, AnyMetric]]:
-    """The function, with the state it returns as a pair: (value of this batch, state).
+    """Decorates a function that returns a state: returns (value of this batch, state).
 
-    Messages about the batch name the function.
+    Errors of the batch name the function.
 
     >>> from specflow.metrics.means import Mean
     >>> @pair
@@ -40,7 +40,8 @@ def pair(function: Callable[P, AnyMetric]) -> Callable[P, tuple[Any, AnyMetric]]
         except DataError as error:
             name = function.__name__
             diagnostics = [
-                dataclasses.replace(each, where=name) for each in error.diagnostics
+                dataclasses.replace(diagnostic, where=name)
+                for diagnostic in error.diagnostics
             ]
             raise DataError(*diagnostics) from error
         return state.compute(), state
@@ -49,12 +50,12 @@ def pair(function: Callable[P, AnyMetric]) -> Callable[P, tuple[Any, AnyMetric]]
 
 
 def aligned(weights: ArrayLike | None, **tensors: ArrayLike) -> tuple[Any, ...]:
-    """The tensors in one shape, then the weights as `broadcast` to it.
+    """Aligns tensors to one shape; returns them and the broadcast weights.
 
-    A last axis of size 1 that others lack is dropped.
+    A last axis of size 1 that other tensors lack is squeezed.
 
     Raises:
-        DataError: shapes differ otherwise, or a tensor is not of numbers.
+        DataError: shapes differ otherwise, or a tensor is not numeric.
 
     >>> aligned(2.0, labels=np.zeros([2, 1]), predictions=np.ones(2))
     (array([0., 0.]), array([1., 1.]), array([2., 2.]))
@@ -64,7 +65,7 @@ def aligned(weights: ArrayLike | None, **tensors: ArrayLike) -> tuple[Any, ...]:
     for name, array in arrays.items():
         if array.ndim == rank + 1 and array.shape[-1] == 1:
             arrays[name] = array[..., 0]
-    # Compares the shapes, and refuses what is without rows or not of numbers.
+    # Compares the shapes, and rejects scalars and tensors that are not numeric.
     rows("", arrays, None)
     first, *_ = arrays.values()
     return (*arrays.values(), broadcast(weights, first.shape))
@@ -73,10 +74,10 @@ def aligned(weights: ArrayLike | None, **tensors: ArrayLike) -> tuple[Any, ...]:
 def broadcast(
     weights: ArrayLike | None, shape: tuple[int, ...]
 ) -> Num[NDArray, "..."] | None:
-    """The weights in a shape: one for all, or of the same rank with axes of size 1.
+    """Broadcasts weights to a shape: a scalar, or the same rank with axes of size 1.
 
-    A last axis may be missing, or be one of size 1 too many. What does not fit so is
-    returned as it is, for the metric to judge.
+    The last axis may be missing, or there may be one more of size 1. Weights of any
+    other shape are returned unchanged, and rejected by the metric.
 
     >>> broadcast(np.array([1.0, 0.0]), (2, 3))
     array([[1., 1., 1.],
@@ -84,12 +85,16 @@ def broadcast(
     """
     if weights is None:
         return None
-    given = fitted = np.asarray(weights)
-    if given.ndim == len(shape) + 1 and given.shape[-1] == 1:
-        fitted = given[..., 0]
-    elif given.ndim and given.ndim == len(shape) - 1:
-        fitted = given[..., None]
-    alike = fitted.ndim == len(shape) and all(
-        size in (1, whole) for size, whole in zip(fitted.shape, shape, strict=True)
+    array = aligned_weights = np.asarray(weights)
+    if array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+        aligned_weights = array[..., 0]
+    elif array.ndim and array.ndim == len(shape) - 1:
+        aligned_weights = array[..., None]
+    broadcasts = aligned_weights.ndim == 0 or (
+        aligned_weights.ndim == len(shape)
+        and all(
+            size in (1, full)
+            for size, full in zip(aligned_weights.shape, shape, strict=True)
+        )
     )
-    return np.broadcast_to(fitted, shape) if alike or not fitted.ndim else given
+    return np.broadcast_to(aligned_weights, shape) if broadcasts else array

@@ -106,7 +106,7 @@ class TfMomentumConfig(TfOptimizerConfig):
     momentum: DecayRate = 0.9
     """Exponential decay rate of the velocity."""
     use_nesterov: bool = False
-    """Whether to use Nesterov momentum."""
+    """Use Nesterov momentum."""
 
 
 class TfRmspropConfig(TfOptimizerConfig):
@@ -120,7 +120,7 @@ class TfRmspropConfig(TfOptimizerConfig):
     epsilon: NonNegativeFloat = 1e-10
     """Numerical stability term, added to the mean square inside the root."""
     centered: bool = False
-    """Whether to divide by the root of the variance in place of the mean square."""
+    """Divide by the root of the variance, in place of the mean square."""
 
 
 class TfSgdConfig(TfOptimizerConfig):

@@ -100,7 +100,7 @@ REFUSED = {
     "another number of chosen classes": (
         lambda: m.recall_at_top_k(THREE, np.zeros((3, 2), int), k=3),
         "recall_at_top_k: predictions_idx are int64[3,2]. "
-        "Expected 3 classes a row, on the last axis.",
+        "Expected 3 classes per row, on the last axis.",
     ),
     "other thresholds in another batch": (
         lambda: m.recall_at_thresholds(THREE, HALVES, [0.25])[1].merge(
