@@ -1,29 +1,29 @@
-"""Named arrays in one file of plain bytes: any dtype that NumPy can name."""
+"""Files of named arrays as raw bytes, for every dtype that NumPy has a name for."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401 - teaches NumPy the names of bfloat16 and its like
+import ml_dtypes  # noqa: F401 - registers bfloat16 and the float8s with NumPy
 import numpy as np
 
 __all__ = ["read_arrays", "write_arrays"]
 
 _ALIGNMENT = 64
-"""Each array begins at a multiple of this, as vector units like it."""
+"""Byte alignment of each array, for vector loads."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Writes arrays one after the other, little-endian, in C order.
+    """Writes arrays one after another, little-endian, in C order.
 
-    The file has no header: the index is what makes sense of it.
+    The file has no header: reading it needs the returned index.
 
     Args:
         path: file to write.
-        arrays: NumPy arrays by name.
+        arrays: name -> NumPy array.
 
     Returns:
-        The index, plain JSON: name -> dtype, shape, and offset in bytes.
+        The index as plain JSON: name -> dtype, shape, and offset in bytes.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "weights.bin"
@@ -35,8 +35,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> dict[str, dict[str, A
     """
     index: dict[str, dict[str, Any]] = {}
     with path.open("wb") as file:
-        for name, given in arrays.items():
-            array = np.asarray(given)
+        for name, value in arrays.items():
+            array = np.asarray(value)
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             file.write(b"\0" * (-file.tell() % _ALIGNMENT))
             index[name] = {
@@ -44,7 +44,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> dict[str, dict[str, A
                 "shape": list(array.shape),
                 "offset": file.tell(),
             }
-            # As bytes: bfloat16 and its like have no buffer protocol.
+            # As bytes: bfloat16 and the float8s have no buffer protocol.
             file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
     return index
 
@@ -52,22 +52,22 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> dict[str, dict[str, A
 def read_arrays(
     content: bytes, index: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a file that `write_arrays` wrote.
+    """Returns the arrays of a file written by `write_arrays`.
 
     Args:
-        content: the file's bytes; the arrays share their memory and are read-only.
-        index: what `write_arrays` returned.
+        content: bytes of the file; the arrays share their memory and are read-only.
+        index: index returned by `write_arrays`.
 
     Raises:
-        ValueError: the index does not fit the bytes.
-        TypeError: the index names a dtype that NumPy does not know.
+        ValueError: the index does not match the bytes.
+        TypeError: the index names an unknown dtype.
     """
-    whole = np.frombuffer(content, np.uint8)
+    data = np.frombuffer(content, np.uint8)
     arrays = {}
     for name, entry in index.items():
         dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
         start = entry["offset"]
         stop = start + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        little = whole[start:stop].view(dtype.newbyteorder("<")).reshape(shape)
+        little = data[start:stop].view(dtype.newbyteorder("<")).reshape(shape)
         arrays[name] = little.astype(dtype, copy=False)
     return arrays

@@ -1,4 +1,4 @@
-"""`load_export`: an exported model, checked and ready to answer."""
+"""`load_export`: loads an exported model, checks its files, and runs it."""
 
 import contextlib
 import hashlib
@@ -20,25 +20,25 @@ from specflow.serving.round_trip import difference, exact_here, tolerance
 __all__ = ["MANIFEST", "LoadedExport", "content_digest", "load_export"]
 
 MANIFEST = "export.json"
-"""The signature file: what there is, and a digest of every other file."""
+"""Name of the manifest: signatures, versions, and a digest of every other file."""
 
 
 def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
-    """An exported model, from its directory.
+    """Loads an exported model.
 
-    It needs JAX and NumPy, and nothing of what trained the model. Every file is checked
-    against its digest; then the stored example is asked again, and must be answered as
-    it was: to the bit on the CPU that it was made on with the same version of XLA, and
-    elsewhere within `specflow.serving.round_trip.TOLERANCE`.
+    Needs JAX and NumPy, and nothing that trained the model. Every file is checked
+    against its digest; then the stored example is run, and its outputs must equal the
+    stored ones: bitwise on the same kind of CPU with the same version of XLA, elsewhere
+    within `specflow.serving.round_trip.TOLERANCE`.
 
     Args:
-        directory: what `TPUEstimator.export` or `specflow export` wrote.
-        check: False: do not ask the example, which compiles every signature. What was
-            exported for other platforms can so be looked at.
+        directory: directory written by `Estimator.export` or `specflow export`.
+        check: False skips the example, which compiles every signature; an export for
+            other platforms can be inspected this way.
 
     Raises:
-        ExportError: it is no export, a file is missing or damaged, it was not made for
-            this platform, or the example is answered differently.
+        ExportError: the directory holds no export, a file is missing or damaged, it was
+            exported for other platforms, or the example's outputs differ.
     """
     loaded = LoadedExport(expanded(directory, "directory"))
     if check:
@@ -47,43 +47,43 @@ def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
 
 
 class LoadedExport:
-    """A model that answers: `loaded("serving_default", image=...)`.
+    """An exported model: `loaded("serving_default", image=...)` runs a signature.
 
     Args:
-        path: the directory.
+        path: directory of the export.
 
     Raises:
-        ExportError: as `load_export`, but for the example.
+        ExportError: as `load_export`, without the check of the example.
     """
 
     signatures: dict[str, Signature]
-    """What can be asked, by name; `print(loaded)` shows it."""
+    """Signatures by name; `print(loaded)` shows them."""
     default: str | None
-    """The signature that is asked when none is named."""
+    """Name of the signature that is run when a call names none; None without one."""
     step: int
-    """Training steps of the weights."""
+    """Training step of the weights."""
     note: str
-    """What the one who exported should know; mostly nothing."""
+    """Note for the user who exports, such as a restriction; mostly empty."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._about = about = _manifest(path)
+        self._manifest = manifest = _read_manifest(path)
         self._platform = jax.export.default_export_platform()
         self._check_files()
-        self.default = about["default"]
-        self.step = about["step"]
-        self.note = about["note"]
+        self.default = manifest["default"]
+        self.step = manifest["step"]
+        self.note = manifest["note"]
         self.signatures = {
             name: Signature.from_json(name, plain)
-            for name, plain in about["signatures"].items()
+            for name, plain in manifest["signatures"].items()
         }
         self._check_width()
         self._weights = {
             name: jax.device_put(array)
-            for name, array in self._arrays(about["weights"]).items()
+            for name, array in self._arrays(manifest["weights"]).items()
         }
-        self._exported: dict[str, Any] = {}
-        self._compiled: dict[tuple[str, int], Any] = {}
+        self._exported: dict[str, jax.export.Exported] = {}
+        self._compiled: dict[tuple[str, int], jax.stages.Compiled] = {}
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.signatures.values()))
@@ -91,57 +91,57 @@ class LoadedExport:
     def __call__(
         self, signature: str | None = None, /, **inputs: Any
     ) -> dict[str, np.ndarray]:
-        """The answer of a signature, as NumPy arrays by name.
+        """Runs a signature and returns its outputs as NumPy arrays by name.
 
         Args:
-            signature: which to ask; by default `serving_default`.
-            **inputs: arrays, rows first. A nested one is a dict, or goes by its dotted
-                path: `**{"a.b": ...}`.
+            signature: name of the signature; by default `default`.
+            **inputs: arrays, rows first. A nested input is a dict, or named by its
+                dotted path: `**{"a.b": ...}`.
 
         Raises:
-            ExportError: there is no such signature; names, shapes or dtypes of the
-                inputs are wrong.
+            ExportError: no such signature, or names, shapes or dtypes of the inputs are
+                wrong.
         """
-        asked = self._signature(signature)
-        arrays = asked.accept(dict(_flat(inputs)))
+        called = self._signature(signature)
+        arrays = called.accept(dict(_flat(inputs)))
         rows = len(next(iter(arrays.values())))
-        answers = [
-            self._answer(asked, {name: array[part] for name, array in arrays.items()})
-            for part in _parts(rows, asked.functions)
+        chunks = [
+            self._run(called, {name: array[chunk] for name, array in arrays.items()})
+            for chunk in _chunks(rows, called.functions)
         ]
-        if len(answers) == 1:
-            return answers[0]
+        if len(chunks) == 1:
+            return chunks[0]
         return {
-            name: np.concatenate([answer[name] for answer in answers])
-            if _is_batch_major(asked, name)
-            else answers[0][name]
-            for name in asked.outputs
+            name: np.concatenate([outputs[name] for outputs in chunks])
+            if _is_batch_major(called, name)
+            else chunks[0][name]
+            for name in called.outputs
         }
 
     def check(self) -> None:
-        """Asks the stored example again.
+        """Runs the stored example and compares its outputs with the stored ones.
 
         Raises:
-            ExportError: the answer is another one.
+            ExportError: the outputs differ.
         """
-        about = self._about["example"]
-        exact = self._platform == "cpu" and about["exact_on"] == exact_here()
-        within = tolerance(self._platform, narrow=about["narrow"])
+        example, versions = self._manifest["example"], self._manifest["versions"]
+        exact = self._platform == "cpu" and example["exact_on"] == exact_here()
+        within = tolerance(self._platform, narrow=example["narrow"])
         diagnostics = []
         for name, signature in self.signatures.items():
             inputs, stored = self.example(signature)
-            found = self(name, **inputs)
-            unlike = difference(stored, found, within=None if exact else within)
-            if unlike:
+            outputs = self(name, **inputs)
+            problem = difference(stored, outputs, within=None if exact else within)
+            if problem:
                 diagnostics.append(
                     Diagnostic(
                         f"{self.path}: {name}",
-                        f"the stored example is answered differently: {unlike}",
+                        f"the stored example is answered differently: {problem}",
                         expected="the same bits"
                         if exact
                         else f"at most {within:g} of the largest magnitude",
                         hint="Export it again with this version of JAX, "
-                        f"{jax.__version__}; it was {self._about['versions']['jax']}.",
+                        f"{jax.__version__}; it was {versions['jax']}.",
                         code="export-round-trip",
                     )
                 )
@@ -150,31 +150,31 @@ class LoadedExport:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """What the programs read beside their inputs: host arrays by path."""
+        """Weights that the programs read beside their inputs: host arrays by path."""
         return {name: np.asarray(array) for name, array in self._weights.items()}
 
     @property
     def narrow(self) -> bool:
-        """Whether anything is computed with floats of 16 bits or less."""
-        return self._about["example"]["narrow"]
+        """True if any operation computes with floats of 16 bits or less."""
+        return self._manifest["example"]["narrow"]
 
     def example(
         self, signature: Signature
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The stored example: inputs by name, and what was answered.
+        """The stored example: inputs by name, and outputs by name.
 
         Args:
             signature: one of `signatures`.
         """
-        arrays = self._arrays(self._about["example"])
-        answers = f"outputs/{signature.name}"
+        arrays = self._arrays(self._manifest["example"])
+        outputs = f"outputs/{signature.name}"
         return (
             {name: arrays[f"inputs/{name}"] for name in signature.inputs},
-            {name: arrays[f"{answers}/{name}"] for name in signature.outputs},
+            {name: arrays[f"{outputs}/{name}"] for name in signature.outputs},
         )
 
-    def exported(self, function: Function) -> Any:
-        """A program of a signature as it was stored: a `jax.export.Exported`.
+    def exported(self, function: Function) -> jax.export.Exported:
+        """Deserializes a program of a signature.
 
         Raises:
             ExportError: this version of JAX cannot read it.
@@ -184,45 +184,47 @@ class LoadedExport:
         return self._exported[function.file]
 
     def _signature(self, name: str | None) -> Signature:
-        wanted = self.default if name is None else name
-        if wanted is None or wanted not in self.signatures:
-            there = ", ".join(self.signatures)
+        """The signature of this name, or the default one for None."""
+        called = self.default if name is None else name
+        if called is None or called not in self.signatures:
+            known = ", ".join(self.signatures)
             raise ExportError(
                 Diagnostic(
                     str(self.path),
-                    f"has no signature {wanted!r}" if wanted else "has no default",
-                    expected=f"one of {there}",
-                    hint=did_you_mean(nearest(wanted or "", self.signatures)),
+                    f"has no signature {called!r}" if called else "has no default",
+                    expected=f"one of {known}",
+                    hint=did_you_mean(nearest(called or "", self.signatures)),
                     code="export-signature",
                 )
             )
-        return self.signatures[wanted]
+        return self.signatures[called]
 
-    def _answer(
+    def _run(
         self, signature: Signature, arrays: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """The answer to rows that one function takes, padded for it if need be."""
+        """Runs one chunk of rows, padded if the function's number of rows is fixed."""
         rows = len(next(iter(arrays.values())))
         function = _function(rows, signature.functions)
         padding = (function.rows or rows) - rows
         if padding:
-            # The last row again, as in evaluation: zeros may be no possible input.
+            # The last row repeated, as in evaluation: zeros may be no valid input.
             arrays = {
                 name: np.concatenate([array, np.repeat(array[-1:], padding, axis=0)])
                 for name, array in arrays.items()
             }
-        compiled = self._program(function, arrays, rows + padding)
-        found = jax.device_get(compiled(self._weights, arrays))
+        compiled = self._compiled_for(function, arrays, rows + padding)
+        outputs = jax.device_get(compiled(self._weights, arrays))
         return {
-            name: found[name][:rows]
+            name: outputs[name][:rows]
             if _is_batch_major(signature, name)
-            else found[name]
+            else outputs[name]
             for name in signature.outputs
         }
 
-    def _program(
+    def _compiled_for(
         self, function: Function, arrays: dict[str, np.ndarray], rows: int
-    ) -> Any:
+    ) -> jax.stages.Compiled:
+        """The program compiled for this number of rows, from the cache if possible."""
         key = (function.file, rows)
         if key not in self._compiled:
             self._check_platform()
@@ -231,15 +233,15 @@ class LoadedExport:
             self._compiled[key] = self._compile(lowered)
         return self._compiled[key]
 
-    def _compile(self, lowered: Any) -> Any:
-        """Compiles as the trainer did: what is faster there is also other bits."""
-        options = self._about["compiler_options"].get(self._platform)
+    def _compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+        """Compiles with the trainer's compiler options, which change the bits."""
+        options = self._manifest["compiler_options"].get(self._platform)
         if options:
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 return lowered.compile(compiler_options=options)
-        return lowered.compile()  # No options, or an XLA that does not know them.
+        return lowered.compile()  # No options, or an XLA without them.
 
-    def _deserialized(self, file: str) -> Any:
+    def _deserialized(self, file: str) -> jax.export.Exported:
         content = self._read(file)
         try:
             return jax.export.deserialize(bytearray(content))
@@ -247,13 +249,13 @@ class LoadedExport:
             diagnostic = Diagnostic(
                 str(self.path / file),
                 f"cannot be read by JAX {jax.__version__}: {error}",
-                hint=f"It was written by JAX {self._about['versions']['jax']}.",
+                hint=f"It was written by JAX {self._manifest['versions']['jax']}.",
                 code="export-version",
             )
             raise ExportError(diagnostic) from error
 
     def _check_platform(self) -> None:
-        platforms = self._about["platforms"]
+        platforms = self._manifest["platforms"]
         if self._platform not in platforms:
             raise ExportError(
                 Diagnostic(
@@ -278,7 +280,7 @@ class LoadedExport:
             raise ExportError(
                 Diagnostic(
                     str(self.path),
-                    f"computes in {wide[0]}, which JAX does not unless it is told to",
+                    f"computes in {wide[0]}, which JAX narrows by default",
                     hint="Set JAX_ENABLE_X64=1.",
                     code="export-x64",
                 )
@@ -298,27 +300,28 @@ class LoadedExport:
             raise _damaged(self.path / file, error.strerror or str(error)) from error
 
     def _check_files(self) -> None:
-        for file, digest in self._about["sha256"].items():
+        for file, digest in self._manifest["sha256"].items():
             try:
                 with (self.path / file).open("rb") as content:
-                    found = hashlib.file_digest(content, "sha256").hexdigest()
+                    current = hashlib.file_digest(content, "sha256").hexdigest()
             except OSError as error:
                 why = error.strerror or str(error)
                 raise _damaged(self.path / file, why) from error
-            if found != digest:
-                raise _damaged(self.path / file, "its digest is another one")
+            if current != digest:
+                raise _damaged(self.path / file, "its digest differs")
 
 
-def content_digest(about: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's content, but for the digest itself."""
-    content = {key: value for key, value in about.items() if key != "digest"}
+def content_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's content without the digest itself."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Reads and checks the manifest of an export."""
     try:
-        about = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ExportError(
             Diagnostic(
@@ -331,26 +334,28 @@ def _manifest(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise _damaged(path / MANIFEST, str(error)) from error
-    if not isinstance(about, dict) or about.get("digest") != content_digest(about):
-        raise _damaged(path / MANIFEST, "its digest is another one")
-    if about["format"] != 1:
+    if not isinstance(manifest, dict) or manifest.get("digest") != content_digest(
+        manifest
+    ):
+        raise _damaged(path / MANIFEST, "its digest differs")
+    if manifest["format"] != 1:
         raise ExportError(
             Diagnostic(
                 str(path),
-                f"has format {about['format']}, from specflow "
-                f"{about['versions']['specflow']}",
+                f"has format {manifest['format']}, from specflow "
+                f"{manifest['versions']['specflow']}",
                 expected="format 1",
                 hint="Load it with that version.",
                 code="export-version",
             )
         )
-    return about
+    return manifest
 
 
 def _inside(path: Path) -> str:
-    """The newest export in a directory of exports, as advice."""
-    found = sorted(path.glob(f"{'[0-9]' * 10}/{MANIFEST}"))
-    return f"There is {found[-1].parent}." if found else ""
+    """Hint that names the newest export in a directory of exports."""
+    manifests = sorted(path.glob(f"{'[0-9]' * 10}/{MANIFEST}"))
+    return f"There is {manifests[-1].parent}." if manifests else ""
 
 
 def _damaged(path: Path, why: str) -> ExportError:
@@ -365,25 +370,27 @@ def _damaged(path: Path, why: str) -> ExportError:
 
 
 def _flat(inputs: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of each input."""
     for name, value in inputs.items():
-        at = f"{path}.{name}" if path else name
+        dotted = f"{path}.{name}" if path else name
         if isinstance(value, Mapping):
-            yield from _flat(value, at)
+            yield from _flat(value, dotted)
         else:
-            yield at, value
+            yield dotted, value
 
 
-def _parts(rows: int, functions: tuple[Function, ...]) -> Iterator[slice]:
-    """Cuts rows into parts that one function each can take."""
+def _chunks(rows: int, functions: tuple[Function, ...]) -> Iterator[slice]:
+    """Splits rows into chunks of at most the largest fixed number of rows."""
     most = functions[-1].rows or rows
     for start in range(0, rows, most):
         yield slice(start, min(start + most, rows))
 
 
 def _function(rows: int, functions: tuple[Function, ...]) -> Function:
-    """The function with the least padding."""
+    """The function that needs the least padding."""
     return next(f for f in functions if f.rows is None or f.rows >= rows)
 
 
 def _is_batch_major(signature: Signature, name: str) -> bool:
+    """Returns whether the first axis of an output is the batch."""
     return signature.outputs[name].shape[:1] == ("b",)

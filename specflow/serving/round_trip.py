@@ -28,7 +28,7 @@ TOLERANCE = {"float32": 1e-4, "narrow": 5e-2}
 
 `float32`: another CPU, or other devices, sum in another order. `narrow`: programs that
 compute in 16 bits or less anywhere; and GPUs and TPUs, which multiply float32 with ten
-bits (TF32) or eight (bfloat16) unless told otherwise.
+bits (TF32) or eight (bfloat16) by default.
 """
 
 

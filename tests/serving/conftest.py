@@ -1,4 +1,4 @@
-"""A model of one matrix product, as whatever is exported looks to those who export."""
+"""Fixtures: exports of one matrix product, and of any functions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,19 +45,19 @@ class Product:
 
 @pytest.fixture
 def product():
-    """The model; set `wrong` to have it answer otherwise than its function."""
+    """The model; `wrong` offsets its answers from those of its function."""
     return Product()
 
 
 @pytest.fixture
 def example():
-    """Eight rows; every sum of theirs is exact, in any order."""
+    """Eight rows, whose sums are exact in any order."""
     return {"x": X, "bias": np.zeros(8, np.float32)}
 
 
 @pytest.fixture
 def export(tmp_path, product, example):
-    """Writes an export; its directory."""
+    """Writes an export and returns its directory."""
 
     def write(**arguments) -> Path:
         arguments = {"step": 3, "platforms": ("cpu",), **arguments}
@@ -67,7 +67,7 @@ def export(tmp_path, product, example):
 
 
 class OfFunctions(Product):
-    """Signature -> a function of weights and a batch."""
+    """A model with a function `(weights, batch) -> outputs` for each signature."""
 
     def __init__(self, functions: dict[str, Callable], weights: dict[str, Any]):
         self.functions, self._weights, self.narrow = functions, weights, False
@@ -96,7 +96,7 @@ class OfFunctions(Product):
 
 @pytest.fixture
 def exported(tmp_path):
-    """Writes an export of `(weights, batch) -> outputs`; its directory."""
+    """Writes an export of `(weights, batch) -> outputs` and returns its directory."""
 
     def write(function, example, weights=None, *, narrow=False, **arguments) -> Path:
         named = (

@@ -122,7 +122,7 @@ def test_an_output_that_cannot_be_written_is_named(export, monkeypatch, tmp_path
     with pytest.raises(ConfigError) as mistake:
         convert_export(path, format="onnx", output=file / "inside")
     assert str(mistake.value) == (
-        f"output: '{file}/inside' lies in '{file}', which is a file. Expected a "
+        f"output: '{file}/inside' is inside '{file}', which is a file. Expected a "
         "directory. Choose another output."
     )
     with pytest.raises(OutputError) as error:

@@ -1,4 +1,4 @@
-"""ONNX: runs where `specflow-jax[onnx]` is installed, which the base is not."""
+"""ONNX conversion, where `specflow-jax[onnx]` is installed."""
 
 import json
 
@@ -22,8 +22,8 @@ def session(file):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_what_models_do_is_answered_by_onnx_runtime_for_any_rows(exported, name):
-    """The other source is JAX, which wrote the export."""
+def test_onnx_runtime_computes_what_jax_does_for_any_rows(exported, name):
+    """Expected values: JAX, through `load_export`."""
     function, example, weights = FUNCTIONS[name]
     path = exported(function, example, weights)
     conversion = convert_export(path, format="onnx")
@@ -41,7 +41,7 @@ def test_what_models_do_is_answered_by_onnx_runtime_for_any_rows(exported, name)
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_model_says_its_names_shapes_and_classes(exported):
+def test_the_model_has_names_shapes_and_metadata(exported):
     path = exported(lambda w, s: {"y": s["x"] @ w["k"]}, {"x": floats(8, 3)},
                     {"k": floats(3, 2)})  # fmt: skip
     place = convert_export(path, format="onnx").path
@@ -77,7 +77,7 @@ def test_signatures_share_a_file_of_weights(exported):
     assert max(sizes["serving_default.onnx"], sizes["squares.onnx"]) < 4096
 
 
-def test_a_program_of_fixed_rows_stays_one(exported):
+def test_a_program_for_fixed_rows_keeps_its_number(exported):
     def folded(w, sent):
         return {"y": sent["x"].reshape(2, -1).reshape(-1, 3) * 2}
 
@@ -108,7 +108,7 @@ def test_a_program_of_fixed_rows_stays_one(exported):
         ),
     ],
 )
-def test_an_operation_without_words_in_onnx_is_named(exported, function, why):
+def test_an_operation_without_an_onnx_equivalent_is_named(exported, function, why):
     path = exported(
         {"serving_default": lambda w, s: {"x": s["x"]}, "hard": function},
         {"x": abs(floats(8, 4)), "i": np.ones(8, np.int32)},
@@ -123,7 +123,7 @@ def test_an_operation_without_words_in_onnx_is_named(exported, function, why):
     assert list((path.parent / "onnx").iterdir()) == []
 
 
-def test_what_onnx_runtime_has_no_kernel_for_is_named(exported):
+def test_an_operation_without_a_kernel_in_onnx_runtime_is_named(exported):
     def brain(w, sent):
         return {"y": sent["x"].astype(jnp.bfloat16) @ w["k"].astype(jnp.bfloat16)}
 
@@ -135,7 +135,7 @@ def test_what_onnx_runtime_has_no_kernel_for_is_named(exported):
     assert "NOT_IMPLEMENTED : Could not find an implementation for" in str(error.value)
 
 
-def test_half_precision_is_held_to_its_own_tolerance(exported):
+def test_half_precision_has_its_own_tolerance(exported):
     def half(w, sent):
         return {"y": sent["x"].astype(jnp.float16) @ w["k"].astype(jnp.float16)}
 

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorF
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_what_models_do_is_answered_by_tensorflow_for_any_rows(exported, name):
-    """The other source is JAX, which wrote the export."""
+def test_tensorflow_computes_what_jax_does_for_any_rows(exported, name):
+    """Expected values: JAX, through `load_export`."""
     function, example, weights = FUNCTIONS[name]
     path = exported(function, example, weights)
     conversion = convert_export(path, format="savedmodel")
@@ -38,7 +38,7 @@ def test_what_models_do_is_answered_by_tensorflow_for_any_rows(exported, name):
             np.testing.assert_allclose(found[key], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_it_loads_in_plain_tensorflow(exported):
+def test_a_saved_model_loads_in_plain_tensorflow(exported):
     path = exported(
         lambda w, s: {"y": s["image"].reshape(-1, 4) @ w["k"]},
         {"image": floats(8, 2, 2)},
@@ -60,7 +60,7 @@ def test_it_loads_in_plain_tensorflow(exported):
     assert done.stdout == "[[3.5], [3.5], [3.5]]\n", done.stderr  # 1 - 2 + 0.5 + 4
 
 
-def test_names_shapes_and_dtypes_are_those_of_the_signature(exported):
+def test_a_saved_model_has_the_names_shapes_and_dtypes_of_the_signature(exported):
     """A dotted name is no argument in TensorFlow; that of an output may stay."""
     path = exported(
         {
@@ -103,7 +103,7 @@ def test_weights_are_variables_and_stored_once(exported):
     assert not answer["y"].numpy().any()
 
 
-def test_assets_and_what_tensorflow_has_no_place_for_travel_along(exported, tmp_path):
+def test_assets_and_metadata_are_in_assets_extra(exported, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("one\n")
     path = exported(lambda w, s: {"y": s["x"]}, {"x": floats(8, 3)},
@@ -116,7 +116,7 @@ def test_assets_and_what_tensorflow_has_no_place_for_travel_along(exported, tmp_
     }
 
 
-def test_a_program_of_fixed_rows_stays_one(exported):
+def test_a_program_for_fixed_rows_keeps_its_number(exported):
     def folded(w, sent):
         return {"y": sent["x"].reshape(2, -1).reshape(-1, 3) * 2}
 
@@ -127,7 +127,7 @@ def test_a_program_of_fixed_rows_stays_one(exported):
     assert serve.structured_input_signature[1]["x"].shape.as_list() == [8, 3]
 
 
-def test_sixteen_bit_weights_and_other_operations_than_onnx_has(exported):
+def test_sixteen_bit_weights_and_operations_that_onnx_lacks(exported):
     def many(w, sent):
         return {
             "brain": sent["x"].astype(jnp.bfloat16) @ w["k"],
@@ -140,7 +140,7 @@ def test_sixteen_bit_weights_and_other_operations_than_onnx_has(exported):
     assert convert_export(path, format="savedmodel").furthest["serving_default"] < 1e-2
 
 
-def test_a_version_that_tensorflow_does_not_know_is_named(exported, monkeypatch):
+def test_a_calling_convention_that_tensorflow_lacks_is_named(exported, monkeypatch):
     from tensorflow.compiler.tf2xla.python import xla
 
     path = exported(lambda w, s: {"y": s["x"]}, {"x": floats(8, 3)})

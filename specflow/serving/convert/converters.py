@@ -47,7 +47,7 @@ class Converter(Protocol):
     packages: tuple[str, ...]
     """Modules that conversion imports, such as `("onnx", "onnxruntime")`."""
     requirement: str
-    """What `pip install` takes to install them, such as `specflow-jax[onnx]`."""
+    """Requirement that installs them, such as `specflow-jax[onnx]`."""
 
     def write(
         self,

@@ -1,4 +1,4 @@
-"""Arrays in a file: every dtype comes back, bit for bit."""
+"""Array files: every dtype round-trips bitwise."""
 
 import ml_dtypes
 import numpy as np
@@ -28,7 +28,7 @@ DTYPES = ["float32", "float64", "int8", "uint16", "int64", "bool", ">f4", "compl
         max_size=4,
     )
 )
-def test_any_arrays_come_back(arrays, file):
+def test_arrays_of_any_dtype_and_shape_round_trip(arrays, file):
     index = write_arrays(file, arrays)
     found = read_arrays(file.read_bytes(), index)
     assert list(found) == list(arrays)
@@ -46,7 +46,7 @@ def test_any_arrays_come_back(arrays, file):
         ml_dtypes.int4,
     ],
 )
-def test_narrow_dtypes_come_back(dtype, file):
+def test_narrow_dtypes_round_trip(dtype, file):
     array = np.array([[0, 1, -2], [3, 4, 5]]).astype(dtype)[:, ::2]
     index = write_arrays(file, {"x": array})
     found = read_arrays(file.read_bytes(), index)["x"]
@@ -54,12 +54,12 @@ def test_narrow_dtypes_come_back(dtype, file):
     assert found.tobytes() == array.tobytes()
 
 
-def test_arrays_begin_where_vector_units_like_it(file):
+def test_arrays_are_aligned_for_vector_loads(file):
     index = write_arrays(file, {"a": np.zeros(3, np.int8), "b": np.zeros(1)})
     assert [entry["offset"] for entry in index.values()] == [0, 64]
 
 
-def test_answers_are_compared_by_magnitude_and_whole_numbers_by_count():
+def test_floats_are_compared_by_magnitude_and_integers_by_count():
     y = np.array([1.0, 100.0, np.nan, np.inf], np.float32)
     near, far = y.copy(), y.copy()
     near[0] += 0.005

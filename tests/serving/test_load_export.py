@@ -1,4 +1,4 @@
-"""Loading: what is damaged, foreign or different is found before it answers."""
+"""Loading: damaged, foreign or different exports are detected before they run."""
 
 import json
 
@@ -11,7 +11,7 @@ from specflow.serving.load_export import content_digest
 
 
 def rewrite(path, change):
-    """Changes the signature file as someone would who knows how it is signed."""
+    """Changes the manifest and its digest."""
     file = path / "export.json"
     about = json.loads(file.read_text())
     change(about)
@@ -19,7 +19,7 @@ def rewrite(path, change):
     file.write_text(json.dumps(about))
 
 
-def test_a_loaded_export_answers(export, example):
+def test_a_loaded_export_runs(export, example):
     loaded = load_export(export())
     answer = loaded("serving_default", **example)
     # NumPy, float32; all of these sums are exact.
@@ -29,7 +29,7 @@ def test_a_loaded_export_answers(export, example):
 
 @pytest.mark.parametrize("name", ["weights.bin", "example.bin", "*.jax_export"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_a_damaged_file_is_found_and_named(export, name, damage):
+def test_a_damaged_file_is_detected_and_named(export, name, damage):
     path = export()
     (file,) = path.glob(name)
     content = bytearray(file.read_bytes())
@@ -38,13 +38,13 @@ def test_a_damaged_file_is_found_and_named(export, name, damage):
         file.unlink()
     else:
         file.write_bytes(content if damage == "flip" else content[:-1])
-    why = "No such file or directory" if damage == "remove" else "its digest is another"
+    why = "No such file or directory" if damage == "remove" else "its digest differs"
     with pytest.raises(ExportError) as error:
         load_export(path, check=False)
     assert str(error.value).startswith(f"{file}: is damaged: {why}")
 
 
-def test_a_damaged_signature_file_is_found(export):
+def test_a_damaged_manifest_is_detected(export):
     path = export()
     file = path / "export.json"
     text = file.read_text()
@@ -55,7 +55,9 @@ def test_a_damaged_signature_file_is_found(export):
         assert str(error.value).startswith(f"{file}: is damaged: ")
 
 
-def test_a_directory_that_is_no_export_says_where_one_is(export, tmp_path):
+def test_a_directory_without_an_export_is_reported_with_the_nearest_export(
+    export, tmp_path
+):
     path = export()
     with pytest.raises(ExportError) as error:
         load_export(path.parent)
@@ -67,7 +69,9 @@ def test_a_directory_that_is_no_export_says_where_one_is(export, tmp_path):
         load_export(tmp_path / "nowhere")
 
 
-def test_a_different_answer_to_the_stored_example_is_found(export, product, example):
+def test_different_outputs_for_the_stored_example_are_detected(
+    export, product, example
+):
     """As by another compiler: the files are whole, the numbers are others."""
     path = export(exact=True)
     weights = product.weights()["w"]
@@ -93,14 +97,16 @@ def test_a_different_answer_to_the_stored_example_is_found(export, product, exam
     load_export(path)
 
 
-def test_what_answers_otherwise_than_its_model_is_never_seen(export, product, tmp_path):
+def test_an_export_that_differs_from_its_model_is_not_written(
+    export, product, tmp_path
+):
     product.wrong = 1.0
     with pytest.raises(ExportError, match="answered differently"):
         export()
     assert list((tmp_path / "exports").iterdir()) == []
 
 
-def test_another_platform_can_be_looked_at_but_not_asked(export, example):
+def test_an_export_for_another_platform_can_be_inspected_but_not_run(export, example):
     path = export(platforms=("tpu",))
     loaded = load_export(path, check=False)
     assert str(loaded) == (
@@ -115,14 +121,14 @@ def test_another_platform_can_be_looked_at_but_not_asked(export, example):
         )
 
 
-def test_an_export_of_a_later_format_says_so(export):
+def test_an_export_of_a_later_format_is_refused(export):
     path = export()
     rewrite(path, lambda about: about.update(format=2))
     with pytest.raises(ExportError, match="has format 2"):
         load_export(path)
 
 
-def test_an_unknown_signature_is_answered_with_the_near_miss(export, example):
+def test_an_unknown_signature_is_reported_with_the_nearest_name(export, example):
     loaded = load_export(export(), check=False)
     with pytest.raises(ExportError) as error:
         loaded("serving_defualt", **example)
@@ -132,7 +138,7 @@ def test_an_unknown_signature_is_answered_with_the_near_miss(export, example):
     )
 
 
-def test_without_a_default_one_must_be_named(export, example):
+def test_without_a_default_a_signature_must_be_named(export, example):
     path = export()
     rewrite(path, lambda about: about.update(default=None))
     with pytest.raises(ExportError) as error:

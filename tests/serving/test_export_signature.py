@@ -34,12 +34,12 @@ def test_a_signature_survives_json():
     assert Signature.from_json("ask", ASK.to_json()) == ASK
 
 
-def test_inputs_come_back_in_the_signature_s_order():
+def test_accepted_inputs_have_the_order_of_the_signature():
     accepted = ASK.accept(dict(reversed(good().items())))
     assert list(accepted) == ["image", "age", "half"]
 
 
-def test_python_s_numbers_are_narrowed_as_jax_does():
+def test_python_numbers_are_narrowed_as_jax_does():
     accepted = ASK.accept(
         {"image": np.ones((3, 2, 2)).tolist(), "age": [1, 2, 3], "half": HALF}
     )
@@ -68,7 +68,7 @@ def test_python_s_numbers_are_narrowed_as_jax_does():
         (
             {"age": np.zeros(2, np.int32)},
             [
-                "ask: image has 3, age has 2, half has 3. Expected as many rows in "
+                "ask: image has 3, age has 2, half has 3. Expected the same rows in "
                 "every input."
             ],
         ),
@@ -101,7 +101,7 @@ def test_python_s_numbers_are_narrowed_as_jax_does():
         ),
     ],
 )
-def test_inputs_that_do_not_suit_are_refused_in_one_error(change, messages):
+def test_all_problems_of_inputs_are_reported_in_one_error(change, messages):
     given = {name: v for name, v in {**good(), **change}.items() if v is not None}
     with pytest.raises(ExportError) as error:
         ASK.accept(given)
@@ -109,7 +109,7 @@ def test_inputs_that_do_not_suit_are_refused_in_one_error(change, messages):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_numbers_in_another_byte_order_are_the_same(order):
+def test_arrays_of_another_byte_order_are_accepted(order):
     given = good()
     image, age = (
         given["image"].astype(f"{order}f8"),
@@ -121,7 +121,7 @@ def test_numbers_in_another_byte_order_are_the_same(order):
         np.testing.assert_array_equal(accepted[name], expected)
 
 
-def test_a_number_that_becomes_infinite_is_named():
+def test_a_value_that_overflows_when_narrowed_is_named():
     image = np.zeros((3, 2, 2))
     image[1, 0, 1] = -1e39
     with pytest.raises(ExportError) as error:
