@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, and former versions kept."""
+"""Atomic writes of files, and numbered backups of earlier versions."""
 
 import contextlib
 import errno
@@ -17,14 +17,14 @@ __all__ = ["replacing", "reported", "set_aside", "write_text"]
 
 @contextlib.contextmanager
 def reported(path: Path, *, setting: str = "output.dir") -> Iterator[None]:
-    """Turns the system's refusals into an `OutputError` that names the file.
+    """Converts an `OSError` to an `OutputError` that names the file.
 
     Args:
         path: the file or folder.
-        setting: what the user can set to write elsewhere.
+        setting: config key or option that chooses another path.
 
     Raises:
-        OutputError: the block met an `OSError`: no space, no permission, ...
+        OutputError: the block raised an `OSError`: no space, no permission, ...
     """
     try:
         yield
@@ -44,42 +44,42 @@ def reported(path: Path, *, setting: str = "output.dir") -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, setting: str = "output.dir") -> Iterator[Path]:
-    """A path to write to; what is written there becomes `path` once the block succeeds.
+    """Replaces a file atomically: yields a temporary path, renamed after the block.
 
-    Readers see the former file or the whole new one, whenever the process dies. A link
-    is followed: the file that it names is replaced. Mode, owner and group of a former
-    file stay; where the system does not let a new file have them, or keeps the folder
-    from being changed, the former file is overwritten instead, at the end of the block.
-    Other hard links to the former file keep its content.
+    Readers see the earlier file or the complete new one, also if the process is killed.
+    Links are followed: the file that they name is replaced. Mode, owner and group of
+    the earlier file are kept; if the system does not allow that, or the folder is not
+    writable, the earlier file is overwritten in place at the end of the block. Other
+    hard links to the earlier file keep its content.
 
-    What is no regular file (a pipe, a device, `/dev/fd/N`) is written into directly:
-    the path is `path` itself, and a block that fails has written what it has.
+    Anything but a regular file (a pipe, a device, `/dev/fd/N`) is written directly: the
+    yielded path is `path` itself, and a block that fails leaves its partial output.
 
     Args:
         path: the file; it need not exist.
-        setting: what the user can set to write elsewhere, for messages.
+        setting: config key or option that chooses another path, for messages.
 
     Yields:
         The path to write to: an empty file, or `path`. Open it to append, so that a
-        file behind a descriptor keeps what is in it.
+        file behind a descriptor keeps its content.
 
     Raises:
-        OutputError: the file cannot be written; the former one is still there.
+        OutputError: the file cannot be written; the earlier one is unchanged.
     """
     with reported(path, setting=setting):
-        former = _status(path)
-        if _is_descriptor(path) or not (former is None or S_ISREG(former.st_mode)):
+        earlier = _status(path)
+        if _is_descriptor(path) or not (earlier is None or S_ISREG(earlier.st_mode)):
             yield path
             return
         target = Path(os.path.realpath(path))
-        if former is not None and not os.access(target, os.W_OK):
+        if earlier is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        temporary = _temporary(target, exists=former is not None)
+        temporary = _temporary(target, exists=earlier is not None)
         try:
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            _put(temporary, target, former)
+            _put(temporary, target, earlier)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -87,11 +87,11 @@ def replacing(path: Path, *, setting: str = "output.dir") -> Iterator[Path]:
 
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/\d+(/task/\d+)?/fd")
 _IN_PLACE = (errno.EACCES, errno.EBUSY, errno.EPERM, errno.EROFS, errno.EXDEV)
-"""What the system says where a file can be overwritten and not replaced."""
+"""Errors of a file that can be overwritten but not replaced."""
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of what a path leads to; None if there is nothing yet."""
+    """Status of the file that a path leads to; None if there is none."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_descriptor(path: Path) -> bool:
-    """Whether a path names an open file of a process, as `/dev/stdout` does."""
+    """Returns whether a path names an open file of a process, as `/dev/stdout`."""
     for _ in range(40):
         if _DESCRIPTORS.fullmatch(os.path.realpath(path.parent)):
             return True
@@ -110,11 +110,11 @@ def _is_descriptor(path: Path) -> bool:
 
 
 def _temporary(target: Path, *, exists: bool) -> Path:
-    """A new empty file beside the target, or where the system keeps such files."""
+    """Creates an empty file beside the target, or in the system's temporary folder."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
-        # Whom the former file was hidden from must not read this one meanwhile.
+        # Users without access to the earlier file must not read this one meanwhile.
         mode = 0o600 if exists else 0o666
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         return temporary
@@ -126,26 +126,26 @@ def _temporary(target: Path, *, exists: bool) -> Path:
     return Path(name)
 
 
-def _put(temporary: Path, target: Path, former: os.stat_result | None) -> None:
-    """Has a file take the place of the former one, by its name or by its content."""
+def _put(temporary: Path, target: Path, earlier: os.stat_result | None) -> None:
+    """Replaces the earlier file by the new one: renames it, or copies its content."""
     try:
-        if former is not None:
+        if earlier is not None:
             new = temporary.stat()
-            if (new.st_uid, new.st_gid) != (former.st_uid, former.st_gid):
-                os.chown(temporary, former.st_uid, former.st_gid)
-            temporary.chmod(S_IMODE(former.st_mode))
+            if (new.st_uid, new.st_gid) != (earlier.st_uid, earlier.st_gid):
+                os.chown(temporary, earlier.st_uid, earlier.st_gid)
+            temporary.chmod(S_IMODE(earlier.st_mode))
         temporary.replace(target)
     except OSError as error:
-        if former is None or error.errno not in _IN_PLACE:
+        if earlier is None or error.errno not in _IN_PLACE:
             raise
         shutil.copyfile(temporary, target)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all.
+    """Writes a text file atomically.
 
     Raises:
-        OutputError: the file cannot be written; the former one is still there.
+        OutputError: the file cannot be written; the earlier one is unchanged.
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -155,11 +155,11 @@ def set_aside(path: Path, *, keep: bool = False) -> Path | None:
     """Moves (or copies) a file to the first free of `<stem>.1<suffix>`, `.2`, ...
 
     Args:
-        path: file that a newer one is about to replace.
-        keep: copy, so that `path` itself is never missing.
+        path: file that a newer one will replace.
+        keep: copy, so that `path` itself always exists.
 
     Returns:
-        Where the former version is now, or None if there was none.
+        New path of the earlier version, or None if there was none.
 
     Raises:
         OutputError: the file cannot be moved.
@@ -167,12 +167,12 @@ def set_aside(path: Path, *, keep: bool = False) -> Path | None:
     if not path.exists():
         return None
     number = 1
-    while (former := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+    while (earlier := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
         number += 1
     if keep:
-        with replacing(former) as temporary:
+        with replacing(earlier) as temporary:
             shutil.copyfile(path, temporary)
     else:
-        with reported(former):
-            path.rename(former)
-    return former
+        with reported(earlier):
+            path.rename(earlier)
+    return earlier

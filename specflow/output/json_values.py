@@ -1,4 +1,4 @@
-"""Numbers and arrays as JSON that every reader accepts."""
+"""Converts numbers and arrays to strict JSON."""
 
 import json
 import math
@@ -12,9 +12,9 @@ JsonObject: TypeAlias = dict[str, Any]
 
 
 def to_plain(value: Any) -> Any:
-    """Arrays as lists, NaN and infinities as None, what JSON does not know as text.
+    """Converts arrays to lists, NaN and infinities to None, other objects to text.
 
-    JSON has no NaN: null stands for a number that is undefined or not finite.
+    JSON has no NaN: null represents a number that is undefined or not finite.
 
     >>> import numpy as np
     >>> to_plain({"loss": np.float32(0.5), "auc": float("nan"), "hits": np.arange(2)})
@@ -32,7 +32,7 @@ def to_plain(value: Any) -> Any:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """Indented JSON with a line break at its end.
+    """Formats values as indented JSON with a final line break.
 
     >>> print(to_json({"step": 1}), end="")
     {

@@ -367,7 +367,7 @@ def test_fixed_sizes_are_numbers_of_rows(finished, batch, tmp_path):
     with pytest.raises(ExportError) as error:
         finished[0].export(tmp_path, input_fn=rows, batch=batch)
     assert str(error.value) == (
-        f"batch: got {batch!r}. Expected numbers of rows, each at least 1."
+        f"batch: got {batch!r}. Expected batch sizes, each at least 1."
     )
 
 
@@ -411,7 +411,7 @@ def test_unknown_platforms_and_missing_assets_are_refused(finished, tmp_path):
     with pytest.raises(ExportError) as error:
         estimator.export(tmp_path, input_fn=rows, assets_extra={"../x": "nowhere"})
     assert str(error.value).splitlines() == [
-        "assets_extra['../x']: leads out of the export. Expected a path below "
+        "assets_extra['../x']: is outside of the export. Expected a path below "
         "assets.extra.",
         "assets_extra['../x']: there is no file nowhere.",
     ]

@@ -1,4 +1,4 @@
-"""One checkpoint on disk: Orbax items, and the digests that Orbax does not keep."""
+"""Format of one checkpoint: Orbax items, with digests that Orbax does not keep."""
 
 import dataclasses
 import json
@@ -34,18 +34,18 @@ _KNOWN_REASON = re.compile(
 
 
 class DamagedError(Exception):
-    """A checkpoint is not what was written; the text is the reason, in one line."""
+    """A checkpoint is corrupted; the text is the reason, in one line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SavedArray:
-    """What a checkpoint says of one of its arrays."""
+    """Description of one array in a checkpoint."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     digest: str | tuple[tuple[Any, str], ...]
-    """128-bit xxHash of its bytes; of an array that several processes wrote, (start and
-    stop along each dimension, xxHash) of each piece."""
+    """128-bit xxHash of its bytes; for an array that several processes wrote, (start
+    and stop along each dimension, xxHash) of each piece."""
 
 
 def saved_arrays(about: Mapping[str, Any]) -> dict[str, SavedArray]:
@@ -61,11 +61,11 @@ def saved_arrays(about: Mapping[str, Any]) -> dict[str, SavedArray]:
 
 
 class Archive:
-    """Writes and reads single checkpoints; loads Orbax when it first does.
+    """Writes and reads single checkpoints; imports Orbax on first use.
 
     On disk a checkpoint is a directory with two Orbax items: `state`, a flat dict of
-    arrays, and `about`, a JSON object with shape, dtype and digest of each array, what
-    the caller adds, and a digest of itself.
+    arrays, and `about`, a JSON object with shape, dtype and digest of each array, the
+    caller's values, and a digest of itself.
     """
 
     def __init__(self) -> None:
@@ -74,12 +74,12 @@ class Archive:
     def write(
         self, path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]
     ) -> None:
-        """Writes a checkpoint; it has its name only when it is complete.
+        """Writes a checkpoint, which has its name only when it is complete.
 
         Args:
             path: an absolute path that does not exist.
             arrays: name -> array on the host.
-            about: plain JSON values, kept beside them.
+            about: plain JSON values to store with them.
         """
         import orbax.checkpoint as ocp
 
@@ -92,7 +92,7 @@ class Archive:
             for name, array in arrays.items()
         }
         about = {**about, "format": FORMAT, "arrays": described}
-        # Orbax refuses arrays without elements; their shape says all there is.
+        # Orbax refuses arrays without elements; their shape is in `about`.
         full = {name: array for name, array in arrays.items() if array.size}
         signed = {**about, "xxh3_128": _digest(about)}
         items: dict[str, Any] = {"about": ocp.args.JsonSave(signed)}
@@ -103,12 +103,12 @@ class Archive:
     def join(
         self, folder: Path, shares: Mapping[str, Share], about: Mapping[str, Any]
     ) -> None:
-        """Makes a checkpoint of what several processes have written in a folder.
+        """Completes a checkpoint from the pieces that several processes have written.
 
         Args:
             folder: the checkpoint, before it has its name.
-            shares: name -> what process 0 has of the array.
-            about: plain JSON values, kept beside them.
+            shares: name -> pieces of process 0.
+            about: plain JSON values to store with the arrays.
         """
         arrays = join_shares(folder, shares)
         described = {**about, "format": FORMAT, "arrays": arrays}
@@ -117,7 +117,7 @@ class Archive:
         (folder / "about" / "metadata").write_text(text, encoding="utf-8")
 
     def about(self, path: Path) -> dict[str, Any]:
-        """Reads what was written beside the arrays of a checkpoint.
+        """Reads the description of a checkpoint.
 
         Raises:
             DamagedError: it cannot be read, or has changed.
@@ -136,25 +136,25 @@ class Archive:
             raise CheckpointError(_other_format(path, version))
         return about
 
-    def note(self, path: Path, **facts: Any) -> None:
-        """Lays facts that came later over what is written beside the arrays.
+    def note(self, path: Path, **values: Any) -> None:
+        """Adds values to the description of a checkpoint.
 
         Args:
             path: of the checkpoint.
-            **facts: plain JSON values.
+            **values: plain JSON values, which override those of the same name.
 
         Raises:
-            DamagedError: the checkpoint is not what was written.
-            OutputError: it cannot be written; what was there still is.
+            DamagedError: the checkpoint is corrupted.
+            OutputError: it cannot be written; the description is unchanged.
         """
-        about = {**self.about(path), "format": FORMAT, **facts}
+        about = {**self.about(path), "format": FORMAT, **values}
         text = json.dumps({**about, "xxh3_128": _digest(about)})
         write_text(path / "about" / "metadata", text)
 
     def arrays(
         self, path: Path, saved: Mapping[str, SavedArray]
     ) -> dict[str, np.ndarray]:
-        """The arrays of a checkpoint, on the host, each equal to what was written.
+        """Reads the arrays of a checkpoint to the host, and verifies their digests.
 
         Raises:
             DamagedError: one cannot be read, or has changed.
@@ -167,8 +167,8 @@ class Archive:
             if 0 in array.shape
         }
         if len(arrays) < len(saved):
-            together = any(isinstance(one.digest, tuple) for one in saved.values())
-            target = _target(self.about(path)) if together else None
+            is_joint = any(isinstance(array.digest, tuple) for array in saved.values())
+            target = _target(self.about(path)) if is_joint else None
             arrays |= self._load(path, "state", ocp.args.StandardRestore(target))
         bad = [name for name, array in saved.items() if not _same(arrays, name, array)]
         if bad:
@@ -177,7 +177,7 @@ class Archive:
         return arrays
 
     def close(self) -> None:
-        """Gives Orbax's threads back."""
+        """Ends Orbax's threads."""
         if self._orbax is not None:
             self._orbax.close()
             self._orbax = None
@@ -191,15 +191,15 @@ class Archive:
             )
             return restored[item]
         except Exception as error:
-            # Orbax has no error of its own for damage: what does not load is damaged.
+            # Orbax has no error type for damage: a failed read counts as damage.
             raise DamagedError(reason(error)) from error
 
     def _checkpointer(self) -> Any:
         if self._orbax is None:
             import orbax.checkpoint as ocp
 
-            # Orbax's synchronous form, in a thread of the caller's: its asynchronous
-            # one would be imported and prepared in the thread that trains.
+            # Orbax's synchronous class, in a thread of the caller: its asynchronous one
+            # would import and prepare in the training thread.
             self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
         return self._orbax
 
@@ -219,7 +219,7 @@ def _other_format(path: Path, version: Any) -> Diagnostic:
 
 
 def _about_file(path: Path) -> dict[str, Any]:
-    """What Orbax would read: with several processes, it waits for all to ask for it."""
+    """Reads the description without Orbax, whose read waits for all processes."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:
@@ -227,7 +227,7 @@ def _about_file(path: Path) -> dict[str, Any]:
 
 
 def _target(about: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What Orbax needs to be told, to bring to the host what lay on devices."""
+    """Target with which Orbax restores arrays of devices to the host."""
     return {
         name: np.empty(array["shape"], array["dtype"])
         for name, array in about["arrays"].items()
@@ -262,7 +262,7 @@ def _digest(about: Mapping[str, Any]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """One short line of an error: TensorStore's texts run over pages.
+    """Shortens an error to one line: TensorStore's texts are pages long.
 
     >>> reason(ValueError("UNKNOWN: write: No space left on device [28]"))
     'No space left on device'

@@ -41,7 +41,7 @@ class BestTracker:
         self._values.pop(step, None)
 
     def knows(self, steps: Iterable[int]) -> bool:
-        """Whether the values of all these checkpoints are in memory."""
+        """Returns whether the values of all these checkpoints are in memory."""
         return self._values.keys() >= set(steps)
 
     def best(self, steps: Sequence[int]) -> Best | None:
@@ -58,7 +58,7 @@ class BestTracker:
         return Best(step, self.order.metric, value)
 
     def is_new_best(self, metrics: Mapping[str, object], steps: Sequence[int]) -> bool:
-        """Whether metrics are better than those of all these checkpoints.
+        """Returns whether metrics are better than those of all these checkpoints.
 
         Reads the checkpoints whose values are not in memory.
         """
@@ -88,7 +88,7 @@ def best_step(values: Mapping[int, object], order: BestConfig) -> int | None:
 
 
 def is_better(value: object, other: object, order: BestConfig) -> bool:
-    """Whether a value is strictly better; NaN and None are worse than any number.
+    """Compares two values; NaN and None are worse than any number, and never better.
 
     >>> is_better(0.4, 0.5, BestConfig(metric="loss"))
     True

@@ -40,6 +40,8 @@ def no_best(directory: Path, metric: str | None, steps: Sequence[int]) -> Diagno
         metric: the one that ranks them; None: none is configured.
         steps: those that exist.
     """
+    if not steps:
+        return missing(directory, None, steps)
     hint = f"Steps: {', '.join(map(str, steps))}."
     if metric is None:
         problem = "no best checkpoint: no metric ranks them"

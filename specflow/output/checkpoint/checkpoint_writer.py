@@ -55,15 +55,15 @@ class CheckpointWriter:
         self.pending_step: int | None = None
         """Step of the save that is not known to be on disk; None: there is none."""
         self.may_supersede = True
-        """Whether the next save, or the running one, moves checkpoints away."""
+        """True if the next save, or the running one, can supersede checkpoints."""
 
     @property
     def is_joint(self) -> bool:
-        """Whether several processes have begun to write together."""
+        """True once several processes have begun to write together."""
         return self._channel is not None
 
     def is_complete(self, step: int) -> bool:
-        """Whether this object has written or restored the checkpoint of a step."""
+        """Returns whether this object has written or restored a step."""
         return step in self._complete
 
     def resume_from(self, step: int) -> None:
@@ -94,7 +94,7 @@ class CheckpointWriter:
         self.pending_step = step
 
     def is_running(self) -> bool:
-        """Whether a save is still being written."""
+        """Returns whether a save is still being written."""
         return self._running is not None and not self._running.done()
 
     def wait(self) -> None:

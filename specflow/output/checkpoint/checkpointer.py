@@ -6,8 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from specflow.runtime.typing import Tree
 __all__ = ["Checkpointer"]
 
 
-class Checkpointer:
+class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     """Saves and restores a training state without blocking training.
 
     `save` copies the state to the host and returns; a thread writes it. Several
@@ -72,8 +71,6 @@ class Checkpointer:
         self._pending_metrics: JsonObject | None = None
         self._note = note or _to_stderr
 
-    # -- Steps
-
     def steps(self) -> list[int]:
         """Steps with a complete checkpoint, ascending; does not load Orbax.
 
@@ -86,8 +83,6 @@ class Checkpointer:
     def latest_step(self) -> int | None:
         """The newest complete checkpoint, damaged or not; does not load Orbax."""
         return max(self.steps(), default=None)
-
-    # -- Saving
 
     def save(
         self,
@@ -160,24 +155,14 @@ class Checkpointer:
             self._writer.close()
             self._on_disk.archive.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- The best checkpoint
-
     def is_new_best(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether a state with these metrics is better than every saved one.
+        """Returns whether a state with these metrics is better than every saved one.
 
-        Does not wait for a running save whose metrics, and those of all checkpoints on
-        disk, are in memory: the save counts as complete.
+        Does not wait for a running save if the metrics of all checkpoints are in
+        memory: the save counts as complete.
 
         Raises:
             OutputError: a save that has ended, or that had to be waited for, failed.
@@ -213,13 +198,13 @@ class Checkpointer:
             CheckpointError: there is none.
             OutputError: the running save failed.
         """
-        best, steps = self.best(), self.steps()
-        if best is not None:
-            return best.step
-        if not steps:
-            raise CheckpointError(checkpoint_errors.missing(self.directory, None, []))
-        metric = None if self._tracker is None else self._tracker.order.metric
-        raise CheckpointError(checkpoint_errors.no_best(self.directory, metric, steps))
+        best = self.best()
+        if best is None:
+            metric = None if self._tracker is None else self._tracker.order.metric
+            steps = self.steps()
+            diagnostic = checkpoint_errors.no_best(self.directory, metric, steps)
+            raise CheckpointError(diagnostic)
+        return best.step
 
     def judge(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds evaluation metrics to the checkpoint of their step, if there is one.
@@ -248,8 +233,6 @@ class Checkpointer:
                     self._retention.remove_expired()
 
         collectives.on_process_zero(add)
-
-    # -- Reading
 
     def data(self, step: int) -> JsonObject:
         """Data position that was saved at a step, without the arrays.

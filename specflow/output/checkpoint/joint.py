@@ -1,7 +1,7 @@
-"""A checkpoint that several processes write, each its share, none waiting for another.
+"""Writing a checkpoint by several processes, each its own pieces, without barriers.
 
-It is laid on disk as Orbax lays it, which reads it, and not by Orbax: that has the
-processes wait for each other where one of them may have failed.
+The files have Orbax's layout, and Orbax can read them. Orbax does not write them: its
+processes would wait for each other where one of them may have failed.
 """
 
 import json
@@ -18,11 +18,11 @@ _ZARR: dict[str, Any] = {"zarr_format": 2, "compressor": {"id": "zstd", "level":
 
 
 def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
-    """Writes what is this process's: its pieces, in a database of their own.
+    """Writes the pieces of this process to a database of its own.
 
     Args:
         folder: of the checkpoint, the same in every process.
-        shares: name -> what this process has of the array.
+        shares: name -> pieces of this process.
     """
     import tensorstore
 
@@ -30,11 +30,11 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
         name: [[bounds, array_digest(piece)] for bounds, piece in share.pieces]
         for name, share in shares.items()
     }
-    written = []
+    writes = []
     transaction = tensorstore.Transaction(atomic=True)
     own = _database(_own(folder, collectives.process_index()))
     for name, share in shares.items():
-        # Arrays without elements are not written: their shape says all there is.
+        # Arrays without elements are not written: the description has their shape.
         if not share.pieces or 0 in share.shape:
             continue
         store = tensorstore.open(
@@ -42,7 +42,7 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
                 "driver": "zarr",
                 "kvstore": {**own, "path": f"{name}/"},
                 "metadata": {**_ZARR, "shape": share.shape, "chunks": share.chunk},
-                # Zeros are written too: Orbax would take them for absent.
+                # Zeros are written too: Orbax would treat them as absent.
                 "store_data_equal_to_fill_value": True,
             },
             dtype=tensorstore.dtype(share.dtype),
@@ -50,12 +50,12 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
             transaction=transaction,
         ).result()
         for bounds, piece in share.pieces:
-            cut = tuple(slice(*each) for each in bounds)
-            written.append(
-                store[cut].write(piece, can_reference_source_data_indefinitely=True)
+            index = tuple(slice(*bound) for bound in bounds)
+            writes.append(
+                store[index].write(piece, can_reference_source_data_indefinitely=True)
             )
-    for each in written:
-        each.result()
+    for write in writes:
+        write.result()
     transaction.commit_async().result()
     _digests(folder, collectives.process_index()).write_text(
         json.dumps(digests), encoding="utf-8"
@@ -63,42 +63,45 @@ def write_share(folder: Path, shares: Mapping[str, Share]) -> None:
 
 
 def join_shares(folder: Path, shares: Mapping[str, Share]) -> dict[str, Any]:
-    """Makes one database of those that all processes have written.
+    """Merges the databases of all processes into one.
 
     Args:
         folder: of the checkpoint.
-        shares: those of any process: what the arrays are.
+        shares: those of any process, for shapes and dtypes.
 
     Returns:
-        name -> shape and dtype of the array, bounds and digest of each piece.
+        Name -> shape and dtype of the array, bounds and digest of each piece.
     """
     import tensorstore
 
     state = folder / "state"
-    everyone = range(collectives.process_count())
+    processes = range(collectives.process_count())
     transaction = tensorstore.Transaction(atomic=True)
-    # One for all: what is copied between them is where to find it.
+    # One context for all: only references to the data are copied.
     context = tensorstore.Context()
-    whole = tensorstore.KvStore.open(_database(state), context=context).result()
-    databases = [own for index in everyone if (own := _own(folder, index)).exists()]
+    merged = tensorstore.KvStore.open(_database(state), context=context).result()
+    databases = [own for index in processes if (own := _own(folder, index)).exists()]
     for own in databases:
         part = tensorstore.KvStore.open(_database(own), context=context).result()
-        part.experimental_copy_range_to(whole.with_transaction(transaction)).result()
+        part.experimental_copy_range_to(merged.with_transaction(transaction)).result()
     transaction.commit_async().result()
-    full = {name: share for name, share in shares.items() if 0 not in share.shape}
-    if full:
-        (state / "_METADATA").write_text(_for_orbax(full), encoding="utf-8")
-    # Without it, Orbax warns when it reads.
+    with_elements = {
+        name: share for name, share in shares.items() if 0 not in share.shape
+    }
+    if with_elements:
+        metadata = _orbax_metadata(with_elements)
+        (state / "_METADATA").write_text(metadata, encoding="utf-8")
+    # Without this file, Orbax warns when it reads.
     (folder / "_CHECKPOINT_METADATA").write_text("{}", encoding="utf-8")
-    files = [_digests(folder, index) for index in everyone]
-    found = [json.loads(file.read_text(encoding="utf-8-sig")) for file in files]
+    files = [_digests(folder, index) for index in processes]
+    digests = [json.loads(file.read_text(encoding="utf-8-sig")) for file in files]
     for file in files:
         file.unlink()
     return {
         name: {
             "dtype": share.dtype.name,
             "shape": list(share.shape),
-            "shards": [piece for one in found for piece in one[name]],
+            "shards": [piece for process in digests for piece in process[name]],
         }
         for name, share in shares.items()
     }
@@ -114,13 +117,13 @@ def _digests(folder: Path, index: int) -> Path:
 
 def _database(folder: Path) -> dict[str, Any]:
     base = {"driver": "file", "path": f"{folder}/"}
-    # One node of the tree for all, as Orbax has it.
+    # One node of the tree for all arrays, as Orbax has it.
     config = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000}
     return {"driver": "ocdbt", "base": base, "config": config, "assume_config": True}
 
 
-def _for_orbax(shares: Mapping[str, Share]) -> str:
-    """What Orbax has to know of a flat dict of arrays, to read it."""
+def _orbax_metadata(shares: Mapping[str, Share]) -> str:
+    """Metadata with which Orbax reads a flat dict of arrays."""
     tree = {
         str((name,)): {
             "key_metadata": [{"key": name, "key_type": 2}],

@@ -1,4 +1,4 @@
-"""A checkpoint read by several processes, each no more of it than it needs."""
+"""Restoring a checkpoint by several processes, each only the shards it needs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,60 +17,58 @@ __all__ = ["read_together"]
 def read_together(
     path: Path, saved: Mapping[str, SavedArray], wanted: Mapping[str, Any]
 ) -> dict[str, jax.Array]:
-    """The arrays of a checkpoint over the devices of all processes; all call it.
+    """Restores arrays onto the devices of all processes, which all call this.
 
-    Each process reads what its devices hold. What was written as one piece, and is read
-    as one, is held against its digest by those who read it; the other pieces are shared
-    out to be read once more for that, so that every byte is looked at and no process
-    needs memory for the whole.
+    Each process reads the shards of its devices. A shard that is equal to a written
+    piece is verified by the processes that read it. The other pieces are distributed
+    over the processes, read once more and verified, so that every byte is checked and
+    no process needs memory for a complete array.
 
     Args:
         path: the checkpoint.
-        saved: what it says of each array.
+        saved: description of each array.
         wanted: name -> `jax.ShapeDtypeStruct` with the sharding wanted now.
 
     Raises:
-        DamagedError: an array cannot be read, or has changed: in every process,
-            whichever of them saw it.
+        DamagedError: an array cannot be read, or has changed; raised by all processes.
     """
     arrays: dict[str, jax.Array] = {}
     bad: list[str] = []
-    for turn, (name, array) in enumerate(saved.items()):
+    for number, (name, array) in enumerate(saved.items()):
         try:
-            arrays[name] = _read(path / "state", name, array, wanted[name], turn)
+            arrays[name] = _read(path / "state", name, array, wanted[name], number)
         except DamagedError as error:
             bad.append(str(error))
-    if found := [each for said in collectives.gather(bad) for each in said]:
-        several = sorted(set(found))
-        more = f" and {len(several) - 1} more" if len(several) > 1 else ""
-        raise DamagedError(f"{several[0]}{more}")
+    reasons = sorted({text for texts in collectives.gather(bad) for text in texts})
+    if reasons:
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        raise DamagedError(f"{reasons[0]}{more}")
     return arrays
 
 
 def _read(
-    folder: Path, name: str, saved: SavedArray, wanted: Any, turn: int
+    folder: Path, name: str, saved: SavedArray, wanted: Any, number: int
 ) -> jax.Array:
-    everywhere = {
+    bounds_by_device = {
         device: bounds_of(index or (), saved.shape)
         for device, index in wanted.sharding.devices_indices_map(saved.shape).items()
     }
     own = {
         bounds
-        for device, bounds in everywhere.items()
+        for device, bounds in bounds_by_device.items()
         if device.process_index == collectives.process_index()
     }
     digests = dict(_pieces(saved))
-    unread = [piece for piece in digests if piece not in everywhere.values()]
+    unread = [piece for piece in digests if piece not in bounds_by_device.values()]
     if 0 in saved.shape:
         held = {bounds: np.empty(saved.shape, saved.dtype) for bounds in own}
         digests, unread = {}, []
     else:
         store = _opened(folder, name, saved)
         held = dict(_values(store, name, sorted(own)))
-        for piece in unread[
-            (collectives.process_index() - turn)
-            % collectives.process_count() :: collectives.process_count()
-        ]:
+        processes = collectives.process_count()
+        first = (collectives.process_index() - number) % processes
+        for piece in unread[first::processes]:
             _check(name, dict(_values(store, name, [piece])), digests)
     _check(name, held, digests)
     return jax.make_array_from_callback(
@@ -91,8 +89,10 @@ def _check(
 def _values(
     store: Any, name: str, pieces: Sequence[Bounds]
 ) -> Iterator[tuple[Bounds, np.ndarray]]:
-    """Pieces of an array, read at the same time."""
-    reading = [store[tuple(slice(*cut) for cut in piece)].read() for piece in pieces]
+    """Reads pieces of an array concurrently."""
+    reading = [
+        store[tuple(slice(*bound) for bound in piece)].read() for piece in pieces
+    ]
     for piece, future in zip(pieces, reading, strict=True):
         try:
             yield piece, np.asarray(future.result())
@@ -101,7 +101,7 @@ def _values(
 
 
 def _opened(folder: Path, name: str, saved: SavedArray) -> Any:
-    """An array as Orbax lays it on disk, opened without the other processes."""
+    """Opens an array in Orbax's layout, without the other processes."""
     import tensorstore
 
     base = {"driver": "file", "path": f"{folder}/"}
@@ -122,4 +122,4 @@ def _pieces(saved: SavedArray) -> Iterator[tuple[Bounds, str]]:
         yield tuple((0, size) for size in saved.shape), saved.digest
         return
     for bounds, digest in saved.digest:
-        yield tuple(tuple(cut) for cut in bounds), digest
+        yield tuple(tuple(bound) for bound in bounds), digest

@@ -73,7 +73,7 @@ class Retention:
         return self._period_start_s
 
     def _is_kept_forever(self, path: Path) -> bool:
-        """Whether a checkpoint is the one of its period, which a mark in it records.
+        """Returns whether a checkpoint is the one of its period; marks it if so.
 
         Source of the rule: TensorFlow's `CheckpointManager`.
         """

@@ -1,4 +1,4 @@
-"""A state on the host: flat, safe from donation, with a digest for each array."""
+"""Host copies of a training state, and digests of arrays."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ __all__ = [
 ]
 
 Bounds: TypeAlias = tuple[tuple[int, int], ...]
-"""Where a piece of an array lies: start and stop along each dimension."""
+"""Bounds of a piece of an array: start and stop along each dimension."""
 
 
 def flat(tree: Tree) -> dict[str, Any]:
-    """Leaves by path: the keys on the way, joined by `/` (a key may hold dots).
+    """Flattens a tree to leaves by path: keys joined by `/` (a key may have dots).
 
     >>> flat({"params": {"layers.0.kernel": 1, "layers.0.bias": 2}})
     {'params/layers.0.bias': 2, 'params/layers.0.kernel': 1}
@@ -38,7 +38,7 @@ def flat(tree: Tree) -> dict[str, Any]:
 
 
 def host_snapshot(tree: Tree) -> dict[str, np.ndarray]:
-    """Host copies of all arrays, which outlive the donation of the device's buffers."""
+    """Copies all arrays to the host, so that their device buffers can be donated."""
     leaves = flat(tree)
     for leaf in leaves.values():
         if hasattr(leaf, "copy_to_host_async"):
@@ -48,16 +48,16 @@ def host_snapshot(tree: Tree) -> dict[str, np.ndarray]:
 
 def _own(leaf: Any) -> np.ndarray:
     host = np.asarray(leaf)
-    # On CPU a JAX array and its NumPy form share memory, which the next step reuses.
+    # On CPU a JAX array and its NumPy view share memory, which the next step reuses.
     return host if host.flags.owndata and host is not leaf else host.copy()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Share:
-    """What one of several processes writes of an array; on the host."""
+    """Pieces of an array that one of several processes writes, on the host."""
 
     shape: tuple[int, ...]
-    """Of the whole array."""
+    """Shape of the complete array."""
     dtype: np.dtype[Any]
     chunk: tuple[int, ...]
     """Shape of every piece."""
@@ -65,9 +65,9 @@ class Share:
 
 
 def own_snapshot(tree: Tree) -> dict[str, Share]:
-    """Host copies of what this process writes, which outlive the donation.
+    """Copies the shards that this process writes to the host.
 
-    Of what lies on several devices, one writes; JAX says which.
+    Of replicas on several devices, one is written: the one that JAX numbers 0.
     """
     leaves = flat(tree)
     own = {
@@ -92,12 +92,14 @@ def own_snapshot(tree: Tree) -> dict[str, Share]:
 
 
 def bounds_of(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
-    """Where a piece lies in an array of that shape.
+    """Bounds of an index into an array of that shape.
 
     >>> bounds_of((slice(2, 4), slice(None)), (8, 3))
     ((2, 4), (0, 3))
     """
-    return tuple(cut.indices(size)[:2] for cut, size in zip(index, shape, strict=True))
+    return tuple(
+        part.indices(size)[:2] for part, size in zip(index, shape, strict=True)
+    )
 
 
 def array_digest(array: np.ndarray) -> str:
@@ -108,7 +110,7 @@ def array_digest(array: np.ndarray) -> str:
     """
     import xxhash
 
-    # As bytes: bfloat16 and its like have no buffer protocol.
+    # As bytes: bfloat16 and similar dtypes have no buffer protocol.
     flat_bytes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return xxhash.xxh3_128_hexdigest(flat_bytes.data)
 
@@ -116,23 +118,29 @@ def array_digest(array: np.ndarray) -> str:
 def differences(
     saved: Mapping[str, np.ndarray | Any], wanted: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
-    """Arrays that are missing, left over, or of another shape or dtype.
+    """Compares arrays by path: missing, unexpected, of another shape or dtype.
 
     Args:
         saved: path -> array (or its description) of the checkpoint.
         wanted: path -> array (or its description) of the model.
 
     Returns:
-        (path, what is different) of each.
+        (path, difference) of each.
     """
-    found = []
+    different = []
     for path in sorted(saved.keys() | wanted.keys()):
-        there = describe(saved[path]) if path in saved else None
-        here = describe(wanted[path]) if path in wanted else None
-        if here is None:
-            found.append((path, f"{there} in the checkpoint, absent in the model"))
-        elif there is None:
-            found.append((path, f"absent in the checkpoint, {here} in the model"))
-        elif there != here:
-            found.append((path, f"{there} in the checkpoint, {here} in the model"))
-    return found
+        in_checkpoint = describe(saved[path]) if path in saved else None
+        in_model = describe(wanted[path]) if path in wanted else None
+        if in_model is None:
+            different.append(
+                (path, f"{in_checkpoint} in the checkpoint, absent in the model")
+            )
+        elif in_checkpoint is None:
+            different.append(
+                (path, f"absent in the checkpoint, {in_model} in the model")
+            )
+        elif in_checkpoint != in_model:
+            different.append(
+                (path, f"{in_checkpoint} in the checkpoint, {in_model} in the model")
+            )
+    return different

@@ -1,4 +1,4 @@
-"""The signatures of a model as serialized programs, for any number of rows or one."""
+"""Signatures of a model as serialized programs, for any batch size or a fixed one."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -16,30 +16,32 @@ __all__ = ["ExportedProgram", "Servable", "named"]
 
 
 class Servable(Protocol):
-    """A model in a state, as it is exported; `sent` is a batch as clients send it."""
+    """A model with its weights, to be exported; `request` is a batch of a client."""
 
     def weights(self) -> Mapping[str, Any]:
-        """Everything that the function reads beside a batch: host arrays by path."""
+        """Returns all that the function reads beside a batch: host arrays by path."""
         ...
 
-    def outputs(self, sent: Any) -> Mapping[str, ExportOutput]:
-        """The signatures, with shapes and dtypes in place of arrays."""
+    def outputs(self, request: Any, /) -> Mapping[str, ExportOutput]:
+        """Returns the signatures, with shapes and dtypes in place of arrays."""
         ...
 
-    def function(self, sent: Any) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-        """(weights, sent) -> signature -> its tensors; pure."""
+    def function(
+        self, request: Any, /
+    ) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+        """Returns a pure function: (weights, request) -> signature -> its tensors."""
         ...
 
-    def answers(self, sent: Any) -> Mapping[str, Any]:
-        """What the model answers where it lies: signature -> host arrays."""
+    def answers(self, request: Any, /) -> Mapping[str, Any]:
+        """Runs the model on its own devices; returns signature -> host arrays."""
         ...
 
-    def compiler_options(self, sent: Any) -> dict[str, dict[str, Any]]:
-        """Platform -> XLA's options that the model is compiled with there."""
+    def compiler_options(self, request: Any, /) -> dict[str, dict[str, Any]]:
+        """Returns platform -> XLA's compiler options of the model there."""
         ...
 
-    def is_narrow(self, sent: Any) -> bool:
-        """Whether anything is computed with floats of 16 bits or less."""
+    def is_narrow(self, request: Any, /) -> bool:
+        """Returns whether anything is computed in floats of 16 bits or less."""
         ...
 
 
@@ -47,25 +49,25 @@ class ExportedProgram:
     """All signatures of a model, serialized; weights are inputs of each.
 
     Args:
-        model: what is exported.
+        model: the model.
         weights: its weights, or their shapes and dtypes, by path.
-        example: a batch as clients send it.
-        rows: the number of rows; None: any.
-        platforms: what to export for.
+        example: a batch of a client.
+        rows: batch size; None: any.
+        platforms: to export for.
 
     Raises:
-        Exception: whatever tracing or lowering comes upon.
+        Exception: tracing or lowering failed.
     """
 
     rows: int | None
     outputs: dict[str, ExportOutput]
     """The signatures by name, abstract."""
     inputs: dict[str, TensorForm]
-    """What a client sends, by dotted path."""
+    """Inputs by dotted path."""
     forms: dict[str, dict[str, TensorForm]]
-    """What each signature answers, by dotted path."""
+    """Outputs of each signature, by dotted path."""
     content: dict[str, bytes]
-    """The serialized program of each signature; equal ones are equal bytes."""
+    """Serialized program of each signature; equal programs are equal bytes."""
 
     def __init__(
         self,
@@ -78,26 +80,28 @@ class ExportedProgram:
     ):
         self.rows = rows
         (size,) = jax.export.symbolic_shape(BATCH) if rows is None else (rows,)
-        sent = jax.tree.map(
+        request = jax.tree.map(
             lambda array: jax.ShapeDtypeStruct(
                 (size, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype)
             ),
             example,
         )
-        self.outputs = dict(model.outputs(sent))
-        self.inputs = _forms(sent, rows)
+        self.outputs = dict(model.outputs(request))
+        self.inputs = _forms(request, rows)
         self.forms = {
             name: _forms(output.tensors(), rows)
             for name, output in self.outputs.items()
         }
-        function, structure = model.function(sent), jax.tree.structure(sent)
-        arguments = dict(named(sent))
+        function, structure = model.function(request), jax.tree.structure(request)
+        arguments = dict(named(request))
 
         def serve(
             name: str, weights: dict[str, Any], inputs: dict[str, Any]
         ) -> dict[str, Any]:
-            sent = jax.tree.unflatten(structure, [inputs[path] for path in arguments])
-            return dict(named(function(weights, sent)[name]))
+            request = jax.tree.unflatten(
+                structure, [inputs[path] for path in arguments]
+            )
+            return dict(named(function(weights, request)[name]))
 
         abstract = {
             path: jax.ShapeDtypeStruct(array.shape, array.dtype)
@@ -111,7 +115,7 @@ class ExportedProgram:
 
 
 def named(tree: Any) -> list[tuple[str, Any]]:
-    """The arrays of a tree by dotted path, in JAX's order; a single one is `input`.
+    """Flattens a tree to arrays by dotted path, in JAX's order; a bare one is `input`.
 
     Raises:
         ExportError: two arrays have the same path.
@@ -119,11 +123,11 @@ def named(tree: Any) -> list[tuple[str, Any]]:
     >>> named({"user": {"age": 1}, "pair": (2, 3)})
     [('pair.0', 2), ('pair.1', 3), ('user.age', 1)]
     """
-    found = [
+    arrays = [
         (jax.tree_util.keystr(path, simple=True, separator=".") or "input", leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     ]
-    names = [name for name, _ in found]
+    names = [name for name, _ in arrays]
     for name in names:
         if names.count(name) > 1:
             raise ExportError(
@@ -134,7 +138,7 @@ def named(tree: Any) -> list[tuple[str, Any]]:
                     code="export-names",
                 )
             )
-    return found
+    return arrays
 
 
 def _forms(tree: Any, rows: int | None) -> dict[str, TensorForm]:
@@ -150,5 +154,5 @@ def _forms(tree: Any, rows: int | None) -> dict[str, TensorForm]:
 def _size(size: Any, axis: int, rows: int | None) -> int | str:
     if not isinstance(size, int):
         return str(size)
-    # A fixed number of rows counts as any number: others are padded to it.
+    # A fixed batch size accepts any number of rows: they are padded to it.
     return BATCH if axis == 0 and size == rows else size

@@ -1,4 +1,4 @@
-"""An exported model: signatures as `jax.export`, their weights once, and an example."""
+"""Writes an exported model: `jax.export` programs, weights and an example."""
 
 import functools
 import hashlib
@@ -40,7 +40,7 @@ from specflow.serving.round_trip import EXAMPLE_ROWS, exact_here
 __all__ = ["PLATFORMS", "write_export"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-"""What an export is made for, unless another choice is made."""
+"""Default platforms of an export."""
 
 _KNOWN = ("cpu", "cuda", "rocm", "tpu")
 
@@ -59,29 +59,29 @@ def write_export(
 ) -> Path:
     """Writes `directory/<seconds since 1970>`, which `specflow.load_export` reads.
 
-    What was written is loaded and asked before it gets its name: an export that does
-    not answer as the model does is never seen.
+    The files are loaded and run before the directory gets its name: an export whose
+    outputs differ from the model's is never published.
 
     Args:
-        directory: exports go side by side in it.
-        model: what is exported.
-        example: a batch as clients send it; its first rows are stored with the answers
-            to them.
+        directory: parent directory of exports.
+        model: the model.
+        example: a batch of a client; its first rows are stored with the outputs for
+            them.
         step: training steps of the weights.
-        platforms: what to export for: `cpu`, `cuda`, `rocm`, `tpu`.
-        batch: None: any number of rows, and where the model cannot be traced without
-            knowing it, `usual_batch`, with a warning. Otherwise the fixed numbers of
-            rows to export for: others are padded or cut when the model is asked.
+        platforms: to export for: `cpu`, `cuda`, `rocm`, `tpu`.
+        batch: fixed batch sizes to export for; other requests are padded or divided.
+            None: any batch size; if the model cannot be traced for that,
+            `usual_batch`, with a warning.
         usual_batch: see `batch`.
         assets_extra: path below `assets.extra/` -> file to copy there.
-        exact: whether the model answers on one CPU device of this process, so that the
-            same bits can be demanded when the export is loaded here.
+        exact: the model runs on one CPU device of this process, so that the loaded
+            export has to return the same bits here.
 
     Returns:
         The new directory.
 
     Raises:
-        ExportError: the model cannot be exported, or answers otherwise than before.
+        ExportError: the model cannot be exported, or its outputs differ afterwards.
         OutputError: the files cannot be written.
         SpecError: the model function fails.
     """
@@ -93,10 +93,10 @@ def write_export(
     )
     programs, note = _programs(export, batch=batch, usual_batch=usual_batch)
     rows = programs[0].rows or min(EXAMPLE_ROWS, _rows(example))
-    sent = _with_rows(example, rows)
-    answers = model.answers(sent)
+    request = _with_rows(example, rows)
+    answers = model.answers(request)
     with timestamped(expanded(directory, "directory")) as (temporary, final):
-        stored = {f"inputs/{path}": array for path, array in named(sent)}
+        stored = {f"inputs/{path}": array for path, array in named(request)}
         for name, tensors in answers.items():
             stored |= {f"outputs/{name}/{path}": x for path, x in named(tensors)}
         signatures = {
@@ -118,7 +118,7 @@ def write_export(
             "default": DEFAULT_SERVING if DEFAULT_SERVING in signatures else None,
             "note": note,
             "signatures": signatures,
-            "compiler_options": model.compiler_options(sent),
+            "compiler_options": model.compiler_options(request),
             "weights": {
                 "file": "weights.bin",
                 "arrays": write_arrays(temporary / "weights.bin", weights),
@@ -126,7 +126,7 @@ def write_export(
             "example": {
                 "file": "example.bin",
                 "arrays": write_arrays(temporary / "example.bin", stored),
-                "narrow": model.is_narrow(sent),
+                "narrow": model.is_narrow(request),
                 "exact_on": exact_here() if exact else "",
             },
             "sha256": {
@@ -149,7 +149,7 @@ def _programs(
     batch: int | Sequence[int] | None,
     usual_batch: int,
 ) -> tuple[list[ExportedProgram], str]:
-    """The program of any number of rows, or those of fixed ones; and a note."""
+    """Exports for any batch size, or for fixed ones; returns programs and a note."""
     if batch is not None:
         sizes = sorted({batch} if isinstance(batch, int) else {*batch})
         if not sizes or sizes[0] < 1:
@@ -158,25 +158,25 @@ def _programs(
                     "batch",
                     f"got {batch!r}",
                     code="export-batch",
-                    expected="numbers of rows, each at least 1",
+                    expected="batch sizes, each at least 1",
                 )
             )
-        return [_made(export, rows) for rows in sizes], ""
+        return [_exported(export, rows) for rows in sizes], ""
     try:
         return [export(rows=None)], ""
     except Exception as error:
         why = str(error.__cause__ or error).strip().split("\n")[0]
-    # What fails for a reason of another kind fails here again, and says why.
-    programs = [_made(export, usual_batch)]
+    # An error of another kind is raised here again.
+    programs = [_exported(export, usual_batch)]
     note = (
-        f"Exported for batches of {usual_batch} rows, to which others are padded "
-        f"or cut: the model cannot be traced for any number of rows ({why})."
+        f"Exported for batches of {usual_batch} rows; others are padded or divided: "
+        f"the model cannot be traced for any batch size ({why})."
     )
     warnings.warn(note, stacklevel=4)
     return programs, note
 
 
-def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
+def _exported(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
     try:
         return export(rows=rows)
     except SpecflowError:
@@ -188,8 +188,8 @@ def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
         raise ExportError(
             Diagnostic(
                 "export",
-                f"cannot be made: {type(error).__name__}: {text}",
-                # A primitive without a rule for one of the platforms.
+                f"failed: {type(error).__name__}: {text}",
+                # A primitive has no lowering rule for one of the platforms.
                 hint="Leave that platform out: platforms=('cpu',), for example."
                 if isinstance(error, NotImplementedError)
                 else "",
@@ -201,7 +201,7 @@ def _made(export: Callable[..., ExportedProgram], rows: int) -> ExportedProgram:
 def _signature(
     name: str, programs: Sequence[ExportedProgram], folder: Path
 ) -> Signature:
-    """Writes the functions of a signature, unless they are there already."""
+    """Writes the programs of a signature, unless an equal one exists already."""
     functions = []
     for program in programs:
         content = program.content[name]
@@ -234,7 +234,7 @@ def _rows(example: Any) -> int:
 
 
 def _with_rows(example: Any, rows: int) -> Any:
-    """The first rows; if they are too few, the last one again and again."""
+    """Takes the first rows; repeats the last one if there are too few."""
     take = np.minimum(np.arange(rows), _rows(example) - 1)
     return jax.tree.map(
         lambda array: np.asarray(array)[take].astype(
@@ -268,7 +268,7 @@ def _check_assets(assets: Mapping[str, str | Path]) -> None:
             diagnostics.append(
                 Diagnostic(
                     f"assets_extra[{target!r}]",
-                    "leads out of the export",
+                    "is outside of the export",
                     expected="a path below assets.extra",
                     code="export-assets",
                 )
