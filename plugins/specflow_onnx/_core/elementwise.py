@@ -1,4 +1,4 @@
-"""Operations on each element: arithmetic, comparisons, choices, conversions."""
+"""Handlers of elementwise operations: arithmetic, comparisons, select, casts."""
 
 import re
 from collections.abc import Sequence
@@ -38,18 +38,18 @@ COMPOSITES = {
     "chlo.sinh": "Sinh", "chlo.cosh": "Cosh", "chlo.asinh": "Asinh",
     "chlo.acosh": "Acosh", "chlo.atanh": "Atanh",
 }  # fmt: skip
-"""What StableHLO composes, and ONNX has whole; others are taken apart."""
+"""Composites that ONNX has as operators; others are decomposed."""
 
 
 def _fitting(operands: Sequence[Value]) -> list[Value]:
-    """Operands that broadcast to the same shape, without what ONNX expands itself."""
+    """Operands before broadcasting, where ONNX broadcasts them to the same shape."""
     if all(value.narrow is not None for value in operands):
         return list(operands)
     return [value.narrow or value for value in operands]
 
 
 def _unary(kind: str) -> Handler:
-    return lambda graph, operation, operands: [graph.one(kind, *operands)]
+    return lambda graph, operation, operands: [graph.op(kind, *operands)]
 
 
 def _binary(name: str) -> Handler:
@@ -57,22 +57,22 @@ def _binary(name: str) -> Handler:
         if operands[0].dtype == bool:
             if name not in _LOGICAL:
                 raise NotConvertibleError(f"stablehlo.{name} of booleans")
-            return [graph.one(_LOGICAL[name], *_fitting(operands))]
+            return [graph.op(_LOGICAL[name], *_fitting(operands))]
         if name not in _BINARY:
             kind = {"and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor"}[name]
         else:
             kind = _BINARY[name]
-        return [graph.one(kind, *_fitting(operands))]
+        return [graph.op(kind, *_fitting(operands))]
 
     return handle
 
 
 def _not(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
-    return [graph.one("Not" if operands[0].dtype == bool else "BitwiseNot", *operands)]
+    return [graph.op("Not" if operands[0].dtype == bool else "BitwiseNot", *operands)]
 
 
 def _rsqrt(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
-    return [graph.one("Reciprocal", graph.one("Sqrt", operands[0]))]
+    return [graph.op("Reciprocal", graph.op("Sqrt", operands[0]))]
 
 
 def _log_plus_one(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
@@ -81,74 +81,74 @@ def _log_plus_one(graph: Graph, operation: Any, operands: list[Value]) -> list[s
     # Arithmetic, 1991, theorem 4.
     (x,) = operands
     one = np.ones((), x.dtype)
-    u = graph.one("Add", x, one)
-    share = graph.one("Div", x, graph.one("Sub", u, one))
-    exact = graph.one("Mul", graph.one("Log", u), share)
+    u = graph.op("Add", x, one)
+    share = graph.op("Div", x, graph.op("Sub", u, one))
+    exact = graph.op("Mul", graph.op("Log", u), share)
     # Where u is infinite, the share is undefined and the logarithm infinite.
-    finite = graph.one("Where", graph.one("IsInf", u), u, exact)
-    return [graph.one("Where", graph.one("Equal", u, one), x, finite)]
+    finite = graph.op("Where", graph.op("IsInf", u), u, exact)
+    return [graph.op("Where", graph.op("Equal", u, one), x, finite)]
 
 
 def _exponential_minus_one(
     graph: Graph, operation: Any, operands: list[Value]
 ) -> list[str]:
-    # exp(x) - 1 = 2 sinh(x/2) exp(x/2), which loses nothing near 0.
+    # exp(x) - 1 = 2 sinh(x/2) exp(x/2), which is exact near 0.
     (x,) = operands
-    half = graph.one("Mul", x, np.full((), 0.5, x.dtype))
-    product = graph.one("Mul", graph.one("Sinh", half), graph.one("Exp", half))
-    return [graph.one("Mul", product, np.full((), 2, x.dtype))]
+    half = graph.op("Mul", x, np.full((), 0.5, x.dtype))
+    product = graph.op("Mul", graph.op("Sinh", half), graph.op("Exp", half))
+    return [graph.op("Mul", product, np.full((), 2, x.dtype))]
 
 
 def _atan2(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     y, x = operands
     zero, turn = np.zeros((), x.dtype), np.array(np.pi, x.dtype)
-    half = graph.one("Atan", graph.one("Div", y, x))
-    side = graph.one("Where", graph.one("Less", y, zero), -turn, turn)
-    behind = graph.one("Where", graph.one("Less", x, zero), side, zero)
-    found = graph.one("Add", half, behind)
+    half = graph.op("Atan", graph.op("Div", y, x))
+    side = graph.op("Where", graph.op("Less", y, zero), -turn, turn)
+    behind = graph.op("Where", graph.op("Less", x, zero), side, zero)
+    angle = graph.op("Add", half, behind)
     # 0 / 0 is undefined, and the angle of the origin is 0 by convention.
-    none = graph.one("And", graph.one("Equal", y, zero), graph.one("Equal", x, zero))
-    return [graph.one("Where", none, zero, found)]
+    undefined = graph.op("And", graph.op("Equal", y, zero), graph.op("Equal", x, zero))
+    return [graph.op("Where", undefined, zero, angle)]
 
 
 def _remainder(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
-    return [graph.one("Mod", *_fitting(operands), fmod=1)]
+    return [graph.op("Mod", *_fitting(operands), fmod=1)]
 
 
 def _is_finite(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     (x,) = operands
-    unlike = graph.one("Or", graph.one("IsNaN", x), graph.one("IsInf", x))
-    return [graph.one("Not", unlike)]
+    unlike = graph.op("Or", graph.op("IsNaN", x), graph.op("IsInf", x))
+    return [graph.op("Not", unlike)]
 
 
 def _compare(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     direction = direction_of(operation)
     if direction == "NE":
-        return [graph.one("Not", graph.one("Equal", *_fitting(operands)))]
-    return [graph.one(_COMPARISONS[direction], *_fitting(operands))]
+        return [graph.op("Not", graph.op("Equal", *_fitting(operands)))]
+    return [graph.op(_COMPARISONS[direction], *_fitting(operands))]
 
 
 def direction_of(operation: Any) -> str:
     """`EQ`, `NE`, `LT`, `LE`, `GT` or `GE` of a comparison."""
     text = str(operation.attributes["comparison_direction"])
-    found = re.search(r"\b(EQ|NE|LT|LE|GT|GE)\b", text)
-    return found[1] if found else text
+    match = re.search(r"\b(EQ|NE|LT|LE|GT|GE)\b", text)
+    return match[1] if match else text
 
 
 def _select(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     if operands[1].dtype != bool:
-        return [graph.one("Where", *_fitting(operands))]
+        return [graph.op("Where", *_fitting(operands))]
     # ONNX Runtime has no such choice between booleans.
     chosen, one, other = _fitting(operands)
-    first = graph.one("And", chosen, one)
-    second = graph.one("And", graph.one("Not", chosen), other)
-    return [graph.one("Or", first, second)]
+    first = graph.op("And", chosen, one)
+    second = graph.op("And", graph.op("Not", chosen), other)
+    return [graph.op("Or", first, second)]
 
 
 def _clamp(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     low, x, high = operands
-    above = graph.one("Max", x, low.narrow or low)
-    return [graph.one("Min", above, high.narrow or high)]
+    above = graph.op("Max", x, low.narrow or low)
+    return [graph.op("Min", above, high.narrow or high)]
 
 
 def _convert(graph: Graph, operation: Any, operands: list[Value]) -> list[str | Value]:
@@ -175,4 +175,4 @@ ELEMENTWISE: dict[str, Handler] = {
     "rsqrt": _rsqrt,
     "select": _select,
 }
-"""StableHLO's name, without its dialect -> what converts it."""
+"""Name of a StableHLO operation, without the dialect -> its handler."""

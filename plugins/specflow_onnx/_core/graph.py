@@ -1,11 +1,11 @@
-"""An ONNX graph under construction, and the values that operations hand on."""
+"""Builder of an ONNX graph, and the values that operations pass on."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-import ml_dtypes  # noqa: F401 - teaches NumPy the names of bfloat16 and its like
+import ml_dtypes  # noqa: F401 - registers bfloat16 and the float8s with NumPy
 import numpy as np
 
 from specflow.serving.convert import NotConvertibleError
@@ -27,25 +27,26 @@ class Value:
 
     name: str
     shape: Shape
-    """Sizes; None is known when the model is asked."""
+    """Sizes of the axes; None if known only at run time."""
     dtype: np.dtype[Any]
     known: np.ndarray | None = None
-    """The value, where it is known now; it is put into the graph when it is used."""
+    """The value, if known at conversion time; it becomes a constant when it is used."""
     narrow: "Value | None" = None
-    """What this was broadcast from, of the same rank: enough for whoever broadcasts."""
+    """The value before its broadcast, of equal rank, for operators that broadcast."""
     counts: int | None = None
-    """The axis along which it is 0, 1, 2, ..., if it is that."""
+    """Axis along which the value is 0, 1, 2, ...; None if it is no iota."""
 
     @property
     def rank(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
 
 class Graph:
-    """Collects nodes; equal ones are made once.
+    """Collects nodes; equal nodes are created once.
 
     Args:
-        parent: the graph that this one is inside of, whose values it may read.
+        parent: graph around this subgraph, whose values it may read.
     """
 
     def __init__(self, parent: "Graph | None" = None):
@@ -53,13 +54,13 @@ class Graph:
         self.parent = parent
         self.root: Graph = parent.root if parent else self
         self.constants: dict[str, np.ndarray] = {}
-        self._made: dict[Any, list[str]] = {}
+        self._results: dict[Any, list[str]] = {}
         self._count = 0
 
     def fresh(self, hint: str) -> str:
-        """A name that no value has."""
+        """Returns an unused name."""
         self.root._count += 1
-        # No input or output of a signature has such a name: users write dotted ones.
+        # Names of a signature's inputs and outputs are dotted, without slashes.
         return f"/{hint}_{self.root._count}"
 
     def add(
@@ -69,84 +70,85 @@ class Graph:
         outputs: int = 1,
         **attributes: Any,
     ) -> list[str]:
-        """Names of what an ONNX operator gives.
+        """Adds a node and returns the names of its results.
 
         Args:
-            kind: the operator.
-            *inputs: values, their names, or constants; `""` leaves one out.
-            outputs: how many results it has.
-            **attributes: as ONNX names them.
+            kind: operator, such as `MatMul`.
+            *inputs: values, their names, or constants; `""` omits an optional one.
+            outputs: number of results.
+            **attributes: attributes of the operator.
         """
         onnx: Any = import_module("onnx")
 
-        names = [one if isinstance(one, str) else self.name(one) for one in inputs]
+        names = [each if isinstance(each, str) else self.name(each) for each in inputs]
         key = (kind, tuple(names), outputs, repr(sorted(attributes.items())))
-        # What holds a graph is no key: its text is long, and no two are the same.
+        # Nodes with subgraphs are never equal, and their text is long.
         pure = not any(isinstance(x, onnx.GraphProto) for x in attributes.values())
-        if pure and (made := self._find(key)):
-            return made
-        made = [self.fresh(kind.lower()) for _ in range(outputs)]
-        self.nodes.append(onnx.helper.make_node(kind, names, made, **attributes))
+        if pure and (results := self._find(key)):
+            return results
+        results = [self.fresh(kind.lower()) for _ in range(outputs)]
+        self.nodes.append(onnx.helper.make_node(kind, names, results, **attributes))
         if pure:
-            self._made[key] = made
-        return made
+            self._results[key] = results
+        return results
 
-    def one(self, kind: str, *inputs: "Value | str | np.ndarray", **more: Any) -> str:
-        """`add`, for operators of one result."""
+    def op(self, kind: str, *inputs: "Value | str | np.ndarray", **more: Any) -> str:
+        """Adds a node with a single result and returns its name."""
         return self.add(kind, *inputs, **more)[0]
 
     def name(self, value: "Value | np.ndarray") -> str:
-        """How nodes call a value; a known one becomes a constant of the graph."""
+        """Name of a value; a known one becomes a constant of the graph."""
         if isinstance(value, Value):
             if value.known is None:
                 return value.name
             value = value.known
         array = np.asarray(value)
         content = (array.dtype.name, array.shape, array.tobytes())
-        if not (made := self.root._made.get(content)):
-            made = self.root._made[content] = [self.fresh("constant")]
-            self.root.constants[made[0]] = np.ascontiguousarray(array).reshape(
+        if not (names := self.root._results.get(content)):
+            names = self.root._results[content] = [self.fresh("constant")]
+            self.root.constants[names[0]] = np.ascontiguousarray(array).reshape(
                 array.shape
             )
-        return made[0]
+        return names[0]
 
     def cast(self, value: "Value | str", dtype: Any) -> str:
-        """The value in another dtype."""
+        """Casts a value to another dtype."""
         onnx: Any = import_module("onnx")
 
         to = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self.one("Cast", value, to=to)
+        return self.op("Cast", value, to=to)
 
     def shape(self, value: Value) -> "Value | np.ndarray | str":
-        """A shape that is held in a value, as ONNX wants one: int64."""
+        """Casts a value that holds a shape to int64, as ONNX requires."""
         if value.known is not None:
             return value.known.astype(np.int64)
         return value.name if value.dtype == np.int64 else self.cast(value, np.int64)
 
     def transposed(self, value: "Value | str", order: Sequence[int]) -> str:
-        """The value with its axes in another order."""
+        """Transposes a value; returns it unchanged if the order is ascending."""
         if list(order) == sorted(order):
             return value if isinstance(value, str) else self.name(value)
-        return self.one("Transpose", value, perm=list(order))
+        return self.op("Transpose", value, perm=list(order))
 
     def _find(self, key: Any) -> list[str] | None:
+        """Results of an equal node in this graph or one around it."""
         graph: Graph | None = self
         while graph is not None:
-            if key in graph._made:
-                return graph._made[key]
+            if key in graph._results:
+                return graph._results[key]
             graph = graph.parent
         return None
 
 
 Handler = Callable[[Graph, Any, list[Value]], Sequence[str | Value]]
-"""(graph, StableHLO operation, operands) -> its results: names, or values."""
+"""(graph, StableHLO operation, operands) -> results, as names or values."""
 
 
 def described(type: Any) -> tuple[Shape, np.dtype[Any]]:
     """Shape and dtype of an MLIR tensor type.
 
     Raises:
-        NotConvertibleError: its elements are none of NumPy's.
+        NotConvertibleError: NumPy has no such element type.
     """
     element = str(type.element_type)
     if element not in _DTYPES:
@@ -159,7 +161,7 @@ def described(type: Any) -> tuple[Shape, np.dtype[Any]]:
 
 
 def axes(operation: Any, name: str, default: Sequence[int] = ()) -> list[int]:
-    """The integers of an attribute, or the default where it is absent."""
+    """The integers of an attribute, or the default if it is absent."""
     if name not in operation.attributes:
         return list(default)
     attribute = operation.attributes[name]

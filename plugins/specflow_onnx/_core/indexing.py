@@ -1,4 +1,4 @@
-"""Operations whose places are data: gathers, slices from somewhere, sorting."""
+"""Handlers of data-dependent indexing: gathers, dynamic slices, sorting."""
 
 from typing import Any
 
@@ -14,91 +14,90 @@ __all__ = ["INDEXING"]
 
 
 def _gather(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
-    """Whole slices by their place, as ONNX's GatherND takes them.
+    """Gathers full slices with GatherND.
 
-    StableHLO's gather can also take parts of slices, which ONNX has no words for.
+    StableHLO can also gather parts of slices, for which ONNX has no equivalent.
     """
-    x, places = operands[:2]
+    x, indices = operands[:2]
     numbers = stablehlo.GatherDimensionNumbers(
         operation.attributes["dimension_numbers"]
     )
-    batch, places_batch = (
+    batch, indices_batch = (
         list(numbers.operand_batching_dims),
         list(numbers.start_indices_batching_dims),
     )
     indexed, collapsed = list(numbers.start_index_map), numbers.collapsed_slice_dims
     offsets, vector = list(numbers.offset_dims), numbers.index_vector_dim
     shape, _ = described(operation.results[0].type)
-    if places.rank == 1 and not collapsed:
-        return [_slice_from(graph, x, places, indexed, shape)]
+    if indices.rank == 1 and not collapsed:
+        return [_slice_from(graph, x, indices, indexed, shape)]
     rest = [axis for axis in range(x.rank) if axis not in [*batch, *indexed]]
-    whole = all(
-        x.shape[axis] == shape[place]
-        for axis, place in zip(rest, offsets, strict=False)
+    full = all(
+        x.shape[axis] == shape[offset]
+        for axis, offset in zip(rest, offsets, strict=False)
     )
-    if sorted(indexed) != sorted(collapsed) or not whole:
+    if sorted(indexed) != sorted(collapsed) or not full:
         raise NotConvertibleError("stablehlo.gather of parts of slices")
-    index = graph.cast(places, np.int64)
-    if vector == places.rank:
-        index = graph.one("Unsqueeze", index, np.array([vector], np.int64))
+    index = graph.cast(indices, np.int64)
+    if vector == indices.rank:
+        index = graph.op("Unsqueeze", index, np.array([vector], np.int64))
     others = [
-        axis for axis in range(places.rank) if axis not in (*places_batch, vector)
+        axis for axis in range(indices.rank) if axis not in (*indices_batch, vector)
     ]
-    index = graph.transposed(index, [*places_batch, *others, vector])
+    index = graph.transposed(index, [*indices_batch, *others, vector])
     index = _clamped(graph, index, x, indexed)
     source = graph.transposed(x, [*batch, *indexed, *rest])
-    found = graph.one("GatherND", source, index, batch_dims=len(batch))
-    # Found is: batch, other axes of the places, the rest. The result's axes are those
-    # of the places in their own order, with the rest at `offsets`.
-    kept = [axis for axis in range(places.rank) if axis != vector]
-    by_place = {axis: n for n, axis in enumerate([*places_batch, *others])}
+    result = graph.op("GatherND", source, index, batch_dims=len(batch))
+    # GatherND gives: batch, other axes of the indices, the rest. The operation's result
+    # has the axes of the indices in their own order, with the rest at `offsets`.
+    kept = [axis for axis in range(indices.rank) if axis != vector]
+    by_index = {axis: n for n, axis in enumerate([*indices_batch, *others])}
     by_rest = iter(range(len(kept), len(shape)))
-    in_order = iter(by_place[axis] for axis in kept)
+    in_order = iter(by_index[axis] for axis in kept)
     order = [
         next(by_rest) if axis in offsets else next(in_order)
         for axis in range(len(shape))
     ]
-    return [graph.transposed(found, order)]
+    return [graph.transposed(result, order)]
 
 
 def _slice_from(
-    graph: Graph, x: Value, places: Value, indexed: list[int], shape: Any
+    graph: Graph, x: Value, indices: Value, indexed: list[int], shape: Any
 ) -> str:
-    """One slice of the result's shape, from a place of the named axes on."""
-    found = graph.name(x)
+    """One slice of the result's shape, from the given start along the indexed axes."""
+    result = graph.name(x)
     for number, axis in enumerate(indexed):
         if (size := shape[axis]) == x.shape[axis]:
-            continue  # All of it, wherever it was to begin.
-        one = np.array([number], np.int64)
-        start = graph.one("Gather", places, one)
+            continue  # The full axis, for any start.
+        start = graph.op("Gather", indices, np.array([number], np.int64))
         first = _start(graph, x, axis, start, size)
-        last = graph.one("Add", first, np.array([size], np.int64))
-        found = graph.one("Slice", found, first, last, np.array([axis], np.int64))
-    return found
+        last = graph.op("Add", first, np.array([size], np.int64))
+        result = graph.op("Slice", result, first, last, np.array([axis], np.int64))
+    return result
 
 
 def _clamped(graph: Graph, index: str, x: Value, indexed: list[int]) -> str:
-    """Places inside of the array: those outside count as the nearest inside."""
+    """Clamps indices to the array, as StableHLO does."""
     sizes = [x.shape[axis] for axis in indexed]
     if None in sizes:
-        picked = graph.one("Gather", graph.one("Shape", x), np.array(indexed, np.int64))
-        last: Any = graph.one("Sub", picked, np.array(1, np.int64))
+        picked = graph.op("Gather", graph.op("Shape", x), np.array(indexed, np.int64))
+        last: Any = graph.op("Sub", picked, np.array(1, np.int64))
     else:
         last = np.array(sizes, np.int64) - 1
-    above = graph.one("Max", index, np.array(0, np.int64))
-    return graph.one("Min", above, last)
+    above = graph.op("Max", index, np.array(0, np.int64))
+    return graph.op("Min", above, last)
 
 
 def _dynamic_slice(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     x, *starts = operands
     sizes = axes(operation, "slice_sizes")
-    found = graph.name(x)
+    result = graph.name(x)
     for axis, (size, start) in enumerate(zip(sizes, starts, strict=True)):
         if size != x.shape[axis]:
             first = _start(graph, x, axis, start, size)
-            last = graph.one("Add", first, np.array([size], np.int64))
-            found = graph.one("Slice", found, first, last, np.array([axis], np.int64))
-    return [found]
+            last = graph.op("Add", first, np.array([size], np.int64))
+            result = graph.op("Slice", result, first, last, np.array([axis], np.int64))
+    return [result]
 
 
 def _dynamic_update_slice(
@@ -112,49 +111,49 @@ def _dynamic_update_slice(
     if len(partial) > 1 or size is None:
         raise NotConvertibleError("stablehlo.dynamic_update_slice along several axes")
     first = _start(graph, x, axis, starts[axis], size)
-    last = graph.one("Add", first, np.array([size], np.int64))
+    last = graph.op("Add", first, np.array([size], np.int64))
     where = np.array([axis], np.int64)
-    before = graph.one("Slice", x, np.array([0], np.int64), first, where)
-    after = graph.one("Slice", x, last, np.array([2**63 - 1], np.int64), where)
-    return [graph.one("Concat", before, update, after, axis=axis)]
+    before = graph.op("Slice", x, np.array([0], np.int64), first, where)
+    after = graph.op("Slice", x, last, np.array([2**63 - 1], np.int64), where)
+    return [graph.op("Concat", before, update, after, axis=axis)]
 
 
 def _start(graph: Graph, x: Value, axis: int, start: Value | str, size: int) -> str:
-    """Where a slice begins, moved so that it ends inside; one element."""
-    first = graph.one("Reshape", graph.cast(start, np.int64), np.array([1], np.int64))
-    if (whole := x.shape[axis]) is None:
-        length = graph.one("Shape", x, start=axis, end=axis + 1)
-        most: Any = graph.one("Sub", length, np.array([size], np.int64))
+    """Start of a slice, int64[1], clamped so that the slice ends inside the array."""
+    first = graph.op("Reshape", graph.cast(start, np.int64), np.array([1], np.int64))
+    if (axis_size := x.shape[axis]) is None:
+        length = graph.op("Shape", x, start=axis, end=axis + 1)
+        last_start: Any = graph.op("Sub", length, np.array([size], np.int64))
     else:
-        most = np.array([whole - size], np.int64)
-    return graph.one("Min", graph.one("Max", first, np.array([0], np.int64)), most)
+        last_start = np.array([axis_size - size], np.int64)
+    return graph.op("Min", graph.op("Max", first, np.array([0], np.int64)), last_start)
 
 
 def _sort(graph: Graph, operation: Any, operands: list[Value]) -> list[str]:
     axis = operation.attributes["dimension"].value
     block = operation.regions[0].blocks[0]
-    inside = [one.operation for one in block.operations]
+    inner = [view.operation for view in block.operations]
     arguments = {
         value.arg_number
-        for one in inside
-        for value in one.operands
+        for each in inner
+        for value in each.operands
         if isinstance(value, ir.BlockArgument) and value.owner == block
     }
-    last = [one for one in inside if one.name == "stablehlo.compare"][-1:]
+    last = [each for each in inner if each.name == "stablehlo.compare"][-1:]
     direction = direction_of(last[0]) if last else ""
     if arguments != {0, 1} or direction not in ("LT", "GT"):
         raise NotConvertibleError("stablehlo.sort by other than its first array")
     keys, *others = operands
-    size = graph.one("Shape", keys, start=axis, end=axis + 1)
-    # Ties: both keep the lower place first.
+    size = graph.op("Shape", keys, start=axis, end=axis + 1)
+    # Both keep the lower index first among equal keys.
     largest = int(direction == "GT")
-    order, places = graph.add(
+    order, indices = graph.add(
         "TopK", keys, size, outputs=2, axis=axis, largest=largest, sorted=1
     )
     return [order] + [
-        graph.cast(places, other.dtype)
+        graph.cast(indices, other.dtype)
         if other.counts == axis
-        else graph.one("GatherElements", other, places, axis=axis)
+        else graph.op("GatherElements", other, indices, axis=axis)
         for other in others
     ]
 
@@ -166,4 +165,4 @@ INDEXING: dict[str, Handler] = {
     "gather": _gather,
     "sort": _sort,
 }
-"""StableHLO's name, without its dialect -> what converts it."""
+"""Name of a StableHLO operation, without the dialect -> its handler."""

@@ -1,4 +1,4 @@
-"""Walks through a StableHLO module, and says each operation in ONNX."""
+"""Converts a StableHLO module operation by operation."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,33 +23,33 @@ _HANDLERS: dict[str, Handler] = {
     **SHAPES,
 }
 
-_WARNINGS = frozenset({"Sharding", "annotate_device_placement"})
-"""Custom calls that compute nothing."""
+_NO_OPS = frozenset({"Sharding", "annotate_device_placement"})
+"""Custom calls that only annotate their operands."""
 
 
 class Interpreter:
-    """Says the functions of a module in ONNX.
+    """Converts the functions of a StableHLO module to ONNX nodes.
 
     Args:
-        module: a StableHLO module; it is read only.
+        module: the module, which is not changed.
     """
 
     def __init__(self, module: ir.Module):
         self._functions = {
-            ir.StringAttr(one.operation.attributes["sym_name"]).value: one.operation
-            for one in module.body.operations
+            ir.StringAttr(view.operation.attributes["sym_name"]).value: view.operation
+            for view in module.body.operations
         }
 
     def call(self, graph: Graph, name: str, arguments: Sequence[Value]) -> list[Value]:
-        """The results of a function of the module; its operations join the graph.
+        """Adds the operations of a function to a graph and returns its results.
 
         Args:
-            graph: where.
-            name: the function's.
-            arguments: its arguments.
+            graph: graph to add nodes to.
+            name: name of the function.
+            arguments: values of its arguments.
 
         Raises:
-            NotConvertibleError: an operation has no equivalent in ONNX.
+            NotConvertibleError: ONNX has no equivalent of an operation.
         """
         (block,) = self._functions[name].regions[0].blocks
         return self._block(graph, block, arguments, {})
@@ -67,12 +67,12 @@ class Interpreter:
             operands = [values[operand] for operand in operation.operands]
             if operation.name in ("func.return", "stablehlo.return"):
                 return operands
-            found = self._operation(graph, operation, operands, values)
-            for result, one in zip(operation.results, found, strict=True):
+            results = self._operation(graph, operation, operands, values)
+            for result, value in zip(operation.results, results, strict=True):
                 values[result] = (
-                    one
-                    if isinstance(one, Value)
-                    else Value(one, *described(result.type))
+                    value
+                    if isinstance(value, Value)
+                    else Value(value, *described(result.type))
                 )
         return []
 
@@ -90,7 +90,7 @@ class Interpreter:
         if name == "stablehlo.composite":
             kind = COMPOSITES.get(ir.StringAttr(attributes["name"]).value)
             if kind is not None:
-                return [graph.one(kind, *operands)]
+                return [graph.op(kind, *operands)]
             callee = ir.FlatSymbolRefAttr(attributes["decomposition"]).value
             return self.call(graph, callee, operands)
         if name == "stablehlo.case":
@@ -99,7 +99,7 @@ class Interpreter:
             return self._while(graph, operation, operands, values)
         if name == "stablehlo.custom_call":
             target = ir.StringAttr(attributes["call_target_name"]).value
-            if target in _WARNINGS:
+            if target in _NO_OPS:
                 return operands[: len(operation.results)]
             raise NotConvertibleError(f"{name} of {target} has no equivalent in ONNX")
         handler = _HANDLERS.get(name.removeprefix("stablehlo."))
@@ -110,7 +110,7 @@ class Interpreter:
     def _case(
         self, graph: Graph, operation: Any, index: Value, values: dict[Any, Value]
     ) -> Sequence[str | Value]:
-        """The branch of that number; the last one for numbers that no branch has."""
+        """The branch of an index; the last branch for an index out of range."""
         blocks = [region.blocks[0] for region in operation.regions]
         if index.known is not None:
             number = int(index.known)
@@ -140,7 +140,7 @@ class Interpreter:
             return [graph.name(x) for x in self._block(graph, blocks[0], (), values)]
         return graph.add(
             "If",
-            graph.one("Equal", index, np.array(number, index.dtype)),
+            graph.op("Equal", index, np.array(number, index.dtype)),
             outputs=len(forms),
             then_branch=_graph(graph, "then", (), branch, forms),
             else_branch=_graph(graph, "else", (), others, forms),
@@ -157,26 +157,26 @@ class Interpreter:
         forms = [described(result.type) for result in operation.results]
         states = [Value(graph.fresh("state"), *form) for form in forms]
         flag = (), np.dtype(bool)
-        (begun,) = self._block(graph, condition, operands, values)
+        (enter,) = self._block(graph, condition, operands, values)
 
-        def turn(inside: Graph) -> Sequence[str | Value]:
-            found = self._block(inside, body, states, values)
-            (going,) = self._block(inside, condition, found, values)
-            return [going, *found]
+        def iteration(inside: Graph) -> Sequence[str | Value]:
+            results = self._block(inside, body, states, values)
+            (again,) = self._block(inside, condition, results, values)
+            return [again, *results]
 
         inputs = [
-            Value(graph.fresh("turn"), (), np.dtype(np.int64)),
-            Value(graph.fresh("going"), *flag),
+            Value(graph.fresh("iteration"), (), np.dtype(np.int64)),
+            Value(graph.fresh("again"), *flag),
             *states,
         ]
-        loop = _graph(graph, "turn", inputs, turn, [flag, *forms])
-        return graph.add("Loop", "", begun, *operands, outputs=len(forms), body=loop)
+        loop = _graph(graph, "body", inputs, iteration, [flag, *forms])
+        return graph.add("Loop", "", enter, *operands, outputs=len(forms), body=loop)
 
 
 def _needed(block: Any) -> list[Any]:
-    """The operations of a block that its results come of, in their order.
+    """Operations of a block that contribute to its results, in order.
 
-    The program of one signature may still hold, unused, what others answer.
+    The program of one signature may still contain the unused operations of others.
     """
     *inside, end = [view.operation for view in block.operations]
     needed, wanted = [end], set(end.operands)
@@ -188,7 +188,7 @@ def _needed(block: Any) -> list[Any]:
 
 
 def _reads(operation: Any) -> set[Any]:
-    """The values that an operation reads, and the operations inside of it."""
+    """Values that an operation reads, its nested operations included."""
     values = set(operation.operands)
     for region in operation.regions:
         for block in region.blocks:
@@ -200,17 +200,17 @@ def _reads(operation: Any) -> set[Any]:
 def _graph(
     outer: Graph, name: str, inputs: Sequence[Value], fill: Any, forms: Any
 ) -> Any:
-    """A graph inside of another one; it may read what that has."""
+    """Builds a subgraph, which may read the values of the graph around it."""
     onnx: Any = import_module("onnx")
 
     inside = Graph(outer)
-    # A result must be made inside, though it be an input or a constant.
-    results = [inside.one("Identity", one) for one in fill(inside)]
+    # A result must be the output of a node inside, even an input or a constant.
+    results = [inside.op("Identity", value) for value in fill(inside)]
     return onnx.helper.make_graph(
         inside.nodes,
         outer.fresh(name),
-        [_info(one.name, (one.shape, one.dtype)) for one in inputs],
-        [_info(one, form) for one, form in zip(results, forms, strict=True)],
+        [_info(value.name, (value.shape, value.dtype)) for value in inputs],
+        [_info(name, form) for name, form in zip(results, forms, strict=True)],
     )
 
 
