@@ -1,9 +1,9 @@
-"""Law 4, first half: every file under conf/ composes and validates."""
+"""Every file under conf/ composes and validates, and has a head."""
 
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.read.config_folders import folders, shipped
+from specflow.compose.read.config_folders import about_file, folders, shipped
 from specflow.compose.read.documents import load
 
 FOLDERS = folders()
@@ -59,3 +59,11 @@ def test_every_experiment_says_what_it_is_for():
         assert schema.startswith("# yaml-language-server:")
         assert first.startswith("# ")
         assert load(file, name).content["name"] == name
+
+
+@pytest.mark.parametrize("file", sorted(shipped().rglob("*.yaml")), ids=str)
+def test_every_file_has_a_head_of_whole_sentences(file):
+    """`explain` and completion show the first."""
+    sentence = about_file(file)
+    assert sentence.endswith(".")
+    assert sentence[0].isupper() or sentence[0].isdigit() or sentence.startswith("tf.")

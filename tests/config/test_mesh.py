@@ -1,4 +1,4 @@
-"""`mesh` as it is written: rules, names of dimensions, slices; what is refused."""
+"""`mesh` sections: rules, logical axes, slices, and the diagnostics of invalid ones."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def diagnostics(*overrides):
     ]
 
 
-def test_a_rule_may_name_an_axis_or_several():
+def test_a_rule_accepts_one_mesh_axis_or_several():
     mesh = compose(
         [
             "+mesh.logical={embed: [data, fsdp], mlp: tensor, layers: null}",
@@ -28,18 +28,18 @@ def test_a_rule_may_name_an_axis_or_several():
     assert (mesh.rules[1].path, mesh.rules[1].along) == ("**", ["tensor", "fsdp"])
 
 
-def test_where_no_rules_are_given_the_names_of_dimensions_rule():
+def test_the_default_rule_shards_by_logical_axes():
     assert [rule.logical for rule in MeshConfig().rules] == [True]
     assert [rule.path for rule in MeshConfig().rules] == ["**"]
 
 
-def test_one_entry_of_the_table_is_changed_from_the_command_line():
+def test_an_override_changes_one_logical_axis():
     mesh = compose(["mesh=fsdp_tensor", "mesh.logical.kv_heads=null"]).config.mesh
     assert mesh.logical["kv_heads"] is None
     assert mesh.logical["heads"] == "tensor"
 
 
-def test_as_many_copies_as_there_are_slices():
+def test_the_data_axis_follows_the_number_of_slices():
     mesh = compose(["mesh=hybrid", "mesh.slices=4"]).config.mesh
     assert (mesh.slices, mesh.axes.data, mesh.axes.fsdp) == (4, 4, -1)
 
@@ -91,7 +91,7 @@ def test_an_invalid_mesh_is_refused_at_its_own_key(override, diagnostic):
     assert diagnostics(override) == [diagnostic]
 
 
-def test_slices_that_data_does_not_span_are_refused():
+def test_slices_that_do_not_divide_the_data_axis_are_refused():
     assert diagnostics("slices=3", "axes.data=4") == [
         "[rule] mesh.slices: got 3 (override mesh.slices=3). Expected a divisor of "
         "mesh.axes.data (4), which spans them."

@@ -70,7 +70,7 @@ def holds_text(annotation):
     return annotation is str or any(map(holds_text, members))
 
 
-def test_every_field_that_speaks_of_a_file_or_a_folder_is_a_path():
+def test_every_field_whose_doc_mentions_a_file_is_a_path():
     paths, others = set(), set()
     for section in sections():
         about = fields_about(section)
@@ -102,7 +102,7 @@ def home(tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "here") == [], "something went to a folder called ~"
 
 
-def test_a_path_is_expanded_as_the_system_does_it_once(home):
+def test_paths_are_expanded_once_as_by_the_system(home):
     for written in ("~", "~/a", "~root/a", "a", "a/~", "/a", ""):
         assert expanded(written) == Path(os.path.expanduser(written))
         assert expanded(expanded(written)) == expanded(written)
@@ -121,22 +121,22 @@ def test_a_path_is_expanded_as_the_system_does_it_once(home):
         ("run='~nobody_here/x'", "run"),
     ],
 )
-def test_a_user_that_is_not_known_is_told_before_anything_starts(line, where):
+def test_an_unknown_user_is_reported_before_a_run_starts(line, where):
     with pytest.raises(ConfigError) as caught:
         compose([line])
-    told = [
+    diagnostics = [
         diagnostic
         for diagnostic in caught.value.diagnostics
         if diagnostic.code == "home-unknown"
     ]
-    assert [str(diagnostic) for diagnostic in told] == [
+    assert [str(diagnostic) for diagnostic in diagnostics] == [
         f"{where}: '~nobody_here/x': there is no user nobody_here (override {line}). "
         "Expected a path. A file whose name begins with ~ is written "
         "'./~nobody_here/x'."
     ]
 
 
-def test_in_python_it_is_told_too():
+def test_an_unknown_user_is_reported_in_python():
     expected = "RunConfig.model_dir: '~nobody_here/x': there is no user nobody_here"
     with pytest.raises(ConfigError, match=expected):
         RunConfig(model_dir="~nobody_here/x")
@@ -146,7 +146,7 @@ def test_in_python_it_is_told_too():
         compose([], config_dirs=["~nobody_here/x"])
 
 
-def test_without_a_home_the_message_says_what_to_set(monkeypatch):
+def test_a_missing_home_is_reported_with_a_hint(monkeypatch):
     import pwd
 
     monkeypatch.delenv("HOME")
@@ -155,14 +155,14 @@ def test_without_a_home_the_message_says_what_to_set(monkeypatch):
         expanded("~/x", "output.dir")
 
 
-def test_a_config_keeps_what_was_written(home):
+def test_a_config_keeps_paths_as_written(home):
     """It may go to another machine, where the same words mean another home."""
     made = compose(["output.dir='~/runs/x'"])
     assert made.config.output.dir == "~/runs/x"
     assert "dir: ~/runs/x" in made.yaml()
 
 
-def test_data_config_folders_and_runs_are_found_in_the_home(home):
+def test_data_config_folders_and_runs_resolve_in_the_home(home):
     arrays = {"x": np.ones((8, 2), np.float32), "labels": np.arange(8)}
     for name in ("a", "b"):
         np.savez(home / f"{name}.npz", **arrays)
@@ -181,7 +181,7 @@ def test_data_config_folders_and_runs_are_found_in_the_home(home):
     assert again.config.data == made.config.data
 
 
-def test_checkpoints_histories_and_warm_starts_are_found_in_the_home(home):
+def test_checkpoints_histories_and_warm_starts_resolve_in_the_home(home):
     with Checkpointer("~/model/checkpoints") as checkpointer:
         assert checkpointer.directory == home / "model" / "checkpoints"
     (home / "model" / "checkpoints" / "3").mkdir(parents=True)
@@ -196,7 +196,7 @@ def test_checkpoints_histories_and_warm_starts_are_found_in_the_home(home):
 
 
 @pytest.mark.parametrize("way", ["argument", "config"])
-def test_an_estimator_writes_everything_into_one_folder_wherever_it_moves(
+def test_an_estimator_keeps_its_folder_when_the_working_directory_changes(
     home, monkeypatch, way
 ):
     """Checkpoints, evaluations, summaries and exports; the process moves meanwhile."""
@@ -234,7 +234,7 @@ def test_an_estimator_writes_everything_into_one_folder_wherever_it_moves(
     assert sf.load_export(f"~/m/export/{export.name}", check=False).signatures
 
 
-def test_a_model_directory_of_python_is_told_from_a_folder_without_a_run(tmp_path):
+def test_a_model_dir_of_python_differs_from_a_folder_without_a_run(tmp_path):
     (tmp_path / "made" / "checkpoints" / "3").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"It was made in Python: .*model_dir="):
         compose([f"run={tmp_path}/made"])

@@ -1,4 +1,4 @@
-"""RunConfig and TPUConfig: contract B7 and C10, rule by rule."""
+"""RunConfig and TPUConfig: values, defaults and diagnostics."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from specflow.diagnostics.errors import ConfigError
 
 
 @pytest.mark.parametrize(("given", "steps"), [(1, 1), (7, 7), ("7", 7), ("100", 100)])
-def test_c10_1_a_loop_is_a_number_of_steps(given, steps):
+def test_iterations_per_loop_accepts_a_number_of_steps(given, steps):
     assert sf.TPUConfig(iterations_per_loop=given).loop_steps() == steps
 
 
 @pytest.mark.parametrize(
     ("given", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("10s", 10)]
 )
-def test_c10_1_or_a_time(given, seconds):
+def test_iterations_per_loop_accepts_a_time(given, seconds):
     config = sf.TPUConfig(iterations_per_loop=given)
     assert config.loop_steps() is None
     assert config.loop_seconds() == seconds
@@ -24,24 +24,24 @@ def test_c10_1_or_a_time(given, seconds):
     "given",
     [0, -1, 1.0, True, None, "0", "05", "-3", "1.5s", "3 s", "s", "5|", "5d", ""],
 )
-def test_c10_1_anything_else_is_refused(given):
+def test_iterations_per_loop_refuses_other_values(given):
     with pytest.raises(ValueError, match="iterations_per_loop"):
         sf.TPUConfig(iterations_per_loop=given)
 
 
-def test_c10_10_neither_given_saves_every_600_seconds():
+def test_checkpoints_are_saved_every_600_seconds_by_default():
     config = sf.RunConfig()
     assert config.saves
     assert config.save_checkpoints_secs == 600.0
     assert config.save_checkpoints_steps is None
 
 
-def test_c10_10_one_given_ends_the_other():
+def test_setting_one_checkpoint_trigger_unsets_the_other():
     assert sf.RunConfig(save_checkpoints_steps=5).save_checkpoints_secs is None
     assert sf.RunConfig(save_checkpoints_secs=9.0).save_checkpoints_secs == 9.0
 
 
-def test_c10_10_both_is_refused():
+def test_two_checkpoint_triggers_are_refused():
     with pytest.raises(ValueError, match="save_checkpoints_steps or"):
         sf.RunConfig(save_checkpoints_steps=5, save_checkpoints_secs=9.0)
 
@@ -53,15 +53,15 @@ def test_c10_10_both_is_refused():
         {"save_checkpoints_steps": None},
     ],
 )
-def test_c10_10_none_means_no_checkpoints(given):
+def test_a_trigger_of_none_disables_checkpoints(given):
     assert not sf.RunConfig(**given).saves
 
 
-def test_c10_10_steps_of_zero_pass():
+def test_a_trigger_of_zero_steps_is_valid():
     assert sf.RunConfig(save_checkpoints_steps=0).saves
 
 
-def test_c10_10_replace_switches_the_other_off():
+def test_replacing_one_checkpoint_trigger_unsets_the_other():
     steps = sf.RunConfig(save_checkpoints_steps=5)
     seconds = steps.replace(save_checkpoints_secs=9.0)
     assert (seconds.save_checkpoints_steps, seconds.save_checkpoints_secs) == (
@@ -73,30 +73,30 @@ def test_c10_10_replace_switches_the_other_off():
     assert steps.save_checkpoints_steps == 5
 
 
-def test_replace_checks_what_it_makes():
+def test_replace_validates():
     with pytest.raises(ConfigError, match="keep_checkpoint_max"):
         sf.RunConfig().replace(keep_checkpoint_max=-1)
 
 
 @pytest.mark.parametrize("given", [0, None, 5])
-def test_c10_11_zero_and_none_keep_all(given):
+def test_a_retention_of_zero_or_none_keeps_all(given):
     assert sf.RunConfig(keep_checkpoint_max=given)
 
 
 @pytest.mark.parametrize("given", [0, 0.0, -1.0])
-def test_c10_11_the_period_of_what_is_kept_for_ever_is_positive(given):
+def test_the_period_of_permanent_checkpoints_is_positive(given):
     with pytest.raises(ValueError, match="keep_checkpoint_every_n_hours"):
         sf.RunConfig(keep_checkpoint_every_n_hours=given)
 
 
 @pytest.mark.parametrize("given", [0, -1])
-def test_c10_14_log_periods_are_positive_or_none(given):
+def test_report_intervals_are_positive_or_none(given):
     assert sf.RunConfig(log_step_count_steps=None).log_step_count_steps is None
     with pytest.raises(ValueError, match="log_step_count_steps"):
         sf.RunConfig(log_step_count_steps=given)
 
 
-def test_c10_15_an_empty_model_dir_is_refused():
+def test_an_empty_model_dir_is_refused():
     with pytest.raises(ValueError, match="model_dir"):
         sf.RunConfig(model_dir="")
 

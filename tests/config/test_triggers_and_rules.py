@@ -1,4 +1,4 @@
-"""Words of loop and output: rhythms, early stopping, exporters, who judges by what."""
+"""Triggers, early stopping rules and exporters, as declared in `loop` and `output`."""
 
 import pytest
 from hypothesis import given
@@ -27,19 +27,19 @@ def test_a_number_with_a_unit_is_a_time(number, unit):
 
 
 @pytest.mark.parametrize("value", [-1, True, None, 1.0, "5", "0s", "1.5m", "m", "3d"])
-def test_anything_else_is_no_rhythm(value):
+def test_other_values_are_not_triggers(value):
     expected = "whole number >= 0, or a time such as 30s, 10m, 2h"
     with pytest.raises(ValueError, match=expected):
         LoopConfig(eval_every=value)
 
 
-def test_a_loop_on_the_devices_has_a_step_at_least():
+def test_a_device_loop_has_at_least_one_step():
     assert LoopConfig(iterations_per_loop="30s").iterations_per_loop == "30s"
     with pytest.raises(ValueError, match=">= 1, or a time"):
         LoopConfig(iterations_per_loop=0)
 
 
-def test_a_window_to_profile_begins_before_the_end():
+def test_the_profile_window_starts_before_the_last_step():
     assert LoopConfig(train_steps=20, profile={"start": 19}).profile is not None
     with pytest.raises(ConfigError) as error:
         compose(["experiment=digits", "loop.train_steps=200", "loop.profile.start=200"])
@@ -67,16 +67,16 @@ def test_a_window_to_profile_begins_before_the_end():
         ({"name": "lower", "threshold": 0.1}, Crossed("loss", 0.1, "lower")),
     ],
 )
-def test_each_declared_rule_is_a_rule(declared, rule):
+def test_each_declared_rule_builds_its_early_stopping_rule(declared, rule):
     loop = LoopConfig(eval_every=10, early_stopping=declared)
     assert build_stopping_rule(loop.early_stopping) == rule
 
 
-def test_no_rule_is_none():
+def test_no_declared_rule_builds_none():
     assert build_stopping_rule(LoopConfig().early_stopping) is None
 
 
-def test_each_declared_exporter_is_an_exporter():
+def test_each_declared_exporter_builds_an_exporter():
     output = OutputConfig(
         exporters={
             "mine": {"name": "best", "metric": "auc", "order": "highest", "keep": 0},
@@ -95,7 +95,7 @@ def test_each_declared_exporter_is_an_exporter():
     assert vars(made[2])["_export"]["batch"] == [1, 8]
 
 
-def test_a_target_is_given_its_name_and_the_rows(tmp_path, monkeypatch):
+def test_an_exporter_target_receives_its_name_and_input_fn(tmp_path, monkeypatch):
     (tmp_path / "my_exporters.py").write_text(
         "import specflow as sf\n\n\n"
         "class Sometimes(sf.LatestExporter):\n"
@@ -122,7 +122,7 @@ def test_a_target_is_given_its_name_and_the_rows(tmp_path, monkeypatch):
     )
 
 
-def test_a_user_metric_may_judge_and_a_model_fn_is_asked_later():
+def test_a_rule_accepts_a_user_metric_and_any_metric_of_a_model_fn():
     """Only what is declared by name is known before anything runs."""
     judged = "loop.early_stopping={name: lower, metric: errors, threshold: 1}"
     metric = "spec.eval_metrics.errors={_target_: specflow.metrics.Sum, values: labels}"

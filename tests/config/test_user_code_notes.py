@@ -1,4 +1,4 @@
-"""What a user's own code raises keeps its type and place, and says who called it."""
+"""Exceptions of user code keep their type and location, with a note of the caller."""
 
 from typing import Literal
 
@@ -23,19 +23,19 @@ def broken_net(width):
     raise ValueError(f"width is {width}")
 
 
-def test_a_component_that_fails_is_named_below_its_traceback(capsys):
+def test_the_traceback_of_a_failing_component_has_a_note_with_its_path(capsys):
     with pytest.raises(KeyError, match="kernel") as caught:
         Broken()()
     path = f"{__name__}.Broken"
     assert caught.value.__notes__ == [NOTE.format(path)]
     assert report_error(caught.value) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("Traceback (most recent call last):")
-    assert 'raise KeyError("kernel")' in told
-    assert NOTE.format(path) in told
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback (most recent call last):")
+    assert 'raise KeyError("kernel")' in printed
+    assert NOTE.format(path) in printed
 
 
-def test_a_target_that_fails_is_named_below_its_traceback():
+def test_the_traceback_of_a_failing_target_has_a_note_with_its_path():
     section = Target.model_validate({"_target_": "mine.broken_net", "width": 3})
     section.bind(broken_net)
     with pytest.raises(ValueError, match="width is 3") as caught:
