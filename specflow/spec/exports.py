@@ -2,7 +2,7 @@
 
 from specflow.config.base import Target
 from specflow.config.key_path import key_paths
-from specflow.config.sections.other_losses import (
+from specflow.config.sections.predictions_and_exports import (
     PredictExportConfig,
     RegressionExportConfig,
 )

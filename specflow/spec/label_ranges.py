@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from specflow.config.base import Target
-from specflow.config.sections.other_losses import SigmoidCrossEntropyConfig
+from specflow.config.generated.other_losses import SigmoidCrossEntropyConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, SoftmaxCrossEntropyConfig
 from specflow.runtime.typing import Tree
 from specflow.spec.declared_model_fn import declared_predictions

@@ -2,23 +2,17 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
 from specflow.config.base import Component, Target
+from specflow.config.common.loss_fields import LossBaseConfig
 from specflow.config.key_path import key_paths
-from specflow.config.sections.other_losses import (
-    AbsoluteErrorConfig,
-    HuberConfig,
-    PoissonConfig,
-    SigmoidCrossEntropyConfig,
-    SquaredErrorConfig,
-)
-from specflow.config.sections.spec import LossConfig, SoftmaxCrossEntropyConfig
+from specflow.config.sections.spec import LossConfig
 from specflow.contract import MeanLoss
 from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
+from specflow.spec import loss_functions
 from specflow.spec.key_paths import Scope, resolve_all
 
 __all__ = ["example_losses", "mean_loss"]
@@ -41,38 +35,25 @@ def example_losses(
     Raises:
         SpecError: a key path names no tensor; shapes or dtypes do not match.
 
+    >>> from specflow.config.generated.other_losses import SquaredErrorConfig
     >>> scope = {"outputs": jnp.array([[2.0], [0.0]]), "labels": jnp.array([1.0, 0.5])}
     >>> example_losses(SquaredErrorConfig(), scope, where="spec.loss.mse").tolist()
     [1.0, 0.25]
     """
     tensors = resolve_all(key_paths(config), scope, where=where)
-    match config:
-        case Target() | Component():
-            return _from_target(config, tensors, where=where)
-        case SoftmaxCrossEntropyConfig():
-            _check_classes(tensors["logits"], tensors["labels"], where=where)
-            return softmax_cross_entropy(
-                tensors["logits"],
-                tensors["labels"],
-                label_smoothing=config.label_smoothing,
-            )
-        case SigmoidCrossEntropyConfig():
-            logits, labels = _paired(tensors, "logits", where=where)
-            return sigmoid_cross_entropy(logits, labels)
-        case PoissonConfig(full=full):
-            logits, labels = _paired(tensors, "logits", where=where)
-            return poisson(logits, labels, full=full)
-    predictions, labels = _paired(tensors, "predictions", where=where)
-    error = jnp.abs(predictions - labels)
-    match config:
-        case SquaredErrorConfig():
-            return error**2
-        case AbsoluteErrorConfig():
-            return error
-        case HuberConfig(delta=delta):
-            beyond = delta * (error - 0.5 * delta)
-            return jnp.where(error <= delta, 0.5 * error**2, beyond)
-    raise TypeError(f"not a loss config: {config!r}")
+    if isinstance(config, Target | Component):
+        return _from_target(config, tensors, where=where)
+    settings: Any = config
+    tensors.pop("example_weights", None)  # `mean_loss` applies them.
+    if settings.name == "softmax_cross_entropy":
+        _check_classes(tensors["logits"], tensors["labels"], where=where)
+    else:
+        output = next(name for name in tensors if name != "labels")
+        tensors[output], tensors["labels"] = _paired(tensors, output, where=where)
+    function = getattr(loss_functions, settings.name)
+    fields = type(settings).model_fields.keys() - LossBaseConfig.model_fields.keys()
+    constants = {name: getattr(settings, name) for name in fields - {"name"}}
+    return function(**{**constants, **tensors})
 
 
 def mean_loss(
@@ -120,54 +101,6 @@ def mean_loss(
     # Selected rather than multiplied: 0 x NaN of a padded row would be NaN.
     losses = jnp.where(factors != 0, losses, 0.0)
     return MeanLoss((losses * factors).sum(), factors.sum())
-
-
-def softmax_cross_entropy(
-    logits: Float[Array, "... c"], labels: Num[Array, "..."], *, label_smoothing: float
-) -> Float[Array, "..."]:
-    """Softmax cross-entropy with integer labels, optionally with label smoothing.
-
-    Source of label smoothing: Szegedy et al., Rethinking the Inception Architecture,
-    2016, section 7.
-    """
-    logits = logits.astype(jnp.float32)
-    log_sum = jax.nn.logsumexp(logits, axis=-1)
-    # A label outside the classes gives NaN, which the loop reports.
-    chosen = jnp.take_along_axis(
-        logits, labels[..., None], axis=-1, mode="fill", fill_value=jnp.nan
-    )[..., 0]
-    if label_smoothing:
-        mean = logits.mean(axis=-1)
-        chosen = (1 - label_smoothing) * chosen + label_smoothing * mean
-    return log_sum - chosen
-
-
-def sigmoid_cross_entropy(
-    logits: Float[Array, "..."], labels: Float[Array, "..."]
-) -> Float[Array, "..."]:
-    """Sigmoid cross-entropy, stable for large logits."""
-    return jax.nn.softplus(logits) - labels * logits
-
-
-def poisson(
-    logits: Float[Array, "..."], labels: Float[Array, "..."], *, full: bool
-) -> Float[Array, "..."]:
-    """Poisson negative log-likelihood, by default without its constant log(label!).
-
-    A negative label gives NaN, which the loop reports.
-
-    Args:
-        logits: logarithm of the expected count.
-        labels: counts.
-        full: add Stirling's approximation of the constant, for labels above 1: below,
-            its error is larger than the constant.
-    """
-    losses = jnp.where(labels >= 0, jnp.exp(logits) - labels * logits, jnp.nan)
-    if not full:
-        return losses
-    count = jnp.maximum(labels, 1.0)
-    stirling = count * jnp.log(count) - count + 0.5 * jnp.log(2 * jnp.pi * count)
-    return losses + jnp.where(labels > 1, stirling, 0.0)
 
 
 def _spread(values: Array, losses: Array) -> Array:

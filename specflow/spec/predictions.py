@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from specflow.config.base import Component, Target
 from specflow.config.key_path import key_paths
-from specflow.config.sections.other_losses import (
+from specflow.config.sections.predictions_and_exports import (
     ExpConfig,
     IdentityConfig,
     SigmoidConfig,

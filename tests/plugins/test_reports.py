@@ -287,12 +287,12 @@ OWN_LOSS = """
 from typing import Literal
 from specflow import Component, KeyPath
 from specflow.config.base import Config
-from specflow.config.sections.spec import LabelledConfig
+from specflow.config.common.loss_fields import LossBaseConfig
 
 class Inner(Config):
     rate: float = 1.0
 
-class Own(Component, LabelledConfig):
+class Own(Component, LossBaseConfig):
     name: Literal["own"] = "own"
     logits: KeyPath = "outputs"
     others: dict[str, KeyPath] = {}

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from sklearn import metrics
 
 from specflow.config.base import Target
-from specflow.config.sections.other_losses import (
+from specflow.config.generated.other_losses import (
     AbsoluteErrorConfig,
     HuberConfig,
     PoissonConfig,

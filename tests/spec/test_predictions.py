@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 
 from specflow.config.base import Target
-from specflow.config.sections.other_losses import (
+from specflow.config.sections.predictions_and_exports import (
     ExpConfig,
     IdentityConfig,
     PredictExportConfig,

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from specflow.spec import loss_functions
+from tools.generate.losses import COMMON as COMMON_LOSSES
+from tools.generate.losses import loss_modules
 from tools.generate.metrics import COMMON as COMMON_METRICS
 from tools.generate.metrics import metric_modules, metric_names
 from tools.generate.optimizers import COMMON, optax_names, optimizer_modules
@@ -14,6 +17,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "specflow/config/generated"
 def outputs() -> dict[Path, str]:
     """Path -> text of every file that `make generate` writes."""
     names = {
+        "LOSSES": (
+            sorted({*loss_functions.__all__} - {*COMMON_LOSSES}),
+            "Sections of `other_losses`.",
+        ),
         "METRICS": (
             [name for name in metric_names() if name not in COMMON_METRICS],
             "Sections of `other_metrics`.",
@@ -23,7 +30,12 @@ def outputs() -> dict[Path, str]:
             "Sections of `optax_optimizers`.",
         ),
     }
-    modules = {**optimizer_modules(), **metric_modules(), "names": _names(names)}
+    modules = {
+        **optimizer_modules(),
+        **metric_modules(),
+        **loss_modules(),
+        "names": _names(names),
+    }
     return {FOLDER / f"{name}.py": text for name, text in modules.items()}
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from specflow.config.base import Bound, Config
 from specflow.config.broken_rules import refuse
 from specflow.config.common.metric_fields import RESERVED
+from specflow.config.generated.common_losses import SoftmaxCrossEntropyConfig
+from specflow.config.generated.names import LOSSES
 from specflow.config.key_path import KeyPath, key_paths
 from specflow.config.kinds import Elsewhere, Kinds, by_name
 from specflow.config.sections.metrics import MetricConfig
@@ -16,17 +18,17 @@ __all__ = [
     "ClassificationExportConfig",
     "DeclaredSpecConfig",
     "ExportConfig",
-    "LabelledConfig",
     "LossConfig",
     "ModelFnConfig",
     "Name",
     "PredictedConfig",
     "PredictionConfig",
+    "SoftmaxCrossEntropyConfig",
     "SpecConfig",
     "TrainOpConfig",
 ]
 
-_MORE = "specflow.config.sections.other_losses"
+_MORE = "specflow.config.sections.predictions_and_exports"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -65,37 +67,9 @@ PredictionConfig = by_name(
 # -- losses: one value per example or token, weighted, averaged and summed
 
 
-class LabelledConfig(Config):
-    """Fields of every loss."""
-
-    labels: KeyPath = "labels"
-    """Key path of the labels."""
-    weight: PositiveFloat = 1.0
-    """Weight of this loss in the sum of losses."""
-    example_weights: KeyPath | None = None
-    """Key path of sample weights, one per example or token; null: weight 1."""
-
-
-class SoftmaxCrossEntropyConfig(LabelledConfig):
-    """Softmax cross-entropy of logits with integer labels."""
-
-    name: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
-    logits: KeyPath = "outputs"
-    """Key path of the logits, before the softmax."""
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Label smoothing: probability mass spread uniformly over all classes."""
-
-
 LossConfig = by_name(
     SoftmaxCrossEntropyConfig,
-    Elsewhere(
-        _MORE,
-        "sigmoid_cross_entropy",
-        "poisson",
-        "squared_error",
-        "absolute_error",
-        "huber",
-    ),
+    Elsewhere("specflow.config.generated.other_losses", *LOSSES),
     group="specflow.losses",
 )
 """A declared loss, or a `_target_`: a function of tensors (keyword arguments that are
