@@ -19,10 +19,10 @@ ROWS = [
 ]
 EXAMPLES = {row[0].strip("`"): row[2].strip("`") for row in ROWS}
 GOLDEN = [
-    (found[1], found[2])
+    (match[1], match[2])
     for file in sorted((ROOT / "tests" / "golden" / "errors").glob("*.txt"))
     for line in file.read_text().splitlines()
-    if (found := re.match(r"error\[([a-z\d-]+)\] (.*)", line))
+    if (match := re.match(r"error\[([a-z\d-]+)\] (.*)", line))
 ]
 TABLES = {"_CODES", "_MACHINE_ERRNOS", "_DEVICE_STATUSES"}
 """Names of dicts whose values are codes."""
@@ -83,14 +83,14 @@ def _used() -> dict[str, list[list[str]]]:
             if isinstance(node, ast.Assign):
                 names = {getattr(target, "id", "") for target in node.targets}
                 if names & TABLES and isinstance(node.value, ast.Dict):
-                    found = node.value.values
+                    codes = node.value.values
                 elif names == {"code"} and isinstance(node.value, ast.Call):
-                    found = [n for n in ast.walk(node.value) if _is_choice(n)]
-                    found = [half for one in found for half in (one.body, one.orelse)]
+                    choices = [n for n in ast.walk(node.value) if _is_choice(n)]
+                    codes = [code for n in choices for code in (n.body, n.orelse)]
                 else:
                     continue
-                for one in found:
-                    used.setdefault(one.value, []).append([])
+                for code in codes:
+                    used.setdefault(code.value, []).append([])
     return used
 
 
@@ -126,10 +126,10 @@ def test_a_row_has_a_meaning_and_a_hint():
 
 def test_the_shown_report_is_the_real_one(capsys):
     page = (ROOT / "docs" / "errors.md").read_text()
-    found = re.search(r"^\$ specflow (.*)\n(.*) \[\.\.\.\]$", page, re.M)
-    assert found
-    assert main(found[1].split()) == MISTAKE
-    assert capsys.readouterr().err.startswith(found[2])
+    match = re.search(r"^\$ specflow (.*)\n(.*) \[\.\.\.\]$", page, re.M)
+    assert match
+    assert main(match[1].split()) == MISTAKE
+    assert capsys.readouterr().err.startswith(match[2])
     for status in (MISTAKE, MACHINE):
         assert f"\n| {status} | " in page
 
@@ -138,9 +138,9 @@ def test_the_shown_report_is_the_real_one(capsys):
 def test_an_example_is_real(code):
     """The example is a line of a golden report, or matches a message in the source."""
     example, _, _ = EXAMPLES[code].partition(" [...]")
-    if any(code == one and line.startswith(example) for one, line in GOLDEN):
+    if any(code == golden and line.startswith(example) for golden, line in GOLDEN):
         return
-    spoken = (
+    patterns = (
         "".join(f"{re.escape(text)}.*" for text in texts) for texts in _used()[code]
     )
-    assert any(re.search(said, example) for said in spoken), example
+    assert any(re.search(pattern, example) for pattern in patterns), example

@@ -129,7 +129,7 @@ def test_the_table_is_the_result_of_changing_every_key(request):
 def _table() -> Iterator[str]:
     yield "| key | changed to | train | eval | predict |"
     yield "|---|---|---|---|---|"
-    usual = _fingerprints()
+    base = _fingerprints()
     for path, value in leaves(compose(BASE).tree):
         key = ".".join(path)
         if key in ALONE:
@@ -138,10 +138,10 @@ def _table() -> Iterator[str]:
         if changed is None:
             other = OTHERS[key] if key in OTHERS else _another(value)
             changed = [f"{key}={spell(other)}"]
-        found = _fingerprints(*changed)
-        marks = ("yes" if found[mode] != usual[mode] else "-" for mode in MODES)
-        said = changed[0].partition("=")[2]
-        yield f"| `{key}` | `{said}` | {' | '.join(marks)} |"
+        fingerprints = _fingerprints(*changed)
+        marks = ("yes" if fingerprints[mode] != base[mode] else "-" for mode in MODES)
+        value_text = changed[0].partition("=")[2]
+        yield f"| `{key}` | `{value_text}` | {' | '.join(marks)} |"
 
 
 def _fingerprints(*overrides: str) -> dict[str, str]:
