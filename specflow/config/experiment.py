@@ -75,14 +75,14 @@ def _batch_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 
 
 def _divided(
-    config: ExperimentConfig, key: str, cuts: Mapping[str, int]
+    config: ExperimentConfig, key: str, divisors: Mapping[str, int]
 ) -> Iterator[BrokenRule]:
     """A batch size that is not divisible into equal parts."""
-    size, parts = getattr(config.loop, key), math.prod(cuts.values())
+    size, parts = getattr(config.loop, key), math.prod(divisors.values())
     if size % parts:
         below, above = size // parts * parts, -(-size // parts) * parts
         near = f"{below} or {above}" if below else f"{above}"
-        expected = f"a multiple of {parts} ({' x '.join(cuts)}), such as {near}"
+        expected = f"a multiple of {parts} ({' x '.join(divisors)}), such as {near}"
         yield ("loop", key), size, expected
 
 
@@ -133,13 +133,13 @@ def _length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _judging_output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
+def _output_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     checkpoint, exporters = config.output.checkpoint, config.output.exporters
-    yield from _judge_diagnostics(
+    yield from _criterion_diagnostics(
         config.spec,
         {
             ("checkpoint", "best"): checkpoint.best,
-            **{("exporters", name): judge for name, judge in exporters.items()},
+            **{("exporters", name): criterion for name, criterion in exporters.items()},
         },
         "output",
     )
@@ -155,12 +155,12 @@ def _never_best_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
 
 
 def _early_stopping_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
-    judges = {("early_stopping",): config.loop.early_stopping}
-    yield from _judge_diagnostics(config.spec, judges, "loop")
+    criteria = {("early_stopping",): config.loop.early_stopping}
+    yield from _criterion_diagnostics(config.spec, criteria, "loop")
 
 
-def _judge_diagnostics(
-    spec: Any, judges: Mapping[tuple[str, ...], Any], word: str
+def _criterion_diagnostics(
+    spec: Any, criteria: Mapping[tuple[str, ...], Any], section: str
 ) -> Iterator[BrokenRule]:
     """Metrics that compare states, and are not declared or not a scalar."""
     if not isinstance(spec, DeclaredSpecConfig):
@@ -171,20 +171,24 @@ def _judge_diagnostics(
         if getattr(metric, "is_number", True)  # Unknown for a target.
     }
     names = ", ".join(sorted(numbers))
-    for path, judge in judges.items():
-        metric = None if isinstance(judge, Target) else getattr(judge, "metric", None)
+    for path, criterion in criteria.items():
+        metric = (
+            None
+            if isinstance(criterion, Target)
+            else getattr(criterion, "metric", None)
+        )
         if metric is None or metric in {*numbers, "loss"}:
             continue
-        kind = "one-number metric" if metric in spec.eval_metrics else "metric"
+        kind = "scalar metric" if metric in spec.eval_metrics else "metric"
         expected = f"loss or a {kind} of spec.eval_metrics ({names})"
-        yield (word, *path, "metric"), metric, expected
+        yield (section, *path, "metric"), metric, expected
 
 
 SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] = (
     _batch_diagnostics,
     _schedule_diagnostics,
     _length_diagnostics,
-    _judging_output_diagnostics,
+    _output_diagnostics,
     _never_best_diagnostics,
     _early_stopping_diagnostics,
 )

@@ -121,7 +121,7 @@ class _Members(Mapping[str, type[Config]]):
     def items(self) -> Any:
         """All kinds but plugins that fail to load."""
         pairs = {name: self.get(name) for name in self}
-        return {name: found for name, found in pairs.items() if found}.items()
+        return {name: section for name, section in pairs.items() if section}.items()
 
     def values(self) -> Any:
         """The classes of `items`."""

@@ -49,7 +49,7 @@ GONE = {
     "eval_distribute": _MESH,
     "experimental_distribute": _MESH,
     "experimental_max_worker_delay_secs": "Processes start together.",
-    "checkpoint_save_graph_def": "There is no graph: model_fn is traced anew.",
+    "checkpoint_save_graph_def": "There is no graph: model_fn is traced again.",
 }
 """Options of TensorFlow's RunConfig that do not exist here -> hint."""
 
@@ -103,8 +103,8 @@ class TPUConfig(_Python):
 
     def loop_seconds(self) -> int | None:
         """Seconds per call, if given as a time."""
-        found = re.fullmatch(r"(\d+)([smh])", str(self.iterations_per_loop))
-        return int(found[1]) * _SECONDS[found[2]] if found else None
+        match = re.fullmatch(r"(\d+)([smh])", str(self.iterations_per_loop))
+        return int(match[1]) * _SECONDS[match[2]] if match else None
 
 
 class RunConfig(_Python):
@@ -145,7 +145,7 @@ class RunConfig(_Python):
     saved right after the evaluation that finds it the best so far."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss, each the mean over the steps since
-    the one before, and of the gradient norm and learning rate of the step; None:
+    the previous one, and of the gradient norm and learning rate of the step; None:
     none."""
     save_summary_steps: NonNegativeInt | None = 100
     """Steps between TensorBoard summaries of the training loss, the first at step 1,

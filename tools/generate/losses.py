@@ -63,6 +63,7 @@ def loss_modules() -> dict[str, str]:
             "The loss declared most often.",
             _IMPORTS.format(typing="Annotated, Literal", pydantic="Field"),
             [_section(name) for name in COMMON],
+            exports_classes=True,
         ),
         "other_losses": module_source(
             "The other losses.",

@@ -89,7 +89,9 @@ def metric_modules() -> dict[str, str]:
     common = [_section(name, states[name]) for name in COMMON]
     others = [_section(name, states[name]) for name in states if name not in COMMON]
     return {
-        "common_metrics": _module("The metrics declared most often.", common),
+        "common_metrics": _module(
+            "The metrics declared most often.", common, is_common=True
+        ),
         "other_metrics": _module("The other metrics.", others),
     }
 
@@ -163,11 +165,11 @@ def _docstring_text(state: Any, argument: str) -> str:
     return text[:1].upper() + text[1:].replace("None", "null")
 
 
-def _module(doc: str, sections: list[Section]) -> str:
+def _module(doc: str, sections: list[Section], *, is_common: bool = False) -> str:
     text = "\n".join(section.source() for section in sections)
     pydantic = [name for name in ("Field", "PositiveInt") if f"{name}" in text]
     imports = _IMPORTS.format(
         typing="Annotated, Literal" if "Annotated[" in text else "Literal",
         pydantic=f"from pydantic import {', '.join(pydantic)}\n\n" if pydantic else "",
     )
-    return module_source(doc, imports, sections)
+    return module_source(doc, imports, sections, exports_classes=is_common)

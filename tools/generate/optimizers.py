@@ -266,7 +266,7 @@ def optimizer_modules() -> dict[str, str]:
     others = [_section(name) for name in names if name not in COMMON]
     return {
         "common_optimizers": _module(
-            "The optimizers of optax chosen most often.", common
+            "The optimizers of optax chosen most often.", common, is_common=True
         ),
         "optax_optimizers": _module("The other optimizers of optax.", others),
     }
@@ -348,7 +348,7 @@ def _optax_text(name: str, argument: str) -> str:
     return " ".join(match[1].split()) if match else ""
 
 
-def _module(doc: str, sections: list[Section]) -> str:
+def _module(doc: str, sections: list[Section], *, is_common: bool = False) -> str:
     text = "\n".join(section.source() for section in sections)
     used = [
         name
@@ -371,4 +371,4 @@ def _module(doc: str, sections: list[Section]) -> str:
         pydantic=f"from pydantic import {', '.join(used)}\n\n",
         bases=",\n    ".join(bases),
     )
-    return module_source(doc, imports, sections)
+    return module_source(doc, imports, sections, exports_classes=is_common)

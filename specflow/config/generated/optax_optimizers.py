@@ -16,34 +16,7 @@ from specflow.config.common.optimizer_fields import (
 )
 from specflow.config.kinds import named
 
-__all__ = [
-    "MEMBERS",
-    "AdabeliefConfig",
-    "AdadeltaConfig",
-    "AdafactorConfig",
-    "AdagradConfig",
-    "AdamaxConfig",
-    "AdamaxwConfig",
-    "AdanConfig",
-    "AmsgradConfig",
-    "FromageConfig",
-    "LambConfig",
-    "LarsConfig",
-    "LionConfig",
-    "NadamConfig",
-    "NadamwConfig",
-    "NoisySgdConfig",
-    "NovogradConfig",
-    "OptimisticAdamV2Config",
-    "OptimisticGradientDescentConfig",
-    "RadamConfig",
-    "RmspropConfig",
-    "RpropConfig",
-    "SignSgdConfig",
-    "SignumConfig",
-    "Sm3Config",
-    "YogiConfig",
-]
+__all__ = ["MEMBERS"]
 
 
 class AdabeliefConfig(ScheduledConfig):

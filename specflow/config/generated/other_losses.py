@@ -11,14 +11,7 @@ from specflow.config.common.loss_fields import LossBaseConfig
 from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
 
-__all__ = [
-    "MEMBERS",
-    "AbsoluteErrorConfig",
-    "HuberConfig",
-    "PoissonConfig",
-    "SigmoidCrossEntropyConfig",
-    "SquaredErrorConfig",
-]
+__all__ = ["MEMBERS"]
 
 
 class AbsoluteErrorConfig(LossBaseConfig):

@@ -11,25 +11,7 @@ from specflow.config.common.metric_fields import MetricBaseConfig
 from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
 
-__all__ = [
-    "MEMBERS",
-    "AucConfig",
-    "BitsPerByteConfig",
-    "CosineDistanceConfig",
-    "F1Config",
-    "IouConfig",
-    "MaeConfig",
-    "MeanTensorConfig",
-    "MseConfig",
-    "PerClassAccuracyConfig",
-    "PerplexityConfig",
-    "PrecisionConfig",
-    "R2Config",
-    "RecallConfig",
-    "RelativeErrorConfig",
-    "RmseConfig",
-    "SumConfig",
-]
+__all__ = ["MEMBERS"]
 
 
 class AucConfig(MetricBaseConfig):

@@ -143,12 +143,12 @@ def derived(
         if key in given or _is_rngs(parameter.annotation):
             taken.add(key)
             continue
-        made = _field(parameter, of_tensors=group in OF_TENSORS)
-        if made is None:
+        field_of = _field(parameter, of_tensors=group in OF_TENSORS)
+        if field_of is None:
             continue
         if key in _LOSS and group == "specflow.losses":
             raise SignatureError(f"takes {key}, which every loss has as a field")
-        annotation, default = made
+        annotation, default = field_of
         # Some names are attributes of every section.
         field = f"{key}_" if hasattr(_Derived, key) else key
         alias = key if field != key else None
@@ -199,9 +199,11 @@ def _field(parameter: inspect.Parameter, *, of_tensors: bool) -> tuple[Any, Any]
     if name == "name" or kind is None or not plain:
         if default is not _ABSENT:
             return None
-        said = inspect.formatannotation(annotation)
+        annotated = inspect.formatannotation(annotation)
         problem = (
-            f"is {said}, which YAML cannot represent" if kind is None else "is taken"
+            f"is {annotated}, which YAML cannot represent"
+            if kind is None
+            else "is taken"
         )
         raise SignatureError(f"needs an argument {name}, which {problem}")
     if default is _ABSENT:
@@ -226,19 +228,19 @@ def _check_default(name: str, kind: Any, default: Any) -> None:
 
 def _parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     try:
-        parameters = [*inspect.signature(_made_by(function)).parameters.values()]
+        parameters = [*inspect.signature(_signed(function)).parameters.values()]
     except (TypeError, ValueError):
         raise SignatureError("has no signature") from None
     try:
-        told = inspect.signature(_made_by(function), eval_str=True).parameters
+        evaluated = inspect.signature(_signed(function), eval_str=True).parameters
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise SignatureError(f"has an annotation that fails: {reason}") from None
     # The first argument of a constructor is the object itself.
-    own = 1 if _made_by(function) != _called(function) else 0
+    own = 1 if _signed(function) != _called(function) else 0
     for parameter in parameters[own:]:
         if parameter.kind in _BY_NAME:
-            yield told[parameter.name]
+            yield evaluated[parameter.name]
         elif parameter.kind is not parameter.VAR_KEYWORD:
             mark = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
             raise SignatureError(f"takes {mark}{parameter.name} by position only")
@@ -249,7 +251,7 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(function, "from_batch", function)
 
 
-def _made_by(function: Callable[..., Any]) -> Callable[..., Any]:
+def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function whose signature counts: a metaclass may accept and forward
     anything.
     """
@@ -281,11 +283,11 @@ def _is_plain(value: Any) -> bool:
 def _texts(function: Callable[..., Any]) -> dict[str, str]:
     """Argument -> its text in the docstring's `Args`, in Google form."""
     texts: dict[str, str] = {}
-    for part in (function, _made_by(function)):
-        found = re.search(
+    for part in (function, _signed(function)):
+        args = re.search(
             r"^Args:\n((?:[ \t]+.*\n?|\n)*)", inspect.getdoc(part) or "", re.M
         )
-        listed = inspect.cleandoc(found[1]) if found else ""
+        listed = inspect.cleandoc(args[1]) if args else ""
         for entry in re.split(r"\n(?=\S)", listed):
             name, colon, text = entry.partition(":")
             if colon:

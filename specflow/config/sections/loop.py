@@ -61,7 +61,7 @@ class LoopConfig(Config):
     """Steps to profile, into `<output.dir>/profile`; null: none."""
     log_every: PositiveInt = 100
     """Steps between reports of the training loss, each the mean over the steps since
-    the one before; gradient norm and learning rate are those of the reported step."""
+    the previous one; gradient norm and learning rate are those of the reported step."""
     micro_steps: PositiveInt = 1
     """Number of sequential parts of a training batch (gradient accumulation): the
     update is that of the full batch, with the memory of one part. Devices sum gradients

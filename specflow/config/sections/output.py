@@ -69,7 +69,7 @@ class OutputConfig(Config):
     @model_validator(mode="after")
     def _once(self) -> Self:
         expected = "each reporter once"
-        names = [getattr(one, "name", one) for one in self.reporters]
+        names = [getattr(reporter, "name", reporter) for reporter in self.reporters]
         refuse(
             "OutputConfig",
             (

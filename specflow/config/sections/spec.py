@@ -160,12 +160,12 @@ def _path_diagnostics(
         "eval_metrics": (spec.eval_metrics, True),
         "export_outputs": (spec.export_outputs, False),
     }
-    made: list[str] = []
+    earlier: list[str] = []
     for name, prediction in spec.predictions.items():
         yield from _section_diagnostics(
-            ("predictions", name), prediction, predictions=made, losses=()
+            ("predictions", name), prediction, predictions=earlier, losses=()
         )
-        made.append(name)
+        earlier.append(name)
     for section, (members, sees_losses) in sections.items():
         for name, member in members.items():
             yield from _section_diagnostics(

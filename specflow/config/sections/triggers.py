@@ -20,8 +20,8 @@ def seconds_of(trigger: int | str) -> int | None:
     >>> seconds_of("10m"), seconds_of(500)
     (600, None)
     """
-    found = _TIME.fullmatch(str(trigger))
-    return int(found[1]) * _SECONDS[found[2]] if found else None
+    match = _TIME.fullmatch(str(trigger))
+    return int(match[1]) * _SECONDS[match[2]] if match else None
 
 
 def steps_of(trigger: int | str) -> int | None:
@@ -34,8 +34,8 @@ def steps_of(trigger: int | str) -> int | None:
 
 
 def _says(least: int) -> Says:
-    words = f"a whole number >= {least}, or a time such as 30s, 10m, 2h"
-    return Says(words, f"^{_TIME.pattern}$", minimum=least)
+    noun_phrase = f"a whole number >= {least}, or a time such as 30s, 10m, 2h"
+    return Says(noun_phrase, f"^{_TIME.pattern}$", minimum=least)
 
 
 def _validator(least: int) -> PlainValidator:
