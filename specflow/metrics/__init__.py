@@ -1,4 +1,4 @@
-"""Metrics as states that merge exactly: NumPy on the host, no JAX."""
+"""Metrics as states that merge exactly: NumPy on the host, without JAX."""
 
 from specflow.metrics.at_k import (
     AveragePrecisionAtK,

@@ -1,4 +1,4 @@
-"""What a list of the k best classes is worth, where a row may have several labels."""
+"""Precision, recall and average precision at k, for one or several labels per row."""
 
 import math
 from typing import Any, NamedTuple, Self
@@ -17,7 +17,7 @@ __all__ = ["AveragePrecisionAtK", "PrecisionAtK", "RecallAtK", "top_classes"]
 
 
 class PrecisionAtK(Ratio):
-    """Share of the listed classes that are labels of their row.
+    """Precision at k: fraction of the k highest-scored classes that are labels.
 
     >>> top = top_classes(np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]]), k=2)
     >>> PrecisionAtK.from_batch(np.array([[1, 2], [1, 1]]), top).compute()
@@ -36,25 +36,25 @@ class PrecisionAtK(Ratio):
         class_id: int | None = None,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers: one a row, or several on one axis more; one that
-                stands twice in a row counts once.
-            top: the classes listed for each row, such as `top_classes(scores, k=k)`.
-            weights: of each row; 0 leaves it out.
-            class_id: the one class that counts; None counts all.
-            undefined: value with nothing to divide by; None is NaN.
+            labels: class indices: one per row, or several on one more axis; a
+                repeated label counts once.
+            top: the k highest-scored classes of each row: `top_classes(scores, k=k)`.
+            weights: sample weights, one per row; 0 leaves it out.
+            class_id: class that is evaluated; None: all classes.
+            undefined: value if the denominator is zero; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class number.
+            DataError: shapes do not match, or a value is not a class index.
         """
         counts = _count(cls.__name__, labels, top, weights, class_id)
-        return cls(counts.hits, counts.listed, undefined)
+        return cls(counts.hits, counts.predicted, undefined)
 
 
 class RecallAtK(Ratio):
-    """Share of the labels that are listed for their row.
+    """Recall at k: fraction of the labels among the k highest-scored classes.
 
     >>> top = top_classes(np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]]), k=2)
     >>> RecallAtK.from_batch(np.array([1, 1]), top).compute()
@@ -73,19 +73,21 @@ class RecallAtK(Ratio):
         class_id: int | None = None,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch; arguments are those of `PrecisionAtK.from_batch`.
+        """Builds the state of one batch; arguments are those of
+        `PrecisionAtK.from_batch`.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class number.
+            DataError: shapes do not match, or a value is not a class index.
         """
         counts = _count(cls.__name__, labels, top, weights, class_id)
-        return cls(counts.hits, counts.sought, undefined)
+        return cls(counts.hits, counts.relevant, undefined)
 
 
 class AveragePrecisionAtK(Ratio):
-    """The mean over rows of the precision at each hit of the list.
+    """Mean average precision at k, over rows.
 
-    A row's precisions are divided by the number of its labels, k at most.
+    The average precision of a row is the sum of the precision at the rank of each hit,
+    divided by the number of its labels, at most k.
 
     >>> top = top_classes(np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]]), k=2)
     >>> AveragePrecisionAtK.from_batch(np.array([2, 0]), top).compute()
@@ -103,40 +105,40 @@ class AveragePrecisionAtK(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers: one a row, or several on one axis more; negative ones
-                are none. A row without labels has no average precision: the metric is
-                NaN then.
-            top: the classes listed for each row, the best first.
-            weights: of each row; 0 leaves it out.
-            undefined: value of no rows; None is NaN.
+            labels: class indices: one per row, or several on one more axis; negative
+                ones are ignored. A row without labels has no average precision, and
+                makes the metric NaN.
+            top: the k highest-scored classes of each row, in descending order.
+            weights: sample weights, one per row; 0 leaves it out.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class number.
+            DataError: shapes do not match, or a value is not a class index.
         """
-        label, listed, weight = _lists(cls.__name__, labels, top, weights)
-        hit = (listed[:, :, None] == label[:, None, :]).any(-1) & (listed >= 0)
-        place = 1 + np.arange(listed.shape[1])
-        sought = np.minimum((label >= 0).sum(-1), place.size)[:, None]
+        label, predicted, weight = _labels_and_top(cls.__name__, labels, top, weights)
+        hit = (predicted[:, :, None] == label[:, None, :]).any(-1) & (predicted >= 0)
+        rank = 1 + np.arange(predicted.shape[1])
+        relevant = np.minimum((label >= 0).sum(-1), rank.size)[:, None]
         with np.errstate(invalid="ignore"):
-            shares = hit.cumsum(-1) * hit / place / sought
-        factors = [shares.reshape(-1)]
+            terms = hit.cumsum(-1) * hit / rank / relevant
+        factors = [terms.reshape(-1)]
         if weight is not None:
-            factors.append(np.repeat(weight, place.size))
-        # Over all rows at once: sums of single rows would be rounded.
+            factors.append(np.repeat(weight, rank.size))
+        # One sum over all rows: sums of single rows would be rounded.
         return cls(exact_sum(*factors), weight_sum(len(label), weight), undefined)
 
 
 def top_classes(
     scores: Float[NDArray, "b ... c"], *, k: int
 ) -> Int[NDArray, "b ... k"]:
-    """The k classes of the highest scores, the best first; of equal ones the first.
+    """Returns the k highest-scored classes, in descending order; ties by index.
 
     Args:
-        scores: one a class on the last axis. A NaN comes after all numbers.
-        k: from 1 to c.
+        scores: one per class, on the last axis. NaN ranks last.
+        k: number of classes, in [1, c].
 
     Raises:
         DataError: k is out of range.
@@ -160,56 +162,57 @@ def top_classes(
 
 class _Counts(NamedTuple):
     hits: Exact
-    listed: Exact
-    sought: Exact
+    predicted: Exact
+    relevant: Exact
 
 
 def _count(
     metric: str, labels: Any, top: Any, weights: Any, class_id: int | None
 ) -> _Counts:
-    """Labels that are listed, classes that are listed, and labels; of all rows."""
-    label, listed, weight = _lists(metric, labels, top, weights)
-    sought, shown = _first_of_their_kind(label), _first_of_their_kind(listed)
+    """Counts hits, predicted classes and labels, over all rows."""
+    label, predicted, weight = _labels_and_top(metric, labels, top, weights)
+    is_label, is_predicted = _first_occurrences(label), _first_occurrences(predicted)
     if class_id is not None:
-        sought &= label == class_id
-        shown &= listed == class_id
-    hit = sought & (label[:, :, None] == listed[:, None, :]).any(-1)
-    given = () if weight is None else (weight,)
-    return _Counts(*(exact_sum(each.sum(-1), *given) for each in (hit, shown, sought)))
+        is_label &= label == class_id
+        is_predicted &= predicted == class_id
+    hit = is_label & (label[:, :, None] == predicted[:, None, :]).any(-1)
+    factors = () if weight is None else (weight,)
+    masks = (hit, is_predicted, is_label)
+    return _Counts(*(exact_sum(mask.sum(-1), *factors) for mask in masks))
 
 
-def _lists(
+def _labels_and_top(
     metric: str, labels: Any, top: Any, weights: Any
 ) -> tuple[Int[NDArray, "n l"], Int[NDArray, "n k"], Float[NDArray, " n"] | None]:
-    """Labels, listed classes and weights of the rows that count."""
+    """Returns labels, highest-scored classes and weights of rows of weight above 0."""
     labels, top = np.asarray(labels), np.asarray(top)
     several = labels if labels.ndim == top.ndim else labels[..., None]
     if top.ndim < 2 or several.shape[:-1] != top.shape[:-1]:
         raise DataError(
             Diagnostic(
                 metric,
-                f"labels are {describe(labels)}, the listed classes {describe(top)}",
-                expected="one list a row, on the last axis, and for each row one label "
-                "or an axis of labels",
+                f"labels are {describe(labels)}, top classes are {describe(top)}",
+                expected="k classes per row, on the last axis, and one label per row "
+                "or one more axis of labels",
                 code="metric-shapes",
             )
         )
     row = np.arange(math.prod(top.shape[:-1])).reshape(top.shape[:-1])
     kept, weight = rows(metric, {"rows": row}, weights)
-    label, listed = (
+    label, predicted = (
         as_classes(
             metric, name, each.reshape(row.size, each.shape[-1])[kept].reshape(-1)
         )
-        for name, each in (("labels", several), ("listed classes", top))
+        for name, each in (("labels", several), ("top classes", top))
     )
     return (
         label.reshape(kept.size, several.shape[-1]),
-        listed.reshape(kept.size, top.shape[-1]),
+        predicted.reshape(kept.size, top.shape[-1]),
         weight,
     )
 
 
-def _first_of_their_kind(values: Int[NDArray, "n m"]) -> Bool[NDArray, "n m"]:
-    """Where a value does not stand further left in its row already."""
-    alike = values[:, :, None] == values[:, None, :]
-    return ~np.tril(alike, -1).any(-1)
+def _first_occurrences(values: Int[NDArray, "n m"]) -> Bool[NDArray, "n m"]:
+    """Masks the first occurrence of each value in its row."""
+    equal = values[:, :, None] == values[:, None, :]
+    return ~np.tril(equal, -1).any(-1)

@@ -1,4 +1,4 @@
-"""Precision, recall, F1, IoU: a ratio for each class, put together in one number."""
+"""Precision, recall, F1 and IoU, averaged over classes as in scikit-learn."""
 
 import dataclasses
 import math
@@ -17,17 +17,16 @@ from specflow.metrics.metric_rows import as_classes, rows
 __all__ = ["F1", "Average", "IoU", "Precision", "Recall"]
 
 Average: TypeAlias = Literal["binary", "macro", "micro", "weighted"]
-"""How classes are put together, in scikit-learn's words: the positive class alone;
-their plain mean; all their counts in one ratio; their mean, weighted by how often each
-is the label."""
+"""Averaging over classes, as in scikit-learn: the positive class alone; unweighted
+mean; ratio of the summed counts; mean weighted by support (number of labels)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counts:
-    """How often one class was met, or the sum of the weights."""
+    """Counts of one class, or sums of weights."""
 
     hits: Exact = 0
-    """As label and prediction at once."""
+    """True positives."""
     predicted: Exact = 0
     actual: Exact = 0
 
@@ -42,13 +41,13 @@ class Counts:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Averaged(Metric):
     counts: Mapping[int, Counts] = dataclasses.field(default_factory=dict)
-    """Of each class that was a label or a prediction so far."""
+    """Class -> counts, of each class that occurred as label or prediction."""
     average: Average = "binary"
     positive: int = 1
     undefined: float | None = None
 
     _numerator: ClassVar[Mapping[str, int]]
-    """Which counts go into the ratio of a class, and how often."""
+    """Count -> its factor in the numerator of the ratio of a class."""
     _denominator: ClassVar[Mapping[str, int]]
 
     @classmethod
@@ -62,21 +61,22 @@ class _Averaged(Metric):
         positive: int = 1,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers.
-            predictions: class numbers, shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            average: how classes are put together.
-            positive: the class that counts when `average` is binary.
-            undefined: value of a class with nothing to divide by (scikit-learn's
-                `zero_division`). None leaves such classes out of an average; without
-                any other the metric is NaN.
+            labels: class indices.
+            predictions: class indices, shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            average: averaging over classes.
+            positive: positive class, if `average` is binary (scikit-learn:
+                `pos_label`).
+            undefined: value of a class whose denominator is zero (scikit-learn:
+                `zero_division`). None leaves such classes out of the average; if no
+                class remains, the metric is NaN.
 
         Raises:
-            DataError: shapes do not fit, a value is no class, or there are more than
-                two classes and `average` is binary.
+            DataError: shapes do not match, a value is not a class index, or there are
+                more than two classes and `average` is binary.
         """
         name = cls.__name__
         label, prediction, weight = rows(
@@ -118,8 +118,8 @@ class _Averaged(Metric):
             return self
         same_settings(self, other, "average", "positive", "undefined")
         counts = dict(self.counts)
-        for name, more in other.counts.items():
-            counts[name] = counts.get(name, Counts()) + more
+        for name, added in other.counts.items():
+            counts[name] = counts.get(name, Counts()) + added
         return dataclasses.replace(self, counts=counts)
 
     def compute(self) -> float:
@@ -130,22 +130,24 @@ class _Averaged(Metric):
         if self.average == "micro":
             return self._value(sum(self.counts.values(), Counts()))
         values = [(self._value(count), count.actual) for count in self.counts.values()]
-        defined = [(value, share) for value, share in values if not math.isnan(value)]
-        if self.average == "macro" or not any(share for _, share in defined):
+        defined = [
+            (value, support) for value, support in values if not math.isnan(value)
+        ]
+        if self.average == "macro" or not any(support for _, support in defined):
             return _mean((value, 1) for value, _ in defined)
         return _mean(defined)
 
     def _value(self, counts: Counts) -> float:
-        """The metric of one class."""
-        top = _combined(counts, self._numerator)
-        bottom = _combined(counts, self._denominator)
-        if not bottom and self.undefined is not None:
+        """Computes the metric of one class."""
+        numerator = _combined(counts, self._numerator)
+        denominator = _combined(counts, self._denominator)
+        if not denominator and self.undefined is not None:
             return self.undefined
-        return ratio(top, bottom)
+        return ratio(numerator, denominator)
 
 
 class Precision(_Averaged):
-    """True positives over predicted positives.
+    """Precision: TP / (TP + FP).
 
     >>> labels, predictions = np.array([1, 0, 1, 1]), np.array([1, 1, 1, 0])
     >>> Precision.from_batch(labels, predictions).compute()
@@ -160,7 +162,7 @@ class Precision(_Averaged):
 
 
 class Recall(_Averaged):
-    """True positives over actual positives.
+    """Recall: TP / (TP + FN).
 
     >>> labels, predictions = np.array([1, 0, 1, 0]), np.array([1, 1, 0, 0])
     >>> Recall.from_batch(labels, predictions).compute()
@@ -173,7 +175,7 @@ class Recall(_Averaged):
 
 
 class F1(_Averaged):
-    """The harmonic mean of precision and recall.
+    """F1 score: the harmonic mean of precision and recall.
 
     >>> labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])
     >>> F1.from_batch(labels, predictions, average="micro").compute()
@@ -186,7 +188,7 @@ class F1(_Averaged):
 
 
 class IoU(_Averaged):
-    """Intersection over union: right ones over those that are label or prediction.
+    """Intersection over union (Jaccard index): TP / (TP + FP + FN).
 
     >>> labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 1, 1, 2])
     >>> IoU.from_batch(labels, predictions, average="macro").compute()
@@ -202,9 +204,9 @@ def _combined(counts: Counts, factors: Mapping[str, int]) -> Exact:
     return sum(factor * getattr(counts, name) for name, factor in factors.items())
 
 
-def _mean(shares: Iterable[tuple[float, Exact]]) -> float:
-    """The mean of values by their shares; fsum, because classes come in any order."""
-    values = [(value * float(share), float(share)) for value, share in shares]
-    if not values:
+def _mean(weighted: Iterable[tuple[float, Exact]]) -> float:
+    """Computes a weighted mean; by `fsum`, since the order of classes varies."""
+    terms = [(value * float(weight), float(weight)) for value, weight in weighted]
+    if not terms:
         return math.nan
-    return math.fsum(top for top, _ in values) / math.fsum(down for _, down in values)
+    return math.fsum(term for term, _ in terms) / math.fsum(each for _, each in terms)

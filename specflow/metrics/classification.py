@@ -1,4 +1,4 @@
-"""How often the class is right: one number over all rows, or a table of counts."""
+"""Accuracy, top-k accuracy and the confusion matrix."""
 
 import dataclasses
 from typing import Self
@@ -17,7 +17,7 @@ __all__ = ["Accuracy", "ConfusionMatrix", "TopK"]
 
 
 class Accuracy(Ratio):
-    """Share of predictions that equal the label, in [0, 1].
+    """Accuracy classification score: fraction of predictions that equal the label.
 
     >>> labels, predictions = np.array([0, 2]), np.array([0, 1])
     >>> Accuracy.from_batch(labels, predictions).compute()
@@ -37,18 +37,18 @@ class Accuracy(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers.
-            predictions: class numbers, shaped as the labels; or floating scores with
-                one axis more, the classes, of which the highest counts (of equal ones
-                the first; a NaN is never a hit).
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            undefined: value of no rows; None is NaN.
+            labels: class indices.
+            predictions: class indices, shaped as the labels; or floating-point scores
+                with a last axis of classes, whose argmax is taken (ties by index; NaN
+                is never a hit).
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class.
+            DataError: shapes do not match, or a value is not a class index.
         """
         if np.ndim(predictions) == np.ndim(labels) + 1:
             return _top_k(
@@ -60,14 +60,14 @@ class Accuracy(Ratio):
         hit = as_classes(cls.__name__, "labels", label) == as_classes(
             cls.__name__, "predictions", prediction
         )
-        return _share(cls, hit, weight, undefined)
+        return _fraction(cls, hit, weight, undefined)
 
 
 class TopK(Ratio):
-    """Share of rows whose label is among the `k` highest scores, in [0, 1].
+    """Top-k accuracy: fraction of rows whose label is among the k highest scores.
 
-    Of equal scores the first class comes first, so that `k=1` is the accuracy of the
-    argmax. A NaN is never a hit.
+    Ties are broken by class index, so `k=1` is the accuracy of the argmax. NaN is never
+    a hit.
 
     >>> scores = np.array([[0.1, 0.7, 0.2], [0.0, 0.6, 0.4]])
     >>> TopK.from_batch(np.array([2, 0]), scores, k=2).compute()
@@ -86,24 +86,25 @@ class TopK(Ratio):
         k: int,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers in [0, c).
-            scores: one a class on the last axis; logits or probabilities.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            k: how many classes count; from 1 to c.
-            undefined: value of no rows; None is NaN.
+            labels: class indices in [0, c).
+            scores: one per class, on the last axis; logits or probabilities.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            k: number of highest scores that are considered, in [1, c].
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, a label is no class, or k is out of range.
+            DataError: shapes do not match, a label is not a class index, or k is out of
+                range.
         """
         return _top_k(cls, "scores", labels, scores, weights, k, undefined)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ConfusionMatrix(Metric):
-    """Counts by label (row) and prediction (column).
+    """Confusion matrix: counts by label (row) and prediction (column).
 
     >>> labels, predictions = np.array([0, 1, 1]), np.array([0, 0, 1])
     >>> ConfusionMatrix.from_batch(labels, predictions, classes=2).compute()
@@ -114,7 +115,7 @@ class ConfusionMatrix(Metric):
     counts: NDArray = dataclasses.field(
         default_factory=lambda: np.zeros((0, 0), np.int64)
     )
-    """int64; with weights, exact numbers as objects. Without classes: no state yet."""
+    """int64; with weights, exact numbers as objects. Size 0: no rows yet."""
 
     @classmethod
     def from_batch(
@@ -125,16 +126,16 @@ class ConfusionMatrix(Metric):
         *,
         classes: int,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers in [0, classes).
-            predictions: class numbers in [0, classes), shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            labels: class indices in [0, classes).
+            predictions: class indices in [0, classes), shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
             classes: number of classes.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class.
+            DataError: shapes do not match, or a value is not a class index.
         """
         name = cls.__name__
         label, prediction, weight = rows(
@@ -164,7 +165,7 @@ class ConfusionMatrix(Metric):
         return type(self)(self.counts + other.counts)
 
     def compute(self) -> Num[NDArray, "c c"]:
-        """int64 counts; float64 with weights."""
+        """Returns counts as int64; with weights, as float64."""
         weighted = self.counts.dtype == object
         return self.counts.astype(np.float64 if weighted else np.int64)
 
@@ -187,8 +188,8 @@ def _top_k(
             Diagnostic(
                 metric.__name__,
                 f"{name} are {describe(np.asarray(scores))}",
-                expected="a floating score for each of at least two classes on the "
-                "last axis",
+                expected="a floating-point score for each of at least two classes, on "
+                "the last axis",
                 code="metric-shapes",
             )
         )
@@ -202,23 +203,23 @@ def _top_k(
             )
         )
     label = as_classes(metric.__name__, "labels", label, classes=classes)
-    return _share(metric, _among_highest(score, label, k), weight, undefined)
+    return _fraction(metric, _in_top_k(score, label, k), weight, undefined)
 
 
-def _among_highest(
+def _in_top_k(
     scores: Num[NDArray, "n c"], label: Int[NDArray, " n"], k: int
 ) -> Bool[NDArray, " n"]:
-    """Whether fewer than `k` classes come before the label."""
+    """Masks the rows in which fewer than `k` classes rank before the label."""
     if scores.dtype not in (np.float32, np.float64):
         scores = as_numbers(scores)
     own = scores[np.arange(len(label)), label][:, None]
-    # Not "higher": a NaN on either side comes before the label, and so is no hit.
+    # Negated <=, since a NaN on either side ranks before the label and is no hit.
     before = ~(scores <= own)
     before |= (scores == own) & (np.arange(scores.shape[-1]) < label[:, None])
     return (before.sum(-1) < k) & ~np.isnan(own[:, 0])
 
 
-def _share(
+def _fraction(
     metric: type[AnyRatio],
     hit: Bool[NDArray, " n"],
     weight: NDArray | None,

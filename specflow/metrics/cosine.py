@@ -1,4 +1,4 @@
-"""The angle between vectors of labels and of predictions."""
+"""Cosine distance between vectors of labels and of predictions."""
 
 import math
 from typing import Self
@@ -15,7 +15,7 @@ __all__ = ["CosineDistance"]
 
 
 class CosineDistance(Ratio):
-    """One less the mean inner product of vectors, which have to be of unit length.
+    """Mean cosine distance of unit vectors: 1 - their mean inner product.
 
     >>> labels, predictions = np.array([[1.0, 0.0]]), np.array([[0.6, 0.8]])
     >>> CosineDistance.from_batch(labels, predictions).compute()
@@ -33,32 +33,31 @@ class CosineDistance(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: vectors of length 1 on the last axis; they are taken as they are.
-            predictions: shaped as the labels, of length 1 too.
-            weights: of each vector, or of each row for all its vectors; 0 leaves it
-                out.
-            undefined: value of no vectors; None is NaN.
+            labels: unit vectors on the last axis; they are not normalized.
+            predictions: unit vectors, shaped as the labels.
+            weights: sample weights, one per vector or per row; 0 leaves it out.
+            undefined: value without vectors; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         labels, predictions = np.asarray(labels), np.asarray(predictions)
         name = cls.__name__
-        # Compares the shapes, before the vectors are counted.
+        # Compares the shapes before the vectors are counted.
         rows(name, {"labels": labels, "predictions": predictions}, None)
         leading = labels.shape[:-1]
         vectors = np.arange(math.prod(leading)).reshape(leading)
         kept, weight = rows(name, {"vectors": vectors}, weights)
         width = labels.shape[-1]
-        pair = [
+        factors = [
             as_numbers(tensor.reshape(vectors.size, width)[kept]).reshape(-1)
             for tensor in (labels, predictions)
         ]
         if weight is not None:
-            pair.append(np.repeat(weight, width))
+            factors.append(np.repeat(weight, width))
         count = weight_sum(kept.size, weight)
-        # Over all coordinates at once: sums of single vectors would be rounded.
-        return cls(plus(count, -exact_sum(*pair)), count, undefined)
+        # One sum over all coordinates: sums of single vectors would be rounded.
+        return cls(plus(count, -exact_sum(*factors)), count, undefined)

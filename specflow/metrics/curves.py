@@ -1,7 +1,7 @@
-"""Numbers read from confusion matrices at many thresholds, by TensorFlow's formulas.
+"""Rates and areas from confusion matrices at thresholds, by TensorFlow's formulas.
 
-They are reckoned in float32, as there: beside a count the small constants vanish, and
-thresholds that tie are real ties. The counts themselves are exact.
+They are computed in float32, as in TensorFlow: added to a count, the small constants
+vanish, and ties of thresholds are exact. The counts themselves are exact.
 
 Source: tf.compat.v1.metrics, version 2.15, from its documentation and formulas.
 """
@@ -35,8 +35,8 @@ Curve: TypeAlias = Literal["ROC", "PR"]
 Summation: TypeAlias = Literal[
     "trapezoidal", "careful_interpolation", "minoring", "majoring"
 ]
-"""How an area is put together: trapezoids; the same for ROC, and for PR the curve
-that the counts draw between two thresholds; rectangles from below; from above."""
+"""Summation of an area: trapezoids; trapezoids for ROC, and for PR the interpolation of
+counts between thresholds; lower rectangles; upper rectangles."""
 
 Line: TypeAlias = Float[NDArray, " t"]
 
@@ -45,38 +45,38 @@ _BESIDE_AREAS = np.float32(1e-6)
 
 
 def evenly_spread(count: int, *, above: float = 1e-7) -> list[float]:
-    """Thresholds from just below 0 to just above 1 (or to 1 + `above`), evenly.
+    """Returns evenly spaced thresholds, from just below 0 to 1 + `above`.
 
     >>> evenly_spread(3)
     [-1e-07, 0.5, 1.0000001]
     """
     _check(count >= 2, "num_thresholds", count, "at least 2, one below all scores")
-    inner = [place / (count - 1) for place in range(1, count - 1)]
+    inner = [index / (count - 1) for index in range(1, count - 1)]
     return [-1e-7, *inner, 1.0 + above]
 
 
 def true_positives(counts: Confusions) -> Line:
-    """Positives above each threshold."""
+    """True positives at each threshold."""
     return counts[:, 1, 1]
 
 
 def false_negatives(counts: Confusions) -> Line:
-    """Positives not above each threshold."""
+    """False negatives at each threshold."""
     return counts[:, 1, 0]
 
 
 def false_positives(counts: Confusions) -> Line:
-    """Negatives above each threshold."""
+    """False positives at each threshold."""
     return counts[:, 0, 1]
 
 
 def true_negatives(counts: Confusions) -> Line:
-    """Negatives not above each threshold."""
+    """True negatives at each threshold."""
     return counts[:, 0, 0]
 
 
 def precisions(counts: Confusions) -> Line:
-    """Precision at each threshold; 0 where nothing is predicted positive.
+    """Precision at each threshold; 0 without predicted positives.
 
     >>> precisions(np.array([[[2.0, 1.0], [0.0, 3.0]]]))
     array([0.75], dtype=float32)
@@ -93,7 +93,7 @@ def recalls(counts: Confusions) -> Line:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SensitivityAt:
-    """Recall at the lowest of the thresholds whose specificity is nearest to a goal.
+    """Sensitivity at the lowest threshold whose specificity is closest to a target.
 
     >>> SensitivityAt(1.0)(np.array([[[1.0, 1.0], [0.0, 4.0]], [[2.0, 0], [1.0, 3.0]]]))
     0.75
@@ -102,17 +102,17 @@ class SensitivityAt:
     specificity: float
 
     def __post_init__(self) -> None:
-        _check_share("specificity", self.specificity)
+        _check_rate("specificity", self.specificity)
 
     def __call__(self, counts: Confusions) -> float:
         tn, fp, _, _ = _cells(counts)
-        off = abs(tn / (tn + fp + _BESIDE_COUNTS) - np.float32(self.specificity))
-        return float(recalls(counts)[off.argmin()])
+        distance = abs(tn / (tn + fp + _BESIDE_COUNTS) - np.float32(self.specificity))
+        return float(recalls(counts)[distance.argmin()])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SpecificityAt:
-    """Specificity at the highest of the thresholds whose recall is nearest to a goal.
+    """Specificity at the highest threshold whose sensitivity is closest to a target.
 
     >>> SpecificityAt(1.0)(np.array([[[1.0, 1.0], [0.0, 4.0]], [[2.0, 0], [1.0, 3.0]]]))
     0.5
@@ -121,19 +121,21 @@ class SpecificityAt:
     sensitivity: float
 
     def __post_init__(self) -> None:
-        _check_share("sensitivity", self.sensitivity)
+        _check_rate("sensitivity", self.sensitivity)
 
     def __call__(self, counts: Confusions) -> float:
         tn, fp, _, _ = _cells(counts)
-        off = abs(recalls(counts) - np.float32(self.sensitivity))
+        distance = abs(recalls(counts) - np.float32(self.sensitivity))
         return float(
-            (tn / (tn + fp + _BESIDE_COUNTS))[np.flatnonzero(off == off.min())[-1]]
+            (tn / (tn + fp + _BESIDE_COUNTS))[
+                np.flatnonzero(distance == distance.min())[-1]
+            ]
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Area:
-    """The area under the curve through the points of ascending thresholds.
+    """Area under the curve through the points of ascending thresholds.
 
     ROC is 1 without positives, and 0 without negatives.
 
@@ -147,10 +149,9 @@ class Area:
 
     def __post_init__(self) -> None:
         for name, choices in (("curve", Curve), ("summation_method", Summation)):
-            choice, known = getattr(self, name), get_args(choices)
-            _check(
-                choice in known, name, choice, "one of " + ", ".join(map(repr, known))
-            )
+            choice, names = getattr(self, name), get_args(choices)
+            expected = "one of " + ", ".join(map(repr, names))
+            _check(choice in names, name, choice, expected)
 
     def __call__(self, counts: Confusions) -> float:
         tn, fp, fn, tp = _cells(counts)
@@ -172,7 +173,7 @@ class Area:
 
 
 def _interpolated(tp: Line, fp: Line, fn: Line) -> float:
-    """The area under the PR curve, true and false positives linear between thresholds.
+    """Computes the area under the PR curve, with counts linear between thresholds.
 
     Source: Davis & Goadrich, The Relationship Between Precision-Recall and ROC Curves,
     2006, section 4; integrated in closed form.
@@ -181,17 +182,17 @@ def _interpolated(tp: Line, fp: Line, fn: Line) -> float:
     rise, run = tp[:-1] - tp[1:], predicted[:-1] - predicted[1:]
     slope = _divided(rise, run)
     start = tp[1:] - slope * predicted[1:]
-    both = (predicted[:-1] > 0) & (predicted[1:] > 0)
-    growth = np.where(both, _divided(predicted[:-1], predicted[1:]), np.float32(1))
+    positive = (predicted[:-1] > 0) & (predicted[1:] > 0)
+    growth = np.where(positive, _divided(predicted[:-1], predicted[1:]), np.float32(1))
     return _total(_divided(slope * (rise + start * np.log(growth)), (tp + fn)[1:]))
 
 
-def _check_share(name: str, value: float) -> None:
-    _check(0.0 <= value <= 1.0, name, value, "a share from 0 to 1")
+def _check_rate(name: str, value: float) -> None:
+    _check(0.0 <= value <= 1.0, name, value, "a number in [0, 1]")
 
 
-def _check(right: bool, name: str, value: object, expected: str) -> None:
-    if not right:
+def _check(is_valid: bool, name: str, value: object, expected: str) -> None:
+    if not is_valid:
         raise DataError(
             Diagnostic(
                 "ThresholdCounts",
@@ -203,12 +204,12 @@ def _check(right: bool, name: str, value: object, expected: str) -> None:
 
 
 def _cells(counts: Confusions) -> Float[NDArray, "4 t"]:
-    """True negatives, false positives, false negatives, true positives."""
+    """Returns true negatives, false positives, false negatives, true positives."""
     return counts.astype(np.float32).reshape(-1, 4).T
 
 
 def _divided(top: Line, bottom: Line) -> Line:
-    """The quotients; 0 where there is nothing to divide by."""
+    """Divides elementwise; 0 where the denominator is 0."""
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom != 0)
 
 

@@ -1,4 +1,4 @@
-"""From the declared metrics of an experiment to a metric_fn."""
+"""Builds a metric_fn from the declared metrics of an experiment."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ __all__ = ["build_metric_fn"]
 MetricFn: TypeAlias = Callable[..., dict[str, Any]]
 
 
-def _listed(state: type[Metric]) -> Callable[..., Metric]:
-    """The state of the k best classes, made from scores."""
+def _from_scores(state: type[Metric]) -> Callable[..., Metric]:
+    """Returns the `from_batch` of a metric at k that takes scores."""
 
     def from_scores(scores: Any, *, k: int, **arguments: Any) -> Metric:
         return state.from_batch(top=top_classes(scores, k=k), **arguments)
@@ -33,14 +33,14 @@ def _listed(state: type[Metric]) -> Callable[..., Metric]:
 
 
 def _counted(*, read: str | None, **arguments: Any) -> Metric:
-    what = None if read is None else getattr(curves, read)
-    return ThresholdCounts.from_batch(**arguments, read=what)
+    reader = None if read is None else getattr(curves, read)
+    return ThresholdCounts.from_batch(**arguments, read=reader)
 
 
 _MADE: dict[str, Callable[..., Metric]] = {
-    "average_precision_at_k": _listed(AveragePrecisionAtK),
-    "precision_at_k": _listed(PrecisionAtK),
-    "recall_at_k": _listed(RecallAtK),
+    "average_precision_at_k": _from_scores(AveragePrecisionAtK),
+    "precision_at_k": _from_scores(PrecisionAtK),
+    "recall_at_k": _from_scores(RecallAtK),
     "threshold_counts": _counted,
 }
 """Name -> function from the fields of a config to the state of a batch, for metrics
@@ -49,7 +49,7 @@ whose fields are not the arguments of `from_batch`."""
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Call:
-    """How one metric is made from the tensors of a batch."""
+    """Call that builds one metric from the tensors of a batch."""
 
     function: Callable[..., Any]
     paths: dict[str, str]
@@ -64,17 +64,17 @@ class _Call:
 def build_metric_fn(
     configs: Mapping[str, Config],
 ) -> tuple[MetricFn, tuple[str, ...]]:
-    """The metric_fn of some declared metrics, and the tensors it takes.
+    """Builds the metric_fn of declared metrics.
 
     Args:
         configs: name -> one of `MetricConfig`. A `Target` is a metric class, whose
             `from_batch` is called, or a function that returns a state; arguments that
-            are key paths become tensors. A plugin is given its tensors.
+            are key paths are replaced by tensors. A plugin receives its tensors.
 
     Returns:
-        metric_fn, which takes each tensor by its key path and returns name -> state;
-        and the sorted key paths. What a metric says about a batch that it cannot use,
-        it says under the name it was declared with.
+        metric_fn, which takes each tensor by its key path and returns name -> state,
+        and the sorted key paths. Errors of a batch have the declared name of the
+        metric.
 
     Raises:
         ConfigError: a `Target` was not resolved.
@@ -82,12 +82,12 @@ def build_metric_fn(
     >>> import numpy as np
     >>> from specflow.config.sections.metrics import AccuracyConfig
     >>> metric_fn, paths = build_metric_fn(
-    ...     {"right": AccuracyConfig(predictions="predictions.class")}
+    ...     {"accuracy": AccuracyConfig(predictions="predictions.class")}
     ... )
     >>> paths
     ('labels', 'predictions.class')
     >>> tensors = {"labels": np.array([1, 0]), "predictions.class": np.array([1, 1])}
-    >>> metric_fn(**tensors)["right"].compute()
+    >>> metric_fn(**tensors)["accuracy"].compute()
     0.5
     """
     calls = {name: _call(config) for name, config in configs.items()}
@@ -116,7 +116,7 @@ def _call(config: Config) -> _Call:
 
 
 def _from_batch(path: str) -> Callable[..., Metric]:
-    """The `from_batch` of a metric class by its dotted path."""
+    """Imports the `from_batch` of a metric class by its dotted path."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name).from_batch
 

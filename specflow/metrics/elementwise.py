@@ -1,4 +1,4 @@
-"""The mean of whole tensors, element by element."""
+"""Elementwise mean of tensors."""
 
 import dataclasses
 import math
@@ -18,18 +18,18 @@ __all__ = ["MeanTensor"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeanTensor(Metric):
-    """The mean over rows of each element of a tensor.
+    """Mean over rows of each element of a tensor.
 
     >>> MeanTensor.from_batch(np.array([[1.0, 2.0], [3.0, 6.0]])).compute()
     array([2., 4.])
     """
 
     totals: tuple[Exact, ...] = ()
-    """Of each element, its sum."""
+    """Sum of each element."""
     counts: tuple[Exact, ...] = ()
-    """Of each element, the number of rows or the sum of their weights."""
+    """Number of rows of each element, or the sum of their weights."""
     shape: tuple[int, ...] | None = None
-    """Of a row; None: no state yet."""
+    """Shape of a row; None: no rows yet."""
     undefined: float | None = None
 
     @classmethod
@@ -40,16 +40,16 @@ class MeanTensor(Metric):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            values: any numbers; rows of one shape in all batches.
-            weights: of each value, or of each row for all its values; 0 leaves a value
-                out of the mean of its element.
-            undefined: value of an element without any; None is NaN.
+            values: numbers; the rows of all batches have one shape.
+            weights: sample weights, one per value or per row; 0 leaves a value out of
+                the mean of its element.
+            undefined: value of an element without values; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         values = np.asarray(values)
         shape, size = values.shape[1:], math.prod(values.shape[1:])
@@ -57,8 +57,8 @@ class MeanTensor(Metric):
         value, element, weight = rows(
             cls.__name__, {"values": values, "elements": element}, weights
         )
-        given = () if weight is None else (weight,)
-        totals = group_sums(element, size, as_numbers(value), *given)
+        factors = () if weight is None else (weight,)
+        totals = group_sums(element, size, as_numbers(value), *factors)
         counts = weight_sums(element, size, weight)
         return cls(tuple(totals), tuple(counts), shape, undefined)
 

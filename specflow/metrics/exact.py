@@ -1,7 +1,7 @@
-"""Sums without rounding, so that no order of adding and no cut of the data shows.
+"""Exact sums, which do not depend on the order of additions or on the batch size.
 
-A sum of floats is a rational number. Kept as one, it is the same however it was put
-together, and it is rounded once, when the metric is read.
+A sum of floats is a rational number. Kept as one, it is the same for any order, and it
+is rounded once, when the metric is computed.
 """
 
 import math
@@ -14,20 +14,20 @@ from jaxtyping import Float, Int, Num
 __all__ = ["Exact", "exact_sum", "exact_sums", "group_sums", "plus", "ratio"]
 
 Exact: TypeAlias = int | Fraction | float
-"""A number without rounding error: a count, a sum; a float only if it is not finite."""
+"""Number without rounding error: a count or a sum; a float only if not finite."""
 
 _SPLITTER = 2.0**27 + 1.0
 
 
 def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
-    """The sum over rows of the product of the factors, exact for ordinary magnitudes.
+    """Sums the product of the factors over rows, exactly for ordinary magnitudes.
 
     Args:
-        *factors: one or more tensors of one value a row; taken as float64.
+        *factors: one or more tensors with one value per row; cast to float64.
 
     Returns:
-        A Fraction; or, with an infinity or a NaN among the rows, what they add up to.
-        Products beyond float64's range overflow, or lose their last bits, row by row.
+        A Fraction; or, if rows hold infinities or NaN, the float sum of these. Products
+        beyond the range of float64 overflow, or lose their last bits, row by row.
 
     >>> float(exact_sum(np.array([1e20, 1.0, -1e20])))
     1.0
@@ -40,10 +40,10 @@ def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
 def group_sums(
     group: Int[np.ndarray, " n"], groups: int, *factors: Num[np.ndarray, " n"]
 ) -> list[Exact]:
-    """`exact_sum` of each group of rows.
+    """Sums the product of the factors over each group of rows; see `exact_sum`.
 
     Args:
-        group: the group of each row, in [0, groups).
+        group: group index of each row, in [0, groups).
         groups: number of groups.
         *factors: as for `exact_sum`.
 
@@ -61,9 +61,9 @@ def group_sums(
     if finite.all():
         return [*exact_sums(values, group, groups)]
     totals: list[Exact] = [*exact_sums(values[finite], group[finite], groups)]
-    # Each kind once: an infinity or a NaN adds up to the same however often.
-    strange = zip(group[~finite].tolist(), values[~finite].tolist(), strict=True)
-    for index, value in set(strange):
+    # Each value once: the sum of infinities or NaN does not depend on their number.
+    not_finite = zip(group[~finite].tolist(), values[~finite].tolist(), strict=True)
+    for index, value in set(not_finite):
         totals[index] = plus(totals[index], value)
     return totals
 
@@ -71,14 +71,14 @@ def group_sums(
 def exact_sums(
     values: Float[np.ndarray, " n"], group: Int[np.ndarray, " n"], groups: int
 ) -> list[Fraction]:
-    """The exact sum of each group of rows.
+    """Sums each group of rows exactly.
 
-    Each round cuts the values at one binary digit, so high up that the upper parts add
-    up without rounding, in any order; the lower parts are left to the next round.
+    Each round splits the values at one binary digit, so high that the upper parts are
+    summed without rounding, in any order; the lower parts remain for the next round.
 
     Args:
         values: finite float64.
-        group: the group of each row, in [0, groups).
+        group: group index of each row, in [0, groups).
         groups: number of groups.
 
     Source: Rump, Ogita & Oishi, Accurate Floating-Point Summation Part I, 2008,
@@ -89,14 +89,14 @@ def exact_sums(
     """
     totals = [Fraction(0)] * groups
     headroom = values.size.bit_length()
-    while biggest := float(np.abs(values).max(initial=0.0)):
-        exponent = math.frexp(biggest)[1] + headroom
+    while largest := float(np.abs(values).max(initial=0.0)):
+        exponent = math.frexp(largest)[1] + headroom
         if exponent > 1023:
             for index, value in zip(group.tolist(), values.tolist(), strict=True):
                 totals[index] += Fraction(value)
             break
-        cut = math.ldexp(1.0, exponent)
-        upper = (cut + values) - cut
+        split = math.ldexp(1.0, exponent)
+        upper = (split + values) - split
         sums = np.bincount(group, weights=upper, minlength=groups)
         for index in np.flatnonzero(sums).tolist():
             totals[index] += Fraction(sums[index].item())
@@ -105,21 +105,21 @@ def exact_sums(
 
 
 def plus(a: Exact, b: Exact) -> Exact:
-    """The sum of two exact numbers; what is not finite outweighs what is.
+    """Adds two exact numbers; infinities and NaN propagate.
 
     >>> plus(1, Fraction(1, 2)), plus(Fraction(1, 2), math.inf)
     (Fraction(3, 2), inf)
     """
-    strange = [number for number in (a, b) if isinstance(number, float)]
-    if not strange:
+    not_finite = [number for number in (a, b) if isinstance(number, float)]
+    if not not_finite:
         return a + b
-    total = sum(strange)
-    # One NaN object for all: states that hold it compare equal, and it has no sign.
+    total = sum(not_finite)
+    # The same NaN object for all, so that states that hold it compare equal.
     return math.nan if math.isnan(total) else total
 
 
 def ratio(total: Exact, count: Exact) -> float:
-    """`total / count`, rounded once; NaN without anything to divide by.
+    """Returns `total / count`, rounded once; NaN if `count` is 0.
 
     >>> ratio(1, 3), ratio(Fraction(1, 10), 1), ratio(0, 0)
     (0.3333333333333333, 0.1, nan)
@@ -137,7 +137,7 @@ def ratio(total: Exact, count: Exact) -> float:
 def _products(
     a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]
 ) -> list[Float[np.ndarray, " n"]]:
-    """The rounded products and, if there are any, their rounding errors.
+    """Returns the rounded products and, unless all are 0, their rounding errors.
 
     Source: Dekker, A floating-point technique for extending the available precision,
     1971 (Mul12, with Veltkamp's splitting).
@@ -148,7 +148,7 @@ def _products(
         error = a_low * b_low - (
             ((product - a_high * b_high) - a_low * b_high) - a_high * b_low
         )
-    # Splitting overflows some 2**27 below the largest float: such products are rounded.
+    # Splitting overflows within 2**27 of the largest float: such products are rounded.
     error[~np.isfinite(error)] = 0.0
     return [product, error] if error.any() else [product]
 
@@ -156,7 +156,7 @@ def _products(
 def _halves(
     values: Float[np.ndarray, " n"],
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Two numbers of 26 bits whose sum is the value."""
+    """Splits values into two numbers of 26 bits whose sum is the value."""
     scaled = _SPLITTER * values
     high = scaled - (scaled - values)
     return high, values - high

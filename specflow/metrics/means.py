@@ -1,4 +1,4 @@
-"""Means over rows or tokens, and what language models make of the mean loss."""
+"""Mean, perplexity and bits per byte."""
 
 import math
 from fractions import Fraction
@@ -15,7 +15,7 @@ __all__ = ["BitsPerByte", "Mean", "Perplexity"]
 
 
 class Mean(Ratio):
-    """The mean of a tensor over all its values; NaN of no values.
+    """Weighted mean of a tensor over all its values.
 
     >>> import numpy as np
     >>> Mean.from_batch(np.array([1.0, 2.0]), weights=np.array([3.0, 1.0])).compute()
@@ -32,22 +32,22 @@ class Mean(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            values: any numbers; an infinity or a NaN makes the mean one.
-            weights: of each value, or of each row for all its values; None counts every
-                value once, 0 leaves a value out.
-            undefined: the mean of no values; None is NaN.
+            values: numbers; infinities and NaN propagate to the mean.
+            weights: sample weights, one per value or per row; None: 1; 0 leaves it
+                out.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         return _mean(cls, "values", values, weights, undefined)
 
 
 class Perplexity(Ratio):
-    """exp of the mean loss per token; at least 1, and 1 is certainty.
+    """Perplexity: exp of the mean cross-entropy per token; at least 1.
 
     >>> import numpy as np
     >>> Perplexity.from_batch(np.zeros((2, 3))).compute()
@@ -64,15 +64,15 @@ class Perplexity(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
             losses: cross-entropy of each token, in nats.
-            weights: of each token, or of each row for all its tokens.
-            undefined: value of no tokens; None is NaN.
+            weights: sample weights, one per token or per row; 0 leaves it out.
+            undefined: value without tokens; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         return _mean(cls, "losses", losses, weights, undefined)
 
@@ -84,7 +84,7 @@ class Perplexity(Ratio):
 
 
 class BitsPerByte(Ratio):
-    """Mean loss per byte of text, in bits: comparable between tokenizers.
+    """Cross-entropy per byte of text, in bits: comparable between tokenizers.
 
     >>> import numpy as np
     >>> losses = np.full((1, 4), np.log(2.0))
@@ -103,16 +103,16 @@ class BitsPerByte(Ratio):
         bytes_per_token: float = 1.0,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
             losses: cross-entropy of each token, in nats.
-            weights: of each token, or of each row for all its tokens.
-            bytes_per_token: mean number of bytes a token stands for.
-            undefined: value of no tokens; None is NaN.
+            weights: sample weights, one per token or per row; 0 leaves it out.
+            bytes_per_token: mean number of bytes per token.
+            undefined: value without tokens; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         tokens = _mean(cls, "losses", losses, weights, undefined)
         return cls(tokens.total, tokens.count * Fraction(bytes_per_token), undefined)

@@ -1,4 +1,4 @@
-"""What a metric is: a small state made from each batch, merged, and read at the end."""
+"""Metrics as mergeable states: built per batch, merged, computed at the end."""
 
 import abc
 import dataclasses
@@ -23,23 +23,23 @@ __all__ = [
 
 @runtime_checkable
 class State(Protocol):
-    """What a metric_fn may return under a name: anything that merges and computes."""
+    """Protocol of what a metric_fn returns: states that merge and compute."""
 
     def merge(self, other: Any, /) -> Any:
-        """The state of both sets of rows together."""
+        """Merges the states of two sets of rows."""
         ...
 
     def compute(self) -> Any:
-        """The metric of all rows so far: a number or an array."""
+        """Computes the metric of all rows so far: a number or an array."""
         ...
 
 
 class Metric(abc.ABC):
-    """A metric as a state: `from_batch` makes it, `merge` adds up, `compute` reads.
+    """Metric as a state: `from_batch` builds, `merge` combines, `compute` evaluates.
 
-    A subclass is a frozen dataclass whose fields are enough to continue from: counts
-    and sums, never a mean. Cut the rows anywhere, merge the pieces in any order, and
-    `compute` gives the same value. All of it is NumPy on the host.
+    A subclass is a frozen dataclass of sufficient statistics: counts and sums, never a
+    mean. `compute` returns the same value for any division of the rows into batches,
+    merged in any order. States hold NumPy arrays and Python numbers, on the host.
 
     >>> @dataclasses.dataclass(frozen=True, slots=True)
     ... class Positives(Metric):
@@ -51,8 +51,8 @@ class Metric(abc.ABC):
     ...         return Positives(self.count + other.count)
     ...     def compute(self):
     ...         return self.count
-    >>> one, two = np.array([1, 0, 1]), np.array([1])
-    >>> Positives.from_batch(one).merge(Positives.from_batch(two)).compute()
+    >>> first, second = np.array([1, 0, 1]), np.array([1])
+    >>> Positives.from_batch(first).merge(Positives.from_batch(second)).compute()
     3
     """
 
@@ -61,20 +61,20 @@ class Metric(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def from_batch(cls, *args: Any, **kwargs: Any) -> Self:
-        """The state of one batch of rows; tensors are NumPy arrays, rows first."""
+        """Builds the state of one batch; tensors are NumPy arrays, rows first."""
 
     @abc.abstractmethod
     def merge(self, other: Any) -> Self:
-        """The state of both sets of rows together; one without rows adds nothing."""
+        """Merges the states of two sets of rows; one without rows is neutral."""
 
     @abc.abstractmethod
     def compute(self) -> Any:
-        """The metric of all rows so far; NaN where it is undefined."""
+        """Computes the metric of all rows so far; NaN where it is undefined."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ratio(Metric):
-    """A metric that is one exact sum over another: most are.
+    """Metric that is the ratio of two exact sums.
 
     >>> Mean = type("Mean", (Ratio,), {"from_batch": lambda *_: None})
     >>> Mean(1, 4).merge(Mean(2, 4)).compute()
@@ -82,11 +82,11 @@ class Ratio(Metric):
     """
 
     total: Exact = 0
-    """Sum over the rows; an int where rows are only counted."""
+    """Sum over the rows; an int if rows are only counted."""
     count: Exact = 0
     """Number of rows, or the sum of their weights."""
     undefined: float | None = None
-    """Value while there is nothing to divide by; None is NaN."""
+    """Value if the denominator is zero; None: NaN."""
 
     def merge(self, other: Self) -> Self:
         if self == type(self)():
@@ -106,7 +106,7 @@ class Ratio(Metric):
         return self._value(ratio(self.total, self.count))
 
     def _value(self, mean: float) -> float:
-        """What the metric makes of the ratio."""
+        """Transforms the ratio into the value of the metric."""
         return mean
 
 
@@ -114,7 +114,7 @@ AnyRatio = TypeVar("AnyRatio", bound=Ratio)
 
 
 def weight_sum(rows: int, weights: Float[np.ndarray, " n"] | None) -> Exact:
-    """How much rows count for: their number, or the exact sum of their weights.
+    """Returns the number of rows, or the exact sum of their weights.
 
     >>> weight_sum(3, None), float(weight_sum(3, np.array([0.5, 0.5, 2.0])))
     (3, 3.0)
@@ -125,12 +125,12 @@ def weight_sum(rows: int, weights: Float[np.ndarray, " n"] | None) -> Exact:
 def weight_sums(
     group: Int[np.ndarray, " n"], groups: int, weights: Float[np.ndarray, " n"] | None
 ) -> list[Exact]:
-    """How much the rows of each group count for; see `weight_sum`.
+    """Returns the number of rows, or the exact sum of weights, of each group.
 
     Args:
-        group: the group of each row, in [0, groups).
+        group: group index of each row, in [0, groups).
         groups: number of groups.
-        weights: of each row; None counts every row once.
+        weights: sample weights, one per row; None: 1.
 
     >>> weight_sums(np.array([0, 2, 2]), 3, None)
     [1, 0, 2]
@@ -141,10 +141,10 @@ def weight_sums(
 
 
 def same_settings(state: Metric, other: Metric, *names: str) -> None:
-    """Raises if two states were made with different arguments.
+    """Checks that two states were built with the same arguments.
 
     Raises:
-        DataError: an argument differs; with both values.
+        DataError: an argument differs; the message has both values.
     """
     for name in names:
         mine, theirs = getattr(state, name), getattr(other, name)

@@ -1,4 +1,4 @@
-"""What metrics take: tensors of one shape, as rows; and what they refuse."""
+"""Validation of metric inputs: tensors of one shape, flattened to rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,24 +20,22 @@ def rows(
     *,
     per_class: str = "",
 ) -> tuple[Any, ...]:
-    """The tensors as rows: batch and token axes flattened, rows of weight 0 left out.
+    """Flattens tensors to rows, over batch and token axes; drops rows of weight 0.
 
-    A weight of 0 leaves a row out whatever it holds, so that padding may be a NaN, or a
-    label that is no class.
+    A row of weight 0 may hold any value: padding may be NaN, or an invalid label.
 
     Args:
         metric: name of the metric, for messages.
-        tensors: by name; the first one's shape is the shape of all.
-        weights: None; or one a value; or one for each index of the first axes (a weight
-            an example counts for each of its tokens). Finite, not negative.
-        per_class: name of the tensor that has one axis more, the classes, at the end.
+        tensors: by name; all have the shape of the first.
+        weights: None; or one per value; or one per index of the first axes (the weight
+            of an example counts for each of its tokens). Finite, not negative.
+        per_class: name of the tensor with a last axis of classes.
 
     Returns:
-        The tensors in order, first axis the rows, and last the weights as float64 (or
-        None).
+        The tensors in order, rows first, and then the weights as float64, or None.
 
     Raises:
-        DataError: shapes differ, a tensor is a scalar or not of numbers, or a weight is
+        DataError: shapes differ, a tensor is a scalar or not numeric, or a weight is
             negative or not finite.
 
     >>> rows("Mean", {"values": np.array([[1, 2], [3, 4]])}, [1.0, 0.0])
@@ -59,7 +57,7 @@ def rows(
 
 
 def as_numbers(values: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """The values as float64; exact for every float and for integers up to 2**53.
+    """Casts to float64; exact for every float and for integers up to 2**53.
 
     >>> as_numbers(np.array([1, 2]))
     array([1., 2.])
@@ -74,64 +72,65 @@ def as_classes(
     *,
     classes: int | None = None,
 ) -> Int[np.ndarray, " n"]:
-    """Class numbers as int64; floats are welcome if they are whole.
+    """Casts class indices to int64; floats must be integral.
 
     Args:
         metric: name of the metric, for messages.
         name: name of the tensor, for messages.
-        values: the class numbers.
-        classes: how many classes there are; None asks for whole numbers alone.
+        values: class indices.
+        classes: number of classes; None: any integers.
 
     Raises:
-        DataError: a value is no whole number, or not in [0, classes).
+        DataError: a value is not integral, or not in [0, classes).
 
     >>> as_classes("Accuracy", "labels", np.array([0.0, 2.0]))
     array([0, 2])
     """
     if values.dtype.kind not in "biu":
         values = as_numbers(values)
-        # Beyond 2**53 every float is whole, infinities too; none of them is a class.
+        # Beyond 2**53 every float is integral, also infinities; none is a class.
         refuse_rows(
             metric,
             name,
             values,
             ~(abs(values) <= 2.0**53) | (values != np.trunc(values)),
-            expected="class numbers",
-            hint="Take the argmax of scores; hold a probability against a threshold.",
+            expected="class indices",
+            hint="Take the argmax of scores; compare a probability with a threshold.",
         )
-    number = values.astype(np.int64)
+    indices = values.astype(np.int64)
     if classes is not None:
         refuse_rows(
             metric,
             name,
-            number,
-            (number < 0) | (number >= classes),
+            indices,
+            (indices < 0) | (indices >= classes),
             expected=f"classes from 0 to {classes - 1}",
         )
-    return number
+    return indices
 
 
 def refuse_rows(
     metric: str,
     name: str,
     values: Shaped[np.ndarray, " n"],
-    wrong: Bool[np.ndarray, " n"],
+    invalid: Bool[np.ndarray, " n"],
     *,
     expected: str,
     hint: str = "",
 ) -> None:
-    """Raises if there are wrong rows, and shows the first of them.
+    """Raises if there are invalid rows, with the value of the first.
 
     Raises:
-        DataError: a row is wrong; with its value, and how many there are.
+        DataError: a row is invalid; the message has its value and the number of them.
     """
-    if not wrong.any():
+    if not invalid.any():
         return
-    value = values[np.argmax(wrong)]
+    value = values[np.argmax(invalid)]
     raise DataError(
         Diagnostic(
             metric,
-            f"{name} hold {value} ({np.count_nonzero(wrong)} of {wrong.size} values)",
+            f"{name} hold {value} "
+            f"({np.count_nonzero(invalid)} of {invalid.size} values)",
             expected=expected,
             hint=hint,
             code="metric-values",
@@ -142,7 +141,7 @@ def refuse_rows(
 def _same_shape(
     metric: str, arrays: dict[str, np.ndarray], per_class: str
 ) -> tuple[str, tuple[int, ...]]:
-    """Name and shape of the first tensor, after all were compared with it."""
+    """Checks that shapes match; returns name and shape of the first tensor."""
     first, *_ = arrays
     shape = arrays[first].shape
     for name, array in arrays.items():
@@ -152,20 +151,20 @@ def _same_shape(
         if leading != shape or (name == per_class and array.ndim != len(shape) + 1):
             expected = f"{name} of the same shape as {first}"
             if name == per_class:
-                expected += ", and one axis of classes at the end"
+                expected += ", and a last axis of classes"
             trailing = array.shape == (*shape, 1)
             raise _diagnostic(
                 metric,
                 f"{name} are {describe(array)}, {first} are {describe(arrays[first])}",
                 expected,
-                "Drop the last axis: it holds one value." if trailing else "",
+                "Squeeze the last axis: its size is 1." if trailing else "",
             )
     if not shape:
         raise _diagnostic(
             metric,
             f"{first} are {describe(arrays[first])}, without rows",
-            "one value a row",
-            "Hand over the value of each example: a mean of means depends on the batch "
+            "one value per row",
+            "Pass the value of each example: a mean of means depends on the batch "
             "size.",
         )
     return first, shape
@@ -180,7 +179,7 @@ def _row_weights(
         raise _diagnostic(
             metric,
             f"weights are {describe(weights)}, {first} have shape {list(shape)}",
-            f"one weight a value, or one for each index of the first axes of {first}",
+            f"one weight per value, or one per index of the first axes of {first}",
         )
     numbers = as_numbers(weights)
     numbers = numbers.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
@@ -196,7 +195,7 @@ def _row_weights(
 
 
 def _is_numeric(dtype: np.dtype) -> bool:
-    # bfloat16, int4 and their like have no NumPy kind, and names are slow to ask for.
+    # bfloat16, int4 and similar have no NumPy kind; reading a dtype's name is slow.
     return dtype.kind in "biuf" or is_floating(dtype) or "int" in str(dtype)
 
 

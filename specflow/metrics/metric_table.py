@@ -1,4 +1,4 @@
-"""The metrics of one evaluation: states by name, merged batch by batch, read once."""
+"""Metrics of one evaluation: states by name, merged per batch, computed once."""
 
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -15,17 +15,17 @@ __all__ = ["MetricTable"]
 
 
 class _NoMetricError(TypeError, AttributeError):
-    """What should be a metric is none (the reference raised one or the other)."""
+    """Value that is not a metric; TensorFlow raised either of these types."""
 
 
 class MetricTable:
-    """Merges what a metric_fn returns for each batch, and reads it after the last.
+    """Merges the results of a metric_fn over batches, and computes them at the end.
 
     >>> from specflow.metrics import Accuracy
     >>> table = MetricTable()
     >>> for labels in (np.array([0, 1]), np.array([1])):
-    ...     right = Accuracy.from_batch(labels, np.ones_like(labels))
-    ...     table.update({"accuracy": right})
+    ...     accuracy = Accuracy.from_batch(labels, np.ones_like(labels))
+    ...     table.update({"accuracy": accuracy})
     >>> table.compute()
     {'accuracy': 0.6666666666666666}
     """
@@ -34,30 +34,30 @@ class MetricTable:
         self._states: dict[str, State] | None = None
 
     def update(self, result: Mapping[str, Any] | None) -> None:
-        """Adds one batch.
+        """Merges the result of one batch.
 
         Args:
-            result: what metric_fn returned: name -> state, or name -> (value, state),
-                of which the value is not used. None and {} are no metrics.
+            result: result of metric_fn: name -> state, or name -> (value, state), of
+                which the value is not used. None and {}: no metrics.
 
         Raises:
-            SpecError: the result is something else (also a TypeError), a name is
-                reserved, or the names or kinds are not those of the batches before
-                (also a ValueError); then the table is as it was.
+            SpecError: the result has another type (also a TypeError), a name is
+                reserved, or names or types of states differ from earlier batches (also
+                a ValueError). The table is then unchanged.
         """
         states = _states(result)
         if self._states is None:
             self._states = states
             return
-        held = self._states
-        _check_same(held, states)
-        self._states = {name: held[name].merge(states[name]) for name in held}
+        merged = self._states
+        _check_same(merged, states)
+        self._states = {name: merged[name].merge(states[name]) for name in merged}
 
     def compute(self) -> dict[str, float | int | NDArray]:
-        """The metrics of all rows so far: Python numbers, and arrays with axes.
+        """Computes the metrics of all rows so far: Python numbers, and NumPy arrays.
 
         Raises:
-            SpecError: a state computes something else (also a TypeError).
+            SpecError: a state computes a value of another type (also a TypeError).
         """
         states = self._states or {}
         return {name: _plain(name, state.compute()) for name, state in states.items()}
@@ -127,18 +127,18 @@ def _value_diagnostic(name: str, value: object) -> Diagnostic | None:
 
 
 def _is_state(value: object) -> TypeGuard[State]:
-    # isinstance(value, State) says the same, slowly; this runs for every batch.
+    # Equivalent to isinstance(value, State), which is slow; this runs for every batch.
     methods = (getattr(value, name, None) for name in ("merge", "compute"))
     return all(map(callable, methods)) and not isinstance(value, type)
 
 
-def _check_same(held: Mapping[str, State], states: Mapping[str, State]) -> None:
-    if held.keys() != states.keys():
+def _check_same(merged: Mapping[str, State], states: Mapping[str, State]) -> None:
+    if merged.keys() != states.keys():
         raise spec_error(
             Diagnostic(
                 "eval_metrics",
                 f"metric_fn returned {_listed(states)} for this batch",
-                expected=f"{_listed(held)}, as for the batches before",
+                expected=f"{_listed(merged)}, as for earlier batches",
                 code="metric-names",
             )
         )
@@ -146,11 +146,11 @@ def _check_same(held: Mapping[str, State], states: Mapping[str, State]) -> None:
         Diagnostic(
             f"eval_metrics[{name!r}]",
             f"is {_shown(states[name])} for this batch",
-            expected=f"{_shown(held[name])}, as for the batches before",
+            expected=f"{_shown(merged[name])}, as for earlier batches",
             code="metric-names",
         )
-        for name in held
-        if type(held[name]) is not type(states[name])
+        for name in merged
+        if type(merged[name]) is not type(states[name])
     ]
     if diagnostics:
         raise spec_error(*diagnostics)

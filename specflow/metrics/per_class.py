@@ -1,4 +1,4 @@
-"""How often each class is recognised, one voice a class."""
+"""Balanced accuracy: every class has the same weight."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ __all__ = ["PerClassAccuracy"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PerClassAccuracy(Metric):
-    """The mean over classes of the share of a class's labels that are predicted.
+    """Balanced accuracy: the mean over classes of their recall.
 
     >>> import numpy as np
     >>> labels, predictions = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
@@ -25,11 +25,11 @@ class PerClassAccuracy(Metric):
     """
 
     hits: tuple[Exact, ...] = ()
-    """Of each class, its labels that were predicted."""
+    """True positives of each class."""
     labels: tuple[Exact, ...] = ()
-    """Of each class, its labels."""
+    """Number of labels of each class (support)."""
     classes: int = 0
-    """Their number; 0: no state yet."""
+    """Number of classes; 0: no rows yet."""
     undefined: float | None = None
 
     @classmethod
@@ -42,18 +42,18 @@ class PerClassAccuracy(Metric):
         classes: int,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: class numbers in [0, classes).
-            predictions: class numbers, shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
+            labels: class indices in [0, classes).
+            predictions: class indices, shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
             classes: number of classes.
-            undefined: what a class without labels counts for; None leaves it out of the
-                mean (scikit-learn's `balanced_accuracy_score`).
+            undefined: recall of a class without labels; None leaves it out of the mean,
+                as `balanced_accuracy_score` of scikit-learn does.
 
         Raises:
-            DataError: shapes do not fit, or a value is no class.
+            DataError: shapes do not match, or a value is not a class index.
         """
         name = cls.__name__
         label, prediction, weight = rows(
@@ -76,9 +76,9 @@ class PerClassAccuracy(Metric):
         )
 
     def compute(self) -> float:
-        shares = [
+        recalls = [
             ratio(hits, labels) if labels else self.undefined
             for hits, labels in zip(self.hits, self.labels, strict=True)
         ]
-        counted = [share for share in shares if share is not None]
-        return math.fsum(counted) / len(counted) if counted else math.nan
+        defined = [recall for recall in recalls if recall is not None]
+        return math.fsum(defined) / len(defined) if defined else math.nan

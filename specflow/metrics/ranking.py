@@ -1,4 +1,4 @@
-"""How well scores order the rows."""
+"""Exact area under the ROC curve."""
 
 import dataclasses
 import math
@@ -15,24 +15,25 @@ from specflow.metrics.metric_rows import as_numbers, refuse_rows, rows
 __all__ = ["AUC"]
 
 _WORTH_SORTING = 2**15
-"""Rows from which equal ones are put together; below, joining alone is cheaper."""
+"""Number of rows from which equal rows are merged; below, concatenation is cheaper."""
 
 
 class _Block(NamedTuple):
-    """Rows with their multiplicity; equal (score, weight) may stand more than once."""
+    """Rows with their multiplicity; equal (score, weight) may be repeated."""
 
     score: Float[NDArray, " n"]
     weight: Float[NDArray, " n"]
     times: Int[NDArray, "n 2"]
-    """How many negatives and positives."""
+    """Number of negatives and positives."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class AUC(Metric):
-    """Area under the ROC curve: how often a positive outscores a negative, ties half.
+    """Area under the ROC curve, exact.
 
-    Exact: no thresholds. The state keeps the scores, equal ones once, with counts; so
-    its size grows with the number of different scores.
+    The probability that a positive scores higher than a negative, ties counting one
+    half; there are no thresholds. The state holds the distinct scores with counts, so
+    its size grows with their number.
 
     >>> labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
     >>> AUC.from_batch(labels, scores).compute()
@@ -42,7 +43,7 @@ class AUC(Metric):
     """
 
     blocks: tuple[_Block, ...] = ()
-    """Each at most half the size of the next: a row is joined log n times in all."""
+    """Each at most half the size of the next: a row is merged at most log n times."""
     undefined: float | None = None
 
     @classmethod
@@ -54,17 +55,18 @@ class AUC(Metric):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: 1 (positive) or 0; bool welcome.
-            scores: of the positive class, shaped as the labels; any increasing function
-                of them has the same area.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            undefined: value as long as one class is missing; None is NaN.
+            labels: true binary labels, 0 or 1, or bool.
+            scores: scores of the positive class, shaped as the labels; only their order
+                matters.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            undefined: value while one class is missing; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, a label is neither 0 nor 1, or a score is NaN.
+            DataError: shapes do not match, a label is neither 0 nor 1, or a score is
+                NaN.
         """
         name = cls.__name__
         label, score, weight = rows(name, {"labels": labels, "scores": scores}, weights)
@@ -90,7 +92,7 @@ class AUC(Metric):
     def compute(self) -> float:
         if not self.blocks:
             return math.nan if self.undefined is None else self.undefined
-        # One order of rows, whatever the order of merging: sums round alike.
+        # The order of rows does not depend on that of merging: sums round equally.
         score, weight, times = _compact(_concatenate(self.blocks))
         starts = _starts(score)
         negative, positive = np.add.reduceat(times * weight[:, None], starts, axis=0).T
@@ -102,7 +104,7 @@ class AUC(Metric):
 
 
 def _joined(blocks: list[_Block]) -> tuple[_Block, ...]:
-    """The blocks from small to large, joined until each is twice the one before."""
+    """Merges blocks, from small to large, until each is twice the size of the last."""
     small, *larger = sorted(blocks, key=_size)
     joined: list[_Block] = []
     for block in larger:
@@ -125,7 +127,7 @@ def _concatenate(blocks: list[_Block] | tuple[_Block, ...]) -> _Block:
 
 
 def _compact(block: _Block) -> _Block:
-    """Sorted by score, then weight; equal rows are put together."""
+    """Sorts rows by score, then weight, and merges equal ones."""
     order = np.lexsort((block.weight, block.score))
     score, weight = block.score[order], block.weight[order]
     starts = _starts(score, weight)
@@ -134,7 +136,7 @@ def _compact(block: _Block) -> _Block:
 
 
 def _starts(*columns: Float[NDArray, " n"]) -> Int[NDArray, " m"]:
-    """Where a sorted row differs from the one before; the first row always does."""
+    """Returns the index of the first row of each run of equal sorted rows."""
     differs = np.ones(columns[0].size, bool)
     differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return np.flatnonzero(differs)

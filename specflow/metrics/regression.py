@@ -1,4 +1,4 @@
-"""How far numbers are off."""
+"""Regression metrics: MSE, RMSE, MAE and R2."""
 
 import dataclasses
 import math
@@ -35,25 +35,25 @@ class MSE(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: any numbers.
-            predictions: shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            undefined: value of no rows; None is NaN.
+            labels: true values.
+            predictions: predicted values, shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
         error = _difference(label, prediction)
-        total = exact_sum(error, error, *_given(weight))
+        total = exact_sum(error, error, *_factors(weight))
         return cls(total, weight_sum(error.size, weight), undefined)
 
 
 class RMSE(MSE):
-    """Root of the mean squared error, in the labels' unit.
+    """Root mean squared error, in the unit of the labels.
 
     >>> import numpy as np
     >>> RMSE.from_batch(np.array([1.0, 2.0]), np.array([4.0, 5.0])).compute()
@@ -67,7 +67,7 @@ class RMSE(MSE):
 
 
 class MAE(Ratio):
-    """Mean absolute error, in the labels' unit.
+    """Mean absolute error, in the unit of the labels.
 
     >>> import numpy as np
     >>> MAE.from_batch(np.array([1.0, 2.0]), np.array([1.0, 4.0])).compute()
@@ -85,32 +85,30 @@ class MAE(Ratio):
         *,
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: any numbers.
-            predictions: shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            undefined: value of no rows; None is NaN.
+            labels: true values.
+            predictions: predicted values, shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
         error = abs(_difference(label, prediction))
-        total = exact_sum(error, *_given(weight))
+        total = exact_sum(error, *_factors(weight))
         return cls(total, weight_sum(error.size, weight), undefined)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class R2(Metric):
-    """Coefficient of determination: 1 is perfect, 0 is as good as the labels' mean.
+    """R2, coefficient of determination: 1 is perfect, 0 is the mean of the labels.
 
-    All values are pooled. Undefined (NaN) while the labels do not vary; scikit-learn
-    gives 1 or 0 there.
-
-    The sums are exact, so nothing is lost where the labels lie far from zero, and one
-    pass over the data is enough.
+    All values are pooled. NaN if the labels are constant, where scikit-learn returns 1
+    or 0. The sums are exact, so there is no cancellation for labels far from zero, and
+    one pass over the data is enough.
 
     >>> import numpy as np
     >>> labels = np.array([1e9, 1e9 + 1, 1e9 + 2])
@@ -134,18 +132,18 @@ class R2(Metric):
         predictions: Num[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
     ) -> Self:
-        """The state of one batch; labels and predictions have one shape.
+        """Builds the state of one batch; predictions are shaped as the labels.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         label, prediction, weight = _numbers(cls, labels, predictions, weights)
         error = _difference(label, prediction)
-        given = _given(weight)
+        factors = _factors(weight)
         return cls(
-            residual=exact_sum(error, error, *given),
-            squares=exact_sum(label, label, *given),
-            total=exact_sum(label, *given),
+            residual=exact_sum(error, error, *factors),
+            squares=exact_sum(label, label, *factors),
+            total=exact_sum(label, *factors),
             count=weight_sum(label.size, weight),
         )
 
@@ -179,10 +177,10 @@ def _numbers(
 
 
 def _difference(label: NDArray, prediction: NDArray) -> NDArray:
-    # Infinity less infinity is a NaN, which the metric then reports.
+    # Infinity minus infinity is NaN, which the metric reports.
     with np.errstate(invalid="ignore", over="ignore"):
         return label - prediction
 
 
-def _given(weight: NDArray | None) -> tuple[NDArray, ...]:
+def _factors(weight: NDArray | None) -> tuple[NDArray, ...]:
     return () if weight is None else (weight,)

@@ -1,4 +1,4 @@
-"""Declared metrics, tried before anything is trained."""
+"""Checks of declared metrics before training, on arrays of the expected shapes."""
 
 import dataclasses
 import math
@@ -21,16 +21,20 @@ def metric_diagnostics(
     forms: Mapping[str, Any],
     values: Mapping[str, np.ndarray],
 ) -> list[Diagnostic]:
-    """What metrics would say of the first evaluation: wrong shapes, impossible labels.
+    """Finds errors of the first evaluation: shape mismatches, invalid labels.
 
-    Each is given arrays of the shapes that it will get. Labels hold the values that
-    occur, and classes are predicted rightly, so that what is refused then is refused
-    whatever is learned. Code of others is not tried: it may be written for real rows.
+    Each metric is called with arrays of the shapes that it will receive. Labels hold
+    the values that occur, and predicted classes are correct, so an error here would
+    occur whatever is learned. Metrics of users and plugins are not called: they may
+    need real rows.
 
     Args:
         configs: name -> one of `MetricConfig`.
-        forms: key path -> shape and dtype of the tensor, first axis the batch.
+        forms: key path -> shape and dtype of the tensor, batch first.
         values: key path of labels -> the values that occur.
+
+    Returns:
+        The diagnostics of all metrics.
 
     >>> from specflow.config.sections.metrics import AccuracyConfig
     >>> forms = {
@@ -47,7 +51,7 @@ def metric_diagnostics(
         if _is_foreign(config):
             continue
         path = getattr(config, "labels", None)
-        # Rows of weight 0 may hold anything: which they are, nobody knows yet.
+        # Rows of weight 0 may hold any value, and the weights are not known yet.
         weighted = getattr(config, "weights", None) is not None
         labels = np.zeros(0) if weighted else values.get(str(path), np.zeros(0))
         paths = key_paths(config).values()
@@ -61,12 +65,12 @@ def metric_diagnostics(
                 _of_any_batch(diagnostic, count) for diagnostic in error.diagnostics
             )
         except Exception:
-            continue  # It is not known to fail in an evaluation.
+            continue  # It may not fail in an evaluation.
     return diagnostics
 
 
 def _is_foreign(config: Config) -> bool:
-    """Whether a metric is code of others, as opposed to a section of specflow's own."""
+    """Checks if a metric calls code of users or plugins, and not specflow's own."""
     if isinstance(config, Component):
         return not config.path.startswith("specflow.")
     return isinstance(config, Target)
@@ -75,7 +79,7 @@ def _is_foreign(config: Config) -> bool:
 def _rows(
     forms: Mapping[str, Any], path: str, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Rows of these forms in which every one of the labels occurs; the rest is zero."""
+    """Builds rows of these forms that contain every label; other values are zero."""
     like = forms.get(path)
     count = 0
     if like is not None:
@@ -84,14 +88,14 @@ def _rows(
     for name, form in forms.items():
         shape = (count, *form.shape[1:])
         rows[name] = np.zeros(shape, form.dtype)
-        classes = np.issubdtype(form.dtype, np.integer)
-        same = like is not None and form.shape == like.shape
-        if count and (name == path or (classes and same)):
+        is_integer = np.issubdtype(form.dtype, np.integer)
+        is_like_labels = like is not None and form.shape == like.shape
+        if count and (name == path or (is_integer and is_like_labels)):
             rows[name] = np.resize(labels, shape).astype(form.dtype)
     return rows
 
 
 def _of_any_batch(diagnostic: Diagnostic, count: int) -> Diagnostic:
-    """The fault with `b` for the rows of a batch, which are not those of a real one."""
+    """Replaces the number of rows in a diagnostic by `b`: it is not a real one."""
     problem = re.sub(rf"\[{count}(?=[,\]])", "[b", diagnostic.problem)
     return dataclasses.replace(diagnostic, problem=problem)

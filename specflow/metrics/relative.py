@@ -1,4 +1,4 @@
-"""How far numbers are off, measured by a yardstick of each."""
+"""Mean relative error."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ __all__ = ["RelativeError"]
 
 
 class RelativeError(Ratio):
-    """The mean of |prediction - label| / normalizer; 0 where the normalizer is 0.
+    """Mean relative error: |prediction - label| / normalizer, or 0 if that is 0.
 
     >>> labels, predictions = np.array([1.0, 4.0]), np.array([2.0, 3.0])
     >>> RelativeError.from_batch(labels, predictions, normalizer=labels).compute()
@@ -33,17 +33,17 @@ class RelativeError(Ratio):
         normalizer: Num[NDArray, "b ..."],
         undefined: float | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: any numbers.
-            predictions: shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            normalizer: what each error is divided by, shaped as the labels.
-            undefined: value of no rows; None is NaN.
+            labels: true values.
+            predictions: predicted values, shaped as the labels.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            normalizer: divisor of each error, shaped as the labels.
+            undefined: value without rows; None: NaN.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
 
         Source: tf.compat.v1.metrics.mean_relative_error.
         """
@@ -53,14 +53,14 @@ class RelativeError(Ratio):
             "normalizer": normalizer,
         }
         *values, weight = rows(cls.__name__, tensors, weights)
-        label, prediction, yardstick = map(as_numbers, values)
-        # Infinity less infinity, or over infinity, is a NaN, which the metric reports.
+        label, prediction, divisor = map(as_numbers, values)
+        # Infinity minus or over infinity is NaN, which the metric reports.
         with np.errstate(invalid="ignore", over="ignore"):
             error = np.divide(
                 abs(prediction - label),
-                yardstick,
+                divisor,
                 out=np.zeros_like(label),
-                where=yardstick != 0.0,
+                where=divisor != 0.0,
             )
         factors = (error,) if weight is None else (error, weight)
         return cls(exact_sum(*factors), weight_sum(error.size, weight), undefined)

@@ -1,4 +1,4 @@
-"""The sum of a tensor: what counting comes to, too."""
+"""Sum of a tensor."""
 
 import dataclasses
 from typing import Self
@@ -15,7 +15,7 @@ __all__ = ["Sum"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sum(Metric):
-    """The sum of a tensor over all its values; of conditions, how many hold.
+    """Weighted sum of a tensor over all its values; of bools, the number of True.
 
     >>> import numpy as np
     >>> Sum.from_batch(np.array([0.5, 2.0]), weights=np.array([2.0, 1.0])).compute()
@@ -32,14 +32,14 @@ class Sum(Metric):
         values: Num[NDArray, "b ..."],
         weights: Num[NDArray, "b ..."] | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
             values: numbers, or bool.
-            weights: of each value, or of each row for all its values; 0 leaves it out.
+            weights: sample weights, one per value or per row; 0 leaves it out.
 
         Raises:
-            DataError: shapes do not fit, or a weight is negative or not finite.
+            DataError: shapes do not match, or a weight is negative or not finite.
         """
         value, weight = rows(cls.__name__, {"values": values}, weights)
         if weight is None:

@@ -1,4 +1,4 @@
-"""Rows counted by their score, between thresholds: what curves are read from."""
+"""Confusion matrices at decision thresholds, from a histogram of scores."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ Confusions: TypeAlias = Float[np.ndarray, "t 2 2"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThresholdCounts(Metric):
-    """A confusion matrix at each threshold; a score above it is a positive prediction.
+    """Confusion matrix at each threshold; a score above is a positive prediction.
 
-    The state keeps a histogram of the scores, so that its size does not grow with the
+    The state is a histogram of the scores, whose size does not depend on the number of
     rows. Scores and thresholds are compared as float32.
 
     >>> labels, scores = np.array([0, 1, 1]), np.array([0.1, 0.4, 0.8])
@@ -34,12 +34,12 @@ class ThresholdCounts(Metric):
     """
 
     negatives: tuple[Exact, ...] = ()
-    """How many lie between two neighbouring thresholds, from the lowest up."""
+    """Number between two adjacent thresholds, in ascending order."""
     positives: tuple[Exact, ...] = ()
     thresholds: tuple[float, ...] = ()
-    """In the order of the caller. Without any: no state yet."""
+    """Thresholds in the order of the caller; empty: no rows yet."""
     read: Callable[[Confusions], Any] | None = None
-    """What is read from the counts; None: the counts."""
+    """Function from counts to the value of the metric; None: the counts."""
 
     @classmethod
     def from_batch(
@@ -51,18 +51,18 @@ class ThresholdCounts(Metric):
         thresholds: Sequence[float],
         read: Callable[[Confusions], Any] | None = None,
     ) -> Self:
-        """The state of one batch.
+        """Builds the state of one batch.
 
         Args:
-            labels: 0 is negative, anything else positive.
+            labels: true labels: 0 is negative, any other value positive.
             scores: probabilities of the positive class in [0, 1], shaped as the labels.
-            weights: of each label, or of each row for all its labels; 0 leaves it out.
-            thresholds: at least one, in any order.
-            read: makes the metric of the counts at each threshold, such as those in
-                `specflow.metrics.curves`; the same one for every batch.
+            weights: sample weights, one per label or per row; 0 leaves it out.
+            thresholds: decision thresholds, at least one, in any order.
+            read: function from the counts at each threshold to the value, as in
+                `specflow.metrics.curves`; the same for every batch.
 
         Raises:
-            DataError: shapes do not fit, or a score is no probability.
+            DataError: shapes do not match, or a score is not a probability.
         """
         name = cls.__name__
         label, score, weight = rows(name, {"labels": labels, "scores": scores}, weights)
@@ -74,8 +74,8 @@ class ThresholdCounts(Metric):
             expected="probabilities from 0 to 1",
             hint="Take the sigmoid of logits.",
         )
-        cuts = np.asarray(thresholds, np.float32)
-        if cuts.ndim != 1 or not cuts.size or np.isnan(cuts).any():
+        limits = np.asarray(thresholds, np.float32)
+        if limits.ndim != 1 or not limits.size or np.isnan(limits).any():
             raise DataError(
                 Diagnostic(
                     name,
@@ -84,15 +84,15 @@ class ThresholdCounts(Metric):
                     code="metric-values",
                 )
             )
-        between = np.searchsorted(np.sort(cuts), as_numbers(score).astype(np.float32))
+        bins = np.searchsorted(np.sort(limits), as_numbers(score).astype(np.float32))
         positive = label.astype(bool)
         negatives, positives = (
             weight_sums(
-                between[side], cuts.size + 1, None if weight is None else weight[side]
+                bins[side], limits.size + 1, None if weight is None else weight[side]
             )
             for side in (~positive, positive)
         )
-        return cls(tuple(negatives), tuple(positives), tuple(cuts.tolist()), read)
+        return cls(tuple(negatives), tuple(positives), tuple(limits.tolist()), read)
 
     def merge(self, other: Self) -> Self:
         if not self.thresholds or not other.thresholds:
@@ -105,7 +105,7 @@ class ThresholdCounts(Metric):
         )
 
     def compute(self) -> Any:
-        """Float64 counts "t 2 2", or what is read from them."""
+        """Computes float64 counts "t 2 2", or the value of `read` for them."""
         rank = np.argsort(np.argsort(self.thresholds, kind="stable"), kind="stable")
         counts = np.array(
             [_below_and_above(side) for side in (self.negatives, self.positives)]
@@ -114,7 +114,7 @@ class ThresholdCounts(Metric):
         return confusions if self.read is None else self.read(confusions)
 
 
-def _below_and_above(between: tuple[Exact, ...]) -> Float[NDArray, "2 t"]:
-    """How many lie below and above each threshold."""
-    counts = np.array(between, np.float64)
+def _below_and_above(bins: tuple[Exact, ...]) -> Float[NDArray, "2 t"]:
+    """Counts the scores below and above each threshold."""
+    counts = np.array(bins, np.float64)
     return np.stack([counts.cumsum()[:-1], counts[::-1].cumsum()[-2::-1]])

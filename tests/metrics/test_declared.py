@@ -305,6 +305,6 @@ def test_a_metric_speaks_under_the_name_it_was_declared_with():
         metric_fn(**{"labels": LABELS, "predictions.class": SCORES[:, 0] * 0 + 0.5})
     assert str(caught.value) == (
         "spec.eval_metrics.right: predictions hold 0.5 (30 of 30 values). Expected "
-        "class numbers. Take the argmax of scores; hold a probability against a "
+        "class indices. Take the argmax of scores; compare a probability with a "
         "threshold."
     )

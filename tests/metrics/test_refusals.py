@@ -19,27 +19,27 @@ REFUSED = {
         lambda: m.MSE.from_batch(HALVES, HALVES[:, None]),
         "MSE: predictions are float64[3,1], labels are float64[3]. Expected "
         "predictions of the same shape as labels. "
-        "Drop the last axis: it holds one value.",
+        "Squeeze the last axis: its size is 1.",
     ),
     "scores without classes": (
         lambda: m.TopK.from_batch(THREE, HALVES, k=1),
         "TopK: scores are float64[3], labels are int64[3]. Expected scores of the same "
-        "shape as labels, and one axis of classes at the end.",
+        "shape as labels, and a last axis of classes.",
     ),
     "scores of other rows": (
         lambda: m.Accuracy.from_batch(THREE, np.zeros((4, 5))),
         "Accuracy: predictions are float64[4,5], labels are int64[3]. Expected "
-        "predictions of the same shape as labels, and one axis of classes at the end.",
+        "predictions of the same shape as labels, and a last axis of classes.",
     ),
     "one score a row": (
         lambda: m.Accuracy.from_batch(THREE, HALVES[:, None]),
-        "Accuracy: predictions are float64[3,1]. Expected a floating score for each of "
-        "at least two classes on the last axis.",
+        "Accuracy: predictions are float64[3,1]. Expected a floating-point score for "
+        "each of at least two classes, on the last axis.",
     ),
     "classes where scores belong": (
         lambda: m.Accuracy.from_batch(THREE, np.zeros((3, 2), int)),
-        "Accuracy: predictions are int64[3,2]. Expected a floating score for each of "
-        "at least two classes on the last axis.",
+        "Accuracy: predictions are int64[3,2]. Expected a floating-point score for "
+        "each of at least two classes, on the last axis.",
     ),
     "k of no class": (
         lambda: m.TopK.from_batch(THREE, np.zeros((3, 2)), k=3),
@@ -51,18 +51,18 @@ REFUSED = {
     ),
     "probabilities where classes belong": (
         lambda: m.Precision.from_batch(THREE, HALVES),
-        "Precision: predictions hold 0.5 (3 of 3 values). Expected class numbers. Take "
-        "the argmax of scores; hold a probability against a threshold.",
+        "Precision: predictions hold 0.5 (3 of 3 values). Expected class indices. Take "
+        "the argmax of scores; compare a probability with a threshold.",
     ),
     "a NaN where classes belong": (
         lambda: m.Accuracy.from_batch(np.array([0.0, np.nan]), np.array([0, 1])),
-        "Accuracy: labels hold nan (1 of 2 values). Expected class numbers. Take the "
-        "argmax of scores; hold a probability against a threshold.",
+        "Accuracy: labels hold nan (1 of 2 values). Expected class indices. Take the "
+        "argmax of scores; compare a probability with a threshold.",
     ),
     "an infinity where classes belong": (
         lambda: m.Accuracy.from_batch(np.array([1e300, np.inf]), np.array([0, 1])),
-        "Accuracy: labels hold 1e+300 (2 of 2 values). Expected class numbers. Take "
-        "the argmax of scores; hold a probability against a threshold.",
+        "Accuracy: labels hold 1e+300 (2 of 2 values). Expected class indices. Take "
+        "the argmax of scores; compare a probability with a threshold.",
     ),
     "a label out of range": (
         lambda: m.ConfusionMatrix.from_batch(THREE - 1, THREE, classes=2),
@@ -115,7 +115,7 @@ REFUSED = {
     ),
     "a scalar": (
         lambda: m.Mean.from_batch(np.float32(0.5)),  # type: ignore[arg-type]
-        "Mean: values are float32[], without rows. Expected one value a row. Hand over "
+        "Mean: values are float32[], without rows. Expected one value per row. Pass "
         "the value of each example: a mean of means depends on the batch size.",
     ),
     "text": (
@@ -128,13 +128,13 @@ REFUSED = {
     ),
     "weights of other rows": (
         lambda: m.Mean.from_batch(HALVES, FOUR),
-        "Mean: weights are int64[4], values have shape [3]. Expected one weight a "
-        "value, or one for each index of the first axes of values.",
+        "Mean: weights are int64[4], values have shape [3]. Expected one weight "
+        "per value, or one per index of the first axes of values.",
     ),
     "weights of the last axis": (
         lambda: m.Mean.from_batch(np.zeros((2, 3)), HALVES),
-        "Mean: weights are float64[3], values have shape [2, 3]. Expected one weight a "
-        "value, or one for each index of the first axes of values.",
+        "Mean: weights are float64[3], values have shape [2, 3]. Expected one weight "
+        "per value, or one per index of the first axes of values.",
     ),
     "a negative weight": (
         lambda: m.MSE.from_batch(THREE, THREE, np.array([1.0, -2.0, 1.0])),

@@ -204,22 +204,22 @@ CHANGED = {
     "another name": (
         {"a": MEAN, "c": MEAN},
         "eval_metrics: metric_fn returned 'a', 'c' for this batch. "
-        "Expected 'a', 'b', as for the batches before.",
+        "Expected 'a', 'b', as for earlier batches.",
     ),
     "a name less": (
         {"a": MEAN},
         "eval_metrics: metric_fn returned 'a' for this batch. "
-        "Expected 'a', 'b', as for the batches before.",
+        "Expected 'a', 'b', as for earlier batches.",
     ),
     "none at all": (
         None,
         "eval_metrics: metric_fn returned no metrics for this batch. "
-        "Expected 'a', 'b', as for the batches before.",
+        "Expected 'a', 'b', as for earlier batches.",
     ),
     "another kind": (
         {"a": MEAN, "b": m.R2()},
         "eval_metrics['b']: is R2 for this batch. "
-        "Expected Mean, as for the batches before.",
+        "Expected Mean, as for earlier batches.",
     ),
 }
 

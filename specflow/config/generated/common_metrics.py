@@ -21,7 +21,7 @@ __all__ = [
 
 
 class MeanConfig(MetricBaseConfig):
-    """The mean of a tensor over all its values; NaN of no values."""
+    """Weighted mean of a tensor over all its values."""
 
     name: Literal["mean"] = "mean"
     state = "specflow.metrics.means.Mean"
@@ -35,7 +35,7 @@ class MeanConfig(MetricBaseConfig):
 
 
 class AccuracyConfig(MetricBaseConfig):
-    """Share of predictions that equal the label, in [0, 1]."""
+    """Accuracy classification score: fraction of predictions that equal the label."""
 
     name: Literal["accuracy"] = "accuracy"
     state = "specflow.metrics.classification.Accuracy"
@@ -51,7 +51,7 @@ class AccuracyConfig(MetricBaseConfig):
 
 
 class TopKConfig(MetricBaseConfig):
-    """Share of rows whose label is among the `k` highest scores, in [0, 1]."""
+    """Top-k accuracy: fraction of rows whose label is among the k highest scores."""
 
     name: Literal["top_k"] = "top_k"
     state = "specflow.metrics.classification.TopK"
@@ -69,7 +69,7 @@ class TopKConfig(MetricBaseConfig):
 
 
 class ConfusionMatrixConfig(MetricBaseConfig):
-    """Counts by label (row) and prediction (column)."""
+    """Confusion matrix: counts by label (row) and prediction (column)."""
 
     name: Literal["confusion_matrix"] = "confusion_matrix"
     state = "specflow.metrics.classification.ConfusionMatrix"

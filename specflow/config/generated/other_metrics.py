@@ -15,9 +15,7 @@ __all__ = ["MEMBERS"]
 
 
 class AucConfig(MetricBaseConfig):
-    """Area under the ROC curve: how often a positive outscores a negative, ties
-    half.
-    """
+    """Area under the ROC curve, exact."""
 
     name: Literal["auc"] = "auc"
     state = "specflow.metrics.ranking.AUC"
@@ -33,7 +31,7 @@ class AucConfig(MetricBaseConfig):
 
 
 class BitsPerByteConfig(MetricBaseConfig):
-    """Mean loss per byte of text, in bits: comparable between tokenizers."""
+    """Cross-entropy per byte of text, in bits: comparable between tokenizers."""
 
     name: Literal["bits_per_byte"] = "bits_per_byte"
     state = "specflow.metrics.means.BitsPerByte"
@@ -49,7 +47,7 @@ class BitsPerByteConfig(MetricBaseConfig):
 
 
 class CosineDistanceConfig(MetricBaseConfig):
-    """One less the mean inner product of vectors, which have to be of unit length."""
+    """Mean cosine distance of unit vectors: 1 - their mean inner product."""
 
     name: Literal["cosine_distance"] = "cosine_distance"
     state = "specflow.metrics.cosine.CosineDistance"
@@ -65,7 +63,7 @@ class CosineDistanceConfig(MetricBaseConfig):
 
 
 class F1Config(MetricBaseConfig):
-    """The harmonic mean of precision and recall."""
+    """F1 score: the harmonic mean of precision and recall."""
 
     name: Literal["f1"] = "f1"
     state = "specflow.metrics.averaged.F1"
@@ -86,7 +84,7 @@ class F1Config(MetricBaseConfig):
 
 
 class IouConfig(MetricBaseConfig):
-    """Intersection over union: right ones over those that are label or prediction."""
+    """Intersection over union (Jaccard index): TP / (TP + FP + FN)."""
 
     name: Literal["iou"] = "iou"
     state = "specflow.metrics.averaged.IoU"
@@ -107,7 +105,7 @@ class IouConfig(MetricBaseConfig):
 
 
 class MaeConfig(MetricBaseConfig):
-    """Mean absolute error, in the labels' unit."""
+    """Mean absolute error, in the unit of the labels."""
 
     name: Literal["mae"] = "mae"
     state = "specflow.metrics.regression.MAE"
@@ -123,7 +121,7 @@ class MaeConfig(MetricBaseConfig):
 
 
 class MeanTensorConfig(MetricBaseConfig):
-    """The mean over rows of each element of a tensor."""
+    """Mean over rows of each element of a tensor."""
 
     name: Literal["mean_tensor"] = "mean_tensor"
     state = "specflow.metrics.elementwise.MeanTensor"
@@ -154,7 +152,7 @@ class MseConfig(MetricBaseConfig):
 
 
 class PerClassAccuracyConfig(MetricBaseConfig):
-    """The mean over classes of the share of a class's labels that are predicted."""
+    """Balanced accuracy: the mean over classes of their recall."""
 
     name: Literal["per_class_accuracy"] = "per_class_accuracy"
     state = "specflow.metrics.per_class.PerClassAccuracy"
@@ -171,7 +169,7 @@ class PerClassAccuracyConfig(MetricBaseConfig):
 
 
 class PerplexityConfig(MetricBaseConfig):
-    """exp of the mean loss per token; at least 1, and 1 is certainty."""
+    """Perplexity: exp of the mean cross-entropy per token; at least 1."""
 
     name: Literal["perplexity"] = "perplexity"
     state = "specflow.metrics.means.Perplexity"
@@ -185,7 +183,7 @@ class PerplexityConfig(MetricBaseConfig):
 
 
 class PrecisionConfig(MetricBaseConfig):
-    """True positives over predicted positives."""
+    """Precision: TP / (TP + FP)."""
 
     name: Literal["precision"] = "precision"
     state = "specflow.metrics.averaged.Precision"
@@ -206,7 +204,7 @@ class PrecisionConfig(MetricBaseConfig):
 
 
 class R2Config(MetricBaseConfig):
-    """Coefficient of determination: 1 is perfect, 0 is as good as the labels' mean."""
+    """R2, coefficient of determination: 1 is perfect, 0 is the mean of the labels."""
 
     name: Literal["r2"] = "r2"
     state = "specflow.metrics.regression.R2"
@@ -219,7 +217,7 @@ class R2Config(MetricBaseConfig):
 
 
 class RecallConfig(MetricBaseConfig):
-    """True positives over actual positives."""
+    """Recall: TP / (TP + FN)."""
 
     name: Literal["recall"] = "recall"
     state = "specflow.metrics.averaged.Recall"
@@ -240,7 +238,7 @@ class RecallConfig(MetricBaseConfig):
 
 
 class RelativeErrorConfig(MetricBaseConfig):
-    """The mean of |prediction - label| / normalizer; 0 where the normalizer is 0."""
+    """Mean relative error: |prediction - label| / normalizer, or 0 if that is 0."""
 
     name: Literal["relative_error"] = "relative_error"
     state = "specflow.metrics.relative.RelativeError"
@@ -258,7 +256,7 @@ class RelativeErrorConfig(MetricBaseConfig):
 
 
 class RmseConfig(MetricBaseConfig):
-    """Root of the mean squared error, in the labels' unit."""
+    """Root mean squared error, in the unit of the labels."""
 
     name: Literal["rmse"] = "rmse"
     state = "specflow.metrics.regression.RMSE"
@@ -274,7 +272,7 @@ class RmseConfig(MetricBaseConfig):
 
 
 class SumConfig(MetricBaseConfig):
-    """The sum of a tensor over all its values; of conditions, how many hold."""
+    """Weighted sum of a tensor over all its values; of bools, the number of True."""
 
     name: Literal["sum"] = "sum"
     state = "specflow.metrics.sum.Sum"

@@ -23,13 +23,13 @@ REFUSED = {
     ),
     "a mean of means": (
         lambda: m.mean(np.float32(0.5)),  # type: ignore[arg-type]
-        "mean: values are float32[], without rows. Expected one value a row. Hand over "
+        "mean: values are float32[], without rows. Expected one value per row. Pass "
         "the value of each example: a mean of means depends on the batch size.",
     ),
     "weights that do not broadcast": (
         lambda: m.recall(THREE, THREE, weights=[1.0, 2.0]),
-        "recall: weights are float64[2], labels have shape [3]. Expected one weight a "
-        "value, or one for each index of the first axes of labels.",
+        "recall: weights are float64[2], labels have shape [3]. Expected one weight "
+        "per value, or one per index of the first axes of labels.",
     ),
     "a negative weight": (
         lambda: m.true_positives(THREE, THREE, weights=-1.0),
@@ -71,7 +71,7 @@ REFUSED = {
     ),
     "a specificity in percent": (
         lambda: m.sensitivity_at_specificity(THREE, HALVES, 90),
-        "sensitivity_at_specificity: specificity is 90. Expected a share from 0 to 1.",
+        "sensitivity_at_specificity: specificity is 90. Expected a number in [0, 1].",
     ),
     "a label beyond the classes": (
         lambda: m.mean_per_class_accuracy(THREE + 1, THREE, 2),
@@ -93,8 +93,8 @@ REFUSED = {
     ),
     "labels of other rows": (
         lambda: m.recall_at_k(FOUR, SCORES, k=2),
-        "recall_at_k: labels are int64[4], the listed classes int64[3,2]. Expected one "
-        "list a row, on the last axis, and for each row one label or an axis of "
+        "recall_at_k: labels are int64[4], top classes are int64[3,2]. Expected k "
+        "classes per row, on the last axis, and one label per row or one more axis of "
         "labels.",
     ),
     "another number of chosen classes": (
