@@ -28,11 +28,11 @@ def report_failure(error: BaseException, *, as_json: bool) -> int:
         if collectives.is_process_zero():
             return report_error(error, as_json=as_json)
         return getattr(error, "exit_code", 1)
-    error = failure.heard(error)
+    error = failure.root_cause(error)
     status = report_error(error, as_json=as_json)
     if isinstance(error, ConfigError):
         launcher_link.report(mistake=str(error))
-    failure.sound(error, status)
+    failure.notify_and_exit(error, status)
     return status
 
 
@@ -46,10 +46,10 @@ def call_off(error: ConfigError) -> None:
     if not processes and not _SEVERAL & set(os.environ):
         return
     from specflow.config.sections.mesh import ProcessesConfig
-    from specflow.mesh import call_off
+    from specflow.mesh import cancel_start
 
     try:
         config = ProcessesConfig(**processes) if isinstance(processes, dict) else None
     except (TypeError, ValueError):
         config = None  # The invalid section is this one.
-    call_off(config, str(error), error.exit_code)
+    cancel_start(config, str(error), error.exit_code)

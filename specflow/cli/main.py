@@ -55,7 +55,7 @@ def _run(arguments: list[str]) -> int:
         # The reader of standard output needs no more of it.
         from specflow.distributed import failure
 
-        failure.sound(None, standard_streams.READER_GONE)
+        failure.notify_and_exit(None, standard_streams.READER_GONE)
         return standard_streams.READER_GONE
     except (Exception, KeyboardInterrupt) as error:
         status = report_failure(error, as_json=_is_for_tools(arguments))

@@ -114,7 +114,7 @@ def _train_job(composed: "Composed") -> dict[str, Any]:
     try:
         return _train(composed)
     except Exception as error:
-        if failure.is_on() and not getattr(error, "shared", False):
+        if failure.is_listening() and not getattr(error, "shared", False):
             # The other processes still run this job: no process starts the next one.
             report_failure(error, as_json=False)
         raise

@@ -111,7 +111,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             gc_pause.resume()  # Training has begun.
             if composed.run is not None and writes:
                 compare()
-            failure.reached(step)
+            failure.record_step(step)
             progress.update(step, loss)
 
         with (

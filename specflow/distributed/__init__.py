@@ -1,1 +1,1 @@
-"""Several processes: how they start, meet, communicate and fail."""
+"""Training with several processes: start, rendezvous, communication, failures."""

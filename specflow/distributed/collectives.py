@@ -58,7 +58,7 @@ def process_index() -> int:
 
 
 def is_process_zero() -> bool:
-    """Whether this is process 0, which writes what exists once."""
+    """Returns whether this is process 0, which writes what exists once."""
     return process_index() == 0
 
 
@@ -114,7 +114,7 @@ def _receive(key: str) -> str:
 
 
 def any_process(condition: bool) -> bool:
-    """Whether a condition holds in any process.
+    """Returns whether a condition holds in any process.
 
     >>> any_process(False)
     False

@@ -1,7 +1,6 @@
-"""The connection of a process to the launcher that started it, and ends with it.
+"""The connection of a process to its launcher.
 
-Every command looks whether there is one; what a connection takes is imported where
-there is.
+Every command checks for one, so modules are imported only where there is one.
 """
 
 import contextlib
@@ -14,18 +13,18 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLE", "report", "watch"]
 
 VARIABLE = "SPECFLOW_LAUNCHER"
-"""Environment: file descriptor of the connection to the launcher."""
+"""Environment variable: file descriptor of the connection to the launcher."""
 
 _CONNECTIONS: list["socket"] = []
-"""The one of this process, if a launcher started it."""
+"""The connection of this process, if a launcher started it."""
 
 
 def watch() -> None:
-    """Ends this process, as SIGTERM does, when its launcher has ended.
+    """Sends this process SIGTERM when its launcher ends.
 
-    A process that no launcher started is left alone.
+    Does nothing in a process that no launcher started.
     """
-    # What this process starts itself does not inherit the connection.
+    # Child processes must not inherit the connection.
     descriptor = os.environ.pop(VARIABLE, None)
     if descriptor is None:
         return
@@ -37,17 +36,16 @@ def watch() -> None:
         connection = socket.socket(fileno=int(descriptor))
         connection.set_inheritable(False)
         _CONNECTIONS.append(connection)
-        waits = connection, signal.SIGTERM
-        threading.Thread(target=_wait, args=waits, daemon=True).start()
+        args = connection, signal.SIGTERM
+        threading.Thread(target=_wait, args=args, daemon=True).start()
 
 
 def report(**facts: int | str) -> None:
-    """Reports to the launcher where this process is.
+    """Reports the progress of this process to its launcher.
 
     Args:
-        **facts: `start`, the step from which it trains; `step`, the last one that is
-            done; `directory`, of its run; `mistake`, an error in the config that it
-            has printed.
+        **facts: `start`, the step that training starts from; `step`, the last completed
+            one; `directory` of the run; `mistake`, a config error that was printed.
 
     >>> report(step=12)
     """
@@ -57,7 +55,7 @@ def report(**facts: int | str) -> None:
     from socket import MSG_DONTWAIT
 
     for connection in _CONNECTIONS:
-        with contextlib.suppress(OSError):  # It is full, or nobody reads.
+        with contextlib.suppress(OSError):  # The buffer is full, or closed.
             connection.send(json.dumps(facts).encode() + b"\n", MSG_DONTWAIT)
 
 

@@ -1,4 +1,4 @@
-"""Which process of several this one is, and JAX started as one of them."""
+"""Initialization of JAX as one of several processes."""
 
 import dataclasses
 import os
@@ -12,46 +12,46 @@ from specflow.distributed import failure, rendezvous, slurm
 from specflow.distributed.relay import relay
 from specflow.distributed.rendezvous import is_loopback, meet
 
-__all__ = ["Place", "call_off", "place", "start_processes"]
+__all__ = ["Place", "cancel_start", "place", "start_processes"]
 
 _PODS = ("gcetpu", "gketpu")
-"""What JAX calls the clusters of TPUs that tell each process who it is."""
+"""JAX's names of the TPU clusters that give each process its index."""
 _TIMEOUT_S = 300.0
 _SHUTDOWN_S = 20
-"""How long a process that ends waits for the others: one of them may have died."""
+"""Seconds that a process that exits waits for the others, which may be lost."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """This process among all."""
+    """The index of this process, the number of processes, and their coordinator."""
 
     coordinator: str
-    """`host:port` of the first one."""
+    """`host:port` of process 0."""
     count: int
     index: int
     timeout_s: float = _TIMEOUT_S
     devices: tuple[int, ...] | None = None
-    """Which of the devices that it sees are its own; None: all of them."""
+    """Indices of its own devices among the visible ones; None: all of them."""
     pod: bool = False
-    """Whether a TPU pod says so, which JAX asks for more than this."""
+    """True if read from a TPU pod, whose environment JAX reads itself."""
 
 
 def start_processes(
     config: ProcessesConfig | None, *, pretended: int | None = None
 ) -> int | None:
-    """Starts JAX as one of several processes, if it is one, and has `alarm` listen.
+    """Initializes JAX as one of several processes, if it is, and failure detection.
 
     Args:
         config: `mesh.processes`.
         pretended: CPU devices to pretend, in all processes together.
 
     Returns:
-        CPU devices to pretend in this one.
+        CPU devices to pretend in this process.
 
     Raises:
-        ConfigError: nothing says which process this is; the devices to pretend do not
-            divide over the processes.
-        MachineError: a process did not come; it is named.
+        ConfigError: the index of this process is unknown; the devices to pretend do not
+            divide evenly over the processes.
+        MachineError: a process did not arrive; it is named.
     """
     here = place(config)
     if here is None or here.count == 1:
@@ -61,7 +61,8 @@ def start_processes(
         raise ConfigError(
             Diagnostic(
                 "mesh.pretend_devices",
-                f"got {pretended}, which {here.count} processes do not share evenly",
+                f"got {pretended}, which does not divide evenly over {here.count} "
+                "processes",
                 expected=f"a multiple of {here.count}, such as {near}",
                 code="mesh-processes",
             )
@@ -74,36 +75,36 @@ def start_processes(
             timeout_s=here.timeout_s,
         )
         failure.listen(here.index, links)
-        told: dict[str, Any] = {"coordinator_address": here.coordinator}
+        settings: dict[str, Any] = {"coordinator_address": here.coordinator}
         if here.index:
             address = relay(here.coordinator, timeout_s=here.timeout_s)
-            told["coordinator_address"] = address
+            settings["coordinator_address"] = address
         if not here.pod:
-            told |= {
+            settings |= {
                 "num_processes": here.count,
                 "process_id": here.index,
                 "local_device_ids": here.devices,
                 "cluster_detection_method": "deactivate",
             }
             if is_loopback(here.coordinator):
-                told["coordinator_bind_address"] = here.coordinator
-        # It would take SIGTERM for itself, and do nothing about it.
+                settings["coordinator_bind_address"] = here.coordinator
+        # It would catch SIGTERM and ignore it.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
-            **told,
+            **settings,
             initialization_timeout=max(1, int(here.timeout_s)),
             shutdown_timeout_seconds=_SHUTDOWN_S,
         )
     return None if pretended is None else pretended // here.count
 
 
-def call_off(config: ProcessesConfig | None, why: str, status: int) -> None:
-    """Tells the other processes that this one cannot come, if there are others.
+def cancel_start(config: ProcessesConfig | None, why: str, status: int) -> None:
+    """Notifies the other processes, if there are any, that this one cannot start.
 
     Args:
         config: `mesh.processes`.
-        why: what it failed of.
-        status: its exit status, with which they end too.
+        why: the problem.
+        status: exit status of all processes.
     """
     try:
         here = place(config)
@@ -111,7 +112,7 @@ def call_off(config: ProcessesConfig | None, why: str, status: int) -> None:
         return
     if here is None or here.count == 1 or jax.distributed.is_initialized():
         return
-    rendezvous.call_off(
+    rendezvous.cancel_start(
         here.coordinator,
         index=here.index,
         count=here.count,
@@ -121,50 +122,54 @@ def call_off(config: ProcessesConfig | None, why: str, status: int) -> None:
 
 
 def place(config: ProcessesConfig | None) -> Place | None:
-    """Where this process stands: what `specflow launch` says, what the config says,
-    what the cluster says, in this order; None where there is but one.
+    """Returns the place of this process; None if it is the only one.
+
+    Read from the environment of `specflow launch`, the config, or the cluster, in this
+    order.
 
     Raises:
-        ConfigError: nothing says which of them it is.
+        ConfigError: the config names several processes, and no index of this one.
     """
-    said = {name: os.environ.get(name) for name in (COORDINATOR, COUNT, INDEX)}
+    variables = {name: os.environ.get(name) for name in (COORDINATOR, COUNT, INDEX)}
     timeout_s = _TIMEOUT_S if config is None else config.timeout
-    if all(said.values()):
-        count, index = int(said[COUNT] or 1), int(said[INDEX] or 0)
-        return Place(said[COORDINATOR] or "", count, index, timeout_s)
+    if all(variables.values()):
+        count, index = int(variables[COUNT] or 1), int(variables[INDEX] or 0)
+        return Place(variables[COORDINATOR] or "", count, index, timeout_s)
     if config is None or config.coordinator is None or config.count is None:
         return _task(timeout_s) or _host_of_pod(timeout_s)
-    index = config.index if config.index is not None else _index(said[INDEX])
+    index = config.index if config.index is not None else _index(variables[INDEX])
     if index is None or not 0 <= index < config.count:
-        got = f"got {index}" if index is not None else f"is null, and {INDEX} not set"
+        problem = f"got {index}"
+        if index is None:
+            problem = f"is null, and {INDEX} is not set"
         raise ConfigError(
             Diagnostic(
                 "mesh.processes.index",
-                got,
-                expected=f"0 to {config.count - 1}, another one in each process",
+                problem,
+                expected=f"0 to {config.count - 1}, different in each process",
                 code="mesh-processes",
             )
         )
     return Place(config.coordinator, config.count, index, timeout_s)
 
 
-def _index(said: str | None) -> int | None:
-    return int(said) if said is not None and said.isdecimal() else None
+def _index(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
 
 
 def _task(timeout_s: float) -> Place | None:
-    found = slurm.task()
-    if found is None or found.count == 1:
+    task = slurm.task()
+    if task is None or task.count == 1:
         return None
     return Place(
-        found.coordinator, found.count, found.index, timeout_s, devices=found.devices
+        task.coordinator, task.count, task.index, timeout_s, devices=task.devices
     )
 
 
 def _host_of_pod(timeout_s: float) -> Place | None:
-    """What JAX makes of a TPU pod's environment."""
-    # JAX detects in `initialize`, which fails where there is nothing to detect: whether
-    # there is, it says nowhere public.
+    """Returns the place that JAX reads from a TPU pod's environment."""
+    # `initialize` detects it, but raises where there is no cluster, and no public
+    # function of JAX checks for one.
     from jax._src.clusters import ClusterEnv
 
     for cluster in ClusterEnv._cluster_types:

@@ -1,8 +1,8 @@
-"""A relay before JAX's coordination service, which lives in process 0.
+"""A relay in front of JAX's coordination service, which runs in process 0.
 
 JAX aborts a process whose connection to the service ends, with a C++ stack and status
 134 (jaxlib 0.10; its `missed_heartbeat_callback` cannot be a Python function). Behind a
-relay the connection does not end: `alarm` ends the process, and names process 0.
+relay the connection does not end: `failure` ends the process and names process 0.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ import time
 __all__ = ["relay"]
 
 _RETRY_S = 0.1
-_MOST = 1 << 16
+_CHUNK = 1 << 16
 
 
 def relay(coordinator: str, *, timeout_s: float) -> str:
-    """Passes on connections to the coordination service, as long as this process runs.
+    """Forwards connections to the coordination service while this process runs.
 
     Args:
-        coordinator: `host:port` of the service; it need not listen yet.
+        coordinator: `host:port` of the service, which may start to listen later.
         timeout_s: how long a connection waits for the service to listen.
 
     Returns:
-        `host:port` to connect to instead, on this machine.
+        `host:port` of the relay, on this machine.
     """
     server = socket.create_server(("127.0.0.1", 0))
-    words = (server, coordinator, timeout_s)
-    threading.Thread(target=_accept, args=words, daemon=True).start()
+    args = (server, coordinator, timeout_s)
+    threading.Thread(target=_accept, args=args, daemon=True).start()
     return f"127.0.0.1:{server.getsockname()[1]}"
 
 
@@ -37,8 +37,8 @@ def _accept(server: socket.socket, coordinator: str, timeout_s: float) -> None:
     address = host.strip("[]"), int(port)
     while True:
         near, _ = server.accept()
-        words = (near, address, timeout_s)
-        threading.Thread(target=_connect, args=words, daemon=True).start()
+        args = (near, address, timeout_s)
+        threading.Thread(target=_connect, args=args, daemon=True).start()
 
 
 def _connect(near: socket.socket, address: tuple[str, int], timeout_s: float) -> None:
@@ -54,23 +54,22 @@ def _connect(near: socket.socket, address: tuple[str, int], timeout_s: float) ->
                 time.sleep(_RETRY_S)
         with far:
             far.settimeout(None)
-            for one in (near, far):
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = threading.Thread(target=_pass_on, args=(far, near), daemon=True)
+            for connection in (near, far):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            back = threading.Thread(target=_forward, args=(far, near), daemon=True)
             back.start()
-            _pass_on(near, far)
+            _forward(near, far)
             with contextlib.suppress(OSError):
-                far.shutdown(socket.SHUT_RDWR)  # JAX is done with it: so is `back`.
+                far.shutdown(socket.SHUT_RDWR)  # Ends `back`: JAX has disconnected.
             back.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Passes on what comes, until `source` ends; nobody hears of the end of `target`.
+def _forward(source: socket.socket, target: socket.socket) -> None:
+    """Forwards data until `source` ends; the end of `target` is not passed on.
 
-    What is for a service that is gone is dropped: a connection of JAX's that this no
-    longer held would be closed, and JAX abort.
+    Data for a lost service is dropped: if this closed the connection, JAX would abort.
     """
     with contextlib.suppress(OSError):
-        while data := source.recv(_MOST):
+        while data := source.recv(_CHUNK):
             with contextlib.suppress(OSError):
                 target.sendall(data)

@@ -1,4 +1,8 @@
-"""Where processes meet before JAX: it ends a process that waits in vain, unnamed."""
+"""Rendezvous of all processes before JAX is initialized.
+
+JAX itself ends a process whose initialization times out, and does not name the missing
+one.
+"""
 
 import contextlib
 import ipaddress
@@ -11,84 +15,86 @@ from typing import Any, Self, cast
 
 from specflow.diagnostics.errors import Diagnostic, MachineError
 
-__all__ = ["call_off", "is_loopback", "meet"]
+__all__ = ["cancel_start", "is_loopback", "meet"]
 
 _RETRY_S = 0.1
 _GRACE_S = 5.0
-"""How much longer than the first process the others wait: it knows who is missing."""
-_LONGEST = 1 << 16
-_MOST_TOLD = _LONGEST // 8
+"""Seconds that the others wait longer than process 0, which knows who is missing."""
+_MAX_LINE = 1 << 16
+"""Bytes of a message."""
+_MAX_PROBLEM = _MAX_LINE // 8
+"""Characters of a problem in a message."""
 _PATIENCE_S = 10.0
-"""How long a process that cannot come stays to tell those that do."""
+"""Seconds that a process that cannot start waits to notify those that arrive."""
 
 
 def meet(
     coordinator: str, *, index: int, count: int, timeout_s: float
 ) -> dict[int, socket.socket]:
-    """Returns when all processes are there.
+    """Waits until all processes have arrived.
 
-    The first process listens, the others tell it who they are. Its port is free again
-    when this returns; the connections stay, for `alarm`.
+    Process 0 listens, the others connect and send their index. Its port is free again
+    on return; the connections stay open for `failure`.
 
     Args:
-        coordinator: `host:port` of the first process.
-        index: this process.
-        count: all of them.
+        coordinator: `host:port` of process 0.
+        index: of this process.
+        count: number of processes.
         timeout_s: how long to wait for the others.
 
     Returns:
-        Process -> the connection to it: in process 0 to each, in others to process 0.
+        Process index -> connection: in process 0 to each, in others to process 0.
 
     Raises:
-        MachineError: a process did not come, or is not one of these; it is named.
+        MachineError: a process did not arrive, or is not one of these; it is named.
     """
     if count == 1:
         return {}
     if index == 0:
-        return _receive(_address(coordinator), count, timeout_s)
+        return _wait_for_others(_address(coordinator), count, timeout_s)
     return {0: _arrive(_address(coordinator), index, count, timeout_s)}
 
 
-def call_off(
+def cancel_start(
     coordinator: str, *, index: int, count: int, why: str, status: int
 ) -> None:
-    """Tells the others, who come or wait, that this process cannot come.
+    """Notifies the others, waiting or still to arrive, that this process cannot start.
 
     Args:
-        coordinator: `host:port` of the first process.
-        index: this process.
-        count: all of them.
-        why: what it failed of.
-        status: with which they all end.
+        coordinator: `host:port` of process 0.
+        index: of this process.
+        count: number of processes.
+        why: the problem.
+        status: exit status of all processes.
     """
     address, until = _address(coordinator), time.monotonic() + _PATIENCE_S
-    why = why[:_MOST_TOLD]  # A longer line would not be read.
+    why = why[:_MAX_PROBLEM]  # A longer message would not be read.
     with contextlib.suppress(OSError, MachineError):
         if index == 0:
             with _listening(address) as server, _Arrivals(server) as arrivals:
                 answer = {"problem": why, "status": status}
-                _turn_away(arrivals, set(range(1, count)), answer, until)
+                _notify_arrivals(arrivals, set(range(1, count)), answer, until)
             return
         hello = {"specflow": 1, "index": index, "count": count, "status": status}
         while time.monotonic() < until:
             with contextlib.suppress(OSError):
                 left = max(0.1, until - time.monotonic())
                 with socket.create_connection(address, timeout=left) as peer:
-                    _say(peer, hello | {"why": why})
-                    if _heard(peer, left) is not None:
+                    _send(peer, hello | {"why": why})
+                    if _receive_message(peer, left) is not None:
                         return
             time.sleep(_RETRY_S)
 
 
 class _Arrivals:
-    """The first process: those that come, in the order in which they say who they are.
+    """Arrivals at process 0, in the order in which they send their index.
 
-    Whoever is silent holds up nobody, and what is none of ours is closed: a port can be
-    found by anyone.
+    A silent connection blocks no other, and foreign ones are closed, since any program
+    can connect to the port.
     """
 
     def __init__(self, server: socket.socket):
-        self._server, self._said = server, dict[socket.socket, bytes]()
+        self._server, self._received = server, dict[socket.socket, bytes]()
         self._selector = selectors.DefaultSelector()
         self._selector.register(server, selectors.EVENT_READ)
         server.setblocking(False)
@@ -98,11 +104,11 @@ class _Arrivals:
 
     def __exit__(self, *_: object) -> None:
         self._selector.close()
-        for peer in self._said:
+        for peer in self._received:
             peer.close()
 
     def next(self, until: float) -> tuple[socket.socket, dict[str, Any]] | None:
-        """A connection and what it says; None: nobody comes until then."""
+        """Returns a connection and its first message; None if none arrives in time."""
         while (left := until - time.monotonic()) > 0:
             for key, _ in self._selector.select(left):
                 if key.fileobj is self._server:
@@ -110,13 +116,13 @@ class _Arrivals:
                         peer, _ = self._server.accept()
                         peer.setblocking(False)
                         self._selector.register(peer, selectors.EVENT_READ)
-                        self._said[peer] = b""
+                        self._received[peer] = b""
                     continue
                 peer = cast(socket.socket, key.fileobj)
                 line = self._line(peer)
                 if line is not None:
                     self._selector.unregister(peer)
-                    del self._said[peer]
+                    del self._received[peer]
                     hello = _parsed(line)
                     if hello is not None and _is_ours(hello):
                         peer.setblocking(True)
@@ -125,35 +131,36 @@ class _Arrivals:
         return None
 
     def _line(self, peer: socket.socket) -> bytes | None:
-        """The line that a connection says, or what there was of it at its end; None: it
-        has more to say. What comes after the line is for `alarm`.
+        """Returns the first line of a connection, or its part if the connection ended.
+
+        None: the line is incomplete. Bytes after the line are for `failure`.
         """
         try:
-            while not self._said[peer].endswith(b"\n"):
+            while not self._received[peer].endswith(b"\n"):
                 byte = peer.recv(1)
-                if not byte or len(self._said[peer]) >= _LONGEST:
+                if not byte or len(self._received[peer]) >= _MAX_LINE:
                     break
-                self._said[peer] += byte
+                self._received[peer] += byte
         except BlockingIOError:
             return None
         except OSError:
             return b""
-        return self._said[peer]
+        return self._received[peer]
 
 
-def _turn_away(
+def _notify_arrivals(
     arrivals: _Arrivals, missing: set[Any], answer: dict[str, Any], until: float
 ) -> None:
-    """The first process: answers those that are still to come, but not for long."""
+    """Answers, on process 0, the processes that are still to arrive, until a time."""
     while missing and (arrival := arrivals.next(until)) is not None:
         peer, hello = arrival
         with peer, contextlib.suppress(OSError):
-            _say(peer, answer)
+            _send(peer, answer)
             missing.discard(hello["index"])
 
 
 def is_loopback(coordinator: str) -> bool:
-    """Whether the processes are all on this machine.
+    """Returns whether all processes are on this machine.
 
     >>> is_loopback("127.0.0.1:4000"), is_loopback("node1:4000")
     (True, False)
@@ -169,52 +176,52 @@ def _address(coordinator: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _receive(
+def _wait_for_others(
     address: tuple[str, int], count: int, timeout_s: float
 ) -> dict[int, socket.socket]:
-    """The first process: waits for the others, then sends them on."""
+    """Waits, on process 0, for the others, then answers them."""
     with contextlib.ExitStack() as stack:
-        there: dict[int, socket.socket] = {}
+        arrived: dict[int, socket.socket] = {}
         until = time.monotonic() + timeout_s
         diagnostic, status = None, None
         with _listening(address) as server, _Arrivals(server) as arrivals:
-            while diagnostic is None and len(there) < count - 1:
+            while diagnostic is None and len(arrived) < count - 1:
                 arrival = arrivals.next(until)
                 if arrival is None:
-                    diagnostic = _absent(set(range(1, count)) - set(there), timeout_s)
+                    diagnostic = _absent(set(range(1, count)) - set(arrived), timeout_s)
                     break
                 peer, hello = arrival
                 stack.enter_context(peer)
-                diagnostic = _stranger(hello, there, count) or hello.get("why")
+                diagnostic = _mismatch(hello, arrived, count) or hello.get("why")
                 status = hello.get("status")
-                there.setdefault(hello["index"], peer)
+                arrived.setdefault(hello["index"], peer)
             answer = {"problem": diagnostic, "status": status}
             if status is not None:
-                missing = set(range(1, count)) - set(there)
-                patience = time.monotonic() + _PATIENCE_S
-                _turn_away(arrivals, missing, answer, patience)
-        for peer in there.values():
+                missing = set(range(1, count)) - set(arrived)
+                deadline = time.monotonic() + _PATIENCE_S
+                _notify_arrivals(arrivals, missing, answer, deadline)
+        for peer in arrived.values():
             with contextlib.suppress(OSError):
-                _say(peer, answer)
+                _send(peer, answer)
                 peer.settimeout(None)
         if diagnostic is not None:
             raise _error(diagnostic, status)
         stack.pop_all()
-        return there
+        return arrived
 
 
 def _arrive(
     address: tuple[str, int], index: int, count: int, timeout_s: float
 ) -> socket.socket:
-    """Any other process: tells the first one that it is there, and waits."""
+    """Connects, on any other process, to process 0 and waits for its answer."""
     until = time.monotonic() + timeout_s
     while True:
         left = until - time.monotonic()
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             peer = socket.create_connection(address, timeout=max(0.1, left))
             stack.enter_context(peer)
-            _say(peer, {"specflow": 1, "index": index, "count": count})
-            answer = _heard(peer, max(0.1, left) + _GRACE_S) or {}
+            _send(peer, {"specflow": 1, "index": index, "count": count})
+            answer = _receive_message(peer, max(0.1, left) + _GRACE_S) or {}
             if answer.get("problem") is not None:
                 raise _error(answer["problem"], answer.get("status"))
             if "problem" in answer:
@@ -232,8 +239,8 @@ def _listening(address: tuple[str, int]) -> Iterator[socket.socket]:
     local = is_loopback(f"{host}:{port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # The name by which others know this machine need not be one of its addresses,
-        # and they may know one of the other family.
+        # The host name that others use need not resolve to an address of this machine,
+        # and they may use an address of the other family.
         both = not local and family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         server = socket.create_server(
             (host if local else "", port), family=family, dualstack_ipv6=both
@@ -244,17 +251,17 @@ def _listening(address: tuple[str, int]) -> Iterator[socket.socket]:
         yield server
 
 
-def _say(peer: socket.socket, message: dict[str, Any]) -> None:
+def _send(peer: socket.socket, message: dict[str, Any]) -> None:
     peer.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _heard(peer: socket.socket, timeout_s: float) -> dict[str, Any] | None:
-    """The line that the other side says, if it is one of ours."""
+def _receive_message(peer: socket.socket, timeout_s: float) -> dict[str, Any] | None:
+    """Reads one message; None if it is not one of specflow."""
     peer.settimeout(timeout_s)
     try:
         text = b""
-        # What comes after the line is for `alarm`.
-        while not text.endswith(b"\n") and len(text) < _LONGEST:
+        # Bytes after the line are for `failure`.
+        while not text.endswith(b"\n") and len(text) < _MAX_LINE:
             byte = peer.recv(1)
             if not byte:
                 break
@@ -265,47 +272,48 @@ def _heard(peer: socket.socket, timeout_s: float) -> dict[str, Any] | None:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line of JSON; None: it is none."""
+    """Parses a line as a JSON object; None if it is not one."""
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return message if isinstance(message, dict) else None
 
 
 def _is_ours(hello: Mapping[str, Any]) -> bool:
-    """Whether a process says it: who it is, of how many."""
+    """Returns whether a message is from a process: its index and their number."""
     numbers = (hello.get("index"), hello.get("count"))
-    return hello.get("specflow") == 1 and all(type(each) is int for each in numbers)
+    return hello.get("specflow") == 1 and all(type(value) is int for value in numbers)
 
 
-def _stranger(hello: dict[str, Any], there: dict[int, Any], count: int) -> str | None:
+def _mismatch(hello: dict[str, Any], arrived: dict[int, Any], count: int) -> str | None:
+    """Describes a process that does not belong to these; None if it does."""
     index = hello.get("index")
     if hello.get("count") != count:
         return (
             f"process {index} expects {hello.get('count')} processes, and process 0 "
             f"{count}"
         )
-    if index in there or index not in range(1, count):
+    if index in arrived or index not in range(1, count):
         return f"two processes are process {index}"
     return None
 
 
 def _absent(missing: set[int], timeout_s: float, where: str = "") -> str:
-    who = ", ".join(map(str, sorted(missing)))
+    indices = ", ".join(map(str, sorted(missing)))
     noun = "process" if len(missing) == 1 else "processes"
     at = f" at {where}" if where else ""
-    return f"{noun} {who} did not come{at} within {timeout_s:g} s"
+    return f"{noun} {indices} did not arrive{at} within {timeout_s:g} s"
 
 
 def _error(problem: str, status: int | None = None) -> MachineError:
-    """The error of all: a process did not come, or it failed with an exit status."""
+    """Makes the error that all raise: a process did not arrive, or it failed."""
     if status is not None:
         failed = MachineError(
             Diagnostic(
                 "processes",
                 problem,
-                hint="Look at what it says itself.",
+                hint="Look at its own output.",
                 code="process-lost",
             )
         )
@@ -316,8 +324,8 @@ def _error(problem: str, status: int | None = None) -> MachineError:
             "processes",
             problem,
             expected="every process to be started with the same coordinator and count",
-            hint="Look at what the other processes say; mesh.processes.timeout is how "
-            "long to wait.",
+            hint="Look at the output of the other processes; mesh.processes.timeout is "
+            "how long to wait.",
             code="process-absent",
         )
     )

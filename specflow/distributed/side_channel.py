@@ -19,7 +19,7 @@ __all__ = ["SideChannel"]
 _POLL_MS = 1_000
 """Time-out of one request to the service; requests are repeated."""
 _EXPIRY_S = 10.0
-"""How long calls wait after `expire_soon`."""
+"""Seconds that calls wait after `expire_soon`."""
 
 
 class SideChannel:

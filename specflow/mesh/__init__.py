@@ -1,6 +1,6 @@
 """Device meshes, sharding rules, and shardings of parameters, batches and state."""
 
-from specflow.distributed.processes import call_off, start_processes
+from specflow.distributed.processes import cancel_start, start_processes
 from specflow.distributed.slurm import idle_tasks
 from specflow.mesh.devices import (
     arrange_devices,
@@ -23,7 +23,7 @@ __all__ = [
     "arrange_devices",
     "batch_parts",
     "build_mesh",
-    "call_off",
+    "cancel_start",
     "check_batch_size",
     "idle_tasks",
     "is_local",

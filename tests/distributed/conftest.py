@@ -1,4 +1,4 @@
-"""Where processes of a test meet."""
+"""Coordinators for the processes of a test."""
 
 import socket
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def new_coordinator():
-    """`host:port` where nobody listens, another one each time."""
+    """`host:port` of a free port, a new one each time."""
 
     def new():
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,4 +1,4 @@
-"""What `launch` does with processes that end: short programs stand for them."""
+"""`launch` and processes that end; short programs take the place of specflow."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 START = """
 import os, signal, sys, time
 from pathlib import Path
-from specflow.distributed import launcher_link as launched
-launched.watch()
+from specflow.distributed import launcher_link as link
+link.watch()
 index = int(os.environ["SPECFLOW_PROCESS_INDEX"])
 """
 
@@ -35,8 +35,8 @@ def launching(code, *words, processes=2, restarts=0):
 
 
 KILLED = """
-launched.report(step=7)
-launched.report(step=12)
+link.report(step=7)
+link.report(step=12)
 if index == 1:
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(60)
@@ -61,7 +61,7 @@ sys.exit(75)
 """
 
 
-def test_what_others_say_of_a_killed_process_is_said_once(capfd):
+def test_a_killed_process_is_reported_once(capfd):
     assert launching(CRASHED) == 128 + signal.SIGSEGV
     assert capfd.readouterr().err == (
         "error[process-lost] process 0: was killed by SIGSEGV before its first step; "
@@ -75,7 +75,7 @@ attempts = len(Path(f"{index}.txt").read_text().splitlines())
 starts, status = eval(os.environ["STARTS"]), int(os.environ["STATUS"])
 if attempts > len(starts):
     sys.exit(0)
-launched.report(directory=os.getcwd() + "/it's", start=starts[attempts - 1])
+link.report(directory=os.getcwd() + "/it's", start=starts[attempts - 1])
 sys.exit(status)
 """
 
@@ -83,22 +83,22 @@ sys.exit(status)
 @pytest.mark.parametrize(
     ("starts", "status", "restarts", "attempts", "expected"),
     [
-        # Never more than asked for, where no checkpoint is newer.
+        # At most as often as requested without a newer checkpoint.
         ([0, 0, 0, 0], 75, 2, 3, 75),
         # A newer checkpoint each time: the count begins again.
         ([0, 5, 9, 12], 75, 1, 5, 0),
         # One that is newer once, then none.
         ([0, 5, 5, 5], 75, 1, 3, 75),
-        # What saved and left because the system wants the machine.
+        # Preempted: saved and exited.
         ([0], 143, 1, 2, 0),
-        # A mistake of the user's fails again.
+        # Errors of the user fail again.
         ([0, 0], 2, 3, 1, 2),
         ([0, 0], 1, 3, 1, 1),
-        # Nobody asked for it.
+        # Not requested.
         ([0], 75, 0, 1, 75),
     ],
 )
-def test_all_are_started_again_after_a_failure_of_the_machine(
+def test_all_processes_restart_after_a_machine_failure(
     starts, status, restarts, attempts, expected, monkeypatch, tmp_path, capfd
 ):
     monkeypatch.chdir(tmp_path)
@@ -106,10 +106,10 @@ def test_all_are_started_again_after_a_failure_of_the_machine(
     monkeypatch.setenv("STATUS", str(status))
     assert launching(RESTARTED, "train", restarts=restarts) == expected
     for index in range(2):
-        words = (tmp_path / f"{index}.txt").read_text().splitlines()
-        # The run directory of the first one has the time in its name, say.
+        calls = (tmp_path / f"{index}.txt").read_text().splitlines()
+        # The directory of the first run may have the time in its name.
         again = f"train output.dir='{tmp_path}/it\\'s'"
-        assert words == ["train", *[again] * (attempts - 1)]
+        assert calls == ["train", *[again] * (attempts - 1)]
     assert capfd.readouterr().err.count("restart ") == attempts - 1
 
 
@@ -135,16 +135,16 @@ def until_there(*files):
     return all(file.exists() for file in files)
 
 
-def test_processes_of_a_killed_launcher_end_as_at_sigterm(tmp_path):
+def test_processes_of_a_killed_launcher_get_sigterm(tmp_path):
     with subprocess.Popen([sys.executable, "-c", LAUNCH], cwd=tmp_path) as started:
         assert until_there(tmp_path / "ready0", tmp_path / "ready1")
         started.kill()
     assert until_there(tmp_path / "saved0", tmp_path / "saved1")
 
 
-def test_a_process_that_nobody_launched_is_left_alone(monkeypatch, tmp_path):
+def test_a_process_without_a_launcher_keeps_running(monkeypatch, tmp_path):
     with (tmp_path / "file").open("w") as file:
-        # What a launcher said to the process that started this one.
+        # Inherited from a parent process that a launcher started.
         monkeypatch.setenv("SPECFLOW_LAUNCHER", str(file.fileno()))
         code = f"{START}time.sleep(0.1)"
         environment = {**os.environ, "SPECFLOW_PROCESS_INDEX": "0"}
@@ -172,7 +172,7 @@ def test_a_process_that_nobody_launched_is_left_alone(monkeypatch, tmp_path):
         ),
     ],
 )
-def test_restarts_that_cannot_be(words, problem, capsys):
+def test_invalid_restarts_are_usage_errors(words, problem, capsys):
     assert main.main(["launch", "--processes", "2", *words]) == 2
     assert f"error[usage] {problem}" in capsys.readouterr().err
 
@@ -180,11 +180,11 @@ def test_restarts_that_cannot_be(words, problem, capsys):
 MISTAKEN = """
 mistake = "seed: got -1" if index < 3 else "seed: got -2"
 print(mistake, file=sys.stderr, flush=True)
-launched.report(mistake=mistake)
+link.report(mistake=mistake)
 sys.exit(2)
 """
 
 
-def test_a_mistake_in_the_config_of_all_is_printed_once(capfd):
+def test_a_config_error_of_all_processes_is_printed_once(capfd):
     assert launching(MISTAKEN, processes=4) == 2
     assert capfd.readouterr().err == "seed: got -1\n[3] seed: got -2\n"

@@ -1,4 +1,4 @@
-"""Where processes meet before JAX: threads play the processes, on loopback."""
+"""The rendezvous before JAX is initialized: threads act as processes, on loopback."""
 
 import contextlib
 import socket
@@ -10,41 +10,41 @@ import pytest
 from specflow.config.sections.mesh import COORDINATOR, COUNT, INDEX, ProcessesConfig
 from specflow.diagnostics.errors import ConfigError, MachineError
 from specflow.distributed.processes import Place, place, start_processes
-from specflow.distributed.rendezvous import call_off, meet
+from specflow.distributed.rendezvous import cancel_start, meet
 
 EXPECTED = (
     " Expected every process to be started with the same coordinator and count. Look "
-    "at what the other processes say; mesh.processes.timeout is how long to wait."
+    "at the output of the other processes; mesh.processes.timeout is how long to wait."
 )
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch):
+def _no_launcher(monkeypatch):
     for name in (COORDINATOR, COUNT, INDEX):
         monkeypatch.delenv(name, raising=False)
 
 
 def met(coordinator, processes, *, timeout_s=20.0):
-    """(index, count) of each process that comes -> what it is told."""
-    told = {}
+    """(index, count) of each process that arrives -> its error, or None."""
+    results = {}
 
-    def come(key):
+    def arrive(key):
         index, count = key
         try:
             links = meet(coordinator, index=index, count=count, timeout_s=timeout_s)
             expected = range(1, count) if index == 0 else [0]
-            told[key] = None if sorted(links) == list(expected) else sorted(links)
+            results[key] = None if sorted(links) == list(expected) else sorted(links)
             for link in links.values():
                 link.close()
         except MachineError as error:
-            told[key] = str(error)
+            results[key] = str(error)
 
-    threads = [threading.Thread(target=come, args=(key,)) for key in processes]
+    threads = [threading.Thread(target=arrive, args=(key,)) for key in processes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return told
+    return results
 
 
 def test_processes_meet_in_any_order(coordinator):
@@ -52,29 +52,29 @@ def test_processes_meet_in_any_order(coordinator):
     assert met(coordinator, processes) == dict.fromkeys(processes)
 
 
-def test_a_process_that_never_comes_is_named_to_all_that_came(coordinator):
-    told = met(coordinator, [(0, 3), (2, 3)], timeout_s=0.5)
-    absent = f"processes: process 1 did not come within 0.5 s.{EXPECTED}"
-    assert told == {(0, 3): absent, (2, 3): absent}
+def test_a_process_that_never_arrives_is_named_in_all_others(coordinator):
+    results = met(coordinator, [(0, 3), (2, 3)], timeout_s=0.5)
+    absent = f"processes: process 1 did not arrive within 0.5 s.{EXPECTED}"
+    assert results == {(0, 3): absent, (2, 3): absent}
 
 
-def test_without_the_first_process_the_others_say_where_it_should_be(coordinator):
-    told = met(coordinator, [(1, 2)], timeout_s=0.3)
-    assert told[1, 2] == (
-        f"processes: process 0 did not come at {coordinator} within 0.3 s.{EXPECTED}"
+def test_without_process_0_the_others_report_its_address(coordinator):
+    results = met(coordinator, [(1, 2)], timeout_s=0.3)
+    assert results[1, 2] == (
+        f"processes: process 0 did not arrive at {coordinator} within 0.3 s.{EXPECTED}"
     )
 
 
 def test_a_process_that_expects_another_count_is_named(coordinator):
-    told = met(coordinator, [(0, 2), (1, 4)])
+    results = met(coordinator, [(0, 2), (1, 4)])
     differs = f"processes: process 1 expects 4 processes, and process 0 2.{EXPECTED}"
-    assert told == {(0, 2): differs, (1, 4): differs}
+    assert results == {(0, 2): differs, (1, 4): differs}
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_process_that_fails_before_it_comes_is_named_to_all(index, coordinator):
+def test_a_process_that_fails_before_the_rendezvous_is_named_in_all(index, coordinator):
     def fail():
-        call_off(
+        cancel_start(
             coordinator,
             index=index,
             count=3,
@@ -85,17 +85,17 @@ def test_a_process_that_fails_before_it_comes_is_named_to_all(index, coordinator
     failing = threading.Thread(target=fail)
     failing.start()
     others = [(other, 3) for other in range(3) if other != index]
-    told = met(coordinator, others)
+    results = met(coordinator, others)
     failing.join(20)
     assert not failing.is_alive()
     expected = (
-        f"processes: process {index} failed: seed: got -1. Look at what it says itself."
+        f"processes: process {index} failed: seed: got -1. Look at its own output."
     )
-    assert told == dict.fromkeys(others, expected)
+    assert results == dict.fromkeys(others, expected)
 
 
-def knocked(coordinator, said):
-    """A connection of a stranger to the first process, once that listens."""
+def connected(coordinator, sent):
+    """A foreign connection to process 0, once that listens."""
     host, port = coordinator.split(":")
     until = time.monotonic() + 20
     while True:
@@ -105,13 +105,13 @@ def knocked(coordinator, said):
         except OSError:
             assert time.monotonic() < until
             time.sleep(0.01)
-    with contextlib.suppress(OSError):  # It may be closed before all is said.
-        stranger.sendall(said)
+    with contextlib.suppress(OSError):  # It may be closed before all is sent.
+        stranger.sendall(sent)
     return stranger
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         pytest.param(b"", id="silent"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", id="http"),
@@ -124,26 +124,26 @@ def knocked(coordinator, said):
         pytest.param(b'{"specflow": 1, "index": 1, "cou', id="half-a-line"),
     ],
 )
-def test_whatever_else_knocks_at_the_port_holds_up_nobody(said, coordinator):
-    told = {}
-    first = threading.Thread(target=lambda: told.update(met(coordinator, [(0, 2)])))
+def test_foreign_connections_do_not_block_the_rendezvous(sent, coordinator):
+    results = {}
+    first = threading.Thread(target=lambda: results.update(met(coordinator, [(0, 2)])))
     first.start()
-    with knocked(coordinator, said), knocked(coordinator, said):
-        told |= met(coordinator, [(1, 2)])
+    with connected(coordinator, sent), connected(coordinator, sent):
+        results |= met(coordinator, [(1, 2)])
         first.join(20)
-    assert told == {(0, 2): None, (1, 2): None}
+    assert results == {(0, 2): None, (1, 2): None}
 
 
-def test_of_a_failure_that_takes_long_to_tell_as_much_is_told_as_fits(coordinator):
+def test_a_failure_with_a_long_message_is_truncated(coordinator):
     failing = threading.Thread(
-        target=call_off,
+        target=cancel_start,
         args=(coordinator,),
         kwargs={"index": 1, "count": 2, "why": "\N{SNOWMAN}" * 100_000, "status": 2},
     )
     failing.start()
-    told = met(coordinator, [(0, 2)])
+    results = met(coordinator, [(0, 2)])
     failing.join(20)
-    assert told[0, 2].startswith("processes: \N{SNOWMAN}\N{SNOWMAN}")
+    assert results[0, 2].startswith("processes: \N{SNOWMAN}\N{SNOWMAN}")
 
 
 def test_one_config_serves_all_processes(monkeypatch):
@@ -152,7 +152,7 @@ def test_one_config_serves_all_processes(monkeypatch):
     assert place(config) == Place("node1:4000", 3, 2, 9.0)
 
 
-def test_what_launch_says_goes_before_the_config(monkeypatch):
+def test_the_environment_of_launch_overrides_the_config(monkeypatch):
     config = ProcessesConfig(coordinator="node1:4000", count=3, index=2)
     monkeypatch.setenv(COORDINATOR, "127.0.0.1:5000")
     monkeypatch.setenv(COUNT, "2")
@@ -160,7 +160,7 @@ def test_what_launch_says_goes_before_the_config(monkeypatch):
     assert place(config) == Place("127.0.0.1:5000", 2, 1, 300.0)
 
 
-def test_a_config_may_set_the_time_out_alone():
+def test_a_config_can_set_the_time_out_alone():
     assert place(ProcessesConfig(timeout=9)) is None
 
 
@@ -171,7 +171,7 @@ def test_a_config_may_set_the_time_out_alone():
         ({"coordinator": "a:1"}, "count", "the number of processes"),
     ],
 )
-def test_a_coordinator_and_a_count_go_together(given, absent, expected):
+def test_a_coordinator_needs_a_count_and_a_count_a_coordinator(given, absent, expected):
     with pytest.raises(ConfigError) as caught:
         ProcessesConfig(**given)
     (diagnostic,) = caught.value.diagnostics
@@ -179,7 +179,7 @@ def test_a_coordinator_and_a_count_go_together(given, absent, expected):
     assert diagnostic.expected.startswith(expected)
 
 
-def test_alone_there_is_no_place():
+def test_one_process_needs_no_rendezvous():
     assert place(None) is None
     assert start_processes(None, pretended=4) == 4
 
@@ -189,27 +189,26 @@ def test_alone_there_is_no_place():
     [
         (
             ProcessesConfig(coordinator="a:1", count=2),
-            f"mesh.processes.index: is null, and {INDEX} not set. "
-            "Expected 0 to 1, another one in each process.",
+            f"mesh.processes.index: is null, and {INDEX} is not set. "
+            "Expected 0 to 1, different in each process.",
         ),
         (
             ProcessesConfig(coordinator="a:1", count=2, index=2),
-            "mesh.processes.index: got 2. "
-            "Expected 0 to 1, another one in each process.",
+            "mesh.processes.index: got 2. Expected 0 to 1, different in each process.",
         ),
     ],
 )
-def test_which_process_it_is_must_be_said(config, message):
+def test_an_index_is_required_and_within_the_count(config, message):
     with pytest.raises(ConfigError) as caught:
         place(config)
     assert str(caught.value) == message
 
 
-def test_pretended_devices_are_shared_evenly():
+def test_pretended_devices_must_divide_over_the_processes():
     config = ProcessesConfig(coordinator="a:1", count=2, index=0)
     with pytest.raises(ConfigError) as caught:
         start_processes(config, pretended=5)
     assert str(caught.value) == (
-        "mesh.pretend_devices: got 5, which 2 processes do not share evenly. "
+        "mesh.pretend_devices: got 5, which does not divide evenly over 2 processes. "
         "Expected a multiple of 2, such as 4."
     )

@@ -1,4 +1,4 @@
-"""Real processes: what several compute is what one computes, and one writes it."""
+"""Real processes: several compute the same as one, and process 0 writes."""
 
 import csv
 import json
@@ -40,12 +40,12 @@ LONGER = (
     "mesh.axes.data=4",
     "output.on_change=accept",
 )
-"""What one process is told, to go on with any of the runs."""
+"""Overrides with which one process resumes any of the runs."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_as_here(quickly):
-    """As `one` is: each of several processes compiles all that it runs."""
+    """Like `one`: each of several processes compiles all that it runs."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in quickly.items():
             patch.setenv(name, value)
@@ -77,7 +77,7 @@ def launched(count, *words):
 
 
 def not_launched(coordinator, each, program=("-m", "specflow")):
-    """Two that are told where they meet, done: exit statuses, and what they said."""
+    """Runs two processes with a given coordinator: exit statuses and their output."""
     words = (
         *WORDS,
         f"mesh.processes={{coordinator:'{coordinator}',count:2}}",
@@ -106,7 +106,7 @@ def one(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """A run of two processes with two devices each, and what process 0 said."""
+    """A run of two processes with two devices each, and the output of process 0."""
     folder = tmp_path_factory.mktemp("two") / "run"
     words = (*WORDS, "mesh.pretend_devices=4", f"output.dir={folder}")
     return folder, launched(2, "train", *words, "--format", "json")
@@ -114,7 +114,7 @@ def two(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
-    """Four processes: parameters are cut along two axes, the batch along one."""
+    """Four processes: parameters are sharded over two axes, the batch over one."""
     folder = tmp_path_factory.mktemp("four") / "run"
     mesh = ("mesh=fsdp_tensor", "mesh.axes.tensor=2", "mesh.pretend_devices=4")
     words = (*WORDS, *mesh, f"output.dir={folder}")
@@ -131,7 +131,7 @@ def test_training_equals_one_process(one, processes, request):
         assert found[step]["loss"] == pytest.approx(row["loss"], rel=2e-6)
 
 
-def test_process_0_alone_writes_and_speaks(two):
+def test_only_process_0_writes_and_prints(two):
     folder, (out, said) = two
     document = json.loads(out)
     assert document["status"] == 0
@@ -172,7 +172,7 @@ def test_predictions_keep_the_order_of_the_rows(two, rows, tmp_path):
 
 
 def test_evaluation_of_ragged_rows_is_exact(two, rows):
-    """The share of right rows, as counted here; padding would make it another."""
+    """Accuracy, counted here; padding would change it."""
     labels = build_data(compose(WORDS).config.data).eval.take(slice(None))[1]
     right = sum(
         int(row["class"]) == label for row, label in zip(rows, labels, strict=True)
@@ -180,7 +180,7 @@ def test_evaluation_of_ragged_rows_is_exact(two, rows):
     assert evaluations(two[0])[6]["accuracy"] == right / 359
 
 
-def test_one_process_evaluates_what_four_saved(four, capsys):
+def test_one_process_evaluates_the_checkpoint_of_four(four, capsys):
     folder, _ = four
     words = [f"run={folder}", "mesh=single", "mesh.pretend_devices=null"]
     assert main(["evaluate", *words, "--format", "json"]) == 0
@@ -190,7 +190,7 @@ def test_one_process_evaluates_what_four_saved(four, capsys):
     assert found["loss"] == pytest.approx(saved["loss"], rel=1e-6)
 
 
-def test_one_process_goes_on_where_two_stopped(one, two, tmp_path):
+def test_one_process_resumes_the_run_of_two(one, two, tmp_path):
     curves = []
     for number, folder in enumerate((one, two[0])):
         copy = shutil.copytree(folder, tmp_path / str(number))
@@ -199,14 +199,14 @@ def test_one_process_goes_on_where_two_stopped(one, two, tmp_path):
     assert curves[1] == pytest.approx(curves[0], rel=2e-6)
 
 
-def test_each_process_writes_its_pieces_and_a_damaged_one_is_found_by_all(
+def test_each_process_writes_its_shards_and_a_damaged_one_is_found_by_all(
     four, tmp_path
 ):
     folder = shutil.copytree(four[0], tmp_path / "run")
     saved = folder / "checkpoints" / "6"
     arrays = json.loads((saved / "about" / "metadata").read_text())["arrays"]
     assert max(len(array["shards"]) for array in arrays.values()) == 4
-    # Of process 3 alone; pieces below some kilobytes lie where those of all do.
+    # Shards of process 3; those below some kilobytes are stored with the others.
     for piece in saved.glob("state/ocdbt.process_3/d/*"):
         content = bytearray(piece.read_bytes())
         content[len(content) // 2] ^= 1
@@ -217,7 +217,7 @@ def test_each_process_writes_its_pieces_and_a_damaged_one_is_found_by_all(
     assert evaluations(folder)[8]["loss"] > 0
 
 
-def test_a_config_that_differs_is_named_in_every_process(coordinator, tmp_path):
+def test_a_differing_config_ends_every_process_with_one_report(coordinator, tmp_path):
     out = f"output.dir={tmp_path / 'run'}"
     statuses, (first, second) = not_launched(
         coordinator, [(out, "seed=6"), (out, "seed=7")]
@@ -231,7 +231,7 @@ def test_a_config_that_differs_is_named_in_every_process(coordinator, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_error_in_one_process_ends_the_others_before_they_meet(
+def test_a_config_error_in_one_process_ends_the_others_before_the_rendezvous(
     coordinator, tmp_path
 ):
     own = (f"output.dir={tmp_path / 'run'}", "model.hiden=3")
@@ -243,7 +243,7 @@ def test_a_config_error_in_one_process_ends_the_others_before_they_meet(
     )
 
 
-def test_other_devices_in_one_process_are_named(coordinator, tmp_path):
+def test_differing_device_counts_are_reported(coordinator, tmp_path):
     statuses, (first, second) = not_launched(
         coordinator,
         [
@@ -278,7 +278,7 @@ sys.exit(cli.main())
 """
 
 
-def test_a_process_that_fails_alone_ends_all_and_is_named(coordinator, tmp_path):
+def test_a_failed_process_ends_all_and_is_named(coordinator, tmp_path):
     statuses, (first, second) = not_launched(
         coordinator,
         [(f"output.dir={tmp_path / name}",) for name in "01"],
@@ -287,8 +287,7 @@ def test_a_process_that_fails_alone_ends_all_and_is_named(coordinator, tmp_path)
     assert statuses == [2, 2]
     assert first.splitlines()[-1] == (
         "error[process-lost] processes: process 1 failed: ZeroDivisionError: one is "
-        "bad. Look at what it says itself; started again, all go on from the newest "
-        "checkpoint."
+        "bad. Look at its own output; a restart resumes from the newest checkpoint."
     )
     assert second.splitlines()[-1] == (
         "error[user-code] __main__.fail: ZeroDivisionError: one is bad."
@@ -313,7 +312,7 @@ sys.exit(cli.main())
 
 
 def test_a_metric_that_fails_in_one_process_loses_no_state(coordinator, tmp_path):
-    """All go on computing to the end of the evaluation, and save together."""
+    """All processes finish the evaluation, then save together."""
     folder = tmp_path / "run"
     own = (f"output.dir={folder}", "loop.eval_every=0", "output.checkpoint.every=0")
     statuses, (first, second) = not_launched(
@@ -349,20 +348,20 @@ sys.exit(cli.main())
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_is_killed_is_named_by_the_other(
+def test_a_killed_process_is_named_by_the_other(
     victim, coordinator, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("VICTIM", str(victim))
     out = f"output.dir={tmp_path / 'run'}"
     statuses, said = not_launched(coordinator, [(out,), (out,)], program=("-c", KILLED))
     assert statuses[victim] == -signal.SIGKILL
-    # 75 is EX_TEMPFAIL of sysexits.h, by which a cluster starts it again.
+    # 75 is EX_TEMPFAIL of sysexits.h, which makes a cluster restart the job.
     assert statuses[1 - victim] == 75
     assert said[1 - victim].splitlines()[-1] == (
         f"error[process-lost] processes: process {victim} was lost: its connection "
-        "ended, and it said nothing. The last step seen here is 3. Look at what ended "
-        "it (often: the system, for want of memory); started again, all go on from the "
-        "newest checkpoint."
+        "ended without a report. The last step seen here is 3. Find out what ended it "
+        "(often: the system, out of memory); a restart resumes from the newest "
+        "checkpoint."
     )
     assert "stack trace" not in said[1 - victim]
 
@@ -384,10 +383,10 @@ sys.exit(status)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_is_killed_after_training_is_named_by_the_other(
+def test_a_process_killed_after_training_is_named_by_the_other(
     victim, coordinator, tmp_path, monkeypatch
 ):
-    """At the exit JAX would wait for it, and abort with a stack of C++."""
+    """At the exit JAX would wait for it, and abort with a C++ stack trace."""
     monkeypatch.setenv("VICTIM", str(victim))
     out = f"output.dir={tmp_path / 'run'}"
     program = ("-c", KILLED_AT_THE_END)
@@ -399,7 +398,7 @@ def test_a_process_that_is_killed_after_training_is_named_by_the_other(
         .splitlines()[-1]
         .startswith(
             f"error[process-lost] processes: process {victim} was lost: its connection "
-            "ended, and it said nothing. The last step seen here is 6."
+            "ended without a report. The last step seen here is 6."
         )
     )
     assert "stack trace" not in said[1 - victim]
@@ -443,10 +442,10 @@ def arrays_of(folder, step):
     return json.loads(file.read_text())["arrays"]
 
 
-def test_a_device_that_fails_for_a_moment_in_one_process_restarts_all(
+def test_a_transient_device_failure_in_one_process_restarts_all(
     two, tmp_path, monkeypatch, capfd
 ):
-    """Contract C20, of several processes; the state is that of an undisturbed run."""
+    """The final state equals that of an undisturbed run."""
     undisturbed, _ = two
     folder = tmp_path / "run"
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -461,18 +460,18 @@ def test_a_device_that_fails_for_a_moment_in_one_process_restarts_all(
     ]
     assert said[1:4] == [
         "error[process-lost] processes: process 1 failed: JaxRuntimeError: "
-        "UNAVAILABLE: planted. Look at what it says itself; started again, all go on "
-        "from the newest checkpoint.",
+        "UNAVAILABLE: planted. Look at its own output; a restart resumes from the "
+        "newest checkpoint.",
         "[1] error[device-failed] device: UNAVAILABLE: planted. Run the same command "
         "again; if it fails again, on other devices.",
         "restart 1 of 1, after status 75",
     ]
-    # The newest checkpoint is whole: a damaged one is passed over.
+    # The newest checkpoint is intact: a damaged one would be skipped.
     assert said[4].startswith("digits_mlp resumes from step 3")
     assert arrays_of(folder, 6) == arrays_of(undisturbed, 6)
 
 
-def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
+def test_a_job_that_fails_in_one_process_ends_its_sweep(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     told = []
 
@@ -488,7 +487,7 @@ def test_a_job_that_fails_alone_ends_its_sweep(monkeypatch, tmp_path):
 
 
 def slurm_answers():
-    """Whether there is a cluster: its commands alone may be installed."""
+    """Whether a cluster is running: its commands may be installed without one."""
     ping = ["scontrol", "ping"]
     return (
         shutil.which(ping[0])

@@ -1,4 +1,4 @@
-"""The relay before JAX's coordination service: sockets play JAX and the service."""
+"""The relay in front of JAX's coordination service; sockets act as JAX and service."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from specflow.distributed.relay import relay
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
 def service(request):
-    """Listens, and the relay's address before it."""
+    """A listening service, and the address of the relay in front of it."""
     family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
     try:
         server = socket.create_server((request.param, 0), family=family)
@@ -25,7 +25,7 @@ def service(request):
 
 
 def connected(service):
-    """Both ends of a connection: JAX's, and that of the service."""
+    """Both ends of a connection: JAX's and the service's."""
     server, address = service
     host, port = address.split(":")
     near = socket.create_connection((host, int(port)), timeout=20)
@@ -41,7 +41,7 @@ def received(end, size):
     return data
 
 
-def test_bytes_pass_both_ways_at_once_on_many_connections(service):
+def test_bytes_are_forwarded_both_ways_on_many_connections(service):
     ends = [connected(service) for _ in range(20)]
     sent = [[os.urandom(1 << 18) for _ in pair] for pair in ends]
     threads = [
@@ -61,7 +61,9 @@ def test_bytes_pass_both_ways_at_once_on_many_connections(service):
         far.close()
 
 
-def test_the_service_hears_that_jax_is_done_and_no_thread_stays(service):
+def test_when_jax_disconnects_the_service_is_disconnected_too(
+    service,
+):
     former = set(threading.enumerate())
     near, far = connected(service)
     near.close()
@@ -72,8 +74,8 @@ def test_the_service_hears_that_jax_is_done_and_no_thread_stays(service):
         assert not thread.is_alive()
 
 
-def test_jax_does_not_hear_that_the_service_is_gone(service):
-    """However much it says: JAX aborts where the connection ends."""
+def test_losing_the_service_does_not_close_the_connection_to_jax(service):
+    """Whatever JAX sends: it would abort if the connection ended."""
     near, far = connected(service)
     far.sendall(b"last")
     far.close()
@@ -86,7 +88,7 @@ def test_jax_does_not_hear_that_the_service_is_gone(service):
     near.close()
 
 
-def test_a_service_that_listens_later_is_waited_for(new_coordinator):
+def test_the_relay_waits_for_a_service_that_listens_later(new_coordinator):
     address = new_coordinator()
     host, port = relay(address, timeout_s=20).split(":")
     with socket.create_connection((host, int(port)), timeout=20) as near:

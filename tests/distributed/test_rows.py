@@ -1,4 +1,4 @@
-"""What processes compare before they train: threads play them, with a service of words.
+"""Checks that processes read equal data; threads act as processes.
 
 Expected rows are found by `numpy.nonzero` on the arrays as they are.
 """
@@ -18,7 +18,7 @@ from specflow.distributed import collectives
 from specflow.estimator.synchronized_inputs import agree_on_form, agree_on_rows
 
 
-class Words:
+class KeyValueService:
     """The key-value part of JAX's coordination service."""
 
     def __init__(self):
@@ -54,14 +54,18 @@ class Turns(threading.local):
 
 @pytest.fixture
 def together(monkeypatch):
-    """Calls a function as each of several processes: what each says was wrong."""
+    """Calls a function as each of several processes: their error messages."""
 
     def call(*functions):
-        words, here, told = Words(), threading.local(), [None] * len(functions)
+        words, here, told = (
+            KeyValueService(),
+            threading.local(),
+            [None] * len(functions),
+        )
 
         def service():
             return SimpleNamespace(
-                client=words, process_id=here.index, num_processes=len(functions)
+                client=keys, process_id=here.index, num_processes=len(functions)
             )
 
         def process(index):
@@ -69,7 +73,7 @@ def together(monkeypatch):
             try:
                 functions[index]()
             except ConfigError as error:
-                told[index] = str(error)
+                errors[index] = str(error)
 
         monkeypatch.setattr(collectives, "coordination_service", service)
         monkeypatch.setattr(collectives, "_CALLS", Turns())
@@ -82,13 +86,13 @@ def together(monkeypatch):
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive()
-        assert len(words.said) <= len(functions)  # Of the last turn only.
-        return told
+        assert len(keys.said) <= len(functions)  # Of the last call only.
+        return errors
 
     return call
 
 
-def test_processes_gather_what_each_says(together):
+def test_processes_gather_the_values_of_all(together):
     found = {}
 
     def say(index):
@@ -129,11 +133,11 @@ def compared(together, *data):
     )
 
 
-def test_the_same_rows_are_the_same(together):
+def test_equal_rows_pass(together):
     assert compared(together, (X, Y), (X.copy(), Y.copy())) == [None, None]
 
 
-def test_one_other_label_is_named_with_both_values(together):
+def test_a_differing_label_is_reported_with_both_values(together):
     told = compared(together, (X, Y), with_label(417, 11), (X, Y))
     expected = (
         f"row 417 of labels of the training data: is 11 in process 1, and {Y[417]} "
@@ -142,7 +146,7 @@ def test_one_other_label_is_named_with_both_values(together):
     assert told == [expected] * 3
 
 
-def test_a_nan_that_all_have_hides_no_other_value(together):
+def test_a_shared_nan_does_not_hide_other_differences(together):
     ages = RNG.normal(size=1000)
     ages[::2] = np.nan
     others = ages.copy()
@@ -166,7 +170,7 @@ def test_rows_in_bfloat16_are_compared(together):
     )
 
 
-def test_one_other_value_is_named(together):
+def test_a_differing_value_is_reported(together):
     told = compared(together, (X, Y), with_feature(999))
     assert told[0] == told[1]
     assert told[0].startswith(
@@ -174,14 +178,14 @@ def test_one_other_value_is_named(together):
     )
 
 
-def test_another_order_is_named_by_its_first_row(together):
+def test_a_differing_order_is_reported_by_its_first_row(together):
     shuffled = np.random.default_rng(1).permutation(1000)
     told = compared(together, (X, Y), (X[shuffled], Y[shuffled]))
     first = np.nonzero((X != X[shuffled]).any(axis=1))[0][0]
     assert told[1].startswith(f"row {first} of features.x of the training data: is ")
 
 
-def test_each_process_that_differs_is_named(together):
+def test_every_differing_process_is_reported(together):
     told = compared(together, (X, Y), with_label(5, 11), with_label(900, 12))
     assert told[0].splitlines() == [
         f"row 5 of labels of the training data: is 11 in process 1, and {Y[5]} in "
@@ -202,12 +206,12 @@ def test_each_process_that_differs_is_named(together):
         ),
     ],
 )
-def test_other_shapes_are_named_before_any_row(other, expected, together):
+def test_differing_shapes_are_reported_before_rows(other, expected, together):
     told = compared(together, (X, Y), other)
     assert told[0].replace('"', "").startswith(expected)
 
 
-def test_an_iterable_is_compared_by_the_form_of_its_batches(together):
+def test_an_iterable_is_compared_by_the_shapes_of_its_batches(together):
     forms = [{"features": {"x": np.zeros((16, size), np.float32)}} for size in (4, 5)]
     told = together(
         *(lambda form=form: agree_on_form("training", form) for form in forms)
@@ -218,7 +222,7 @@ def test_an_iterable_is_compared_by_the_form_of_its_batches(together):
     )
 
 
-def test_of_a_large_data_set_as_many_bytes_are_compared(monkeypatch):
+def test_a_limited_number_of_bytes_of_a_large_data_set_is_compared(monkeypatch):
     monkeypatch.setattr(digests, "_WHOLE", 1 << 16)
     source = ArraySource(RNG.normal(size=(100_000, 4)).astype(np.float32))
     blocks = compared_blocks(source)
@@ -232,7 +236,7 @@ def test_of_a_large_data_set_as_many_bytes_are_compared(monkeypatch):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 63, 64, 65, 129, 5000])
 @pytest.mark.parametrize("whole", [1, 64, 1 << 10, 1 << 30])
-def test_blocks_are_rows_that_are_there(rows, whole, monkeypatch):
+def test_compared_blocks_are_existing_rows(rows, whole, monkeypatch):
     monkeypatch.setattr(digests, "_WHOLE", whole)
     blocks = compared_blocks(ArraySource(np.zeros((rows, 1), np.float32)))
     seen = [row for block in blocks for row in range(block.start, block.stop)]
@@ -243,5 +247,5 @@ def test_blocks_are_rows_that_are_there(rows, whole, monkeypatch):
         assert seen == list(range(rows))
 
 
-def test_what_is_gathered_is_plain():
+def test_gathered_values_are_plain_json():
     assert json.loads(json.dumps(block_digests(ArraySource(X))))

@@ -1,4 +1,4 @@
-"""Two real processes save while they compute, and one of them may fail at it."""
+"""Two real processes save while they compute; one of them may fail."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def while_saving(state):
         saves.save(4, state)
     told["in the end"] = saves.steps()
     client = jax._src.distributed.global_state.client
-    told["words left"] = len(client.key_value_dir_get("specflow/side_channel/"))
+    told["keys left"] = len(client.key_value_dir_get("specflow/side_channel/"))
     tell()
 
 
@@ -141,7 +141,7 @@ def killed(state):
 
 
 def both(what, folder, address, quickly):
-    """The processes, done: exit status, and what they told."""
+    """Runs the processes: exit statuses and their results."""
     started = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, what, address, str(index), str(folder)],
@@ -169,27 +169,27 @@ def both(what, folder, address, quickly):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory, new_coordinator, quickly):
-    """What both processes told of saves while they computed, and the folder."""
+    """Results of both processes that save while they compute, and the folder."""
     folder = tmp_path_factory.mktemp("saves") / "checkpoints"
     first, second = both("while saving", folder, new_coordinator(), quickly)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     return folder, first[1], second[1]
 
 
-def test_steps_are_run_while_a_save_waits(told):
+def test_steps_run_while_a_save_waits(told):
     _, *both = told
     for one in both:
         assert one["count"] == 3
         assert one["there during it"] == []
 
 
-def test_a_save_begins_when_the_former_one_is_over(told):
+def test_a_save_starts_when_the_previous_one_has_finished(told):
     _, *both = told
     # One is kept: the last one has retired the others.
     assert [one["there after it"] for one in both] == [[3], [3]]
 
 
-def test_an_error_of_one_process_is_that_of_all(told):
+def test_an_error_of_one_process_is_raised_in_all(told):
     folder, *both = told
     for process in (0, 1):
         expected = (
@@ -201,16 +201,16 @@ def test_an_error_of_one_process_is_that_of_all(told):
             assert one[f"error of {process}"] == ["OutputError", expected, True]
 
 
-def test_what_failed_leaves_nothing_and_can_be_done_again(told):
+def test_a_failed_save_leaves_nothing_and_can_be_repeated(told):
     _, *both = told
     for one in both:
         assert one["left"] == ["3"]
         assert one["in the end"] == [4]
         # Of the last turns only, however many saves there were.
-        assert one["words left"] <= 6
+        assert one["keys left"] <= 6
 
 
-def test_what_is_saved_is_the_state_of_its_step(told):
+def test_the_saved_state_is_that_of_its_step(told):
     folder, *both = told
     expected = np.arange(32, dtype=np.float32).reshape(8, 4)
     # Restored by both, which had stepped on and given the state away.
@@ -226,7 +226,7 @@ def test_what_is_saved_is_the_state_of_its_step(told):
     np.testing.assert_allclose(found["x"], expected, rtol=1e-6)
 
 
-def test_a_process_killed_while_it_saves_leaves_the_former_checkpoint(
+def test_a_process_killed_while_saving_leaves_the_previous_checkpoint(
     coordinator, tmp_path, quickly
 ):
     first, second = both("killed", tmp_path, coordinator, quickly)

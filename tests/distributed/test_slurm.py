@@ -1,4 +1,4 @@
-"""Slurm as it is: what 22.05 told processes that it started, written down."""
+"""Slurm tasks: environments recorded from Slurm 22.05."""
 
 import pytest
 
@@ -12,7 +12,7 @@ _NAMES = (
     "PROCID NODEID LOCALID GPUS_ON_NODE"
 ).split()
 FIRST = 65535 - 4096 + 1
-"""JAX takes the last 4,096 ports, by the number of the job."""
+"""JAX uses the last 4,096 ports, by the number of the job."""
 TWO = {
     "JOB_ID": "77",
     "NNODES": "2",
@@ -30,7 +30,7 @@ TWO = {
 
 @pytest.fixture
 def said(monkeypatch):
-    """Says what Slurm says, and nothing else."""
+    """Sets the environment of Slurm, and nothing else."""
     names = [f"SLURM_{name}" for name in _NAMES]
     extra = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "JAX_COORDINATOR_PORT"]
     for name in [*names, *extra, COORDINATOR, COUNT, INDEX]:
@@ -45,26 +45,26 @@ def said(monkeypatch):
     return say
 
 
-def test_a_task_knows_its_place(said):
+def test_a_task_reads_its_place(said):
     said(TWO)
     assert place(None) == Place(f"node003:{FIRST + 77}", 2, 1)
     assert idle_tasks() == 0
 
 
-def test_a_config_sets_how_long_a_task_waits(said):
+def test_a_config_sets_the_time_out_of_a_task(said):
     said(TWO)
     found = place(ProcessesConfig(timeout=9))
     assert found == Place(f"node003:{FIRST + 77}", 2, 1, 9.0)
 
 
-def test_two_steps_of_a_job_meet_at_ports_of_their_own(said):
+def test_two_steps_of_a_job_use_different_ports(said):
     said(TWO | {"STEP_ID": "1"})
     found = place(None)
     assert found is not None
     assert found.coordinator != f"node003:{FIRST + 77}"
 
 
-def test_the_port_can_be_said(said, monkeypatch):
+def test_the_port_can_be_overridden(said, monkeypatch):
     said(TWO)
     monkeypatch.setenv("JAX_COORDINATOR_PORT", "4000")
     assert place(None) == Place("node003:4000", 2, 1)
@@ -80,7 +80,7 @@ def test_the_port_can_be_said(said, monkeypatch):
         ("a[1-2]b[3-4],c", "a1b3"),
     ],
 )
-def test_the_first_node_is_where_the_others_come_to(said, nodes, first):
+def test_the_coordinator_is_the_first_node(said, nodes, first):
     said(TWO | {"STEP_NODELIST": nodes})
     found = task()
     assert found is not None
@@ -101,10 +101,8 @@ def test_the_first_node_is_where_the_others_come_to(said, nodes, first):
         ("-N 1 -n 4", "4", 0, 3, None, None, (3,)),
     ],
 )
-def test_a_task_takes_the_gpus_that_are_its_own(
-    said, asked, tasks, node, local, there, visible, own
-):
-    """Of what it sees, by their place in it; None is all of them."""
+def test_a_task_uses_its_own_gpus(said, asked, tasks, node, local, there, visible, own):
+    """By index among the visible GPUs; None is all of them."""
     words = {"STEP_TASKS_PER_NODE": tasks, "NODEID": str(node), "LOCALID": str(local)}
     if there is not None:
         words["GPUS_ON_NODE"] = there
@@ -114,7 +112,7 @@ def test_a_task_takes_the_gpus_that_are_its_own(
     assert found.devices == own, asked
 
 
-def test_a_single_task_is_alone(said):
+def test_a_single_task_is_one_process(said):
     said(TWO | {"STEP_NUM_TASKS": "1", "NTASKS": "1", "NNODES": "1"})
     assert place(None) is None
     assert idle_tasks() == 0
@@ -129,7 +127,7 @@ def test_a_single_task_is_alone(said):
         ({"JOB_ID": "77", "NNODES": "2", "PROCID": "0", "LOCALID": "0"}, 2),
     ],
 )
-def test_without_srun_a_command_is_alone_and_tasks_are_idle(said, words, idle):
+def test_without_srun_a_command_is_one_process_and_tasks_are_idle(said, words, idle):
     said(words)
     assert place(None) is None
     assert idle_tasks() == idle

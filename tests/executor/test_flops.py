@@ -1,4 +1,4 @@
-"""FLOPs by hand: what is multiplied, twice; nothing else."""
+"""FLOPs, against counts by hand: two for each multiply-add, and nothing else."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def counted(function, *args, again=True):
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=5, max_size=5))
-def test_a_product_is_two_operations_for_each_multiplication(sizes):
+def test_a_matrix_product_counts_two_operations_per_multiplication(sizes):
     b, m, k, n, g = sizes
     found = counted(
         lambda x, y: jnp.einsum("bmkg,bkgn->bmn", x, y),
@@ -38,7 +38,7 @@ def test_a_product_is_two_operations_for_each_multiplication(sizes):
     assert found.total == 2 * b * m * k * g * n
 
 
-def test_each_row_of_a_ragged_product_meets_one_matrix():
+def test_each_row_of_a_ragged_product_is_multiplied_by_one_matrix():
     found = counted(
         lax.ragged_dot, form(6, 4), form(3, 4, 5), jax.ShapeDtypeStruct((3,), jnp.int32)
     )
@@ -53,7 +53,7 @@ def convolve(x, kernel, *, groups=1, stride=1, padding="VALID"):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_a_convolution_multiplies_every_weight_at_every_place(groups):
+def test_a_convolution_multiplies_every_weight_at_every_position(groups):
     image, kernel = form(2, 9, 9, 4), form(3, 3, 4 // groups, 8)
     found = counted(lambda x, k: convolve(x, k, groups=groups, stride=2), image, kernel)
     places, weights = 2 * 4 * 4, 3 * 3 * (4 // groups) * 8
@@ -71,7 +71,7 @@ def test_the_gradient_of_a_kernel_costs_what_its_convolution_costs(groups):
     assert counted(jax.grad(function, argnums=1), image, kernel).total == 2 * once
 
 
-def test_inserted_zeros_are_not_multiplied():
+def test_zeros_of_a_dilation_are_not_counted():
     # Neither padded nor overlapping: each place is multiplied by the kernel, once.
     image, kernel = form(1, 8, 8, 3), form(2, 2, 3, 5)
 
@@ -90,21 +90,21 @@ def layers(weights, x):
     return lax.scan(layer, x, weights)[0].sum()
 
 
-def test_a_scan_counts_as_often_as_it_runs_and_its_gradient_twice_that():
+def test_a_scan_counts_once_per_trip_and_its_gradient_twice():
     weights, x = form(7, 4, 4), form(5, 4)
     once = 7 * 2 * 5 * 4 * 4
     assert counted(layers, weights, x).total == once
     assert counted(jax.grad(layers, argnums=(0, 1)), weights, x).total == 3 * once
 
 
-def test_of_branches_the_largest_counts():
+def test_the_largest_branch_of_a_conditional_counts():
     def function(x):
         return lax.cond(x.sum() > 0, lambda x: x @ x, lambda x: x @ x @ x, x)
 
     assert counted(function, form(4, 4)).total == 2 * 2 * 4**3
 
 
-def test_a_loop_whose_trips_nobody_knows_counts_once_and_is_told():
+def test_a_loop_with_an_unknown_trip_count_counts_once_and_is_reported():
     def function(x):
         return lax.while_loop(lambda x: x.sum() < 3, lambda x: x @ x, x)
 
@@ -114,17 +114,17 @@ def test_a_loop_whose_trips_nobody_knows_counts_once_and_is_told():
     assert told.startswith("trips of a while loop (executor/test_flops.py:")
 
 
-def test_what_shard_map_runs_counts_on_each_device():
+def test_shard_map_counts_once_per_device():
     mesh = Mesh(jax.devices()[:4], ("data",))
     spec = PartitionSpec("data")
-    whole = PartitionSpec()
+    replicated = PartitionSpec()
     each = jax.shard_map(
-        lambda x, y: x @ y, mesh=mesh, in_specs=(spec, whole), out_specs=spec
+        lambda x, y: x @ y, mesh=mesh, in_specs=(spec, replicated), out_specs=spec
     )
     assert counted(each, form(8, 3), form(3, 5)).total == 2 * 8 * 3 * 5
 
 
-def test_functions_with_derivatives_of_their_own_count():
+def test_functions_with_custom_derivatives_count():
     @jax.custom_vjp
     def square(x):
         return x @ x
@@ -135,7 +135,7 @@ def test_functions_with_derivatives_of_their_own_count():
     assert counted(gradient, form(4, 4)).total == 3 * 2 * 4**3
 
 
-def test_remat_shows_as_operations_that_the_model_does_not_need():
+def test_remat_adds_operations_beyond_those_of_the_model():
     def function(weights, x):
         def layer(x, weight):
             return jax.checkpoint(lambda x, w: jnp.tanh(x @ w))(x, weight), None
@@ -151,7 +151,7 @@ def test_remat_shows_as_operations_that_the_model_does_not_need():
     assert counted(jax.grad(saved(traced), **both), *args).total == 3 * once
 
 
-def test_what_is_saved_computes_the_same():
+def test_a_function_without_remat_computes_the_same():
     def function(x):
         return jax.checkpoint(jnp.sin)(x).sum()
 
@@ -197,7 +197,7 @@ def test_splash_attention_is_registered(blocks, products):
     assert needed.total == pytest.approx(6 * square, rel=0.01)
 
 
-def test_the_attention_of_cudnn_is_registered(monkeypatch):
+def test_cudnn_attention_is_registered(monkeypatch):
     fused = pytest.importorskip("jax._src.cudnn.fused_attention_stablehlo")
     monkeypatch.setattr(fused, "check_cudnn_version", lambda: 91_000)
 
@@ -216,7 +216,7 @@ def test_the_attention_of_cudnn_is_registered(monkeypatch):
     assert counted(gradients, query, key, again=False) == Flops(6 * square)
 
 
-def test_a_kernel_that_nobody_registered_is_told(monkeypatch):
+def test_an_unregistered_kernel_is_reported(monkeypatch):
     from jax.experimental import pallas
 
     def kernel(x, out):

@@ -1,4 +1,4 @@
-"""From devices to the host: every row once, in order, whatever the mesh repeats."""
+"""Copies to the host: every row once and in order, whatever the mesh replicates."""
 
 import jax
 import numpy as np
@@ -20,8 +20,8 @@ AXES = [
 
 @pytest.mark.parametrize("axes", AXES, ids=str)
 @pytest.mark.parametrize("rows", [1, 5, 15, 16])
-def test_rows_come_back_once_and_in_order_from_every_mesh(axes, rows):
-    """On a mesh with axes for the model every shard of a batch is there several times:
+def test_rows_are_copied_once_and_in_order_from_every_mesh(axes, rows):
+    """On a mesh with model axes every shard of a batch is replicated:
     joining all of them would give 32 rows, each twice."""
     tensors = {
         "a": np.arange(16),
@@ -33,10 +33,10 @@ def test_rows_come_back_once_and_in_order_from_every_mesh(axes, rows):
     for name, array in tensors.items():
         assert isinstance(found[name], np.ndarray)
         np.testing.assert_array_equal(found[name], array[:rows])
-    whole = to_host(jax.device_put(tensors, place.replicated))
-    np.testing.assert_array_equal(whole["b"], tensors["b"])
+    on_host = to_host(jax.device_put(tensors, place.replicated))
+    np.testing.assert_array_equal(on_host["b"], tensors["b"])
 
 
-def test_the_form_of_the_tensors_is_kept():
+def test_the_structure_of_the_tensors_is_kept():
     found = first_rows([np.arange(4), {"x": np.arange(4)}], 2)
     assert [found[0].tolist(), found[1]["x"].tolist()] == [[0, 1], [0, 1]]

@@ -1,4 +1,4 @@
-"""The scale of a loss: gradients of 16 bits stay above zero; the update is the same."""
+"""Loss scaling: 16-bit gradients do not underflow, and updates are the same."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ PARAMS = {"w": jnp.array([1.0, -2.0]), "b": jnp.array([0.5])}
 
 
 def half_gradients(optimizer, state, params):
-    """Of 1e-8 x sum w, through float16: its smallest number is 6e-8."""
+    """Gradient of 1e-8 x sum w, through float16, whose smallest number is 6e-8."""
     scale = optimizer.scale(state)
 
     def loss(params):
@@ -27,7 +27,7 @@ def half_gradients(optimizer, state, params):
 @pytest.mark.parametrize(
     ("loss_scale", "expected"), [(None, 0.0), (2.0**15, 1e-8), ("dynamic", 1e-8)]
 )
-def test_what_float16_cannot_hold_is_kept_by_a_scale(loss_scale, expected):
+def test_a_scale_keeps_gradients_that_underflow_in_float16(loss_scale, expected):
     optimizer = Optimizer(optax.sgd(1e8), PARAMS, loss_scale=loss_scale)
     state = optimizer.init(PARAMS)
     moved, _ = optimizer.update(half_gradients(optimizer, state, PARAMS), state, PARAMS)
@@ -35,7 +35,7 @@ def test_what_float16_cannot_hold_is_kept_by_a_scale(loss_scale, expected):
     np.testing.assert_allclose(moved["w"], PARAMS["w"] - 1e8 * expected, atol=2e-3)
 
 
-def test_an_overflow_is_left_out_and_halves_the_scale():
+def test_an_overflow_skips_the_step_and_halves_the_scale():
     optimizer = Optimizer(optax.adam(0.1), PARAMS, loss_scale="dynamic")
     state = optimizer.init(PARAMS)
     ones = jax.tree.map(jnp.ones_like, PARAMS)
@@ -52,7 +52,7 @@ def test_an_overflow_is_left_out_and_halves_the_scale():
     assert int(after.streak) == 1
 
 
-def test_steps_without_an_overflow_double_it_and_it_never_falls_below_1():
+def test_the_scale_doubles_without_overflows_and_stays_at_least_1():
     optimizer = Optimizer(optax.sgd(0.0), PARAMS, loss_scale="dynamic")
     ones = jax.tree.map(jnp.ones_like, PARAMS)
     state = optimizer.init(PARAMS)._replace(streak=jnp.int32(1_999))
@@ -65,8 +65,8 @@ def test_steps_without_an_overflow_double_it_and_it_never_falls_below_1():
     assert float(state.scale) == 1.0
 
 
-def test_a_scale_grows_no_further_than_float32_can_undo():
-    """At 2**128 float32 has an infinity; 1 / 2**127 is no normal number any more."""
+def test_a_scale_stays_invertible_in_float32():
+    """2**128 is infinite in float32; 1 / 2**127 is subnormal."""
     optimizer = Optimizer(optax.sgd(1.0), PARAMS, loss_scale="dynamic")
     state = optimizer.init(PARAMS)._replace(scale=jnp.float32(2.0**99))
     for streak in (1_999, 1_999, 2_500):
@@ -78,8 +78,8 @@ def test_a_scale_grows_no_further_than_float32_can_undo():
     assert float(state.scale) == 2.0**100
 
 
-def test_a_large_scale_of_gradients_of_16_bits_is_undone():
-    """2**-26 is 0 in float16: the share is multiplied in float32."""
+def test_a_large_scale_of_16_bit_gradients_is_inverted():
+    """2**-26 is 0 in float16, so the inverse is applied in float32."""
     params = {"w": jnp.ones(2, jnp.float16)}
     optimizer = Optimizer(optax.sgd(1.0), params, loss_scale=2.0**26)
     gradients = {"w": jnp.full(2, 2.0**15, jnp.float16)}

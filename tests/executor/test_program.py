@@ -1,4 +1,4 @@
-"""The compiled programs: what they give, and what tells two of them apart."""
+"""Compiled programs: their results and their fingerprints."""
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +46,8 @@ def trained(program, *stretches):
     return state, losses
 
 
-def test_stretches_cut_anywhere_give_the_same_state_bit_for_bit():
-    whole, losses = trained(new_program(), (0, 5))
+def test_any_split_into_device_loops_gives_the_same_state_bit_for_bit():
+    expected, losses = trained(new_program(), (0, 5))
     for cuts in (
         [(0, 1), (1, 5)],
         [(0, 2), (2, 3), (3, 5)],
@@ -55,14 +55,14 @@ def test_stretches_cut_anywhere_give_the_same_state_bit_for_bit():
     ):
         state, pieces = trained(new_program(), *cuts)
         assert pieces.tobytes() == losses.tobytes()
-        for path, array in whole.params.items():
+        for path, array in expected.params.items():
             assert (
                 np.asarray(state.params[path]).tobytes() == np.asarray(array).tobytes()
             )
-    assert int(whole.step) == 5
+    assert int(expected.step) == 5
 
 
-def test_losses_are_those_before_the_update_worked_out_by_numpy():
+def test_losses_are_those_before_the_update_as_in_numpy():
     program = new_program()
     state = program.init_state(0, X[0], Y[0])
     kernel, bias = (
@@ -87,7 +87,7 @@ def test_losses_of_stacked_batches_that_did_not_run_are_nan():
     assert np.isnan(losses).tolist() == [True, False, False, True, True]
 
 
-def test_the_initial_values_do_not_depend_on_the_mesh():
+def test_initial_values_do_not_depend_on_the_mesh():
     one = new_program().init_state(3, X[0], Y[0])
     eight = new_program(axes={"data": 2, "fsdp": 4}).init_state(3, X[0], Y[0])
     other = new_program().init_state(4, X[0], Y[0])
@@ -96,7 +96,7 @@ def test_the_initial_values_do_not_depend_on_the_mesh():
     assert not np.array_equal(one.params["kernel"], other.params["kernel"])
 
 
-def test_a_batch_that_the_mesh_does_not_divide_goes_whole_to_every_device():
+def test_a_batch_that_does_not_divide_over_the_mesh_is_replicated():
     program = new_program(axes={"data": 8})
     even, odd = program.put((X[0], X[0, :5]))
     assert not even.sharding.is_fully_replicated
@@ -104,7 +104,7 @@ def test_a_batch_that_the_mesh_does_not_divide_goes_whole_to_every_device():
     np.testing.assert_array_equal(odd, X[0, :5])
 
 
-def test_equal_programs_have_equal_fingerprints_and_others_do_not():
+def test_only_equal_programs_have_equal_fingerprints():
     def fingerprint(**arguments):
         program = new_program(**arguments)
         trained(program, (0, 1))
@@ -115,7 +115,7 @@ def test_equal_programs_have_equal_fingerprints_and_others_do_not():
     assert len({usual, fingerprint(rate=0.2), fingerprint(axes={"data": 8})}) == 3
 
 
-def test_state_that_is_no_parameter_moves_while_training_only():
+def test_the_model_state_changes_in_training_only():
     class Counting(nnx.Module):
         def __init__(self, *, rngs):
             self.linear = nnx.Linear(3, 1, rngs=rngs)
@@ -138,7 +138,7 @@ def test_state_that_is_no_parameter_moves_while_training_only():
     assert int(state.model_state["calls"]) == 5
 
 
-def test_eval_tensors_that_are_not_batch_major_are_refused_with_both_shapes():
+def test_eval_tensors_that_are_not_batch_major_are_an_error_with_both_shapes():
     def model_fn(model, features, labels, mode):
         value = model(features)[:, 0]
         pair = (lambda total, value: {}, {"total": value.sum(), "value": value})
@@ -153,7 +153,7 @@ def test_eval_tensors_that_are_not_batch_major_are_refused_with_both_shapes():
     )
 
 
-def test_looking_at_the_state_allocates_nothing():
+def test_the_abstract_state_allocates_nothing():
     program = new_program(axes={"fsdp": 8})
     shapes = program.abstract_state(X[0], Y[0])
     assert all(

@@ -1,4 +1,4 @@
-"""The training state as plain dicts, and back."""
+"""Conversion of the training state to plain dicts and back."""
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizers_state_survives_being_taken_apart(name):
+def test_the_state_of_every_optimizer_survives_a_round_trip(name):
     opt_state = OPTIMIZERS[name].init(PARAMS)
     state = TrainState(np.int32(7), PARAMS, {"rngs.count": np.uint32(3)}, opt_state)
     tree = to_tree(state)
