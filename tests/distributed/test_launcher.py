@@ -167,8 +167,8 @@ def test_a_process_without_a_launcher_keeps_running(monkeypatch, tmp_path):
         ),
         (
             ["--restarts", "1", "--", "train", "-m", "seed=1,2"],
-            "--restarts: a sweep is not started again: its jobs have directories of "
-            "their own (command line)",
+            "--restarts: cannot restart a sweep: each job has a directory of its own "
+            "(command line)",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specflow.cli import main as cli
+from specflow.cli import train_commands
 from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.config.sections.mesh import INDEX
@@ -473,16 +473,16 @@ def test_a_transient_device_failure_in_one_process_restarts_all(
 
 def test_a_job_that_fails_in_one_process_ends_its_sweep(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    told = []
+    notified = []
 
     def fail(_):
         raise OSError("one is bad")
 
-    monkeypatch.setattr(cli, "_train_one", fail)
-    monkeypatch.setattr(failure, "is_on", lambda: True)
-    monkeypatch.setattr(failure, "sound", lambda *word: told.append(word))
+    monkeypatch.setattr(train_commands, "_train", fail)
+    monkeypatch.setattr(failure, "is_listening", lambda: True)
+    monkeypatch.setattr(failure, "notify_and_exit", lambda *args: notified.append(args))
     assert main(["train", "-m", "experiment=digits", "seed=1"]) == 1
-    ((error, status),) = told
+    ((error, status),) = notified
     assert (str(error), status) == ("one is bad", 2)
 
 

@@ -57,11 +57,8 @@ def together(monkeypatch):
     """Calls a function as each of several processes: their error messages."""
 
     def call(*functions):
-        words, here, told = (
-            KeyValueService(),
-            threading.local(),
-            [None] * len(functions),
-        )
+        keys, here = KeyValueService(), threading.local()
+        errors = [None] * len(functions)
 
         def service():
             return SimpleNamespace(
