@@ -1,4 +1,4 @@
-"""The table of a sweep's trials, saved beside their runs."""
+"""Writes the trials of a sweep as tables, `trials.csv` and `trials.json`."""
 
 import csv
 import io
@@ -16,18 +16,18 @@ __all__ = ["save_trials"]
 
 
 def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
-    """Writes `trials.csv` and `trials.json` into the folder that all runs are in.
+    """Writes `trials.csv` and `trials.json` into the common folder of all runs.
+
+    A metric with the name of another column becomes `eval.<name>`, such as `error`. A
+    table of other trials in the folder becomes `trials.1.csv` and so on.
 
     Args:
-        rows: of each job `job`, `overrides`, `step`, `eval`, `directory` and `error`,
+        rows: `job`, `overrides`, `step`, `eval`, `directory` and `error` of each job,
             the best first.
 
-    A metric whose name another column has is `eval.<name>`, as a metric named `error`.
-    A table of other trials, which the folder held, becomes `trials.1.csv` and so on.
-
     Returns:
-        The CSV file, which has the single numbers; the JSON has arrays too. None where
-        there were no jobs, or another process writes.
+        The CSV file, which has scalars; the JSON has arrays too. None if there are no
+        jobs, or another process writes.
 
     Raises:
         OutputError: a file cannot be written.
@@ -43,7 +43,7 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Writes a table; that of another sweep in the same folder is kept beside it."""
+    """Writes a table; keeps that of another sweep in the same folder."""
     if file.exists() and file.read_bytes() != text.encode():
         set_aside(file)
     write_text(file, text)

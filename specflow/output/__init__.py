@@ -1,4 +1,4 @@
-"""What a run leaves behind: its directory, checkpoints, reports and pictures."""
+"""Files of a run: its directory, checkpoints, exports, metrics and curves."""
 
 from specflow.output.checkpoint.best_checkpoint import Best
 from specflow.output.checkpoint.checkpoint_directory import located

@@ -183,7 +183,7 @@ def test_another_config_is_rejected_unless_it_is_accepted(
     assert refused.err.splitlines() == [
         "error[run-changed] output.dir: 'run' holds a run of another config: 2 values "
         "would change what is trained (override output.dir=run). Choose another "
-        "output.dir, or go on with the new values by output.on_change=accept.",
+        "output.dir, or resume with the new values: output.on_change=accept.",
         "error[run-changed] model.dropout: was 0.3, is 0.1 (override "
         "model.dropout=0.1).",
         "error[run-changed] optimizer.lr: was 0.002, is 0.5 (override "

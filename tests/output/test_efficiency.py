@@ -43,8 +43,8 @@ def test_a_chip_that_nobody_knows_has_a_speed_and_no_mfu():
     got = found("cpu", Flops(1e6, ("a kernel",)), devices=1)
     assert got.mfu is None
     assert got.facts()["model speed"] == (
-        "10 MFLOP/s on 1 x cpu, whose peak is not known; FLOPs counted in the program "
-        "of a step, but for a kernel"
+        "10 MFLOP/s on 1 x cpu, whose peak is unknown; FLOPs counted in the program "
+        "of a step, except a kernel"
     )
 
 

@@ -193,22 +193,22 @@ def test_the_format_is_said_by_suffix_or_by_name():
         (
             "out.txt",
             None,
-            "--output out.txt: the suffix .txt is none of a format of rows. Expected "
+            "--output out.txt: the suffix .txt is no format of rows. Expected "
             ".jsonl, .csv or .parquet at the end of the name. Or name the format: "
             "--format jsonl.",
         ),
         (
             "out",
             None,
-            "--output out: has no suffix, which would say the format. Expected .jsonl, "
+            "--output out: has no suffix, which would give the format. Expected .jsonl, "
             ".csv or .parquet at the end of the name. Or name the format: --format "
             "jsonl.",
         ),
         (
             None,
             "parquet",
-            "--format parquet: goes to no standard output: its index is written last, "
-            "by place. Name a file: --output out.parquet.",
+            "--format parquet: cannot go to standard output: its index contains "
+            "file offsets. Name a file: --output out.parquet.",
         ),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_config_of_a_run_is_read_as_plain_values(tmp_path):
     config = existing_run(tmp_path).load_config()
     assert config["optimizer"] == {"lr": 0.001, "schedule": {"name": "constant"}}
     (tmp_path / "config.yaml").write_text("a: !!python/object/apply:os.getcwd []\n")
-    with pytest.raises(ConfigError, match="is no YAML: could not determine a"):
+    with pytest.raises(ConfigError, match="is not valid YAML: could not determine a"):
         existing_run(tmp_path).load_config()
 
 
@@ -141,8 +141,8 @@ def test_another_config_is_refused_with_every_key_that_differs(tmp_path):
         open_run(tmp_path, other, origins=origins)
     assert str(error.value) == (
         f"output.dir: '{tmp_path}' holds a run of another config: 3 values would "
-        "change what is trained. Choose another output.dir, or go on with the new "
-        "values by output.on_change=accept.\n"
+        "change what is trained. Choose another output.dir, or resume with the new "
+        "values: output.on_change=accept.\n"
         "seed: was 0, is 1.\n"
         "optimizer.lr: was 0.001, is 0.01 (command line).\n"
         "extra: was absent, is [1, 2]."

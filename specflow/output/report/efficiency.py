@@ -1,4 +1,4 @@
-"""How much of a run's time trained, and how much of its chips' speed that used."""
+"""Goodput and MFU: shares of a run's time and of its chips' peak used to train."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,58 +16,59 @@ _NAMES = {
     "checkpoint": "checkpoint",
     "export": "export",
 }
-"""Names of the stopwatch -> what they are called here, where more time goes first."""
+"""Names of the stopwatch -> names here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What came of the time and of the chips.
+    """Use of the time and of the chips.
 
-    Source of MFU, the share of the peak that the model's own operations take: Chowdhery
-    et al., PaLM, 2022, appendix B; of goodput: the share of a run that trains.
+    MFU (model FLOPs utilization) is the share of the chips' peak that the model's own
+    operations use. Source: Chowdhery et al., PaLM, 2022, appendix B. Goodput is the
+    share of the run's time spent in training steps.
     """
 
     total_s: float
     """Seconds of the whole run."""
     shares: dict[str, float]
-    """What the time went into -> share of it; `idle` is what nobody counted, such as
-    starting up."""
+    """Activity -> share of the time; `idle` is the time that no activity accounts for,
+    such as startup."""
     flops_per_step: float | None
-    """Floating-point operations of a step of the model, on all devices; None: no step
-    was taken."""
+    """Floating-point operations of a training step of the model, on all devices; None:
+    no step was run."""
     flops_per_s: float | None
-    """The same by the time of the steps."""
+    """FLOPs per second of the training steps."""
     mfu: float | None
-    """Share of what the chips can do in bf16; None: nobody knows of such a chip."""
+    """Share of the chips' bf16 peak; None: the peak of the chip is unknown."""
     chips: str
-    """How many of which."""
+    """Number and name of the chips."""
     unknown: tuple[str, ...] = ()
-    """What could not be counted."""
+    """Operations that could not be counted."""
 
     def facts(self) -> dict[str, str]:
-        """Rows for the table at the end of a run."""
+        """Formats rows for the table at the end of a run."""
         spent = ", ".join(
             f"{name} {share:.0%}"
             for name, share in self.shares.items()
             if share >= 0.005
         )
-        found = {
+        rows = {
             "goodput": f"{self.shares['step']:.0%} of {self.total_s:,.1f} s: {spent}"
         }
         if self.flops_per_s is None:
-            return found
+            return rows
         speed = f"{_scaled(self.flops_per_s)}FLOP/s on {self.chips}"
         source = "FLOPs counted in the program of a step"
         if self.unknown:
-            source += f", but for {', '.join(self.unknown)}"
+            source += f", except {', '.join(self.unknown)}"
         if self.mfu is None:
-            found["model speed"] = f"{speed}, whose peak is not known; {source}"
+            rows["model speed"] = f"{speed}, whose peak is unknown; {source}"
         else:
-            found["MFU"] = f"{self.mfu:.1%}: {speed}; {source}"
-        return found
+            rows["MFU"] = f"{self.mfu:.1%}: {speed}; {source}"
+        return rows
 
     def plain(self) -> dict[str, Any]:
-        """The same numbers, for `result.json`."""
+        """Returns the same numbers, for `result.json`."""
         return {**dataclasses.asdict(self), "unknown": list(self.unknown)}
 
 
@@ -80,26 +81,26 @@ def efficiency(
     kind: str,
     devices: int,
 ) -> Efficiency:
-    """What came of a run.
+    """Computes goodput and MFU of a run.
 
     Args:
-        timing: seconds by name, as the stopwatch of a program has them.
+        timing: seconds by name, from the stopwatch of a program.
         total_s: seconds of the whole run.
         steps: training steps of this run.
-        flops: of one step, with `total` and `unknown`; None if there was none.
+        flops: FLOPs of one step, with `total` and `unknown`; None if no step was run.
         kind: `device_kind` of the devices.
-        devices: how many train.
+        devices: number of devices that train.
 
-    >>> found = efficiency(
+    >>> result = efficiency(
     ...     {"train": 6.0, "compile": 3.0}, total_s=10.0, steps=0, flops=None,
     ...     kind="cpu", devices=1,
     ... )
-    >>> print(found.facts()["goodput"])
+    >>> print(result.facts()["goodput"])
     60% of 10.0 s: step 60%, compile 30%, idle 10%
     """
-    spent = {said: timing.get(name, 0.0) for name, said in _NAMES.items()}
+    spent = {activity: timing.get(name, 0.0) for name, activity in _NAMES.items()}
     spent["idle"] = max(0.0, total_s - sum(spent.values()))
-    whole = max(total_s, 1e-9)
+    duration_s = max(total_s, 1e-9)
     per_s, mfu, chip = None, None, chip_of(kind)
     if flops is not None and steps and spent["step"]:
         per_s = flops.total * steps / spent["step"]
@@ -107,7 +108,7 @@ def efficiency(
             mfu = per_s / (chip.flops * devices)
     return Efficiency(
         total_s=total_s,
-        shares={name: seconds / whole for name, seconds in spent.items()},
+        shares={name: seconds / duration_s for name, seconds in spent.items()},
         flops_per_step=None if flops is None else flops.total,
         flops_per_s=per_s,
         mfu=mfu,
@@ -117,7 +118,7 @@ def efficiency(
 
 
 def _scaled(number: float) -> str:
-    """A number with the prefix of its size.
+    """Formats a number with an SI prefix.
 
     >>> _scaled(1_234_000_000.0), _scaled(12.0)
     ('1.23 G', '12 ')

@@ -1,4 +1,4 @@
-"""The table at the end of a run: what came out, and where the time went."""
+"""Table at the end of a run: metrics, times and facts."""
 
 import math
 import sys
@@ -21,14 +21,14 @@ def print_result(
     facts: Mapping[str, str] | None = None,
     stream: TextIO | None = None,
 ) -> None:
-    """Prints the outcome of a run: with colours on a terminal, plainly elsewhere.
+    """Prints the result of a run: with colours on a terminal, as plain text elsewhere.
 
     Args:
         step: the last training step.
         evaluation: metrics of the last evaluation, numbers or arrays.
         timing: seconds by name; names that end in `_per_s` are rates.
-        facts: what else there is to say, by name; a text may have several lines.
-        stream: where to print; standard output if None.
+        facts: further rows, by name; a text may have several lines.
+        stream: output stream; standard output if None.
     """
     out = sys.stdout if stream is None else stream
     rows = _rows(step, evaluation, timing, facts or {})
@@ -41,9 +41,9 @@ def print_result(
 
     console = Console(file=out, markup=False, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
-    # Of what Rich draws, the ellipsis alone is not replaced where there is only ASCII.
-    cut_by = "crop" if console.options.ascii_only else "ellipsis"
-    table.add_column(style="cyan", no_wrap=True, overflow=cut_by)
+    # The ellipsis is the only character that Rich does not replace for ASCII.
+    overflow = "crop" if console.options.ascii_only else "ellipsis"
+    table.add_column(style="cyan", no_wrap=True, overflow=overflow)
     table.add_column()
     for name, text in rows:
         if name is None:
@@ -60,7 +60,7 @@ def format_result(
     timing: Mapping[str, float],
     facts: Mapping[str, str] | None = None,
 ) -> str:
-    """The same table as plain text.
+    """Formats the same table as plain text.
 
     >>> print(format_result(10, evaluation={"accuracy": 0.975, "auc": float("nan")},
     ...                     timing={"train": 1.25}))

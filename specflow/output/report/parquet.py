@@ -1,4 +1,4 @@
-"""Columns of arrays as a Parquet file; needs pyarrow: `specflow-jax[parquet]`."""
+"""Writes columns of arrays to Parquet; needs pyarrow: `specflow-jax[parquet]`."""
 
 import io
 import math
@@ -13,14 +13,14 @@ __all__ = ["ParquetRows"]
 
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 64 << 20
-"""Rows are held back until a row group is worth writing, or memory would grow."""
+"""Size of a row group: rows are buffered up to either limit."""
 
 
 class ParquetRows:
     """Writes batches of columns, some tens of thousands of rows at a time.
 
     Args:
-        path: file to write; a pipe too, as it is written from its start to its end.
+        path: file to write; may be a pipe, as it is written sequentially.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
@@ -34,23 +34,23 @@ class ParquetRows:
     def __init__(self, path: Path):
         self._stream = _Forward(io.FileIO(path, "a"))
         self._writer: Any = None
-        self._held: list[Any] = []
+        self._buffered: list[Any] = []
 
     def write(self, columns: Mapping[str, np.ndarray]) -> None:
         """Adds rows.
 
         Args:
-            columns: arrays by name, rows first; what a row holds of it becomes a list,
-                or nested lists, of a fixed size.
+            columns: arrays by name, rows first; further axes become lists, or nested
+                lists, of a fixed size.
         """
         import pyarrow as pa
 
-        self._held.append(
+        self._buffered.append(
             pa.table({name: _column(array) for name, array in columns.items()})
         )
         if (
-            sum(table.num_rows for table in self._held) >= _GROUP_ROWS
-            or sum(table.nbytes for table in self._held) >= _GROUP_BYTES
+            sum(table.num_rows for table in self._buffered) >= _GROUP_ROWS
+            or sum(table.nbytes for table in self._buffered) >= _GROUP_BYTES
         ):
             self._flush()
 
@@ -73,9 +73,9 @@ class ParquetRows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # Without rows there are no columns either; the file is still a Parquet file.
-        table = pa.concat_tables(self._held) if self._held else pa.table({})
-        self._held.clear()
+        # Without rows there are no columns; the file is still valid Parquet.
+        table = pa.concat_tables(self._buffered) if self._buffered else pa.table({})
+        self._buffered.clear()
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._stream, table.schema)
         if table.num_rows:
@@ -83,17 +83,17 @@ class ParquetRows:
 
 
 class _Forward(io.BufferedWriter):
-    """A stream that counts where it is, since a pipe cannot be asked."""
+    """A stream that counts its position, since a pipe has none."""
 
-    _place = 0
+    _position = 0
 
     def write(self, content: Any, /) -> int:
         count = super().write(content)
-        self._place += count
+        self._position += count
         return count
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
 
 def _column(array: np.ndarray) -> Any:
@@ -103,7 +103,7 @@ def _column(array: np.ndarray) -> Any:
     for axis in range(array.ndim - 1, 0, -1):
         if size := array.shape[axis]:
             column = pa.FixedSizeListArray.from_arrays(column, size)
-        else:  # Arrow knows no fixed size of 0.
-            nowhere = np.zeros(math.prod(array.shape[:axis]) + 1, np.int32)
-            column = pa.ListArray.from_arrays(pa.array(nowhere), column)
+        else:  # Arrow has no fixed size of 0.
+            offsets = np.zeros(math.prod(array.shape[:axis]) + 1, np.int32)
+            column = pa.ListArray.from_arrays(pa.array(offsets), column)
     return column

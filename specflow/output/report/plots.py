@@ -1,4 +1,4 @@
-"""A picture of the curves, from the rows of `metrics.jsonl`."""
+"""Plots metrics over steps, from the rows of `metrics.jsonl`."""
 
 import contextlib
 import logging
@@ -20,12 +20,12 @@ _Series = dict[str, list[tuple[int, float]]]
 def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     """Draws a panel for each metric over the steps, training and evaluation together.
 
-    Arrays and numbers that are not finite are left out; without any number to show,
-    nothing is written.
+    Arrays and non-finite numbers are left out; without a number to plot, no file is
+    written.
 
     Args:
         rows: `{"step": ..., "split": ..., "<metric>": ...}`, as in `metrics.jsonl`.
-        path: the PNG file; written whole or not at all.
+        path: the PNG file, written atomically.
 
     Raises:
         OutputError: the file cannot be written.
@@ -33,7 +33,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
     panels = _panels(rows)
     if not panels:
         return
-    give_back()  # Room for Matplotlib: what training freed.
+    give_back()  # Memory that training freed, for Matplotlib.
     # The object interface and Agg: pyplot keeps figures alive and may want a display.
     with _without_warnings():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,7 +55,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
 
 
 def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
-    """Metric -> split -> points: loss first, what training alone reports last."""
+    """Metric -> split -> points: loss first, metrics of training alone last."""
     panels: dict[str, _Series] = {}
     for row in rows:
         for name, value in row.items():
@@ -65,11 +65,11 @@ def _panels(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Series]:
             points.append((row["step"], float(value)))
     is_evaluated = any("eval" in series for series in panels.values())
 
-    def place(item: tuple[str, _Series]) -> tuple[bool, bool]:
+    def order(item: tuple[str, _Series]) -> tuple[bool, bool]:
         name, series = item
         return name != "loss", is_evaluated and "eval" not in series
 
-    return dict(sorted(panels.items(), key=place))
+    return dict(sorted(panels.items(), key=order))
 
 
 def _steps(series: _Series) -> list[int]:
@@ -115,20 +115,20 @@ def _draw_panel(axis: Any, metric: str, series: _Series) -> None:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Matplotlib remarks that it finds no home for its own cache of fonts."""
+    """Silences Matplotlib, which warns if it has no home for its font cache."""
     log = logging.getLogger("matplotlib")
-    former = log.level
+    level = log.level
     log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        log.setLevel(former)
+        log.setLevel(level)
 
 
 def _limits(values: list[float]) -> tuple[float | None, float | None]:
-    """Limits for a share (accuracy, AUC, ...), which never leaves [0, 1]; else none.
+    """Axis limits of a metric in [0, 1] (accuracy, AUC, ...); None for others.
 
-    The upper end is shown when values come near it, the lower one likewise.
+    An end of the interval is in view when values are near it.
     """
     low, high = min(values), max(values)
     if low < 0 or high > 1 or high < 0.5:

@@ -1,4 +1,4 @@
-"""Rows of predictions as JSON lines, CSV or Parquet, in order, in bounded memory."""
+"""Writes rows of predictions as JSON lines, CSV or Parquet, in bounded memory."""
 
 import contextlib
 import csv
@@ -21,24 +21,24 @@ from specflow.runtime.typing import is_floating, leaves
 __all__ = ["FORMATS", "row_format", "writing_rows"]
 
 FORMATS = ("jsonl", "csv", "parquet")
-"""What rows can be written as, named as the file's suffix is."""
+"""Formats of rows, each also a suffix of files."""
 
 Write = Callable[[Any], None]
-"""Takes the predictions of a batch: an array, or nested dicts of arrays, rows first."""
+"""Writes the predictions of a batch: an array or nested dicts of arrays, rows first."""
 
 
 def row_format(output: str | None, format: str | None = None) -> str:
-    """The format that is meant: by its name, by the file's suffix, or JSON lines.
+    """Resolves the format: by its name, by the file's suffix, or JSON lines.
 
-    Checks the file's folder, too, before anything is computed.
+    Also checks the file's folder, before anything is computed.
 
     Args:
         output: the file; None: standard output.
         format: one of `FORMATS`.
 
     Raises:
-        ConfigError: neither says a format; no such file can be written; it cannot go
-            to standard output; what it needs is not installed.
+        ConfigError: neither gives a format; the file cannot be created; the format
+            cannot go to standard output; a package that it needs is not installed.
 
     >>> row_format("out.csv"), row_format(None)
     ('csv', 'jsonl')
@@ -49,9 +49,9 @@ def row_format(output: str | None, format: str | None = None) -> str:
         raise ConfigError(
             Diagnostic(
                 f"--output {output}",
-                f"the suffix .{suffix} is none of a format of rows"
+                f"the suffix .{suffix} is no format of rows"
                 if suffix
-                else "has no suffix, which would say the format",
+                else "has no suffix, which would give the format",
                 expected=".jsonl, .csv or .parquet at the end of the name",
                 hint="Or name the format: --format jsonl.",
                 code="rows-format",
@@ -63,7 +63,7 @@ def row_format(output: str | None, format: str | None = None) -> str:
         raise ConfigError(
             Diagnostic(
                 "--format parquet",
-                "goes to no standard output: its index is written last, by place",
+                "cannot go to standard output: its index contains file offsets",
                 hint="Name a file: --output out.parquet.",
                 code="rows-format",
             )
@@ -83,25 +83,25 @@ def row_format(output: str | None, format: str | None = None) -> str:
 
 @contextlib.contextmanager
 def writing_rows(output: str | None, format: str) -> Iterator[Write]:
-    """Writes batches of rows; a file is there once all of them are.
+    """Opens a writer of batches of rows; a file appears once all of them are written.
 
-    A link is followed, the mode of a former file stays, and what is no regular file (a
-    pipe, a device, `/dev/fd/N`) gets the rows as they come.
+    Links are followed and the mode of an earlier file is kept. Anything but a regular
+    file (a pipe, a device, `/dev/fd/N`) receives the rows as they come.
 
     Numbers are the same in all formats: float32 is written with the digits of its exact
-    value, 16-bit floats as the float32 they are. JSON has no word for what is not
-    finite: there it is null. In CSV and Parquet a nested prediction is a column named
-    by its dotted path; an array within a row is JSON text in CSV, a list in Parquet.
+    value, 16-bit floats are converted to float32. Non-finite numbers are null in JSON.
+    In CSV and Parquet a nested prediction is a column named by its dotted path; an
+    array within a row is JSON text in CSV and a list in Parquet.
 
     Args:
         output: the file; None: standard output.
         format: from `row_format`.
 
     Yields:
-        The function that takes each batch.
+        The function that writes a batch.
 
     Raises:
-        OutputError: the file cannot be written; a former one is still there.
+        OutputError: the file cannot be written; an earlier one is unchanged.
 
     >>> with writing_rows(None, "csv") as write:
     ...     write({"class": np.array([1, 2]), "pair": np.ones((2, 2), np.float32)})
@@ -110,7 +110,7 @@ def writing_rows(output: str | None, format: str) -> Iterator[Write]:
     2,"[1.0, 1.0]"
     """
     if output is None:
-        # Rows are UTF-8 as in files, whatever a terminal here would show.
+        # UTF-8 as in files, whatever the encoding of the terminal.
         reconfigure = getattr(sys.stdout, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8")
@@ -140,7 +140,7 @@ def _json_writer(stream: TextIO) -> Write:
 
 
 def _json_rows(batch: Any) -> Iterator[Any]:
-    """One plain value a row, nested as the batch is."""
+    """Yields one plain value a row, nested like the batch."""
     if isinstance(batch, Mapping):
         members = [_json_rows(member) for member in batch.values()]
         for row in zip(*members, strict=True):
@@ -175,10 +175,10 @@ def _csv_cells(column: np.ndarray) -> list[Any]:
 
 
 def _columns(batch: Any) -> dict[str, np.ndarray]:
-    """Arrays by dotted path; predictions that are one array are `output`.
+    """Flattens a batch to arrays by dotted path; a bare array is `output`.
 
     Raises:
-        ConfigError: two have the same path, as `{"a.b": ..., "a": {"b": ...}}`.
+        ConfigError: two arrays have the same path, as `{"a.b": ..., "a": {"b": ...}}`.
     """
     columns: dict[str, np.ndarray] = {}
     for path, array in leaves(batch):
@@ -197,7 +197,7 @@ def _columns(batch: Any) -> dict[str, np.ndarray]:
 
 
 def _wide(array: Any) -> np.ndarray:
-    """An array in a dtype that files know: what is narrower, as 32 bits."""
+    """Converts an array to a dtype that files support: narrow floats to 32 bits."""
     array = np.asarray(array)
     if array.dtype.kind == "U":
         return array  # Ids of the rows.

@@ -14,15 +14,15 @@ _LINE_INTERVAL_S = 5.0
 
 
 def is_watched() -> bool:
-    """Whether a person sees standard error: on a terminal or in a notebook."""
+    """Returns whether standard error is visible: on a terminal or in a notebook."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
-    # The kernel of a notebook has a shell of this name; its streams are no terminals.
+    # The shell class of a notebook kernel, whose streams are not terminals.
     in_notebook = type(shell).__name__ == "ZMQInteractiveShell"
     return in_notebook or is_terminal(sys.stderr)
 
 
-class _Face(Protocol):
+class _Display(Protocol):
     interval_s: float
 
     def show(
@@ -35,23 +35,23 @@ class _Face(Protocol):
 
 
 class Progress:
-    """Shows how far training is: steps a second, loss, time left.
+    """Shows the progress of a loop: steps per second, loss, time left.
 
-    `update` may be called after every step: between two refreshes it only looks at
-    the clock, and `loss`, which may still be on a device, is not read.
+    `update` may be called after every step: between two refreshes it only reads the
+    clock, and `loss`, which may still be on a device, is not transferred.
 
-    A terminal shows one bar at a time: while one is there, that of an evaluation
-    inside of the training, say, shows nothing.
+    A terminal shows one bar at a time: while one is active, others (such as that of an
+    evaluation during training) show nothing.
 
     Args:
-        total: step at which training ends; None: nobody knows it.
-        start: step from which it resumes.
-        stream: where to write; standard error if None.
+        total: last step; None: unknown.
+        start: step that the loop starts or resumes from.
+        stream: output stream; standard error if None.
         unit: `step`, or `batch` of an evaluation or of predictions.
-        is_transient: whether nothing is shown before the first interval is over, and
-            the bar is removed at the end: for what is often short.
-        gives_way: whether the bar is removed for another one. Predictions are handed
-            out while they are computed, and the user may train between two of them.
+        is_transient: show nothing during the first interval, and remove the bar at the
+            end: for loops that are often short.
+        gives_way: remove the bar if another one starts. Predictions are yielded while
+            they are computed, and the user may train between two of them.
         interval_s: shortest time between refreshes; 0.2 s for a bar and 5 s for plain
             lines if None.
     """
@@ -69,7 +69,7 @@ class Progress:
     ):
         out = sys.stderr if stream is None else stream
         self._total, self._is_transient = total, is_transient
-        self._face: _Face = (
+        self._display: _Display = (
             _Bar(
                 out,
                 total=total,
@@ -81,17 +81,19 @@ class Progress:
             if is_terminal(out)
             else _Lines(out, total=total, unit=unit)
         )
-        self._interval_s = self._face.interval_s if interval_s is None else interval_s
+        self._interval_s = (
+            self._display.interval_s if interval_s is None else interval_s
+        )
         self._next_s = 0.0
         self._first: tuple[float, int] | None = None
         self._shown = start
         self._last: tuple[int, Any] = (start, None)
 
     def update(self, step: int, loss: Any = None) -> None:
-        """Notes that `step` steps are done; `loss` is a number or a scalar array."""
+        """Records that `step` steps are done; `loss` is a number or a scalar array."""
         now = time.perf_counter()
         if self._first is None:
-            # The rate counts from here: what went before is mostly compilation.
+            # The rate counts from here: the time before is mostly compilation.
             self._first = (now, step)
             if self._is_transient:
                 self._next_s = now + self._interval_s
@@ -103,32 +105,32 @@ class Progress:
         self._show(step, loss)
 
     def note(self, text: str) -> None:
-        """Writes a line that stays, above the bar."""
-        self._face.note(text)
+        """Writes a permanent line above the bar."""
+        self._display.note(text)
 
     def close(self) -> None:
-        """Leaves the terminal as it was found."""
+        """Ends the bar and restores the terminal."""
         try:
             if self._total is None and not self._is_transient:
-                self._show(*self._last)  # No update knew that it was the last one.
+                self._show(*self._last)  # No update was known to be the last.
         finally:
-            self._face.close()
+            self._display.close()
 
     def _show(self, step: int, loss: Any) -> None:
         if step <= self._shown:
             return
         self._shown = step
-        # Reading the loss may wait for the device: the clock comes after it.
+        # Reading the loss may wait for the device, so the clock is read afterwards.
         value = None if loss is None else float(loss)
         assert self._first is not None
         since_s, done = time.perf_counter() - self._first[0], step - self._first[1]
         rate = done / since_s if done > 0 and since_s > 0 else float("nan")
         left = float("nan") if self._total is None else self._total - step
-        self._face.show(step, value, rate, left / rate)
+        self._display.show(step, value, rate, left / rate)
 
 
 class _Lines:
-    """A line at each refresh: for logs, pipes and notebooks."""
+    """Prints a line at each refresh: for logs, pipes and notebooks."""
 
     interval_s = _LINE_INTERVAL_S
 
@@ -151,11 +153,11 @@ class _Lines:
 
 
 class _Bar:
-    """One line that moves: for terminals."""
+    """Draws a progress bar: for terminals."""
 
     interval_s = _BAR_INTERVAL_S
     shown: ClassVar["_Bar | None"] = None
-    """The one bar that is on a terminal now."""
+    """The active bar of this process."""
 
     def __init__(
         self,
@@ -202,7 +204,7 @@ class _Bar:
         atexit.unregister(self.close)
 
     def _started(self) -> Any:
-        """What draws the bar; None while another one is shown."""
+        """Starts the bar; returns None while another one is active."""
         if _Bar.shown not in (None, self):
             if not _Bar.shown._gives_way:
                 return None
@@ -223,9 +225,9 @@ class _Bar:
                 TextColumn("{task.fields[rate]}", style="dim"),
                 TextColumn("{task.fields[left]}", style="dim"),
                 console=Console(file=self._stream),
-                auto_refresh=False,  # No thread beside training; `show` refreshes.
+                auto_refresh=False,  # No thread during training; `show` refreshes.
                 transient=self._is_transient,
-                # What goes to a file or a pipe must not come out on the terminal.
+                # Output to a file or a pipe must not appear on the terminal.
                 redirect_stdout=is_terminal(sys.stdout),
             )
             self._task = self._bar.add_task(
@@ -238,13 +240,13 @@ class _Bar:
             )
             self._bar.start()
             _Bar.shown = self
-            # Predictions that are never read to their end leave theirs behind.
+            # An iterator of predictions that is not exhausted leaves its bar.
             atexit.register(self.close)
         return self._bar
 
 
 def _rate(per_s: float, unit: str) -> str:
-    """A rate with its unit; empty where it is not known.
+    """Formats a rate with its unit; empty if it is unknown.
 
     >>> _rate(1234.5, "step"), _rate(0.12345, "batch"), _rate(float("nan"), "step")
     ('1,234 steps/s', '0.123 batches/s', '')
@@ -260,11 +262,13 @@ def _left(seconds: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """A duration as a clock shows it.
+    """Formats a duration as (hours:)minutes:seconds.
 
     >>> _clock(75.2), _clock(3_700)
     ('1:15', '1:01:40')
     """
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds_left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{seconds_left:02}"
+    return f"{minutes}:{seconds_left:02}"

@@ -1,4 +1,4 @@
-"""Reporters: where the metrics of a run are written while it runs, off its way."""
+"""Reporters: write the metrics of a run in a thread, beside training."""
 
 import contextlib
 import json
@@ -22,24 +22,24 @@ _FLUSH_INTERVAL_S = 2.0
 
 
 class Reporter(Protocol):
-    """Takes rows of metrics: numbers, or arrays (also those still on a device)."""
+    """Writes rows of metrics: numbers, or arrays (also on a device)."""
 
     path: Path
-    """What it writes, for messages."""
+    """File or directory that it writes, for messages."""
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
         """Writes one row; `split` is `train` or `eval`."""
         ...
 
     def close(self) -> None:
-        """Writes what is still waiting."""
+        """Writes all buffered rows."""
         ...
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`, oldest first; lines that are no rows are left out.
+    """Reads the rows of a `metrics.jsonl`, oldest first; skips invalid lines.
 
-    A process that dies while writing leaves half a line.
+    A process that is killed while writing leaves a partial line.
     """
     rows = []
     with contextlib.suppress(FileNotFoundError):
@@ -52,14 +52,14 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 
 class JsonLines:
-    """A JSON object a line: `{"step": 100, "split": "train", "loss": 0.5}`.
+    """Writes a JSON object a line: `{"step": 100, "split": "train", "loss": 0.5}`.
 
-    A number that is not finite is null. In a run that goes on, rows beyond the step it
-    goes on from are cut, and a row that is already there is not written twice.
+    Non-finite numbers are null. When a run is resumed, rows beyond the restored step
+    are removed, and an existing row is not written twice.
 
     Args:
         path: the file, `metrics.jsonl`.
-        resumed_at: step from which the run goes on; 0 for a new run.
+        resumed_at: step from which the run resumes; 0 for a new run.
 
     Raises:
         OutputError: the file cannot be written.
@@ -73,12 +73,12 @@ class JsonLines:
             if text.encode() != self.path.read_bytes():
                 with replacing(self.path) as temporary:
                     temporary.write_text(text, encoding="utf-8")
-        self._there = {(row["step"], row.get("split")) for row in kept}
+        self._existing = {(row["step"], row.get("split")) for row in kept}
         with reported(self.path):
             self._file: IO[str] = self.path.open("a", encoding="utf-8")
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
-        if (step, split) in self._there:
+        if (step, split) in self._existing:
             return
         row = {"step": step, "split": split, **to_plain(metrics)}
         with reported(self.path):
@@ -91,14 +91,13 @@ class JsonLines:
 
 
 class TensorBoard:
-    """TensorBoard events: a curve `<split>/<metric>` for each number, none for arrays.
+    """Writes TensorBoard events: a scalar `<split>/<metric>` for each number.
 
     Args:
-        path: directory of the events, made with the first row.
-        resumed_at: step from which the run goes on; what an earlier process wrote
-            beyond it is hidden.
-        hparams: what the HPARAMS tab shows of the run, beside its last losses; see
-            `hparams_of`.
+        path: directory of the events, created with the first row.
+        resumed_at: step from which the run resumes; later events of an earlier process
+            are hidden.
+        hparams: hyperparameters for the HPARAMS tab; see `hparams_of`.
     """
 
     def __init__(
@@ -138,13 +137,13 @@ class TensorBoard:
                 self._records.close()
 
     def _open(self) -> None:
-        # The bare record writer: SummaryWriter has a thread of its own that dies in
-        # silence when the disk is full.
+        # The plain record writer: SummaryWriter has a thread that ends silently when
+        # the disk is full.
         from tensorboardX import RecordWriter
         from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
 
         self.path.mkdir(parents=True, exist_ok=True)
-        # Nanoseconds: two files of one name, and the later one would empty the other.
+        # Nanoseconds, because a file of the same name would be truncated.
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         self._records = RecordWriter(str(self.path / name))
         self._add(0, file_version="brain.Event:2")
@@ -162,29 +161,29 @@ class TensorBoard:
 
         event: Any = Event(step=step, wall_time=time.time(), **content)
         self._records.write(event.SerializeToString())
-        # Each flush waits for the disk; metrics.jsonl has every row at once anyway.
+        # A flush waits for the disk; metrics.jsonl has every row immediately.
         if time.monotonic() >= self._next_flush_s:
             self._records.flush()
             self._next_flush_s = time.monotonic() + _FLUSH_INTERVAL_S
 
 
 class AsyncReporters:
-    """Feeds reporters from a thread of its own, so that training never waits for them.
+    """Runs reporters in a thread, so that training never waits for them.
 
-    Values may be arrays still being computed: the thread waits for them.
+    Values may be arrays that are still being computed: the thread waits for them.
 
-    An error of one reporter is raised by the caller's next `write` or `close`, once;
-    the others go on getting every row. What code of the user's raises keeps its type.
+    An error of one reporter is raised once, by the caller's next `write` or `close`;
+    the others still receive every row. Errors of the user's code keep their type.
 
     Args:
-        reporters: where each row goes.
+        reporters: each receives every row.
     """
 
     def __init__(self, reporters: Iterable[Reporter]):
         self._reporters = list(reporters)
         self._broken: set[int] = set()
         self._errors: list[Diagnostic] = []
-        self._of_user: Exception | None = None
+        self._user_error: Exception | None = None
         self._rows: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None]
         self._rows = queue.SimpleQueue()
         self._closed = False
@@ -194,7 +193,7 @@ class AsyncReporters:
         self._thread.start()
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
-        """Hands over one row and returns at once.
+        """Queues one row and returns immediately.
 
         Raises:
             OutputError: a reporter failed with an earlier row.
@@ -206,7 +205,7 @@ class AsyncReporters:
         """Waits until every row is written and closes the reporters.
 
         Raises:
-            OutputError: a reporter failed, and no `write` has said so.
+            OutputError: a reporter failed, and no `write` has raised that.
         """
         if not self._closed:
             self._closed = True
@@ -229,7 +228,7 @@ class AsyncReporters:
             self._note(index, *error.diagnostics)
         except Exception as error:
             if user_code.is_users(error):
-                self._of_user = self._of_user or error
+                self._user_error = self._user_error or error
                 self._broken.add(index)
                 return
             where = str(self._reporters[index].path)
@@ -238,14 +237,14 @@ class AsyncReporters:
             )
 
     def _note(self, index: int, *diagnostics: Diagnostic) -> None:
-        # Closing what is broken fails again, for the same reason: said once.
+        # Closing a broken reporter fails again for the same reason: reported once.
         if index not in self._broken:
             self._broken.add(index)
             self._errors.extend(diagnostics)
 
     def _raise(self) -> None:
-        if self._of_user is not None:
-            error, self._of_user = self._of_user, None
+        if self._user_error is not None:
+            error, self._user_error = self._user_error, None
             raise error
         if self._errors:
             diagnostics = [self._errors.pop(0) for _ in range(len(self._errors))]

@@ -1,1 +1,1 @@
-"""The run directory and what is recorded in it."""
+"""The run directory and its records."""

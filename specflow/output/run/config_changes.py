@@ -1,4 +1,4 @@
-"""What differs between the config of a run and the config that would go on with it."""
+"""Compares the config of a run with the config that would resume it."""
 
 import dataclasses
 import os
@@ -50,9 +50,9 @@ class Change:
     key: str
     """Dotted key."""
     old: str
-    """Value of the run that is there, as text."""
+    """Value of the existing run, as text."""
     new: str
-    """Value now, as text."""
+    """Value of the new config, as text."""
 
 
 def changes(
@@ -61,35 +61,37 @@ def changes(
     *,
     folders: tuple[str, str] | None = None,
 ) -> list[Change]:
-    """Every key whose value would change what is trained, in the order of the configs.
+    """Finds every key whose value would change what is trained, in config order.
 
-    Keys that do not change it (where and how often is written, how evaluation is cut
-    up, on which mesh the program runs) may differ. `loop.train_steps` is one of them
-    unless a learning rate depends on it, as one does whose decay ends with training.
+    Other keys may differ: output paths and intervals, the batches of an evaluation, the
+    mesh. `loop.train_steps` is one of them unless a learning rate depends on it, such
+    as a decay that ends with training.
 
     Args:
-        old: the config of the run that is there.
-        new: the one that would resume it.
-        folders: those from which relative paths of both count; a path may be written
-            as a relative one in one of them, and whole in the other.
+        old: config of the existing run.
+        new: config that would resume it.
+        folders: base folders of the relative paths in both; a path may be relative in
+            one config and absolute in the other.
 
     >>> changes({"seed": 0, "loop": {"log_every": 1}},
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
     """
     before, after = dict(settings(old)), dict(settings(new))
-    bound = any(_follows_train_steps(one.get("optimizer")) for one in (old, new))
+    depends_on_steps = any(
+        _follows_train_steps(config.get("optimizer")) for config in (old, new)
+    )
     return [
         Change(key, _text(before.get(key, _ABSENT)), _text(after.get(key, _ABSENT)))
         for key in before | after
         if before.get(key, _ABSENT) != after.get(key, _ABSENT)
-        and (not is_free(key) or (bound and key == "loop.train_steps"))
-        and not _is_one_path(before.get(key), after.get(key), folders)
+        and (not is_free(key) or (depends_on_steps and key == "loop.train_steps"))
+        and not _is_same_path(before.get(key), after.get(key), folders)
     ]
 
 
 def is_free(key: str) -> bool:
-    """Whether a key may differ when a run is taken up again.
+    """Returns whether a key may differ when a run is resumed.
 
     >>> is_free("output.checkpoint.keep"), is_free("optimizer.lr")
     (True, False)
@@ -97,8 +99,8 @@ def is_free(key: str) -> bool:
     return key in _FREE_KEYS or key.startswith(_FREE_SECTIONS)
 
 
-def _is_one_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
-    """Whether two texts are one path, of which one of them is relative."""
+def _is_same_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
+    """Returns whether an absolute and a relative path are the same path."""
     if folders is None or not (isinstance(old, str) and isinstance(new, str)):
         return False
     if os.path.isabs(old) == os.path.isabs(new):
@@ -111,7 +113,7 @@ def _is_one_path(old: Any, new: Any, folders: tuple[str, str] | None) -> bool:
 
 
 def _follows_train_steps(optimizer: Any) -> bool:
-    """Whether an optimizer section, or a part in it, depends on `loop.train_steps`."""
+    """Returns whether an optimizer, or a part of it, depends on `loop.train_steps`."""
     if not isinstance(optimizer, Mapping):
         return False
     kind = _OPTIMIZERS.members.get(str(optimizer.get("name")))
@@ -127,10 +129,10 @@ def _schedule_follows(section: Any) -> bool:
     try:
         schedule = TypeAdapter(ScheduleConfig).validate_python(section)
     except (ValidationError, ConfigError):
-        return True  # Of another version, or of a plugin that is gone: it may.
+        return True  # Of another version or a missing plugin: it may depend on it.
     if isinstance(schedule, Component):
         return schedule.takes("train_steps")
-    # What a target is given stands in the config: an argument of it would differ.
+    # Arguments of a target are in the config: they would differ themselves.
     return isinstance(schedule, WarmupConfig) and schedule.follows_train_steps
 
 

@@ -1,4 +1,4 @@
-"""The git commits of the folders that a run is made from."""
+"""Git commits of the folders that a run is started from."""
 
 import os
 import re
@@ -10,52 +10,52 @@ from typing import Any
 __all__ = ["revision", "revisions"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_PATIENCE_S = 2.0
-_OF_ANOTHER = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
-"""Environment, as in a hook of git: another repository than that of the folder."""
+_GIT_TIMEOUT_S = 2.0
+_REDIRECTIONS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+"""Variables that name another repository than that of the folder, as in git hooks."""
 
 
 def revisions(folders: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
-    """The commits of the repositories in which folders lie, by their own folders.
+    """Finds the commit of each repository that contains one of the folders.
 
     Args:
-        folders: any; a link counts as the folder that it leads to.
+        folders: any; links are resolved.
 
     Returns:
-        Folder of a repository -> its commit, as `revision` gives it; nothing where
-        there is none.
+        Root of a repository -> its commit, from `revision`; folders outside of a
+        repository are left out.
     """
-    found = {}
-    for folder in dict.fromkeys(os.path.realpath(one) for one in folders):
+    commits = {}
+    for folder in dict.fromkeys(map(os.path.realpath, folders)):
         root = _root(Path(folder))
-        if root is not None and str(root) not in found:
-            found[str(root)] = revision(root)
-    return {root: commit for root, commit in found.items() if commit is not None}
+        if root is not None and str(root) not in commits:
+            commits[str(root)] = revision(root)
+    return {root: commit for root, commit in commits.items() if commit is not None}
 
 
 def revision(folder: Path) -> dict[str, Any] | None:
-    """The commit that is checked out in a folder or above it.
+    """Finds the commit that is checked out in a folder or above it.
 
-    The repository is read as files, so that git need not be installed; git is asked
-    only whether tracked files have changed since.
+    Reads the files of the repository, so that git need not be installed; git only
+    reports whether tracked files have changed.
 
     Args:
-        folder: where to look first.
+        folder: where the search begins, upwards.
 
     Returns:
-        `commit`, and `dirty`, which is None where git cannot say it; None where there
-        is no repository, or nothing is committed yet.
+        `commit`, and `dirty`, which is None if git is unavailable; None if there is no
+        repository or no commit.
     """
     root = _root(folder)
     try:
         commit = root and _commit(root / ".git")
     except (OSError, ValueError):
-        return None  # A comfort: no run fails because of it.
+        return None  # Informative only: no run fails because of it.
     return {"commit": commit, "dirty": _is_dirty(root)} if root and commit else None
 
 
 def _root(folder: Path) -> Path | None:
-    """The nearest folder with a repository, from a folder upwards."""
+    """Root of the nearest repository, from a folder upwards."""
     try:
         for above in (folder.absolute(), *folder.absolute().parents):
             if (above / ".git").exists():
@@ -77,8 +77,8 @@ def _commit(git: Path) -> Any:
         return head if _COMMIT.fullmatch(head) else None
     for place in (git / name, common / name):
         if place.is_file():
-            found = place.read_text(encoding="utf-8").strip()
-            return found if _COMMIT.fullmatch(found) else None
+            commit = place.read_text(encoding="utf-8").strip()
+            return commit if _COMMIT.fullmatch(commit) else None
     packed = common / "packed-refs"
     if packed.is_file():
         for line in packed.read_text(encoding="utf-8").split("\n"):
@@ -89,17 +89,17 @@ def _commit(git: Path) -> Any:
 
 
 def _is_dirty(folder: Path) -> bool | None:
-    # Without fsmonitor, which a repository could have run a program.
-    others = {key: it for key, it in os.environ.items() if key not in _OF_ANOTHER}
-    words = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain", "-uno"]
+    # Without fsmonitor, by which a repository could run a program.
+    environment = {k: v for k, v in os.environ.items() if k not in _REDIRECTIONS}
+    command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain", "-uno"]
     try:
         done = subprocess.run(
-            words,
+            command,
             cwd=folder,
-            env={**others, "GIT_OPTIONAL_LOCKS": "0"},
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_S,
+            timeout=_GIT_TIMEOUT_S,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,4 @@
-"""The run directory: what a run was, what it wrote, and whether it may go on."""
+"""The run directory: its files, and the checks before it is created or resumed."""
 
 import contextlib
 import dataclasses
@@ -36,16 +36,16 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """A run's folder: where each thing is, and how the small ones are written.
+    """Paths of a run's files, and writers of its JSON files.
 
-    Made by `open_run` (to write) or `existing_run` (to read).
+    Created by `open_run` (to write) or `existing_run` (to read).
     """
 
     path: Path
     resumed: bool = False
-    """Whether a run was there before."""
+    """True if the directory already had a run."""
     lock: Lock | None = None
-    """Held while this process may write."""
+    """Held while this process writes; None: the run is read only."""
 
     @property
     def config(self) -> Path:
@@ -54,7 +54,7 @@ class RunDirectory:
 
     @property
     def origins(self) -> Path:
-        """Where each value of the config came from, as JSON."""
+        """Origin of each value of the config, as JSON."""
         return self.path / "origins.json"
 
     @property
@@ -64,12 +64,12 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """A JSON object a line, one for each report."""
+        """Metrics, one JSON object a line."""
         return self.path / "metrics.jsonl"
 
     @property
     def result(self) -> Path:
-        """The outcome, as JSON; there only when the run is done."""
+        """The result, as JSON; exists only once the run is complete."""
         return self.path / "result.json"
 
     @property
@@ -82,32 +82,32 @@ class RunDirectory:
 
     @property
     def curves(self) -> Path:
-        """The metrics over the steps, as a picture."""
+        """Plots of the metrics over the steps."""
         return self.path / "curves.png"
 
     def load_config(self) -> dict[str, Any]:
-        """The resolved config of this run, as plain values; nothing in it is run.
+        """Reads the resolved config, as plain values; imports nothing that it names.
 
         Raises:
-            ConfigError: the file is missing, or is not YAML of one mapping.
+            ConfigError: the file is missing, or is not a YAML mapping.
         """
         return _parsed_config(self.config)
 
     def load_manifest(self) -> dict[str, Any]:
-        """What the manifest says; nothing where it is missing or damaged."""
+        """Reads the manifest; empty if it is missing or damaged."""
         try:
             return dict(json.loads(self.manifest.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, TypeError):
             return {}
 
-    def add_to_manifest(self, **facts: Any) -> None:
-        """Lays facts that came later (backend, program fingerprint) over the manifest.
+    def add_to_manifest(self, **values: Any) -> None:
+        """Adds values (backend, program fingerprint) to the manifest.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        former = json.loads(self.manifest.read_text(encoding="utf-8-sig"))
-        write_text(self.manifest, to_json(former | facts))
+        manifest = json.loads(self.manifest.read_text(encoding="utf-8-sig"))
+        write_text(self.manifest, to_json(manifest | values))
 
     def write_result(
         self,
@@ -115,22 +115,22 @@ class RunDirectory:
         *,
         evaluation: Mapping[str, Any],
         timing: Mapping[str, float],
-        **facts: Any,
+        **values: Any,
     ) -> None:
-        """Writes `result.json`, the sign that the run is done: call it last.
+        """Writes `result.json`, which marks the run as complete: call it last.
 
         Args:
             step: the last training step.
-            evaluation: metrics of the last evaluation, numbers or arrays; what is not
-                finite becomes null.
+            evaluation: metrics of the last evaluation, numbers or arrays; non-finite
+                numbers become null.
             timing: seconds (or rates) by name.
-            **facts: what else there is to say, as plain values.
+            **values: further plain values.
 
         Raises:
             OutputError: the file cannot be written.
         """
         result = {"step": step, "eval": dict(evaluation), "timing": dict(timing)}
-        result |= facts
+        result |= values
         write_text(self.result, to_json(result))
 
     def close(self) -> None:
@@ -162,25 +162,25 @@ def open_run(
     plugins: Mapping[str, tuple[str, str]] | None = None,
     config_dirs: Sequence[str | Path] = (),
 ) -> RunDirectory:
-    """Makes a run directory, or takes up the run that is there; locked until closed.
+    """Creates a run directory, or opens it to resume its run; locked until closed.
 
-    What a former start wrote is kept: `config.yaml`, `origins.json`, `manifest.json`
+    Files of an earlier start are kept: `config.yaml`, `origins.json`, `manifest.json`
     and `result.json` become `config.1.yaml` and so on before new ones are written.
 
     Args:
-        directory: `output.dir`; made if it is not there.
+        directory: `output.dir`; created if missing.
         config_yaml: the resolved config.
         origins: dotted key -> file:line or override that set it.
         argv: the command line.
         overrides: its overrides.
-        accept_changes: go on although the config changes what is trained
+        accept_changes: resume although the config changes what is trained
             (`output.on_change=accept`).
-        check: called before the first file is written; what it raises goes through.
+        check: called before the first file is written; its errors propagate.
         plugins: dotted key of each section that a plugin declares -> its package and
-            that one's version.
+            the version of that.
         config_dirs: the user's own folders of configs. The manifest has the git commit
-            of each repository in which one of them, the project file or the working
-            directory lies.
+            of each repository that contains one of them, the project file or the
+            working directory.
 
     Raises:
         ConfigError: the directory holds something else, or a run of another config.
@@ -191,7 +191,7 @@ def open_run(
     check_output_folder(directory, "output.dir", code="run-directory")
     with reported(path):
         path.mkdir(parents=True, exist_ok=True)
-    _refuse_strange_content(path)
+    _refuse_unrelated_files(path)
     lock = Lock(path / ".lock")
     run = RunDirectory(path, resumed=(path / "config.yaml").exists(), lock=lock)
     try:
@@ -220,12 +220,12 @@ def check_resumable(
     """Refuses a directory that holds a run of another config, as `open_run` does.
 
     Args:
-        directory: of a run, which need not be there yet.
+        directory: of a run; it need not exist.
         config_yaml: the resolved config that would run there.
         origins: dotted key -> file:line or override that set it.
 
     Raises:
-        ConfigError: what is trained would change; each value is named.
+        ConfigError: values would change what is trained; each is named.
     """
     run = RunDirectory(expanded(directory, "output.dir"))
     if run.config.exists():
@@ -233,7 +233,7 @@ def check_resumable(
 
 
 def existing_run(directory: str | Path) -> RunDirectory:
-    """The run directory of a finished or stopped run, to read.
+    """Opens the directory of a finished or stopped run for reading.
 
     Raises:
         ConfigError: there is no run.
@@ -256,36 +256,36 @@ def existing_run(directory: str | Path) -> RunDirectory:
 def default_run_directory(
     name: str, *, root: str | Path = "runs", now: datetime.datetime | None = None
 ) -> Path:
-    """Makes and gives `runs/<name>/<YYYY-mm-dd_HH-MM-SS>`, one nobody else has.
+    """Creates `runs/<name>/<YYYY-mm-dd_HH-MM-SS>` exclusively, and returns it.
 
     Args:
         name: name of the experiment.
-        root: folder of all runs.
-        now: local time; the clock's if None.
+        root: parent folder of all runs.
+        now: local time; the current time if None.
 
     Raises:
-        OutputError: the directory cannot be made.
+        OutputError: the directory cannot be created.
     """
     stamp = (now or datetime.datetime.now()).strftime("%Y-%m-%d_%H-%M-%S")
     return _made(Path(root) / name / stamp, first=1)
 
 
 def rerun_directory(run: str | Path) -> Path:
-    """Makes and gives `<run>_2`, beside a run that is run again; or `_3`, and so on.
+    """Creates `<run>_2`, beside a run that is rerun (or `_3`, and so on); returns it.
 
     Raises:
-        OutputError: the directory cannot be made.
+        OutputError: the directory cannot be created.
     """
     path = expanded(run, "run")
     return _made(path if path.name not in ("", "..") else path.resolve(), first=2)
 
 
 def _made(path: Path, *, first: int) -> Path:
-    """A new directory of this name, numbered from `first` where 1 is no number."""
+    """Creates a directory of this name, numbered from `first`; 1 is not appended."""
     for number in itertools.count(first):
         free = path if number == 1 else path.with_name(f"{path.name}_{number}")
         with reported(free):
-            # Made at once, so that two processes never share a name.
+            # mkdir is exclusive, so that two processes never share a name.
             with contextlib.suppress(FileExistsError):
                 free.mkdir(parents=True)
                 return free
@@ -302,14 +302,13 @@ def _start(
     plugins: Mapping[str, tuple[str, str]],
     config_dirs: Sequence[str | Path],
 ) -> None:
-    """Writes what is known at the start; the former versions are kept."""
+    """Writes the files of the start; earlier versions are kept."""
     set_aside(run.result)
-    # What the run began with stays true of it.
-    former = run.load_manifest() if run.resumed else {}
+    previous = run.load_manifest() if run.resumed else {}
     for path in (run.manifest, run.origins):
         set_aside(path)
     if not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml:
-        # Copied, not moved: a directory without config.yaml would be no run any more.
+        # Copied, not moved: a directory without config.yaml is no run.
         set_aside(run.config, keep=True)
         write_text(run.config, config_yaml)
     write_text(run.origins, to_json(dict(origins)))
@@ -317,7 +316,7 @@ def _start(
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "argv": list(argv),
         "overrides": list(overrides),
-        # From here count the relative paths of the config.
+        # Base folder of the relative paths in the config.
         "started_in": os.getcwd(),
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
@@ -325,11 +324,12 @@ def _start(
         "packages": package_versions(RECORDED_PACKAGES) | dict(plugins.values()),
     }
     in_project = project_file.active()
-    own = [] if in_project is None else [in_project.folder]
-    if commits := revisions([*own, *config_dirs, os.getcwd()]):
+    project = [] if in_project is None else [in_project.folder]
+    if commits := revisions([*project, *config_dirs, os.getcwd()]):
         manifest["git"] = commits
-    if "warm_start" in former:
-        manifest["warm_start"] = former["warm_start"]
+    # The initial values of a run do not change when it is resumed.
+    if "warm_start" in previous:
+        manifest["warm_start"] = previous["warm_start"]
     if plugins:
         manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
     write_text(run.manifest, to_json(manifest))
@@ -337,13 +337,13 @@ def _start(
         note(run.path, in_project.folder)
 
 
-def _refuse_strange_content(path: Path) -> None:
+def _refuse_unrelated_files(path: Path) -> None:
     if (path / "config.yaml").exists():
         return
-    # Our own lock and temporary files begin with a dot.
-    strange = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
-    if strange:
-        shown = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+    # The lock and temporary files begin with a dot.
+    unrelated = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
+    if unrelated:
+        shown = ", ".join(unrelated[:3]) + (", ..." if len(unrelated) > 3 else "")
         raise ConfigError(
             Diagnostic(
                 "output.dir",
@@ -360,22 +360,22 @@ def _refuse_changes(
 ) -> None:
     import yaml
 
-    # Both sides are parsed alike, so that a number's spelling is no difference.
-    former = run.load_manifest().get("started_in")
-    found = changes(
+    # Both are parsed from YAML, so that the spelling of a number is no difference.
+    started_in = run.load_manifest().get("started_in")
+    differences = changes(
         run.load_config(),
         yaml.safe_load(config_yaml),
-        folders=(str(former or os.getcwd()), os.getcwd()),
+        folders=(str(started_in or os.getcwd()), os.getcwd()),
     )
-    if not found:
+    if not differences:
         return
-    several = f"{len(found)} values" if len(found) > 1 else "one value"
+    several = f"{len(differences)} values" if len(differences) > 1 else "one value"
     raise ConfigError(
         Diagnostic(
             "output.dir",
             f"'{run.path}' holds a run of another config: {several} would change what "
             "is trained",
-            hint="Choose another output.dir, or go on with the new values by "
+            hint="Choose another output.dir, or resume with the new values: "
             "output.on_change=accept.",
             code="run-changed",
         ),
@@ -386,7 +386,7 @@ def _refuse_changes(
                 origin=str(origins.get(change.key, "")),
                 code="run-changed",
             )
-            for change in found
+            for change in differences
         ),
     )
 
@@ -403,14 +403,14 @@ def _parsed_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read: {error}"
     except yaml.YAMLError as error:
-        problem = f"is no YAML: {' '.join(str(error).split())}"
+        problem = f"is not valid YAML: {' '.join(str(error).split())}"
     if problem:
         raise ConfigError(
             Diagnostic(
                 str(path),
                 problem,
                 expected="the config.yaml that a run has written",
-                hint="An older version may lie beside it as config.<n>.yaml.",
+                hint="An older version may be beside it, as config.<n>.yaml.",
                 code="run-config",
             )
         )

@@ -1,4 +1,4 @@
-"""Directories named by the second they were made in, whole or not there."""
+"""Directories named by their second of creation, created atomically."""
 
 import contextlib
 import os
@@ -22,22 +22,23 @@ def timestamped(
     now: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[tuple[Path, Path]]:
-    """A new directory `base/<seconds since 1970>`, which is there once it is complete.
+    """Creates a directory `base/<seconds since 1970>`, complete or not at all.
 
-    It is prepared as `base/temp-<seconds>` and renamed when the block has succeeded;
-    otherwise it is removed. If the second is taken, the next one is waited for, up to
-    ten times.
+    It is filled as `base/temp-<seconds>` and renamed when the block has succeeded;
+    otherwise it is removed. If a directory of this second exists, waits for the next
+    second, up to ten times.
 
     Args:
-        base: where; it is made if need be.
-        now: tells the time.
-        sleep: waits.
+        base: parent directory; created if missing.
+        now: clock, in seconds since 1970.
+        sleep: waits for a number of seconds.
 
     Yields:
-        (where to write, where that will be).
+        (directory to write to, its final path).
 
     Raises:
-        OutputError: nothing can be written there, or ten seconds in a row were taken.
+        OutputError: the directory cannot be written, or ten seconds in a row were
+            taken.
     """
     temporary, final = _claimed(base, now, sleep)
     try:
@@ -55,7 +56,7 @@ def timestamped(
 def _claimed(
     base: Path, now: Callable[[], float], sleep: Callable[[float], None]
 ) -> tuple[Path, Path]:
-    """A temporary directory that nobody else has, and its name to be."""
+    """Creates a temporary directory exclusively; returns it and its final path."""
     seconds = ""
     for attempt in range(_TRIES):
         if attempt:
@@ -64,7 +65,7 @@ def _claimed(
         temporary, final = base / f"temp-{seconds}", base / seconds
         with reported(final):
             base.mkdir(parents=True, exist_ok=True)
-            # To make it is to have it: two processes cannot.
+            # mkdir is exclusive: of two processes, one fails.
             with contextlib.suppress(FileExistsError):
                 temporary.mkdir()
                 if not final.exists():
