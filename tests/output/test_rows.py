@@ -200,15 +200,15 @@ def test_the_format_is_said_by_suffix_or_by_name():
         (
             "out",
             None,
-            "--output out: has no suffix, which would give the format. Expected .jsonl, "
-            ".csv or .parquet at the end of the name. Or name the format: --format "
+            "--output out: has no suffix, which would give the format. Expected "
+            ".jsonl, .csv or .parquet at the end of the name. Or name the format: --format "
             "jsonl.",
         ),
         (
             None,
             "parquet",
-            "--format parquet: cannot go to standard output: its index contains "
-            "file offsets. Name a file: --output out.parquet.",
+            "--format parquet: cannot go to standard output: its index contains file "
+            "offsets. Name a file: --output out.parquet.",
         ),
     ],
 )
