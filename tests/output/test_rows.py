@@ -201,8 +201,8 @@ def test_the_format_is_said_by_suffix_or_by_name():
             "out",
             None,
             "--output out: has no suffix, which would give the format. Expected "
-            ".jsonl, .csv or .parquet at the end of the name. Or name the format: --format "
-            "jsonl.",
+            ".jsonl, .csv or .parquet at the end of the name. Or name the format: "
+            "--format jsonl.",
         ),
         (
             None,
