@@ -1,4 +1,4 @@
-"""The sample package, installed for real; and packages that are wrong, written down."""
+"""Fixtures: the sample package, installed by pip; and packages written by a test."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """A folder into which pip has installed the sample package, without a network."""
+    """Folder with the sample package installed by pip, without network access."""
     folder = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     pip += ["--disable-pip-version-check", "--no-build-isolation", "--target"]
@@ -24,7 +24,7 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-def _forget() -> None:
+def _clear_caches() -> None:
     entry_points._declared.cache_clear()
     entry_points.brought_folders.cache_clear()
     components._SECTIONS.clear()
@@ -32,33 +32,33 @@ def _forget() -> None:
 
 @pytest.fixture
 def installing(monkeypatch) -> Iterator[Callable[[Path], None]]:
-    """Puts a folder where this process looks for packages, until the test is over."""
+    """Adds a folder to this process's packages for the duration of the test."""
     added: list[str] = []
 
     def install(folder: Path) -> None:
         monkeypatch.syspath_prepend(str(folder))
         added.append(str(folder))
-        _forget()
+        _clear_caches()
 
-    _forget()
+    _clear_caches()
     yield install
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(tuple(added) or "\0"):
             del sys.modules[name]
     monkeypatch.undo()
-    _forget()
+    _clear_caches()
 
 
 @pytest.fixture
 def sample(site, installing) -> Path:
-    """The sample package, installed for this process too."""
+    """The sample package, importable in this process."""
     installing(site)
     return site
 
 
 @pytest.fixture
 def package(tmp_path, installing) -> Callable[..., Path]:
-    """Writes a package of one module as pip would leave it, and installs it."""
+    """Writes an installed package of one module, with entry points."""
 
     def write(
         name: str, code: str = "", conf: dict[str, str] | None = None, **groups: str
@@ -87,7 +87,7 @@ def package(tmp_path, installing) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def run(site, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `specflow` as a person does, in a process of its own."""
+    """Runs `specflow` in a process of its own."""
     cache = tmp_path_factory.mktemp("cache")
 
     def start(

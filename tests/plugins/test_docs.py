@@ -1,4 +1,4 @@
-"""What the pages say of plugins is so."""
+"""Docs of plugins agree with the code and the sample package."""
 
 import re
 import textwrap
@@ -18,11 +18,11 @@ BLOCKS = re.findall(r"^```\w+\n# (\S+)\n(.*?)^```", PAGE, re.M | re.S)
 
 
 @pytest.mark.parametrize(("file", "text"), BLOCKS)
-def test_what_stands_on_the_page_stands_in_the_sample(file, text):
+def test_blocks_of_the_page_are_in_the_sample(file, text):
     assert textwrap.dedent(text) in (ROOT / "tests/plugin_sample" / file).read_text()
 
 
-def test_the_page_lists_every_group_and_what_it_is_handed():
+def test_the_page_lists_every_group_and_its_arguments():
     rows = {
         found[1]: found[2]
         for found in re.finditer(

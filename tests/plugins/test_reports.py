@@ -1,4 +1,4 @@
-"""What is told of plugins' sections, and of plugins that are wrong."""
+"""Reports about sections of plugins, and about unusable plugins."""
 
 import json
 import re
@@ -70,9 +70,9 @@ def there(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_whole_report_is_as_agreed(case, sample, there, capsys, request):
+def test_the_report_equals_the_golden_file(case, sample, there, capsys, request):
     assert main(["show", *CASES[case]]) == 2
-    # What specflow has of its own is told by other tests.
+    # specflow's own choices are covered by other tests.
     lists = r"(Choices:|Expected one of) [\w, ]{60,}\."
     printed = re.sub(lists, r"\1 [...].", capsys.readouterr().err)
     file = GOLDEN / f"{case}.txt"
@@ -158,14 +158,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_plugin_that_cannot_be_used_is_one_fault_among_others(what, package, capsys):
+def test_an_unusable_plugin_is_one_error_among_others(what, package, capsys):
     code, told = WRONG[what]
     package("wrong", code, models="tall = wrong:Tall")
     assert main(["show", "model.name=tall", "sede=1"]) == 2
     is_import = "cannot be imported" in told
     lines = capsys.readouterr().err.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("error"))
-    # Of what the import raised, the traceback stands before.
+    # The traceback of a failed import comes first.
     assert bool(start) == (what in ("a broken import", "the end of the process"))
     first, *others = lines[start:]
     rest = (
@@ -179,7 +179,7 @@ def test_a_plugin_that_cannot_be_used_is_one_fault_among_others(what, package, c
     assert [line.split(":")[0] for line in others] == ["error[unknown-key] sede"]
 
 
-def test_two_packages_of_one_name_are_told_where_it_is_used(package, capsys):
+def test_two_packages_with_one_name_are_reported_where_it_is_used(package, capsys):
     package("one", "def Tall(): ...", models="tall = one:Tall")
     package("two", "def Tall(): ...", models="tall = two:Tall")
     assert main(["show", "model.name=tall"]) == 2
@@ -191,7 +191,7 @@ def test_two_packages_of_one_name_are_told_where_it_is_used(package, capsys):
     assert main(["show", "experiment=digits"]) == 0
 
 
-def test_a_name_of_specflows_own_cannot_be_taken(package, capsys):
+def test_a_plugin_cannot_replace_a_component_of_specflow(package, capsys):
     package("taker", "raise RuntimeError('imported')", models="cnn = taker:Cnn")
     assert main(["show", "model.widths=[4]"]) == 0
     assert "model.name=cnn " in capsys.readouterr().out
@@ -212,9 +212,7 @@ def test_a_broken_plugin_is_left_out_of_lists(package, capsys):
     assert "Did you mean tall?" in capsys.readouterr().err
 
 
-def test_files_of_two_packages_by_one_name_are_told_where_one_is_chosen(
-    package, capsys
-):
+def test_config_files_of_one_name_are_reported_where_one_is_chosen(package, capsys):
     conf = {"mesh/odd.yaml": "axes: {data: 1}\n"}
     for name in ("one", "two"):
         package(name, conf=conf, folders=f"{name} = {name}.conf")
@@ -224,7 +222,7 @@ def test_files_of_two_packages_by_one_name_are_told_where_one_is_chosen(
     assert main(["show", "mesh=single"]) == 0
 
 
-def test_a_folder_that_is_not_there_is_told_where_something_is_not_found(
+def test_a_missing_config_folder_is_reported_where_a_choice_is_not_found(
     package, capsys
 ):
     package("wrong", folders="wrong = wrong.conf")
@@ -256,20 +254,23 @@ def test_the_schema_has_the_fields_of_plugins(sample):
         {"output": {"reporters": ["tabel"]}},
     ):
         assert list(check.iter_errors(bad)), bad
-    assert "how much less an easy example counts." in json.dumps(schema)
+    assert "focusing parameter; down-weights easy examples." in json.dumps(schema)
 
 
-def test_explain_knows_what_a_plugin_says_of_itself(sample, capsys):
+def test_explain_shows_the_docs_of_a_plugin(sample, capsys):
     assert main(["explain", "spec.loss.cross_entropy.gamma", "experiment=stripes"]) == 0
     assert capsys.readouterr().out == (
-        "spec.loss.cross_entropy.gamma: how much less an easy example counts.\n\n"
+        "spec.loss.cross_entropy.gamma: focusing parameter; down-weights easy "
+        "examples.\n\n"
         "takes    a number\n"
         "default  2.0\n"
         "value    1.0\n"
         "set by   specflow_sample/conf/experiment/stripes.yaml:17:34\n"
     )
     assert main(["explain", "model"]) == 0
-    told = "model=tiny_resnet    A residual net for small images, from specflow-sample."
+    told = (
+        "model=tiny_resnet    Residual network for small images, from specflow-sample."
+    )
     assert told in capsys.readouterr().out
 
 
@@ -304,7 +305,7 @@ class Own(Component, LossBaseConfig):
 """
 
 
-def test_a_schema_of_ones_own_may_hold_what_pydantic_knows(package, capsys):
+def test_a_component_may_have_any_pydantic_field(package, capsys):
     package("own", OWN_LOSS, losses="own = own:Own")
     loss = "+spec.loss.a="
     wrong = [

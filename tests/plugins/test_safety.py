@@ -1,4 +1,4 @@
-"""A name in a config reaches what a package declared, and nothing beside it."""
+"""Safety: a name in a config reaches declared components only."""
 
 import sys
 
@@ -18,11 +18,11 @@ NAMES = (
     "__class__",
     "",
 )
-"""Names that are no model's, some of which lead somewhere in Python."""
+"""Names of no model; some are importable in Python."""
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_looked_up_and_never_followed(name, sample):
+def test_a_name_is_looked_up_and_never_resolved_as_a_path(name, sample):
     before = set(sys.modules)
     with pytest.raises(ConfigError) as caught:
         compose([f"model={{name: '{name}'}}"])
@@ -33,8 +33,8 @@ def test_a_name_is_looked_up_and_never_followed(name, sample):
     assert new == set()
 
 
-def test_a_run_directory_reaches_registered_names_alone(sample, tmp_path):
-    """Its manifest is data as well: it declares nothing."""
+def test_a_run_directory_reaches_registered_names_only(sample, tmp_path):
+    """The manifest of a run is data too, and declares no component."""
     composed = compose(["experiment=digits"])
     (tmp_path / "config.yaml").write_text(
         composed.yaml().replace("name: cnn", "name: specflow_sample.nets:TinyResnet")
@@ -50,14 +50,14 @@ def test_a_run_directory_reaches_registered_names_alone(sample, tmp_path):
     }
 
 
-def test_an_installed_plugin_makes_no_target_of_its_package(sample):
+def test_an_installed_plugin_is_no_trusted_target(sample):
     with pytest.raises(ConfigError) as caught:
         compose(["model._target_=specflow_sample.nets.TinyResnet"])
     assert caught.value.diagnostics[0].code == "target-untrusted"
     assert "specflow_sample.nets" not in sys.modules
 
 
-def test_a_plugin_cannot_take_the_mark_of_targets(package):
+def test_a_plugin_cannot_be_named_like_the_target_key(package):
     package("taker", "raise RuntimeError('imported')", models="_target_ = taker:Net")
     with pytest.raises(ConfigError) as caught:
         compose(["model._target_=os.system"])

@@ -8,23 +8,23 @@ import pytest
 
 @pytest.fixture(scope="session")
 def trained(run, tmp_path_factory):
-    """A finished run in which every part that can be is the sample's."""
+    """Directory with a finished run whose components are the sample's."""
     cwd = tmp_path_factory.mktemp("plugins")
     done = run("train", "experiment=stripes", "output.dir=run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd
 
 
-def test_it_trains_and_reports(trained):
+def test_an_experiment_of_plugins_trains_and_reports(trained):
     result = json.loads((trained / "run/result.json").read_text())
-    # Stripes that run one way or the other are easy to tell apart.
+    # The two orientations are easy to separate.
     assert result["eval"]["near"] == result["eval"]["accuracy"] > 0.9
     rows = (trained / "run/table.txt").read_text().splitlines()
     assert [row.split()[0] for row in rows] == ["20", "40"]
     assert float(rows[-1].split()[1]) == pytest.approx(result["eval"]["loss"], abs=1e-4)
 
 
-def test_a_run_knows_the_package_and_its_version(trained):
+def test_the_manifest_records_packages_and_versions(trained):
     manifest = json.loads((trained / "run/manifest.json").read_text())
     assert manifest["packages"]["specflow-sample"] == "1.2.0"
     assert set(manifest["plugins"].values()) == {"specflow-sample"}
@@ -40,7 +40,7 @@ def test_a_run_knows_the_package_and_its_version(trained):
     }
 
 
-def test_a_run_serves_every_command(trained, run):
+def test_every_command_runs_on_a_run_of_plugins(trained, run):
     commands = {
         "train": ["train", "run=run"],
         "evaluate": ["evaluate", "run=run"],
@@ -65,7 +65,7 @@ def test_a_run_serves_every_command(trained, run):
     assert "near      1" in done["evaluate"].stdout
     assert "margin" in json.loads(done["predict"].stdout.splitlines()[0])
     assert "train  f32[]  signed " in done["check"].stdout
-    # Without the package: who brought what is missing, and nothing else.
+    # Without the package: one error for each component it declared.
     assert gone.returncode == 2
     lines = gone.stderr.splitlines()
     assert len(lines) == 8
@@ -90,19 +90,19 @@ sys.exit(status)
 @pytest.mark.parametrize(
     ("words", "status", "kept_out"),
     [
-        # A schema in a light module keeps the door light.
+        # A schema in a light module keeps start-up light.
         (["show", "model=tiny_resnet", "model.width=4"], 0, {"jax", NETS}),
         (["show", "output.reporters=[table]"], 0, {"jax", "specflow_sample.reporters"}),
-        # Names are enough for near misses and lists: nothing of a package is imported.
+        # Near matches and lists need names only: no package is imported.
         (["show", "model.name=tiny_resnt", "mesh=x"], 2, {"jax", NETS}),
         (["completion", "bash", "--line", "specflow show model=t"], 0, {"pydantic"}),
-        # Who uses no plugin does not even look for any.
+        # Without plugins, entry points are not read.
         (["show", "experiment=digits", "seed=3"], 0, {"importlib.metadata"}),
         (["show", "experiment=digits", "optimizer.lrr=3"], 2, {"importlib.metadata"}),
         (["explain", "loop.batch_size"], 0, {"importlib.metadata"}),
     ],
 )  # fmt: skip
-def test_nothing_is_loaded_that_is_not_needed(words, status, kept_out, run, tmp_path):
+def test_commands_import_only_what_they_need(words, status, kept_out, run, tmp_path):
     done = run(*words, cwd=tmp_path, code=LOADED)
     assert done.returncode == status, done.stderr
     assert kept_out & set(done.stderr.splitlines()[-1].split()) == set()

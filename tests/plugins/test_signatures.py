@@ -1,4 +1,4 @@
-"""Sections made of signatures: what a function takes, and nothing else."""
+"""Sections derived from signatures."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ LEAVES = {
 
 
 def _types():
-    """(annotation, values of it as YAML gives them)."""
+    """Annotation, and a strategy for its YAML values."""
     leaf = st.sampled_from(list(LEAVES.items()))
     return st.one_of(
         leaf,
@@ -46,7 +46,7 @@ def _types():
 
 @st.composite
 def calls(draw):
-    """A function, and arguments that it takes."""
+    """A function, and valid arguments for it."""
     parameters, values = [], {}
     for name in draw(st.lists(st.sampled_from("abcdef"), unique=True)):
         annotation, strategy = draw(_types())
@@ -69,21 +69,21 @@ def calls(draw):
 
 @settings(max_examples=50, deadline=None)
 @given(calls())
-def test_a_section_takes_what_the_function_takes_and_hands_it_over(call):
+def test_a_derived_section_passes_the_arguments_of_its_function(call):
     function, values = call
     section = derived(function, name="drawn", group="specflow.data")
     bound = inspect.signature(function).bind(**values)
     bound.apply_defaults()
     made = section.model_validate({"name": "drawn", **values})
     assert made() == bound.arguments
-    # What a run directory holds comes to the same.
+    # The config recorded in a run directory gives the same.
     again = section.model_validate(made.model_dump(by_alias=True))
     assert again() == made()
 
 
 @settings(max_examples=25, deadline=None)
 @given(calls(), st.sampled_from(["aa", "g", "nme", "build"]))
-def test_a_section_takes_nothing_else(call, other):
+def test_a_derived_section_refuses_unknown_keys(call, other):
     function, values = call
     section = derived(function, name="drawn", group="specflow.data")
     with pytest.raises(ValidationError) as caught:
@@ -103,9 +103,7 @@ def test_a_section_takes_nothing_else(call, other):
         (Any, {"a": [1]}, {"a": [1]}),
     ],
 )
-def test_what_yaml_says_otherwise_is_handed_over_as_annotated(
-    annotation, value, handed
-):
+def test_yaml_values_are_converted_to_annotated_types(annotation, value, handed):
     def load(it):
         return it
 
@@ -114,7 +112,7 @@ def test_what_yaml_says_otherwise_is_handed_over_as_annotated(
     assert section.model_validate({"it": value})() == handed
 
 
-def test_arguments_that_only_python_can_give_keep_their_defaults():
+def test_arguments_that_yaml_cannot_hold_keep_their_defaults():
     def net(width: int, act: Callable[[Any], Any] = abs, init=np.zeros, *, rngs):
         return width, act, init, rngs
 
@@ -130,13 +128,13 @@ def test_arguments_that_only_python_can_give_keep_their_defaults():
         (linen.Dense, {"features", "use_bias"}),
     ],
 )
-def test_modules_of_flax_are_components_as_they_are(module, fields):
+def test_flax_modules_are_components(module, fields):
     section = derived(module, name="net", group="specflow.models")
     assert fields <= section.model_fields.keys()
     assert not {"rngs", "parent"} & section.model_fields.keys()
 
 
-def test_tensors_are_known_by_their_names_or_their_annotations():
+def test_tensors_are_recognized_by_name_or_annotation():
     def loss(
         logits,
         labels,
@@ -154,7 +152,7 @@ def test_tensors_are_known_by_their_names_or_their_annotations():
         "logits": "outputs",
         "labels": "labels",
         "far": "features.x",
-        # Without an annotation: what begins as a key path does is one.
+        # Without an annotation, a text that starts like a key path is one.
         "scale": "features.scale",
     }
     tensors = {"logits": 1, "labels": 2, "far": 3, "scale": 4, "example_weights": 5}
@@ -163,7 +161,7 @@ def test_tensors_are_known_by_their_names_or_their_annotations():
         section.model_validate({"far": "feature.x"})
 
 
-def test_a_name_that_every_section_has_is_still_an_argument():
+def test_an_argument_may_be_called_like_a_field_of_every_section():
     def load(path: str, build: int, copy: bool = False):
         return path, build, copy
 

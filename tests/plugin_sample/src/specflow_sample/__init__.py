@@ -1,1 +1,1 @@
-"""A model, data, a loss, a metric and more for specflow, from outside of it."""
+"""Sample plugin of specflow: a component of each kind."""

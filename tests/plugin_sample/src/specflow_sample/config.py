@@ -1,4 +1,4 @@
-"""Schemas of their own: nothing here loads JAX before something is built."""
+"""Components with schemas of their own; JAX is imported when one is built."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from specflow import Component
 
 
 class TinyResnetConfig(Component):
-    """Residual blocks over small images."""
+    """Residual network for small images."""
 
     name: Literal["tiny_resnet"] = "tiny_resnet"
     width: PositiveInt = 8
     """Channels of each block."""
     blocks: PositiveInt = 1
-    """How many blocks there are."""
+    """Number of residual blocks."""
     outputs: PositiveInt = 10
     """Number of classes."""
 
@@ -26,11 +26,11 @@ class TinyResnetConfig(Component):
 
 
 class TableConfig(Component):
-    """Evaluations as a table that people read."""
+    """Reporter that writes evaluations as a text table."""
 
     name: Literal["table"] = "table"
     columns: list[str] = ["loss"]
-    """Metrics, a column each."""
+    """Metrics, one for each column."""
 
     def build(self, *, directory):
         from specflow_sample.reporters import Table

@@ -1,4 +1,4 @@
-"""An export as one serialized JAX function a signature, and its weights as .npz."""
+"""A converter: one serialized JAX function for each signature, weights as .npz."""
 
 
 class BundleConverter:

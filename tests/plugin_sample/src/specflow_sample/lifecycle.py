@@ -1,4 +1,4 @@
-"""When training ends, and what is exported."""
+"""An early-stopping rule and an exporter."""
 
 import dataclasses
 import math
@@ -8,17 +8,17 @@ import specflow as sf
 
 @dataclasses.dataclass(frozen=True)
 class Diverged:
-    """Ends training when a metric is no number any more."""
+    """Early stopping when a metric becomes NaN."""
 
     metric: str = "loss"
 
     def reason(self, values):
-        bad = [step for step, value in values.items() if math.isnan(value)]
-        return f"{self.metric} is nan at step {bad[0]}" if bad else None
+        nan_steps = [step for step, value in values.items() if math.isnan(value)]
+        return f"{self.metric} is nan at step {nan_steps[0]}" if nan_steps else None
 
 
 class Never(sf.Exporter):
-    """Exports nothing, or says on which step it might have."""
+    """Exporter that never exports; optionally prints the steps it skips."""
 
     def __init__(self, name, *, loudly: bool = False):
         super().__init__(name)

@@ -1,4 +1,4 @@
-"""Metrics of rows, on the host."""
+"""Metrics, computed on the host from NumPy rows."""
 
 import dataclasses
 
@@ -9,19 +9,19 @@ import specflow as sf
 
 @dataclasses.dataclass(frozen=True)
 class Within(sf.Metric):
-    """Share of predictions that are at most so far from the label."""
+    """Fraction of predictions within a distance of the label."""
 
     hits: int = 0
     count: int = 0
 
     @classmethod
     def from_batch(cls, labels: np.ndarray, predictions: np.ndarray, *, distance: int):
-        """The state of a batch.
+        """State of one batch.
 
         Args:
-            labels: what is true.
-            predictions: what is predicted.
-            distance: how far a prediction may be off.
+            labels: ground truth.
+            predictions: predicted labels.
+            distance: largest accepted absolute difference.
         """
         near = np.abs(labels - predictions) <= distance
         return cls(int(near.sum()), len(labels))

@@ -1,9 +1,11 @@
-"""The nets themselves."""
+"""Neural networks."""
 
 from flax import nnx
 
 
 class TinyResnet(nnx.Module):
+    """Convolutional stem, residual blocks, and a linear head over the mean."""
+
     def __init__(self, channels, width, blocks, outputs, *, rngs):
         self.stem = nnx.Conv(channels, width, (3, 3), strides=2, rngs=rngs)
         self.blocks = nnx.List(

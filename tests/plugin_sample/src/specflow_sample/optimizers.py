@@ -1,14 +1,14 @@
-"""Optimizers and schedules of optax."""
+"""Optimizers and schedules, built from optax."""
 
 import optax
 
 
 def signed(learning_rate, *, decay: float = 0.9):
-    """The sign of the mean gradient.
+    """Steps by the sign of the averaged gradient.
 
     Args:
-        learning_rate: a number, or a function of the step; specflow hands it over.
-        decay: share of the mean that is kept at each step.
+        learning_rate: a number, or a function of the step, passed by specflow.
+        decay: decay rate of the moving average of gradients.
     """
     return optax.chain(
         optax.ema(decay),
@@ -18,10 +18,10 @@ def signed(learning_rate, *, decay: float = 0.9):
 
 
 def halving(lr, *, every: int):
-    """Half the rate, again and again.
+    """Halves the learning rate repeatedly.
 
     Args:
-        lr: `optimizer.lr`; specflow hands it over.
-        every: steps until the rate is halved.
+        lr: initial learning rate, `optimizer.lr`, passed by specflow.
+        every: steps between halvings.
     """
     return optax.exponential_decay(lr, every, 0.5, staircase=True)

@@ -1,13 +1,13 @@
-"""Predictions made of tensors."""
+"""Predictions, computed from the model's outputs."""
 
 import jax
 
 
 def margin(of: jax.Array):
-    """How far the highest score is above the next.
+    """Difference between the highest and the second highest score.
 
     Args:
-        of: scores of the classes.
+        of: scores, one for each class.
     """
-    best, _ = jax.lax.top_k(of, 2)
-    return best[:, 0] - best[:, 1]
+    highest, _ = jax.lax.top_k(of, 2)
+    return highest[:, 0] - highest[:, 1]

@@ -1,7 +1,9 @@
-"""Where metrics are written."""
+"""Reporters of metrics."""
 
 
 class Table:
+    """Writes a line of columns for each evaluation."""
+
     def __init__(self, path, columns):
         self.path, self._columns = path, columns
         self._file = path.open("a", encoding="utf-8")
