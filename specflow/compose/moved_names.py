@@ -22,6 +22,12 @@ MOVED = {
     "specflow.heads": "specflow.tf.heads",
     "specflow.metrics.declared": "specflow.metrics.declared_metrics",
     "specflow.metrics.rows": "specflow.metrics.metric_rows",
+    "specflow.metrics.streaming": "specflow.tf.metrics",
+    "specflow.metrics.streaming.at_k": "specflow.tf.metrics.streaming_at_k",
+    "specflow.metrics.streaming.classes": "specflow.tf.metrics.streaming_classes",
+    "specflow.metrics.streaming.means": "specflow.tf.metrics.streaming_means",
+    "specflow.metrics.streaming.pair": "specflow.tf.metrics.value_and_state",
+    "specflow.metrics.streaming.thresholds": "specflow.tf.metrics.streaming_thresholds",
     "specflow.metrics.table": "specflow.metrics.metric_table",
     "specflow.model.build": "specflow.model.build_model",
     "specflow.model.flat": "specflow.model.flat_state",
@@ -33,19 +39,22 @@ MOVED = {
     "specflow.model.zoo.shares": "specflow.model.zoo.fused_weights",
     "specflow.optimizer.average": "specflow.optimizer.moving_average",
     "specflow.optimizer.build": "specflow.optimizer.build_optimizer",
+    "specflow.optimizer.piecewise": (
+        "specflow.tf.optimizers.piecewise_constant_schedule"
+    ),
+    "specflow.optimizer.reference": "specflow.tf.optimizers",
 }
 """Former dotted path of a module or package -> its path now."""
 
 _METRICS = "specflow.metrics."
-_OPTIMIZERS = "specflow.optimizer."
-_REFERENCE = "specflow.optimizer.reference."
+_OPTIMIZERS = ("specflow.optimizer.", "specflow.optimizer.reference.")
 
 
 def new_names(name: str) -> Iterator[str]:
     """Yields the paths at which something by a former dotted path may be now.
 
-    The last part of a path is kept or loses its prefix `tf_`; whether it exists at the
-    new path is for the caller to look up.
+    Whether it exists there is for the caller to look up: a metric function of
+    TensorFlow moved, a misspelled metric class did not.
 
     >>> list(new_names("specflow.heads.MultiClassHead"))
     ['specflow.tf.heads.MultiClassHead']
@@ -56,15 +65,15 @@ def new_names(name: str) -> Iterator[str]:
     >>> list(new_names("specflow.metrics.Mean"))
     []
     """
+    package, _, last = name.rpartition(".")
+    if last.startswith("tf_") and f"{package}." in _OPTIMIZERS:
+        yield f"specflow.tf.optimizers.{last.removeprefix('tf_')}"
+        return
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
-        if (package := MOVED.get(".".join(parts[:length]))) is not None:
-            yield ".".join([package, *parts[length:]])
+        if (moved := MOVED.get(".".join(parts[:length]))) is not None:
+            yield ".".join([moved, *parts[length:]])
             return
-    last = parts[-1]
-    if name.startswith(_REFERENCE) or name == f"{_OPTIMIZERS}{last}":
-        if last.startswith("tf_"):
-            yield f"specflow.tf.optimizers.{last.removeprefix('tf_')}"
-    elif name == f"{_METRICS}{last}" and last.islower():
+    if name == f"{_METRICS}{last}" and last.islower():
         # Functions of tf.metrics; classes of metrics stayed.
         yield f"specflow.tf.metrics.{last}"

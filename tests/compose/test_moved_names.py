@@ -25,7 +25,9 @@ def test_every_moved_module_is_documented_and_can_be_imported(former, name):
     ("former", "name"),
     [
         ("specflow.heads.MultiClassHead", "specflow.tf.heads.MultiClassHead"),
+        ("specflow.metrics.mean", "specflow.tf.metrics.mean"),
         ("specflow.model.zoo.linear.Linear", "specflow.model.zoo.linear_model.Linear"),
+        ("specflow.optimizer.tf_adam", "specflow.tf.optimizers.adam"),
     ],
 )
 def test_a_target_that_moved_is_refused_with_its_new_path(former, name):
