@@ -1,7 +1,9 @@
-"""YAML and overrides to one validated experiment; the only room that knows Hydra.
+"""Composition of YAML files and overrides into one validated experiment.
 
-Names are loaded when they are first touched: the shell's completion stands in this room
-too, and has no time for Hydra.
+The stages are packages: `read` (files, override grammar, defaults lists), `merge`
+(layers), `check` (Pydantic, rules, targets), `inspect` (explain, diff, schemas). Only
+this package and `sweep` import Hydra. Names are imported on first access, so that a
+light module, such as the shell's completion, can import the package without Hydra.
 """
 
 from importlib import import_module

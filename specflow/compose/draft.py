@@ -1,4 +1,4 @@
-"""An experiment as it was written: its layers laid and judged, nothing resolved."""
+"""Experiments composed and validated, with no target resolved."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -24,24 +24,24 @@ _GUESSED = ("defaults", "unknown-choice", "yaml")
 
 @dataclasses.dataclass(frozen=True)
 class Draft:
-    """What a command's overrides come to, right or wrong."""
+    """Result of composing a command's overrides, valid or not."""
 
     request: Request
     layers: Layers
     choices: dict[str, str]
-    """Config group -> what was chosen, `+` before a group that was added."""
+    """Config group -> its choice; an added group has the prefix `+`."""
     tree: dict[Any, Any]
-    """Plain values, interpolations resolved, defaults left out."""
+    """Plain values, with interpolations resolved and without defaults."""
     config: ExperimentConfig | None
-    """Validated, its targets not bound; none if something is wrong."""
+    """The experiment, with targets not bound; None if it is invalid."""
     diagnostics: list[Diagnostic]
-    """All that is wrong but for targets, which nobody has looked at."""
+    """All problems except those of targets, which are not checked."""
     guessed: tuple[Diagnostic, ...] = ()
-    """Those for which something stands in that was not asked for: another choice, or a
-    file without what is no YAML in it."""
+    """Those after which a substitute was used: the nearest choice, or a file without
+    its invalid blocks."""
 
     def chosen_by(self, group: str) -> Origin:
-        """Who chose in a group of `choices`."""
+        """Returns the origin of the choice in a group."""
         for override in reversed(self.request.choices):
             if override.get_key_element().lstrip("+") == group.lstrip("+"):
                 return Origin.override(str(override.input_line))
@@ -52,15 +52,15 @@ class Draft:
 def draft(
     lines: Iterable[str], folders: Folders, *, layers: Layers | None = None
 ) -> Draft:
-    """Lays and judges what overrides ask for; imports nothing that they name.
+    """Composes and validates overrides; imports nothing that they name.
 
     Args:
         lines: overrides, as on the command line.
-        folders: where configs lie.
-        layers: where they are laid; empty ones by default.
+        folders: config folders.
+        layers: merges into these; empty ones by default.
 
     Raises:
-        ConfigError: there is nothing to judge: a file is not there, or is no YAML.
+        ConfigError: nothing can be validated: a file is missing, or cannot be read.
 
     >>> from specflow.compose.read.config_folders import folders
     >>> made = draft(["mesh=fsdp", "seed=-1"], folders())
@@ -75,12 +75,12 @@ def draft(
     layers = Layers() if layers is None else layers
     layers.unknown |= request.unknown
     try:
-        choices = _lay(layers, request, folders)
+        choices = _merge(layers, request, folders)
     except ConfigError as error:
         raise ConfigError(*diagnostics, *error.diagnostics) from None
     tree = layers.resolve()
     diagnostics += layers.diagnostics
-    known = {
+    reported = {
         diagnostic.where
         for diagnostic in layers.diagnostics
         if diagnostic.code not in _GUESSED
@@ -89,13 +89,13 @@ def draft(
         diagnostic for diagnostic in diagnostics if diagnostic.code in _GUESSED
     )
     doubts = Doubts.of(layers, request)
-    config, wrong = validate(
+    config, invalid = validate(
         tree, layers.origins, groups=folders.groups(), doubtful=doubts.words
     )
     diagnostics += [
-        doubts.told_by(diagnostic)
-        for diagnostic in wrong
-        if not (_is_below(diagnostic.where, known) or doubts.cover(diagnostic))
+        doubts.with_cause(diagnostic)
+        for diagnostic in invalid
+        if not (_is_below(diagnostic.where, reported) or doubts.cover(diagnostic))
     ]
     if request.run is not None:
         line = f"run={spell(request.run)}"
@@ -105,46 +105,46 @@ def draft(
     return Draft(request, layers, choices, tree, config, diagnostics, guessed)
 
 
-def _diagnostics_of(run: str, found: Folders) -> list[Diagnostic]:
-    """What is wrong with a run, without the overrides of a command."""
+def _diagnostics_of(run: str, folders: Folders) -> list[Diagnostic]:
+    """Returns the problems of a run's config, without the overrides of a command."""
     layers = Layers()
-    request, _ = read([run], found)
-    _lay_run(layers, request, found)
-    _, diagnostics = validate(layers.resolve(), layers.origins, groups=found.groups())
+    request, _ = read([run], folders)
+    _merge_run(layers, request, folders)
+    _, diagnostics = validate(layers.resolve(), layers.origins, groups=folders.groups())
     return [*layers.diagnostics, *diagnostics]
 
 
-def _lay(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
-    """Lays all that a request asks for; returns what was chosen."""
+def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]:
+    """Merges everything a request names; returns the choices."""
     if request.run is None:
         layers.chosen |= {
-            found.shown(file)
-            for one in request.choices
-            if one.key_or_group in ExperimentConfig.model_fields
-            and (file := found.file(f"{one.key_or_group}/{one.value()}"))
+            folders.shown(file)
+            for choice in request.choices
+            if choice.key_or_group in ExperimentConfig.model_fields
+            and (file := folders.file(f"{choice.key_or_group}/{choice.value()}"))
         }
-        merge = defaults_list(request.choices, found)
-        for file, package in merge.files:
-            layers.lay_file(file, found.shown(file), package)
-        layers.diagnostics += merge.diagnostics
-        layers.diagnostics += option_diagnostics(request, merge.files, found)
-        layers.unknown |= merge.unknown
+        merged = defaults_list(request.choices, folders)
+        for file, package in merged.files:
+            layers.merge_file(file, folders.shown(file), package)
+        layers.diagnostics += merged.diagnostics
+        layers.diagnostics += option_diagnostics(request, merged.files, folders)
+        layers.unknown |= merged.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
         }
         choices = {
             f"+{group}" if group in added else group: choice
-            for group, choice in merge.choices.items()
+            for group, choice in merged.choices.items()
         }
     else:
-        choices = _lay_run(layers, request, found)
-        layers.diagnostics += option_diagnostics(request, (), found)
-    layers.lay_overrides(request.values)
+        choices = _merge_run(layers, request, folders)
+        layers.diagnostics += option_diagnostics(request, (), folders)
+    layers.apply_overrides(request.values)
     return choices
 
 
-def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]:
-    """The config of a run as the base; a chosen group replaces its word as a whole."""
+def _merge_run(layers: Layers, request: Request, folders: Folders) -> dict[str, str]:
+    """Merges the config of a run as the base; a choice replaces its whole section."""
     file = _config_of(str(request.run))
     if not file.is_file():
         raise ConfigError(
@@ -161,15 +161,15 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
                 code="missing-file",
             )
         )
-    layers.lay_data(file, found.shown(file))
-    # Where a run lies is no part of what it is, and the directory may have moved.
+    layers.merge_data(file, folders.shown(file))
+    # The directory of a run is not part of its config, and may have moved.
     if isinstance(output := layers.tree.get("output"), dict):
         output.pop("dir", None)
         layers.origins.remove(("output", "dir"))
     choices = {}
     for override in request.choices:
         group, choice = override.key_or_group, str(override.value())
-        file = found.file(f"{group}/{choice}")
+        file = folders.file(f"{group}/{choice}")
         if file is None or group not in ExperimentConfig.model_fields:
             layers.diagnostics.append(
                 Diagnostic(
@@ -182,9 +182,9 @@ def _lay_run(layers: Layers, request: Request, found: Folders) -> dict[str, str]
             )
             continue
         layers.remove(group)
-        for part, package in defaults_list([override], found).files:
+        for part, package in defaults_list([override], folders).files:
             if package == group:
-                layers.lay_file(part, found.shown(part), package)
+                layers.merge_file(part, folders.shown(part), package)
         choices[group] = choice
     return choices
 
@@ -208,6 +208,6 @@ def _sweep_diagnostics(request: Request) -> list[Diagnostic]:
     ]
 
 
-def _is_below(where: str, known: set[str]) -> bool:
-    """Whether a fault only repeats what is told of its key or its section."""
-    return any(where == key or where.startswith(f"{key}.") for key in known if key)
+def _is_below(where: str, reported: set[str]) -> bool:
+    """Returns whether a key, or a section around it, is already reported."""
+    return any(where == key or where.startswith(f"{key}.") for key in reported if key)

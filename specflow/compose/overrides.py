@@ -1,4 +1,4 @@
-"""Composes one experiment: YAML, then overrides, then validation, then targets."""
+"""Composition of one experiment: YAML, overrides, validation, targets."""
 
 import dataclasses
 import os
@@ -26,42 +26,42 @@ _SUPPLIED = {
     "optimizer": {"learning_rate"},
     "output": {"name", "input_fn"},
 }
-"""Arguments that the framework hands to a target itself, by word."""
+"""Arguments that the framework passes to a target itself, by section."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Composed:
-    """An experiment as composed: what it is, and who said so."""
+    """A composed experiment and the origins of its values."""
 
     config: ExperimentConfig
     """Validated; its targets are bound."""
     tree: dict[str, Any]
-    """The same as plain values, every default folded in."""
+    """The same as plain values, with every default."""
     origins: dict[str, str]
     """Dotted leaf -> `conf/optimizer/adamw.yaml:4`, `override ...` or `default`."""
     places: dict[str, str]
-    """The same with columns, as faults name them: `conf/optimizer/adamw.yaml:4:1`."""
+    """The same with columns, as in diagnostics: `conf/optimizer/adamw.yaml:4:1`."""
     choices: dict[str, str]
-    """Config group -> what was chosen, `+` before a group that was added."""
+    """Config group -> its choice; an added group has the prefix `+`."""
     choice_origins: dict[str, str]
-    """Config group -> who chose."""
+    """Config group -> origin of its choice."""
     deletions: tuple[str, ...] = ()
-    """The overrides that took something away, as they were typed."""
+    """Overrides that delete a key or a choice, as typed."""
     run: str | None = None
-    """The run directory whose config was the base (`run=DIR`)."""
+    """Run directory whose config is the base (`run=DIR`)."""
     trust: tuple[str, ...] = ()
-    """The user's own packages in which targets were allowed to resolve."""
+    """The user's own packages in which targets may resolve."""
     overrides: tuple[str, ...] = ()
-    """The overrides as they were typed."""
+    """Overrides as typed."""
     dropped: tuple[Dropped, ...] = ()
-    """Fields of files that a later layer made void."""
+    """Fields of files that a later layer invalidated."""
     started_in: str | None = None
-    """The folder in which the base run was started, if its manifest says so."""
+    """Folder in which the base run was started, if its manifest records it."""
     config_dirs: tuple[Path, ...] = ()
-    """The user's own folders of configs."""
+    """The user's own config folders."""
 
     def yaml(self) -> str:
-        """The tree as YAML: the base on which `run=DIR` composes again."""
+        """Returns the tree as YAML: the base from which `run=DIR` composes again."""
         return dump(self.tree)
 
 
@@ -72,19 +72,19 @@ def compose(
     trust: Iterable[str] = (),
     started_in: str | Path | None = None,
 ) -> Composed:
-    """Composes, validates and binds one experiment; reads files, runs nothing.
+    """Composes and validates one experiment, and binds its targets; calls none.
 
     Args:
         overrides: lines as on the command line: `experiment=digits`,
             `optimizer.lr=3e-4`, `~key`, `trust=my_package`, `run=DIR` for the config of
             a run as the base.
-        config_dirs: the user's own folders, searched before the shipped one.
+        config_dirs: the user's own config folders, searched before the shipped one.
         trust: the user's own packages in which `_target_` and `model_fn` may resolve.
-        started_in: the folder from which relative paths count; by default the working
-            directory.
+        started_in: folder from which relative paths are resolved; by default the
+            working directory.
 
     Raises:
-        ConfigError: everything that is wrong, at once.
+        ConfigError: the experiment is invalid; all problems at once.
 
     >>> composed = compose(["experiment=digits", "optimizer.lr=3e-4"])
     >>> composed.config.optimizer.lr, composed.origins["optimizer.lr"]
@@ -93,30 +93,34 @@ def compose(
     ('data', 'conf/experiment/digits.yaml:5')
     """
     lines = tuple(overrides)
-    found = folders(config_dirs)
-    made = draft(lines, found)
-    request, layers, choices = made.request, made.layers, made.choices
+    search_folders = folders(config_dirs)
+    composed_draft = draft(lines, search_folders)
+    request, layers, choices = (
+        composed_draft.request,
+        composed_draft.layers,
+        composed_draft.choices,
+    )
     trusted = (*trust, *request.trust)
     if trusted and (folder := import_folder()) not in sys.path:
         sys.path.insert(0, folder)
     targets, wrong = resolve_targets(
-        made.tree, layers.origins, trust=trusted, supplied=_SUPPLIED
+        composed_draft.tree, layers.origins, trust=trusted, supplied=_SUPPLIED
     )
-    diagnostics = [*made.diagnostics, *wrong]
-    if diagnostics or made.config is None:
+    diagnostics = [*composed_draft.diagnostics, *wrong]
+    if diagnostics or composed_draft.config is None:
         error = ConfigError(*diagnostics)
-        # Where other processes wait for this one, as far as that is known.
-        mesh = made.tree.get("mesh")
+        # Other processes may be waiting for this one.
+        mesh = composed_draft.tree.get("mesh")
         error.processes = mesh.get("processes") if isinstance(mesh, dict) else None
         raise error
     run, run_config, run_folder = request.run, "", None
     if run is not None:
         run_config, run_folder = (
-            found.shown(Path(run) / RUN_CONFIG),
+            search_folders.shown(Path(run) / RUN_CONFIG),
             recorded_start(run),
         )
     config = from_start(
-        made.config,
+        composed_draft.config,
         layers.origins,
         folder=str(started_in or os.getcwd()),
         run_config=run_config,
@@ -131,7 +135,9 @@ def compose(
         origins={key: str(origin) for key, origin in setters.items()},
         places={key: origin.exact for key, origin in setters.items()},
         choices=choices,
-        choice_origins={group: str(made.chosen_by(group)) for group in choices},
+        choice_origins={
+            group: str(composed_draft.chosen_by(group)) for group in choices
+        },
         deletions=tuple(
             str(override.input_line)
             for override in (*request.choices, *request.values)
@@ -142,5 +148,5 @@ def compose(
         overrides=lines,
         dropped=tuple(layers.dropped),
         started_in=run_folder,
-        config_dirs=found.paths[:-1],
+        config_dirs=search_folders.paths[:-1],
     )

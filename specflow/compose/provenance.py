@@ -1,4 +1,4 @@
-"""Where every value came from: the file and line, or the override, that set it last."""
+"""Origins of config values: the file and line, or the override, that set each last."""
 
 import dataclasses
 from collections.abc import Collection, Iterator
@@ -9,21 +9,21 @@ import yaml
 __all__ = ["Origin", "Origins", "Path"]
 
 Path = tuple[str, ...]
-"""Keys from the root down to a value; the items of a list are keyed by their place."""
+"""Keys from the root to a value; the key of a list item is its index."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
-    """Who set a value.
+    """Place that set a value.
 
     >>> print(Origin("conf/loop/default.yaml", 4, 1))
     conf/loop/default.yaml:4
     """
 
     source: str
-    """A file, or an override as it was typed."""
+    """File, or override as typed."""
     line: int = 0
-    """Line in the file, from 1; 0 for what is no file."""
+    """Line in the file, from 1; 0 for other sources."""
     column: int = 0
     """Column in the file, from 1."""
 
@@ -32,23 +32,23 @@ class Origin:
 
     @property
     def exact(self) -> str:
-        """The same with the column, for editors to jump to."""
+        """The origin with its column, for editors to jump to."""
         return f"{self}:{self.column}" if self.line else self.source
 
     @classmethod
     def override(cls, line: str) -> "Origin":
-        """The origin of what an override set."""
+        """Returns the origin of a value that an override set."""
         return cls(f"override {line}")
 
 
 class Origins:
-    """Who set each value, told in the order of merging: the last writer wins.
+    """Origins of all values, recorded in merge order: the last writer wins.
 
     >>> origins = Origins()
-    >>> origins.lay_file(yaml.compose("lr: 1.0"), "adam.yaml", ("optimizer",))
+    >>> origins.record_file(yaml.compose("lr: 1.0"), "adam.yaml", ("optimizer",))
     >>> str(origins.leaf(("optimizer", "lr"))), str(origins.leaf(("optimizer", "b1")))
     ('adam.yaml:1', 'default')
-    >>> origins.lay_value(("optimizer", "lr"), 3e-4, "optimizer.lr=3e-4")
+    >>> origins.record_value(("optimizer", "lr"), 3e-4, "optimizer.lr=3e-4")
     >>> str(origins.leaf(("optimizer", "lr")))
     'override optimizer.lr=3e-4'
     """
@@ -57,23 +57,23 @@ class Origins:
         self._at: dict[Path, Origin] = {}
         self._sections: set[Path] = set()
         self._above: set[Path] = set()
-        """Paths below which something was set."""
+        """Paths below which a value was set."""
 
-    def lay_file(
+    def record_file(
         self,
         node: yaml.Node,
         shown: str,
         package: Path,
         lists: Collection[Path] = (),
     ) -> None:
-        """Notes what a file sets, below the package into which it is merged.
+        """Records the values that a file sets, below its package.
 
         Args:
-            node: what the file holds.
-            shown: how messages name it.
-            package: the path at which it is merged.
-            lists: paths of the lists into whose items it is merged; their other items
-                stay whose they are.
+            node: root node of the file.
+            shown: its name in messages.
+            package: path at which it is merged.
+            lists: paths of lists with items that it is merged into; the other items
+                keep their origins.
         """
         for length in range(1, len(package) + 1):
             self._set(package[:length], Origin(shown, 1, 1), section=True)
@@ -82,53 +82,53 @@ class Origins:
             if path not in lists:
                 self._set(path, origin, section=isinstance(inner, yaml.MappingNode))
 
-    def lay_value(
+    def record_value(
         self, path: Path, value: Any, line: str, lists: Collection[Path] = ()
     ) -> None:
-        """Notes what an override sets; `lists` as for a file."""
+        """Records the values that an override sets; `lists` as for a file."""
         if path not in lists:
             self._set(path, Origin.override(line), section=isinstance(value, dict))
         for key, inner in _items(value):
-            self.lay_value((*path, key), inner, line, lists)
+            self.record_value((*path, key), inner, line, lists)
 
     def remove(self, path: Path) -> None:
-        """Forgets a path and all below it."""
+        """Removes the origins of a path and of all values inside it."""
         for known in [*self._below(path), path]:
             self._at.pop(known, None)
             self._sections.discard(known)
 
     def delete(self, path: Path, line: str) -> None:
-        """Notes that an override took a path away, so that its defaults stand."""
+        """Records that an override deleted a path, which then has its defaults."""
         self._set(path, Origin.override(line), section=False)
 
     def leaf(self, path: Path) -> Origin:
-        """Who set a leaf; what nobody set is a default.
+        """Returns the origin of a leaf; `default` if no layer set it.
 
-        Of a list, that is who set it or, later, an item or a field of one.
+        For a list, this is the last origin of the list, an item, or a field of one.
         """
-        below, whole = self._below(path), self._at.get(path)
-        last = self._at[below[-1]] if below else whole
-        if whole is not None and last is not None:
-            return whole if last.source == whole.source else last
+        below, own = self._below(path), self._at.get(path)
+        last = self._at[below[-1]] if below else own
+        if own is not None and last is not None:
+            return own if last.source == own.source else last
         if last is not None:
             return last
-        # A whole section may have been set, or taken away, at once.
+        # The section around it may have been replaced or deleted by one override.
         above = next((at for at in _prefixes(path) if at in self._at), None)
         if above is None or above in self._sections:
             return Origin("default")
         return self._at[above]
 
     def setters(self, path: Path) -> list[Origin]:
-        """Who set a path, or anything inside it."""
+        """Returns the origins of a path and of all values inside it."""
         return [self._at[at] for at in (path, *self._below(path)) if at in self._at]
 
     def keys(self, path: Path) -> list[str]:
-        """What was set right below a path, as it was written."""
-        found = (at[len(path)] for at in self._below(path))
-        return list(dict.fromkeys(found))
+        """Returns the keys set directly below a path, as written."""
+        keys = (at[len(path)] for at in self._below(path))
+        return list(dict.fromkeys(keys))
 
     def nearest(self, path: Path) -> Origin | None:
-        """Who set a path or, if nobody did, a part of it or the section around it."""
+        """Returns the origin of a path, else of a part of it or a section around it."""
         if path in self._at:
             return self._at[path]
         near = (*self._below(path), *_prefixes(path))
@@ -136,7 +136,7 @@ class Origins:
         return None if at is None else self._at[at]
 
     def _below(self, path: Path) -> list[Path]:
-        """What was set inside a section or a list, in order."""
+        """Returns the paths set inside a section or a list, in order."""
         if path and path not in self._above:
             return []
         length = len(path)
@@ -158,14 +158,14 @@ def _prefixes(path: Path) -> Iterator[Path]:
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """Key, or place in a list, and value of each item."""
+    """Yields the key or index, and the value, of each item."""
     pairs = value.items() if isinstance(value, dict) else ()
     pairs = enumerate(value) if isinstance(value, list) else pairs
     yield from ((_key_text(key), inner) for key, inner in pairs)
 
 
 def _key_text(key: Any) -> str:
-    """A key as an override writes it."""
+    """Returns a key as an override spells it."""
     words = {None: "null", True: "true", False: "false"}
     return words[key] if key is None or isinstance(key, bool) else str(key)
 

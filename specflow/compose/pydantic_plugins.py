@@ -1,4 +1,4 @@
-"""Pydantic without the plugins that are installed beside it."""
+"""Validation without Pydantic's search for installed plugins."""
 
 import contextlib
 import sys
@@ -10,11 +10,11 @@ __all__ = ["no_plugins"]
 
 @contextlib.contextmanager
 def no_plugins() -> Iterator[None]:
-    """Spares the search for Pydantic plugins through everything that is installed.
+    """Context in which Pydantic does not search the installed packages for plugins.
 
-    It takes as long as the whole validation, and importing what it searches with a
-    third of that; they have nothing to do with the configuration. Models of the user's
-    own, built later, get their plugins as ever.
+    The search takes as long as the whole validation, and the imports that it needs a
+    third of that; plugins do not affect the configuration. Models that the user builds
+    later get their plugins as usual.
     """
     name = "pydantic.plugin._loader"
     loader = sys.modules.get(name)

@@ -1,4 +1,4 @@
-"""A run that was made in Python, as its `estimator.json` says; its parts imported.
+"""Runs made in Python: their parts, imported by the names in `estimator.json`.
 
 The record is data: a name in it is resolved as a `_target_` is, inside the packages
 that the user trusts on the command line or in the project file.
@@ -26,16 +26,16 @@ _IN_PYTHON = "in Python, with Estimator(..., model_dir={!r})"
 
 @dataclasses.dataclass(frozen=True)
 class RecordedRun:
-    """A run made in Python, whose parts were all found."""
+    """A run made in Python, with all parts imported."""
 
     directory: Path
     record: RecordConfig
     parts: dict[str, Callable[..., Any]]
-    """`model_fn`, and whichever of `model` and `eval_params` there is."""
+    """`model_fn`, and `model` and `eval_params` where the run has them."""
     input_fn: Callable[..., Any]
-    """Gives the rows: that of the last evaluation, or of the command line."""
+    """Input function: that of the last evaluation, or the one on the command line."""
     eval_steps: int | None
-    """Batches to evaluate; None: to the end of the data."""
+    """Number of batches to evaluate; None for all."""
 
 
 def recorded_run(
@@ -44,16 +44,16 @@ def recorded_run(
     input: str | None = None,
     config_dirs: Sequence[str | Path] = (),
 ) -> RecordedRun | None:
-    """The run that a command line names, if it was made in Python.
+    """Returns the run that a command line names if it was made in Python.
 
     Args:
         lines: overrides, as on the command line.
-        input: the input function that is wanted instead of the recorded one, as
-            `module:function` or `module.function`.
-        config_dirs: the user's own folders of configs.
+        input: input function that replaces the recorded one, as `module:function` or
+            `module.function`.
+        config_dirs: the user's own config folders.
 
     Returns:
-        None if the lines name no such run.
+        None if the overrides name no such run.
 
     Raises:
         ConfigError: the record is corrupted, a part cannot be imported or is not
@@ -95,7 +95,7 @@ def recorded_run(
 def _parts(
     record: RecordConfig, input: str | None, file: str
 ) -> Iterator[tuple[str, PartRecord, str]]:
-    """(argument, its record, who says so) of all that is to be imported."""
+    """Yields (argument, its record, origin) of each part to import."""
     yield "model_fn", record.model_fn, file
     for key in ("model", "eval_params"):
         if (part := getattr(record, key)) is not None:

@@ -1,4 +1,4 @@
-"""A run as a lock: what it was made with, and what has changed since."""
+"""Composition from the config of a run: changes since the run was written."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["RUN_CONFIG", "notes", "since"]
 
 RUN_CONFIG = "config.yaml"
-"""The resolved config in a run directory: every default is in it."""
+"""File name of the resolved config in a run directory, with every default."""
 _MANIFEST = "manifest.json"
 
 
 def since(
     diagnostics: list[Diagnostic], run: str, alone: Callable[[], Collection[Diagnostic]]
 ) -> list[Diagnostic]:
-    """Faults of a run's own config, told as what they are: fields that have changed.
+    """Marks problems of a run's own config as fields that changed since it was written.
 
     Args:
-        diagnostics: of the config that was composed on the run.
+        diagnostics: of the config composed from the run and the command's overrides.
         run: its directory.
-        alone: gives the faults of the run without what the command changes: what an
-            override makes wrong is no matter of versions.
+        alone: returns the problems of the run without the command's overrides:
+            versions do not explain a problem that an override causes.
 
     Returns:
-        All faults, before them one that says which version wrote the run.
+        All diagnostics, preceded by one that names the version that wrote the run.
     """
     diagnostics = _without_guesses(
         [_gone(diagnostic, run) for diagnostic in diagnostics]
@@ -69,7 +69,7 @@ def since(
 
 
 def _gone(diagnostic: Diagnostic, run: str) -> Diagnostic:
-    """The fault of a name that nobody knows; where it came from, if the run says so."""
+    """Adds to an unknown name the package that provided it, if the run records it."""
     section = diagnostic.where.removesuffix(".name")
     package = _noted(run, "plugins").get(section)
     if diagnostic.code != "unknown-name" or package is None or version_of(package):
@@ -86,7 +86,7 @@ def _gone(diagnostic: Diagnostic, run: str) -> Diagnostic:
 
 
 def _without_guesses(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """Without what is told of a section as another kind, where its own is gone."""
+    """Drops problems of sections whose kind is missing: their fields are unknown."""
     gone = tuple(
         diagnostic.where.removesuffix("name")
         for diagnostic in diagnostics
@@ -100,10 +100,10 @@ def _without_guesses(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def notes(composed: "Composed") -> Iterator[str]:
-    """What differs between then and now, for whoever runs a run again.
+    """Yields the differences between the run and now: packages, new fields.
 
     Args:
-        composed: on a run.
+        composed: an experiment composed from a run.
     """
     run = str(composed.run)
     former = _packages(run)
@@ -122,7 +122,7 @@ def notes(composed: "Composed") -> Iterator[str]:
 
 
 def _added(run: str, composed: "Composed") -> Iterator[tuple[str, Any]]:
-    """Fields that the sections of a run did not have."""
+    """Yields the fields that the sections of a run did not have."""
     raw = load(Path(run) / RUN_CONFIG, run).content
     for path, value in leaves(composed.tree):
         key, section = ".".join(path), value_at(raw, path[:-1])
@@ -134,12 +134,12 @@ def _added(run: str, composed: "Composed") -> Iterator[tuple[str, Any]]:
 
 
 def _packages(run: str) -> dict[str, str]:
-    """What a run was made with, as far as it says so."""
+    """Returns package -> version of a run, as far as its manifest records them."""
     return _noted(run, "packages")
 
 
 def _noted(run: str, key: str) -> dict[str, str]:
-    """A table of texts in a run's manifest; empty if it says nothing of that."""
+    """Returns a table of texts in a run's manifest; empty if it has none."""
     try:
         manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8-sig"))
         pairs = dict(manifest[key]).items()

@@ -1,4 +1,4 @@
-"""The types of the words, walked by key: what stands at a path, and how to say it."""
+"""Types of config values by key path, and their descriptions in messages."""
 
 import dataclasses
 import types
@@ -21,17 +21,16 @@ class Slot:
     annotation: Any
     metadata: tuple[Any, ...] = ()
     default: Callable[..., Any] | None = None
-    """Makes the section that stands when there is none: its class, or a `partial`; or
-    the list that does."""
+    """Makes the default: a section (its class, or a `partial` of it) or a list."""
 
     @classmethod
     def of(cls, annotation: Any, metadata: Iterable[Any] = ()) -> "Slot":
-        """The slot of an annotation, `Annotated` and `| None` taken apart."""
+        """Returns the slot of an annotation, with `Annotated` unwrapped."""
         metadata = tuple(metadata)
         while get_origin(annotation) is Annotated:
             annotation, *more = get_args(annotation)
             metadata = (*more, *metadata)
-        # `Field(...)` inside another type keeps its constraints to itself.
+        # `Field(...)` inside another type holds its constraints in `metadata`.
         fields = [
             mark.metadata if isinstance(mark, FieldInfo) else [mark]
             for mark in metadata
@@ -40,7 +39,7 @@ class Slot:
 
     @classmethod
     def of_field(cls, field: FieldInfo) -> "Slot":
-        """The slot of a field of a section."""
+        """Returns the slot of a field of a section."""
         slot, default = cls.of(field.annotation, field.metadata), field.default_factory
         if isinstance(field.default, list):
             default = field.default.copy
@@ -48,11 +47,11 @@ class Slot:
 
     @property
     def nullable(self) -> bool:
-        """Whether null is a value."""
+        """True if null is a value."""
         return _is_union(self.annotation) and type(None) in get_args(self.annotation)
 
     def parts(self) -> list["Slot"]:
-        """What a value other than null may be."""
+        """Returns the slots of the types that a value other than null may have."""
         if not _is_union(self.annotation):
             return [self]
         members = [part for part in get_args(self.annotation) if part is not type(None)]
@@ -62,24 +61,24 @@ class Slot:
 
     @property
     def kinds(self) -> Kinds | None:
-        """The kinds of section that can stand here, where a `name` tells them apart."""
+        """Kinds of section that this slot takes, distinguished by `name`, or None."""
         # `X | None` hides those of X.
         marks = (*self.metadata, *self.parts()[0].metadata)
         return next((mark for mark in marks if isinstance(mark, Kinds)), None)
 
     @property
     def says(self) -> Says | None:
-        """What a validator of its own takes here, if there is one."""
+        """Description of the values that a custom validator accepts, or None."""
         marks = (*self.metadata, *self.parts()[0].metadata)
         return next((mark for mark in marks if isinstance(mark, Says)), None)
 
     @property
     def is_union(self) -> bool:
-        """Whether a value may be of several types, tried in turn."""
+        """True if a value may be of several types, tried in order."""
         return len(self.parts()) > 1 and not (self.kinds or self.says)
 
     def holds(self, value: Any) -> bool:
-        """Whether a value that holds others is of the form that stands here."""
+        """Returns whether a mapping or list has the type of this slot."""
         kind = get_origin(self.annotation) or self.annotation
         if isinstance(value, list):
             return kind is list
@@ -87,15 +86,15 @@ class Slot:
 
     @property
     def is_mapping(self) -> bool:
-        """Whether it holds values by names that the user chooses."""
+        """True if it is a mapping whose keys the user chooses."""
         return get_origin(self.parts()[0].annotation) is dict
 
     def members(self) -> Mapping[str, type[Config]]:
-        """Name -> section, where a `name` tells sections apart; else empty."""
+        """Returns name -> section where `name` selects the section, else nothing."""
         return self.kinds.members if self.kinds else {}
 
     def section(self, value: Any) -> type[Config] | None:
-        """The section that stands here, given the value; none where no section can."""
+        """Returns the section of a value, or None if the slot takes no section."""
         if self.kinds:
             name = self.kinds.name_of(value)
             return None if name is None else self.kinds.members.get(str(name))
@@ -103,7 +102,7 @@ class Slot:
         return annotation if _is_section(annotation) else None
 
     def child(self, key: str | int, value: Any) -> "Slot | None":
-        """The slot of a key below this one; none where there is nothing by that key."""
+        """Returns the slot of a key of this value, or None if it has no such key."""
         section = self.section(value)
         if section is not None:
             for name, field in section.model_fields.items():
@@ -124,10 +123,10 @@ ROOT = Slot(ExperimentConfig)
 def follow(
     location: Iterable[str | int], tree: Any
 ) -> tuple[tuple[str, ...], Slot | None, type[Config] | None, Any]:
-    """Follows a location of Pydantic's through the types.
+    """Resolves a location of a Pydantic error to a path and its types.
 
     Returns:
-        The path as in YAML, the slot there, the section around it, the value there.
+        The path as in YAML, its slot, the enclosing section, its value.
     """
     path: list[str] = []
     slot: Slot | None = ROOT
@@ -135,9 +134,9 @@ def follow(
     value = tree
     for key in location:
         if key == "[key]":
-            continue  # Pydantic's own step, which YAML does not know.
+            continue  # Pydantic's own step, which is no key of the YAML.
         if slot is not None and slot.is_union and slot.child(key, value) is None:
-            # So Pydantic tells which member refused, which YAML does not know either.
+            # The member of a union that refused the value is no key of the YAML either.
             slot = next((part for part in slot.parts() if part.holds(value)), slot)
             continue
         path.append(str(key))
@@ -149,7 +148,7 @@ def follow(
 
 
 def in_words(slot: Slot) -> str:
-    """What fits into a slot, in plain words.
+    """Describes the values that a slot takes, for messages.
 
     >>> in_words(Slot.of_field(ExperimentConfig.model_fields["seed"]))
     'a whole number >= 0'
@@ -168,12 +167,12 @@ def in_words(slot: Slot) -> str:
 
 
 def fields_of(section: type[Config]) -> list[str]:
-    """The keys that a section knows, as in YAML."""
+    """Returns the keys of a section, as in YAML."""
     return sorted(field.alias or name for name, field in section.model_fields.items())
 
 
 def label(section: type[Config]) -> str:
-    """A section as messages name it: by its `name`, or by what it is."""
+    """Returns the name of a section in messages: its `name`, or that of its class."""
     name = section.model_fields.get("name")
     if (
         name is not None
@@ -229,7 +228,7 @@ def _constraints(metadata: Iterable[Any]) -> str:
 
 
 def _least(metadata: Iterable[Any]) -> str:
-    """How many items there must be."""
+    """Describes the least number of items."""
     found = [getattr(mark, "min_length", 0) for mark in metadata]
     return f", at least {max(found)} of them" if any(found) else ""
 
@@ -251,5 +250,5 @@ def _is_section(annotation: Any) -> bool:
 
 
 def is_target(section: type[Config] | None) -> bool:
-    """Whether a section is a callable of the user's own."""
+    """Returns whether a section is a callable named by `_target_`."""
     return section is Target

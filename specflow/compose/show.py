@@ -1,4 +1,4 @@
-"""The composed config as lines, each of which can be pasted back as an override."""
+"""The composed config as lines, each of which is an override."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ _WIDEST = 44
 def leaves(
     tree: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every leaf that an override can name, its name before its siblings.
+    """Yields (path, value) of every leaf that an override can set; `name` first.
 
     A list is a leaf, and so is a mapping that is empty or has a key that no override
     can spell.
@@ -37,23 +37,23 @@ def leaves(
 
 
 def leaf_paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The paths of all leaves."""
+    """Returns the paths of all leaves."""
     return [path for path, _ in leaves(tree)]
 
 
 def lines(
     composed: "Composed", *, dim: bool = False, trusted_by: str = "command line"
 ) -> list[str]:
-    """One line a choice and one a leaf, with who set it behind a `#`.
+    """Returns a line per choice and per leaf, with the origin in a `#` comment.
 
-    Each line is an override for a shell; all of them together, given to a bare
-    `specflow show`, compose the same config. Behind them, as comments, come the fields
-    of files that a later layer made void.
+    Each line is an override, quoted for a shell; all of them together, given to a bare
+    `specflow show`, compose the same config. Fields of files that a later layer
+    invalidated follow as comments.
 
     Args:
         composed: the experiment.
-        dim: whether the comments are dimmed, for a terminal.
-        trusted_by: who says which packages are trusted.
+        dim: dims the comments, for a terminal.
+        trusted_by: origin of the trusted packages.
     """
     pairs = list(_pairs(composed, trusted_by))
     width = max((len(line) for line, _ in pairs if len(line) <= _WIDEST), default=0)
@@ -70,7 +70,7 @@ def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
         yield shell(f"trust={spell(list(composed.trust))}"), trusted_by
     if composed.run is not None:
         yield shell(f"run={spell(composed.run)}"), "command line"
-    # The experiment first: it is what the other choices are variations of.
+    # The experiment first: the other choices vary it.
     ordered = sorted(composed.choices.items(), key=lambda pair: pair[0] != "experiment")
     for group, choice in ordered:
         origin = composed.choice_origins[group]

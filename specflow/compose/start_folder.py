@@ -1,8 +1,8 @@
-"""The folder from which relative paths in a config count: that of the command's start.
+"""Resolution of relative paths in a config: from the folder of the command's start.
 
-A config keeps its paths as they are written. A job of a sweep that changes its folder,
-and a command that takes the config of a run (`run=DIR`) in another folder, have them
-made absolute here, whatever section they stand in.
+A config keeps its paths as written. For a job of a sweep that changes its folder, and
+for a command that uses the config of a run (`run=DIR`) in another folder, they are made
+absolute here, in every section.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ _MANIFEST = "manifest.json"
 
 
 def recorded_start(run: str | Path) -> str | None:
-    """The folder in which a run was started, by its manifest; None if unknown."""
+    """Returns the folder in which a run was started, by its manifest, or None."""
     try:
         manifest = json.loads((Path(run) / _MANIFEST).read_text(encoding="utf-8-sig"))
         folder = manifest["started_in"]
@@ -49,18 +49,18 @@ def from_start(
     run_config: str = "",
     run_folder: str | None = None,
 ) -> ExperimentConfig:
-    """The config with every relative path as one that the working directory takes.
+    """Makes every relative path valid in the working directory.
 
     Args:
         config: validated, its targets not bound.
-        origins: who set each value.
-        folder: in which the command was started.
+        origins: origins of its values.
+        folder: folder in which the command was started.
         run_config: origin of the values that a run has recorded.
-        run_folder: in which that run was started: its paths count from there, or from
-            `folder` where that leads to nothing (a project that was moved).
+        run_folder: folder in which that run was started: its paths are resolved from
+            there, or from `folder` if they do not exist (a project that was moved).
 
     Returns:
-        The same config where all paths count from the working directory already.
+        The same object if no path changes.
     """
     here = os.getcwd()
 
@@ -78,7 +78,7 @@ def from_start(
 
 
 def with_places(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
-    """The fault of a run's relative path, where nothing is; names both places tried."""
+    """Adds to a run's relative path that does not exist both folders tried."""
     if diagnostic.code != "missing-file" or composed.started_in is None:
         return diagnostic
     written = value_at(composed.tree, diagnostic.where.split("."))
@@ -107,7 +107,7 @@ def _anchored(
         for name, field in type(value).model_fields.items():
             former = getattr(value, name)
             if former == field.default:
-                continue  # Code says it, and nobody wrote it: `stdlib`.
+                continue  # A default of the code is not a written path: `stdlib`.
             inner = (*path, field.alias or name)
             new = _anchored(former, inner, anchored, is_path=_takes_paths(field))
             if new is not former:
@@ -136,7 +136,7 @@ def _takes_paths(field: FieldInfo) -> bool:
 
 
 def _marks(annotation: Any) -> Iterator[Any]:
-    """All that is said of a type's members and of theirs."""
+    """Yields the `Annotated` marks of a type and of its members, recursively."""
     if get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
     if get_origin(annotation) in (Annotated, Union, UnionType, list, dict):

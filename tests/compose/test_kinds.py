@@ -118,7 +118,7 @@ def laid(tmp_path, path, below, above):
     for shown, section in (("below.yaml", below), ("above.yaml", above)):
         file = tmp_path / shown
         file.write_text(json.dumps(written(path, section)))
-        layers.lay_file(file, shown)
+        layers.merge_file(file, shown)
     section = layers.tree
     for key in path:
         section = section[key]

@@ -206,11 +206,11 @@ def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
         try:
             OmegaConf.update(expected, key, value, merge=True, force_add=True)
         except (OmegaConfBaseException, TypeError, ValueError, IndexError):
-            layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
+            layers.apply_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
             found = value_at(layers.tree, path)
             assert holds(found, value) or (found is ABSENT and layers.diagnostics)
             return
-        layers.lay_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
+        layers.apply_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
         assert layers.tree == OmegaConf.to_container(expected)
         assert not layers.diagnostics
 
@@ -221,8 +221,8 @@ def test_overrides_merge_as_those_of_hydra(project):
     with initialize_config_dir(str(root / "conf"), **BASE):
         expected = OmegaConf.to_container(hydra_compose("config", lines))
     layers = Layers()
-    layers.lay_file(root / "conf/config.yaml", "config.yaml")
-    layers.lay_overrides(OverridesParser.create().parse_overrides(lines))
+    layers.merge_file(root / "conf/config.yaml", "config.yaml")
+    layers.apply_overrides(OverridesParser.create().parse_overrides(lines))
     assert layers.tree == expected
     assert expected == {
         "rules": [{"a": [1, "z"], "b": {"c": [1, {"d": "x", "e": 3}]}, "n": 5}]

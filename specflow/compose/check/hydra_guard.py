@@ -1,4 +1,4 @@
-"""What a config may ask of Hydra itself, whose own section can name code to run."""
+"""Check of the section `hydra`, which can name code to run."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ["check_hydra"]
 Path = tuple[str, ...]
 
 _PLUGINS = ("sweeper", "launcher")
-"""What runs a sweep."""
+"""Parts of Hydra that run a sweep."""
 _LOGGING = ("hydra_logging", "job_logging")
 _CLASSES = frozenset(
     {"logging.FileHandler", "logging.NullHandler", "logging.StreamHandler"}
@@ -34,16 +34,16 @@ def check_hydra(
     *,
     trust: Iterable[str] = (),
 ) -> None:
-    """Refuses what would run code that nobody trusts, before Hydra runs any of it.
+    """Refuses untrusted code in Hydra's own section, before Hydra runs any of it.
 
     Args:
-        config: what Hydra composed for a sweep, its own section included.
-        folders: where configs lie, to say which of them asks.
-        overrides: of the command line, for the same.
+        config: config that Hydra composed for a sweep, with its own section.
+        folders: config folders, to report the origin.
+        overrides: those of the command line, to report the origin.
         trust: the user's own packages in which targets may resolve.
 
     Raises:
-        ConfigError: a callback, or a target of a plugin or of a log, that may not be.
+        ConfigError: a callback, or a target of a plugin or a log that is not trusted.
     """
     lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
     diagnostics = [
@@ -61,7 +61,7 @@ def check_hydra(
 
 
 def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]:
-    """(path, what is wrong, what was expected) of all that is refused."""
+    """Yields (path, problem, expected) of everything that is refused."""
     written: Any = OmegaConf.to_container(node, resolve=False)
     callbacks = written.get("callbacks")
     for name in callbacks if isinstance(callbacks, dict) else [""] * bool(callbacks):
@@ -75,9 +75,10 @@ def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]
         for path, value in _settings(plain, ("hydra", part)):
             if path[-1] != TARGET or path == ("hydra", part, TARGET):
                 continue
-            found = resolve("", value, trust=trust)
-            if isinstance(found, Diagnostic):
-                yield path, found.problem, f"{found.expected}. {found.hint}".strip()
+            refusal = resolve("", value, trust=trust)
+            if isinstance(refusal, Diagnostic):
+                expected = f"{refusal.expected}. {refusal.hint}".strip()
+                yield path, refusal.problem, expected
     for part in _LOGGING:
         for path, value in _settings(written[part], ("hydra", part)):
             if not _is_harmless(path[-1], value):
@@ -86,12 +87,12 @@ def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]
 
 
 def _is_harmless(key: str, value: Any) -> bool:
-    """Whether a setting of `logging.config` names no code."""
+    """Returns whether a setting of `logging.config` names no code."""
     if key == "class":
         return value in _CLASSES
     if not isinstance(value, str):
         return key != "()"
-    # A whole section may stand behind an interpolation, but for the name of a file.
+    # An interpolation may hide a section; only a file name may contain one.
     hidden = value.startswith("${") and key != "filename"
     named = value.startswith("ext://") and value not in _STREAMS
     return not (key == "()" or hidden or named)
@@ -104,7 +105,7 @@ def _settings(node: Any, above: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _origin(path: Path, folders: Folders, lines: dict[str, str]) -> str:
-    """Who asks for it: an override, or the first file that does."""
+    """Returns the origin of a path: an override, or the first file that sets it."""
     for length in range(len(path), 0, -1):
         if (key := ".".join(path[:length])) in lines:
             return lines[key]

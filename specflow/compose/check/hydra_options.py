@@ -1,4 +1,4 @@
-"""Options of Hydra in a command that runs no sweep, where Hydra runs nothing."""
+"""Check of Hydra's options in a command that runs no sweep."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,15 +26,15 @@ __all__ = ["option_diagnostics"]
 def option_diagnostics(
     request: Request, files: Iterable[tuple[Path, str]], folders: Folders
 ) -> list[Diagnostic]:
-    """What is wrong with the options of Hydra that a single run is given.
+    """Reports options of Hydra that a single run cannot use.
 
-    Files may hold those of a sweep, which a single run has no use for; on the command
-    line they are a mistake. What Hydra does not know is one in either.
+    Files may hold options of a sweep, which a single run ignores; on the command line
+    they are a mistake. An option that Hydra does not know is a mistake in either.
 
     Args:
-        request: of the command line.
-        files: that are merged, each with its package.
-        folders: where configs lie.
+        request: overrides of the command line.
+        files: merged files, each with its package.
+        folders: config folders.
     """
     ours = folders.paths[-1] / f"{ROOT}.yaml"
     # Hydra's own section is at the root.
@@ -45,7 +45,7 @@ def option_diagnostics(
         for file, document in documents.items()
         for key in asked_of_hydra("hydra", document.content.get("hydra"))
     ]
-    # What is reserved is told where the lines are read.
+    # Reserved keys are reported where the overrides are parsed.
     options = [
         one
         for one in request.hydra
@@ -69,7 +69,7 @@ def option_diagnostics(
 
 
 def _asks(document: Document) -> bool:
-    """Whether a file asks anything of Hydra itself."""
+    """Returns whether a file sets an option of Hydra."""
     shown = "a file"
     wishes = read_defaults(document.node, shown)
     return "hydra" in document.content or any(
@@ -78,7 +78,7 @@ def _asks(document: Document) -> bool:
 
 
 def _refused(request: Request, folders: Folders) -> Iterator[Diagnostic]:
-    """What Hydra refuses of its own section; in a sweep, it has composed it before."""
+    """Yields what Hydra refuses in its own section; a sweep composes it anyway."""
     if GlobalHydra.instance().is_initialized():
         return
     from specflow.compose.read.hydra_search_path import hydra  # It loads plugins.

@@ -1,4 +1,4 @@
-"""Faults that were found after composing, with who set what is wrong."""
+"""Origins for diagnostics that are found after composition."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,10 @@ __all__ = ["placed", "section_of"]
 
 
 def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
-    """The fault with the file and line, or the override, that set its key.
+    """Adds the file and line, or the override, that set the key of a diagnostic.
 
-    A fault that knows its origin keeps it, and so does one whose key nobody set. Of a
-    section, only what a single file or override says of it is told.
+    An origin that is already known stays; a key that no layer set gets none, nor does a
+    section that several files or overrides set.
 
     >>> from specflow.compose import compose
     >>> composed = compose(["experiment=digits", "mesh.axes.data=4"])
@@ -35,29 +35,30 @@ def placed(diagnostic: Diagnostic, composed: "Composed") -> Diagnostic:
     diagnostic = with_places(diagnostic, composed)
     if diagnostic.origin or not diagnostic.where:
         return diagnostic
-    said = {
+    origins = {
         origin
         for key, origin in composed.places.items()
         if key == diagnostic.where or key.startswith(f"{diagnostic.where}.")
     }
-    # What others set in the same section is no part of a mistake made on purpose.
-    said = {one for one in said if one.startswith("override ")} or said - {"default"}
+    # Overrides come first: the files set the rest of the section without a problem.
+    overrides = {origin for origin in origins if origin.startswith("override ")}
+    origins = overrides or origins - {"default"}
     return (
-        dataclasses.replace(diagnostic, origin=said.pop())
-        if len(said) == 1
+        dataclasses.replace(diagnostic, origin=origins.pop())
+        if len(origins) == 1
         else diagnostic
     )
 
 
 def section_of(error: BaseException, composed: "Composed") -> Diagnostic | None:
-    """The section that names the code of the user's in which an error was raised.
+    """Returns the section that names the user's code in which an error was raised.
 
     Args:
         error: what the user's code raised.
         composed: the experiment.
 
     Returns:
-        A fault without a problem, of that section; None if none of them is known to be.
+        A diagnostic of that section, without a problem; None if it is not unique.
     """
     named = dict(_callables(composed.tree))
     for key, plugin in plugins_of(composed.config).items():

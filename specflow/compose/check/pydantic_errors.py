@@ -32,13 +32,20 @@ _CODES = {
     "value_error": "rule",
 }
 _LONGEST = 60
-"""Characters of a value that are shown."""
+"""Length to which a value is shortened in messages, in characters."""
 
 
 def pydantic_diagnostic(
     detail: ErrorDetails, tree: dict[str, Any], origins: Origins, groups: Iterable[str]
 ) -> Diagnostic:
-    """One of Pydantic's errors as a fault."""
+    """Returns a Pydantic error as a diagnostic.
+
+    Args:
+        detail: the error.
+        tree: the tree that was validated.
+        origins: origins of its values.
+        groups: names of config groups, as suggestions for unknown keys at the root.
+    """
     path, slot, around, _ = follow(detail["loc"], tree)
     kind, value = detail["type"], detail["input"]
     where = ".".join(path)
@@ -46,7 +53,7 @@ def pydantic_diagnostic(
     origin = found.exact if found else ""
     is_name = detail["loc"][-1:] == ("[key]",)
     if kind == "invalid_key" or (is_name and not isinstance(value, str)):
-        return _no_text(path[:-1], value, origins)
+        return _key_not_text(path[:-1], value, origins)
     if kind == "extra_forbidden":
         return _unknown_key(path, around, groups, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
@@ -85,19 +92,19 @@ def pydantic_diagnostic(
         return Diagnostic(where, f"got {_shown(value)}", expected, hint, origin, code)
     if kind == "value_error":
         reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
-        said = (
+        problem = (
             reason
             if isinstance(value, dict | Config)
             else f"got {_shown(value)}; {reason}"
         )
-        return Diagnostic(where, said, origin=origin, code=code)
+        return Diagnostic(where, problem, origin=origin, code=code)
     expected = in_words(slot) if slot else detail["msg"]
     near = _near_in(expected, value) if kind == "literal_error" else ""
     return Diagnostic(where, f"got {_shown(value)}", expected, near, origin, code)
 
 
-def _no_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic:
-    """A key such as `on` or `1`, which is something else to YAML."""
+def _key_not_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic:
+    """Reports a key such as `on` or `1`, which YAML does not read as text."""
     written = next(
         (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
     )
@@ -144,7 +151,7 @@ def _unknown_key(
 def _unknown_name(
     path: tuple[str, ...], slot: Slot, value: Any, origins: Origins, tree: Any
 ) -> Diagnostic:
-    """A section that does not say which of its kind it is, or says a wrong one."""
+    """Reports a section whose name is missing or unknown."""
     names = sorted(name for name in slot.members() if name != TARGET)
     if slot.kinds and slot.kinds.words:
         names = [*slot.kinds.words, *names]
@@ -159,7 +166,7 @@ def _unknown_name(
     name = value.get("name") if isinstance(value, Mapping) else None
     if name is None:
         section = isinstance(value, Mapping)
-        # Whoever set a part of the section, not who left it out before.
+        # The layer that set a part of the section, not the one that left it out.
         found = origins.nearest((*path, *list(value)[:1]) if section else path)
         problem = "has no name" if section else f"got {_shown(value)}"
         origin = found.exact if found else ""
@@ -180,10 +187,9 @@ def _unknown_name(
 
 
 def _near_member(path: tuple[str, ...], tree: Any) -> str:
-    """The near miss of a name that nobody knows, such as that of a metric.
+    """Suggests the nearest existing name for an incomplete new entry of a mapping.
 
-    Whoever sets `spec.loss.cros_entropy.weight` names a new loss, and most of what a
-    loss needs is missing then.
+    `spec.loss.cros_entropy.weight=2` adds a loss that lacks its required fields.
     """
     if not path:
         return ""
@@ -196,14 +202,14 @@ def _near_member(path: tuple[str, ...], tree: Any) -> str:
 
 
 def _near_in(expected: str, value: Any) -> str:
-    """The near miss among the names that an expectation lists."""
+    """Suggests the nearest of the names that an expectation lists."""
     if not isinstance(value, str):
         return ""
     return did_you_mean(nearest(value, re.findall(r"[A-Za-z_][\w.]*", expected)))
 
 
 def _shown(value: Any) -> str:
-    """A value as in YAML, and not too much of it.
+    """Returns a value as in YAML, shortened.
 
     >>> _shown(True), _shown(None), _shown("a"), _shown([1] * 40)[-8:]
     ('true', 'null', "'a'", ',1,1,...')

@@ -1,4 +1,4 @@
-"""Rules between fields and between words, judged on what is sound of each word."""
+"""Rules between fields and between sections, checked on their valid parts."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import SimpleNamespace
@@ -15,47 +15,51 @@ from specflow.config.experiment import SPANNING_RULES, ExperimentConfig
 __all__ = ["broken_rules"]
 
 Path = tuple[str, ...]
-Told = tuple[Path, Any, Mapping[str, Any]]
-"""Path of a field, its value, what is said of the rule that they break."""
+Violation = tuple[Path, Any, Mapping[str, Any]]
+"""Path of a field, its value, and the description of the rule that it breaks."""
 
 
 def broken_rules(
     tree: Mapping[str, Any], wrong: Iterable[Path], doubtful: Collection[str]
 ) -> Iterator[ErrorDetails]:
-    """The broken rules, whatever else is wrong.
+    """Yields the broken rules, beside all other errors.
 
-    Pydantic comes to the rules of a section only when all of its fields are sound. Here
-    each is asked of a section that has no attribute where something is wrong, so that
-    one which reads what is wrong does not speak.
+    Pydantic checks the rules of a section only when all of its fields are valid. Here
+    each rule is called with a section that lacks the attributes of invalid fields: a
+    rule that reads one raises AttributeError, and is skipped.
 
     Args:
         tree: the experiment as plain values.
-        wrong: paths that are wrong in themselves.
-        doubtful: words that no rule may read.
+        wrong: paths of invalid values.
+        doubtful: sections that no rule may read.
     """
     parts = _Parts(frozenset(wrong))
-    words: dict[str, Any] = {}
-    for word, field in ExperimentConfig.model_fields.items():
-        if word in doubtful:
+    sections: dict[str, Any] = {}
+    for key, field in ExperimentConfig.model_fields.items():
+        if key in doubtful:
             continue
         slot = Slot.of_field(field)
-        if word not in tree:
+        if key not in tree:
             if not field.is_required():
-                words[word] = field.get_default(call_default_factory=True)
-        elif (part := parts.of(slot, tree[word], (word,))) is not _NOTHING:
-            words[word] = part
-    sound: Any = SimpleNamespace(**words)
+                sections[key] = field.get_default(call_default_factory=True)
+        elif (part := parts.of(slot, tree[key], (key,))) is not _NOTHING:
+            sections[key] = part
+    sound: Any = SimpleNamespace(**sections)
     broken = [
         *parts.broken,
-        *(it for rule in SPANNING_RULES for it in _ask(rule, sound)),
+        *(
+            violation
+            for rule in SPANNING_RULES
+            for violation in _violations(rule, sound)
+        ),
     ]
-    for path, value, about in broken:
+    for path, value, description in broken:
         yield ErrorDetails(
             type="rule",
             loc=path,
-            msg=str(about["expected"]),
+            msg=str(description["expected"]),
             input=value,
-            ctx=dict(about),
+            ctx=dict(description),
         )
 
 
@@ -63,31 +67,31 @@ _NOTHING = object()
 
 
 class _Parts:
-    """Makes sections of what is sound, and notes which of their rules they break."""
+    """Builds sections from valid values, and collects the rules that they break."""
 
     def __init__(self, wrong: Collection[Path]):
         self.wrong = wrong
-        self.broken: list[Told] = []
+        self.broken: list[Violation] = []
         self._above = {path[:length] for path in wrong for length in range(len(path))}
 
     def of(self, slot: Slot, value: Any, path: Path) -> Any:
-        """What is sound of a value: a section, a mapping, a leaf, or nothing."""
+        """Returns the valid part of a value: section, mapping, leaf, or `_NOTHING`."""
         if path in self.wrong:
             return _NOTHING
         if path not in self._above:
-            return _whole(slot, value)
+            return _valid(slot, value)
         if not isinstance(value, dict):
             return _NOTHING
         section = slot.section(value)
         if section is not None:
             return self._section(section, slot, value, path)
         if not all(isinstance(key, str) for key in value):
-            return _NOTHING  # By which name an item goes is not known.
+            return _NOTHING  # The name of the item is unknown.
         found = {}
         for key, inner in value.items():
             child = slot.child(key, value)
             made = self.of(child, inner, (*path, str(key))) if child else _NOTHING
-            # An item that is wrong is there all the same, by its name.
+            # An invalid item still exists under its name.
             found[key] = Config.model_construct() if made is _NOTHING else made
         return found
 
@@ -109,18 +113,18 @@ class _Parts:
         made = section.model_construct(**found)
         for name in absent:
             vars(made).pop(name, None)
-        for at, told, about in _own_rules(made):
-            self.broken.append(((*path, *at), told, about))
+        for at, detail, description in _own_rules(made):
+            self.broken.append(((*path, *at), detail, description))
         return made
 
 
-def _whole(slot: Slot, value: Any) -> Any:
+def _valid(slot: Slot, value: Any) -> Any:
     section = slot.section(value) if isinstance(value, dict) else None
     kind: Any = slot.annotation
     if slot.metadata:
         kind = Annotated[kind, *slot.metadata]
     try:
-        # A section has its validator since it was judged as a part of the experiment.
+        # The section's own validator exists since the experiment was validated.
         if section is not None:
             return section.model_validate(value)
         return TypeAdapter(kind).validate_python(value)
@@ -128,8 +132,8 @@ def _whole(slot: Slot, value: Any) -> Any:
         return _NOTHING
 
 
-def _own_rules(section: Config) -> Iterator[Told]:
-    """The rules between a section's own fields that it breaks."""
+def _own_rules(section: Config) -> Iterator[Violation]:
+    """Yields the rules between a section's own fields that it breaks."""
     decorators = type(section).__pydantic_decorators__.model_validators
     for name, decorator in decorators.items():
         if decorator.info.mode != "after":
@@ -137,17 +141,17 @@ def _own_rules(section: Config) -> Iterator[Told]:
         try:
             getattr(section, name)()
         except AttributeError:
-            continue  # It speaks of what is wrong itself.
+            continue  # The rule reads an invalid field.
         except ValidationError as error:
-            for told in error.errors(include_url=False):
-                about = {"expected": told["msg"], **told.get("ctx", {})}
-                yield tuple(map(str, told["loc"])), told["input"], about
+            for detail in error.errors(include_url=False):
+                description = {"expected": detail["msg"], **detail.get("ctx", {})}
+                yield tuple(map(str, detail["loc"])), detail["input"], description
 
 
-def _ask(rule: Any, sound: Any) -> Iterator[Told]:
-    """What a rule says until it speaks of what is wrong itself."""
+def _violations(rule: Any, sound: Any) -> Iterator[Violation]:
+    """Yields the violations of a rule until it reads an invalid field."""
     try:
-        for path, value, *about in rule(sound):
-            yield path, value, dict(zip(OF_RULES, about, strict=False))
+        for path, value, *description in rule(sound):
+            yield path, value, dict(zip(OF_RULES, description, strict=False))
     except AttributeError:
         return

@@ -1,4 +1,4 @@
-"""What cannot be judged because of another fault: nobody is accused of it as well."""
+"""Suppression of problems that may only follow from an earlier one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Path = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Doubts:
-    """What was to be said, and was not, because it could not be read or found.
+    """Parts of an experiment that could not be read or found.
 
     >>> doubts = Doubts(frozenset({("mesh", "axes")}), unknown=frozenset({"model"}))
     >>> doubts.cover(Diagnostic("model.width", "no such field", code="unknown-key"))
@@ -26,18 +26,18 @@ class Doubts:
     """
 
     lost: frozenset[Path] = frozenset()
-    """Paths of which a file could not say what it wanted to."""
+    """Paths whose values were lost in a file that is not valid YAML."""
     unknown: frozenset[str] = frozenset()
-    """Words of which nobody knows the kind."""
+    """Sections whose kind is unknown."""
     deleted: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Group that was taken away -> the override that did."""
+    """Deleted group -> the override that deleted it."""
 
     @classmethod
     def of(cls, layers: Layers, request: Request) -> "Doubts":
-        """The doubts that are left when all layers are laid."""
+        """Returns the doubts after all layers were merged."""
         words = frozenset(ExperimentConfig.model_fields)
         unknown = {group.lstrip("/").split("/")[0] for group in layers.unknown}
-        # What a whole experiment says can be of any word.
+        # An experiment file may set any section.
         everything = bool(unknown - words)
         return cls(
             lost=frozenset(layers.lost) | ({()} if everything else set()),
@@ -51,13 +51,13 @@ class Doubts:
 
     @property
     def words(self) -> frozenset[str]:
-        """The words that rules between words must leave alone."""
+        """Sections that rules between sections must not read."""
         if () in self.lost:
             return frozenset(ExperimentConfig.model_fields)
         return self.unknown | {path[0] for path in self.lost}
 
     def cover(self, diagnostic: Diagnostic) -> bool:
-        """Whether a fault may come of what was lost, and be none."""
+        """Returns whether a problem may only follow from a value that was lost."""
         path = tuple(diagnostic.where.split("."))
         if path[0] in self.unknown and _has_kinds(path[0]):
             return True
@@ -65,8 +65,8 @@ class Doubts:
             path[: len(lost)] == lost or lost[: len(path)] == path for lost in self.lost
         )
 
-    def told_by(self, diagnostic: Diagnostic) -> Diagnostic:
-        """The same fault; of what is missing, the deletion tells why."""
+    def with_cause(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Adds to a missing section the deletion that removed it."""
         by = self.deleted.get(diagnostic.where.split(".")[0])
         if by is None or diagnostic.code != "missing":
             return diagnostic

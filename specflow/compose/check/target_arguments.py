@@ -1,4 +1,4 @@
-"""Arguments of a callable, held against its signature; nothing is called."""
+"""Check of a target's arguments against its signature; nothing is called."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,7 +21,7 @@ def argument_diagnostics(
     supplied: Collection[str],
     origins: Origins,
 ) -> Iterator[Diagnostic]:
-    """Arguments that the callable does not take, and those it needs and lacks."""
+    """Reports unknown arguments of a callable, and missing required ones."""
     parameters = _parameters(function)
     if parameters is None:
         return
@@ -63,11 +63,11 @@ def argument_diagnostics(
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """The parameters of a callable; none where Python cannot tell."""
+    """Returns the parameters of a callable, or None if Python cannot tell."""
     function = getattr(function, "from_batch", function)
     try:
         if inspect.isclass(function) and function.__init__ is not object.__init__:
-            # A metaclass may take anything and pass it on; the constructor knows.
+            # A metaclass may pass any argument on; the constructor has the signature.
             return list(inspect.signature(function.__init__).parameters.values())[1:]
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -1,8 +1,8 @@
-"""The one place that resolves `_target_` and `model_fn`: names to callables, on a list.
+"""Resolution of `_target_` and `model_fn` to callables of trusted packages.
 
-A config is data; what it may run is decided here. A name resolves only below a package
-of the list; every module and class on its way must be that package's own, and what it
-reaches must have been defined in a package of the list as well. So `import os` in a
+A config is data; only this module decides which code it may run. A name resolves only
+below a trusted package; every module and class in its path must belong to that package,
+and the callable must be defined in a trusted package as well. So `import os` in a
 trusted module neither makes `os.system` a target nor imports anything by such a name.
 """
 
@@ -30,7 +30,7 @@ __all__ = ["bind", "claim", "resolve", "resolve_targets"]
 Path = tuple[str, ...]
 
 NAMES = ("flax.linen", "flax.nnx", "jax.nn", "jax.numpy", "optax", "specflow")
-"""Packages below which a name may stand; the user's own come from `trust=`."""
+"""Packages below which a name may resolve; `trust=` adds the user's own."""
 
 HOMES = (
     "flax.linen",
@@ -48,10 +48,10 @@ HOMES = (
     "specflow.tf.metrics",
     "specflow.tf.optimizers",
 )
-"""Packages in which a callable may be defined: parts of an experiment, no machinery."""
+"""Packages in which a callable may be defined: only parts of an experiment."""
 
 REFUSED = frozenset({"jax.numpy.load"})
-"""Callables that read files as code, by whatever name: `load` can unpickle."""
+"""Callables that can execute code in files, under any alias: `load` can unpickle."""
 
 _OWN_CALLABLE = "a callable defined in the trusted packages"
 
@@ -67,13 +67,13 @@ def resolve_targets(
 
     Args:
         tree: plain values, as composed.
-        origins: who set them.
+        origins: origins of its values.
         trust: the user's own packages, trusted as the built-in ones are.
-        supplied: word -> arguments that the framework hands over itself, so that they
+        supplied: section -> arguments that the framework passes itself, so that they
             may be missing.
 
     Returns:
-        Path of each section with a target -> its callable, and all faults.
+        Path of each section with a target -> its callable; all diagnostics.
     """
     trusted = tuple(trust)
     diagnostics = claim(trusted)
@@ -98,7 +98,7 @@ def resolve_targets(
 
 
 def claim(trust: Iterable[str]) -> list[Diagnostic]:
-    """Notes that packages are the user's own, and refuses those that cannot be."""
+    """Registers packages as the user's own; reports names that cannot be packages."""
     trusted = tuple(trust)
     for name in trusted:
         user_code.claim(name)
@@ -108,7 +108,7 @@ def claim(trust: Iterable[str]) -> list[Diagnostic]:
 def resolve(
     where: str, name: Any, *, trust: Iterable[str] = (), origin: str = ""
 ) -> Callable[..., Any] | Diagnostic:
-    """The callable by a dotted name, or why it cannot be one.
+    """Returns the callable of a dotted name, or the reason why it is refused.
 
     >>> print(resolve("model._target_", "mine.Net"))
     model._target_: 'mine.Net' is outside the trusted packages. Expected a name below
@@ -150,7 +150,7 @@ def resolve(
             return refuse(str(error), _OWN_CALLABLE, code="target-untrusted")
         return refuse(str(error), hint=error.near, code="target-missing")
     except (Exception, SystemExit) as error:
-        # Importing runs code of the user's own, which may fail in any way.
+        # Importing runs the user's code, which may raise anything.
         reason = f"{type(error).__name__}: {error}"
         refused = refuse(f"cannot be imported: {reason}", code="target-import")
         return dataclasses.replace(refused, cause=error)
@@ -172,7 +172,7 @@ def resolve(
 
 
 def bind(config: ExperimentConfig, targets: Mapping[Path, Callable[..., Any]]) -> None:
-    """Hands each resolved callable to its section of the config."""
+    """Binds each resolved callable to its section of the config."""
     for path, section in _bound_sections(config, ()):
         section.bind(targets[path])
 
@@ -184,14 +184,14 @@ class _NotFoundError(LookupError):
 
 
 class _OutsideError(LookupError):
-    """A name that would lead out of its package."""
+    """A name that leads out of its package."""
 
 
 def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
-    """Walks a dotted name from its package; modules are imported as they are met.
+    """Resolves a dotted name from its package, importing modules on the way.
 
-    Nothing outside the package is asked for an attribute, and no module outside it is
-    imported: both may run code.
+    No attribute is read, and no module imported, outside the package: both may run
+    code.
     """
     reached = package
     try:
@@ -225,7 +225,7 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
 
 
 def _moved(name: str) -> str | None:
-    """New dotted path of a name of specflow's own, if it is there."""
+    """Returns the new dotted path of a name that moved inside specflow, or None."""
     for candidate in new_names(name):
         try:
             _reach(candidate, "specflow", ["specflow"])
@@ -238,7 +238,7 @@ def _moved(name: str) -> str | None:
 def _refuse_module(
     module: str, reached: str, package: str, homes: Iterable[str]
 ) -> None:
-    """Refuses a module that is not the package's own, or cannot lead to a home."""
+    """Refuses a module outside the package, or one with no path to `homes`."""
     leads = any(
         _is_below(module, [home]) or _is_below(home, [module]) for home in homes
     )
@@ -247,7 +247,7 @@ def _refuse_module(
 
 
 def _definitions(value: Any) -> list[tuple[str, str]]:
-    """(module, name there) of a callable, and of all that it wraps or is bound to."""
+    """Returns (module, name) of a callable, and of all that it wraps or is bound to."""
     found: list[tuple[str, str]] = []
     rest, seen = [value], set()
     while rest:

@@ -1,4 +1,4 @@
-"""A plain tree to an experiment; all faults at once, in the command line's words."""
+"""Validation of a plain tree as an experiment, with all problems at once."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -29,13 +29,13 @@ def validate(
 
     Args:
         tree: plain values, as composed.
-        origins: who set them.
-        groups: names of config groups, for the near misses of keys at the root.
-        doubtful: words that may not be as they were meant, so that rules between words
-            leave them alone.
+        origins: origins of its values.
+        groups: names of config groups, as suggestions for unknown keys at the root.
+        doubtful: sections that may be incomplete because of earlier problems; rules
+            between sections do not read them.
 
     Returns:
-        The experiment, or none and every fault.
+        The experiment, or None with every problem.
 
     >>> config, diagnostics = validate({"seed": -1, "sede": 2}, Origins())
     >>> for diagnostic in diagnostics: print(diagnostic)
@@ -62,43 +62,43 @@ def _validate(
     except ValidationError as error:
         details = error.errors(include_url=False)
     if doubtful:
-        broken = {tuple(told["loc"]) for told in broken_rules(folded, (), ())}
-        details = [told for told in details if told["loc"] not in broken]
+        broken = {tuple(rule["loc"]) for rule in broken_rules(folded, (), ())}
+        details = [detail for detail in details if detail["loc"] not in broken]
     diagnostics = [
         pydantic_diagnostic(detail, folded, origins, groups) for detail in details
     ]
-    diagnostics = _once(diagnostics)
-    meant, fixed = _meant(details, folded)
+    diagnostics = _without_repeats(diagnostics)
+    meant, fixed = _with_nearest_names(details, folded)
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
     more = [detail for detail in _details(meant) if _is_inside(detail, fixed)]
     wrong += [follow(detail["loc"], meant)[0] for detail in more]
     wrong = [path for path in wrong if path[:-1] not in fixed or path[-1] != "name"]
     more += broken_rules(meant, wrong, doubtful)
-    told = {diagnostic.where for diagnostic in diagnostics}
+    reported = {diagnostic.where for diagnostic in diagnostics}
     for diagnostic in (
         pydantic_diagnostic(detail, meant, origins, groups) for detail in more
     ):
-        if diagnostic.where not in told:
+        if diagnostic.where not in reported:
             diagnostics.append(diagnostic)
-            told.add(diagnostic.where)
+            reported.add(diagnostic.where)
     return None, diagnostics
 
 
-def _once(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:
-    """Without what Pydantic says again for each type that a value may be of."""
+def _without_repeats(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:
+    """Drops the errors that Pydantic repeats for each type that a value may have."""
     seen: dict[tuple[str, ...], Diagnostic] = {}
     paths = [diagnostic.where.split(".") for diagnostic in diagnostics]
     above = {".".join(path[:at]) for path in paths for at in range(1, len(path))}
     for diagnostic in diagnostics:
         if diagnostic.code == "type" and diagnostic.where in above:
-            continue  # Of one type, only a part of it is wrong.
+            continue  # For one of the types, only a part of the value is wrong.
         of_value = diagnostic.code in ("range", "type", "unknown-name")
-        told = (
+        message = (
             diagnostic.expected
             if of_value
             else f"{diagnostic.problem} {diagnostic.code}"
         )
-        seen.setdefault((diagnostic.where, told), diagnostic)
+        seen.setdefault((diagnostic.where, message), diagnostic)
     return [*seen.values()]
 
 
@@ -110,13 +110,13 @@ def _details(tree: dict[str, Any]) -> list[ErrorDetails]:
     return []
 
 
-def _meant(
+def _with_nearest_names(
     details: Iterable[ErrorDetails], tree: dict[str, Any]
 ) -> tuple[dict[str, Any], set[tuple[str, ...]]]:
-    """The tree with near misses in the place of unknown names, and these sections.
+    """Replaces unknown names of kinds by their nearest choice; returns the sections.
 
-    What a section must hold is known by its name; a misspelt one would hide all else
-    that is wrong with it.
+    The name of a section selects its fields: a misspelled one would hide all other
+    problems of the section.
     """
     fixed: set[tuple[str, ...]] = set()
     for detail in details:
@@ -124,8 +124,8 @@ def _meant(
         if detail["type"] != "union_tag_invalid" or slot is None:
             continue
         words = slot.kinds.words if slot.kinds else ()
-        said = value.get("name") if isinstance(value, Mapping) else value
-        near = nearest(str(said), [*words, *slot.members()])
+        name = value.get("name") if isinstance(value, Mapping) else value
+        near = nearest(str(name), [*words, *slot.members()])
         if near is not None:
             own = (*path, "name") if isinstance(value, Mapping) else path
             tree = _with(tree, own, near)
@@ -134,7 +134,7 @@ def _meant(
 
 
 def _with(tree: Any, path: tuple[str, ...], value: Any) -> Any:
-    """The same plain values but for one."""
+    """Returns a copy of plain values with one value replaced."""
     if not path:
         return value
     key, *rest = path

@@ -76,7 +76,7 @@ def _of_file(name: str, path: Path, found: Folders) -> Side:
         own = Folders((group.parent, *found.paths))
         return _composed(name, [f"{group.name}={path.stem}"], own)
     layers = Layers()
-    layers.lay_data(path, found.shown(path))
+    layers.merge_data(path, found.shown(path))
     config, diagnostics = validate(layers.resolve(), layers.origins)
     return _side(name, config, [*layers.diagnostics, *diagnostics], layers.origins)
 

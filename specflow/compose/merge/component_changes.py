@@ -1,6 +1,7 @@
-"""Fields of files that a later layer makes void.
+"""Fields of lower layers that a later layer invalidates.
 
-Those of a kind that a section no longer is, and a warmup that is given in another unit.
+These are fields of a kind that a section no longer has, and a warmup that the later
+layer gives in another unit.
 """
 
 import copy
@@ -24,33 +25,33 @@ from specflow.runtime.plain_tree import walk
 __all__ = ["Dropped", "leftovers", "marks", "notes"]
 
 _MARKS = ("name", TARGET, "model_fn")
-"""Keys by which a section says of which kind it is."""
+"""Keys that select the kind of a section."""
 _WARMUP = ("warmup", "warmup_steps")
-"""Two fields that say the same of a schedule."""
+"""Two fields of a schedule that give the same length in different units."""
 _TO_COME = ("missing", "union_tag_not_found")
-"""Errors of a section that a later layer may complete."""
+"""Errors of an incomplete section, which a later layer may complete."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Dropped:
-    """A field that a file set, and that a later layer made void."""
+    """A field that a file set and that a later layer invalidated."""
 
     because: str
-    """What made it void: `model is mlp`."""
+    """Reason: `model is mlp`."""
     by: Origin
-    """Who said so."""
+    """Origin of the value that invalidated it."""
     key: str
     """Dotted path of the field."""
     value: Any
-    """As it was written."""
+    """Its value, as written."""
     origin: Origin
-    """The file that set it."""
+    """Place in the file that set it."""
     is_replaced: bool = False
-    """Whether another field says the same in its place."""
+    """True if the later layer sets the same length by another field."""
 
 
 def marks(tree: Any) -> dict[Path, dict[str, Any]]:
-    """Path of each mapping -> the keys by which it says its kind.
+    """Maps the path of each mapping to the keys that select its kind.
 
     >>> marks({"model": {"name": "cnn", "widths": [32]}, "seed": 1})
     {(): {}, ('model',): {'name': 'cnn'}}
@@ -67,20 +68,21 @@ def leftovers(
     before: Mapping[Path, Mapping[str, Any]],
     is_own: Callable[[Origin], bool],
 ) -> Iterator[tuple[Path, Dropped | None]]:
-    """What to drop after a layer was merged.
+    """Yields the fields to drop after a layer was merged.
 
-    A field of a section whose kind the layer changed stays if the new kind takes it, if
-    the layer itself set it, or if its value fitted the former kind no better: that is
-    an error of its own. Of two fields that say the same, the layer's counts.
+    A field of a section whose kind the layer changed is kept if the new kind accepts
+    it, if the layer itself set it, or if the former kind did not accept its value
+    either, which is an error of its own. Of two fields with the same meaning, the one
+    that the layer set is kept.
 
     Args:
         tree: the config with the layer.
-        origins: who set its values, the layer included.
+        origins: origins of its values, those of the layer included.
         before: `marks` of the config without the layer.
-        is_own: whether an origin is that of the layer.
+        is_own: tells whether an origin is in the layer.
 
     Yields:
-        The path, and the record of it; none for a key that only named the former kind.
+        The path and its record; None for a key that only named the former kind.
     """
     sections = [*_mappings(tree)]
     for path, section in sections:
@@ -121,7 +123,7 @@ def leftovers(
 
 
 def notes(dropped: Iterable[Dropped]) -> Iterator[str]:
-    """One line for each section whose kind was changed, for the log.
+    """Yields one log line for each section whose kind changed.
 
     >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 4, 1)
     >>> print(*notes([Dropped("model is mlp", by, "model.widths", [32, 64], cnn)]))
@@ -144,7 +146,7 @@ def _replaced(
     origins: Origins,
     is_own: Callable[[Origin], bool],
 ) -> Iterator[tuple[Path, Dropped]]:
-    """The warmup of a file below, where a layer gives it in the other unit."""
+    """Yields the warmup of a lower layer if this layer sets it in the other unit."""
     given = [key for key in _WARMUP if section.get(key) is not None]
     own = [key for key in given if is_own(origins.leaf((*path, key)))]
     if len(given) != 2 or len(own) != 1:
@@ -170,9 +172,9 @@ def _replaced(
 def _change(
     slot: Slot, before: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[Slot | None, Slot, str] | None:
-    """Former kind, new kind, and the key that a layer changed it by; none: it did not.
+    """Returns the former kind, the new kind and the key that changed it, or None.
 
-    A misspelled name counts as the near miss, by which the section is judged later.
+    A misspelled name counts as its nearest choice, as in validation.
     """
     kinds = slot.kinds
     kind = kinds.name_of(own) if kinds else None
@@ -194,14 +196,14 @@ def _change(
 
 
 def _is_one_callable(former: Any, name: Any) -> bool:
-    """Whether two targets are equal, or the second is the new path of the first."""
+    """Returns whether the targets are equal or the second is the first, moved."""
     return former == name or (isinstance(former, str) and name in new_names(former))
 
 
 def _stale(
     value: Mapping[Any, Any], old: Slot | None, new: Slot, path: Path
 ) -> Iterator[tuple[Path, Any]]:
-    """The parts of a mapping that a new type does not take, and the old one did."""
+    """Yields the parts of a mapping that the new kind rejects and the old accepted."""
     for key, inner in value.items():
         if not isinstance(key, str):
             continue  # An error of its own.
@@ -219,7 +221,7 @@ def _stale(
 
 
 def _fits(value: Any, slot: Slot) -> bool:
-    """Whether a slot takes a value, which may lack what is still to come."""
+    """Returns whether a slot accepts a value, which later layers may complete."""
     kind: Any = slot.annotation
     if slot.metadata:
         kind = Annotated[kind, *slot.metadata]
@@ -236,7 +238,7 @@ def _fits(value: Any, slot: Slot) -> bool:
 
 
 def _slot(path: Path, tree: Any) -> Slot | None:
-    """What stands at a path; none below the arguments of a callable."""
+    """Returns the slot at a path; None below the arguments of a callable."""
     slot: Slot | None = ROOT
     for key in path:
         if slot is None:
@@ -247,7 +249,7 @@ def _slot(path: Path, tree: Any) -> Slot | None:
 
 
 def _with_default(slot: Slot, section: Any) -> Any:
-    """A section that does not say its kind, as the one that stands by default."""
+    """Completes a section that names no kind by the values of the default section."""
     bare = isinstance(section, dict) and not any(mark in section for mark in _MARKS)
     return (
         {**default_values(slot.default), **section}

@@ -1,4 +1,4 @@
-"""Partial sections completed by the defaults of their fields."""
+"""Completion of partial sections by the defaults of their fields."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +12,11 @@ __all__ = ["default_values", "fold_defaults"]
 
 
 def fold_defaults(tree: Any, slot: Slot) -> Any:
-    """Lays partial sections over the defaults of their fields.
+    """Merges partial sections into the defaults of their fields.
 
-    `optimizer.schedule.warmup_steps=10` alone means the schedule that stands by
-    default, so its name need not be given as well; `mesh.rules.0.path=...` alone, an
-    item of the list that does.
+    `optimizer.schedule.warmup_steps=10` alone applies to the default schedule, so that
+    its name need not be repeated; `mesh.rules.0.path=...` alone to an item of the
+    default list.
     """
     if not isinstance(tree, dict):
         return tree
@@ -32,13 +32,13 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
 
 
 def _with_items(items: list[Any], tree: dict[Any, Any]) -> Any:
-    """A list with what is set of its items; as it was, if it lacks one of them."""
-    whole = {"": items}
-    return tree if merge(whole, {"": tree}).missing else whole[""]
+    """Merges values into the items of a list; returns `tree` if it lacks an item."""
+    merged = {"": items}
+    return tree if merge(merged, {"": tree}).missing else merged[""]
 
 
 def _plain(items: list[Any]) -> list[Any]:
-    """A list of sections as plain values."""
+    """Returns a list of sections as plain values."""
     return [
         item.model_dump(by_alias=True) if isinstance(item, Config) else item
         for item in items

@@ -1,4 +1,4 @@
-"""Layers that remember what they wrote at one key: who set it, and over what."""
+"""Layers that record every value written at one key."""
 
 import copy
 import dataclasses
@@ -17,19 +17,19 @@ __all__ = ["Watched", "Written"]
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What one layer set."""
+    """Value of a key in one layer, and its origin."""
 
     origin: Origin
     value: Any
-    """As it was written: with its interpolations, and without defaults."""
+    """As written: interpolations unresolved, defaults not filled in."""
 
 
 class Watched(Layers):
-    """Layers with an eye on one key.
+    """Layers that record the values written at one key.
 
     >>> layers = Watched(("lr",))
-    >>> layers.lay(("lr",), 0.1)
-    >>> layers.origins.lay_value(("lr",), 0.1, "lr=0.1")
+    >>> layers.merge_value(("lr",), 0.1)
+    >>> layers.origins.record_value(("lr",), 0.1, "lr=0.1")
     >>> layers.look()
     >>> [(str(one.origin), one.value) for one in layers.seen]
     [('override lr=0.1', 0.1)]
@@ -39,26 +39,26 @@ class Watched(Layers):
         super().__init__()
         self.path = path
         self.seen: list[Written] = []
-        """What was written at the key, in the order of the layers."""
+        """Values written at the key, in the order of the layers."""
 
-    def lay_file(self, file: Path, shown: str, package: str = "") -> None:
-        super().lay_file(file, shown, package)
+    def merge_file(self, file: Path, shown: str, package: str = "") -> None:
+        super().merge_file(file, shown, package)
         self.look()
 
-    def lay_data(self, file: Path, shown: str) -> None:
-        super().lay_data(file, shown)
+    def merge_data(self, file: Path, shown: str) -> None:
+        super().merge_data(file, shown)
         self.look()
 
-    def lay_overrides(self, overrides: Iterable[Override]) -> None:
-        super().lay_overrides(overrides)
+    def apply_overrides(self, overrides: Iterable[Override]) -> None:
+        super().apply_overrides(overrides)
         self.look()
 
-    def _lay_override(self, override: Override) -> None:
-        super()._lay_override(override)
+    def _apply_override(self, override: Override) -> None:
+        super()._apply_override(override)
         self.look()
 
     def look(self) -> None:
-        """Notes what stands at the key, if a layer has just written it."""
+        """Records the value at the key if a layer has just written it."""
         origin = self.origins.leaf(self.path)
         # Later layers are merged into the very same mappings.
         value = copy.deepcopy(value_at(self.tree, self.path))

@@ -1,4 +1,4 @@
-"""Layers of a config: files in the order of Hydra's defaults list, then overrides."""
+"""Merging of config layers: files in defaults-list order, then overrides."""
 
 import contextlib
 import dataclasses
@@ -24,91 +24,91 @@ from specflow.runtime.plain_tree import leaves, value_at
 __all__ = ["Layers"]
 
 _NOT_OURS = ("defaults", "hydra")
-"""Keys of a file that speak to Hydra."""
+"""Keys of a file that only Hydra reads."""
 _WARM_START = "warm_start"
-"""The section for which a text may stand: its `path`."""
+"""Section that may be written as a text, which is its `path`."""
 
 
 @dataclasses.dataclass
 class Layers:
-    """A config while it is being composed: its values, and who set them.
+    """A config during composition: its values and their origins.
 
     >>> layers = Layers()
-    >>> layers.lay(("optimizer",), {"name": "adam", "schedule": {"name": "cosine"}})
-    >>> layers.lay(("optimizer", "schedule"), {"final": 0.1})
+    >>> layers.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
+    >>> layers.merge_value(("optimizer", "schedule"), {"final": 0.1})
     >>> layers.tree
-    {'optimizer': {'name': 'adam', 'schedule': {'name': 'cosine', 'final': 0.1}}}
+    {'optimizer': {'schedule': {'name': 'cosine', 'final': 0.1}}}
     """
 
     tree: dict[Any, Any] = dataclasses.field(default_factory=dict)
     origins: Origins = dataclasses.field(default_factory=Origins)
     wishes: list[Wish] = dataclasses.field(default_factory=list)
-    """What the files' defaults lists ask for."""
+    """Entries of the files' defaults lists."""
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
-    """Paths of which a file could not say what it wanted to."""
+    """Paths whose values were lost in a file that is not valid YAML."""
     unknown: set[str] = dataclasses.field(default_factory=set)
-    """Groups of which nobody knows what was to be chosen."""
+    """Groups with a choice that does not exist and resembles none."""
     chosen: set[str] = dataclasses.field(default_factory=set)
-    """Files of the groups that the command line chooses in: what they set for a kind
-    is not dropped because another file names another kind."""
+    """Files of choices made on the command line: fields that they set for a kind are
+    not dropped because another file names another kind."""
     dropped: list[Dropped] = dataclasses.field(default_factory=list)
-    """Fields of files that a later layer made void."""
+    """Fields of files that a later layer invalidated."""
     _stand_ins: dict[Any, Any] = dataclasses.field(default_factory=dict)
-    """Text -> the key for which it stands while OmegaConf resolves the tree."""
+    """Text -> the key that it replaces while OmegaConf resolves the tree."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
-    """Path of an item that its list does not have, and how many items it has."""
+    """(path of an item beyond the end of its list, length of the list)."""
 
-    def lay(self, path: tuple[str, ...], value: Any) -> None:
+    def merge_value(self, path: tuple[str, ...], value: Any) -> None:
         """Merges a value into the tree, as `merge` does."""
         self._merge(path, value)
 
-    def lay_file(self, file: Path, shown: str, package: str = "") -> None:
-        """Merges a file, at its package; what in it is no YAML becomes a fault.
+    def merge_file(self, file: Path, shown: str, package: str = "") -> None:
+        """Merges a file at its package; blocks that are not valid YAML are reported.
 
         Raises:
             ConfigError: the file cannot be read.
         """
-        read = salvage(file, shown)
-        document, path = read.document, tuple(package.split(".")) if package else ()
-        self.diagnostics += read.diagnostics
-        self.lost |= {(*path, key) if key else path for key in read.lost}
-        if read.lost & {"", "defaults"}:
+        salvaged = salvage(file, shown)
+        document, path = salvaged.document, tuple(package.split(".")) if package else ()
+        self.diagnostics += salvaged.diagnostics
+        self.lost |= {(*path, key) if key else path for key in salvaged.lost}
+        if salvaged.lost & {"", "defaults"}:
             self.unknown.add(package.split(".")[0])
         self.wishes += read_defaults(document.node, shown)
         # Hydra's own section is at the root.
         document = document.without(_NOT_OURS if not path else ("defaults",))
-        self._lay_document(document, shown, path)
+        self._merge_document(document, shown, path)
 
-    def lay_data(self, file: Path, shown: str) -> None:
-        """Merges a file of values that mean only themselves: a `${` in it is a `${`.
+    def merge_data(self, file: Path, shown: str) -> None:
+        """Merges a file of literal values: `${` in it starts no interpolation.
 
         Raises:
-            ConfigError: the file cannot be read, or is no YAML mapping.
+            ConfigError: the file cannot be read, or is not a YAML mapping.
         """
         document = load(file, shown)
         escaped = dataclasses.replace(document, content=_escaped(document.content))
-        self._lay_document(escaped, shown, ())
+        self._merge_document(escaped, shown, ())
 
-    def lay_overrides(self, overrides: Iterable[Override]) -> None:
+    def apply_overrides(self, overrides: Iterable[Override]) -> None:
         """Applies the overrides of a command to the config, in order.
 
-        All of them are one layer: a kind that one of them changes is that of the
-        others too, whichever comes first.
+        They form one layer: a kind that one of them changes applies to all, in
+        whichever order they are given.
         """
         with self._layer(lambda origin: not origin.line):
             for override in overrides:
-                self._lay_override(override)
+                self._apply_override(override)
 
     def remove(self, key: str) -> None:
-        """Takes a word out, as if nobody had set it."""
+        """Removes a section and its origins."""
         self.tree.pop(key, None)
         self.origins.remove((key,))
 
     def resolve(self) -> dict[Any, Any]:
-        """The tree with its interpolations resolved; what cannot be becomes a fault."""
+        """Resolves the interpolations of the tree; reports those that cannot be."""
         if not any(is_special(value) for _, value in leaves(self.tree)):
             return self.tree
         setup_globals()  # `${now:...}` and the others of Hydra's own.
@@ -119,15 +119,15 @@ class Layers:
             return self.tree
         return self._resolved(config, ())
 
-    def _lay_document(
+    def _merge_document(
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
         with self._layer(lambda origin: origin.source in {shown, *self.chosen}):
             lists = self._merge(path, _written_out(document.content, path))
-            self.origins.lay_file(document.node, shown, path, lists)
+            self.origins.record_file(document.node, shown, path, lists)
             self._note_missing_items()
 
-    def _lay_override(self, override: Override) -> None:
+    def _apply_override(self, override: Override) -> None:
         line, path = str(override.input_line), _path(override.key_or_group)
         if override.is_delete():
             self._delete(path, line, override.value())
@@ -135,12 +135,12 @@ class Layers:
             value: Any = override.value()
             if path == (_WARM_START,) and isinstance(value, str):
                 path = (_WARM_START, "path")
-            self.origins.lay_value(path, value, line, self._merge(path, value))
+            self.origins.record_value(path, value, line, self._merge(path, value))
             self._note_missing_items()
 
     @contextlib.contextmanager
     def _layer(self, is_own: Callable[[Origin], bool]) -> Iterator[None]:
-        """Merges a layer inside; then drops what sections of another kind left."""
+        """Context that merges one layer, then drops the fields that it invalidates."""
         before = marks(self.tree)
         yield
         for path, dropped in [*leftovers(self.tree, self.origins, before, is_own)]:
@@ -151,7 +151,7 @@ class Layers:
                 self.dropped.append(dropped)
 
     def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
-        """Merges a value; returns the lists into whose items something was merged."""
+        """Merges a value; returns the lists with an item that was merged into."""
         for key in reversed(path):
             value = {key: value}
         merged = merge(self.tree, value)
@@ -159,7 +159,7 @@ class Layers:
         return merged.lists
 
     def _note_missing_items(self) -> None:
-        """Reports the items that a layer has set, and that their lists do not have."""
+        """Reports items that the layer sets beyond the end of their lists."""
         for path, count in self._missing_items:
             origin, (*section, _) = self.origins.nearest(path), path
             held = (
@@ -180,7 +180,7 @@ class Layers:
         self._missing_items.clear()
 
     def _delete(self, path: tuple[str, ...], line: str, value: Any = None) -> None:
-        """Deletes a path; `~key=value` only where its value is that one."""
+        """Deletes a path; `~key=value` deletes it only if it has that value."""
         *above, last = path
         section = value_at(self.tree, above)
         if isinstance(section, dict) and last in section:
@@ -214,7 +214,7 @@ class Layers:
         )
 
     def _with_stand_ins(self, value: Any) -> Any:
-        """The same without keys that OmegaConf does not hold: null, dates."""
+        """Replaces the keys that OmegaConf does not support: null, dates."""
         if isinstance(value, list):
             return [self._with_stand_ins(inner) for inner in value]
         if not isinstance(value, dict):
@@ -223,7 +223,7 @@ class Layers:
         for key, inner in value.items():
             own = key
             if not isinstance(key, str | bytes | int | float):
-                own = f"\0{key}"  # No text of a file holds this character.
+                own = f"\0{key}"  # YAML does not allow this character.
                 self._stand_ins[own] = key
             held[own] = self._with_stand_ins(inner)
         return held
@@ -261,7 +261,7 @@ class Layers:
 
 
 def _written_out(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
-    """A file's values, with a section for the text that stands for it."""
+    """Expands a section that is written as a text."""
     value = None if path else content.get(_WARM_START)
     if not isinstance(value, str):
         return content

@@ -1,4 +1,4 @@
-"""Merging of plain values: mappings by key, lists by place, anything else replaces."""
+"""Merging of plain values: mappings by key, lists by index; others are replaced."""
 
 import copy
 import dataclasses
@@ -11,19 +11,19 @@ Path = tuple[str, ...]
 
 @dataclasses.dataclass
 class Merged:
-    """What a merge has met."""
+    """Lists that a merge changed, and items that it could not find."""
 
     lists: set[Path] = dataclasses.field(default_factory=set)
-    """Lists into whose items something was merged."""
+    """Lists with an item into which something was merged."""
     missing: list[tuple[Path, int]] = dataclasses.field(default_factory=list)
-    """Items that their list does not have, and how many it has; they are left out."""
+    """(path of an item beyond the end of its list, length of the list); skipped."""
 
 
 def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
     """Merges a mapping into another, in place, as OmegaConf does.
 
-    A mapping of places of a list, such as `mesh.rules.0.path=...` makes, merges into
-    the items there.
+    A mapping keyed by indices of a list, such as `mesh.rules.0.path=...` makes, merges
+    into the items at those indices.
 
     >>> tree = {"rules": [{"path": "**", "along": "fsdp"}]}
     >>> merge(tree, {"rules": {"0": {"path": "**.bias"}}}).lists
@@ -37,7 +37,7 @@ def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
 
 
 def is_of_items(value: Any) -> bool:
-    """Whether a value is keyed by places of a list.
+    """Returns whether a value is a mapping keyed by indices of a list.
 
     >>> is_of_items({"0": 16}), is_of_items({}), is_of_items({"0": 1, "a": 2})
     (True, False, False)
@@ -60,5 +60,5 @@ def _merge(into: Any, value: dict[Any, Any], path: Path, merged: Merged) -> None
         elif isinstance(old, dict) and isinstance(new, dict):
             _merge(old, new, inner, merged)
         else:
-            # A copy: what is merged later must not show in what was read.
+            # A copy: later merges must not change the document that was read.
             into[place] = copy.deepcopy(new)
