@@ -45,7 +45,7 @@ class Draft:
         for override in reversed(self.request.choices):
             if override.get_key_element().lstrip("+") == group.lstrip("+"):
                 return Origin.override(str(override.input_line))
-        by = chosen_by(group, self.choices[group], self.layers.wishes)
+        by = chosen_by(group, self.choices[group], self.layers.defaults_entries)
         return by or Origin("default")
 
 
@@ -63,10 +63,10 @@ def draft(
         ConfigError: nothing can be validated: a file is missing, or cannot be read.
 
     >>> from specflow.compose.read.config_folders import folders
-    >>> made = draft(["mesh=fsdp", "seed=-1"], folders())
-    >>> made.tree["mesh"]["axes"], str(made.chosen_by("mesh"))
+    >>> result = draft(["mesh=fsdp", "seed=-1"], folders())
+    >>> result.tree["mesh"]["axes"], str(result.chosen_by("mesh"))
     ({'data': 1, 'fsdp': -1}, 'override mesh=fsdp')
-    >>> print(*made.diagnostics)
+    >>> print(*result.diagnostics)
     seed: got -1 (override seed=-1). Expected a whole number >= 0.
     """
     request, diagnostics = read(lines, folders)
@@ -90,7 +90,7 @@ def draft(
     )
     doubts = Doubts.of(layers, request)
     config, invalid = validate(
-        tree, layers.origins, groups=folders.groups(), doubtful=doubts.words
+        tree, layers.origins, groups=folders.groups(), doubtful=doubts.sections
     )
     diagnostics += [
         doubts.with_cause(diagnostic)

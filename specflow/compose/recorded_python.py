@@ -75,11 +75,11 @@ def recorded_run(
     ]
     if not diagnostics:
         for key, part, origin in _parts(record, input, str(file)):
-            found = _resolved(key, part, request.trust, origin, file)
-            if isinstance(found, Diagnostic):
-                diagnostics.append(found)
+            resolved = _resolved(key, part, request.trust, origin, file)
+            if isinstance(resolved, Diagnostic):
+                diagnostics.append(resolved)
             else:
-                parts[key] = found
+                parts[key] = resolved
     if diagnostics:
         raise ConfigError(*diagnostics)
     is_recorded = input is None
@@ -112,18 +112,18 @@ def _resolved(
 ) -> Callable[..., Any] | Diagnostic:
     if part.problem:
         return _unrecorded(key, part.problem, file)
-    found = resolve(key, part.name, trust=trust, origin=origin)
-    if isinstance(found, Diagnostic):
-        return found
+    resolved = resolve(key, part.name, trust=trust, origin=origin)
+    if isinstance(resolved, Diagnostic):
+        return resolved
     if part.is_called:
         try:
-            return found(*part.args, **part.kwargs)
+            return resolved(*part.args, **part.kwargs)
         except (TypeError, ValueError) as error:
             problem = f"{part.name} does not accept the recorded arguments: {error}"
             return Diagnostic(key, problem, origin=origin, code="run-python")
     if not (part.args or part.kwargs):
-        return found
-    return functools.partial(found, *part.args, **part.kwargs)
+        return resolved
+    return functools.partial(resolved, *part.args, **part.kwargs)
 
 
 def _read(file: Path) -> RecordConfig:

@@ -1,4 +1,4 @@
-"""Sweeps: Hydra's sweeper and launcher run the jobs, each composed as a single one."""
+"""Sweeps by Hydra's sweeper and launcher; every job is composed as a single run."""
 
 import dataclasses
 import math
@@ -32,45 +32,45 @@ from specflow.sweep.trials import Params, is_grid, params_of, trials
 __all__ = ["Outcome", "ranked", "records", "sweep", "table"]
 
 Task = Callable[[Composed], Mapping[str, Any]]
-"""What a job does with its experiment; it returns its result."""
+"""Function that runs a job's experiment and returns its result."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How one job of a sweep ended."""
+    """Result or error of one job of a sweep."""
 
     overrides: tuple[str, ...]
-    """The lines that the sweeper gave this job."""
+    """Overrides that the sweeper gave this job."""
     directory: str
-    """Its run directory, unless the overrides name another."""
+    """Run directory, unless the overrides name another."""
     result: Mapping[str, Any] | None
-    """What the task returned; none of a failed job."""
+    """Return value of the task; None if the job failed."""
     error: str = ""
-    """Why it failed."""
+    """Message of the error if the job failed."""
     metric: str = "loss"
     """Evaluation metric by which jobs are ranked: that of `output.checkpoint.best`."""
     order: str = "lowest"
-    """Whether the lowest or the highest value of it is best."""
+    """`lowest` or `highest`: the value of the metric that is best."""
 
     def __float__(self) -> float:
-        """The evaluation's loss: what optimizing sweepers ask a job for."""
+        """Returns the loss of the evaluation, which optimizing sweepers minimize."""
         return float((self.result or {}).get("eval", {}).get("loss", "nan"))
 
 
 @dataclasses.dataclass
 class _Job:
-    """What Hydra's launcher calls; a launcher may send it to another process."""
+    """Callable for Hydra's launcher, which may send it to another process."""
 
     task: Task
     config_dirs: tuple[str, ...]
     fixed: tuple[str, ...]
     started_in: str
-    """From where relative paths count, in whichever folder the job runs."""
+    """Folder from which relative paths are resolved, wherever the job runs."""
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
 
     def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
         own = [f"output.dir={spell(directory)}"] if directory else []
-        # Force-added for Hydra's sake; a fault shows the line as it was typed.
+        # Hydra needs `++`; messages show the override as typed.
         typed = [line.removeprefix("++") for line in lines]
         return compose(
             [*self.fixed, *own, *typed],
@@ -82,7 +82,7 @@ class _Job:
         node = HydraConfig.get()
         lines, directory = tuple(node.overrides.task), node.runtime.output_dir
         try:
-            # In the job's own folder, that of the sweep has no short name.
+            # A job that changes its folder needs the absolute path.
             own = directory if node.job.chdir else os.path.relpath(directory)
             composed = self.compose(lines, own)
             best = composed.config.output.checkpoint.best
@@ -95,7 +95,7 @@ class _Job:
             outcome = Outcome(lines, directory, None, str(error))
         except Exception as error:
             if getattr(error, "exit_code", 0) > 128:
-                # The person stopped this job; the launcher would go on to the next.
+                # The user stopped this job; the launcher would start the next one.
                 raise KeyboardInterrupt from error
             # One job's crash must not lose the others' results.
             own = user_code.traceback_of(error)
@@ -117,74 +117,75 @@ def sweep(
     vet: Callable[[list[list[str]]], None] | None = None,
     check: Callable[[Composed, str], None] | None = None,
 ) -> list[Outcome]:
-    """Runs a task over every combination that the overrides ask for.
+    """Runs a task for every combination of the overrides' values.
 
-    Every combination is composed and validated before the first one starts; what an
-    optimizing sweeper thinks of later, when it starts. A failed job does not stop the
-    others.
+    Every combination is composed and validated before the first job starts; jobs that
+    an optimizing sweeper proposes later, when they start. A failed job does not stop
+    the others.
 
     Args:
-        overrides: lines as on the command line; `key=a,b` names several values.
-        task: what to do with each experiment.
-        config_dirs: the user's own folders of configs.
-        vet: takes the overrides of each job before the first one starts, and may raise.
-        check: takes each job's experiment and its run directory before the first one
-            starts, where that is known by then, and may raise a `ConfigError`.
+        overrides: as on the command line; `key=a,b` names several values.
+        task: runs each experiment.
+        config_dirs: the user's own config folders.
+        vet: called with the overrides of all jobs before the first one starts; may
+            raise.
+        check: called with each job's experiment and run directory before the first one
+            starts, if the directory is known by then; may raise a `ConfigError`.
 
     Returns:
         The outcomes, in the order of the jobs.
 
     Raises:
-        ConfigError: a job cannot be composed; the faults of all jobs, each once.
+        ConfigError: a job cannot be composed; the diagnostics of all jobs, each once.
     """
-    overrides, found = tuple(overrides), folders(config_dirs)
-    request, diagnostics = read(overrides, found)
+    overrides, search_folders = tuple(overrides), folders(config_dirs)
+    request, diagnostics = read(overrides, search_folders)
     if diagnostics:
         raise ConfigError(*diagnostics)
     fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
     # A job may run in another folder.
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
     job = _Job(task, own, fixed, os.getcwd())
-    with hydra(found) as state:
+    with hydra(search_folders) as state:
         running: Any = state.hydra
         try:
             lines = _numbered(request)
-            whole = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
+            config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (HydraException, OmegaConfBaseException, RecursionError) as error:
-            # Who composes here tells more.
-            _check(job, trials(request, found), None, None)
+            # Composing the jobs here gives better messages.
+            _check(job, trials(request, search_folders), None, None)
             raise ConfigError(
-                composition_diagnostic(error, found, request.all())
+                composition_diagnostic(error, search_folders, request.all())
             ) from None
-        given = params_of(whole, request, found)
+        given = params_of(config, request, search_folders)
         params = given or Params()
         if given is not None:
-            request, diagnostics = read([*params.lines, *overrides], found)
+            request, diagnostics = read([*params.lines, *overrides], search_folders)
             if diagnostics:
                 raise ConfigError(*map(params.placed, diagnostics))
             lines = [*_numbered(request), "hydra.sweeper.params=null"]
         names: set[str] = set()
-        if is_grid(whole):  # Another sweeper has values of its own.
-            jobs = trials(request, found)
+        if is_grid(config):  # Other sweepers propose their own values.
+            jobs = trials(request, search_folders)
             try:
-                parent, shared = _parent(whole), bool(_shared(request))
+                parent, shared = _parent(config), bool(_shared(request))
                 names = _check(job, jobs, parent, check, is_shared=shared)
             except ConfigError as error:
-                # Faults of several jobs may have one place.
+                # Diagnostics of several jobs may have the same place.
                 placed = dict.fromkeys(map(params.placed, error.diagnostics))
                 raise ConfigError(*placed) from None
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
-        check_hydra(whole, found, request.hydra, trust=request.trust)
-        check_directory(whole, "output.dir" if _shared(request) else "hydra.sweep.dir")
-        lines += new_directories(whole, names)
+        check_hydra(config, search_folders, request.hydra, trust=request.trust)
+        check_directory(config, "output.dir" if _shared(request) else "hydra.sweep.dir")
+        lines += new_directories(config, names)
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
-            diagnostic = composition_diagnostic(error, found, request.all())
+            diagnostic = composition_diagnostic(error, search_folders, request.all())
             raise ConfigError(params.placed(diagnostic)) from None
         except OSError as error:
-            # Hydra's own folders and files; what a job raises is its outcome.
+            # Hydra's own files; an error of a job is in its outcome.
             raise unwritable(Path(error.filename or "hydra"), error) from error
     if isinstance(returned, list):
         return [one.return_value for batch in returned for one in batch]
@@ -192,7 +193,7 @@ def sweep(
 
 
 def ranked(outcomes: Sequence[Outcome]) -> list[int]:
-    """Numbers of the jobs, the best first; those without a value follow, in order.
+    """Returns the numbers of the jobs, best first; those without a value last.
 
     >>> losses = [0.5, float("nan"), 0.25]
     >>> ranked([Outcome((), "", {"eval": {"loss": loss}}) for loss in losses])
@@ -210,7 +211,7 @@ def ranked(outcomes: Sequence[Outcome]) -> list[int]:
 
 
 def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """The outcomes as plain values, the best first; numbers are not rounded."""
+    """Returns the outcomes as plain values, best first; numbers are not rounded."""
     return [
         {
             "job": number,
@@ -225,7 +226,7 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes beside what varied between them, the best first.
+    """Returns a table of the outcomes and the settings that vary, best first.
 
     >>> print(table([
     ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
@@ -262,14 +263,14 @@ def _check(
     *,
     is_shared: bool = False,
 ) -> set[str]:
-    """Composes every job, and runs none; returns the names of their experiments.
+    """Composes every job without running it; returns the names of the experiments.
 
     Args:
-        job: what composes them.
-        jobs: the overrides of each.
-        parent: the folder of their run directories, if it is known by now.
-        check: takes each experiment with its run directory.
-        is_shared: whether an `output.dir` of the overrides is `parent`.
+        job: composes them.
+        jobs: overrides of each.
+        parent: folder of their run directories, if known by now.
+        check: called with each experiment and its run directory.
+        is_shared: True if an `output.dir` of the overrides is `parent`.
     """
     diagnostics: dict[Diagnostic, None] = {}
     names, writers = set(), dict[str, int]()
@@ -294,7 +295,7 @@ def _check(
 def _refuse_shared(
     composed: Composed, directory: str, number: int, writers: dict[str, int]
 ) -> None:
-    """Refuses a run directory that another job of the sweep writes."""
+    """Refuses a run directory that another job of the sweep uses."""
     first = writers.setdefault(directory, number)
     if first != number:
         raise ConfigError(
@@ -311,15 +312,15 @@ def _refuse_shared(
         )
 
 
-def _parent(whole: DictConfig) -> str | None:
-    """The folder with a directory for each job, where its name is fixed."""
-    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+def _parent(config: DictConfig) -> str | None:
+    """Returns the folder of the jobs' directories, or None if it is not fixed."""
+    written: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     is_numbered = str(written["subdir"]) == "${hydra.job.num}"
     return str(written["dir"]) if is_numbered and "${" not in written["dir"] else None
 
 
 def _ours(request: Request) -> dict[str, Any]:
-    """What only specflow understands, and every job needs."""
+    """Returns the overrides that Hydra does not know and every job needs."""
     own: dict[str, Any] = {}
     if request.run is not None:
         own["run"] = os.path.abspath(request.run)  # A job may run in another folder.
@@ -329,7 +330,7 @@ def _ours(request: Request) -> dict[str, Any]:
 
 
 def _numbered(request: Request) -> list[str]:
-    """The lines for Hydra; an `output.dir` that all jobs share becomes the sweep's."""
+    """Returns Hydra's overrides; a shared `output.dir` becomes `hydra.sweep.dir`."""
     shared = _shared(request)
     rest = tuple(value for value in request.values if value not in shared)
     lines = dataclasses.replace(request, values=rest).lines()
@@ -346,7 +347,7 @@ def _numbered(request: Request) -> list[str]:
 
 
 def _shared(request: Request) -> list[Override]:
-    """The overrides that name one `output.dir` for all jobs."""
+    """Returns the overrides that set one `output.dir` for all jobs."""
     return [
         value
         for value in request.values
@@ -362,7 +363,7 @@ def _settings(lines: Iterable[str]) -> dict[str, str]:
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, str]:
-    """Step and single numbers of a result, as text."""
+    """Returns the step and the scalar metrics of a result as text."""
     numbers = {"step": result.get("step"), **result.get("eval", {})}
     return {
         name: f"{value:.5g}" if isinstance(value, float) else str(value)

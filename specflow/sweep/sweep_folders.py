@@ -1,4 +1,4 @@
-"""Folders of sweeps: each is made for one sweep alone."""
+"""Folders of sweeps; each belongs to one sweep."""
 
 import datetime
 import itertools
@@ -21,40 +21,40 @@ _NOW = re.compile(r"\$\{now:([^}]*)\}")
 """Hydra's interpolation of the time."""
 
 
-def check_directory(whole: DictConfig, setting: str) -> None:
-    """Refuses a sweep's folder that cannot be made, before the first job.
+def check_directory(config: DictConfig, setting: str) -> None:
+    """Refuses a folder of a sweep that cannot be made, before the first job.
 
     Args:
-        whole: what Hydra composed; of `hydra.sweep.dir`, what comes before its first
-            interpolation is looked at.
-        setting: what names the folder, for messages.
+        config: config that Hydra composed; `hydra.sweep.dir` is checked up to its first
+            interpolation.
+        setting: key that sets the folder, for messages.
 
     Raises:
-        ConfigError: it is a file, or lies in one.
+        ConfigError: it is a file, or inside one.
     """
-    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+    written: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     fixed, interpolation, _ = str(written["dir"]).partition("${")
     folder = fixed.rpartition("/")[0] if interpolation else fixed
     if folder:
         check_output_folder(folder, setting)
 
 
-def new_directories(whole: DictConfig, names: Iterable[str]) -> list[str]:
-    """Makes the folders of a sweep that are named by the time, as no other has them.
+def new_directories(config: DictConfig, names: Iterable[str]) -> list[str]:
+    """Makes the folders of a sweep that are named by the time, unique to it.
 
     Args:
-        whole: what Hydra composed; `hydra.sweep.dir` says what they are called.
-        names: of the experiments, which have a folder each.
+        config: config that Hydra composed; `hydra.sweep.dir` is their name.
+        names: names of the experiments, each with its own folder.
 
     Returns:
-        The override that has Hydra take them; none if the folder is named otherwise.
+        The override that makes Hydra use them; none if the time is not in the name.
     """
-    written: Any = OmegaConf.to_container(whole.hydra.sweep, resolve=False)
+    written: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     now = _NOW.search(str(written["dir"]))
-    # Of several processes the first has the folder; the others take its directories.
+    # Process 0 makes the folder; the others receive its directories.
     if now is None or os.environ.get(INDEX, "0") != "0":
         return []
-    own = [str(name)] if (name := OmegaConf.select(whole, "name")) else []
+    own = [str(name)] if (name := OmegaConf.select(config, "name")) else []
     stamp = datetime.datetime.now().strftime(now[1])
     named = str(written["dir"]).replace(now[0], stamp)
     paths = [named.replace("${name}", name) for name in sorted({*own, *names})]
@@ -66,12 +66,12 @@ def new_directories(whole: DictConfig, names: Iterable[str]) -> list[str]:
 
 
 def _made(paths: Iterable[str]) -> bool:
-    """Makes folders, or none of them where one is there."""
+    """Makes all folders, or none and returns False if one exists."""
     made: list[Path] = []
     path = Path()
     try:
         for path in map(Path, paths):
-            # Made at once, so that two processes never share a name.
+            # mkdir is atomic, so that two processes never share a name.
             path.mkdir(parents=True)
             made.append(path)
     except FileExistsError:
@@ -84,7 +84,7 @@ def _made(paths: Iterable[str]) -> bool:
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:
-    """The error of a folder that the system does not let be written."""
+    """Returns the error of a folder that cannot be written."""
     problem = f"cannot be written: {error.strerror or error}"
     hint = "Free disk space or fix the permissions, or choose another output.dir."
     return OutputError(
@@ -93,5 +93,5 @@ def unwritable(path: Path, error: OSError) -> OutputError:
 
 
 def _as_text(text: str) -> str:
-    """A text in the grammar of overrides, its interpolations left to Hydra."""
+    """Quotes a text as an override, with its interpolations left to Hydra."""
     return QuotedString(text, Quote.single).with_quotes()

@@ -1,4 +1,4 @@
-"""Trials of a sweep: what the command line and `hydra.sweeper.params` ask for."""
+"""Trials of a sweep, from the command line and `hydra.sweeper.params`."""
 
 import dataclasses
 import itertools
@@ -24,53 +24,53 @@ _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """What `hydra.sweeper.params` asks for, Hydra's way to keep a sweep in a file."""
+    """Overrides in `hydra.sweeper.params`, by which a file defines a sweep."""
 
     lines: tuple[str, ...] = ()
-    """As on the command line, where values need not be mentioned in YAML either."""
+    """Overrides, as on the command line."""
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Override -> the place in a file that asks for it."""
+    """Override -> the place in a file that sets it."""
 
     def placed(self, diagnostic: Diagnostic) -> Diagnostic:
-        """The fault at the place in a file, if an override from there is wrong."""
+        """Replaces an override by its place in a file as the origin."""
         line = diagnostic.origin.removeprefix("override ").removeprefix("++")
         place = self.origins.get(line)
         return dataclasses.replace(diagnostic, origin=place) if place else diagnostic
 
 
-def params_of(whole: DictConfig, request: Request, found: Folders) -> Params | None:
-    """The params of a sweep; none if there are none, or its sweeper reads them itself.
+def params_of(config: DictConfig, request: Request, folders: Folders) -> Params | None:
+    """Returns the params of a sweep; None without any, or if the sweeper reads them.
 
     Args:
-        whole: what Hydra composed, its own section included.
-        request: of the command line, whose own values of the same keys win.
-        found: where configs lie.
+        config: config that Hydra composed, with its own section.
+        request: overrides of the command line, which win over the same keys.
+        folders: config folders.
     """
-    sweeper: Any = whole.hydra.sweeper
+    sweeper: Any = config.hydra.sweeper
     params = sweeper.get("params") if isinstance(sweeper, DictConfig) else None
     values = OmegaConf.to_container(params, resolve=True) if params else {}
     if not values or not isinstance(values, dict):
         return None
     nested = any(isinstance(value, dict | list) for value in values.values())
-    if nested and not is_grid(whole):
-        return None  # No texts in the grammar of overrides.
+    if nested and not is_grid(config):
+        return None  # They are not in the grammar of overrides.
     typed = {one.key_or_group for one in (*request.choices, *request.values)}
     lines = {
         str(key): f"{key}={value if isinstance(value, str) else spell(value)}"
         for key, value in values.items()
         if str(key).lstrip("+~") not in typed
     }
-    places = _places(request, found)
+    places = _places(request, folders)
     origins = {}
     for key, line in lines.items():
-        parsed, _ = read([line], found)
+        parsed, _ = read([line], folders)
         for written in (line, *map(str.strip, _each(parsed))):
             origins[written.removeprefix("++")] = places.get(key, "")
     return Params(tuple(lines.values()), origins)
 
 
-def trials(request: Request, found: Folders) -> list[list[str]]:
-    """The overrides of each job of a grid, in the order in which Hydra runs them.
+def trials(request: Request, folders: Folders) -> list[list[str]]:
+    """Returns the overrides of each job of a grid, in the order of Hydra's jobs.
 
     Raises:
         ConfigError: a sweep has no value.
@@ -78,22 +78,22 @@ def trials(request: Request, found: Folders) -> list[list[str]]:
     values: dict[str, list[str]] = {}
     diagnostics = []
     for override in (*request.choices, *request.values):
-        # Of a key that is given twice, the later values count.
+        # The later values of a repeated key count.
         values[override.get_key_element().lstrip("+")] = _lines(override)
         if not _lines(override):
-            diagnostics.append(_nothing(override, found))
+            diagnostics.append(_no_values(override, folders))
     if diagnostics:
         raise ConfigError(*diagnostics)
     return [list(lines) for lines in itertools.product(*values.values())]
 
 
-def is_grid(whole: DictConfig) -> bool:
-    """Whether Hydra's own sweeper runs every combination; others have own values."""
-    return OmegaConf.select(whole, "hydra.sweeper._target_") == _GRID
+def is_grid(config: DictConfig) -> bool:
+    """Returns whether Hydra's own sweeper runs every combination of the values."""
+    return OmegaConf.select(config, "hydra.sweeper._target_") == _GRID
 
 
 def _lines(override: Override) -> list[str]:
-    """An override as each job has it; a glob asks Hydra, which knows the choices."""
+    """Returns an override for each job; Hydra expands a glob to the choices."""
     if not override.is_discrete_sweep():
         return [] if override.is_sweep_override() else [str(override.input_line)]
     override.config_loader = GlobalHydra.instance().config_loader()
@@ -106,9 +106,9 @@ def _each(request: Request) -> Iterable[str]:
         yield from _lines(override)
 
 
-def _nothing(override: Override, found: Folders) -> Diagnostic:
+def _no_values(override: Override, folders: Folders) -> Diagnostic:
     group = override.key_or_group
-    choices = ", ".join(found.choices(group)) if found.is_group(group) else ""
+    choices = ", ".join(folders.choices(group)) if folders.is_group(group) else ""
     return Diagnostic(
         group,
         "has no values",
@@ -118,13 +118,13 @@ def _nothing(override: Override, found: Folders) -> Diagnostic:
     )
 
 
-def _places(request: Request, found: Folders) -> dict[str, str]:
-    """Key of the params -> who set it last: a file, or an override."""
+def _places(request: Request, folders: Folders) -> dict[str, str]:
+    """Returns key of the params -> its last origin: a file, or an override."""
     places: dict[str, str] = {}
-    for file, package in defaults_list(request.singles().choices, found).files:
+    for file, package in defaults_list(request.singles().choices, folders).files:
         if package:
             continue  # Hydra's own section is at the root.
-        shown = found.shown(file)
+        shown = folders.shown(file)
         document = load(file, shown)
         section: Any = document.content
         for name in _PARAMS:

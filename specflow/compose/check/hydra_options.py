@@ -71,9 +71,9 @@ def option_diagnostics(
 def _asks(document: Document) -> bool:
     """Returns whether a file sets an option of Hydra."""
     shown = "a file"
-    wishes = read_defaults(document.node, shown)
+    defaults_entries = read_defaults(document.node, shown)
     return "hydra" in document.content or any(
-        wish.group.startswith("hydra/") for wish in wishes
+        entry.group.startswith("hydra/") for entry in defaults_entries
     )
 
 

@@ -35,13 +35,13 @@ class Doubts:
     @classmethod
     def of(cls, layers: Layers, request: Request) -> "Doubts":
         """Returns the doubts after all layers were merged."""
-        words = frozenset(ExperimentConfig.model_fields)
+        keys = frozenset(ExperimentConfig.model_fields)
         unknown = {group.lstrip("/").split("/")[0] for group in layers.unknown}
         # An experiment file may set any section.
-        everything = bool(unknown - words)
+        everything = bool(unknown - keys)
         return cls(
             lost=frozenset(layers.lost) | ({()} if everything else set()),
-            unknown=words if everything else frozenset(unknown),
+            unknown=keys if everything else frozenset(unknown),
             deleted={
                 one.key_or_group: f"override {one.input_line}"
                 for one in request.choices
@@ -50,7 +50,7 @@ class Doubts:
         )
 
     @property
-    def words(self) -> frozenset[str]:
+    def sections(self) -> frozenset[str]:
         """Sections that rules between sections must not read."""
         if () in self.lost:
             return frozenset(ExperimentConfig.model_fields)
@@ -73,6 +73,6 @@ class Doubts:
         return dataclasses.replace(diagnostic, origin=by)
 
 
-def _has_kinds(word: str) -> bool:
-    field = ExperimentConfig.model_fields.get(word)
+def _has_kinds(section: str) -> bool:
+    field = ExperimentConfig.model_fields.get(section)
     return field is not None and Slot.of_field(field).kinds is not None

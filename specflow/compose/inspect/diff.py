@@ -1,4 +1,4 @@
-"""What differs between two experiments: by value, not by how they were written."""
+"""Differences between two experiments: by value, not by how they were written."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from specflow.runtime.plain_tree import ABSENT
 __all__ = ["Difference", "as_lines", "as_plain", "compare"]
 
 _KINDS = ("name", TARGET, "model_fn")
-"""Keys that say of which kind a section is."""
+"""Keys that select the kind of a section."""
 _WIDEST = 60
 """Columns up to which comments are aligned; a longer line does not move the others."""
 
@@ -28,14 +28,14 @@ class Difference:
     a_origin: str = ""
     b_origin: str = ""
     is_kind: bool = False
-    """Whether these are kinds of section; those of their fields that differ follow."""
+    """True if the values are kinds of a section; differing fields follow."""
 
 
 def compare(a: Side, b: Side) -> list[Difference]:
-    """Every key whose values differ.
+    """Returns every key whose values differ.
 
-    A section of another kind is told as such, before its fields. The order of keys does
-    not count, but for the parts of an optimizer: of these, the first one that matches
+    A section of a different kind is reported as such, before its fields. The order of
+    keys does not count, except for the parts of an optimizer, where the first match
     trains a parameter.
 
     >>> from specflow.compose.inspect.experiment_sources import read_side
@@ -44,7 +44,7 @@ def compare(a: Side, b: Side) -> list[Difference]:
     seed 0 1 override seed=1
     mesh.axes.data -1 1 conf/mesh/single.yaml:3
     """
-    found = [
+    differences = [
         dataclasses.replace(
             one,
             a_origin=_origin(a, one.key, one.a),
@@ -52,16 +52,20 @@ def compare(a: Side, b: Side) -> list[Difference]:
         )
         for one in _differences((), ROOT, a.tree, b.tree)
     ]
-    # What only one of two kinds has is worth a line if somebody has set it.
-    return [one for one in found if {one.a_origin, one.b_origin} != {"", "default"}]
+    # A field that only one of two kinds has is reported if a layer has set it.
+    return [
+        difference
+        for difference in differences
+        if {difference.a_origin, difference.b_origin} != {"", "default"}
+    ]
 
 
 def as_lines(differences: Sequence[Difference], *, dim: bool = False) -> list[str]:
-    """A line a difference: the values, and who set them.
+    """Returns one line per difference: the values and their origins.
 
     Args:
-        differences: what `compare` found.
-        dim: whether the comments are dimmed, for a terminal.
+        differences: as returned by `compare`.
+        dim: dims the comments, for a terminal.
     """
     pairs = [
         (
@@ -77,7 +81,7 @@ def as_lines(differences: Sequence[Difference], *, dim: bool = False) -> list[st
 
 
 def as_plain(differences: Sequence[Difference]) -> list[dict[str, Any]]:
-    """The differences as plain values; null for a side that has no such key."""
+    """Returns the differences as plain values; null for a side without the key."""
     return [
         {
             "key": one.key,
@@ -119,19 +123,19 @@ def _order(key: str, a: Any, b: Any) -> Iterator[Difference]:
 
 
 def _kind(section: Mapping[str, Any]) -> Any:
-    """What a section says that it is: a name, or a callable."""
-    found = (section[key] for key in reversed(_KINDS) if key in section)
-    return next(found, ABSENT)
+    """Returns the kind of a section: its name, or its callable."""
+    kinds = (section[key] for key in reversed(_KINDS) if key in section)
+    return next(kinds, ABSENT)
 
 
 def _origin(side: Side, key: str, value: Any) -> str:
-    """Who set a key or, of a section, what it is."""
+    """Returns the origin of a key, or for a section that of its kind."""
     if value is ABSENT:
         return ""
     keys = [key, *(f"{key}.{name}" for name in reversed(_KINDS))]
     below = (leaf for leaf in side.origins if leaf.startswith(f"{key}."))
-    found = (side.origins[leaf] for leaf in (*keys, *below) if leaf in side.origins)
-    return next(found, "default")
+    origins = (side.origins[leaf] for leaf in (*keys, *below) if leaf in side.origins)
+    return next(origins, "default")
 
 
 def _plain(value: Any, origin: str) -> dict[str, Any] | None:

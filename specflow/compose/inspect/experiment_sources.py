@@ -1,4 +1,4 @@
-"""An experiment by any name that it has: a run, a file, a choice, overrides."""
+"""Reading of experiments named by a run, a file, a choice, or overrides."""
 
 import dataclasses
 import json
@@ -24,14 +24,14 @@ __all__ = ["Side", "read_side"]
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """An experiment as data: nothing that it names is looked at."""
+    """An experiment as data, with no target resolved."""
 
     name: str
-    """As it was named on the command line."""
+    """Its name on the command line."""
     tree: dict[str, Any]
-    """Plain values, every default folded in."""
+    """Plain values, with every default."""
     origins: Mapping[str, str]
-    """Dotted leaf -> who set it."""
+    """Dotted leaf -> its origin."""
 
 
 def read_side(name: str, *, config_dirs: Sequence[str | Path] = ()) -> Side:
@@ -41,42 +41,45 @@ def read_side(name: str, *, config_dirs: Sequence[str | Path] = ()) -> Side:
         name: a run directory; a file of a config group, such as
             `my_conf/experiment/mine.yaml`, or one that holds a whole config; the name
             of an experiment; or overrides, in one text.
-        config_dirs: the user's own folders of configs.
+        config_dirs: the user's own config folders.
 
     Raises:
-        ConfigError: there is nothing by that name, or it is no sound experiment.
+        ConfigError: the name is unknown, or the experiment is invalid.
 
     >>> side = read_side("experiment=digits seed=3")
     >>> side.tree["seed"], side.origins["seed"]
     (3, 'override seed=3')
     """
-    found, path = folders(config_dirs), Path(os.path.expanduser(name))
+    search_folders, path = folders(config_dirs), Path(os.path.expanduser(name))
     if "=" in name:
-        return _composed(name, shlex.split(name), found)
+        return _composed(name, shlex.split(name), search_folders)
     if path.is_file() and path.name != RUN_CONFIG:
-        return _of_file(name, path, found)
-    if name in found.choices("experiment") and not (path / RUN_CONFIG).is_file():
-        return _composed(name, [f"experiment={name}"], found)
+        return _of_file(name, path, search_folders)
+    if (
+        name in search_folders.choices("experiment")
+        and not (path / RUN_CONFIG).is_file()
+    ):
+        return _composed(name, [f"experiment={name}"], search_folders)
     run = path.parent if path.name == RUN_CONFIG else path
     if not run.is_dir():
-        raise ConfigError(_no_such_side(name, found))
-    side = _composed(name, [f"run={spell(str(run))}"], found)
-    # Who set a value when it ran tells more than the line of the run's own record.
+        raise ConfigError(_no_such_side(name, search_folders))
+    side = _composed(name, [f"run={spell(str(run))}"], search_folders)
+    # The origins that the run recorded say more than the lines of its config.yaml.
     return dataclasses.replace(side, origins={**side.origins, **_recorded(run)})
 
 
-def _composed(name: str, lines: Sequence[str], found: Folders) -> Side:
-    made = draft(lines, found)
-    return _side(name, made.config, made.diagnostics, made.layers.origins)
+def _composed(name: str, lines: Sequence[str], folders: Folders) -> Side:
+    composed = draft(lines, folders)
+    return _side(name, composed.config, composed.diagnostics, composed.layers.origins)
 
 
-def _of_file(name: str, path: Path, found: Folders) -> Side:
+def _of_file(name: str, path: Path, folders: Folders) -> Side:
     group = path.absolute().parent
-    if found.is_group(group.name):
-        own = Folders((group.parent, *found.paths))
+    if folders.is_group(group.name):
+        own = Folders((group.parent, *folders.paths))
         return _composed(name, [f"{group.name}={path.stem}"], own)
     layers = Layers()
-    layers.merge_data(path, found.shown(path))
+    layers.merge_data(path, folders.shown(path))
     config, diagnostics = validate(layers.resolve(), layers.origins)
     return _side(name, config, [*layers.diagnostics, *diagnostics], layers.origins)
 
@@ -90,22 +93,22 @@ def _side(
     if diagnostics or config is None:
         raise ConfigError(*diagnostics)
     tree = config.model_dump(by_alias=True)
-    told = {".".join(path): str(origins.leaf(path)) for path in leaf_paths(tree)}
-    return Side(name, tree, told)
+    setters = {".".join(path): str(origins.leaf(path)) for path in leaf_paths(tree)}
+    return Side(name, tree, setters)
 
 
 def _recorded(run: Path) -> dict[str, str]:
-    """Who set each value, as a run has noted it; empty if it has not."""
+    """Returns the origins that a run recorded; empty if it has none."""
     try:
-        noted = json.loads((run / "origins.json").read_text(encoding="utf-8-sig"))
+        recorded = json.loads((run / "origins.json").read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
-    pairs = noted.items() if isinstance(noted, dict) else ()
+    pairs = recorded.items() if isinstance(recorded, dict) else ()
     return {key: value for key, value in pairs if isinstance(value, str)}
 
 
-def _no_such_side(name: str, found: Folders) -> Diagnostic:
-    experiments = found.choices("experiment")
+def _no_such_side(name: str, folders: Folders) -> Diagnostic:
+    experiments = folders.choices("experiment")
     near = did_you_mean(nearest(name, experiments))
     return Diagnostic(
         name,

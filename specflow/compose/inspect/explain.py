@@ -1,4 +1,4 @@
-"""What a key means, what it takes, what it is here, and who said so."""
+"""Explanation of a config key: meaning, accepted values, value and its origins."""
 
 import dataclasses
 import re
@@ -27,35 +27,35 @@ _OWN = {
     "Only the command line and the project file may set it; a config may not.",
 }
 _OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
-"""Codes of faults after which nobody knows what a key would be."""
+"""Codes of problems after which the value of any key is unknown."""
 _MOST = 24
-"""Names that are listed beside a near miss."""
+"""Number of names up to which all are listed beside a suggestion."""
 TO_COME = "???"
-"""A value that must still be given, as in YAML."""
+"""Marker of a value that must still be set, as in YAML."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """All that is known of a key; what does not apply is empty."""
+    """Facts about a key; those that do not apply are empty."""
 
     key: str
     about: str = ""
     takes: str = ""
-    """What fits, in the words of error messages."""
+    """Accepted values, described as in error messages."""
     defaults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """Default, as it is written -> the kinds of section that have it."""
+    """Default, as written in YAML -> the kinds of section that have it."""
     value: Any = ABSENT
-    """What it is in this experiment."""
+    """Value in this experiment."""
     layers: list[Written] = dataclasses.field(default_factory=list)
-    """Who set it, and over what: the last writer first."""
+    """Values that layers set, with their origins, the last writer first."""
     fields: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict)
-    """Of a section: key -> its value here, or its default, and what it means."""
+    """For a section: key -> (value here or default, meaning)."""
     of: str = ""
-    """Whose fields these are."""
+    """Name of the section that has these fields."""
     choices: dict[str, str] = dataclasses.field(default_factory=dict)
-    """What can be chosen here -> what that is."""
+    """Choice -> its meaning."""
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
-    """What is wrong with it in this experiment."""
+    """Problems of the key in this experiment."""
 
 
 def explain(
@@ -65,46 +65,47 @@ def explain(
 
     Args:
         key: dotted, such as `optimizer.lr`; empty for the whole experiment.
-        overrides: lines as on the command line; without any, no experiment is looked
-            at, and the key is that of every kind of section which has it.
-        config_dirs: the user's own folders of configs.
+        overrides: as on the command line; without any, no experiment is composed, and
+            the key is explained for every kind of section that has it.
+        config_dirs: the user's own config folders.
 
     Raises:
         ConfigError: there is no such key, or no such experiment.
 
     >>> explain("mesh.axes.fsdp").takes
     'a whole number >= -1'
-    >>> made = explain("optimizer.lr", ["experiment=digits", "optimizer.lr=3e-4"])
-    >>> made.value, [(one.value, str(one.origin)) for one in made.layers]
+    >>> lines = ["experiment=digits", "optimizer.lr=3e-4"]
+    >>> explanation = explain("optimizer.lr", lines)
+    >>> explanation.value, [(one.value, str(one.origin)) for one in explanation.layers]
     (0.0003, [(0.0003, 'override optimizer.lr=3e-4'),
               (0.002, 'conf/experiment/digits.yaml:17'),
               (0.001, 'conf/optimizer/adamw.yaml:4')])
     """
     path = tuple(key.split(".")) if key else ()
-    found, lines = folders(config_dirs), tuple(overrides)
+    search_folders, lines = folders(config_dirs), tuple(overrides)
     if key in _OWN:
         return Explanation(key, _OWN[key])
-    if key not in ExperimentConfig.model_fields and found.is_group(key):
+    if key not in ExperimentConfig.model_fields and search_folders.is_group(key):
         return Explanation(
             key,
             "Config group: selects the file that is merged.",
-            choices=_files(key, found),
+            choices=_files(key, search_folders),
         )
     if not lines:
-        return _by_itself(path, found)
+        return _by_itself(path, search_folders)
     layers = Watched(path)
-    made = draft(lines, found, layers=layers)
-    if made.guessed:  # What was not asked for explains nothing.
-        raise ConfigError(*made.guessed)
-    return _in_experiment(path, made, layers, found)
+    composed = draft(lines, search_folders, layers=layers)
+    if composed.guessed:  # A substituted choice was not requested.
+        raise ConfigError(*composed.guessed)
+    return _in_experiment(path, composed, layers, search_folders)
 
 
-def _by_itself(path: tuple[str, ...], found: Folders) -> Explanation:
+def _by_itself(path: tuple[str, ...], folders: Folders) -> Explanation:
     places = [EXPERIMENT]
     for at, name in enumerate(path):
         inner = [place for outer in places for place in outer.inside(name)]
         if not inner:
-            raise ConfigError(_no_such_key(path[: at + 1], places, found))
+            raise ConfigError(_no_such_key(path[: at + 1], places, folders))
         places = inner
     first = next((place for place in places if place.about), places[0])
     sections = first.sections
@@ -121,16 +122,16 @@ def _by_itself(path: tuple[str, ...], found: Folders) -> Explanation:
         {} if first.is_name else {text: sorted(of) for text, of in defaults.items()},
         fields=_fields(only, ABSENT) if only else {},
         of=label(only) if only else "",
-        choices=_choices(path, first, found),
+        choices=_choices(path, first, folders),
     )
 
 
 def _in_experiment(
-    path: tuple[str, ...], made: Draft, layers: Watched, found: Folders
+    path: tuple[str, ...], composed: Draft, layers: Watched, folders: Folders
 ) -> Explanation:
-    tree: Any = fold_defaults(made.tree, ROOT)
-    if made.config is not None:
-        tree = made.config.model_dump(by_alias=True)
+    tree: Any = fold_defaults(composed.tree, ROOT)
+    if composed.config is not None:
+        tree = composed.config.model_dump(by_alias=True)
     place, value = EXPERIMENT, tree
     for at, name in enumerate(path):
         section = place.slot.section(value)
@@ -141,39 +142,41 @@ def _in_experiment(
             value, seen = value_at(tree, path), layers.seen[::-1]
             return Explanation(".".join(path), of, value=value, layers=seen)
         if child is None or (section is None and inner is ABSENT):
-            raise ConfigError(_not_here(path[: at + 1], place, value, found))
+            raise ConfigError(_not_here(path[: at + 1], place, value, folders))
         place, value = Place(child, section, name, place), inner
     if value is ABSENT:
-        value = place.default  # Of what is not sound, nobody has folded it in.
+        value = place.default  # Validation failed, so defaults are not filled in.
     section = place.slot.section(value)
     key, entries = ".".join(path), _entries(place.slot, value)
     default = place.default if place.owner else {}
-    whole = section is None and not entries  # Else the fields tell the value.
+    whole = section is None and not entries  # Otherwise the fields show the value.
     return Explanation(
         key,
         place.about,
         _takes(place),
         {} if default == {} or place.is_name else {_as_written(default): []},
         value=value if whole else _kind(place.slot, value),
-        layers=_chosen(path, made) or _written(layers, place.slot, whole=whole),
+        layers=_chosen(path, composed) or _written(layers, place.slot, whole=whole),
         fields=_fields(section, value) if section else entries,
         of=label(section) if section else "",
-        choices=_choices(path, place, found),
+        choices=_choices(path, place, folders),
         diagnostics=[
-            diagnostic for diagnostic in made.diagnostics if _concerns(diagnostic, key)
+            diagnostic
+            for diagnostic in composed.diagnostics
+            if _concerns(diagnostic, key)
         ],
     )
 
 
 def _concerns(diagnostic: Diagnostic, key: str) -> bool:
-    """Whether a fault is one of a key, or of what it was composed of."""
+    """Returns whether a problem concerns a key, or the composition of its value."""
     where, path = f"{diagnostic.where}.", f"{key}."
     here = not key or where.startswith(path) or path.startswith(where)
     return here or diagnostic.where == "experiment" or diagnostic.code in _OF_ALL
 
 
 def _takes(place: Place) -> str:
-    """What fits; the names of kinds are listed below, and not told twice."""
+    """Describes the accepted values; names of kinds are listed as choices."""
     if place.is_name:
         return "one of the names below"
     text = in_words(place.slot)
@@ -181,14 +184,14 @@ def _takes(place: Place) -> str:
 
 
 def _inner(slot: Slot) -> Slot:
-    """What stands inside a mapping or a list, at any depth; else the slot itself."""
+    """Returns the slot of the items of a mapping or list, at any depth, or the slot."""
     while not slot.kinds and (child := slot.child("0", None)) is not None:
         slot = child
     return slot
 
 
 def _kind(slot: Slot, value: Any) -> Any:
-    """The name of a section's kind; of any other value, nothing."""
+    """Returns the name of a section's kind, or `ABSENT`."""
     section = slot.section(value) if slot.kinds else None
     return label(section) if section else ABSENT
 
@@ -201,42 +204,44 @@ def _written(layers: Watched, slot: Slot, *, whole: bool) -> list[Written]:
     ]
 
 
-def _chosen(path: tuple[str, ...], made: Draft) -> list[Written]:
-    """Who chose in a config group, and what was to be chosen before."""
+def _chosen(path: tuple[str, ...], composed: Draft) -> list[Written]:
+    """Returns the choice of a config group and the choices that it overrides."""
     group = ".".join(path)
-    key = next((one for one in made.choices if one.lstrip("+") == group), None)
+    key = next((one for one in composed.choices if one.lstrip("+") == group), None)
     if key is None:
         return []
-    chosen = Written(made.chosen_by(key), made.choices[key])
-    wishes = sorted(
-        (wish for wish in made.layers.wishes if wish.group == group),
-        key=lambda wish: wish.override,
+    chosen = Written(composed.chosen_by(key), composed.choices[key])
+    defaults_entries = sorted(
+        (entry for entry in composed.layers.defaults_entries if entry.group == group),
+        key=lambda entry: entry.override,
     )
-    before = [Written(wish.origin, wish.choice) for wish in reversed(wishes)]
+    before = [
+        Written(entry.origin, entry.choice) for entry in reversed(defaults_entries)
+    ]
     return [chosen, *(one for one in before if one.origin != chosen.origin)]
 
 
 def _fields(section: type[Config], value: Any) -> dict[str, tuple[Any, str]]:
-    """The fields of a section, each with its value, or its default."""
+    """Returns the fields of a section, each with its value or default."""
     texts = fields_about(section)
     fields = {}
     for name, field in section.model_fields.items():
         key = field.alias or name
         if get_origin(field.annotation) is Literal and key == "name":
-            continue  # It stands above: the kind.
+            continue  # The kind is shown as the value.
         inner = value_at(value, (key,)) if isinstance(value, dict) else ABSENT
         place = Place(Slot.of_field(field), section, key)
         if inner is ABSENT:
             inner = TO_COME if place.is_required else place.default
         kind = _kind(place.slot, inner)
         if place.slot.section(inner) and isinstance(inner, dict):
-            inner = kind  # Its own fields are told by its own key.
+            inner = kind  # Its fields are explained under its own key.
         fields[key] = (inner, texts.get(key) or place.about)
     return fields
 
 
 def _entries(slot: Slot, value: Any) -> dict[str, tuple[Any, str]]:
-    """The sections in a mapping or a list of them."""
+    """Returns the sections in a mapping or a list."""
     items = dict(enumerate(value)) if isinstance(value, list) else value
     if not isinstance(items, dict):
         return {}
@@ -249,19 +254,21 @@ def _entries(slot: Slot, value: Any) -> dict[str, tuple[Any, str]]:
     return entries
 
 
-def _choices(path: tuple[str, ...], place: Place, found: Folders) -> dict[str, str]:
-    """What can be chosen at a place: files of a group, or names of sections."""
+def _choices(path: tuple[str, ...], place: Place, folders: Folders) -> dict[str, str]:
+    """Returns the choices at a place: files of a group, or names of sections."""
     group = ".".join(path)
     slot = place.around.slot if place.is_name and place.around else place.slot
-    if group in ExperimentConfig.model_fields and found.is_group(group):
-        return _files(group, found, slot)
+    if group in ExperimentConfig.model_fields and folders.is_group(group):
+        return _files(group, folders, slot)
     members = _inner(slot).members().items()
     return {f"name: {name}": about(kind) for name, kind in members if name != TARGET}
 
 
-def _files(group: str, found: Folders, slot: Slot | None = None) -> dict[str, str]:
+def _files(group: str, folders: Folders, slot: Slot | None = None) -> dict[str, str]:
     kinds = slot.members() if slot else {}
-    files = {choice: found.file(f"{group}/{choice}") for choice in found.choices(group)}
+    files = {
+        choice: folders.file(f"{group}/{choice}") for choice in folders.choices(group)
+    }
     return {
         f"{group}={choice}": (file and about_file(file))
         or (about(kinds[choice]) if choice in kinds else "")
@@ -274,40 +281,40 @@ def _as_written(value: Any) -> str:
 
 
 def _no_such_key(
-    path: tuple[str, ...], places: list[Place], found: Folders
+    path: tuple[str, ...], places: list[Place], folders: Folders
 ) -> Diagnostic:
-    """The fault of a key that no kind of section has."""
+    """Reports a key that no kind of section has."""
     sections = [section for place in places for section in place.sections]
     known = sorted({key for section in sections for key in fields_of(section)})
-    return _diagnostic(path, known, "Fields here", found)
+    return _diagnostic(path, known, "Fields here", folders)
 
 
 def _not_here(
-    path: tuple[str, ...], place: Place, value: Any, found: Folders
+    path: tuple[str, ...], place: Place, value: Any, folders: Folders
 ) -> Diagnostic:
-    """The fault of a key that an experiment has not."""
+    """Reports a key that this experiment does not have."""
     section = place.slot.section(value)
     if section is None:
         items = range(len(value)) if isinstance(value, list) else (value or ())
-        return _diagnostic(path, [str(key) for key in items], "Keys here", found)
+        return _diagnostic(path, [str(key) for key in items], "Keys here", folders)
     diagnostic = _diagnostic(
-        path, fields_of(section), f"Fields of {label(section)}", found
+        path, fields_of(section), f"Fields of {label(section)}", folders
     )
     others = [label(kind) for kind in place.sections if path[-1] in fields_of(kind)]
-    told = (
+    other_kinds = (
         f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} this field."
         if others
         else ""
     )
-    return dataclasses.replace(diagnostic, hint=diagnostic.hint + told)
+    return dataclasses.replace(diagnostic, hint=diagnostic.hint + other_kinds)
 
 
 def _diagnostic(
-    path: tuple[str, ...], known: list[str], listed: str, found: Folders
+    path: tuple[str, ...], known: list[str], listed: str, folders: Folders
 ) -> Diagnostic:
     *above, name = path
     near = did_you_mean(
-        nearest(name, known if above else [*known, *found.groups()]),
+        nearest(name, known if above else [*known, *folders.groups()]),
         prefix="".join(f"{key}." for key in above),
     )
     there = (

@@ -1,4 +1,4 @@
-"""An explanation as people read it, and as tools do."""
+"""Rendering of an explanation: as text, and as plain values for tools."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ __all__ = ["as_lines", "as_plain"]
 
 _WIDTH = 88
 _WIDEST = 30
-"""Columns up to which texts are aligned; what is longer does not move the others."""
+"""Columns up to which texts are aligned; longer ones do not move the others."""
 
 
 def as_lines(explanation: Explanation) -> Iterator[str]:
-    r"""An explanation, line by line.
+    r"""Yields the lines of an explanation.
 
     >>> from specflow.compose.inspect.explain import explain
     >>> print(*as_lines(explain("loop.eval_steps", ["loop.eval_steps=5"])), sep="\n")
@@ -44,7 +44,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
 
 
 def as_plain(explanation: Explanation) -> dict[str, Any]:
-    """An explanation as plain values."""
+    """Returns an explanation as plain values."""
     return {
         "key": explanation.key,
         "about": explanation.about,
@@ -110,7 +110,7 @@ def _fields(fields: Mapping[str, tuple[Any, str]]) -> Iterator[str]:
 
 
 def _table(rows: Mapping[str, str]) -> Iterator[str]:
-    """Two columns; the second one wraps, and begins below what is too long."""
+    """Yields two columns; the second wraps, and starts below a long first one."""
     wide = max((len(row) for row in rows if len(row) <= _WIDEST), default=_WIDEST)
     for row, text in rows.items():
         head = f"  {row:<{wide}}  "
@@ -127,7 +127,7 @@ def _shown(value: Any) -> str:
 
 
 def _wrapped(head: str, text: str) -> Iterator[str]:
-    """A text behind its head; further lines begin where the text did."""
+    """Yields a text after its head; continuation lines align with the text."""
     indent = " " * (len(head) if len(head) <= _WIDEST + 4 else 4)
     lines = textwrap.wrap(
         text,

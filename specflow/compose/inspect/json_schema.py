@@ -1,9 +1,8 @@
-"""JSON Schema of what configs may hold, so that editors complete and check YAML.
+"""JSON Schemas of config files, with which editors complete and check YAML.
 
-A file need not be whole: it is laid under its group, over others and under others. So
-nothing is required, and a section that does not say of which kind it is may hold what
-any of its kinds may. Anywhere `${...}` can stand for a value, and `???` for one that is
-to come.
+A file may be partial, as it is merged with others. So no key is required, and a section
+that names no kind may have the fields of any of its kinds. Every value may be an
+interpolation `${...}`, or `???` if another layer sets it.
 """
 
 import json
@@ -31,24 +30,24 @@ __all__ = ["as_text", "header", "schema_of", "schemas", "write_schemas"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = "schema"
-"""Folder beside the groups in which the schemas lie."""
+"""Folder of the schemas, next to the groups."""
 EXPERIMENT = "experiment"
 
 
 def schemas(folders: Folders) -> dict[str, dict[str, Any]]:
-    """The schema of every group whose files are known in form, and of experiments."""
+    """Returns the schema of every group of sections, and of experiments."""
     return {group: schema_of(group, folders) for group in _groups(folders)}
 
 
 def schema_of(group: str, folders: Folders) -> dict[str, Any]:
-    """The JSON Schema of the files of a config group.
+    """Returns the JSON Schema of the files of a config group.
 
     Args:
-        group: one of the words, or `experiment`.
-        folders: where configs lie; their choices are offered in defaults lists.
+        group: a section, or `experiment`.
+        folders: config folders, whose choices are completed in defaults lists.
 
     Raises:
-        ConfigError: there is no such group, or its files may hold anything.
+        ConfigError: there is no such group, or its files have no fixed schema.
 
     >>> from specflow.compose.read.config_folders import folders
     >>> schema = schema_of("mesh", folders())
@@ -74,12 +73,12 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
         }
     else:
         slot = Slot.of_field(ExperimentConfig.model_fields[group])
-        said = fields_about(ExperimentConfig).get(group, "")
-        title = f"Section `{group}` of a specflow experiment. {said}".strip()
+        about_section = fields_about(ExperimentConfig).get(group, "")
+        title = f"Section `{group}` of a specflow experiment. {about_section}".strip()
     writer = Writer()
     for name in folders.groups():
         choices: list[Any] = [*folders.choices(name), None]
-        # Others may be in folders that are not known here.
+        # Other folders may have more choices.
         writer.definitions[_choices(name)] = {"anyOf": [{"enum": choices}, {}]}
     body = writer.root(slot, file)
     return {
@@ -91,10 +90,10 @@ def schema_of(group: str, folders: Folders) -> dict[str, Any]:
 
 
 def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
-    """Writes the schema of every group into a folder, and says which files these are.
+    """Writes the schema of every group into a folder, and returns the files.
 
     Raises:
-        ConfigError: it is no folder.
+        ConfigError: the path is not a folder.
         OutputError: a file cannot be written.
     """
     check_output_folder(folder, "--write")
@@ -118,18 +117,18 @@ def write_schemas(folder: str | Path, folders: Folders) -> list[Path]:
 
 
 def as_text(schema: Mapping[str, Any]) -> str:
-    """A schema as it stands in a file."""
+    """Returns the text of a schema file."""
     text = json.dumps(schema, indent=1, ensure_ascii=False)
-    # A list of plain values on one line.
+    # Lists of plain values take one line.
     return re.sub(r"\[\n\s+([^][{}]*?)\n\s+\]", _on_one_line, text)
 
 
 def header(config: str) -> str:
-    """The line by which a config names its schema to the YAML language server.
+    """Returns the line that names a config's schema to the YAML language server.
 
-    It is the same for shipped files and for those of a user's folder, in which
-    `specflow schema --write my_conf/schema` puts the schemas in the same place. A
-    `# @package` must stand before it: Hydra reads that from the first lines alone.
+    It is the same for shipped files and for those of a user's folder, where
+    `specflow schema --write my_conf/schema` writes the schemas to the same relative
+    path. A `# @package` line must precede it: Hydra reads only the first lines.
 
     >>> header("mesh/fsdp")
     '# yaml-language-server: $schema=../schema/mesh.json'
@@ -147,13 +146,13 @@ def _groups(folders: Folders) -> list[str]:
     return [group for group in known if group in there]
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    items = re.sub(r",\n\s+", ", ", found[1])
+def _on_one_line(match: re.Match[str]) -> str:
+    items = re.sub(r",\n\s+", ", ", match[1])
     return f"[{items}]"
 
 
 def _defaults(folders: Folders) -> dict[str, Any]:
-    """Of a defaults list: what is merged, and in which order."""
+    """Returns the schema of a defaults list."""
     groups = folders.groups()
     keys = [*groups, *(f"override /{group}" for group in groups)]
     entry = {

@@ -1,4 +1,4 @@
-"""JSON Schema of the types of the words: of values, of sections, of kinds of them."""
+"""JSON Schemas of values, of sections and of their kinds."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args, get_origin
@@ -11,9 +11,9 @@ from specflow.config.kinds import Kinds
 __all__ = ["Writer"]
 
 _LATER = r"\$\{|^\?\?\?$"
-"""A text that stands for a value: an interpolation, or one that is to come."""
+"""Pattern of a text in place of a value: an interpolation, or `???`."""
 _GROUPED = r"^[-+]?[0-9]+(_[0-9]+)+$"
-"""`1_000`: a number to us, a text to YAML 1.2, which editors read."""
+"""Pattern of `1_000`: a number to specflow, a text to YAML 1.2, as in editors."""
 _NAMES = {
     int: "integer",
     float: "number",
@@ -31,20 +31,20 @@ _BOUNDS = {
 
 
 class Writer:
-    """Writes the schemas of slots; a section that can nest is written once."""
+    """Writes the schemas of slots; every section becomes one definition."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, dict[str, Any]] = {}
         self._names: dict[Any, str] = {}
 
     def root(self, slot: Slot, file: dict[str, Any]) -> dict[str, Any]:
-        """Of a whole file: a section, and what only files hold."""
+        """Returns the schema of a file: a section, and keys that only files have."""
         if slot.kinds:
             return self._kinds(slot.kinds, file)
         return self._section(slot.annotation, file)
 
     def value(self, slot: Slot, name: str) -> dict[str, Any]:
-        """Of a value, of the value that an interpolation gives, and of one to come."""
+        """Returns the schema of a value, which may be an interpolation or `???`."""
         whole = slot.kinds or slot.says
         parts = [self._part(part, name) for part in ([slot] if whole else slot.parts())]
         nothing = [None] if slot.nullable else []
@@ -89,7 +89,7 @@ class Writer:
         return _plain(slot) | self._inside(slot, name)
 
     def _inside(self, slot: Slot, name: str) -> dict[str, Any]:
-        """Of the items of a list, or of the keys and values of a mapping."""
+        """Returns the schema of a list's items, or of a mapping's keys and values."""
         kind, inner = get_origin(slot.annotation), get_args(slot.annotation)
         if kind is list:
             return {"items": self.value(Slot.of(inner[0]), name)}
@@ -102,7 +102,7 @@ class Writer:
         }
 
     def _named(self, key: Any, name: str, write: Callable[[], Any]) -> dict[str, Any]:
-        """A reference to a definition, which is written when it is first needed."""
+        """Returns a reference to a definition, which is written on first use."""
         name = name.removeprefix("_").removesuffix("Config")
         if key not in self._names:
             taken = set(self._names.values())
@@ -136,7 +136,7 @@ class Writer:
         return properties
 
     def _kinds(self, kinds: Kinds, file: dict[str, Any]) -> dict[str, Any]:
-        """Of a section of one of several kinds, told apart by a mark or a name."""
+        """Returns the schema of a section whose kind a mark or a name selects."""
         marked = {_mark(member): member for member in kinds.members.values()}
         marked.pop("", None)
         named = {
@@ -177,22 +177,22 @@ class Writer:
         names: Iterable[str],
         file: dict[str, Any],
     ) -> dict[str, Any]:
-        """Of a section of no certain kind: all fields of all kinds."""
-        found: dict[str, list[dict[str, Any]]] = {}
+        """Returns the schema of a section of unknown kind: the fields of all kinds."""
+        by_key: dict[str, list[dict[str, Any]]] = {}
         for section in sections:
             if section is not Target:
                 for key, schema in self._properties(section).items():
-                    found.setdefault(key, []).append(schema)
-        found["name"] = [{"anyOf": [{"enum": [*filter(None, names)]}, _later()]}]
-        properties = {key: _any_of(schemas) for key, schemas in found.items()}
+                    by_key.setdefault(key, []).append(schema)
+        by_key["name"] = [{"anyOf": [{"enum": [*filter(None, names)]}, _later()]}]
+        properties = {key: _any_of(schemas) for key, schemas in by_key.items()}
         return {"properties": properties | file, "additionalProperties": False}
 
 
 def _plain(slot: Slot) -> dict[str, Any]:
-    """Of a number, a text, or a list or mapping but for what is inside."""
+    """Returns the schema of a scalar, or of a list or mapping without its items."""
     kind = get_origin(slot.annotation) or slot.annotation
     if kind not in _NAMES:
-        return {}  # Of a type that only Pydantic knows; it judges the value.
+        return {}  # A type that only Pydantic validates.
     types = [_NAMES[kind]] if kind is str else [_NAMES[kind], "string"]
     schema: dict[str, Any] = {"type": types}
     patterns = [_GROUPED] if kind in (int, float) else []
@@ -223,7 +223,7 @@ def _has_name(names: list[str]) -> dict[str, Any]:
 
 
 def _mark(section: type[Config]) -> str:
-    """The key that tells a section of a callable, whatever else it holds."""
+    """Returns the key that marks a section of a callable, or an empty text."""
     if section is Target:
         return TARGET
     return "model_fn" if issubclass(section, Bound) else ""
@@ -234,17 +234,17 @@ def _name(section: type[Config]) -> str:
     return field.default if field is not None else ""
 
 
-def _any_of(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """One schema for several, which may be the same but for what they say."""
-    said = ("description", "default")
+def _any_of(schemas: list[dict[str, Any]]) -> dict[str, Any]:
+    """Merges several schemas, which may differ in their descriptions only."""
+    annotations = ("description", "default")
     bare = [
-        {key: value for key, value in schema.items() if key not in said}
-        for schema in found
+        {key: value for key, value in schema.items() if key not in annotations}
+        for schema in schemas
     ]
     different = [schema for at, schema in enumerate(bare) if schema not in bare[:at]]
-    text = next((one["description"] for one in found if "description" in one), "")
-    told = {"description": text} if text else {}
-    return told | (different[0] if len(different) == 1 else {"anyOf": different})
+    text = next((one["description"] for one in schemas if "description" in one), "")
+    description = {"description": text} if text else {}
+    return description | (different[0] if len(different) == 1 else {"anyOf": different})
 
 
 def _is_plain(value: Any) -> bool:

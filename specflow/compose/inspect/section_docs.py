@@ -1,4 +1,4 @@
-"""What sections and fields are for: the texts that stand with them."""
+"""Documentation of sections and fields, read from their docstrings."""
 
 import ast
 import inspect
@@ -12,7 +12,7 @@ __all__ = ["about", "fields_about"]
 
 
 def about(section: type[Config]) -> str:
-    """What a section is, in one line.
+    """Returns the first paragraph of a section's docstring, as one line.
 
     >>> from specflow.config.sections.data import DigitsConfig
     >>> about(DigitsConfig)
@@ -23,10 +23,10 @@ def about(section: type[Config]) -> str:
 
 
 def fields_about(section: type[Config]) -> dict[str, str]:
-    """Key -> what it means, of every field of a section that says so.
+    """Returns key -> meaning of every documented field of a section.
 
-    A field says it in the text below it, also in a class that it is inherited from; a
-    class made from a signature says it by `Field(description=...)`.
+    The text is the docstring below the field, inherited from base classes; a class made
+    from a signature has `Field(description=...)` instead.
 
     >>> from specflow.config.sections.mesh import AxesConfig
     >>> fields_about(AxesConfig)["data"]
@@ -44,10 +44,10 @@ def fields_about(section: type[Config]) -> dict[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Class -> field -> the text below it, of every class at the root of a module.
+    """Returns class -> field -> docstring of every top-level class of a module.
 
-    Read from the source when somebody asks; keeping them with the classes would slow
-    down everybody who does not.
+    Parsed from the source on demand: storing the texts with the classes would slow down
+    every command.
     """
     source = _source(module)
     if "class " not in source:
@@ -74,4 +74,4 @@ def _source(module: str) -> str:
     try:
         return getattr(loader, "get_source", lambda _: "")(module) or ""
     except (ImportError, OSError):
-        return ""  # Sources may be left out of an installation.
+        return ""  # An installation may lack the sources.

@@ -1,4 +1,4 @@
-"""Fields of the words: where they stand, what they are for, what stands by default."""
+"""Fields of sections: their paths, meanings and defaults."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ __all__ = ["EXPERIMENT", "Place"]
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A place in the types to which a key leads.
+    """Type, owner and key of a config path.
 
     >>> (place,) = (one for one in EXPERIMENT.inside("mesh"))
     >>> (axes,) = place.inside("axes")
@@ -27,20 +27,20 @@ class Place:
 
     slot: Slot
     owner: type[Config] | None = None
-    """The section whose field it is; none: it is an item of a mapping or a list."""
+    """Section that has the field; None for an item of a mapping or a list."""
     key: str = ""
     around: "Place | None" = None
-    """The section, the mapping or the list around it."""
+    """Place of the enclosing section, mapping or list."""
 
     @property
     def is_name(self) -> bool:
-        """Whether it says of which kind the section around it is."""
+        """True if it is the `name` that selects the kind of its section."""
         around = self.around
         return self.key == "name" and around is not None and bool(around.slot.kinds)
 
     @property
     def about(self) -> str:
-        """What the field means or, if it does not say, its section, or the mapping."""
+        """Meaning of the field, else of its section, or of the mapping around it."""
         if self.is_name:
             return "Kind of this section; its other fields depend on it."
         if self.owner is None:
@@ -51,12 +51,12 @@ class Place:
 
     @property
     def is_required(self) -> bool:
-        """Whether somebody must say something here."""
+        """True if the field has no default."""
         return self._field is not None and self._field.is_required()
 
     @property
     def default(self) -> Any:
-        """What stands when nobody says anything; of a section, its kind."""
+        """Default value, or the kind of the default section; `ABSENT` if required."""
         field = self._field
         if field is None or field.is_required():
             return ABSENT
@@ -67,14 +67,14 @@ class Place:
 
     @property
     def sections(self) -> list[type[Config]]:
-        """The sections that can stand here."""
+        """Sections that this place accepts."""
         if self.slot.kinds:
             return [*self.slot.members().values()]
         section = self.slot.section(None)
         return [section] if section else []
 
     def inside(self, key: str) -> Iterator["Place"]:
-        """The places to which a key below this one can lead, one a kind of section."""
+        """Yields the places of a key inside this one, one for each kind of section."""
         owners = self.sections
         for owner in owners or (None,):
             around = Slot(owner) if owner else self.slot
@@ -86,10 +86,10 @@ class Place:
     @property
     def _field(self) -> FieldInfo | None:
         fields = self.owner.model_fields if self.owner else {}
-        found = (
+        own = (
             field for name, field in fields.items() if self.key in (name, field.alias)
         )
-        return next(found, None)
+        return next(own, None)
 
 
 EXPERIMENT = Place(ROOT)

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from specflow.compose.merge.component_changes import Dropped, leftovers, marks
 from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
-from specflow.compose.read.defaults_list import Wish, first_line, read_defaults
+from specflow.compose.read.defaults_list import DefaultsEntry, first_line, read_defaults
 from specflow.compose.read.documents import Document, load
 from specflow.compose.read.override_grammar import escape, is_special, spell
 from specflow.compose.read.salvage import salvage
@@ -42,7 +42,7 @@ class Layers:
 
     tree: dict[Any, Any] = dataclasses.field(default_factory=dict)
     origins: Origins = dataclasses.field(default_factory=Origins)
-    wishes: list[Wish] = dataclasses.field(default_factory=list)
+    defaults_entries: list[DefaultsEntry] = dataclasses.field(default_factory=list)
     """Entries of the files' defaults lists."""
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
@@ -77,7 +77,7 @@ class Layers:
         self.lost |= {(*path, key) if key else path for key in salvaged.lost}
         if salvaged.lost & {"", "defaults"}:
             self.unknown.add(package.split(".")[0])
-        self.wishes += read_defaults(document.node, shown)
+        self.defaults_entries += read_defaults(document.node, shown)
         # Hydra's own section is at the root.
         document = document.without(_NOT_OURS if not path else ("defaults",))
         self._merge_document(document, shown, path)

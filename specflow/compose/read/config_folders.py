@@ -1,4 +1,4 @@
-"""Where configs lie: the user's own folders, the shipped one, those of plugins."""
+"""Config folders: the user's own, the shipped one, those of plugins."""
 
 import dataclasses
 import re
@@ -16,14 +16,14 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def shipped(package: Path = _PACKAGE) -> Path:
-    """The folder of configs that comes with specflow.
+    """Returns the folder of configs that ships with specflow.
 
     Args:
-        package: the installed package; a wheel carries `conf/` inside it, a checkout
-            (and so an editable install) beside it.
+        package: the installed package; a wheel has `conf/` inside it, a checkout (and
+            so an editable install) next to it.
 
     Raises:
-        ConfigError: neither place holds one: the installation is incomplete.
+        ConfigError: neither exists: the installation is incomplete.
     """
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "config.yaml").is_file():
@@ -39,7 +39,7 @@ def shipped(package: Path = _PACKAGE) -> Path:
 
 
 def about_file(file: Path) -> str:
-    """First sentence of the comment at a config's head; empty if there is none.
+    """Returns the first sentence of the comment at the head of a config, or nothing.
 
     >>> about_file(shipped() / "mesh/single.yaml")
     'A single device, even if the machine has more: the reference for comparisons.'
@@ -59,8 +59,8 @@ def about_file(file: Path) -> str:
 class Folders:
     """Folders of configs in the order in which they are searched.
 
-    After them come the folders that installed packages bring: these add choices to the
-    groups that are there, and are looked for when something is found nowhere else.
+    The folders of installed packages follow: they add choices to existing groups, and
+    are searched only for what no other folder has.
 
     >>> here = folders()
     >>> here.choices("mesh")
@@ -72,21 +72,21 @@ class Folders:
     paths: tuple[Path, ...]
 
     def file(self, config: str) -> Path | None:
-        """The file of a config such as `mesh/fsdp`; the first folder with it wins."""
+        """Returns the file of a config such as `mesh/fsdp`; the first folder wins."""
         for folder in self.paths:
             if (file := folder / f"{config}.yaml").is_file():
                 return file
         group, _, _ = config.rpartition("/")
         if not self.is_group(group):
             return None
-        brought = (folder / f"{config}.yaml" for folder in brought_folders())
-        found = [file for file in brought if file.is_file()]
-        if len(found) > 1:
-            raise ConfigError(_twice(config, found))
-        return found[0] if found else None
+        candidates = (folder / f"{config}.yaml" for folder in brought_folders())
+        files = [file for file in candidates if file.is_file()]
+        if len(files) > 1:
+            raise ConfigError(_twice(config, files))
+        return files[0] if files else None
 
     def is_group(self, name: str) -> bool:
-        """Whether a name is a config group, such as `mesh`: a folder of choices."""
+        """Returns whether a name is a config group (a folder of choices): `mesh`."""
         return bool(name) and any(
             any((folder / name).glob(files))
             for folder in self.paths
@@ -94,29 +94,29 @@ class Folders:
         )
 
     def files(self) -> Iterator[Path]:
-        """Every config of every folder."""
+        """Yields every config of every folder."""
         for folder in (*self.paths, *brought_folders()):
             yield from sorted(folder.rglob("*.yaml"))
 
     def groups(self) -> list[str]:
-        """Every config group, sorted."""
-        found = (path for folder in self.paths for path in folder.glob("*/*.yaml"))
-        return sorted({path.parent.name for path in found})
+        """Returns every config group, sorted."""
+        files = (path for folder in self.paths for path in folder.glob("*/*.yaml"))
+        return sorted({path.parent.name for path in files})
 
     def choices(self, group: str) -> list[str]:
-        """What can be chosen in a group, sorted."""
+        """Returns the choices of a group, sorted."""
         brought = brought_folders() if self.is_group(group) else ()
-        found = (
+        files = (
             path
             for folder in (*self.paths, *brought)
             for path in folder.glob(f"{group}/*.yaml")
         )
-        return sorted({path.stem for path in found})
+        return sorted({path.stem for path in files})
 
     def shown(self, file: Path) -> str:
-        """A file as messages name it: from `conf/`, or from the current directory.
+        """Returns the name of a file in messages.
 
-        That of a plugin is named from its package.
+        It is relative to `conf/`, to the current directory, or to a plugin's package.
         """
         ours = self.paths[-1]
         if file.is_relative_to(ours):
@@ -133,7 +133,7 @@ class Folders:
 
 
 def folders(own: Sequence[str | Path] = ()) -> Folders:
-    """The user's own folders, in order, and then the shipped one.
+    """Returns the user's own folders, in order, followed by the shipped one.
 
     Raises:
         ConfigError: a folder does not exist.

@@ -1,4 +1,4 @@
-"""Defaults lists that lead back to themselves, which Hydra follows without end."""
+"""Cycles of defaults lists, which Hydra would follow without end."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,62 +11,62 @@ from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.salvage import salvage
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["circle_diagnostic", "entries_of"]
+__all__ = ["cycle_diagnostic", "entries_of"]
 
 Step = tuple[str, Origin]
-"""Config that an entry of a defaults list names, and the entry."""
+"""Config that an entry of a defaults list names, and the origin of the entry."""
 
 
-def circle_diagnostic(
+def cycle_diagnostic(
     root: str, choices: Iterable[Override], folders: Folders
 ) -> Diagnostic:
-    """The entries that form a circle, and where they stand.
+    """Reports the entries that form a cycle, with their places.
 
     Args:
-        root: the config with which composing begins.
-        choices: of the command line.
-        folders: where configs lie.
+        root: the config from which composition starts.
+        choices: choices on the command line.
+        folders: config folders.
     """
     chosen = [f"{one.key_or_group}/{one.value()}" for one in choices]
     for start in (root, *chosen):
-        circle = _circle([(start, Origin("command line"))], folders, set())
-        if circle:
+        cycle = _cycle([(start, Origin("command line"))], folders, set())
+        if cycle:
             break
     else:
         problem = "its defaults list leads back to itself"
         return Diagnostic(root, problem, origin="command line", code="composition")
-    (named, entry), *others = circle
-    told = []
+    (named, entry), *others = cycle
+    links = []
     for config, origin in others:
-        told.append(f"{named} names {config} ({origin.exact})")
+        links.append(f"{named} names {config} ({origin.exact})")
         named = config
     return Diagnostic(
-        circle[-1][0],
-        f"names {circle[0][0] if others else 'itself'} in its defaults list",
-        expected=f"no cycle: {', '.join(told)}" if told else "",
-        hint="Remove one of these entries." if told else "Remove this entry.",
+        cycle[-1][0],
+        f"names {cycle[0][0] if others else 'itself'} in its defaults list",
+        expected=f"no cycle: {', '.join(links)}" if links else "",
+        hint="Remove one of these entries." if links else "Remove this entry.",
         origin=entry.exact,
         code="composition",
     )
 
 
-def _circle(steps: list[Step], folders: Folders, done: set[str]) -> list[Step]:
-    """The steps from a config back to it, of the first circle that is met."""
-    here = steps[-1][0]
+def _cycle(steps: list[Step], folders: Folders, done: set[str]) -> list[Step]:
+    """Returns the steps of the first cycle that is found, or nothing."""
+    current = steps[-1][0]
     before = [config for config, _ in steps[:-1]]
-    if here in before:
-        return steps[before.index(here) + 1 :]
-    if here in done:
+    if current in before:
+        return steps[before.index(current) + 1 :]
+    if current in done:
         return []
-    for step in entries_of(here, folders):
-        if circle := _circle([*steps, step], folders, done):
-            return circle
-    done.add(here)
+    for step in entries_of(current, folders):
+        if cycle := _cycle([*steps, step], folders, done):
+            return cycle
+    done.add(current)
     return []
 
 
 def entries_of(config: str, folders: Folders) -> Iterator[Step]:
-    """The configs that a file's defaults list merges, each with its entry."""
+    """Yields the configs that a file's defaults list merges, each with its origin."""
     file = folders.file(config)
     if file is None:
         return
@@ -84,7 +84,7 @@ def entries_of(config: str, folders: Folders) -> Iterator[Step]:
 
 
 def _named(entry: Any, config: str) -> Iterator[str]:
-    """The configs that an entry names, from the root of the folders."""
+    """Yields the configs that an entry names, relative to the root of the folders."""
     group = config.rpartition("/")[0]
     inner: Any
     if isinstance(entry, yaml.ScalarNode) and entry.value != "_self_":
@@ -100,6 +100,6 @@ def _named(entry: Any, config: str) -> Iterator[str]:
 
 
 def _absolute(name: str, group: str) -> str:
-    """A config, or a group, as Hydra finds it from inside a group."""
+    """Resolves a config or group named inside a group, as Hydra does."""
     name = name.split("@")[0].removesuffix(".yaml")
     return name.lstrip("/") if name.startswith("/") or not group else f"{group}/{name}"

@@ -1,4 +1,4 @@
-"""Defaults lists: which files Hydra merges, in which order, and who chose them."""
+"""Defaults lists: the files that Hydra merges, their order, and their origins."""
 
 import dataclasses
 import re
@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_cycles import circle_diagnostic, entries_of
+from specflow.compose.read.defaults_cycles import cycle_diagnostic, entries_of
 from specflow.compose.read.documents import yaml_diagnostic
 from specflow.compose.read.hydra_errors import hydra_diagnostic
 from specflow.compose.read.hydra_packages import no_plugin
@@ -26,8 +26,8 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, n
 
 __all__ = [
     "ROOT",
+    "DefaultsEntry",
     "Merge",
-    "Wish",
     "chosen_by",
     "defaults_list",
     "first_line",
@@ -35,48 +35,50 @@ __all__ = [
 ]
 
 ROOT = "config"
-"""Name of the root config, in whatever folder it is found."""
+"""Name of the root config, in any folder."""
 
 _HYDRAS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Merge:
-    """What Hydra's defaults list comes to."""
+    """Files and choices that result from Hydra's defaults list."""
 
     files: tuple[tuple[Path, str], ...]
-    """(file, dotted package it is merged into), in order."""
+    """(file, dotted package into which it is merged), in order."""
     choices: dict[str, str]
-    """Config group -> what was chosen, of every group that has a choice."""
+    """Config group -> its choice, for every group that has one."""
     diagnostics: tuple[Diagnostic, ...] = ()
-    """What could not be merged; the near miss stands in for it, if there is one."""
+    """Problems of choices and files; the nearest choice is used where there is one."""
     unknown: frozenset[str] = frozenset()
-    """Groups in which nothing stands in for what was chosen."""
+    """Groups with an unknown choice for which no nearest one is used."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Wish:
+class DefaultsEntry:
     """An entry of a file's defaults list."""
 
     group: str
     choice: str
     override: bool
-    """Whether it changes a choice that stands elsewhere."""
+    """True if it changes a choice that another list makes."""
     origin: Origin
 
 
 def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
-    """What Hydra would merge for these choices; it stops at the first fault, we do not.
+    """Returns the files that Hydra would merge for these choices, and all problems.
+
+    Hydra stops at the first problem; here each is repaired, and the list made again.
 
     Raises:
-        ConfigError: a file cannot be read, or a defaults list is wrong in a way that
-            leaves nothing to go on with.
+        ConfigError: a file cannot be read, or a defaults list has a problem that
+            cannot be repaired.
     """
     repository, asked = DefaultsLists(folders), list(choices)
     diagnostics: list[Diagnostic] = []
     while True:
         try:
-            found = create_defaults_list(
+            result = create_defaults_list(
                 repository,
                 config_name=ROOT,
                 overrides_list=asked,
@@ -85,36 +87,40 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             )
             strays = [
                 str(default.config_path)
-                for default in found.defaults
+                for default in result.defaults
                 if _is_no_section(default.package or "")
             ]
             if not _read_as_global(repository, strays, folders, diagnostics):
                 break
-        except ConfigError as error:  # A file that cannot be read.
+        except ConfigError as error:  # A file cannot be read.
             raise ConfigError(*diagnostics, *error.diagnostics) from None
         except RecursionError:
-            if any(repository.instead.values()):  # What was meant leads back, perhaps.
+            if any(
+                repository.instead.values()
+            ):  # A substitute may have made the cycle.
                 repository.instead = dict.fromkeys(repository.instead, "")
                 repository.forget()
                 continue
             raise ConfigError(
-                *diagnostics, circle_diagnostic(ROOT, asked, folders)
+                *diagnostics, cycle_diagnostic(ROOT, asked, folders)
             ) from None
         # Hydra checks the form of defaults lists with bare assertions too.
         except (*_HYDRAS, AssertionError, ValueError) as error:
-            told = re.match(r"In '([^']*)'", str(error))
-            if told and _read_as_global(repository, [told[1]], folders, diagnostics):
+            in_config = re.match(r"In '([^']*)'", str(error))
+            if in_config and _read_as_global(
+                repository, [in_config[1]], folders, diagnostics
+            ):
                 continue
             diagnostics.append(
                 composition_diagnostic(error, folders, asked, repository.files())
             )
-            if not _go_on(repository, asked, error, diagnostics):
+            if not _repair(repository, asked, error, diagnostics):
                 raise ConfigError(*diagnostics) from None
-    chosen = reversed(found.overrides.known_choices.items())
+    chosen = reversed(result.overrides.known_choices.items())
     return Merge(
         files=tuple(
             (file, default.package or "")
-            for default in found.defaults
+            for default in result.defaults
             if (file := repository.file(str(default.config_path)))
         ),
         choices={group: choice for group, choice in chosen if choice},
@@ -133,9 +139,9 @@ def _read_as_global(
     folders: Folders,
     diagnostics: list[Diagnostic],
 ) -> bool:
-    """Reads configs at the root that do not ask for it; returns whether there are any.
+    """Merges configs without a package header at the root; returns if there are any.
 
-    What an experiment says is judged as it was meant, beside the missing header.
+    The missing header is reported, and the values are validated as intended.
     """
     wrong = {
         config: diagnostic
@@ -155,13 +161,13 @@ def _is_no_section(package: str) -> bool:
     return bool(root) and root not in ExperimentConfig.model_fields
 
 
-def _go_on(
+def _repair(
     repository: DefaultsLists,
     choices: list[Override],
     error: Exception,
     diagnostics: Sequence[Diagnostic],
 ) -> bool:
-    """Takes what is wrong out of Hydra's way; returns whether that can be done."""
+    """Repairs the defaults list after an error; returns whether that was possible."""
     repository.forget()
     missing, *before = (
         str(getattr(error, "missing_cfg_file", "") or ""),
@@ -173,18 +179,18 @@ def _go_on(
         near = nearest(choice, others)
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
-    told = diagnostics[-1]
-    wrong = [one for one in choices if f"override {one.input_line}" == told.origin]
+    last = diagnostics[-1]
+    wrong = [one for one in choices if f"override {one.input_line}" == last.origin]
     if wrong:
         choices.remove(wrong[0])
     else:
-        repository.left_out.add(told.where)
-    return told.code == "defaults" and told not in before
+        repository.left_out.add(last.where)
+    return last.code == "defaults" and last not in before
 
 
-def read_defaults(node: yaml.MappingNode, shown: str) -> list[Wish]:
-    """The entries of a file's defaults list that choose in a group."""
-    wishes = []
+def read_defaults(node: yaml.MappingNode, shown: str) -> list[DefaultsEntry]:
+    """Returns the entries of a file's defaults list that choose in a group."""
+    defaults_entries = []
     for key, entries in node.value:
         if key.value != "defaults" or not isinstance(entries, yaml.SequenceNode):
             continue
@@ -194,20 +200,22 @@ def read_defaults(node: yaml.MappingNode, shown: str) -> list[Wish]:
             for group, choice in entry.value:
                 words = str(group.value).split()
                 mark = group.start_mark
-                wishes.append(
-                    Wish(
+                defaults_entries.append(
+                    DefaultsEntry(
                         group=words[-1].lstrip("/"),
                         choice=str(choice.value),
                         override="override" in words[:-1],
                         origin=Origin(shown, mark.line + 1, mark.column + 1),
                     )
                 )
-    return wishes
+    return defaults_entries
 
 
-def chosen_by(group: str, choice: str, wishes: Iterable[Wish]) -> Origin | None:
-    """The entry that chose; one that overrides goes before one that only begins."""
-    of_group = [wish for wish in wishes if wish.group == group]
+def chosen_by(
+    group: str, choice: str, defaults_entries: Iterable[DefaultsEntry]
+) -> Origin | None:
+    """Returns the origin of the entry that made a choice, overriding ones first."""
+    of_group = [wish for wish in defaults_entries if wish.group == group]
     fitting = [wish for wish in of_group if wish.choice == choice] or of_group
     ordered = sorted(fitting, key=lambda wish: not wish.override)
     return ordered[0].origin if ordered else None
@@ -219,21 +227,21 @@ def composition_diagnostic(
     choices: Iterable[Override] = (),
     files: Collection[Path] = (),
 ) -> Diagnostic:
-    """What Hydra could not compose, in the form of all other faults.
+    """Returns an error of Hydra's composition as a diagnostic.
 
     Args:
-        error: of Hydra's.
-        folders: where configs lie.
-        choices: of the command line.
-        files: that Hydra has read; all by default.
+        error: raised by Hydra, OmegaConf or the YAML parser.
+        folders: config folders.
+        choices: overrides of the command line.
+        files: files that Hydra has read; by default all.
     """
     if isinstance(error, yaml.YAMLError):
         mark = getattr(error, "problem_mark", None)
         file = Path(mark.name) if mark else Path("a config")
         return yaml_diagnostic(error, folders.shown(file))
     text = str(error)
-    told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
-    config, rest = (told["config"], told["rest"]) if told else ("", text)
+    in_config = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
+    config, rest = in_config.groups() if in_config else ("", text)
     file = folders.file(config) if config else None
     shown = folders.shown(file) if file else "command line"
     missing = getattr(error, "missing_cfg_file", None)
@@ -287,30 +295,30 @@ def composition_diagnostic(
         twice = (f"Multiple values for {key}.", f"{key} appears more than once")
         if f"'{typed}'" in line or line.startswith(twice):
             # Hydra's advice is for files.
-            told = line.partition(". ")[0]
+            problem = line.partition(". ")[0]
             origin = f"override {typed}"
             return Diagnostic(
-                key, told, "", f"Choose with {key}=...", origin, "defaults"
+                key, problem, "", f"Choose with {key}=...", origin, "defaults"
             )
     return Diagnostic(shown, line, code="composition")
 
 
 def _others(missing: str, error: Exception, choices: Iterable[str]) -> list[str]:
-    """The choices of a group, but for the one whose defaults list names another."""
-    told = re.match(r"In '([^']*)'", str(error))
-    asking = told[1] if told else ""
+    """Returns the choices of a group except the file that names the missing one."""
+    in_config = re.match(r"In '([^']*)'", str(error))
+    asking = in_config[1] if in_config else ""
     group = missing.rpartition("/")[0]
     return [choice for choice in choices if f"{group}/{choice}" != asking]
 
 
 def _entry(config: str, named: str, folders: Folders) -> str:
-    """The entry by which a config's defaults list names another."""
+    """Returns the place of the entry by which a config names another."""
     entries = entries_of(config, folders)
     return next((origin.exact for name, origin in entries if name == named), "")
 
 
 def _typed(group: str, choices: Iterable[Override]) -> str:
-    """The override that chooses in a group."""
+    """Returns the override that chooses in a group."""
     lines = (str(one.input_line) for one in choices if one.key_or_group == group)
     return next((f"override {line}" for line in lines), "")
 
@@ -318,7 +326,7 @@ def _typed(group: str, choices: Iterable[Override]) -> str:
 def _asked_for(
     group: str, folders: Folders, files: Collection[Path], *, choice: str = ""
 ) -> str:
-    """The entry of a defaults list that asks for something; Hydra does not tell."""
+    """Finds the entry of a defaults list that makes a choice, as Hydra reports none."""
     for file in files or folders.files():
         shown = folders.shown(file)
         try:
@@ -332,5 +340,5 @@ def _asked_for(
 
 
 def first_line(error: Exception) -> str:
-    """What an error of Hydra or OmegaConf says, without the lines of its internals."""
+    """Returns the message of a Hydra or OmegaConf error without internal details."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""YAML files, read once: as nodes that know their places, and as plain values."""
+"""YAML files, read once: as nodes with their places, and as plain values."""
 
 import dataclasses
 import re
@@ -35,12 +35,12 @@ _FLOAT = re.compile(
 """Floats of YAML 1.2, with Hydra's `1_000.0`; `1e-3` is none to PyYAML."""
 _TAG = "tag:yaml.org,2002:"
 _TEXT_NOW = "tag:yaml-1.1:"
-"""Tags of what is a number or a date to YAML 1.1 alone, such as `1:30`: text."""
+"""Tags of scalars that only YAML 1.1 reads as a number or a date, as `1:30`: text."""
 _KEY = "tag:yaml-1.1-key:"
-"""The same of keys, which no reader may take for something else than text."""
+"""The same for keys, which must be text for every YAML reader."""
 
 _MOST = 100_000
-"""Values of a file; a few aliases of aliases would make as many as one likes."""
+"""Limit of the values in a file: nested aliases expand to any number of them."""
 
 # libyaml's loader, where it was built in, is ten times as fast.
 _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -59,22 +59,22 @@ class _Loader(_FASTEST):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes plain data only, and what any YAML takes for no text in quotes."""
+    """Writes plain data only; quotes text that some YAML reads as another type."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    """A text; line ends of Unicode are written as escapes, or they would be lost."""
+    """Represents a text; Unicode line ends are escaped, or they would be lost."""
     style = '"' if set(text) & set("\x85\u2028\u2029\ufeff") else None
     return dumper.represent_scalar(f"{_TAG}str", text, style=style)
 
 
 def _old_scalar(loader: Any, kind: str, node: yaml.ScalarNode) -> Any:
-    """What a key is to YAML 1.1."""
+    """Constructs a key as YAML 1.1 reads it."""
     return yaml.SafeLoader.yaml_constructors[_TAG + kind](loader, node)
 
 
 def _number(loader: Any, node: yaml.ScalarNode) -> float:
-    """A number, tagged or not: `!!int 1:30` is none."""
+    """Constructs a number, tagged or not; refuses `!!int 1:30`."""
     text = str(loader.construct_scalar(node)).replace("_", "").lower()
     is_int = node.tag == f"{_TAG}int"
     try:
@@ -103,15 +103,15 @@ _Dumper.add_representer(str, _text)
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What a YAML file holds."""
+    """Content of a YAML file."""
 
     node: yaml.MappingNode
-    """Its nodes, each with its line and column."""
+    """Root node; every node has its line and column."""
     content: dict[Any, Any]
-    """Its values."""
+    """Plain values."""
 
     def without(self, keys: Collection[str]) -> "Document":
-        """The same without some keys of its root."""
+        """Returns the document without some keys of its root."""
         pairs = [pair for pair in self.node.value if pair[0].value not in keys]
         return Document(
             node=yaml.MappingNode(self.node.tag, pairs, self.node.start_mark),
@@ -123,17 +123,17 @@ def load(file: Path, shown: str) -> Document:
     """Reads a YAML file.
 
     Args:
-        file: where it is.
-        shown: how messages name it.
+        file: path of the file.
+        shown: its name in messages.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or is no mapping.
+        ConfigError: it cannot be read, or is not a YAML mapping.
     """
     return read(text_of(file, shown), shown)
 
 
 def text_of(file: Path, shown: str) -> str:
-    """The text of a file.
+    """Returns the text of a file.
 
     Raises:
         ConfigError: it cannot be read.
@@ -152,13 +152,13 @@ def text_of(file: Path, shown: str) -> str:
         ) from None
 
 
-# A file is read for what it asks for, and again for what it sets.
+# A file is read for its defaults list, and again for its values.
 @lru_cache(maxsize=256)
 def read(text: str, shown: str = "a text") -> Document:
-    """Reads a YAML text; an empty one is an empty mapping. Not to be changed.
+    """Parses a YAML text; an empty one is an empty mapping. Do not change the result.
 
     Raises:
-        ConfigError: it is no YAML, or no mapping.
+        ConfigError: it is not valid YAML, or not a mapping.
 
     >>> read("lr: 1e-3").content
     {'lr': 0.001}
@@ -188,12 +188,12 @@ def read(text: str, shown: str = "a text") -> Document:
 
 
 def empty() -> Document:
-    """A file that says nothing."""
+    """Returns an empty document."""
     return Document(yaml.MappingNode("tag:yaml.org,2002:map", []), {})
 
 
 def dump(tree: Any) -> str:
-    """Plain values as YAML that `read` gives back.
+    """Returns plain values as YAML text that `read` parses to the same values.
 
     >>> print(dump({"lr": 1e-05, "name": "1e3"}), end="")
     lr: 1.0e-05
@@ -203,13 +203,13 @@ def dump(tree: Any) -> str:
 
 
 def yaml_diagnostic(error: Exception, shown: str) -> Diagnostic:
-    """What is wrong with a YAML text, and where.
+    """Returns an error of the YAML parser as a diagnostic.
 
-    Of what was opened and never closed, that is where it was opened; that it is not
-    closed shows only at the end of the file, or where something else was meant.
+    The place of a bracket or quote that is not closed is where it was opened, as the
+    parser only notices it further down.
     """
     mark = getattr(error, "problem_mark", None)
-    # Of a character that YAML does not allow, further lines name no file.
+    # For a character that YAML forbids, the other lines of the message name no file.
     problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
     opened = getattr(error, "context_mark", None)
     if mark and opened and mark.line > opened.line:
@@ -221,19 +221,19 @@ def yaml_diagnostic(error: Exception, shown: str) -> Diagnostic:
 
 
 def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
-    """Where a file sets a path; None if it does not."""
+    """Returns the mark at which a file sets a path; None if it does not."""
     mark = None
     for key in path:
         pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        found = next((pair for pair in pairs if pair[0].value == key), None)
-        if found is None:
+        pair = next((pair for pair in pairs if pair[0].value == key), None)
+        if pair is None:
             return None
-        mark, node = found[0].start_mark, found[1]
+        mark, node = pair[0].start_mark, pair[1]
     return mark
 
 
 def _plainly(text: str, error: Exception) -> Exception:
-    """The same error in PyYAML's words, which are the same without libyaml."""
+    """Returns the error as PyYAML words it, which does not depend on libyaml."""
     try:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as plain:
@@ -242,13 +242,13 @@ def _plainly(text: str, error: Exception) -> Exception:
 
 
 def _construct(loader: Any, node: yaml.Node) -> Any:
-    """The values of a node; what cannot be made is told with its place."""
+    """Constructs the values of a node; errors are raised with their place."""
     try:
         return loader.construct_document(node)
     except yaml.YAMLError:
         raise
     except Exception as error:
-        # PyYAML leaves it to Python to fail: `2020-13-45` is a date, and is none.
+        # Python raises here, without a place: `2020-13-45` is an invalid date.
         for scalar in _scalars(node):
             try:
                 _Loader("").construct_object(scalar)
@@ -258,9 +258,9 @@ def _construct(loader: Any, node: yaml.Node) -> Any:
 
 
 def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
-    """Refuses repeated keys, and aliases that come to no end; counts the nodes.
+    """Refuses repeated keys and endless aliases; returns the number of nodes.
 
-    Keys are marked to be read as keys.
+    Marks the keys, which are constructed by other rules than values.
     """
     if id(node) in around:
         raise _marked("found an alias that contains itself", node)

@@ -1,4 +1,4 @@
-"""What Hydra refuses of its own section, in the form of all other faults."""
+"""Errors of Hydra about its own section, as diagnostics."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _RESERVED = {
         "Name your own folder of configs with --config-dir.",
     ),
 }
-"""Keys of Hydra that have no effect here -> what is wrong, and the hint."""
+"""Keys of Hydra that have no effect here -> problem and hint."""
 
 
 _SECTIONS = (
@@ -32,23 +32,23 @@ _SECTIONS = (
     ["hydra", "sweeper"],
     ["hydra", "sweeper", "params"],
 )
-"""Sections whose keys Hydra's plugins have."""
+"""Sections whose keys Hydra's plugins define."""
 
 
 def reserved(key: str, origin: str) -> Diagnostic:
-    """The fault of a key of Hydra in whose place specflow has another."""
+    """Reports a key of Hydra that specflow replaces by its own."""
     problem, hint = _RESERVED[key]
     return Diagnostic(key, problem, hint=hint, origin=origin, code="reserved")
 
 
 def asked_of_hydra(key: str, value: object) -> list[str]:
-    """The reserved keys that a value of a key sets.
+    """Returns the reserved keys that a value of a key sets.
 
     >>> asked_of_hydra("hydra.run", {"dir": "x"}), asked_of_hydra("hydra.job", {})
     (['hydra.run.dir'], [])
     """
     if key in _RESERVED:
-        # The shipped root config says so: Hydra makes no folder then.
+        # The shipped root config sets this, so that Hydra makes no folder.
         return [] if (key, value) == ("hydra.run.dir", ".") else [key]
     items = value.items() if isinstance(value, dict) else ()
     return [
@@ -61,16 +61,16 @@ def asked_of_hydra(key: str, value: object) -> list[str]:
 def hydra_diagnostic(
     error: Exception, folders: Folders, overrides: Iterable[Override] = ()
 ) -> Diagnostic | None:
-    """What Hydra could not compose of its own section; none if it is another's.
+    """Returns an error about Hydra's own section as a diagnostic, or None.
 
     Args:
-        error: of Hydra's composition.
-        folders: where configs lie.
-        overrides: of the command line.
+        error: raised by Hydra's composition.
+        folders: config folders.
+        overrides: those of the command line.
     """
     text = str(error)
-    told = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
-    config, rest = (told["config"], told["rest"]) if told else ("", text)
+    in_config = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
+    config, rest = in_config.groups() if in_config else ("", text)
     lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
     refused = re.match(r"(Could not|Error)[^']*?'?(hydra[./][^'=\s]*)", rest)
     if refused:
@@ -89,7 +89,7 @@ def hydra_diagnostic(
     inside = re.search(r"full_key: (hydra\.\S+)", rest)
     file = folders.file(config) if config else None
     if file and (found := _no_mapping(["hydra"], _content(file, folders))):
-        path, value = found  # Of these, Hydra names no key.
+        path, value = found  # Hydra names no key here.
         return _wants_mapping(path, value, place_of(file, path, folders))
     if inside and config:
         origin = place_of(file, inside[1].split("."), folders) if file else ""
@@ -101,7 +101,7 @@ def hydra_diagnostic(
 
 
 def _content(file: Path, folders: Folders) -> Any:
-    """What a file asks of Hydra."""
+    """Returns the `hydra` section of a file."""
     try:
         return load(file, folders.shown(file)).content.get("hydra", {})
     except ConfigError:
@@ -109,7 +109,7 @@ def _content(file: Path, folders: Folders) -> Any:
 
 
 def _no_mapping(path: list[str], value: Any) -> tuple[list[str], Any] | None:
-    """Path and value of what is no mapping where Hydra has one; none: all are."""
+    """Returns path and value of the first value where Hydra has a mapping, or None."""
     if value is None or not (path == ["hydra"] or _is_section(path)):
         return None
     if not isinstance(value, dict):
@@ -119,7 +119,7 @@ def _no_mapping(path: list[str], value: Any) -> tuple[list[str], Any] | None:
 
 
 def _is_section(path: list[str]) -> bool:
-    """Whether Hydra has keys below a path, as far as it is known without plugins."""
+    """Returns whether Hydra has keys below a path, as far as known without plugins."""
     if path in _SECTIONS:
         return True
     node: Any = OmegaConf.structured(HydraConf)
@@ -131,7 +131,7 @@ def _is_section(path: list[str]) -> bool:
 
 
 def _wants_mapping(path: list[str], value: Any, origin: str) -> Diagnostic:
-    """The fault of a value that stands where Hydra has a mapping."""
+    """Reports a value where Hydra has a mapping."""
     lines = [str(one) for one in value] if isinstance(value, list) else []
     pairs = [line.partition("=") for line in lines if "=" in line]
     hint = ""
@@ -159,7 +159,7 @@ def place_of(file: Path, path: Iterable[str], folders: Folders) -> str:
 
 
 def _no_key(key: str, origin: str) -> Diagnostic:
-    """The fault of a key that Hydra does not have."""
+    """Reports a key that Hydra does not have."""
     node, section = OmegaConf.structured(HydraConf), "hydra"
     *above, name = key.split(".")[1:] or [""]
     for part in above:

@@ -1,4 +1,4 @@
-"""Our folders as Hydra's defaults lists see them."""
+"""Config folders as a repository for Hydra's defaults lists."""
 
 from pathlib import Path
 from typing import Any
@@ -16,28 +16,28 @@ from specflow.compose.read.salvage import salvage
 __all__ = ["BASE", "DefaultsLists"]
 
 BASE = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
-"""What Hydra is told of the version whose behaviour is asked for. From 1.4 on it has
-one behaviour, that of 1.3, and warns of who says so."""
+"""Argument that selects the behaviour of Hydra 1.3. From 1.4 on that is the only one,
+and passing the argument warns."""
 
 
 class DefaultsLists(ConfigRepository):
-    """Folders of which Hydra sees the defaults lists, and nothing else.
+    """Config folders with their defaults lists, and no values.
 
-    That is all it takes to find which files make up an experiment; the values are
-    merged here, where each keeps its line. What a file asks of Hydra itself, which only
-    matters to a sweep, is left out.
+    The defaults lists determine the files of an experiment; their values are merged by
+    specflow, which records the line of each. Entries for Hydra itself, which only
+    matter to a sweep, are left out.
 
-    Hydra's public way to its defaults lists starts the whole of it, plugins included,
-    which takes as long as the rest of composing; `tests/compose/test_defaults.py` holds
-    one against the other.
+    Hydra's public API for defaults lists loads all of Hydra and its plugins, which
+    takes as long as the rest of composition; `tests/compose/test_defaults.py` compares
+    the results.
     """
 
     instead: dict[str, str]
-    """Config that is not there -> one that stands in for it; empty: nothing does."""
+    """Missing config -> the one that replaces it; empty text if none does."""
     left_out: set[str]
-    """Groups that defaults lists change, and that are not there to be changed."""
+    """Groups whose choice a defaults list changes although none has been made."""
     at_root: set[str]
-    """Configs that are merged at the root, whatever their headers say."""
+    """Configs that are merged at the root whatever their package header."""
 
     def __init__(self, folders: Folders):
         if BASE:
@@ -49,39 +49,39 @@ class DefaultsLists(ConfigRepository):
         self._no_values = OmegaConf.create({})
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """The defaults list of a file, and its package; none if there is no file."""
-        if config_path not in self._loaded:  # Hydra asks for each one several times.
+        """Returns the defaults list and package of a file; None if it is missing."""
+        if config_path not in self._loaded:  # Hydra loads each one several times.
             self._loaded[config_path] = self._load(config_path)
         return self._loaded[config_path]
 
     def file(self, config_path: str) -> Path | None:
-        """The file of a config, or of what stands in for it."""
+        """Returns the file of a config, or of the one that replaces it."""
         if config_path.endswith("/None"):  # Hydra's name for a group without a choice.
             return None
         return self._folders.file(self.instead.get(config_path, config_path))
 
     def files(self) -> list[Path]:
-        """The files that have been read."""
-        found = map(self.file, self._loaded)
-        return [file for file in found if file is not None]
+        """Returns the files that were read."""
+        files = map(self.file, self._loaded)
+        return [file for file in files if file is not None]
 
     def forget(self) -> None:
-        """Reads everything again, after `instead` or `left_out` has changed."""
+        """Clears the cache, after `instead` or `left_out` has changed."""
         self._loaded.clear()
 
     def group_exists(self, config_path: str) -> bool:
-        """Whether there is a folder of that name."""
+        """Returns whether a group exists."""
         return self._folders.is_group(config_path)
 
     def config_exists(self, config_path: str) -> bool:
-        """Whether there is a file of that name."""
+        """Returns whether a config exists."""
         return self._folders.file(config_path) is not None
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
     ) -> list[str]:
-        """What can be chosen in a group."""
-        del results_filter  # Groups inside groups are no choices.
+        """Returns the choices of a group."""
+        del results_filter  # Nested groups are not choices.
         return self._folders.choices(group_name)
 
     def _load(self, config_path: str) -> ConfigResult | None:
@@ -90,7 +90,7 @@ class DefaultsLists(ConfigRepository):
             return None
         document, head = empty(), ""
         if file is not None:
-            # What is wrong with it is told where its values are merged.
+            # Its problems are reported where its values are merged.
             document = salvage(file, self._folders.shown(file)).document
             head = text_of(file, self._folders.shown(file))[:512]
         content = document.content
@@ -105,20 +105,20 @@ class DefaultsLists(ConfigRepository):
         return ConfigResult("specflow", str(file), self._no_values, header, listed)
 
     def _ours(self, entries: Any) -> Any:
-        """A defaults list without the choices that Hydra makes for itself."""
+        """Returns a defaults list without the choices of Hydra's own groups."""
         if not isinstance(entries, list):
-            return entries  # Hydra says what is wrong with it.
+            return entries  # Hydra reports the problem.
 
-        def words(entry: Any) -> list[str]:
+        def keywords(entry: Any) -> list[str]:
             first = next(iter(entry), "") if isinstance(entry, dict) else entry
             return str(first).split(" ")
 
         return [
             entry
             for entry in entries
-            if not words(entry)[-1].lstrip("/").startswith("hydra/")
+            if not keywords(entry)[-1].lstrip("/").startswith("hydra/")
             and not (
-                "override" in words(entry)[:-1]
-                and words(entry)[-1].lstrip("/") in self.left_out
+                "override" in keywords(entry)[:-1]
+                and keywords(entry)[-1].lstrip("/") in self.left_out
             )
         ]

@@ -1,4 +1,4 @@
-"""What a sweep's Hydra is told: the folders in which our configs lie."""
+"""Hydra's search path for a sweep: the config folders."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ __all__ = ["hydra"]
 
 
 class OwnFolders(SearchPathPlugin):
-    """Tells Hydra the folders, in the order in which they are searched."""
+    """Adds the config folders to Hydra's search path, in order."""
 
     urls: ClassVar[tuple[str, ...]] = ()
 
@@ -32,10 +32,10 @@ class OwnFolders(SearchPathPlugin):
 
 @contextlib.contextmanager
 def hydra(folders: Folders) -> Iterator[GlobalHydra]:
-    """A context in which Hydra knows the folders, for its sweepers and launchers."""
+    """Context in which Hydra is initialized with the config folders."""
     Plugins.instance().register(OwnFolders)
     *own, ours = folders.paths
-    # The program that sweeps may run under Hydra itself.
+    # The calling program may itself run under Hydra.
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

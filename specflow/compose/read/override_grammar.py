@@ -1,4 +1,4 @@
-"""The grammar of overrides, both ways: lines to what they ask for, values to lines."""
+"""Grammar of overrides: parsing of command lines, and spelling of values."""
 
 import dataclasses
 import re
@@ -21,23 +21,23 @@ __all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the lines of a command ask for, sorted by kind, each kind in order."""
+    """Parsed overrides of a command, grouped by kind, each kind in order."""
 
     run: str | None
-    """Directory of a run whose config is the base (`run=DIR`), `~` expanded."""
+    """Run directory whose config is the base (`run=DIR`), with `~` expanded."""
     trust: tuple[str, ...]
     """The user's own packages in which targets may resolve (`trust=my_package`)."""
     choices: tuple[Override, ...]
-    """Choices in config groups, additions and deletions of them included."""
+    """Choices in config groups, with additions and deletions."""
     values: tuple[Override, ...]
-    """Values laid over the composed tree, deletions of keys included."""
+    """Values that override the composed tree, with deletions of keys."""
     hydra: tuple[Override, ...]
-    """What is meant for Hydra itself: its launcher, its sweeper."""
+    """Overrides for Hydra itself: launcher, sweeper."""
     unknown: frozenset[str] = frozenset()
-    """Groups in which something was chosen that is not there, nor near what is."""
+    """Groups with a choice that does not exist and resembles none."""
 
     def singles(self) -> "Request":
-        """The same without the overrides that name several values."""
+        """Returns the request without overrides that name several values."""
         return dataclasses.replace(
             self,
             choices=tuple(one for one in self.choices if not one.is_sweep_override()),
@@ -45,14 +45,14 @@ class Request:
         )
 
     def all(self) -> tuple[Override, ...]:
-        """Every override, of all kinds."""
+        """Returns the overrides of all kinds."""
         return (*self.hydra, *self.choices, *self.values)
 
     def lines(self) -> list[str]:
-        """The overrides for Hydra's own composition, which a sweep goes through.
+        """Returns the overrides for Hydra's own composition, which a sweep uses.
 
-        Values are force-added: Pydantic, not Hydra, says which keys exist, so a key
-        need not be mentioned in YAML to be set.
+        Values are force-added (`++`): Pydantic, not Hydra, decides which keys exist, so
+        a key can be set that no YAML file mentions.
         """
         return [
             *(_line(override) for override in self.hydra),
@@ -62,13 +62,13 @@ class Request:
 
 
 def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnostic]]:
-    """Sorts the overrides of a command; a sweep's are allowed.
+    """Parses the overrides of a command, those of a sweep included.
 
-    A choice that is not there is a fault, and the near miss stands in for it, so that
-    the other lines can be judged by what was meant.
+    An unknown choice is reported and replaced by the nearest one, so that the other
+    overrides are validated as intended.
 
     Returns:
-        What is asked for, and the faults of the lines that had to be left out.
+        The request, and a diagnostic for each override that was replaced or skipped.
     """
     diagnostics: list[Diagnostic] = []
     unknown: set[str] = set()
@@ -102,12 +102,12 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
                 choices[line] = parser.parse_override(near)
             else:
                 unknown.add(key)
-        elif group := _misspelt_group(override, folders):
+        elif group := _misspelled_group(override, folders):
             near = f"{group}={override.value()}"
             diagnostics.append(_group_diagnostic(override, near))
             choices[line] = parser.parse_override(near)
         else:
-            # The same deletion twice is one; of a value written twice the later counts.
+            # A repeated deletion counts once; of a repeated value, the later counts.
             values.pop(line, None)
             values[line] = override
     diagnostics += _hydra_diagnostics(hydra)
@@ -125,7 +125,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
 
 
 def spell(value: Any) -> str:
-    """A value in the grammar of overrides; parsing it gives the very same value.
+    """Spells a value in the grammar of overrides; parsing returns the same value.
 
     >>> spell([32, 64]), spell({"path": "**", "dims": [None, "fsdp"]})
     ('[32,64]', '{path:**,dims:[null,fsdp]}')
@@ -150,7 +150,7 @@ def spell(value: Any) -> str:
 
 
 def escape(text: str) -> str:
-    r"""A text in which `${` means these two characters and is no interpolation.
+    r"""Escapes `${` in a text, so that it starts no interpolation.
 
     >>> print(escape("costs ${x}"))
     costs \${x}
@@ -160,12 +160,12 @@ def escape(text: str) -> str:
 
 
 def is_special(value: Any) -> bool:
-    """Whether OmegaConf must look at a value: an interpolation, or a value to come."""
+    """Returns whether OmegaConf must resolve a value: an interpolation, or `???`."""
     return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def shell(line: str) -> str:
-    r"""A line as a shell takes it: quoted only where it must be.
+    r"""Quotes a line for a shell, only where needed.
 
     >>> shell("model.widths=[32,64]"), shell("name='32'"), shell("a='b c'")
     ('model.widths=[32,64]', '"name=\'32\'"', '"a=\'b c\'"')
@@ -188,7 +188,7 @@ def _spell_key(key: Any) -> str:
 
 
 def _run(override: Override | None, diagnostics: list[Diagnostic]) -> str | None:
-    """The directory of the run that is the base."""
+    """Returns the run directory that is the base."""
     if override is None:
         return None
     try:
@@ -214,7 +214,7 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
             line,
             "is not an override",
             expected="key=value, group=choice or ~key",
-            hint=_meant(line, folders),
+            hint=_suggestion(line, folders),
             origin=f"override {line}",
             code="syntax",
         )
@@ -228,8 +228,8 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     )
 
 
-def _meant(word: str, folders: Folders) -> str:
-    """A hint for a bare word: a run, a config file, or a choice; empty if unknown."""
+def _suggestion(word: str, folders: Folders) -> str:
+    """Suggests an override for an argument without `=`: run, config file, or choice."""
     path = Path(word)
     if word and (path / "config.yaml").is_file():
         return did_you_mean(word, prefix="run=")
@@ -237,10 +237,10 @@ def _meant(word: str, folders: Folders) -> str:
         known = path.parent.name in folders.groups()
         folder = shlex.quote(str(path.parent.parent)) if known else "DIR"
         group = path.parent.name if known else "experiment"
-        lies = "" if known else f", of DIR/experiment/{path.stem}.yaml"
+        place = "" if known else f", of DIR/experiment/{path.stem}.yaml"
         return (
             f"Config files are chosen by name: --config-dir {folder} "
-            f"{group}={path.stem}{lies}."
+            f"{group}={path.stem}{place}."
         )
     for group in ("experiment", *folders.groups()):
         if word in folders.choices(group):
@@ -252,18 +252,18 @@ def _meant(word: str, folders: Folders) -> str:
 def _choice_diagnostic(
     override: Override, folders: Folders
 ) -> tuple[Diagnostic | None, str | None]:
-    """A choice that no folder has, and the line that was meant; of a sweep, no line."""
+    """Reports an unknown choice; also returns the nearest override, if not a sweep."""
     group = override.key_or_group
     for choice in _chosen(override):
         if choice is not None and folders.file(f"{group}/{choice}"):
             continue
         choices = folders.choices(group)
         if choice is None and not override.is_delete():
-            told = f"one of {', '.join(choices)}"
+            expected = f"one of {', '.join(choices)}"
             origin = f"override {override.input_line}"
             hint = f"~{group} removes the group."
             return Diagnostic(
-                group, "got null", told, hint, origin, "unknown-choice"
+                group, "got null", expected, hint, origin, "unknown-choice"
             ), None
         if choice is None:
             continue
@@ -275,8 +275,8 @@ def _choice_diagnostic(
     return None, None
 
 
-def _misspelt_group(override: Override, folders: Folders) -> str | None:
-    """The group that was meant by a key that is none, if its value is a choice."""
+def _misspelled_group(override: Override, folders: Folders) -> str | None:
+    """Returns the group that a misspelled key means, if its value is a choice."""
     key, value = override.key_or_group, override.value()
     if "." in key or not isinstance(value, str) or override.is_delete():
         return None
@@ -295,7 +295,7 @@ def _group_diagnostic(override: Override, near: str) -> Diagnostic:
 
 
 def no_such_group(group: str, folders: Folders, origin: str) -> Diagnostic:
-    """The fault of a choice in a group that is none."""
+    """Reports a choice in a group that does not exist."""
     groups = folders.groups()
     near = did_you_mean(nearest(group, groups))
     return Diagnostic(
@@ -336,7 +336,7 @@ def no_such_choice(
 
 def _chosen(override: Override) -> list[Any]:
     if isinstance(override.value(), Glob):
-        return []  # It names patterns, and takes what matches.
+        return []  # Patterns select the choices that match.
     if override.is_sweep_override():
         return [text.strip("'\"") for text in override.sweep_string_iterator()]
     value = override.value()
@@ -346,7 +346,7 @@ def _chosen(override: Override) -> list[Any]:
 
 
 def _hydra_diagnostics(overrides: Iterable[Override]) -> list[Diagnostic]:
-    """The faults of options of Hydra in whose place specflow has its own."""
+    """Reports options of Hydra that specflow replaces by its own."""
     return [
         reserved(key, f"override {override.input_line}")
         for override in overrides

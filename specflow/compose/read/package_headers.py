@@ -1,4 +1,4 @@
-"""Package headers: the comment that says where Hydra merges a file."""
+"""Package headers: the comment that tells Hydra where to merge a file."""
 
 from hydra.plugins.config_source import ConfigSource
 
@@ -11,11 +11,11 @@ __all__ = ["header_diagnostic"]
 
 
 def header_diagnostic(config: str, folders: Folders) -> Diagnostic | None:
-    """The fault of a file that is merged where no section is; none if it is sound.
+    """Reports a file that is merged outside every section, or returns None.
 
     Args:
         config: such as `experiment/mine`.
-        folders: where configs lie.
+        folders: config folders.
     """
     group, file = config.rpartition("/")[0], folders.file(config)
     if not group or file is None:

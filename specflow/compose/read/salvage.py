@@ -1,6 +1,6 @@
-"""A file that is no YAML, read without the blocks that are none.
+"""Recovery of the valid blocks of a file that is not valid YAML.
 
-One mistake must not hide the others: what stands around it is still judged.
+One syntax error must not hide other problems: the rest of the file is still validated.
 """
 
 import dataclasses
@@ -15,20 +15,20 @@ __all__ = ["Salvage", "salvage"]
 
 @dataclasses.dataclass(frozen=True)
 class Salvage:
-    """What could be read of a file."""
+    """Readable part of a file."""
 
     document: Document
     diagnostics: tuple[Diagnostic, ...] = ()
     lost: frozenset[str] = frozenset()
-    """Keys of its root whose values were left out; empty text: those of all."""
+    """Keys of the root whose values were skipped; an empty text means all."""
 
 
 def salvage(file: Path, shown: str) -> Salvage:
-    """Reads a YAML file, or as much of it as is YAML.
+    """Reads a YAML file, or the blocks of it that are valid YAML.
 
     Args:
-        file: where it is.
-        shown: how messages name it.
+        file: path of the file.
+        shown: its name in messages.
 
     Raises:
         ConfigError: the file cannot be read at all.
@@ -41,20 +41,22 @@ def salvage(file: Path, shown: str) -> Salvage:
             return Salvage(read(text, shown), tuple(diagnostics), frozenset(lost))
         except ConfigError as error:
             diagnostics += error.diagnostics
-        told = re.fullmatch(r"is not valid YAML.*", diagnostics[-1].problem, re.DOTALL)
-        line = told and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
+        is_syntax = re.fullmatch(
+            r"is not valid YAML.*", diagnostics[-1].problem, re.DOTALL
+        )
+        line = is_syntax and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
         lines = text.split("\n")
         block = _block(lines, int(line[1]) - 1) if line else range(0)
         if not any(lines[place].strip() for place in block):
             return Salvage(empty(), tuple(diagnostics), frozenset({""}))
         lost.add(lines[block.start].split(":")[0].strip("\"' {"))
-        # Blank lines instead, so that what follows keeps its places.
+        # Blank lines keep the line numbers of what follows.
         lines[block.start : block.stop] = [""] * len(block)
         text = "\n".join(lines)
 
 
 def _block(lines: list[str], place: int) -> range:
-    """The lines of a key of the root and its value, around a line.
+    """Returns the lines of the root key, with its value, that contain a line.
 
     >>> _block(["a: 1", "b:", "  c: {", "", "d: 2"], 2)
     range(1, 4)
