@@ -1,4 +1,4 @@
-"""Metrics declared by configs, against the same metrics made by hand."""
+"""Metrics declared by configs equal metrics built in Python."""
 
 import inspect
 import typing
@@ -182,7 +182,7 @@ def evaluate(config: Config):
     return table.compute()["it"]
 
 
-def test_every_declared_metric_is_tried_here():
+def test_every_declared_metric_has_a_case_here():
     _, kinds = typing.get_args(c.MetricConfig)
     assert {*kinds.members.values()} - {Target} == {
         type(config) for config, _ in DECLARED.values()
@@ -215,13 +215,13 @@ def test_every_metric_takes_weights(name):
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_whether_a_metric_is_one_number_is_known_beforehand(name):
+def test_is_number_matches_the_value(name):
     config, state = DECLARED[name]
     assert config.is_number == (np.ndim(state.compute()) == 0)
 
 
-def test_what_is_undefined_is_nan_unless_yaml_says_otherwise():
-    """A11: TensorFlow's 0 is one keyword away."""
+def test_an_undefined_value_is_nan_unless_the_config_sets_it():
+    """TensorFlow's 0 is one keyword away."""
     nobody = np.zeros(3, int)
     for undefined, expected in ((None, np.nan), (0.0, 0.0)):
         config = more("precision", predictions="predictions.class", undefined=undefined)
@@ -236,7 +236,7 @@ def test_a_declared_metric_is_the_metric(name):
     np.testing.assert_array_equal(evaluate(config), state.compute())
 
 
-def test_the_key_paths_are_sorted_and_each_stands_once():
+def test_key_paths_are_sorted_and_unique():
     metric_fn, paths = m.build_metric_fn(
         {
             "b": c.AccuracyConfig(predictions="predictions.class"),
@@ -247,7 +247,7 @@ def test_the_key_paths_are_sorted_and_each_stands_once():
     assert list(metric_fn(**{path: TENSORS[path] for path in paths})) == ["b", "a"]
 
 
-def test_nothing_declared_needs_nothing():
+def test_no_declared_metric_needs_no_tensor():
     metric_fn, paths = m.build_metric_fn({})
     assert (metric_fn(), paths) == ({}, ())
 
@@ -279,7 +279,7 @@ def test_a_users_class_is_called_by_from_batch_with_tensors_and_constants():
     assert evaluate(target) == np.mean(LABELS == 2)
 
 
-def test_a_users_function_is_called_itself():
+def test_a_users_function_is_called():
     target = bound(
         largest_margin, scores="outputs", weights="features.weight", note="labelled"
     )
@@ -288,7 +288,7 @@ def test_a_users_function_is_called_itself():
     assert evaluate(target) == pytest.approx(expected, rel=1e-14)
 
 
-def test_a_target_that_was_not_resolved_is_refused_at_once():
+def test_an_unresolved_target_raises():
     with pytest.raises(ConfigError) as caught:
         m.build_metric_fn({"share": Target(_target_="my_package.Share")})
     assert str(caught.value) == (
@@ -298,7 +298,7 @@ def test_a_target_that_was_not_resolved_is_refused_at_once():
     )
 
 
-def test_a_metric_speaks_under_the_name_it_was_declared_with():
+def test_errors_have_the_declared_name_of_the_metric():
     config = c.AccuracyConfig(predictions="predictions.class")
     metric_fn, _ = m.build_metric_fn({"right": config})
     with pytest.raises(DataError) as caught:

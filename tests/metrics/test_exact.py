@@ -49,7 +49,7 @@ def test_a_million_rows_sum_as_fsum_does():
         ([math.nan, 1e308, 1e308], math.nan),
     ],
 )
-def test_what_is_not_finite_outweighs_what_is(values, expected):
+def test_infinities_and_nan_propagate(values, expected):
     total = exact_sum(np.array(values))
     assert total == pytest.approx(expected, nan_ok=True)
     more = plus(total, Fraction(10) ** 400)

@@ -1,4 +1,4 @@
-"""What metrics refuse, and the whole message that says why."""
+"""Invalid input of metrics, and the full messages."""
 
 import numpy as np
 import pytest
@@ -153,7 +153,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_ends_in_one_whole_message(case):
+def test_invalid_input_raises_the_full_message(case):
     act, message = REFUSED[case]
     with pytest.raises(DataError) as caught:
         act()

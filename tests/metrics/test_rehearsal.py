@@ -17,7 +17,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_what_a_metric_takes_is_not_refused(name):
+def test_valid_shapes_have_no_diagnostics(name):
     config, _ = DECLARED[name]
     assert metric_diagnostics({name: config}, TENSORS, VALUES) == []
 
@@ -39,7 +39,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_a_metric_refuses_is_found_beforehand(what):
+def test_errors_of_the_first_evaluation_are_found_before_training(what):
     config = WRONG[what]
     metric_fn, paths = build_metric_fn({"it": config})
     with pytest.raises(DataError) as real:
@@ -62,7 +62,7 @@ def test_binary_classes_need_not_be_zero_and_one():
     assert metric_diagnostics({"it": config}, TENSORS, values) == []
 
 
-def test_labels_of_weight_0_may_be_anything():
+def test_labels_of_weight_0_may_have_any_value():
     config = c.ConfusionMatrixConfig(
         predictions="predictions.class", classes=2, weights="features.weight"
     )

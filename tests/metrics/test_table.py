@@ -1,4 +1,4 @@
-"""The table that merges what a metric_fn returns, and what it refuses."""
+"""Merging of the results of a metric_fn, and invalid results."""
 
 import dataclasses
 
@@ -51,7 +51,7 @@ def filled(*results):
     return table
 
 
-def test_states_merge_by_name_and_are_read_once():
+def test_states_merge_by_name_and_are_computed_once():
     labels, scores = np.array([0, 1, 1]), np.eye(3)[[0, 1, 2]]
     batches = [
         {
@@ -99,12 +99,12 @@ def test_a_state_is_any_object_that_merges_and_computes():
         (3, 3),
     ],
 )
-def test_a_number_comes_back_as_a_plain_one(computed, expected):
+def test_a_scalar_is_returned_as_a_python_number(computed, expected):
     value = filled({"a": Largest(computed)}).compute()["a"]
     assert (type(value), value) == (type(expected), expected)
 
 
-def test_an_array_comes_back_as_numpy():
+def test_an_array_is_returned_as_numpy():
     value = filled({"a": Largest([1, 2])}).compute()["a"]
     assert isinstance(value, np.ndarray)
     assert value.tolist() == [1, 2]
@@ -181,7 +181,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_result_is_refused_in_one_whole_message(case):
+def test_an_invalid_result_raises_the_full_message(case):
     result, kind, message = REFUSED[case]
     with pytest.raises(SpecError) as caught:
         filled(result)
@@ -189,7 +189,7 @@ def test_a_wrong_result_is_refused_in_one_whole_message(case):
     assert isinstance(caught.value, kind)
 
 
-def test_all_faults_of_a_result_come_together():
+def test_all_diagnostics_of_a_result_are_reported_together():
     with pytest.raises(SpecError) as caught:
         filled({"loss": MEAN, "a": 0.5, "b": MEAN})
     assert [diagnostic.where for diagnostic in caught.value.diagnostics] == [
@@ -225,7 +225,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("case", CHANGED)
-def test_every_batch_has_the_same_metrics_and_the_table_survives(case):
+def test_other_metrics_in_a_later_batch_raise_and_leave_the_table_unchanged(case):
     result, message = CHANGED[case]
     table = filled({"a": MEAN, "b": MEAN})
     with pytest.raises(SpecError) as caught:
@@ -236,7 +236,7 @@ def test_every_batch_has_the_same_metrics_and_the_table_survives(case):
 
 
 @pytest.mark.parametrize("computed", ["text", None, {"a": 1}])
-def test_a_state_that_computes_no_number_is_refused(computed):
+def test_a_state_that_computes_no_number_raises(computed):
     with pytest.raises(SpecError) as caught:
         filled({"a": Largest(computed)}).compute()
     assert str(caught.value) == (

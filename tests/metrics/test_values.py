@@ -29,7 +29,7 @@ def close(value):
 
 
 @WEIGHTINGS
-def test_mean_is_numpys_average(weights):
+def test_mean_is_the_average_of_numpy(weights):
     ours = m.Mean.from_batch(TARGETS, weights).compute()
     assert ours == pytest.approx(np.average(TARGETS, weights=weights), rel=1e-12)
 
@@ -40,7 +40,7 @@ def test_mean_is_the_rounded_true_mean():
 
 
 @WEIGHTINGS
-def test_accuracy_is_scikit_learns(weights):
+def test_accuracy_is_that_of_scikit_learn(weights):
     ours = m.Accuracy.from_batch(LABELS, PREDICTIONS, weights).compute()
     assert ours == close(sk.accuracy_score(LABELS, PREDICTIONS, sample_weight=weights))
 
@@ -62,7 +62,7 @@ def test_counts_without_weights_are_python_integers():
 
 @WEIGHTINGS
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_top_k_is_scikit_learns(k, weights):
+def test_top_k_is_that_of_scikit_learn(k, weights):
     expected = sk.top_k_accuracy_score(LABELS, SCORES, k=k, sample_weight=weights)
     assert m.TopK.from_batch(LABELS, SCORES, weights, k=k).compute() == close(expected)
 
@@ -99,7 +99,7 @@ LACKING = {
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 @pytest.mark.parametrize("case", LACKING)
 @pytest.mark.parametrize("metric", AVERAGED)
-def test_averages_over_classes_are_scikit_learns(
+def test_averages_over_classes_are_those_of_scikit_learn(
     metric, case, average, undefined, weights
 ):
     labels, predictions = LACKING[case]
@@ -119,7 +119,7 @@ def test_averages_over_classes_are_scikit_learns(
 @WEIGHTINGS
 @pytest.mark.parametrize("positive", [0, 1])
 @pytest.mark.parametrize("metric", AVERAGED)
-def test_binary_averages_are_scikit_learns(metric, positive, weights):
+def test_binary_averages_are_those_of_scikit_learn(metric, positive, weights):
     labels, predictions = LABELS % 2, PREDICTIONS % 2
     expected = AVERAGED[metric](
         labels, predictions, pos_label=positive, sample_weight=weights
@@ -136,14 +136,14 @@ def test_binary_averages_are_scikit_learns(metric, positive, weights):
         (m.F1, [0, 0], [0, 0]),
     ],
 )
-def test_nothing_to_divide_by_is_nan_or_what_was_asked(metric, labels, predictions):
+def test_zero_division_is_nan_or_the_argument(metric, labels, predictions):
     batch = np.array(labels), np.array(predictions)
     assert math.isnan(metric.from_batch(*batch).compute())
     assert metric.from_batch(*batch, undefined=0.0).compute() == 0.0
 
 
 @WEIGHTINGS
-def test_confusion_matrix_is_scikit_learns(weights):
+def test_confusion_matrix_is_that_of_scikit_learn(weights):
     ours = m.ConfusionMatrix.from_batch(LABELS, PREDICTIONS, weights, classes=6)
     expected = sk.confusion_matrix(
         LABELS, PREDICTIONS, labels=range(6), sample_weight=weights
@@ -153,7 +153,7 @@ def test_confusion_matrix_is_scikit_learns(weights):
 
 @WEIGHTINGS
 @pytest.mark.parametrize("digits", [0, 1, 15])
-def test_auc_is_scikit_learns_ties_included(digits, weights):
+def test_auc_is_that_of_scikit_learn_including_ties(digits, weights):
     labels, scores = LABELS % 2, np.round(SCORES[:, 0] + LABELS % 2, digits)
     expected = sk.roc_auc_score(labels, scores, sample_weight=weights)
     ours = m.AUC.from_batch(labels, scores, weights).compute()
@@ -161,7 +161,7 @@ def test_auc_is_scikit_learns_ties_included(digits, weights):
     assert ours == pytest.approx(expected, rel=1e-12)
 
 
-def test_auc_of_many_batches_is_the_share_of_ordered_pairs():
+def test_auc_of_many_batches_is_the_fraction_of_ordered_pairs():
     """More rows than a block holds before it is put together."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 70_000)
@@ -180,14 +180,14 @@ def test_auc_of_many_batches_is_the_share_of_ordered_pairs():
     assert sum(block.score.size for block in state.blocks) < 35_000
 
 
-def test_auc_takes_any_finite_or_infinite_score():
+def test_auc_accepts_any_finite_or_infinite_score():
     labels, scores = np.array([0, 1, 0, 1]), np.array([-np.inf, np.inf, -0.0, 0.0])
     # By hand: of four pairs three are won and one ties.
     assert m.AUC.from_batch(labels, scores).compute() == 3.5 / 4
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1], []])
-def test_auc_without_both_classes_is_nan_or_what_was_asked(labels):
+def test_auc_of_one_class_is_nan_or_the_argument(labels):
     labels, scores = np.array(labels), np.arange(len(labels))
     assert math.isnan(m.AUC.from_batch(labels, scores).compute())
     assert m.AUC.from_batch(labels, scores, undefined=1.0).compute() == 1.0
@@ -203,14 +203,14 @@ ERRORS = {
 
 @WEIGHTINGS
 @pytest.mark.parametrize("metric", ERRORS)
-def test_errors_are_scikit_learns(metric, weights):
+def test_regression_metrics_are_those_of_scikit_learn(metric, weights):
     expected = ERRORS[metric](TARGETS, GUESSES, sample_weight=weights)
     assert metric.from_batch(TARGETS, GUESSES, weights).compute() == close(expected)
 
 
 @WEIGHTINGS
 @pytest.mark.parametrize("offset", [1e6, 1e12, -1e15])
-def test_r2_far_from_zero_loses_nothing(offset, weights):
+def test_r2_has_no_cancellation_far_from_zero(offset, weights):
     labels, predictions = TARGETS + offset, GUESSES + offset
     # The reference is given the same rows around zero, where it does not lose digits
     # either: taking the offset away again is exact.
@@ -219,13 +219,13 @@ def test_r2_far_from_zero_loses_nothing(offset, weights):
     assert ours == pytest.approx(expected, rel=1e-12)
 
 
-def test_r2_of_labels_that_do_not_vary_is_undefined():
+def test_r2_of_constant_labels_is_nan():
     assert math.isnan(m.R2.from_batch(np.full(3, 0.1), np.zeros(3)).compute())
     assert math.isnan(m.R2.from_batch(np.array([1.0]), np.array([1.0])).compute())
 
 
 @WEIGHTINGS
-def test_perplexity_and_bits_per_byte_are_numpys(weights):
+def test_perplexity_and_bits_per_byte_are_those_of_numpy(weights):
     losses = np.abs(TARGETS)
     mean = np.average(losses, weights=weights)
     perplexity = m.Perplexity.from_batch(losses, weights).compute()
@@ -257,7 +257,7 @@ def test_perplexity_too_large_for_float64_is_infinite():
     ],
     ids=lambda state: type(state).__name__,
 )
-def test_the_metric_of_nothing_is_nan(state):
+def test_a_metric_without_rows_is_nan(state):
     assert math.isnan(state.compute())
 
 
@@ -272,7 +272,7 @@ def test_a_loss_that_is_not_finite_is_reported(bad):
         assert math.isnan(metric.from_batch(losses, losses).compute())
 
 
-def test_bfloat16_is_taken_as_it_is():
+def test_bfloat16_is_accepted():
     low = SCORES.astype(ml_dtypes.bfloat16)
     same = low.astype(np.float64)
     binary = LABELS % 2
@@ -291,14 +291,14 @@ def test_bfloat16_is_taken_as_it_is():
     assert values(low) == values(same)
 
 
-def test_whole_floats_and_booleans_are_classes():
+def test_integral_floats_and_booleans_are_class_indices():
     labels = np.array([0.0, 1.0, 1.0], np.float32)
     predictions = np.array([False, True, False])
     assert m.Accuracy.from_batch(labels, predictions).compute() == 2 / 3
     assert m.Recall.from_batch(labels, predictions).compute() == 0.5
 
 
-def test_a_weight_an_example_counts_for_each_of_its_tokens():
+def test_the_weight_of_an_example_counts_for_each_of_its_tokens():
     losses = np.array([[1.0, 2.0], [3.0, 4.0]])
     ours = m.Mean.from_batch(losses, np.array([1.0, 3.0])).compute()
     # By hand: (1 + 2 + 3 * 3 + 3 * 4) / 8

@@ -1,4 +1,4 @@
-"""What stands around an optimizer: clipping by value, a moving average."""
+"""Clipping before and moving averages after an optimizer."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +29,7 @@ def test_values_are_clipped_before_the_norm():
 
 
 @pytest.mark.parametrize("parts", [False, True])
-def test_an_average_follows_the_parameters_after_the_update(parts):
+def test_an_average_is_updated_after_the_parameters(parts):
     plain = SgdConfig(lr=0.5)
     ema = EmaConfig(decay=0.75)
     config = plain.model_copy(update={"ema": ema})

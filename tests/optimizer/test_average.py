@@ -35,12 +35,12 @@ def test_averages_follow_the_rule_of_exponential_moving_average(
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
-def test_a_decay_out_of_range_is_refused(decay):
+def test_a_decay_out_of_range_raises(decay):
     with pytest.raises(ConfigError, match="Expected 0 or more"):
         track_average(decay)
 
 
-def test_an_optimizer_that_keeps_no_averages_says_so():
+def test_an_optimizer_without_averages_raises():
     with pytest.raises(ConfigError) as caught:
         averaged({"w": 1}, {"[0]/mu/w": 2})
     assert str(caught.value) == (
@@ -49,7 +49,7 @@ def test_an_optimizer_that_keeps_no_averages_says_so():
     )
 
 
-def test_names_that_end_alike_are_told_apart():
+def test_names_with_equal_endings_are_distinguished():
     state = {"[1]/average/w": 1, "[1]/average/net.w": 2, "[1]/average/my/w": 3}
     found = averaged({"w": 0, "net.w": 0, "my/w": 0}, state)
     assert found == {"w": 1, "net.w": 2, "my/w": 3}

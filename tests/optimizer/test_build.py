@@ -1,4 +1,4 @@
-"""What all members of the `optimizer` word share: rate, clipping, sparing weights.
+"""Shared fields of the `optimizer` section: learning rate, clipping, weight decay.
 
 Expected values are the papers' formulas, written out in NumPy float64.
 """
@@ -126,7 +126,7 @@ def test_updates_follow_the_formula(case):
         np.testing.assert_allclose(actual[name], value, rtol=1e-5, atol=1e-6)
 
 
-def test_every_schedule_is_tried_here():
+def test_every_schedule_has_a_case_here():
     kinds = get_args(ScheduleConfig)[1].members
     assert set(kinds.values()) == {
         ConstantConfig,
@@ -170,7 +170,7 @@ def formula(config, *, lr, train_steps, step):
     final=st.floats(0.0, 1.0),
     step=st.integers(0, 250),
 )
-def test_the_rate_follows_the_formula(
+def test_the_learning_rate_follows_the_formula(
     member, lr, warmup_steps, decay_steps, final, step
 ):
     fields = {"warmup_steps": warmup_steps}
@@ -183,7 +183,7 @@ def test_the_rate_follows_the_formula(
     np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-6 * lr)
 
 
-def test_a_warmup_that_leaves_no_step_to_decay_is_refused():
+def test_a_warmup_that_leaves_no_step_to_decay_raises():
     config = AdamConfig(schedule=CosineConfig(warmup_steps=10))
     with pytest.raises(ConfigError) as caught:
         build_optimizer(config, train_steps=10)
@@ -207,7 +207,7 @@ def test_a_target_is_called_with_its_arguments():
     assert learning_rate(config, train_steps=10) is None
 
 
-def test_a_schedule_of_the_users_own_is_the_rate_itself():
+def test_a_users_schedule_is_the_learning_rate():
     schedule = _target(optax.constant_schedule, value=0.1)
     np.testing.assert_allclose(
         trained(SgdConfig(lr=7.0, schedule=schedule))["head.kernel"],
@@ -231,7 +231,7 @@ def test_a_schedule_of_the_users_own_is_the_rate_itself():
         ),
     ],
 )
-def test_a_target_that_returns_something_else_is_refused(config, message):
+def test_a_target_that_returns_another_type_raises(config, message):
     with pytest.raises(ConfigError) as caught:
         build_optimizer(config, train_steps=10)
     assert str(caught.value) == message

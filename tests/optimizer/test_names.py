@@ -1,4 +1,4 @@
-"""The `optimizer` word has optax's optimizers, under its names and with its defaults.
+"""The `optimizer` section has the optimizers of optax, with their names and defaults.
 
 What optax says comes from `inspect.signature`, so that a new version of it that adds,
 renames or changes anything is found here.
@@ -63,7 +63,7 @@ def aliases():
             yield name
 
 
-def test_every_optimizer_of_optax_is_offered_or_left_out_for_a_reason():
+def test_every_optimizer_of_optax_is_offered_or_excluded_for_a_reason():
     offered = {name for name in NAMES if not name.startswith("tf_")}
     assert offered | LEFT_OUT.keys() == set(aliases())
     assert not offered & LEFT_OUT.keys()
@@ -93,18 +93,18 @@ def test_fields_and_defaults_are_the_functions_own(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_can_be_spared_wherever_the_function_takes_a_mask(name):
+def test_no_decay_exists_wherever_the_function_takes_a_mask(name):
     masks = {"mask", "weight_decay_mask"} & parameters_of(name).keys()
     assert ("no_decay" in KINDS[name].model_fields) == bool(masks)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_class_stands_under_its_own_name(name):
+def test_a_section_is_registered_under_its_own_name(name):
     assert KINDS[name].model_fields["name"].default == name
     assert KINDS[name]().name == name
 
 
-def test_the_modules_hold_the_names_that_are_listed():
+def test_modules_contain_the_listed_names():
     own = [name for name in NAMES if not name.startswith("tf_")]
     elsewhere = [KINDS[name].__module__ for name in own]
     for module in set(elsewhere) - {"specflow.config.sections.optimizer"}:
@@ -113,7 +113,7 @@ def test_the_modules_hold_the_names_that_are_listed():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_chooses_it_and_sets_what_stands_by_default(name):
+def test_a_config_file_selects_it_with_its_defaults(name):
     composed = compose([f"optimizer={name}"]).config.optimizer
     assert composed == KINDS[name]()
 
@@ -142,7 +142,7 @@ def quietly(make, rate):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_by_its_name_alone_it_is_what_the_function_makes(name):
+def test_the_name_alone_builds_the_functions_optimizer(name):
     fields = {"no_decay": []} if "no_decay" in KINDS[name].model_fields else {}
     config = KINDS[name](lr=0.1, **fields)
     actual = updates_of(build_optimizer(config, train_steps=10))
@@ -154,7 +154,7 @@ WITH_DECAY = ["adadelta", "adafactor", "adamaxw", "adan", "lamb", "lars", "lion"
 
 
 @pytest.mark.parametrize("name", [*WITH_DECAY, "nadamw", "adamw"])
-def test_biases_are_spared_the_decay_and_kernels_are_not(name):
+def test_weight_decay_applies_to_kernels_and_not_to_biases(name):
     field = "weight_decay_rate" if name == "adafactor" else "weight_decay"
 
     def updates(decay):
@@ -177,7 +177,7 @@ def test_biases_are_spared_the_decay_and_kernels_are_not(name):
         ("adafactor", "dtype_momentum", {"momentum": 0.9}),
     ],
 )
-def test_a_statistic_is_kept_in_the_type_that_is_named(name, field, more, dtype):
+def test_a_moment_has_the_configured_dtype(name, field, more, dtype):
     config = KINDS[name](**{field: dtype}, **more)
     state = build_optimizer(config, train_steps=10).init(
         jax.tree.map(jnp.float32, PARAMS)

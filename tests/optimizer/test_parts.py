@@ -39,7 +39,7 @@ def alone(optimizer, name):
     return optimizer.update(gradients, optimizer.init(params), params)[0][name]
 
 
-def test_each_part_moves_as_under_its_optimizer_alone():
+def test_each_part_is_updated_as_by_its_optimizer_alone():
     config = compose(["optimizer=wide_and_deep"]).config.optimizer
     moved = moves(build_optimizer(config, train_steps=10))
     expected = {
@@ -60,7 +60,7 @@ def test_the_first_part_that_matches_trains_a_parameter():
     np.testing.assert_allclose(moved["wide.kernel"], -0.5 * GRADIENTS["wide.kernel"])
 
 
-def test_the_norm_is_that_of_all_parts_together():
+def test_the_clipped_norm_is_that_of_all_parts():
     one = {"paths": ["wide.**"], "optimizer": {"name": "sgd", "lr": 1.0}}
     model_state = {"paths": ["**"], "optimizer": {"name": "sgd", "lr": 1.0}}
     given = {"parts": {"one": one, "state": model_state}, "clip_norm": 1.0}
@@ -83,7 +83,7 @@ def test_a_schedule_of_a_part_ends_with_the_training():
     assert learning_rate(parts(one=one), train_steps=4) is None
 
 
-def test_a_parameter_without_a_part_is_refused():
+def test_a_parameter_without_a_part_raises():
     one = {"paths": ["wide.**"], "optimizer": {"name": "sgd"}}
     with pytest.raises(ConfigError) as caught:
         build_optimizer(parts(one=one), train_steps=4).init(PARAMS)
@@ -93,7 +93,7 @@ def test_a_parameter_without_a_part_is_refused():
     )
 
 
-def test_a_fault_inside_a_part_is_named_by_its_path():
+def test_an_error_inside_a_part_has_its_path():
     with pytest.raises(ConfigError, match=r"optimizer\.parts\.wide\.optimizer\.lr"):
         compose(["optimizer=wide_and_deep", "optimizer.parts.wide.optimizer.lr=fast"])
 
@@ -152,7 +152,7 @@ QUARTER, HALF = (
         ),
     ],
 )
-def test_an_average_inside_a_part_is_evaluated_where_there_is_one(emas, expected):
+def test_an_average_inside_a_part_is_evaluated(emas, expected):
     config = averages(**emas)
     assert evaluates_average(config)
     assert evaluated(config) == {"a.w": expected[0], "b.w": expected[1]}
@@ -168,7 +168,7 @@ def test_parts_inside_parts_have_averages_too():
     assert evaluated_average(averages()) is None
 
 
-def test_a_part_of_which_nothing_trains_has_no_average():
+def test_a_part_without_trained_parameters_has_no_average():
     config = averages(a={"decay": 0.25})
     state = build_optimizer(config, train_steps=10).init({"b.w": jnp.float32(1)})
     tree = to_tree(TrainState(0, {}, {}, state))

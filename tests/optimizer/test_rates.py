@@ -1,4 +1,4 @@
-"""Which rates a built optimizer says it trains with. Expected: by hand, or optax."""
+"""Reported learning rates of a built optimizer. Expected: by hand, or optax."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def rates(transformation, steps=3):
 @pytest.mark.parametrize(
     "name", [name for name in NAMES if "schedule" in KINDS[name].model_fields]
 )
-def test_every_scheduled_optimizer_says_the_rate_of_each_step(name):
+def test_every_scheduled_optimizer_reports_the_learning_rate_of_each_step(name):
     settings = {"name": name, "lr": 0.5, "schedule": LINE, "clip_norm": 1.0}
     config = KINDS[name].model_validate({**settings, "ema": {"decay": 0.9}})
     found = rates(build_optimizer(config, train_steps=8))
@@ -48,17 +48,17 @@ def test_every_scheduled_optimizer_says_the_rate_of_each_step(name):
     np.testing.assert_allclose(found["learning_rate"], EXPECTED, rtol=1e-6)
 
 
-def test_a_steady_rate_is_the_number():
+def test_a_constant_learning_rate_is_the_number():
     found = rates(build_optimizer(SgdConfig(lr=0.25), train_steps=8))
     assert found == {"learning_rate": [0.25] * 3}
 
 
-def test_first_step_sizes_of_rprop_are_no_rate_of_steps():
+def test_rprop_reports_no_learning_rate():
     config = compose(["optimizer=rprop"]).config.optimizer
     assert rates(build_optimizer(config, train_steps=8)) == {}
 
 
-def test_parts_have_a_rate_each_also_within_parts():
+def test_parts_report_a_learning_rate_each_also_when_nested():
     inner = {
         "name": "parts",
         "parts": {
@@ -92,7 +92,7 @@ def test_parts_have_a_rate_each_also_within_parts():
 
 
 @pytest.mark.parametrize("every", [1, 2])
-def test_a_schedule_is_asked_with_the_updates_that_its_state_has_counted(every):
+def test_a_schedule_is_evaluated_at_the_count_of_its_state(every):
     """`optax.MultiSteps` updates at every second step alone."""
     line = optax.linear_schedule(0.5, 0.0, 8)
     several = optax.MultiSteps(optax.adam(line), every)
@@ -101,7 +101,7 @@ def test_a_schedule_is_asked_with_the_updates_that_its_state_has_counted(every):
     np.testing.assert_allclose(found["learning_rate"], expected, rtol=1e-6)
 
 
-def test_the_rate_is_hidden_by_what_is_wrapped_around():
+def test_a_wrapper_hides_the_learning_rate():
     line = optax.linear_schedule(0.5, 0.0, 8)
     assert list(rates(optimizers.adam(line))) == ["learning_rate"]
     assert rates(optax.chain(optax.clip(1.0), optimizers.adam(line))) == {}

@@ -1,4 +1,4 @@
-"""Every optimizer trains on eight devices, and goes on from a checkpoint."""
+"""Every optimizer trains on eight devices, and resumes from a checkpoint."""
 
 from typing import get_args
 
@@ -66,7 +66,7 @@ def trained(program, state, start, stop):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_trains_on_eight_devices_and_goes_on_bit_for_bit(name, tmp_path):
+def test_it_trains_on_eight_devices_and_resumes_bit_for_bit(name, tmp_path):
     program = new_program(name)
     state = program.init_state(0, X[0], Y[0])
     placed = jax.tree.map(lambda array: array.sharding, state)
@@ -89,7 +89,7 @@ def test_it_trains_on_eight_devices_and_goes_on_bit_for_bit(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_statistics_are_cut_as_the_parameters_are(name):
+def test_its_state_is_sharded_as_the_parameters_are(name):
     """All but what is smaller than a parameter, which lies whole on every device."""
     state = new_program(name).abstract_state(X[0], Y[0])
     kernel = state.params["kernel"]

@@ -1,4 +1,4 @@
-"""Real tables, split and scaled."""
+"""Real data sets, split and scaled."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

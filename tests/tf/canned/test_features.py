@@ -1,4 +1,4 @@
-"""What canned estimators take: arrays, dicts, categories, weights, texts as labels."""
+"""Input of canned estimators: arrays, dicts, categories, weights, string labels."""
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ def shapes_of(estimator):
     return {name: array.shape for name, array in model.abstract_params.items()}
 
 
-def test_numbers_are_flattened_and_joined_in_the_order_of_their_names(tmp_path):
+def test_numeric_features_are_flattened_and_concatenated_by_name(tmp_path):
     features = {
         "b": RNG.normal(size=(8, 2, 3)).astype("f4"),
         "a": {"z": np.arange(8), "c": RNG.normal(size=8).astype("f4")},
@@ -60,7 +60,7 @@ def test_a_category_has_weights_of_its_own(make, tmp_path):
     assert estimator.evaluate(lambda: ({"town": towns}, labels))["accuracy"] == 1.0
 
 
-def test_several_categories_are_added_up_in_the_linear_part(tmp_path):
+def test_several_categories_are_summed_in_the_linear_part(tmp_path):
     words = np.array([[0, 1], [1, 1], [2, 0]])
     estimator = sf.LinearRegressor(
         categorical={"words": sf.Categorical(3)},
@@ -103,7 +103,7 @@ def test_parts_may_see_features_of_their_own(tmp_path):
     }
 
 
-def test_weights_are_not_seen_by_the_model_and_rows_of_weight_0_not_learnt(tmp_path):
+def test_weights_are_no_model_input_and_rows_of_weight_0_are_not_learned(tmp_path):
     x = RNG.normal(size=(100, 2)).astype("f4")
     truth = (x[:, 0] > 0).astype("i4")
     spoilt = np.arange(100) < 40
@@ -120,7 +120,7 @@ def test_weights_are_not_seen_by_the_model_and_rows_of_weight_0_not_learnt(tmp_p
 
 
 @pytest.mark.parametrize("form", ["arrays", "batches"])
-def test_labels_and_predictions_may_be_texts(form, table, tmp_path):
+def test_labels_and_predictions_may_be_strings(form, table, tmp_path):
     x, y, held_x, held_y = table("wine")
     growers = np.array(["Adami", "Baldi", "Conti"])
     estimator = sf.LinearClassifier(
@@ -158,7 +158,7 @@ def test_labels_and_predictions_may_be_texts(form, table, tmp_path):
         ),
     ],
 )
-def test_features_that_do_not_fit_are_refused(features, categorical, message, tmp_path):
+def test_invalid_features_are_rejected(features, categorical, message, tmp_path):
     estimator = sf.LinearRegressor(
         categorical=categorical, model_dir=tmp_path, train_batch_size=8
     )
@@ -167,7 +167,7 @@ def test_features_that_do_not_fit_are_refused(features, categorical, message, tm
     assert message in str(caught.value)
 
 
-def test_a_category_beyond_the_last_stops_training(tmp_path):
+def test_a_category_out_of_range_stops_training(tmp_path):
     """Silently it would be another category's weights."""
     towns = np.array([0, 1, 2, 3, 0, 1, 2, 3])
     estimator = sf.LinearRegressor(
@@ -177,7 +177,7 @@ def test_a_category_beyond_the_last_stops_training(tmp_path):
         estimator.train(lambda: ({"town": towns}, np.ones(8, "f4")), steps=2)
 
 
-def test_everything_lies_on_eight_devices_or_one_with_the_same_numbers(tmp_path, table):
+def test_one_and_eight_devices_give_the_same_values(tmp_path, table):
     x, y, held_x, held_y = table("breast_cancer")
     losses = []
     for mesh in (1, 8):

@@ -29,7 +29,7 @@ REGRESSORS = {
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_three_growers_of_wine_are_told_apart(table, name, tmp_path):
+def test_a_classifier_learns_three_classes_of_wine(table, name, tmp_path):
     x, y, held_x, held_y = table("wine")
     estimator = CLASSIFIERS[name](3, model_dir=tmp_path, train_batch_size=64, **ONE)
     estimator.train(lambda: ({"x": x}, y), steps=150)
@@ -42,7 +42,7 @@ def test_three_growers_of_wine_are_told_apart(table, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_tumours_are_told_apart(table, name, tmp_path):
+def test_a_classifier_learns_tumours(table, name, tmp_path):
     x, y, held_x, held_y = table("breast_cancer")
     estimator = CLASSIFIERS[name](2, model_dir=tmp_path, **ONE)
     estimator.train(lambda: (x, y), steps=150)
@@ -54,7 +54,7 @@ def test_tumours_are_told_apart(table, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
-def test_the_progression_of_diabetes_is_predicted(table, name, tmp_path):
+def test_a_regressor_learns_the_progression_of_diabetes(table, name, tmp_path):
     x, y, held_x, held_y = table("diabetes")
     hundreds, held = y / 100, held_y / 100  # A label near 1, as the rates expect.
     estimator = REGRESSORS[name](model_dir=tmp_path, **ONE)
@@ -65,7 +65,7 @@ def test_the_progression_of_diabetes_is_predicted(table, name, tmp_path):
     assert found["prediction/mean"] == pytest.approx(found["label/mean"], abs=0.2)
 
 
-def test_a_linear_regression_ends_where_least_squares_do(table, tmp_path):
+def test_linear_regression_converges_to_least_squares(table, tmp_path):
     """NumPy's solution, float64: of the same batch at every step."""
     x, y, _, _ = table("diabetes")
     x, y = x[:, :4], y / 100

@@ -43,7 +43,9 @@ def test_each_part_has_an_optimizer_of_its_own(part, tmp_path):
 
 
 @pytest.mark.parametrize(("features", "rate"), [(4, 0.2), (25, 0.2), (100, 0.1)])
-def test_the_rate_of_ftrl_falls_with_the_number_of_features(features, rate):
+def test_the_learning_rate_of_ftrl_decreases_with_the_number_of_features(
+    features, rate
+):
     params = {"w": np.ones(3, "f4")}
     gradients = {"w": np.array([0.5, -1.0, 2.0], "f4")}
     moves = [
@@ -53,7 +55,7 @@ def test_the_rate_of_ftrl_falls_with_the_number_of_features(features, rate):
     np.testing.assert_allclose(*moves, rtol=1e-6)
 
 
-def test_training_goes_on_bit_for_bit(tmp_path):
+def test_training_resumes_bit_for_bit(tmp_path):
     def trained(folder, *steps):
         estimator = None
         for count in steps:
@@ -74,7 +76,7 @@ def test_training_goes_on_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(value, parts[name])
 
 
-def test_normalization_uses_what_training_saw(tmp_path):
+def test_batch_normalization_uses_statistics_of_training(tmp_path):
     """Rows alone are judged as rows together are."""
     estimator = sf.DNNClassifier(
         [8], batch_norm=True, model_dir=tmp_path, train_batch_size=64, use_tpu=False,

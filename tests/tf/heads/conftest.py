@@ -1,4 +1,4 @@
-"""A head, judged as an evaluation judges it: jitted, batch by batch, on the host."""
+"""Evaluation of a head: jitted, batch by batch, metrics on the host."""
 
 from collections.abc import Callable
 from typing import Any

@@ -37,7 +37,7 @@ def expected(weights):
 
 @pytest.mark.parametrize("rows", [7, 40])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
-def test_metrics_are_those_of_the_whole_set(judged, rows, weights):
+def test_metrics_do_not_depend_on_the_batches(judged, rows, weights):
     column = None if weights is None else "w"
     found = judged(
         sf.tf.heads.BinaryClassHead(weight_column=column),
@@ -71,7 +71,7 @@ def test_thresholds_have_metrics_of_their_own(judged):
     assert found["recall/positive_threshold_0.5"] == found["recall"]
 
 
-def test_tensorflows_formulas_are_one_keyword_away(judged):
+def test_a_keyword_selects_the_formulas_of_tensorflow(judged):
     """200 thresholds, and TensorFlow's 0 and 1 where the exact metric is undefined."""
     given = {"logits": LOGITS, "labels": LABELS}
     exact = judged(sf.tf.heads.BinaryClassHead(), **given)
@@ -121,7 +121,7 @@ def test_signatures_are_those_of_tensorflow(spec_of):
     assert set(exports["predict"].outputs) >= {"logits", "classes"}
 
 
-def test_labels_of_a_vocabulary_mean_their_classes(judged, spec_of):
+def test_labels_of_a_vocabulary_are_looked_up(judged, spec_of):
     head = sf.tf.heads.BinaryClassHead(label_vocabulary=[-1, 7])
     found = judged(head, logits=LOGITS, labels=np.where(LABELS, 7, -1))
     plain = judged(sf.tf.heads.BinaryClassHead(), logits=LOGITS, labels=LABELS)
@@ -132,7 +132,7 @@ def test_labels_of_a_vocabulary_mean_their_classes(judged, spec_of):
     assert made.export_outputs["predict"].outputs["class_ids"].max() == 1
 
 
-def test_texts_of_a_vocabulary_are_turned_into_numbers_on_the_host(spec_of):
+def test_string_labels_are_encoded_on_the_host(spec_of):
     head = sf.tf.heads.BinaryClassHead(label_vocabulary=["ham", "spam"])
     labels = head.classes.encode(["spam", "ham", "spam"])
     assert labels.tolist() == [1, 0, 1]

@@ -25,7 +25,7 @@ class TestMultiClass:
     @pytest.mark.parametrize(
         "weights", [None, WEIGHTS[:, 0]], ids=["alike", "weighted"]
     )
-    def test_metrics_are_those_of_the_whole_set(self, judged, weights):
+    def test_metrics_do_not_depend_on_the_batches(self, judged, weights):
         column = None if weights is None else "w"
         found = judged(
             sf.tf.heads.MultiClassHead(4, weight_column=column),
@@ -75,7 +75,7 @@ class TestMultiClass:
         assert made["classes"][:, 0].tolist() == years[SAID.argmax(-1)].tolist()
 
     @pytest.mark.parametrize("wrong", [-1, 4])
-    def test_a_label_that_is_no_class_has_no_loss(self, spec_of, wrong):
+    def test_the_loss_of_an_invalid_label_is_nan(self, spec_of, wrong):
         labels = np.where(np.arange(30) == 5, wrong, LABELS)
         head = sf.tf.heads.MultiClassHead(4)
         assert np.isnan(spec_of(head, "eval", logits=LOGITS, labels=labels).loss)
@@ -85,7 +85,7 @@ class TestMultiLabel:
     @pytest.mark.parametrize(
         "weights", [None, WEIGHTS[:, 0]], ids=["alike", "weighted"]
     )
-    def test_metrics_are_those_of_the_whole_set(self, judged, weights):
+    def test_metrics_do_not_depend_on_the_batches(self, judged, weights):
         """scikit-learn on all pairs of example and class; a weight for each class."""
         column = None if weights is None else "w"
         head = sf.tf.heads.MultiLabelHead(
@@ -124,7 +124,7 @@ class TestMultiLabel:
         )
         assert float(spec.loss) == pytest.approx(SHARES.mean(), **near)
 
-    def test_classes_may_be_told_by_their_labels(self, judged):
+    def test_classes_with_metrics_may_be_named_by_label(self, judged):
         head = sf.tf.heads.MultiLabelHead(
             4,
             label_vocabulary=["sun", "rain", "wind", "snow"],
@@ -172,7 +172,9 @@ class TestLanguage:
             **near,
         )
 
-    def test_an_ignored_label_has_no_part_in_loss_and_metrics(self, judged, spec_of):
+    def test_an_ignored_label_does_not_contribute_to_loss_and_metrics(
+        self, judged, spec_of
+    ):
         kept = RNG.random((6, 5)) < 0.6
         labels = np.where(kept, self.TOKENS, -100)
         given = {"logits": self.LOGITS, "labels": labels}
@@ -185,7 +187,7 @@ class TestLanguage:
         assert found["accuracy"] == pytest.approx(hits.mean())
 
     @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 5)])
-    def test_weights_are_of_a_row_or_of_a_token(self, judged, spec_of, shape):
+    def test_weights_are_per_row_or_per_token(self, judged, spec_of, shape):
         weights = RNG.random(shape).astype(np.float32)
         head = sf.tf.heads.LanguageHead(8, weight_column="w", loss_reduction="mean")
         given = {
@@ -200,7 +202,7 @@ class TestLanguage:
         )
         assert float(spec_of(head, "eval", **given).loss) == pytest.approx(loss, **near)
 
-    def test_predictions_are_of_every_place(self, spec_of):
+    def test_predictions_exist_for_every_position(self, spec_of):
         spec = spec_of(sf.tf.heads.LanguageHead(8), "infer", logits=self.LOGITS)
         assert spec.predictions["probabilities"].shape == (6, 5, 8)
         assert spec.predictions["class_ids"].shape == (6, 5)

@@ -1,4 +1,4 @@
-"""What holds for every head: reductions, padding, refusals, one line in a model_fn."""
+"""Properties of every head: reductions, padding, invalid input, use in a model_fn."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def logits_for(head, labels):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_padded_row_has_no_part_in_the_loss_even_if_it_is_nan(name, spec_of):
+def test_a_padded_row_does_not_contribute_to_the_loss_even_if_nan(name, spec_of):
     head, labels = HEADS[name]
     logits = logits_for(head, labels)
     whole = spec_of(head, "eval", logits=logits[:5], labels=labels[:5])
@@ -46,9 +46,7 @@ def test_a_padded_row_has_no_part_in_the_loss_even_if_it_is_nan(name, spec_of):
 
 @pytest.mark.parametrize("by", ["mask", "weights"])
 @pytest.mark.parametrize("name", HEADS)
-def test_a_row_that_does_not_count_has_no_part_in_the_gradient_even_if_it_is_nan(
-    name, by
-):
+def test_a_masked_row_does_not_contribute_to_the_gradient_even_if_nan(name, by):
     """Infinite logits: their derivative is NaN or an infinity, and 0 times it NaN."""
     head, labels = HEADS[name]
     logits = logits_for(head, labels)
@@ -79,7 +77,7 @@ def test_a_row_that_does_not_count_has_no_part_in_the_gradient_even_if_it_is_nan
         np.testing.assert_array_equal(found[5:], 0.0)
 
 
-def test_an_ignored_token_has_no_part_in_the_gradient_even_if_it_is_nan():
+def test_an_ignored_token_does_not_contribute_to_the_gradient_even_if_nan():
     head = sf.tf.heads.LanguageHead(3, ignore_label=-1)
     labels = jnp.array([[0, -1], [2, 1]])
     logits = np.zeros((2, 2, 3), np.float32)
@@ -96,7 +94,7 @@ def test_an_ignored_token_has_no_part_in_the_gradient_even_if_it_is_nan():
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_every_mode_has_what_the_contract_asks_for(name, spec_of):
+def test_the_spec_of_every_mode_has_the_required_fields(name, spec_of):
     head, labels = HEADS[name]
     logits = logits_for(head, labels)
     optimizer = optax.sgd(0.1)
@@ -111,7 +109,7 @@ def test_every_mode_has_what_the_contract_asks_for(name, spec_of):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_loss_of_ones_own_takes_the_heads_place(name, spec_of):
+def test_loss_fn_replaces_the_loss_of_the_head(name, spec_of):
     head, labels = HEADS[name]
     own = type(head)(**{**vars(head), "loss_fn": lambda labels, logits: LOSS[name]})
     logits = logits_for(head, labels)
@@ -260,7 +258,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_what_does_not_fit_is_refused(case):
+def test_invalid_arguments_are_rejected(case):
     make, message = REFUSALS[case]
     with pytest.raises(sf.SpecError) as caught:
         make()

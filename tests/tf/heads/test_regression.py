@@ -20,7 +20,7 @@ wide = LOGITS.astype(np.float64)
 
 
 @pytest.mark.parametrize("columns", [None, 1, 2])
-def test_metrics_are_those_of_the_whole_set(judged, columns):
+def test_metrics_do_not_depend_on_the_batches(judged, columns):
     """Weights for each example, or for each of its numbers."""
     weights = None if columns is None else WEIGHTS[:, :columns]
     head = sf.tf.heads.RegressionHead(
@@ -48,7 +48,7 @@ def test_predictions_and_signatures_are_those_of_tensorflow(spec_of):
     assert spec.export_outputs["serving_default"].value.shape == (25, 2)
 
 
-def test_a_link_adds_the_logits(spec_of):
+def test_predictions_include_logits_with_an_inverse_link_fn(spec_of):
     head = sf.tf.heads.RegressionHead(inverse_link_fn=jnp.tanh)
     made = spec_of(head, "infer", logits=LOGITS[:, 0]).predictions
     assert made["predictions"][:, 0] == pytest.approx(np.tanh(wide[:, 0]), **near)
@@ -64,7 +64,7 @@ def test_poisson_loss_is_the_likelihood_without_its_constant(spec_of):
     assert float(spec.loss) == pytest.approx(expected.mean(), **near)
 
 
-def test_poisson_loss_in_full_has_stirlings_approximation(judged):
+def test_full_poisson_loss_includes_stirlings_approximation(judged):
     """It is within 1 / (12 count) of log(count!), and left out up to a count of 1."""
     found = judged(
         sf.tf.heads.PoissonRegressionHead(label_dimension=2),
@@ -79,7 +79,7 @@ def test_poisson_loss_in_full_has_stirlings_approximation(judged):
     assert found["label/mean"] == pytest.approx(COUNTS.mean(), **near)
 
 
-def test_a_count_below_zero_has_no_loss(spec_of):
+def test_the_loss_of_a_negative_count_is_nan(spec_of):
     head = sf.tf.heads.PoissonRegressionHead()
     given = {"logits": LOGITS[:, :1], "labels": COUNTS[:, 0] - 9}
     assert np.isnan(spec_of(head, "eval", **given).loss)

@@ -46,7 +46,7 @@ def weighted_mean(values, weights):
 
 
 @WEIGHTINGS
-def test_means_are_tfs(weights):
+def test_means_are_those_of_tensorflow(weights):
     error = GUESSES - TARGETS
     squared = weighted_mean(error**2, weights)
     for function, tensors, expected in (
@@ -59,7 +59,7 @@ def test_means_are_tfs(weights):
 
 
 @WEIGHTINGS
-def test_relative_error_is_tfs_and_zero_where_the_normalizer_is(weights):
+def test_relative_error_is_that_of_tensorflow_and_zero_where_the_normalizer_is(weights):
     normalizer = np.where(np.arange(N) % 5, np.linspace(-2, 3, N), 0.0)
     safe = np.where(normalizer == 0.0, 1.0, normalizer)
     errors = np.where(normalizer == 0.0, 0.0, abs(TARGETS - GUESSES) / safe)
@@ -70,7 +70,7 @@ def test_relative_error_is_tfs_and_zero_where_the_normalizer_is(weights):
 
 
 @WEIGHTINGS
-def test_percentage_below_is_a_share_and_leaves_the_threshold_out(weights):
+def test_percentage_below_is_a_fraction_that_excludes_the_threshold(weights):
     values = np.round(VALUES, 1)
     ours = streamed(m.percentage_below, values, threshold=0.1, weights=weights)
     assert ours == close(weighted_mean(values < 0.1, weights))
@@ -117,7 +117,7 @@ def test_mean_tensor_is_the_mean_over_batches_of_each_element():
 
 
 @WEIGHTINGS
-def test_accuracy_is_scikit_learns_of_classes(weights):
+def test_accuracy_is_that_of_scikit_learn(weights):
     expected = sk.accuracy_score(CLASSES, CHOSEN, sample_weight=weights)
     assert streamed(m.accuracy, CLASSES, CHOSEN, weights=weights) == close(expected)
 
@@ -131,7 +131,7 @@ def test_accuracy_casts_predictions_to_the_type_of_the_labels():
 
 
 @WEIGHTINGS
-def test_precision_and_recall_are_scikit_learns(weights):
+def test_precision_and_recall_are_those_of_scikit_learn(weights):
     for ours, theirs in (
         (m.precision, sk.precision_score),
         (m.recall, sk.recall_score),
@@ -140,7 +140,7 @@ def test_precision_and_recall_are_scikit_learns(weights):
         assert streamed(ours, TRUTH, CALLED, weights=weights) == close(expected)
 
 
-def test_precision_and_recall_take_whatever_is_not_zero_as_positive():
+def test_precision_and_recall_count_nonzero_as_positive():
     # By hand: positives are rows 0 to 2, predicted are 1 to 4, both 1 and 2.
     labels, predictions = np.array([2, -1, 1, 0, 0]), np.array([0, 0.1, 5, 0.5, -3])
     assert m.precision(labels, predictions)[0] == 0.5
@@ -148,7 +148,7 @@ def test_precision_and_recall_take_whatever_is_not_zero_as_positive():
 
 
 @WEIGHTINGS
-def test_the_four_counts_are_scikit_learns_confusion_matrix(weights):
+def test_the_four_counts_are_the_confusion_matrix_of_scikit_learn(weights):
     matrix = sk.confusion_matrix(TRUTH, CALLED, sample_weight=weights)
     ours = [
         [
@@ -176,7 +176,7 @@ def test_mean_per_class_accuracy_is_the_mean_recall_absent_classes_as_zero(weigh
     assert ours == close(balanced)
 
 
-def test_mean_per_class_accuracy_takes_predictions_that_are_no_class():
+def test_mean_per_class_accuracy_accepts_predictions_outside_of_the_classes():
     labels, predictions = np.array([0, 1]), np.array([7, 1])
     assert m.mean_per_class_accuracy(labels, predictions, 2)[0] == 0.5
 
@@ -190,7 +190,7 @@ def test_mean_iou_is_the_mean_jaccard_score_absent_classes_left_out(weights):
 
 @WEIGHTINGS
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
-def test_iou_is_scikit_learns_jaccard_score(average, weights):
+def test_iou_is_the_jaccard_score_of_scikit_learn(average, weights):
     ours = IoU.from_batch(CLASSES, CHOSEN, weights, average=average).compute()
     expected = sk.jaccard_score(CLASSES, CHOSEN, average=average, sample_weight=weights)
     assert ours == close(expected)
@@ -217,7 +217,7 @@ NOTHING = {
 
 
 @pytest.mark.parametrize("name", NOTHING)
-def test_a_ratio_of_nothing_is_tfs_value_or_undefined_by_keyword(name):
+def test_zero_division_is_the_value_of_tensorflow_or_nan_by_keyword(name):
     function, tensors, expected = NOTHING[name]
     assert function(*tensors, weights=0.0)[0] == expected
     value, state = function(*tensors, weights=0.0, undefined=None)
@@ -225,7 +225,7 @@ def test_a_ratio_of_nothing_is_tfs_value_or_undefined_by_keyword(name):
     assert math.isnan(state.merge(state).compute())
 
 
-def test_a_nan_among_the_values_is_no_ratio_of_nothing():
+def test_nan_among_the_values_is_not_zero_division():
     assert math.isnan(m.mean(np.array([1.0, np.nan]))[0])
 
 
@@ -247,7 +247,7 @@ def test_weights_broadcast_as_numpy_does_once_the_last_axis_is_there(weights):
     )
 
 
-def test_a_last_axis_of_one_is_dropped_on_either_side():
+def test_a_last_axis_of_size_one_is_squeezed():
     for labels, predictions in (
         (CLASSES[:, None], CHOSEN),
         (CLASSES, CHOSEN[:, None]),

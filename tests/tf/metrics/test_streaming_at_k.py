@@ -1,4 +1,4 @@
-"""tf.metrics' metrics of the k best classes, against sets counted row by row."""
+"""Precision and recall at k of tf.metrics, against sets counted row by row."""
 
 import math
 
@@ -73,7 +73,7 @@ def test_precision_and_recall_at_k_count_sets(k, class_id, labels, weights):
 
 @WEIGHTINGS
 @pytest.mark.parametrize("k", [1, 2, 4])
-def test_recall_of_one_label_is_scikit_learns_top_k_accuracy(k, weights):
+def test_recall_of_one_label_is_the_top_k_accuracy_of_scikit_learn(k, weights):
     scores = np.random.default_rng(1).standard_normal((N, C))
     ours = m.recall_at_k(ONE, scores, k, weights=weights)[0]
     expected = sk.top_k_accuracy_score(
@@ -100,7 +100,7 @@ def test_average_precision_is_the_sum_over_hits_by_the_number_of_labels(
 
 
 @WEIGHTINGS
-def test_average_precision_of_all_classes_is_scikit_learns(weights):
+def test_average_precision_of_all_classes_is_that_of_scikit_learn(weights):
     truth = np.random.default_rng(2).random((N, C)) < 0.4
     truth[:, 0] |= ~truth.any(1)
     scores = np.random.default_rng(3).standard_normal((N, C))
@@ -112,7 +112,7 @@ def test_average_precision_of_all_classes_is_scikit_learns(weights):
     assert ours == close(expected)
 
 
-def test_top_k_of_chosen_classes_is_that_of_scores():
+def test_metrics_of_top_k_indices_are_those_of_scores():
     top = top_classes(SCORES, k=3)
     assert top.tolist() == [best(scores, 3) for scores in SCORES]
     arguments = {"class_id": 1, "weights": WEIGHTS}
@@ -137,6 +137,6 @@ def test_a_class_that_never_occurs_is_undefined():
     assert math.isnan(m.precision_at_k(ONE, SCORES, 2, class_id=99)[0])
 
 
-def test_average_precision_of_no_rows_is_zero_and_of_no_label_undefined():
+def test_average_precision_is_zero_without_rows_and_nan_without_labels():
     assert m.average_precision_at_k(ONE, SCORES, 2, weights=0.0)[0] == 0.0
     assert math.isnan(m.average_precision_at_k(ONE - C, SCORES, 2)[0])

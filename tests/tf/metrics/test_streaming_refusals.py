@@ -1,4 +1,4 @@
-"""What the streaming functions refuse, and the whole message, which names them."""
+"""Invalid input of the streaming functions, and the full messages, with their names."""
 
 import numpy as np
 import pytest
@@ -118,7 +118,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_input_ends_in_one_whole_message(case):
+def test_invalid_input_raises_the_full_message(case):
     act, message = REFUSED[case]
     with pytest.raises(DataError) as caught:
         act()
@@ -126,7 +126,7 @@ def test_bad_input_ends_in_one_whole_message(case):
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_masked_row_may_hold_anything():
+def test_a_masked_row_may_hold_any_value():
     weights, scores = np.array([1.0, 0.0, 1.0]), np.array([0.2, 7.0, 0.8])
     assert m.auc(np.array([0, 9, 1]), scores, weights)[0] == pytest.approx(1.0)
     assert m.mean_iou(np.array([0, -5, 1]), np.array([0, 9, 1]), 2, weights)[0] == 1.0

@@ -75,7 +75,7 @@ def streamed(function, *arguments, labels=LABELS, scores=SCORES, weights=None, *
 @pytest.mark.parametrize("count", [2, 3, 20, 200])
 @pytest.mark.parametrize("method", ["trapezoidal", "minoring", "majoring"])
 @pytest.mark.parametrize("curve", ["ROC", "PR"])
-def test_auc_is_tfs_riemann_sum(curve, method, count, weights):
+def test_auc_is_the_riemann_sum_of_tensorflow(curve, method, count, weights):
     ours = streamed(
         m.auc,
         num_thresholds=count,
@@ -126,7 +126,7 @@ def test_careful_interpolation_of_the_roc_curve_is_trapezoids():
 
 
 @WEIGHTINGS
-def test_the_exact_area_is_scikit_learns(weights):
+def test_the_exact_auc_is_that_of_scikit_learn(weights):
     ours = streamed(m.auc, formula="exact", weights=weights)
     expected = sk.roc_auc_score(LABELS, SCORES, sample_weight=weights)
     assert ours == pytest.approx(expected, rel=1e-12)
@@ -158,7 +158,9 @@ def test_auc_of_a_perfect_order_is_one():
         (m.recall_at_thresholds, lambda tp, fp, fn, tn: tp / (tp + fn + 1e-7)),
     ],
 )
-def test_values_at_thresholds_are_tfs_in_the_order_given(function, expected, weights):
+def test_values_at_thresholds_are_those_of_tensorflow_in_the_given_order(
+    function, expected, weights
+):
     ours = streamed(function, CUTS, weights=weights)
     counts = confusion(LABELS, SCORES, CUTS, weights)
     np.testing.assert_allclose(ours, expected(*counts), rtol=1e-6)
@@ -170,7 +172,7 @@ def test_precision_above_every_score_is_zero():
 
 @WEIGHTINGS
 @pytest.mark.parametrize("goal", [0.0, 0.3, 0.5, 0.81, 1.0])
-def test_sensitivity_is_taken_at_the_nearest_specificity_the_lowest_threshold(
+def test_sensitivity_is_that_of_the_lowest_threshold_of_closest_specificity(
     goal, weights
 ):
     tp, fp, fn, tn = confusion(LABELS, SCORES, evenly(30), weights)
@@ -183,7 +185,7 @@ def test_sensitivity_is_taken_at_the_nearest_specificity_the_lowest_threshold(
 
 @WEIGHTINGS
 @pytest.mark.parametrize("goal", [0.0, 0.3, 0.5, 0.81, 1.0])
-def test_specificity_is_taken_at_the_nearest_sensitivity_the_highest_threshold(
+def test_specificity_is_that_of_the_highest_threshold_of_closest_sensitivity(
     goal, weights
 ):
     # TF's last threshold is just below 1 here, where that of the others is above.
@@ -198,7 +200,7 @@ def test_specificity_is_taken_at_the_nearest_sensitivity_the_highest_threshold(
 
 
 @WEIGHTINGS
-def test_counts_at_thresholds_are_scikit_learns_confusion_matrices(weights):
+def test_counts_at_thresholds_are_the_confusion_matrices_of_scikit_learn(weights):
     state = ThresholdCounts.from_batch(LABELS, SCORES, weights, thresholds=CUTS)
     expected = [
         sk.confusion_matrix(LABELS, np.float32(cut) < SCORES, sample_weight=weights)

@@ -1,4 +1,4 @@
-"""The `tf_*` optimizers follow the reference's update rules, to float32 rounding.
+"""The `tf_*` optimizers follow TensorFlow's update rules, to float32 rounding.
 
 Expected values are TensorFlow's documented formulas (raw ops ApplyGradientDescent,
 ApplyMomentum, ApplyAdam, ApplyAdagrad, ApplyAdadelta, ApplyRMSProp,
@@ -197,7 +197,9 @@ def test_hundreds_of_steps_follow_the_formula(name, formula, lr, fields):
 
 
 @pytest.mark.parametrize(("name", "formula", "lr", "fields"), CASES, ids=NAMED)
-def test_a_rate_that_moves_is_that_of_the_step(name, formula, lr, fields):
+def test_a_schedule_is_evaluated_at_the_step_before_the_update(
+    name, formula, lr, fields
+):
     """The reference reads its rate at the global step before it counts the step."""
     var, grads = variables_and_gradients(seed=1)
     schedule = LinearDecayConfig(final=0.5)
@@ -286,7 +288,9 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(("name", "fields", "var", "gradient", "after"), BY_HAND)
-def test_the_first_step_is_as_by_hand(name, fields, var, gradient, after):
+def test_the_first_step_equals_the_value_computed_by_hand(
+    name, fields, var, gradient, after
+):
     optimizer = build_optimizer(KINDS[name](**fields), train_steps=1)
     path = path_of(optimizer, f32([var]), f32([[gradient]]))
     # What float32 holds comes out as it is; -0.4, -0.6 and -1/3 are rounded, and so is
@@ -294,7 +298,7 @@ def test_the_first_step_is_as_by_hand(name, fields, var, gradient, after):
     np.testing.assert_allclose(path[0, 0], after, rtol=4 * HALF_ULP)
 
 
-def test_every_rule_is_tried_both_ways():
+def test_every_rule_has_cases_of_both_kinds():
     assert {name for name, *_ in CASES} == RULES
     assert {name for name, *_ in BY_HAND} == RULES
 
@@ -310,7 +314,7 @@ def test_ftrl_changes_nothing_at_a_rate_of_zero():
     np.testing.assert_allclose(path[1], alone[0], rtol=4 * HALF_ULP)
 
 
-def test_parameters_of_any_tree_and_precision_are_moved():
+def test_parameters_of_any_tree_and_dtype_are_updated():
     params = {"a": [jnp.ones(2, jnp.bfloat16)], "b": jnp.ones((2, 3))}
     for name in sorted(RULES):
         optimizer = getattr(tf, name.removeprefix("tf_"))(0.1)
@@ -322,7 +326,7 @@ def test_parameters_of_any_tree_and_precision_are_moved():
             assert slot["a"][0].dtype == jnp.bfloat16
 
 
-def test_an_update_without_the_parameters_is_refused():
+def test_an_update_without_parameters_raises():
     optimizer = tf.sgd(0.1)
     with pytest.raises(ValueError, match=r"^the parameters are needed: update\(grads"):
         optimizer.update({"w": jnp.ones(1)}, optimizer.init({"w": jnp.ones(1)}))
