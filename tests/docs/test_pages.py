@@ -17,6 +17,12 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 HAVE_OWN_TESTS = ("porting.md", "plugins.md")
 """Their Python is run by `test_porting.py` and `tests/plugins`."""
+DATED = re.compile(
+    r"\b(faults?|told|whoever|nobody|somebody|lay|lays|laid|stands?|stood|mends?|mended|"
+    r"rhythms?|in vain|goes? on|went on|hand(?:s|ed)? over)\b",
+    re.I,
+)
+"""Words that the pages do not use; the first ones are those of `test_language.py`."""
 BLOCKS = [
     (page, language, text)
     for page in PAGES
@@ -109,6 +115,13 @@ def test_the_index_lists_every_page_and_notebook():
 def test_no_two_pages_write_the_same_file():
     names = [name for name, _ in FILES]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_prose_is_in_the_terms_of_the_field(page):
+    """Code and messages are judged where they are written."""
+    prose = re.sub(r"^```.*?^```|`[^`]*`", "", page.read_text(), flags=re.M | re.S)
+    assert DATED.findall(prose) == []
 
 
 @pytest.mark.parametrize("code", by_page(PYTHON))
