@@ -230,7 +230,7 @@ def test_show_is_a_document_too(capsys):
     assert found["origins"]["seed"] == {"override": "seed=3"}
     assert found["origins"]["model.name"] == {
         "file": "conf/model/cnn.yaml",
-        "line": 2,
+        "line": 3,
         "column": 1,
     }
     assert found["origins"]["model.dtype"] is None
