@@ -263,7 +263,7 @@ def test_parts_without_a_name_are_all_named(folder, capsys):
     assert "model_fn: is inner, defined inside the function test_parts_without" in err
     assert "model: is an object that is already built, " in err
     assert "input_fn: is not known: this run was never evaluated" in err
-    assert "TPUEstimator(..., model_dir='run')" in err
+    assert "Estimator(..., model_dir='run')" in err
     assert "Traceback" not in err
 
 
