@@ -106,18 +106,24 @@ def _estimator(run: "RecordedRun") -> Estimator:
     record = run.record
     mesh = None if record.mesh is None else MeshConfig(**record.mesh)
     jax_session.prepare(mesh or MeshConfig(), record.model_dump())
-    estimator = Estimator(
-        run.parts["model_fn"],
-        model=run.parts.get("model"),
-        model_dir=run.directory,
-        config=RunConfig(**record.config),
-        params=record.params,
-        train_batch_size=record.train_batch_size,
-        eval_batch_size=record.eval_batch_size,
-        predict_batch_size=record.predict_batch_size,
-        mesh=mesh,
-        use_tpu=record.use_tpu,
-        eval_params=run.parts.get("eval_params"),
-    )
+    arguments: dict[str, Any] = {
+        "model_dir": run.directory,
+        "config": RunConfig(**record.config),
+        "params": record.params,
+        "train_batch_size": record.train_batch_size,
+        "eval_batch_size": record.eval_batch_size,
+        "predict_batch_size": record.predict_batch_size,
+        "mesh": mesh,
+        "use_tpu": record.use_tpu,
+        "eval_params": run.parts.get("eval_params"),
+    }
+    if record.canned is None:
+        model_fn, model = run.parts["model_fn"], run.parts.get("model")
+        estimator = Estimator(model_fn, model=model, **arguments)
+    else:
+        from specflow.tf.canned.canned_record import canned_estimator
+
+        activation = run.parts.get("activation_fn")
+        estimator = canned_estimator(record.canned, activation, **arguments)
     require_checkpoint(estimator, run.directory)
     return estimator

@@ -31,7 +31,7 @@ class RecordedRun:
     directory: Path
     record: RecordConfig
     parts: dict[str, Callable[..., Any]]
-    """`model_fn`, and `model` and `eval_params` where the run has them."""
+    """`model_fn`, or `activation_fn` of a canned estimator; `model`, `eval_params`."""
     input_fn: Callable[..., Any]
     """Input function: that of the last evaluation, or the one on the command line."""
     eval_steps: int | None
@@ -96,7 +96,11 @@ def _parts(
     record: RecordConfig, input: str | None, file: str
 ) -> Iterator[tuple[str, PartRecord, str]]:
     """Yields (argument, its record, origin) of each part to import."""
-    yield "model_fn", record.model_fn, file
+    if record.canned is None:
+        missing = PartRecord(problem="is missing in the record")
+        yield "model_fn", record.model_fn or missing, file
+    elif record.canned.activation is not None:
+        yield "activation_fn", record.canned.activation, file
     for key in ("model", "eval_params"):
         if (part := getattr(record, key)) is not None:
             yield key, part, file

@@ -6,7 +6,7 @@ from pydantic import PositiveInt
 
 from specflow.config.base import Config
 
-__all__ = ["RECORD", "PartRecord", "RecordConfig"]
+__all__ = ["RECORD", "CannedRecord", "PartRecord", "RecordConfig"]
 
 RECORD = "estimator.json"
 """Name of the file in a `model_dir`."""
@@ -27,13 +27,33 @@ class PartRecord(Config):
     """Reason why it has no importable name; empty if it has one."""
 
 
+class CannedRecord(Config):
+    """A canned estimator by its class and arguments; its optimizer is not recorded."""
+
+    name: Literal[
+        "DNNClassifier",
+        "DNNLinearCombinedClassifier",
+        "DNNLinearCombinedRegressor",
+        "DNNRegressor",
+        "LinearClassifier",
+        "LinearRegressor",
+    ]
+    """Class in `specflow.tf.canned`."""
+    arguments: dict[str, Any] = {}
+    """Arguments as plain values; a `Categorical` as a mapping of its fields."""
+    activation: PartRecord | None = None
+    """Activation function; null: the default one."""
+
+
 class RecordConfig(Config):
     """Arguments of a `TPUEstimator`, as names and plain values."""
 
     version: Literal[1] = 1
     """Version of the format."""
-    model_fn: PartRecord
-    """The model function."""
+    model_fn: PartRecord | None = None
+    """The model function; null for a canned estimator."""
+    canned: CannedRecord | None = None
+    """The canned estimator; null: it is another one."""
     model: PartRecord | None = None
     """Constructor of the model; null: the model function creates its layers."""
     eval_params: PartRecord | None = None

@@ -205,6 +205,7 @@ class Estimator(TrainMethods, ExportMethods, InspectMethods):
                 config=self.config,
                 mesh=mesh,
                 devices=devices,
+                canned=self._canned(),
                 use_tpu=use_tpu,
                 **{
                     f"{mode.name.lower()}_batch_size": size

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from specflow.config.estimator_record import CannedRecord
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import Batch, EvalBatches, Share, as_source
@@ -56,6 +57,10 @@ class EstimatorParts:
     _share: Share
     _states: States
     _recorder: Recorder | None
+
+    def _canned(self) -> tuple[CannedRecord, dict[str, str]] | None:
+        """Record of a canned estimator; None for any other estimator."""
+        return None
 
     def latest_checkpoint(self) -> Path | None:
         """Returns the newest checkpoint, as `checkpoint_path` takes it, or None."""

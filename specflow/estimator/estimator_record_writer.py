@@ -10,7 +10,12 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from specflow.config.estimator_record import RECORD, PartRecord, RecordConfig
+from specflow.config.estimator_record import (
+    RECORD,
+    CannedRecord,
+    PartRecord,
+    RecordConfig,
+)
 from specflow.config.run_config import RunConfig
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.distributed import collectives
@@ -34,6 +39,8 @@ class Recorder:
         config: of the estimator.
         mesh: as the estimator takes it.
         devices: as the estimator takes them.
+        canned: class and arguments of a canned estimator, and argument -> why it
+            cannot be recorded; None for any other estimator.
         others: `use_tpu` and the batch sizes.
     """
 
@@ -48,6 +55,7 @@ class Recorder:
         config: RunConfig,
         mesh: MeshConfig | Mesh | None,
         devices: Any,
+        canned: tuple[CannedRecord, dict[str, str]] | None = None,
         **others: Any,
     ):
         self._file = model_dir / RECORD
@@ -64,13 +72,14 @@ class Recorder:
             mode="json", exclude_unset=True, exclude={"model_dir"}
         )
         self._record = RecordConfig(
-            model_fn=part_of(model_fn),
-            model=_optional(model),
+            model_fn=None if canned is not None else part_of(model_fn),
+            model=None if canned is not None else _optional(model),
+            canned=None if canned is None else canned[0],
             eval_params=_optional(eval_params),
             params={} if "params" in problems else dict(params),
             config=fields,
             mesh=axes,
-            problems=problems,
+            problems=problems if canned is None else problems | canned[1],
             **others,
         )
 

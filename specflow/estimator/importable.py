@@ -57,12 +57,24 @@ def part_of(value: Any) -> PartRecord:
             problem=f"is {name.rpartition('.')[2]}, defined inside the function "
             f"{name.partition('.<locals>')[0]}. {_MODULE_LEVEL}"
         )
+    if (public := _public_name(value)) is not None:
+        return PartRecord(name=public)
     module, problem = _module_of(value)
     if not problem and _at(value.__module__, name) is not value:
         problem = f"is {name}, and {value.__module__} has another object of this name"
     return PartRecord(problem=problem) if problem else PartRecord(
         name=f"{module}.{name}"
     )  # fmt: skip
+
+
+def _public_name(value: Any) -> str | None:
+    """The name of a function of JAX in its public modules; None for any other."""
+    if not str(value.__module__).startswith("jax."):
+        return None
+    for module in ("jax.nn", "jax.numpy"):
+        if _at(module, value.__qualname__) is value:
+            return f"{module}.{value.__qualname__}"
+    return None
 
 
 def not_plain(value: Any, path: str) -> str:

@@ -324,3 +324,76 @@ def test_a_script_that_would_train_when_imported_is_not(folder):
     )  # fmt: skip
     record = json.loads((folder / "run" / "estimator.json").read_text())
     assert "would run anew when it is imported" in record["model_fn"]["problem"]
+
+
+CANNED = """
+import jax
+import numpy as np
+import specflow as sf
+
+draw = np.random.default_rng(1)
+SIZE = draw.normal(size=60).astype(np.float32)
+COLOUR = draw.integers(0, 3, 60)
+
+
+def rows():
+    labels = np.where(SIZE + (COLOUR == 2) > 0.3, "high", "low")
+    return {"size": SIZE, "colour": COLOUR}, labels
+
+
+def wide_and_deep(model_dir, activation=jax.nn.tanh):
+    return sf.DNNLinearCombinedClassifier(
+        (8, 4),
+        categorical={"colour": sf.Categorical(3, width=2)},
+        linear_features=["colour"],
+        dnn_activation_fn=activation,
+        label_vocabulary=("low", "high"),
+        loss_reduction=sf.tf.heads.LossReduction.MEAN,
+        model_dir=model_dir,
+        train_batch_size=16,
+        eval_batch_size=16,
+        config=sf.RunConfig(seed=3),
+    )
+"""
+
+
+def test_canned_estimators_evaluate_and_predict_as_in_python(folder, capsys):
+    (folder / "their_canned.py").write_text(CANNED)
+    import their_canned as parts
+
+    estimator = parts.wide_and_deep("run").train(parts.rows, steps=30)
+    expected = plain(estimator.evaluate(parts.rows))
+    assert expected["accuracy"] > 0.5
+    record = json.loads((folder / "run" / "estimator.json").read_text())
+    assert "model_fn" not in record
+    assert record["canned"] == {
+        "name": "DNNLinearCombinedClassifier",
+        "arguments": {
+            "dnn_hidden_units": [8, 4],
+            "categorical": {"colour": {"categories": 3, "width": 2}},
+            "linear_features": ["colour"],
+            "label_vocabulary": ["low", "high"],
+            "loss_reduction": "mean",
+        },
+        "activation": {"name": "jax.nn.tanh"},
+    }
+    assert metrics_of(capsys, "trust=their_canned") == expected
+    words = ("predict", "run=run", "trust=their_canned", "--keys=probabilities")
+    status, out, err = told(capsys, *words)
+    assert status == 0, err
+    assert [json.loads(line)["probabilities"] for line in out.splitlines()] == [
+        row["probabilities"].tolist() for row in estimator.predict(parts.rows)
+    ]
+    sys.modules.pop("their_canned")
+
+
+def test_an_argument_of_a_canned_estimator_without_a_name_is_named(folder, capsys):
+    (folder / "their_canned.py").write_text(CANNED)
+    import their_canned as parts
+
+    estimator = parts.wide_and_deep("run", lambda x: x).train(parts.rows, steps=1)
+    estimator.evaluate(parts.rows)
+    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_canned")
+    assert status == 2
+    assert "activation_fn: is a lambda" in err
+    sys.modules.pop("their_canned")

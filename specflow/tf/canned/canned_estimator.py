@@ -1,15 +1,17 @@
 """Base of the canned estimators: a head, a network, and string labels."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optax
 from flax import linen as nn
 
+from specflow.config.estimator_record import CannedRecord
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.estimator import TPUEstimator
 from specflow.runtime.typing import Tree, is_array
+from specflow.tf.canned.canned_record import canned_record
 from specflow.tf.canned.feature_columns import named
 from specflow.tf.heads import (
     BinaryClassHead,
@@ -35,6 +37,14 @@ class CannedEstimator(TPUEstimator):
             train_batch_size, mesh, ...
     """
 
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    """Arguments of the call that made the estimator, for its record."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        estimator = super().__new__(cls)
+        estimator._arguments = args, kwargs
+        return estimator
+
     def __init__(
         self,
         head: Head,
@@ -58,6 +68,10 @@ class CannedEstimator(TPUEstimator):
 
         super().__init__(model_fn, model=net, **estimator)
         self.head = head
+
+    def _canned(self) -> tuple[CannedRecord, dict[str, str]] | None:
+        args, kwargs = self._arguments
+        return canned_record(type(self), *args, **kwargs)
 
     @property
     def _texts(self) -> Classes | None:
