@@ -149,7 +149,8 @@ def test_a_calling_convention_that_tensorflow_lacks_is_named(exported, monkeypat
         convert_export(path, format="savedmodel")
     assert str(error.value) == (
         f"{path}: serving_default: cannot be converted to savedmodel: TensorFlow "
-        f"{tf.__version__} knows calling convention 8 of jax.export, and this is 10. "
+        f"{tf.__version__} supports calling conventions of jax.export up to 8, and "
+        "this is 10. "
         "The export itself is intact, and `load_export` runs it."
     )
     assert list((path.parent / "savedmodel").iterdir()) == []
