@@ -186,8 +186,8 @@ def _labels_and_top(
 ) -> tuple[Int[NDArray, "n l"], Int[NDArray, "n k"], Float[NDArray, " n"] | None]:
     """Returns labels, highest-scored classes and weights of rows of weight above 0."""
     labels, top = np.asarray(labels), np.asarray(top)
-    several = labels if labels.ndim == top.ndim else labels[..., None]
-    if top.ndim < 2 or several.shape[:-1] != top.shape[:-1]:
+    label_sets = labels if labels.ndim == top.ndim else labels[..., None]
+    if top.ndim < 2 or label_sets.shape[:-1] != top.shape[:-1]:
         raise DataError(
             Diagnostic(
                 metric,
@@ -197,17 +197,17 @@ def _labels_and_top(
                 code="metric-shapes",
             )
         )
-    row = np.arange(math.prod(top.shape[:-1])).reshape(top.shape[:-1])
-    kept, weight = rows(metric, {"rows": row}, weights)
+    indices = np.arange(math.prod(top.shape[:-1])).reshape(top.shape[:-1])
+    row, weight = rows(metric, {"rows": indices}, weights)
     label, predicted = (
         as_classes(
-            metric, name, each.reshape(row.size, each.shape[-1])[kept].reshape(-1)
+            metric, name, array.reshape(indices.size, array.shape[-1])[row].reshape(-1)
         )
-        for name, each in (("labels", several), ("top classes", top))
+        for name, array in (("labels", label_sets), ("top classes", top))
     )
     return (
-        label.reshape(kept.size, several.shape[-1]),
-        predicted.reshape(kept.size, top.shape[-1]),
+        label.reshape(row.size, label_sets.shape[-1]),
+        predicted.reshape(row.size, top.shape[-1]),
         weight,
     )
 

@@ -209,4 +209,5 @@ def _mean(weighted: Iterable[tuple[float, Exact]]) -> float:
     terms = [(value * float(weight), float(weight)) for value, weight in weighted]
     if not terms:
         return math.nan
-    return math.fsum(term for term, _ in terms) / math.fsum(each for _, each in terms)
+    products, weights = zip(*terms, strict=True)
+    return math.fsum(products) / math.fsum(weights)

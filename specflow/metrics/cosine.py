@@ -50,14 +50,14 @@ class CosineDistance(Ratio):
         rows(name, {"labels": labels, "predictions": predictions}, None)
         leading = labels.shape[:-1]
         vectors = np.arange(math.prod(leading)).reshape(leading)
-        kept, weight = rows(name, {"vectors": vectors}, weights)
+        index, weight = rows(name, {"vectors": vectors}, weights)
         width = labels.shape[-1]
         factors = [
-            as_numbers(tensor.reshape(vectors.size, width)[kept]).reshape(-1)
+            as_numbers(tensor.reshape(vectors.size, width)[index]).reshape(-1)
             for tensor in (labels, predictions)
         ]
         if weight is not None:
             factors.append(np.repeat(weight, width))
-        count = weight_sum(kept.size, weight)
+        count = weight_sum(index.size, weight)
         # One sum over all coordinates: sums of single vectors would be rounded.
         return cls(plus(count, -exact_sum(*factors)), count, undefined)

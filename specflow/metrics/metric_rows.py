@@ -50,9 +50,9 @@ def rows(
     if weights is None:
         return (*flat, None)
     weight = _row_weights(metric, np.asarray(weights), first, shape)
-    kept = weight > 0.0
-    if not kept.all():
-        flat, weight = [array[kept] for array in flat], weight[kept]
+    counts = weight > 0.0
+    if not counts.all():
+        flat, weight = [array[counts] for array in flat], weight[counts]
     return (*flat, weight)
 
 

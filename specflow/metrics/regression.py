@@ -157,7 +157,8 @@ class R2(Metric):
 
     def compute(self) -> float:
         residual, squares, total = self.residual, self.squares, self.total
-        finite = not any(isinstance(each, float) for each in (residual, squares, total))
+        sums = (residual, squares, total)
+        finite = not any(isinstance(value, float) for value in sums)
         if not self.count or not finite:
             return math.nan
         spread = squares - Fraction(total) ** 2 / Fraction(self.count)

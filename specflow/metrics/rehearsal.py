@@ -56,7 +56,9 @@ def metric_diagnostics(
         labels = np.zeros(0) if weighted else values.get(str(path), np.zeros(0))
         paths = key_paths(config).values()
         metric_fn, _ = build_metric_fn({name: config})
-        rows = _rows({each: forms[each] for each in paths}, str(path), labels)
+        rows = _rows(
+            {key_path: forms[key_path] for key_path in paths}, str(path), labels
+        )
         try:
             metric_fn(**rows)
         except DataError as error:

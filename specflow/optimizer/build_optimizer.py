@@ -73,19 +73,21 @@ def build_optimizer(
             part: build_optimizer(member.optimizer, train_steps=train_steps)
             for part, member in settings.parts.items()
         }
-        whole = _around(_by_part(settings, parts), settings)
-        return with_learning_rate(whole, rates_of_parts(parts))
+        chained = _around(_by_part(settings, parts), settings)
+        return with_learning_rate(chained, rates_of_parts(parts))
     rate: Any = learning_rate(config, train_steps=train_steps)
     if _is_steady(config):
         rate = config.lr  # A number needs no step counter in the state.
     if isinstance(config, Component):
-        made = _checked(config(learning_rate=rate, train_steps=train_steps), config)
+        optimizer = _checked(
+            config(learning_rate=rate, train_steps=train_steps), config
+        )
     else:
-        made = _by_name(config, rate)
-    around = _around(made, settings)
+        optimizer = _by_name(config, rate)
+    chained = _around(optimizer, settings)
     # The rate of Rprop is the initial step size of each weight, not that of a step.
     is_initial = settings.name == "rprop"
-    return around if is_initial else with_learning_rate(around, rate)
+    return chained if is_initial else with_learning_rate(chained, rate)
 
 
 def learning_rate(

@@ -55,8 +55,8 @@ def build_schedule(
     """
     if isinstance(config, Target | Component):
         is_plugin = isinstance(config, Component)
-        given = {"lr": lr, "train_steps": train_steps} if is_plugin else {}
-        schedule = config(**given)
+        arguments = {"lr": lr, "train_steps": train_steps} if is_plugin else {}
+        schedule = config(**arguments)
         if not callable(schedule):
             raise ConfigError(
                 Diagnostic(

@@ -106,7 +106,7 @@ class Classes:
 
 
 def vocabulary_of(
-    given: Vocabulary | None, count: int, *, where: str
+    vocabulary: Vocabulary | None, count: int, *, where: str
 ) -> tuple[str | int, ...] | None:
     """Checks a vocabulary: one label per class, all strings or all integers.
 
@@ -114,12 +114,12 @@ def vocabulary_of(
         SpecError: labels repeat, are too few or many, of mixed types, or an integer
             exceeds JAX's integer type.
     """
-    if given is None:
+    if vocabulary is None:
         return None
-    labels: tuple[str | int, ...] = tuple(given)
+    labels: tuple[str | int, ...] = tuple(vocabulary)
     kinds = {type(label) for label in labels}
     if (
-        isinstance(given, str)
+        isinstance(vocabulary, str)
         or len(set(labels)) != count
         or len(labels) != count
         or kinds not in ({str}, {int})
@@ -127,7 +127,7 @@ def vocabulary_of(
         raise spec_error(
             Diagnostic(
                 f"{where}, label_vocabulary",
-                f"got {given!r:.60}",
+                f"got {vocabulary!r:.60}",
                 expected=f"a list of {count} different labels, strings or integers",
                 code="head",
             )
