@@ -1,4 +1,4 @@
-"""Golden files, and packages that are written down and installed."""
+"""Golden files, and packages that are generated and installed."""
 
 from tests.compose.conftest import golden
 from tests.plugins.conftest import installing, package

@@ -1,4 +1,4 @@
-"""Completion: what is offered, in real shells too, and without anything heavy."""
+"""Completion: candidates, in real shells too, without heavy imports."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def words(capsys, monkeypatch, tmp_path):
-    """The words that are offered for a line."""
+    """Candidates for the last argument of a line."""
     monkeypatch.chdir(tmp_path)
 
     def offered(line):
@@ -58,7 +58,7 @@ def words(capsys, monkeypatch, tmp_path):
         ("specflow nonsense m", []),
     ],
 )  # fmt: skip
-def test_what_is_offered(line, offered, words):
+def test_completions(line, offered, words):
     assert words(line) == offered
 
 
@@ -90,7 +90,7 @@ def test_every_key_of_an_experiment_is_offered(words):
             assert free or f"{path[end]}=" in offered or path[end] in offered, line
 
 
-def test_it_loads_nothing_that_takes_time(tmp_path):
+def test_completion_imports_no_heavy_package(tmp_path):
     code = (
         "import sys; from specflow.cli.main import main\n"
         "assert main(['completion', 'bash', '--line', 'specflow show mesh.a']) == 0\n"
@@ -110,7 +110,7 @@ def test_it_loads_nothing_that_takes_time(tmp_path):
 
 @pytest.fixture
 def path(tmp_path):
-    """A PATH with a `specflow` that completes, and else says what it was given."""
+    """A PATH with a `specflow` that completes, and otherwise prints its arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "specflow"
@@ -123,8 +123,8 @@ def path(tmp_path):
     return f"{folder}:{os.environ['PATH']}"
 
 
-def test_bash_is_answered_with_what_it_replaces(path, tmp_path):
-    """bash cuts words at `=`, so that it replaces what follows alone."""
+def test_bash_receives_the_part_that_it_replaces(path, tmp_path):
+    """bash splits arguments at `=`, and replaces only the part after it."""
     script = """
     source <(specflow completion bash)
     COMP_LINE='specflow show experiment=dig' COMP_POINT=28
@@ -166,7 +166,7 @@ OWN_TERMINAL = (
 
 
 def in_terminal(command, lines, *, path, cwd):
-    """What a shell prints in a terminal into which lines are typed, one by one."""
+    """Output of a shell in a terminal into which lines are typed one by one."""
     terminal, inside = pty.openpty()
     environment = {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(cwd)}
     process = subprocess.Popen(
@@ -195,7 +195,7 @@ def in_terminal(command, lines, *, path, cwd):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_person_presses_tab(shell, path, tmp_path):
+def test_tab_completes_in_a_real_shell(shell, path, tmp_path):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     load = {

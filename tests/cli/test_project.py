@@ -36,7 +36,7 @@ FILE = 'config_dir = "own"\ntrust = ["nets_of_mine"]\n'
 
 @pytest.fixture
 def at(tmp_path, monkeypatch):
-    """A project with configs and a package of its own; goes to a folder of it."""
+    """A project with configs and a package; changes into one of its folders."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -98,7 +98,7 @@ def test_every_command_takes_both_and_has_them_from_the_file(at, capsys):
             assert by_file == by_hand
 
 
-def test_launch_hands_both_on(at, monkeypatch):
+def test_launch_passes_both_on(at, monkeypatch):
     at()
     handed = []
     monkeypatch.setattr(
@@ -123,7 +123,7 @@ def test_a_run_evaluates_from_any_folder(at, tmp_path, capsys, monkeypatch):
     assert f"step      {made}" in capsys.readouterr().out
 
 
-def test_so_does_one_whose_package_was_found_in_the_working_directory(
+def test_a_run_whose_package_was_in_the_working_directory_evaluates_from_any_folder(
     at, tmp_path, capsys, monkeypatch
 ):
     home = at()
@@ -140,7 +140,7 @@ def test_so_does_one_whose_package_was_found_in_the_working_directory(
 
 
 def test_a_job_of_a_sweep_and_a_process_of_its_own_find_the_package(at, tmp_path):
-    """As a user meets it: from a folder below, in a process that knows nothing."""
+    """From a folder below, in a new process."""
     home = at("deep/down")
     words = ["-m", "experiment=mine", "seed=1,2", f"hydra.sweep.dir={tmp_path}/jobs"]
     root = str(Path(project_file.__file__).parents[1])

@@ -49,7 +49,7 @@ def test_a_run_trains_to_its_end_with_standard_error_closed(tmp_path):
 
 
 def test_a_closed_stream_does_not_become_the_next_file(tmp_path):
-    """The system gives the lowest free descriptor to the file that is opened next."""
+    """The system assigns the lowest free descriptor to the next opened file."""
     code = (
         "import os, sys\n"
         "from specflow.runtime.standard_streams import prepared\n"
@@ -63,7 +63,7 @@ def test_a_closed_stream_does_not_become_the_next_file(tmp_path):
     assert (status, path.read_text()) == (0, "own")
 
 
-def test_a_full_standard_output_is_a_fault_of_the_machine():
+def test_a_full_standard_output_is_an_error_of_the_machine():
     status, _, error = shell(f"{SPECFLOW} show {SHOW} > /dev/full")
     assert status == 75
     assert error == (
@@ -76,7 +76,7 @@ def test_a_full_standard_error_loses_messages_and_changes_no_status():
     assert shell(f"{SPECFLOW} show seed=-1 2> /dev/full")[0] == 2
 
 
-def test_a_reader_that_leaves_ends_the_command_as_a_signal_would():
+def test_a_closed_reader_ends_the_command_like_a_signal():
     status, out, error = shell(
         f"{SPECFLOW} show {SHOW} | true; exit ${{PIPESTATUS[0]}}"
     )
@@ -84,7 +84,7 @@ def test_a_reader_that_leaves_ends_the_command_as_a_signal_would():
     assert (status, out, error) == (expected, "", "")
 
 
-def test_of_a_result_that_is_saved_nobody_need_read_the_end(monkeypatch):
+def test_an_unread_result_that_is_saved_is_no_error(monkeypatch):
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as unread:
@@ -94,7 +94,7 @@ def test_of_a_result_that_is_saved_nobody_need_read_the_end(monkeypatch):
             print("run")
 
 
-def test_what_ascii_lacks_is_escaped(tmp_path):
+def test_characters_outside_ascii_are_escaped(tmp_path):
     line = "output.dir='o/üß'"
     status, out, error = shell(
         f'{SPECFLOW} show {SHOW} "{line}"', PYTHONIOENCODING="ascii"
@@ -108,7 +108,7 @@ def test_what_ascii_lacks_is_escaped(tmp_path):
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal of some encoding that keeps what it is shown."""
+    """A terminal with an encoding that records its output."""
 
     def __init__(self, encoding):
         super().__init__(io.BytesIO(), encoding=encoding, newline="")
@@ -163,7 +163,7 @@ def test_python_code_without_streams_has_no_terminal():
 
 
 def test_a_user_without_a_home_trains_without_the_cache_of_programs(tmp_path):
-    """As in a container with a user id that nobody has: no HOME, no entry in passwd."""
+    """As in a container with an unknown user id: no HOME, no entry in passwd."""
     code = (
         "import os, pwd\n"
         "def none(uid): raise KeyError('getpwuid(): uid not found')\n"

@@ -187,7 +187,7 @@ def test_in_python_the_error_keeps_its_type_and_ends_in_the_users_line(
     assert f"error[user-code] {__name__}.boom: LookupError: of the user's own" in told
 
 
-def test_python_that_a_computation_calls_is_no_fault_of_the_machine(capsys):
+def test_an_error_in_a_callback_is_an_error_of_the_user(capsys):
     import jax
     import jax.numpy as jnp
 

@@ -44,7 +44,7 @@ class Row:
 
     part: str
     slot: str
-    """Key of the section that names the code; a `*` stands for a name."""
+    """Key of the section that names the code; a `*` is any name."""
     overrides: tuple[str, ...] = ()
     command: str = "train"
 
@@ -124,13 +124,13 @@ def forget():
 
 
 def experiment(overrides):
-    """The base, without what is overridden: a `_target_` is merged with nothing."""
+    """The base without the overridden section, since a `_target_` is not merged."""
     keys = {line.partition("=")[0] for line in overrides}
     return [line for line in BASE if line.partition("=")[0] not in keys] + [*overrides]
 
 
 def message(capsys, folder, words):
-    """What a command says from the traceback on, without the folder's name."""
+    """Output of a command from the traceback on, without the folder's name."""
     capsys.readouterr()
     status = main([*words])
     said = capsys.readouterr().err.replace(str(folder), ".")
@@ -161,7 +161,7 @@ def test_a_target_that_fails(folder, capsys, golden, row):
 
 
 def slots() -> Iterator[str]:
-    """The keys at which a `_target_` may stand, one for each kind of section."""
+    """Keys that may have a `_target_`, one for each kind of section."""
     waiting, seen = [(ROOT, "")], set()
     while waiting:
         slot, path = waiting.pop(0)
@@ -176,7 +176,7 @@ def slots() -> Iterator[str]:
             waiting.append((inner, f"{path}.*"))
 
 
-def test_every_place_of_a_target_has_a_row():
+def test_every_key_of_a_target_has_a_row():
     assert {*slots()} == {row.slot for row in ROWS} - {"spec"}
 
 
@@ -244,7 +244,7 @@ def test_a_model_that_fails_in_the_pre_flight(folder, capfd, golden):
     golden("user_code/preflight.txt", text)
 
 
-def test_of_a_json_document_the_traceback_is_on_standard_error(folder, capsys):
+def test_with_json_the_traceback_is_on_standard_error(folder, capsys):
     (folder / "their_broken.py").write_text(BROKEN["raises"])
     words = ["trust=their_broken", *NAMED["model"], "--format", "json"]
     assert main(["check", *words]) == 2

@@ -1,4 +1,4 @@
-"""What users write, each part of which fails when `FAILS` names it."""
+"""Code of a user, each part of which fails when `FAILS` names it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, on any mesh, and nothing else does."""
+"""Checkpoints: saved, restored on any mesh, retained, superseded and refused."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ SMALL = {"x": jnp.ones(2)}
 
 
 def state_of(value: float) -> dict:
-    """A state as training has it: flat by dotted paths, of all kinds of dtypes."""
+    """A training state: flat by dotted paths, with several dtypes."""
     return {
         "params": {
             "layers.0.kernel": jnp.arange(64, dtype=jnp.float32).reshape(8, 8) + value,
@@ -67,7 +67,7 @@ def saved(directory: Path, *steps: int, **options):
         yield checkpointer
 
 
-def test_what_was_saved_is_restored_bit_for_bit_with_the_place_in_the_data(tmp_path):
+def test_a_state_is_restored_bit_for_bit_with_its_data_position(tmp_path):
     with saved(tmp_path / "checkpoints", 10, 20) as checkpointer:
         restored = checkpointer.restore(abstract_of(state_of(0)))
     assert restored.step == 20
@@ -82,7 +82,7 @@ def test_an_explicit_step_is_restored(tmp_path):
     assert_same(restored.state, state_of(10))
 
 
-@pytest.mark.parametrize("target", ["one device", "another spec", "nothing said"])
+@pytest.mark.parametrize("target", ["one device", "another spec", "unspecified"])
 def test_a_state_sharded_over_eight_devices_is_restored_on_any_mesh(tmp_path, target):
     mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "fsdp"))
     values = np.arange(16 * 32, dtype=np.float32).reshape(16, 32)
@@ -94,7 +94,7 @@ def test_a_state_sharded_over_eight_devices_is_restored_on_any_mesh(tmp_path, ta
     wanted = {
         "one device": SingleDeviceSharding(jax.devices()[3]),
         "another spec": NamedSharding(mesh, PartitionSpec("fsdp")),
-        "nothing said": None,
+        "unspecified": None,
     }[target]
     with Checkpointer(tmp_path) as checkpointer:
         checkpointer.save(1, state)
@@ -139,9 +139,9 @@ def test_a_snapshot_shares_no_memory_with_its_source():
     assert copies["number"] == 3
 
 
-def test_a_share_is_every_piece_once_and_shares_no_memory_with_its_source():
+def test_a_share_has_every_piece_once_and_shares_no_memory_with_its_source():
     mesh = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
-    # Along the second axis it lies whole: four devices have each piece.
+    # Replicated over the second axis: four devices have each piece.
     sharding = NamedSharding(mesh, PartitionSpec("a"))
     array = jax.device_put(np.arange(8, dtype=np.float32).reshape(4, 2), sharding)
     share = own_snapshot({"x": array})["x"]
@@ -156,7 +156,7 @@ def test_a_share_is_every_piece_once_and_shares_no_memory_with_its_source():
             assert not np.shares_memory(piece, np.asarray(shard.data))
 
 
-def test_the_data_is_as_it_was_when_save_was_called(tmp_path):
+def test_save_copies_the_data_position(tmp_path):
     place = {"next_index": 7, "shuffle": [1, 2**100]}
     with Checkpointer(tmp_path) as checkpointer:
         checkpointer.save(1, {"x": jnp.ones(2)}, data=place)
@@ -165,7 +165,7 @@ def test_the_data_is_as_it_was_when_save_was_called(tmp_path):
     assert restored.data == {"next_index": 7, "shuffle": [1, 2**100]}
 
 
-def test_orbax_alone_can_read_what_is_written(tmp_path):
+def test_orbax_reads_a_checkpoint_without_specflow(tmp_path):
     import orbax.checkpoint as ocp
 
     with saved(tmp_path, 10, 20):
@@ -180,7 +180,7 @@ def test_orbax_alone_can_read_what_is_written(tmp_path):
     )
 
 
-# -- which checkpoints stay
+# -- retention
 
 
 def test_the_newest_are_kept(tmp_path):
@@ -194,7 +194,7 @@ def test_keep_0_keeps_all(tmp_path):
         assert checkpointer.steps() == [1, 2, 3, 4]
 
 
-def test_one_of_each_period_is_kept_for_ever_also_by_a_later_process(tmp_path):
+def test_one_of_each_period_is_kept_forever_by_later_processes_too(tmp_path):
     with saved(tmp_path, 1, 2, 3, keep=1, keep_every_s=3600.0) as checkpointer:
         assert checkpointer.steps() == [3]
     with saved(tmp_path, 4, 5, 6, keep=1, keep_every_s=0.0) as checkpointer:
@@ -205,8 +205,8 @@ def test_one_of_each_period_is_kept_for_ever_also_by_a_later_process(tmp_path):
 
 
 def preserved(times, period, began):
-    """Steps kept by TensorFlow's CheckpointManager with max_to_keep=1, by its source:
-    what is swept stays where it came a period after the last that stayed.
+    """Steps kept by TensorFlow's CheckpointManager with max_to_keep=1: by its source, a
+    checkpoint is preserved if it was saved a period after the last preserved one.
     """
     kept, last = [], began
     for step, time_s in list(times.items())[:-1]:
@@ -219,7 +219,7 @@ def preserved(times, period, began):
 @pytest.mark.parametrize("each", [1, 2, 5, 20])
 @pytest.mark.parametrize("period", [90.0, 100.0, 350.0, 1e9])
 def test_periods_are_counted_over_all_starts(tmp_path, monkeypatch, each, period):
-    """Twenty checkpoints, one in 100 s, by one process or by one for each few."""
+    """Twenty checkpoints, one every 100 s, by one process or by several in turn."""
     began = 1_000_000.0
     clock = [began]
     monkeypatch.setattr(retention.time, "time", lambda: clock[0])
@@ -237,10 +237,8 @@ def test_periods_are_counted_over_all_starts(tmp_path, monkeypatch, each, period
     assert checkpointer.steps() == preserved(times, period, began)
 
 
-def test_a_clock_that_was_put_back_does_not_keep_all_from_being_kept(
-    tmp_path, monkeypatch
-):
-    """TensorFlow does likewise: a last one of the future counts as one of now."""
+def test_a_clock_that_was_set_back_does_not_end_the_periods(tmp_path, monkeypatch):
+    """As in TensorFlow: a checkpoint of the future counts as one of now."""
     monkeypatch.setattr(retention.time, "time", lambda: 9e9)
     with saved(tmp_path, 1, keep=1, keep_every_s=100.0):
         pass
@@ -325,7 +323,7 @@ def test_a_failed_save_does_not_count_as_the_best(tmp_path, monkeypatch):
     st.integers(0, 9),
     st.integers(0, 99) | st.none(),
 )
-def test_what_is_kept_is_the_newest_and_the_best_and_nothing_else(steps, keep, best):
+def test_only_the_newest_and_the_best_are_kept(steps, keep, best):
     kept = kept_steps(sorted(steps), keep=keep, best=best)
     newest = sorted(steps, reverse=True)[: keep or len(steps)]
     assert kept == {*newest, *({best} & steps)}
@@ -342,10 +340,10 @@ def test_the_best_value_is_the_lowest_or_highest_that_is_defined(values):
             assert values[best] == expected(defined)
 
 
-# -- going back
+# -- resuming from an earlier step
 
 
-def test_a_step_that_is_there_already_is_not_written_again(tmp_path):
+def test_an_existing_step_is_not_written_again(tmp_path):
     with saved(tmp_path, 10) as checkpointer:
         before = (tmp_path / "10").stat().st_mtime_ns
         checkpointer.save(10, state_of(0))
@@ -358,7 +356,7 @@ def test_a_step_that_is_there_already_is_not_written_again(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["10"]
 
 
-def test_going_on_from_an_earlier_step_moves_the_later_ones_out_of_the_way(tmp_path):
+def test_resuming_from_an_earlier_step_supersedes_the_later_ones(tmp_path):
     with saved(tmp_path, 10, 20, 30):
         pass
     with Checkpointer(tmp_path) as later:
@@ -374,7 +372,7 @@ def test_going_on_from_an_earlier_step_moves_the_later_ones_out_of_the_way(tmp_p
 # -- refusals
 
 
-def test_no_checkpoint_is_said_without_loading_orbax(tmp_path):
+def test_a_missing_checkpoint_is_reported_without_importing_orbax(tmp_path):
     script = (
         "import sys\n"
         "from specflow.output import Checkpointer\n"
@@ -392,7 +390,7 @@ def test_no_checkpoint_is_said_without_loading_orbax(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_restoring_what_is_not_there_names_the_steps_that_are(tmp_path):
+def test_restoring_a_missing_step_names_the_existing_ones(tmp_path):
     with Checkpointer(tmp_path) as checkpointer:
         with pytest.raises(CheckpointError) as none:
             checkpointer.restore({})
@@ -425,7 +423,7 @@ def test_a_checkpoint_of_another_model_lists_what_differs_on_both_sides(tmp_path
     assert error.value.exit_code == 2
 
 
-def test_equal_trees_have_no_differences_and_long_lists_are_cut(tmp_path):
+def test_equal_trees_have_no_differences_and_long_lists_are_truncated(tmp_path):
     arrays = {f"p{i:02}": np.ones(i) for i in range(15)}
     assert differences(arrays, arrays) == []
     with Checkpointer(tmp_path) as checkpointer:
@@ -456,7 +454,7 @@ def noise(count: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).standard_normal(count, np.float32))
 
 
-def test_a_full_disk_is_an_error_of_the_next_call_and_spares_what_is_there(tiny_disk):
+def test_a_full_disk_raises_in_the_next_call_and_keeps_earlier_checkpoints(tiny_disk):
     directory = tiny_disk / "checkpoints"
     small, large = noise(1_000), noise(1_000_000)
     checkpointer = Checkpointer(directory)
@@ -472,12 +470,12 @@ def test_a_full_disk_is_an_error_of_the_next_call_and_spares_what_is_there(tiny_
     restored = checkpointer.restore(abstract_of({"x": small}))
     assert restored.step == 1
     np.testing.assert_array_equal(np.asarray(restored.state["x"]), np.asarray(small))
-    checkpointer.save(3, {"x": small})  # What failed has left no rubbish behind.
+    checkpointer.save(3, {"x": small})  # The failed write left no files.
     checkpointer.close()
     assert checkpointer.steps() == [1, 3]
 
 
-def test_a_write_that_fails_at_the_end_is_an_error_of_close(tmp_path, monkeypatch):
+def test_a_failed_last_write_raises_in_close(tmp_path, monkeypatch):
     """Runs everywhere, unlike the tmpfs: the writer itself refuses."""
 
     def refuse(*args, **kwargs):
@@ -497,7 +495,7 @@ def test_a_write_that_fails_at_the_end_is_an_error_of_close(tmp_path, monkeypatc
     )
 
 
-def test_a_place_that_cannot_be_made_is_named(tmp_path):
+def test_a_directory_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     checkpointer = Checkpointer(tmp_path / "file" / "checkpoints")
     checkpointer.save(1, {"x": jnp.ones(2)})
@@ -526,7 +524,7 @@ with Checkpointer(sys.argv[1], keep=0) as checkpointer:
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.2])
-def test_kill_9_while_saving_leaves_whole_checkpoints_only(tmp_path, delay_s):
+def test_sigkill_while_saving_leaves_complete_checkpoints_only(tmp_path, delay_s):
     process = subprocess.Popen(
         [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Damaged checkpoints: found at every byte, passed over, and said in one line."""
+"""Damaged checkpoints: detected at every byte, passed over, reported in one line."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def flip(path: Path, offset: int) -> None:
 
 
 def restored_step(directory: Path) -> tuple[int, list[str]]:
-    """The step gone on from, its state checked, and what was noted."""
+    """Restores, compares the state, and returns the step and the notes."""
     notes: list[str] = []
     with Checkpointer(directory, note=notes.append) as checkpointer:
         restored = checkpointer.restore(ABSTRACT)
@@ -58,7 +58,7 @@ def restored_step(directory: Path) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.99])
-def test_a_flipped_byte_in_the_data_is_found_and_the_step_before_is_used(two, share):
+def test_a_flipped_byte_is_detected_and_the_step_before_is_restored(two, share):
     path = largest_file(two / "20" / "state")
     flip(path, int(share * path.stat().st_size))
     step, notes = restored_step(two)
@@ -69,7 +69,7 @@ def test_a_flipped_byte_in_the_data_is_found_and_the_step_before_is_used(two, sh
     assert notes[0].endswith("); resuming from step 10")
 
 
-def test_the_line_names_the_array_that_changed(two):
+def test_the_note_names_the_corrupted_array(two):
     path = largest_file(two / "20" / "state")
     flip(path, path.stat().st_size // 2)
     assert restored_step(two)[1] == [
@@ -79,7 +79,7 @@ def test_the_line_names_the_array_that_changed(two):
 
 
 def test_a_flipped_byte_anywhere_in_any_file_never_gives_wrong_values(two):
-    """Whatever byte flips: the right values of step 20, or those of step 10."""
+    """With any flipped byte, the correct values of step 20 or 10 are restored."""
     files = sorted(path for path in (two / "20").rglob("*") if path.is_file())
     rng = np.random.default_rng(0)
     for path in files:
@@ -92,14 +92,14 @@ def test_a_flipped_byte_anywhere_in_any_file_never_gives_wrong_values(two):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
-def test_a_truncated_file_is_found(two, share):
+def test_a_truncated_file_is_detected(two, share):
     path = largest_file(two / "20" / "state")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     assert restored_step(two)[0] == 10
 
 
-def test_a_changed_description_is_found(two):
+def test_a_changed_description_is_detected(two):
     path = two / "20" / "about" / "metadata"
     path.write_text(path.read_text().replace('"next_index": 20', '"next_index": 21'))
     assert restored_step(two) == (
@@ -112,12 +112,12 @@ def test_a_changed_description_is_found(two):
 
 
 @pytest.mark.parametrize("item", ["state", "about"])
-def test_a_missing_item_is_found(two, item):
+def test_a_missing_item_is_detected(two, item):
     (two / "20" / item).rename(two / "gone")
     assert restored_step(two)[0] == 10
 
 
-def test_a_damaged_step_that_was_asked_for_is_an_error(two):
+def test_a_damaged_step_that_is_requested_is_an_error(two):
     path = largest_file(two / "20" / "state")
     flip(path, path.stat().st_size // 2)
     with (
@@ -131,7 +131,7 @@ def test_a_damaged_step_that_was_asked_for_is_an_error(two):
     )
 
 
-def test_when_none_is_whole_every_step_is_named_with_its_reason(two):
+def test_if_all_are_damaged_every_step_is_named_with_its_reason(two):
     for step in ("10", "20"):
         path = largest_file(two / step / "state")
         flip(path, path.stat().st_size // 2)
@@ -147,7 +147,7 @@ def test_when_none_is_whole_every_step_is_named_with_its_reason(two):
     )
 
 
-def test_training_goes_on_past_a_damaged_step_and_keeps_it_aside(two):
+def test_a_damaged_step_is_superseded_when_it_is_written_again(two):
     path = largest_file(two / "20" / "state")
     flip(path, path.stat().st_size // 2)
     notes: list[str] = []
@@ -158,7 +158,7 @@ def test_training_goes_on_past_a_damaged_step_and_keeps_it_aside(two):
     assert (two / "superseded" / "20-1" / "state").is_dir()
 
 
-def test_nothing_but_the_one_line_reaches_standard_error(two):
+def test_only_the_note_reaches_standard_error(two):
     path = largest_file(two / "20" / "state")
     path.write_bytes(path.read_bytes()[:100])
     script = (

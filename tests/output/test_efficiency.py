@@ -18,7 +18,7 @@ def found(kind, flops=None, devices=2, steps=50):
     )  # fmt: skip
 
 
-def test_the_shares_are_of_the_whole_time_and_idle_is_what_nobody_counted():
+def test_the_shares_add_up_to_the_total_time_with_idle():
     got = found("cpu").shares
     assert got == pytest.approx(
         {"step": 0.5, "compile": 0.2, "input wait": 0.05, "eval": 0.1,
@@ -27,7 +27,7 @@ def test_the_shares_are_of_the_whole_time_and_idle_is_what_nobody_counted():
     assert sum(got.values()) == pytest.approx(1.0)
 
 
-def test_mfu_is_the_models_flops_by_the_time_of_steps_by_the_peak():
+def test_mfu_is_model_flops_per_second_of_steps_over_the_peak():
     got = found("TPU v5 lite", Flops(3.94e12))
     # 50 steps of 3.94 TFLOP in 5 s, on two chips of 197 TFLOP/s.
     assert got.flops_per_s == pytest.approx(39.4e12)
@@ -39,7 +39,7 @@ def test_mfu_is_the_models_flops_by_the_time_of_steps_by_the_peak():
     }
 
 
-def test_a_chip_that_nobody_knows_has_a_speed_and_no_mfu():
+def test_an_unknown_chip_has_a_speed_and_no_mfu():
     got = found("cpu", Flops(1e6, ("a kernel",)), devices=1)
     assert got.mfu is None
     assert got.facts()["model speed"] == (
@@ -55,7 +55,7 @@ def test_without_a_step_there_is_no_speed(given):
     assert list(got.facts()) == ["goodput"]
 
 
-def test_its_numbers_are_plain_json():
+def test_the_efficiency_is_plain_json():
     got = found("cpu", Flops(1e6, ("a kernel",)))
     expected = {**dataclasses.asdict(got), "unknown": ["a kernel"]}
     assert json.loads(json.dumps(got.plain())) == expected

@@ -1,4 +1,4 @@
-"""Exports: what is written, and that it answers as `predict` does, bit for bit."""
+"""Exports: their files, and outputs equal to those of `predict`, bit for bit."""
 
 import json
 import subprocess
@@ -129,7 +129,7 @@ def trained(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """An estimator and its export; nobody changes them."""
+    """An estimator and its export; tests do not change them."""
     estimator = sf.TPUEstimator(
         net_fn,
         model=lambda rngs: Net(rngs=rngs),
@@ -146,7 +146,7 @@ def finished(tmp_path_factory):
 
 
 def predicted(estimator, features):
-    """What `predict` says about these rows, in one batch."""
+    """Predictions of `predict` for these rows, in one batch."""
     given = iter([features])
     (batch,) = estimator.predict(lambda: given, yield_single_examples=False)
     return batch
@@ -207,8 +207,8 @@ def test_weights_are_stored_once_and_under_their_paths(finished):
     assert size <= (path / "weights.bin").stat().st_size < size + 64 * len(found)
 
 
-def test_signatures_that_are_the_same_share_a_program(trained, tmp_path):
-    """C15.3: a single signature under another name is also the default."""
+def test_equal_signatures_share_a_program(trained, tmp_path):
+    """A single signature under another name is also the default."""
 
     def only(value):
         return {"mine": sf.RegressionOutput(value)}
@@ -222,7 +222,7 @@ def test_signatures_that_are_the_same_share_a_program(trained, tmp_path):
     np.testing.assert_array_equal(one["value"], other["value"])
 
 
-def test_sixteen_bit_weights_come_back(trained, tmp_path):
+def test_sixteen_bit_weights_are_exported(trained, tmp_path):
     estimator = trained(model=lambda rngs: Net(dtype=jnp.bfloat16, rngs=rngs))
     path = estimator.export(tmp_path / "e", input_fn=rows)
     about = json.loads((path / "export.json").read_text())
@@ -266,7 +266,7 @@ def test_an_earlier_checkpoint_can_be_exported(trained, tmp_path):
         assert loaded(x=X[:1])["output"][0] == row
 
 
-def test_a_receiver_takes_what_clients_send(finished, tmp_path):
+def test_a_receiver_maps_requests_to_features(finished, tmp_path):
     def receive(sent):
         return {"image": sent["pixels"][..., None].astype(jnp.float32) / 255}
 
@@ -285,7 +285,7 @@ def test_a_receiver_takes_what_clients_send(finished, tmp_path):
     )
 
 
-def test_assets_travel_along(finished, tmp_path):
+def test_assets_are_copied_into_the_export(finished, tmp_path):
     words = tmp_path / "words.txt"
     words.write_text("one\ntwo\n")
     path = finished[0].export(
@@ -300,8 +300,8 @@ def test_assets_travel_along(finished, tmp_path):
 # -- inputs of other forms
 
 
-def test_features_and_predictions_that_are_one_array_get_names(trained, tmp_path):
-    """C15.1 and C15.5: `input`, and `output`."""
+def test_bare_features_and_predictions_get_names(trained, tmp_path):
+    """`input` and `output`."""
     estimator = trained(line_fn(lambda x: x), lambda: (X, X[:, 0]), Line)
     loaded = sf.load_export(
         estimator.export(tmp_path / "e", input_fn=lambda: (X, None))
@@ -314,7 +314,7 @@ def test_features_and_predictions_that_are_one_array_get_names(trained, tmp_path
     )
 
 
-def test_nested_features_go_by_dotted_path_or_nested(trained, tmp_path):
+def test_nested_features_are_accepted_nested_or_by_dotted_path(trained, tmp_path):
     nested = {"user": {"x": X}, "flags": X > 0.5}
     estimator = trained(
         line_fn(lambda f: f["user"]["x"] * f["flags"]),
@@ -331,11 +331,11 @@ def test_nested_features_go_by_dotted_path_or_nested(trained, tmp_path):
 
 
 def paired(x):
-    """A model that no unknown number of rows suits: it folds rows in two."""
+    """A model that cannot be traced for any batch size: it folds rows in two."""
     return x["x"].reshape(2, -1).reshape(-1, 3)
 
 
-def test_a_model_that_needs_its_batch_size_gets_it(trained, tmp_path):
+def test_a_model_that_needs_its_batch_size_is_exported_for_it(trained, tmp_path):
     estimator = trained(
         line_fn(paired), lambda: ({"x": X}, X[:, 0]), Line, predict_batch_size=8
     )
@@ -351,7 +351,7 @@ def test_a_model_that_needs_its_batch_size_gets_it(trained, tmp_path):
         np.testing.assert_allclose(found, expected[:count], rtol=1e-6)
 
 
-def test_fixed_sizes_can_be_chosen_and_the_least_padding_is_taken(trained, tmp_path):
+def test_of_several_batch_sizes_the_one_with_least_padding_is_used(trained, tmp_path):
     estimator = trained(line_fn(lambda f: f["x"]), lambda: ({"x": X}, X[:, 0]), Line)
     path = estimator.export(tmp_path / "e", features={"x": X}, batch=(8, 1))
     loaded = sf.load_export(path)
@@ -363,7 +363,7 @@ def test_fixed_sizes_can_be_chosen_and_the_least_padding_is_taken(trained, tmp_p
 
 
 @pytest.mark.parametrize("batch", [0, (), (4, -1)])
-def test_fixed_sizes_are_numbers_of_rows(finished, batch, tmp_path):
+def test_batch_sizes_are_at_least_one(finished, batch, tmp_path):
     with pytest.raises(ExportError) as error:
         finished[0].export(tmp_path, input_fn=rows, batch=batch)
     assert str(error.value) == (
@@ -418,8 +418,8 @@ def test_unknown_platforms_and_missing_assets_are_refused(finished, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_receiver_that_fails_is_told_as_it_is(finished, tmp_path):
-    """Not as a batch of unknown size, which would fail too."""
+def test_an_error_of_a_receiver_keeps_its_type(finished, tmp_path):
+    """It is not reported as an unknown batch size, with which tracing fails too."""
 
     def broken(sent):
         return {"image": sent["imgae"]}
@@ -430,7 +430,7 @@ def test_a_receiver_that_fails_is_told_as_it_is(finished, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(finished, tmp_path):
+def test_an_unwritable_directory_is_named(finished, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         ConfigError, match=r"^directory: '.*/file' is a file\. Expected"
@@ -441,9 +441,7 @@ def test_a_place_that_cannot_be_written_is_named(finished, tmp_path):
 # -- with nothing but JAX
 
 
-def test_an_export_loads_where_nothing_that_trains_is_installed(
-    finished, tmp_path, quickly
-):
+def test_an_export_loads_without_the_packages_of_training(finished, tmp_path, quickly):
     estimator, path = finished
     images = tmp_path / "images.npy"
     np.save(images, IMAGES[:7])
@@ -496,7 +494,7 @@ def only(name):
     return lambda value: {name: sf.RegressionOutput(value)}
 
 
-def test_c15_3_without_export_outputs_all_predictions_are_the_default(
+def test_without_export_outputs_all_predictions_are_the_default_signature(
     trained, tmp_path
 ):
     estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
@@ -505,7 +503,7 @@ def test_c15_3_without_export_outputs_all_predictions_are_the_default(
     assert loaded.signatures["serving_default"].method == "predict"
 
 
-def test_c15_3_several_signatures_without_the_default_are_refused(tmp_path):
+def test_several_signatures_without_a_default_are_refused(tmp_path):
     def several(value):
         return {**only("a")(value), **only("b")(value)}
 
@@ -519,14 +517,16 @@ def test_c15_3_several_signatures_without_the_default_are_refused(tmp_path):
     assert not (tmp_path / "e").exists()
 
 
-def test_c15_4_without_a_platform_there_is_nothing_to_export(finished, tmp_path):
+def test_an_export_without_a_platform_is_refused(finished, tmp_path):
     with pytest.raises(ValueError, match="platforms: got ''"):
         finished[0].export(tmp_path, input_fn=rows, platforms=())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_c15_4_exports_lie_side_by_side_and_leave_nothing_else(trained, tmp_path):
-    """The second one waits for its second."""
+def test_two_exports_have_their_own_directories_and_leave_no_other_file(
+    trained, tmp_path
+):
+    """The second export waits for the next second."""
     estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
     made = [estimator.export(tmp_path / "e", input_fn=line_rows) for _ in range(2)]
     names = sorted(path.name for path in (tmp_path / "e").iterdir())
@@ -534,8 +534,8 @@ def test_c15_4_exports_lie_side_by_side_and_leave_nothing_else(trained, tmp_path
     assert all(len(name) == 10 and name.isdigit() for name in names)
 
 
-def test_c15_5_a_receiver_may_take_one_array_and_give_features(finished, tmp_path):
-    """What clients send is then called `input`; `model_fn` sees its features."""
+def test_a_receiver_may_map_one_array_to_features(finished, tmp_path):
+    """The request is then named `input`; `model_fn` receives the features."""
     estimator, _ = finished
     path = estimator.export(
         tmp_path / "e",
@@ -549,7 +549,7 @@ def test_c15_5_a_receiver_may_take_one_array_and_give_features(finished, tmp_pat
     np.testing.assert_array_equal(found["class"], expected["class"])
 
 
-def test_c15_6_no_kind_of_signature_is_left_out(finished):
+def test_every_kind_of_signature_is_exported(finished):
     """The reference dropped what does not take one text; inputs here are arrays."""
     methods = {
         name: signature.method
@@ -565,7 +565,7 @@ def test_c15_6_no_kind_of_signature_is_left_out(finished):
 
 
 @pytest.mark.parametrize("platforms", [("tpu",), ("cpu", "tpu")])
-def test_c15_7_a_tpu_is_exported_for_without_one_and_weights_stay_once(
+def test_an_export_for_tpu_needs_no_tpu_and_stores_weights_once(
     trained, tmp_path, platforms
 ):
     estimator = trained(line_fn(lambda f: f["x"]), line_rows, Line)
@@ -576,7 +576,7 @@ def test_c15_7_a_tpu_is_exported_for_without_one_and_weights_stay_once(
     assert len(list(path.glob("*.jax_export"))) == 1
 
 
-def test_a10_class_names_travel_as_texts(finished):
+def test_class_names_are_exported_as_text(finished):
     about = json.loads((finished[1] / "export.json").read_text())
     names = about["signatures"]["serving_default"]["class_names"]
     assert names == [f"digit {n}" for n in range(10)]

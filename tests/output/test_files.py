@@ -1,4 +1,4 @@
-"""Where written files arrive: as `cp`, `sort -o` and pandas' `to_csv` have it."""
+"""Paths of written files: as for `cp`, `sort -o` and pandas' `to_csv`."""
 
 import os
 import stat
@@ -21,18 +21,18 @@ def written(path, format="csv"):
 
 
 def as_cp_leaves(tmp_path, target):
-    """What `cp` makes of the same names: the independent reference."""
+    """Result of `cp` for the same names: the reference implementation."""
     source = tmp_path / "source.csv"
     source.write_text("x\n1\n2\n")
     subprocess.run(["cp", str(source), str(target)], check=True)
 
 
 def form(path):
-    """Kind and mode of what a name stands for, links not followed."""
+    """Kind and mode of a path, without following links."""
     return oct(path.lstat().st_mode)
 
 
-def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path):
+def test_a_link_is_kept_and_its_target_is_replaced(tmp_path):
     found = []
     for name, write in ("a", as_cp_leaves), ("b", lambda _, path: written(path)):
         folder = tmp_path / name
@@ -48,21 +48,21 @@ def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path):
     assert found[0] == found[1]
 
 
-def test_a_link_to_nothing_makes_the_file_that_it_names(tmp_path):
+def test_a_dangling_link_creates_its_target(tmp_path):
     (tmp_path / "link.csv").symlink_to("real.csv")
     written(tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text() == "x\n1\n2\n"
 
 
-def test_a_link_to_itself_is_told(tmp_path):
+def test_a_link_to_itself_is_reported(tmp_path):
     (tmp_path / "link.csv").symlink_to("link.csv")
     with pytest.raises(OutputError, match="Too many levels of symbolic links"):
         written(tmp_path / "link.csv")
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
-def test_the_mode_of_a_former_file_stays(tmp_path, mode):
+def test_the_mode_of_an_earlier_file_is_kept(tmp_path, mode):
     reference, own = tmp_path / "reference.csv", tmp_path / "own.csv"
     for path in (reference, own):
         path.write_text("old\n")
@@ -84,7 +84,7 @@ def test_a_new_file_has_the_mode_that_the_umask_gives(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_owner_and_group_of_a_former_file_stay(tmp_path):
+def test_owner_and_group_of_an_earlier_file_are_kept(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("old\n")
     os.chown(path, 12345, 23456)
@@ -92,9 +92,7 @@ def test_owner_and_group_of_a_former_file_stay(tmp_path):
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
 
 
-def test_a_former_file_is_overwritten_where_it_cannot_be_replaced(
-    tmp_path, monkeypatch
-):
+def test_an_earlier_file_is_overwritten_if_it_cannot_be_replaced(tmp_path, monkeypatch):
     """As where a single file is mounted, or the folder belongs to another user."""
     path, inode = tmp_path / "own.csv", 0
     path.write_text("a longer old content\n" * 9)
@@ -111,7 +109,7 @@ def test_a_former_file_is_overwritten_where_it_cannot_be_replaced(
     assert os.listdir(tmp_path) == ["own.csv"]
 
 
-def test_another_hard_link_keeps_the_former_content(tmp_path):
+def test_another_hard_link_keeps_the_earlier_content(tmp_path):
     (tmp_path / "own.csv").write_text("old\n")
     os.link(tmp_path / "own.csv", tmp_path / "other.csv")
     written(tmp_path / "own.csv")
@@ -120,7 +118,7 @@ def test_another_hard_link_keeps_the_former_content(tmp_path):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_reader_of_a_pipe_gets_what_a_file_would_hold(tmp_path, format):
+def test_a_pipe_receives_the_content_of_a_file(tmp_path, format):
     pytest.importorskip("pyarrow")
     pipe, plain = tmp_path / f"pipe.{format}", tmp_path / f"plain.{format}"
     written(plain, format)
@@ -144,7 +142,7 @@ def test_a_device_stays_a_device():
 
 
 @pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", "link"])
-def test_rows_for_an_open_descriptor_come_after_what_is_there(tmp_path, name):
+def test_rows_are_appended_to_an_open_descriptor(tmp_path, name):
     """As in `--output /dev/fd/3 3>>log.csv`: the shell opened the file to append."""
     with (tmp_path / "log.csv").open("a") as log:
         print("before", file=log, flush=True)
@@ -165,7 +163,7 @@ def test_a_pipe_of_the_shell_is_written_into(tmp_path):
         assert content.read() == "x\n1\n2\n"
 
 
-def test_a_block_that_fails_leaves_the_former_file_and_nothing_beside_it(tmp_path):
+def test_a_failed_block_leaves_the_earlier_file_and_no_temporary_one(tmp_path):
     (tmp_path / "real.txt").write_text("old\n")
     (tmp_path / "link.txt").symlink_to("real.txt")
 
@@ -180,7 +178,7 @@ def test_a_block_that_fails_leaves_the_former_file_and_nothing_beside_it(tmp_pat
     assert sorted(os.listdir(tmp_path)) == ["link.txt", "real.txt"]
 
 
-def test_a_file_of_a_process_that_died_is_in_nobodys_way(tmp_path):
+def test_a_temporary_file_of_a_killed_process_is_replaced(tmp_path):
     """In a container the process has the same number each time."""
     (tmp_path / f".a.txt.{os.getpid()}.tmp").write_text("half")
     write_text(tmp_path / "a.txt", "whole")
@@ -188,7 +186,7 @@ def test_a_file_of_a_process_that_died_is_in_nobodys_way(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_file_that_forbids_writing_is_not_replaced(tmp_path):
+def test_a_read_only_file_is_not_replaced(tmp_path):
     """As another user than root, who may write everything; `cp` refuses it too."""
     path = tmp_path / "own.csv"
     path.write_text("old\n")

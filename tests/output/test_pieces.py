@@ -1,7 +1,7 @@
 """A checkpoint read piece by piece, as several processes read it.
 
-Eight devices of one process stand for those of several: pieces are the same, and
-`tests/processes` reads with real ones.
+Eight devices of one process replace those of several: the pieces are the same, and
+`tests/distributed` reads with real ones.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ LAID = {
     "both": P("a", "b"),
     "one dimension": P(("a", "b")),
 }
-"""How the matrix lies; the other arrays lie whole."""
+"""Sharding of the matrix; the other arrays are replicated."""
 ALONE = "by one process"
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -64,7 +64,7 @@ def write(folder: Path, how: str) -> Path:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The checkpoint of each way to lie."""
+    """The checkpoint of each sharding."""
     return {
         how: write(tmp_path_factory.mktemp("saved in 100%"), how)
         for how in (*LAID, ALONE)
@@ -86,7 +86,7 @@ def read(path: Path, how: str) -> dict[str, jax.Array]:
 
 @pytest.mark.parametrize("to", LAID)
 @pytest.mark.parametrize("of", [*LAID, ALONE])
-def test_what_was_written_one_way_is_read_another_way(written, of, to):
+def test_a_checkpoint_is_read_with_any_sharding(written, of, to):
     found = read(written[of], to)
     assert found.keys() == ARRAYS.keys()
     for name, expected in ARRAYS.items():
@@ -97,7 +97,7 @@ def test_what_was_written_one_way_is_read_another_way(written, of, to):
 
 @pytest.mark.parametrize("to", LAID)
 @pytest.mark.parametrize("of", ["both", ALONE])
-def test_a_changed_byte_is_found_however_it_is_read(of, to, tmp_path):
+def test_a_changed_byte_is_detected_with_any_sharding(of, to, tmp_path):
     path = write(tmp_path, of)
     largest = max(path.glob("state/**/d/*"), key=lambda file: file.stat().st_size)
     content = bytearray(largest.read_bytes())
@@ -108,7 +108,7 @@ def test_a_changed_byte_is_found_however_it_is_read(of, to, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_orbax_alone_can_read_it(written):
+def test_orbax_reads_pieces_without_specflow(written):
     import orbax.checkpoint as ocp
 
     full = {name: array for name, array in ARRAYS.items() if array.size}
@@ -121,7 +121,7 @@ def test_orbax_alone_can_read_it(written):
         np.testing.assert_array_equal(found[name], expected)
 
 
-def test_a_file_that_is_gone_is_damage(tmp_path):
+def test_a_missing_file_is_damage(tmp_path):
     path = write(tmp_path, "both")
     for file in path.glob("state/**/d/*"):
         file.unlink()
@@ -129,8 +129,8 @@ def test_a_file_that_is_gone_is_damage(tmp_path):
         read(path, "rows")
 
 
-def test_memory_is_that_of_the_pieces(written, monkeypatch):
-    """Nothing is read that is larger than a piece of those that are wanted."""
+def test_no_read_is_larger_than_a_wanted_piece(written, monkeypatch):
+    """Bounds the memory of a restore by the largest wanted piece."""
     import tensorstore
 
     sizes, asked = [], tensorstore.TensorStore.__getitem__

@@ -1,4 +1,4 @@
-"""The picture of the curves."""
+"""Plots of the metrics."""
 
 import math
 import struct
@@ -44,7 +44,7 @@ def test_each_metric_has_a_panel_with_its_finite_numbers_loss_first():
     assert list(panels) == ["loss", "auc"]
 
 
-def test_what_training_alone_reports_comes_behind_the_metrics():
+def test_metrics_of_training_alone_come_last():
     panels = _panels(
         [
             {"step": 1, "split": "train", "loss": 1.0, "gradient_norm": 0.5},
@@ -54,7 +54,7 @@ def test_what_training_alone_reports_comes_behind_the_metrics():
     assert list(panels) == ["loss", "auc", "gradient_norm"]
 
 
-def test_a_share_stays_within_its_range_and_other_metrics_are_left_alone():
+def test_a_share_is_plotted_within_its_range():
     assert _limits([0.5, 1.0]) == (0.46, 1.01)
     assert _limits([0.01, 0.9])[0] == 0.0
     assert _limits([0.1, 7.0]) == (None, None)

@@ -11,14 +11,14 @@ from specflow.output.report.progress import _clock
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self):
         return True
 
 
 class Unread:
-    """A loss that is still on a device: reading it would make training wait."""
+    """A loss on a device: reading it would block training."""
 
     def __float__(self):
         raise AssertionError("the loss was read between two refreshes")
@@ -114,7 +114,7 @@ def test_without_a_known_end_the_steps_are_counted(clock):
     assert stream.getvalue() == "step 4  loss 0.25\nstep 15  loss 0.25  2 steps/s\n"
 
 
-def test_what_is_short_shows_nothing(clock):
+def test_a_transient_bar_of_a_short_loop_is_not_shown(clock):
     stream = io.StringIO()
     for seconds in (4.9, 5.1):
         progress = Progress(8, 0, stream, unit="batch", is_transient=True)
@@ -162,7 +162,7 @@ def test_the_bar_of_predictions_gives_way_and_comes_back(clock, terminal):
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_only_a_terminal_has_what_is_printed_above_the_bar(
+def test_output_is_printed_above_the_bar_only_on_a_terminal(
     terminal, monkeypatch, is_terminal
 ):
     out = Terminal() if is_terminal else io.StringIO()

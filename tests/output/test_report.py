@@ -23,7 +23,7 @@ from specflow.output import (
 
 
 def written(path, *, resumed_at=0, rows):
-    """Writes (step, split, loss) rows and gives what the file then holds."""
+    """Writes (step, split, loss) rows and returns the rows of the file."""
     reporter = JsonLines(path, resumed_at=resumed_at)
     for step, split, loss in rows:
         reporter.write(step, split, {"loss": loss})
@@ -39,7 +39,7 @@ def row(step, split, loss):
     return {"step": step, "split": split, "loss": loss}
 
 
-def test_a_row_is_a_json_object_and_what_is_not_finite_is_null(tmp_path):
+def test_a_row_is_a_json_object_and_non_finite_numbers_are_null(tmp_path):
     path = tmp_path / "metrics.jsonl"
     reporter = JsonLines(path)
     reporter.write(1, "train", {"loss": jnp.float32(0.5), "lr": np.float64(0.25)})
@@ -60,7 +60,7 @@ def test_a_row_is_on_disk_as_soon_as_it_is_written(tmp_path):
     reporter.close()
 
 
-def test_a_run_that_goes_on_has_every_step_once(tmp_path):
+def test_a_resumed_run_has_every_step_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
     first = [
         (10, "train", 3.0),
@@ -84,7 +84,7 @@ def test_a_run_that_goes_on_has_every_step_once(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 6))
-def test_half_a_line_left_by_a_crash_is_dropped(tmp_path, cut):
+def test_a_partial_line_of_a_crash_is_dropped(tmp_path, cut):
     path = tmp_path / "metrics.jsonl"
     written(path, rows=[(10, "train", 3.0), (20, "train", 2.0)])
     content = path.read_bytes()
@@ -185,7 +185,7 @@ def test_hyperparameters_of_a_config_reach_the_hparams_tab_with_their_types(tmp_
     assert metrics == {"eval/loss", "train/loss"}
 
 
-def test_a_run_that_goes_on_hides_the_events_beyond_its_step(tmp_path):
+def test_a_resumed_run_hides_the_events_beyond_its_step(tmp_path):
     for resumed_at in (0, 20):
         reporter = TensorBoard(tmp_path, resumed_at=resumed_at)
         reporter.write(30, "train", {"loss": 1.0})
@@ -277,7 +277,7 @@ def tiny_disk(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [JsonLines, TensorBoard])
-def test_a_full_disk_is_said_with_the_file_and_the_rest_is_readable(tiny_disk, kind):
+def test_a_full_disk_names_the_file_and_earlier_rows_are_readable(tiny_disk, kind):
     reporter = kind(tiny_disk / "metrics")
     written = []
 

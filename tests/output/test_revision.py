@@ -1,4 +1,4 @@
-"""The commit of a run, as `git rev-parse HEAD` and `git status` say it."""
+"""The commit of a run, as reported by `git rev-parse HEAD` and `git status`."""
 
 import json
 import subprocess
@@ -42,14 +42,14 @@ def test_the_commit_is_that_of_git_wherever_it_is_kept(repository, tmp_path):
     assert revision(repository) == clean
 
 
-def test_a_change_of_a_tracked_file_is_told(repository):
+def test_a_change_of_a_tracked_file_is_reported(repository):
     (repository / "untracked").write_text("b")
     assert revision(repository)["dirty"] is False
     (repository / "file").write_text("b")
     assert revision(repository)["dirty"] is True
 
 
-def test_git_need_not_be_there(repository, monkeypatch):
+def test_git_need_not_be_installed(repository, monkeypatch):
     commit = git(repository, "rev-parse", "HEAD")
     monkeypatch.setenv("PATH", "")
     assert revision(repository) == {"commit": commit, "dirty": None}
@@ -61,14 +61,14 @@ def test_outside_of_a_repository_there_is_none(tmp_path):
     assert revision(tmp_path) is None
 
 
-def test_a_run_has_it_in_its_manifest(repository, tmp_path, monkeypatch):
+def test_a_manifest_has_the_commit(repository, tmp_path, monkeypatch):
     monkeypatch.chdir(repository)
     open_run(tmp_path / "run", "seed: 0\n").close()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["git"] == {str(repository): revision(repository)}
 
 
-def test_a_run_has_those_of_its_project_and_configs_too(
+def test_a_manifest_has_the_commits_of_project_and_configs(
     repository, tmp_path, monkeypatch
 ):
     configs = tmp_path / "configs"

@@ -42,7 +42,7 @@ def flat(row):
 
 
 def cut(batch, sizes):
-    """The batch in parts of these sizes, and what is left."""
+    """Splits a batch into parts of these sizes, and the remainder."""
     start = 0
     for size in (*sizes, 10**9):
         part = slice(start, start + size)
@@ -77,7 +77,9 @@ def batches(draw):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batch=batches(), sizes=st.lists(st.integers(1, 5), max_size=3))
-def test_all_formats_hold_the_same_rows_in_order_for_any_cut(batch, sizes, tmp_path):
+def test_all_formats_have_the_same_rows_in_order_for_any_batches(
+    batch, sizes, tmp_path
+):
     columns = {"a": batch["a"], "nested.b": batch["nested"]["b"]}
     columns["nested.c"] = batch["nested"]["c"]
     expected = [
@@ -92,7 +94,7 @@ def test_all_formats_hold_the_same_rows_in_order_for_any_cut(batch, sizes, tmp_p
         assert read(path, format) == expected
 
 
-def test_sixteen_bit_floats_are_written_as_the_numbers_they_are(tmp_path):
+def test_sixteen_bit_floats_are_written_exactly(tmp_path):
     for dtype in (ml_dtypes.bfloat16, ml_dtypes.float8_e5m2, np.float16):
         column = np.array([1 / 3, -2.5]).astype(dtype)
         for format in FORMATS:
@@ -103,7 +105,7 @@ def test_sixteen_bit_floats_are_written_as_the_numbers_they_are(tmp_path):
             assert found == [float(x) for x in column]
 
 
-def test_what_is_not_finite_is_null_in_json_and_itself_elsewhere(tmp_path):
+def test_non_finite_numbers_are_null_in_json_only(tmp_path):
     batch = {"x": np.array([np.nan, np.inf, 1.0], np.float32)}
     paths = {format: tmp_path / f"rows.{format}" for format in FORMATS}
     for format, path in paths.items():
@@ -115,7 +117,7 @@ def test_what_is_not_finite_is_null_in_json_and_itself_elsewhere(tmp_path):
     assert [str(value.as_py()) for value in column] == ["nan", "inf", "1.0"]
 
 
-def test_predictions_that_are_one_array_are_called_output(tmp_path):
+def test_a_bare_prediction_is_named_output(tmp_path):
     for format in FORMATS:
         path = tmp_path / f"rows.{format}"
         with writing_rows(str(path), format) as write:
@@ -142,7 +144,7 @@ def test_parquet_keeps_dtypes(tmp_path):
 
 
 def test_many_rows_become_several_row_groups(tmp_path):
-    """What is held back is bounded: 65,536 rows, whatever there is in all."""
+    """The buffer is bounded: 65,536 rows, for any total."""
     path = tmp_path / "rows.parquet"
     with writing_rows(str(path), "parquet") as write:
         for start in range(0, 200_000, 10_000):
@@ -153,7 +155,7 @@ def test_many_rows_become_several_row_groups(tmp_path):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_failure_leaves_the_former_file(format, tmp_path):
+def test_a_failure_leaves_the_earlier_file(format, tmp_path):
     path = tmp_path / f"rows.{format}"
     path.write_text("former")
     with contextlib.suppress(RuntimeError), writing_rows(str(path), format) as write:
@@ -180,7 +182,7 @@ def test_rows_go_to_standard_output(monkeypatch):
     assert out.getvalue() == '{"x": 1}\nx\n1\n'
 
 
-def test_the_format_is_said_by_suffix_or_by_name():
+def test_the_format_is_given_by_suffix_or_by_name():
     assert row_format("a.CSV") == "csv"
     assert row_format("a.txt", "csv") == "csv"
     assert row_format(None, "csv") == "csv"
@@ -212,7 +214,7 @@ def test_the_format_is_said_by_suffix_or_by_name():
         ),
     ],
 )
-def test_a_format_that_cannot_be_is_refused(output, format, message):
+def test_an_unknown_format_is_refused(output, format, message):
     with pytest.raises(ConfigError) as error:
         row_format(output, format)
     assert str(error.value) == message
@@ -244,7 +246,7 @@ def test_a_file_that_cannot_be_written_anywhere_is_refused_at_once(
     )
 
 
-def test_files_links_and_devices_that_are_there_can_be_written(tmp_path, monkeypatch):
+def test_existing_files_links_and_devices_can_be_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "old.csv").touch()
     (tmp_path / "new.csv").symlink_to("later.csv")
@@ -254,7 +256,7 @@ def test_files_links_and_devices_that_are_there_can_be_written(tmp_path, monkeyp
         assert row_format(device, "jsonl") == "jsonl"
 
 
-def test_parquet_without_its_package_says_what_to_install(monkeypatch):
+def test_parquet_without_its_package_names_it(monkeypatch):
     monkeypatch.setattr(prediction_rows.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as error:
         row_format("out.parquet")
@@ -266,7 +268,7 @@ def test_parquet_without_its_package_says_what_to_install(monkeypatch):
 
 @pytest.mark.parametrize("format", ["csv", "parquet"])
 def test_two_predictions_of_one_column_are_refused(format, tmp_path):
-    """Joined by dots, they would be one column, and one of them lost."""
+    """Joined by dots they would be one column, and one would be lost."""
     with (
         pytest.raises(ConfigError, match=r"a\.b: is the column of two predictions"),
         writing_rows(str(tmp_path / f"out.{format}"), format) as write,

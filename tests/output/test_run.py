@@ -1,4 +1,4 @@
-"""The run directory: made once, taken up again, and never written over."""
+"""The run directory: created once, resumed, and never overwritten."""
 
 import datetime
 import errno
@@ -36,7 +36,7 @@ def names(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_new_run_holds_its_config_its_origins_and_its_manifest(tmp_path, monkeypatch):
+def test_a_new_run_has_config_origins_and_manifest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # Outside of any repository.
     directory = tmp_path / "runs" / "one"
     with open_run(
@@ -96,7 +96,7 @@ def test_the_result_is_valid_json_whatever_the_metrics(tmp_path):
     }
 
 
-def test_a_run_that_goes_on_keeps_every_former_version(tmp_path):
+def test_a_resumed_run_keeps_every_earlier_version(tmp_path):
     with open_run(tmp_path, CONFIG, argv=["first"]) as run:
         run.write_result(100, evaluation={}, timing={})
     longer = CONFIG.replace("train_steps: 100", "train_steps: 200")
@@ -176,7 +176,7 @@ def test_another_config_is_refused_with_every_key_that_differs(tmp_path):
         "spec.export_outputs",
     ],
 )
-def test_what_does_not_change_the_training_may_differ(key):
+def test_keys_that_do_not_change_training_may_differ(key):
     assert changes(nested(key, 1), nested(key, 2)) == []
     assert changes({}, nested(key, 2)) == []
 
@@ -184,7 +184,7 @@ def test_what_does_not_change_the_training_may_differ(key):
 @pytest.mark.parametrize(
     "key", ["seed", "loop.batch_size", "optimizer.lr", "model.width", "data.shuffle"]
 )
-def test_what_changes_the_training_may_not_differ(key):
+def test_keys_that_change_training_may_not_differ(key):
     assert changes(nested(key, 1), nested(key, None)) == [Change(key, "1", "null")]
     assert changes({}, nested(key, False)) == [Change(key, "absent", "false")]
 
@@ -214,7 +214,7 @@ def nested(key, value):
         ({"_target_": "optax.constant_schedule", "value": 0.1}, False),
     ],
 )
-def test_the_number_of_steps_counts_when_the_schedule_ends_there(schedule, counts):
+def test_train_steps_may_not_differ_if_the_schedule_ends_there(schedule, counts):
     old = {"optimizer": {"schedule": schedule}, "loop": {"train_steps": 100}}
     new = {"optimizer": {"schedule": schedule}, "loop": {"train_steps": 200}}
     found = changes(old, new)
@@ -229,8 +229,8 @@ def decays():
 
 @pytest.mark.parametrize("name", decays())
 @pytest.mark.parametrize("place", ["schedule", "parts.b.optimizer.schedule"])
-def test_the_number_of_steps_counts_for_every_schedule_that_decays(place, name):
-    """The field's promise: "null: loop.train_steps"; in a part of a part as well."""
+def test_train_steps_may_not_differ_for_any_decay(place, name):
+    """As the field documents: "null: loop.train_steps"; also in nested parts."""
     inside = f"optimizer.parts.a.optimizer.{place}" if "." in place else place
     key = inside if inside.startswith("optimizer.") else f"optimizer.{inside}"
 
@@ -247,7 +247,7 @@ def test_the_number_of_steps_counts_for_every_schedule_that_decays(place, name):
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_the_number_of_steps_counts_for_a_plugin_that_is_given_it(monkeypatch, takes):
+def test_train_steps_may_not_differ_for_a_plugin_that_takes_them(monkeypatch, takes):
     class Mine(Component):
         name: str = "mine"
         build = staticmethod((lambda train_steps: None) if takes else (lambda: None))
@@ -274,7 +274,7 @@ def test_the_spelling_of_a_number_is_no_change(tmp_path):
 # -- directories that are no runs
 
 
-def test_a_directory_with_other_things_in_it_is_refused(tmp_path):
+def test_a_directory_with_unrelated_files_is_refused(tmp_path):
     for name in ("thesis.tex", "b", "c", "d"):
         (tmp_path / name).write_text("mine")
     with pytest.raises(ConfigError) as error:
@@ -304,7 +304,7 @@ def test_a_file_is_refused_as_a_run_directory(tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_a_run_that_is_none_is_said_so(tmp_path):
+def test_a_directory_without_a_run_is_refused(tmp_path):
     with pytest.raises(ConfigError) as empty:
         existing_run(tmp_path)
     with pytest.raises(ConfigError) as absent:
@@ -318,7 +318,7 @@ def test_a_run_that_is_none_is_said_so(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_place_where_nothing_can_be_made_is_named():
+def test_a_run_directory_that_cannot_be_created_is_named():
     with pytest.raises(OutputError) as error:
         open_run("/proc/run", CONFIG)  # Whose folders the system alone makes.
     assert str(error.value) == (
@@ -377,7 +377,7 @@ def test_a_lock_of_a_killed_process_does_not_block(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_takes_a_run(tmp_path, monkeypatch, number):
+def test_a_run_continues_on_a_file_system_without_locks(tmp_path, monkeypatch, number):
     """As NFS mounted with `nolock`: simulated at the system call."""
 
     def refuse(*_):
@@ -393,7 +393,7 @@ def test_a_run_can_be_read_while_it_is_written(tmp_path):
         assert existing_run(tmp_path).load_config()["seed"] == 0
 
 
-def test_runs_that_start_in_one_second_get_directories_of_their_own(tmp_path):
+def test_runs_of_one_second_have_directories_of_their_own(tmp_path):
     now = datetime.datetime(2026, 3, 1, 9, 5, 7)
     paths = [default_run_directory("digits", root=tmp_path, now=now) for _ in range(3)]
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
@@ -404,7 +404,7 @@ def test_runs_that_start_in_one_second_get_directories_of_their_own(tmp_path):
     open_run(paths[1], CONFIG).close()
 
 
-def test_a_write_that_fails_leaves_the_former_file(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     """The disk fills while the result is written: simulated at fsync."""
     with open_run(tmp_path, CONFIG) as run:
         run.write_result(1, evaluation={"a": 1.0}, timing={})

@@ -21,7 +21,7 @@ EVALUATION = {
 TIMING = {"compile": 1.234, "train": 1234.5, "input_wait": 0.0, "steps_per_s": 4321.9}
 
 
-def test_the_plain_table_is_aligned_and_says_undefined():
+def test_the_plain_table_is_aligned_and_nan_is_undefined():
     assert format_result(2_000, evaluation=EVALUATION, timing=TIMING) == (
         "loss             0.08123\n"
         "accuracy         0.9778\n"
@@ -54,7 +54,7 @@ def test_facts_come_last_and_may_have_several_lines():
     )
 
 
-def test_a_stream_that_is_no_terminal_gets_the_plain_table():
+def test_a_stream_without_a_terminal_gets_the_plain_table():
     stream = io.StringIO()
     print_result(3, evaluation={"loss": 0.5}, timing={}, stream=stream)
     assert stream.getvalue() == "loss  0.5\n\nstep  3\n"

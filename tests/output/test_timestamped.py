@@ -1,4 +1,4 @@
-"""Contract C15.4: `dir/<seconds since 1970>`, prepared aside, ten tries."""
+"""Export directories `dir/<seconds since 1970>`: atomic, with ten tries."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from specflow.output.run.timestamped import timestamped
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -27,14 +27,14 @@ def make(base, clock):
     return final
 
 
-def test_it_is_named_by_ten_digits_and_nothing_else_is_left(tmp_path):
+def test_the_directory_has_ten_digits_and_no_temporary_one_remains(tmp_path):
     final = make(tmp_path / "deep" / "down", Clock(123_456_789))
     assert final.name == "0123456789"
     assert (final / "file").read_text() == "content"
     assert list(final.parent.iterdir()) == [final]
 
 
-def test_a_second_that_is_taken_is_waited_out(tmp_path):
+def test_a_taken_second_is_waited_for(tmp_path):
     clock = Clock(1_000_000_000)
     names = []
     for _ in range(3):
@@ -43,13 +43,13 @@ def test_a_second_that_is_taken_is_waited_out(tmp_path):
     assert names == ["1000000000", "1000000001", "1000000002"]
 
 
-def test_a_second_that_someone_is_preparing_is_taken_too(tmp_path):
+def test_a_second_with_a_temporary_directory_is_taken(tmp_path):
     (tmp_path / "temp-1000000000").mkdir()
     assert make(tmp_path, Clock(1_000_000_000)).name == "1000000001"
     assert (tmp_path / "temp-1000000000").exists()
 
 
-def test_after_ten_seconds_it_gives_up(tmp_path):
+def test_after_ten_taken_seconds_an_error_is_raised(tmp_path):
     for second in range(10):
         (tmp_path / str(1_000_000_000 + second)).mkdir()
     clock = Clock(1_000_000_000)
@@ -63,7 +63,7 @@ def test_after_ten_seconds_it_gives_up(tmp_path):
     assert len(list(tmp_path.iterdir())) == 10
 
 
-def test_a_failure_leaves_nothing(tmp_path):
+def test_a_failure_leaves_no_directory(tmp_path):
     with (
         pytest.raises(ZeroDivisionError),
         timestamped(tmp_path) as (temporary, _),
@@ -72,7 +72,7 @@ def test_a_failure_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_directory_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file.*cannot be written"):
         make(tmp_path / "file" / "below", Clock(1_000_000_000))

@@ -1,4 +1,4 @@
-"""The front door: light, clear about its commands, honest about how it ended."""
+"""The command line: light imports, help, diagnostics and exit statuses."""
 
 import errno
 import json
@@ -53,7 +53,9 @@ def loaded(words, cwd):
         (["evaluate", "run=nowhere"], 2, HEAVY),
     ],
 )
-def test_the_door_is_light(words, status, kept_out, tmp_path, monkeypatch):
+def test_commands_import_no_heavy_package(
+    words, status, kept_out, tmp_path, monkeypatch
+):
     root = str(pytest.importorskip("specflow").__path__[0]).rsplit("/", 1)[0]
     monkeypatch.setenv("PYTHONPATH", root)
     ended, modules = loaded(words, tmp_path)
@@ -70,7 +72,7 @@ def test_help_lists_every_command(capsys):
     assert capsys.readouterr().out == printed
 
 
-def test_options_may_stand_anywhere_among_overrides(monkeypatch):
+def test_options_may_be_anywhere_among_overrides(monkeypatch):
     seen = []
     monkeypatch.setattr(train_commands, "_sweep", lambda given: seen.append(given) or 0)
     main(["train", "seed=1,2", "-m", "mesh=data", "--config-dir", "a", "~loop.x"])
@@ -89,7 +91,7 @@ def test_commands_on_a_run_need_a_run(command, capsys):
     )
 
 
-def test_a_run_without_its_key_is_seen(tmp_path, monkeypatch, capsys):
+def test_a_run_directory_without_its_key_is_recognised(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "a").mkdir(parents=True)
     assert main(["evaluate", "runs/a"]) == 2
@@ -111,7 +113,7 @@ class Stopped(Exception):
 
 
 class JaxRuntimeError(RuntimeError):
-    """Named as JAX's own."""
+    """Has the name of JAX's own error."""
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,9 @@ class JaxRuntimeError(RuntimeError):
         ),
     ],
 )
-def test_how_a_command_ended_is_its_status(error, status, printed, monkeypatch, capsys):
+def test_an_error_determines_the_exit_status(
+    error, status, printed, monkeypatch, capsys
+):
     monkeypatch.setitem(COMMANDS, "show", raising(error))
     assert main(["show"]) == status
     assert capsys.readouterr().err == printed
@@ -186,7 +190,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_a_short_message(monkeypatch, ca
         ),
     ],
 )
-def test_tools_get_one_document_with_every_fault(words, diagnostics, capsys):
+def test_the_json_document_has_every_diagnostic(words, diagnostics, capsys):
     assert main([*words, "--format", "json"]) == 2
     printed = capsys.readouterr()
     found = json.loads(printed.out)
@@ -202,9 +206,7 @@ def test_tools_get_one_document_with_every_fault(words, diagnostics, capsys):
     )
 
 
-def test_a_fault_in_yaml_has_file_line_and_column_for_tools(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_yaml_error_has_file_line_and_column_in_json(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine" / "mesh").mkdir(parents=True)
     (tmp_path / "mine" / "mesh" / "mine.yaml").write_text("axes:\n  data: two\n")
@@ -222,7 +224,7 @@ def test_a_fault_in_yaml_has_file_line_and_column_for_tools(
     ]
 
 
-def test_show_is_a_document_too(capsys):
+def test_show_has_a_json_document(capsys):
     assert main(["show", "experiment=digits", "seed=3", "--format=json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["status"], found["diagnostics"]) == (0, [])
@@ -265,7 +267,7 @@ def test_a_closed_pipe_is_no_error(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["", " "])
-def test_an_empty_word_is_no_argument_of_any_command(word, capsys):
+def test_an_empty_argument_is_refused_by_every_command(word, capsys):
     assert main(["completion", "bash", word]) == 2
     said = capsys.readouterr().err
     assert said.startswith(

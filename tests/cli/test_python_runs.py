@@ -180,7 +180,7 @@ def test_predictions_and_exports_are_those_of_python(folder, capsys):
 @pytest.mark.parametrize(
     "model", ["linen", "partial", "class", "none"], ids=lambda name: name
 )
-def test_models_that_have_a_name_are_made_again(folder, capsys, model):
+def test_importable_models_are_rebuilt(folder, capsys, model):
     (folder / "their_parts.py").write_text(
         PARTS + "\n\nclass Own(Net):\n    def __init__(self, rngs):\n"
         "        super().__init__(4, rngs=rngs)\n\n\n"
@@ -228,7 +228,7 @@ def test_a_name_in_a_run_imports_nothing(folder, capsys):
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "jax.numpy.load"])
-def test_a_record_of_a_stranger_runs_nothing(folder, capsys, name):
+def test_an_untrusted_record_imports_nothing(folder, capsys, name):
     trained()[0].evaluate(sys.modules["their_parts"].rows)
     file = folder / "run" / "estimator.json"
     record = json.loads(file.read_text())
@@ -282,7 +282,9 @@ def test_params_that_are_no_plain_values_are_named(folder, capsys):
         (["--split=train"], "error[usage] --split: is given, and the run was made in"),
     ],
 )
-def test_what_only_a_config_has_is_refused(folder, capsys, words, told_of):
+def test_options_of_a_config_are_refused_for_a_python_run(
+    folder, capsys, words, told_of
+):
     made, parts = trained()
     made.evaluate(parts.rows)
     status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts", *words)
