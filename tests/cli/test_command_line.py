@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from specflow.diagnostics.errors import (
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "numpy"}
 LIGHT = HEAVY | {"hydra", "pydantic", "omegaconf", "yaml"}
 HELP = LIGHT | {"json", "pathlib", "socket", "tomllib"}
+ROOT = Path(__file__).parents[2]
 
 
 def loaded(words, cwd):
@@ -230,9 +232,10 @@ def test_show_has_a_json_document(capsys):
     assert (found["status"], found["diagnostics"]) == (0, [])
     assert found["config"]["seed"] == 3
     assert found["origins"]["seed"] == {"override": "seed=3"}
+    lines = (ROOT / "conf/model/cnn.yaml").read_text().splitlines()
     assert found["origins"]["model.name"] == {
         "file": "conf/model/cnn.yaml",
-        "line": 3,
+        "line": lines.index("name: cnn") + 1,
         "column": 1,
     }
     assert found["origins"]["model.dtype"] is None
