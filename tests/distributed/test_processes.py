@@ -67,9 +67,9 @@ def run(*words, index=None, program=("-m", "specflow"), **more):
 
 
 def done(process):
-    out, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    return out, said
+    out, printed = process.communicate(timeout=240)
+    assert process.returncode == 0, printed
+    return out, printed
 
 
 def launched(count, *words):
@@ -87,8 +87,8 @@ def not_launched(coordinator, each, program=("-m", "specflow")):
         run("train", *words, *own, program=program, index=index)
         for index, own in enumerate(each)
     ]
-    said = [process.communicate(timeout=240)[1] for process in started]
-    return [process.returncode for process in started], said
+    printed = [process.communicate(timeout=240)[1] for process in started]
+    return [process.returncode for process in started], printed
 
 
 def evaluations(folder):
@@ -124,19 +124,19 @@ def four(tmp_path_factory):
 @pytest.mark.parametrize("processes", ["two", "four"])
 def test_training_equals_one_process(one, processes, request):
     several, _ = request.getfixturevalue(processes)
-    expected, found = evaluations(one), evaluations(several)
-    assert list(found) == list(expected) == [3, 6]
+    expected, rows = evaluations(one), evaluations(several)
+    assert list(rows) == list(expected) == [3, 6]
     for step, row in expected.items():
         # Six float32 steps: sums over devices are added in another order, 1e-7 each.
-        assert found[step]["loss"] == pytest.approx(row["loss"], rel=2e-6)
+        assert rows[step]["loss"] == pytest.approx(row["loss"], rel=2e-6)
 
 
 def test_only_process_0_writes_and_prints(two):
-    folder, (out, said) = two
+    folder, (out, printed) = two
     document = json.loads(out)
     assert document["status"] == 0
     assert document["result"]["directory"] == str(folder)
-    assert said.count("digits_mlp starts") == 1
+    assert printed.count("digits_mlp starts") == 1
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["processes"] == 2
     assert manifest["mesh"]["data"] == 4
@@ -184,10 +184,10 @@ def test_one_process_evaluates_the_checkpoint_of_four(four, capsys):
     folder, _ = four
     words = [f"run={folder}", "mesh=single", "mesh.pretend_devices=null"]
     assert main(["evaluate", *words, "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["metrics"]
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
     saved = evaluations(folder)[6]
-    assert found["accuracy"] == saved["accuracy"]
-    assert found["loss"] == pytest.approx(saved["loss"], rel=1e-6)
+    assert metrics["accuracy"] == saved["accuracy"]
+    assert metrics["loss"] == pytest.approx(saved["loss"], rel=1e-6)
 
 
 def test_one_process_resumes_the_run_of_two(one, two, tmp_path):
@@ -212,8 +212,8 @@ def test_each_process_writes_its_shards_and_a_damaged_one_is_found_by_all(
         content[len(content) // 2] ^= 1
         piece.write_bytes(content)
     words = (*LONGER, "mesh.pretend_devices=4", f"output.dir={folder}")
-    _, said = launched(2, "train", *words)
-    assert said.count("checkpoint of step 6 is damaged") == 1
+    _, printed = launched(2, "train", *words)
+    assert printed.count("checkpoint of step 6 is damaged") == 1
     assert evaluations(folder)[8]["loss"] > 0
 
 
@@ -353,17 +353,19 @@ def test_a_killed_process_is_named_by_the_other(
 ):
     monkeypatch.setenv("VICTIM", str(victim))
     out = f"output.dir={tmp_path / 'run'}"
-    statuses, said = not_launched(coordinator, [(out,), (out,)], program=("-c", KILLED))
+    statuses, printed = not_launched(
+        coordinator, [(out,), (out,)], program=("-c", KILLED)
+    )
     assert statuses[victim] == -signal.SIGKILL
     # 75 is EX_TEMPFAIL of sysexits.h, which makes a cluster restart the job.
     assert statuses[1 - victim] == 75
-    assert said[1 - victim].splitlines()[-1] == (
+    assert printed[1 - victim].splitlines()[-1] == (
         f"error[process-lost] processes: process {victim} was lost: its connection "
         "ended without a report. The last step seen here is 3. Find out what ended it "
         "(often: the system, out of memory); a restart resumes from the newest "
         "checkpoint."
     )
-    assert "stack trace" not in said[1 - victim]
+    assert "stack trace" not in printed[1 - victim]
 
 
 KILLED_AT_THE_END = """
@@ -390,18 +392,18 @@ def test_a_process_killed_after_training_is_named_by_the_other(
     monkeypatch.setenv("VICTIM", str(victim))
     out = f"output.dir={tmp_path / 'run'}"
     program = ("-c", KILLED_AT_THE_END)
-    statuses, said = not_launched(coordinator, [(out,), (out,)], program=program)
+    statuses, printed = not_launched(coordinator, [(out,), (out,)], program=program)
     assert statuses[victim] == -signal.SIGKILL
     assert statuses[1 - victim] == 75
     assert (
-        said[1 - victim]
+        printed[1 - victim]
         .splitlines()[-1]
         .startswith(
             f"error[process-lost] processes: process {victim} was lost: its connection "
             "ended without a report. The last step seen here is 6."
         )
     )
-    assert "stack trace" not in said[1 - victim]
+    assert "stack trace" not in printed[1 - victim]
 
 
 STEP_FAILS = """
@@ -453,12 +455,12 @@ def test_a_transient_device_failure_in_one_process_restarts_all(
     words = ("train", *WORDS, "mesh.pretend_devices=4", f"output.dir={folder}")
     program = ("-c", STEP_FAILS)
     assert launch(words, processes=2, restarts=1, program=program) == 0
-    said = [
+    printed = [
         text
         for text in capfd.readouterr().err.splitlines()
         if text and not text.startswith("step ")
     ]
-    assert said[1:4] == [
+    assert printed[1:4] == [
         "error[process-lost] processes: process 1 failed: JaxRuntimeError: "
         "UNAVAILABLE: planted. Look at its own output; a restart resumes from the "
         "newest checkpoint.",
@@ -467,7 +469,7 @@ def test_a_transient_device_failure_in_one_process_restarts_all(
         "restart 1 of 1, after status 75",
     ]
     # The newest checkpoint is intact: a damaged one would be skipped.
-    assert said[4].startswith("digits_mlp resumes from step 3")
+    assert printed[4].startswith("digits_mlp resumes from step 3")
     assert arrays_of(folder, 6) == arrays_of(undisturbed, 6)
 
 

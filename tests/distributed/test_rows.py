@@ -1,6 +1,6 @@
 """Checks that processes read equal data; threads act as processes.
 
-Expected rows are found by `numpy.nonzero` on the arrays as they are.
+Expected rows are computed by `numpy.nonzero` on the arrays as they are.
 """
 
 import json
@@ -22,26 +22,26 @@ class KeyValueService:
     """The key-value part of JAX's coordination service."""
 
     def __init__(self):
-        self.said, self.changed = {}, threading.Condition()
+        self.values, self.changed = {}, threading.Condition()
 
     def key_value_set(self, key, value):
         with self.changed:
-            assert key not in self.said
-            self.said[key] = value
+            assert key not in self.values
+            self.values[key] = value
             self.changed.notify_all()
 
     def blocking_key_value_get(self, key, timeout_in_ms):
         with self.changed:
             if not self.changed.wait_for(
-                lambda: key in self.said, timeout_in_ms / 1000
+                lambda: key in self.values, timeout_in_ms / 1000
             ):
                 raise RuntimeError("DEADLINE_EXCEEDED")
-            return self.said[key]
+            return self.values[key]
 
     def key_value_delete(self, key):
         with self.changed:
-            for each in [each for each in self.said if each.startswith(f"{key}/")]:
-                del self.said[each]
+            for each in [each for each in self.values if each.startswith(f"{key}/")]:
+                del self.values[each]
 
 
 class Turns(threading.local):
@@ -83,25 +83,25 @@ def together(monkeypatch):
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive()
-        assert len(keys.said) <= len(functions)  # Of the last call only.
+        assert len(keys.values) <= len(functions)  # Of the last call only.
         return errors
 
     return call
 
 
 def test_processes_gather_the_values_of_all(together):
-    found = {}
+    gathered = {}
 
     def say(index):
         for turn in range(3):
-            found[index, turn] = collectives.gather([index, turn])
+            gathered[index, turn] = collectives.gather([index, turn])
 
     assert (
         together(*(lambda index=index: say(index) for index in range(3))) == [None] * 3
     )
     for turn in range(3):
         expected = [[0, turn], [1, turn], [2, turn]]
-        assert [found[index, turn] for index in range(3)] == [expected] * 3
+        assert [gathered[index, turn] for index in range(3)] == [expected] * 3
 
 
 RNG = np.random.default_rng(0)
@@ -135,12 +135,12 @@ def test_equal_rows_pass(together):
 
 
 def test_a_differing_label_is_reported_with_both_values(together):
-    told = compared(together, (X, Y), with_label(417, 11), (X, Y))
+    messages = compared(together, (X, Y), with_label(417, 11), (X, Y))
     expected = (
         f"row 417 of labels of the training data: is 11 in process 1, and {Y[417]} "
         "in process 0. Expected the same rows, in the same order, in every process."
     )
-    assert told == [expected] * 3
+    assert messages == [expected] * 3
 
 
 def test_a_shared_nan_does_not_hide_other_differences(together):
@@ -148,9 +148,9 @@ def test_a_shared_nan_does_not_hide_other_differences(together):
     ages[::2] = np.nan
     others = ages.copy()
     others[21] = 7.5
-    told = compared(together, (X, ages), (X, others))
-    assert told[0] == told[1]
-    assert told[0].startswith(
+    messages = compared(together, (X, ages), (X, others))
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(
         "row 21 of labels of the training data: is 7.5 in process 1, and "
     )
     assert compared(together, (X, ages), (X, ages.copy())) == [None, None]
@@ -161,30 +161,32 @@ def test_rows_in_bfloat16_are_compared(together):
     others = rows.copy()
     others[5, 2] += 1
     assert compared(together, (rows, Y), (rows.copy(), Y)) == [None, None]
-    told = compared(together, (rows, Y), (others, Y))
-    assert told[0].startswith(
+    messages = compared(together, (rows, Y), (others, Y))
+    assert messages[0].startswith(
         'row 5 of features.x of the training data: is "bfloat16[8] of digest '
     )
 
 
 def test_a_differing_value_is_reported(together):
-    told = compared(together, (X, Y), with_feature(999))
-    assert told[0] == told[1]
-    assert told[0].startswith(
+    messages = compared(together, (X, Y), with_feature(999))
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(
         'row 999 of features.x of the training data: is "float32[8] of digest '
     )
 
 
 def test_a_differing_order_is_reported_by_its_first_row(together):
     shuffled = np.random.default_rng(1).permutation(1000)
-    told = compared(together, (X, Y), (X[shuffled], Y[shuffled]))
+    messages = compared(together, (X, Y), (X[shuffled], Y[shuffled]))
     first = np.nonzero((X != X[shuffled]).any(axis=1))[0][0]
-    assert told[1].startswith(f"row {first} of features.x of the training data: is ")
+    assert messages[1].startswith(
+        f"row {first} of features.x of the training data: is "
+    )
 
 
 def test_every_differing_process_is_reported(together):
-    told = compared(together, (X, Y), with_label(5, 11), with_label(900, 12))
-    assert told[0].splitlines() == [
+    messages = compared(together, (X, Y), with_label(5, 11), with_label(900, 12))
+    assert messages[0].splitlines() == [
         f"row 5 of labels of the training data: is 11 in process 1, and {Y[5]} in "
         "process 0. Expected the same rows, in the same order, in every process.",
         f"row 900 of labels of the training data: is 12 in process 2, and {Y[900]} in "
@@ -204,16 +206,16 @@ def test_every_differing_process_is_reported(together):
     ],
 )
 def test_differing_shapes_are_reported_before_rows(other, expected, together):
-    told = compared(together, (X, Y), other)
-    assert told[0].replace('"', "").startswith(expected)
+    messages = compared(together, (X, Y), other)
+    assert messages[0].replace('"', "").startswith(expected)
 
 
 def test_an_iterable_is_compared_by_the_shapes_of_its_batches(together):
     forms = [{"features": {"x": np.zeros((16, size), np.float32)}} for size in (4, 5)]
-    told = together(
+    messages = together(
         *(lambda form=form: agree_on_form("training", form) for form in forms)
     )
-    assert told[0].replace('"', "") == (
+    assert messages[0].replace('"', "") == (
         "training batch, array features.x: is float32[16, 5] in process 1, and "
         "float32[16, 4] in process 0. Expected the same data in every process."
     )

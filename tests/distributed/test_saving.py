@@ -58,11 +58,11 @@ abstract = jax.tree.map(
     state,
 )
 write_share = checkpoint.write_share
-told = {}
+results = {}
 
 
 def tell():
-    print(json.dumps(told), flush=True)
+    print(json.dumps(results), flush=True)
 
 
 def failure(function):
@@ -85,18 +85,18 @@ def while_saving(state):
         saves.save(1, state, data={"place": 5})
         for _ in range(3):
             state = step(state)
-        told["count"] = int(state["count"].addressable_data(0))
-        told["there during it"] = [
+        results["count"] = int(state["count"].addressable_data(0))
+        results["there during it"] = [
             path.name for path in saves.directory.glob("*") if path.name.isdigit()
         ]
         go_on.set()
-        told["restored"] = [
+        results["restored"] = [
             [shard.index[0].start, np.asarray(shard.data).tolist()]
             for shard in saves.restore(abstract).state["x"].addressable_shards
         ]
         saves.save(2, state)
         saves.save(3, state)
-        told["there after it"] = saves.steps()
+        results["there after it"] = saves.steps()
 
         def refuse(*_):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -104,14 +104,14 @@ def while_saving(state):
         for process, share in ((1, refuse), (0, refuse)):
             checkpoint.write_share = refuse if index == process else write_share
             saves.save(4, state)
-            told[f"error of {process}"] = failure(saves.wait)
-        told["left"] = sorted(path.name for path in saves.directory.iterdir())
+            results[f"error of {process}"] = failure(saves.wait)
+        results["left"] = sorted(path.name for path in saves.directory.iterdir())
         checkpoint.write_share = write_share
         state = step(state)
         saves.save(4, state)
-    told["in the end"] = saves.steps()
+    results["in the end"] = saves.steps()
     client = jax._src.distributed.global_state.client
-    told["keys left"] = len(client.key_value_dir_get("specflow/side_channel/"))
+    results["keys left"] = len(client.key_value_dir_get("specflow/side_channel/"))
     tell()
 
 
@@ -131,7 +131,7 @@ def killed(state):
         time.sleep(0.01)
     saves.give_up()  # As when a computation fails, for want of the other one.
     saves.close()
-    told["there"] = saves.steps()
+    results["there"] = saves.steps()
     tell()
     os._exit(0)  # JAX would wait for the other one.
 
@@ -155,11 +155,11 @@ def both(what, folder, address, quickly):
     ended = []
     try:
         for process in started:
-            out, said = process.communicate(timeout=120)
+            out, errors = process.communicate(timeout=120)
             # Others, such as Gloo, write there too.
-            told = [line for line in out.splitlines() if line.startswith("{")]
-            found = json.loads(told[-1]) if told else None
-            ended.append((process.returncode, found, said))
+            lines = [line for line in out.splitlines() if line.startswith("{")]
+            report = json.loads(lines[-1]) if lines else None
+            ended.append((process.returncode, report, errors))
     finally:
         for process in started:
             process.kill()
@@ -168,7 +168,7 @@ def both(what, folder, address, quickly):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, new_coordinator, quickly):
+def results(tmp_path_factory, new_coordinator, quickly):
     """Results of both processes that save while they compute, and the folder."""
     folder = tmp_path_factory.mktemp("saves") / "checkpoints"
     first, second = both("while saving", folder, new_coordinator(), quickly)
@@ -176,21 +176,21 @@ def told(tmp_path_factory, new_coordinator, quickly):
     return folder, first[1], second[1]
 
 
-def test_steps_run_while_a_save_waits(told):
-    _, *both = told
+def test_steps_run_while_a_save_waits(results):
+    _, *both = results
     for one in both:
         assert one["count"] == 3
         assert one["there during it"] == []
 
 
-def test_a_save_starts_when_the_previous_one_has_finished(told):
-    _, *both = told
+def test_a_save_starts_when_the_previous_one_has_finished(results):
+    _, *both = results
     # One is kept: the last one has retired the others.
     assert [one["there after it"] for one in both] == [[3], [3]]
 
 
-def test_an_error_of_one_process_is_raised_in_all(told):
-    folder, *both = told
+def test_an_error_of_one_process_is_raised_in_all(results):
+    folder, *both = results
     for process in (0, 1):
         expected = (
             f"{folder}/4: the checkpoint of step 4 was not written: process {process}: "
@@ -201,8 +201,8 @@ def test_an_error_of_one_process_is_raised_in_all(told):
             assert one[f"error of {process}"] == ["OutputError", expected, True]
 
 
-def test_a_failed_save_leaves_nothing_and_can_be_repeated(told):
-    _, *both = told
+def test_a_failed_save_leaves_nothing_and_can_be_repeated(results):
+    _, *both = results
     for one in both:
         assert one["left"] == ["3"]
         assert one["in the end"] == [4]
@@ -210,8 +210,8 @@ def test_a_failed_save_leaves_nothing_and_can_be_repeated(told):
         assert one["keys left"] <= 6
 
 
-def test_the_saved_state_is_that_of_its_step(told):
-    folder, *both = told
+def test_the_saved_state_is_that_of_its_step(results):
+    folder, *both = results
     expected = np.arange(32, dtype=np.float32).reshape(8, 4)
     # Restored by both, which had stepped on and given the state away.
     pieces = dict(piece for one in both for piece in one["restored"])
@@ -221,9 +221,9 @@ def test_the_saved_state_is_that_of_its_step(told):
     for _ in range(4):
         expected = expected + expected.sum()
     with Checkpointer(folder) as saves:
-        found = saves.arrays()
-    assert found["count"] == 4
-    np.testing.assert_allclose(found["x"], expected, rtol=1e-6)
+        restored = saves.arrays()
+    assert restored["count"] == 4
+    np.testing.assert_allclose(restored["x"], expected, rtol=1e-6)
 
 
 def test_a_process_killed_while_saving_leaves_the_previous_checkpoint(

@@ -29,7 +29,7 @@ TWO = {
 
 
 @pytest.fixture
-def said(monkeypatch):
+def set_environment(monkeypatch):
     """Sets the environment of Slurm, and nothing else."""
     names = [f"SLURM_{name}" for name in _NAMES]
     extra = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "JAX_COORDINATOR_PORT"]
@@ -45,27 +45,27 @@ def said(monkeypatch):
     return say
 
 
-def test_a_task_reads_its_place(said):
-    said(TWO)
+def test_a_task_reads_its_place(set_environment):
+    set_environment(TWO)
     assert place(None) == Place(f"node003:{FIRST + 77}", 2, 1)
     assert idle_tasks() == 0
 
 
-def test_a_config_sets_the_time_out_of_a_task(said):
-    said(TWO)
-    found = place(ProcessesConfig(timeout=9))
-    assert found == Place(f"node003:{FIRST + 77}", 2, 1, 9.0)
+def test_a_config_sets_the_time_out_of_a_task(set_environment):
+    set_environment(TWO)
+    task_place = place(ProcessesConfig(timeout=9))
+    assert task_place == Place(f"node003:{FIRST + 77}", 2, 1, 9.0)
 
 
-def test_two_steps_of_a_job_use_different_ports(said):
-    said(TWO | {"STEP_ID": "1"})
-    found = place(None)
-    assert found is not None
-    assert found.coordinator != f"node003:{FIRST + 77}"
+def test_two_steps_of_a_job_use_different_ports(set_environment):
+    set_environment(TWO | {"STEP_ID": "1"})
+    task_place = place(None)
+    assert task_place is not None
+    assert task_place.coordinator != f"node003:{FIRST + 77}"
 
 
-def test_the_port_can_be_overridden(said, monkeypatch):
-    said(TWO)
+def test_the_port_can_be_overridden(set_environment, monkeypatch):
+    set_environment(TWO)
     monkeypatch.setenv("JAX_COORDINATOR_PORT", "4000")
     assert place(None) == Place("node003:4000", 2, 1)
 
@@ -80,11 +80,11 @@ def test_the_port_can_be_overridden(said, monkeypatch):
         ("a[1-2]b[3-4],c", "a1b3"),
     ],
 )
-def test_the_coordinator_is_the_first_node(said, nodes, first):
-    said(TWO | {"STEP_NODELIST": nodes})
-    found = task()
-    assert found is not None
-    assert found.coordinator.split(":")[0] == first
+def test_the_coordinator_is_the_first_node(set_environment, nodes, first):
+    set_environment(TWO | {"STEP_NODELIST": nodes})
+    task_place = task()
+    assert task_place is not None
+    assert task_place.coordinator.split(":")[0] == first
 
 
 @pytest.mark.parametrize(
@@ -101,19 +101,21 @@ def test_the_coordinator_is_the_first_node(said, nodes, first):
         ("-N 1 -n 4", "4", 0, 3, None, None, (3,)),
     ],
 )
-def test_a_task_uses_its_own_gpus(said, asked, tasks, node, local, there, visible, own):
+def test_a_task_uses_its_own_gpus(
+    set_environment, asked, tasks, node, local, there, visible, own
+):
     """By index among the visible GPUs; None is all of them."""
     words = {"STEP_TASKS_PER_NODE": tasks, "NODEID": str(node), "LOCALID": str(local)}
     if there is not None:
         words["GPUS_ON_NODE"] = there
-    said(TWO | words, visible=visible)
-    found = task()
-    assert found is not None
-    assert found.devices == own, asked
+    set_environment(TWO | words, visible=visible)
+    task_place = task()
+    assert task_place is not None
+    assert task_place.devices == own, asked
 
 
-def test_a_single_task_is_one_process(said):
-    said(TWO | {"STEP_NUM_TASKS": "1", "NTASKS": "1", "NNODES": "1"})
+def test_a_single_task_is_one_process(set_environment):
+    set_environment(TWO | {"STEP_NUM_TASKS": "1", "NTASKS": "1", "NNODES": "1"})
     assert place(None) is None
     assert idle_tasks() == 0
 
@@ -127,12 +129,14 @@ def test_a_single_task_is_one_process(said):
         ({"JOB_ID": "77", "NNODES": "2", "PROCID": "0", "LOCALID": "0"}, 2),
     ],
 )
-def test_without_srun_a_command_is_one_process_and_tasks_are_idle(said, words, idle):
-    said(words)
+def test_without_srun_a_command_is_one_process_and_tasks_are_idle(
+    set_environment, words, idle
+):
+    set_environment(words)
     assert place(None) is None
     assert idle_tasks() == idle
 
 
-def test_without_slurm_no_tasks_are_idle(said):
-    said({})
+def test_without_slurm_no_tasks_are_idle(set_environment):
+    set_environment({})
     assert idle_tasks() == 0

@@ -30,19 +30,19 @@ def counted(function, *args, again=True):
 @given(st.lists(st.integers(1, 5), min_size=5, max_size=5))
 def test_a_matrix_product_counts_two_operations_per_multiplication(sizes):
     b, m, k, n, g = sizes
-    found = counted(
+    flops = counted(
         lambda x, y: jnp.einsum("bmkg,bkgn->bmn", x, y),
         form(b, m, k, g),
         form(b, k, g, n),
     )
-    assert found.total == 2 * b * m * k * g * n
+    assert flops.total == 2 * b * m * k * g * n
 
 
 def test_each_row_of_a_ragged_product_is_multiplied_by_one_matrix():
-    found = counted(
+    flops = counted(
         lax.ragged_dot, form(6, 4), form(3, 4, 5), jax.ShapeDtypeStruct((3,), jnp.int32)
     )
-    assert found.total == 2 * 6 * 4 * 5
+    assert flops.total == 2 * 6 * 4 * 5
 
 
 def convolve(x, kernel, *, groups=1, stride=1, padding="VALID"):
@@ -55,9 +55,9 @@ def convolve(x, kernel, *, groups=1, stride=1, padding="VALID"):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_a_convolution_multiplies_every_weight_at_every_position(groups):
     image, kernel = form(2, 9, 9, 4), form(3, 3, 4 // groups, 8)
-    found = counted(lambda x, k: convolve(x, k, groups=groups, stride=2), image, kernel)
+    flops = counted(lambda x, k: convolve(x, k, groups=groups, stride=2), image, kernel)
     places, weights = 2 * 4 * 4, 3 * 3 * (4 // groups) * 8
-    assert found.total == 2 * places * weights
+    assert flops.total == 2 * places * weights
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -108,10 +108,10 @@ def test_a_loop_with_an_unknown_trip_count_counts_once_and_is_reported():
     def function(x):
         return lax.while_loop(lambda x: x.sum() < 3, lambda x: x @ x, x)
 
-    found = counted(function, form(4, 4))
-    assert found.total == 2 * 4**3
-    (told,) = found.unknown
-    assert told.startswith("trips of a while loop (executor/test_flops.py:")
+    flops = counted(function, form(4, 4))
+    assert flops.total == 2 * 4**3
+    (reason,) = flops.unknown
+    assert reason.startswith("trips of a while loop (executor/test_flops.py:")
 
 
 def test_shard_map_counts_once_per_device():
@@ -188,10 +188,10 @@ def test_splash_attention_is_registered(blocks, products):
     function, q = splash(**blocks), form(2, 4, 256, 128)
     square = 2 * 2 * 4 * 256 * 256 * 128
     assert counted(function, q, q, q).total == 2 * square
-    found = counted(jax.grad(function, argnums=(0, 1, 2)), q, q, q)
-    assert found.unknown == ()
+    flops = counted(jax.grad(function, argnums=(0, 1, 2)), q, q, q)
+    assert flops.unknown == ()
     # The log-sum of the fused kernel, delta, is a product of rows by rows besides.
-    assert found.total == pytest.approx(products * square, rel=0.01)
+    assert flops.total == pytest.approx(products * square, rel=0.01)
     # Of the model: scores and values, and twice that backward.
     needed = counted(jax.grad(function, argnums=(0, 1, 2)), q, q, q, again=False)
     assert needed.total == pytest.approx(6 * square, rel=0.01)
@@ -223,7 +223,7 @@ def test_an_unregistered_kernel_is_reported(monkeypatch):
         out[...] = x[...] @ x[...]
 
     call = pallas.pallas_call(kernel, out_shape=form(4, 4), name="my_square")
-    (told,) = counted(call, form(4, 4)).unknown
-    assert told.startswith("kernel my_square")
+    (reason,) = counted(call, form(4, 4)).unknown
+    assert reason.startswith("kernel my_square")
     monkeypatch.setitem(KERNELS, "my_sq", lambda call: 8 * call.invars[0].aval.size)
     assert counted(call, form(4, 4)).total == 2 * 4**3

@@ -29,14 +29,14 @@ def test_rows_are_copied_once_and_in_order_from_every_mesh(axes, rows):
     }
     place = Partitioner(build_mesh(AxesConfig(**axes)))
     on_devices = jax.device_put(tensors, place.rows())
-    found = first_rows(to_host(on_devices), rows)
+    rows_on_host = first_rows(to_host(on_devices), rows)
     for name, array in tensors.items():
-        assert isinstance(found[name], np.ndarray)
-        np.testing.assert_array_equal(found[name], array[:rows])
+        assert isinstance(rows_on_host[name], np.ndarray)
+        np.testing.assert_array_equal(rows_on_host[name], array[:rows])
     on_host = to_host(jax.device_put(tensors, place.replicated))
     np.testing.assert_array_equal(on_host["b"], tensors["b"])
 
 
 def test_the_structure_of_the_tensors_is_kept():
-    found = first_rows([np.arange(4), {"x": np.arange(4)}], 2)
-    assert [found[0].tolist(), found[1]["x"].tolist()] == [[0, 1], [0, 1]]
+    rows_on_host = first_rows([np.arange(4), {"x": np.arange(4)}], 2)
+    assert [rows_on_host[0].tolist(), rows_on_host[1]["x"].tolist()] == [[0, 1], [0, 1]]

@@ -36,13 +36,13 @@ def new_program(rate=0.1, *, axes=None, model_fn=None, width=1):
     )
 
 
-def trained(program, *stretches):
+def trained(program, *loops):
     state = program.init_state(0, X[0], Y[0])
     features, labels = program.put((X, Y), axis=1)
     losses = np.full(5, np.nan, np.float32)
-    for start, stop in stretches:
-        state, found, _ = program.train(state, features, labels, start, stop)
-        losses[start:stop] = np.asarray(found)[start:stop]
+    for start, stop in loops:
+        state, stacked, _ = program.train(state, features, labels, start, stop)
+        losses[start:stop] = np.asarray(stacked)[start:stop]
     return state, losses
 
 

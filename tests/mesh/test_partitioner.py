@@ -87,8 +87,8 @@ def test_the_parameter_table_in_full(tmp_path):
     """Bytes by hand: 4 x size / 8 where a dimension divides by 8; Adam keeps two
     moments of each and a step count of 4 bytes."""
     estimator = estimator_on({"fsdp": 8}, FSDP, tmp_path)
-    found = ParameterTable.of(estimator, Data(ROWS, ROWS))
-    table = str(found)
+    parameters = ParameterTable.of(estimator, Data(ROWS, ROWS))
+    table = str(parameters)
     replicated = "** (replicated: no dimension divides by 8)"
     rows = [
         ("parameter", "array", "sharding", "rule", "bytes per device"),
@@ -107,7 +107,7 @@ def test_the_parameter_table_in_full(tmp_path):
         "parameters  821 in 6 arrays, 5 sharded",
         "per device  parameters 428 B, optimizer 860 B, state 0 B",
     ]
-    plain = found.to_plain()
+    plain = parameters.to_plain()
     assert plain["mesh"]["fsdp"] == 8
     assert plain["bytes_per_device"] == {
         "parameters": 428,

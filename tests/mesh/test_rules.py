@@ -24,22 +24,22 @@ def test_the_first_rule_that_matches_wins():
     rest = {"path": "**", "along": "fsdp"}
     assert axes((8, 16), kernel, rest) == ("fsdp", "")
     assert axes((8, 16), rest, kernel) == ("", "fsdp")
-    found = placed((8, 16), kernel, rest)
-    assert (found.rule, found.number) == ("**.kernel", 0)
+    placement = placed((8, 16), kernel, rest)
+    assert (placement.rule, placement.number) == ("**.kernel", 0)
     assert axes((16,), kernel, rest, path="blocks.0.bias") == ("fsdp",)
 
 
 def test_a_parameter_without_a_matching_rule_is_replicated():
-    found = placed((8, 16), {"path": "head.**", "along": "fsdp"})
-    assert (found.axes, found.rule, found.number) == (((), ()), "", None)
-    assert found.is_replicated
+    placement = placed((8, 16), {"path": "head.**", "along": "fsdp"})
+    assert (placement.axes, placement.rule, placement.number) == (((), ()), "", None)
+    assert placement.is_replicated
 
 
 def test_a_rule_without_axes_replicates_what_later_rules_would_shard():
-    found = placed(
+    placement = placed(
         (8,), {"path": "**.bias"}, {"path": "**", "along": "fsdp"}, path="a.bias"
     )
-    assert (found.axes, found.rule) == (((),), "**.bias")
+    assert (placement.axes, placement.rule) == (((),), "**.bias")
 
 
 # -- by size
@@ -63,14 +63,14 @@ def test_along_shards_the_largest_dimension_that_the_axis_divides(shape, expecte
 
 @pytest.mark.parametrize("shape", [(3, 5), (), (2,), (0,)])
 def test_along_replicates_what_no_axis_divides_and_gives_the_reason(shape):
-    found = placed(shape, {"path": "**", "along": "fsdp"})
-    assert found.axes == ((),) * len(shape)
-    assert found.rule == "** (replicated: no dimension divides by 4)"
+    placement = placed(shape, {"path": "**", "along": "fsdp"})
+    assert placement.axes == ((),) * len(shape)
+    assert placement.rule == "** (replicated: no dimension divides by 4)"
 
 
 def test_along_an_axis_of_size_one_shards_nothing():
-    found = placed((8, 16), {"path": "**", "along": "sequence"})
-    assert (found.axes, found.rule) == (((), ()), "**")
+    placement = placed((8, 16), {"path": "**", "along": "sequence"})
+    assert (placement.axes, placement.rule) == (((), ()), "**")
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_the_axes_of_a_dimension_are_in_mesh_order():
     assert axes((24,), {"dims": [["tensor", "fsdp", "data"]]}) == ("data+fsdp+tensor",)
     assert axes((24,), {"along": ["tensor", "fsdp"]}) == ("fsdp+tensor",)
     table = {"embed": ["tensor", "fsdp"]}
-    found = axes((24,), {"logical": True}, names=["embed"], table=table)
-    assert found == ("fsdp+tensor",)
+    placement = axes((24,), {"logical": True}, names=["embed"], table=table)
+    assert placement == ("fsdp+tensor",)
 
 
 def test_a_dimension_can_use_several_axes_and_axes_of_size_one_are_dropped():
@@ -123,9 +123,9 @@ def test_a_dimension_can_use_several_axes_and_axes_of_size_one_are_dropped():
 
 
 def test_named_dimensions_are_sharded_by_the_table():
-    found = placed((8, 6), {"logical": True}, names=("embed", "mlp"))
-    assert found.axes == (("fsdp",), ("tensor",))
-    assert (found.rule, found.number) == ("logical (embed, mlp)", 0)
+    placement = placed((8, 6), {"logical": True}, names=("embed", "mlp"))
+    assert placement.axes == (("fsdp",), ("tensor",))
+    assert (placement.rule, placement.number) == ("logical (embed, mlp)", 0)
     assert axes((2, 8, 6), {"logical": True}, names=("layers", "vocab", None)) == (
         "",
         "data+fsdp",
@@ -139,8 +139,8 @@ def test_a_dimension_with_several_names_uses_all_their_axes():
 
 def test_a_name_that_is_an_axis_means_that_axis_with_or_without_a_table():
     for table in ({}, TABLE):
-        found = axes((8, 6), {"logical": True}, names=(None, "tensor"), table=table)
-        assert found == ("", "tensor")
+        placement = axes((8, 6), {"logical": True}, names=(None, "tensor"), table=table)
+        assert placement == ("", "tensor")
 
 
 def test_a_parameter_without_names_falls_through_to_the_next_rule():
