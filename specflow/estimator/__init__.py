@@ -1,4 +1,4 @@
-"""The estimator: the Python door, on which the command line stands too."""
+"""The estimator, and the specs of `train_and_evaluate`."""
 
 from specflow.estimator.declared_specs import declared_specs
 from specflow.estimator.estimator import Estimator, TPUEstimator

@@ -1,4 +1,4 @@
-"""The specs of `train_and_evaluate` that an experiment declares."""
+"""Builds the specs of `train_and_evaluate` from an experiment."""
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.sections.triggers import seconds_of, steps_of
@@ -12,17 +12,17 @@ __all__ = ["declared_specs"]
 def declared_specs(
     experiment: ExperimentConfig, data: Data
 ) -> tuple[TrainSpec, EvalSpec]:
-    """What `loop` and `output` say of training and evaluation.
+    """Builds the specs that the sections `loop` and `output` declare.
 
-    `TPUEstimator.from_config(experiment, data=data).train_and_evaluate(*these)` is what
-    `specflow train` does.
+    `specflow train` passes them to `train_and_evaluate` of
+    `Estimator.from_config(experiment, data=data)`.
 
     Args:
-        experiment: from `specflow.compose.compose(...).config`.
-        data: its data; rows of its evaluation part are the example of each export.
+        experiment: From `specflow.compose.compose(...).config`.
+        data: Its data; rows to evaluate are the example of each export.
 
     Raises:
-        ConfigError: a target of `output.exporters` gives no exporter.
+        ConfigError: A target of `output.exporters` returns no exporter.
     """
     loop = experiment.loop
     evaluation = EvalSpec(

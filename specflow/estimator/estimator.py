@@ -24,7 +24,6 @@ from specflow.estimator.estimator_arguments import (
     partitioner_of,
 )
 from specflow.estimator.estimator_record_writer import Recorder
-from specflow.estimator.export_methods import ExportMethods
 from specflow.estimator.inspect_methods import InspectMethods
 from specflow.estimator.state_source import EvalParams, InitFn, States
 from specflow.estimator.train_methods import TrainMethods
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Estimator", "TPUEstimator"]
 
 
-class Estimator(TrainMethods, ExportMethods, InspectMethods):
+class Estimator(TrainMethods, InspectMethods):
     """Trains, evaluates, predicts and exports what a model function declares.
 
     The mesh decides where that runs: one device, or many hosts.

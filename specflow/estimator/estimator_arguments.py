@@ -1,4 +1,4 @@
-"""What an estimator is given, checked before anything is built."""
+"""Checks of the arguments of an estimator, before anything is built."""
 
 import math
 import numbers
@@ -48,10 +48,10 @@ _OWNED = ("batch_size", "context")
 
 
 def config_of(config: RunConfig | None) -> RunConfig:
-    """The config, by default one of defaults.
+    """Returns the config, by default one of default values.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: It is not a `RunConfig`.
     """
     if config is not None and not isinstance(config, RunConfig):
         raise ConfigError(
@@ -66,7 +66,7 @@ def config_of(config: RunConfig | None) -> RunConfig:
 
 
 def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
-    """The one directory that is meant, or a new temporary one."""
+    """Returns the directory of the argument or the config, or a new temporary one."""
     if not isinstance(model_dir, str | os.PathLike | None):
         raise config_error(
             Diagnostic(
@@ -78,8 +78,8 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
             )
         )
     given, configured = (
-        None if one is None or str(one) == "" else _folder(one)
-        for one in (model_dir, config.model_dir)
+        None if path is None or str(path) == "" else _folder(path)
+        for path in (model_dir, config.model_dir)
     )
     if given is not None and configured is not None and given != configured:
         raise ConfigError(
@@ -101,14 +101,14 @@ def model_dir_of(model_dir: str | Path | None, config: RunConfig) -> Path:
 
 def _folder(path: str | Path) -> Path:
     check_output_folder(path, "model_dir")
-    # Absolute: all that is written goes to one folder, wherever the process moves to.
+    # Absolute: all output goes to one directory, also after os.chdir.
     return expanded(path, "model_dir").absolute()
 
 
 def check_loop(
     experiment: ExperimentConfig, devices: Sequence[Any] | None = None
 ) -> None:
-    """Checks the batch sizes against the devices there are, by the keys of the user."""
+    """Checks the batch sizes of a config against the devices, by their config keys."""
     layout, diagnostics = experiment.mesh, []
     mesh = build_mesh(layout.axes, devices, slices=layout.slices)
     for key in ("batch_size", "eval_batch_size"):
@@ -126,10 +126,10 @@ def check_loop(
 
 
 def check_positive(value: Any, name: str) -> int:
-    """The value, a positive integer, as Python's own.
+    """Returns a positive integer as a Python `int`.
 
     Raises:
-        ConfigError: it is something else; also a TypeError, if it is no integer.
+        ConfigError: It is not positive, or (also a TypeError) not an integer.
     """
     is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if is_number and int(value) >= 1:
@@ -146,15 +146,15 @@ def check_positive(value: Any, name: str) -> int:
 
 
 def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
-    """A number of steps, or None; a part of a step is taken as a whole one.
+    """Returns a number of steps, or None; a fraction is rounded up.
 
     Args:
-        value: the number.
-        name: of the argument, for messages.
-        most: the largest that there may be; None: any.
+        value: The number.
+        name: Name of the argument, for messages.
+        most: The largest number allowed; None: any.
 
     Raises:
-        ConfigError: it is no positive number, or too large a one.
+        ConfigError: It is not a positive number, or too large.
 
     >>> step_count(1e4, "steps"), step_count(1.5, "steps"), step_count(None, "steps")
     (10000, 2, None)
@@ -176,7 +176,11 @@ def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
 
 
 def check_params(params: Mapping[str, Any]) -> None:
-    """Refuses params that the estimator sets itself, or that are no mapping."""
+    """Checks that params are a mapping without keys that the estimator sets.
+
+    Raises:
+        ConfigError: They are not.
+    """
     if not isinstance(params, Mapping):
         raise config_error(
             Diagnostic(
@@ -202,7 +206,11 @@ def check_params(params: Mapping[str, Any]) -> None:
 
 
 def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
-    """Refuses params that the model function would never see."""
+    """Checks that the model function takes the params, if any are given.
+
+    Raises:
+        ConfigError: It does not.
+    """
     if params and "params" not in model_fn.takes:
         raise ConfigError(
             Diagnostic(
@@ -215,19 +223,19 @@ def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
 
 
 def checked_hooks(hooks: Iterable[Any] | None) -> list[Any]:
-    """The hooks as a list; None is an empty one.
+    """Returns the hooks as a list, which is empty for None.
 
     Raises:
-        SpecError: (also a TypeError) something in it is no hook.
+        SpecError: (also a TypeError) An element is not a hook.
     """
     return _checked(hooks, "hooks", "hook", HOOK_METHODS)
 
 
 def checked_listeners(listeners: Iterable[Any] | None) -> list[Any]:
-    """The saving listeners as a list; None is an empty one.
+    """Returns the saving listeners as a list, which is empty for None.
 
     Raises:
-        SpecError: (also a TypeError) something in it is no listener.
+        SpecError: (also a TypeError) An element is not a listener.
     """
     return _checked(listeners, "saving_listeners", "listener", LISTENER_METHODS)
 
@@ -236,8 +244,8 @@ def _checked(
     values: Any, argument: str, kind: str, methods: Mapping[str, str]
 ) -> list[Any]:
     def fits(value: Any) -> bool:
-        has_one = any(callable(getattr(value, method, None)) for method in methods)
-        return has_one and not isinstance(value, type)
+        has_method = any(callable(getattr(value, method, None)) for method in methods)
+        return has_method and not isinstance(value, type)
 
     if fits(values) or not isinstance(values, Iterable | None):
         raise spec_error(
@@ -250,7 +258,7 @@ def _checked(
                 code="hooks",
             )
         )
-    found = list(values or ())
+    checked = list(values or ())
     diagnostics = [
         Diagnostic(
             f"{argument}[{place}]",
@@ -260,19 +268,19 @@ def _checked(
             kind=TypeError,
             code="hooks",
         )
-        for place, value in enumerate(found)
+        for place, value in enumerate(checked)
         if not fits(value) or renamed(value) or unfit_methods(value, methods)
     ]
     if diagnostics:
         raise spec_error(*diagnostics)
-    return found
+    return checked
 
 
 def check_functions(**functions: Any) -> None:
-    """Refuses arguments that cannot be called, but None.
+    """Checks that arguments are functions or None.
 
     Raises:
-        ConfigError: (also a TypeError) one is no function.
+        ConfigError: (also a TypeError) One is not.
     """
     check_callables(functions)
 
@@ -283,17 +291,17 @@ def partitioner_of(
     use_tpu: bool | None,
     devices: Sequence[Any] | None = None,
 ) -> tuple[Partitioner, bool]:
-    """The mesh that is meant, and whether programs for CPU are tuned.
+    """Returns the partitioner of a mesh, and whether programs for CPU are tuned.
 
     Args:
-        mesh: axes and rules, or a mesh that is built.
-        use_tpu: False: one CPU device; True: TPUs alone.
-        devices: what the axes are laid over; by default all of the process.
+        mesh: Axes and rules, or a `jax.sharding.Mesh`.
+        use_tpu: False: one CPU device; True: TPUs only.
+        devices: Devices of the mesh; by default all of the process.
 
     Raises:
-        ConfigError: two things are meant, the devices cannot form the mesh, or it is
-            none (also a TypeError).
-        RuntimeError: a TPU is asked for, and there is none.
+        ConfigError: `mesh` and `use_tpu=False` are both given, the devices cannot form
+            the mesh, or (also a TypeError) it is not a mesh.
+        RuntimeError: `use_tpu=True` without a TPU.
     """
     if use_tpu is False:
         if mesh is not None:
@@ -305,8 +313,8 @@ def partitioner_of(
                     code="mesh",
                 )
             )
-        one = build_mesh(AxesConfig(data=1), jax.devices("cpu"))
-        return Partitioner(one), True
+        single = build_mesh(AxesConfig(data=1), jax.devices("cpu"))
+        return Partitioner(single), True
     if use_tpu and jax.default_backend() != "tpu":
         raise RuntimeError(f"use_tpu=True, and the backend is {jax.default_backend()}")
     layout = MeshConfig() if mesh is None else mesh

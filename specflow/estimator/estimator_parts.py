@@ -38,7 +38,7 @@ class EstimatorParts:
     """
 
     config: RunConfig
-    """How the estimator runs."""
+    """Seeds, intervals and retention."""
     params: dict[str, Any]
     """Hyperparameters of the model and input functions."""
     model_dir: Path

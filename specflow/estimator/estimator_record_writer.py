@@ -1,7 +1,7 @@
-"""Writes what an estimator is made of into its `model_dir`, for the command line.
+"""Writes the arguments of an estimator into its `model_dir`, for the command line.
 
-Names and plain values alone: what has no name is recorded with the reason. A record is
-data; `specflow evaluate run=DIR` imports only what the user trusts there.
+A record contains names and plain values only; for a part without a name it has the
+reason. It is data: `specflow evaluate run=DIR` imports only what the user trusts.
 """
 
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """The record of an estimator, written when it changed.
+    """Writes the record of an estimator when it has changed.
 
     Args:
-        model_dir: where `estimator.json` goes.
-        model_fn: the model function.
-        model: as the estimator takes it.
-        eval_params: as the estimator takes it.
-        params: as the estimator takes them.
-        config: of the estimator.
-        mesh: as the estimator takes it.
-        devices: as the estimator takes them.
-        canned: class and arguments of a canned estimator, and argument -> why it
-            cannot be recorded; None for any other estimator.
+        model_dir: Parent of `estimator.json`.
+        model_fn: The model function.
+        model: Argument of the estimator.
+        eval_params: Argument of the estimator.
+        params: Argument of the estimator.
+        config: Config of the estimator.
+        mesh: Argument of the estimator.
+        devices: Argument of the estimator.
+        canned: Class and arguments of a canned estimator, and argument -> why it cannot
+            be recorded; None for any other estimator.
         others: `use_tpu` and the batch sizes.
     """
 
@@ -61,8 +61,8 @@ class Recorder:
         self._file = model_dir / RECORD
         self._written: RecordConfig | None = None
         problems = {}
-        if wrong := not_plain(dict(params), "params"):
-            problems["params"] = f"{wrong}. Give plain JSON values"
+        if problem := not_plain(dict(params), "params"):
+            problems["params"] = f"{problem}. Give plain JSON values"
         axes = _mesh_fields(mesh)
         if devices is not None:
             problems["devices"] = "are chosen in Python. Leave them out"
@@ -84,15 +84,15 @@ class Recorder:
         )
 
     def evaluated(self, input_fn: Any, steps: int | None) -> None:
-        """Notes the input of an evaluation."""
+        """Adds the input of an evaluation to the record."""
         changes = {"input_fn": part_of(input_fn), "eval_steps": steps}
         self._record = self._record.model_copy(update=changes)
 
     def write(self) -> None:
-        """Writes the record, in process 0, unless it stands there already.
+        """Writes the record on process 0, if it has changed.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: The file cannot be written.
         """
         if self._written == self._record or not collectives.is_process_zero():
             return
@@ -108,7 +108,7 @@ def _optional(value: Any) -> PartRecord | None:
 
 
 def _mesh_fields(mesh: MeshConfig | Mesh | None) -> dict[str, Any] | None:
-    """The fields of a mesh's config; none where it has none."""
+    """Returns the config fields of a mesh; None if it has other axes."""
     if isinstance(mesh, MeshConfig):
         return mesh.model_dump(mode="json", exclude_unset=True)
     if not isinstance(mesh, Mesh) or not set(mesh.shape) <= {*AxesConfig.model_fields}:

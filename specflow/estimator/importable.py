@@ -1,4 +1,4 @@
-"""Dotted names of functions and classes, by which another process can import them."""
+"""Dotted names under which other processes can import functions and classes."""
 
 import ast
 import dataclasses
@@ -19,10 +19,10 @@ _MODULE_LEVEL = "Define it at the top level of a module"
 
 
 def part_of(value: Any) -> PartRecord:
-    """The name of a function or class, or why it has none.
+    """Returns the name of a function or class, or the reason why it has none.
 
-    A `functools.partial` of such a one has plain arguments beside the name, and so has
-    a module of Flax Linen.
+    The part of a `functools.partial` or a module of Flax Linen has the name and its
+    plain arguments.
 
     >>> from flax import nnx
     >>> part = part_of(functools.partial(nnx.Linear, 2, out_features=3))
@@ -78,7 +78,7 @@ def _public_name(value: Any) -> str | None:
 
 
 def not_plain(value: Any, path: str) -> str:
-    """The first place that is no plain JSON value, and what it is; empty if all is.
+    """Returns the path and type of the first value that is not plain JSON, or "".
 
     >>> not_plain({"sizes": [1, (2, 3)]}, "params")
     'params.sizes.1 is of type tuple'
@@ -87,12 +87,12 @@ def not_plain(value: Any, path: str) -> str:
         for key, inner in value.items():
             if not isinstance(key, str):
                 return f"{path} has the key {key!r}, which is no text"
-            if found := not_plain(inner, f"{path}.{key}"):
-                return found
+            if problem := not_plain(inner, f"{path}.{key}"):
+                return problem
     elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            if found := not_plain(inner, f"{path}.{place}"):
-                return found
+        for index, inner in enumerate(value):
+            if problem := not_plain(inner, f"{path}.{index}"):
+                return problem
     elif isinstance(value, float) and not math.isfinite(value):
         return f"{path} is {value}"
     elif value is not None and type(value) not in (bool, int, float, str):
@@ -101,7 +101,7 @@ def not_plain(value: Any, path: str) -> str:
 
 
 def script_folder() -> Path:
-    """The folder from which this process imports its own modules."""
+    """Returns the folder from which this process imports its own modules."""
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     return Path.cwd() if file is None or spec is not None else Path(file).parent
@@ -110,19 +110,19 @@ def script_folder() -> Path:
 def _with_arguments(
     part: PartRecord, args: list[Any], kwargs: dict[str, Any]
 ) -> PartRecord:
-    wrong = not_plain(args, "arguments") or not_plain(kwargs, "arguments")
-    if part.problem or not wrong:
+    problem = not_plain(args, "arguments") or not_plain(kwargs, "arguments")
+    if part.problem or not problem:
         changes = {"args": [*part.args, *args], "kwargs": {**part.kwargs, **kwargs}}
         return part.model_copy(update=changes)
     return PartRecord(
         problem=f"is made of {part.name} with arguments that a file cannot hold: "
-        f"{wrong}. Make it in a function without arguments, at the top level of a "
+        f"{problem}. Make it in a function without arguments, at the top level of a "
         "module"
     )
 
 
 def _module_of(value: Any) -> tuple[str, str]:
-    """The module from which another process imports a value; or why it cannot."""
+    """Returns the module to import a value from, or "" and why there is none."""
     module = str(value.__module__)
     if module != "__main__":
         return module, ""
@@ -152,7 +152,7 @@ def _module_of(value: Any) -> tuple[str, str]:
 
 
 def _is_guarded(script: Path) -> bool:
-    """Whether a script asks how it was started before it runs anything."""
+    """Returns True if a script has an `if` statement that tests `__name__`."""
     try:
         tree = ast.parse(script.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -168,7 +168,8 @@ def _is_guarded(script: Path) -> bool:
 
 
 def _at(module: str, name: str) -> Any:
-    found: Any = sys.modules.get(module)
+    """Returns the object of a dotted name in an imported module, or None."""
+    value: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
+        value = getattr(value, part, None)
+    return value

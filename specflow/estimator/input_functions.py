@@ -1,4 +1,4 @@
-"""Input functions: how they are asked, and what they may give."""
+"""Input functions: their call, and the forms of their results."""
 
 import copy
 import inspect
@@ -36,23 +36,23 @@ BatchForm: TypeAlias = array_types.Batch
 
 InputFn = Callable[..., Any]
 """() or (params) -> arrays, a source, or an iterable of batches; `(features, labels)`
-or features alone. `params["batch_size"]` is the batch of this process."""
+or features alone. `params["batch_size"]` is the batch size of this process."""
 
 
 def ask(input_fn: InputFn, params: Mapping[str, Any]) -> Any:
-    """What the function gives; it may take `params`."""
+    """Calls an input function, with `params` if it takes them."""
     parameters = inspect.signature(input_fn).parameters
     if "params" in parameters:
         return input_fn(params=dict(params))
-    # One with a default is the function's own affair: `lambda rows=rows: ...`.
-    demanded = (p for p in parameters.values() if p.default is p.empty)
-    if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in demanded):
+    # An argument with a default is bound by the user: `lambda rows=rows: ...`.
+    required = (p for p in parameters.values() if p.default is p.empty)
+    if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required):
         return input_fn(dict(params))
     return input_fn()
 
 
 def is_empty(value: Any) -> bool:
-    """Whether an input is arrays without rows, which hold nothing to predict.
+    """Returns True if an input is arrays without rows.
 
     >>> import numpy as np
     >>> is_empty({"x": np.zeros([0, 3])}), is_empty(np.zeros(3)), is_empty([])
@@ -67,7 +67,7 @@ def is_empty(value: Any) -> bool:
 
 
 def no_rows(split: str) -> DataError:
-    """The error of an input without rows."""
+    """Returns the error of an input without rows."""
     return DataError(
         Diagnostic(
             "data",
@@ -79,9 +79,9 @@ def no_rows(split: str) -> DataError:
 
 
 def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
-    """The first batch, if there is one, and what still gives all of them."""
+    """Returns the first batch, if any, and an iterable that still has all batches."""
     iterator = iter(batches)
-    if iterator is not batches:  # It can be iterated over again.
+    if iterator is not batches:  # It can be iterated again.
         return list(itertools.islice(iterator, 1)), batches
     if hasattr(iterator, "get_state"):
         place = copy.deepcopy(iterator.get_state())  # type: ignore[attr-defined]
@@ -93,32 +93,32 @@ def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
         iterator.put_back(first)
         return first, iterator
 
-    def all_of_them() -> Iterator[Any]:
+    def all_batches() -> Iterator[Any]:
         yield from first
         yield from iterator
 
-    return first, all_of_them()
+    return first, all_batches()
 
 
 def source_form(source: Source, rows: int) -> BatchForm:
-    """Shapes and dtypes of a batch of a source: (features, labels)."""
+    """Returns shapes and dtypes of a batch of a source: (features, labels)."""
     return jax.tree.map(
         lambda row: jax.ShapeDtypeStruct((rows, *row.shape), row.dtype), source.spec()
     )
 
 
 def train_form(value: Any, rows: int, share: Share = WHOLE) -> tuple[BatchForm, Any]:
-    """The form of a training batch of an input, and what still gives all of them.
+    """Returns the form of a training batch, and an input that still has all batches.
 
-    A generator has no form before it gives something, and gives that only once.
+    The form of a generator is that of its first batch, which it yields only once.
 
     Args:
-        value: the input.
-        rows: rows of a batch, over all processes.
-        share: which of them this process reads.
+        value: The input.
+        rows: Rows of a batch, over all processes.
+        share: Parts of each batch that this process reads.
 
     Raises:
-        DataError: the input gives nothing.
+        DataError: The input has no batch.
     """
     source = as_source(value)
     if source is not None:
@@ -130,10 +130,10 @@ def train_form(value: Any, rows: int, share: Share = WHOLE) -> tuple[BatchForm, 
     chunk = next(batches, None)
     if chunk is None:
         raise no_rows("training")
-    whole, here = share.of, len(share.parts)
+    parts, local_parts = share.of, len(share.parts)
     form = jax.tree.map(
         lambda rows: jax.ShapeDtypeStruct(
-            (rows.shape[1] // here * whole, *rows.shape[2:]), rows.dtype
+            (rows.shape[1] // local_parts * parts, *rows.shape[2:]), rows.dtype
         ),
         (chunk.features, chunk.labels),
     )

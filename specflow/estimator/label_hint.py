@@ -1,4 +1,4 @@
-"""The hint of a loss of NaN: labels that are no class of the logits."""
+"""Hint for a loss that is NaN: labels outside the classes of the logits."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,15 @@ __all__ = ["label_hint"]
 
 
 def label_hint(labels: Tree, index: int, spec: TPUEstimatorSpec) -> str:
-    """Says which integer labels of a step are outside of the classes; empty if none.
+    """Returns which integer labels of a step are outside of the classes, or "".
 
-    The classes are the last axis of an array that the model function gives with its
-    predictions or eval tensors, and that has one more axis than the labels.
+    The classes are the last axis of an array among the predictions or eval tensors
+    that has one more axis than the labels.
 
     Args:
-        labels: arrays of stacked steps, steps first; of several processes, each looks
-            at its own rows.
-        index: of the step among them.
-        spec: of a training step, abstract.
+        labels: Arrays of stacked steps, steps first; each process reads its own rows.
+        index: Position of the step.
+        spec: The spec of a training step, abstract.
 
     >>> import jax
     >>> from specflow.contract import Mode
@@ -51,9 +50,9 @@ def label_hint(labels: Tree, index: int, spec: TPUEstimatorSpec) -> str:
 def _classes(
     spec: TPUEstimatorSpec, inner: tuple[int, ...]
 ) -> Iterator[tuple[str, int]]:
-    """Name and last axis of each array of scores for labels; of logits first."""
+    """Yields name and last axis of each array of class scores, logits first."""
     pair = spec.eval_metrics
-    found = [
+    scores = [
         (name, array)
         for name, array in (
             *leaves(spec.predictions or {}, "predictions"),
@@ -65,5 +64,5 @@ def _classes(
         and array.shape[1:-1] == inner
         and array.shape[-1] > 1
     ]
-    for name, array in sorted(found, key=lambda one: "logits" not in one[0]):
+    for name, array in sorted(scores, key=lambda item: "logits" not in item[0]):
         yield name, array.shape[-1]

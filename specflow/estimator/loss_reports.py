@@ -1,4 +1,4 @@
-"""What is shown on the way: losses in reports, log lines, summaries; progress."""
+"""Reports, log lines, summaries and progress of training and evaluation."""
 
 import bisect
 import contextlib
@@ -25,19 +25,19 @@ _LOG = logging.getLogger("specflow")
 
 
 def shows_progress(config: RunConfig) -> bool:
-    """Whether this process shows how far it is: process 0, where a person sees it."""
+    """Returns True on process 0 of a terminal or notebook, if progress is on."""
     return config.progress and collectives.is_process_zero() and is_watched()
 
 
 def batches_shown(
     batches: Iterable[Batch], total: int | None, *, gives_way: bool
 ) -> Generator[Batch, None, None]:
-    """Batches as they come, with a bar that shows how many were dispatched.
+    """Yields batches, with a progress bar of those that were dispatched.
 
     Args:
-        batches: of an evaluation or of predictions.
-        total: how many there are; None: nobody knows.
-        gives_way: as `Progress` takes it.
+        batches: Batches of an evaluation or of predictions.
+        total: Number of batches; None: unknown.
+        gives_way: Argument of `Progress`.
     """
     bar = Progress(total, unit="batch", is_transient=True, gives_way=gives_way)
     with contextlib.closing(bar):
@@ -47,21 +47,21 @@ def batches_shown(
 
 
 class Watcher:
-    """Takes the losses of all steps, and passes on those that were asked for.
+    """Averages the losses of all steps, and reports them at intervals.
 
-    Reports and log lines come at every multiple of `log_step_count_steps`; summaries,
-    as the reference wrote them, at steps 1, 1 + n, 1 + 2n, ... for `save_summary_steps`
-    n. The loss of each is the mean over the steps since the one before it; its gradient
-    norm and learning rates are those of its own step.
+    Reports and log lines are at every multiple of `log_step_count_steps`; summaries, as
+    in TensorFlow, at steps 1, 1 + n, 1 + 2n, ... for `save_summary_steps` n. The loss
+    of a report is the mean over the steps since the previous report; its gradient norm
+    and learning rates are those of its own step.
 
     Args:
-        config: says how often.
-        rows: rows of a batch, for the examples a second of the log.
-        report: takes (step, "train", {"loss": ...}).
-        summarize: likewise.
-        partial: of the checkpoint from which training resumes, what `partial` returned
-            for it; None: each mean begins with the first step that is seen.
-        clock: gives seconds; another one for tests.
+        config: Intervals of reports and summaries.
+        rows: Rows of a batch, for the examples per second of the log.
+        report: Takes (step, "train", {"loss": ...}).
+        summarize: Takes the same, for TensorBoard.
+        partial: Result of `partial` in the checkpoint from which training resumes;
+            None: each mean starts at the first step.
+        clock: Returns the time in seconds; replaced in tests.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Watcher:
         losses: NDArray[Any],
         measured: loop.Measured = lambda _: {},
     ) -> None:
-        """Takes consecutive steps, counted from 1, and their losses, all finite.
+        """Adds the finite losses of consecutive steps, and reports those that are due.
 
         Args:
-            steps: their numbers.
-            losses: of each.
-            measured: gives the other numbers of one of them; asked for rows alone.
+            steps: int[n], counted from 1.
+            losses: float[n].
+            measured: Returns the other numbers of a step; called for reported steps.
         """
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
@@ -111,14 +111,14 @@ class Watcher:
                     self._report(step, "train", {"loss": loss, **others})
                 self._log(step, loss)
         if self._summary_every:
-            # Also where another process writes them: partial means are equal in all.
+            # On all processes, of which one writes: partial means are equal everywhere.
             due = self._is_summarized(steps)
             for step, loss in self._summarized.at(steps, losses, due):
                 if self._summarize is not None:
                     self._summarize(step, "train", {"loss": loss, **measured(step)})
 
     def reported(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which steps have a row, whoever writes it."""
+        """Returns a mask of the steps with a report or summary, on any process."""
         return self._is_logged(steps) | self._is_summarized(steps)
 
     def _is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -130,11 +130,14 @@ class Watcher:
         return (steps - 1) % every == 0 if every else np.zeros(len(steps), bool)
 
     def partial(self, step: int) -> dict[str, Any] | None:
-        """Sums and counts of the losses since the last row, for the checkpoint.
+        """Returns sums and counts of the losses since the last report.
 
         Args:
-            step: of the checkpoint. None is returned for another step than the last one
-                seen: an error can end training before the last losses are read.
+            step: Step of the checkpoint that stores them.
+
+        Returns:
+            None for any step but the last one added: an error can end training before
+            the last losses are read.
         """
         if step != self._step:
             return None
@@ -144,7 +147,7 @@ class Watcher:
         }
 
     def skip(self, steps: NDArray[np.integer]) -> None:
-        """Takes the numbers of steps that a dynamic loss scale has skipped."""
+        """Adds the numbers of steps that a dynamic loss scale skipped."""
         self.skipped = [*(self.skipped or ()), *steps.tolist()]
 
     def _log(self, step: int, loss: float) -> None:
@@ -162,7 +165,7 @@ class Watcher:
             _LOG.info("step %d: %d steps skipped so far", step, count)
 
     def _skips(self, step: int) -> dict[str, int]:
-        """How many steps were skipped up to this one, where that can be."""
+        """Returns the number of steps skipped so far, if the loss scale is dynamic."""
         if self.skipped is None:
             return {}
         return {"skipped_steps": bisect.bisect_right(self.skipped, step)}
@@ -170,7 +173,7 @@ class Watcher:
 
 @contextlib.contextmanager
 def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
-    """What takes rows for TensorBoard, if any are wanted."""
+    """Opens a writer of TensorBoard summaries; yields None without summaries."""
     if not config.save_summary_steps or not collectives.is_process_zero():
         yield None
         return
@@ -184,27 +187,27 @@ def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
 def record(
     config: RunConfig, history: History, step: int, metrics: Mapping[str, Any]
 ) -> None:
-    """Writes down what an evaluation found: for rules, and for TensorBoard.
+    """Writes the metrics of an evaluation, for rules and for TensorBoard.
 
     Args:
-        config: says whether there are summaries.
-        history: of the evaluations of this name; summaries lie beside it.
-        step: of the state that was evaluated.
-        metrics: what was found.
+        config: Decides whether there are summaries.
+        history: Evaluations of this name; summaries are written beside it.
+        step: Step of the evaluated state.
+        metrics: Metrics of the evaluation.
     """
-    found = {name: value for name, value in metrics.items() if name != "global_step"}
-    history.add(step, found)
+    values = {name: value for name, value in metrics.items() if name != "global_step"}
+    history.add(step, values)
     with summaries(config, history.path.parent) as summarize:
         if summarize is not None:
-            summarize(step, "eval", found)
+            summarize(step, "eval", values)
 
 
 @dataclasses.dataclass(slots=True)
 class _Mean:
-    """The mean of the losses since the last row, summed step by step in float64.
+    """Mean of the losses since the last report, summed step by step in float64.
 
-    The order of the sum is that of the steps, so that no stretch and no resume shows in
-    its value.
+    The sum follows the order of the steps, so that its value depends neither on device
+    loops nor on resuming.
     """
 
     total: float = 0.0
@@ -213,7 +216,7 @@ class _Mean:
     def at(
         self, steps: NDArray[Any], losses: NDArray[Any], due: NDArray[np.bool_]
     ) -> list[tuple[int, float]]:
-        """Takes consecutive losses; returns (step, mean) of the rows that are due."""
+        """Adds consecutive losses; returns (step, mean) for each report that is due."""
         rows, start = [], 0
         for last in np.flatnonzero(due).tolist():
             self._add(losses[start : last + 1])
@@ -223,6 +226,6 @@ class _Mean:
         return rows
 
     def _add(self, losses: NDArray[Any]) -> None:
-        # `sum` adds pairwise: its rounding would depend on where the losses are cut.
+        # `sum` adds pairwise: its rounding would depend on the device loops.
         summed = np.add.accumulate([self.total, *losses], dtype=np.float64)
         self.total, self.count = float(summed[-1]), self.count + len(losses)

@@ -1,4 +1,4 @@
-"""Predictions as they are handed out: which of them, and row by row."""
+"""Selects predictions, and yields them by row or batch."""
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -14,7 +14,11 @@ __all__ = ["chosen", "known_keys", "rows_of"]
 def known_keys(
     wanted: str | Sequence[str] | None, predictions: Any
 ) -> tuple[str, ...] | None:
-    """Those of the wanted names that there are; None and no names mean all."""
+    """Returns the selected names that are predicted; None for all.
+
+    Raises:
+        ConfigError: None of the names is predicted.
+    """
     if not wanted:
         return None
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
@@ -42,7 +46,7 @@ def known_keys(
 
 
 def chosen(predictions: Any, keys: tuple[str, ...] | None) -> Any:
-    """The predictions of these names; None: all of them."""
+    """Returns the predictions of these names; None: all of them."""
     return predictions if keys is None else {name: predictions[name] for name in keys}
 
 
@@ -53,13 +57,13 @@ def rows_of(
     single: bool,
     source: Generator[Any, None, None],
 ) -> Iterator[Any]:
-    """Single rows, or whole batches, of the predictions that are wanted.
+    """Yields the rows, or the batches, of the selected predictions.
 
     Args:
-        batches: (predictions, rows) of each.
-        keys: names of the predictions; None: all.
-        single: one item a row, or one a batch.
-        source: the batches predicted for; closed at the end, also by an error.
+        batches: (predictions, number of rows) of each batch.
+        keys: Names of the predictions; None: all.
+        single: Whether an item is a row; False: a batch.
+        source: The batches that are predicted for; closed at the end, and by an error.
     """
     with contextlib.closing(source):
         for predictions, rows in batches:

@@ -1,4 +1,4 @@
-"""Training that resumes by itself from its newest checkpoint when a device fails."""
+"""Recovery of training from its newest checkpoint after a device failed."""
 
 import logging
 from collections.abc import Callable
@@ -13,25 +13,25 @@ _LOG = logging.getLogger("specflow")
 
 
 class Recovery:
-    """Decides, for one call to train, whether it resumes after an error.
+    """Decides whether one call to train resumes after an error.
 
     Args:
-        tries: how often without progress: an error counts anew once there is a newer
-            checkpoint than at the error before.
+        tries: Number of attempts without progress; a newer checkpoint than at the
+            previous error resets it.
     """
 
     def __init__(self, tries: int):
         self._tries = self._left = tries
         self._saved: int | None = None
         self.count = 0
-        """How often training was resumed."""
+        """Number of times that training resumed."""
 
     def takes(self, error: Exception, saved_step: Callable[[], int | None]) -> bool:
-        """Whether training resumes after an error of the device; counts and logs it.
+        """Returns whether training resumes after an error; counts and logs it.
 
         Args:
-            error: what ended training, with its traceback from the call of the loop on.
-            saved_step: gives the step of the newest checkpoint; None: there is none.
+            error: The error, with its traceback from the call of the loop on.
+            saved_step: Returns the step of the newest checkpoint, or None.
         """
         if not self._tries or not is_transient(error) or is_of_user(error):
             return False
@@ -53,7 +53,7 @@ class Recovery:
 
 
 def once(report: loop.Report | None) -> loop.Report | None:
-    """A report that takes every step once, although steps may be repeated.
+    """Returns a report that drops steps which recovery repeats.
 
     >>> rows = once(lambda step, split, metrics: print(step, split))
     >>> for step in (10, 20, 10, 20, 30):
@@ -66,9 +66,9 @@ def once(report: loop.Report | None) -> loop.Report | None:
         return None
     last: dict[str, int] = {}
 
-    def told(step: int, split: str, metrics: Any) -> None:
+    def report_once(step: int, split: str, metrics: Any) -> None:
         if step > last.get(split, -1):
             report(step, split, metrics)
             last[split] = step
 
-    return told
+    return report_once

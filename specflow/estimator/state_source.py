@@ -1,4 +1,4 @@
-"""Where a model stands: its state in memory, on disk, or at the very beginning."""
+"""States of a model: initialized, in memory, or restored from a checkpoint."""
 
 import contextlib
 import dataclasses
@@ -20,25 +20,24 @@ from specflow.output import Checkpointer, located
 __all__ = ["CheckpointStep", "EvalParams", "InitFn", "States"]
 
 InitFn = Callable[[dict[str, Any]], dict[str, Any]]
-"""Parameters by path -> the same, otherwise."""
+"""Maps parameters by path to initial values of the same."""
 CheckpointStep: TypeAlias = int | Literal["best", "latest"] | None
-"""Which checkpoint: one of a step, the best, or the newest (None)."""
+"""Selects a checkpoint: by its step, the best, or the newest (None)."""
 EvalParams = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
-"""(parameters by path, the optimizer's arrays by name) -> parameters by path, and the
-model state that goes with them, as far as it is not the live one."""
+"""Maps (parameters by path, the optimizer's arrays by name) to parameters by path, and
+any model state that differs from the one in training."""
 
 
 class States:
-    """Gives the state to train from, and the one to evaluate or predict with.
+    """Initializes or restores the states to train, evaluate and export.
 
     Args:
-        program: makes initial values, and says how a state is laid out.
-        checkpoints: of this model.
-        seed: of the initial values; None: one of chance.
-        warm_start: where initial values come from while there is no checkpoint.
-        init_fn: has the last word on fresh parameters but for the warm start.
-        eval_params: what to evaluate, predict and export with in place of the
-            parameters.
+        program: Initializes states, and gives their shapes and shardings.
+        checkpoints: Checkpoints of this model.
+        seed: Seed of the initial values; None: random.
+        warm_start: Source of initial values while there is no checkpoint.
+        init_fn: Replaces initial parameters; the warm start is applied after it.
+        eval_params: Computes the parameters to evaluate, predict and export with.
     """
 
     def __init__(
@@ -52,105 +51,107 @@ class States:
         eval_params: EvalParams | None = None,
     ):
         self._program, self._checkpoints = program, checkpoints
-        self._drawn = seed is None
+        self._has_random_seed = seed is None
         self.seed = (
             collectives.on_process_zero(lambda: secrets.randbits(31))
             if seed is None
             else seed
         )
-        """Seed of the initial values and of the order of the data."""
+        """Seed of the initial values and of the order of the rows."""
         self._warm_start, self._init_fn = warm_start, init_fn
         self._eval_params = eval_params
         self._live = False
         self._step = 0
         self.state: TrainState | None = None
-        """The newest state, as long as it is in memory."""
+        """The newest state, while it is in memory."""
 
     def keep(self, step: int, state: TrainState) -> None:
-        """Keeps a state that is saved, so that it need not be read."""
+        """Keeps a saved state in memory, so that it is not read from disk."""
         self._step, self.state = step, state
 
     def drop(self) -> None:
-        """Forgets the state in memory, which training uses up."""
+        """Drops the state in memory, which training donates."""
         self.state = None
 
     @contextlib.contextmanager
     def live(self, step: int, state: TrainState) -> Iterator[None]:
-        """Makes a state the one to look at, whatever is saved."""
-        former = self._step, self.state, self._live
+        """Makes a state the one to evaluate and export, whatever is saved."""
+        previous = self._step, self.state, self._live
         self._step, self.state, self._live = step, state, True
         try:
             yield
         finally:
-            self._step, self.state, self._live = former
+            self._step, self.state, self._live = previous
 
     @property
     def is_live(self) -> bool:
-        """Whether training is going on with the state in memory."""
+        """True while training continues with the state in memory."""
         return self._live
 
     def to_train(
         self, features: Any, labels: Any
     ) -> tuple[int, TrainState, dict[str, Any] | None]:
-        """Where training stands: step, state, and place in the data.
+        """Returns the state to train from: step, state, and place in the data.
 
         Args:
-            features: form of a training batch.
-            labels: likewise.
+            features: Shapes and dtypes of a training batch.
+            labels: Likewise.
 
         Raises:
-            CheckpointError: what is saved is damaged, or of another model.
+            CheckpointError: The checkpoint is corrupted, or of another model.
         """
         if self.state is not None and self._step == self._checkpoints.latest_step():
             return self._step, self.state, self._checkpoints.data(self._step)
         if self._checkpoints.latest_step() is None:
             fresh = self._program.init_state(self.seed, features, labels)
-            return 0, self._begun(fresh, features, labels), None
+            return 0, self._started(fresh, features, labels), None
         like = self._program.abstract_state(features, labels)
         restored = self._checkpoints.restore(to_tree(like))
-        # A seed that nobody chose is the one that the run began with.
-        if self._drawn:
+        # A random seed is replaced by the one that the run started with.
+        if self._has_random_seed:
             self.seed = restored.data.get("seed", self.seed)
         return restored.step, from_tree(restored.state, like), restored.data
 
     def warm_plan(self, features: Any, labels: Any) -> WarmPlan | None:
-        """What training would take from a warm start; None if it does not begin there.
+        """Plans the warm start; returns None if training does not start with one.
 
         Args:
-            features: form of a training batch.
-            labels: likewise.
+            features: Shapes and dtypes of a training batch.
+            labels: Likewise.
 
         Raises:
-            CheckpointError: it cannot be taken.
+            CheckpointError: The checkpoint does not exist, or does not fit.
         """
         if self._warm_start is None or self._checkpoints.latest_step() is not None:
             return None
         state = self._program.abstract_state(features, labels)
-        found = warm_plan(self._warm_start, to_tree(state))
+        plan = warm_plan(self._warm_start, to_tree(state))
         frozen = self._program.tracer.optimizer(features, labels).frozen_statistics
-        left = [name for name in frozen if name not in found.taken.get("state", {})]
-        if left:
+        initialized = [
+            name for name in frozen if name not in plan.taken.get("state", {})
+        ]
+        if initialized:
             warning = Diagnostic(
                 "warm start",
                 "batch statistics of frozen layers stay as they are initialized: "
-                + ", ".join(left[:8]),
+                + ", ".join(initialized[:8]),
                 hint="state=model takes those of the checkpoint.",
                 code="warm-start",
             )
-            found = dataclasses.replace(found, warnings=[*found.warnings, warning])
-        return found
+            plan = dataclasses.replace(plan, warnings=[*plan.warnings, warning])
+        return plan
 
     def to_evaluate(
         self, step: CheckpointStep = None, path: str | Path | None = None
     ) -> tuple[int, TrainState]:
-        """The step and state to evaluate, predict or export; the newest by default.
+        """Returns step and state to evaluate, predict or export; the newest by default.
 
         Args:
-            step: of another checkpoint, `best`, or `latest` as by default.
-            path: of another checkpoint; also one of another directory.
+            step: Step of a checkpoint, `best`, or `latest`, the default.
+            path: Path of a checkpoint, in another directory as well.
 
         Raises:
-            CheckpointError: there is no such checkpoint, or it is damaged, or of
+            CheckpointError: There is no such checkpoint, or it is corrupted, or of
                 another model.
             ConfigError: step and path are both given.
         """
@@ -168,7 +169,7 @@ class States:
             if folder != self._checkpoints.directory:
                 with Checkpointer(folder) as others:
                     return self._restored(others, step)
-        step = self._numbered(step)
+        step = self._checkpoint_step(step)
         latest = self._checkpoints.latest_step()
         if self.state is not None:
             wants_newest = path is None and step is None
@@ -179,15 +180,15 @@ class States:
         if latest is None and step is None:
             if isinstance(self._program.model, LinenModel):
                 self._program.tracer.admit({})
-            return 0, self._begun(self._program.states.init_model_state(self.seed))
+            return 0, self._started(self._program.states.init_model_state(self.seed))
         return self._restored(self._checkpoints, step)
 
-    def _numbered(self, step: CheckpointStep) -> int | None:
-        """The step that is meant; None: the newest.
+    def _checkpoint_step(self, step: CheckpointStep) -> int | None:
+        """Returns the step of a checkpoint; None: the newest.
 
         Raises:
-            CheckpointError: there is no best one.
-            ConfigError: it is some other text.
+            CheckpointError: There is no best one.
+            ConfigError: It is another string.
         """
         if step == "best":
             return self._checkpoints.best_step()
@@ -205,7 +206,7 @@ class States:
         )
 
     def averaged(self, state: TrainState) -> TrainState:
-        """The state with the parameters to evaluate with."""
+        """Returns the state with the parameters of `eval_params`."""
         if self._eval_params is None:
             return state
         return self._evaluated(state, to_tree(state)["opt_state"], state)
@@ -213,13 +214,13 @@ class States:
     def _evaluated(
         self, state: TrainState, opt_state: Mapping[str, Any], like: TrainState
     ) -> TrainState:
-        """The state with what `eval_params` gives, laid out as `like`."""
+        """Returns the state with the parameters of `eval_params`, sharded as `like`."""
         if self._eval_params is None:
             return state
-        found = self._eval_params(dict(state.params), dict(opt_state))
-        found = _placed_like(found, {**like.params, **like.model_state})
+        replaced = self._eval_params(dict(state.params), dict(opt_state))
+        replaced = _placed_like(replaced, {**like.params, **like.model_state})
         params, model_state = (
-            {name: found.get(name, array) for name, array in part.items()}
+            {name: replaced.get(name, array) for name, array in part.items()}
             for part in (state.params, state.model_state)
         )
         return state._replace(params=params, model_state=model_state)
@@ -227,6 +228,7 @@ class States:
     def _restored(
         self, checkpoints: Checkpointer, step: int | None
     ) -> tuple[int, TrainState]:
+        """Restores the parameters and model state of a checkpoint."""
         forms = checkpoints.forms(step)
         if isinstance(self._program.model, LinenModel):
             self._program.tracer.admit(forms)
@@ -235,59 +237,59 @@ class States:
         if self._eval_params is not None:
             wanted["opt_state"] = self._optimizer_like(forms, like.params)
         restored = checkpoints.restore(wanted, step=step, partial=True)
-        found = restored.state
-        state = TrainState(restored.step, found["params"], found["state"], ())
-        return restored.step, self._evaluated(state, found.get("opt_state", {}), like)
+        tree = restored.state
+        state = TrainState(restored.step, tree["params"], tree["state"], ())
+        return restored.step, self._evaluated(state, tree.get("opt_state", {}), like)
 
     def _optimizer_like(
         self, forms: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]
     ) -> dict[str, jax.ShapeDtypeStruct]:
-        """The optimizer's arrays, those of a parameter's path laid out as it is."""
-        whole = self._program.partitioner.replicated
-        found = {}
+        """Returns the optimizer's arrays, abstract, sharded as their parameters."""
+        replicated = self._program.partitioner.replicated
+        arrays = {}
         for name, (shape, dtype) in forms.items():
-            part, _, model_state = name.partition("/")
+            part, _, key = name.partition("/")
             if part != "opt_state":
                 continue
-            like = params.get(model_state.rpartition("/")[2])
+            like = params.get(key.rpartition("/")[2])
             same = like is not None and tuple(like.shape) == tuple(shape)
-            sharding = like.sharding if like is not None and same else whole
-            found[model_state] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-        return found
+            sharding = like.sharding if like is not None and same else replicated
+            arrays[key] = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+        return arrays
 
-    def _begun(self, fresh: TrainState, *batch: Any) -> TrainState:
-        """A fresh state with what `init_fn` and the warm start make of it.
+    def _started(self, fresh: TrainState, *batch: Any) -> TrainState:
+        """Applies `init_fn` and the warm start to an initialized state.
 
         Args:
-            fresh: as it was initialized.
-            *batch: features and labels of a training batch, where the optimizer's part
-                is there; it begins with the parameters as they are in the end.
+            fresh: The initialized state.
+            *batch: Features and labels of a training batch, if the state includes the
+                optimizer's; it is initialized with the final parameters.
         """
         if self._init_fn is not None:
             params = self._init_fn(dict(fresh.params))
             fresh = fresh._replace(params=_placed_like(params, fresh.params))
-        taken: dict[str, Any] = {}
+        restored: dict[str, Any] = {}
         if self._warm_start is not None:
-            taken = warm_values(self._warm_start, to_tree(fresh))
-            fresh = _with(fresh, taken, "params", "state")
-        if batch and (self._init_fn is not None or taken):
+            restored = warm_values(self._warm_start, to_tree(fresh))
+            fresh = _with(fresh, restored, "params", "state")
+        if batch and (self._init_fn is not None or restored):
             fresh = self._program.states.init_optimizer(fresh, *batch)
-        return _with(fresh, taken, "opt_state")
+        return _with(fresh, restored, "opt_state")
 
 
-def _with(state: TrainState, taken: Mapping[str, Any], *parts: str) -> TrainState:
-    """The state with other arrays in some of its parts."""
+def _with(state: TrainState, arrays: Mapping[str, Any], *parts: str) -> TrainState:
+    """Returns the state with some arrays of its parts replaced."""
     tree = to_tree(state)
     for part in parts:
-        tree[part] = {**tree[part], **_placed_like(taken.get(part, {}), tree[part])}
+        tree[part] = {**tree[part], **_placed_like(arrays.get(part, {}), tree[part])}
     return from_tree(tree, state)
 
 
 def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays on the devices where others of their names lie.
+    """Puts arrays on devices, with the shardings and dtypes of those in `like`.
 
     Raises:
-        ConfigError: a name that is not there.
+        ConfigError: A name is not in `like`.
     """
     if unknown := sorted(arrays.keys() - like.keys()):
         raise ConfigError(
@@ -300,10 +302,10 @@ def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str
         )
 
     def placed(array: Any, like: Any) -> jax.Array:
-        # Copied: a CPU device would share the memory of a NumPy array, which others
-        # have. In the type of the other: programs are compiled for that.
-        mine = isinstance(array, jax.Array)
-        given = array.astype(like.dtype) if mine else np.array(array, like.dtype)
-        return jax.device_put(given, like.sharding)
+        # Copied: a CPU device would share the memory of a NumPy array with its owner.
+        # In the dtype of `like`, for which programs are compiled.
+        is_jax = isinstance(array, jax.Array)
+        value = array.astype(like.dtype) if is_jax else np.array(array, like.dtype)
+        return jax.device_put(value, like.sharding)
 
     return {name: placed(array, like[name]) for name, array in arrays.items()}

@@ -76,7 +76,7 @@ class Evaluations:
         self.exports: list[Path | None] = []
         """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
-        """Whether the last evaluation, or what follows one, failed."""
+        """True if the last evaluation, or an export after it, failed."""
         self.stopped_early: str | None = None
         """Reason of the rule that ended training; None if no rule did."""
 

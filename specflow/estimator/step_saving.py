@@ -1,4 +1,4 @@
-"""Saving while training, and those who listen to it."""
+"""Saving of checkpoints while training, and its listeners."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,18 +14,18 @@ LISTENER_METHODS = {
     "after_save": "step",
     "end": "step",
 }
-"""What a listener may define -> its arguments; each is optional, one is there."""
+"""Method of a listener -> its arguments; a listener has at least one method."""
 
 
 class Saver:
-    """Saves states of one call to train, and tells the listeners.
+    """Saves states of one call to train, and calls the listeners.
 
-    A listener has any of begin(), before_save(step), after_save(step), end(step). True
-    from its after_save ends training, but for the first save of the call.
+    A listener has any of begin(), before_save(step), after_save(step), end(step). Its
+    after_save returns True to end training, except after the first save of the call.
 
     Args:
-        write: (step, state): writes a checkpoint.
-        listeners: told in their order.
+        write: Writes a checkpoint: (step, state).
+        listeners: Called in order.
     """
 
     def __init__(
@@ -39,30 +39,30 @@ class Saver:
         """Saves a state, unless it is saved already.
 
         Raises:
-            StopTraining: a listener wants it.
+            StopTraining: A listener requests it.
         """
         if self.is_saved(step):
             return
         is_first, self._last = self._last is None, step
         call_hooks(self._listeners, "before_save", step)
         self._write(step, state)
-        wishes = [
+        requests = [
             listener.after_save(step)
             for listener in self._listeners
             if hasattr(listener, "after_save")
         ]
-        if any(wishes) and not is_first:
+        if any(requests) and not is_first:
             raise StopTraining
 
     def is_saved(self, step: int) -> bool:
-        """Whether the last save was that of this step."""
+        """Returns True if the last save was that of this step."""
         return step == self._last
 
     def rescue(self, step: int, state: TrainState) -> None:
-        """Saves the state where an error ends training; it is that error which counts.
+        """Saves the state after an error that ends training.
 
-        Listeners hear of it as of any save, unless they heard of this one already. What
-        one of them raises does not keep the state from being saved.
+        Listeners are called as for any save, unless they were called for this step.
+        Their errors do not prevent the save.
         """
         try:
             self.save(step, state)
@@ -72,7 +72,7 @@ class Saver:
             self._write(step, state)
 
     def end(self, step: int, state: TrainState) -> None:
-        """Saves the last state; nothing is left to stop."""
+        """Saves the last state, and calls `end` of the listeners."""
         try:
             self.save(step, state)
         except StopTraining:

@@ -1,4 +1,4 @@
-"""Inputs of several processes, kept in step: a step is one of all, or of none."""
+"""Inputs of several processes in step: a step is taken by all or by none."""
 
 import dataclasses
 import functools
@@ -34,17 +34,17 @@ __all__ = [
 ]
 
 _ERRORS = itertools.count()
-"""Numbers for the lines on which processes meet after an error, in one order."""
+"""Numbers of the barriers after an error, in the same order on all processes."""
 
 
 def meet_after_error() -> None:
-    """Returns when all processes have come, each with an error at the same step.
+    """Waits until all processes have reached an error at the same step.
 
-    One that fails alone would wait for the others in vain, which compute: it waits for
-    a while, and not in a computation.
+    The others keep computing if only one failed, so that it waits with a timeout and
+    not in a computation.
 
     Raises:
-        TimeoutError: the others have not come.
+        TimeoutError: The others did not arrive.
     """
     if collectives.process_count() > 1:
         channel = SideChannel(f"errors/{next(_ERRORS)}")
@@ -60,11 +60,11 @@ def agree_on_form(split: str, form: Any) -> None:
     """Checks that the batches of all processes have the same shapes and dtypes.
 
     Args:
-        split: of the data, for the message.
-        form: shapes and dtypes of this process's batches.
+        split: Split of the data, for the message.
+        form: Shapes and dtypes of this process's batches.
 
     Raises:
-        ConfigError: one has others; the array and the processes are named.
+        ConfigError: They differ; the message names the array and the processes.
     """
     if collectives.process_count() > 1:
         flat, _ = jax.tree_util.tree_flatten_with_path(form)
@@ -77,17 +77,17 @@ def agree_on_form(split: str, form: Any) -> None:
 
 
 def agree_on_rows(split: str, data: Any) -> bool:
-    """Checks that all processes have the same rows in the same order; each one reads
-    its own share of them.
+    """Checks that all processes have the same rows in the same order.
 
-    Up to 64 MiB all rows are compared, of more as many in blocks.
+    Each process reads its own share of them. All rows are compared up to 64 MiB, and
+    blocks of that size in total beyond.
 
     Returns:
-        Whether the data has random access to its rows; an iterable does not, and each
-        process has rows of its own.
+        True if the data has random access to its rows; the rows of an iterable differ
+        between processes.
 
     Raises:
-        ConfigError: one has other rows; the first one is named.
+        ConfigError: The rows differ; the message names the first one.
     """
     source = as_source(data)
     if source is None:
@@ -98,19 +98,21 @@ def agree_on_rows(split: str, data: Any) -> bool:
     collectives.check_equal("data", facts)
     blocks = compared_blocks(source)
     first, *others = collectives.gather(_digests(source))
-    # Everyone sees the same digests, and asks for the same rows.
-    asked = {found for other in others if (found := _first_other(first, other))}
-    if not asked:
+    # All processes get the same digests, and request the same rows.
+    blocks_to_compare = {
+        block for other in others if (block := _first_other(first, other))
+    }
+    if not blocks_to_compare:
         return True
-    asked_rows = [
+    local_rows = [
         (block, path, row_digests(source, path, blocks[block]))
-        for block, path in sorted(asked)
+        for block, path in sorted(blocks_to_compare)
     ]
-    told = collectives.gather([rows for _, _, rows in asked_rows])
+    gathered = collectives.gather([rows for _, _, rows in local_rows])
     differing: dict[str, Any] = {}
-    for (block, path, rows), *each in zip(asked_rows, *told, strict=True):
+    for (block, path, rows), *each in zip(local_rows, *gathered, strict=True):
         for at, (_, shown) in enumerate(rows):
-            # By their digests alone: NaN is shown, and differs from itself.
+            # By digest: a row of NaN differs from itself.
             if any(other[at][0] != each[0][at][0] for other in each[1:]):
                 row = blocks[block].start + at
                 differing[f"row {row} of {path} of the {split} data"] = shown
@@ -120,7 +122,7 @@ def agree_on_rows(split: str, data: Any) -> bool:
 
 
 _DIGESTS: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-"""Of sources that were read, for they are evaluated again and again."""
+"""Digests of sources that were read, since they are evaluated repeatedly."""
 
 
 def _digests(source: Any) -> dict[str, list[str]]:
@@ -128,14 +130,14 @@ def _digests(source: Any) -> dict[str, list[str]]:
         if source not in _DIGESTS:
             _DIGESTS[source] = block_digests(source)
         return _DIGESTS[source]
-    except TypeError:  # It has no hash, or takes no weak reference.
+    except TypeError:  # No hash, or no weak reference.
         return block_digests(source)
 
 
 def _first_other(
     first: Mapping[str, list[str]], other: Mapping[str, list[str]]
 ) -> tuple[int, str] | None:
-    """The first block that differs, and of which array."""
+    """Returns the first block that differs, and its array."""
     return min(
         (
             (block, path)
@@ -148,10 +150,10 @@ def _first_other(
 
 
 class TrainTogether:
-    """The training batches of an iterable, each process its own part of each.
+    """Training batches of an iterable, each process with its own part of each.
 
     Args:
-        batches: those of this process.
+        batches: The batches of this process.
     """
 
     def __init__(self, batches: TrainInput):
@@ -161,10 +163,10 @@ class TrainTogether:
         return self
 
     def __next__(self) -> Chunk:
-        """The next chunk.
+        """Returns the next chunk.
 
         Raises:
-            ConfigError: another process has more steps, or fewer; it is named.
+            ConfigError: Another process has more steps, or fewer; the message names it.
         """
         chunk = next(self._batches, None)
         have = "none" if chunk is None else f"{chunk.steps} from {chunk.first_step}"
@@ -176,14 +178,14 @@ class TrainTogether:
         return chunk
 
     def state(self, step: int) -> dict[str, Any]:
-        """The place before `step`, in each process's own data."""
+        """Returns the place before `step`, in the data of each process."""
         places = collectives.gather(self._batches.state(step))
         if all(place == places[0] for place in places):
             return places[0]
         return {"next_step": step, "processes": places}
 
     def give_back(self, step: int) -> None:
-        """Puts the batches back that were drawn for `step` and later ones."""
+        """Returns the batches of `step` and later ones to the input."""
         self._batches.give_back(step)
 
     def close(self) -> None:
@@ -192,11 +194,10 @@ class TrainTogether:
 
 
 def own_place(place: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """What a checkpoint says of this process's place in the data.
+    """Returns this process's place in the data from that of a checkpoint.
 
     Raises:
-        DataError: it was written by another number of processes, each with a place of
-            its own.
+        DataError: It was written by another number of processes with their own places.
     """
     places = (place or {}).get("processes")
     if places is None:
@@ -216,12 +217,12 @@ def own_place(place: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 class EvalTogether:
-    """The evaluation batches of an iterable, each process its own part of each.
+    """Evaluation batches of an iterable, each process with its own part of each.
 
-    A process whose rows are at an end goes on with padding until all are.
+    A process without further rows yields padding until all processes are done.
 
     Args:
-        batches: those of this process.
+        batches: The batches of this process.
     """
 
     def __init__(self, batches: Iterable[Batch]):
@@ -237,8 +238,8 @@ class EvalTogether:
             if not collectives.any_process(batch is not None):
                 return
             if batch is None and last is not None:
-                nothing = np.zeros_like(last.mask)
-                batch = dataclasses.replace(last, mask=nothing, rows=0)
+                padding = np.zeros_like(last.mask)
+                batch = dataclasses.replace(last, mask=padding, rows=0)
             if batch is not None:
                 last = batch
                 yield batch

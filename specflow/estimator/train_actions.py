@@ -53,7 +53,7 @@ class TrainActions:
     stop_request: Callable[[], bool] | None
     start_step: int
     ends_every_step: bool
-    """Whether every device loop has one step, for hooks that see each step."""
+    """True if every device loop has one step, for hooks that see each step."""
 
     def __post_init__(self) -> None:
         self._saver = Saver(self._write, self.listeners)

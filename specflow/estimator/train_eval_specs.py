@@ -1,4 +1,4 @@
-"""What `train_and_evaluate` trains and evaluates on, and when."""
+"""`TrainSpec` and `EvalSpec`: inputs and intervals of `train_and_evaluate`."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ __all__ = ["EvalSpec", "TrainSpec", "check_specs"]
 
 
 class _NoNumberError(ValueError, TypeError):
-    """What should be a number is none (the reference could not compare it)."""
+    """A value is not a number: TensorFlow failed to compare it."""
 
 
 _CHECKS = ((checked_hooks, "hooks"), (checked_listeners, "saving_listeners"))
@@ -24,16 +24,24 @@ _CHECKS = ((checked_hooks, "hooks"), (checked_listeners, "saving_listeners"))
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpec:
-    """What to train on, and until when.
+    """Training input of `Estimator.train_and_evaluate`, and the end of training.
 
     Args:
-        input_fn: gives the training input.
-        max_steps: step at which training ends; None: at the end of the data.
-        hooks: objects with any of begin, before_step, after_step, end.
-        saving_listeners: objects with any of begin, before_save, after_save, end.
+        input_fn: Returns the training input.
+        max_steps: Step at which training ends; None: at the end of the data.
+        hooks: Objects with any of begin, before_step, after_step, end.
+        saving_listeners: Objects with any of begin, before_save, after_save, end.
 
     Raises:
-        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+        SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
+
+    Examples:
+        >>> import numpy as np
+        >>> data = {"x": np.zeros([64, 3], np.float32)}, np.zeros(64, np.float32)
+        >>> TrainSpec(lambda: data, max_steps=1000).max_steps
+        1000
+
+    Source: tf.estimator.TrainSpec.
     """
 
     input_fn: InputFn
@@ -53,27 +61,46 @@ class TrainSpec:
 
 @dataclasses.dataclass(frozen=True)
 class EvalSpec:
-    """What to evaluate on, and when.
+    """Evaluation input of `Estimator.train_and_evaluate`, and its intervals.
 
     Args:
-        input_fn: gives the evaluation input.
-        steps: batches of an evaluation; None: to the end of the data.
-        name: of the evaluation: its history is `<model_dir>/eval_<name>`.
-        hooks: objects with any of begin, before_step, after_step, end.
-        exporters: asked after each evaluation.
-        start_delay_secs: kept for those who port; evaluation shares the process of
-            training and has nothing to wait for.
-        throttle_secs: seconds between two evaluations at the least; the last checkpoint
-            is always evaluated.
-        every_steps: training steps between evaluations, whatever is saved; 0: only at
-            the end; None: at every checkpoint but the first of a call.
-        every_secs: seconds between evaluations, whatever is saved.
-        early_stopping: asked after each evaluation whether training ends there; such as
-            `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that it
-            ended trains nothing when it is made again.
+        input_fn: Returns the evaluation input.
+        steps: Batches of an evaluation; None: to the end of the data.
+        name: Name of the evaluation; its history is in `<model_dir>/eval_<name>`.
+        hooks: Objects with any of begin, before_step, after_step, end.
+        exporters: Run after each evaluation.
+        start_delay_secs: Ignored, for ported code: evaluation runs in the process of
+            training.
+        throttle_secs: Minimum seconds between two evaluations at checkpoints; the last
+            checkpoint is always evaluated.
+        every_steps: Training steps between evaluations, independent of checkpoints; 0:
+            only at the end; None: at every checkpoint except the first of a call.
+        every_secs: Seconds between evaluations, independent of checkpoints.
+        early_stopping: Rule that decides after each evaluation whether training ends,
+            such as `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that
+            it ended trains nothing when it is repeated.
 
     Raises:
-        SpecError: (also a TypeError or ValueError) a field is not what it should be.
+        SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
+
+    Examples:
+        Evaluates every 500 steps, exports the best state, and stops when the loss has
+        not fallen for 2,000 steps:
+
+        >>> import numpy as np
+        >>> import specflow as sf
+        >>> data = {"x": np.zeros([64, 3], np.float32)}, np.zeros(64, np.float32)
+        >>> spec = EvalSpec(
+        ...     lambda: data,
+        ...     steps=None,
+        ...     every_steps=500,
+        ...     exporters=[sf.BestExporter("best", input_fn=lambda: data)],
+        ...     early_stopping=sf.early_stopping.Stalled("loss", 2000, "lower"),
+        ... )
+        >>> [exporter.name for exporter in spec.all_exporters()]
+        ['best']
+
+    Source: tf.estimator.EvalSpec.
     """
 
     input_fn: InputFn
@@ -128,20 +155,20 @@ class EvalSpec:
 
     @property
     def goes_by_checkpoints(self) -> bool:
-        """Whether every checkpoint but the first of a call is evaluated."""
+        """True if every checkpoint except the first of a call is evaluated."""
         return self.every_steps is None and self.every_secs is None
 
     def all_exporters(self) -> list[Any]:
-        """The exporters as a list."""
+        """Returns the exporters as a list."""
         given = self.exporters
         return [given] if isinstance(given, Exporter) else list(given or ())
 
 
 def check_specs(train_spec: Any, eval_spec: Any) -> None:
-    """Checks what `train_and_evaluate` is given.
+    """Checks the types of the specs of `train_and_evaluate`.
 
     Raises:
-        SpecError: (also a TypeError) it is something else.
+        SpecError: (also a TypeError) One has another type.
     """
     pairs = (("train_spec", train_spec, TrainSpec), ("eval_spec", eval_spec, EvalSpec))
     _refuse(

@@ -15,6 +15,7 @@ from specflow.estimator.estimator_arguments import (
     step_count,
 )
 from specflow.estimator.evaluate_methods import EvaluateMethods
+from specflow.estimator.export_methods import ExportMethods
 from specflow.estimator.input_functions import BatchForm, InputFn, train_form
 from specflow.estimator.recovery import once
 from specflow.estimator.step_evaluations import Evaluations
@@ -27,8 +28,8 @@ from specflow.lifecycle import Exporter
 __all__ = ["TrainMethods"]
 
 
-class TrainMethods(EvaluateMethods):
-    """Trains the model of an estimator."""
+class TrainMethods(EvaluateMethods, ExportMethods):
+    """Trains the model of an estimator, with evaluations and exports on the way."""
 
     _training: Training
     _batch: BatchForm | None

@@ -19,7 +19,8 @@ from specflow.estimator import TPUEstimator
 from specflow.executor import lowering, to_tree
 from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
-from specflow.optimizer import tf_momentum, with_learning_rate
+from specflow.optimizer import with_learning_rate
+from specflow.tf import optimizers
 from specflow.tf.canned import Categorical, DNNLinearCombinedRegressor
 from tests.estimator.conftest import Line, X, Y, line_fn, summaries
 
@@ -226,7 +227,7 @@ def test_two_injected_rates_of_the_same_parameters_are_none():
 
 
 def test_rules_of_tensorflow_know_their_rate(line):
-    rows, _ = trained(line, with_optimizer(tf_momentum(WAVE)), steps=3)
+    rows, _ = trained(line, with_optimizer(optimizers.momentum(WAVE)), steps=3)
     expected = [float(WAVE(step)) for step in range(3)]
     np.testing.assert_allclose(column(rows, "learning_rate"), expected, rtol=1e-6)
 
