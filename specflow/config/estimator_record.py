@@ -46,7 +46,7 @@ class CannedRecord(Config):
 
 
 class RecordConfig(Config):
-    """Arguments of a `TPUEstimator`, as names and plain values."""
+    """Arguments of an `Estimator`, as names and plain values."""
 
     version: Literal[1] = 1
     """Version of the format."""

@@ -23,7 +23,7 @@ __all__ = ["RunConfig", "TPUConfig"]
 _USUAL_SECONDS = 600.0
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
-_MESH = "Use the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...))."
+_MESH = "Use the mesh: Estimator(mesh=MeshConfig(axes=..., rules=...))."
 _BY_JAX = "JAX does this automatically."
 GONE = {
     "num_shards": _MESH,

@@ -49,7 +49,7 @@ _DEVICE_STATUSES = {
     "UNAVAILABLE": "device-failed",
 }
 _TRANSIENT = ("ABORTED", "CANCELLED", "DATA_LOSS", "UNAVAILABLE")
-"""Statuses that a retry may clear: a preemption, a lost connection. TPUEstimator
+"""Statuses that a retry may clear: a preemption, a lost connection. Estimator
 retried ABORTED and UNAVAILABLE. INTERNAL is as often a bug, which stays."""
 _LOST = re.compile(r"Gloo [\w-]+ failed.*(closed|reset) by peer")
 """Message of collectives on CPU when another process has died."""

@@ -88,8 +88,8 @@ class ModelFn:
             raise spec_error(
                 Diagnostic(
                     self.name,
-                    "requires a 'model', and TPUEstimator has none",
-                    hint="Pass TPUEstimator(model=...), or remove the argument and "
+                    "requires a 'model', and Estimator has none",
+                    hint="Pass Estimator(model=...), or remove the argument and "
                     "create the layers in the function.",
                     code="model-fn",
                 )

@@ -377,8 +377,7 @@ def _misplaced(name: str, model: Model) -> Diagnostic:
     if isinstance(model, SplitModel):
         where = ", and its model is an NNX module"
         hint = (
-            "Leave `model` out of TPUEstimator to create layers inline, or use NNX "
-            "layers."
+            "Leave `model` out of Estimator to create layers inline, or use NNX layers."
         )
     elif model.is_inline:
         where = " that was created outside of it"
@@ -386,7 +385,7 @@ def _misplaced(name: str, model: Model) -> Diagnostic:
     else:
         where = " that is not part of its model"
         hint = (
-            "Create it in the model, or leave `model` out of TPUEstimator and create "
+            "Create it in the model, or leave `model` out of Estimator and create "
             "all layers inline."
         )
     return Diagnostic(

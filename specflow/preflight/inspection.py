@@ -15,7 +15,7 @@ import jax
 from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode
 from specflow.data import Data, build_data
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.executor import Lowered
 from specflow.preflight.hlo import Array, Collective, Hlo
 from specflow.preflight.memory import Held, held, shortage
@@ -100,7 +100,7 @@ class Look:
     ):
         self.config, self.topology = config, topology
         self.data = build_data(config.data) if data is None else data
-        self.estimator = TPUEstimator.from_config(
+        self.estimator = Estimator.from_config(
             config,
             data=self.data,
             # Nothing is written, so the directory need not exist.

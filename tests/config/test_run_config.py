@@ -106,7 +106,7 @@ def test_an_option_of_tensorflow_that_does_not_exist_has_a_hint():
         sf.TPUConfig(num_shards=8, per_host_input_for_training=True, iterations=3)
     assert [str(diagnostic) for diagnostic in error.value.diagnostics] == [
         "TPUConfig.num_shards: is gone. "
-        "Use the mesh: TPUEstimator(mesh=MeshConfig(axes=..., rules=...)).",
+        "Use the mesh: Estimator(mesh=MeshConfig(axes=..., rules=...)).",
         "TPUConfig.per_host_input_for_training: is gone. "
         "Each process reads its own rows of every batch.",
         "TPUConfig.iterations: no such field. "

@@ -64,17 +64,17 @@ def summaries(folder: Path) -> dict[tuple[str, int], float]:
 
 
 @pytest.fixture
-def line(tmp_path) -> Callable[..., sf.TPUEstimator]:
+def line(tmp_path) -> Callable[..., sf.Estimator]:
     """Makes an estimator of the line on one device, in batches of 8."""
 
-    def make(model_fn: Any = line_fn, **arguments: Any) -> sf.TPUEstimator:
+    def make(model_fn: Any = line_fn, **arguments: Any) -> sf.Estimator:
         defaults = {
             "model": Line,
             "model_dir": tmp_path / "model",
             "train_batch_size": 8,
             "mesh": MeshConfig(axes=AxesConfig()),
         }
-        return sf.TPUEstimator(model_fn, **{**defaults, **arguments})
+        return sf.Estimator(model_fn, **{**defaults, **arguments})
 
     return make
 

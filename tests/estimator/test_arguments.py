@@ -1,4 +1,4 @@
-"""What is given in Python is checked where it is given, by one kind of error."""
+"""Arguments in Python are checked where they are passed, with one kind of error."""
 
 import numpy as np
 import optax
@@ -86,7 +86,7 @@ class Listener:
         ),
     ],
 )
-def test_what_is_no_function_is_refused_where_it_is_given(line, call, message):
+def test_an_argument_that_is_no_function_raises_where_it_is_passed(line, call, message):
     """The reference raised TypeError, if anything, and some of it much later."""
     with pytest.raises(SpecflowError) as caught:
         call(line)

@@ -239,7 +239,7 @@ def test_several_updates_in_one_move_statistics_once(line):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_transformation_that_hands_nothing_on_is_refused(line):
+def test_a_transformation_that_drops_extra_arguments_raises(line):
     def plain(optimizer):
         return optax.GradientTransformation(
             optimizer.init,
@@ -256,7 +256,7 @@ def test_a_transformation_that_hands_nothing_on_is_refused(line):
     )
 
 
-def test_a_checkpoint_of_a_run_without_averages_is_refused(line):
+def test_a_checkpoint_without_averages_raises(line):
     fn = line_fn
     line(fn, config=IN_ORDER, model=Normed).train(arrays, steps=2)
     estimator = line(averaging(fn), config=IN_ORDER, model=Normed, eval_params=averaged)
@@ -271,7 +271,9 @@ def test_a_checkpoint_of_a_run_without_averages_is_refused(line):
 
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.parametrize("wrt", ["w", "norm.scale"])
-def test_statistics_move_if_a_parameter_of_their_layer_trains(line, kind, wrt):
+def test_batch_statistics_are_updated_if_a_parameter_of_their_layer_trains(
+    line, kind, wrt
+):
     fn, model, _ = MODELS[kind]
     estimator = line(averaging(fn, wrt=[wrt]), config=IN_ORDER, model=model)
     estimator.train(arrays, steps=4)

@@ -69,7 +69,7 @@ def run(line, values, *, order="lowest", keep=1, steps=70, every=10, **arguments
         ([5, 1, 4, 1, 7, 8, 9], "lowest", 20),
     ],
 )
-def test_the_state_is_saved_where_the_best_is_found(line, values, order, best):
+def test_the_best_state_is_saved_at_its_evaluation(line, values, order, best):
     estimator = run(line, values, order=order)
     assert estimator.checkpoints.steps() == [best, 70]
     value = (min if order == "lowest" else max)(v for v in values if v == v)
@@ -109,7 +109,7 @@ def test_the_last_evaluation_judges_a_state_that_was_saved_before_it(line):
     estimator.close()
 
 
-def test_what_is_no_longer_best_goes_as_any_other(line):
+def test_a_former_best_checkpoint_is_removed_as_any_other(line):
     estimator = run(line, [5, 4, 6, 3, 7, 2, 9])
     assert estimator.checkpoints.steps() == [60, 70]
     estimator.close()
@@ -167,7 +167,7 @@ def test_an_evaluation_that_is_made_up_for_judges_its_checkpoint(line):
     with_digest.close()
 
 
-def test_without_a_best_it_is_said(line):
+def test_without_a_best_checkpoint_selecting_it_raises(line):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=2))
     estimator.train(arrays, steps=2)
     assert estimator.best_checkpoint() is None
@@ -182,7 +182,7 @@ def test_without_a_best_it_is_said(line):
     judged.close()
 
 
-def test_best_without_evaluations_on_the_way_is_refused(capsys):
+def test_keep_best_without_evaluations_during_training_raises(capsys):
     words = ("experiment=digits_mlp", "loop.eval_every=0")
     assert main(["show", *words, "output.checkpoint.best={metric:accuracy}"]) == 2
     assert capsys.readouterr().err == (

@@ -1,4 +1,4 @@
-"""How often devices speak to each other in a step, counted in the compiled program.
+"""Collectives per step, counted in the compiled program.
 
 XLA moves the smaller side of a product, so the batch is large against the layers here:
 what is gathered are parameters, as ZeRO-3 has it (Rajbhandari et al., 2020).
@@ -17,7 +17,7 @@ from specflow.compose import compose
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.contract import Mode
 from specflow.data import ArraySource
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.preflight.hlo import Hlo
 
 ROWS = 1024
@@ -49,7 +49,7 @@ def collectives(mesh, micro_steps):
         "loop.iterations_per_loop=1",
     ]
     config = compose(words).config
-    estimator = TPUEstimator.from_config(config, model_dir=None)
+    estimator = Estimator.from_config(config, model_dir=None)
     estimator.train(lambda: DATA, max_steps=1)
     text = estimator.program.lowered[Mode.TRAIN].stage.compile().as_text()
     found = Counter()
@@ -84,7 +84,7 @@ def test_a_micro_step_adds_its_sum_over_rows_to_the_loss_undivided():
         loss = sf.MeanLoss(losses.sum(), len(losses))
         return sf.TPUEstimatorSpec(mode, {"logits": logits}, loss, optax.sgd(0.1))
 
-    estimator = TPUEstimator(
+    estimator = Estimator(
         model_fn,
         model=lambda rngs: nnx.Linear(64, 10, rngs=rngs),
         model_dir=None,

@@ -1,4 +1,4 @@
-"""Mixed precision from the two doors: layers compute in 16 bits, all else in 32."""
+"""Mixed precision from Python and YAML: layers compute in 16 bits, all else in 32."""
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ def model_fn(model, features, labels, mode):
 
 
 def estimator(folder, **settings):
-    return sf.TPUEstimator(
+    return sf.Estimator(
         model_fn,
         model=lambda rngs: nnx.Sequential(
             nnx.Linear(6, 16, rngs=rngs), nnx.tanh, nnx.Linear(16, 1, rngs=rngs)
@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
     return made
 
 
-def test_what_is_kept_is_float32(trained):
+def test_parameters_and_optimizer_state_stay_float32(trained):
     state = trained[0].abstract_state(ArraySource({"x": X}, Y))
     kept = {str(leaf.dtype) for leaf in jax.tree.leaves(state)}
     assert "float32" in kept
@@ -73,10 +73,10 @@ def test_it_learns_as_float32_does_to_the_rounding_of_its_eight_bits(trained):
     assert half == pytest.approx(full, abs=0.1)
 
 
-def test_from_yaml_it_reaches_shipped_models_unless_they_say_their_own(tmp_path):
+def test_compute_dtype_in_yaml_applies_to_models_without_their_own(tmp_path):
     def activations(*overrides):
         composed = compose(["experiment=digits_mlp", *overrides])
-        net = sf.TPUEstimator.from_config(composed.config, model_dir=tmp_path)
+        net = sf.Estimator.from_config(composed.config, model_dir=tmp_path)
         model = net.program.model
         image = np.zeros((2, 8, 8, 1), np.float32)
         out, _ = jax.eval_shape(

@@ -22,6 +22,11 @@ def line_spec(features, mode):
     return sf.TPUEstimatorSpec(mode, {"x": x}, x.mean(), optax.sgd(0.1))
 
 
+def test_tpu_estimator_is_an_alias_of_estimator(line):
+    assert sf.TPUEstimator is sf.Estimator
+    assert repr(line()).startswith("<specflow.estimator.estimator.Estimator object")
+
+
 # -- arguments of a model function
 
 

@@ -111,7 +111,7 @@ def test_max_steps_may_be_a_float(line):
 
 
 def test_the_last_checkpoint_is_evaluated_once(line):
-    """Step 6 is due by the rhythm and is the last one too."""
+    """Step 6 is due by the interval, and is the last one too."""
     estimator = line(config=every(3))
     estimator.train_and_evaluate(
         sf.TrainSpec(arrays, max_steps=6), sf.EvalSpec(arrays, throttle_secs=0)

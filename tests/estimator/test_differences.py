@@ -1,4 +1,4 @@
-"""What PORTING.md says is deliberately different, as the program does it."""
+"""Deliberate differences from TensorFlow that docs/porting.md lists."""
 
 import numpy as np
 import optax
@@ -24,9 +24,7 @@ def test_device_loops_end_at_multiples_counted_from_step_0(line, start, ends):
     estimator.close()
 
 
-def test_params_of_both_functions_say_use_tpu_and_batch_size_of_exports_too(
-    line, tmp_path
-):
+def test_params_contain_use_tpu_and_batch_size_also_for_exports(line, tmp_path):
     seen = {}
 
     def model_fn(model, features, labels, mode, params):

@@ -30,7 +30,7 @@ def run(estimator, *, max_steps=60, every_steps=2, **fields):
     )
 
 
-def test_training_ends_at_the_very_evaluation_that_says_so(line):
+def test_early_stopping_ends_training_at_its_evaluation(line):
     estimator = line(config=SAVING)
     metrics, _ = run(estimator, early_stopping=HALVED)
     values = History(estimator.model_dir).values("loss")
@@ -63,7 +63,7 @@ def test_a_call_that_early_stopping_ended_trains_nothing_when_repeated(line):
     assert again.latest_step() == first.latest_step()
 
 
-def test_another_rule_goes_on(line):
+def test_training_resumes_with_another_rule(line):
     estimator = line(config=SAVING)
     run(estimator, early_stopping=HALVED)
     metrics, _ = run(estimator, early_stopping=Stalled("loss", 1_000, "lower"))
@@ -77,7 +77,7 @@ def test_a_rule_that_speaks_at_max_steps_has_ended_nothing(line):
 
 
 def test_evaluations_of_a_process_that_died_beyond_its_checkpoint_are_forgotten(line):
-    """It had evaluated step 40 and saved step 20: nobody knows if 40 comes again."""
+    """It had evaluated step 40 and saved step 20: whether 40 comes again is unknown."""
     estimator = line(config=SAVING)
     estimator.train(arrays, max_steps=20)
     history = History(estimator.model_dir)
@@ -99,7 +99,7 @@ def test_a_metric_that_is_measured_only_now_has_no_past(line):
 def test_metrics_that_judge_and_are_not_there_are_all_named_at_the_first_evaluation(
     line,
 ):
-    """What a model_fn measures is known when it has measured."""
+    """Metrics of a model_fn are known after the first evaluation."""
 
     def measuring(losses):
         return {
@@ -133,7 +133,7 @@ def test_metrics_that_judge_and_are_not_there_are_all_named_at_the_first_evaluat
     ]
 
 
-def test_what_is_exported_is_the_state_that_was_evaluated(line):
+def test_the_exported_state_is_the_evaluated_one(line):
     """Also where it is not saved: the first checkpoint comes at step 100 only."""
     estimator = line(config=SAVING)
     metrics, exports = run(
@@ -219,7 +219,7 @@ def test_evaluation_may_go_by_seconds(line):
         ({"early_stopping": "loss"}, "early_stopping: got 'loss'. Expected a rule."),
     ],
 )
-def test_an_eval_spec_says_what_is_wrong_with_it(fields, message):
+def test_an_eval_spec_reports_its_errors(fields, message):
     with pytest.raises(sf.SpecError) as caught:
         sf.EvalSpec(arrays, **fields)
     assert str(caught.value) == message

@@ -46,7 +46,7 @@ def uninterrupted():
     from specflow.config.sections.mesh import AxesConfig, MeshConfig
     from tests.estimator.conftest import Line
 
-    whole = sf.TPUEstimator(
+    whole = sf.Estimator(
         line_fn, model=Line, train_batch_size=8, mesh=MeshConfig(axes=AxesConfig())
     )
     whole.train(repeated(epoch, 3))

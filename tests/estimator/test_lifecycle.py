@@ -17,7 +17,7 @@ from tests.estimator.conftest import X, Y, arrays, line_fn
 
 
 class Recorder:
-    """Writes down what it is told."""
+    """Records the calls of a listener."""
 
     def __init__(self, *, stop_at=None):
         self.told, self.stop_at = [], stop_at

@@ -55,7 +55,7 @@ class Net(nn.Module):
 
 
 def inline(features, labels, mode):
-    """What `Net` does, layer by layer."""
+    """Computes `Net` layer by layer."""
     x = nn.relu(nn.Dense(6)(features["x"]))
     x = nn.BatchNorm(use_running_average=mode is not TRAIN, momentum=0.9)(x)
     x = nn.Dropout(0.2, deterministic=mode is not TRAIN)(x)
@@ -89,7 +89,7 @@ def make(tmp_path):
             "mesh": MeshConfig(axes=AxesConfig()),
             "config": sf.RunConfig(seed=2),
         }
-        return sf.TPUEstimator(model_fn, **{**defaults, **arguments})
+        return sf.Estimator(model_fn, **{**defaults, **arguments})
 
     return make
 
@@ -197,7 +197,7 @@ def test_clients_may_send_something_else_than_features(make, form, tmp_path):
     estimator.close()
 
 
-def test_a_warm_start_takes_parameters_by_the_names_of_their_layers(make, tmp_path):
+def test_a_warm_start_restores_parameters_by_layer_name(make, tmp_path):
     first = make(inline, model_dir=tmp_path / "first").train(rows, steps=3)
     trained = first.checkpoints.arrays()
     first.close()
@@ -273,7 +273,7 @@ def test_each_mode_runs_once_more_to_learn_its_layers(make, name):
 # -- the guard
 
 
-def test_a_layer_that_training_alone_makes_is_refused_before_anything_trains(make):
+def test_a_layer_that_only_training_creates_raises_before_the_first_step(make):
     """The measured case: where shapes agree, eval reads Dense_0 for Dense_1."""
 
     def model_fn(features, labels, mode):
@@ -291,7 +291,7 @@ def test_a_layer_that_training_alone_makes_is_refused_before_anything_trains(mak
     )
 
 
-def test_layers_of_other_shapes_are_refused(make):
+def test_layers_of_other_shapes_in_a_mode_raise(make):
     def model_fn(features, labels, mode):
         x = nn.Dense(3 if mode is PREDICT else 4, use_bias=False)(features["x"])
         return spec(mode, x.sum(-1), labels)
@@ -302,7 +302,7 @@ def test_layers_of_other_shapes_are_refused(make):
     )
 
 
-def test_the_guard_stands_before_evaluation_too(make):
+def test_different_layers_raise_before_an_evaluation_too(make):
     def model_fn(features, labels, mode):
         x = nn.Dense(6, name="first")(features["x"])
         if mode is EVAL:
@@ -336,7 +336,7 @@ def test_statistics_are_compared_as_parameters_are(make):
     assert "batch_stats.BatchNorm_0.mean" in refused(make(model_fn))
 
 
-def test_a_layer_with_a_name_may_be_made_in_training_alone(make, tmp_path):
+def test_a_named_layer_may_be_created_in_training_only(make, tmp_path):
     def model_fn(features, labels, mode):
         x = nn.Dense(6)(features["x"])
         value = nn.Dense(1)(x)[:, 0]
@@ -362,7 +362,7 @@ def test_a_layer_with_a_name_may_be_made_in_training_alone(make, tmp_path):
     exporting.close()
 
 
-def test_a_checkpoint_of_other_layers_is_refused_by_prediction_alone(make):
+def test_prediction_with_a_checkpoint_of_other_layers_raises(make):
     def deeper(features, labels, mode):
         return spec(mode, nn.Dense(6)(nn.Dense(6)(features["x"])).sum(-1), labels)
 
@@ -388,7 +388,7 @@ def test_a_mode_that_the_function_does_not_serve_is_no_matter_to_the_others(make
     estimator.close()
 
 
-def test_a_mode_that_failed_at_first_is_compared_when_it_is_asked_for(make):
+def test_a_mode_that_failed_in_discovery_is_compared_when_it_runs(make):
     def model_fn(features, labels, mode):
         x = features["x"]
         if mode is PREDICT:
@@ -407,7 +407,7 @@ def test_a_mode_that_failed_at_first_is_compared_when_it_is_asked_for(make):
 # -- what is refused
 
 
-def test_a_function_without_parameters_is_refused(make):
+def test_a_model_function_without_parameters_raises(make):
     def model_fn(features, labels, mode):
         return spec(mode, features["x"].sum(-1), labels)
 
@@ -427,12 +427,12 @@ def test_a_module_that_is_not_called_has_nothing_to_train(make):
     )
 
 
-def test_a_function_that_demands_a_model_is_refused_without_one(make):
+def test_a_model_function_that_requires_a_model_raises_without_one(make):
     with pytest.raises(SpecError) as caught:
         make(with_module)
     assert str(caught.value) == (
-        "with_module: requires a 'model', and TPUEstimator has none. Pass "
-        "TPUEstimator(model=...), or remove the argument and create the layers in the "
+        "with_module: requires a 'model', and Estimator has none. Pass "
+        "Estimator(model=...), or remove the argument and create the layers in the "
         "function."
     )
 
@@ -446,14 +446,14 @@ LAYER_MADE_OUTSIDE = nn.Dense(1)
         (
             lambda rngs: nnx.Linear(6, 6, rngs=rngs),
             lambda: nn.Dense(1),
-            ", and its model is an NNX module. Leave `model` out of TPUEstimator to "
+            ", and its model is an NNX module. Leave `model` out of Estimator to "
             "create layers inline, or use NNX layers.",
         ),
         (
             nn.Dense(6),
             lambda: nn.Dense(1),
             " that is not part of its model. Create it in the model, or leave `model` "
-            "out of TPUEstimator and create all layers inline.",
+            "out of Estimator and create all layers inline.",
         ),
         (
             None,
@@ -464,7 +464,7 @@ LAYER_MADE_OUTSIDE = nn.Dense(1)
     ],
     ids=["beside NNX", "beside Linen", "from outside"],
 )
-def test_a_linen_layer_out_of_place_is_explained(make, model, layer, problem):
+def test_a_misplaced_linen_layer_raises_with_a_hint(make, model, layer, problem):
     def model_fn(features, labels, mode, model=None):
         x = features["x"] if model is None else model(features["x"])
         return spec(mode, layer()(x)[:, 0], labels)

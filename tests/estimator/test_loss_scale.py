@@ -33,7 +33,7 @@ def estimator(*, every=1, **tpu_config):
         log_step_count_steps=every,
         tpu_config=sf.TPUConfig(**tpu_config),
     )
-    return sf.TPUEstimator(
+    return sf.Estimator(
         model_fn,
         model=lambda rngs: nnx.Linear(3, 2, use_bias=False, rngs=rngs),
         train_batch_size=8,

@@ -15,7 +15,7 @@ import specflow as sf
 from specflow.compose import compose
 from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.data import ArraySource
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.executor import lowering, to_tree
 from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
@@ -86,7 +86,7 @@ def column(rows, name):
         (8, {"loss_scale": 2.0**90}),
     ],
 )
-def test_the_norm_is_that_of_the_whole_gradient(line, devices, tpu_config):
+def test_the_norm_is_that_of_the_global_gradient(line, devices, tpu_config):
     """Also where its square, with the scale of the loss, is beyond float32."""
     mesh = MeshConfig(axes=AxesConfig(data=devices))
     rows, _ = trained(line, mesh=mesh, tpu_config=tpu_config)
@@ -301,6 +301,6 @@ def _state_of(mesh, words):
         ["experiment=digits_mlp", f"mesh={mesh}", "loop.batch_size=64",
          "model.hidden=[64]", "loop.log_every=4", *words]
     ).config  # fmt: skip
-    estimator = TPUEstimator.from_config(config, model_dir=None)
+    estimator = Estimator.from_config(config, model_dir=None)
     estimator.train(lambda: data, max_steps=9)
     return jax.tree.map(np.asarray, to_tree(estimator._states.state))

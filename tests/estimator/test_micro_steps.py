@@ -51,7 +51,7 @@ def rows():
 
 
 def estimator(tmp_path, model_fn=model_fn, *, axes=None, **settings):
-    return sf.TPUEstimator(
+    return sf.Estimator(
         model_fn,
         model=Net,
         model_dir=tmp_path,
@@ -102,7 +102,7 @@ def whole(tmp_path_factory):
     ("micro_steps", "axes"),
     [(2, {}), (4, {}), (8, {}), (4, {"data": 4}), (2, {"fsdp": 8})],
 )
-def test_any_number_of_micro_steps_trains_as_the_whole_batch(
+def test_any_number_of_micro_steps_equals_the_full_batch(
     tmp_path, whole, micro_steps, axes
 ):
     got, result = trained(tmp_path, micro_steps=micro_steps, axes=axes)
@@ -142,7 +142,7 @@ class Curve:
 
 
 @pytest.mark.parametrize("micro_steps", [1, 2, 8])
-def test_the_training_loss_is_that_of_the_whole_batch(tmp_path, micro_steps):
+def test_the_training_loss_is_that_of_the_full_batch(tmp_path, micro_steps):
     def still(model, features, labels, mode):
         return model_fn(model, features, labels, mode)._replace(
             train_op=optax.sgd(0.0) if mode is sf.Mode.TRAIN else None
@@ -175,7 +175,7 @@ def test_the_model_function_sees_the_rows_of_a_micro_step_and_host_call_all(tmp_
     np.testing.assert_array_equal(np.concatenate(called), Y[:32])
 
 
-def test_a_batch_that_micro_steps_do_not_divide_is_refused(tmp_path):
+def test_a_batch_that_micro_steps_do_not_divide_raises(tmp_path):
     with pytest.raises(ConfigError) as caught:
         estimator(tmp_path, micro_steps=3, axes={"data": 2})
     assert str(caught.value) == (
@@ -184,7 +184,7 @@ def test_a_batch_that_micro_steps_do_not_divide_is_refused(tmp_path):
     )
 
 
-def test_a_train_op_that_is_a_function_takes_whole_batches(tmp_path):
+def test_a_train_op_function_gets_full_batches(tmp_path):
     def function(model, features, labels, mode):
         spec = model_fn(model, features, labels, mode)
         return spec._replace(train_op=lambda state, batch: (state, {}))
@@ -201,7 +201,7 @@ def test_a_train_op_that_is_a_function_takes_whole_batches(tmp_path):
 def test_the_loss_of_an_evaluation_is_that_of_all_tokens_for_any_batch(tmp_path, batch):
     found = estimator(tmp_path)
     found.train(rows, steps=1)
-    found = sf.TPUEstimator(
+    found = sf.Estimator(
         model_fn, model=Net, model_dir=tmp_path, train_batch_size=16,
         eval_batch_size=batch, mesh=MeshConfig(axes=AxesConfig()),
     )  # fmt: skip

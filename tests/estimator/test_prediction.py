@@ -18,7 +18,7 @@ def test_predict_yields_every_row_once_in_order_for_any_batch_size(line, rows, s
     estimator.close()
 
 
-def test_predict_keys_choose_and_keep_the_order_asked_for(line, rows):
+def test_predict_keys_select_and_order_predictions(line, rows):
     estimator = line()
     for keys, names in [
         (None, ["twice", "value"]),
@@ -31,7 +31,7 @@ def test_predict_keys_choose_and_keep_the_order_asked_for(line, rows):
     estimator.close()
 
 
-def test_unknown_predict_keys_are_refused_at_the_call(line, rows):
+def test_unknown_predict_keys_raise_at_the_call(line, rows):
     with pytest.raises(ConfigError) as error:
         line().predict(rows, predict_keys=["valeu", "other"])
     assert str(error.value) == (
@@ -40,7 +40,7 @@ def test_unknown_predict_keys_are_refused_at_the_call(line, rows):
     )
 
 
-def test_predict_keys_of_predictions_that_are_one_array_are_refused(line, rows):
+def test_predict_keys_of_a_single_array_raise(line, rows):
     def model_fn(model, features, mode, labels=None):
         return sf.TPUEstimatorSpec(mode, model(features["x"]))
 
@@ -77,7 +77,7 @@ def test_labels_are_not_looked_at(line, rows):
     estimator.close()
 
 
-def test_predictions_that_are_not_batch_major_are_refused(line, rows):
+def test_predictions_that_are_not_batch_major_raise(line, rows):
     def model_fn(model, features, mode):
         value = model(features["x"])
         return sf.TPUEstimatorSpec(
@@ -93,7 +93,7 @@ def test_predictions_that_are_not_batch_major_are_refused(line, rows):
     ]
 
 
-def test_an_earlier_checkpoint_can_be_asked(line, rows):
+def test_an_earlier_checkpoint_can_predict(line, rows):
     estimator = line(config=sf.RunConfig(save_checkpoints_steps=1))
     estimator.train(rows, steps=3)
     one, three = (

@@ -96,7 +96,7 @@ def test_with_restart_the_input_begins_anew_as_in_the_reference(line):
     )
 
 
-def test_an_iterator_that_cannot_be_put_back_is_told_of(line):
+def test_an_iterator_that_cannot_be_rewound_warns(line):
     shared = repeated()
     estimator = line(config=EVERY_2)
     planted(estimator, (3,))
@@ -109,7 +109,7 @@ def test_an_iterator_that_cannot_be_put_back_is_told_of(line):
     "status",
     ["RESOURCE_EXHAUSTED", "INTERNAL", "DEADLINE_EXCEEDED", "INVALID_ARGUMENT"],
 )
-def test_what_would_happen_again_is_raised(line, status):
+def test_an_error_that_would_repeat_is_raised(line, status):
     estimator = line(config=EVERY_2)
     planted(estimator, (3,), status)
     with pytest.raises(JaxRuntimeError, match=status):

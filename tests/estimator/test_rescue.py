@@ -152,7 +152,9 @@ def test_the_last_state_is_saved_whatever_fails_at_the_end(line, expected, what)
 
 
 @pytest.mark.parametrize("what", ON_THE_WAY)
-def test_the_state_is_saved_where_an_evaluation_on_the_way_fails(line, expected, what):
+def test_the_state_is_saved_where_an_evaluation_during_training_fails(
+    line, expected, what
+):
     estimator, error = trained(line, every_steps=4, **ON_THE_WAY[what])
     assert isinstance(error, MineError)
     assert estimator.latest_step() == 4
@@ -179,7 +181,7 @@ def test_an_evaluation_at_a_checkpoint_that_fails_does_not_skip_the_save(line):
     estimator.close()
 
 
-def test_listeners_hear_of_the_save(line):
+def test_listeners_are_called_for_the_rescued_state(line):
     heard = []
 
     class Listener:

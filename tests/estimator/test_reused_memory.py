@@ -85,7 +85,7 @@ def model_fn(model, features, labels, mode):
 
 
 def estimator(devices, steps, **fields):
-    return sf.TPUEstimator(
+    return sf.Estimator(
         model_fn,
         model=lambda rngs: nnx.Linear(8, 1, rngs=rngs),
         train_batch_size=ROWS,
@@ -200,7 +200,7 @@ def test_plain_numbers_in_model_and_optimizer_are_saved_and_restored(model, tmp_
 
     steps = []
     for _ in range(2):
-        estimator = sf.TPUEstimator(
+        estimator = sf.Estimator(
             function, model=model(), model_dir=str(tmp_path), train_batch_size=ROWS
         )
         estimator.train(copies, steps=2)

@@ -1,4 +1,4 @@
-"""Which rows a training step saw: those that the step itself handed to the host."""
+"""Rows of a training step, against those that its host call received."""
 
 import json
 
@@ -86,7 +86,7 @@ def test_steps_of_another_batch_size_are_known_by_that_size_alone(watching, seen
     again.close()
 
 
-def test_also_where_each_call_begins_the_input_anew(watching, seen):
+def test_rows_of_a_step_are_right_where_each_call_restarts_the_input(watching, seen):
     config = sf.RunConfig(resume_input="restart", save_checkpoints_steps=2)
     watching(config=config).train(numbered, steps=5).close()
     estimator = watching(config=config)

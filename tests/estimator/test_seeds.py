@@ -25,7 +25,7 @@ def model_fn(model, features, labels, mode):
 
 
 def kernel(seed):
-    estimator = sf.TPUEstimator(
+    estimator = sf.Estimator(
         model_fn, model=build, train_batch_size=8, config=sf.RunConfig(seed=seed)
     )
     estimator.train(lambda: np.ones((8, 4), np.float32), steps=1)
@@ -55,6 +55,6 @@ def test_each_seed_and_epoch_has_an_order_of_its_own():
         assert order(seed, 2) == tuple(expected.tolist())
 
 
-def test_a_seed_below_0_is_refused():
+def test_a_negative_seed_raises():
     with pytest.raises(ConfigError, match=r"RunConfig\.seed: got -1"):
         sf.RunConfig(seed=-1)

@@ -1,4 +1,4 @@
-"""Which state is looked at: paths of checkpoints, averages, inputs begun anew."""
+"""Selection of a state: checkpoint paths, averages and restarted inputs."""
 
 import numpy as np
 import optax
@@ -181,7 +181,7 @@ def test_without_eval_params_the_parameters_are_evaluated(line):
     assert estimator.evaluate(arrays)["mse"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_what_eval_params_makes_up_is_refused(line):
+def test_unknown_parameters_of_eval_params_raise(line):
     estimator = line(eval_params=lambda params, opt_state: {"v": params["w"]})
     estimator.train(arrays, steps=1)
     with pytest.raises(ConfigError) as caught:

@@ -21,7 +21,7 @@ def rows():
 
 
 def metric_fn(labels, probability, weights):
-    """As it stood in TF, but for the name of the module."""
+    """As in TensorFlow, but for the name of the module."""
     called = (probability > 0.5).astype(np.int64)
     return {
         "accuracy": sf.tf.metrics.accuracy(labels, called, weights=weights),

@@ -74,7 +74,7 @@ def test_a_wrt_that_selects_nothing_raises(line, rows):
     )
 
 
-def test_a_frozen_glob_that_names_nothing_is_refused(line, rows):
+def test_a_frozen_glob_that_matches_nothing_raises(line, rows):
     """It would train what it was meant to keep."""
 
     def model_fn(model, features, labels, mode):
@@ -260,7 +260,7 @@ def test_a_parameter_that_is_not_finite_raises_though_its_loss_is_finite(tmp_pat
         zero = (model.w[...] * 0.0) ** 2 * features["x"].sum()
         return sf.TPUEstimatorSpec(mode, loss=jnp.sqrt(zero), train_op=optax.sgd(0.1))
 
-    estimator = sf.TPUEstimator(
+    estimator = sf.Estimator(
         model_fn,
         model=lambda rngs: Root(rngs=rngs),
         model_dir=tmp_path,

@@ -64,7 +64,7 @@ class Listener:
 
 
 class Code:
-    """What a user writes; the part that is named fails."""
+    """A model of a user, of which the named part fails."""
 
     def __init__(self, fails):
         self.fails, self.called = fails, collections.Counter()
@@ -199,7 +199,7 @@ class Code:
     def estimator(self, folder, **settings):
         given = {"init_fn": self.init_fn, "eval_params": self.eval_params}
         model = self.linen() if self.fails == "model.setup" else self.model
-        return sf.TPUEstimator(
+        return sf.Estimator(
             self.model_fn, model=model, model_dir=folder, train_batch_size=4,
             eval_batch_size=4, use_tpu=False, **given, **settings,
         )  # fmt: skip

@@ -19,7 +19,7 @@ def told(config, *, size=3, steps=25, **arguments):
 
 @pytest.mark.parametrize("size", [1, 3, 10, 100])
 @pytest.mark.parametrize("every", [1, 4, 10])
-def test_losses_are_reported_at_multiples_whatever_the_stretches(size, every):
+def test_losses_are_reported_at_multiples_for_any_device_loop(size, every):
     rows = []
     config = RunConfig(log_step_count_steps=every)
     told(config, size=size, report=lambda *row: rows.append(row))
@@ -29,7 +29,7 @@ def test_losses_are_reported_at_multiples_whatever_the_stretches(size, every):
     ]
 
 
-def test_no_loss_is_reported_when_none_is_asked_for():
+def test_no_loss_is_reported_without_intervals():
     rows = []
     config = RunConfig(log_step_count_steps=None)
     told(config, report=lambda *row: rows.append(row))
@@ -71,7 +71,7 @@ def test_the_log_has_loss_step_and_rates(caplog):
 
 @pytest.mark.parametrize("size", [1, 3, 7])
 @pytest.mark.parametrize("cut", [1, 4, 5, 13])
-def test_a_resumed_watcher_reports_what_an_unbroken_one_does(size, cut):
+def test_a_resumed_watcher_reports_the_means_of_an_uninterrupted_one(size, cut):
     """Bitwise, from values whose sum rounds; the state goes through JSON as saved."""
     losses = np.random.default_rng(0).lognormal(0, 9, 23).astype(np.float32)
     config = RunConfig(log_step_count_steps=5, save_summary_steps=4)

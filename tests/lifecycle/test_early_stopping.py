@@ -20,7 +20,7 @@ from specflow.loop import StopTraining
 
 
 def asked(hook, step=1):
-    """Whether the hook ends training when it is asked after a loop."""
+    """Returns whether the hook ends training after a device loop."""
     try:
         hook.after_step(step, 0.0)
     except StopTraining:
@@ -134,7 +134,7 @@ def test_early_stopping_takes_steps_or_seconds(trigger):
         stop_if(lambda: True, **trigger)
 
 
-def test_seconds_tell_too():
+def test_early_stopping_checks_by_seconds():
     calls = []
     hook = stop_if(lambda: calls.append(1) or False, run_every_secs=3600)
     for step in range(5):
@@ -142,7 +142,7 @@ def test_seconds_tell_too():
     assert calls == [1]
 
 
-def test_what_lies_beyond_a_step_can_be_forgotten(estimator):
+def test_evaluations_after_a_step_can_be_removed(estimator):
     evaluated(estimator, {10: 0.5, 20: 0.6, 30: 0.7})
     history = History(estimator.model_dir)
     history.cut(20)
@@ -170,7 +170,7 @@ def test_what_lies_beyond_a_step_can_be_forgotten(estimator):
         (Crossed("auc", 0.5, "lower"), None),
     ],
 )
-def test_a_rule_says_why(rule, reason):
+def test_a_rule_returns_its_reason(rule, reason):
     assert rule.reason({10: 0.5, 20: 0.95, 30: 0.9, 40: 0.6}) == reason
 
 

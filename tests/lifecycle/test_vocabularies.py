@@ -42,7 +42,7 @@ def test_empty_lines_are_tokens_but_for_the_end_of_the_file(tmp_path):
     assert _tokens(tmp_path / "v") == []
 
 
-def test_a_token_that_stands_twice_in_the_old_vocabulary_is_refused(tmp_path):
+def test_a_repeated_token_in_the_old_vocabulary_raises(tmp_path):
     """tf.lookup refuses it too: "HashTable has different value for same key"."""
     (tmp_path / "old").write_bytes(b"a\nb\na\n")
     (tmp_path / "new").write_bytes(b"b\nb\n")  # Two rows may begin as the same one.
@@ -59,7 +59,7 @@ def test_a_token_that_stands_twice_in_the_old_vocabulary_is_refused(tmp_path):
     assert _by_token(value, initial, settings, "emb").tolist() == [[1.0], [1.0]]
 
 
-def test_a_vocabulary_that_is_no_text_is_refused(tmp_path):
+def test_a_vocabulary_that_is_not_text_raises(tmp_path):
     (tmp_path / "v").write_bytes(b"a\n\xff\xfe\n")
     with pytest.raises(ConfigError, match="cannot be read: is not UTF-8"):
         _tokens(tmp_path / "v")

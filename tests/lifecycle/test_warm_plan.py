@@ -1,4 +1,4 @@
-"""What a warm start takes, by names, shapes and types alone."""
+"""Plans of a warm start, by names, shapes and dtypes."""
 
 import jax
 import numpy as np
@@ -59,13 +59,13 @@ def planned(there, **settings):
         ("full", {"params": 3, "state": 2, "opt_state": 3}),
     ],
 )
-def test_the_state_says_which_parts_are_taken(state, parts):
+def test_the_state_setting_selects_the_restored_parts(state, parts):
     found = planned(saved(), state=state).taken
     assert {part: len(names) for part, names in found.items()} == parts
 
 
 def test_a_rename_of_all_below_a_path_renames_every_part():
-    """Statistics of Linen stand under their collection, optimizers' at the end."""
+    """Statistics of Linen are under their collection, optimizers' at the end."""
     found = planned(saved("body"), state="full", renames={"enc.**": "body.**"})
     assert found.diagnostics == []
     assert found.taken == {
@@ -85,7 +85,7 @@ def test_a_rename_of_all_below_a_path_renames_every_part():
     assert "unused parameters of the checkpoint" not in found.others
 
 
-def test_what_is_excluded_leaves_no_trace_in_the_optimizer_either():
+def test_excluded_parameters_restore_no_optimizer_state():
     found = planned(saved(), state="full", exclude=["head"])
     assert "head" not in found.taken["params"]
     assert "[0]/mu/head" not in found.taken["opt_state"]
@@ -95,7 +95,7 @@ def test_what_is_excluded_leaves_no_trace_in_the_optimizer_either():
     assert found.others["unused parameters of the checkpoint"] == ["head f32[2]"]
 
 
-def test_statistics_go_by_the_globs_of_their_layer():
+def test_batch_statistics_follow_the_globs_of_their_layer():
     found = planned(saved(), state="model", include=["head"])
     assert found.taken == {
         "params": {"head": "params/head"}, "state": {}, "opt_state": {},
@@ -114,7 +114,7 @@ def test_floats_of_another_width_are_taken_and_integers_are_not():
     ]
 
 
-def test_what_matches_nothing_is_told_of_globs_and_patterns():
+def test_globs_and_patterns_that_match_nothing_warn():
     found = planned(
         saved(), vars_to_warm_start=["enc", "tail"], include=["**", "x.*"], exclude="yy"
     )

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from specflow.config.estimator_record import CannedRecord
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.estimator import TPUEstimator
+from specflow.estimator import Estimator
 from specflow.runtime.typing import Tree, is_array
 from specflow.tf.canned.canned_record import canned_record
 from specflow.tf.canned.feature_columns import named
@@ -26,7 +26,7 @@ from specflow.tf.heads.class_names import Vocabulary
 __all__ = ["CannedEstimator", "classifier_head", "regression_head"]
 
 
-class CannedEstimator(TPUEstimator):
+class CannedEstimator(Estimator):
     """Estimator of a network and a head.
 
     Args:
@@ -93,7 +93,7 @@ class CannedEstimator(TPUEstimator):
             for row in rows
         )
 
-    predict.__doc__ = TPUEstimator.predict.__doc__
+    predict.__doc__ = Estimator.predict.__doc__
 
     def _asked(self, *args: Any, **kwargs: Any) -> Any:
         value, classes = super()._asked(*args, **kwargs), self._texts

@@ -1,4 +1,4 @@
-"""What a training in Python shows: a bar to whom it may concern, and own log lines."""
+"""Output of training in Python: a progress bar on a terminal, and log lines."""
 
 import io
 import itertools
@@ -64,7 +64,7 @@ def slow(monkeypatch):
 
 
 def batches():
-    """24 rows in three batches: nobody knows that before the end."""
+    """24 rows in three batches, a number that is unknown before the end."""
     (features, labels) = arrays()
     for first in (0, 8, 16):
         rows = slice(first, first + 8)
@@ -95,7 +95,7 @@ def test_evaluation_and_prediction_count_batches(line, slow, monkeypatch, ask, s
 
 
 @pytest.mark.parametrize("hidden", ["pipe", "process 1", "RunConfig", "argument"])
-def test_where_nobody_looks_they_show_nothing(line, slow, monkeypatch, hidden):
+def test_without_a_terminal_no_progress_is_shown(line, slow, monkeypatch, hidden):
     made = line(config=sf.RunConfig(progress=hidden != "RunConfig"))
     stream = io.StringIO() if hidden == "pipe" else Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
@@ -156,7 +156,7 @@ def test_at_info_there_are_lines_of_specflow_alone(line, rows, tmp_path, root):
     assert {record.name.partition(".")[0] for record in root.records} == {"specflow"}
 
 
-def test_what_users_write_and_ask_for_is_shown(line, rows, tmp_path, root, monkeypatch):
+def test_log_lines_of_the_user_are_shown(line, rows, tmp_path, root, monkeypatch):
     absl = logging.getLogger("absl")
     line(model_dir=tmp_path / "a").train(rows, steps=1).close()
     absl.info("the user's own")
