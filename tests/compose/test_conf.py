@@ -35,7 +35,7 @@ def test_every_experiment_composes_under_its_own_name(name):
     assert compose([f"experiment={name}"]).config.name == name
 
 
-def test_the_experiments_are_those_that_were_promised():
+def test_the_shipped_experiments_are_the_listed_ones():
     promised = {"digits", "digits_mlp", "diabetes", "breast_cancer", "stdlib_lm"}
     promised |= {"wine", "diabetes_counts", "breast_cancer_wide_and_deep"}
     assert promised <= set(EXPERIMENTS)
@@ -51,7 +51,7 @@ def test_every_file_is_a_choice_or_a_part_of_one():
     assert files == chosen | parts
 
 
-def test_every_experiment_says_what_it_is_for():
+def test_every_experiment_is_documented():
     for name in EXPERIMENTS:
         file = shipped() / "experiment" / f"{name}.yaml"
         header, schema, first, *_ = file.read_text().splitlines()
@@ -62,7 +62,7 @@ def test_every_experiment_says_what_it_is_for():
 
 
 @pytest.mark.parametrize("file", sorted(shipped().rglob("*.yaml")), ids=str)
-def test_every_file_has_a_head_of_whole_sentences(file):
+def test_every_file_has_a_head_of_complete_sentences(file):
     """`explain` and completion show the first."""
     sentence = about_file(file)
     assert sentence.endswith(".")

@@ -51,7 +51,7 @@ def own(tmp_path):
 
 
 @pytest.mark.parametrize("lines", LINES, ids=" ".join)
-def test_files_and_choices_are_those_of_hydra_as_a_whole(own, lines):
+def test_files_and_choices_equal_those_of_hydras_public_api(own, lines):
     # Expected: Hydra itself, started with all of its plugins and its own config.
     with hydra(own) as state:
         loader = state.config_loader()
@@ -71,7 +71,7 @@ def test_files_and_choices_are_those_of_hydra_as_a_whole(own, lines):
     assert merge.choices == choices
 
 
-def test_the_users_folder_goes_before_the_shipped_one(own):
+def test_the_users_folder_wins_over_the_shipped_one(own):
     files = dict((package, file) for file, package in defaults_list([], own).files)
     assert files["mesh"] == own.paths[0] / "mesh/data.yaml"
     assert files["model"] == shipped() / "model/cnn.yaml"
@@ -82,7 +82,7 @@ def test_hydras_own_interpolations_are_known_without_hydra():
     assert compose([line]).config.name == f"on{sys.version_info.major}"
 
 
-def test_hydra_warns_of_nothing_that_it_is_given(monkeypatch):
+def test_hydra_warns_about_no_argument(monkeypatch):
     """From 1.4 on `version_base` is deprecated; before, its absence is."""
     monkeypatch.setenv("HYDRA_DEPRECATION_WARNINGS_AS_ERRORS", "1")
     with hydra(folders()) as state, warnings.catch_warnings():
@@ -103,7 +103,7 @@ def test_hydra_warns_of_nothing_that_it_is_given(monkeypatch):
     ],
     ids=["hydra 1.3.8", "hydra 1.4.0rc3"],
 )
-def test_an_override_of_no_group_is_told_in_the_words_of_either_hydra(text):
+def test_an_override_of_no_group_is_reported_alike_for_both_hydra_versions(text):
     diagnostic = composition_diagnostic(ConfigCompositionException(text), folders())
     assert (diagnostic.where, diagnostic.code) == ("modle", "defaults")
     assert diagnostic.hint == "Did you mean model?"

@@ -28,7 +28,7 @@ SIDES = {
 
 
 @pytest.mark.parametrize("name", SIDES)
-def test_the_whole_answer_is_as_agreed(name, golden, capsys):
+def test_diff_equals_its_golden_file(name, golden, capsys):
     status = 2 if name in ("not_sound", "not_there", "no_run") else 1
     assert main(["diff", *SIDES[name]]) == status
     printed = capsys.readouterr()
@@ -45,9 +45,9 @@ def test_equal_sides_print_nothing(capsys):
 def test_tools_get_json(capsys):
     sides = ["experiment=digits", "experiment=digits ~spec.eval_metrics.top3 seed=1"]
     assert main(["diff", *sides, "--format", "json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert (told["a"], told["b"], told["status"]) == (*sides, 1)
-    seed, top3 = told["differences"]
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["a"], answer["b"], answer["status"]) == (*sides, 1)
+    seed, top3 = answer["differences"]
     assert seed == {
         "key": "seed",
         "what": "value",
@@ -83,13 +83,13 @@ def keys(a, b, **options):
     return [one.key for one in found]
 
 
-def test_a_run_is_compared_by_what_it_is_not_by_where_it_lies(files):
+def test_a_run_is_compared_by_config_not_by_directory(files):
     assert keys("runs/1", "runs/2") == ["seed"]
     assert keys("runs/1", "runs/1/config.yaml") == []
     assert keys("runs/2", "run=runs/1 seed=7") == []
 
 
-def test_a_run_knows_who_set_its_values(files):
+def test_a_run_keeps_the_origins_of_its_values(files):
     (lr,) = compare(read_side("digits"), read_side("runs/1"))
     assert lr.a_origin == "conf/experiment/digits.yaml:17"
     assert lr.b_origin == "override optimizer.lr=1e-3"
@@ -100,7 +100,7 @@ def test_a_run_knows_who_set_its_values(files):
     assert seed.b_origin.startswith("runs/2/config.yaml:")
 
 
-def test_a_file_is_the_choice_that_it_is_or_a_whole_config(files):
+def test_a_file_is_a_choice_of_its_group_or_a_complete_config(files):
     assert keys("my_conf/experiment/mine.yaml", "digits") == ["seed"]
     assert keys("my_conf/model/small.yaml", "model=cnn") == ["model.widths"]
     assert keys("mine", "my_conf/experiment/mine.yaml", config_dirs=["my_conf"]) == []
@@ -125,7 +125,7 @@ CHANGES = st.sampled_from(
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(EXPERIMENTS), st.lists(CHANGES, unique=True, max_size=3))
-def test_it_is_empty_exactly_where_the_experiments_are_equal(name, changes):
+def test_diff_is_empty_only_for_equal_experiments(name, changes):
     one, other = f"experiment={name}", " ".join([f"experiment={name}", *changes])
     there, back = keys(one, other), keys(other, one)
     trees = [compose(side.split()).tree for side in (one, other)]

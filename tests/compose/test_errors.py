@@ -254,7 +254,7 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_whole_report_is_as_agreed(name, golden, project, capsys):
+def test_error_reports_equal_their_golden_files(name, golden, project, capsys):
     words, files = CASES[name]
     project(files)
     assert main(["show", *words]) == 2
@@ -263,12 +263,12 @@ def test_the_whole_report_is_as_agreed(name, golden, project, capsys):
     golden(f"errors/{name}.txt", printed.err)
 
 
-def test_a_misspelt_command_answers_with_the_near_miss(golden, capsys):
+def test_a_misspelled_command_suggests_the_nearest(golden, capsys):
     assert main(["trian", "experiment=digits"]) == 2
     golden("errors/unknown_command.txt", capsys.readouterr().err)
 
 
-def test_every_fault_has_a_code_and_an_origin():
+def test_every_diagnostic_has_a_code_and_an_origin():
     from specflow.compose import compose
     from specflow.diagnostics.errors import ConfigError
 

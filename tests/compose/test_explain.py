@@ -54,26 +54,28 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_the_whole_explanation_is_as_agreed(name, golden, capsys):
+def test_explanations_equal_their_golden_files(name, golden, capsys):
     assert main(["explain", *TEXTS[name]]) == (2 if name in MISTAKES else 0)
     printed = capsys.readouterr()
     golden(f"explain/{name}.txt", printed.out + printed.err)
     assert all(len(line) <= 88 for line in printed.out.splitlines())
 
 
-def test_without_its_experiment_no_key_is_explained_in_silence(capsys):
+def test_explain_reports_an_unknown_experiment(capsys):
     assert main(["explain", "seed", "experiment=digts"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error[unknown-choice] experiment: no choice named 'digts'")
+    message = capsys.readouterr().err
+    assert message.startswith(
+        "error[unknown-choice] experiment: no choice named 'digts'"
+    )
 
 
 def test_tools_get_the_same_as_json(capsys):
     words = ["optimizer.lr", "experiment=digits", "optimizer.lr=3e-4"]
     assert main(["explain", *words, "--format", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["takes"] == "a number > 0"
-    assert told["value"] == 3e-4
-    assert told["layers"] == [
+    explanation = json.loads(capsys.readouterr().out)
+    assert explanation["takes"] == "a number > 0"
+    assert explanation["value"] == 3e-4
+    assert explanation["layers"] == [
         {"origin": "override optimizer.lr=3e-4", "value": 3e-4},
         {"origin": "conf/experiment/digits.yaml:17:3", "value": 2e-3},
         {"origin": "conf/optimizer/adamw.yaml:4:1", "value": 1e-3},
@@ -87,16 +89,16 @@ def test_every_leaf_of_every_experiment_can_be_explained(name):
     composed = compose(lines)
     for path in leaf_paths(composed.tree)[::7]:
         key = ".".join(path)
-        told = explain(key, lines)
+        explanation = explain(key, lines)
         value = composed.tree
         for part in path:
             value = value[part]
-        assert told.about, key
-        assert told.takes or told.choices, key
-        top = str(told.layers[0].origin) if told.layers else "default"
+        assert explanation.about, key
+        assert explanation.takes or explanation.choices, key
+        top = str(explanation.layers[0].origin) if explanation.layers else "default"
         assert top == composed.origins[key]
-        if not told.fields:
-            assert told.value == value
+        if not explanation.fields:
+            assert explanation.value == value
 
 
 def sections(slot, seen):
@@ -114,7 +116,7 @@ def sections(slot, seen):
             yield from sections(child, seen)
 
 
-def test_every_field_says_what_it_is_for():
+def test_every_field_is_documented():
     known = list(sections(ROOT, set()))
     assert ExperimentConfig in known
     assert len(known) > 80  # Every optimizer, metric and loss is among them.
@@ -128,7 +130,7 @@ def test_every_field_says_what_it_is_for():
     assert silent == []
 
 
-def test_a_plugins_field_says_it_itself():
+def test_a_field_of_a_plugin_has_its_own_description():
     """A class made from a signature has no source to read."""
     from pydantic import Field, create_model
 

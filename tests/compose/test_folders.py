@@ -21,7 +21,7 @@ def test_a_wheel_has_conf_inside_the_package(tmp_path):
     assert shipped(package) == package / "conf"
 
 
-def test_a_copy_laid_out_as_the_wheel_composes(tmp_path):
+def test_a_copy_with_the_layout_of_the_wheel_composes(tmp_path):
     source = shipped().parent / "specflow"
     package = tmp_path / "specflow"
     shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -46,7 +46,7 @@ def test_an_installation_without_conf_says_so(tmp_path):
         shipped(tmp_path / "a" / "b")
 
 
-def test_ones_own_folder_goes_before_the_shipped_one(project):
+def test_the_users_folder_is_searched_before_the_shipped_one(project):
     project(
         {
             "mine/optimizer/adamw.yaml": "name: adamw\nlr: 0.5\n",
@@ -61,18 +61,18 @@ def test_ones_own_folder_goes_before_the_shipped_one(project):
     assert composed.origins["data.name"] == "conf/data/digits.yaml:3"
 
 
-def test_of_two_own_folders_the_first_goes_first(project):
+def test_the_first_of_two_folders_is_searched_first(project):
     project({"a/mesh/x.yaml": "axes: {data: 2}", "b/mesh/x.yaml": "axes: {data: 4}"})
     assert compose(["mesh=x"], config_dirs=["a", "b"]).config.mesh.axes.data == 2
     assert compose(["mesh=x"], config_dirs=["b", "a"]).config.mesh.axes.data == 4
 
 
-def test_ones_own_group_is_added_with_a_plus(project):
+def test_a_group_of_the_user_is_added_with_a_plus(project):
     project({"mine/night/long.yaml": "# @package loop\ntrain_steps: 77\n"})
     composed = compose(["+night=long"], config_dirs=["mine"])
     assert composed.config.loop.train_steps == 77
     assert composed.choices["+night"] == "long"
 
 
-def test_a_folder_is_no_choice():
+def test_a_folder_is_not_a_choice():
     assert "parts" not in folders().choices("spec")

@@ -11,7 +11,7 @@ FILE = "mine/experiment/own.yaml"
 NO_KEY = "Hydra has no such key"
 
 
-def told(run):
+def error_message(run):
     with pytest.raises(ConfigError) as refused:
         run()
     return "\n".join(
@@ -26,9 +26,9 @@ def of_file(project):
     def attempt(text, *, entries=""):
         project({FILE: f"{HEAD}{entries}  - _self_\n{text}\n"})
         words, own = ["experiment=own"], {"config_dirs": ["mine"]}
-        alone = told(lambda: compose(words, **own))
+        alone = error_message(lambda: compose(words, **own))
         ran = []
-        swept = told(lambda: sweep([*words, "seed=1,2"], ran.append, **own))
+        swept = error_message(lambda: sweep([*words, "seed=1,2"], ran.append, **own))
         assert ran == []
         assert alone == swept
         return alone
@@ -76,22 +76,24 @@ def of_file(project):
         ),
     ],
 )
-def test_what_has_no_effect_or_is_none_is_refused(line, expected, project):
+def test_options_of_hydra_without_effect_or_unknown_are_refused(
+    line, expected, project
+):
     project({})
-    assert told(lambda: compose(["experiment=digits_mlp", line])) == expected
-    assert told(lambda: sweep(["seed=1,2", line], lambda _: {})) == expected
+    assert error_message(lambda: compose(["experiment=digits_mlp", line])) == expected
+    assert error_message(lambda: sweep(["seed=1,2", line], lambda _: {})) == expected
 
 
-def test_a_key_that_hydra_does_not_have_lists_those_that_it_has():
-    assert told(lambda: compose(["hydra.nosuch.key=1"])).startswith(
+def test_an_unknown_key_of_hydra_lists_the_known_ones():
+    assert error_message(lambda: compose(["hydra.nosuch.key=1"])).startswith(
         f"[unknown-key] hydra.nosuch.key: {NO_KEY} (override hydra.nosuch.key=1). Keys "
         "of hydra: "
     )
 
 
 @pytest.mark.parametrize("line", ["hydra/launcher=basic", "hydra.job.chdir=true"])
-def test_an_option_of_sweeps_is_refused_where_there_is_none(line):
-    assert told(lambda: compose([line])) == (
+def test_an_option_of_sweeps_is_refused_in_a_single_run(line):
+    assert error_message(lambda: compose([line])) == (
         f"[sweep] {line.split('=')[0]}: is an option of sweeps (override {line}). "
         "Expected -m, which runs one, or no option of Hydra."
     )
@@ -122,25 +124,25 @@ def test_an_option_of_sweeps_is_refused_where_there_is_none(line):
         ),
     ],
 )
-def test_files_are_judged_alike(text, expected, of_file):
+def test_options_of_hydra_in_files_are_checked_alike(text, expected, of_file):
     assert of_file(text) == expected
 
 
-def test_a_plugin_that_is_not_there_is_refused_in_files(of_file):
+def test_an_unknown_plugin_is_refused_in_files(of_file):
     assert of_file("", entries="  - override /hydra/launcher: basik\n") == (
         f"[unknown-choice] hydra/launcher: no choice named 'basik' ({FILE}:4:5). Did "
         "you mean hydra/launcher=basic? Choices: basic."
     )
 
 
-def test_a_plugin_that_is_not_installed_is_told_with_its_package(of_file):
+def test_a_plugin_that_is_not_installed_names_its_package(of_file):
     """Tried: 1.3.0 runs with Hydra 1.3.8 and Optuna 2.10.1, and not with 1.4.0rc3."""
     line = "hydra/sweeper=optuna"
     expected = (
         "Install it: pip install 'hydra-optuna-sweeper==1.3.0' 'hydra-core<1.4'. It "
         "uses optuna 2, whose samplers need trust=optuna. Choices: basic."
     )
-    message = told(lambda: sweep(["seed=1,2", line], lambda _: {}))
+    message = error_message(lambda: sweep(["seed=1,2", line], lambda _: {}))
     assert message == (
         "[unknown-choice] hydra/sweeper: no choice named 'optuna' (override "
         f"{line}). {expected}"
@@ -150,25 +152,25 @@ def test_a_plugin_that_is_not_installed_is_told_with_its_package(of_file):
         f"({FILE}:4:5). {expected}"
     )
     assert "Install it: pip install 'hydra-joblib-launcher' 'hydra-core<1.4'. Ch" in (
-        told(lambda: sweep(["hydra/launcher=joblib"], lambda _: {}))
+        error_message(lambda: sweep(["hydra/launcher=joblib"], lambda _: {}))
     )
 
 
-def test_the_search_path_of_a_root_config_of_ones_own_is_refused(project):
+def test_the_search_path_of_a_users_root_config_is_refused(project):
     root = "defaults: [{experiment: null}, _self_]\nhydra: {searchpath: [file://x]}\n"
     project({"mine/config.yaml": root})
-    assert told(lambda: compose([], config_dirs=["mine"])).startswith(
+    assert error_message(lambda: compose([], config_dirs=["mine"])).startswith(
         "[reserved] hydra.searchpath: is set by specflow itself (mine/config.yaml:2:9)."
     )
 
 
-def test_options_of_sweeps_in_files_do_no_harm_to_a_single_run(project):
+def test_options_of_sweeps_in_files_do_not_affect_a_single_run(project):
     text = "hydra: {sweeper: {params: {seed: '1,2'}}, sweep: {dir: x}}\n"
     project({FILE: f"{HEAD}  - override /hydra/launcher: basic\n  - _self_\n{text}"})
     assert compose(["experiment=own"], config_dirs=["mine"]).config.seed == 0
 
 
-def test_a_section_called_hydra_inside_another_is_no_section_of_hydras(project):
+def test_a_nested_section_named_hydra_is_not_hydras(project):
     project({"mine/model/own.yaml": "_target_: mine.Net\nhydra: 3\n"})
     with pytest.raises(ConfigError) as refused:
         compose(["model=own"], config_dirs=["mine"])
@@ -201,13 +203,13 @@ def test_a_section_called_hydra_inside_another_is_no_section_of_hydras(project):
         ),
     ],
 )
-def test_a_list_where_hydra_has_a_mapping(of_file, text, expected):
+def test_a_list_in_place_of_hydras_mapping_is_refused(of_file, text, expected):
     assert of_file(text) == expected
 
 
-def test_a_list_where_hydra_has_a_mapping_on_the_command_line():
+def test_a_list_in_place_of_hydras_mapping_is_refused_on_the_command_line():
     line = 'hydra.sweeper.params=["seed=1,2"]'
-    assert told(lambda: compose(["experiment=digits_mlp", line])) == (
+    assert error_message(lambda: compose(["experiment=digits_mlp", line])) == (
         "[type] hydra.sweeper.params: got ['seed=1,2'] (override "
         f"{line}). Expected a mapping, key: value. Write params: {{seed: '1,2'}}."
     )

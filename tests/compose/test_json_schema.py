@@ -62,11 +62,11 @@ for tag, pattern in {
 
 
 @pytest.mark.parametrize("group", SCHEMAS)
-def test_every_schema_is_one(group):
+def test_every_schema_is_a_valid_json_schema(group):
     Draft202012Validator.check_schema(SCHEMAS[group])
 
 
-def test_every_word_and_the_experiment_have_a_schema():
+def test_every_section_and_the_experiment_have_a_schema():
     assert set(SCHEMAS) == set(FOLDERS.groups())
 
 
@@ -129,7 +129,7 @@ def test_the_shipped_schemas_repeat_nothing():
     assert sum(file.stat().st_size for file in files) < 300_000
 
 
-def test_a_folder_of_ones_own_gets_the_same_header(project):
+def test_a_users_folder_gets_the_same_header(project):
     project({"my_conf/experiment/mine.yaml": f"{header('experiment/mine')}\nseed: 1\n"})
     written = write_schemas("my_conf/schema", folders(["my_conf"]))
     assert "my_conf/schema/experiment.json" in map(str, written)
@@ -173,7 +173,7 @@ def misspell(section, key):
 
 
 @pytest.mark.parametrize("config", FILES)
-def test_no_misspelt_key_fits(config):
+def test_no_misspelled_key_validates(config):
     content = load(FILES[config], config).content
     for path, _ in places(content):
         if not is_free(path):
@@ -181,7 +181,7 @@ def test_no_misspelt_key_fits(config):
 
 
 @pytest.mark.parametrize("config", FILES)
-def test_no_value_of_another_type_fits(config):
+def test_no_value_of_another_type_validates(config):
     content = load(FILES[config], config).content
     for path, value in places(content):
         wrong = 1.5 if isinstance(value, bool | str | list | dict) else {"a": 1}
@@ -192,7 +192,7 @@ def test_no_value_of_another_type_fits(config):
 
 
 @pytest.mark.parametrize("config", FILES)
-def test_an_interpolation_can_stand_for_any_value(config):
+def test_an_interpolation_validates_for_any_value(config):
     content = load(FILES[config], config).content
     for path, _ in places(content):
         put = changed(content, path, lambda at, key: at.update({key: "${other.key}"}))
@@ -214,7 +214,7 @@ def test_an_interpolation_can_stand_for_any_value(config):
         ("experiment", {"optimizer": {"momentum": 0.9}, "hydra": {"job": {}}}),
     ],
 )
-def test_parts_of_configs_fit(group, value):
+def test_partial_configs_validate(group, value):
     assert accepts(group, value)
 
 
@@ -238,7 +238,7 @@ def test_parts_of_configs_fit(group, value):
         ("experiment", {"sede": 1}),
     ],
 )
-def test_mistakes_do_not_fit(group, value):
+def test_mistakes_do_not_validate(group, value):
     assert not accepts(group, value)
 
 
@@ -255,7 +255,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_what_pydantic_takes_the_schema_takes(data):
+def test_the_schema_accepts_what_pydantic_accepts(data):
     """Composed experiments with some values changed, some keys left out."""
     tree = copy.deepcopy(tree_of(data.draw(st.sampled_from(EXPERIMENTS))))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -302,7 +302,7 @@ FIELDS = dict(fields())
 
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(FIELDS)), VALUES)
-def test_a_field_takes_the_same_in_both(name, value):
+def test_a_field_accepts_the_same_values_in_both(name, value):
     """But for texts, which may be replaced, and 2.0, an integer to JSON Schema."""
     holder, validator = FIELDS[name]
     try:

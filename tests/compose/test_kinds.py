@@ -133,15 +133,17 @@ def takes(cls, key, value):
         cls.model_validate({"name": cls.model_fields["name"].default, key: value})
     except ValidationError as error:
         return not any(
-            told["loc"][0] == key
-            for told in error.errors()
-            if told["loc"] and told["type"] not in ("missing", "rule")
+            detail["loc"][0] == key
+            for detail in error.errors()
+            if detail["loc"] and detail["type"] not in ("missing", "rule")
         )
     return True
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
-def test_the_new_kind_keeps_what_it_takes_and_drops_the_rest(path, tmp_path):
+def test_the_new_kind_keeps_the_fields_that_it_accepts_and_drops_the_rest(
+    path, tmp_path
+):
     members = {
         name: cls for name, cls in UNIONS[path].members.items() if cls is not Target
     }
@@ -272,13 +274,13 @@ def test_an_optimizer_of_a_part_changes_its_kind():
     assert (made["optimizer"]["name"], made["optimizer"]["lr"]) == ("sgd", 0.05)
 
 
-def test_there_and_back_on_the_command_line_drops_nothing():
+def test_changing_a_kind_and_back_on_the_command_line_drops_nothing():
     composed = compose(["experiment=digits", "model.name=mlp", "model.name=cnn"])
     assert composed.tree == compose(["experiment=digits"]).tree
     assert composed.dropped == ()
 
 
-def test_a_value_that_no_kind_takes_is_still_an_error(project):
+def test_a_value_that_no_kind_accepts_is_an_error(project):
     project({"mine/optimizer/bad.yaml": "name: adamw\nlr: -1\nweight_decay: 0.1\n"})
     lines = ["experiment=digits_mlp", "optimizer=bad", "~optimizer.lr"]
     assert compose(lines, config_dirs=["mine"]).tree["optimizer"]["lr"] == 1e-3
@@ -288,7 +290,7 @@ def test_a_value_that_no_kind_takes_is_still_an_error(project):
         compose(["experiment=bad", "optimizer.name=sgd"], config_dirs=["mine"])
 
 
-def test_a_group_chosen_on_the_command_line_is_not_dropped_for_a_file(project):
+def test_a_choice_on_the_command_line_is_not_dropped_for_a_file(project):
     """The experiment's file goes on top of the choice, and names another kind."""
     own = "# @package _global_\ndefaults: [digits]\noptimizer: {name: sgd}\n"
     project({"mine/experiment/mine.yaml": own})
@@ -322,7 +324,7 @@ def test_a_run_changes_its_kind_when_it_is_the_base(project):
     assert {"model.widths", "model.hidden", "optimizer.eps"} <= keys
 
 
-def test_show_lists_what_was_dropped_with_its_origin(capsys):
+def test_show_lists_dropped_fields_with_their_origins(capsys):
     assert main.main(["show", "experiment=digits", "model.name=mlp"]) == 0
     lines = capsys.readouterr().out.splitlines()
     by = "model is mlp (override model.name=mlp)"
@@ -342,17 +344,17 @@ def test_show_lists_what_was_dropped_with_its_origin(capsys):
     }
 
 
-def test_explain_says_over_what_a_default_stands(capsys):
+def test_explain_lists_the_dropped_value_below_a_default(capsys):
     words = ["explain", "model.hidden", "experiment=digits", "model.name=mlp"]
     assert main.main(words) == 0
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert (
         "set by   override model.name=mlp\nover     128  conf/model/cnn.yaml:5:1"
-        in told
+        in message
     )
 
 
-def test_what_runs_notes_what_was_dropped(capsys):
+def test_a_run_logs_the_dropped_fields(capsys):
     words = ["check", "experiment=digits_mlp", "optimizer.name=sgd"]
     assert main.main(words) == 0
     assert capsys.readouterr().err.startswith(

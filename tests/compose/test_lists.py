@@ -55,13 +55,13 @@ def test_an_override_of_a_field_keeps_the_other_fields_of_the_item(sign):
     ]
 
 
-def test_a_mapping_over_an_item_merges_into_it():
+def test_a_mapping_merges_into_a_list_item():
     assert rules([*FSDP, "mesh.rules.0={path: '**.kernel'}"]) == [
         {"path": "**.kernel", "along": "fsdp"}
     ]
 
 
-def test_a_list_inside_an_item_is_reached_by_its_places():
+def test_a_list_inside_an_item_is_overridden_by_index():
     lines = [
         "mesh.rules=[{dims: [null, [data, fsdp]]}]",
         "mesh.rules.0.dims.1.0=expert",
@@ -69,11 +69,11 @@ def test_a_list_inside_an_item_is_reached_by_its_places():
     assert rules([*FSDP, *lines]) == [{"dims": [None, ["expert", "fsdp"]]}]
 
 
-def test_a_field_of_an_item_is_taken_away():
+def test_a_field_of_a_list_item_is_deleted():
     assert rules([*FSDP, "~mesh.rules.0.along"]) == [{}]
 
 
-def test_an_item_of_a_list_that_stands_by_default_keeps_its_fields():
+def test_an_item_of_a_default_list_keeps_its_other_fields():
     assert rules(["experiment=digits_mlp", "mesh.rules.0.path='**.kernel'"]) == [
         {"path": "**.kernel", "logical": True}
     ]
@@ -98,7 +98,7 @@ def test_a_file_merges_into_an_item(project):
     }
 
 
-def test_fields_that_are_kept_keep_who_set_them():
+def test_kept_fields_keep_their_origins():
     lines = [*FSDP, "mesh.rules.0.path='**.kernel'"]
     assert compose(lines).origins["mesh.rules"] == f"override {lines[-1]}"
     (kept,) = explain("mesh.rules.0.along", lines).layers
@@ -108,14 +108,14 @@ def test_fields_that_are_kept_keep_who_set_them():
     assert (str(first.origin), first.value) == ("conf/mesh/fsdp.yaml:6", "**")
 
 
-def test_a_fault_in_a_kept_field_is_placed_where_the_field_was_set():
+def test_an_error_in_a_kept_field_has_the_origin_of_the_field():
     lines = [*FSDP, "mesh.rules=[{along: fspd}]", "mesh.rules.0.path='**.kernel'"]
     assert diagnostics(lines).startswith(
         "[unknown-name] mesh.rules.0.along: got 'fspd' (override mesh.rules=[{along: "
     )
 
 
-def test_diff_names_who_changed_an_item():
+def test_diff_names_the_origin_of_a_changed_item():
     a, b = "experiment=digits_mlp mesh=fsdp", "mesh.rules.0.path=x"
     (line,) = as_lines(compare(read_side(a), read_side(f"{a} {b}")))
     assert line.split("  # ") == [

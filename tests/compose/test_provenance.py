@@ -34,7 +34,7 @@ def test_the_last_writer_of_a_value_is_named(project):
     assert origins[f"{metric}.labels"] == "conf/spec/parts/classes.yaml:10"
 
 
-def test_choices_name_who_chose(project):
+def test_choices_have_origins(project):
     project({"mine/experiment/mine.yaml": OWN})
     words = ["experiment=mine", "optimizer=sgd"]
     chosen = compose(words, config_dirs=["mine"]).choice_origins

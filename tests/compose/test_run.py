@@ -17,21 +17,21 @@ def run(project):
     return composed
 
 
-def test_a_run_composes_to_what_it_was(run):
+def test_a_run_composes_to_its_own_config(run):
     again = compose(["run=runs/1"])
     assert again.config == run.config
     assert again.run == "runs/1"
     assert again.origins["optimizer.lr"].startswith("runs/1/config.yaml:")
 
 
-def test_overrides_are_laid_over_a_run(run):
+def test_overrides_apply_to_a_run(run):
     again = compose(["run=runs/1", "loop.eval_batch_size=8", "~spec.eval_metrics.top3"])
     assert again.config.loop.eval_batch_size == 8
     assert "top3" not in again.config.spec.eval_metrics
     assert again.config.optimizer.lr == 1e-5
 
 
-def test_a_chosen_group_replaces_its_word_as_a_whole(run):
+def test_a_choice_on_a_run_replaces_the_whole_section(run):
     again = compose(["run=runs/1", "mesh=single"])
     assert [rule.along for rule in again.config.mesh.rules] == [None]
     assert again.origins["mesh.axes.data"] == "conf/mesh/single.yaml:3"
@@ -43,7 +43,7 @@ def test_what_show_prints_of_a_run_can_be_pasted(run):
     assert compose(words).tree == given.tree
 
 
-def test_an_interpolation_in_a_run_is_a_text(run, project, monkeypatch):
+def test_an_interpolation_in_a_run_stays_a_text(run, project, monkeypatch):
     """A run directory may come from elsewhere: it reads no environment variables."""
     monkeypatch.setenv("SECRET", "hush")
     text = run.yaml().replace("class_names: null", "class_names: ['${oc.env:SECRET}']")
@@ -52,7 +52,7 @@ def test_an_interpolation_in_a_run_is_a_text(run, project, monkeypatch):
     assert outputs["serving_default"]["class_names"] == ["${oc.env:SECRET}"]
 
 
-def test_where_a_run_was_written_is_not_where_it_is_written_again(run, project):
+def test_the_directory_of_a_run_is_not_reused(run, project):
     project({"runs/2/config.yaml": run.yaml().replace("dir: null", "dir: runs/2")})
     assert compose(["run=runs/2"]).config.output.dir is None
     assert compose(["run=runs/2", "output.dir=a"]).config.output.dir == "a"
@@ -61,7 +61,7 @@ def test_where_a_run_was_written_is_not_where_it_is_written_again(run, project):
 @pytest.mark.parametrize(
     "line", ["defaults: [mesh: single]", "hydra: {searchpath: [x]}", "trust: mine"]
 )
-def test_a_run_cannot_speak_to_hydra_nor_trust(run, project, line):
+def test_the_config_of_a_run_cannot_set_hydra_or_trust(run, project, line):
     project({"runs/2/config.yaml": f"{run.yaml()}{line}\n"})
     with pytest.raises(ConfigError, match=line.split(":")[0]):
         compose(["run=runs/2"])
@@ -83,7 +83,7 @@ def test_a_target_in_a_run_resolves_only_by_the_command_lines_trust(run, project
     assert composed.config.spec.callable.__name__ == "model_fn"
 
 
-def test_a_group_that_is_no_word_cannot_be_chosen_on_a_run(run):
+def test_a_group_that_is_not_a_section_cannot_be_chosen_on_a_run(run):
     with pytest.raises(ConfigError, match="cannot be chosen when a run is the base"):
         compose(["run=runs/1", "experiment=diabetes"])
 

@@ -38,7 +38,7 @@ def test_each_line_pasted_back_gives_the_same_config(name):
         assert compose([*base, pasted(line)]).tree == composed.tree, line
 
 
-def test_what_was_taken_away_stays_away():
+def test_a_deletion_is_pasted_back_as_a_deletion():
     given = ["experiment=digits", "~spec.eval_metrics.top3", "mesh=fsdp", "name='1'"]
     composed = compose(given)
     printed = list(map(pasted, lines(composed)))
@@ -62,7 +62,7 @@ def test_ordinary_lines_need_no_quotes():
             assert line[0] not in "'\"", line
 
 
-def test_comments_name_who_set_each_value():
+def test_comments_name_the_origin_of_each_value():
     printed = [
         line.split("  # ")
         for line in lines(compose(["mesh=fsdp", "optimizer.lr=3e-4"]))
@@ -98,7 +98,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_a_spelled_value_is_read_as_the_very_same_value(value):
+def test_a_spelled_value_is_parsed_to_the_same_value(value):
     """Through a shell, Hydra's parser and OmegaConf's interpolations."""
     line = pasted(shell(f"key={spell(value)}") + "  # note")
     override = OverridesParser.create().parse_override(line)

@@ -67,18 +67,18 @@ def test_a_run_keeps_its_paths_as_they_are_written_and_says_from_where(elsewhere
     assert manifest["started_in"] == str(elsewhere)
 
 
-def test_paths_of_a_run_count_from_where_it_was_started(elsewhere):
+def test_paths_of_a_run_are_resolved_from_the_folder_of_its_start(elsewhere):
     config = compose(["run=../here/run"]).config
     assert config.data.train == str(elsewhere / "in/a.npz")
     assert config.data.eval == "~/b.npz"
 
 
-def test_paths_of_the_command_line_count_from_the_working_directory(elsewhere):
+def test_paths_of_the_command_line_are_resolved_from_the_working_directory(elsewhere):
     config = compose(["run=../here/run", "data.train=in/a.npz"]).config
     assert config.data.train == "in/a.npz"
 
 
-def test_of_a_project_that_was_moved_they_count_from_the_working_directory(elsewhere):
+def test_paths_of_a_moved_project_are_resolved_from_the_working_directory(elsewhere):
     (elsewhere / "in/a.npz").unlink()
     composed = compose(["run=../here/run"])
     assert composed.config.data.train == "in/a.npz"
@@ -93,13 +93,13 @@ def test_of_a_project_that_was_moved_they_count_from_the_working_directory(elsew
     )
 
 
-def test_a_run_that_does_not_say_where_it_was_started_is_read_as_before(elsewhere):
+def test_paths_of_a_run_without_a_recorded_folder_are_unchanged(elsewhere):
     for text in ("{}", "no JSON", '{"started_in": 3}', '{"started_in": "here"}'):
         (elsewhere / "run/manifest.json").write_text(text)
         assert compose(["run=../here/run"]).config.data.train == "in/a.npz"
 
 
-def test_a_word_is_no_path(project, monkeypatch):
+def test_a_name_is_not_resolved_as_a_path(project, monkeypatch):
     folder = project({"here/stdlib/x.py": ""}) / "here"
     monkeypatch.chdir(folder)
     open_run("run", compose(["data={name: text}"]).yaml()).close()
@@ -107,7 +107,7 @@ def test_a_word_is_no_path(project, monkeypatch):
     assert compose(["run=here/run"]).config.data.root == "stdlib"
 
 
-def test_paths_of_outside_packages_count_alike(monkeypatch, tmp_path):
+def test_paths_in_sections_of_plugins_are_resolved_alike(monkeypatch, tmp_path):
     """At any depth, in lists and mappings: what counts is the type of the field."""
     from specflow.compose.provenance import Origins
     from specflow.compose.start_folder import from_start
@@ -134,7 +134,7 @@ def test_paths_of_outside_packages_count_alike(monkeypatch, tmp_path):
     assert from_start(config, Origins(), folder=os.getcwd()) is config
 
 
-def test_a_path_is_the_same_written_whole():
+def test_a_relative_path_equals_the_absolute_one():
     def differ(old, new):
         pair = ({"data": {"train": old}}, {"data": {"train": new}})
         return [change.key for change in changes(*pair, folders=("/a", "/b"))]

@@ -98,13 +98,13 @@ def test_trust_reaches_what_a_package_defines_and_not_what_it_imports(own, name)
     assert isinstance(diagnostic, Diagnostic)
 
 
-def test_ones_own_package_resolves_when_it_is_trusted(own):
+def test_a_users_package_resolves_when_it_is_trusted(own):
     found = resolve("x", "own_package.parts.Net", trust=["own_package"])
     assert callable(found)
     assert not isinstance(found, Diagnostic)
 
 
-def test_a_name_outside_is_not_even_imported(project, monkeypatch):
+def test_an_untrusted_name_is_not_imported(project, monkeypatch):
     root = project({"stranger.py": "raise RuntimeError('ran')\n"})
     monkeypatch.syspath_prepend(root)
     diagnostic = resolve("model._target_", "stranger.Net")
@@ -123,7 +123,7 @@ def diagnostics_of(section, *, supplied=()):
     return [str(diagnostic) for diagnostic in diagnostics]
 
 
-def test_arguments_are_held_against_the_signature(own):
+def test_arguments_are_checked_against_the_signature(own):
     net = {"_target_": "own_package.parts.Net", "widht": 3}
     assert diagnostics_of(net, supplied=["rngs"]) == [
         "model.widht: no such argument. Did you mean model.width? "
@@ -135,11 +135,11 @@ def test_arguments_are_held_against_the_signature(own):
     assert diagnostics_of({**net, "widht": 3, "width": 1}, supplied=["rngs"]) != []
 
 
-def test_a_callable_that_takes_anything_is_given_anything(own):
+def test_a_callable_with_keyword_arguments_accepts_any_argument(own):
     assert diagnostics_of({"_target_": "own_package.parts.anything", "x": 1}) == []
 
 
-def test_what_the_framework_supplies_may_be_missing():
+def test_arguments_that_the_framework_supplies_may_be_missing():
     adam = compose(["optimizer={_target_: optax.adamw, weight_decay: 0.1}"])
     assert adam.config.optimizer.callable is optax.adamw
     net = compose(
@@ -148,7 +148,7 @@ def test_what_the_framework_supplies_may_be_missing():
     assert net.config.model.arguments == {"in_features": 3, "out_features": 4}
 
 
-def test_another_callable_takes_no_settings_over(own):
+def test_another_callable_drops_the_former_arguments(own):
     """The CNN's widths are no arguments of whatever replaces the CNN."""
     composed = compose(["model._target_=flax.linen.Dense", "model.features=4"])
     assert composed.tree["model"] == {"_target_": "flax.linen.Dense", "features": 4}
@@ -156,7 +156,7 @@ def test_another_callable_takes_no_settings_over(own):
     assert again.config.model == composed.config.model
 
 
-def test_trust_is_for_ones_own_packages(own):
+def test_trust_is_for_the_users_packages(own):
     with pytest.raises(ConfigError, match="not of the standard library"):
         compose(["trust=os", "model._target_=os.system"])
     composed = compose(
@@ -171,7 +171,7 @@ def test_a_model_fn_is_bound(own):
     assert compose(words).config.spec.callable.__name__ == "anything"
 
 
-def test_a_model_fn_takes_the_place_of_what_was_declared(own):
+def test_a_model_fn_replaces_a_declared_spec(own):
     """It was merged with the declared spec, whose fields were then reported."""
     words = ["spec.model_fn=own_package.parts.anything", "trust=own_package"]
     composed = compose([*words, "spec.params={scale: 2.0}"])
@@ -188,7 +188,7 @@ def test_another_model_fn_keeps_the_params(own):
     assert compose(words).config.spec.params == {"scale": 2.0}
 
 
-def test_targets_are_found_wherever_a_section_may_stand(own):
+def test_targets_are_resolved_at_every_depth(own):
     target = "{_target_: own_package.parts.loss, labels: labels, logits: outputs}"
     words = [f"spec.loss.mine={target}", "trust=own_package"]
     assert compose(words).config.spec.loss["mine"].callable.__name__ == "loss"

@@ -26,7 +26,7 @@ def outcomes(tmp_path):
     return [lost, *made]
 
 
-def test_jobs_are_ranked_by_the_metric_that_judges_and_failed_ones_come_last(tmp_path):
+def test_jobs_are_ranked_by_the_best_metric_and_failed_ones_come_last(tmp_path):
     jobs = outcomes(tmp_path)
     assert ranked(jobs) == [2, 1, 3, 0]
     by_auc = [

@@ -45,7 +45,7 @@ def test_shipped_experiments_keep_their_warmup_and_need_no_second_override(name)
         compose([f"experiment={name}", f"loop.train_steps={steps}"])
 
 
-def test_the_unit_that_a_later_layer_gives_counts(project):
+def test_the_unit_of_the_later_layer_wins(project):
     own = "# @package _global_\ndefaults: [digits]\n%s: {%s: {%s}}\n"
     project(
         {
@@ -97,7 +97,7 @@ def test_a_warmup_that_is_too_long_names_both_keys_and_the_fix():
     ]
 
 
-def test_the_schedule_of_a_part_is_judged_too():
+def test_the_schedule_of_an_optimizer_part_is_validated():
     part = "optimizer.parts.wide.optimizer.schedule"
     line = f"{part}={{name: cosine, warmup_steps: 900}}"
     (told,) = errors(["experiment=breast_cancer_wide_and_deep", line])
@@ -118,7 +118,7 @@ def old_run(project):
     return folder
 
 
-def test_what_an_override_makes_wrong_with_a_run_is_no_matter_of_versions(old_run):
+def test_a_mistake_in_an_override_of_a_run_is_not_a_version_problem(old_run):
     assert compose(["run=run"]).config.optimizer.schedule.warmup_of(1_200) == 100
     (told,) = errors(["run=run", "loop.train_steps=100"])
     assert told.startswith(f"{KEY}.warmup_steps: got 100 (run/config.yaml:")

@@ -80,7 +80,7 @@ def test_a_number_means_in_a_file_what_it_means_on_the_command_line(text):
 
 
 @given(st.from_regex(r"[-+]?[0-9_.:eoxab]{1,6}", fullmatch=True) | st.text(max_size=5))
-def test_what_is_dumped_is_read_as_it_was(text):
+def test_dumped_values_are_read_back_unchanged(text):
     try:
         assert read(dump({"key": text})).content == {"key": text}
     except ConfigError:  # Control characters are no YAML, quoted or not.
@@ -88,11 +88,11 @@ def test_what_is_dumped_is_read_as_it_was(text):
 
 
 @given(st.integers() | st.floats(allow_nan=False))
-def test_numbers_that_are_dumped_are_read_as_they_were(number):
+def test_dumped_numbers_are_read_back_unchanged(number):
     assert is_same(read(dump({"key": number})).content["key"], number)
 
 
-def test_a_number_of_yaml_1_1_is_refused_where_it_stands(project):
+def test_a_number_of_yaml_1_1_is_refused_with_its_place(project):
     loop = "loop: {train_steps: 0100, batch_size: 0040, eval_every: 1:30}\n"
     project({"mine/experiment/oct.yaml": f"{HEAD}{loop}seed: 010\n"})
     at, whole = "mine/experiment/oct.yaml", "Expected a whole number"
@@ -114,7 +114,7 @@ def test_a_tag_does_not_bring_back_numbers_of_yaml_1_1():
 
 
 @pytest.mark.parametrize("key", NO_TEXT)
-def test_a_key_that_is_no_text_is_refused_beside_what_is_judged_by_names(key, project):
+def test_a_key_that_is_not_text_is_refused_beside_named_items(key, project):
     judged = (
         "output: {checkpoint: {best: {metric: accuracy, order: highest}}}\n"
         "loop: {early_stopping: {name: higher, metric: top3, threshold: 1.0}}\n"
@@ -122,38 +122,42 @@ def test_a_key_that_is_no_text_is_refused_beside_what_is_judged_by_names(key, pr
     metric = "{name: accuracy, predictions: predictions.class}"
     text = f"{HEAD}{judged}spec:\n  eval_metrics:\n    {key}: {metric}\n"
     project({"mine/experiment/m.yaml": text})
-    told = diagnostics(["experiment=m"])
-    assert told.startswith(f"[type] spec.eval_metrics.{key}: is read by YAML as ")
-    assert told.endswith(
+    message = diagnostics(["experiment=m"])
+    assert message.startswith(f"[type] spec.eval_metrics.{key}: is read by YAML as ")
+    assert message.endswith(
         " (mine/experiment/m.yaml:9:5). Expected a key that is text. "
         f"Quote it: '{key}'."
     )
-    assert "\n" not in told
+    assert "\n" not in message
 
 
-def test_keys_that_are_no_text_are_refused_beside_interpolations(project):
+def test_keys_that_are_not_text_are_refused_beside_interpolations(project):
     """OmegaConf holds no key that is null or a date."""
     text = (
         f"{HEAD}name: x${{seed}}\nseed: 3\nnull: 1\nspec: {{loss: {{2020-01-01: 2}}}}\n"
     )
     project({"mine/experiment/m.yaml": text})
-    told = diagnostics(["experiment=m"])
-    assert "[type] null: is read by YAML as null (mine/experiment/m.yaml:7:1)." in told
-    assert "[type] spec.loss.2020-01-01: is read by YAML as a date (mine/exper" in told
-    assert "interpolation" not in told
-    assert "'x${seed}'" not in told
+    message = diagnostics(["experiment=m"])
+    assert (
+        "[type] null: is read by YAML as null (mine/experiment/m.yaml:7:1)." in message
+    )
+    assert (
+        "[type] spec.loss.2020-01-01: is read by YAML as a date (mine/exper" in message
+    )
+    assert "interpolation" not in message
+    assert "'x${seed}'" not in message
 
 
-def test_keys_that_are_no_text_are_refused_on_the_command_line():
+def test_keys_that_are_not_text_are_refused_on_the_command_line():
     for key in ("null", "true", "1", "1.5"):
-        told = diagnostics(
+        message = diagnostics(
             [f"spec.eval_metrics={{{key}: {{name: mean, values: outputs}}}}"]
         )
         assert (
             f"[type] spec.eval_metrics.{key}: is read by YAML as {key} (override spec."
-            in told
+            in message
         )
-        assert f"Quote it: '{key}'." in told
+        assert f"Quote it: '{key}'." in message
 
 
 def test_a_quoted_key_is_text(project):
@@ -165,20 +169,20 @@ def test_a_quoted_key_is_text(project):
     assert list(metrics) == ["accuracy", "top3", "on", "no"]
 
 
-def test_a_key_that_is_no_text_ends_in_one_document_for_tools(project, capsys):
+def test_a_key_that_is_not_text_gives_one_json_document(project, capsys):
     metric = "{name: accuracy, predictions: predictions.class}"
     text = f"{HEAD}spec: {{eval_metrics: {{on: {metric}, no: {metric}}}}}\n"
     project({"mine/experiment/m.yaml": text})
     words = ["show", "--config-dir", "mine", "experiment=m", "--format", "json"]
     assert main(words) == 2
-    told = json.loads(capsys.readouterr().out)["diagnostics"]
-    assert [(one["code"], one["key"]) for one in told] == [
+    message = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert [(one["code"], one["key"]) for one in message] == [
         ("type", "spec.eval_metrics.on"),
         ("type", "spec.eval_metrics.no"),
     ]
 
 
-def test_a_byte_order_mark_is_no_content(project, tmp_path):
+def test_a_byte_order_mark_is_not_content(project, tmp_path):
     """YAML 1.2.2, 5.2: it may stand at the start of a stream."""
     root = project({"mine/experiment/bom.yaml": f"{HEAD}name: bom\n"})
     file = root / "mine/experiment/bom.yaml"

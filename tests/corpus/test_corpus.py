@@ -65,29 +65,29 @@ def test_the_corpus_is_the_same_for_the_same_seed(corpus):
     assert build(SEED) == corpus
 
 
-def test_every_fault_is_found_and_none_is_a_traceback(outcomes):
+def test_every_planted_mistake_is_reported_and_none_is_a_traceback(outcomes):
     assert told(one for one in outcomes if one.crash or not one.found) == []
     assert ConfigError.exit_code == 2
 
 
-def test_nearly_every_fault_is_told_where_it_stands(outcomes):
+def test_nearly_every_mistake_is_reported_with_its_place(outcomes):
     lost = [one for one in outcomes if not one.placed]
     assert len(lost) <= 0.02 * len(outcomes), "\n".join(told(lost))
 
 
-def test_nearly_every_near_miss_is_offered(outcomes):
+def test_nearly_every_nearest_choice_is_suggested(outcomes):
     meant = [one for one in outcomes if one.planted.near]
     lost = [one for one in meant if not one.offered]
     assert len(lost) <= 0.05 * len(meant), "\n".join(told(lost))
 
 
-def test_one_fault_is_rarely_told_as_several(outcomes):
+def test_one_mistake_is_rarely_reported_as_several(outcomes):
     """What could be a fault only because of the one that was planted is not told."""
     several = [one for one in outcomes if len(one.diagnostics) > 2]
     assert len(several) <= 0.02 * len(outcomes), "\n".join(told(several))
 
 
-def test_the_first_report_names_nearly_all_of_several_faults(beside):
+def test_the_first_report_names_nearly_all_of_several_mistakes(beside):
     assert told(one for one in beside if one.crash) == []
     # A rule cannot be judged when what it speaks of is another of the faults.
     lost = [one for one in beside if not one.found]
@@ -100,7 +100,7 @@ def test_the_table(outcomes, beside, capsys):
     assert Counter(one.planted.kind for one in outcomes).total() == len(outcomes)
 
 
-def test_whole_processes_say_the_same(outcomes, tmp_path):
+def test_processes_report_the_same_as_the_api(outcomes, tmp_path):
     """A few of the faults, each as a command of its own."""
     some = [one for one in outcomes if not one.planted.command]
     for one in random.Random(SEED).sample(some, PROCESSES):
@@ -123,7 +123,7 @@ def test_whole_processes_say_the_same(outcomes, tmp_path):
             assert re.match(rf"error\[[\w-]+\] {re.escape(str(diagnostic))}$", line)
 
 
-def test_what_is_planted_is_all_that_is_wrong(tmp_path):
+def test_an_experiment_has_no_other_mistakes_than_the_planted(tmp_path):
     """The user's own copies are sound before anything is planted in them."""
     from specflow.compose import compose
 

@@ -61,7 +61,7 @@ def canary(here):
     assert not file.exists()
 
 
-def test_the_canary_sings(tmp_path):
+def test_the_canary_runs_when_it_is_unpickled(tmp_path):
     pickle.loads(pickle.dumps(Canary(tmp_path / "ran"))).close()
     assert (tmp_path / "ran").exists()
 

@@ -67,7 +67,7 @@ def test_the_file_of_another_user_trusts_nothing(run, monkeypatch, capsys):
     assert "stranger" not in sys.modules
 
 
-def test_where_a_run_was_made_is_noted_by_this_user_alone(run, tmp_path):
+def test_a_copy_of_a_run_has_no_project(run, tmp_path):
     """A copy of a run that was made here has no project."""
     run_projects.note(run, tmp_path)
     assert run_projects.folder_of(run) == tmp_path

@@ -33,7 +33,7 @@ def refused(tmp_path, monkeypatch):
     return attempt
 
 
-def test_a_callback_is_refused_before_it_is_made(refused):
+def test_a_callback_is_refused_before_it_is_instantiated(refused):
     assert refused(f"hydra:\n  callbacks:\n    x: {TOUCH}") == (
         "hydra.callbacks.x: would run code of its own "
         "(mine/experiment/evil.yaml:4:5). "

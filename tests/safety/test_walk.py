@@ -104,7 +104,7 @@ def test_nothing_outside_the_list_resolves_runs_or_is_imported(tried, auditor):
 @pytest.mark.parametrize(
     "value", [["os", "system"], {"_target_": "os.system"}, 3, None]
 )
-def test_what_is_no_text_is_no_target(value):
+def test_a_value_that_is_not_text_is_not_a_target(value):
     assert isinstance(resolve("model._target_", value), Diagnostic)
 
 
@@ -210,7 +210,7 @@ def test_a_reader_of_pickles_stays_refused_under_another_name(own):
     )
 
 
-def test_a_module_that_ends_the_process_is_a_fault(own):
+def test_a_module_that_ends_the_process_is_reported(own):
     own(own_end="raise SystemExit(0)")
     diagnostic = resolve("m", "own_end.Net", trust=["own_end"])
     assert isinstance(diagnostic, Diagnostic)
@@ -222,7 +222,7 @@ WORDS = ("model", "data", "optimizer", "optimizer.schedule", "spec.loss.a", "mes
 
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("name", ["os.system", "flax.nnx.jax.numpy.load"])
-def test_no_word_of_an_experiment_takes_one(word, name, auditor):
+def test_no_section_resolves_a_dangerous_target(word, name, auditor):
     line = f"{word}={{_target_: {name}, command: touch ran}}"
     auditor.listening = True
     with pytest.raises(ConfigError) as caught:

@@ -18,7 +18,7 @@ def experiment(*entries):
 
 
 @pytest.fixture
-def told(project):
+def reported(project):
     """What is wrong with an experiment of some files, alone and in a sweep."""
 
     def attempt(name, **files):
@@ -43,8 +43,8 @@ def told(project):
     return attempt
 
 
-def test_a_file_that_names_itself_is_refused(told):
-    assert told("m2", m2=experiment("/experiment/m2")) == (
+def test_a_file_that_names_itself_is_refused(reported):
+    assert reported("m2", m2=experiment("/experiment/m2")) == (
         "[composition] experiment/m2: names itself in its defaults list "
         f"({AT}/m2.yaml:3:5). Remove this entry."
     )
@@ -58,9 +58,9 @@ def test_a_file_that_names_itself_is_refused(told):
         ("/experiment: b", "/experiment: [c]", "/experiment@_global_: a"),
     ],
 )
-def test_each_entry_of_a_circle_is_named_with_its_line(to_b, to_c, to_a, told):
+def test_each_entry_of_a_cycle_is_named_with_its_line(to_b, to_c, to_a, reported):
     a, b, c = experiment("/data: wine", to_b), experiment(to_c), experiment(to_a)
-    assert told("a", a=a, b=b, c=c) == (
+    assert reported("a", a=a, b=b, c=c) == (
         f"[composition] experiment/a: names experiment/b in its defaults list ({AT}/"
         f"a.yaml:4:5). Expected no cycle: experiment/b names experiment/c ({AT}/"
         f"b.yaml:3:5), experiment/c names experiment/a ({AT}/c.yaml:3:5). Remove one "
@@ -68,45 +68,45 @@ def test_each_entry_of_a_circle_is_named_with_its_line(to_b, to_c, to_a, told):
     )
 
 
-def test_a_circle_that_is_led_to_is_told_where_it_begins(told):
+def test_a_cycle_that_another_config_reaches_is_reported_at_its_start(reported):
     a, b = experiment("b"), experiment("c")
-    assert told("a", a=a, b=b, c=experiment("b")).startswith(
+    assert reported("a", a=a, b=b, c=experiment("b")).startswith(
         f"[composition] experiment/b: names experiment/c in its defaults list ({AT}/b"
     )
 
 
-def test_a_parent_that_is_not_there_is_not_the_file_itself(told):
-    message = told("trial_v2", trial_v2=experiment("/experiment/trial_v1"))
+def test_a_missing_parent_is_not_suggested_as_the_file_itself(reported):
+    message = reported("trial_v2", trial_v2=experiment("/experiment/trial_v1"))
     assert message.startswith(
         f"[unknown-choice] experiment: no choice named 'trial_v1' ({AT}/trial_v2.yaml:"
         "3:5). Choices: "
     )
 
 
-def test_a_near_miss_that_leads_back_does_not_stand_in(told):
+def test_a_suggestion_that_makes_a_cycle_is_not_substituted(reported):
     """Who takes the place of what is not there must not make a circle of it."""
     files = {"trial_v3": experiment("trial_v1"), "trial_v2": experiment("trial_v3")}
-    message = told("trial_v2", **files)
+    message = reported("trial_v2", **files)
     assert message.startswith("[unknown-choice] experiment: no choice named 'trial_v1'")
     assert "circle" not in message
     assert "\n" not in message
 
 
-def test_a_choice_is_placed_in_the_file_that_was_read(told):
+def test_an_unknown_choice_has_the_origin_of_the_file_that_was_read(reported):
     """Another file with the same entry, first by name, is not accused."""
     own = experiment("/experiment/digits", "override /mesh: fspd")
-    assert told("own", aardvark=own, own=own).startswith(
+    assert reported("own", aardvark=own, own=own).startswith(
         f"[unknown-choice] mesh: no choice named 'fspd' ({AT}/own.yaml:4:5). Did you "
     )
 
 
-def test_a_circle_ends_in_one_message(project, capsys):
+def test_a_cycle_is_reported_once(project, capsys):
     project({f"{AT}/m2.yaml": experiment("/experiment/m2")})
     assert main(["show", "--config-dir", "mine", "experiment=m2"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_completion_goes_on_beside_a_circle(project):
+def test_completion_works_beside_a_cycle(project):
     project({f"{AT}/m2.yaml": experiment("/experiment/m2")})
     line = "specflow show --config-dir=mine experiment=m2 optimizer."
     assert [*complete(line, {"show": ("", options.COMMON)})]
@@ -134,10 +134,10 @@ STEPS = "[range] loop.train_steps: got 0"
         ),
     ],
 )
-def test_a_package_header_that_is_missing_is_told_beside_all_else(
-    head, problem, hint, told
+def test_a_missing_package_header_is_reported_beside_all_other_errors(
+    head, problem, hint, reported
 ):
-    header, steps = told("own", own=f"{head}{HEADED}").splitlines()
+    header, steps = reported("own", own=f"{head}{HEADED}").splitlines()
     assert header == (
         f"[package] {AT}/own.yaml: {problem}, which is not a section "
         f"({AT}/own.yaml:1:1). "
@@ -147,8 +147,8 @@ def test_a_package_header_that_is_missing_is_told_beside_all_else(
 
 
 @pytest.mark.parametrize("text", ["", "seed: 3\n"])
-def test_an_experiment_of_values_alone_needs_the_header_too(text, told):
-    (header,) = told("own", own=text).splitlines()
+def test_an_experiment_of_values_alone_needs_the_header_too(text, reported):
+    (header,) = reported("own", own=text).splitlines()
     assert header.startswith(f"[package] {AT}/own.yaml: has no package")
 
 
@@ -183,6 +183,6 @@ def test_a_deletion_of_another_value_is_refused(line, expected):
 
 
 @pytest.mark.parametrize("line", ["~loop.train_steps=1000", "~loop.train_steps"])
-def test_a_deletion_of_the_value_that_is_there_deletes(line):
+def test_a_deletion_of_the_current_value_deletes(line):
     composed = compose(["experiment=digits_mlp", "loop.eval_every=7", line])
     assert composed.origins["loop.train_steps"] == f"override {line}"

@@ -63,7 +63,7 @@ def test_a_shared_directory_becomes_the_sweeps():
     assert [one.result["eval"]["dir"] for one in outcomes] == ["out/a b/0", "out/a b/1"]
 
 
-def test_directories_can_be_named_by_what_varies():
+def test_directories_can_be_named_by_the_swept_keys():
     outcomes = sweep(["seed=1,2", "output.dir=out/${seed}"], task)
     assert [one.result["eval"]["dir"] for one in outcomes] == ["out/1", "out/2"]
 
@@ -108,7 +108,7 @@ def test_no_job_starts_when_one_cannot_be_composed(capsys):
     ]
 
 
-def test_launcher_and_sweeper_are_hydras_choices():
+def test_launcher_and_sweeper_are_chosen_in_hydras_groups():
     words = ["seed=1,2", "hydra/launcher=basic", "hydra.sweeper.max_batch_size=1"]
     assert len(sweep(words, task)) == 2
     with pytest.raises(ConfigError, match="no choice named 'nope'"):
@@ -168,7 +168,7 @@ def test_the_command_line_wins_over_a_sweep_in_a_file(project):
     assert [one.result["eval"]["loss"] for one in outcomes] == [0.5, 0.5]
 
 
-def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
+def test_trials_in_a_file_are_validated_before_the_first_one_starts(project):
     params = "      optimizer.lr: 0.1,fast\n      seed: -1,2\n      mesh: data,fspd\n"
     in_file(project, params)
     started = []
@@ -199,7 +199,7 @@ def test_trials_of_a_file_are_judged_before_the_first_one_starts(project):
          "optimizer.lr: got '1,2' ({}:9:7). Expected a number > 0."),
     ],
 )  # fmt: skip
-def test_values_of_a_file_that_are_no_texts_are_judged_as_they_are(
+def test_values_in_a_file_that_are_not_text_are_validated_as_they_are(
     project, params, expected
 ):
     in_file(project, f"      {params}\n")
@@ -224,7 +224,7 @@ def test_a_mistake_in_every_trial_of_a_file_is_reported_once(project):
     assert len(caught.value.diagnostics) == 1
 
 
-def test_params_of_the_command_line_are_placed_there(project):
+def test_params_on_the_command_line_have_that_origin(project):
     in_file(project, "      seed: 1,2\n")
     with pytest.raises(ConfigError, match=r"\(override hydra.sweeper.params.seed=-1\)"):
         own("hydra.sweeper.params.seed=-1")
@@ -272,7 +272,7 @@ def test_sweeps_of_one_name_and_second_have_a_folder_each(monkeypatch):
     ]
 
 
-def test_a_folder_that_is_named_is_shared():
+def test_a_named_folder_of_a_sweep_is_reused():
     for _ in range(2):
         (outcome,) = sweep(["seed=1", "output.dir=out"], task)
         assert outcome.result["eval"]["dir"] == "out/0"
