@@ -1,4 +1,4 @@
-"""What becomes of the corpus: what is found, where it is said to stand, how long."""
+"""Measurement of the corpus: reported mistakes, their places, the time taken."""
 
 import contextlib
 import dataclasses
@@ -23,17 +23,17 @@ _DIAGNOSTIC = re.compile(r"error\[(?P<code>[\w-]+)\] (?P<where>.*?): (?P<rest>.*
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the report said of one planted fault."""
+    """Report of one planted mistake."""
 
     planted: Planted
     diagnostics: tuple[Diagnostic, ...]
     milliseconds: float
     crash: str = ""
-    """What came instead of a report."""
+    """Traceback, or output, in place of a report."""
 
     @property
     def found(self) -> list[Diagnostic]:
-        """The faults that name the right key."""
+        """Diagnostics that name the right key."""
         return [
             diagnostic
             for diagnostic in self.diagnostics
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def placed(self) -> bool:
-        """Whether one of them stands where it was planted, to the column."""
+        """True if one of them has the place of the mistake, to the column."""
         return any(
             diagnostic.origin == place or _line(diagnostic.origin) == place
             for diagnostic in self.found
@@ -51,18 +51,18 @@ class Outcome:
 
     @property
     def offered(self) -> bool:
-        """Whether the report offers what was meant."""
+        """True if the report suggests the intended name."""
         asked = f"Did you mean {self.planted.near}?"
         return any(asked in diagnostic.hint for diagnostic in self.found)
 
     @property
     def alone(self) -> bool:
-        """Whether the report says nothing else."""
+        """True if the report has no other diagnostic."""
         return len(self.diagnostics) == 1
 
 
 def observe(planted: Planted, folder: Path) -> Outcome:
-    """Asks for a report of one fault, in a folder that is the current one."""
+    """Composes one planted mistake, in a folder that becomes the current one."""
     with written(planted.files, folder):
         began = time.perf_counter()
         diagnostics, crash = (_told if planted.command else _composed)(planted)
@@ -71,7 +71,7 @@ def observe(planted: Planted, folder: Path) -> Outcome:
 
 
 def observe_together(chosen: list[Planted], folder: Path) -> list[Outcome]:
-    """Asks for a report of several faults at once."""
+    """Composes several planted mistakes at once."""
     own = (CONF / "experiment" / f"{chosen[0].experiment}.yaml").read_text()
     words, files = merged(chosen, own)
     whole = dataclasses.replace(chosen[0], words=words, files=tuple(files.items()))

@@ -1,4 +1,4 @@
-"""A fault that was planted, and the file or the override that it stands in."""
+"""Planted mistakes, and the files or overrides that contain them."""
 
 import dataclasses
 from typing import Any
@@ -21,9 +21,9 @@ class Edit:
     where: str = ""
     """The dotted key that the report must name; by default that of the value."""
     near: str = ""
-    """What was meant, which the report must offer."""
+    """The intended name, which the report must suggest."""
     inside: bool = False
-    """Whether the report may point at the first key inside instead."""
+    """True if the report may name the first key inside instead."""
 
     @property
     def key(self) -> str:
@@ -38,31 +38,31 @@ class Edit:
 
 @dataclasses.dataclass(frozen=True)
 class Planted:
-    """A fault with the report that it deserves."""
+    """A mistake, with the report that is expected of it."""
 
     kind: str
     experiment: str
     words: tuple[str, ...]
-    """The overrides; of a `command`, all words."""
+    """The overrides, or all arguments of a `command`."""
     where: str
     """The dotted key that the report must name."""
     places: tuple[str, ...]
-    """`file:line:column`, or the override; the right one, and what is as good."""
+    """Accepted places: `file:line:column`, or the override."""
     files: tuple[tuple[str, str], ...] = ()
     """(name, text) of the files in the user's own folder of configs."""
     near: str = ""
-    """What was meant, which the report must offer."""
+    """The intended name, which the report must suggest."""
     command: bool = False
-    """Whether the words are those of a whole command."""
+    """True if `words` are all arguments of a command."""
     touches: tuple[Path, ...] = ()
-    """What it sets, so that faults planted together are strangers."""
+    """Paths that it sets, so that mistakes planted together are independent."""
     edit: Edit | None = None
-    """How to plant it in a file beside others."""
+    """The edit that plants it in a file beside others."""
     inside: bool = False
-    """Whether the report may name a key inside instead."""
+    """True if the report may name a key inside instead."""
 
     def is_named_by(self, where: str) -> bool:
-        """Whether a report that names this key has found the fault."""
+        """Returns whether a report that names this key has found the mistake."""
         return where == self.where or (
             self.inside and where.startswith(f"{self.where}.")
         )

@@ -1,4 +1,4 @@
-"""Every fault is found, where it stands, in one report; no fault is a traceback."""
+"""Every planted mistake is reported with its place; none is a traceback."""
 
 import random
 import re
@@ -14,7 +14,7 @@ from tests.corpus.whole import CONF, OWN, build, experiments, together
 
 SEED = 4
 TOGETHER = 60
-"""Reports of several faults at once."""
+"""Number of reports of several mistakes at once."""
 PROCESSES = 6
 
 
@@ -25,7 +25,7 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def outcomes(corpus, tmp_path_factory):
-    """Of two faults in three; the benchmark plants them all."""
+    """Outcomes of two mistakes in three; the benchmark plants them all."""
     folder = tmp_path_factory.mktemp("single")
     chosen = [planted for place, planted in enumerate(corpus) if place % 3]
     assert len(chosen) >= 500
@@ -35,14 +35,14 @@ def outcomes(corpus, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def beside(corpus, tmp_path_factory):
-    """What became of faults that were planted beside others."""
+    """Outcomes of mistakes that were planted beside others."""
     folder = tmp_path_factory.mktemp("together")
     chosen = together(corpus, SEED, TOGETHER)
     return [outcome for some in chosen for outcome in observe_together(some, folder)]
 
 
-def told(outcomes):
-    """Outcomes as lines, for whoever has to look into them."""
+def described(outcomes):
+    """Returns outcomes as lines, for the message of a failed test."""
     return [
         f"{one.planted}\n    wanted {one.planted.where} at {one.planted.places}\n"
         + (
@@ -66,32 +66,32 @@ def test_the_corpus_is_the_same_for_the_same_seed(corpus):
 
 
 def test_every_planted_mistake_is_reported_and_none_is_a_traceback(outcomes):
-    assert told(one for one in outcomes if one.crash or not one.found) == []
+    assert described(one for one in outcomes if one.crash or not one.found) == []
     assert ConfigError.exit_code == 2
 
 
 def test_nearly_every_mistake_is_reported_with_its_place(outcomes):
     lost = [one for one in outcomes if not one.placed]
-    assert len(lost) <= 0.02 * len(outcomes), "\n".join(told(lost))
+    assert len(lost) <= 0.02 * len(outcomes), "\n".join(described(lost))
 
 
 def test_nearly_every_nearest_choice_is_suggested(outcomes):
     meant = [one for one in outcomes if one.planted.near]
     lost = [one for one in meant if not one.offered]
-    assert len(lost) <= 0.05 * len(meant), "\n".join(told(lost))
+    assert len(lost) <= 0.05 * len(meant), "\n".join(described(lost))
 
 
 def test_one_mistake_is_rarely_reported_as_several(outcomes):
-    """What could be a fault only because of the one that was planted is not told."""
+    """Errors that may only follow from the planted mistake are suppressed."""
     several = [one for one in outcomes if len(one.diagnostics) > 2]
-    assert len(several) <= 0.02 * len(outcomes), "\n".join(told(several))
+    assert len(several) <= 0.02 * len(outcomes), "\n".join(described(several))
 
 
 def test_the_first_report_names_nearly_all_of_several_mistakes(beside):
-    assert told(one for one in beside if one.crash) == []
-    # A rule cannot be judged when what it speaks of is another of the faults.
+    assert described(one for one in beside if one.crash) == []
+    # A rule is not checked on a value with another mistake.
     lost = [one for one in beside if not one.found]
-    assert len(lost) <= 0.05 * len(beside), "\n".join(told(lost))
+    assert len(lost) <= 0.05 * len(beside), "\n".join(described(lost))
 
 
 def test_the_table(outcomes, beside, capsys):
@@ -101,7 +101,7 @@ def test_the_table(outcomes, beside, capsys):
 
 
 def test_processes_report_the_same_as_the_api(outcomes, tmp_path):
-    """A few of the faults, each as a command of its own."""
+    """Runs a few of the mistakes, each as a command."""
     some = [one for one in outcomes if not one.planted.command]
     for one in random.Random(SEED).sample(some, PROCESSES):
         for name, text in one.planted.files:

@@ -86,9 +86,9 @@ def test_a_run_of_an_older_version_reports_its_differences(here, run):
                       "loop.eval_every=0")  # fmt: skip
     assert fixed.status == 0, fixed.err
     notes = [line for line in fixed.err.splitlines() if line.startswith("note: ")]
-    assert notes[0].startswith("note: try1 was made with jax 0.9.0, here ")
+    assert notes[0].startswith("note: try1 was made with jax 0.9.0 (installed: ")
     assert notes[1].startswith(
-        "note: try1 is older than these, which stand at their defaults: "
+        "note: try1 predates these fields, which keep their defaults: "
     )
     assert "optimizer.nesterov=false" in notes[1]
     assert notes[2].startswith("note: another program than try1 (train ")

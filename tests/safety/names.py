@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions
 from typing import Any
 
 ALLOWED = ("flax.linen", "flax.nnx", "jax.nn", "jax.numpy", "optax", "specflow")
-"""What the documentation says may be named."""
+"""Packages whose names may be targets, by the documentation."""
 
 TRICKS = (
     "builtins.eval",

@@ -1,4 +1,4 @@
-"""What the code of specflow may not say, whatever else it does."""
+"""Constructs that the code of specflow must not contain."""
 
 import ast
 from pathlib import Path

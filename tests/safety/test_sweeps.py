@@ -13,7 +13,7 @@ TOUCH = "{_target_: pathlib.Path.touch, self: {_target_: pathlib.Path, _args_: [
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
-    """What is said of a sweep whose experiment says this of Hydra."""
+    """Diagnostics of a sweep whose experiment sets this in `hydra`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
 

@@ -46,7 +46,7 @@ DANGEROUS = (
 
 
 class Auditor:
-    """Notes what is done while it is told to; Python lets no one take a hook away."""
+    """Records audit events while `listening`; Python cannot remove an audit hook."""
 
     def __init__(self):
         self.events: list[tuple[str, str]] = []
