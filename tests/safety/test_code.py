@@ -23,6 +23,7 @@ IMPORTING = {
     "data/sklearn_sets.py": "scikit-learn, where it is installed",
     "estimator/": "what is not needed until after the first step",
     "tf/__init__.py": "names that are loaded when they are first touched",
+    "tf/canned/canned_record.py": "the package of canned estimators",
     "metrics/declared_metrics.py": "states of the generated sections, by their paths",
     "runtime/entry_points.py": "the only module that loads what entry points name",
     "serving/convert/": "packages that converters declare",
