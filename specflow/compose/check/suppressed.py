@@ -43,9 +43,9 @@ class Doubts:
             lost=frozenset(layers.lost) | ({()} if everything else set()),
             unknown=keys if everything else frozenset(unknown),
             deleted={
-                one.key_or_group: f"override {one.input_line}"
-                for one in request.choices
-                if one.is_delete()
+                override.key_or_group: f"override {override.input_line}"
+                for override in request.choices
+                if override.is_delete()
             },
         )
 

@@ -95,9 +95,8 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
         except ConfigError as error:  # A file cannot be read.
             raise ConfigError(*diagnostics, *error.diagnostics) from None
         except RecursionError:
-            if any(
-                repository.instead.values()
-            ):  # A substitute may have made the cycle.
+            # A substitute may have made the cycle.
+            if any(repository.instead.values()):
                 repository.instead = dict.fromkeys(repository.instead, "")
                 repository.forget()
                 continue
@@ -180,9 +179,13 @@ def _repair(
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
     last = diagnostics[-1]
-    wrong = [one for one in choices if f"override {one.input_line}" == last.origin]
-    if wrong:
-        choices.remove(wrong[0])
+    refused = [
+        override
+        for override in choices
+        if f"override {override.input_line}" == last.origin
+    ]
+    if refused:
+        choices.remove(refused[0])
     else:
         repository.left_out.add(last.where)
     return last.code == "defaults" and last not in before
