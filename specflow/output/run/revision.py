@@ -26,7 +26,7 @@ def revisions(folders: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
         repository are left out.
     """
     commits = {}
-    for folder in dict.fromkeys(map(os.path.realpath, folders)):
+    for folder in dict.fromkeys(os.path.realpath(path) for path in folders):
         root = _root(Path(folder))
         if root is not None and str(root) not in commits:
             commits[str(root)] = revision(root)
