@@ -14,7 +14,7 @@ test:  ## everything that must hold
 	pytest
 
 generate:  ## write config sections from signatures, and the JSON Schemas
-	python -m tools.generate
+	python -m tests.generate
 	specflow schema --write conf/schema
 
 notebooks:  ## run the notebooks, and store what they show

@@ -9,8 +9,8 @@ import pytest
 
 from specflow.config.common.optimizer_fields import DecayingConfig
 from specflow.config.generated import common_optimizers, names, optax_optimizers
-from tools.generate.optimizers import DEFAULTS, NOT_OFFERED
-from tools.generate.outputs import FOLDER, outputs
+from tests.generate.optimizers import DEFAULTS, NOT_OFFERED
+from tests.generate.outputs import FOLDER, outputs
 
 SIGNATURES = json.loads(
     Path(__file__).with_name("optax_signatures.json").read_text(encoding="utf-8")

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from specflow.spec import loss_functions
-from tools.generate.losses import COMMON as COMMON_LOSSES
-from tools.generate.losses import loss_modules
-from tools.generate.metrics import COMMON as COMMON_METRICS
-from tools.generate.metrics import metric_modules, metric_names
-from tools.generate.optimizers import COMMON, optax_names, optimizer_modules
+from tests.generate.losses import COMMON as COMMON_LOSSES
+from tests.generate.losses import loss_modules
+from tests.generate.metrics import COMMON as COMMON_METRICS
+from tests.generate.metrics import metric_modules, metric_names
+from tests.generate.optimizers import COMMON, optax_names, optimizer_modules
 
 __all__ = ["FOLDER", "outputs"]
 

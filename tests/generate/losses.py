@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from specflow.config.common.loss_fields import LossBaseConfig
 from specflow.spec import loss_functions
-from tools.generate.section_source import Field, Section, module_source, value_source
+from tests.generate.section_source import Field, Section, module_source, value_source
 
 __all__ = ["COMMON", "loss_modules"]
 

@@ -1,7 +1,7 @@
 """Records the signatures of the installed optax for tests/config/test_generated.py.
 
 Run it with the oldest supported optax and with the newest:
-`PYTHONPATH=folder_with_that_optax python -m tools.generate.record_optax`. (optax 0.2.7
+`PYTHONPATH=folder_with_that_optax python -m tests.generate.record_optax`. (optax 0.2.7
 does not import with jax 0.10.2, which dropped the option `jax_pmap_shmap_merge`; define
 it first.)
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import optax
 
-from tools.generate.optimizers import optax_names, signature_of
+from tests.generate.optimizers import optax_names, signature_of
 
 FILE = Path(__file__).resolve().parents[2] / "tests/config/optax_signatures.json"
 

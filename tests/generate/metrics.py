@@ -18,7 +18,7 @@ from specflow import metrics
 from specflow.config.plugins.annotations import has_none, is_array
 from specflow.config.sections.threshold_metrics import MEMBERS as BY_HAND
 from specflow.metrics import Metric
-from tools.generate.section_source import Field, Section, module_source, value_source
+from tests.generate.section_source import Field, Section, module_source, value_source
 
 __all__ = ["COMMON", "metric_modules", "metric_names"]
 

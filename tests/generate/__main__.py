@@ -1,6 +1,6 @@
-"""Writes `specflow/config/generated/`: `python -m tools.generate`."""
+"""Writes `specflow/config/generated/`: `python -m tests.generate`."""
 
-from tools.generate.outputs import outputs
+from tests.generate.outputs import outputs
 
 for path, text in outputs().items():
     if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -14,7 +14,7 @@ from typing import Any
 
 import optax
 
-from tools.generate.section_source import Field, Section, module_source, value_source
+from tests.generate.section_source import Field, Section, module_source, value_source
 
 __all__ = ["COMMON", "optax_names", "optimizer_modules", "signature_of"]
 
