@@ -26,7 +26,7 @@ def show(arguments: argparse.Namespace) -> int:
                 "key": field.key,
                 "value": field.value,
                 "origin": origin(field.origin.exact),
-                "by": origin(field.by.exact),
+                "by": origin(field.cause.exact),
             }
             for field in composed.dropped
         ]

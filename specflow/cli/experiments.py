@@ -90,11 +90,11 @@ def run_made_in_python(arguments: argparse.Namespace) -> "RecordedRun | None":
 
 
 def print_dropped_fields(composed: "Composed") -> None:
-    """Prints the fields that were dropped because a section changed its kind."""
-    from specflow.compose.merge.component_changes import notes
+    """Prints the fields dropped because a section selects another component."""
+    from specflow.compose.merge.component_changes import change_messages
 
-    for note in notes(composed.dropped):
-        print(f"note: {note}", file=sys.stderr)
+    for message in change_messages(composed.dropped):
+        print(f"note: {message}", file=sys.stderr)
 
 
 @contextlib.contextmanager

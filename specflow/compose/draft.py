@@ -117,7 +117,7 @@ def _diagnostics_of(run: str, folders: Folders) -> list[Diagnostic]:
 def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]:
     """Merges everything a request names; returns the choices."""
     if request.run is None:
-        layers.chosen |= {
+        layers.command_line_files |= {
             folders.shown(file)
             for choice in request.choices
             if choice.key_or_group in ExperimentConfig.model_fields

@@ -9,7 +9,7 @@ from typing import Any
 
 from specflow.compose.check.targets import bind, resolve_targets
 from specflow.compose.draft import draft
-from specflow.compose.merge.component_changes import Dropped
+from specflow.compose.merge.component_changes import DroppedField
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.documents import dump
 from specflow.compose.rerun import RUN_CONFIG
@@ -53,7 +53,7 @@ class Composed:
     """The user's own packages in which targets may resolve."""
     overrides: tuple[str, ...] = ()
     """Overrides as typed."""
-    dropped: tuple[Dropped, ...] = ()
+    dropped: tuple[DroppedField, ...] = ()
     """Fields of files that a later layer invalidated."""
     started_in: str | None = None
     """Folder in which the base run was started, if its manifest records it."""

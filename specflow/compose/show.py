@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.compose.read.override_grammar import shell, spell
 
 if TYPE_CHECKING:
-    from specflow.compose.merge.component_changes import Dropped
+    from specflow.compose.merge.component_changes import DroppedField
     from specflow.compose.overrides import Composed
 
 __all__ = ["leaf_paths", "leaves", "lines"]
@@ -59,10 +59,11 @@ def lines(
     width = max((len(line) for line, _ in pairs if len(line) <= _WIDEST), default=0)
     before, after = ("\x1b[2m", "\x1b[0m") if dim else ("", "")
     shown = [f"{line:<{width}}  {before}# {note}{after}" for line, note in pairs]
-    left_out = (
-        f"{before}# dropped: {_left_out(one)}{after}" for one in composed.dropped
+    dropped_lines = (
+        f"{before}# dropped: {_dropped_line(field)}{after}"
+        for field in composed.dropped
     )
-    return [*shown, *left_out]
+    return [*shown, *dropped_lines]
 
 
 def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
@@ -82,9 +83,9 @@ def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
         yield shell(f"{key}={spell(value)}"), composed.origins[key]
 
 
-def _left_out(one: "Dropped") -> str:
-    field = shell(f"{one.key}={spell(one.value)}")
-    return f"{field} ({one.origin}): {one.because} ({one.by})"
+def _dropped_line(field: "DroppedField") -> str:
+    assignment = shell(f"{field.key}={spell(field.value)}")
+    return f"{assignment} ({field.origin}): {field.reason} ({field.cause})"
 
 
 def _is_plain(key: Any) -> bool:

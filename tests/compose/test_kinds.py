@@ -163,8 +163,8 @@ def test_the_new_kind_keeps_the_fields_that_it_accepts_and_drops_the_rest(
         for key, one in dropped.items():
             assert one.value == fields[key]
             assert one.origin.source == "below.yaml"
-            assert one.because == f"{'.'.join(path)} is {new}"
-            assert one.by.source == "above.yaml"
+            assert one.reason == f"{'.'.join(path)} is {new}"
+            assert one.cause.source == "above.yaml"
         for key in kept:
             assert layers.origins.leaf((*path, key)).source == "below.yaml"
 

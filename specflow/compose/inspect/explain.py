@@ -10,7 +10,7 @@ from specflow.compose.draft import Draft, draft
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.inspect.section_fields import EXPERIMENT, Place
 from specflow.compose.merge.default_sections import fold_defaults
-from specflow.compose.merge.layer_history import Watched, Written
+from specflow.compose.merge.layer_history import LayerValue, RecordingLayers
 from specflow.compose.read.config_folders import Folders, about_file, folders
 from specflow.compose.read.override_grammar import spell
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
@@ -46,7 +46,7 @@ class Explanation:
     """Default, as written in YAML -> the kinds of section that have it."""
     value: Any = ABSENT
     """Value in this experiment."""
-    layers: list[Written] = dataclasses.field(default_factory=list)
+    layers: list[LayerValue] = dataclasses.field(default_factory=list)
     """Values that layers set, with their origins, the last writer first."""
     fields: dict[str, tuple[Any, str]] = dataclasses.field(default_factory=dict)
     """For a section: key -> (value here or default, meaning)."""
@@ -93,7 +93,7 @@ def explain(
         )
     if not lines:
         return _by_itself(path, search_folders)
-    layers = Watched(path)
+    layers = RecordingLayers(path)
     composed = draft(lines, search_folders, layers=layers)
     if composed.guessed:  # A substituted choice was not requested.
         raise ConfigError(*composed.guessed)
@@ -127,7 +127,7 @@ def _by_itself(path: tuple[str, ...], folders: Folders) -> Explanation:
 
 
 def _in_experiment(
-    path: tuple[str, ...], composed: Draft, layers: Watched, folders: Folders
+    path: tuple[str, ...], composed: Draft, layers: RecordingLayers, folders: Folders
 ) -> Explanation:
     tree: Any = fold_defaults(composed.tree, ROOT)
     if composed.config is not None:
@@ -139,7 +139,7 @@ def _in_experiment(
         child = place.slot.child(name, value)
         if section is Target and child is None and inner is not ABSENT:
             of = f"An argument of {value[TARGET]}."
-            value, seen = value_at(tree, path), layers.seen[::-1]
+            value, seen = value_at(tree, path), layers.values[::-1]
             return Explanation(".".join(path), of, value=value, layers=seen)
         if child is None or (section is None and inner is ABSENT):
             raise ConfigError(_not_here(path[: at + 1], place, value, folders))
@@ -196,27 +196,28 @@ def _kind(slot: Slot, value: Any) -> Any:
     return label(section) if section else ABSENT
 
 
-def _written(layers: Watched, slot: Slot, *, whole: bool) -> list[Written]:
+def _written(layers: RecordingLayers, slot: Slot, *, whole: bool) -> list[LayerValue]:
     if whole:
-        return layers.seen[::-1]
+        return layers.values[::-1]
     return [
-        Written(one.origin, _kind(slot, one.value)) for one in reversed(layers.seen)
+        LayerValue(one.origin, _kind(slot, one.value))
+        for one in reversed(layers.values)
     ]
 
 
-def _chosen(path: tuple[str, ...], composed: Draft) -> list[Written]:
+def _chosen(path: tuple[str, ...], composed: Draft) -> list[LayerValue]:
     """Returns the choice of a config group and the choices that it overrides."""
     group = ".".join(path)
     key = next((one for one in composed.choices if one.lstrip("+") == group), None)
     if key is None:
         return []
-    chosen = Written(composed.chosen_by(key), composed.choices[key])
+    chosen = LayerValue(composed.chosen_by(key), composed.choices[key])
     defaults_entries = sorted(
         (entry for entry in composed.layers.defaults_entries if entry.group == group),
         key=lambda entry: entry.override,
     )
     before = [
-        Written(entry.origin, entry.choice) for entry in reversed(defaults_entries)
+        LayerValue(entry.origin, entry.choice) for entry in reversed(defaults_entries)
     ]
     return [chosen, *(one for one in before if one.origin != chosen.origin)]
 

@@ -1,7 +1,7 @@
 """Fields of lower layers that a later layer invalidates.
 
-These are fields of a kind that a section no longer has, and a warmup that the later
-layer gives in another unit.
+These are fields of a component that a section no longer selects, and a warmup that the
+later layer gives in another unit.
 """
 
 import copy
@@ -22,99 +22,100 @@ from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
 from specflow.runtime.plain_tree import walk
 
-__all__ = ["Dropped", "leftovers", "marks", "notes"]
+__all__ = ["DroppedField", "change_messages", "selected_components", "stale_fields"]
 
-_MARKS = ("name", TARGET, "model_fn")
-"""Keys that select the kind of a section."""
-_WARMUP = ("warmup", "warmup_steps")
-"""Two fields of a schedule that give the same length in different units."""
-_TO_COME = ("missing", "union_tag_not_found")
-"""Errors of an incomplete section, which a later layer may complete."""
+_SELECTOR_KEYS = ("name", TARGET, "model_fn")
+"""Keys that select the component of a section."""
+_WARMUP_FIELDS = ("warmup", "warmup_steps")
+"""Fields of a schedule that give the same length in different units."""
+_INCOMPLETE = ("missing", "union_tag_not_found")
+"""Pydantic errors of an incomplete section, which a later layer may complete."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Dropped:
+class DroppedField:
     """A field that a file set and that a later layer invalidated."""
 
-    because: str
-    """Reason: `model is mlp`."""
-    by: Origin
-    """Origin of the value that invalidated it."""
+    reason: str
+    """Why the field was dropped, such as `model is mlp`."""
+    cause: Origin
+    """Origin of the value that invalidated the field."""
     key: str
     """Dotted path of the field."""
     value: Any
-    """Its value, as written."""
+    """Value of the field, as written."""
     origin: Origin
-    """Place in the file that set it."""
+    """Place in the file that set the field."""
     is_replaced: bool = False
-    """True if the later layer sets the same length by another field."""
+    """Whether the later layer sets the same length by another field."""
 
 
-def marks(tree: Any) -> dict[Path, dict[str, Any]]:
-    """Maps the path of each mapping to the keys that select its kind.
+def selected_components(tree: Any) -> dict[Path, dict[str, Any]]:
+    """Maps the path of each mapping to the keys that select its component.
 
-    >>> marks({"model": {"name": "cnn", "widths": [32]}, "seed": 1})
+    >>> selected_components({"model": {"name": "cnn", "widths": [32]}, "seed": 1})
     {(): {}, ('model',): {'name': 'cnn'}}
     """
     return {
-        path: {key: mapping[key] for key in _MARKS if key in mapping}
+        path: {key: mapping[key] for key in _SELECTOR_KEYS if key in mapping}
         for path, mapping in _mappings(tree)
     }
 
 
-def leftovers(
+def stale_fields(
     tree: Any,
     origins: Origins,
     before: Mapping[Path, Mapping[str, Any]],
-    is_own: Callable[[Origin], bool],
-) -> Iterator[tuple[Path, Dropped | None]]:
+    is_from_layer: Callable[[Origin], bool],
+) -> Iterator[tuple[Path, DroppedField | None]]:
     """Yields the fields to drop after a layer was merged.
 
-    A field of a section whose kind the layer changed is kept if the new kind accepts
-    it, if the layer itself set it, or if the former kind did not accept its value
-    either, which is an error of its own. Of two fields with the same meaning, the one
-    that the layer set is kept.
+    A field of a section whose component the layer changed is kept if the new component
+    accepts it, if the layer itself set it, or if the previous component did not accept
+    its value either, which validation reports. Of two fields with the same meaning, the
+    one that the layer set is kept.
 
     Args:
         tree: the config with the layer.
-        origins: origins of its values, those of the layer included.
-        before: `marks` of the config without the layer.
-        is_own: tells whether an origin is in the layer.
+        origins: origins of the config's values, those of the layer included.
+        before: `selected_components` of the config without the layer.
+        is_from_layer: returns whether an origin is in the layer.
 
     Yields:
-        The path and its record; None for a key that only named the former kind.
+        (path, dropped field); None in place of the dropped field for a key that only
+        selected the previous component.
     """
     sections = [*_mappings(tree)]
     for path, section in sections:
-        yield from _replaced(path, section, tree, origins, is_own)
+        yield from _replaced_warmup(path, section, tree, origins, is_from_layer)
     for path, section in sections:
         own = {
             key: section[key]
-            for key in _MARKS
-            if key in section and is_own(origins.leaf((*path, key)))
+            for key in _SELECTOR_KEYS
+            if key in section and is_from_layer(origins.leaf((*path, key)))
         }
         slot = _slot(path, tree) if own and path in before else None
-        change = None if slot is None else _change(slot, before[path], own)
+        change = None if slot is None else _component_change(slot, before[path], own)
         if change is None:
             continue
-        former, kind, mark = change
-        record = Dropped(
-            because=f"{'.'.join(path)} is {own[mark]}",
-            by=origins.leaf((*path, mark)),
+        previous_slot, new_slot, selector = change
+        template = DroppedField(
+            reason=f"{'.'.join(path)} is {own[selector]}",
+            cause=origins.leaf((*path, selector)),
             key="",
             value=None,
             origin=Origin("default"),
         )
-        for at, value in _stale(section, former, kind, path):
-            if any(map(is_own, origins.setters(at))):
+        for at, value in _rejected_fields(section, previous_slot, new_slot, path):
+            if any(map(is_from_layer, origins.setters(at))):
                 continue
-            if at[:-1] == path and at[-1] in _MARKS:
+            if at[:-1] == path and at[-1] in _SELECTOR_KEYS:
                 yield at, None
                 continue
             yield (
                 at,
                 dataclasses.replace(
-                    record,
+                    template,
                     key=".".join(at),
                     value=copy.deepcopy(value),
                     origin=origins.leaf(at),
@@ -122,33 +123,35 @@ def leftovers(
             )
 
 
-def notes(dropped: Iterable[Dropped]) -> Iterator[str]:
-    """Yields one log line for each section whose kind changed.
+def change_messages(dropped: Iterable[DroppedField]) -> Iterator[str]:
+    """Yields one message for each section whose component changed.
 
     >>> by, cnn = Origin.override("model.name=mlp"), Origin("conf/model/cnn.yaml", 4, 1)
-    >>> print(*notes([Dropped("model is mlp", by, "model.widths", [32, 64], cnn)]))
+    >>> field = DroppedField("model is mlp", by, "model.widths", [32, 64], cnn)
+    >>> print(*change_messages([field]))
     dropped model.widths=[32,64] (conf/model/cnn.yaml:4): model is mlp
     (override model.name=mlp)
     """
     changes: dict[str, list[str]] = {}
-    for one in dropped:
-        if not one.is_replaced:
-            field = f"{one.key}={spell(one.value)} ({one.origin})"
-            changes.setdefault(f"{one.because} ({one.by})", []).append(field)
+    for field in dropped:
+        if not field.is_replaced:
+            assignment = f"{field.key}={spell(field.value)} ({field.origin})"
+            change = f"{field.reason} ({field.cause})"
+            changes.setdefault(change, []).append(assignment)
     for change, fields in changes.items():
         yield f"dropped {', '.join(fields)}: {change}"
 
 
-def _replaced(
+def _replaced_warmup(
     path: Path,
     section: Mapping[Any, Any],
     tree: Any,
     origins: Origins,
-    is_own: Callable[[Origin], bool],
-) -> Iterator[tuple[Path, Dropped]]:
+    is_from_layer: Callable[[Origin], bool],
+) -> Iterator[tuple[Path, DroppedField]]:
     """Yields the warmup of a lower layer if this layer sets it in the other unit."""
-    given = [key for key in _WARMUP if section.get(key) is not None]
-    own = [key for key in given if is_own(origins.leaf((*path, key)))]
+    given = [key for key in _WARMUP_FIELDS if section.get(key) is not None]
+    own = [key for key in given if is_from_layer(origins.leaf((*path, key)))]
     if len(given) != 2 or len(own) != 1:
         return  # Both in one layer are an error.
     slot = _slot(path, tree)
@@ -158,9 +161,9 @@ def _replaced(
     (other,) = {*given} - {*own}
     yield (
         (*path, other),
-        Dropped(
-            because=f"{'.'.join((*path, *own))} is set",
-            by=origins.leaf((*path, *own)),
+        DroppedField(
+            reason=f"{'.'.join((*path, *own))} is set",
+            cause=origins.leaf((*path, *own)),
             key=".".join((*path, other)),
             value=section[other],
             origin=origins.leaf((*path, other)),
@@ -169,10 +172,10 @@ def _replaced(
     )
 
 
-def _change(
+def _component_change(
     slot: Slot, before: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[Slot | None, Slot, str] | None:
-    """Returns the former kind, the new kind and the key that changed it, or None.
+    """Returns the previous slot, the new slot and the key that changed it, or None.
 
     A misspelled name counts as its nearest choice, as in validation.
     """
@@ -180,33 +183,33 @@ def _change(
     kind = kinds.name_of(own) if kinds else None
     if kinds is None or kind is None:
         return None
-    former = kinds.name_of(_with_default(slot, before))
-    mark = next((key for key in own if key in (TARGET, kind)), "name")
-    if former == TARGET != kind and ("name" in before or kind not in kinds.members):
+    previous = kinds.name_of(_with_default(slot, before))
+    selector = next((key for key in own if key in (TARGET, kind)), "name")
+    if previous == TARGET != kind and ("name" in before or kind not in kinds.members):
         return None  # An argument of the callable that is called `name`.
     if kind not in kinds.members:
         kind = nearest(str(kind), list(kinds.members))
-    same = kind == former and (
-        kind != TARGET or _is_one_callable(before[TARGET], own[TARGET])
+    same = kind == previous and (
+        kind != TARGET or _is_same_callable(before[TARGET], own[TARGET])
     )
-    if former is None or same:
+    if previous is None or same:
         return None
-    new, old = kinds.members.get(str(kind)), kinds.members.get(str(former))
-    return None if new is None else (Slot(old) if old else None, Slot(new), mark)
+    new, old = kinds.members.get(str(kind)), kinds.members.get(str(previous))
+    return None if new is None else (Slot(old) if old else None, Slot(new), selector)
 
 
-def _is_one_callable(former: Any, name: Any) -> bool:
-    """Returns whether the targets are equal or the second is the first, moved."""
-    return former == name or (isinstance(former, str) and name in new_names(former))
+def _is_same_callable(previous: Any, new: Any) -> bool:
+    """Returns whether two targets are equal or the second is the first, moved."""
+    return previous == new or (isinstance(previous, str) and new in new_names(previous))
 
 
-def _stale(
+def _rejected_fields(
     value: Mapping[Any, Any], old: Slot | None, new: Slot, path: Path
 ) -> Iterator[tuple[Path, Any]]:
-    """Yields the parts of a mapping that the new kind rejects and the old accepted."""
+    """Yields the parts of a mapping that only the old component accepts."""
     for key, inner in value.items():
         if not isinstance(key, str):
-            continue  # An error of its own.
+            continue  # Validation reports it.
         at = (*path, key)
         after = new.child(key, value)
         before = old.child(key, value) if old else None
@@ -215,13 +218,13 @@ def _stale(
         elif after == before:
             continue
         elif isinstance(inner, dict) and (after.section(inner) or after.is_mapping):
-            yield from _stale(inner, before, after, at)
+            yield from _rejected_fields(inner, before, after, at)
         elif not _fits(inner, after) and (before is None or _fits(inner, before)):
             yield at, inner
 
 
 def _fits(value: Any, slot: Slot) -> bool:
-    """Returns whether a slot accepts a value, which later layers may complete."""
+    """Returns whether a slot accepts a value, or could once a layer completes it."""
     kind: Any = slot.annotation
     if slot.metadata:
         kind = Annotated[kind, *slot.metadata]
@@ -231,8 +234,8 @@ def _fits(value: Any, slot: Slot) -> bool:
             adapter.validate_python(fold_defaults(value, slot), strict=True)
     except ValidationError as error:
         return all(
-            told["type"] in _TO_COME or is_special(told["input"])
-            for told in error.errors(include_url=False)
+            detail["type"] in _INCOMPLETE or is_special(detail["input"])
+            for detail in error.errors(include_url=False)
         )
     return True
 
@@ -249,11 +252,13 @@ def _slot(path: Path, tree: Any) -> Slot | None:
 
 
 def _with_default(slot: Slot, section: Any) -> Any:
-    """Completes a section that names no kind by the values of the default section."""
-    bare = isinstance(section, dict) and not any(mark in section for mark in _MARKS)
+    """Completes a section that selects no component from the default section."""
+    is_unnamed = isinstance(section, dict) and not any(
+        key in section for key in _SELECTOR_KEYS
+    )
     return (
         {**default_values(slot.default), **section}
-        if bare and slot.default
+        if is_unnamed and slot.default
         else section
     )
 

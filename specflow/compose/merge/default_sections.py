@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from specflow.compose.merge.merging import is_of_items, merge
+from specflow.compose.merge.merging import has_index_keys, merge
 from specflow.compose.section_types import Slot
 from specflow.config.base import TARGET, Config
 
@@ -14,15 +14,15 @@ __all__ = ["default_values", "fold_defaults"]
 def fold_defaults(tree: Any, slot: Slot) -> Any:
     """Merges partial sections into the defaults of their fields.
 
-    `optimizer.schedule.warmup_steps=10` alone applies to the default schedule, so that
-    its name need not be repeated; `mesh.rules.0.path=...` alone to an item of the
+    `optimizer.schedule.warmup_steps=10` alone applies to the default schedule, whose
+    name need not be repeated; `mesh.rules.0.path=...` alone applies to an item of the
     default list.
     """
     if not isinstance(tree, dict):
         return tree
-    if slot.default is not None and slot.holds([]) and is_of_items(tree):
-        return _with_items(_plain(slot.default()), tree)
-    if slot.default is not None and not any(mark in tree for mark in ("name", TARGET)):
+    if slot.default is not None and slot.holds([]) and has_index_keys(tree):
+        return _merge_items(_plain_items(slot.default()), tree)
+    if slot.default is not None and not any(key in tree for key in ("name", TARGET)):
         tree = {**default_values(slot.default), **tree}
     folded = {}
     for key, value in tree.items():
@@ -31,13 +31,13 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
     return folded
 
 
-def _with_items(items: list[Any], tree: dict[Any, Any]) -> Any:
-    """Merges values into the items of a list; returns `tree` if it lacks an item."""
+def _merge_items(items: list[Any], tree: dict[Any, Any]) -> Any:
+    """Merges values into the items of a list; returns `tree` if an item is missing."""
     merged = {"": items}
     return tree if merge(merged, {"": tree}).missing else merged[""]
 
 
-def _plain(items: list[Any]) -> list[Any]:
+def _plain_items(items: list[Any]) -> list[Any]:
     """Returns a list of sections as plain values."""
     return [
         item.model_dump(by_alias=True) if isinstance(item, Config) else item
@@ -46,7 +46,7 @@ def _plain(items: list[Any]) -> list[Any]:
 
 
 def default_values(default: Callable[..., Any]) -> dict[str, Any]:
-    """Values of a default section that differ from its class's, and its name.
+    """Values of a default section that differ from its class, and its name.
 
     Args:
         default: the section's class, or a `partial` of it.

@@ -12,61 +12,63 @@ from specflow.compose.merge.layers import Layers
 from specflow.compose.provenance import Origin
 from specflow.runtime.plain_tree import ABSENT, value_at
 
-__all__ = ["Watched", "Written"]
+__all__ = ["LayerValue", "RecordingLayers"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Written:
+class LayerValue:
     """Value of a key in one layer, and its origin."""
 
     origin: Origin
     value: Any
-    """As written: interpolations unresolved, defaults not filled in."""
+    """Value as written, without resolved interpolations or filled-in defaults."""
 
 
-class Watched(Layers):
+class RecordingLayers(Layers):
     """Layers that record the values written at one key.
 
-    >>> layers = Watched(("lr",))
+    >>> layers = RecordingLayers(("lr",))
     >>> layers.merge_value(("lr",), 0.1)
     >>> layers.origins.record_value(("lr",), 0.1, "lr=0.1")
-    >>> layers.look()
-    >>> [(str(one.origin), one.value) for one in layers.seen]
+    >>> layers.record()
+    >>> [(str(layer.origin), layer.value) for layer in layers.values]
     [('override lr=0.1', 0.1)]
     """
 
     def __init__(self, path: tuple[str, ...]):
         super().__init__()
         self.path = path
-        self.seen: list[Written] = []
+        self.values: list[LayerValue] = []
         """Values written at the key, in the order of the layers."""
 
     def merge_file(self, file: Path, shown: str, package: str = "") -> None:
         super().merge_file(file, shown, package)
-        self.look()
+        self.record()
 
     def merge_data(self, file: Path, shown: str) -> None:
         super().merge_data(file, shown)
-        self.look()
+        self.record()
 
     def apply_overrides(self, overrides: Iterable[Override]) -> None:
         super().apply_overrides(overrides)
-        self.look()
+        self.record()
 
     def _apply_override(self, override: Override) -> None:
         super()._apply_override(override)
-        self.look()
+        self.record()
 
-    def look(self) -> None:
-        """Records the value at the key if a layer has just written it."""
+    def record(self) -> None:
+        """Records the value at the key if the last layer changed it."""
         origin = self.origins.leaf(self.path)
-        # Later layers are merged into the very same mappings.
+        # A copy: later layers are merged into the same mappings.
         value = copy.deepcopy(value_at(self.tree, self.path))
         if value is ABSENT:
             key = ".".join(self.path)
-            by = (one.by for one in reversed(self.dropped) if one.key == key)
-            origin = next(by, origin)
-        written = Written(origin, value)
-        last = self.seen[-1] if self.seen else Written(Origin("default"), ABSENT)
-        if written != last and (value is not ABSENT or self.seen):
-            self.seen.append(written)
+            causes = (
+                field.cause for field in reversed(self.dropped) if field.key == key
+            )
+            origin = next(causes, origin)
+        layer_value = LayerValue(origin, value)
+        last = self.values[-1] if self.values else LayerValue(Origin("default"), ABSENT)
+        if layer_value != last and (value is not ABSENT or self.values):
+            self.values.append(layer_value)

@@ -1,4 +1,4 @@
-"""Merging of config layers: files in defaults-list order, then overrides."""
+"""Merging of config layers: files in the order of the defaults list, then overrides."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,11 @@ from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.merge.component_changes import Dropped, leftovers, marks
+from specflow.compose.merge.component_changes import (
+    DroppedField,
+    selected_components,
+    stale_fields,
+)
 from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
 from specflow.compose.read.defaults_list import DefaultsEntry, first_line, read_defaults
@@ -23,10 +27,10 @@ from specflow.runtime.plain_tree import leaves, value_at
 
 __all__ = ["Layers"]
 
-_NOT_OURS = ("defaults", "hydra")
+_HYDRA_KEYS = ("defaults", "hydra")
 """Keys of a file that only Hydra reads."""
 _WARM_START = "warm_start"
-"""Section that may be written as a text, which is its `path`."""
+"""Section that may be given as a string, its `path`."""
 
 
 @dataclasses.dataclass
@@ -46,16 +50,16 @@ class Layers:
     """Entries of the files' defaults lists."""
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
-    """Paths whose values were lost in a file that is not valid YAML."""
+    """Paths whose values could not be read, in a file that is not valid YAML."""
     unknown: set[str] = dataclasses.field(default_factory=set)
-    """Groups with a choice that does not exist and resembles none."""
-    chosen: set[str] = dataclasses.field(default_factory=set)
-    """Files of choices made on the command line: fields that they set for a kind are
-    not dropped because another file names another kind."""
-    dropped: list[Dropped] = dataclasses.field(default_factory=list)
+    """Groups with a choice that does not exist and is similar to no existing one."""
+    command_line_files: set[str] = dataclasses.field(default_factory=set)
+    """Files selected on the command line. Their fields are kept even if another file
+    selects a different component."""
+    dropped: list[DroppedField] = dataclasses.field(default_factory=list)
     """Fields of files that a later layer invalidated."""
-    _stand_ins: dict[Any, Any] = dataclasses.field(default_factory=dict)
-    """Text -> the key that it replaces while OmegaConf resolves the tree."""
+    _placeholder_keys: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    """Placeholder -> the key that it replaces while OmegaConf resolves the tree."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -66,7 +70,7 @@ class Layers:
         self._merge(path, value)
 
     def merge_file(self, file: Path, shown: str, package: str = "") -> None:
-        """Merges a file at its package; blocks that are not valid YAML are reported.
+        """Merges a file at its package; reports blocks that are not valid YAML.
 
         Raises:
             ConfigError: the file cannot be read.
@@ -79,7 +83,7 @@ class Layers:
             self.unknown.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
         # Hydra's own section is at the root.
-        document = document.without(_NOT_OURS if not path else ("defaults",))
+        document = document.without(_HYDRA_KEYS if not path else ("defaults",))
         self._merge_document(document, shown, path)
 
     def merge_data(self, file: Path, shown: str) -> None:
@@ -95,10 +99,10 @@ class Layers:
     def apply_overrides(self, overrides: Iterable[Override]) -> None:
         """Applies the overrides of a command to the config, in order.
 
-        They form one layer: a kind that one of them changes applies to all, in
-        whichever order they are given.
+        The overrides form one layer: a component that one of them selects applies to
+        all, in any order.
         """
-        with self._layer(lambda origin: not origin.line):
+        with self._merging_layer(lambda origin: not origin.line):
             for override in overrides:
                 self._apply_override(override)
 
@@ -108,24 +112,28 @@ class Layers:
         self.origins.remove((key,))
 
     def resolve(self) -> dict[Any, Any]:
-        """Resolves the interpolations of the tree; reports those that cannot be."""
+        """Resolves the interpolations of the tree; reports those that fail."""
         if not any(is_special(value) for _, value in leaves(self.tree)):
             return self.tree
-        setup_globals()  # `${now:...}` and the others of Hydra's own.
+        setup_globals()  # Registers Hydra's resolvers, such as `${now:...}`.
         try:
-            config = OmegaConf.create(self._with_stand_ins(self.tree))
+            config = OmegaConf.create(self._with_placeholder_keys(self.tree))
         except OmegaConfBaseException as error:
-            self._note(_path(str(error.full_key or "")), "interpolation", error)
+            self._add_diagnostic(
+                _path(str(error.full_key or "")), "interpolation", error
+            )
             return self.tree
         return self._resolved(config, ())
 
     def _merge_document(
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
-        with self._layer(lambda origin: origin.source in {shown, *self.chosen}):
-            lists = self._merge(path, _written_out(document.content, path))
+        with self._merging_layer(
+            lambda origin: origin.source in {shown, *self.command_line_files}
+        ):
+            lists = self._merge(path, _expand_shorthand(document.content, path))
             self.origins.record_file(document.node, shown, path, lists)
-            self._note_missing_items()
+            self._report_missing_items()
 
     def _apply_override(self, override: Override) -> None:
         line, path = str(override.input_line), _path(override.key_or_group)
@@ -136,33 +144,35 @@ class Layers:
             if path == (_WARM_START,) and isinstance(value, str):
                 path = (_WARM_START, "path")
             self.origins.record_value(path, value, line, self._merge(path, value))
-            self._note_missing_items()
+            self._report_missing_items()
 
     @contextlib.contextmanager
-    def _layer(self, is_own: Callable[[Origin], bool]) -> Iterator[None]:
-        """Context that merges one layer, then drops the fields that it invalidates."""
-        before = marks(self.tree)
+    def _merging_layer(self, is_from_layer: Callable[[Origin], bool]) -> Iterator[None]:
+        """Merges a layer in its block, then drops the fields that it invalidates."""
+        before = selected_components(self.tree)
         yield
-        for path, dropped in [*leftovers(self.tree, self.origins, before, is_own)]:
-            *above, last = path
-            del value_at(self.tree, above)[last]
+        for path, dropped in [
+            *stale_fields(self.tree, self.origins, before, is_from_layer)
+        ]:
+            *parent, key = path
+            del value_at(self.tree, parent)[key]
             self.origins.remove(path)
             if dropped is not None:
                 self.dropped.append(dropped)
 
     def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
-        """Merges a value; returns the lists with an item that was merged into."""
+        """Merges a value; returns the lists that had an item merged."""
         for key in reversed(path):
             value = {key: value}
         merged = merge(self.tree, value)
         self._missing_items += merged.missing
         return merged.lists
 
-    def _note_missing_items(self) -> None:
+    def _report_missing_items(self) -> None:
         """Reports items that the layer sets beyond the end of their lists."""
         for path, count in self._missing_items:
             origin, (*section, _) = self.origins.nearest(path), path
-            held = (
+            expected = (
                 f"one of the {count} items, 0 to {count - 1}"
                 if count > 1
                 else ("the only item, 0" if count else "no item, as the list is empty")
@@ -171,7 +181,7 @@ class Layers:
                 Diagnostic(
                     ".".join(path),
                     "no such item",
-                    expected=held,
+                    expected=expected,
                     hint=f"Set the whole list with {'.'.join(section)}=[...].",
                     origin=origin.exact if origin else "",
                     code="unknown-key",
@@ -181,14 +191,14 @@ class Layers:
 
     def _delete(self, path: tuple[str, ...], line: str, value: Any = None) -> None:
         """Deletes a path; `~key=value` deletes it only if it has that value."""
-        *above, last = path
-        section = value_at(self.tree, above)
-        if isinstance(section, dict) and last in section:
-            if value is not None and value != section[last]:
+        *parent, name = path
+        section = value_at(self.tree, parent)
+        if isinstance(section, dict) and name in section:
+            if value is not None and value != section[name]:
                 self.diagnostics.append(
                     Diagnostic(
                         ".".join(path),
-                        f"is {spell(section[last])} and not {spell(value)}, so it is "
+                        f"is {spell(section[name])} and not {spell(value)}, so it is "
                         "not deleted",
                         hint=f"~{'.'.join(path)} deletes it whatever its value.",
                         origin=f"override {line}",
@@ -196,37 +206,37 @@ class Layers:
                     )
                 )
                 return
-            del section[last]
+            del section[name]
             self.origins.delete(path, line)
             return
         known = sorted(map(str, section)) if isinstance(section, dict) else []
-        prefix = "".join(f"{key}." for key in above)
-        near = did_you_mean(nearest(last, known), prefix=prefix)
-        listed = f"Keys here: {', '.join(known)}." if known else ""
+        prefix = "".join(f"{key}." for key in parent)
+        suggestion = did_you_mean(nearest(name, known), prefix=prefix)
+        existing = f"Keys here: {', '.join(known)}." if known else ""
         self.diagnostics.append(
             Diagnostic(
                 ".".join(path),
                 "nothing to delete here",
-                hint=f"{near} {listed}".strip(),
+                hint=f"{suggestion} {existing}".strip(),
                 origin=f"override {line}",
                 code="unknown-key",
             )
         )
 
-    def _with_stand_ins(self, value: Any) -> Any:
-        """Replaces the keys that OmegaConf does not support: null, dates."""
+    def _with_placeholder_keys(self, value: Any) -> Any:
+        """Replaces keys that OmegaConf does not support, such as null and dates."""
         if isinstance(value, list):
-            return [self._with_stand_ins(inner) for inner in value]
+            return [self._with_placeholder_keys(inner) for inner in value]
         if not isinstance(value, dict):
             return value
-        held = {}
+        supported = {}
         for key, inner in value.items():
-            own = key
+            name = key
             if not isinstance(key, str | bytes | int | float):
-                own = f"\0{key}"  # YAML does not allow this character.
-                self._stand_ins[own] = key
-            held[own] = self._with_stand_ins(inner)
-        return held
+                name = f"\0{key}"  # YAML does not allow this character.
+                self._placeholder_keys[name] = key
+            supported[name] = self._with_placeholder_keys(inner)
+        return supported
 
     def _resolved(self, node: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(node, DictConfig | ListConfig):
@@ -236,15 +246,17 @@ class Layers:
         for key in keys:
             inner = (*path, str(key))
             if OmegaConf.is_missing(node, key):
-                self._note(inner, "missing")
+                self._add_diagnostic(inner, "missing")
                 continue
             try:
-                values[self._stand_ins.get(key, key)] = self._resolved(node[key], inner)
+                values[self._placeholder_keys.get(key, key)] = self._resolved(
+                    node[key], inner
+                )
             except OmegaConfBaseException as error:
-                self._note(inner, "interpolation", error)
+                self._add_diagnostic(inner, "interpolation", error)
         return list(values.values()) if isinstance(node, ListConfig) else values
 
-    def _note(
+    def _add_diagnostic(
         self, path: tuple[str, ...], code: str, error: Exception | None = None
     ) -> None:
         origin, where = self.origins.nearest(path), ".".join(path)
@@ -260,8 +272,8 @@ class Layers:
         )
 
 
-def _written_out(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
-    """Expands a section that is written as a text."""
+def _expand_shorthand(content: dict[Any, Any], path: tuple[str, ...]) -> dict[Any, Any]:
+    """Expands the string shorthand of a section."""
     value = None if path else content.get(_WARM_START)
     if not isinstance(value, str):
         return content

@@ -1,29 +1,29 @@
-"""Merging of plain values: mappings by key, lists by index; others are replaced."""
+"""Merging of plain values: mappings by key, lists by index, others replaced."""
 
 import copy
 import dataclasses
 from typing import Any
 
-__all__ = ["Merged", "is_of_items", "merge"]
+__all__ = ["Merged", "has_index_keys", "merge"]
 
 Path = tuple[str, ...]
 
 
 @dataclasses.dataclass
 class Merged:
-    """Lists that a merge changed, and items that it could not find."""
+    """Lists that a merge changed, and items that do not exist."""
 
     lists: set[Path] = dataclasses.field(default_factory=set)
-    """Lists with an item into which something was merged."""
+    """Lists with an item that a value was merged into."""
     missing: list[tuple[Path, int]] = dataclasses.field(default_factory=list)
-    """(path of an item beyond the end of its list, length of the list); skipped."""
+    """(path, length of the list) of each skipped item, beyond the end of its list."""
 
 
 def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
     """Merges a mapping into another, in place, as OmegaConf does.
 
-    A mapping keyed by indices of a list, such as `mesh.rules.0.path=...` makes, merges
-    into the items at those indices.
+    A mapping keyed by indices of a list, such as the one of `mesh.rules.0.path=...`,
+    merges into the items at those indices.
 
     >>> tree = {"rules": [{"path": "**", "along": "fsdp"}]}
     >>> merge(tree, {"rules": {"0": {"path": "**.bias"}}}).lists
@@ -36,10 +36,10 @@ def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
     return merged
 
 
-def is_of_items(value: Any) -> bool:
+def has_index_keys(value: Any) -> bool:
     """Returns whether a value is a mapping keyed by indices of a list.
 
-    >>> is_of_items({"0": 16}), is_of_items({}), is_of_items({"0": 1, "a": 2})
+    >>> has_index_keys({"0": 16}), has_index_keys({}), has_index_keys({"0": 1, "a": 2})
     (True, False, False)
     """
     is_filled = isinstance(value, dict) and bool(value)
@@ -54,7 +54,7 @@ def _merge(into: Any, value: dict[Any, Any], path: Path, merged: Merged) -> None
             merged.missing.append((inner, len(into)))
             continue
         old = into[place] if is_list else into.get(key)
-        if isinstance(old, list) and is_of_items(new):
+        if isinstance(old, list) and has_index_keys(new):
             merged.lists.add(inner)
             _merge(old, new, inner, merged)
         elif isinstance(old, dict) and isinstance(new, dict):
