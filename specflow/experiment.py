@@ -21,7 +21,7 @@ from specflow.executor import ModelFn, Program
 from specflow.executor.array_types import Batch
 from specflow.metrics import build_metric_fn, metric_diagnostics
 from specflow.model import Model, build_model
-from specflow.optimizer import build_optimizer, evaluated_average
+from specflow.optimizer import build_eval_params_fn, build_optimizer
 from specflow.runtime.typing import Tree
 from specflow.spec import (
     build_model_fn,
@@ -104,7 +104,7 @@ def estimator_arguments(
         train_batch_size=loop.batch_size,
         eval_batch_size=loop.eval_batch_size,
         mesh=experiment.mesh,
-        eval_params=evaluated_average(experiment.optimizer),
+        eval_params=build_eval_params_fn(experiment.optimizer),
     )
 
 

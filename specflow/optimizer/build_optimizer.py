@@ -3,17 +3,17 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import optax
 
 from specflow.config.base import TARGET, Component, Target
 from specflow.config.sections.optimizer import (
-    AroundConfig,
+    CommonOptimizerConfig,
     ConstantConfig,
+    LearningRateConfig,
     OptimizerConfig,
-    SteadyConfig,
 )
 from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
@@ -23,13 +23,15 @@ from specflow.optimizer.schedule import build_schedule
 from specflow.runtime.globs import matches
 
 __all__ = [
+    "build_eval_params_fn",
+    "build_learning_rate_schedule",
     "build_optimizer",
-    "evaluated_average",
-    "evaluates_average",
-    "learning_rate",
+    "uses_ema_for_eval",
 ]
 
-_OURS = frozenset({"name", "lr", "schedule", "no_decay", *AroundConfig.model_fields})
+_NON_OPTAX_FIELDS = frozenset(
+    {"name", "lr", "schedule", "no_decay", *CommonOptimizerConfig.model_fields}
+)
 """Fields that are not passed to the optax function."""
 
 
@@ -46,11 +48,11 @@ def build_optimizer(
     Args:
         config: the `optimizer` section. A `_target_` is called with its arguments. A
             plugin receives `train_steps` and, if it has `lr`, `learning_rate`.
-        train_steps: length of training, at which schedules without an end of their own
-            end.
+        train_steps: length of training, at which a decay without `decay_steps` ends.
 
     Returns:
-        The transformation, with its learning rate where it is known.
+        The transformation. If its learning rate is known, `with_learning_rate` has
+        attached it, so that training can report it.
 
     Raises:
         ConfigError: a `_target_` or a plugin did not return a transformation.
@@ -63,55 +65,59 @@ def build_optimizer(
     >>> float(updates["kernel"])
     -0.5
     """
+    settings = cast("Any", config)  # `config` without the types of its members.
+    # Dispatch on the kind of section. A `_target_` and a plugin without `lr` return the
+    # complete transformation. The others have the fields of `CommonOptimizerConfig`,
+    # and a known learning rate.
     if isinstance(config, Target):
-        return _checked(config(), config)
-    if isinstance(config, Component) and not isinstance(config, SteadyConfig):
-        return _checked(config(train_steps=train_steps), config)
-    settings: Any = config  # A plugin with a rate has all shared fields too.
-    if settings.name == "parts":
+        return _check_transformation(settings(), settings)
+    elif isinstance(config, Component) and not isinstance(config, LearningRateConfig):
+        return _check_transformation(settings(train_steps=train_steps), settings)
+    elif isinstance(config, PartsConfig):
         parts = {
             part: build_optimizer(member.optimizer, train_steps=train_steps)
             for part, member in settings.parts.items()
         }
-        chained = _around(_by_part(settings, parts), settings)
-        return with_learning_rate(chained, rates_of_parts(parts))
-    rate: Any = learning_rate(config, train_steps=train_steps)
-    if _is_steady(config):
-        rate = config.lr  # A number needs no step counter in the state.
-    if isinstance(config, Component):
-        optimizer = _checked(
-            config(learning_rate=rate, train_steps=train_steps), config
+        rate = rates_of_parts(parts)
+        optimizer = _by_part(settings, parts)
+    elif isinstance(config, Component):
+        rate = _rate(settings, train_steps=train_steps)
+        optimizer = _check_transformation(
+            settings(learning_rate=rate, train_steps=train_steps), settings
         )
     else:
-        optimizer = _by_name(config, rate)
-    chained = _around(optimizer, settings)
-    # The rate of Rprop is the initial step size of each weight, not that of a step.
-    is_initial = settings.name == "rprop"
-    return chained if is_initial else with_learning_rate(chained, rate)
+        rate = _rate(settings, train_steps=train_steps)
+        optimizer = _by_name(settings, rate)
+    optimizer = _with_clipping_and_ema(optimizer, settings)
+    if settings.name == "rprop":
+        # Rprop's learning rate is only the initial per-weight step size, so it is not
+        # reported.
+        return optimizer
+    return with_learning_rate(optimizer, rate)
 
 
-def learning_rate(
+def build_learning_rate_schedule(
     config: OptimizerConfig,  # type: ignore[valid-type]
     *,
     train_steps: int,
 ) -> optax.Schedule | None:
-    """Builds the learning rate schedule of an optimizer, for reports.
+    """Builds the learning rate schedule of an optimizer.
 
     Returns:
         The schedule: step -> learning rate. None for a `_target_` and for plugins
         without `lr`, whose rate is unknown, and for `parts`, which have one each.
 
     >>> from specflow.config.sections.optimizer import SgdConfig
-    >>> learning_rate(SgdConfig(lr=0.5), train_steps=10)(3)
+    >>> build_learning_rate_schedule(SgdConfig(lr=0.5), train_steps=10)(3)
     0.5
     """
-    if not isinstance(config, SteadyConfig):
+    if not isinstance(config, LearningRateConfig):
         return None
     schedule = getattr(config, "schedule", ConstantConfig())
     return build_schedule(schedule, lr=config.lr, train_steps=train_steps)
 
 
-def evaluated_average(
+def build_eval_params_fn(
     config: OptimizerConfig,  # type: ignore[valid-type]
 ) -> Callable[..., dict[str, Any]] | None:
     """Builds the function that replaces parameters by their moving averages.
@@ -121,7 +127,7 @@ def evaluated_average(
         its parts; None if there are none.
 
     >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
-    >>> eval_params = evaluated_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    >>> eval_params = build_eval_params_fn(SgdConfig(ema=EmaConfig(decay=0.99)))
     >>> eval_params({"w": 1}, {"[1]/steps": 7, "[1]/average/w": 3})
     {'w': 3}
     """
@@ -129,20 +135,20 @@ def evaluated_average(
     return functools.partial(averaged, parts=parts) if parts else None
 
 
-def evaluates_average(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
-    """Checks whether moving averages are evaluated in place of the parameters.
+def uses_ema_for_eval(config: OptimizerConfig) -> bool:  # type: ignore[valid-type]
+    """Checks whether evaluation uses moving averages in place of the parameters.
 
     >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
-    >>> evaluates_average(SgdConfig(ema=EmaConfig(decay=0.99)))
+    >>> uses_ema_for_eval(SgdConfig(ema=EmaConfig(decay=0.99)))
     True
     """
-    return any(True for _ in _evaluated_parts(config))
+    return next(_evaluated_parts(config), None) is not None
 
 
 def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
     """Yields the path of parts to each moving average that is evaluated."""
     ema = getattr(config, "ema", None)
-    if isinstance(config, AroundConfig) and ema is not None and ema.evaluate:
+    if isinstance(config, CommonOptimizerConfig) and ema is not None and ema.evaluate:
         yield ()
     if isinstance(config, PartsConfig):
         for part, member in config.parts.items():
@@ -150,10 +156,10 @@ def _evaluated_parts(config: Any) -> Iterator[tuple[str, ...]]:
                 yield (part, *inner)
 
 
-def _around(
-    optimizer: optax.GradientTransformation, config: AroundConfig
+def _with_clipping_and_ema(
+    optimizer: optax.GradientTransformation, config: CommonOptimizerConfig
 ) -> optax.GradientTransformation:
-    """Chains clipping before, and the moving average after, an optimizer."""
+    """Chains gradient clipping, an optimizer and its moving average, in this order."""
     chain = [optimizer]
     if config.clip_norm is not None:
         chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
@@ -189,7 +195,14 @@ def _by_part(
     )
 
 
-def _is_steady(config: Any) -> bool:
+def _rate(config: Any, *, train_steps: int) -> Any:
+    """Returns the learning rate: a number if it is constant, otherwise a schedule."""
+    if _has_constant_learning_rate(config):
+        return config.lr  # A number needs no step counter in the state.
+    return build_learning_rate_schedule(config, train_steps=train_steps)
+
+
+def _has_constant_learning_rate(config: Any) -> bool:
     """Checks whether the learning rate is the same at all steps."""
     schedule = getattr(config, "schedule", ConstantConfig())
     # A warmup fraction counts even if it rounds to 0 steps: the structure of the state
@@ -202,17 +215,19 @@ def _is_steady(config: Any) -> bool:
 def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
     """Calls the optax function of the config's name with the config's fields."""
     make = getattr(optax, config.name)
-    arguments = {name: value for name, value in config if name not in _OURS}
+    arguments = {name: value for name, value in config if name not in _NON_OPTAX_FIELDS}
     if hasattr(config, "no_decay"):
         # Optax has two names for this argument.
         parameters = inspect.signature(make).parameters
         masks = ("mask", "weight_decay_mask")
         mask = next(name for name in masks if name in parameters)
-        arguments[mask] = functools.partial(_decayed, no_decay=config.no_decay)
+        arguments[mask] = functools.partial(
+            _weight_decay_mask, no_decay=config.no_decay
+        )
     return make(rate, **arguments)
 
 
-def _decayed(params: Any, no_decay: list[str]) -> Any:
+def _weight_decay_mask(params: Any, no_decay: list[str]) -> Any:
     """Builds the mask of weight decay: a tree of bools like the parameters."""
 
     def decays(path: tuple[Any, ...], _: Any) -> bool:
@@ -222,7 +237,8 @@ def _decayed(params: Any, no_decay: list[str]) -> Any:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
-def _checked(optimizer: Any, config: Any) -> optax.GradientTransformation:
+def _check_transformation(optimizer: Any, config: Any) -> optax.GradientTransformation:
+    """Checks that a `_target_` or plugin returned a transformation, and returns it."""
     # By protocol: optax has several classes of transformations.
     if callable(getattr(optimizer, "init", None)) and callable(
         getattr(optimizer, "update", None)

@@ -321,7 +321,7 @@ def _section(name: str) -> Section:
     bases = {
         (True, True): "DecayingConfig",
         (True, False): "ScheduledConfig",
-        (False, False): "SteadyConfig",
+        (False, False): "LearningRateConfig",
     }[is_scheduled, decays]
     class_name = CLASS_NAMES.get(name, name.title().replace("_", "") + "Config")
     summary = (
@@ -363,7 +363,12 @@ def _module(doc: str, sections: list[Section], *, is_common: bool = False) -> st
     ]
     bases = [
         name
-        for name in ("DecayingConfig", "DecayRate", "ScheduledConfig", "SteadyConfig")
+        for name in (
+            "DecayingConfig",
+            "DecayRate",
+            "LearningRateConfig",
+            "ScheduledConfig",
+        )
         if re.search(rf"\b{name}\b", text)
     ]
     imports = _IMPORTS.format(

@@ -26,7 +26,10 @@ from specflow.config.sections.optimizer import (
     SgdConfig,
 )
 from specflow.diagnostics.errors import ConfigError
-from specflow.optimizer.build_optimizer import build_optimizer, learning_rate
+from specflow.optimizer.build_optimizer import (
+    build_learning_rate_schedule,
+    build_optimizer,
+)
 
 PARAMS = {"head.kernel": np.array([1.0, -2.0]), "head.bias": np.array([0.5])}
 GRADIENTS = [
@@ -177,7 +180,9 @@ def test_the_learning_rate_follows_the_formula(
     if member is not ConstantConfig:
         fields |= {"decay_steps": decay_steps, "final": final}
     schedule = member(**fields)
-    rate = learning_rate(AdamConfig(lr=lr, schedule=schedule), train_steps=100)
+    rate = build_learning_rate_schedule(
+        AdamConfig(lr=lr, schedule=schedule), train_steps=100
+    )
     expected = formula(schedule, lr=lr, train_steps=100, step=step)
     # float32 of a rate between 0 and lr
     np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-6 * lr)
@@ -204,7 +209,7 @@ def test_a_target_is_called_with_its_arguments():
     np.testing.assert_allclose(
         trained(config)["head.kernel"], CASES["sgd"][1]["head.kernel"], rtol=1e-5
     )
-    assert learning_rate(config, train_steps=10) is None
+    assert build_learning_rate_schedule(config, train_steps=10) is None
 
 
 def test_a_users_schedule_is_the_learning_rate():

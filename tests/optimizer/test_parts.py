@@ -11,10 +11,10 @@ from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.diagnostics.errors import ConfigError
 from specflow.executor import TrainState, to_tree
 from specflow.optimizer import (
+    build_eval_params_fn,
+    build_learning_rate_schedule,
     build_optimizer,
-    evaluated_average,
-    evaluates_average,
-    learning_rate,
+    uses_ema_for_eval,
 )
 from specflow.tf import optimizers as tf
 
@@ -80,7 +80,7 @@ def test_a_schedule_of_a_part_ends_with_the_training():
         updates, state = optimizer.update(GRADIENTS, state, PARAMS)
         sizes.append(float(-updates["wide.kernel"][2] / 2))
     np.testing.assert_allclose(sizes, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
-    assert learning_rate(parts(one=one), train_steps=4) is None
+    assert build_learning_rate_schedule(parts(one=one), train_steps=4) is None
 
 
 def test_a_parameter_without_a_part_raises():
@@ -124,7 +124,7 @@ def evaluated(config):
         updates, state = optimizer.update(gradient, state, params)
         params = optax.apply_updates(params, updates)
     tree = to_tree(TrainState(0, params, {}, state))
-    give = evaluated_average(config)
+    give = build_eval_params_fn(config)
     return {k: float(v) for k, v in give(params, tree["opt_state"]).items()}
 
 
@@ -154,7 +154,7 @@ QUARTER, HALF = (
 )
 def test_an_average_inside_a_part_is_evaluated(emas, expected):
     config = averages(**emas)
-    assert evaluates_average(config)
+    assert uses_ema_for_eval(config)
     assert evaluated(config) == {"a.w": expected[0], "b.w": expected[1]}
 
 
@@ -164,8 +164,8 @@ def test_parts_inside_parts_have_averages_too():
         {"parts": {"all": {"paths": ["**"], "optimizer": inner.model_dump()}}}
     )
     assert evaluated(config) == {"a.w": QUARTER, "b.w": LIVE}
-    assert not evaluates_average(averages(a={"evaluate": False}))
-    assert evaluated_average(averages()) is None
+    assert not uses_ema_for_eval(averages(a={"evaluate": False}))
+    assert build_eval_params_fn(averages()) is None
 
 
 def test_a_part_without_trained_parameters_has_no_average():
@@ -173,4 +173,4 @@ def test_a_part_without_trained_parameters_has_no_average():
     state = build_optimizer(config, train_steps=10).init({"b.w": jnp.float32(1)})
     tree = to_tree(TrainState(0, {}, {}, state))
     params = {"a.w": 3, "b.w": 1}
-    assert evaluated_average(config)(params, tree["opt_state"]) == params
+    assert build_eval_params_fn(config)(params, tree["opt_state"]) == params

@@ -16,17 +16,17 @@ from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import Elsewhere, by_name
 
 __all__ = [
-    "AroundConfig",
+    "CommonOptimizerConfig",
     "ConstantConfig",
     "CosineConfig",
     "DecayConfig",
     "DecayRate",
     "DecayingConfig",
     "EmaConfig",
+    "LearningRateConfig",
     "LinearDecayConfig",
     "ScheduleConfig",
     "ScheduledConfig",
-    "SteadyConfig",
     "WarmupConfig",
 ]
 
@@ -146,7 +146,7 @@ class EmaConfig(Config):
     part of `optimizer: parts`, in place of the part's parameters."""
 
 
-class AroundConfig(Config):
+class CommonOptimizerConfig(Config):
     """Gradient clipping and averaging, which every optimizer has."""
 
     clip_norm: PositiveFloat | None = None
@@ -158,14 +158,14 @@ class AroundConfig(Config):
     """Exponential moving average of the parameters; null: none."""
 
 
-class SteadyConfig(AroundConfig):
-    """Optimizer with a constant learning rate."""
+class LearningRateConfig(CommonOptimizerConfig):
+    """Optimizer with a learning rate."""
 
     lr: PositiveFloat = 1e-3
     """Learning rate: the peak of the schedule, after warmup."""
 
 
-class ScheduledConfig(SteadyConfig):
+class ScheduledConfig(LearningRateConfig):
     """Optimizer with a learning rate schedule."""
 
     schedule: ScheduleConfig = Field(default_factory=ConstantConfig)  # type: ignore[valid-type]

@@ -11,8 +11,8 @@ from specflow.config.base import Dtype
 from specflow.config.common.optimizer_fields import (
     DecayingConfig,
     DecayRate,
+    LearningRateConfig,
     ScheduledConfig,
-    SteadyConfig,
 )
 from specflow.config.kinds import named
 
@@ -352,7 +352,7 @@ class RmspropConfig(ScheduledConfig):
     """Correct the moments for their zero initialization."""
 
 
-class RpropConfig(SteadyConfig):
+class RpropConfig(LearningRateConfig):
     """Rprop. Source: Riedmiller & Braun, 1993."""
 
     name: Literal["rprop"] = "rprop"
@@ -384,7 +384,7 @@ class SignumConfig(ScheduledConfig):
     """Data type of the momentum; null: that of the parameters."""
 
 
-class Sm3Config(SteadyConfig):
+class Sm3Config(LearningRateConfig):
     """SM3. Source: Anil et al., 2019."""
 
     name: Literal["sm3"] = "sm3"

@@ -8,16 +8,16 @@ decay.
 """
 
 from specflow.config.common.optimizer_fields import (
-    AroundConfig,
+    CommonOptimizerConfig,
     ConstantConfig,
     CosineConfig,
     DecayConfig,
     DecayingConfig,
     EmaConfig,
+    LearningRateConfig,
     LinearDecayConfig,
     ScheduleConfig,
     ScheduledConfig,
-    SteadyConfig,
     WarmupConfig,
 )
 from specflow.config.generated.common_optimizers import (
@@ -31,18 +31,18 @@ from specflow.config.kinds import Elsewhere, by_name
 __all__ = [
     "AdamConfig",
     "AdamWConfig",
-    "AroundConfig",
+    "CommonOptimizerConfig",
     "ConstantConfig",
     "CosineConfig",
     "DecayConfig",
     "DecayingConfig",
     "EmaConfig",
+    "LearningRateConfig",
     "LinearDecayConfig",
     "OptimizerConfig",
     "ScheduleConfig",
     "ScheduledConfig",
     "SgdConfig",
-    "SteadyConfig",
     "WarmupConfig",
 ]
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from specflow.config.base import Config
 from specflow.config.kinds import named
-from specflow.config.sections.optimizer import AroundConfig, OptimizerConfig
+from specflow.config.sections.optimizer import CommonOptimizerConfig, OptimizerConfig
 
 __all__ = ["MEMBERS", "PartConfig", "PartsConfig"]
 
@@ -20,7 +20,7 @@ class PartConfig(Config):
     """Optimizer of these parameters; its `clip_norm` is over them alone."""
 
 
-class PartsConfig(AroundConfig):
+class PartsConfig(CommonOptimizerConfig):
     """An optimizer for each part of a model, such as a wide and a deep part."""
 
     name: Literal["parts"] = "parts"

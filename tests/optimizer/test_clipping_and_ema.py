@@ -6,7 +6,7 @@ import pytest
 
 from specflow.config.sections.optimizer import EmaConfig, SgdConfig
 from specflow.config.sections.optimizer_parts import PartsConfig
-from specflow.optimizer import averaged, build_optimizer, evaluates_average
+from specflow.optimizer import averaged, build_optimizer, uses_ema_for_eval
 
 PARAMS = {"a.w": jnp.array([1.0, 2.0]), "b.w": jnp.array([3.0])}
 GRADIENT = {"a.w": jnp.array([4.0, -0.25]), "b.w": jnp.array([-3.0])}
@@ -42,10 +42,10 @@ def test_an_average_is_updated_after_the_parameters(parts):
     # By hand: 0.75 of the start, 0.25 of where the step led.
     np.testing.assert_allclose(updates["b.w"], [1.5])
     np.testing.assert_allclose(state[-1].average["b.w"], [0.75 * 3.0 + 0.25 * 4.5])
-    assert evaluates_average(config)
+    assert uses_ema_for_eval(config)
 
 
 def test_an_average_need_not_be_evaluated():
-    assert not evaluates_average(SgdConfig(ema=EmaConfig(evaluate=False)))
-    assert not evaluates_average(SgdConfig())
+    assert not uses_ema_for_eval(SgdConfig(ema=EmaConfig(evaluate=False)))
+    assert not uses_ema_for_eval(SgdConfig())
     assert averaged({"w": 1}, {"[1]/average/w": 3}) == {"w": 3}
