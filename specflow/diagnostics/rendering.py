@@ -185,7 +185,7 @@ def origin(text: str) -> dict[str, Any] | None:
     """Parses the origin of a value; None for a default or an unknown origin.
 
     >>> origin("conf/optimizer/adamw.yaml:4:5")
-    {'file': 'conf/optimizer/adamw.yaml', 'line': 3, 'column': 5}
+    {'file': 'conf/optimizer/adamw.yaml', 'line': 4, 'column': 5}
     >>> origin("override seed=-1"), origin("command line"), origin("")
     ({'override': 'seed=-1'}, {'override': None}, None)
     """
