@@ -69,8 +69,8 @@ class Watcher:
         config: RunConfig,
         *,
         rows: int,
-        report: loop.Report | None = None,
-        summarize: loop.Report | None = None,
+        report: loop.MetricsCallback | None = None,
+        summarize: loop.MetricsCallback | None = None,
         partial: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
@@ -90,14 +90,14 @@ class Watcher:
         self,
         steps: NDArray[np.integer],
         losses: NDArray[Any],
-        measured: loop.Measured = lambda _: {},
+        step_metrics: loop.StepMetricsFn = lambda _: {},
     ) -> None:
         """Adds the finite losses of consecutive steps, and reports those that are due.
 
         Args:
             steps: int[n], counted from 1.
             losses: float[n].
-            measured: Returns the other numbers of a step; called for reported steps.
+            step_metrics: Returns the other metrics of a step; called for logged steps.
         """
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
@@ -107,7 +107,7 @@ class Watcher:
             due = self._is_logged(steps)
             for step, loss in self._reported.at(steps, losses, due):
                 if self._report is not None:
-                    others = measured(step) | self._skips(step)
+                    others = step_metrics(step) | self._skips(step)
                     self._report(step, "train", {"loss": loss, **others})
                 self._log(step, loss)
         if self._summary_every:
@@ -115,9 +115,9 @@ class Watcher:
             due = self._is_summarized(steps)
             for step, loss in self._summarized.at(steps, losses, due):
                 if self._summarize is not None:
-                    self._summarize(step, "train", {"loss": loss, **measured(step)})
+                    self._summarize(step, "train", {"loss": loss, **step_metrics(step)})
 
-    def reported(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def log_mask(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Returns a mask of the steps with a report or summary, on any process."""
         return self._is_logged(steps) | self._is_summarized(steps)
 
@@ -172,7 +172,7 @@ class Watcher:
 
 
 @contextlib.contextmanager
-def summaries(config: RunConfig, folder: Path) -> Iterator[loop.Report | None]:
+def summaries(config: RunConfig, folder: Path) -> Iterator[loop.MetricsCallback | None]:
     """Opens a writer of TensorBoard summaries; yields None without summaries."""
     if not config.save_summary_steps or not collectives.is_process_zero():
         yield None

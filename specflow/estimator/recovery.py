@@ -52,7 +52,7 @@ class Recovery:
         return True
 
 
-def once(report: loop.Report | None) -> loop.Report | None:
+def once(report: loop.MetricsCallback | None) -> loop.MetricsCallback | None:
     """Returns a report that drops steps which recovery repeats.
 
     >>> rows = once(lambda step, split, metrics: print(step, split))

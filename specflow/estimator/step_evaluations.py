@@ -59,7 +59,7 @@ class Evaluations:
         model_dir: Path,
         max_steps: int | None,
         spec: EvalSpec,
-        report: loop.Report | None = None,
+        report: loop.MetricsCallback | None = None,
     ):
         self._evaluate, self._run_exporter, self._live = evaluate, run_exporter, live
         self._config, self._model_dir = config, model_dir

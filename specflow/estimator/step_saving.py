@@ -58,7 +58,7 @@ class Saver:
         """Returns True if the last save was that of this step."""
         return step == self._last
 
-    def rescue(self, step: int, state: TrainState) -> None:
+    def save_on_error(self, step: int, state: TrainState) -> None:
         """Saves the state after an error that ends training.
 
         Listeners are called as for any save, unless they were called for this step.

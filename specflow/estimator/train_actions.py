@@ -20,7 +20,7 @@ from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.step_saving import Saver
 from specflow.estimator.synchronized_inputs import meet_after_error
 from specflow.executor import TrainState, to_tree
-from specflow.loop import Due, EverySeconds, EverySteps, Measured, Profile, Trigger
+from specflow.loop import Due, EverySeconds, EverySteps, Profile, StepMetricsFn, Trigger
 from specflow.output import Checkpointer
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import Tree
@@ -113,15 +113,18 @@ class TrainActions:
         assert self.profiler is not None
         self.profiler.start_or_stop(step)
 
-    def is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Returns a mask of the steps that are reported."""
-        return self.watcher.reported(steps)
+    def log_mask(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Returns a mask of the steps that are logged."""
+        return self.watcher.log_mask(steps)
 
     def log(
-        self, steps: NDArray[np.integer], losses: NDArray[Any], measured: Measured
+        self,
+        steps: NDArray[np.integer],
+        losses: NDArray[Any],
+        step_metrics: StepMetricsFn,
     ) -> None:
         """Reports losses, and the gradient norm and learning rates of their steps."""
-        self.watcher(steps, losses, measured)
+        self.watcher(steps, losses, step_metrics)
 
     def skip(self, steps: NDArray[np.integer]) -> None:
         """Records steps that a dynamic loss scale skipped."""
@@ -151,14 +154,14 @@ class TrainActions:
         if was_saved and evaluations is not None and evaluations.step == step:
             self.checkpoints.judge(step, evaluations.metrics)
 
-    def rescue(self, step: int, state: TrainState, error: Exception) -> None:
+    def save_on_error(self, step: int, state: TrainState, error: Exception) -> None:
         """Saves the state of the last step, and notes it on the error."""
         self.batches.give_back(step)
         if not self.config.saves:
             return
         meet_after_error()
         try:
-            self._saver.rescue(step, state)
+            self._saver.save_on_error(step, state)
             self.checkpoints.wait()
         except OutputError as save_error:
             if isinstance(error, OutputError) and _codes(error) == _codes(save_error):

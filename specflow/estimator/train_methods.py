@@ -107,7 +107,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         train_spec: TrainSpec,
         eval_spec: EvalSpec,
         *,
-        report: loop.Report | None = None,
+        report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[Path | None]]:
@@ -187,7 +187,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         return self._training.skipped_steps
 
     def _evaluations(
-        self, spec: EvalSpec, max_steps: int | None, report: loop.Report | None
+        self, spec: EvalSpec, max_steps: int | None, report: loop.MetricsCallback | None
     ) -> Evaluations:
         """Returns the evaluations of one call to `train_and_evaluate`."""
         steps = step_count(spec.steps, "EvalSpec.steps")
@@ -231,7 +231,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         stop_at: Callable[[int], int | None],
         *,
         evaluations: Evaluations | None = None,
-        report: loop.Report | None = None,
+        report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> tuple[int, TrainState]:

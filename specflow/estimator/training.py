@@ -28,7 +28,7 @@ from specflow.estimator.synchronized_inputs import agree_on_form
 from specflow.estimator.train_actions import LOSSES, UNEVALUATED, TrainActions
 from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState
-from specflow.loop import Pace, Profile, StopTraining
+from specflow.loop import LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
 from specflow.runtime.closing import closing
 
@@ -52,7 +52,7 @@ class TrainCall:
     """Called around every save."""
     evaluations: Evaluations | None = None
     """Evaluations of the states on the way."""
-    report: loop.Report | None = None
+    report: loop.MetricsCallback | None = None
     """Takes (step, "train", {"loss": ...}), a mean since the previous report."""
     progress: Callable[[int, float], None] | None = None
     """Takes (step, loss) after every device loop."""
@@ -252,7 +252,7 @@ class Training:
                     stop_step=stop,
                     actions=actions,
                     hooks=hooks,
-                    pace=self._pace(),
+                    loop_length=self._loop_length(),
                     host_call=spec.host_call,
                     host_call_every=config.tpu_config.host_call_every_n_steps,
                 )
@@ -298,9 +298,9 @@ class Training:
             return None
         return Profile(window.start, window.steps, self._model_dir / "profile")
 
-    def _pace(self) -> Pace | None:
+    def _loop_length(self) -> LoopLengthEstimator | None:
         seconds = self._config.tpu_config.loop_seconds()
-        return None if seconds is None else Pace(seconds)
+        return None if seconds is None else LoopLengthEstimator(seconds)
 
 
 def _first_answer(

@@ -70,8 +70,8 @@ def gradients(
         grads, auxiliary = differentiate(
             trained, model_state, batch, lambda spec: spec.loss
         )
-        loss, _, model_state, called = auxiliary
-        return grads, loss, model_state, called
+        loss, _, model_state, host_call_outputs = auxiliary
+        return grads, loss, model_state, host_call_outputs
 
     parts = micro_batches(batch, micro_steps)
     counts = _counts(params, model_state, parts, forward=forward)
@@ -83,22 +83,22 @@ def gradients(
 
     def step(carry: Tree, part: Batch) -> tuple[Tree, HostTensors]:
         total, terms, model_state = carry
-        grads, (_, addends, model_state, called) = differentiate(
+        grads, (_, addends, model_state, host_call_outputs) = differentiate(
             trained, model_state, part, share_of_loss
         )
         total = jax.tree.map(jnp.add, total, grads)
         terms = jax.tree.map(lambda a, b: a + jnp.float32(b), terms, addends)
-        return (total, terms, model_state), called
+        return (total, terms, model_state), host_call_outputs
 
     terms = jax.tree.map(
         lambda term: jnp.zeros(term.shape, jnp.float32), _addends(forward.result[0])
     )
     start = jax.tree.map(jnp.zeros_like, trained), terms, model_state
-    (total, (totals, others), model_state), called = lax.scan(
+    (total, (totals, others), model_state), host_call_outputs = lax.scan(
         step, start, parts, unroll=micro_steps if unroll else 1
     )
     loss = MeanLoss.of(totals, counts, others).over(counts, 1 / micro_steps)
-    return total, loss, model_state, jax.tree.map(_merge_rows, called)
+    return total, loss, model_state, jax.tree.map(_merge_rows, host_call_outputs)
 
 
 def _addends(spec: TPUEstimatorSpec) -> tuple[Tree, Tree]:

@@ -122,8 +122,8 @@ class Lowering:
         losses = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=replicated)
         outputs = self._abstract_outputs(forward, optimizer, state, steps, rows)
         index = jax.ShapeDtypeStruct((), jnp.int32)
-        reported = jax.ShapeDtypeStruct((steps,), jnp.bool_, sharding=replicated)
-        args = state, losses, outputs, features, labels, reported
+        log_mask = jax.ShapeDtypeStruct((steps,), jnp.bool_, sharding=replicated)
+        args = state, losses, outputs, features, labels, log_mask
         stage = self._lower(
             Mode.TRAIN,
             program,
@@ -150,7 +150,7 @@ class Lowering:
         """Shapes, dtypes and shardings of the outputs of all stacked steps."""
         replicated = self._partitioner.replicated
         micro_steps = self._settings.micro_steps
-        called = jax.tree.map(
+        host_call_outputs = jax.tree.map(
             lambda array: jax.ShapeDtypeStruct(
                 (steps, array.shape[0] * micro_steps, *array.shape[1:]),
                 array.dtype,
@@ -160,16 +160,20 @@ class Lowering:
         )
         skipped = jax.eval_shape(optimizer.skipped, state.opt_state, state.opt_state)
         trained = {path: state.params[path] for path in optimizer.trained}
-        measured = jax.eval_shape(
-            optimizer.measured, trained, state.opt_state, state.opt_state, state.step
+        step_metrics = jax.eval_shape(
+            optimizer.step_metrics,
+            trained,
+            state.opt_state,
+            state.opt_state,
+            state.step,
         )
-        skipped, measured = jax.tree.map(
+        skipped, step_metrics = jax.tree.map(
             lambda array: jax.ShapeDtypeStruct(
                 (steps, *array.shape), array.dtype, sharding=replicated
             ),
-            (skipped, measured),
+            (skipped, step_metrics),
         )
-        return StepOutputs(called, skipped, measured)
+        return StepOutputs(host_call_outputs, skipped, step_metrics)
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask

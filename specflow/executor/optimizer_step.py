@@ -23,14 +23,14 @@ from specflow.executor.batch_statistics import (
     parameters_of,
     with_statistics,
 )
-from specflow.executor.measured import Measured
+from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.step_rates import learning_rates
 from specflow.runtime.globs import matches
 
 __all__ = ["LEAST_SCALE", "LossScale", "Optimizer", "ScaledState"]
 
 LossScale: TypeAlias = float | Literal["dynamic"] | None
-"""Factor of the loss during differentiation; None: 1."""
+"""Factor of the loss during differentiation. If None, it is 1."""
 
 _INITIAL_SCALE = 2.0**15
 _GROWTH_INTERVAL = 2_000
@@ -133,7 +133,7 @@ class Optimizer:
         return ScaledState(inner, scale, jnp.zeros((), jnp.int32))
 
     def scale(self, opt_state: OptState) -> jax.Array | None:
-        """Returns the loss scale of this step, float32[]; None: 1."""
+        """Returns the loss scale of this step, float32[]. If None, it is 1."""
         if self._loss_scale == "dynamic":
             return opt_state.scale
         if self._loss_scale is None:
@@ -192,31 +192,31 @@ class Optimizer:
         is_skipped = (after.streak == 0) & (after.scale <= before.scale)
         return jnp.where(is_skipped, before.scale, 0.0)
 
-    def measured(
+    def step_metrics(
         self,
         gradients: Mapping[str, jax.Array],
         before: OptState,
         after: OptState,
         step: jax.Array,
         *,
-        reported: jax.Array | None = None,
-    ) -> Measured:
-        """Measures a step: the gradient norm and the learning rates.
+        is_logged: jax.Array | None = None,
+    ) -> StepMetrics:
+        """Computes the metrics of a step: the gradient norm and the learning rates.
 
         Args:
             gradients: of the scaled loss, by path, before any clipping.
             before: the optimizer's state before the step.
             after: after it.
             step: int32[], steps taken before.
-            reported: bool[], whether to compute the numbers; if False they are zeros.
-                None: always.
+            is_logged: bool[], whether to compute the metrics; if False they are zeros.
+                If None, they are always computed.
 
         Returns:
             `gradient_norm`, over all trained parameters, and the learning rates that
             are known. Empty if `train_op` is a function, which has the gradients.
         """
         if self.is_function:
-            return Measured((), ())
+            return StepMetrics((), ())
         scale = self.scale(before)
         inverse = 1.0 if scale is None else 1.0 / scale
 
@@ -237,10 +237,10 @@ class Optimizer:
             by_name = numbers()
             return jnp.stack([by_name[name] for name in names])
 
-        if reported is None:
-            return Measured(names, computed())
+        if is_logged is None:
+            return StepMetrics(names, computed())
         zeros = jnp.zeros(len(names), jnp.float32)
-        return Measured(names, lax.cond(reported, computed, lambda: zeros))
+        return StepMetrics(names, lax.cond(is_logged, computed, lambda: zeros))
 
     def _updated(
         self,

@@ -17,8 +17,8 @@ from specflow.executor.batch_placement import BatchPlacement
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.lowered import Lowered
 from specflow.executor.lowering import LoweredStep, Lowering
-from specflow.executor.measured import Measured
 from specflow.executor.state_init import StateInitializer
+from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.steps import StepOutputs
 from specflow.executor.traced_once import Traced
@@ -148,7 +148,7 @@ class Program:
         labels: Labels,
         start: int,
         stop: int,
-        reported: NDArray[np.bool_] | None = None,
+        log_mask: NDArray[np.bool_] | None = None,
     ) -> tuple[TrainState, jax.Array, StepOutputs]:
         """Runs training steps on stacked batches `start` to `stop`.
 
@@ -158,8 +158,8 @@ class Program:
             labels: likewise, or None.
             start: first batch.
             stop: one past the last batch.
-            reported: bool[steps], whether the step of each stacked batch is reported;
-                on CPU, others are not measured. None: all are.
+            log_mask: bool[steps], whether the step of each stacked batch is logged;
+                on CPU, the metrics of others are not computed. If None, all are.
 
         Returns:
             The state after; float32[steps], the losses of all stacked batches, NaN
@@ -170,11 +170,11 @@ class Program:
             self._compiled_train[key] = self._compile_train(state, features, labels)
         program = self._compiled_train[key]
         steps = row_count(features)
-        if reported is None:
-            reported = np.ones(steps, bool)
+        if log_mask is None:
+            log_mask = np.ones(steps, bool)
         losses: Any = np.full(steps, np.nan, np.float32)
         outputs = program.zeros()
-        batches = features, labels, reported
+        batches = features, labels, log_mask
         if program.looped:
             bounds = np.int32(start), np.int32(stop)
             return program.run(state, losses, outputs, *batches, *bounds)
@@ -316,16 +316,16 @@ class Program:
 def _zeros(outputs: StepOutputs, steps: int) -> Callable[[], StepOutputs]:
     """Makes a function that allocates the outputs of all stacked steps as zeros.
 
-    They are sharded over the mesh, except the few measured numbers, which start on the
+    They are sharded over the mesh, except the few step metrics, which start on the
     host as the losses do.
     """
-    measured = outputs.measured
-    sharded = outputs._replace(measured=Measured((), ()))
+    step_metrics = outputs.measured
+    sharded = outputs._replace(measured=StepMetrics((), ()))
     if not jax.tree.leaves(sharded):
-        return lambda: sharded._replace(measured=measured.stacked(steps))
+        return lambda: sharded._replace(measured=step_metrics.stacked(steps))
     zeros = jax.jit(
         lambda: jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), sharded),
         out_shardings=jax.tree.map(lambda a: a.sharding, sharded),
     )
     compiled = zeros.lower().compile()
-    return lambda: compiled()._replace(measured=measured.stacked(steps))
+    return lambda: compiled()._replace(measured=step_metrics.stacked(steps))

@@ -18,8 +18,8 @@ from specflow.executor.array_types import (
     Tree,
 )
 from specflow.executor.gradients import gradients, host_tensors
-from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
+from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.traced_once import Traced
 from specflow.executor.train_state import TrainState
 from specflow.runtime.typing import describe
@@ -40,10 +40,11 @@ class StepOutputs(NamedTuple):
     host_call: HostTensors
     """The tensors of `host_call`."""
     skipped: Tree
-    """float32[]: the loss scale at which the step was skipped, 0 where it was taken;
-    `()` where the scale is not dynamic."""
-    measured: Measured = Measured((), ())
-    """Numbers reported besides the loss."""
+    """float32[]: loss scale if the step was skipped, else 0; `()` if the scale is not
+    dynamic."""
+    measured: StepMetrics = StepMetrics((), ())
+    """Gradient norm and learning rates. A lowered program contains the names of these
+    fields: renaming one changes all fingerprints."""
 
 
 Step: TypeAlias = Callable[..., tuple[TrainState, jax.Array, StepOutputs]]
@@ -54,7 +55,7 @@ def train_step(
     state: TrainState,
     features: Features,
     labels: Labels,
-    reported: jax.Array | None = None,
+    is_logged: jax.Array | None = None,
     *,
     forward: Traced,
     optimizer: Optimizer,
@@ -67,7 +68,7 @@ def train_step(
         state: the state before the step.
         features: batch-major arrays.
         labels: batch-major arrays, or None.
-        reported: bool[], whether the step is reported; None: unknown, treated as True.
+        is_logged: bool[], whether the step is logged. If None, it is treated as True.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
         optimizer: the `train_op`.
         micro_steps: micro-batches to accumulate gradients over.
@@ -84,7 +85,7 @@ def train_step(
         return after, spec.loss.astype(jnp.float32), outputs
 
     trained = {path: state.params[path] for path in optimizer.trained}
-    grads, loss, model_state, called = gradients(
+    grads, loss, model_state, host_call_outputs = gradients(
         trained,
         state.params,
         state.model_state,
@@ -100,17 +101,17 @@ def train_step(
     updated, opt_state = optimizer.update(grads, state.opt_state, trained, model_state)
     skipped = optimizer.skipped(state.opt_state, opt_state)
     if isinstance(skipped, jax.Array):
-        # They may contain what overflowed, and would keep it.
+        # Statistics of a skipped step may be non-finite, so keep the previous ones.
         model_state |= {
             name: jnp.where(skipped > 0, state.model_state[name], model_state[name])
             for name in optimizer.statistics
         }
     params = {**state.params, **updated}
     after = TrainState(state.step + 1, params, model_state, opt_state)
-    measured = optimizer.measured(
-        grads, state.opt_state, opt_state, state.step, reported=reported
+    step_metrics = optimizer.step_metrics(
+        grads, state.opt_state, opt_state, state.step, is_logged=is_logged
     )
-    outputs = StepOutputs(called, skipped, measured)
+    outputs = StepOutputs(host_call_outputs, skipped, step_metrics)
     return after, loss.astype(jnp.float32), outputs
 
 
@@ -120,7 +121,7 @@ def single_step(
     outputs: StepOutputs,
     features: Features,
     labels: Labels,
-    reported: jax.Array,
+    log_mask: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
@@ -129,16 +130,16 @@ def single_step(
     """Runs the step of one stacked batch; like `train_loop` with one trip."""
     carry = (state, losses, outputs)
     state, losses, outputs = indexed_step(
-        carry, features, labels, reported, index, forward=forward, step=step
+        carry, features, labels, log_mask, index, forward=forward, step=step
     )
-    return state, checked(state, losses, index), outputs
+    return state, mark_nonfinite_params(state, losses, index), outputs
 
 
 def indexed_step(
     carry: tuple[TrainState, jax.Array, StepOutputs],
     features: Features,
     labels: Labels,
-    reported: jax.Array,
+    log_mask: jax.Array,
     index: jax.Array,
     *,
     forward: Traced,
@@ -151,7 +152,7 @@ def indexed_step(
             outputs so far, stacked likewise.
         features: stacked batches `[steps, batch, ...]`.
         labels: likewise, or None.
-        reported: bool[steps], whether the step of each stacked batch is reported.
+        log_mask: bool[steps], whether the step of each stacked batch is logged.
         index: int32[], the batch to use.
         forward: the model function, traced for TRAIN.
         step: `train_step` with its optimizer bound.
@@ -161,7 +162,7 @@ def indexed_step(
     """
     batch = jax.tree.map(
         lambda rows: lax.dynamic_index_in_dim(rows, index, keepdims=False),
-        (features, labels, reported),
+        (features, labels, log_mask),
     )
     state, losses, outputs = carry
     state, *results = step(state, *batch, forward=forward)
@@ -173,7 +174,9 @@ def indexed_step(
     return state, losses, outputs
 
 
-def checked(state: TrainState, losses: jax.Array, last: jax.Array) -> jax.Array:
+def mark_nonfinite_params(
+    state: TrainState, losses: jax.Array, last: jax.Array
+) -> jax.Array:
     """Sets the loss of step `last` to NaN if a parameter is not finite after it.
 
     An update can make parameters non-finite though its loss was finite. The next loss
@@ -192,7 +195,7 @@ def train_loop(
     outputs: StepOutputs,
     features: Features,
     labels: Labels,
-    reported: jax.Array,
+    log_mask: jax.Array,
     start: jax.Array,
     stop: jax.Array,
     *,
@@ -210,7 +213,7 @@ def train_loop(
         outputs: the other outputs so far, stacked likewise.
         features: stacked batches `[steps, batch, ...]`.
         labels: likewise, or None.
-        reported: bool[steps], whether the step of each stacked batch is reported.
+        log_mask: bool[steps], whether the step of each stacked batch is logged.
         start: int32[], first batch to use.
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
@@ -222,12 +225,12 @@ def train_loop(
 
     def body(index: jax.Array, carry: Tree) -> Tree:
         return indexed_step(
-            carry, features, labels, reported, index, forward=forward, step=step
+            carry, features, labels, log_mask, index, forward=forward, step=step
         )
 
     carry = (state, losses, outputs)
     state, losses, outputs = lax.fori_loop(start, stop, body, carry)
-    return state, checked(state, losses, stop - 1), outputs
+    return state, mark_nonfinite_params(state, losses, stop - 1), outputs
 
 
 def eval_step(

@@ -1,11 +1,11 @@
 """The loops: train, evaluate and predict, and the actions between device loops."""
 
-from specflow.loop.actions import Actions, Due, Measured, NoActions
+from specflow.loop.actions import Actions, Due, NoActions, StepMetricsFn
 from specflow.loop.evaluate import EvalResult, evaluate, predict
 from specflow.loop.hooks import StopTraining, call_hooks
-from specflow.loop.pace import Pace
+from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.profile import Profile
-from specflow.loop.train import Report, TrainResult, train
+from specflow.loop.train import MetricsCallback, TrainResult, train
 from specflow.loop.triggers import EverySeconds, EverySteps, Trigger
 
 __all__ = [
@@ -14,11 +14,11 @@ __all__ = [
     "EvalResult",
     "EverySeconds",
     "EverySteps",
-    "Measured",
+    "LoopLengthEstimator",
+    "MetricsCallback",
     "NoActions",
-    "Pace",
     "Profile",
-    "Report",
+    "StepMetricsFn",
     "StopTraining",
     "TrainResult",
     "Trigger",

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from specflow.executor import TrainState
 from specflow.runtime.typing import Tree
 
-__all__ = ["Actions", "Due", "Measured", "NoActions"]
+__all__ = ["Actions", "Due", "NoActions", "StepMetricsFn"]
 
-Measured = Callable[[int], dict[str, float]]
+StepMetricsFn = Callable[[int], dict[str, float]]
 """Step -> its gradient norm and learning rates, read from the device when called."""
 
 
@@ -32,15 +32,15 @@ class Actions(Protocol):
     """Evaluates, saves, exports, logs and profiles on behalf of `train`.
 
     `train` decides the order, the implementation decides when. Every loss up to a step
-    is known to be finite when `evaluate`, `save`, `profile`, `finish` or `rescue` is
-    called with the state of that step, which they must not keep. All of them may raise
-    `StopTraining`, except `finish` and `rescue`.
+    is known to be finite when `evaluate`, `save`, `profile`, `finish` or
+    `save_on_error` is called with the state of that step, which they must not keep. All
+    of them may raise `StopTraining`, except `finish` and `save_on_error`.
     """
 
     def next_step(self, step: int) -> int | None:
         """Returns the next step at which an action is due; device loops end there.
 
-        None: no action is due at a known step.
+        If None, no action is due at a known step.
         """
         ...
 
@@ -60,8 +60,8 @@ class Actions(Protocol):
         """Starts or stops the profiler."""
         ...
 
-    def is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Returns a mask of the steps for which `log` reads `measured`.
+    def log_mask(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Returns a mask of the steps for which `log` reads `step_metrics`.
 
         It has to be the same in all processes.
 
@@ -71,14 +71,17 @@ class Actions(Protocol):
         ...
 
     def log(
-        self, steps: NDArray[np.integer], losses: NDArray[Any], measured: Measured
+        self,
+        steps: NDArray[np.integer],
+        losses: NDArray[Any],
+        step_metrics: StepMetricsFn,
     ) -> None:
         """Reports the finite losses of consecutive steps.
 
         Args:
             steps: int[n], counted from 1.
             losses: float[n], each before the update of its step.
-            measured: Reads the other numbers of a step for which `is_logged` is true.
+            step_metrics: Reads the other metrics of a step in `log_mask`.
         """
         ...
 
@@ -106,7 +109,7 @@ class Actions(Protocol):
         """
         ...
 
-    def rescue(self, step: int, state: TrainState, error: Exception) -> None:
+    def save_on_error(self, step: int, state: TrainState, error: Exception) -> None:
         """Saves the state of the last step, which `error` would lose.
 
         The error is raised afterwards. An exception of this method becomes its note.
@@ -139,11 +142,14 @@ class NoActions:
 
     def profile(self, step: int) -> None: ...
 
-    def is_logged(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def log_mask(self, steps: NDArray[np.integer]) -> NDArray[np.bool_]:
         return np.zeros(len(steps), bool)
 
     def log(
-        self, steps: NDArray[np.integer], losses: NDArray[Any], measured: Measured
+        self,
+        steps: NDArray[np.integer],
+        losses: NDArray[Any],
+        step_metrics: StepMetricsFn,
     ) -> None: ...
 
     def skip(self, steps: NDArray[np.integer]) -> None: ...
@@ -155,7 +161,7 @@ class NoActions:
 
     def finish(self, step: int, state: TrainState) -> None: ...
 
-    def rescue(self, step: int, state: TrainState, error: Exception) -> None: ...
+    def save_on_error(self, step: int, state: TrainState, error: Exception) -> None: ...
 
     def nan_hint(self, step: int, labels: Tree, index: int) -> str:
         return ""

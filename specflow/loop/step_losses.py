@@ -37,7 +37,7 @@ class DispatchedSteps:
         return np.asarray(self.losses)[self.start : self.stop]
 
     def skipped_scales(self) -> NDArray[Any]:
-        """Returns the loss scale at which each step was skipped; 0: it was taken."""
+        """Returns the loss scale of each skipped step, and 0 for the others."""
         scales = self.outputs.skipped
         if isinstance(scales, tuple):
             return np.zeros(self.stop - self.start, np.float32)
@@ -51,7 +51,7 @@ class DispatchedSteps:
             return False  # The step failed: its own error is already being raised.
         return bool((np.isfinite(losses) & (scales != LEAST_SCALE)).all())
 
-    def measured(self, step: int) -> dict[str, float]:
+    def step_metrics(self, step: int) -> dict[str, float]:
         """Returns the gradient norm and learning rates of a step, counted from 1."""
         return self.outputs.measured.at(step - 1 - self.first_step)
 
@@ -83,7 +83,7 @@ class LossWriter:
         try:
             if scales.any():
                 self._actions.skip(numbers[is_sound & (scales > 0)])
-            self._actions.log(numbers[is_sound], losses[is_sound], steps.measured)
+            self._actions.log(numbers[is_sound], losses[is_sound], steps.step_metrics)
         finally:
             if not is_sound.all():
                 first = int(is_sound.sum())

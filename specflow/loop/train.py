@@ -8,20 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specflow.contract import HostPair
 from specflow.data import Chunk
 from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import Program, TrainState
-from specflow.loop.actions import Actions, NoActions
+from specflow.executor.array_types import Features, Labels
+from specflow.loop.actions import Actions, Due, NoActions
 from specflow.loop.hooks import StopTraining, call_all, call_hooks
-from specflow.loop.pace import Pace
+from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.step_losses import DispatchedSteps, LossWriter
 
-__all__ = ["Report", "TrainResult", "train"]
+__all__ = ["MetricsCallback", "TrainResult", "train"]
 
-Report = Callable[[int, str, Mapping[str, Any]], None]
-"""Writes metrics down: (step, split, metrics)."""
+MetricsCallback = Callable[[int, str, Mapping[str, Any]], None]
+"""Reports metrics: (step, split, metrics)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class _Run:
     """The last device loop, while its losses are not read."""
     loss: float | None = None
     is_saveable: bool = False
-    """True if `state` is that of a finished step, which an error would lose."""
+    """True if `state` has progress that an error would lose."""
 
 
 def train(
@@ -59,25 +61,26 @@ def train(
     stop_step: int | None,
     actions: Actions | None = None,
     hooks: Sequence[Any] = (),
-    pace: Pace | None = None,
+    loop_length: LoopLengthEstimator | None = None,
     host_call: HostPair | None = None,
     host_call_every: int = 1,
 ) -> TrainResult:
     """Trains from `start_step` until `stop_step` or the end of the data.
 
-    The devices never wait for the host: a device loop is dispatched before the losses
-    of the previous one are read. Device loops end where an action is due.
+    Normally the next device loop is dispatched before the losses of the previous one
+    are read. Where an action is due, and after every loop with hooks or `loop_length`,
+    the losses are read first. Device loops end where an action is due.
 
     Args:
         program: The compiled steps.
         state: The state to start from; it is donated.
         chunks: Stacked batches in order; the first chunk contains `start_step`.
         start_step: Steps already taken.
-        stop_step: Step at which to stop; None: at the end of the data.
-        actions: Evaluate, save, export, log and profile; None: nothing does.
+        stop_step: Step at which to stop. If None, the end of the data.
+        actions: Evaluate, save, export, log and profile. If None, nothing does.
         hooks: Objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `actions.finish`.
-        pace: Limits the steps of a device loop whose length is given in seconds.
+        loop_length: Limits the steps of a device loop whose length is given in seconds.
         host_call: Called with the rows of finished steps, in order.
         host_call_every: Steps between two host calls; the first step has one.
 
@@ -90,8 +93,8 @@ def train(
     run, data_ended = _Run(start_step, state), False
     del state  # Donated: only `run` refers to it.
     iterator = iter(chunks)
-    # A hook that stops training lets the steps before it count as at any other end.
-    with _rescued(run, actions), contextlib.suppress(StopTraining):
+    # StopTraining ends the loop normally: the completed steps are kept.
+    with _save_on_error(run, actions), contextlib.suppress(StopTraining):
         call_hooks(hooks, "begin", run.step)
         while stop_step is None or run.step < stop_step:
             # 1. Batch. An error of the input loses no step: its state can be saved.
@@ -104,55 +107,37 @@ def train(
                 break
             features, labels = program.put((chunk.features, chunk.labels), axis=1)
             end = chunk.first_step + chunk.steps
-            is_logged = actions.is_logged(
+            log_mask = actions.log_mask(
                 chunk.first_step + np.arange(1, chunk.steps + 1)
             )
             while run.step < end and (stop_step is None or run.step < stop_step):
                 # 2. Step: as many as fit before the next action, in one call.
-                until = _loop_end(run.step, end, stop_step, actions, pace)
-                began_s = time.perf_counter()
+                loop_start = run.step
+                loop_stop = _loop_stop(run.step, end, stop_step, actions, loop_length)
+                start_time_s = time.perf_counter()
                 run.is_saveable = False
                 call_hooks(hooks, "before_step", run.step)
-                start, stop = run.step - chunk.first_step, until - chunk.first_step
-                run.state, losses, outputs = program.train(
-                    run.state, features, labels, start, stop, is_logged
+                previous = run.pending
+                dispatched = _run_device_loop(
+                    run, program, chunk, (features, labels, log_mask), loop_stop
                 )
-                previous, run.pending = (
-                    run.pending,
-                    DispatchedSteps(
-                        losses, outputs, labels, chunk.first_step, start, stop
-                    ),
-                )
-                run.step, run.is_saveable = until, True
                 # 3. Write: the losses of the previous loop, while this one runs.
                 if previous is not None:
                     run.loss = writer.write(previous)
                 due = actions.due(run.step)
-                if due or hooks or pace is not None:
+                if due or hooks or loop_length is not None:
                     # A state is saved and shown only if its own loss is finite.
-                    run.loss, run.pending = writer.write(run.pending), None
-                    if pace is not None:
-                        pace.took(stop - start, time.perf_counter() - began_s)
-                # 4. Evaluate before saving: the metrics judge the checkpoint.
-                between = []
-                if due.evaluate:
-                    between.append(
-                        functools.partial(actions.evaluate, run.step, run.state)
-                    )
-                if due.save:
-                    between.append(functools.partial(actions.save, run.step, run.state))
-                if due.profile:
-                    between.append(functools.partial(actions.profile, run.step))
-                between.append(
-                    functools.partial(
-                        call_hooks, hooks, "after_step", run.step, run.loss
-                    )
-                )
-                call_all(between)
+                    run.loss, run.pending = writer.write(dispatched), None
+                    if loop_length is not None:
+                        loop_length.record(
+                            loop_stop - loop_start, time.perf_counter() - start_time_s
+                        )
+                # 4. Evaluate and save.
+                _run_due_actions(run, due, actions, hooks)
                 if actions.should_stop():
                     raise StopTraining
     run.is_saveable = run.step > start_step
-    with _rescued(run, actions):
+    with _save_on_error(run, actions):
         if run.pending is not None:
             run.loss, run.pending = writer.write(run.pending), None
         actions.finish(run.step, run.state)
@@ -160,8 +145,58 @@ def train(
     return TrainResult(run.step, run.state, run.loss, data_ended)
 
 
+def _run_device_loop(
+    run: _Run,
+    program: Program,
+    chunk: Chunk,
+    batches: tuple[Features, Labels, NDArray[np.bool_]],
+    loop_stop: int,
+) -> DispatchedSteps:
+    """Dispatches the steps until `loop_stop`, and updates `run`.
+
+    Args:
+        run: The step and state before.
+        program: The compiled steps.
+        chunk: The stacked batches that contain the steps.
+        batches: Its features and labels on the mesh, and its mask of logged steps.
+        loop_stop: Steps taken after the loop.
+
+    Returns:
+        The device loop, which is now pending.
+    """
+    features, labels, log_mask = batches
+    start, stop = run.step - chunk.first_step, loop_stop - chunk.first_step
+    run.state, losses, outputs = program.train(
+        run.state, features, labels, start, stop, log_mask
+    )
+    run.pending = DispatchedSteps(
+        losses, outputs, labels, chunk.first_step, start, stop
+    )
+    run.step, run.is_saveable = loop_stop, True
+    return run.pending
+
+
+def _run_due_actions(
+    run: _Run, due: Due, actions: Actions, hooks: Sequence[Any]
+) -> None:
+    """Runs the actions that are due, then the hooks."""
+    callbacks: list[Callable[[], Any]] = []
+    # Evaluate before saving: the metrics judge the checkpoint.
+    if due.evaluate:
+        callbacks.append(functools.partial(actions.evaluate, run.step, run.state))
+    if due.save:
+        callbacks.append(functools.partial(actions.save, run.step, run.state))
+    if due.profile:
+        callbacks.append(functools.partial(actions.profile, run.step))
+    callbacks.append(
+        functools.partial(call_hooks, hooks, "after_step", run.step, run.loss)
+    )
+    # call_all runs all of them even if one raises StopTraining.
+    call_all(callbacks)
+
+
 @contextlib.contextmanager
-def _rescued(run: _Run, actions: Actions) -> Iterator[None]:
+def _save_on_error(run: _Run, actions: Actions) -> Iterator[None]:
     """Saves the last finished step when an action, a hook or the input raises."""
     try:
         yield
@@ -170,17 +205,21 @@ def _rescued(run: _Run, actions: Actions) -> Iterator[None]:
     except Exception as error:
         if run.is_saveable and (run.pending is None or run.pending.is_finite()):
             try:
-                actions.rescue(run.step, run.state, error)
+                actions.save_on_error(run.step, run.state, error)
             except Exception as other:
                 error.add_note(f"The state of step {run.step} was not saved: {other}")
         raise
 
 
-def _loop_end(
-    step: int, end: int, stop_step: int | None, actions: Actions, pace: Pace | None
+def _loop_stop(
+    step: int,
+    end: int,
+    stop_step: int | None,
+    actions: Actions,
+    loop_length: LoopLengthEstimator | None,
 ) -> int:
     """Returns the step at which the next device loop ends."""
     ends = [end, actions.next_step(step), stop_step]
-    if pace is not None:
-        ends.append(step + pace.steps)
+    if loop_length is not None:
+        ends.append(step + loop_length.steps_per_loop)
     return min(candidate for candidate in ends if candidate is not None)

@@ -17,8 +17,8 @@ from specflow.config.sections.mesh import AxesConfig, MeshConfig
 from specflow.data import ArraySource
 from specflow.estimator import Estimator
 from specflow.executor import lowering, to_tree
-from specflow.executor.measured import Measured
 from specflow.executor.optimizer_step import Optimizer
+from specflow.executor.step_metrics import StepMetrics
 from specflow.optimizer import with_learning_rate
 from specflow.tf import optimizers
 from specflow.tf.canned import Categorical, DNNLinearCombinedRegressor
@@ -123,10 +123,10 @@ def test_gradients_of_16_bits_are_squared_in_float32(dtype):
     gradients = {"a": jnp.full((64, 4), 256, dtype), "b": jnp.full(9, 2e-4, dtype)}
     optimizer = Optimizer(optax.sgd(1.0), gradients)
     state = optimizer.init(gradients)
-    measured = optimizer.measured(gradients, state, state, jnp.array(0))
+    metrics = optimizer.step_metrics(gradients, state, state, jnp.array(0))
     values = np.concatenate([np.asarray(g, float).ravel() for g in gradients.values()])
-    assert measured.names == ("gradient_norm",)
-    np.testing.assert_allclose(measured.values, [np.sqrt((values**2).sum())], rtol=1e-6)
+    assert metrics.names == ("gradient_norm",)
+    np.testing.assert_allclose(metrics.values, [np.sqrt((values**2).sum())], rtol=1e-6)
 
 
 def distance_fn(model, features, labels, mode):
@@ -222,7 +222,7 @@ def test_two_injected_rates_of_the_same_parameters_are_none():
     params = {"w": jnp.ones(2)}
     optimizer = Optimizer(optax.chain(inject(0.1), inject(0.2)), params)
     state = optimizer.init(params)
-    found = optimizer.measured(params, state, state, jnp.array(0))
+    found = optimizer.step_metrics(params, state, state, jnp.array(0))
     assert found.names == ("gradient_norm",)
 
 
@@ -285,7 +285,9 @@ def test_parameters_are_bitwise_those_of_steps_that_are_not_measured(
     jax.config.update("jax_disable_most_optimizations", False)
     try:
         states = [_state_of(mesh, words)]
-        monkeypatch.setattr(Optimizer, "measured", lambda *_, **__: Measured((), ()))
+        monkeypatch.setattr(
+            Optimizer, "step_metrics", lambda *_, **__: StepMetrics((), ())
+        )
         states.append(_state_of(mesh, words))
     finally:
         jax.config.update("jax_disable_most_optimizations", True)

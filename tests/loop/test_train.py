@@ -73,7 +73,7 @@ class Recorder(NoActions):
     def save(self, step, state):
         self.actions.append(("save", step, state))
 
-    def log(self, steps, losses, measured):
+    def log(self, steps, losses, step_metrics):
         self.losses.extend(zip(steps, losses, strict=True))
 
     def show_progress(self, step, loss):
@@ -212,18 +212,18 @@ def test_finite_losses_of_the_same_device_loop_are_logged_before_the_error():
     assert [step for step, _ in actions.losses] == [1, 2, 3, 4, 5, 6]
 
 
-def test_an_error_after_a_step_rescues_its_state_and_is_raised():
+def test_an_error_after_a_step_saves_its_state_and_is_raised():
     class Fails(Recorder):
         def save(self, step, state):
             raise OSError("the disk is full")
 
-        def rescue(self, step, state, error):
-            self.actions.append(("rescue", step, state, str(error)))
+        def save_on_error(self, step, state, error):
+            self.actions.append(("save_on_error", step, state, str(error)))
 
     actions = Fails(save_every=5)
     with pytest.raises(OSError, match="the disk is full"):
         train(Adder(), actions=actions)
-    assert actions.actions == [("rescue", 5, sum(range(5)), "the disk is full")]
+    assert actions.actions == [("save_on_error", 5, sum(range(5)), "the disk is full")]
 
 
 def test_a_hook_that_stops_in_begin_takes_no_step():

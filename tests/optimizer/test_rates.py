@@ -28,7 +28,7 @@ def rates(transformation, steps=3):
     @jax.jit
     def step(index, params, state):
         moved, after = optimizer.update(params, state, params)
-        return moved, after, optimizer.measured(params, state, after, index)
+        return moved, after, optimizer.step_metrics(params, state, after, index)
 
     for index in range(steps):
         params, state, measured = step(jnp.array(index), params, state)

@@ -8,17 +8,17 @@ import numpy as np
 
 from specflow.executor.array_types import Tree
 
-__all__ = ["Measured"]
+__all__ = ["StepMetrics"]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class StepMetrics:
     """Gradient norm and learning rates of a step, packed into one array.
 
     Every output array of a step costs time on CPU, whatever its size.
 
-    >>> numbers = Measured(("gradient_norm",), np.array([[2.0], [0.5]], np.float32))
+    >>> numbers = StepMetrics(("gradient_norm",), np.array([[2.0], [0.5]], np.float32))
     >>> numbers.at(1)
     {'gradient_norm': 0.5}
     """

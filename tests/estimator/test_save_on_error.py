@@ -181,7 +181,7 @@ def test_an_evaluation_at_a_checkpoint_that_fails_does_not_skip_the_save(line):
     estimator.close()
 
 
-def test_listeners_are_called_for_the_rescued_state(line):
+def test_listeners_are_called_for_the_state_saved_on_error(line):
     heard = []
 
     class Listener:

@@ -4,7 +4,7 @@ import collections
 
 from specflow.distributed import collectives
 
-__all__ = ["Pace"]
+__all__ = ["LoopLengthEstimator"]
 
 _LOOPS = 20
 """Loops over which the time of a step is averaged."""
@@ -12,7 +12,7 @@ _STABLE = 0.1
 """Relative change of the estimates below which the number is fixed."""
 
 
-class Pace:
+class LoopLengthEstimator:
     """Estimates the steps of a device loop from the time of previous steps.
 
     The estimate starts with one step, follows the mean step time of the last 20 loops,
@@ -21,11 +21,11 @@ class Pace:
     Args:
         seconds: Target duration of a loop.
 
-    >>> pace = Pace(10.0)
-    >>> pace.steps
+    >>> estimator = LoopLengthEstimator(10.0)
+    >>> estimator.steps_per_loop
     1
-    >>> pace.took(1, 0.5)
-    >>> pace.steps
+    >>> estimator.record(1, 0.5)
+    >>> estimator.steps_per_loop
     20
     """
 
@@ -35,22 +35,22 @@ class Pace:
             maxlen=_LOOPS
         )
         self._estimates: collections.deque[int] = collections.deque(maxlen=_LOOPS)
-        self.steps = 1
+        self.steps_per_loop = 1
         """Steps of the next loop."""
 
     @property
-    def is_held(self) -> bool:
+    def is_stable(self) -> bool:
         """True once the number of steps is fixed."""
-        full = len(self._estimates) == _LOOPS
-        return full and max(self._estimates) <= min(self._estimates) * (1 + _STABLE)
+        is_full = len(self._estimates) == _LOOPS
+        return is_full and max(self._estimates) <= min(self._estimates) * (1 + _STABLE)
 
-    def took(self, steps: int, seconds: float) -> None:
+    def record(self, steps: int, seconds: float) -> None:
         """Records the duration of a loop."""
-        if self.is_held:
+        if self.is_stable:
             return
-        seconds = collectives.gather(seconds)[0]  # All take as many steps.
+        seconds = collectives.gather(seconds)[0]  # Equal on all processes.
         self._loops.append((steps, seconds))
         total_steps = sum(steps for steps, _ in self._loops)
         mean_s = sum(seconds for _, seconds in self._loops) / total_steps
-        self.steps = max(1, int(self._seconds / max(mean_s, 1e-9)))
-        self._estimates.append(self.steps)
+        self.steps_per_loop = max(1, int(self._seconds / max(mean_s, 1e-9)))
+        self._estimates.append(self.steps_per_loop)
