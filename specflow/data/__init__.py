@@ -12,7 +12,7 @@ from specflow.data.input_kinds import as_source
 from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
-from specflow.data.reused_iterators import Handed, handed
+from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
 from specflow.data.stream import Chunk, StreamBatches
 
@@ -24,11 +24,11 @@ __all__ = [
     "Chunk",
     "Data",
     "EvalBatches",
-    "Handed",
     "RowSpec",
     "Share",
     "Source",
     "StreamBatches",
+    "TrackedIterator",
     "TrainBatches",
     "TrainInput",
     "as_source",
@@ -38,9 +38,9 @@ __all__ = [
     "check_range",
     "checked_batch",
     "compared_blocks",
-    "handed",
     "narrowed",
     "occurring",
     "row_digests",
     "row_forms",
+    "track_iterator",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.input_kinds import as_batch
 from specflow.data.plan import WHOLE, Share
-from specflow.data.reused_iterators import Handed, handed
+from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 from specflow.runtime.typing import Tree, describe
 
@@ -46,7 +46,7 @@ class StreamBatches:
     A position counts rows and batches since the input began. An iterator with
     `get_state` and `set_state`, such as Grain's, is set to its position; any other is
     advanced past the rows that were read, and a batch that is partly read is divided.
-    An input that was read to its end starts again. A `Handed` iterator that is passed
+    An input that was read to its end starts again. A `TrackedIterator` that is passed
     in again continues from its position.
 
     Args:
@@ -140,7 +140,7 @@ class StreamBatches:
     def give_back(self, step: int) -> None:
         """Returns batches that were drawn for `step` and later steps."""
         place = self._places.get(step, {})
-        if isinstance(self._iterator, Handed):
+        if isinstance(self._iterator, TrackedIterator):
             drawn = []
             if self._chunk is not None and step < self._next_step:
                 drawn = _batches_from(self._chunk, step - self._chunk.first_step)
@@ -158,7 +158,7 @@ class StreamBatches:
         if not self._done and self._held is None:
             self._remember_place(self._next_step)
         self._done, self._held = True, None
-        if isinstance(self._iterator, Handed):
+        if isinstance(self._iterator, TrackedIterator):
             self._iterator.keep(*self._passed, ended=self._ended)
         if self._is_own and hasattr(self._iterator, "close"):
             self._iterator.close()  # type: ignore[attr-defined]
@@ -191,8 +191,8 @@ class StreamBatches:
                 )
             )
         iterator = self._iterator
-        if isinstance(iterator, Handed) and iterator.passed is not None:
-            self._passed = iterator.passed
+        if isinstance(iterator, TrackedIterator) and iterator.consumed is not None:
+            self._passed = iterator.consumed
             # Rows are lost only after a checkpoint.
             seen = 0 if place.get("ended") else place.get("rows", 0)
             if 0 < seen < self._passed[1]:
@@ -269,7 +269,7 @@ class StreamBatches:
         self._places.clear()
         if self._again is None:
             return
-        value = handed(self._again())
+        value = track_iterator(self._again())
         self._iterator = iter(value)
         self._is_own = self._iterator is not value
         self._done = self._ended = False
@@ -379,7 +379,7 @@ def _batches_from(chunk: Chunk, offset: int) -> list[tuple[Tree, Tree]]:
 
 
 def _type_name(iterator: Any) -> str:
-    value = iterator.iterator if isinstance(iterator, Handed) else iterator
+    value = iterator.iterator if isinstance(iterator, TrackedIterator) else iterator
     return type(value).__name__
 
 

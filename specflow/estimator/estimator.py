@@ -166,7 +166,7 @@ class Estimator(TrainMethods, InspectMethods):
             ),
         )
         check_taken(self.params, self.program.tracer.model_fn)
-        self._share = Share(*self.partitioner.local_parts)
+        self._batch_share = Share(*self.partitioner.local_parts)
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
             keep=self.config.keep_checkpoint_max or 0,

@@ -54,7 +54,7 @@ class EstimatorParts:
     stopped_early: str | None
     """Reason of the rule that ended the last `train_and_evaluate`; None if none did."""
     _batch_sizes: dict[Mode, int]
-    _share: Share
+    _batch_share: Share
     _states: States
     _recorder: Recorder | None
 
@@ -108,7 +108,7 @@ class EstimatorParts:
 
     def _asked(self, input_fn: InputFn, mode: Mode) -> Any:
         """Calls an input function for batches of this process."""
-        size = len(self._share.rows(self._batch_sizes[mode]))
+        size = len(self._batch_share.rows(self._batch_sizes[mode]))
         return ask(input_fn, self._params_for(size))
 
     def _eval_batches(
@@ -128,7 +128,7 @@ class EstimatorParts:
             self._batch_sizes[mode],
             limit=steps,
             padded="mask" in self.program.tracer.model_fn.takes,
-            share=self._share,
+            share=self._batch_share,
         )
         total, gives_way = batches.count, mode is Mode.PREDICT
         if collectives.process_count() > 1 and not agree_on_rows("evaluation", value):

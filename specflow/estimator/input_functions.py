@@ -10,9 +10,9 @@ import jax
 
 from specflow.data import (
     WHOLE,
-    Handed,
     Share,
     Source,
+    TrackedIterator,
     as_source,
     as_train_batches,
 )
@@ -89,7 +89,7 @@ def peeked(batches: Iterable[Any]) -> tuple[list[Any], Iterable[Any]]:
         iterator.set_state(place)  # type: ignore[attr-defined]
         return first, iterator
     first = list(itertools.islice(iterator, 1))
-    if isinstance(iterator, Handed):
+    if isinstance(iterator, TrackedIterator):
         iterator.put_back(first)
         return first, iterator
 

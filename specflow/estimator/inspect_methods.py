@@ -53,10 +53,10 @@ class InspectMethods(EstimatorParts):
         start = max((at for at in saved if at < step), default=0)
         end = min((at for at in saved if at >= step), default=None)
         # The place counts rows: the batch size may have been another one before.
-        place = self.checkpoints.data(start) if start in saved else {}
+        place = self.checkpoints.data_position(start) if start in saved else {}
         size = self._batch_sizes[Mode.TRAIN]
         if end is not None:
-            later = self.checkpoints.data(end)
+            later = self.checkpoints.data_position(end)
             restarts = self.config.resume_input == "restart"
             if restarts and later.get("rows") == (end - start) * size:
                 place = {**place, "rows": 0}  # A call restarted at the earlier one.

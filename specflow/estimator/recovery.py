@@ -7,7 +7,7 @@ from typing import Any
 from specflow import loop
 from specflow.diagnostics.rendering import is_of_user, is_transient
 
-__all__ = ["Recovery", "once"]
+__all__ = ["Recovery", "skip_repeated_steps"]
 
 _LOG = logging.getLogger("specflow")
 
@@ -52,10 +52,12 @@ class Recovery:
         return True
 
 
-def once(report: loop.MetricsCallback | None) -> loop.MetricsCallback | None:
-    """Returns a report that drops steps which recovery repeats.
+def skip_repeated_steps(
+    report: loop.MetricsCallback | None,
+) -> loop.MetricsCallback | None:
+    """Wraps a report so that it skips steps that recovery repeats.
 
-    >>> rows = once(lambda step, split, metrics: print(step, split))
+    >>> rows = skip_repeated_steps(lambda step, split, metrics: print(step, split))
     >>> for step in (10, 20, 10, 20, 30):
     ...     rows(step, "train", {})
     10 train
@@ -66,9 +68,9 @@ def once(report: loop.MetricsCallback | None) -> loop.MetricsCallback | None:
         return None
     last: dict[str, int] = {}
 
-    def report_once(step: int, split: str, metrics: Any) -> None:
+    def report_new(step: int, split: str, metrics: Any) -> None:
         if step > last.get(split, -1):
             report(step, split, metrics)
             last[split] = step
 
-    return report_once
+    return report_new

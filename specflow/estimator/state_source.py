@@ -101,7 +101,7 @@ class States:
             CheckpointError: The checkpoint is corrupted, or of another model.
         """
         if self.state is not None and self._step == self._checkpoints.latest_step():
-            return self._step, self.state, self._checkpoints.data(self._step)
+            return self._step, self.state, self._checkpoints.data_position(self._step)
         if self._checkpoints.latest_step() is None:
             fresh = self._program.init_state(self.seed, features, labels)
             return 0, self._started(fresh, features, labels), None
@@ -229,25 +229,25 @@ class States:
         self, checkpoints: Checkpointer, step: int | None
     ) -> tuple[int, TrainState]:
         """Restores the parameters and model state of a checkpoint."""
-        forms = checkpoints.forms(step)
+        array_specs = checkpoints.array_specs(step)
         if isinstance(self._program.model, LinenModel):
-            self._program.tracer.admit(forms)
+            self._program.tracer.admit(array_specs)
         like = self._program.states.abstract_model_state()
         wanted: dict[str, Any] = {"params": like.params, "state": like.model_state}
         if self._eval_params is not None:
-            wanted["opt_state"] = self._optimizer_like(forms, like.params)
+            wanted["opt_state"] = self._optimizer_like(array_specs, like.params)
         restored = checkpoints.restore(wanted, step=step, partial=True)
         tree = restored.state
         state = TrainState(restored.step, tree["params"], tree["state"], ())
         return restored.step, self._evaluated(state, tree.get("opt_state", {}), like)
 
     def _optimizer_like(
-        self, forms: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]
+        self, array_specs: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]
     ) -> dict[str, jax.ShapeDtypeStruct]:
         """Returns the optimizer's arrays, abstract, sharded as their parameters."""
         replicated = self._program.partitioner.replicated
         arrays = {}
-        for name, (shape, dtype) in forms.items():
+        for name, (shape, dtype) in array_specs.items():
             part, _, key = name.partition("/")
             if part != "opt_state":
                 continue

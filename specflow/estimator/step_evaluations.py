@@ -117,7 +117,7 @@ class Evaluations:
 
     def at_checkpoint(self, step: int, state: TrainState) -> None:
         """Evaluates a state that is being saved, at most every `throttle_secs`."""
-        if not self._spec.goes_by_checkpoints:
+        if not self._spec.evaluates_at_checkpoints:
             return
         now_s = time.monotonic()
         elapsed_s = None if self._started_s is None else now_s - self._started_s

@@ -98,7 +98,7 @@ class TrainActions:
             self._saver.save(step, state)
 
     def save(self, step: int, state: TrainState) -> None:
-        """Saves the state, after an evaluation if those go by checkpoints."""
+        """Saves the state, after an evaluation if evaluation happens at checkpoints."""
         # The metrics of an evaluation judge the checkpoint of the same step.
         if self.evaluations is not None:
             self.evaluations.at_checkpoint(step, state)
@@ -152,7 +152,7 @@ class TrainActions:
         was_saved = self._saver.is_saved(step)
         self._saver.end(step, state)
         if was_saved and evaluations is not None and evaluations.step == step:
-            self.checkpoints.judge(step, evaluations.metrics)
+            self.checkpoints.add_metrics(step, evaluations.metrics)
 
     def save_on_error(self, step: int, state: TrainState, error: Exception) -> None:
         """Saves the state of the last step, and notes it on the error."""

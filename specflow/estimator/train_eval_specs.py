@@ -154,7 +154,7 @@ class EvalSpec:
         _refuse(diagnostics)
 
     @property
-    def goes_by_checkpoints(self) -> bool:
+    def evaluates_at_checkpoints(self) -> bool:
         """True if every checkpoint except the first of a call is evaluated."""
         return self.every_steps is None and self.every_secs is None
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from specflow import loop
 from specflow.config.base import MOST_STEPS
 from specflow.contract import Mode
-from specflow.data import handed
+from specflow.data import track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.estimator.estimator_arguments import (
     checked_hooks,
@@ -17,7 +17,7 @@ from specflow.estimator.estimator_arguments import (
 from specflow.estimator.evaluate_methods import EvaluateMethods
 from specflow.estimator.export_methods import ExportMethods
 from specflow.estimator.input_functions import BatchForm, InputFn, train_form
-from specflow.estimator.recovery import once
+from specflow.estimator.recovery import skip_repeated_steps
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.train_actions import is_stop_requested
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
@@ -49,7 +49,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         """Trains, and saves the state at the end.
 
         Training resumes from the newest checkpoint in `model_dir`: parameters,
-        optimizer state, random streams and place in the data. It continues after the
+        optimizer state, random streams and data position. It continues after the
         rows that were read, also with another batch size. An input that was read to its
         end starts again in the next call, so that
 
@@ -57,8 +57,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
                 estimator.train(one_epoch)
                 estimator.evaluate(held_out)
 
-        trains three epochs. An iterator that is returned again continues where it is. A
-        call warns if the input ends before its steps are taken.
+        trains three epochs. An iterator that is returned again continues from its
+        position. A call warns if the input ends before its steps are taken.
 
         After a transient failure of a device, one process resumes from its newest
         checkpoint, up to `RunConfig(recover=...)` times without a newer one; `begin` of
@@ -67,8 +67,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         Args:
             input_fn: Returns the training input.
             steps: Number of steps to take from the newest checkpoint on.
-            max_steps: Step at which to stop, counted over all calls. Neither: to the
-                end of the data, which arrays and sources do not have.
+            max_steps: Step at which to stop, counted over all calls. If neither is set,
+                trains until the data ends; arrays and sources do not end.
             hooks: Objects with any of begin, before_step, after_step, end.
             saving_listeners: Objects with any of begin, before_save, after_save, end;
                 `after_save` returns True to end training.
@@ -118,26 +118,27 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             eval_spec: Evaluation input, when to evaluate, and what to export then.
             report: Takes (step, split, metrics) of every report.
             progress: Takes (step, loss) after every device loop.
-            should_stop: Called between device loops; true ends training there, with a
-                checkpoint and without a last evaluation.
+            should_stop: Called between device loops. If it returns true, training ends
+                with a checkpoint and without a last evaluation.
 
         Returns:
-            The metrics of the last evaluation, with `loss` and `global_step`, and the
-            export of each exporter, None where it did not want the state. With nothing
-            left to train, the newest checkpoint is evaluated; a run that was requested
-            to stop returns `global_step` alone, unless it was just evaluated.
+            Metrics of the last evaluation, with `loss` and `global_step`, and the
+            export of each exporter, None if it did not export the state. If nothing is
+            left to train, the newest checkpoint is evaluated. If the run was requested
+            to stop, the metrics are `global_step` alone unless the last step was
+            evaluated.
 
         Raises:
-            ConfigError: Evaluations go by checkpoints, and none are saved.
+            ConfigError: Evaluation happens at checkpoints, and none are saved.
         """
         check_specs(train_spec, eval_spec)
-        report = once(report)
-        if eval_spec.goes_by_checkpoints and not self.config.saves:
+        report = skip_repeated_steps(report)
+        if eval_spec.evaluates_at_checkpoints and not self.config.saves:
             raise ConfigError(
                 Diagnostic(
                     "EvalSpec.every_steps",
                     "is None, and the RunConfig saves no checkpoints",
-                    expected="a number of steps, or checkpoints to go by",
+                    expected="a number of steps, or a RunConfig that saves checkpoints",
                     code="steps",
                 )
             )
@@ -158,10 +159,10 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         self.stopped_early = evaluations.stopped_early
         if not is_stop_requested(should_stop):
             # If this evaluates the state, nothing was trained, and nothing is saved.
-            is_judged = evaluations.step == step
+            already_evaluated = evaluations.step == step
             evaluations.finish(step, state)
-            if not is_judged:
-                self.checkpoints.judge(step, evaluations.metrics)
+            if not already_evaluated:
+                self.checkpoints.add_metrics(step, evaluations.metrics)
         elif evaluations.step != step:
             return {"global_step": step}, evaluations.exports
         return evaluations.metrics, evaluations.exports
@@ -240,10 +241,10 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         listeners = checked_listeners(spec.saving_listeners)
         if self.config.saves:
             self._write_record()
-        value = handed(self._input(spec.input_fn, Mode.TRAIN))
+        value = track_iterator(self._input(spec.input_fn, Mode.TRAIN))
         if self._batch is None:
             self._batch, value = train_form(
-                value, self._batch_sizes[Mode.TRAIN], self._share
+                value, self._batch_sizes[Mode.TRAIN], self._batch_share
             )
         call = TrainCall(
             open_input=lambda: self._input(spec.input_fn, Mode.TRAIN),

@@ -10,7 +10,7 @@ from typing import Any
 from specflow import loop
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
-from specflow.data import Share, TrainInput, as_source, handed
+from specflow.data import Share, TrainInput, as_source, track_iterator
 from specflow.diagnostics.errors import (
     ConfigError,
     DataError,
@@ -94,7 +94,7 @@ class Training:
         self.skipped_steps: int | None = None
         """Steps of the last call that a dynamic loss scale skipped; None: the scale is
         not dynamic."""
-        self._share = Share(*program.partitioner.local_parts)
+        self._batch_share = Share(*program.partitioner.local_parts)
 
     def run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
         """Trains on an input, and resumes after a transient failure of a device.
@@ -124,7 +124,7 @@ class Training:
                     raise
             self.recoveries += 1
             self._states.drop()
-            value = handed(call.open_input())
+            value = track_iterator(call.open_input())
 
     def _run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
         """Trains on an input, without recovery."""
@@ -158,7 +158,7 @@ class Training:
             start_step=start,
             stop_step=stop,
             place=place,
-            share=self._share,
+            share=self._batch_share,
         )
         return self._loop(call, batches, start, stop, state, place)
 
@@ -188,7 +188,7 @@ class Training:
         except StopTraining:
             return False
         finally:
-            self._checkpoints.judge(step, evaluations.metrics)
+            self._checkpoints.add_metrics(step, evaluations.metrics)
         return True
 
     def _loop(

@@ -120,7 +120,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
     with Checkpointer(folder) as checkpointer:
         step = checkpointer.latest_step() if step is None else step
         if step is not None:
-            checkpointer.data(step)  # Raises for a damaged checkpoint.
+            checkpointer.data_position(step)  # Raises for a damaged checkpoint.
         saved = checkpointer.saved(step)
     forms = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype)

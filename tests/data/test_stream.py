@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specflow.data.plan import Share
-from specflow.data.reused_iterators import handed
+from specflow.data.reused_iterators import track_iterator
 from specflow.data.stream import StreamBatches
 from specflow.diagnostics.errors import DataError, SpecflowWarning
 
@@ -381,7 +381,7 @@ def test_an_iterator_that_comes_back_loses_no_batch(calls, steps_per_chunk, repe
     step, seen = 0, []
     for steps in calls:
         stream = StreamBatches(
-            handed(iterator),
+            track_iterator(iterator),
             steps_per_chunk=steps_per_chunk,
             start_step=step,
             place={"next_step": step, "batches": step, "rows": sum(rows[:step])},

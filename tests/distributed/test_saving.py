@@ -239,7 +239,7 @@ def test_a_process_killed_while_saving_leaves_the_previous_checkpoint(
         "count": jax.ShapeDtypeStruct((), np.int32),
     }
     notes = []
-    with Checkpointer(tmp_path, note=notes.append) as saves:
+    with Checkpointer(tmp_path, on_warning=notes.append) as saves:
         restored = saves.restore(form)
         assert restored.step == 1
         saves.save(2, restored.state)

@@ -168,7 +168,7 @@ def digests_of() -> Callable[[Path, int], dict[str, Any]]:
 
     def read(run: Path, step: int) -> dict[str, Any]:
         archive = Archive()
-        about = archive.about((run / "checkpoints" / str(step)).absolute())
+        about = archive.metadata((run / "checkpoints" / str(step)).absolute())
         archive.close()
         return {"arrays": about["arrays"], "data": about["data"]}
 

@@ -59,7 +59,7 @@ def assert_same(left, right):
 def saved(directory: Path, *steps: int, **options):
     """A checkpointer that has saved `state_of(step)` for each of these steps."""
     notes: list[str] = []
-    with Checkpointer(directory, note=notes.append, **options) as checkpointer:
+    with Checkpointer(directory, on_warning=notes.append, **options) as checkpointer:
         for step in steps:
             checkpointer.save(step, state_of(step), data={"next_index": step})
         checkpointer.wait()
@@ -294,8 +294,8 @@ def test_a_running_save_is_compared_with_new_metrics_without_waiting(
         saves.save(2, SMALL, metrics={"loss": 0.3})
         assert not saves.is_new_best({"loss": 0.4})
         assert saves.is_new_best({"loss": 0.2})
-        saves.judge(2, {"loss": 0.3})  # What the save writes already.
-        saves.judge(3, {"loss": 0.1})  # A step without a checkpoint.
+        saves.add_metrics(2, {"loss": 0.3})  # What the save writes already.
+        saves.add_metrics(3, {"loss": 0.1})  # A step without a checkpoint.
         assert saves._writer.is_running()
         slow_disk.set()
         saves.wait()
@@ -539,7 +539,7 @@ def test_sigkill_while_saving_leaves_complete_checkpoints_only(tmp_path, delay_s
     process.wait()
     process.stdout.close()
     notes: list[str] = []
-    with Checkpointer(tmp_path, keep=0, note=notes.append) as checkpointer:
+    with Checkpointer(tmp_path, keep=0, on_warning=notes.append) as checkpointer:
         steps = checkpointer.steps()
         assert steps == list(range(1, len(steps) + 1))
         size = 3 if steps[-1] == 1 else 8_000_000

@@ -47,7 +47,7 @@ def flip(path: Path, offset: int) -> None:
 def restored_step(directory: Path) -> tuple[int, list[str]]:
     """Restores, compares the state, and returns the step and the notes."""
     notes: list[str] = []
-    with Checkpointer(directory, note=notes.append) as checkpointer:
+    with Checkpointer(directory, on_warning=notes.append) as checkpointer:
         restored = checkpointer.restore(ABSTRACT)
     np.testing.assert_array_equal(
         np.asarray(restored.state["params"]["a.b"]),
@@ -151,7 +151,7 @@ def test_a_damaged_step_is_superseded_when_it_is_written_again(two):
     path = largest_file(two / "20" / "state")
     flip(path, path.stat().st_size // 2)
     notes: list[str] = []
-    with Checkpointer(two, note=notes.append) as checkpointer:
+    with Checkpointer(two, on_warning=notes.append) as checkpointer:
         assert checkpointer.restore(ABSTRACT).step == 10
         checkpointer.save(20, state_of(20), data={"next_index": 20})
     assert restored_step(two) == (20, [])

@@ -73,7 +73,7 @@ def written(tmp_path_factory):
 
 def read(path: Path, how: str) -> dict[str, jax.Array]:
     archive = Archive()
-    saved = saved_arrays(archive.about(path))
+    saved = saved_arrays(archive.metadata(path))
     archive.close()
     wanted = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)

@@ -133,7 +133,7 @@ def test_no_file_of_a_checkpoint_is_unpickled(here, canary):
             (here / "copy" / beside).write_bytes(canary)
         try:
             archive = Archive()
-            archive.about(here / "copy")
+            archive.metadata(here / "copy")
             archive.arrays(here / "copy", saved)
         except DamagedError:
             refused += 1

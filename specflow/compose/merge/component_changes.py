@@ -47,7 +47,7 @@ class DroppedField:
     origin: Origin
     """Place in the file that set the field."""
     is_replaced: bool = False
-    """Whether the later layer sets the same length by another field."""
+    """True if the later layer sets the same length by another field."""
 
 
 def selected_components(tree: Any) -> dict[Path, dict[str, Any]]:

@@ -48,15 +48,15 @@ class SavedArray:
     and stop along each dimension, xxHash) of each piece."""
 
 
-def saved_arrays(about: Mapping[str, Any]) -> dict[str, SavedArray]:
-    """Shape, dtype and digest of each array that a checkpoint's description lists."""
+def saved_arrays(metadata: Mapping[str, Any]) -> dict[str, SavedArray]:
+    """Shape, dtype and digest of each array that a checkpoint's metadata lists."""
     return {
         name: SavedArray(
             tuple(array["shape"]),
             np.dtype(array["dtype"]),
             array.get("xxh3_128") or tuple(map(tuple, array["shards"])),
         )
-        for name, array in about["arrays"].items()
+        for name, array in metadata["arrays"].items()
     }
 
 
@@ -64,22 +64,22 @@ class Archive:
     """Writes and reads single checkpoints; imports Orbax on first use.
 
     On disk a checkpoint is a directory with two Orbax items: `state`, a flat dict of
-    arrays, and `about`, a JSON object with shape, dtype and digest of each array, the
-    caller's values, and a digest of itself.
+    arrays, and `about`, the metadata: a JSON object with shape, dtype and digest of
+    each array, the caller's values, and a digest of itself.
     """
 
     def __init__(self) -> None:
         self._orbax: Any = None
 
     def write(
-        self, path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]
+        self, path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]
     ) -> None:
-        """Writes a checkpoint, which has its name only when it is complete.
+        """Writes a checkpoint, which gets its final name only when it is complete.
 
         Args:
             path: an absolute path that does not exist.
             arrays: name -> array on the host.
-            about: plain JSON values to store with them.
+            metadata: plain JSON values to store with them.
         """
         import orbax.checkpoint as ocp
 
@@ -91,33 +91,33 @@ class Archive:
             }
             for name, array in arrays.items()
         }
-        about = {**about, "format": FORMAT, "arrays": described}
+        metadata = {**metadata, "format": FORMAT, "arrays": described}
         # Orbax refuses arrays without elements; their shape is in `about`.
         full = {name: array for name, array in arrays.items() if array.size}
-        signed = {**about, "xxh3_128": _digest(about)}
+        signed = {**metadata, "xxh3_128": _digest(metadata)}
         items: dict[str, Any] = {"about": ocp.args.JsonSave(signed)}
         if full:
             items["state"] = ocp.args.StandardSave(full)  # type: ignore[arg-type]
         self._checkpointer().save(path, args=ocp.args.Composite(**items))
 
     def join(
-        self, folder: Path, shares: Mapping[str, Share], about: Mapping[str, Any]
+        self, folder: Path, shares: Mapping[str, Share], metadata: Mapping[str, Any]
     ) -> None:
-        """Completes a checkpoint from the pieces that several processes have written.
+        """Completes a checkpoint from the pieces that several processes wrote.
 
         Args:
-            folder: the checkpoint, before it has its name.
+            folder: the checkpoint, before it gets its final name.
             shares: name -> pieces of process 0.
-            about: plain JSON values to store with the arrays.
+            metadata: plain JSON values to store with the arrays.
         """
         arrays = join_shares(folder, shares)
-        described = {**about, "format": FORMAT, "arrays": arrays}
+        described = {**metadata, "format": FORMAT, "arrays": arrays}
         (folder / "about").mkdir()
         text = json.dumps({**described, "xxh3_128": _digest(described)})
         (folder / "about" / "metadata").write_text(text, encoding="utf-8")
 
-    def about(self, path: Path) -> dict[str, Any]:
-        """Reads the description of a checkpoint.
+    def metadata(self, path: Path) -> dict[str, Any]:
+        """Reads the metadata of a checkpoint.
 
         Raises:
             DamagedError: it cannot be read, or has changed.
@@ -126,18 +126,18 @@ class Archive:
         if collectives.process_count() == 1:
             import orbax.checkpoint as ocp
 
-            about = dict(self._load(path, "about", ocp.args.JsonRestore()))
+            metadata = dict(self._load(path, "about", ocp.args.JsonRestore()))
         else:
-            about = _about_file(path / "about" / "metadata")
-        digest = about.pop("xxh3_128", None)
-        if digest != _digest(about):
+            metadata = _read_metadata(path / "about" / "metadata")
+        digest = metadata.pop("xxh3_128", None)
+        if digest != _digest(metadata):
             raise DamagedError("its description has changed since it was written")
-        if (version := about.pop("format", 1)) != FORMAT:
+        if (version := metadata.pop("format", 1)) != FORMAT:
             raise CheckpointError(_other_format(path, version))
-        return about
+        return metadata
 
-    def note(self, path: Path, **values: Any) -> None:
-        """Adds values to the description of a checkpoint.
+    def update_metadata(self, path: Path, **values: Any) -> None:
+        """Adds values to the metadata of a checkpoint.
 
         Args:
             path: of the checkpoint.
@@ -145,10 +145,10 @@ class Archive:
 
         Raises:
             DamagedError: the checkpoint is corrupted.
-            OutputError: it cannot be written; the description is unchanged.
+            OutputError: the metadata cannot be written; it is unchanged on disk.
         """
-        about = {**self.about(path), "format": FORMAT, **values}
-        text = json.dumps({**about, "xxh3_128": _digest(about)})
+        metadata = {**self.metadata(path), "format": FORMAT, **values}
+        text = json.dumps({**metadata, "xxh3_128": _digest(metadata)})
         write_text(path / "about" / "metadata", text)
 
     def arrays(
@@ -168,7 +168,7 @@ class Archive:
         }
         if len(arrays) < len(saved):
             is_joint = any(isinstance(array.digest, tuple) for array in saved.values())
-            target = _target(self.about(path)) if is_joint else None
+            target = _target(self.metadata(path)) if is_joint else None
             arrays |= self._load(path, "state", ocp.args.StandardRestore(target))
         bad = [name for name, array in saved.items() if not _same(arrays, name, array)]
         if bad:
@@ -218,19 +218,19 @@ def _other_format(path: Path, version: Any) -> Diagnostic:
     )
 
 
-def _about_file(path: Path) -> dict[str, Any]:
-    """Reads the description without Orbax, whose read waits for all processes."""
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """Reads the metadata without Orbax, whose read waits for all processes."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:
         raise DamagedError(reason(error)) from error
 
 
-def _target(about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _target(metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Target with which Orbax restores arrays of devices to the host."""
     return {
         name: np.empty(array["shape"], array["dtype"])
-        for name, array in about["arrays"].items()
+        for name, array in metadata["arrays"].items()
         if 0 not in array["shape"]
     }
 
@@ -254,10 +254,10 @@ def _is_written(array: np.ndarray, digest: str | tuple[tuple[Any, str], ...]) ->
     )
 
 
-def _digest(about: Mapping[str, Any]) -> str:
+def _digest(metadata: Mapping[str, Any]) -> str:
     import xxhash
 
-    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_128_hexdigest(text.encode())
 
 

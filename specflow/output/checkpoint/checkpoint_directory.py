@@ -11,7 +11,7 @@ __all__ = ["CheckpointDirectory", "located"]
 
 
 class CheckpointDirectory:
-    """Paths and descriptions of the complete checkpoints in a directory.
+    """Paths and metadata of the complete checkpoints in a directory.
 
     Args:
         path: absolute path of `checkpoints/`; it need not exist.
@@ -36,22 +36,22 @@ class CheckpointDirectory:
         )
 
     def newest(self) -> int | None:
-        """The newest step with a complete checkpoint; None: there is none."""
+        """The newest step with a complete checkpoint. None if there is none."""
         return max(self.steps(), default=None)
 
-    def about(self, step: int) -> JsonObject:
-        """Description of a checkpoint: data position, metrics, arrays and digests.
+    def metadata(self, step: int) -> JsonObject:
+        """Metadata of a checkpoint: data position, metrics, arrays and digests.
 
         Raises:
             DamagedError: it cannot be read, or has changed.
             CheckpointError: it has another version of the format.
         """
-        return self.archive.about(self.step_path(step))
+        return self.archive.metadata(self.step_path(step))
 
     def metrics(self, step: int) -> JsonObject:
         """Evaluation metrics of a checkpoint; empty if unevaluated or damaged."""
         try:
-            return self.about(step)["metrics"] or {}
+            return self.metadata(step)["metrics"] or {}
         except DamagedError:
             return {}
 

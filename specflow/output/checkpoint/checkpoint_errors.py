@@ -17,7 +17,7 @@ def missing(directory: Path, step: int | None, steps: Sequence[int]) -> Diagnost
 
     Args:
         directory: the checkpoints of a run.
-        step: the requested one; None: any.
+        step: the requested one. If None, any step.
         steps: those that exist.
     """
     problem = "no checkpoint"
@@ -37,7 +37,7 @@ def no_best(directory: Path, metric: str | None, steps: Sequence[int]) -> Diagno
 
     Args:
         directory: the checkpoints of a run.
-        metric: the one that ranks them; None: none is configured.
+        metric: the one that ranks them. If None, no metric is configured.
         steps: those that exist.
     """
     if not steps:
@@ -76,7 +76,7 @@ def unwritable(path: Path, error: Exception, *, newest: int | None) -> Diagnosti
     Args:
         path: of the checkpoint, named by its step.
         error: raised by the write.
-        newest: step of the newest complete checkpoint; None: there is none.
+        newest: step of the newest complete checkpoint. None if there is none.
     """
     process = (
         ""

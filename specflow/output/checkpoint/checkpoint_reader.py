@@ -37,7 +37,7 @@ class CheckpointReader:
     def __init__(self, directory: CheckpointDirectory):
         self._directory = directory
 
-    def data(self, step: int, steps: list[int]) -> JsonObject:
+    def data_position(self, step: int, steps: list[int]) -> JsonObject:
         """Data position of a step, without its arrays.
 
         Args:
@@ -50,7 +50,7 @@ class CheckpointReader:
         if step not in steps:
             raise self._missing(step, steps)
         try:
-            return self._directory.about(step)["data"]
+            return self._directory.metadata(step)["data"]
         except DamagedError as error:
             raise self._damaged(step, error) from error
 
@@ -58,7 +58,7 @@ class CheckpointReader:
         """All arrays of a checkpoint on the host, by `part/name`.
 
         Args:
-            step: the checkpoint to read; None: the newest.
+            step: the checkpoint to read. If None, the newest.
             steps: those that exist.
 
         Raises:
@@ -69,7 +69,7 @@ class CheckpointReader:
             raise self._missing(step, steps)
         path = self._directory.step_path(chosen)
         try:
-            saved = saved_arrays(self._directory.about(chosen))
+            saved = saved_arrays(self._directory.metadata(chosen))
             return self._directory.archive.arrays(path, saved)
         except DamagedError as error:
             raise self._damaged(chosen, error) from error
@@ -85,7 +85,7 @@ class CheckpointReader:
         """
         for step in reversed(steps):
             try:
-                return saved_arrays(self._directory.about(step))
+                return saved_arrays(self._directory.metadata(step))
             except DamagedError:
                 continue
         return {}
@@ -102,10 +102,10 @@ class CheckpointReader:
         """
         for step in reversed(steps):
             try:
-                about = self._directory.about(step)
+                metadata = self._directory.metadata(step)
             except DamagedError:
                 continue  # `restore` reports it, and falls back as well.
-            self._matching(step, about, abstract, partial=False)
+            self._matching(step, metadata, abstract, partial=False)
             return
 
     def restore(
@@ -115,7 +115,7 @@ class CheckpointReader:
 
         Args:
             abstract: `jax.ShapeDtypeStruct` leaves with the shardings wanted now.
-            step: the checkpoint to read; None: the newest undamaged one.
+            step: the checkpoint to read. If None, the newest undamaged one.
             steps: those that exist, ascending.
             partial: restore only the parts, by first key, that `abstract` has.
 
@@ -148,8 +148,8 @@ class CheckpointReader:
         import jax
 
         path = self._directory.step_path(step)
-        about = self._directory.about(step)
-        saved = self._matching(step, about, abstract, partial=partial)
+        metadata = self._directory.metadata(step)
+        saved = self._matching(step, metadata, abstract, partial=partial)
         wanted = flat(abstract)
         if collectives.process_count() > 1:
             # Loads JAX, which listing checkpoints should not.
@@ -164,17 +164,17 @@ class CheckpointReader:
                 [getattr(leaf, "sharding", None) for leaf in wanted.values()],
             )
         state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
-        return Restored(step, state, about["data"])
+        return Restored(step, state, metadata["data"])
 
     def _matching(
-        self, step: int, about: JsonObject, abstract: Tree, *, partial: bool
+        self, step: int, metadata: JsonObject, abstract: Tree, *, partial: bool
     ) -> dict[str, SavedArray]:
         """The saved arrays of a state.
 
         Raises:
             CheckpointError: some are missing, unexpected, or of another shape or dtype.
         """
-        saved = saved_arrays(about)
+        saved = saved_arrays(metadata)
         if partial:
             parts = tuple(f"{part}/" for part in abstract)
             saved = {name: a for name, a in saved.items() if name.startswith(parts)}

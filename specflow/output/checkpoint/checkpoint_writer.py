@@ -53,7 +53,7 @@ class CheckpointWriter:
         self._resumed_from: int | None = None
         self._complete: set[int] = set()
         self.pending_step: int | None = None
-        """Step of the save that is not known to be on disk; None: there is none."""
+        """Step of the save that is not known to be on disk. None if there is none."""
         self.may_supersede = True
         """True if the next save, or the running one, can supersede checkpoints."""
 
@@ -72,24 +72,24 @@ class CheckpointWriter:
         self._complete.add(step)
         self.may_supersede = True
 
-    def start(self, step: int, state: Tree, about: JsonObject) -> None:
+    def start(self, step: int, state: Tree, metadata: JsonObject) -> None:
         """Copies a state to the host and begins to write it.
 
         Args:
             step: training steps done.
             state: nested dicts of arrays; may be donated when this returns.
-            about: description of the checkpoint, in plain JSON values.
+            metadata: of the checkpoint, in plain JSON values.
         """
         assert self._running is None
         if collectives.process_count() == 1:
             arrays = host_snapshot(state)
-            self._running = self._thread.submit(self._write, step, arrays, about)
+            self._running = self._thread.submit(self._write, step, arrays, metadata)
         else:
             if self._channel is None:
                 self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
             shares = own_snapshot(state)
             self._running = self._thread.submit(
-                self._write_jointly, self._channel, step, shares, about
+                self._write_jointly, self._channel, step, shares, metadata
             )
         self.pending_step = step
 
@@ -133,12 +133,12 @@ class CheckpointWriter:
 
     # -- In the thread.
 
-    def _write(self, step: int, arrays: _Arrays, about: JsonObject) -> None:
+    def _write(self, step: int, arrays: _Arrays, metadata: JsonObject) -> None:
         with self._errors_named(step):
-            self._prepare(step, about)
+            self._prepare(step, metadata)
             try:
                 path = self._directory.step_path(step)
-                self._directory.archive.write(path, arrays, about)
+                self._directory.archive.write(path, arrays, metadata)
             except Exception:
                 pattern = f"{step}.orbax-checkpoint-tmp*"
                 for unfinished in self._directory.path.glob(pattern):
@@ -148,7 +148,7 @@ class CheckpointWriter:
         self._remove_expired()
 
     def _write_jointly(
-        self, channel: SideChannel, step: int, shares: _Shares, about: JsonObject
+        self, channel: SideChannel, step: int, shares: _Shares, metadata: JsonObject
     ) -> None:
         """Writes the shards of this process; process 0 prepares and completes.
 
@@ -158,7 +158,7 @@ class CheckpointWriter:
 
         def prepare() -> None:
             with self._errors_named(step):
-                self._prepare(step, about)
+                self._prepare(step, metadata)
                 (folder / "state").mkdir(parents=True)
 
         def write() -> None:
@@ -167,7 +167,7 @@ class CheckpointWriter:
 
         def complete() -> None:
             with self._errors_named(step):
-                self._directory.archive.join(folder, shares, about)
+                self._directory.archive.join(folder, shares, metadata)
                 folder.rename(self._directory.step_path(step))
 
         def remove_unfinished() -> None:
@@ -183,8 +183,8 @@ class CheckpointWriter:
         self._complete.add(step)
         channel.on_process_zero(self._remove_expired)
 
-    def _prepare(self, step: int, about: JsonObject) -> None:
-        """Removes what ended processes left, and supersedes later checkpoints."""
+    def _prepare(self, step: int, metadata: JsonObject) -> None:
+        """Removes unfinished checkpoints, and supersedes checkpoints of later steps."""
         with reported(self._directory.path):
             self._directory.path.mkdir(parents=True, exist_ok=True)
             for path in self._directory.path.iterdir():
@@ -194,7 +194,7 @@ class CheckpointWriter:
             for stale in self._directory.steps():
                 if stale > base and stale not in self._complete:
                     self._supersede(stale)
-        about["preserved_s"] = self._retention.period_start()
+        metadata["preserved_s"] = self._retention.period_start()
 
     def _supersede(self, step: int) -> None:
         folder = self._directory.path / "superseded"

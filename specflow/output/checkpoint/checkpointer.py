@@ -35,18 +35,20 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     processes make the same calls and write together, each its shards. A checkpoint has
     its final name, `<directory>/<step>`, only when it is complete: a process that is
     killed earlier leaves the earlier checkpoints unchanged. Each array has a digest,
-    because Orbax restores flipped bytes silently; a damaged checkpoint is passed over.
+    because Orbax restores flipped bytes silently; damaged checkpoints are skipped.
     Checkpoints newer than the step that training resumed from are moved to
     `<directory>/superseded`.
 
     Args:
         directory: `checkpoints/` of a run.
         keep: number of newest checkpoints to keep; 0 keeps all.
-        best: keep the best checkpoint as well, by the metrics given to `save`.
-        keep_every_s: one checkpoint of each such period (seconds) is kept forever. The
-            first period begins with the first object of this directory; a later object
-            continues the periods on disk.
-        note: receives one line for each damaged checkpoint; standard error if None.
+        best: keep the best checkpoint as well, by the metrics of `save` and
+            `add_metrics`.
+        keep_every_s: keeps one checkpoint per period of this length (seconds)
+            permanently. The first period begins when the first `Checkpointer` of the
+            directory is created; later ones continue the periods on disk.
+        on_warning: called with one line for each damaged checkpoint. If None, the line
+            is printed to standard error.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         keep: int = 3,
         best: BestConfig | None = None,
         keep_every_s: float = math.inf,
-        note: Callable[[str], None] | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ):
         hush_checkpoints()
         # Orbax refuses relative paths.
@@ -69,7 +71,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self._reader = CheckpointReader(self._on_disk)
         self._writer = CheckpointWriter(self._on_disk, self._retention)
         self._pending_metrics: JsonObject | None = None
-        self._note = note or _to_stderr
+        self._on_warning = on_warning or _to_stderr
 
     def steps(self) -> list[int]:
         """Steps with a complete checkpoint, ascending; does not load Orbax.
@@ -94,7 +96,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     ) -> None:
         """Begins to save; the state may be donated as soon as this returns.
 
-        A step that this object has saved or restored is not written again.
+        A step that this `Checkpointer` has saved or restored is not written again.
 
         Args:
             step: training steps done.
@@ -103,13 +105,13 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             metrics: metrics of an evaluation at this step, which rank the checkpoint.
 
         Raises:
-            OutputError: the *former* save failed.
+            OutputError: the previous save failed.
         """
         self.wait()
         if self._writer.is_complete(step):
             return
         plain = to_plain(metrics)
-        about = {
+        metadata = {
             "step": step,
             # A copy that later calls of the iterator cannot change.
             "data": json.loads(json.dumps(dict(data or {}))),
@@ -117,7 +119,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         }
         if self._tracker is not None:
             self._tracker.record(step, plain)
-        self._writer.start(step, state, about)
+        self._writer.start(step, state, metadata)
         self._pending_metrics = plain
 
     def wait(self) -> None:
@@ -178,7 +180,9 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         return collectives.on_process_zero(compare)
 
     def best(self) -> Best | None:
-        """The best checkpoint; None without a metric that ranks, or an evaluated one.
+        """The best checkpoint.
+
+        None if there is no ranking metric or no checkpoint has been evaluated.
 
         Raises:
             OutputError: the running save failed.
@@ -206,17 +210,17 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             raise CheckpointError(diagnostic)
         return best.step
 
-    def judge(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def add_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds evaluation metrics to the checkpoint of their step, if there is one.
 
-        For an evaluation that came after the save. Waits for a running save only if the
+        For an evaluation after the save. Waits for a running save only if the
         checkpoint has to be read or changed.
 
         Raises:
             OutputError: it cannot be written, or the running save failed.
         """
 
-        def add() -> None:
+        def write_metrics() -> None:
             plain = to_plain(metrics)
             if step == self._writer.pending_step:
                 if plain == self._pending_metrics:
@@ -225,29 +229,29 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
                 return
             self.wait()
             with contextlib.suppress(DamagedError):
-                if self._on_disk.about(step)["metrics"] != plain:
+                if self._on_disk.metadata(step)["metrics"] != plain:
                     path = self._on_disk.step_path(step)
-                    self._on_disk.archive.note(path, metrics=plain)
+                    self._on_disk.archive.update_metadata(path, metrics=plain)
                     if self._tracker is not None:
                         self._tracker.record(step, plain)
                     self._retention.remove_expired()
 
-        collectives.on_process_zero(add)
+        collectives.on_process_zero(write_metrics)
 
-    def data(self, step: int) -> JsonObject:
-        """Data position that was saved at a step, without the arrays.
+    def data_position(self, step: int) -> JsonObject:
+        """Data position saved at a step; reads no arrays.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it is damaged.
         """
         self.wait()
-        return self._reader.data(step, self.steps())
+        return self._reader.data_position(step, self.steps())
 
     def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
         """All arrays of a checkpoint on the host, by `part/name`.
 
         Args:
-            step: the checkpoint to read; None: the newest.
+            step: the checkpoint to read. If None, the newest.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
@@ -255,11 +259,11 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.wait()
         return self._reader.arrays(step, self.steps())
 
-    def forms(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
+    def array_specs(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
         """Shape and dtype of each array of a checkpoint, by `part/name`.
 
         Args:
-            step: the checkpoint to read; None: the newest undamaged one.
+            step: the checkpoint to read. If None, the newest undamaged one.
 
         Returns:
             An empty dict if there is none: `restore` reports that.
@@ -268,7 +272,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         return {name: (array.shape, array.dtype) for name, array in saved.items()}
 
     def saved(self, step: int | None = None) -> dict[str, SavedArray]:
-        """Shape, dtype and digest of each array of a checkpoint; see `forms`."""
+        """Shape, dtype and digest of each array of a checkpoint; see `array_specs`."""
         self.wait()
         return self._reader.saved(self.steps() if step is None else [step])
 
@@ -280,7 +284,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Args:
             abstract: `jax.ShapeDtypeStruct` leaves with the shardings wanted now; the
                 mesh it was saved on does not matter.
-            step: the checkpoint to read; None: the newest undamaged one.
+            step: the checkpoint to read. If None, the newest undamaged one.
             partial: restore only the parts, by first key, that `abstract` has:
                 evaluation does not need the optimizer's state.
 
@@ -293,7 +297,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             abstract, step, self.steps(), partial=partial
         )
         for damaged_step, why in skipped:
-            self._note(
+            self._on_warning(
                 f"checkpoint of step {damaged_step} is damaged ({why}); resuming from "
                 f"step {restored.step}"
             )
@@ -309,7 +313,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self._reader.check(abstract, self.steps())
 
     def _known_steps(self, tracker: BestTracker) -> list[int]:
-        """Steps of all checkpoints, with the running save where it need not be read."""
+        """Steps of all checkpoints, and of a running save that need not be read."""
         pending = self._writer.pending_step
         if pending is not None and self._writer.is_running():
             steps = sorted({*self._on_disk.steps(), pending})

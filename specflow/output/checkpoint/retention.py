@@ -21,10 +21,11 @@ class Retention:
     Args:
         directory: the checkpoints.
         keep: number of newest checkpoints to keep; 0 keeps all.
-        tracker: of the best checkpoint, which is kept whatever its age; None: none is.
-        keep_every_s: one checkpoint of each such period (seconds) is kept forever. The
-            first period begins with the first object of this directory; a later object
-            continues the periods on disk.
+        tracker: ranks the checkpoints; the best one is kept whatever its age. If None,
+            no checkpoint is kept as the best.
+        keep_every_s: keeps one checkpoint per period of this length (seconds)
+            permanently. The first period begins when the first `Retention` of the
+            directory is created; later ones continue the periods on disk.
     """
 
     def __init__(
@@ -43,46 +44,46 @@ class Retention:
         self._period_start_s: float | None = None
 
     def remove_expired(self) -> None:
-        """Removes every checkpoint that neither rule keeps."""
+        """Removes every checkpoint that no rule keeps."""
         steps = self._directory.steps()
         best = None if self._tracker is None else self._tracker.best(steps)
         best_step = None if best is None else best.step
         kept = kept_steps(steps, keep=self._keep, best=best_step)
         for step in steps:
             path = self._directory.step_path(step)
-            if step not in kept and not self._is_kept_forever(path):
+            if step not in kept and not self._is_kept_permanently(path):
                 # Renamed first: a partial checkpoint must never have a step's name.
                 shutil.rmtree(path.rename(self._directory.path / f"deleting-{step}"))
 
     def period_start(self) -> float:
-        """Time (seconds since 1970) of the newest checkpoint that is kept forever.
+        """Time (seconds since 1970) of the newest checkpoint that is kept permanently.
 
-        The time at which the first object was created if there is none. Every
-        checkpoint records it, and marks have the time of their checkpoint. A time in
-        the future, from a clock that was set back, counts as now.
+        If there is none, the time at which the first `Retention` was created. Every
+        checkpoint records this time, and marker files have the time of their
+        checkpoint. A time in the future, from a clock that was set back, counts as now.
         """
         if self._period_start_s is None:
             steps = self._directory.steps()
-            marks = [self._directory.step_path(step) / "kept" for step in steps]
-            times_s = [mark.stat().st_mtime for mark in marks if mark.exists()]
+            markers = [self._directory.step_path(step) / "kept" for step in steps]
+            times_s = [marker.stat().st_mtime for marker in markers if marker.exists()]
             with contextlib.suppress(DamagedError, IndexError):
-                about = self._directory.about(steps[-1])
-                times_s.append(about.get("preserved_s", 0.0))
+                metadata = self._directory.metadata(steps[-1])
+                times_s.append(metadata.get("preserved_s", 0.0))
             newest_s = max(filter(None, times_s), default=self._created_s)
             self._period_start_s = min(newest_s, time.time())
         return self._period_start_s
 
-    def _is_kept_forever(self, path: Path) -> bool:
-        """Returns whether a checkpoint is the one of its period; marks it if so.
+    def _is_kept_permanently(self, path: Path) -> bool:
+        """Returns whether a checkpoint is the kept one of its period; marks it if so.
 
         Source of the rule: TensorFlow's `CheckpointManager`.
         """
-        mark, saved_s = path / "kept", path.stat().st_mtime
-        if not mark.exists() and saved_s >= self.period_start() + self._keep_every_s:
-            mark.touch()
-            os.utime(mark, (saved_s, saved_s))
+        marker, saved_s = path / "kept", path.stat().st_mtime
+        if not marker.exists() and saved_s >= self.period_start() + self._keep_every_s:
+            marker.touch()
+            os.utime(marker, (saved_s, saved_s))
             self._period_start_s = saved_s
-        return mark.exists()
+        return marker.exists()
 
 
 def kept_steps(
