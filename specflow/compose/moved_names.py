@@ -6,6 +6,7 @@ __all__ = ["MOVED", "new_names"]
 
 MOVED = {
     "specflow.canned": "specflow.tf.canned",
+    "specflow.canned.features": "specflow.tf.canned.feature_columns",
     "specflow.data.build": "specflow.data.build_sources",
     "specflow.data.form": "specflow.data.input_kinds",
     "specflow.data.handed": "specflow.data.reused_iterators",
@@ -19,7 +20,13 @@ MOVED = {
     "specflow.declare.inputs": "specflow.spec.model_inputs",
     "specflow.declare.keys": "specflow.spec.key_paths",
     "specflow.declare.model_fn": "specflow.spec.declared_model_fn",
+    "specflow.errors": "specflow.diagnostics.errors",
     "specflow.heads": "specflow.tf.heads",
+    "specflow.heads.binary": "specflow.tf.heads.binary_class",
+    "specflow.heads.classes": "specflow.tf.heads.class_names",
+    "specflow.heads.language": "specflow.tf.heads.next_token",
+    "specflow.heads.reduction": "specflow.tf.heads.loss_reduction",
+    "specflow.heads.regression": "specflow.tf.heads.regression_head",
     "specflow.metrics.declared": "specflow.metrics.declared_metrics",
     "specflow.metrics.rows": "specflow.metrics.metric_rows",
     "specflow.metrics.streaming": "specflow.tf.metrics",

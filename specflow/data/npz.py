@@ -77,8 +77,11 @@ def read_npz(
         raise DataError(
             Diagnostic(
                 key,
-                f"there is no file {str(path)!r}",
-                hint=absence_hint(file),
+                f"{str(path)!r} is a folder"
+                if file.is_dir()
+                else f"there is no file {str(path)!r}",
+                expected="an .npz file" if file.is_dir() else "",
+                hint="" if file.is_dir() else absence_hint(file),
                 code="missing-file",
             )
         )

@@ -41,7 +41,7 @@ class ModelFn:
                     "model_fn",
                     f"got {describe(function)}",
                     kind=TypeError,
-                    expected="a function of features, ...",
+                    expected="a function that takes features",
                     code="model-fn",
                 )
             )

@@ -9,9 +9,11 @@ trusted module neither makes `os.system` a target nor imports anything by such a
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, get_origin
 
 from pydantic import BaseModel
@@ -204,8 +206,8 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
         inner = f"{reached}.{part}"
         if inspect.ismodule(value):
             _refuse_module(value.__name__, reached, package, homes)
-            if not hasattr(value, part):
-                below = f"{value.__name__}.{part}"
+            below = f"{value.__name__}.{part}"
+            if not hasattr(value, part) and _exists(value, below):
                 _refuse_module(below, inner, package, homes)
                 try:
                     importlib.import_module(below)
@@ -222,6 +224,11 @@ def _reach(name: str, package: str, homes: Iterable[str]) -> Any:
             raise _NotFoundError(f"does not exist: {reached} has no {part}", near)
         value, reached = getattr(value, part), inner
     return value
+
+
+def _exists(parent: ModuleType, module: str) -> bool:
+    """Returns True if a module exists below an imported one, without importing it."""
+    return hasattr(parent, "__path__") and importlib.util.find_spec(module) is not None
 
 
 def _moved(name: str) -> str | None:
