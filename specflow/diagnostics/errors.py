@@ -80,7 +80,7 @@ class Diagnostic:
     def __str__(self) -> str:
         text = f"{self.where}: {self.problem}" if self.where else self.problem
         if self.origin:
-            text += f" ({self.origin})"
+            text = f"{text.rstrip('.')} ({self.origin})"
         text = text.rstrip(".") + "."
         if self.expected:
             text += f" Expected {self.expected.rstrip('.')}."
