@@ -89,18 +89,20 @@ def stale_fields(
     for path, section in sections:
         yield from _replaced_warmup(path, section, tree, origins, is_from_layer)
     for path, section in sections:
-        own = {
+        selected = {
             key: section[key]
             for key in _SELECTOR_KEYS
             if key in section and is_from_layer(origins.leaf((*path, key)))
         }
-        slot = _slot(path, tree) if own and path in before else None
-        change = None if slot is None else _component_change(slot, before[path], own)
+        slot = _slot(path, tree) if selected and path in before else None
+        change = (
+            None if slot is None else _component_change(slot, before[path], selected)
+        )
         if change is None:
             continue
         previous_slot, new_slot, selector = change
         template = DroppedField(
-            reason=f"{'.'.join(path)} is {own[selector]}",
+            reason=f"{'.'.join(path)} is {selected[selector]}",
             cause=origins.leaf((*path, selector)),
             key="",
             value=None,
@@ -151,19 +153,19 @@ def _replaced_warmup(
 ) -> Iterator[tuple[Path, DroppedField]]:
     """Yields the warmup of a lower layer if this layer sets it in the other unit."""
     given = [key for key in _WARMUP_FIELDS if section.get(key) is not None]
-    own = [key for key in given if is_from_layer(origins.leaf((*path, key)))]
-    if len(given) != 2 or len(own) != 1:
+    in_layer = [key for key in given if is_from_layer(origins.leaf((*path, key)))]
+    if len(given) != 2 or len(in_layer) != 1:
         return  # Both in one layer are an error.
     slot = _slot(path, tree)
     kind = slot.section(_with_default(slot, section)) if slot else None
     if kind is None or not issubclass(kind, WarmupConfig):
         return
-    (other,) = {*given} - {*own}
+    (other,) = {*given} - {*in_layer}
     yield (
         (*path, other),
         DroppedField(
-            reason=f"{'.'.join((*path, *own))} is set",
-            cause=origins.leaf((*path, *own)),
+            reason=f"{'.'.join((*path, *in_layer))} is set",
+            cause=origins.leaf((*path, *in_layer)),
             key=".".join((*path, other)),
             value=section[other],
             origin=origins.leaf((*path, other)),
@@ -173,24 +175,24 @@ def _replaced_warmup(
 
 
 def _component_change(
-    slot: Slot, before: Mapping[str, Any], own: Mapping[str, Any]
+    slot: Slot, before: Mapping[str, Any], selected: Mapping[str, Any]
 ) -> tuple[Slot | None, Slot, str] | None:
     """Returns the previous slot, the new slot and the key that changed it, or None.
 
     A misspelled name counts as its nearest choice, as in validation.
     """
     kinds = slot.kinds
-    kind = kinds.name_of(own) if kinds else None
+    kind = kinds.name_of(selected) if kinds else None
     if kinds is None or kind is None:
         return None
     previous = kinds.name_of(_with_default(slot, before))
-    selector = next((key for key in own if key in (TARGET, kind)), "name")
+    selector = next((key for key in selected if key in (TARGET, kind)), "name")
     if previous == TARGET != kind and ("name" in before or kind not in kinds.members):
         return None  # An argument of the callable that is called `name`.
     if kind not in kinds.members:
         kind = nearest(str(kind), list(kinds.members))
     same = kind == previous and (
-        kind != TARGET or _is_same_callable(before[TARGET], own[TARGET])
+        kind != TARGET or _is_same_callable(before[TARGET], selected[TARGET])
     )
     if previous is None or same:
         return None

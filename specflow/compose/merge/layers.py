@@ -82,7 +82,7 @@ class Layers:
         if salvaged.lost & {"", "defaults"}:
             self.unknown.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
-        # Hydra's own section is at the root.
+        # A section `hydra` configures Hydra only at the root.
         document = document.without(_HYDRA_KEYS if not path else ("defaults",))
         self._merge_document(document, shown, path)
 
