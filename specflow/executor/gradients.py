@@ -47,7 +47,7 @@ def gradients(
         batch: features and labels, batch-major.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
         scale: float32[], factor of the differentiated loss, and so of the gradient.
-            None: 1.
+            If None, it is 1.
         micro_steps: number of micro-batches; divides the rows.
         unroll: whether micro-steps are unrolled instead of scanned, for platforms with
             slow loops.

@@ -256,7 +256,7 @@ class Lowering:
 
 
 def _always_measuring(step: Step) -> Step:
-    """The step, measured whether or not it is reported.
+    """Returns the step with its metrics computed whether or not it is logged.
 
     On CPU the condition saves the time between many small operations. Elsewhere it
     costs more: a GPU's host waits for it, and all gradients with it.

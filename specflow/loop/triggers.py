@@ -14,7 +14,7 @@ class Trigger(Protocol):
     """Decides when a periodic action is due."""
 
     def next_after(self, step: int) -> int | None:
-        """Returns the next step at which the action is due; None: it is not by step."""
+        """Returns the next step at which the action is due; None if none is known."""
         ...
 
     def is_due(self, step: int) -> bool:

@@ -124,8 +124,8 @@ def averaged(
         params: path -> parameter.
         opt_state: name -> array of the optimizer's state, as in a checkpoint.
         parts: averages to use, by the labels of `optax.partition` that lead to each;
-            `()` is one around all parts. None: all. Of two averages of one parameter,
-            the inner one is used.
+            `()` is one around all parts. If None, all. Of two averages of one
+            parameter, the inner one is used.
 
     Returns:
         Path -> averaged parameter or batch statistic, or the parameter itself.
