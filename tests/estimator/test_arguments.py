@@ -24,7 +24,10 @@ class Listener:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda line: line(3), "model_fn: got int. Expected a function of features"),
+        (
+            lambda line: line(3),
+            "model_fn: got int. Expected a function that takes features",
+        ),
         (lambda line: line(init_fn=3), "init_fn: got int. Expected a function."),
         (lambda line: line(eval_params="x"), "eval_params: got str. Expected a func"),
         (lambda line: line(mesh=3), "mesh: got int. Expected a specflow.MeshConfig"),
