@@ -73,7 +73,7 @@ def draft(
     diagnostics += _sweep_diagnostics(request)
     request = request.singles()
     layers = Layers() if layers is None else layers
-    layers.unknown |= request.unknown
+    layers.unknown_groups |= request.unknown
     try:
         choices = _merge(layers, request, folders)
     except ConfigError as error:
@@ -128,7 +128,7 @@ def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]
             layers.merge_file(file, folders.shown(file), package)
         layers.diagnostics += merged.diagnostics
         layers.diagnostics += option_diagnostics(request, merged.files, folders)
-        layers.unknown |= merged.unknown
+        layers.unknown_groups |= merged.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
         }

@@ -276,7 +276,7 @@ class Training:
             yield
         except Exception as error:
             if is_of_device(error):
-                self._checkpoints.give_up()
+                self._checkpoints.abandon_pending_save()
             raise
 
     def _note_skipped(self, skipped: list[int] | None, taken: int) -> None:

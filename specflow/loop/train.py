@@ -77,7 +77,8 @@ def train(
         chunks: Stacked batches in order; the first chunk contains `start_step`.
         start_step: Steps already taken.
         stop_step: Step at which to stop. If None, the end of the data.
-        actions: Evaluate, save, export, log and profile. If None, nothing does.
+        actions: Evaluation, saving, export, logging and profiling between device
+            loops. If None, none are run.
         hooks: Objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `actions.finish`.
         loop_length: Limits the steps of a device loop whose length is given in seconds.
@@ -85,8 +86,8 @@ def train(
         host_call_every: Steps between two host calls; the first step has one.
 
     Raises:
-        NanLossDuringTrainingError: A loss is not finite, or a gradient is not at the
-            smallest loss scale. No action gets that state.
+        NanLossDuringTrainingError: The loss is NaN or infinite, or gradients are still
+            non-finite at the minimum loss scale. No action receives that state.
     """
     actions = NoActions() if actions is None else actions
     writer = LossWriter(actions, host_call, host_call_every)

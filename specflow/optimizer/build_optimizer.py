@@ -40,7 +40,7 @@ def build_optimizer(
     *,
     train_steps: int,
 ) -> optax.GradientTransformation:
-    """Builds the optax transformation that becomes `train_op`.
+    """Builds the optax transformation with which an experiment is trained.
 
     Gradients are clipped first, by value and then by global norm. A moving average of
     the parameters is updated last.
@@ -61,9 +61,10 @@ def build_optimizer(
     >>> from specflow.config.sections.optimizer import SgdConfig
     >>> optimizer = build_optimizer(SgdConfig(lr=0.5), train_steps=10)
     >>> params = {"kernel": jnp.array(1.0)}
-    >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+    >>> grads = {"kernel": jnp.array(2.0)}
+    >>> updates, _ = optimizer.update(grads, optimizer.init(params), params)
     >>> float(updates["kernel"])
-    -0.5
+    -1.0
     """
     settings = cast("Any", config)  # `config` without the types of its members.
     # Dispatch on the kind of section. A `_target_` and a plugin without `lr` return the
@@ -123,8 +124,8 @@ def build_eval_params_fn(
     """Builds the function that replaces parameters by their moving averages.
 
     Returns:
-        `averaged`, for those averages whose `evaluate` is true, of the optimizer and of
-        its parts; None if there are none.
+        A function that returns the averages of every optimizer and part whose
+        `ema.evaluate` is true; None if there is none.
 
     >>> from specflow.config.sections.optimizer import EmaConfig, SgdConfig
     >>> eval_params = build_eval_params_fn(SgdConfig(ema=EmaConfig(decay=0.99)))

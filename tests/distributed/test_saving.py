@@ -129,7 +129,7 @@ def killed(state):
     saves.save(2, state)
     while not (saves.directory / "dying").exists():
         time.sleep(0.01)
-    saves.give_up()  # As when a computation fails, for want of the other one.
+    saves.abandon_pending_save()  # As after a failed computation.
     saves.close()
     results["there"] = saves.steps()
     tell()

@@ -36,11 +36,11 @@ class Doubts:
     def of(cls, layers: Layers, request: Request) -> "Doubts":
         """Returns the doubts after all layers were merged."""
         keys = frozenset(ExperimentConfig.model_fields)
-        unknown = {group.lstrip("/").split("/")[0] for group in layers.unknown}
+        unknown = {group.lstrip("/").split("/")[0] for group in layers.unknown_groups}
         # An experiment file may set any section.
         everything = bool(unknown - keys)
         return cls(
-            lost=frozenset(layers.lost) | ({()} if everything else set()),
+            lost=frozenset(layers.unreadable_paths) | ({()} if everything else set()),
             unknown=keys if everything else frozenset(unknown),
             deleted={
                 override.key_or_group: f"override {override.input_line}"

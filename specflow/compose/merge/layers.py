@@ -35,7 +35,7 @@ _WARM_START = "warm_start"
 
 @dataclasses.dataclass
 class Layers:
-    """A config during composition: its values and their origins.
+    """Merges config layers into one tree, and tracks the origin of each value.
 
     >>> layers = Layers()
     >>> layers.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
@@ -49,10 +49,10 @@ class Layers:
     defaults_entries: list[DefaultsEntry] = dataclasses.field(default_factory=list)
     """Entries of the files' defaults lists."""
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
-    lost: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
+    unreadable_paths: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
     """Paths whose values could not be read, in a file that is not valid YAML."""
-    unknown: set[str] = dataclasses.field(default_factory=set)
-    """Groups with a choice that does not exist and is similar to no existing one."""
+    unknown_groups: set[str] = dataclasses.field(default_factory=set)
+    """Groups with a choice that does not exist, and no close match."""
     command_line_files: set[str] = dataclasses.field(default_factory=set)
     """Files selected on the command line. Their fields are kept even if another file
     selects a different component."""
@@ -78,9 +78,11 @@ class Layers:
         salvaged = salvage(file, shown)
         document, path = salvaged.document, tuple(package.split(".")) if package else ()
         self.diagnostics += salvaged.diagnostics
-        self.lost |= {(*path, key) if key else path for key in salvaged.lost}
+        self.unreadable_paths |= {
+            (*path, key) if key else path for key in salvaged.lost
+        }
         if salvaged.lost & {"", "defaults"}:
-            self.unknown.add(package.split(".")[0])
+            self.unknown_groups.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
         # A section `hydra` configures Hydra only at the root.
         document = document.without(_HYDRA_KEYS if not path else ("defaults",))

@@ -109,7 +109,7 @@ class CheckpointWriter:
             running.result()
             self.may_supersede = False
 
-    def give_up(self) -> None:
+    def abandon_pending_save(self) -> None:
         """Ends the running save unless the other processes complete it soon.
 
         For a failed computation: another process may be lost and never answer.

@@ -135,13 +135,13 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             self._forget(pending)
             raise
 
-    def give_up(self) -> None:
-        """Ends the running save unless the other processes complete it soon.
+    def abandon_pending_save(self) -> None:
+        """Abandons the pending save if other processes do not finish it in time.
 
-        For a failed computation: another process may be lost and never answer.
+        For a failed computation, after which a process may be gone.
         """
         pending = self._writer.pending_step
-        self._writer.give_up()
+        self._writer.abandon_pending_save()
         if pending is not None and not self._writer.is_complete(pending):
             self._forget(pending)
 
