@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from specflow.config.base import TARGET, Config, Says, Target
+from specflow.config.base import TARGET, Config, Says
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.kinds import Kinds
 
@@ -247,8 +247,3 @@ def _is_union(annotation: Any) -> bool:
 
 def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Config)
-
-
-def is_target(section: type[Config] | None) -> bool:
-    """Returns whether a section is a callable named by `_target_`."""
-    return section is Target

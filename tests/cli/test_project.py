@@ -197,10 +197,10 @@ MALFORMED = {
 def test_a_malformed_file_is_one_error_with_file_and_line(text, at, capsys):
     (at() / "specflow.toml").write_text(text)
     assert main(["show", "experiment=digits"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("error[project-file] ")
-    assert f"({MALFORMED[text]})" in told[0]
+    message = capsys.readouterr().err.splitlines()
+    assert len(message) == 1
+    assert message[0].startswith("error[project-file] ")
+    assert f"({MALFORMED[text]})" in message[0]
     line = ["completion", "bash", "--line", "specflow show mesh=fs"]
     assert main(line) == 0
     assert capsys.readouterr().out.split() == ["mesh=fsdp", "mesh=fsdp_tensor"]

@@ -119,7 +119,7 @@ def trained(**changed):
     return made.train(parts.rows, steps=4), parts
 
 
-def told(capsys, *words):
+def message(capsys, *words):
     capsys.readouterr()
     status = main([*words])
     captured = capsys.readouterr()
@@ -127,7 +127,7 @@ def told(capsys, *words):
 
 
 def metrics_of(capsys, *words):
-    status, out, err = told(capsys, "evaluate", "run=run", "--format=json", *words)
+    status, out, err = message(capsys, "evaluate", "run=run", "--format=json", *words)
     assert status == 0, err
     return json.loads(out)["metrics"]
 
@@ -161,15 +161,15 @@ def test_predictions_and_exports_are_those_of_python(folder, capsys):
         {name: value.tolist() for name, value in row.items()}
         for row in made.predict(parts.rows)
     ]
-    status, out, err = told(capsys, "predict", "run=run", "trust=their_parts")
+    status, out, err = message(capsys, "predict", "run=run", "trust=their_parts")
     assert status == 0, err
     assert [json.loads(line) for line in out.splitlines()] == right
     words = ("--keys=class", "--input=their_parts:fewer")
-    status, out, _ = told(capsys, "predict", "run=run", "trust=their_parts", *words)
+    status, out, _ = message(capsys, "predict", "run=run", "trust=their_parts", *words)
     assert [json.loads(line) for line in out.splitlines()] == [
         {"class": row["class"]} for row in right[:30]
     ]
-    status, out, err = told(
+    status, out, err = message(
         capsys, "export", "run=run", "trust=their_parts", "--platforms=cpu"
     )
     assert status == 0, err
@@ -205,7 +205,7 @@ def test_the_input_of_the_command_line_wins(folder, capsys):
     made, parts = trained()
     right = plain(made.evaluate(parts.fewer, name="other"))
     made.evaluate(lambda: parts.rows())
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts")
     assert status == 2
     assert "error[run-python] input_fn: is a lambda" in err
     assert "--input my_module:my_input_fn" in err
@@ -215,13 +215,13 @@ def test_the_input_of_the_command_line_wins(folder, capsys):
 def test_a_name_in_a_run_imports_nothing(folder, capsys):
     trained()[0].evaluate(sys.modules["their_parts"].rows)
     sys.modules.pop("their_parts")
-    status, _, err = told(capsys, "evaluate", "run=run")
+    status, _, err = message(capsys, "evaluate", "run=run")
     assert status == 2
     assert err.count("error[target-untrusted]") == 3
     assert "trust=their_parts" in err
     assert "their_parts" not in sys.modules
     words = ("trust=other", "--input=os:getcwd")
-    status, _, err = told(capsys, "evaluate", "run=run", *words)
+    status, _, err = message(capsys, "evaluate", "run=run", *words)
     assert status == 2
     assert "error[target-untrusted] --input: 'os.getcwd'" in err
     assert "their_parts" not in sys.modules
@@ -234,7 +234,7 @@ def test_an_untrusted_record_imports_nothing(folder, capsys, name):
     record = json.loads(file.read_text())
     record["model"] = {"name": name, "args": ["touch hurt"], "is_called": True}
     file.write_text(json.dumps(record))
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts")
     assert status == 2
     assert "error[target-untrusted] model" in err
     assert not (folder / "hurt").exists()
@@ -244,7 +244,7 @@ def test_a_project_file_in_a_run_of_python_trusts_nothing(folder, capsys, monkey
     trained()[0].evaluate(sys.modules["their_parts"].rows)
     (folder / "run" / "specflow.toml").write_text('trust = ["their_parts"]\n')
     monkeypatch.chdir(folder / "run")
-    status, _, err = told(capsys, "evaluate", "run=.")
+    status, _, err = message(capsys, "evaluate", "run=.")
     assert status == 2
     assert "error[target-untrusted] model_fn" in err
 
@@ -258,7 +258,7 @@ def test_parts_without_a_name_are_all_named(folder, capsys):
 
     built = parts.Net(8, rngs=nnx.Rngs(0))
     trained(model_fn=inner, model=built, params={})
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts")
     assert status == 2
     assert "model_fn: is inner, defined inside the function test_parts_without" in err
     assert "model: is an object that is already built, " in err
@@ -270,7 +270,7 @@ def test_parts_without_a_name_are_all_named(folder, capsys):
 def test_params_that_are_no_plain_values_are_named(folder, capsys):
     made, parts = trained(params={"lr": 0.01, "sizes": [(1, 2)]})
     made.evaluate(parts.rows)
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts")
     assert status == 2
     assert "error[run-python] params: params.sizes.0 is of type tuple" in err
 
@@ -287,7 +287,7 @@ def test_options_of_a_config_are_refused_for_a_python_run(
 ):
     made, parts = trained()
     made.evaluate(parts.rows)
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts", *words)
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts", *words)
     assert status == 2
     assert told_of in err
 
@@ -295,7 +295,7 @@ def test_options_of_a_config_are_refused_for_a_python_run(
 def test_a_corrupted_record_is_an_error_of_one_line(folder, capsys):
     trained()
     (folder / "run" / "estimator.json").write_text("{")
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_parts")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_parts")
     assert status == 2
     assert err.startswith("error[run-python] run: ")
     assert len(err.splitlines()) == 1
@@ -304,7 +304,7 @@ def test_a_corrupted_record_is_an_error_of_one_line(folder, capsys):
 def test_an_error_of_an_input_function_keeps_its_traceback(folder, capsys):
     made, parts = trained()
     made.evaluate(parts.rows)
-    status, _, err = told(
+    status, _, err = message(
         capsys,
         "evaluate",
         "run=run",
@@ -381,7 +381,7 @@ def test_canned_estimators_evaluate_and_predict_as_in_python(folder, capsys):
     }
     assert metrics_of(capsys, "trust=their_canned") == expected
     words = ("predict", "run=run", "trust=their_canned", "--keys=probabilities")
-    status, out, err = told(capsys, *words)
+    status, out, err = message(capsys, *words)
     assert status == 0, err
     assert [json.loads(line)["probabilities"] for line in out.splitlines()] == [
         row["probabilities"].tolist() for row in estimator.predict(parts.rows)
@@ -395,7 +395,7 @@ def test_an_argument_of_a_canned_estimator_without_a_name_is_named(folder, capsy
 
     estimator = parts.wide_and_deep("run", lambda x: x).train(parts.rows, steps=1)
     estimator.evaluate(parts.rows)
-    status, _, err = told(capsys, "evaluate", "run=run", "trust=their_canned")
+    status, _, err = message(capsys, "evaluate", "run=run", "trust=their_canned")
     assert status == 2
     assert "activation_fn: is a lambda" in err
     sys.modules.pop("their_canned")

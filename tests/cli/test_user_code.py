@@ -84,8 +84,8 @@ def test_the_command_shows_the_users_frames_and_names_the_section(
     code, capsys, line, section, last
 ):
     assert train(line) == 2
-    told = capsys.readouterr().err
-    shown = told[told.index("Traceback (most recent call last):") :]
+    message = capsys.readouterr().err
+    shown = message[message.index("Traceback (most recent call last):") :]
     import their_code
     from flax import nnx
 
@@ -180,11 +180,13 @@ def test_in_python_the_error_keeps_its_type_and_ends_in_the_users_line(
     assert type(caught.value) is LookupError
     assert caught.traceback[-1].name == "boom"
     assert report_error(caught.value) == 2
-    told = capsys.readouterr().err
-    assert "LookupError: of the user's own" in told
-    assert f'File "{__file__}"' in told
-    assert "/specflow/estimator/" not in told
-    assert f"error[user-code] {__name__}.boom: LookupError: of the user's own" in told
+    message = capsys.readouterr().err
+    assert "LookupError: of the user's own" in message
+    assert f'File "{__file__}"' in message
+    assert "/specflow/estimator/" not in message
+    assert (
+        f"error[user-code] {__name__}.boom: LookupError: of the user's own" in message
+    )
 
 
 def test_an_error_in_a_callback_is_an_error_of_the_user(capsys):
@@ -199,6 +201,6 @@ def test_an_error_in_a_callback_is_an_error_of_the_user(capsys):
         compute(1.0).block_until_ready()
     assert machine_diagnostic(caught.value) is None
     assert report_error(caught.value) == 2
-    told = capsys.readouterr().err
-    assert f'File "{__file__}"' in told
-    assert "error[user-code]" in told
+    message = capsys.readouterr().err
+    assert f'File "{__file__}"' in message
+    assert "error[user-code]" in message

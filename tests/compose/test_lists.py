@@ -88,11 +88,11 @@ def test_a_file_merges_into_an_item(project):
     # What was read of the shipped file is read again, and is what it was.
     assert rules(FSDP) == [{"along": "fsdp"}]
     assert compose(lines, **own).origins["mesh.rules"] == "mine/experiment/mine.yaml:9"
-    told = {
+    message = {
         field: str(explain(f"mesh.rules.0.{field}", lines, **own).layers[0].origin)
         for field in ("path", "along")
     }
-    assert told == {
+    assert message == {
         "path": "mine/experiment/mine.yaml:9",
         "along": "conf/mesh/fsdp.yaml:6",
     }
@@ -146,7 +146,7 @@ def test_an_item_that_the_list_does_not_have_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("output.reporters={}", "[type] output.reporters: got {} (override "),
         ("mesh.rules={}", "[type] mesh.rules: got {} (override "),
@@ -159,9 +159,9 @@ def test_an_item_that_the_list_does_not_have_is_refused():
         ("optimizer.schedule=[]", "[missing] optimizer.schedule: got [] (override "),
     ],
 )
-def test_an_empty_container_of_another_type_is_refused(override, told):
+def test_an_empty_container_of_another_type_is_refused(override, message):
     """OmegaConf refuses these too: it cannot merge a mapping with a list."""
-    assert diagnostics([*FSDP, override]).startswith(f"{told}{override})")
+    assert diagnostics([*FSDP, override]).startswith(f"{message}{override})")
 
 
 def test_an_empty_mapping_in_a_file_over_a_list_is_refused(project):

@@ -100,8 +100,8 @@ def test_a_warmup_that_is_too_long_names_both_keys_and_the_fix():
 def test_the_schedule_of_an_optimizer_part_is_validated():
     part = "optimizer.parts.wide.optimizer.schedule"
     line = f"{part}={{name: cosine, warmup_steps: 900}}"
-    (told,) = errors(["experiment=breast_cancer_wide_and_deep", line])
-    assert told.startswith(f"{part}.warmup_steps: got 900 (override {line}). ")
+    (message,) = errors(["experiment=breast_cancer_wide_and_deep", line])
+    assert message.startswith(f"{part}.warmup_steps: got 900 (override {line}). ")
 
 
 @pytest.fixture
@@ -120,12 +120,12 @@ def old_run(project):
 
 def test_a_mistake_in_an_override_of_a_run_is_not_a_version_problem(old_run):
     assert compose(["run=run"]).config.optimizer.schedule.warmup_of(1_200) == 100
-    (told,) = errors(["run=run", "loop.train_steps=100"])
-    assert told.startswith(f"{KEY}.warmup_steps: got 100 (run/config.yaml:")
+    (message,) = errors(["run=run", "loop.train_steps=100"])
+    assert message.startswith(f"{KEY}.warmup_steps: got 100 (run/config.yaml:")
     assert compose(["run=run", "loop.train_steps=100", f"{KEY}.warmup=0.1"])
     (old_run / "config.yaml").write_text(
         (old_run / "config.yaml").read_text().replace("warmup_steps", "warmup_step")
     )
-    told = errors(["run=run", "loop.train_steps=100"])
-    assert len(told) == 2
-    assert told[0].startswith("run: run was written by specflow 0; specflow ")
+    message = errors(["run=run", "loop.train_steps=100"])
+    assert len(message) == 2
+    assert message[0].startswith("run: run was written by specflow 0; specflow ")

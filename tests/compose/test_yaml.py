@@ -206,7 +206,7 @@ def test_a_run_whose_files_were_given_a_byte_order_mark_runs_again(project):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "told"),
+    ("encoding", "reported"),
     [
         ("utf-16", "is text in UTF-16, not in UTF-8"),
         ("utf-32", "is text in UTF-32, not in UTF-8"),
@@ -214,10 +214,10 @@ def test_a_run_whose_files_were_given_a_byte_order_mark_runs_again(project):
         ("cp1252", "is not UTF-8 text"),
     ],
 )
-def test_a_file_in_another_encoding_is_refused_by_name(encoding, told, project):
+def test_a_file_in_another_encoding_is_refused_by_name(encoding, reported, project):
     root = project({"mine/experiment/other.yaml": ""})
     file = root / "mine/experiment/other.yaml"
     file.write_bytes(f"{HEAD}name: 'é'\n".encode(encoding))
     assert diagnostics(["experiment=other"]) == (
-        f"[yaml] mine/experiment/other.yaml: {told} (mine/experiment/other.yaml)."
+        f"[yaml] mine/experiment/other.yaml: {reported} (mine/experiment/other.yaml)."
     )

@@ -323,7 +323,7 @@ def _of_experiment(
     for axis, size in _in_turn(turn, (("data", 3), ("fsdp", 5), ("data", 7)), 1):
         words = (f"experiment={name}", f"mesh.axes.{axis}={size}")
         line = "loop.batch_size=64"
-        # Both are given: of -1, nobody knows before the devices are counted.
+        # Both are given: -1 is unknown before the devices are counted.
         words = (*words, f"mesh.axes.{'data' if axis == 'fsdp' else 'fsdp'}=1")
         yield Planted(
             *("mesh that does not divide", name, (*words, line), "loop.batch_size"),

@@ -69,7 +69,7 @@ def test_what_fits_is_exact(dtype, limits, narrow):
     ],
 )
 def test_what_does_not_fit_is_named_with_its_first_row(array, row, value):
-    told = f"row {row} has {value} (a.npz). {IN_32}"
+    reported = f"row {row} has {value} (a.npz). {IN_32}"
     for part, given in (
         ("features.x", ({"x": array}, None)),
         ("labels", (array, array)),
@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_named_with_its_first_row(array, row, value):
         refused = lambda given=given: ArraySource(*given, origin="a.npz")  # noqa: E731
         with pytest.raises(DataError) as caught:
             refused()
-        assert f"{part}: {told}" in str(caught.value)
+        assert f"{part}: {reported}" in str(caught.value)
 
 
 def test_the_row_is_counted_over_blocks():
@@ -92,17 +92,17 @@ def test_the_row_is_counted_over_blocks():
 def test_it_is_refused_wherever_rows_come_in(tmp_path):
     wide, labels = np.array([1, 2**40]), np.zeros(2, np.int32)
     batch = ({"x": wide}, labels)
-    told = "features.x: row 1 has 1099511627776"
+    reported = "features.x: row 1 has 1099511627776"
     file = tmp_path / "wide.npz"
     np.savez(file, x=wide, labels=labels)
     config = NpzConfig(train=str(file), eval=str(file))
-    assert told in _refused(lambda: build_data(config))
+    assert reported in _refused(lambda: build_data(config))
     training = {"batch_size": 2, "steps_per_chunk": 1}
     for stream in ([batch], iter([batch]), (one for one in [batch])):
         message = _refused(lambda s=stream: next(as_train_batches(s, **training)))
-        assert f"{told} (batch of step 0)" in message
+        assert f"{reported} (batch of step 0)" in message
     for given, where in ((batch, ""), ([batch], " (evaluation batch 0)")):
-        assert f"{told}{where}" in _refused(lambda g=given: list(EvalBatches(g, 2)))
+        assert f"{reported}{where}" in _refused(lambda g=given: list(EvalBatches(g, 2)))
 
 
 class _Own:

@@ -358,14 +358,14 @@ def test_an_input_that_was_seen_to_its_end_begins_anew(make):
 
 
 def test_an_input_that_is_shorter_than_its_place_begins_anew_and_warns():
-    with pytest.warns(SpecflowWarning, match="the input") as told:
+    with pytest.warns(SpecflowWarning, match="the input") as reported:
         resumed = StreamBatches(
             list(_batches(2)),
             steps_per_chunk=9,
             start_step=4,
             place={"next_step": 4, "batches": 4, "rows": 8},
         )
-    assert str(told[0].message) == (
+    assert str(reported[0].message) == (
         "the input: ended after 2 batches (4 rows), and 4 batches were seen of "
         "it. It begins anew; RunConfig(resume_input='restart') begins it anew in every "
         "call."

@@ -207,9 +207,9 @@ def test_a_batch_larger_than_the_batch_size_is_divided_with_a_warning(line):
             yield {"x": X[start : start + 12]}, Y[start : start + 12]
 
     estimator = line(model_fn, eval_batch_size=8)
-    with pytest.warns(SpecflowWarning) as told:
+    with pytest.warns(SpecflowWarning) as reported:
         found = estimator.evaluate(in_twelves)
-    assert [str(one.message) for one in told] == [
+    assert [str(one.message) for one in reported] == [
         "evaluation batch 0: has 12 rows, and is divided into batches of 8, the batch "
         "size. Results are the same; hooks and whole batches of predictions go by the "
         "parts. Give that batch size to the estimator."

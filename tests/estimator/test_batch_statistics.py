@@ -323,8 +323,8 @@ def test_a_norm_without_parameters_goes_with_the_module_around_it(frozen, scale,
 def test_check_lists_statistics_that_do_not_move(capsys):
     overrides = ["experiment=digits_mlp", "model.batch_norm=true"]
     frozen = "spec.train_op.frozen=[hidden.0.**,norms.0.**]"
-    told = check(compose([*overrides, frozen]))
-    assert told["frozen_statistics"] == ["norms.0.mean", "norms.0.var"]
+    message = check(compose([*overrides, frozen]))
+    assert message["frozen_statistics"] == ["norms.0.mean", "norms.0.var"]
     assert capsys.readouterr().out.splitlines()[-1] == (
         "frozen      2 batch statistics, as no parameter of their layers is trained: "
         "norms.0.mean, norms.0.var"

@@ -222,12 +222,12 @@ def test_without_a_limit_training_goes_to_the_end_of_the_data(line):
 
     for limit in ({}, {"steps": 100}, {"max_steps": 100}):
         estimator = line(model_dir=None)
-        told = (
+        message = (
             pytest.warns(SpecflowWarning, match="the input ended after 3 of 100 steps")
             if limit
             else contextlib.nullcontext()
         )
-        with told:
+        with message:
             assert estimator.train(three_batches, **limit).latest_step() == 3
         estimator.close()
 

@@ -89,9 +89,9 @@ def test_a_call_that_the_end_of_the_input_cuts_short_warns(line):
     """Epochs of 3, two steps a call: 2, then 1 to the end, then the next epoch."""
     estimator = line()
     estimator.train(epoch, steps=2)
-    with pytest.warns(SpecflowWarning, match="the input") as told:
+    with pytest.warns(SpecflowWarning, match="the input") as reported:
         estimator.train(epoch, steps=2)
-    assert str(told[0].message) == (
+    assert str(reported[0].message) == (
         "train: the input ended after 1 of 2 steps, at step 3. The next call to train "
         "begins the input anew; RunConfig(resume_input='restart') begins it anew in "
         "every call."

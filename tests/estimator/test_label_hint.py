@@ -71,8 +71,8 @@ def test_labels_that_are_no_class_are_named_with_their_range(tmp_path, gives, na
 def test_labels_below_zero_are_named_too(tmp_path):
     labels = {"class": bad_labels(-1)}
     labels["class"][11] = 3
-    told = message(tmp_path, labels)
-    assert "Their labels.class are in [-1, 3], and" in told
+    reported = message(tmp_path, labels)
+    assert "Their labels.class are in [-1, 3], and" in reported
 
 
 @pytest.mark.parametrize("gives", ["predictions", "nothing"])

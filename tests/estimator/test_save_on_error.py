@@ -139,7 +139,7 @@ def test_the_last_state_is_saved_whatever_fails_at_the_end(line, expected, what)
     assert error.__notes__ == [f"The state of step {LAST} is saved: training resumes "
                                "there."]  # fmt: skip
     assert_saved(estimator, LAST, expected(LAST))
-    # The mended call trains nothing, and evaluates that step.
+    # The fixed call trains nothing, and evaluates that step.
     counted = []
     again = line(config=config())
     metrics, _ = again.train_and_evaluate(

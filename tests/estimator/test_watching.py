@@ -10,7 +10,7 @@ from specflow import EvalSpec, RunConfig, TPUConfig, TrainSpec
 from specflow.estimator.loss_reports import Watcher
 
 
-def told(config, *, size=3, steps=25, **arguments):
+def message(config, *, size=3, steps=25, **arguments):
     watch = Watcher(config, rows=8, **arguments)
     for first in range(0, steps, size):
         numbers = np.arange(first, min(first + size, steps)) + 1
@@ -22,7 +22,7 @@ def told(config, *, size=3, steps=25, **arguments):
 def test_losses_are_reported_at_multiples_for_any_device_loop(size, every):
     rows = []
     config = RunConfig(log_step_count_steps=every)
-    told(config, size=size, report=lambda *row: rows.append(row))
+    message(config, size=size, report=lambda *row: rows.append(row))
     assert rows == [
         (step, "train", {"loss": np.arange(step - every + 1, step + 1).mean() / 2})
         for step in range(every, 26, every)
@@ -32,7 +32,7 @@ def test_losses_are_reported_at_multiples_for_any_device_loop(size, every):
 def test_no_loss_is_reported_without_intervals():
     rows = []
     config = RunConfig(log_step_count_steps=None)
-    told(config, report=lambda *row: rows.append(row))
+    message(config, report=lambda *row: rows.append(row))
     assert rows == []
 
 
@@ -41,7 +41,7 @@ def test_summaries_come_at_the_first_step_and_every_n_after_it(size):
     """As TensorFlow's SummarySaverHook: loss at steps 1, 1 + n, 1 + 2n, ..."""
     rows = []
     config = RunConfig(save_summary_steps=10)
-    told(config, size=size, summarize=lambda *row: rows.append(row))
+    message(config, size=size, summarize=lambda *row: rows.append(row))
     assert [(step, row["loss"]) for step, _, row in rows] == [
         (1, 0.5),
         (11, np.arange(2, 12).mean() / 2),
@@ -53,7 +53,7 @@ def test_summaries_come_at_the_first_step_and_every_n_after_it(size):
 def test_0_and_none_switch_summaries_off(nothing):
     rows = []
     config = RunConfig(save_summary_steps=nothing)
-    told(config, summarize=lambda *row: rows.append(row))
+    message(config, summarize=lambda *row: rows.append(row))
     assert rows == []
 
 
@@ -62,7 +62,7 @@ def test_the_log_has_loss_step_and_rates(caplog):
     caplog.set_level(logging.INFO, logger="specflow")
     seconds = iter(range(100))
     config = RunConfig(log_step_count_steps=5)
-    told(config, size=5, steps=10, clock=lambda: float(next(seconds)))
+    message(config, size=5, steps=10, clock=lambda: float(next(seconds)))
     assert caplog.messages == [
         "step 5: loss = 1.5 (5 steps/s, 40 examples/s)",
         "step 10: loss = 4 (5 steps/s, 40 examples/s)",

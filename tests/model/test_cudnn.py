@@ -130,7 +130,7 @@ def test_what_is_not_trained_calls_it_on_gpus_and_can_be_exported():
 
 
 @pytest.mark.parametrize(
-    ("capability", "query", "told"),
+    ("capability", "query", "message"),
     [
         ("9.0", heads(1, dtype="float16"), ""),
         ("9.0", heads(1, dtype="float32"),
@@ -149,7 +149,7 @@ def test_what_is_not_trained_calls_it_on_gpus_and_can_be_exported():
          "MI300X"],
 )  # fmt: skip
 def test_what_cudnn_does_not_take_is_told_and_auto_goes_without(
-    capability, query, told, cudnn, monkeypatch
+    capability, query, message, cudnn, monkeypatch
 ):
     mesh = gpus(data=1)
     kind = mesh.abstract_device.device_kind
@@ -167,14 +167,14 @@ def test_what_cudnn_does_not_take_is_told_and_auto_goes_without(
         return "dot_product_attention_fwd" in str(traced.trace(query).jaxpr)
 
     with jax.sharding.use_abstract_mesh(mesh):
-        assert attended("auto") == (not told)
-        if not told:
+        assert attended("auto") == (not message)
+        if not message:
             assert attended("cudnn")
             return
         with pytest.raises(ConfigError) as failed:
             attended("cudnn")
     assert str(failed.value) == (
-        f"model.attention: got 'cudnn', but {told}. Try model.attention=auto."
+        f"model.attention: got 'cudnn', but {message}. Try model.attention=auto."
     )
 
 

@@ -290,17 +290,17 @@ def test_it_is_exported_for_every_platform_with_any_number_of_rows():
 
 
 @pytest.mark.parametrize(
-    ("fields", "length", "told"),
+    ("fields", "length", "message"),
     [
         ({"attention": "splash"}, 8, "a sequence has 8 tokens, no multiple of 128"),
         ({"attention": "cudnn"}, 8, "the program is for cpu"),
     ],
 )
-def test_a_kernel_that_does_not_fit_is_refused(fields, length, told):
+def test_a_kernel_that_does_not_fit_is_refused(fields, length, message):
     with pytest.raises(ConfigError) as raised:
         small(**fields)(jnp.zeros((1, length), int))
     (diagnostic,) = raised.value.diagnostics
     assert str(diagnostic) == (
-        f"model.attention: got {fields['attention']!r}, but {told}. "
+        f"model.attention: got {fields['attention']!r}, but {message}. "
         "Try model.attention=auto."
     )

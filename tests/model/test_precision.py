@@ -1,4 +1,4 @@
-"""Mixed precision over layers of NNX and of Linen, whoever makes them.
+"""Mixed precision over layers of NNX and of Linen, wherever they are made.
 
 Expected values are those of Flax's own layers that were given the type as `dtype`.
 """

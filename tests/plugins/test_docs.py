@@ -48,6 +48,6 @@ def test_the_example_of_own_code_is_reported_as_shown(package, capsys):
     (group, declared), *_ = tomllib.loads(about)["project"]["entry-points"].items()
     lines = "\n".join(f"{name} = {value}" for name, value in declared.items())
     package("my-losses", code, **{group.removeprefix("specflow."): lines})
-    words, told = shown.split("\n", 1)
+    words, message = shown.split("\n", 1)
     assert main(["show", "experiment=digits", *f"spec.loss{words}".split()]) == 2
-    assert capsys.readouterr().err == f"{told}\n"
+    assert capsys.readouterr().err == f"{message}\n"

@@ -159,10 +159,10 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_an_unusable_plugin_is_one_error_among_others(what, package, capsys):
-    code, told = WRONG[what]
+    code, message = WRONG[what]
     package("wrong", code, models="tall = wrong:Tall")
     assert main(["show", "model.name=tall", "sede=1"]) == 2
-    is_import = "cannot be imported" in told
+    is_import = "cannot be imported" in message
     lines = capsys.readouterr().err.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("error"))
     # The traceback of a failed import comes first.
@@ -173,7 +173,7 @@ def test_an_unusable_plugin_is_one_error_among_others(what, package, capsys):
     )
     kind = "plugin-import" if is_import else "plugin-component"
     assert first == (
-        f"error[{kind}] model.name: wrong:Tall of wrong 1.0 {told[:-1]} "
+        f"error[{kind}] model.name: wrong:Tall of wrong 1.0 {message[:-1]} "
         f"(override model.name=tall).{rest}"
     )
     assert [line.split(":")[0] for line in others] == ["error[unknown-key] sede"]
@@ -268,10 +268,10 @@ def test_explain_shows_the_docs_of_a_plugin(sample, capsys):
         "set by   specflow_sample/conf/experiment/stripes.yaml:17:34\n"
     )
     assert main(["explain", "model"]) == 0
-    told = (
+    message = (
         "model=tiny_resnet    Residual network for small images, from specflow-sample."
     )
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
 def test_the_shell_completes_a_plugins_keys_and_choices(sample, capsys):
@@ -316,11 +316,11 @@ def test_a_component_may_have_any_pydantic_field(package, capsys):
         "example_weights: feature.a",
         "label: labels",
     ]
-    told = []
+    message = []
     for one in wrong:
         assert main(["show", "experiment=digits", f"{loss}{{name: own, {one}}}"]) == 2
-        told += capsys.readouterr().err.splitlines()
-    assert [line.partition(" (override")[0] for line in told] == [
+        message += capsys.readouterr().err.splitlines()
+    assert [line.partition(" (override")[0] for line in message] == [
         "error[type] spec.loss.a.sizes: got 'x'",
         "error[type] spec.loss.a.sizes.1: got 'y'",
         "error[unknown-key] spec.loss.a.sizes.rat: no such field",

@@ -88,7 +88,7 @@ def test_a_derived_section_refuses_unknown_keys(call, other):
     section = derived(function, name="drawn", group="specflow.data")
     with pytest.raises(ValidationError) as caught:
         section.model_validate({"name": "drawn", **values, other: 1})
-    assert [told["loc"] for told in caught.value.errors()] == [(other,)]
+    assert [message["loc"] for message in caught.value.errors()] == [(other,)]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def test_a_slice_has_as_many_chips_as_its_sides_multiply_to(name, size):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("v5q:2x2x1", "got 'v5q:2x2x1', and v5q is an unknown chip. Expected one of "
                       "v4, v5e, v5p, v6e, and a shape, as in v5p:4x4x4. Did you mean "
@@ -35,10 +35,10 @@ def test_a_slice_has_as_many_chips_as_its_sides_multiply_to(name, size):
         ("", "got ''. Expected a chip and a shape, as in v5p:4x4x4."),
     ],
 )  # fmt: skip
-def test_an_unknown_slice_is_answered_with_the_near_ones(name, told):
+def test_an_unknown_slice_is_answered_with_the_near_ones(name, message):
     with pytest.raises(ConfigError) as failed:
         parse(name, where="slice")
-    assert str(failed.value) == f"slice: {told}"
+    assert str(failed.value) == f"slice: {message}"
     assert failed.value.diagnostics[0].code == "topology"
 
 

@@ -1,6 +1,6 @@
 """The distribution's name, and the stranger's that owns the same folder and command.
 
-The stranger is told by its metadata as PyPI had it in 2026: specflow 1.0.0.
+The stranger is recognized by its metadata as PyPI had it in 2026: specflow 1.0.0.
 """
 
 import importlib.metadata
@@ -105,7 +105,7 @@ def python(*words, first):
 
 def test_the_version_and_the_first_import_notice_the_stranger(tmp_path):
     paths = [ROOT, site(tmp_path, STRANGER)]
-    told = (
+    message = (
         "specflow: the distribution specflow 1.0.0, another project, is installed in "
         f"{paths[1]}: it and specflow-jax overwrite each other's files and command. "
         "Run pip uninstall specflow, and install this one again: pip install "
@@ -113,11 +113,11 @@ def test_the_version_and_the_first_import_notice_the_stranger(tmp_path):
     )
     done = python("-m", "specflow", "--version", first=paths)
     assert (done.returncode, done.stdout) == (0, f"specflow {PROJECT['version']}\n")
-    assert done.stderr.count(told) == 1
+    assert done.stderr.count(message) == 1
     done = python(
         "-c", "import specflow, specflow.cli.main; import specflow", first=paths
     )
-    assert (done.returncode, done.stderr.count(told)) == (0, 1)
+    assert (done.returncode, done.stderr.count(message)) == (0, 1)
 
 
 def test_the_version_notices_a_stranger_that_has_overwritten_the_package(tmp_path):

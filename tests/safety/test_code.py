@@ -72,23 +72,23 @@ def test_arrays_are_loaded_without_pickles():
 
 
 def test_no_text_is_evaluated():
-    told = [
+    message = [
         (file, name)
         for file, tree in TREES.items()
         for name, _ in calls(tree)
         if name in EVALUATING or name.rpartition(".")[2] == "system"
     ]
-    assert told == []
+    assert message == []
 
 
 def test_yaml_is_read_as_plain_data():
-    told = [
+    message = [
         (file, ast.unparse(call))
         for file, tree in TREES.items()
         for name, call in calls(tree)
         if name.startswith("yaml.") and "load" in name and name != "yaml.safe_load"
     ]
-    assert told == []
+    assert message == []
 
 
 def test_hydra_instantiates_nothing():

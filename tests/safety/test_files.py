@@ -172,13 +172,13 @@ def sign(export, name, content):
     (export / name).write_bytes(content)
     manifest = export / "export.json"
     try:
-        told = json.loads(manifest.read_bytes())
+        message = json.loads(manifest.read_bytes())
     except ValueError:
         return  # It is the manifest that is no JSON any more.
     if name != manifest.name:
-        told["sha256"][name] = hashlib.sha256(content).hexdigest()
-    told["digest"] = content_digest(told)
-    manifest.write_text(json.dumps(told))
+        message["sha256"][name] = hashlib.sha256(content).hexdigest()
+    message["digest"] = content_digest(message)
+    manifest.write_text(json.dumps(message))
 
 
 def test_no_array_of_objects_is_unpickled(here, canary):

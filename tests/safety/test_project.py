@@ -40,9 +40,9 @@ def test_a_project_file_inside_a_run_trusts_nothing(
 ):
     monkeypatch.chdir(run.parents[1] / place)
     assert main([command, f"run={os.path.relpath(run)}"]) == 2
-    told = capsys.readouterr().err
-    assert "error[target-untrusted] model._target_: 'stranger.Net'" in told
-    assert ("warning[project-untrusted]" in told) == (place != ".")
+    message = capsys.readouterr().err
+    assert "error[target-untrusted] model._target_: 'stranger.Net'" in message
+    assert ("warning[project-untrusted]" in message) == (place != ".")
     assert "stranger" not in sys.modules
 
 
@@ -61,9 +61,11 @@ def test_the_file_of_another_user_trusts_nothing(run, monkeypatch, capsys):
         os.chown(file, 4321, -1)
         monkeypatch.setattr(os, "getuid", lambda: 0)
     assert main(["show", "run=run"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("warning[project-untrusted] trust: is ignored")
-    assert told[1].startswith("error[target-untrusted] model._target_: 'stranger.Net'")
+    message = capsys.readouterr().err.splitlines()
+    assert message[0].startswith("warning[project-untrusted] trust: is ignored")
+    assert message[1].startswith(
+        "error[target-untrusted] model._target_: 'stranger.Net'"
+    )
     assert "stranger" not in sys.modules
 
 
