@@ -1,7 +1,6 @@
 """`load_export`: loads an exported model, checks its files, and runs it."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,14 +11,15 @@ import jax.export
 import numpy as np
 
 from specflow.diagnostics.errors import Diagnostic, ExportError, did_you_mean, nearest
+from specflow.runtime.file_digests import EXPORT_MANIFEST, file_digest, is_intact
 from specflow.runtime.filesystem import expanded
 from specflow.serving.array_file import read_arrays
 from specflow.serving.export_signature import Function, Signature
 from specflow.serving.round_trip import difference, exact_here, tolerance
 
-__all__ = ["MANIFEST", "LoadedExport", "content_digest", "load_export"]
+__all__ = ["MANIFEST", "LoadedExport", "load_export"]
 
-MANIFEST = "export.json"
+MANIFEST = EXPORT_MANIFEST
 """Name of the manifest: signatures, versions, and a digest of every other file."""
 
 
@@ -302,20 +302,12 @@ class LoadedExport:
     def _check_files(self) -> None:
         for file, digest in self._manifest["sha256"].items():
             try:
-                with (self.path / file).open("rb") as content:
-                    current = hashlib.file_digest(content, "sha256").hexdigest()
+                current = file_digest(self.path / file)
             except OSError as error:
                 why = error.strerror or str(error)
                 raise _damaged(self.path / file, why) from error
             if current != digest:
                 raise _damaged(self.path / file, "its digest differs")
-
-
-def content_digest(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's content without the digest itself."""
-    content = {key: value for key, value in manifest.items() if key != "digest"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -334,9 +326,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise _damaged(path / MANIFEST, str(error)) from error
-    if not isinstance(manifest, dict) or manifest.get("digest") != content_digest(
-        manifest
-    ):
+    if not isinstance(manifest, dict) or not is_intact(manifest):
         raise _damaged(path / MANIFEST, "its digest differs")
     if manifest["format"] != 1:
         raise ExportError(

@@ -62,8 +62,10 @@ def test_a_new_run_has_config_origins_and_manifest(tmp_path, monkeypatch):
         "implementation",
         "platform",
         "packages",
+        "files",
         "backend",
         "program",
+        "digest",
     ]
     assert manifest["argv"] == ["specflow", "train", "optimizer.lr=1e-3"]
     assert manifest["packages"]["numpy"] == np.__version__
@@ -89,7 +91,9 @@ def test_the_result_is_valid_json_whatever_the_metrics(tmp_path):
             "confusion": np.array([[3, 1], [0, 4]]),
         }
         run.write_result(100, evaluation=evaluation, timing={"train": 1.5})
-    assert json.loads(run.result.read_text()) == {
+    result = json.loads(run.result.read_text())
+    assert [*result][-2:] == ["files", "digest"]
+    assert {key: result[key] for key in [*result][:-2]} == {
         "step": 100,
         "eval": {"accuracy": 0.5, "auc": None, "confusion": [[3, 1], [0, 4]]},
         "timing": {"train": 1.5},

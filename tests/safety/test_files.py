@@ -15,8 +15,8 @@ from specflow.cli.main import main
 from specflow.diagnostics.errors import ExportError
 from specflow.output.checkpoint.archive import Archive, DamagedError, SavedArray
 from specflow.output.checkpoint.snapshot import array_digest
+from specflow.runtime.file_digests import content_digest
 from specflow.serving import load_export
-from specflow.serving.load_export import content_digest
 
 TRAIN = [
     *("train", "experiment=wine", "output.dir=run", "loop.train_steps=2"),

@@ -1,5 +1,7 @@
 """Conversion as far as it needs no other package: lookup, verification, refusals."""
 
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -84,7 +86,12 @@ def test_a_conversion_reports_how_it_was_verified(export, monkeypatch):
         "1.5e-05 of the largest magnitude (0.0001 allowed)"
     )
     assert converted.path == path.parent / "onnx" / path.name
-    assert [file.name for file in converted.path.iterdir()] == ["model"]
+    manifest = json.loads((converted.path / "conversion.json").read_text())
+    model = hashlib.sha256((converted.path / "model").read_bytes()).hexdigest()
+    assert manifest["sha256"] == {"model": model}
+    assert manifest["converted_from"] == path.name
+    names = sorted(file.name for file in converted.path.iterdir())
+    assert names == ["conversion.json", "model"]
 
 
 def test_a_conversion_that_answers_differently_is_removed(export, monkeypatch):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from specflow.diagnostics.errors import ExportError
+from specflow.runtime.file_digests import content_digest
 from specflow.serving import load_export
-from specflow.serving.load_export import content_digest
 
 
 def rewrite(path, change):

@@ -31,10 +31,11 @@ from specflow.diagnostics.errors import (
 from specflow.output.export.exported_program import ExportedProgram, Servable, named
 from specflow.output.run.timestamped import timestamped
 from specflow.runtime.distribution import version_of
+from specflow.runtime.file_digests import folder_digests, signed
 from specflow.runtime.filesystem import expanded
 from specflow.serving import Function, Signature, load_export
 from specflow.serving.array_file import write_arrays
-from specflow.serving.load_export import MANIFEST, content_digest
+from specflow.serving.load_export import MANIFEST
 from specflow.serving.round_trip import EXAMPLE_ROWS, exact_here
 
 __all__ = ["PLATFORMS", "write_export"]
@@ -129,14 +130,9 @@ def write_export(
                 "narrow": model.is_narrow(request),
                 "exact_on": exact_here() if exact else "",
             },
-            "sha256": {
-                file.relative_to(temporary).as_posix(): _sha256(file)
-                for file in sorted(temporary.rglob("*"))
-                if file.is_file()
-            },
+            "sha256": folder_digests(temporary),
         }
-        about["digest"] = content_digest(about)
-        text = json.dumps(about, indent=1) + "\n"
+        text = json.dumps(signed(about), indent=1) + "\n"
         (temporary / MANIFEST).write_text(text, encoding="utf-8")
         if jax.export.default_export_platform() in platforms:
             load_export(temporary)
@@ -283,8 +279,3 @@ def _check_assets(assets: Mapping[str, str | Path]) -> None:
             )
     if diagnostics:
         raise ExportError(*diagnostics)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -77,7 +77,9 @@ class ParquetRows:
         table = pa.concat_tables(self._buffered) if self._buffered else pa.table({})
         self._buffered.clear()
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._stream, table.schema)
+            self._writer = pq.ParquetWriter(
+                self._stream, table.schema, write_page_checksum=True
+            )
         if table.num_rows:
             self._writer.write_table(table)
 

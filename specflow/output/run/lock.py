@@ -7,7 +7,7 @@ from pathlib import Path
 from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import reported
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "holder"]
 
 
 class Lock:
@@ -54,6 +54,26 @@ class Lock:
     def release(self) -> None:
         """Lets another process write."""
         self._lock.release()
+
+
+def holder(path: Path) -> str | None:
+    """Returns the process id in a lock file that is held now; None if it is free.
+
+    On a file system without locks, and on Windows, no lock is known to be held.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(path)
+    except OSError:
+        pass  # There is no file, or there are no locks.
+    return None
 
 
 def _holder(path: Path) -> str:

@@ -15,12 +15,13 @@ from typing import Any, Self
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.output.files import reported, set_aside, write_text
-from specflow.output.json_values import to_json
+from specflow.output.json_values import to_json, to_plain
 from specflow.output.run.config_changes import changes
 from specflow.output.run.lock import Lock
 from specflow.output.run.package_versions import RECORDED_PACKAGES, package_versions
 from specflow.output.run.revision import revisions
 from specflow.runtime import project_file
+from specflow.runtime.file_digests import seals, signed
 from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.runtime.run_projects import note
 
@@ -107,7 +108,7 @@ class RunDirectory:
             OutputError: the file cannot be written.
         """
         manifest = json.loads(self.manifest.read_text(encoding="utf-8-sig"))
-        write_text(self.manifest, to_json(manifest | values))
+        write_text(self.manifest, to_json(signed(to_plain(manifest | values))))
 
     def write_result(
         self,
@@ -118,6 +119,9 @@ class RunDirectory:
         **values: Any,
     ) -> None:
         """Writes `result.json`, which marks the run as complete: call it last.
+
+        It has sizes and digests of the run's other files, and a digest of itself, for
+        `specflow fsck`; when the run is resumed, it is renamed before they change.
 
         Args:
             step: the last training step.
@@ -131,7 +135,15 @@ class RunDirectory:
         """
         result = {"step": step, "eval": dict(evaluation), "timing": dict(timing)}
         result |= values
-        write_text(self.result, to_json(result))
+        result["files"] = seals(self.path, self.small_files())
+        write_text(self.result, to_json(signed(to_plain(result))))
+
+    def small_files(self) -> list[Path]:
+        """The run's own files, without checkpoints and exports, which have digests."""
+        patterns = ("eval*/metrics.jsonl", "export/*/best.json", "tensorboard/*")
+        named = [self.config, self.origins, self.manifest, self.metrics, self.curves]
+        found = [path for each in patterns for path in sorted(self.path.glob(each))]
+        return [path for path in [*named, *found] if path.is_file()]
 
     def close(self) -> None:
         """Lets another process write here."""
@@ -332,7 +344,8 @@ def _start(
         manifest["warm_start"] = previous["warm_start"]
     if plugins:
         manifest["plugins"] = {key: package for key, (package, _) in plugins.items()}
-    write_text(run.manifest, to_json(manifest))
+    manifest["files"] = seals(run.path, [run.config, run.origins])
+    write_text(run.manifest, to_json(signed(to_plain(manifest))))
     if in_project is not None:
         note(run.path, in_project.folder)
 

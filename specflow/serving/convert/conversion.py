@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import tempfile
@@ -11,6 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from specflow.diagnostics.errors import Diagnostic, ExportError, OutputError
+from specflow.runtime.distribution import version_of
+from specflow.runtime.file_digests import (
+    CONVERSION_MANIFEST,
+    folder_digests,
+    signed,
+)
 from specflow.runtime.filesystem import check_output_folder, expanded
 from specflow.serving.convert.converters import (
     NotConvertibleError,
@@ -68,7 +75,7 @@ def convert_export(
     The number of rows stays free; of programs for fixed numbers of rows, the one for
     the most is converted. Names are kept where the format allows it: SavedModel calls
     an input `user.age` `user_age`; ONNX calls an output `x_output` if an input is
-    called `x`.
+    called `x`. A file `conversion.json` lists the digests of the others.
 
     Args:
         directory: an export.
@@ -96,7 +103,23 @@ def convert_export(
         with _reported(export, format, " or ".join(export.signatures)):
             converter.write(temporary, export, programs)
             predict = converter.load(temporary, programs)
-        return _verified(final, format, export, programs, predict)
+        conversion = _verified(final, format, export, programs, predict)
+        _write_manifest(temporary, export, format)
+        return conversion
+
+
+def _write_manifest(directory: Path, export: LoadedExport, format: str) -> None:
+    """Writes the origin of a conversion and digests of its files."""
+    manifest = {
+        "format": 1,
+        "converted_to": format,
+        "converted_from": export.path.name,
+        "step": export.step,
+        "versions": {"specflow": version_of("specflow") or ""},
+        "sha256": folder_digests(directory),
+    }
+    text = json.dumps(signed(manifest), indent=1) + "\n"
+    (directory / CONVERSION_MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _verified(
