@@ -33,6 +33,7 @@ def test_a_run_writes_every_documented_file(finished, rows_of):
     result = json.loads((run / "result.json").read_text())
     assert list(result) == [
         "step", "eval", "timing", "efficiency", "stopped_early", "exports",
+        "files", "digest",
     ]  # fmt: skip
     assert (result["stopped_early"], result["exports"]) == (None, {})
     assert result["step"] == 12
