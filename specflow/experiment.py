@@ -86,6 +86,7 @@ def estimator_arguments(
             # Users wait for the first step, and nothing is lost before it.
             save_at_start=False,
             keep_checkpoint_max=checkpoint.keep,
+            keep_checkpoint_every_n_steps=checkpoint.keep_every_steps,
             keep_checkpoint_every_n_hours=checkpoint.keep_every_hours or 10_000.0,
             keep_best=checkpoint.best,
             log_step_count_steps=loop.log_every,

@@ -72,11 +72,11 @@ def _names(text: str) -> list[str]:
 
 
 def _step(text: str) -> int | str:
-    if text in ("best", "latest"):
-        return text
     if text.isascii() and text.isdigit():
         return int(text)
-    expected = f"got {text!r}. Expected a step, best or latest"
+    if text[:1].isalnum() or text[:1] == "_":
+        return text  # The run decides whether it is a tag.
+    expected = f"got {text!r}. Expected a step, best, latest or a tag"
     raise argparse.ArgumentTypeError(expected)
 
 
@@ -108,8 +108,8 @@ STEP = Option(
     "--step",
     type=_step,
     metavar="N",
-    help="checkpoint to use: a step, best (by output.checkpoint.best) or latest, the "
-    "default",
+    help="checkpoint to use: a step, best (by output.checkpoint.best), a tag, or "
+    "latest, the default",
 )
 SPLIT = Option(
     "--split",

@@ -186,6 +186,8 @@ class Says:
     """Regular expression of accepted texts."""
     minimum: int | None = None
     """Minimum of accepted integers; None: integers are not accepted."""
+    alternatives: tuple[dict[str, Any], ...] = dataclasses.field(default=(), hash=False)
+    """JSON Schemas of accepted values that are neither texts nor integers."""
 
 
 def _check_home(path: str) -> str:

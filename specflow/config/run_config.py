@@ -111,8 +111,8 @@ class RunConfig(_Python):
     """Seed, triggers and retention of checkpoints.
 
     Checkpoints are saved every `save_checkpoints_steps` or every
-    `save_checkpoints_secs`, not both; by default every 600 seconds; never if the one
-    that is set is None.
+    `save_checkpoints_secs`, whichever comes first if both are set; by default every 600
+    seconds; never if the one that is set is None.
 
     >>> RunConfig().save_checkpoints_secs, RunConfig(save_checkpoints_steps=5).saves
     (600.0, True)
@@ -132,17 +132,21 @@ class RunConfig(_Python):
     """Steps between checkpoints, from the start of a call; 0: only at its start and
     end."""
     save_checkpoints_secs: PositiveFloat | None = None
-    """Seconds between checkpoints; 600 if `save_checkpoints_steps` is not set."""
+    """Seconds between checkpoints; 600 if `save_checkpoints_steps` is not set. With
+    both, a checkpoint by steps starts the time anew."""
     save_at_start: bool = True
     """Save a checkpoint at the start of a call to train."""
     keep_checkpoint_max: NonNegativeInt | None = 5
     """Number of newest checkpoints kept; 0 and None: all."""
+    keep_checkpoint_every_n_steps: PositiveInt | None = None
+    """Steps of which every multiple is saved and kept permanently, beside the newest;
+    None: none."""
     keep_checkpoint_every_n_hours: PositiveFloat = 10_000.0
     """Period, in hours, of which one checkpoint is kept permanently, beside the
     newest."""
     keep_best: BestConfig | None = None
-    """Criterion of the best checkpoint, kept beside the newest; None: none. A state is
-    saved right after the evaluation that finds it the best so far."""
+    """Criterion of the best checkpoints, kept beside the newest; None: none. A state is
+    saved right after the evaluation that finds it among the best so far."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss, each the mean over the steps since
     the previous one, and of the gradient norm and learning rate of the step; None:
@@ -177,12 +181,6 @@ class RunConfig(_Python):
             return {"save_checkpoints_secs": _USUAL_SECONDS, **fields}
         return fields
 
-    @model_validator(mode="after")
-    def _one_trigger(self) -> Self:
-        if None not in (self.save_checkpoints_steps, self.save_checkpoints_secs):
-            raise ValueError("give save_checkpoints_steps or save_checkpoints_secs")
-        return self
-
     @property
     def saves(self) -> bool:
         """True if checkpoints are saved."""
@@ -193,7 +191,7 @@ class RunConfig(_Python):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; setting one checkpoint trigger unsets the
-        other.
+        other, unless both are set.
         """
         changes = dict(changes)
         if "save_checkpoints_steps" in changes:

@@ -170,6 +170,7 @@ class Estimator(TrainMethods, InspectMethods):
         self.checkpoints = Checkpointer(
             self.model_dir / "checkpoints",
             keep=self.config.keep_checkpoint_max or 0,
+            keep_every_steps=self.config.keep_checkpoint_every_n_steps,
             keep_every_s=3600.0 * self.config.keep_checkpoint_every_n_hours,
             best=self.config.keep_best,
         )

@@ -25,7 +25,9 @@ from specflow.estimator.state_source import States
 from specflow.estimator.synchronized_inputs import EvalTogether, agree_on_rows
 from specflow.executor import Program
 from specflow.mesh import Partitioner
-from specflow.output import Checkpointer
+from specflow.output import Checkpointer, CheckpointStep
+from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_tags import remove_tag, set_tag
 from specflow.runtime.stopwatch import Stopwatch
 
 __all__ = ["EstimatorParts"]
@@ -75,6 +77,42 @@ class EstimatorParts:
         """
         best = self.checkpoints.best()
         return None if best is None else self.checkpoints.directory / str(best.step)
+
+    def tag_checkpoint(
+        self, step: CheckpointStep, name: str, *, move: bool = False
+    ) -> Path:
+        """Names a checkpoint, which is then kept permanently.
+
+        The name selects it: `checkpoint_step=name`, and `--step name`.
+
+        Args:
+            step: Its step; `best` or `latest`.
+            name: Letters, digits, `.`, `_` and `-`; no number, neither `best` nor
+                `latest`.
+            move: Whether the name moves if another checkpoint has it.
+
+        Returns:
+            The checkpoint, as `checkpoint_path` takes it.
+
+        Raises:
+            ConfigError: The name is invalid, or another checkpoint has it.
+            CheckpointError: There is no such checkpoint.
+        """
+        self.checkpoints.wait()
+        chosen = self.checkpoints.resolve(step)
+        chosen = self.latest_step() if chosen is None else chosen
+        directory = CheckpointDirectory(self.checkpoints.directory)
+        collectives.on_process_zero(lambda: set_tag(directory, chosen, name, move=move))
+        return directory.step_path(chosen or 0)
+
+    def untag_checkpoint(self, name: str) -> None:
+        """Removes the name of a checkpoint, which may then be removed as any other.
+
+        Raises:
+            CheckpointError: No checkpoint has the name.
+        """
+        directory = CheckpointDirectory(self.checkpoints.directory)
+        collectives.on_process_zero(lambda: remove_tag(directory, name))
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint; None if there is none."""

@@ -46,7 +46,7 @@ class EvaluateMethods(EstimatorParts):
             checkpoint_path: Checkpoint to evaluate instead, such as
                 `model_dir/checkpoints/100`. Without any checkpoint the initial values
                 are evaluated.
-            checkpoint_step: Checkpoint of this step instead; or `best` (by
+            checkpoint_step: Checkpoint of this step or tag instead; or `best` (by
                 `RunConfig.keep_best`) or `latest`.
             hooks: Objects with any of begin, before_step, after_step, end, called
                 around every batch.
@@ -115,7 +115,8 @@ class EvaluateMethods(EstimatorParts):
             checkpoint_path: Checkpoint to predict with instead of the newest.
             yield_single_examples: Whether an item is a row; False: an item is a batch,
                 and arrays need not be batch-major.
-            checkpoint_step: Checkpoint of this step instead; or `best` or `latest`.
+            checkpoint_step: Checkpoint of this step or tag instead; or `best` or
+                `latest`.
             progress: Whether a terminal or notebook shows a progress bar, as
                 `RunConfig.progress` says; False where the rows themselves are printed.
 

@@ -49,7 +49,7 @@ class ExportMethods(EstimatorParts):
             serving_fn: Maps what clients send to features of the model function, with
                 any function of JAX arrays. By default clients send features.
             checkpoint_path: Checkpoint to export instead of the newest.
-            checkpoint_step: Checkpoint of this step instead; or `best` (by
+            checkpoint_step: Checkpoint of this step or tag instead; or `best` (by
                 `RunConfig.keep_best`) or `latest`.
             assets_extra: Path below `assets.extra/` -> file to copy there.
             platforms: Platforms to export for.

@@ -5,7 +5,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,14 +15,12 @@ from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_values
 from specflow.model import LinenModel
-from specflow.output import Checkpointer, located
+from specflow.output import Checkpointer, CheckpointStep, located
 
 __all__ = ["CheckpointStep", "EvalParams", "InitFn", "States"]
 
 InitFn = Callable[[dict[str, Any]], dict[str, Any]]
 """Maps parameters by path to initial values of the same."""
-CheckpointStep: TypeAlias = int | Literal["best", "latest"] | None
-"""Selects a checkpoint: by its step, the best, or the newest (None)."""
 EvalParams = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 """Maps (parameters by path, the optimizer's arrays by name) to parameters by path, and
 any model state that differs from the one in training."""
@@ -147,7 +145,7 @@ class States:
         """Returns step and state to evaluate, predict or export; the newest by default.
 
         Args:
-            step: Step of a checkpoint, `best`, or `latest`, the default.
+            step: Step or tag of a checkpoint, `best`, or `latest`, the default.
             path: Path of a checkpoint, in another directory as well.
 
         Raises:
@@ -169,7 +167,7 @@ class States:
             if folder != self._checkpoints.directory:
                 with Checkpointer(folder) as others:
                     return self._restored(others, step)
-        step = self._checkpoint_step(step)
+        step = self._checkpoints.resolve(step)
         latest = self._checkpoints.latest_step()
         if self.state is not None:
             wants_newest = path is None and step is None
@@ -182,28 +180,6 @@ class States:
                 self._program.tracer.admit({})
             return 0, self._started(self._program.states.init_model_state(self.seed))
         return self._restored(self._checkpoints, step)
-
-    def _checkpoint_step(self, step: CheckpointStep) -> int | None:
-        """Returns the step of a checkpoint; None: the newest.
-
-        Raises:
-            CheckpointError: There is no best one.
-            ConfigError: It is another string.
-        """
-        if step == "best":
-            return self._checkpoints.best_step()
-        if not isinstance(step, str):
-            return step
-        if step == "latest":
-            return None
-        raise ConfigError(
-            Diagnostic(
-                "checkpoint_step",
-                f"got {step!r}",
-                expected="a step, best or latest",
-                code="checkpoint-path",
-            )
-        )
 
     def averaged(self, state: TrainState) -> TrainState:
         """Returns the state with the parameters of `eval_params`."""

@@ -20,7 +20,15 @@ from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.step_saving import Saver
 from specflow.estimator.synchronized_inputs import meet_after_error
 from specflow.executor import TrainState, to_tree
-from specflow.loop import Due, EverySeconds, EverySteps, Profile, StepMetricsFn, Trigger
+from specflow.loop import (
+    Due,
+    EverySeconds,
+    EverySteps,
+    Profile,
+    StepMetricsFn,
+    Trigger,
+    WhicheverFirst,
+)
 from specflow.output import Checkpointer
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import Tree
@@ -69,11 +77,15 @@ class TrainActions:
             self._triggers.append(EverySteps(1))
 
     def _checkpoint_trigger(self) -> Trigger | None:
-        steps = self.config.save_checkpoints_steps
+        if not self.config.saves:
+            return None
         seconds = self.config.save_checkpoints_secs
-        if steps is not None:
-            return EverySteps(steps, start=self.start_step)
-        return None if seconds is None else EverySeconds(seconds)
+        by_steps = [
+            EverySteps(self.config.save_checkpoints_steps or 0, start=self.start_step),
+            # Without a checkpoint of its own such a step could not be kept.
+            EverySteps(self.config.keep_checkpoint_every_n_steps or 0),
+        ]
+        return WhicheverFirst(by_steps, seconds and EverySeconds(seconds))
 
     def next_step(self, step: int) -> int | None:
         """Returns the next step at which an action is due, if that is known."""

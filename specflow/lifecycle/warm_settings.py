@@ -8,6 +8,7 @@ from typing import Literal
 
 from specflow.config.sections.warm_start import WarmStartConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.output import CheckpointStep
 from specflow.runtime.globs import matches
 
 __all__ = ["Vocabulary", "WarmStartSettings", "build_warm_start"]
@@ -54,6 +55,9 @@ class WarmStartSettings:
         vocabularies: Path of a parameter -> token lists of its rows.
         include: Globs of the paths to restore; None: `**`.
         exclude: Globs of paths that are not restored.
+        step: Checkpoint of the directory: a step, `best` (by the metric with which it
+            was trained), `latest` or a tag; None: the newest, or the one that `path`
+            names.
 
     Raises:
         ConfigError: The path is empty or not a path, or a pattern is not a regular
@@ -80,6 +84,7 @@ class WarmStartSettings:
     vocabularies: Mapping[str, Vocabulary] = dataclasses.field(default_factory=dict)
     include: Sequence[str] | None = None
     exclude: Sequence[str] = ()
+    step: CheckpointStep = None
 
     @property
     def key(self) -> str:
@@ -190,6 +195,7 @@ def build_warm_start(config: WarmStartConfig | None) -> WarmStartSettings | None
             path: Vocabulary(files.new, files.old)
             for path, files in config.vocabularies.items()
         },
+        step=config.step,
         include=config.include,
         exclude=config.exclude,
     )

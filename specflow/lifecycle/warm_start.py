@@ -14,6 +14,7 @@ from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
+from specflow.output.checkpoint.retention import recorded_best
 from specflow.output.checkpoint.snapshot import array_digest
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.text_encoding import without_mark
@@ -108,6 +109,8 @@ def _opened(settings: WarmStartSettings) -> _Source:
     key = f"{settings.key}.path"
     path = expanded(settings.path, key).absolute()
     if (path / MANIFEST).is_file():
+        if settings.step is not None:
+            raise _step_given(settings, "an export")
         weights = load_export(path, check=False).weights
         arrays = {
             f"{part}/{name}": array
@@ -117,7 +120,10 @@ def _opened(settings: WarmStartSettings) -> _Source:
         digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
         return _Source(str(path), arrays, digests, lambda: arrays)
     folder, step = located(path, key=key)
-    with Checkpointer(folder) as checkpointer:
+    if settings.step is not None and step is not None:
+        raise _step_given(settings, "a checkpoint")
+    with Checkpointer(folder, best=recorded_best(folder)) as checkpointer:
+        step = checkpointer.resolve(settings.step) if step is None else step
         step = checkpointer.latest_step() if step is None else step
         if step is not None:
             checkpointer.data_position(step)  # Raises for a damaged checkpoint.
@@ -133,6 +139,18 @@ def _opened(settings: WarmStartSettings) -> _Source:
             return checkpointer.arrays(step)
 
     return _Source(str(folder / str(step)), forms, digests, read)
+
+
+def _step_given(settings: WarmStartSettings, what: str) -> ConfigError:
+    return ConfigError(
+        Diagnostic(
+            f"{settings.key}.step",
+            f"got {settings.step!r}, and {settings.key}.path is {what}",
+            expected="a step of a run directory",
+            hint="Leave out one of them.",
+            code="checkpoint-path",
+        )
+    )
 
 
 def _by_token(

@@ -6,7 +6,12 @@ from specflow.loop.hooks import StopTraining, call_hooks
 from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.profile import Profile
 from specflow.loop.train import MetricsCallback, TrainResult, train
-from specflow.loop.triggers import EverySeconds, EverySteps, Trigger
+from specflow.loop.triggers import (
+    EverySeconds,
+    EverySteps,
+    Trigger,
+    WhicheverFirst,
+)
 
 __all__ = [
     "Actions",
@@ -22,6 +27,7 @@ __all__ = [
     "StopTraining",
     "TrainResult",
     "Trigger",
+    "WhicheverFirst",
     "call_hooks",
     "evaluate",
     "predict",

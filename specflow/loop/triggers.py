@@ -2,12 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from specflow.distributed import collectives
 
-__all__ = ["EverySeconds", "EverySteps", "Trigger"]
+__all__ = ["EverySeconds", "EverySteps", "Trigger", "WhicheverFirst"]
 
 
 class Trigger(Protocol):
@@ -74,3 +74,36 @@ class EverySeconds:
             return False
         self._last_s = now_s
         return True
+
+    def restart(self) -> None:
+        """Counts the time from now."""
+        self._last_s = self._clock()
+
+
+class WhicheverFirst:
+    """Is due by steps, or by time since it was last due for either reason.
+
+    Args:
+        steps: Triggers by steps, which are the same in all processes.
+        seconds: Trigger by time, which is asked only if none by steps is due.
+
+    >>> now = iter([0.0, 5.0, 12.0, 21.0])
+    >>> seconds = EverySeconds(10.0, clock=lambda: next(now))
+    >>> trigger = WhicheverFirst([EverySteps(2)], seconds)
+    >>> [trigger.is_due(step) for step in (2, 3, 5)]  # At 5 s, 12 s and 21 s.
+    [True, False, True]
+    """
+
+    def __init__(self, steps: Sequence[EverySteps], seconds: EverySeconds | None):
+        self._steps, self._seconds = steps, seconds
+
+    def next_after(self, step: int) -> int | None:
+        due = (trigger.next_after(step) for trigger in self._steps)
+        return min((at for at in due if at is not None), default=None)
+
+    def is_due(self, step: int) -> bool:
+        if any(trigger.is_due(step) for trigger in self._steps):
+            if self._seconds is not None:
+                self._seconds.restart()
+            return True
+        return self._seconds is not None and self._seconds.is_due(step)

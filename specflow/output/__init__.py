@@ -4,6 +4,7 @@ from specflow.output.checkpoint.best_checkpoint import Best
 from specflow.output.checkpoint.checkpoint_directory import located
 from specflow.output.checkpoint.checkpoint_reader import Restored
 from specflow.output.checkpoint.checkpointer import Checkpointer
+from specflow.output.checkpoint.step_choice import CheckpointStep
 from specflow.output.files import replacing, reported, set_aside, write_text
 from specflow.output.json_values import to_plain
 from specflow.output.report.efficiency import Efficiency, efficiency
@@ -31,6 +32,7 @@ __all__ = [
     "FORMATS",
     "AsyncReporters",
     "Best",
+    "CheckpointStep",
     "Checkpointer",
     "Efficiency",
     "JsonLines",

@@ -41,9 +41,11 @@ def test_setting_one_checkpoint_trigger_unsets_the_other():
     assert sf.RunConfig(save_checkpoints_secs=9.0).save_checkpoints_secs == 9.0
 
 
-def test_two_checkpoint_triggers_are_refused():
-    with pytest.raises(ValueError, match="save_checkpoints_steps or"):
-        sf.RunConfig(save_checkpoints_steps=5, save_checkpoints_secs=9.0)
+def test_two_checkpoint_triggers_are_valid():
+    config = sf.RunConfig(save_checkpoints_steps=5, save_checkpoints_secs=9.0)
+    assert (config.save_checkpoints_steps, config.save_checkpoints_secs) == (5, 9.0)
+    again = config.replace(save_checkpoints_steps=6, save_checkpoints_secs=8.0)
+    assert (again.save_checkpoints_steps, again.save_checkpoints_secs) == (6, 8.0)
 
 
 @pytest.mark.parametrize(

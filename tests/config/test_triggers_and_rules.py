@@ -130,3 +130,27 @@ def test_a_rule_accepts_a_user_metric_and_any_metric_of_a_model_fn():
     assert compose(["experiment=digits", every, metric, judged]).config
     with pytest.raises(ConfigError, match=r"early_stopping\.metric: got 'errors'"):
         compose(["experiment=digits", every, judged])
+
+
+@pytest.mark.parametrize("every", [[500, "10m"], ["10m", 500], 500, "10m", 0])
+def test_checkpoints_are_due_by_steps_a_time_or_both(every):
+    checkpoint = CheckpointConfig(every=every)
+    assert checkpoint.every == every
+    mixed = every if isinstance(every, list) else [every]
+    steps = next((item for item in mixed if isinstance(item, int)), None)
+    assert steps_of(checkpoint.every) == steps
+    assert seconds_of(checkpoint.every) == (600 if "10m" in mixed else None)
+
+
+NO_TRIGGERS = [[], [500], ["10m"], [500, 600], ["10m", "1h"], [0, "10m"], -1, "10"]
+
+
+@pytest.mark.parametrize(
+    "every",
+    [*NO_TRIGGERS, [True, "10m"], [500, "10m", 1], {"steps": 500}, None, [5.0, "1m"]],
+)
+def test_other_triggers_of_checkpoints_are_refused(every):
+    with pytest.raises(ConfigError) as caught:
+        CheckpointConfig(every=every)
+    (diagnostic,) = caught.value.diagnostics
+    assert "both in a list, such as [500, 10m]" in str(diagnostic)

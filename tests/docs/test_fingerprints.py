@@ -78,6 +78,7 @@ OTHERS = {
     "loop.eval_loss": "batches",
     "loop.early_stopping": {"name": "lower", "metric": "loss", "threshold": 0.1},
     "output.dir": "elsewhere",
+    "output.checkpoint.keep_every_steps": 1_000,
     "output.checkpoint.keep_every_hours": 1.0,
     "output.checkpoint.best": {"metric": "accuracy", "order": "highest"},
     "output.exporters": {"final": {"name": "final"}},

@@ -101,9 +101,15 @@ def test_the_best_step_by_another_metric_is_selected_afterwards(run, capsys):
         ),
         (
             ("--step", "bset"),
-            "error[usage] specflow evaluate: argument --step: got 'bset'. Expected a "
-            "step, best or latest (command line). specflow evaluate --help says what "
-            "it takes.",
+            "error[checkpoint-missing] {run}/checkpoints: no checkpoint has the tag "
+            "'bset'. Expected a step, best, latest or a tag. Did you mean best? There "
+            "are no tags. Steps: {best}, 60.",
+        ),
+        (
+            ("--step", "/bset"),
+            "error[usage] specflow evaluate: argument --step: got '/bset'. Expected a "
+            "step, best, latest or a tag (command line). specflow evaluate --help says "
+            "what it takes.",
         ),
     ],
 )

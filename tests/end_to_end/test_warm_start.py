@@ -59,6 +59,7 @@ def test_a_path_alone_restores_all_parameters_and_the_log_lists_them(
     config = yaml.safe_load((tmp_path / "warm/config.yaml").read_text())
     assert config["warm_start"] == {
         "path": "base",
+        "step": None,
         "state": "params",
         "include": ["**"],
         "exclude": [],

@@ -173,8 +173,10 @@ def test_without_a_best_checkpoint_selecting_it_raises(line):
     assert estimator.best_checkpoint() is None
     with pytest.raises(CheckpointError, match="no metric ranks them"):
         estimator.evaluate(arrays, checkpoint_step="best")
-    with pytest.raises(ConfigError, match="got 'bset'"):
+    with pytest.raises(CheckpointError, match=r"tag 'bset'.*Did you mean best\?"):
         estimator.evaluate(arrays, checkpoint_step="bset")
+    with pytest.raises(ConfigError, match=r"got -1\. Expected a step, best, latest or"):
+        estimator.evaluate(arrays, checkpoint_step=-1)
     estimator.close()
     judged = line(config=sf.RunConfig(keep_best=BestConfig()))
     with pytest.raises(CheckpointError, match="none has the evaluation metric 'loss'"):

@@ -23,7 +23,6 @@ from specflow.output import Checkpointer
 from specflow.output.checkpoint import retention
 from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.best_checkpoint import best_step
-from specflow.output.checkpoint.retention import kept_steps
 from specflow.output.checkpoint.snapshot import differences, host_snapshot, own_snapshot
 
 SMALL = {"x": jnp.ones(2)}
@@ -201,7 +200,7 @@ def test_one_of_each_period_is_kept_forever_by_later_processes_too(tmp_path):
         # 3 came after the first period began, which was with the first object.
         assert checkpointer.steps() == [3, 4, 5, 6]
     with saved(tmp_path, 7, 8, keep=1) as checkpointer:
-        assert checkpointer.steps() == [3, 4, 5, 8]
+        assert checkpointer.steps() == [3, 4, 5, 6, 8]
 
 
 def preserved(times, period, began):
@@ -232,7 +231,6 @@ def test_periods_are_counted_over_all_starts(tmp_path, monkeypatch, each, period
                 clock[0] = times[step]
                 checkpointer.save(step, SMALL)
                 checkpointer.wait()
-                os.utime(tmp_path / str(step), (times[step], times[step]))
             assert checkpointer.steps()[-1] == first + each - 1
     assert checkpointer.steps() == preserved(times, period, began)
 
@@ -316,17 +314,6 @@ def test_a_failed_save_does_not_count_as_the_best(tmp_path, monkeypatch):
                 saves.wait()
         assert saves.is_new_best({"loss": 0.4})
         assert saves.best() == (1, "loss", 0.5)
-
-
-@given(
-    st.sets(st.integers(0, 99), min_size=1),
-    st.integers(0, 9),
-    st.integers(0, 99) | st.none(),
-)
-def test_only_the_newest_and_the_best_are_kept(steps, keep, best):
-    kept = kept_steps(sorted(steps), keep=keep, best=best)
-    newest = sorted(steps, reverse=True)[: keep or len(steps)]
-    assert kept == {*newest, *({best} & steps)}
 
 
 @given(st.dictionaries(st.integers(0, 99), st.floats() | st.none()))

@@ -76,7 +76,9 @@ class Writer:
             numbers = {} if says.minimum is None else {"minimum": says.minimum}
             types = ["integer", "string"] if numbers else ["string"]
             texts = [says.pattern, *([_GROUPED] if numbers else [])]
-            return {"type": types, **numbers, "pattern": _either(*texts)}
+            scalar = {"type": types, **numbers, "pattern": _either(*texts)}
+            others = says.alternatives
+            return {"anyOf": [scalar, *others]} if others else scalar
         annotation, inner = slot.annotation, get_args(slot.annotation)
         if annotation is Any:
             return {}

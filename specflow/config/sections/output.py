@@ -2,12 +2,18 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from specflow.config.base import Config, UserPath
 from specflow.config.broken_rules import refuse
 from specflow.config.kinds import Elsewhere, Kinds, by_name, named
-from specflow.config.sections.triggers import Every
+from specflow.config.sections.triggers import EveryEither
 
 __all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
 
@@ -29,27 +35,33 @@ ReporterConfig = Annotated[
 
 
 class BestConfig(Config):
-    """Criterion of the best checkpoint, which is kept at any age."""
+    """Criterion of the best checkpoints, which are kept at any age."""
 
     metric: str = "loss"
     """Name of the evaluation metric that is compared."""
     order: Literal["lowest", "highest"] = "lowest"
     """Best value: the lowest or the highest; NaN is worst."""
+    keep: PositiveInt = 1
+    """Number of best checkpoints kept; a state is saved if it is among them."""
 
 
 class CheckpointConfig(Config):
     """Trigger and retention of checkpoints."""
 
-    every: Every = 500
-    """Steps between checkpoints, or a time such as `10m`; 0: only at the end."""
+    every: EveryEither = 500
+    """Steps between checkpoints, a time such as `10m`, or both as `[500, 10m]`:
+    whichever comes first. 0: only at the end."""
     keep: NonNegativeInt = 3
     """Number of newest checkpoints kept; 0: all."""
+    keep_every_steps: PositiveInt | None = None
+    """Steps of which every multiple is saved and kept permanently, beside the newest;
+    null: none."""
     keep_every_hours: PositiveFloat | None = None
     """Period, in hours, of which one checkpoint is kept permanently, beside the newest;
     periods are counted over all starts of a run."""
     best: BestConfig | None = None
-    """Criterion of the best checkpoint, kept beside the newest; null: none. A state is
-    saved right after the evaluation that finds it the best so far."""
+    """Criterion of the best checkpoints, kept beside the newest; null: none. A state is
+    saved right after the evaluation that finds it among the best so far."""
 
 
 class OutputConfig(Config):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from specflow.config.base import Config, UserPath
 
@@ -25,7 +25,10 @@ class WarmStartConfig(Config):
     """Source of initial values; a resumed run restores its own checkpoint instead."""
 
     path: _Path
-    """Run directory (its newest checkpoint), checkpoint, or export."""
+    """Run directory, checkpoint, or export."""
+    step: NonNegativeInt | Annotated[str, Field(min_length=1)] | None = None
+    """Checkpoint of the run: a step, `best`, `latest` or a tag; null: the newest, or
+    the one that `path` names."""
     state: Literal["params", "model", "full"] = "params"
     """`params`: parameters; `model`: parameters and model state; `full`: also the
     optimizer state and random streams, where they match."""

@@ -1,4 +1,4 @@
-"""The best checkpoint by an evaluation metric."""
+"""The best checkpoints by an evaluation metric."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from specflow.config.sections.output import BestConfig
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.json_values import JsonObject, to_plain
 
-__all__ = ["Best", "BestTracker", "best_step", "is_better"]
+__all__ = ["Best", "BestTracker", "best_step", "best_steps", "is_better"]
 
 
 class Best(NamedTuple):
@@ -57,14 +57,23 @@ class BestTracker:
         assert isinstance(value, int | float)
         return Best(step, self.order.metric, value)
 
+    def kept(self, steps: Sequence[int]) -> list[int]:
+        """The best `order.keep` of these checkpoints, the best first.
+
+        Reads the checkpoints whose values are not in memory.
+        """
+        return best_steps(self._values_of(steps), self.order)
+
     def is_new_best(self, metrics: Mapping[str, object], steps: Sequence[int]) -> bool:
-        """Returns whether metrics are better than those of all these checkpoints.
+        """Returns whether metrics would be among the best `order.keep` of all.
 
         Reads the checkpoints whose values are not in memory.
         """
         value = to_plain(metrics).get(self.order.metric)
-        saved = self._values_of(steps).values()
-        return all(is_better(value, other, self.order) for other in saved)
+        saved = self._values_of(steps)
+        kept = best_steps(saved, self.order)
+        last = saved[kept[-1]] if len(kept) == self.order.keep else None
+        return is_better(value, last, self.order)
 
     def _values_of(self, steps: Sequence[int]) -> dict[int, object]:
         for step in steps:
@@ -79,12 +88,21 @@ def best_step(values: Mapping[int, object], order: BestConfig) -> int | None:
     >>> best_step({10: 0.5, 20: float("nan"), 30: 0.7}, BestConfig(metric="loss"))
     10
     """
+    return next(iter(best_steps(values, order)), None)
+
+
+def best_steps(values: Mapping[int, object], order: BestConfig) -> list[int]:
+    """Steps with the best `order.keep` values, the best first; see `best_step`.
+
+    >>> best_steps({10: 0.5, 20: 0.4, 30: 0.7, 40: 0.4}, BestConfig(keep=3))
+    [40, 20, 10]
+    """
     ranked = [
         (score, step)
         for step, value in values.items()
         if (score := _score(value, order)) is not None
     ]
-    return max(ranked)[1] if ranked else None
+    return [step for _, step in sorted(ranked, reverse=True)[: order.keep]]
 
 
 def is_better(value: object, other: object, order: BestConfig) -> bool:

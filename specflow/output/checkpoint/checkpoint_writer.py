@@ -194,7 +194,7 @@ class CheckpointWriter:
             for stale in self._directory.steps():
                 if stale > base and stale not in self._complete:
                     self._supersede(stale)
-        metadata["preserved_s"] = self._retention.period_start()
+        metadata.update(self._retention.stamp(metadata["step"]))
 
     def _supersede(self, step: int) -> None:
         folder = self._directory.path / "superseded"

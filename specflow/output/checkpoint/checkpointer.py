@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from specflow.config.sections.output import BestConfig
-from specflow.diagnostics.errors import CheckpointError
 from specflow.distributed import collectives
-from specflow.output.checkpoint import checkpoint_errors
 from specflow.output.checkpoint.archive import DamagedError, SavedArray
 from specflow.output.checkpoint.best_checkpoint import Best, BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
@@ -21,6 +19,8 @@ from specflow.output.checkpoint.checkpoint_reader import CheckpointReader, Resto
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
 from specflow.output.checkpoint.orbax_logs import hush_checkpoints
 from specflow.output.checkpoint.retention import Retention
+from specflow.output.checkpoint.retention_rules import Policies
+from specflow.output.checkpoint.step_choice import CheckpointStep, chosen_step
 from specflow.output.json_values import JsonObject, to_plain
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.typing import Tree
@@ -42,7 +42,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     Args:
         directory: `checkpoints/` of a run.
         keep: number of newest checkpoints to keep; 0 keeps all.
-        best: keep the best checkpoint as well, by the metrics of `save` and
+        keep_every_steps: keeps every step that is a multiple of it permanently.
+        best: keep the best checkpoints as well, by the metrics of `save` and
             `add_metrics`.
         keep_every_s: keeps one checkpoint per period of this length (seconds)
             permanently. The first period begins when the first `Checkpointer` of the
@@ -56,6 +57,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         directory: str | Path,
         *,
         keep: int = 3,
+        keep_every_steps: int | None = None,
         best: BestConfig | None = None,
         keep_every_s: float = math.inf,
         on_warning: Callable[[str], None] | None = None,
@@ -65,9 +67,13 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.directory = expanded(directory).absolute()
         self._on_disk = CheckpointDirectory(self.directory)
         self._tracker = None if best is None else BestTracker(self._on_disk, best)
-        self._retention = Retention(
-            self._on_disk, keep=keep, tracker=self._tracker, keep_every_s=keep_every_s
+        policies = Policies(
+            keep=keep,
+            keep_every_steps=keep_every_steps,
+            keep_every_s=keep_every_s,
+            best=best,
         )
+        self._retention = Retention(self._on_disk, policies, self._tracker)
         self._reader = CheckpointReader(self._on_disk)
         self._writer = CheckpointWriter(self._on_disk, self._retention)
         self._pending_metrics: JsonObject | None = None
@@ -161,7 +167,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.close()
 
     def is_new_best(self, metrics: Mapping[str, Any]) -> bool:
-        """Returns whether a state with these metrics is better than every saved one.
+        """Returns whether a state with these metrics is among the best, `best.keep`.
 
         Does not wait for a running save if the metrics of all checkpoints are in
         memory: the save counts as complete.
@@ -195,20 +201,14 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         # Other processes receive a list.
         return None if best is None else Best(*best)
 
-    def best_step(self) -> int:
-        """Step of the best checkpoint.
-
-        Raises:
-            CheckpointError: there is none.
-            OutputError: the running save failed.
-        """
-        best = self.best()
-        if best is None:
-            metric = None if self._tracker is None else self._tracker.order.metric
-            steps = self.steps()
-            diagnostic = checkpoint_errors.no_best(self.directory, metric, steps)
-            raise CheckpointError(diagnostic)
-        return best.step
+    def resolve(self, step: CheckpointStep) -> int | None:
+        """Step of the checkpoint that a user names; see `chosen_step`."""
+        if isinstance(step, str) and step != "latest":
+            self.wait()
+            return collectives.on_process_zero(
+                lambda: chosen_step(self._on_disk, step, self._tracker)
+            )
+        return chosen_step(self._on_disk, step, self._tracker)
 
     def add_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds evaluation metrics to the checkpoint of their step, if there is one.

@@ -1,59 +1,101 @@
-"""Retention of checkpoints: the newest, the best, and one of each period."""
+"""Retention: removes the checkpoints that no rule keeps."""
 
 import contextlib
 import math
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from specflow.config.sections.output import BestConfig
+from specflow.diagnostics.errors import CheckpointError
 from specflow.output.checkpoint.archive import DamagedError
 from specflow.output.checkpoint.best_checkpoint import BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_tags import tags_of
+from specflow.output.checkpoint.retention_rules import (
+    BestSteps,
+    MarkedSteps,
+    MultiplesOf,
+    Newest,
+    NewestUndamaged,
+    Policies,
+    Rule,
+    TaggedSteps,
+)
+from specflow.output.json_values import JsonObject
 
-__all__ = ["Retention", "kept_steps"]
+__all__ = ["Retention", "recorded_best", "recorded_policies"]
+
+_MARK = "kept"
+"""File in a checkpoint that is the one of its period."""
 
 
 class Retention:
     """Removes the checkpoints that need not be kept.
 
+    The rules that decide are those of `reasons`, which also lists them.
+
     Args:
         directory: the checkpoints.
-        keep: number of newest checkpoints to keep; 0 keeps all.
-        tracker: ranks the checkpoints; the best one is kept whatever its age. If None,
-            no checkpoint is kept as the best.
-        keep_every_s: keeps one checkpoint per period of this length (seconds)
-            permanently. The first period begins when the first `Retention` of the
-            directory is created; later ones continue the periods on disk.
+        policies: which checkpoints to keep. The first period of `keep_every_s` begins
+            when the first `Retention` of the directory is created; later ones continue
+            the periods on disk.
+        tracker: ranks the checkpoints by `policies.best`.
     """
 
     def __init__(
         self,
         directory: CheckpointDirectory,
-        *,
-        keep: int = 3,
+        policies: Policies,
         tracker: BestTracker | None = None,
-        keep_every_s: float = math.inf,
     ):
         self._directory = directory
-        self._keep = keep
-        self._tracker = tracker
-        self._keep_every_s = keep_every_s
+        self._policies = policies
         self._created_s = time.time()
         self._period_start_s: float | None = None
+        self._saved_s: dict[int, float] = {}
+        self.rules: list[Rule] = [
+            NewestUndamaged(self._is_damaged),
+            Newest(policies.keep),
+            MarkedSteps(lambda step: self._mark(step).exists()),
+            TaggedSteps(lambda step: tags_of(directory.step_path(step))),
+        ]
+        """Each names the checkpoints that it keeps."""
+        if policies.keep_every_steps:
+            self.rules.append(MultiplesOf(policies.keep_every_steps))
+        if tracker is not None:
+            self.rules.append(BestSteps(tracker))
+
+    def reasons(self) -> dict[int, list[str]]:
+        """Step -> why it is kept, of every complete checkpoint; empty: no rule does."""
+        steps = self._directory.steps()
+        reasons: dict[int, list[str]] = {step: [] for step in steps}
+        for rule in self.rules:
+            for step, reason in rule.reasons(steps).items():
+                reasons[step].append(reason)
+        return reasons
 
     def remove_expired(self) -> None:
         """Removes every checkpoint that no rule keeps."""
-        steps = self._directory.steps()
-        best = None if self._tracker is None else self._tracker.best(steps)
-        best_step = None if best is None else best.step
-        kept = kept_steps(steps, keep=self._keep, best=best_step)
-        for step in steps:
-            path = self._directory.step_path(step)
-            if step not in kept and not self._is_kept_permanently(path):
-                # Renamed first: a partial checkpoint must never have a step's name.
-                shutil.rmtree(path.rename(self._directory.path / f"deleting-{step}"))
+        self._mark_periods()
+        for step, reasons in self.reasons().items():
+            if not reasons:
+                self._remove(step)
+
+    def stamp(self, step: int) -> JsonObject:
+        """Metadata with which later processes continue the rules.
+
+        Args:
+            step: of the checkpoint that is being saved.
+        """
+        preserved_s = self.period_start()
+        self._saved_s[step] = time.time()
+        return {
+            "saved_s": self._saved_s[step],
+            "preserved_s": preserved_s,
+            "retention": self._policies.to_plain(),
+        }
 
     def period_start(self) -> float:
         """Time (seconds since 1970) of the newest checkpoint that is kept permanently.
@@ -64,35 +106,77 @@ class Retention:
         """
         if self._period_start_s is None:
             steps = self._directory.steps()
-            markers = [self._directory.step_path(step) / "kept" for step in steps]
-            times_s = [marker.stat().st_mtime for marker in markers if marker.exists()]
-            with contextlib.suppress(DamagedError, IndexError):
-                metadata = self._directory.metadata(steps[-1])
-                times_s.append(metadata.get("preserved_s", 0.0))
+            markers = filter(Path.exists, map(self._mark, steps))
+            times_s = [marker.stat().st_mtime for marker in markers]
+            for step in reversed(steps):
+                with contextlib.suppress(DamagedError, CheckpointError):
+                    metadata = self._directory.metadata(step)
+                    times_s.append(metadata.get("preserved_s", 0.0))
+                    break
             newest_s = max(filter(None, times_s), default=self._created_s)
             self._period_start_s = min(newest_s, time.time())
         return self._period_start_s
 
-    def _is_kept_permanently(self, path: Path) -> bool:
-        """Returns whether a checkpoint is the kept one of its period; marks it if so.
+    def _mark_periods(self) -> None:
+        """Marks the first checkpoint of each period.
 
         Source of the rule: TensorFlow's `CheckpointManager`.
         """
-        marker, saved_s = path / "kept", path.stat().st_mtime
-        if not marker.exists() and saved_s >= self.period_start() + self._keep_every_s:
-            marker.touch()
-            os.utime(marker, (saved_s, saved_s))
-            self._period_start_s = saved_s
-        return marker.exists()
+        if math.isinf(self._policies.keep_every_s):
+            return
+        for step in self._directory.steps():
+            marker = self._mark(step)
+            if marker.exists():
+                continue
+            saved_s = self._time_of(step)
+            if saved_s >= self.period_start() + self._policies.keep_every_s:
+                marker.touch()
+                os.utime(marker, (saved_s, saved_s))
+                self._period_start_s = saved_s
+
+    def _time_of(self, step: int) -> float:
+        """Time at which a checkpoint was saved (seconds since 1970).
+
+        Minus infinity for a damaged checkpoint, which stands for no period.
+        """
+        if step not in self._saved_s:
+            try:
+                saved_s = self._directory.metadata(step).get("saved_s", math.inf)
+            except (DamagedError, CheckpointError):
+                return -math.inf
+            # A clock that was set back since, or a checkpoint without a time.
+            on_disk_s = self._directory.step_path(step).stat().st_mtime
+            self._saved_s[step] = min(saved_s, on_disk_s)
+        return self._saved_s[step]
+
+    def _remove(self, step: int) -> None:
+        path = self._directory.step_path(step)
+        # Renamed first: a partial checkpoint must never have a step's name.
+        aside = path.rename(self._directory.path / f"deleting-{step}")
+        if tags_of(aside):  # Another process has just tagged it.
+            aside.rename(path)
+        else:
+            shutil.rmtree(aside)
+
+    def _mark(self, step: int) -> Path:
+        return self._directory.step_path(step) / _MARK
+
+    def _is_damaged(self, step: int) -> bool:
+        try:
+            self._directory.metadata(step)
+        except (DamagedError, CheckpointError):
+            return True
+        return False
 
 
-def kept_steps(
-    steps: Sequence[int], *, keep: int, best: int | None = None
-) -> frozenset[int]:
-    """The newest `keep` steps (0: all of them), and the best one whatever its age.
+def recorded_policies(directory: CheckpointDirectory) -> Policies:
+    """Policies of the last process that saved a checkpoint; defaults if none did."""
+    for step in reversed(directory.steps()):
+        with contextlib.suppress(DamagedError, CheckpointError):
+            return Policies.of(directory.metadata(step).get("retention", {}))
+    return Policies()
 
-    >>> sorted(kept_steps([10, 20, 30, 40], keep=2, best=10))
-    [10, 30, 40]
-    """
-    newest = sorted(steps)[-keep:] if keep else steps
-    return frozenset(newest) | {step for step in steps if step == best}
+
+def recorded_best(path: Path) -> BestConfig | None:
+    """Criterion of the best checkpoint in a directory of checkpoints, if any."""
+    return recorded_policies(CheckpointDirectory(path)).best
