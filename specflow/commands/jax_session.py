@@ -4,12 +4,12 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
+from specflow.config.base import Config
 from specflow.config.sections.mesh import MeshConfig
 from specflow.diagnostics.errors import Diagnostic, MachineError, SpecflowWarning
 from specflow.diagnostics.rendering import line
@@ -40,10 +40,10 @@ def cache_directory() -> Path | None:
 
 def start(composed: "Composed") -> None:
     """Sets JAX up for an experiment; see `prepare`."""
-    prepare(composed.config.mesh, composed.tree)
+    prepare(composed.config.mesh, composed.config)
 
 
-def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
+def prepare(mesh: MeshConfig, config: Config) -> None:
     """Sets up JAX, before its first use in the process, and the output streams.
 
     Compiled programs are cached on disk unless `JAX_COMPILATION_CACHE_DIR` or
@@ -52,7 +52,7 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
 
     Args:
         mesh: the devices, and the processes that own them.
-        tree: config that must be the same in all processes.
+        config: must be the same in all processes.
 
     Raises:
         ConfigError: JAX already runs with another number of devices; the index of this
@@ -65,8 +65,8 @@ def prepare(mesh: MeshConfig, tree: Mapping[str, Any]) -> None:
     if jax.distributed.is_initialized():
         shared = {
             key: value
-            for key, value in settings(tree)
-            if not f"{key}.".startswith(_PER_PROCESS)
+            for path, value in settings(config.model_dump(by_alias=True))
+            if not f"{(key := '.'.join(path))}.".startswith(_PER_PROCESS)
         }
         versions = package_versions(PROGRAM_PACKAGES)
         collectives.check_equal("config", shared)

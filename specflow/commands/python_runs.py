@@ -105,7 +105,7 @@ def _estimator(run: "RecordedRun") -> Estimator:
     """
     record = run.record
     mesh = None if record.mesh is None else MeshConfig(**record.mesh)
-    jax_session.prepare(mesh or MeshConfig(), record.model_dump())
+    jax_session.prepare(mesh or MeshConfig(), record)
     arguments: dict[str, Any] = {
         "model_dir": run.directory,
         "config": RunConfig(**record.config),

@@ -36,7 +36,6 @@ from specflow.output import (
     default_run_directory,
     draw_curves,
     existing_run,
-    hparams_of,
     open_run,
     read_rows,
     rerun_directory,
@@ -267,9 +266,8 @@ def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Repor
         opened.callback(reporters[0].close)
         for reporter in config.output.reporters:
             if reporter == "tensorboard":
-                hparams = hparams_of(composed.tree)
                 reporters.append(
-                    TensorBoard(run.tensorboard, resumed_at=step, hparams=hparams)
+                    TensorBoard(run.tensorboard, resumed_at=step, config=composed.tree)
                 )
             elif isinstance(reporter, Component):
                 reporters.append(_plugin_reporter(reporter, run, step))
@@ -301,12 +299,11 @@ def _plugin_reporter(config: Component, run: RunDirectory, step: int) -> Reporte
 
 def _default_experiment(composed: "Composed") -> str:
     """A line that names the default experiment; empty if the user chose one."""
-    typed = [override.lstrip("+~") for override in composed.overrides]
     is_chosen = (
         composed.run is not None
         or composed.choices.get("experiment") not in (None, "null")
         or not composed.choice_origins.get("data", "").startswith("conf/config.yaml:")
-        or any(re.match(r"data\b", override) for override in typed)
+        or any(re.match(r"[+~]*data\b", override) for override in composed.overrides)
     )
     if is_chosen:
         return ""

@@ -13,10 +13,10 @@ from specflow.compose.merge.component_changes import DroppedField
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.documents import dump
 from specflow.compose.rerun import RUN_CONFIG
-from specflow.compose.show import leaf_paths
 from specflow.compose.start_folder import from_start, recorded_start
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError
+from specflow.runtime.plain_tree import settings
 from specflow.runtime.project_file import import_folder
 
 __all__ = ["Composed", "compose"]
@@ -128,7 +128,7 @@ def compose(
     )
     bind(config, targets)
     full = config.model_dump(by_alias=True)
-    setters = {".".join(path): layers.origins.leaf(path) for path in leaf_paths(full)}
+    setters = {".".join(path): layers.origins.leaf(path) for path, _ in settings(full)}
     return Composed(
         config=config,
         tree=full,

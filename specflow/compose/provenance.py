@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from specflow.runtime.plain_tree import walk
+
 __all__ = ["Origin", "Origins", "Path"]
 
 Path = tuple[str, ...]
@@ -86,10 +88,11 @@ class Origins:
         self, path: Path, value: Any, line: str, lists: Collection[Path] = ()
     ) -> None:
         """Records the values that an override sets; `lists` as for a file."""
-        if path not in lists:
-            self._set(path, Origin.override(line), section=isinstance(value, dict))
-        for key, inner in _items(value):
-            self.record_value((*path, key), inner, line, lists)
+        origin = Origin.override(line)
+        for keys, inner in walk(value):
+            at = (*path, *map(_key_text, keys))
+            if at not in lists:
+                self._set(at, origin, section=isinstance(inner, dict))
 
     def remove(self, path: Path) -> None:
         """Removes the origins of a path and of all values inside it."""
@@ -155,13 +158,6 @@ class Origins:
 
 def _prefixes(path: Path) -> Iterator[Path]:
     return (path[:length] for length in range(len(path) - 1, 0, -1))
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the key or index, and the value, of each item."""
-    pairs = value.items() if isinstance(value, dict) else ()
-    pairs = enumerate(value) if isinstance(value, list) else pairs
-    yield from ((_key_text(key), inner) for key, inner in pairs)
 
 
 def _key_text(key: Any) -> str:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.compose.read.documents import load
 from specflow.compose.read.override_grammar import spell
-from specflow.compose.show import leaves
 from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.distribution import version_of
-from specflow.runtime.plain_tree import value_at
+from specflow.runtime.plain_tree import settings, value_at
 
 if TYPE_CHECKING:
     from specflow.compose.overrides import Composed
@@ -124,7 +123,7 @@ def notes(composed: "Composed") -> Iterator[str]:
 def _added(run: str, composed: "Composed") -> Iterator[tuple[str, Any]]:
     """Yields the fields that the sections of a run did not have."""
     raw = load(Path(run) / RUN_CONFIG, run).content
-    for path, value in leaves(composed.tree):
+    for path, value in settings(composed.tree):
         key, section = ".".join(path), value_at(raw, path[:-1])
         if composed.origins[key] != "default" or not isinstance(section, Mapping):
             continue

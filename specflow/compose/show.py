@@ -1,44 +1,19 @@
 """The composed config as lines, each of which is an override."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from specflow.compose.read.override_grammar import shell, spell
+from specflow.runtime.plain_tree import settings
 
 if TYPE_CHECKING:
     from specflow.compose.merge.component_changes import DroppedField
     from specflow.compose.overrides import Composed
 
-__all__ = ["leaf_paths", "leaves", "lines"]
+__all__ = ["lines"]
 
-_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 _WIDEST = 44
 """Columns up to which comments are aligned; a longer line does not move the others."""
-
-
-def leaves(
-    tree: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yields (path, value) of every leaf that an override can set; `name` first.
-
-    A list is a leaf, and so is a mapping that is empty or has a key that no override
-    can spell.
-
-    >>> list(leaves({"data": {"size": [1, 2], "name": "mine"}, "params": {"a.b": 1}}))
-    [(('data', 'name'), 'mine'), (('data', 'size'), [1, 2]), (('params',), {'a.b': 1})]
-    """
-    for key in sorted(tree, key=lambda key: key != "name"):
-        value, inner = tree[key], (*path, str(key))
-        if isinstance(value, Mapping) and value and all(map(_is_plain, value)):
-            yield from leaves(value, inner)
-        else:
-            yield inner, value
-
-
-def leaf_paths(tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Returns the paths of all leaves."""
-    return [path for path, _ in leaves(tree)]
 
 
 def lines(
@@ -78,7 +53,7 @@ def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
         yield shell(f"{group}={spell(choice)}"), origin
     for deletion in composed.deletions:
         yield shell(deletion), f"override {deletion}"
-    for path, value in leaves(composed.tree):
+    for path, value in settings(composed.tree):
         key = ".".join(path)
         yield shell(f"{key}={spell(value)}"), composed.origins[key]
 
@@ -86,7 +61,3 @@ def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
 def _dropped_line(field: "DroppedField") -> str:
     assignment = shell(f"{field.key}={spell(field.value)}")
     return f"{assignment} ({field.origin}): {field.reason} ({field.cause})"
-
-
-def _is_plain(key: Any) -> bool:
-    return isinstance(key, str) and bool(_KEY.fullmatch(key))

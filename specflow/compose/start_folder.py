@@ -63,6 +63,8 @@ def from_start(
         The same object if no path changes.
     """
     here = os.getcwd()
+    if run_folder is None and os.path.realpath(folder) == os.path.realpath(here):
+        return config  # Every path is written from here.
 
     def anchored(path: tuple[str, ...], written: str) -> str:
         if written.startswith("~") or os.path.isabs(written):

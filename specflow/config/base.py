@@ -22,7 +22,6 @@ __all__ = [
     "Says",
     "Target",
     "UserPath",
-    "name_of",
 ]
 
 TARGET = "_target_"
@@ -200,14 +199,3 @@ UserPath = Annotated[str, AfterValidator(_check_home)]
 another machine; `specflow.runtime.filesystem.expanded` replaces it on use. Relative
 paths are resolved against the folder in which the command was started, which a run's
 manifest records (`specflow.compose.start_folder`)."""
-
-
-def name_of(value: Any) -> Any:
-    """Name of a section's kind; None if it has none."""
-    if isinstance(value, Target):
-        return TARGET
-    if isinstance(value, BaseModel):
-        return getattr(value, "name", None)
-    if not isinstance(value, dict):
-        return None
-    return TARGET if TARGET in value else value.get("name")

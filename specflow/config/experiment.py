@@ -6,8 +6,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from specflow.config.base import Config, Target, name_of
+from specflow.config.base import Config, Target
 from specflow.config.broken_rules import Broken, refuse
+from specflow.config.kinds import name_of
 from specflow.config.sections.data import DataConfig
 from specflow.config.sections.loop import LoopConfig
 from specflow.config.sections.mesh import BATCH_AXES, MeshConfig

@@ -5,13 +5,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
+from pydantic import BaseModel
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-from specflow.config.base import TARGET, Config, Target, name_of
+from specflow.config.base import TARGET, Config, Target
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime import entry_points
 
-__all__ = ["Elsewhere", "Kinds", "by_name", "named"]
+__all__ = ["Elsewhere", "Kinds", "by_name", "name_of", "named"]
+
+
+def name_of(value: Any) -> Any:
+    """Name of a section's kind; None if it has none."""
+    if isinstance(value, Target):
+        return TARGET
+    if isinstance(value, BaseModel):
+        return getattr(value, "name", None)
+    if not isinstance(value, dict):
+        return None
+    return TARGET if TARGET in value else value.get("name")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from specflow.output.files import replacing, reported, set_aside, write_text
 from specflow.output.json_values import to_plain
 from specflow.output.report.efficiency import Efficiency, efficiency
 from specflow.output.report.final_table import format_result, print_result
-from specflow.output.report.hparams import hparams_of
 from specflow.output.report.plots import draw_curves
 from specflow.output.report.prediction_rows import FORMATS, row_format, writing_rows
 from specflow.output.report.progress import Progress, is_watched
@@ -46,7 +45,6 @@ __all__ = [
     "efficiency",
     "existing_run",
     "format_result",
-    "hparams_of",
     "is_watched",
     "located",
     "open_run",

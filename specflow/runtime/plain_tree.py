@@ -1,9 +1,12 @@
 """Paths, leaves and settings of plain trees: nested mappings and lists, as in YAML."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["ABSENT", "leaves", "settings", "value_at", "walk"]
+__all__ = ["ABSENT", "leaves", "mappings", "settings", "value_at", "walk"]
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
 
 
 class _Absent:
@@ -66,15 +69,42 @@ def leaves(tree: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
             yield path, value
 
 
-def settings(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields (dotted key, value) of a config; a list or an empty mapping is a value.
+def mappings(
+    tree: Any, path: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], dict[Any, Any]]]:
+    """Yields (path, mapping) of every mapping of a tree, parents first.
 
-    >>> list(settings({"model": {"hidden": [8], "params": {}}, "seed": 0}))
-    [('model.hidden', [8]), ('model.params', {}), ('seed', 0)]
+    >>> list(mappings({"a": [1, {"b": 2}]}))
+    [((), {'a': [1, {'b': 2}]}), (('a', 1), {'b': 2})]
     """
-    for key, value in tree.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from settings(value, f"{dotted}.")
+    if isinstance(tree, dict):
+        yield path, tree
+        items: Iterable[tuple[Any, Any]] = tree.items()
+    else:
+        items = enumerate(tree)
+    for key, value in items:
+        if isinstance(value, dict | list | tuple):
+            yield from mappings(value, (*path, key))
+
+
+def settings(
+    tree: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yields (path, value) of every setting of a config; `name` first.
+
+    A list is one setting, and so is a mapping that is empty or has a key that no
+    override can spell.
+
+    >>> list(settings({"data": {"size": [1, 2], "name": "mine"}, "params": {"a.b": 1}}))
+    [(('data', 'name'), 'mine'), (('data', 'size'), [1, 2]), (('params',), {'a.b': 1})]
+    """
+    for key in sorted(tree, key=lambda key: key != "name"):
+        value, inner = tree[key], (*path, str(key))
+        if isinstance(value, Mapping) and value and all(map(_is_plain, value)):
+            yield from settings(value, inner)
         else:
-            yield dotted, value
+            yield inner, value
+
+
+def _is_plain(key: Any) -> bool:
+    return isinstance(key, str) and bool(_KEY.fullmatch(key))

@@ -10,9 +10,9 @@ import pytest
 
 from specflow.compose import compose
 from specflow.compose.read.override_grammar import spell
-from specflow.compose.show import leaves
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
+from specflow.runtime.plain_tree import settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "fingerprint.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
@@ -131,7 +131,7 @@ def _table() -> Iterator[str]:
     yield "| key | changed to | train | eval | predict |"
     yield "|---|---|---|---|---|"
     base = _fingerprints()
-    for path, value in leaves(compose(BASE).tree):
+    for path, value in settings(compose(BASE).tree):
         key = ".".join(path)
         if key in ALONE:
             continue

@@ -17,7 +17,6 @@ from specflow.output import (
     AsyncReporters,
     JsonLines,
     TensorBoard,
-    hparams_of,
     read_rows,
 )
 
@@ -159,7 +158,7 @@ def test_hyperparameters_of_a_config_reach_the_hparams_tab_with_their_types(tmp_
         "model": {"name": "mlp", "hidden": [8, 4], "bias": True},
         "output": {"dir": "run"},
     }
-    reporter = TensorBoard(tmp_path, hparams=hparams_of(tree))
+    reporter = TensorBoard(tmp_path, config=tree)
     reporter.write(1, "train", {"loss": 0.5})
     reporter.close()
     (path,) = tmp_path.iterdir()

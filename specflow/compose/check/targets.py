@@ -25,7 +25,7 @@ from specflow.config.base import TARGET, Bound
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
-from specflow.runtime.plain_tree import walk
+from specflow.runtime.plain_tree import mappings
 
 __all__ = ["bind", "claim", "resolve", "resolve_targets"]
 
@@ -175,8 +175,10 @@ def resolve(
 
 def bind(config: ExperimentConfig, targets: Mapping[Path, Callable[..., Any]]) -> None:
     """Binds each resolved callable to its section of the config."""
-    for path, section in _bound_sections(config, ()):
-        section.bind(targets[path])
+    for path, function in targets.items():
+        # A target among the arguments of another one has no section.
+        if isinstance(section := _section_at(config, path), Bound):
+            section.bind(function)
 
 
 class _NotFoundError(LookupError):
@@ -297,9 +299,7 @@ def _targets(tree: Any) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]
 
     Arguments are None for a `model_fn`, which is called with those of the contract.
     """
-    for keys, section in walk(tree):
-        if not isinstance(section, dict):
-            continue
+    for keys, section in mappings(tree):
         path = tuple(map(str, keys))
         if TARGET in section:
             arguments = {key: value for key, value in section.items() if key != TARGET}
@@ -308,18 +308,14 @@ def _targets(tree: Any) -> Iterator[tuple[Path, str, Any, dict[str, Any] | None]
             yield path, "model_fn", section["model_fn"], None
 
 
-def _bound_sections(value: Any, path: Path) -> Iterator[tuple[Path, Bound]]:
-    if isinstance(value, Bound):
-        yield path, value
-    if isinstance(value, BaseModel):
-        items: Iterable[tuple[Any, Any]] = (
-            (name, getattr(value, name)) for name in type(value).model_fields
-        )
-    elif isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
-        return
-    for key, inner in items:
-        yield from _bound_sections(inner, (*path, str(key)))
+def _section_at(config: ExperimentConfig, path: Path) -> Any:
+    """Returns the part of a config at a path; None if it has no such part."""
+    part: Any = config
+    for key in path:
+        if isinstance(part, BaseModel):
+            part = getattr(part, key, None)
+        elif isinstance(part, list):
+            part = part[int(key)]
+        else:
+            part = part.get(key) if isinstance(part, dict) else None
+    return part

@@ -46,21 +46,23 @@ def validate(
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
     model, name, optimizer, output, seed, spec, warm_start.
     """
+    folded = fold_defaults(tree, ROOT)
     with no_plugins():
-        return _validate(tree, origins, groups, doubtful)
+        try:
+            return ExperimentConfig.model_validate(folded), []
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        return None, _problems(folded, details, origins, groups, doubtful)
 
 
-def _validate(
-    tree: dict[str, Any],
+def _problems(
+    folded: dict[str, Any],
+    details: list[ErrorDetails],
     origins: Origins,
     groups: Iterable[str],
     doubtful: Collection[str],
-) -> tuple[ExperimentConfig | None, list[Diagnostic]]:
-    folded = fold_defaults(tree, ROOT)
-    try:
-        return ExperimentConfig.model_validate(folded), []
-    except ValidationError as error:
-        details = error.errors(include_url=False)
+) -> list[Diagnostic]:
+    """Returns all problems of a tree, also those that Pydantic's errors hide."""
     if doubtful:
         broken = {tuple(rule["loc"]) for rule in broken_rules(folded, (), ())}
         details = [detail for detail in details if detail["loc"] not in broken]
@@ -81,7 +83,7 @@ def _validate(
         if diagnostic.where not in reported:
             diagnostics.append(diagnostic)
             reported.add(diagnostic.where)
-    return None, diagnostics
+    return diagnostics
 
 
 def _without_repeats(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:

@@ -15,9 +15,9 @@ from specflow.compose.provenance import Origins
 from specflow.compose.read.config_folders import Folders, folders
 from specflow.compose.read.override_grammar import spell
 from specflow.compose.rerun import RUN_CONFIG
-from specflow.compose.show import leaf_paths
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.runtime.plain_tree import settings
 
 __all__ = ["Side", "read_side"]
 
@@ -93,7 +93,7 @@ def _side(
     if diagnostics or config is None:
         raise ConfigError(*diagnostics)
     tree = config.model_dump(by_alias=True)
-    setters = {".".join(path): str(origins.leaf(path)) for path in leaf_paths(tree)}
+    setters = {".".join(path): str(origins.leaf(path)) for path, _ in settings(tree)}
     return Side(name, tree, setters)
 
 

@@ -20,7 +20,7 @@ from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
-from specflow.runtime.plain_tree import walk
+from specflow.runtime.plain_tree import mappings
 
 __all__ = ["DroppedField", "change_messages", "selected_components", "stale_fields"]
 
@@ -267,7 +267,7 @@ def _with_default(slot: Slot, section: Any) -> Any:
 
 def _mappings(tree: Any) -> Iterator[tuple[Path, dict[Any, Any]]]:
     """Yields every mapping of a tree, each before those inside it."""
-    for path, value in walk(tree):
+    for path, mapping in mappings(tree):
         # Keys of other types are errors that validation reports.
-        if isinstance(value, dict) and all(isinstance(key, str | int) for key in path):
-            yield tuple(map(str, path)), value
+        if all(isinstance(key, str | int) for key in path):
+            yield tuple(map(str, path)), mapping

@@ -22,7 +22,7 @@ def fold_defaults(tree: Any, slot: Slot) -> Any:
         return tree
     if slot.default is not None and slot.holds([]) and has_index_keys(tree):
         return _merge_items(_plain_items(slot.default()), tree)
-    if slot.default is not None and not any(key in tree for key in ("name", TARGET)):
+    if slot.default is not None and not tree.keys() & {"name", TARGET}:
         tree = {**default_values(slot.default), **tree}
     folded = {}
     for key, value in tree.items():

@@ -28,7 +28,7 @@ class RecordingLayers(Layers):
     """Layers that record the values written at one key.
 
     >>> layers = RecordingLayers(("lr",))
-    >>> layers.merge_value(("lr",), 0.1)
+    >>> _ = layers.merge_value(("lr",), 0.1)
     >>> layers.origins.record_value(("lr",), 0.1, "lr=0.1")
     >>> layers.record()
     >>> [(str(layer.origin), layer.value) for layer in layers.values]

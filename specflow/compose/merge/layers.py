@@ -38,8 +38,8 @@ class Layers:
     """Merges config layers into one tree, and tracks the origin of each value.
 
     >>> layers = Layers()
-    >>> layers.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
-    >>> layers.merge_value(("optimizer", "schedule"), {"final": 0.1})
+    >>> _ = layers.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
+    >>> _ = layers.merge_value(("optimizer", "schedule"), {"final": 0.1})
     >>> layers.tree
     {'optimizer': {'schedule': {'name': 'cosine', 'final': 0.1}}}
     """
@@ -65,9 +65,13 @@ class Layers:
     )
     """(path of an item beyond the end of its list, length of the list)."""
 
-    def merge_value(self, path: tuple[str, ...], value: Any) -> None:
-        """Merges a value into the tree, as `merge` does."""
-        self._merge(path, value)
+    def merge_value(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
+        """Merges a value into the tree; returns the lists that had an item merged."""
+        for key in reversed(path):
+            value = {key: value}
+        merged = merge(self.tree, value)
+        self._missing_items += merged.missing
+        return merged.lists
 
     def merge_file(self, file: Path, shown: str, package: str = "") -> None:
         """Merges a file at its package; reports blocks that are not valid YAML.
@@ -133,7 +137,7 @@ class Layers:
         with self._merging_layer(
             lambda origin: origin.source in {shown, *self.command_line_files}
         ):
-            lists = self._merge(path, _expand_shorthand(document.content, path))
+            lists = self.merge_value(path, _expand_shorthand(document.content, path))
             self.origins.record_file(document.node, shown, path, lists)
             self._report_missing_items()
 
@@ -145,7 +149,8 @@ class Layers:
             value: Any = override.value()
             if path == (_WARM_START,) and isinstance(value, str):
                 path = (_WARM_START, "path")
-            self.origins.record_value(path, value, line, self._merge(path, value))
+            lists = self.merge_value(path, value)
+            self.origins.record_value(path, value, line, lists)
             self._report_missing_items()
 
     @contextlib.contextmanager
@@ -161,14 +166,6 @@ class Layers:
             self.origins.remove(path)
             if dropped is not None:
                 self.dropped.append(dropped)
-
-    def _merge(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
-        """Merges a value; returns the lists that had an item merged."""
-        for key in reversed(path):
-            value = {key: value}
-        merged = merge(self.tree, value)
-        self._missing_items += merged.missing
-        return merged.lists
 
     def _report_missing_items(self) -> None:
         """Reports items that the layer sets beyond the end of their lists."""

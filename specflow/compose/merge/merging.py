@@ -19,11 +19,16 @@ class Merged:
     """(path, length of the list) of each skipped item, beyond the end of its list."""
 
 
-def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
-    """Merges a mapping into another, in place, as OmegaConf does.
+def merge(into: Any, value: dict[Any, Any], path: Path = ()) -> Merged:
+    """Merges a mapping into a mapping or a list, in place, as OmegaConf does.
 
     A mapping keyed by indices of a list, such as the one of `mesh.rules.0.path=...`,
     merges into the items at those indices.
+
+    Args:
+        into: changed in place.
+        value: mapping to merge; its values are copied.
+        path: where `into` is, as the beginning of the paths in the result.
 
     >>> tree = {"rules": [{"path": "**", "along": "fsdp"}]}
     >>> merge(tree, {"rules": {"0": {"path": "**.bias"}}}).lists
@@ -31,8 +36,21 @@ def merge(into: dict[Any, Any], value: dict[Any, Any]) -> Merged:
     >>> tree
     {'rules': [{'path': '**.bias', 'along': 'fsdp'}]}
     """
-    merged = Merged()
-    _merge(into, value, (), merged)
+    merged, is_list = Merged(), isinstance(into, list)
+    for key, new in value.items():
+        inner, place = (*path, str(key)), int(key) if is_list else key
+        if is_list and place >= len(into):
+            merged.missing.append((inner, len(into)))
+            continue
+        old = into[place] if is_list else into.get(key)
+        has_items = isinstance(old, list) and has_index_keys(new)
+        if has_items or (isinstance(old, dict) and isinstance(new, dict)):
+            below = merge(old, new, inner)
+            merged.lists |= {inner, *below.lists} if has_items else below.lists
+            merged.missing += below.missing
+        else:
+            # A copy: later merges must not change the document that was read.
+            into[place] = copy.deepcopy(new)
     return merged
 
 
@@ -44,21 +62,3 @@ def has_index_keys(value: Any) -> bool:
     """
     is_filled = isinstance(value, dict) and bool(value)
     return is_filled and all(str(key).isdecimal() for key in value)
-
-
-def _merge(into: Any, value: dict[Any, Any], path: Path, merged: Merged) -> None:
-    is_list = isinstance(into, list)
-    for key, new in value.items():
-        inner, place = (*path, str(key)), int(key) if is_list else key
-        if is_list and place >= len(into):
-            merged.missing.append((inner, len(into)))
-            continue
-        old = into[place] if is_list else into.get(key)
-        if isinstance(old, list) and has_index_keys(new):
-            merged.lists.add(inner)
-            _merge(old, new, inner, merged)
-        elif isinstance(old, dict) and isinstance(new, dict):
-            _merge(old, new, inner, merged)
-        else:
-            # A copy: later merges must not change the document that was read.
-            into[place] = copy.deepcopy(new)

@@ -53,6 +53,8 @@ def plugins_of(value: Any, key: str = "") -> dict[str, Plugin]:
         key: dotted key of the part.
     """
     plugins: dict[str, Plugin] = {}
+    if not _PLUGINS:
+        return plugins
     if isinstance(value, Component) and type(value) in _PLUGINS:
         plugins[key] = _PLUGINS[type(value)]
     if isinstance(value, BaseModel):

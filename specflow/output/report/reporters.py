@@ -15,6 +15,7 @@ from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import replacing, reported
 from specflow.output.json_values import to_plain
 from specflow.runtime.filesystem import expanded
+from specflow.runtime.plain_tree import settings
 
 __all__ = ["AsyncReporters", "JsonLines", "Reporter", "TensorBoard", "read_rows"]
 
@@ -97,7 +98,8 @@ class TensorBoard:
         path: directory of the events, created with the first row.
         resumed_at: step from which the run resumes; later events of an earlier process
             are hidden.
-        hparams: hyperparameters for the HPARAMS tab; see `hparams_of`.
+        config: its settings are the hyperparameters of the HPARAMS tab, without those
+            of `output`; None: the run has no such tab.
     """
 
     def __init__(
@@ -105,10 +107,11 @@ class TensorBoard:
         path: str | Path,
         *,
         resumed_at: int = 0,
-        hparams: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
     ):
         self.path = expanded(path)
-        self._resumed_at, self._hparams = resumed_at, hparams
+        self._resumed_at = resumed_at
+        self._hparams = None if config is None else _hparams(config)
         self._records: Any = None
         self._next_flush_s = 0.0
 
@@ -151,7 +154,7 @@ class TensorBoard:
             from tensorboardX.summary import hparams
 
             names = dict.fromkeys(("eval/loss", "train/loss"), 0.0)
-            for summary in hparams(dict(self._hparams), names):
+            for summary in hparams(self._hparams, names):
                 self._add(0, summary=summary)
         if self._resumed_at:
             self._add(self._resumed_at + 1, session_log={"status": SessionLog.START})
@@ -249,3 +252,21 @@ class AsyncReporters:
         if self._errors:
             diagnostics = [self._errors.pop(0) for _ in range(len(self._errors))]
             raise OutputError(*diagnostics)
+
+
+def _hparams(config: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """Flattens a config to dotted keys; leaves out the section `output`.
+
+    Defaults are included, so that all trials of a sweep have the same columns. Values
+    without a TensorBoard type (null, lists) become JSON text.
+
+    >>> _hparams({"seed": 0, "model": {"hidden": [8], "dropout": None}})
+    {'seed': 0, 'model.hidden': '[8]', 'model.dropout': 'null'}
+    """
+    return {
+        ".".join(path): value
+        if isinstance(value, bool | int | float | str)
+        else json.dumps(value, default=str)
+        for path, value in settings(config)
+        if path[0] != "output"
+    }

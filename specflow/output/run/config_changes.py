@@ -77,7 +77,10 @@ def changes(
     ...         {"seed": 1, "loop": {"log_every": 9}})
     [Change(key='seed', old='0', new='1')]
     """
-    before, after = dict(settings(old)), dict(settings(new))
+    before, after = (
+        {".".join(path): value for path, value in settings(config)}
+        for config in (old, new)
+    )
     depends_on_steps = any(
         _follows_train_steps(config.get("optimizer")) for config in (old, new)
     )
