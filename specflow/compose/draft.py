@@ -8,11 +8,11 @@ from typing import Any
 from specflow.compose.check.hydra_options import option_diagnostics
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import chosen_by, defaults_list
-from specflow.compose.read.override_grammar import Request, read, spell
+from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.compose.rerun import RUN_CONFIG, since
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
@@ -27,7 +27,7 @@ class Draft:
     """Result of composing a command's overrides, valid or not."""
 
     request: Request
-    layers: Layers
+    merger: ConfigMerger
     choices: dict[str, str]
     """Config group -> its choice; an added group has the prefix `+`."""
     tree: dict[Any, Any]
@@ -45,19 +45,19 @@ class Draft:
         for override in reversed(self.request.choices):
             if override.get_key_element().lstrip("+") == group.lstrip("+"):
                 return Origin.override(str(override.input_line))
-        by = chosen_by(group, self.choices[group], self.layers.defaults_entries)
+        by = chosen_by(group, self.choices[group], self.merger.defaults_entries)
         return by or Origin("default")
 
 
 def draft(
-    lines: Iterable[str], folders: Folders, *, layers: Layers | None = None
+    lines: Iterable[str], folders: Folders, *, merger: ConfigMerger | None = None
 ) -> Draft:
     """Composes and validates overrides; imports nothing that they name.
 
     Args:
         lines: overrides, as on the command line.
         folders: config folders.
-        layers: merges into these; empty ones by default.
+        merger: merges into this one; an empty one by default.
 
     Raises:
         ConfigError: nothing can be validated: a file is missing, or cannot be read.
@@ -72,25 +72,25 @@ def draft(
     request, diagnostics = read(lines, folders)
     diagnostics += _sweep_diagnostics(request)
     request = request.singles()
-    layers = Layers() if layers is None else layers
-    layers.unknown_groups |= request.unknown
+    merger = ConfigMerger() if merger is None else merger
+    merger.unknown_groups |= request.unknown
     try:
-        choices = _merge(layers, request, folders)
+        choices = _merge(merger, request, folders)
     except ConfigError as error:
         raise ConfigError(*diagnostics, *error.diagnostics) from None
-    tree = layers.resolve()
-    diagnostics += layers.diagnostics
+    tree = merger.resolve()
+    diagnostics += merger.diagnostics
     reported = {
         diagnostic.where
-        for diagnostic in layers.diagnostics
+        for diagnostic in merger.diagnostics
         if diagnostic.code not in _GUESSED
     }
     guessed = tuple(
         diagnostic for diagnostic in diagnostics if diagnostic.code in _GUESSED
     )
-    doubts = Doubts.of(layers, request)
+    doubts = Doubts.of(merger, request)
     config, invalid = validate(
-        tree, layers.origins, groups=folders.groups(), doubtful=doubts.sections
+        tree, merger.origins, groups=folders.groups(), doubtful=doubts.sections
     )
     diagnostics += [
         doubts.with_cause(diagnostic)
@@ -98,26 +98,26 @@ def draft(
         if not (_is_below(diagnostic.where, reported) or doubts.cover(diagnostic))
     ]
     if request.run is not None:
-        line = f"run={spell(request.run)}"
+        line = f"run={format_value(request.run)}"
         diagnostics = since(
             diagnostics, request.run, lambda: _diagnostics_of(line, folders)
         )
-    return Draft(request, layers, choices, tree, config, diagnostics, guessed)
+    return Draft(request, merger, choices, tree, config, diagnostics, guessed)
 
 
 def _diagnostics_of(run: str, folders: Folders) -> list[Diagnostic]:
     """Returns the problems of a run's config, without the overrides of a command."""
-    layers = Layers()
+    merger = ConfigMerger()
     request, _ = read([run], folders)
-    _merge_run(layers, request, folders)
-    _, diagnostics = validate(layers.resolve(), layers.origins, groups=folders.groups())
-    return [*layers.diagnostics, *diagnostics]
+    _merge_run(merger, request, folders)
+    _, diagnostics = validate(merger.resolve(), merger.origins, groups=folders.groups())
+    return [*merger.diagnostics, *diagnostics]
 
 
-def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]:
+def _merge(merger: ConfigMerger, request: Request, folders: Folders) -> dict[str, str]:
     """Merges everything a request names; returns the choices."""
     if request.run is None:
-        layers.command_line_files |= {
+        merger.command_line_files |= {
             folders.shown(file)
             for choice in request.choices
             if choice.key_or_group in ExperimentConfig.model_fields
@@ -125,10 +125,10 @@ def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]
         }
         merged = defaults_list(request.choices, folders)
         for file, package in merged.files:
-            layers.merge_file(file, folders.shown(file), package)
-        layers.diagnostics += merged.diagnostics
-        layers.diagnostics += option_diagnostics(request, merged.files, folders)
-        layers.unknown_groups |= merged.unknown
+            merger.merge_file(file, folders.shown(file), package)
+        merger.diagnostics += merged.diagnostics
+        merger.diagnostics += option_diagnostics(request, merged.files, folders)
+        merger.unknown_groups |= merged.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
         }
@@ -137,13 +137,15 @@ def _merge(layers: Layers, request: Request, folders: Folders) -> dict[str, str]
             for group, choice in merged.choices.items()
         }
     else:
-        choices = _merge_run(layers, request, folders)
-        layers.diagnostics += option_diagnostics(request, (), folders)
-    layers.apply_overrides(request.values)
+        choices = _merge_run(merger, request, folders)
+        merger.diagnostics += option_diagnostics(request, (), folders)
+    merger.apply_overrides(request.values)
     return choices
 
 
-def _merge_run(layers: Layers, request: Request, folders: Folders) -> dict[str, str]:
+def _merge_run(
+    merger: ConfigMerger, request: Request, folders: Folders
+) -> dict[str, str]:
     """Merges the config of a run as the base; a choice replaces its whole section."""
     file = _config_of(str(request.run))
     if not file.is_file():
@@ -161,17 +163,17 @@ def _merge_run(layers: Layers, request: Request, folders: Folders) -> dict[str, 
                 code="missing-file",
             )
         )
-    layers.merge_data(file, folders.shown(file))
+    merger.merge_data(file, folders.shown(file))
     # The directory of a run is not part of its config, and may have moved.
-    if isinstance(output := layers.tree.get("output"), dict):
+    if isinstance(output := merger.tree.get("output"), dict):
         output.pop("dir", None)
-        layers.origins.remove(("output", "dir"))
+        merger.origins.remove(("output", "dir"))
     choices = {}
     for override in request.choices:
         group, choice = override.key_or_group, str(override.value())
         file = folders.file(f"{group}/{choice}")
         if file is None or group not in ExperimentConfig.model_fields:
-            layers.diagnostics.append(
+            merger.diagnostics.append(
                 Diagnostic(
                     group,
                     "cannot be chosen when a run is the base",
@@ -181,10 +183,10 @@ def _merge_run(layers: Layers, request: Request, folders: Folders) -> dict[str, 
                 )
             )
             continue
-        layers.remove(group)
+        merger.remove(group)
         for part, package in defaults_list([override], folders).files:
             if package == group:
-                layers.merge_file(part, folders.shown(part), package)
+                merger.merge_file(part, folders.shown(part), package)
         choices[group] = choice
     return choices
 

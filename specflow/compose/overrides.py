@@ -95,16 +95,16 @@ def compose(
     lines = tuple(overrides)
     search_folders = folders(config_dirs)
     composed_draft = draft(lines, search_folders)
-    request, layers, choices = (
+    request, merger, choices = (
         composed_draft.request,
-        composed_draft.layers,
+        composed_draft.merger,
         composed_draft.choices,
     )
     trusted = (*trust, *request.trust)
     if trusted and (folder := import_folder()) not in sys.path:
         sys.path.insert(0, folder)
     targets, wrong = resolve_targets(
-        composed_draft.tree, layers.origins, trust=trusted, supplied=_SUPPLIED
+        composed_draft.tree, merger.origins, trust=trusted, supplied=_SUPPLIED
     )
     diagnostics = [*composed_draft.diagnostics, *wrong]
     if diagnostics or composed_draft.config is None:
@@ -121,14 +121,14 @@ def compose(
         )
     config = from_start(
         composed_draft.config,
-        layers.origins,
+        merger.origins,
         folder=str(started_in or os.getcwd()),
         run_config=run_config,
         run_folder=run_folder,
     )
     bind(config, targets)
     full = config.model_dump(by_alias=True)
-    setters = {".".join(path): layers.origins.leaf(path) for path, _ in settings(full)}
+    setters = {".".join(path): merger.origins.leaf(path) for path, _ in settings(full)}
     return Composed(
         config=config,
         tree=full,
@@ -146,7 +146,7 @@ def compose(
         run=run,
         trust=trusted,
         overrides=lines,
-        dropped=tuple(layers.dropped),
+        dropped=tuple(merger.dropped),
         started_in=run_folder,
         config_dirs=search_folders.paths[:-1],
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.compose.read.documents import load
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.diagnostics.errors import Diagnostic
 from specflow.runtime.distribution import version_of
 from specflow.runtime.plain_tree import settings, value_at
@@ -113,7 +113,7 @@ def notes(composed: "Composed") -> Iterator[str]:
     ]
     if differing:
         yield f"{run} was made with {'; '.join(differing)}"
-    added = [f"{key}={spell(value)}" for key, value in _added(run, composed)]
+    added = [f"{key}={format_value(value)}" for key, value in _added(run, composed)]
     if added:
         yield f"{run} predates these fields, which keep their defaults: " + ", ".join(
             added

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from specflow.compose.read.override_grammar import shell, spell
+from specflow.compose.read.override_grammar import format_value, quote_for_shell
 from specflow.runtime.plain_tree import settings
 
 if TYPE_CHECKING:
@@ -43,21 +43,21 @@ def lines(
 
 def _pairs(composed: "Composed", trusted_by: str) -> Iterable[tuple[str, str]]:
     if composed.trust:
-        yield shell(f"trust={spell(list(composed.trust))}"), trusted_by
+        yield quote_for_shell(f"trust={format_value(list(composed.trust))}"), trusted_by
     if composed.run is not None:
-        yield shell(f"run={spell(composed.run)}"), "command line"
+        yield quote_for_shell(f"run={format_value(composed.run)}"), "command line"
     # The experiment first: the other choices vary it.
     ordered = sorted(composed.choices.items(), key=lambda pair: pair[0] != "experiment")
     for group, choice in ordered:
         origin = composed.choice_origins[group]
-        yield shell(f"{group}={spell(choice)}"), origin
+        yield quote_for_shell(f"{group}={format_value(choice)}"), origin
     for deletion in composed.deletions:
-        yield shell(deletion), f"override {deletion}"
+        yield quote_for_shell(deletion), f"override {deletion}"
     for path, value in settings(composed.tree):
         key = ".".join(path)
-        yield shell(f"{key}={spell(value)}"), composed.origins[key]
+        yield quote_for_shell(f"{key}={format_value(value)}"), composed.origins[key]
 
 
 def _dropped_line(field: "DroppedField") -> str:
-    assignment = shell(f"{field.key}={spell(field.value)}")
+    assignment = quote_for_shell(f"{field.key}={format_value(field.value)}")
     return f"{assignment} ({field.origin}): {field.reason} ({field.cause})"

@@ -21,7 +21,7 @@ from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.hydra_search_path import hydra
-from specflow.compose.read.override_grammar import Request, read, spell
+from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
@@ -69,7 +69,7 @@ class _Job:
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
 
     def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
-        own = [f"output.dir={spell(directory)}"] if directory else []
+        own = [f"output.dir={format_value(directory)}"] if directory else []
         # Hydra needs `++`; messages show the override as typed.
         typed = [line.removeprefix("++") for line in lines]
         return compose(
@@ -142,7 +142,9 @@ def sweep(
     request, diagnostics = read(overrides, search_folders)
     if diagnostics:
         raise ConfigError(*diagnostics)
-    fixed = tuple(f"{key}={spell(value)}" for key, value in _ours(request).items())
+    fixed = tuple(
+        f"{key}={format_value(value)}" for key, value in _ours(request).items()
+    )
     # A job may run in another folder.
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
     job = _Job(task, own, fixed, os.getcwd())
@@ -339,7 +341,7 @@ def _numbered(request: Request) -> list[str]:
     return [
         *lines,
         *(
-            f"hydra.sweep.dir={spell(str(expanded(place, 'output.dir')))}"
+            f"hydra.sweep.dir={format_value(str(expanded(place, 'output.dir')))}"
             for place in places[-1:]
             if place.startswith("~") or shared
         ),

@@ -13,7 +13,7 @@ from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import defaults_list
 from specflow.compose.read.documents import load, mark_of
-from specflow.compose.read.override_grammar import Request, read, spell
+from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["Params", "is_grid", "params_of", "trials"]
@@ -56,7 +56,7 @@ def params_of(config: DictConfig, request: Request, folders: Folders) -> Params 
         return None  # They are not in the grammar of overrides.
     typed = {one.key_or_group for one in (*request.choices, *request.values)}
     lines = {
-        str(key): f"{key}={value if isinstance(value, str) else spell(value)}"
+        str(key): f"{key}={value if isinstance(value, str) else format_value(value)}"
         for key, value in values.items()
         if str(key).lstrip("+~") not in typed
     }

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from specflow.cli import main
 from specflow.compose import compose
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET, Target
 from specflow.diagnostics.errors import ConfigError
@@ -114,15 +114,15 @@ def written(path, section):
 
 def laid(tmp_path, path, below, above):
     """Two files, merged one after the other."""
-    layers = Layers()
+    merger = ConfigMerger()
     for shown, section in (("below.yaml", below), ("above.yaml", above)):
         file = tmp_path / shown
         file.write_text(json.dumps(written(path, section)))
-        layers.merge_file(file, shown)
-    section = layers.tree
+        merger.merge_file(file, shown)
+    section = merger.tree
     for key in path:
         section = section[key]
-    return layers, section
+    return merger, section
 
 
 def takes(cls, key, value):
@@ -154,11 +154,11 @@ def test_the_new_kind_keeps_the_fields_that_it_accepts_and_drops_the_rest(
         if old == new or calls in (old, new):
             continue
         below, above = full[old], required[new]
-        layers, section = laid(tmp_path, path, below, above)
+        merger, section = laid(tmp_path, path, below, above)
         fields = {key: it for key, it in below.items() if key not in {"name", *above}}
         kept = {key: it for key, it in fields.items() if takes(cls, key, it)}
         assert section == {**kept, **above}, (old, new)
-        dropped = {one.key.rpartition(".")[2]: one for one in layers.dropped}
+        dropped = {one.key.rpartition(".")[2]: one for one in merger.dropped}
         assert dropped.keys() == fields.keys() - kept.keys(), (old, new)
         for key, one in dropped.items():
             assert one.value == fields[key]
@@ -166,7 +166,7 @@ def test_the_new_kind_keeps_the_fields_that_it_accepts_and_drops_the_rest(
             assert one.reason == f"{'.'.join(path)} is {new}"
             assert one.cause.source == "above.yaml"
         for key in kept:
-            assert layers.origins.leaf((*path, key)).source == "below.yaml"
+            assert merger.origins.leaf((*path, key)).source == "below.yaml"
 
 
 CALLABLE = [path for path in PATHS if TARGET in UNIONS[path].members]
@@ -180,14 +180,14 @@ def test_a_kind_over_a_target_and_a_target_over_a_kind(path, tmp_path):
         if cls is Target:
             continue
         own = section_of(name, cls)
-        layers, section = laid(tmp_path, path, target, own)
+        merger, section = laid(tmp_path, path, target, own)
         assert section == own, name
-        assert [one.key.rpartition(".")[2] for one in layers.dropped] == [
+        assert [one.key.rpartition(".")[2] for one in merger.dropped] == [
             "no_such_field"
         ]
-        layers, section = laid(tmp_path, path, own, target)
+        merger, section = laid(tmp_path, path, own, target)
         assert section == target, name
-        assert {one.key.rpartition(".")[2] for one in layers.dropped} == (
+        assert {one.key.rpartition(".")[2] for one in merger.dropped} == (
             own.keys() - {"name"}
         )
     other = {TARGET: "my_package.other", "mine": 2}

@@ -15,9 +15,9 @@ from specflow.compose import compose
 from specflow.compose.inspect.diff import as_lines, compare
 from specflow.compose.inspect.experiment_sources import read_side
 from specflow.compose.inspect.explain import explain
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.read.hydra_repository import BASE
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime.plain_tree import ABSENT, value_at
 
@@ -199,20 +199,22 @@ def test_overrides_merge_as_those_of_omegaconf(tree, overrides):
     What OmegaConf refuses for its type is left to Pydantic, so the value must stand in
     the tree as it was given.
     """
-    layers, parser = Layers(copy.deepcopy(tree)), OverridesParser.create()
+    merger, parser = ConfigMerger(copy.deepcopy(tree)), OverridesParser.create()
     expected = OmegaConf.create(tree)
     for path, value in overrides:
         key = ".".join(path)
         try:
             OmegaConf.update(expected, key, value, merge=True, force_add=True)
         except (OmegaConfBaseException, TypeError, ValueError, IndexError):
-            layers.apply_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
-            found = value_at(layers.tree, path)
-            assert holds(found, value) or (found is ABSENT and layers.diagnostics)
+            merger.apply_overrides(
+                parser.parse_overrides([f"{key}={format_value(value)}"])
+            )
+            found = value_at(merger.tree, path)
+            assert holds(found, value) or (found is ABSENT and merger.diagnostics)
             return
-        layers.apply_overrides(parser.parse_overrides([f"{key}={spell(value)}"]))
-        assert layers.tree == OmegaConf.to_container(expected)
-        assert not layers.diagnostics
+        merger.apply_overrides(parser.parse_overrides([f"{key}={format_value(value)}"]))
+        assert merger.tree == OmegaConf.to_container(expected)
+        assert not merger.diagnostics
 
 
 def test_overrides_merge_as_those_of_hydra(project):
@@ -220,10 +222,10 @@ def test_overrides_merge_as_those_of_hydra(project):
     lines = ["rules.0.b.c.1.d=x", "rules.0.a=[1,2]", "rules.0.a.1=z", "+rules.0.n=5"]
     with initialize_config_dir(str(root / "conf"), **BASE):
         expected = OmegaConf.to_container(hydra_compose("config", lines))
-    layers = Layers()
-    layers.merge_file(root / "conf/config.yaml", "config.yaml")
-    layers.apply_overrides(OverridesParser.create().parse_overrides(lines))
-    assert layers.tree == expected
+    merger = ConfigMerger()
+    merger.merge_file(root / "conf/config.yaml", "config.yaml")
+    merger.apply_overrides(OverridesParser.create().parse_overrides(lines))
+    assert merger.tree == expected
     assert expected == {
         "rules": [{"a": [1, "z"], "b": {"c": [1, {"d": "x", "e": 3}]}, "n": 5}]
     }

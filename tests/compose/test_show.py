@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from specflow.compose import compose, lines
 from specflow.compose.read.config_folders import folders
-from specflow.compose.read.override_grammar import shell, spell
+from specflow.compose.read.override_grammar import format_value, quote_for_shell
 
 EXPERIMENTS = folders().choices("experiment")
 
@@ -100,7 +100,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_a_spelled_value_is_parsed_to_the_same_value(value):
     """Through a shell, Hydra's parser and OmegaConf's interpolations."""
-    line = pasted(shell(f"key={spell(value)}") + "  # note")
+    line = pasted(quote_for_shell(f"key={format_value(value)}") + "  # note")
     override = OverridesParser.create().parse_override(line)
     config = OmegaConf.create({"key": override.value()})
     assert OmegaConf.to_container(config, resolve=True) == {"key": value}

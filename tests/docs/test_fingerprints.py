@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.data import build_data
 from specflow.estimator import TPUEstimator
 from specflow.runtime.plain_tree import settings
@@ -138,7 +138,7 @@ def _table() -> Iterator[str]:
         changed = KINDS.get(key)
         if changed is None:
             other = OTHERS[key] if key in OTHERS else _another(value)
-            changed = [f"{key}={spell(other)}"]
+            changed = [f"{key}={format_value(other)}"]
         fingerprints = _fingerprints(*changed)
         marks = ("yes" if fingerprints[mode] != base[mode] else "-" for mode in MODES)
         value_text = changed[0].partition("=")[2]

@@ -17,7 +17,7 @@ from specflow.compose.read.defaults_list import (
 from specflow.compose.read.documents import Document
 from specflow.compose.read.hydra_errors import asked_of_hydra, place_of, reserved
 from specflow.compose.read.override_grammar import Request
-from specflow.compose.read.salvage import salvage
+from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["option_diagnostics"]
@@ -39,7 +39,9 @@ def option_diagnostics(
     ours = folders.paths[-1] / f"{ROOT}.yaml"
     # Hydra's own section is at the root.
     own = [file for file, package in files if not package and file != ours]
-    documents = {file: salvage(file, folders.shown(file)).document for file in own}
+    documents = {
+        file: read_valid_blocks(file, folders.shown(file)).document for file in own
+    }
     diagnostics = [
         reserved(key, place_of(file, key.split("."), folders))
         for file, document in documents.items()

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.read.override_grammar import Request
 from specflow.compose.section_types import Slot
 from specflow.config.experiment import ExperimentConfig
@@ -33,14 +33,14 @@ class Doubts:
     """Deleted group -> the override that deleted it."""
 
     @classmethod
-    def of(cls, layers: Layers, request: Request) -> "Doubts":
+    def of(cls, merger: ConfigMerger, request: Request) -> "Doubts":
         """Returns the doubts after all layers were merged."""
         keys = frozenset(ExperimentConfig.model_fields)
-        unknown = {group.lstrip("/").split("/")[0] for group in layers.unknown_groups}
+        unknown = {group.lstrip("/").split("/")[0] for group in merger.unknown_groups}
         # An experiment file may set any section.
         everything = bool(unknown - keys)
         return cls(
-            lost=frozenset(layers.unreadable_paths) | ({()} if everything else set()),
+            lost=frozenset(merger.unreadable_paths) | ({()} if everything else set()),
             unknown=keys if everything else frozenset(unknown),
             deleted={
                 override.key_or_group: f"override {override.input_line}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from specflow.compose.inspect.experiment_sources import Side
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.runtime.plain_tree import ABSENT
@@ -143,4 +143,4 @@ def _plain(value: Any, origin: str) -> dict[str, Any] | None:
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is ABSENT else spell(value)
+    return "-" if value is ABSENT else format_value(value)

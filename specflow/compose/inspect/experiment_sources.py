@@ -10,10 +10,10 @@ from typing import Any
 
 from specflow.compose.check.validate import validate
 from specflow.compose.draft import draft
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.provenance import Origins
 from specflow.compose.read.config_folders import Folders, folders
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.compose.rerun import RUN_CONFIG
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
@@ -63,14 +63,14 @@ def read_side(name: str, *, config_dirs: Sequence[str | Path] = ()) -> Side:
     run = path.parent if path.name == RUN_CONFIG else path
     if not run.is_dir():
         raise ConfigError(_no_such_side(name, search_folders))
-    side = _composed(name, [f"run={spell(str(run))}"], search_folders)
+    side = _composed(name, [f"run={format_value(str(run))}"], search_folders)
     # The origins that the run recorded say more than the lines of its config.yaml.
     return dataclasses.replace(side, origins={**side.origins, **_recorded(run)})
 
 
 def _composed(name: str, lines: Sequence[str], folders: Folders) -> Side:
     composed = draft(lines, folders)
-    return _side(name, composed.config, composed.diagnostics, composed.layers.origins)
+    return _side(name, composed.config, composed.diagnostics, composed.merger.origins)
 
 
 def _of_file(name: str, path: Path, folders: Folders) -> Side:
@@ -78,10 +78,10 @@ def _of_file(name: str, path: Path, folders: Folders) -> Side:
     if folders.is_group(group.name):
         own = Folders((group.parent, *folders.paths))
         return _composed(name, [f"{group.name}={path.stem}"], own)
-    layers = Layers()
-    layers.merge_data(path, folders.shown(path))
-    config, diagnostics = validate(layers.resolve(), layers.origins)
-    return _side(name, config, [*layers.diagnostics, *diagnostics], layers.origins)
+    merger = ConfigMerger()
+    merger.merge_data(path, folders.shown(path))
+    config, diagnostics = validate(merger.resolve(), merger.origins)
+    return _side(name, config, [*merger.diagnostics, *diagnostics], merger.origins)
 
 
 def _side(

@@ -10,9 +10,9 @@ from specflow.compose.draft import Draft, draft
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.inspect.section_fields import EXPERIMENT, Place
 from specflow.compose.merge.default_sections import fold_defaults
-from specflow.compose.merge.layer_history import LayerValue, RecordingLayers
+from specflow.compose.merge.layer_history import LayerValue, RecordingMerger
 from specflow.compose.read.config_folders import Folders, about_file, folders
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
@@ -93,11 +93,11 @@ def explain(
         )
     if not lines:
         return _by_itself(path, search_folders)
-    layers = RecordingLayers(path)
-    composed = draft(lines, search_folders, layers=layers)
+    merger = RecordingMerger(path)
+    composed = draft(lines, search_folders, merger=merger)
     if composed.guessed:  # A substituted choice was not requested.
         raise ConfigError(*composed.guessed)
-    return _in_experiment(path, composed, layers, search_folders)
+    return _in_experiment(path, composed, merger, search_folders)
 
 
 def _by_itself(path: tuple[str, ...], folders: Folders) -> Explanation:
@@ -127,7 +127,7 @@ def _by_itself(path: tuple[str, ...], folders: Folders) -> Explanation:
 
 
 def _in_experiment(
-    path: tuple[str, ...], composed: Draft, layers: RecordingLayers, folders: Folders
+    path: tuple[str, ...], composed: Draft, merger: RecordingMerger, folders: Folders
 ) -> Explanation:
     tree: Any = fold_defaults(composed.tree, ROOT)
     if composed.config is not None:
@@ -139,7 +139,7 @@ def _in_experiment(
         child = place.slot.child(name, value)
         if section is Target and child is None and inner is not ABSENT:
             of = f"An argument of {value[TARGET]}."
-            value, seen = value_at(tree, path), layers.values[::-1]
+            value, seen = value_at(tree, path), merger.values[::-1]
             return Explanation(".".join(path), of, value=value, layers=seen)
         if child is None or (section is None and inner is ABSENT):
             raise ConfigError(_not_here(path[: at + 1], place, value, folders))
@@ -156,7 +156,7 @@ def _in_experiment(
         _takes(place),
         {} if default == {} or place.is_name else {_as_written(default): []},
         value=value if whole else _kind(place.slot, value),
-        layers=_chosen(path, composed) or _written(layers, place.slot, whole=whole),
+        layers=_chosen(path, composed) or _written(merger, place.slot, whole=whole),
         fields=_fields(section, value) if section else entries,
         of=label(section) if section else "",
         choices=_choices(path, place, folders),
@@ -196,12 +196,12 @@ def _kind(slot: Slot, value: Any) -> Any:
     return label(section) if section else ABSENT
 
 
-def _written(layers: RecordingLayers, slot: Slot, *, whole: bool) -> list[LayerValue]:
+def _written(merger: RecordingMerger, slot: Slot, *, whole: bool) -> list[LayerValue]:
     if whole:
-        return layers.values[::-1]
+        return merger.values[::-1]
     return [
         LayerValue(one.origin, _kind(slot, one.value))
-        for one in reversed(layers.values)
+        for one in reversed(merger.values)
     ]
 
 
@@ -213,7 +213,7 @@ def _chosen(path: tuple[str, ...], composed: Draft) -> list[LayerValue]:
         return []
     chosen = LayerValue(composed.chosen_by(key), composed.choices[key])
     defaults_entries = sorted(
-        (entry for entry in composed.layers.defaults_entries if entry.group == group),
+        (entry for entry in composed.merger.defaults_entries if entry.group == group),
         key=lambda entry: entry.override,
     )
     before = [
@@ -278,7 +278,7 @@ def _files(group: str, folders: Folders, slot: Slot | None = None) -> dict[str, 
 
 
 def _as_written(value: Any) -> str:
-    return TO_COME if value is ABSENT else spell(value)
+    return TO_COME if value is ABSENT else format_value(value)
 
 
 def _no_such_key(

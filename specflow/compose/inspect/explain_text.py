@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from specflow.compose.inspect.explain import TO_COME, Explanation
-from specflow.compose.read.override_grammar import spell
+from specflow.compose.read.override_grammar import format_value
 from specflow.runtime.plain_tree import ABSENT
 
 __all__ = ["as_lines", "as_plain"]
@@ -82,7 +82,7 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
         if len(kinds) > 1:
             yield "in", ", ".join(kinds)
     if explanation.value is not ABSENT:
-        yield "value", spell(explanation.value)
+        yield "value", format_value(explanation.value)
     if explanation.layers:
         top, *rest = explanation.layers
         yield "set by", top.origin.exact
@@ -123,7 +123,7 @@ def _table(rows: Mapping[str, str]) -> Iterator[str]:
 def _shown(value: Any) -> str:
     if value is ABSENT or value == TO_COME:
         return "" if value is ABSENT else TO_COME
-    return spell(value)
+    return format_value(value)
 
 
 def _wrapped(head: str, text: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from specflow.compose.merge.default_sections import default_values, fold_default
 from specflow.compose.moved_names import new_names
 from specflow.compose.provenance import Origin, Origins, Path
 from specflow.compose.pydantic_plugins import no_plugins
-from specflow.compose.read.override_grammar import is_special, spell
+from specflow.compose.read.override_grammar import format_value, needs_resolving
 from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.config.sections.optimizer import WarmupConfig
@@ -137,7 +137,7 @@ def change_messages(dropped: Iterable[DroppedField]) -> Iterator[str]:
     changes: dict[str, list[str]] = {}
     for field in dropped:
         if not field.is_replaced:
-            assignment = f"{field.key}={spell(field.value)} ({field.origin})"
+            assignment = f"{field.key}={format_value(field.value)} ({field.origin})"
             change = f"{field.reason} ({field.cause})"
             changes.setdefault(change, []).append(assignment)
     for change, fields in changes.items():
@@ -236,7 +236,7 @@ def _fits(value: Any, slot: Slot) -> bool:
             adapter.validate_python(fold_defaults(value, slot), strict=True)
     except ValidationError as error:
         return all(
-            detail["type"] in _INCOMPLETE or is_special(detail["input"])
+            detail["type"] in _INCOMPLETE or needs_resolving(detail["input"])
             for detail in error.errors(include_url=False)
         )
     return True

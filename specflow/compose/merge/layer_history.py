@@ -1,4 +1,4 @@
-"""Layers that record every value written at one key."""
+"""A config merger that records every value written at one key."""
 
 import copy
 import dataclasses
@@ -8,11 +8,11 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from specflow.compose.merge.layers import Layers
+from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.provenance import Origin
 from specflow.runtime.plain_tree import ABSENT, value_at
 
-__all__ = ["LayerValue", "RecordingLayers"]
+__all__ = ["LayerValue", "RecordingMerger"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +24,14 @@ class LayerValue:
     """Value as written, without resolved interpolations or filled-in defaults."""
 
 
-class RecordingLayers(Layers):
-    """Layers that record the values written at one key.
+class RecordingMerger(ConfigMerger):
+    """Merges layers, and records the values written at one key.
 
-    >>> layers = RecordingLayers(("lr",))
-    >>> _ = layers.merge_value(("lr",), 0.1)
-    >>> layers.origins.record_value(("lr",), 0.1, "lr=0.1")
-    >>> layers.record()
-    >>> [(str(layer.origin), layer.value) for layer in layers.values]
+    >>> merger = RecordingMerger(("lr",))
+    >>> _ = merger.merge_value(("lr",), 0.1)
+    >>> merger.origins.record_value(("lr",), 0.1, "lr=0.1")
+    >>> merger.record()
+    >>> [(str(layer.origin), layer.value) for layer in merger.values]
     [('override lr=0.1', 0.1)]
     """
 

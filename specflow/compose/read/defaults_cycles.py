@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.salvage import salvage
+from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["cycle_diagnostic", "entries_of"]
@@ -72,7 +72,7 @@ def entries_of(config: str, folders: Folders) -> Iterator[Step]:
         return
     shown = folders.shown(file)
     try:
-        node = salvage(file, shown).document.node
+        node = read_valid_blocks(file, shown).document.node
     except ConfigError:
         return
     for key, entries in node.value:

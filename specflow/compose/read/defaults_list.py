@@ -20,7 +20,7 @@ from specflow.compose.read.hydra_packages import no_plugin
 from specflow.compose.read.hydra_repository import DefaultsLists
 from specflow.compose.read.override_grammar import no_such_choice, no_such_group
 from specflow.compose.read.package_headers import header_diagnostic
-from specflow.compose.read.salvage import salvage
+from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
@@ -333,7 +333,7 @@ def _asked_for(
     for file in files or folders.files():
         shown = folders.shown(file)
         try:
-            node = salvage(file, shown).document.node
+            node = read_valid_blocks(file, shown).document.node
         except ConfigError:
             continue
         for wish in read_defaults(node, shown):

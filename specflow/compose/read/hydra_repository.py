@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import empty, text_of
-from specflow.compose.read.salvage import salvage
+from specflow.compose.read.valid_blocks import read_valid_blocks
 
 __all__ = ["BASE", "DefaultsLists"]
 
@@ -91,7 +91,7 @@ class DefaultsLists(ConfigRepository):
         document, head = empty(), ""
         if file is not None:
             # Its problems are reported where its values are merged.
-            document = salvage(file, self._folders.shown(file)).document
+            document = read_valid_blocks(file, self._folders.shown(file)).document
             head = text_of(file, self._folders.shown(file))[:512]
         content = document.content
         listed = []

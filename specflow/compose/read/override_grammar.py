@@ -1,4 +1,4 @@
-"""Grammar of overrides: parsing of command lines, and spelling of values."""
+"""Grammar of overrides: parsing of command lines, and formatting of values."""
 
 import dataclasses
 import re
@@ -16,7 +16,14 @@ from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import expanded
 
-__all__ = ["Request", "escape", "is_special", "read", "shell", "spell"]
+__all__ = [
+    "Request",
+    "escape_interpolation",
+    "format_value",
+    "needs_resolving",
+    "quote_for_shell",
+    "read",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +131,12 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     return request, diagnostics
 
 
-def spell(value: Any) -> str:
-    """Spells a value in the grammar of overrides; parsing returns the same value.
+def format_value(value: Any) -> str:
+    """Formats a value in the grammar of overrides; parsing returns the same value.
 
-    >>> spell([32, 64]), spell({"path": "**", "dims": [None, "fsdp"]})
+    >>> format_value([32, 64]), format_value({"path": "**", "dims": [None, "fsdp"]})
     ('[32,64]', '{path:**,dims:[null,fsdp]}')
-    >>> spell("32"), spell(3e-4), spell("a b")
+    >>> format_value("32"), format_value(3e-4), format_value("a b")
     ("'32'", '0.0003', "'a b'")
     """
     if value is None:
@@ -139,36 +146,38 @@ def spell(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(spell, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     if isinstance(value, dict):
-        pairs = (f"{_spell_key(key)}:{spell(inner)}" for key, inner in value.items())
+        pairs = (
+            f"{_format_key(key)}:{format_value(inner)}" for key, inner in value.items()
+        )
         return f"{{{','.join(pairs)}}}"
-    text = escape(str(value))
+    text = escape_interpolation(str(value))
     if _PLAIN.fullmatch(text) and not _OTHER_TYPE.fullmatch(text):
         return text
     return QuotedString(text, Quote.single).with_quotes()
 
 
-def escape(text: str) -> str:
+def escape_interpolation(text: str) -> str:
     r"""Escapes `${` in a text, so that it starts no interpolation.
 
-    >>> print(escape("costs ${x}"))
+    >>> print(escape_interpolation("costs ${x}"))
     costs \${x}
     """
     # A backslash before `${` would itself be read as an escape, so it is doubled.
     return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
 
 
-def is_special(value: Any) -> bool:
+def needs_resolving(value: Any) -> bool:
     """Returns whether OmegaConf must resolve a value: an interpolation, or `???`."""
     return isinstance(value, str) and ("${" in value or value == "???")
 
 
-def shell(line: str) -> str:
+def quote_for_shell(line: str) -> str:
     r"""Quotes a line for a shell, only where needed.
 
-    >>> shell("model.widths=[32,64]"), shell("name='32'"), shell("a='b c'")
-    ('model.widths=[32,64]', '"name=\'32\'"', '"a=\'b c\'"')
+    >>> quote_for_shell("model.widths=[32,64]"), quote_for_shell("a='b c'")
+    ('model.widths=[32,64]', '"a=\'b c\'"')
     """
     if _SHELL_SAFE.fullmatch(line):
         return line
@@ -183,7 +192,7 @@ _SHELL_SAFE = re.compile(r"[~+]{0,2}[\w@%+=:,./\[\]-]+", re.ASCII)
 _KEY_SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
 
 
-def _spell_key(key: Any) -> str:
+def _format_key(key: Any) -> str:
     return _KEY_SPECIAL.sub(r"\\\1", str(key))
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from specflow.compose.read.documents import Document, empty, read, text_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["Salvage", "salvage"]
+__all__ = ["ValidBlocks", "read_valid_blocks"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Salvage:
+class ValidBlocks:
     """Readable part of a file."""
 
     document: Document
     diagnostics: tuple[Diagnostic, ...] = ()
-    lost: frozenset[str] = frozenset()
+    skipped_keys: frozenset[str] = frozenset()
     """Keys of the root whose values were skipped; an empty text means all."""
 
 
-def salvage(file: Path, shown: str) -> Salvage:
+def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
     """Reads a YAML file, or the blocks of it that are valid YAML.
 
     Args:
@@ -35,10 +35,12 @@ def salvage(file: Path, shown: str) -> Salvage:
     """
     text = text_of(file, shown)
     diagnostics: list[Diagnostic] = []
-    lost: set[str] = set()
+    skipped: set[str] = set()
     while True:
         try:
-            return Salvage(read(text, shown), tuple(diagnostics), frozenset(lost))
+            return ValidBlocks(
+                read(text, shown), tuple(diagnostics), frozenset(skipped)
+            )
         except ConfigError as error:
             diagnostics += error.diagnostics
         is_syntax = re.fullmatch(
@@ -48,8 +50,8 @@ def salvage(file: Path, shown: str) -> Salvage:
         lines = text.split("\n")
         block = _block(lines, int(line[1]) - 1) if line else range(0)
         if not any(lines[place].strip() for place in block):
-            return Salvage(empty(), tuple(diagnostics), frozenset({""}))
-        lost.add(lines[block.start].split(":")[0].strip("\"' {"))
+            return ValidBlocks(empty(), tuple(diagnostics), frozenset({""}))
+        skipped.add(lines[block.start].split(":")[0].strip("\"' {"))
         # Blank lines keep the line numbers of what follows.
         lines[block.start : block.stop] = [""] * len(block)
         text = "\n".join(lines)

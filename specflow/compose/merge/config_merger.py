@@ -20,12 +20,16 @@ from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
 from specflow.compose.read.defaults_list import DefaultsEntry, first_line, read_defaults
 from specflow.compose.read.documents import Document, load
-from specflow.compose.read.override_grammar import escape, is_special, spell
-from specflow.compose.read.salvage import salvage
+from specflow.compose.read.override_grammar import (
+    escape_interpolation,
+    format_value,
+    needs_resolving,
+)
+from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 from specflow.runtime.plain_tree import leaves, value_at
 
-__all__ = ["Layers"]
+__all__ = ["ConfigMerger"]
 
 _HYDRA_KEYS = ("defaults", "hydra")
 """Keys of a file that only Hydra reads."""
@@ -34,13 +38,13 @@ _WARM_START = "warm_start"
 
 
 @dataclasses.dataclass
-class Layers:
+class ConfigMerger:
     """Merges config layers into one tree, and tracks the origin of each value.
 
-    >>> layers = Layers()
-    >>> _ = layers.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
-    >>> _ = layers.merge_value(("optimizer", "schedule"), {"final": 0.1})
-    >>> layers.tree
+    >>> merger = ConfigMerger()
+    >>> _ = merger.merge_value(("optimizer",), {"schedule": {"name": "cosine"}})
+    >>> _ = merger.merge_value(("optimizer", "schedule"), {"final": 0.1})
+    >>> merger.tree
     {'optimizer': {'schedule': {'name': 'cosine', 'final': 0.1}}}
     """
 
@@ -79,13 +83,13 @@ class Layers:
         Raises:
             ConfigError: the file cannot be read.
         """
-        salvaged = salvage(file, shown)
-        document, path = salvaged.document, tuple(package.split(".")) if package else ()
-        self.diagnostics += salvaged.diagnostics
+        blocks = read_valid_blocks(file, shown)
+        document, path = blocks.document, tuple(package.split(".")) if package else ()
+        self.diagnostics += blocks.diagnostics
         self.unreadable_paths |= {
-            (*path, key) if key else path for key in salvaged.lost
+            (*path, key) if key else path for key in blocks.skipped_keys
         }
-        if salvaged.lost & {"", "defaults"}:
+        if blocks.skipped_keys & {"", "defaults"}:
             self.unknown_groups.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
         # A section `hydra` configures Hydra only at the root.
@@ -119,7 +123,7 @@ class Layers:
 
     def resolve(self) -> dict[Any, Any]:
         """Resolves the interpolations of the tree; reports those that fail."""
-        if not any(is_special(value) for _, value in leaves(self.tree)):
+        if not any(needs_resolving(value) for _, value in leaves(self.tree)):
             return self.tree
         setup_globals()  # Registers Hydra's resolvers, such as `${now:...}`.
         try:
@@ -197,8 +201,8 @@ class Layers:
                 self.diagnostics.append(
                     Diagnostic(
                         ".".join(path),
-                        f"is {spell(section[name])} and not {spell(value)}, so it is "
-                        "not deleted",
+                        f"is {format_value(section[name])} and not "
+                        f"{format_value(value)}, so it is not deleted",
                         hint=f"~{'.'.join(path)} deletes it whatever its value.",
                         origin=f"override {line}",
                         code="deletion",
@@ -288,4 +292,4 @@ def _escaped(value: Any) -> Any:
         return {key: _escaped(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_escaped(inner) for inner in value]
-    return escape(value) if isinstance(value, str) else value
+    return escape_interpolation(value) if isinstance(value, str) else value
