@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from specflow.cli import (
     check_commands,
+    checkpoint_commands,
     config_commands,
     options,
     run_commands,
@@ -58,6 +59,12 @@ COMMANDS = {
         "export a run's model, which JAX alone can load",
         "specflow export run=runs/try1",
         options.EXPORTING,
+    ),
+    "checkpoints": Command(
+        checkpoint_commands.checkpoints,
+        "list a run's checkpoints and what keeps each, or tag one",
+        "specflow checkpoints run=runs/try1 --step best --tag release",
+        options.LISTING,
     ),
     "check": Command(
         check_commands.check,

@@ -14,6 +14,7 @@ __all__ = [
     "EXPLAINING",
     "EXPORTING",
     "LAUNCHING",
+    "LISTING",
     "PREDICTING",
     "SCHEMAS",
     "TRAINING",
@@ -247,6 +248,34 @@ EXPORTING = (
     ),
     STEP,
     INPUT,
+)
+LISTING = (
+    Option(
+        "overrides",
+        nargs="*",
+        metavar="run=DIR",
+        help="a run directory, or the model_dir of an estimator made in Python",
+    ),
+    Option(
+        "--tag",
+        metavar="NAME",
+        help="name a checkpoint, the newest or that of --step, which is then kept "
+        "permanently",
+    ),
+    STEP,
+    Option(
+        "--move",
+        action="store_true",
+        help="with --tag: move the name if another checkpoint has it",
+    ),
+    Option("--untag", metavar="NAME", help="remove the name of a checkpoint"),
+    Option(
+        "--verify",
+        action="store_true",
+        help="read every array and compare its digest, instead of metadata and sizes",
+    ),
+    CONFIG_DIR,
+    REPORT,
 )
 LAUNCHING = (
     Option(

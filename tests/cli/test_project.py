@@ -70,6 +70,7 @@ COMMANDS = {
     "schema": ["schema", "mesh"],
     "completion": ["completion", "bash", "--line", "specflow show experiment=min"],
     "evaluate": ["evaluate", *ON_RUN],
+    "checkpoints": ["checkpoints", *ON_RUN],
     "predict": ["predict", "--keys=class", *ON_RUN],
     "export": ["export", "--platforms=cpu", "--output=exported", *ON_RUN],
 }

@@ -1,0 +1,184 @@
+"""The checkpoints of a run as a list: size, metrics, verdict, and what keeps each."""
+
+import dataclasses
+import datetime
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from specflow.diagnostics.errors import CheckpointError
+from specflow.output.checkpoint.archive import DamagedError
+from specflow.output.checkpoint.best_checkpoint import BestTracker
+from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_reader import CheckpointReader
+from specflow.output.checkpoint.checkpoint_tags import tags_of
+from specflow.output.checkpoint.retention import Retention, recorded_policies
+from specflow.output.json_values import JsonObject
+from specflow.runtime.formatting import columns, human
+
+__all__ = ["CheckpointEntry", "as_table", "checkpoint_entries"]
+
+_MOST_METRICS = 4
+"""Most metrics in a table; JSON has all."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointEntry:
+    """One checkpoint on disk."""
+
+    name: str
+    """Path in the directory of checkpoints: the step, or `superseded/500-1`."""
+    step: int | None
+    """Step of a complete checkpoint; None: it is not used."""
+    saved_s: float
+    """Time at which it was saved, in seconds since 1970."""
+    size: int
+    """Bytes of its files."""
+    verdict: str
+    """`complete`, `damaged`, `partial` or `superseded`."""
+    damage: str = ""
+    """Why it is damaged."""
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Metrics of the evaluation at its step."""
+    kept_by: list[str] = dataclasses.field(default_factory=list)
+    """Rules that keep it; none: the next save removes it."""
+    tags: list[str] = dataclasses.field(default_factory=list)
+
+    def to_plain(self) -> JsonObject:
+        """The entry as plain JSON values."""
+        saved = datetime.datetime.fromtimestamp(self.saved_s, datetime.UTC)
+        values = {field.name: getattr(self, field.name) for field in _FIELDS}
+        del values["saved_s"]
+        return {**values, "saved": saved.isoformat(timespec="seconds")}
+
+
+_FIELDS = dataclasses.fields(CheckpointEntry)
+
+
+def checkpoint_entries(path: Path, *, verify: bool = False) -> list[CheckpointEntry]:
+    """Lists the checkpoints in a directory, complete ones first, by step.
+
+    Args:
+        path: the directory of checkpoints.
+        verify: read every array and compare its digest. If False, metadata and the
+            sizes of files are checked.
+    """
+    directory = CheckpointDirectory(path)
+    policies = recorded_policies(directory)
+    best = policies.best
+    tracker = None if best is None else BestTracker(directory, best)
+    reasons = Retention(directory, policies, tracker).reasons()
+    entries = [
+        _complete(directory, step, kept_by, verify=verify)
+        for step, kept_by in reasons.items()
+    ]
+    return [*entries, *_unused(path)]
+
+
+def as_table(entries: list[CheckpointEntry], *, metric: str | None = None) -> str:
+    """Formats a list of checkpoints as a table.
+
+    Args:
+        entries: of the list.
+        metric: one to show first. If None, none is.
+    """
+    names = dict.fromkeys(
+        name
+        for entry in entries
+        for name, value in entry.metrics.items()
+        if isinstance(value, int | float) and name != "global_step"
+    )
+    shown = sorted(names, key=lambda name: name != metric)[:_MOST_METRICS]
+    rows = [
+        [
+            entry.name,
+            datetime.datetime.fromtimestamp(entry.saved_s).strftime(
+                "%Y-%m-%d %H:%M:%S"
+            ),
+            human(entry.size),
+            *(_number(entry.metrics.get(name)) for name in shown),
+            entry.verdict + (f": {entry.damage}" if entry.damage else ""),
+            ", ".join(entry.kept_by) or "-",
+        ]
+        for entry in entries
+    ]
+    head = ["step", "saved", "size", *shown, "verdict", "kept by"]
+    return columns([head, *rows], right=(0, *range(2, 3 + len(shown))))
+
+
+def _complete(
+    directory: CheckpointDirectory, step: int, kept_by: list[str], *, verify: bool
+) -> CheckpointEntry:
+    path = directory.step_path(step)
+    metadata, damage = {}, ""
+    try:
+        metadata = directory.metadata(step)
+        damage = _sizes(path, metadata.get("files", ()))
+        if verify and not damage:
+            CheckpointReader(directory).arrays(step, [step])
+    except DamagedError as error:
+        damage = str(error)
+    except CheckpointError as error:
+        damage = error.diagnostics[0].problem
+    return CheckpointEntry(
+        name=str(step),
+        step=step,
+        saved_s=metadata.get("saved_s", path.stat().st_mtime),
+        size=_size(path),
+        verdict="damaged" if damage else "complete",
+        damage=damage,
+        metrics=metadata.get("metrics") or {},
+        kept_by=kept_by,
+        tags=tags_of(path),
+    )
+
+
+def _unused(path: Path) -> Iterator[CheckpointEntry]:
+    """Yields what is no complete checkpoint: unfinished, or superseded."""
+    folders = [*path.glob("*/"), *path.glob("superseded/*/")]
+    for folder in sorted(folders):
+        if folder.name.isdigit() or folder.name == "superseded":
+            continue
+        is_superseded = folder.parent != path
+        yield CheckpointEntry(
+            name=str(folder.relative_to(path)),
+            step=None,
+            saved_s=folder.stat().st_mtime,
+            size=_size(folder),
+            verdict="superseded" if is_superseded else "partial",
+        )
+
+
+def _sizes(path: Path, files: Any) -> str:
+    """Reason of the first file of arrays that is missing or cut; empty if none is."""
+    for name in files:
+        try:
+            with (path / name).open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(length))
+            ends = [
+                array["data_offsets"][1]
+                for array in header.values()
+                if "dtype" in array
+            ]
+            expected = 8 + length + max(ends, default=0)
+            size = (path / name).stat().st_size
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{name}: its header cannot be read"
+        if size != expected:
+            return f"{name}: has {size} bytes of {expected}"
+    return ""
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, int | float) or math.isnan(value):
+        return ""
+    return f"{value:.4g}"
