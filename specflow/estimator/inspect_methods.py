@@ -53,10 +53,10 @@ class InspectMethods(EstimatorParts):
         start = max((at for at in saved if at < step), default=0)
         end = min((at for at in saved if at >= step), default=None)
         # The place counts rows: the batch size may have been another one before.
-        place = self.checkpoints.data_position(start) if start in saved else {}
+        place = self._place(start) if start in saved else {}
         size = self._batch_sizes[Mode.TRAIN]
         if end is not None:
-            later = self.checkpoints.data_position(end)
+            later = self._place(end)
             restarts = self.config.resume_input == "restart"
             if restarts and later.get("rows") == (end - start) * size:
                 place = {**place, "rows": 0}  # A call restarted at the earlier one.
@@ -71,6 +71,10 @@ class InspectMethods(EstimatorParts):
             start_row=place.get("rows"),
         )
         return plan.row_ids(step - 1, 1)[0]
+
+    def _place(self, step: int) -> dict[str, Any]:
+        """Returns the place in the training input at a checkpoint."""
+        return self.checkpoints.data_position(step).get("input") or {}
 
     def abstract_spec(self, mode: Mode, source: Source) -> TPUEstimatorSpec:
         """Returns the spec of a mode with shapes in place of arrays.

@@ -59,8 +59,6 @@ class Watcher:
         rows: Rows of a batch, for the examples per second of the log.
         report: Takes (step, "train", {"loss": ...}).
         summarize: Takes the same, for TensorBoard.
-        partial: Result of `partial` in the checkpoint from which training resumes;
-            None: each mean starts at the first step.
         clock: Returns the time in seconds; replaced in tests.
     """
 
@@ -71,7 +69,6 @@ class Watcher:
         rows: int,
         report: loop.MetricsCallback | None = None,
         summarize: loop.MetricsCallback | None = None,
-        partial: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         is_dynamic = config.tpu_config.loss_scale == "dynamic"
@@ -80,11 +77,11 @@ class Watcher:
         self._rows, self._clock = rows, clock
         self._report, self._summarize = report, summarize
         self.skipped: list[int] | None = [] if is_dynamic else None
-        """Numbers of the steps skipped so far, where the loss scale is dynamic."""
+        """Numbers of the steps that this call skipped; None: the scale is static."""
+        self._skipped_before = 0
         self._last: tuple[int, float] | None = None
-        self._step = partial["step"] if partial else None
-        self._reported = _Mean(*(partial["report"] if partial else ()))
-        self._summarized = _Mean(*(partial["summary"] if partial else ()))
+        self._step: int | None = None
+        self._reported, self._summarized = _Mean(), _Mean()
 
     def __call__(
         self,
@@ -129,8 +126,8 @@ class Watcher:
         every = self._summary_every
         return (steps - 1) % every == 0 if every else np.zeros(len(steps), bool)
 
-    def partial(self, step: int) -> dict[str, Any] | None:
-        """Returns sums and counts of the losses since the last report.
+    def state(self, step: int) -> dict[str, Any] | None:
+        """Returns sums and counts of losses since the last report, and skipped steps.
 
         Args:
             step: Step of the checkpoint that stores them.
@@ -142,9 +139,18 @@ class Watcher:
         if step != self._step:
             return None
         means = {"report": self._reported, "summary": self._summarized}
-        return {"step": step} | {
-            name: [mean.total, mean.count] for name, mean in means.items()
+        return {
+            "step": step,
+            **{name: [mean.total, mean.count] for name, mean in means.items()},
+            **self._skips(step),
         }
+
+    def restore(self, value: Mapping[str, Any]) -> None:
+        """Continues the means and the count of skipped steps of an earlier process."""
+        self._step = value["step"]
+        self._reported = _Mean(*value["report"])
+        self._summarized = _Mean(*value["summary"])
+        self._skipped_before = value.get("skipped_steps", 0)
 
     def skip(self, steps: NDArray[np.integer]) -> None:
         """Adds the numbers of steps that a dynamic loss scale skipped."""
@@ -168,7 +174,8 @@ class Watcher:
         """Returns the number of steps skipped so far, if the loss scale is dynamic."""
         if self.skipped is None:
             return {}
-        return {"skipped_steps": bisect.bisect_right(self.skipped, step)}
+        skipped = self._skipped_before + bisect.bisect_right(self.skipped, step)
+        return {"skipped_steps": skipped}
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_valu
 from specflow.model import LinenModel
 from specflow.output import Checkpointer, CheckpointStep, located
 
-__all__ = ["CheckpointStep", "EvalParams", "InitFn", "States"]
+__all__ = ["CheckpointStep", "EvalParams", "InitFn", "SavedSeed", "States"]
 
 InitFn = Callable[[dict[str, Any]], dict[str, Any]]
 """Maps parameters by path to initial values of the same."""
@@ -49,7 +49,8 @@ class States:
         eval_params: EvalParams | None = None,
     ):
         self._program, self._checkpoints = program, checkpoints
-        self._has_random_seed = seed is None
+        self.has_random_seed = seed is None
+        """True if no seed was given: a run keeps the one that it started with."""
         self.seed = (
             collectives.on_process_zero(lambda: secrets.randbits(31))
             if seed is None
@@ -89,7 +90,7 @@ class States:
     def to_train(
         self, features: Any, labels: Any
     ) -> tuple[int, TrainState, dict[str, Any] | None]:
-        """Returns the state to train from: step, state, and place in the data.
+        """Returns step and state to train from, and what else the checkpoint stores.
 
         Args:
             features: Shapes and dtypes of a training batch.
@@ -105,9 +106,6 @@ class States:
             return 0, self._started(fresh, features, labels), None
         like = self._program.abstract_state(features, labels)
         restored = self._checkpoints.restore(to_tree(like))
-        # A random seed is replaced by the one that the run started with.
-        if self._has_random_seed:
-            self.seed = restored.data.get("seed", self.seed)
         return restored.step, from_tree(restored.state, like), restored.data
 
     def warm_plan(self, features: Any, labels: Any) -> WarmPlan | None:
@@ -251,6 +249,26 @@ class States:
         if batch and (self._init_fn is not None or restored):
             fresh = self._program.states.init_optimizer(fresh, *batch)
         return _with(fresh, restored, "opt_state")
+
+
+class SavedSeed:
+    """Seed of a run as a part of its state: a random one is that of its start.
+
+    Args:
+        states: Has the seed.
+    """
+
+    def __init__(self, states: States):
+        self._states = states
+
+    def state(self, step: int) -> int:
+        """Returns the seed."""
+        return self._states.seed
+
+    def restore(self, value: int) -> None:
+        """Replaces a random seed."""
+        if self._states.has_random_seed:
+            self._states.seed = value
 
 
 def _with(state: TrainState, arrays: Mapping[str, Any], *parts: str) -> TrainState:

@@ -1,5 +1,6 @@
 """Evaluations while training: when they happen, and the exports that follow them."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from specflow.estimator.train_eval_specs import EvalSpec
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
 from specflow.loop import EverySeconds, EverySteps, StopTraining, Trigger
+from specflow.output import to_plain
 
 __all__ = ["Evaluations", "RunExporter"]
 
@@ -66,7 +68,9 @@ class Evaluations:
         self._max_steps, self._spec = max_steps, spec
         self._report = report
         self._history = History(model_dir, spec.name)
+        self._trigger: EverySeconds | EverySteps | None = None
         self._started_s: float | None = None
+        self._is_to_repeat = False
         self._trains = False
         self._was_final = False
         self.step: int | None = None
@@ -85,6 +89,7 @@ class Evaluations:
 
         A rule that ended training ends the same call again, until the rule is changed.
         """
+        self.is_unfinished, self._is_to_repeat = self._is_to_repeat, False
         self._history.cut(step)
         rule = self._spec.early_stopping
         if rule is not None and self._history.knows(rule.metric):
@@ -95,9 +100,59 @@ class Evaluations:
     def new_trigger(self) -> Trigger | None:
         """Returns a trigger of evaluations; None if checkpoints or the end are that."""
         steps, seconds = self._spec.every_steps, self._spec.every_secs
+        self._trigger = EverySteps(steps) if steps else None
         if seconds is not None:
-            return EverySeconds(seconds)
-        return EverySteps(steps) if steps else None
+            started_s, now_s = self._started_s, time.monotonic()
+            elapsed_s = 0.0 if started_s is None else now_s - started_s
+            self._trigger = EverySeconds(seconds, elapsed_s=elapsed_s)
+        return self._trigger
+
+    def state(self, step: int) -> dict[str, Any]:
+        """Returns what a run that resumes needs of its evaluations, as JSON values.
+
+        `unfinished`: the evaluation of this step is to be repeated; `elapsed_s`:
+        seconds since the last one, where time decides; `values`: steps and values of
+        the metric of the early stopping rule.
+        """
+        saved: dict[str, Any] = {"unfinished": self.is_unfinished}
+        elapsed_s = self._elapsed_s()
+        if elapsed_s is not None:
+            saved["elapsed_s"] = elapsed_s
+        rule = self._spec.early_stopping
+        if rule is not None and self._history.knows(rule.metric):
+            values = self._history.values(rule.metric)
+            saved["values"] = to_plain(list(values.items()))
+        return saved
+
+    def restore(self, value: Mapping[str, Any]) -> None:
+        """Continues from the result of `state`, before `begin`."""
+        self._is_to_repeat = value["unfinished"]
+        if "elapsed_s" in value:
+            self._started_s = time.monotonic() - value["elapsed_s"]
+        rule = self._spec.early_stopping
+        if rule is not None:
+            values = {
+                step: math.nan if number is None else number
+                for step, number in value.get("values", ())
+            }
+            self._history.put_back(rule.metric, values)
+
+    def user_parts(self) -> dict[str, list[Any]]:
+        """Returns the objects of the user that may have a state, by their kind."""
+        spec = self._spec
+        return {
+            "evaluation hook": list(spec.hooks or ()),
+            "early stopping": [spec.early_stopping],
+            "exporter": spec.all_exporters(),
+        }
+
+    def _elapsed_s(self) -> float | None:
+        """Returns the seconds since the last evaluation; None if they do not matter."""
+        if isinstance(self._trigger, EverySeconds):
+            return self._trigger.elapsed_s
+        if self._started_s is None or not self._spec.evaluates_at_checkpoints:
+            return None
+        return time.monotonic() - self._started_s
 
     def evaluate(self, step: int, state: TrainState) -> None:
         """Evaluates a state and runs the exporters.

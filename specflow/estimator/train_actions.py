@@ -16,6 +16,7 @@ from specflow.diagnostics.errors import OutputError
 from specflow.distributed import collectives
 from specflow.estimator.label_hint import label_hint
 from specflow.estimator.loss_reports import Watcher
+from specflow.estimator.run_state import RunState
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.step_saving import Saver
 from specflow.estimator.synchronized_inputs import meet_after_error
@@ -33,13 +34,7 @@ from specflow.output import Checkpointer
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import Tree
 
-__all__ = ["LOSSES", "UNEVALUATED", "TrainActions", "is_stop_requested"]
-
-UNEVALUATED = "unevaluated"
-"""Key beside the place in the data: the evaluation of a saved step failed."""
-LOSSES = "losses"
-"""Key beside the place in the data: the losses since the last report, as
-`Watcher.partial` returns them."""
+__all__ = ["TrainActions", "is_stop_requested"]
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -52,6 +47,8 @@ class TrainActions:
     timing: Stopwatch
     spec: TPUEstimatorSpec
     """The spec of a training step, abstract."""
+    run_state: RunState
+    """All parts with a state on the host; they are registered."""
     batches: TrainInput
     watcher: Watcher
     profiler: Profile | None
@@ -65,6 +62,7 @@ class TrainActions:
 
     def __post_init__(self) -> None:
         self._saver = Saver(self._write, self.listeners)
+        self._has_failed = False
         evaluations = self.evaluations
         self._evaluation_trigger = evaluations and evaluations.new_trigger()
         self._save_trigger = self._checkpoint_trigger()
@@ -168,6 +166,7 @@ class TrainActions:
 
     def save_on_error(self, step: int, state: TrainState, error: Exception) -> None:
         """Saves the state of the last step, and notes it on the error."""
+        self._has_failed = True
         self.batches.give_back(step)
         if not self.config.saves:
             return
@@ -201,20 +200,14 @@ class TrainActions:
         return f"{saved} Those rows: {command}. {labels_hint}".rstrip()
 
     def _write(self, step: int, state: TrainState) -> None:
-        """Writes a checkpoint, with the place in the data and the partial means."""
+        """Writes a checkpoint, with the state of every part of the run."""
         evaluations = self.evaluations
-        data = self.batches.state(step)
-        if evaluations is not None and evaluations.is_unfinished:
-            data = {**data, UNEVALUATED: True}
-        partial = self.watcher.partial(step)
-        if partial is not None:
-            data = {**data, LOSSES: partial}
         is_evaluated = evaluations is not None and evaluations.step == step
         with self.timing("checkpoint"):
             self.checkpoints.save(
                 step,
                 to_tree(state),
-                data=data,
+                data=self.run_state.state(step, after_error=self._has_failed),
                 metrics=evaluations.metrics if evaluations and is_evaluated else None,
             )
 

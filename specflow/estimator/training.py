@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from specflow.distributed import collectives
 from specflow.estimator.input_functions import BatchForm
 from specflow.estimator.loss_reports import Watcher, shows_progress, summaries
 from specflow.estimator.recovery import Recovery
-from specflow.estimator.state_source import States
+from specflow.estimator.run_state import RunState
+from specflow.estimator.state_source import SavedSeed, States
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.synchronized_inputs import agree_on_form
-from specflow.estimator.train_actions import LOSSES, UNEVALUATED, TrainActions
+from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState
 from specflow.loop import LoopLengthEstimator, Profile, StopTraining
@@ -131,7 +132,13 @@ class Training:
         features, labels = call.form
         agree_on_form("training", {"features": features, "labels": labels})
         with self._program.timing("checkpoint"):
-            start, state, place = self._states.to_train(features, labels)
+            start, state, saved = self._states.to_train(features, labels)
+        run_state = RunState(saved)
+        run_state.add("seed", SavedSeed(self._states))
+        if call.evaluations is not None:
+            run_state.add("evaluation", call.evaluations)
+            for kind, objects in call.evaluations.user_parts().items():
+                run_state.add_user_parts(kind, objects)
         stop = call.stop_at(start)
         if stop is None and as_source(value) is not None:
             raise ConfigError(
@@ -145,29 +152,31 @@ class Training:
             )
         if stop is not None and start >= stop:
             return start, state
-        if not self._begin_evaluations(call.evaluations, start, state, place):
+        if not self._begin_evaluations(call.evaluations, start, state):
             return start, state
-        batches = training_input(
-            value,
-            call.form,
-            call.open_input,
-            config=self._config,
-            program=self._program,
-            rows=self._rows,
-            seed=self._states.seed,
-            start_step=start,
-            stop_step=stop,
-            place=place,
-            share=self._batch_share,
+        batches = run_state.make(
+            "input",
+            lambda place: training_input(
+                value,
+                call.form,
+                call.open_input,
+                config=self._config,
+                program=self._program,
+                rows=self._rows,
+                seed=self._states.seed,
+                start_step=start,
+                stop_step=stop,
+                place=place,
+                share=self._batch_share,
+            ),
         )
-        return self._loop(call, batches, start, stop, state, place)
+        return self._loop(call, batches, start, stop, state, run_state)
 
     def _begin_evaluations(
         self,
         evaluations: Evaluations | None,
         step: int,
         state: TrainState,
-        place: Mapping[str, Any] | None,
     ) -> bool:
         """Makes up for an evaluation that failed; returns whether training continues.
 
@@ -175,13 +184,12 @@ class Training:
             evaluations: Those of this call.
             step: The step at which training resumes.
             state: Its state.
-            place: The data of its checkpoint, which records the failure.
         """
         if evaluations is None:
             return True
         if not evaluations.begin(step):
             return False
-        if not (place and place.get(UNEVALUATED)):
+        if not evaluations.is_unfinished:
             return True
         try:
             evaluations.evaluate(step, state)
@@ -198,7 +206,7 @@ class Training:
         start: int,
         stop: int | None,
         state: TrainState,
-        place: Mapping[str, Any] | None,
+        run_state: RunState,
     ) -> tuple[int, TrainState]:
         """Runs the training loop with its actions, and keeps the last state."""
         config, program = self._config, self._program
@@ -223,14 +231,18 @@ class Training:
                     rows=self._rows,
                     report=call.report,
                     summarize=summarize,
-                    partial=place and place.get(LOSSES),
                 )
+                run_state.add("losses", watcher)
+                run_state.add_user_parts("hook", hooks)
+                run_state.add_user_parts("listener", call.listeners)
+                run_state.check(start)
                 actions = TrainActions(
                     config=config,
                     model_dir=self._model_dir,
                     checkpoints=self._checkpoints,
                     timing=program.timing,
                     spec=spec,
+                    run_state=run_state,
                     batches=batches,
                     watcher=watcher,
                     profiler=profiler,

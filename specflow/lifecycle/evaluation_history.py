@@ -57,6 +57,22 @@ class History:
         """
         collectives.on_process_zero(lambda: self._cut(step))
 
+    def put_back(self, metric: str, values: Mapping[int, float]) -> None:
+        """Adds the values of evaluations that the file does not have.
+
+        The checkpoint from which a run resumes may have moved here without it.
+
+        Args:
+            metric: Name of the metric.
+            values: Step -> value.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        known = self.values(metric) if self.knows(metric) else {}
+        for step in sorted(values.keys() - known.keys()):
+            self.add(step, {metric: values[step]})
+
     def _append(self, row: str) -> None:
         with reported(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)

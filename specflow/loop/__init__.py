@@ -2,9 +2,10 @@
 
 from specflow.loop.actions import Actions, Due, NoActions, StepMetricsFn
 from specflow.loop.evaluate import EvalResult, evaluate, predict
-from specflow.loop.hooks import StopTraining, call_hooks
+from specflow.loop.hooks import StopTraining, call_hooks, state_methods
 from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.profile import Profile
+from specflow.loop.state_values import decoded, encoded
 from specflow.loop.train import MetricsCallback, TrainResult, train
 from specflow.loop.triggers import (
     EverySeconds,
@@ -29,7 +30,10 @@ __all__ = [
     "Trigger",
     "WhicheverFirst",
     "call_hooks",
+    "decoded",
+    "encoded",
     "evaluate",
     "predict",
+    "state_methods",
     "train",
 ]

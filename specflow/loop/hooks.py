@@ -3,11 +3,36 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["StopTraining", "call_all", "call_hooks"]
+__all__ = ["StopTraining", "call_all", "call_hooks", "state_methods"]
+
+_STATE_METHODS = (("get_state", "set_state"), ("state_dict", "load_state_dict"))
+"""Methods with which an object has a state: those of iterators, and PyTorch's."""
 
 
 class StopTraining(Exception):
     """Raised by a hook to request the end of training after the current steps."""
+
+
+def state_methods(
+    hook: object,
+) -> tuple[Callable[[], Any], Callable[[Any], Any]] | None:
+    """Returns the methods that read and set the state of a hook; None without one.
+
+    >>> class Counter:
+    ...     count = 0
+    ...     def get_state(self):
+    ...         return self.count
+    ...     def set_state(self, count):
+    ...         self.count = count
+    >>> read, _ = state_methods(Counter())
+    >>> read(), state_methods(object())
+    (0, None)
+    """
+    for names in _STATE_METHODS:
+        read, write = (getattr(hook, name, None) for name in names)
+        if callable(read) and callable(write):
+            return read, write
+    return None
 
 
 def call_hooks(hooks: Iterable[Any], method: str, *args: Any) -> None:

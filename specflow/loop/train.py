@@ -16,7 +16,7 @@ from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import Program, TrainState
 from specflow.executor.array_types import Features, Labels
 from specflow.loop.actions import Actions, Due, NoActions
-from specflow.loop.hooks import StopTraining, call_all, call_hooks
+from specflow.loop.hooks import StopTraining, call_all, call_hooks, state_methods
 from specflow.loop.loop_length import LoopLengthEstimator
 from specflow.loop.step_losses import DispatchedSteps, LossWriter
 
@@ -80,7 +80,9 @@ def train(
         actions: Evaluation, saving, export, logging and profiling between device
             loops. If None, none are run.
         hooks: Objects with any of begin, before_step, after_step, end. They follow the
-            actions of their step, and their `end` follows `actions.finish`.
+            actions of their step, and their `end` follows `actions.finish`. Those with
+            `state_methods` precede the actions: a checkpoint has their state after the
+            step.
         loop_length: Limits the steps of a device loop whose length is given in seconds.
         host_call: Called with the rows of finished steps, in order.
         host_call_every: Steps between two host calls; the first step has one.
@@ -180,8 +182,15 @@ def _run_device_loop(
 def _run_due_actions(
     run: _Run, due: Due, actions: Actions, hooks: Sequence[Any]
 ) -> None:
-    """Runs the actions that are due, then the hooks."""
-    callbacks: list[Callable[[], Any]] = []
+    """Runs the actions that are due, then the hooks.
+
+    Hooks with a state precede the actions, which save it: it includes this step.
+    """
+    stateful = [hook for hook in hooks if state_methods(hook) is not None]
+    others = [hook for hook in hooks if state_methods(hook) is None]
+    callbacks: list[Callable[[], Any]] = [
+        functools.partial(call_hooks, stateful, "after_step", run.step, run.loss)
+    ]
     # Evaluate before saving: the metrics judge the checkpoint.
     if due.evaluate:
         callbacks.append(functools.partial(actions.evaluate, run.step, run.state))
@@ -190,7 +199,7 @@ def _run_due_actions(
     if due.profile:
         callbacks.append(functools.partial(actions.profile, run.step))
     callbacks.append(
-        functools.partial(call_hooks, hooks, "after_step", run.step, run.loss)
+        functools.partial(call_hooks, others, "after_step", run.step, run.loss)
     )
     # call_all runs all of them even if one raises StopTraining.
     call_all(callbacks)

@@ -49,7 +49,9 @@ class EverySeconds:
     """Is due every `every_s` seconds, at the end of a device loop.
 
     Args:
-        every_s: Seconds between two actions, counted from construction.
+        every_s: Seconds between two actions, counted from construction, or from
+            `elapsed_s` seconds before it.
+        elapsed_s: Seconds since the last action, of a run that resumes.
         clock: Returns the time in seconds; replaced in tests.
 
     >>> now = iter([0.0, 5.0, 12.0, 13.0])
@@ -58,9 +60,20 @@ class EverySeconds:
     [False, True, False]
     """
 
-    def __init__(self, every_s: float, *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        every_s: float,
+        *,
+        elapsed_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.every_s, self._clock = every_s, clock
-        self._last_s = clock()
+        self._last_s = clock() - elapsed_s
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the last action."""
+        return self._clock() - self._last_s
 
     def next_after(self, step: int) -> int | None:
         return None

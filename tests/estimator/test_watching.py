@@ -84,12 +84,13 @@ def test_a_resumed_watcher_reports_the_means_of_an_uninterrupted_one(size, cut):
                 rows=8,
                 report=lambda *row: reported.append(row),
                 summarize=lambda *row: summarized.append(row),
-                partial=partial,
             )
+            if partial is not None:
+                watch.restore(partial)
             for start in range(first, last, size):
                 stop = min(start + size, last)
                 watch(np.arange(start, stop) + 1, losses[start:stop])
-            partial = json.loads(json.dumps(watch.partial(last)))
+            partial = json.loads(json.dumps(watch.state(last)))
         return reported, summarized
 
     unbroken = rows_of((0, 23))
@@ -102,7 +103,7 @@ def test_a_resumed_watcher_reports_the_means_of_an_uninterrupted_one(size, cut):
 def test_a_checkpoint_of_a_step_whose_loss_was_not_read_has_no_partial_mean():
     watch = Watcher(RunConfig(), rows=8)
     watch(np.array([1, 2]), np.array([3.0, 4.0]))
-    assert watch.partial(3) is None
+    assert watch.state(3) is None
 
 
 class Losses:

@@ -22,7 +22,7 @@ def train(estimator, case, *, until, hooks=()):
 
     estimator.train_and_evaluate(
         sf.TrainSpec(case.input_fn, max_steps=until, hooks=hooks),
-        sf.EvalSpec(case.input_fn, steps=1),
+        sf.EvalSpec(case.input_fn, steps=1, every_steps=0),
         report=report,
     )
     like = estimator.program.abstract_state(*estimator._batch)
