@@ -15,7 +15,6 @@ from specflow.diagnostics.errors import Diagnostic, MachineError, SpecflowWarnin
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives
 from specflow.mesh import idle_tasks, pretend_devices, start_processes
-from specflow.output.checkpoint.orbax_logs import hush_checkpoint_errors
 from specflow.output.run.package_versions import PROGRAM_PACKAGES, package_versions
 from specflow.runtime.plain_tree import settings
 
@@ -59,7 +58,6 @@ def prepare(mesh: MeshConfig, config: Config) -> None:
             process is unknown; the config of a process differs.
         MachineError: there is no device of the requested kind; a process did not join.
     """
-    hush_checkpoint_errors()
     warnings.showwarning = _show_warning
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():

@@ -3,7 +3,7 @@
 import functools
 import importlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -60,8 +60,8 @@ def training_input(
     """
     steps = stacked_steps(config, form, stop_step)
     # Grain gathers the rows of every chunk but the first.
-    later = [*(["grain"] if steps != stop_step else []), "orbax.checkpoint"]
-    program.on_compiled = functools.partial(_import_ahead, later)
+    if steps != stop_step:
+        program.on_compiled = _import_grain
     if config.resume_input == "restart":
         place = _START
     batches = as_train_batches(
@@ -96,11 +96,7 @@ def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:
     return min(wanted, fitting, stop or wanted)
 
 
-def _import_ahead(modules: Iterable[str]) -> None:
-    """Imports modules in the background that are needed after the first step."""
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
+def _import_grain() -> None:
+    """Imports Grain in the background, which is needed after the first step."""
+    load = functools.partial(importlib.import_module, "grain")
     threading.Thread(target=load, name="specflow-imports", daemon=True).start()

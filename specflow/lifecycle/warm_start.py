@@ -14,8 +14,8 @@ from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.lifecycle.warm_plan import WarmPlan, plan
 from specflow.lifecycle.warm_settings import Vocabulary, WarmStartSettings
 from specflow.output import Checkpointer, located
+from specflow.output.checkpoint.arrays_file import array_digest
 from specflow.output.checkpoint.retention import recorded_best
-from specflow.output.checkpoint.snapshot import array_digest
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.text_encoding import without_mark
 

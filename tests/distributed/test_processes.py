@@ -204,13 +204,12 @@ def test_each_process_writes_its_shards_and_a_damaged_one_is_found_by_all(
 ):
     folder = shutil.copytree(four[0], tmp_path / "run")
     saved = folder / "checkpoints" / "6"
-    arrays = json.loads((saved / "about" / "metadata").read_text())["arrays"]
-    assert max(len(array["shards"]) for array in arrays.values()) == 4
-    # Shards of process 3; those below some kilobytes are stored with the others.
-    for piece in saved.glob("state/ocdbt.process_3/d/*"):
-        content = bytearray(piece.read_bytes())
-        content[len(content) // 2] ^= 1
-        piece.write_bytes(content)
+    arrays = json.loads((saved / "checkpoint.json").read_text())["arrays"]
+    assert max(len(array["pieces"]) for array in arrays.values()) == 4
+    shards = saved / "arrays-00003-of-00004.safetensors"
+    content = bytearray(shards.read_bytes())
+    content[-1] ^= 1
+    shards.write_bytes(content)
     words = (*LONGER, "mesh.pretend_devices=4", f"output.dir={folder}")
     _, printed = launched(2, "train", *words)
     assert printed.count("checkpoint of step 6 is damaged") == 1
@@ -440,7 +439,7 @@ sys.exit(cli.main())
 
 def arrays_of(folder, step):
     """The digest of every piece of a checkpoint."""
-    file = folder / "checkpoints" / str(step) / "about" / "metadata"
+    file = folder / "checkpoints" / str(step) / "checkpoint.json"
     return json.loads(file.read_text())["arrays"]
 
 

@@ -167,9 +167,7 @@ def digests_of() -> Callable[[Path, int], dict[str, Any]]:
     """Form and 128-bit digest of each array of a checkpoint, and its position."""
 
     def read(run: Path, step: int) -> dict[str, Any]:
-        archive = Archive()
-        about = archive.metadata((run / "checkpoints" / str(step)).absolute())
-        archive.close()
+        about = Archive().metadata((run / "checkpoints" / str(step)).absolute())
         return {"arrays": about["arrays"], "data": about["data"]}
 
     return read

@@ -192,8 +192,6 @@ def numbers_in_the_state():
     ids=["NNX, built here", "NNX, given", "Linen"],
 )
 def test_plain_numbers_in_model_and_optimizer_are_saved_and_restored(model, tmp_path):
-    """Orbax saves NumPy's scalars and refuses them when it restores (0.12.8)."""
-
     def function(model, features, labels, mode):
         loss = ((model(features["x"])[:, 0] - labels) ** 2).mean()
         return sf.TPUEstimatorSpec(mode, {}, loss, numbers_in_the_state())

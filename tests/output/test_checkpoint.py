@@ -1,6 +1,8 @@
 """Checkpoints: saved, restored on any mesh, retained, superseded and refused."""
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -21,9 +23,9 @@ from specflow.config.sections.output import BestConfig
 from specflow.diagnostics.errors import CheckpointError, OutputError
 from specflow.output import Checkpointer
 from specflow.output.checkpoint import retention
-from specflow.output.checkpoint.archive import Archive
+from specflow.output.checkpoint.archive import FORMAT, Archive
 from specflow.output.checkpoint.best_checkpoint import best_step
-from specflow.output.checkpoint.snapshot import differences, host_snapshot, own_snapshot
+from specflow.output.checkpoint.snapshot import HostSnapshots, differences
 
 SMALL = {"x": jnp.ones(2)}
 
@@ -132,10 +134,25 @@ def test_a_restored_state_may_be_donated_and_read_again(tmp_path):
 def test_a_snapshot_shares_no_memory_with_its_source():
     mine = np.zeros(4)
     theirs = jnp.zeros(4)
-    copies = host_snapshot({"mine": mine, "theirs": theirs, "number": 3})
+    shares = HostSnapshots().take({"mine": mine, "theirs": theirs, "number": 3})
+    copies = {name: share.pieces[0][1] for name, share in shares.items()}
     assert not np.shares_memory(copies["mine"], mine)
     assert not np.shares_memory(copies["theirs"], np.asarray(theirs))
     assert copies["number"] == 3
+
+
+def test_the_next_snapshot_is_taken_into_the_same_memory():
+    snapshots = HostSnapshots()
+
+    def taken(value: float, size: int = 4) -> np.ndarray:
+        state = {"x": jnp.full(size, value)}
+        return snapshots.take(state)["x"].pieces[0][1]
+
+    first = taken(1.0)
+    second = taken(2.0)
+    assert np.shares_memory(first, second)
+    np.testing.assert_array_equal(second, np.full(4, 2.0, np.float32))
+    np.testing.assert_array_equal(taken(3.0, size=5), np.full(5, 3.0, np.float32))
 
 
 def test_a_share_has_every_piece_once_and_shares_no_memory_with_its_source():
@@ -143,8 +160,8 @@ def test_a_share_has_every_piece_once_and_shares_no_memory_with_its_source():
     # Replicated over the second axis: four devices have each piece.
     sharding = NamedSharding(mesh, PartitionSpec("a"))
     array = jax.device_put(np.arange(8, dtype=np.float32).reshape(4, 2), sharding)
-    share = own_snapshot({"x": array})["x"]
-    assert (share.shape, share.chunk) == ((4, 2), (2, 2))
+    share = HostSnapshots().take({"x": array})["x"]
+    assert share.shape == (4, 2)
     assert {bounds: piece.tolist() for bounds, piece in share.pieces} == {
         ((0, 2), (0, 2)): [[0, 1], [2, 3]],
         ((2, 4), (0, 2)): [[4, 5], [6, 7]],
@@ -164,18 +181,138 @@ def test_save_copies_the_data_position(tmp_path):
     assert restored.data == {"next_index": 7, "shuffle": [1, 2**100]}
 
 
-def test_orbax_reads_a_checkpoint_without_specflow(tmp_path):
-    import orbax.checkpoint as ocp
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_file_of_arrays_is_read_by_the_rules_of_its_format(tmp_path, sharded):
+    """By the published layout: size of the header, the header, the bytes."""
+    mesh = Mesh(np.array(jax.devices()[:2]), ("a",))
+    spec = PartitionSpec("a") if sharded else PartitionSpec()
+    kernel = np.arange(8, dtype=np.float32).reshape(4, 2)
+    state = {
+        "params": {"kernel": jax.device_put(kernel, NamedSharding(mesh, spec))},
+        "four_bits": jnp.arange(3, dtype=jnp.int4),
+        "half": jnp.ones(3, jnp.bfloat16),
+    }
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, state)
+    content = (tmp_path / "1" / "arrays-00000-of-00001.safetensors").read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8 : 8 + size]), content[8 + size :]
+    assert (8 + size) % 8 == 0
+    read = {
+        name: (entry["dtype"], entry["shape"], data[slice(*entry["data_offsets"])])
+        for name, entry in header.items()
+    }
+    kernels = (
+        {"params/kernel[0:2,0:2]": kernel[:2], "params/kernel[2:4,0:2]": kernel[2:]}
+        if sharded
+        else {"params/kernel": kernel}
+    )
+    assert read == {
+        "four_bits": ("U8", [3], bytes([0, 1, 2])),
+        "half": ("BF16", [3], bytes([0x80, 0x3F] * 3)),
+        **{
+            name: ("F32", list(part.shape), part.tobytes())
+            for name, part in kernels.items()
+        },
+    }
+    ends = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+    assert [start for start, _ in ends] == [0, *(stop for _, stop in ends[:-1])]
+    assert ends[-1][1] == len(data)
 
-    with saved(tmp_path, 10, 20):
-        pass
-    with ocp.CheckpointManager(tmp_path) as manager:
-        assert manager.all_steps() == [10, 20]
-        state = manager.restore(
-            10, args=ocp.args.Composite(state=ocp.args.StandardRestore())
-        ).state
-    np.testing.assert_array_equal(
-        state["params/layers.0.kernel"], state_of(10)["params"]["layers.0.kernel"]
+
+DTYPES = [
+    *("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32"),
+    *("float16", "bfloat16", "float32", "complex64", "int4", "uint4", "int2", "uint2"),
+    *("float8_e4m3fn", "float8_e4m3", "float8_e5m2", "float8_e8m0fnu", "float4_e2m1fn"),
+    *("float8_e3m4", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+]
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (2, 1, 3)])
+def test_every_dtype_of_jax_is_saved_and_restored(tmp_path, shape):
+    values = np.arange(int(np.prod(shape))).reshape(shape) % 2
+    state = {dtype: jnp.asarray(values, dtype) for dtype in DTYPES}
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, state)
+        restored = checkpointer.restore(abstract_of(state)).state
+    for dtype, array in state.items():
+        assert restored[dtype].dtype == array.dtype
+        assert restored[dtype].shape == shape
+        assert np.asarray(restored[dtype]).tobytes() == np.asarray(array).tobytes()
+
+
+def test_numpy_arrays_and_numbers_are_saved_in_native_byte_order(tmp_path):
+    state = {
+        "big": np.array([1.5, 2.5], ">f4"),
+        "scalar": np.float32(3),
+        "number": 4,
+        "part": np.arange(10.0, dtype=np.float32)[::3],
+        "transposed": np.arange(6.0, dtype=np.float32).reshape(2, 3).T,
+    }
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(1, state)
+        arrays = checkpointer.arrays()
+    for name, expected in state.items():
+        np.testing.assert_array_equal(arrays[name], expected)
+        assert arrays[name].dtype == np.asarray(expected).dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "shown"),
+    [
+        ("adam", "str"),
+        (np.array(["a"]), "<U1[1]"),
+        (np.array(["2020-01-01"], "M8[D]"), "datetime64[D][1]"),
+        (np.array([object()]), "object[1]"),
+        (np.zeros(1, [("a", "f4")]), "[('a', '<f4')][1]"),
+        (jax.random.key(0), "key<fry>[]"),
+    ],
+)
+def test_a_leaf_that_is_no_array_of_numbers_is_refused_by_name(tmp_path, leaf, shown):
+    with (
+        Checkpointer(tmp_path) as checkpointer,
+        pytest.raises(CheckpointError) as error,
+    ):
+        checkpointer.save(1, {"params": {"w": jnp.ones(2)}, "state": {"name": leaf}})
+    assert str(error.value) == (
+        f"state/name: got {shown}, which a checkpoint cannot hold. Expected an array "
+        "of numbers. Keep text out of the model state; save the data of a random key, "
+        "jax.random.key_data(key)."
+    )
+    assert checkpointer.steps() == []
+
+
+FORMATS = Path(__file__).parent / "checkpoint_formats"
+"""A checkpoint of each version of the format, as the specflow of its time wrote it."""
+
+
+def test_a_stored_checkpoint_of_the_current_format_is_restored():
+    state = {
+        "params": {
+            "layers.0.kernel": jnp.arange(6, dtype=jnp.float32).reshape(2, 3),
+            "layers.0.bias": jnp.ones(3, jnp.bfloat16),
+        },
+        "opt_state": {"0.count": jnp.int32(7)},
+        "step": jnp.int32(10),
+    }
+    with Checkpointer(FORMATS / str(FORMAT)) as checkpointer:
+        restored = checkpointer.restore(abstract_of(state))
+        assert checkpointer.data_position(10) == {"next_step": 10}
+    assert restored.step == 10
+    assert_same(restored.state, state)
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT))
+def test_a_stored_checkpoint_of_an_earlier_format_is_refused_by_its_version(version):
+    with (
+        Checkpointer(FORMATS / str(version)) as checkpointer,
+        pytest.raises(CheckpointError) as error,
+    ):
+        checkpointer.restore(SMALL)
+    assert str(error.value) == (
+        f"{FORMATS}/{version}/10: has version {version} of the checkpoint format. "
+        f"Expected version {FORMAT}. Restore it with the specflow that wrote it, or "
+        "train again in another directory."
     )
 
 
@@ -270,13 +407,13 @@ def test_the_best_is_kept_beside_the_newest_also_by_a_later_process(tmp_path):
 def slow_disk(monkeypatch):
     """Writes of checkpoints wait until the event is set."""
     released = threading.Event()
-    write = Archive.write
+    write = Archive.write_share
 
-    def wait_and_write(self, path, arrays, about):
+    def wait_and_write(self, *args, **kwargs):
         assert released.wait(60)
-        write(self, path, arrays, about)
+        write(self, *args, **kwargs)
 
-    monkeypatch.setattr(Archive, "write", wait_and_write)
+    monkeypatch.setattr(Archive, "write_share", wait_and_write)
     yield released
     released.set()
 
@@ -308,7 +445,7 @@ def test_a_failed_save_does_not_count_as_the_best(tmp_path, monkeypatch):
         saves.save(1, SMALL, metrics={"loss": 0.5})
         saves.wait()
         with monkeypatch.context() as patched:
-            patched.setattr(Archive, "write", refuse)
+            patched.setattr(Archive, "write_share", refuse)
             saves.save(2, SMALL, metrics={"loss": 0.3})
             with pytest.raises(OutputError):
                 saves.wait()
@@ -359,7 +496,7 @@ def test_resuming_from_an_earlier_step_supersedes_the_later_ones(tmp_path):
 # -- refusals
 
 
-def test_a_missing_checkpoint_is_reported_without_importing_orbax(tmp_path):
+def test_a_missing_checkpoint_is_reported_without_importing_jax(tmp_path):
     script = (
         "import sys\n"
         "from specflow.output import Checkpointer\n"
@@ -466,12 +603,10 @@ def test_a_failed_last_write_raises_in_close(tmp_path, monkeypatch):
     """Runs everywhere, unlike the tmpfs: the writer itself refuses."""
 
     def refuse(*args, **kwargs):
-        raise ValueError(
-            "RESOURCE_EXHAUSTED: write: Disk quota exceeded [os_error=122]"
-        )
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
     with saved(tmp_path, 1) as checkpointer:
-        monkeypatch.setattr("specflow.output.checkpoint.archive.Archive.write", refuse)
+        monkeypatch.setattr(Archive, "write_share", refuse)
         checkpointer.save(2, state_of(2))
         with pytest.raises(OutputError) as error:
             checkpointer.close()
@@ -519,7 +654,7 @@ def test_sigkill_while_saving_leaves_complete_checkpoints_only(tmp_path, delay_s
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    while not list(tmp_path.glob("*.orbax-checkpoint-tmp")):
+    while not list(tmp_path.glob("*.partial")):
         time.sleep(0.001)
     time.sleep(delay_s)
     process.send_signal(signal.SIGKILL)

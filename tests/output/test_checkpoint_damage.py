@@ -59,7 +59,7 @@ def restored_step(directory: Path) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.99])
 def test_a_flipped_byte_is_detected_and_the_step_before_is_restored(two, share):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     flip(path, int(share * path.stat().st_size))
     step, notes = restored_step(two)
     assert step == 10
@@ -70,7 +70,7 @@ def test_a_flipped_byte_is_detected_and_the_step_before_is_restored(two, share):
 
 
 def test_the_note_names_the_corrupted_array(two):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     flip(path, path.stat().st_size // 2)
     assert restored_step(two)[1] == [
         "checkpoint of step 20 is damaged (params/a.b changed since it was written); "
@@ -93,14 +93,14 @@ def test_a_flipped_byte_anywhere_in_any_file_never_gives_wrong_values(two):
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
 def test_a_truncated_file_is_detected(two, share):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     assert restored_step(two)[0] == 10
 
 
 def test_a_changed_description_is_detected(two):
-    path = two / "20" / "about" / "metadata"
+    path = two / "20" / "checkpoint.json"
     path.write_text(path.read_text().replace('"next_index": 20', '"next_index": 21'))
     assert restored_step(two) == (
         10,
@@ -111,14 +111,16 @@ def test_a_changed_description_is_detected(two):
     )
 
 
-@pytest.mark.parametrize("item", ["state", "about"])
+@pytest.mark.parametrize(
+    "item", ["arrays-00000-of-00001.safetensors", "checkpoint.json"]
+)
 def test_a_missing_item_is_detected(two, item):
     (two / "20" / item).rename(two / "gone")
     assert restored_step(two)[0] == 10
 
 
 def test_a_damaged_step_that_is_requested_is_an_error(two):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     flip(path, path.stat().st_size // 2)
     with (
         Checkpointer(two) as checkpointer,
@@ -133,7 +135,7 @@ def test_a_damaged_step_that_is_requested_is_an_error(two):
 
 def test_if_all_are_damaged_every_step_is_named_with_its_reason(two):
     for step in ("10", "20"):
-        path = largest_file(two / step / "state")
+        path = largest_file(two / step)
         flip(path, path.stat().st_size // 2)
     with (
         Checkpointer(two) as checkpointer,
@@ -148,18 +150,18 @@ def test_if_all_are_damaged_every_step_is_named_with_its_reason(two):
 
 
 def test_a_damaged_step_is_superseded_when_it_is_written_again(two):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     flip(path, path.stat().st_size // 2)
     notes: list[str] = []
     with Checkpointer(two, on_warning=notes.append) as checkpointer:
         assert checkpointer.restore(ABSTRACT).step == 10
         checkpointer.save(20, state_of(20), data={"next_index": 20})
     assert restored_step(two) == (20, [])
-    assert (two / "superseded" / "20-1" / "state").is_dir()
+    assert (two / "superseded" / "20-1" / "checkpoint.json").is_file()
 
 
 def test_only_the_note_reaches_standard_error(two):
-    path = largest_file(two / "20" / "state")
+    path = largest_file(two / "20")
     path.write_bytes(path.read_bytes()[:100])
     script = (
         "import sys, jax\n"
@@ -183,11 +185,11 @@ def test_only_the_note_reaches_standard_error(two):
 
 @pytest.mark.parametrize(
     ("version", "hint"),
-    [(None, "train again in another directory."), (3, "or a newer one.")],
+    [(None, "train again in another directory."), (99, "or a newer one.")],
 )
 def test_another_version_of_the_format_is_refused_by_name(two, version, hint):
     """Version 1 had no number: its model state was under `rest/`."""
-    path = two / "20" / "about" / "metadata"
+    path = two / "20" / "checkpoint.json"
     about = json.loads(path.read_text())
     del about["xxh3_128"], about["format"]
     about |= {} if version is None else {"format": version}
@@ -203,6 +205,6 @@ def test_another_version_of_the_format_is_refused_by_name(two, version, hint):
     assert diagnostic.code == "checkpoint-format"
     assert str(diagnostic).startswith(
         f"{two}/20: has version {version or 1} of the checkpoint format. "
-        "Expected version 2. "
+        "Expected version 3. "
     )
     assert str(diagnostic).endswith(hint)

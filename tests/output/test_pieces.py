@@ -4,6 +4,7 @@ Eight devices of one process replace those of several: the pieces are the same, 
 `tests/distributed` reads with real ones.
 """
 
+import os
 from pathlib import Path
 
 import jax
@@ -13,14 +14,15 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from specflow.output.checkpoint.archive import (
-    Archive,
+from specflow.output.checkpoint import arrays_file
+from specflow.output.checkpoint.archive import Archive
+from specflow.output.checkpoint.device_arrays import read_onto_devices
+from specflow.output.checkpoint.saved_arrays import (
     DamagedError,
+    StoredArrays,
     saved_arrays,
 )
-from specflow.output.checkpoint.joint import write_share
-from specflow.output.checkpoint.pieces import read_together
-from specflow.output.checkpoint.snapshot import own_snapshot
+from specflow.output.checkpoint.snapshot import HostSnapshots, bounds_of
 
 MESH = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
 LAID = {
@@ -50,16 +52,14 @@ def shardings(how: str) -> dict[str, NamedSharding]:
 
 
 def write(folder: Path, how: str) -> Path:
+    state = ARRAYS if how == ALONE else jax.device_put(ARRAYS, shardings(how))
+    shares = HostSnapshots().take(state)
+    path = folder / "1"
+    path.mkdir()
     archive = Archive()
-    if how == ALONE:
-        archive.write(folder / "1", ARRAYS, {})
-    else:
-        shares = own_snapshot(jax.device_put(ARRAYS, shardings(how)))
-        (folder / "1" / "state").mkdir(parents=True)
-        write_share(folder / "1", shares)
-        archive.join(folder / "1", shares, {})
-    archive.close()
-    return folder / "1"
+    archive.write_share(path, shares, process=0, processes=1)
+    archive.complete(path, shares, {}, processes=1)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +72,14 @@ def written(tmp_path_factory):
 
 
 def read(path: Path, how: str) -> dict[str, jax.Array]:
-    archive = Archive()
-    saved = saved_arrays(archive.metadata(path))
-    archive.close()
+    saved = saved_arrays(Archive().metadata(path))
     wanted = {
         name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
         for (name, array), sharding in zip(
             ARRAYS.items(), shardings(how).values(), strict=True
         )
     }
-    return read_together(path, saved, wanted)
+    return read_onto_devices(path, saved, wanted)
 
 
 @pytest.mark.parametrize("to", LAID)
@@ -99,47 +97,58 @@ def test_a_checkpoint_is_read_with_any_sharding(written, of, to):
 @pytest.mark.parametrize("of", ["both", ALONE])
 def test_a_changed_byte_is_detected_with_any_sharding(of, to, tmp_path):
     path = write(tmp_path, of)
-    largest = max(path.glob("state/**/d/*"), key=lambda file: file.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(content)
+    file = path / "arrays-00000-of-00001.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
     with pytest.raises(DamagedError) as error:
         read(path, to)
     assert "\n" not in str(error.value)
 
 
-def test_orbax_reads_pieces_without_specflow(written):
-    import orbax.checkpoint as ocp
-
-    full = {name: array for name, array in ARRAYS.items() if array.size}
-    folder = written["both"].parent
-    with ocp.CheckpointManager(folder) as manager:
-        assert manager.all_steps() == [1]
-        restore = ocp.args.StandardRestore(full)
-        found = manager.restore(1, args=ocp.args.Composite(state=restore)).state
-    for name, expected in full.items():
-        np.testing.assert_array_equal(found[name], expected)
-
-
 def test_a_missing_file_is_damage(tmp_path):
     path = write(tmp_path, "both")
-    for file in path.glob("state/**/d/*"):
-        file.unlink()
-    with pytest.raises(DamagedError, match="and 2 more"):
+    (path / "arrays-00000-of-00001.safetensors").unlink()
+    with pytest.raises(DamagedError, match=r"arrays-.*: No such file or directory"):
         read(path, "rows")
 
 
-def test_no_read_is_larger_than_a_wanted_piece(written, monkeypatch):
-    """Bounds the memory of a restore by the largest wanted piece."""
-    import tensorstore
+@pytest.mark.parametrize("to", LAID)
+@pytest.mark.parametrize("of", [*LAID, ALONE])
+def test_one_part_is_read_without_the_others(written, of, to, monkeypatch):
+    """As one of several processes reads: the shard of one device, nothing else."""
+    monkeypatch.setattr(arrays_file, "_SHORT_ROW_BYTES", 4)
+    expected = ARRAYS[MATRIX]
+    count, preadv = 0, os.preadv
 
-    sizes, asked = [], tensorstore.TensorStore.__getitem__
+    def counted(descriptor, buffers, offset):
+        nonlocal count
+        read = preadv(descriptor, buffers, offset)
+        count += read
+        return read
 
-    def noting(store, index):
-        part = asked(store, index)
-        sizes.append(part.size)
-        return part
+    saved = saved_arrays(Archive().metadata(written[of]))
+    with StoredArrays(written[of], saved) as stored:
+        monkeypatch.setattr(os, "preadv", counted)
+        indices = shardings(to)[MATRIX].devices_indices_map(expected.shape)
+        for index in indices.values():
+            count = 0
+            bounds = bounds_of(index, expected.shape)
+            target = np.empty(expected[index].shape, expected.dtype)
+            stored.fill(MATRIX, {bounds: target})
+            np.testing.assert_array_equal(target, expected[index])
+            assert count == target.nbytes
 
-    monkeypatch.setattr(tensorstore.TensorStore, "__getitem__", noting)
-    read(written["both"], "both")
-    assert max(sizes) == 16 * 12 // 8
+
+@pytest.mark.parametrize("of", [*LAID, ALONE])
+def test_every_damaged_array_is_found_with_memory_for_none(of, tmp_path):
+    path = write(tmp_path, of)
+    assert Archive().verify(path) == []
+    file = path / "arrays-00000-of-00001.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1  # The last array of the file.
+    file.write_bytes(content)
+    assert Archive().verify(path) == [f"{MATRIX} changed since it was written"]
+    file.write_bytes(content[:-1])
+    (reason,) = Archive().verify(path)
+    assert reason == f"{file.name}: its size has changed since it was written"

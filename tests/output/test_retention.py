@@ -12,7 +12,7 @@ from specflow.config.sections.output import BestConfig
 from specflow.diagnostics.errors import CheckpointError, ConfigError
 from specflow.output import Checkpointer
 from specflow.output.checkpoint import retention
-from specflow.output.checkpoint.archive import Archive, DamagedError
+from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.best_checkpoint import BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_tags import (
@@ -23,6 +23,7 @@ from specflow.output.checkpoint.checkpoint_tags import (
 )
 from specflow.output.checkpoint.retention import Retention, recorded_policies
 from specflow.output.checkpoint.retention_rules import Policies
+from specflow.output.checkpoint.saved_arrays import DamagedError
 
 SMALL = {"x": jnp.ones(2)}
 

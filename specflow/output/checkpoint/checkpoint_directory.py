@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
-from specflow.output.checkpoint.archive import Archive, DamagedError
+from specflow.output.checkpoint.archive import Archive
+from specflow.output.checkpoint.saved_arrays import DamagedError
 from specflow.output.json_values import JsonObject
 from specflow.runtime.filesystem import absence_hint, expanded
 
@@ -26,7 +27,7 @@ class CheckpointDirectory:
         return self.path / str(step)
 
     def steps(self) -> list[int]:
-        """Steps with a complete checkpoint, ascending; does not load Orbax."""
+        """Steps with a complete checkpoint, ascending; does not load JAX."""
         if not self.path.is_dir():
             return []
         return sorted(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from specflow.diagnostics.errors import Diagnostic
 from specflow.distributed import collectives
-from specflow.output.checkpoint.archive import reason
+from specflow.output.checkpoint.saved_arrays import reason
 
 __all__ = ["damaged", "mismatched", "missing", "no_best", "unwritable"]
 

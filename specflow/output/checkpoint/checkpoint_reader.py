@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 
 from specflow.diagnostics.errors import CheckpointError
-from specflow.distributed import collectives
 from specflow.output.checkpoint import checkpoint_errors
-from specflow.output.checkpoint.archive import DamagedError, SavedArray, saved_arrays
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.saved_arrays import (
+    DamagedError,
+    SavedArray,
+    saved_arrays,
+)
 from specflow.output.checkpoint.snapshot import differences, flat
 from specflow.output.json_values import JsonObject
 from specflow.runtime.typing import Tree
@@ -102,10 +105,10 @@ class CheckpointReader:
         """
         for step in reversed(steps):
             try:
-                metadata = self._directory.metadata(step)
+                saved = saved_arrays(self._directory.metadata(step))
             except DamagedError:
                 continue  # `restore` reports it, and falls back as well.
-            self._matching(step, metadata, abstract, partial=False)
+            self._check(step, saved, abstract, partial=False)
             return
 
     def restore(
@@ -147,34 +150,32 @@ class CheckpointReader:
     def _restore(self, step: int, abstract: Tree, *, partial: bool) -> Restored:
         import jax
 
+        # Loads JAX, which listing checkpoints should not.
+        from specflow.output.checkpoint.device_arrays import read_onto_devices
+
         path = self._directory.step_path(step)
         metadata = self._directory.metadata(step)
-        saved = self._matching(step, metadata, abstract, partial=partial)
+        saved = saved_arrays(metadata)
         wanted = flat(abstract)
-        if collectives.process_count() > 1:
-            # Loads JAX, which listing checkpoints should not.
-            from specflow.output.checkpoint.pieces import read_together
-
-            arrays = read_together(path, saved, wanted)
-            on_device = [arrays[name] for name in wanted]
-        else:
-            on_host = self._directory.archive.arrays(path, saved)
-            on_device = jax.device_put(
-                [on_host[name] for name in wanted],
-                [getattr(leaf, "sharding", None) for leaf in wanted.values()],
-            )
-        state = jax.tree.unflatten(jax.tree.structure(abstract), on_device)
+        self._check(step, saved, abstract, partial=partial)
+        arrays = read_onto_devices(path, saved, wanted)
+        structure = jax.tree.structure(abstract)
+        state = jax.tree.unflatten(structure, [arrays[name] for name in wanted])
         return Restored(step, state, metadata["data"])
 
-    def _matching(
-        self, step: int, metadata: JsonObject, abstract: Tree, *, partial: bool
-    ) -> dict[str, SavedArray]:
-        """The saved arrays of a state.
+    def _check(
+        self,
+        step: int,
+        saved: dict[str, SavedArray],
+        abstract: Tree,
+        *,
+        partial: bool,
+    ) -> None:
+        """Compares the arrays of a checkpoint with a state.
 
         Raises:
             CheckpointError: some are missing, unexpected, or of another shape or dtype.
         """
-        saved = saved_arrays(metadata)
         if partial:
             parts = tuple(f"{part}/" for part in abstract)
             saved = {name: a for name, a in saved.items() if name.startswith(parts)}
@@ -183,7 +184,6 @@ class CheckpointReader:
             raise CheckpointError(
                 *checkpoint_errors.mismatched(path, different, len(saved))
             )
-        return saved
 
     def _missing(self, step: int | None, steps: list[int]) -> CheckpointError:
         return CheckpointError(

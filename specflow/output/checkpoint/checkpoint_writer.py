@@ -2,22 +2,20 @@
 
 import contextlib
 import itertools
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
-
-import numpy as np
+from pathlib import Path
 
 from specflow.diagnostics.errors import OutputError
 from specflow.distributed import collectives
 from specflow.distributed.side_channel import SideChannel
 from specflow.output.checkpoint import checkpoint_errors
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
-from specflow.output.checkpoint.joint import write_share
 from specflow.output.checkpoint.retention import Retention
-from specflow.output.checkpoint.snapshot import Share, host_snapshot, own_snapshot
+from specflow.output.checkpoint.snapshot import HostSnapshots, Share
 from specflow.output.files import reported
 from specflow.output.json_values import JsonObject
 from specflow.runtime.typing import Tree
@@ -26,10 +24,7 @@ __all__ = ["CheckpointWriter"]
 
 _CHANNELS = itertools.count()
 """Numbers of the side channels: all processes create their writers in one order."""
-_UNFINISHED = re.compile(r"\.orbax-checkpoint-tmp|^deleting-")
-
-_Arrays: TypeAlias = Mapping[str, np.ndarray]
-_Shares: TypeAlias = Mapping[str, Share]
+_UNFINISHED = re.compile(r"\.partial$|^deleting-")
 
 
 class CheckpointWriter:
@@ -50,6 +45,7 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
         self._running: Future[None] | None = None
         self._channel: SideChannel | None = None
+        self._snapshots = HostSnapshots()
         self._resumed_from: int | None = None
         self._complete: set[int] = set()
         self.pending_step: int | None = None
@@ -81,16 +77,12 @@ class CheckpointWriter:
             metadata: of the checkpoint, in plain JSON values.
         """
         assert self._running is None
-        if collectives.process_count() == 1:
-            arrays = host_snapshot(state)
-            self._running = self._thread.submit(self._write, step, arrays, metadata)
-        else:
-            if self._channel is None:
-                self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
-            shares = own_snapshot(state)
-            self._running = self._thread.submit(
-                self._write_jointly, self._channel, step, shares, metadata
-            )
+        if collectives.process_count() > 1 and self._channel is None:
+            self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
+        shares = self._snapshots.take(state, process=collectives.process_index())
+        self._running = self._thread.submit(
+            self._write, self._channel, step, shares, metadata
+        )
         self.pending_step = step
 
     def is_running(self) -> bool:
@@ -133,55 +125,55 @@ class CheckpointWriter:
 
     # -- In the thread.
 
-    def _write(self, step: int, arrays: _Arrays, metadata: JsonObject) -> None:
-        with self._errors_named(step):
-            self._prepare(step, metadata)
-            try:
-                path = self._directory.step_path(step)
-                self._directory.archive.write(path, arrays, metadata)
-            except Exception:
-                pattern = f"{step}.orbax-checkpoint-tmp*"
-                for unfinished in self._directory.path.glob(pattern):
-                    shutil.rmtree(unfinished, ignore_errors=True)
-                raise
-        self._complete.add(step)
-        self._remove_expired()
-
-    def _write_jointly(
-        self, channel: SideChannel, step: int, shares: _Shares, metadata: JsonObject
+    def _write(
+        self,
+        channel: SideChannel | None,
+        step: int,
+        shares: Mapping[str, Share],
+        metadata: JsonObject,
     ) -> None:
         """Writes the shards of this process; process 0 prepares and completes.
 
-        The processes meet at each call on the channel: all raise an error of one.
+        Several processes meet at each call on the channel: all raise an error of one.
         """
-        folder = self._directory.path / f"{step}.orbax-checkpoint-tmp"
+        folder = self._directory.path / f"{step}.partial"
+        processes = collectives.process_count()
 
         def prepare() -> None:
-            with self._errors_named(step):
-                self._prepare(step, metadata)
-                (folder / "state").mkdir(parents=True)
+            self._prepare(step, metadata)
+            folder.mkdir()
 
         def write() -> None:
-            with self._errors_named(step):
-                write_share(folder, shares)
+            self._directory.archive.write_share(
+                folder, shares, process=collectives.process_index(), processes=processes
+            )
 
         def complete() -> None:
-            with self._errors_named(step):
-                self._directory.archive.join(folder, shares, metadata)
-                folder.rename(self._directory.step_path(step))
+            self._directory.archive.complete(
+                folder, shares, metadata, processes=processes
+            )
+            _sync(folder)
+            folder.rename(self._directory.step_path(step))
+            _sync(self._directory.path)
 
-        def remove_unfinished() -> None:
-            shutil.rmtree(folder, ignore_errors=True)
+        def named(function: Callable[[], None]) -> Callable[[], None]:
+            def call() -> None:
+                with self._errors_named(step):
+                    function()
 
+            return call
+
+        on_process_zero = _call if channel is None else channel.on_process_zero
+        on_every_process = _call if channel is None else channel.on_every_process
         try:
-            channel.on_process_zero(prepare)
-            channel.on_every_process(write)
-            channel.on_process_zero(complete)
+            on_process_zero(named(prepare))
+            on_every_process(named(write))
+            on_process_zero(named(complete))
         except OutputError:
-            channel.on_process_zero(remove_unfinished)
+            on_process_zero(lambda: shutil.rmtree(folder, ignore_errors=True))
             raise
         self._complete.add(step)
-        channel.on_process_zero(self._remove_expired)
+        on_process_zero(self._remove_expired)
 
     def _prepare(self, step: int, metadata: JsonObject) -> None:
         """Removes unfinished checkpoints, and supersedes checkpoints of later steps."""
@@ -220,3 +212,16 @@ class CheckpointWriter:
                 self._directory.step_path(step), error, newest=self._directory.newest()
             )
             raise OutputError(diagnostic) from error
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
+
+
+def _sync(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

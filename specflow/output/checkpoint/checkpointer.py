@@ -12,14 +12,13 @@ import numpy as np
 
 from specflow.config.sections.output import BestConfig
 from specflow.distributed import collectives
-from specflow.output.checkpoint.archive import DamagedError, SavedArray
 from specflow.output.checkpoint.best_checkpoint import Best, BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_reader import CheckpointReader, Restored
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
-from specflow.output.checkpoint.orbax_logs import hush_checkpoints
 from specflow.output.checkpoint.retention import Retention
 from specflow.output.checkpoint.retention_rules import Policies
+from specflow.output.checkpoint.saved_arrays import DamagedError, SavedArray
 from specflow.output.checkpoint.step_choice import CheckpointStep, chosen_step
 from specflow.output.json_values import JsonObject, to_plain
 from specflow.runtime.filesystem import expanded
@@ -34,8 +33,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     `save` copies the state to the host and returns; a thread writes it. Several
     processes make the same calls and write together, each its shards. A checkpoint has
     its final name, `<directory>/<step>`, only when it is complete: a process that is
-    killed earlier leaves the earlier checkpoints unchanged. Each array has a digest,
-    because Orbax restores flipped bytes silently; damaged checkpoints are skipped.
+    killed earlier leaves the earlier checkpoints unchanged. Each array has a digest;
+    damaged checkpoints are skipped.
     Checkpoints newer than the step that training resumed from are moved to
     `<directory>/superseded`.
 
@@ -62,8 +61,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         keep_every_s: float = math.inf,
         on_warning: Callable[[str], None] | None = None,
     ):
-        hush_checkpoints()
-        # Orbax refuses relative paths.
+        # Absolute: the process may change its working directory.
         self.directory = expanded(directory).absolute()
         self._on_disk = CheckpointDirectory(self.directory)
         self._tracker = None if best is None else BestTracker(self._on_disk, best)
@@ -80,7 +78,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self._on_warning = on_warning or _to_stderr
 
     def steps(self) -> list[int]:
-        """Steps with a complete checkpoint, ascending; does not load Orbax.
+        """Steps with a complete checkpoint, ascending; does not load JAX.
 
         Several processes wait for the running save, so that all get the same steps.
         """
@@ -89,7 +87,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         return self._on_disk.steps()
 
     def latest_step(self) -> int | None:
-        """The newest complete checkpoint, damaged or not; does not load Orbax."""
+        """The newest complete checkpoint, damaged or not; does not load JAX."""
         return max(self.steps(), default=None)
 
     def save(
@@ -161,7 +159,6 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             self.wait()
         finally:
             self._writer.close()
-            self._on_disk.archive.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()

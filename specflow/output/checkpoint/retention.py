@@ -9,7 +9,6 @@ from pathlib import Path
 
 from specflow.config.sections.output import BestConfig
 from specflow.diagnostics.errors import CheckpointError
-from specflow.output.checkpoint.archive import DamagedError
 from specflow.output.checkpoint.best_checkpoint import BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_tags import tags_of
@@ -23,6 +22,7 @@ from specflow.output.checkpoint.retention_rules import (
     Rule,
     TaggedSteps,
 )
+from specflow.output.checkpoint.saved_arrays import DamagedError
 from specflow.output.json_values import JsonObject
 
 __all__ = ["Retention", "recorded_best", "recorded_policies"]

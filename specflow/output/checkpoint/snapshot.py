@@ -1,26 +1,16 @@
-"""Host copies of a training state, and digests of arrays."""
+"""Host copies of a training state."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from specflow.diagnostics.errors import CheckpointError, Diagnostic
+from specflow.output.checkpoint.saved_arrays import Bounds
 from specflow.runtime.typing import Tree, describe
 
-__all__ = [
-    "Bounds",
-    "Share",
-    "array_digest",
-    "bounds_of",
-    "differences",
-    "flat",
-    "host_snapshot",
-    "own_snapshot",
-]
-
-Bounds: TypeAlias = tuple[tuple[int, int], ...]
-"""Bounds of a piece of an array: start and stop along each dimension."""
+__all__ = ["HostSnapshots", "Share", "bounds_of", "differences", "flat"]
 
 
 def flat(tree: Tree) -> dict[str, Any]:
@@ -37,58 +27,121 @@ def flat(tree: Tree) -> dict[str, Any]:
     }
 
 
-def host_snapshot(tree: Tree) -> dict[str, np.ndarray]:
-    """Copies all arrays to the host, so that their device buffers can be donated."""
-    leaves = flat(tree)
-    for leaf in leaves.values():
-        if hasattr(leaf, "copy_to_host_async"):
-            leaf.copy_to_host_async()  # All transfers at once, then one wait.
-    return {path: _own(leaf) for path, leaf in leaves.items()}
-
-
-def _own(leaf: Any) -> np.ndarray:
-    host = np.asarray(leaf)
-    # On CPU a JAX array and its NumPy view share memory, which the next step reuses.
-    return host if host.flags.owndata and host is not leaf else host.copy()
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Share:
-    """Pieces of an array that one of several processes writes, on the host."""
+    """Pieces of an array that one process writes, on the host."""
 
     shape: tuple[int, ...]
     """Shape of the complete array."""
     dtype: np.dtype[Any]
-    chunk: tuple[int, ...]
-    """Shape of every piece."""
     pieces: list[tuple[Bounds, np.ndarray]]
 
 
-def own_snapshot(tree: Tree) -> dict[str, Share]:
-    """Copies the shards that this process writes to the host.
+class HostSnapshots:
+    """Copies states to the host, one after another into the same memory.
 
-    Of replicas on several devices, one is written: the one that JAX numbers 0.
+    A snapshot is valid until the next one is taken. Memory that was used before is
+    written twice as fast as memory that the system has to provide.
     """
-    leaves = flat(tree)
-    own = {
-        name: [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
-        for name, leaf in leaves.items()
-    }
-    for shards in own.values():
-        for shard in shards:
-            shard.data.copy_to_host_async()
-    return {
-        name: Share(
-            leaf.shape,
-            np.dtype(leaf.dtype),
-            leaf.sharding.shard_shape(leaf.shape),
-            [
-                (bounds_of(shard.index, leaf.shape), _own(shard.data))
-                for shard in own[name]
-            ],
+
+    def __init__(self) -> None:
+        self._copies: dict[tuple[str, Bounds], np.ndarray] = {}
+
+    def take(self, tree: Tree, *, process: int = 0) -> dict[str, Share]:
+        """Copies the pieces that this process writes, so that buffers can be donated.
+
+        Of replicas on several devices, one is written: the one that JAX numbers 0.
+
+        Args:
+            tree: arrays of JAX or NumPy, or numbers.
+            process: index of this process; numbers and arrays of NumPy, which all
+                processes have, are written by process 0.
+
+        Returns:
+            Path -> pieces of this process, for each leaf.
+
+        Raises:
+            CheckpointError: a leaf is not an array of numbers.
+        """
+        leaves = flat(tree)
+        dtypes = {name: _host_dtype(name, leaf) for name, leaf in leaves.items()}
+        shards = {name: _own_shards(leaf, process) for name, leaf in leaves.items()}
+        for pieces in shards.values():
+            for _, piece in pieces:
+                if hasattr(piece, "copy_to_host_async"):
+                    piece.copy_to_host_async()  # All transfers at once, then one wait.
+        earlier, self._copies = self._copies, {}
+        return {
+            name: Share(
+                np.shape(leaf),
+                dtypes[name],
+                [
+                    (bounds, self._copy((name, bounds), piece, earlier))
+                    for bounds, piece in shards[name]
+                ],
+            )
+            for name, leaf in leaves.items()
+        }
+
+    def _copy(
+        self,
+        key: tuple[str, Bounds],
+        piece: Any,
+        earlier: Mapping[tuple[str, Bounds], np.ndarray],
+    ) -> np.ndarray:
+        host = np.asarray(piece)
+        # The copy of a device's buffer is already our own. On CPU a JAX array and its
+        # NumPy view share memory, which the next step reuses.
+        if host.flags.owndata and host is not piece:
+            return host
+        copy = earlier.get(key)
+        native = host.dtype.newbyteorder("=")
+        if copy is None or (copy.shape, copy.dtype) != (host.shape, native):
+            copy = np.empty(host.shape, native)
+        np.copyto(copy, host)
+        self._copies[key] = copy
+        return copy
+
+
+def _own_shards(leaf: Any, process: int) -> list[tuple[Bounds, Any]]:
+    """The shards of an array that this process writes, and their bounds.
+
+    An array without elements has none.
+    """
+    shape = np.shape(leaf)
+    if 0 in shape:
+        return []
+    if not hasattr(leaf, "addressable_shards"):
+        return [] if process else [(tuple((0, size) for size in shape), leaf)]
+    return [
+        (bounds_of(shard.index, shape), shard.data)
+        for shard in leaf.addressable_shards
+        if shard.replica_id == 0
+    ]
+
+
+def _host_dtype(name: str, leaf: Any) -> np.dtype[Any]:
+    """Dtype of a leaf in native byte order.
+
+    Raises:
+        CheckpointError: it is not one of numbers.
+    """
+    dtype = getattr(leaf, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        dtype = None if dtype is not None else np.asarray(leaf).dtype
+    # Dtypes that NumPy does not have, such as bfloat16, may be of kind V.
+    if dtype is None or dtype.kind in "OSUMm" or dtype.name.startswith(("void", "rec")):
+        raise CheckpointError(
+            Diagnostic(
+                name,
+                f"got {describe(leaf)}, which a checkpoint cannot hold",
+                expected="an array of numbers",
+                hint="Keep text out of the model state; save the data of a random key, "
+                "jax.random.key_data(key).",
+                code="checkpoint-array",
+            )
         )
-        for name, leaf in leaves.items()
-    }
+    return dtype.newbyteorder("=")
 
 
 def bounds_of(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
@@ -100,19 +153,6 @@ def bounds_of(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
     return tuple(
         part.indices(size)[:2] for part, size in zip(index, shape, strict=True)
     )
-
-
-def array_digest(array: np.ndarray) -> str:
-    """128-bit xxHash of an array's bytes, in C order.
-
-    >>> array_digest(np.zeros(3)) == array_digest(np.zeros((1, 3)))
-    True
-    """
-    import xxhash
-
-    # As bytes: bfloat16 and similar dtypes have no buffer protocol.
-    flat_bytes = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return xxhash.xxh3_128_hexdigest(flat_bytes.data)
 
 
 def differences(

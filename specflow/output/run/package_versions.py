@@ -17,7 +17,6 @@ RECORDED_PACKAGES = (
     "numpy",
     "omegaconf",
     "optax",
-    "orbax-checkpoint",
     "pydantic",
     "scikit-learn",
 )
@@ -29,7 +28,6 @@ PROGRAM_PACKAGES = (
     "jaxlib",
     "numpy",
     "optax",
-    "orbax-checkpoint",
     "specflow",
 )
 """Packages that determine the compiled program and the checkpoints: the same version in
