@@ -67,28 +67,27 @@ def build_optimizer(
     -1.0
     """
     settings = cast("Any", config)  # `config` without the types of its members.
-    # Dispatch on the kind of section. A `_target_` and a plugin without `lr` return the
-    # complete transformation. The others have the fields of `CommonOptimizerConfig`,
-    # and a known learning rate.
+    # A `_target_` and a plugin without `lr` return the complete transformation.
     if isinstance(config, Target):
         return _check_transformation(settings(), settings)
-    elif isinstance(config, Component) and not isinstance(config, LearningRateConfig):
+    if isinstance(config, Component) and not isinstance(config, LearningRateConfig):
         return _check_transformation(settings(train_steps=train_steps), settings)
-    elif isinstance(config, PartsConfig):
+    # The others have a known learning rate, and the fields of `CommonOptimizerConfig`.
+    if isinstance(config, PartsConfig):
         parts = {
             part: build_optimizer(member.optimizer, train_steps=train_steps)
             for part, member in settings.parts.items()
         }
         rate = rates_of_parts(parts)
-        optimizer = _by_part(settings, parts)
+        optimizer = _partition(settings, parts)
     elif isinstance(config, Component):
-        rate = _rate(settings, train_steps=train_steps)
+        rate = _learning_rate(settings, train_steps=train_steps)
         optimizer = _check_transformation(
             settings(learning_rate=rate, train_steps=train_steps), settings
         )
     else:
-        rate = _rate(settings, train_steps=train_steps)
-        optimizer = _by_name(settings, rate)
+        rate = _learning_rate(settings, train_steps=train_steps)
+        optimizer = _build_from_optax(settings, rate)
     optimizer = _with_clipping_and_ema(optimizer, settings)
     if settings.name == "rprop":
         # Rprop's learning rate is only the initial per-weight step size, so it is not
@@ -171,7 +170,7 @@ def _with_clipping_and_ema(
     return optimizer if len(chain) == 1 else optax.chain(*chain)
 
 
-def _by_part(
+def _partition(
     config: Any, optimizers: Mapping[str, optax.GradientTransformation]
 ) -> optax.GradientTransformation:
     """Partitions the parameters among the optimizers of the parts, by path."""
@@ -196,7 +195,7 @@ def _by_part(
     )
 
 
-def _rate(config: Any, *, train_steps: int) -> Any:
+def _learning_rate(config: Any, *, train_steps: int) -> Any:
     """Returns the learning rate: a number if it is constant, otherwise a schedule."""
     if _has_constant_learning_rate(config):
         return config.lr  # A number needs no step counter in the state.
@@ -213,7 +212,7 @@ def _has_constant_learning_rate(config: Any) -> bool:
     )
 
 
-def _by_name(config: Any, rate: Any) -> optax.GradientTransformation:
+def _build_from_optax(config: Any, rate: Any) -> optax.GradientTransformation:
     """Calls the optax function of the config's name with the config's fields."""
     make = getattr(optax, config.name)
     arguments = {name: value for name, value in config if name not in _NON_OPTAX_FIELDS}
