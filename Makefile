@@ -1,4 +1,4 @@
-.PHONY: format check test generate notebooks bench
+.PHONY: format check test soak generate notebooks bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -12,6 +12,9 @@ check:  ## form, types and import rules
 
 test:  ## everything that must hold
 	pytest
+
+soak:  ## failures, for half an hour: kills, signals, damaged files, full disks
+	python -m tests.soak
 
 generate:  ## write config sections from signatures, and the JSON Schemas
 	python -m tests.generate

@@ -38,7 +38,9 @@ class History:
         self.path = expanded(model_dir, "model_dir") / folder / "metrics.jsonl"
 
     def add(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Appends the metrics of an evaluation.
+        """Appends the metrics of an evaluation, unless they are the last row already.
+
+        A finished run that is started again evaluates its last state again.
 
         Raises:
             OutputError: The file cannot be written.
@@ -76,8 +78,14 @@ class History:
     def _append(self, row: str) -> None:
         with reported(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._last_row() == json.loads(row):
+                return
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(row + "\n")
+
+    def _last_row(self) -> dict[str, Any] | None:
+        rows = read_rows(self.path)
+        return rows[-1] if rows else None
 
     def _cut(self, step: int) -> None:
         rows = read_rows(self.path)

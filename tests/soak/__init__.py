@@ -1,0 +1,1 @@
+"""Fault campaigns: kills, signals, damage and full disks over several experiments."""

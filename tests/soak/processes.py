@@ -1,0 +1,173 @@
+"""Processes under test: started, killed, waited for, and never left behind."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from tests.soak.experiments import PROJECT
+
+__all__ = ["TIMEOUT_S", "Ended", "Workplace", "descendants", "has_ended"]
+
+TIMEOUT_S = 120.0
+"""Time after which a process, or what it started, counts as hung."""
+ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    status: int
+    """Exit status; negative: the number of the signal that ended it."""
+    out: str
+    err: str
+    seconds: float
+    """Time from the start to the end."""
+    exit_s: float | None = None
+    """Time from the signal to the end of all processes. None: there was no signal."""
+    hung: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Workplace:
+    """Folders of a soak: its runs, and the caches that all of its processes share."""
+
+    folder: Path
+
+    def environment(self, hooks: dict[str, str]) -> dict[str, str]:
+        paths = [Path(__file__).parent / "hooks", PROJECT, ROOT]
+        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        return {
+            **os.environ,
+            **cache,
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "JAX_COMPILATION_CACHE_DIR": os.environ.get(
+                "JAX_COMPILATION_CACHE_DIR", str(self.folder / "cache" / "xla")
+            ),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            **hooks,
+        }
+
+    def start(self, program: Sequence[str], **hooks: str) -> "Started":
+        """Starts a Python program in the user's project."""
+        logs = [(self.folder / name).open("w+b") for name in ("stdout", "stderr")]
+        return Started(
+            subprocess.Popen(
+                [sys.executable, *program],
+                stdin=subprocess.DEVNULL,
+                stdout=logs[0],
+                stderr=logs[1],
+                cwd=PROJECT,
+                env=self.environment(hooks),
+                # A signal to this program is not one to those under test.
+                start_new_session=True,
+            ),
+            logs,
+        )
+
+    def run(self, program: Sequence[str], **hooks: str) -> Ended:
+        """Runs a program to its end; `hooks` are those of `hooks/sitecustomize.py`."""
+        mark = self.folder / "mark"
+        mark.unlink(missing_ok=True)
+        if "SOAK_SIGNALS" in hooks:
+            hooks["SOAK_MARK"] = str(mark)
+        ended = self.start(program, **hooks).wait()
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            since = time.monotonic() - float(mark.read_text())
+            return dataclasses.replace(ended, exit_s=since)
+        return ended
+
+
+class Started:
+    """A running process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], logs: Sequence[BinaryIO]):
+        self.process, self._logs = process, logs
+        self._began = time.monotonic()
+
+    def wait(self) -> Ended:
+        """Waits for the process and all that it started."""
+        family: set[int] = set()
+        until = self._began + TIMEOUT_S
+        while self.process.poll() is None and time.monotonic() < until:
+            family |= descendants(self.process.pid)
+            time.sleep(0.01)
+        return self._ended(family, until)
+
+    def kill_after(self, seconds: float, victim: int) -> Ended | None:
+        """Kills a process of the family (modulo its size) after a time.
+
+        Returns:
+            None if the process ended by itself before that.
+        """
+        until = self._began + seconds
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                return None
+            time.sleep(min(0.005, max(0.0, until - time.monotonic())))
+        family = descendants(self.process.pid)
+        if self.process.poll() is not None:
+            return None
+        members = [self.process.pid, *sorted(family)]
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(members[victim % len(members)], signal.SIGKILL)
+        killed = time.monotonic()
+        ended = self._ended(family, killed + TIMEOUT_S)
+        return dataclasses.replace(ended, exit_s=time.monotonic() - killed)
+
+    def _ended(self, family: set[int], until: float) -> Ended:
+        hung = False
+        while True:
+            self.process.poll()
+            left = [pid for pid in family if not has_ended(pid)]
+            if self.process.returncode is not None and not left:
+                break
+            if time.monotonic() > until:
+                hung = True
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                self.process.kill()
+                self.process.wait()
+                break
+            family |= descendants(self.process.pid)
+            time.sleep(0.01)
+        seconds = time.monotonic() - self._began
+        out, err = map(_text, self._logs)
+        return Ended(self.process.wait(), out, err, seconds, hung=hung)
+
+
+def _text(log: BinaryIO) -> str:
+    """Content of a log, which is closed."""
+    with log:
+        log.seek(0)
+        return log.read().decode(errors="replace")
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes that a process has started, and those that they have."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found |= {child} | descendants(child)
+    return found
+
+
+def has_ended(pid: int) -> bool:
+    """Returns whether a process is gone, or is a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"

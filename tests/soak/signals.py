@@ -1,0 +1,107 @@
+"""Signals in every phase of a run: it saves, ends in time, and resumes bit for bit."""
+
+import random
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from tests.soak.kills import final_problems
+from tests.soak.processes import Ended, Workplace
+from tests.soak.report import Tally
+from tests.soak.runs import Reference, problems_of_checkpoints
+
+__all__ = ["PHASES", "signal_campaign"]
+
+_WRITER = "specflow.output.checkpoint.checkpoint_writer:CheckpointWriter"
+PHASES = {
+    "importing": "specflow.cli.main::1",
+    "composing": "specflow.compose.overrides:compose:1",
+    "starting": "specflow.commands.jax_session:start:1",
+    "opening": "specflow.output.run.run_directory:open_run:1",
+    "compiling": "specflow.executor.program:Program.train:1",
+    "training": "specflow.executor.program:Program.train:9",
+    "saving": f"{_WRITER}.start:2",
+    "writing": f"{_WRITER}._prepare:2",
+    "evaluating": "specflow.loop.evaluate:evaluate:2",
+    "exporting": "specflow.output.export.exporting:write_export:1",
+    "waiting": "specflow.estimator.training:Training._finish_writing:1",
+    "finishing": "specflow.commands.train_result:TrainResult.of:1",
+    "closing": "specflow.commands.train_result:TrainResult.print:1",
+}
+"""Phase -> `module:attribute:n`, at whose n-th call the signal arrives."""
+_SAVED = ("compiling", "training", "saving", "writing", "evaluating", "exporting")
+"""Phases in which a request to stop is obeyed: the state is saved, the status told."""
+_HANDLED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_OTHERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT)
+"""Signals that end a process at once, as a kill does."""
+TWICE = "2,2"
+
+
+def signal_campaign(
+    reference: Reference, workplace: Workplace, *, seed: int, share: float = 1.0
+) -> Tally:
+    """Sends signals to an experiment in its phases.
+
+    Args:
+        share: of all pairs of a phase and a signal; a random choice below 1.
+    """
+    experiment = reference.experiment
+    rng = random.Random(f"{seed} signal {experiment.name}")
+    tally = Tally("signal", experiment.name)
+    numbers = [str(int(number)) for number in (*_HANDLED, *_OTHERS)]
+    cases = [(phase, sent) for phase in PHASES for sent in (*numbers, TWICE, "15,15")]
+    if experiment.script is not None or not reference.exports:
+        cases = [case for case in cases if case[0] != "exporting"]
+    if experiment.script is not None:
+        # A script has no handler of specflow's, and no phases of a command.
+        cases = [case for case in cases if case[0] in _SAVED]
+    chosen = rng.sample(cases, max(1, round(share * len(cases))))
+    for phase, sent in sorted(chosen, key=cases.index):
+        directory = workplace.folder / f"{experiment.name}-signal"
+        shutil.rmtree(directory, ignore_errors=True)
+        hooks = {"SOAK_AT": PHASES[phase], "SOAK_SIGNALS": sent}
+        if experiment.processes > 1:
+            hooks |= {"SOAK_INDEX": "0", "SOAK_TARGET": "parent"}
+        ended = workplace.run(experiment.program(directory), **hooks)
+        where = f"{experiment.name}, {sent} while {phase}"
+        if ended.hung:
+            tally.survive(f"{where}: hung: {ended.err}", kind="hung")
+            continue
+        tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
+        problems = _problems(reference, ended, phase, sent, directory)
+        final = workplace.run(experiment.program(directory))
+        problems += final_problems(reference, directory, final)
+        tally.survive(*(f"{where}: {problem}" for problem in problems))
+    return tally
+
+
+def _problems(
+    reference: Reference, ended: Ended, phase: str, sent: str, directory: Path
+) -> list[str]:
+    problems = []
+    if (directory / "checkpoints").is_dir():
+        problems += problems_of_checkpoints(directory, reference)
+    number, *again = map(int, sent.split(","))
+    if ended.exit_s is None:
+        return [*problems, f"the signal was never sent; status {ended.status}"]
+    allowed = {-number, 128 + number}
+    is_saved = not again and number in _HANDLED and phase in _SAVED
+    if reference.experiment.script is not None:
+        allowed = {-number}
+        is_saved = False
+    elif is_saved:
+        allowed = {128 + number}
+    if phase == "closing":
+        allowed |= {0}  # The run is complete.
+    if ended.status not in allowed:
+        problems.append(f"ended with {ended.status}: {ended.err}")
+    if "Traceback" in ended.err and reference.experiment.script is None:
+        problems.append(f"printed a traceback: {ended.err}")
+    if is_saved:
+        stopped = re.search(r"^stopped at step (\d+) of", ended.err, re.MULTILINE)
+        if stopped is None:
+            problems.append(f"did not tell where it stopped: {ended.err}")
+        elif not (directory / "checkpoints" / stopped[1]).is_dir():
+            problems.append(f"did not save step {stopped[1]}")
+    return problems
