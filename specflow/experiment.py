@@ -60,9 +60,9 @@ def estimator_arguments(
     """Builds the model function, the model and the settings of an experiment.
 
     Args:
-        experiment: Validated, with resolved targets.
-        data: Determines input sizes that the model leaves open.
-        model_dir: The run directory; by default `output.dir`.
+        experiment: validated, with resolved targets.
+        data: determines input sizes that the model leaves open.
+        model_dir: the run directory; by default `output.dir`.
     """
     loop, output = experiment.loop, experiment.output
     checkpoint = output.checkpoint
@@ -141,13 +141,13 @@ def make_layers(program: Program, form: Batch, data: Data) -> None:
     """Initializes the layers of a Linen module for the training rows.
 
     Args:
-        program: The program whose layers are unknown.
-        form: Form of a training batch.
-        data: Names the training file in the message.
+        program: the program whose layers are unknown.
+        form: form of a training batch.
+        data: names the training file in the message.
 
     Raises:
-        SpecError: The model function fails with such a batch.
-        DataError: It fails because there are no labels: the training file is missing.
+        SpecError: the model function fails with such a batch.
+        DataError: it fails because there are no labels: the training file is missing.
     """
     features, labels = form
     try:
@@ -175,11 +175,11 @@ def check_labels(
     unusable metric would raise only at the first evaluation.
 
     Args:
-        experiment: Declares losses and metrics, or a model function, which is not
+        experiment: declares losses and metrics, or a model function, which is not
             checked.
-        model: The model that the losses are computed of.
-        form: Form of a training batch.
-        data: Rows to check.
+        model: the model that the losses are computed of.
+        form: form of a training batch.
+        data: rows to check.
 
     Raises:
         DataError: A label is out of range, with its row; or a metric cannot be computed

@@ -18,8 +18,8 @@ def declared_specs(
     `Estimator.from_config(experiment, data=data)`.
 
     Args:
-        experiment: From `specflow.compose.compose(...).config`.
-        data: Its data; rows to evaluate are the example of each export.
+        experiment: from `specflow.compose.compose(...).config`.
+        data: its data; rows to evaluate are the example of each export.
 
     Raises:
         ConfigError: A target of `output.exporters` returns no exporter.

@@ -47,35 +47,35 @@ class Estimator(TrainMethods, InspectMethods):
     The mesh decides where that runs: one device, or many hosts.
 
     Args:
-        model_fn: Takes `features` and any of `model, labels, mode, params, config,
+        model_fn: takes `features` and any of `model, labels, mode, params, config,
             mask`, by these names, and returns a `TPUEstimatorSpec`. It gets the global
             batch and is traced once for each mode.
         model: A function `rngs -> nnx.Module`, an initialized NNX module, or a module
             of Flax Linen such as `nn.Dense(10)`. None: the function creates its layers
             where it calls them, as in `nn.Dense(10)(features["x"])` with `flax.linen`
             as `nn`; every mode has to create the same layers.
-        model_dir: Parent of checkpoints, from the newest of which training resumes. By
+        model_dir: parent of checkpoints, from the newest of which training resumes. By
             default that of `config`, else a temporary directory.
-        config: Seeds, intervals of saving and reporting, and retention.
-        params: Hyperparameters, passed to `model_fn` and `input_fn`.
-        train_batch_size: Rows of a training step, over all devices.
-        eval_batch_size: Rows of an evaluation step; by default as in training.
-        predict_batch_size: Rows of a prediction step; by default as in evaluation.
-        mesh: Axes and sharding rules, or a `jax.sharding.Mesh`; by default the batch is
+        config: seeds, intervals of saving and reporting, and retention.
+        params: hyperparameters, passed to `model_fn` and `input_fn`.
+        train_batch_size: rows of a training step, over all devices.
+        eval_batch_size: rows of an evaluation step; by default as in training.
+        predict_batch_size: rows of a prediction step; by default as in evaluation.
+        mesh: axes and sharding rules, or a `jax.sharding.Mesh`; by default the batch is
             sharded over all devices.
         use_tpu: False: one CPU device, and hooks are called at every step; True: raise
             without a TPU; None: the available devices.
-        warm_start_from: Initial values from the checkpoint of another run, as long as
+        warm_start_from: initial values from the checkpoint of another run, as long as
             this one has none: a path (its parameters), or `WarmStartSettings`.
-        init_fn: Replaces freshly initialized parameters: path -> array to the same.
-        eval_params: Maps (parameters by path, the optimizer's arrays by name) to
+        init_fn: replaces freshly initialized parameters: path -> array to the same.
+        eval_params: maps (parameters by path, the optimizer's arrays by name) to
             parameters for evaluation, prediction and export, such as
             `specflow.optimizer.averaged`; training keeps its own.
-        devices: Devices of the mesh; by default all. Those of a TPU topology can be
+        devices: devices of the mesh; by default all. Those of a TPU topology can be
             lowered and compiled for, not run.
 
     Raises:
-        ConfigError: Batch sizes are not positive integers, or not divisible by the
+        ConfigError: batch sizes are not positive integers, or not divisible by the
             mesh; the devices cannot form the mesh; `model_fn` does not take the params;
             an argument is not a function.
         SpecError: `model_fn` does not take `features`, or requires an unknown argument
@@ -231,10 +231,10 @@ class Estimator(TrainMethods, InspectMethods):
         """Creates the estimator of a composed experiment, as the command line does.
 
         Args:
-            experiment: From `specflow.compose.compose(...).config`.
-            data: Its data, if that is built already.
-            model_dir: The run directory; by default `output.dir` of the experiment.
-            devices: Devices of its mesh; by default all.
+            experiment: from `specflow.compose.compose(...).config`.
+            data: its data, if that is built already.
+            model_dir: the run directory; by default `output.dir` of the experiment.
+            devices: devices of its mesh; by default all.
         """
         data = build_data(experiment.data) if data is None else data
         check_loop(experiment, devices)

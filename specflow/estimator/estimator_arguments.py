@@ -51,7 +51,7 @@ def config_of(config: RunConfig | None) -> RunConfig:
     """Returns the config, by default one of default values.
 
     Raises:
-        ConfigError: It is not a `RunConfig`.
+        ConfigError: it is not a `RunConfig`.
     """
     if config is not None and not isinstance(config, RunConfig):
         raise ConfigError(
@@ -129,7 +129,7 @@ def check_positive(value: Any, name: str) -> int:
     """Returns a positive integer as a Python `int`.
 
     Raises:
-        ConfigError: It is not positive, or (also a TypeError) not an integer.
+        ConfigError: it is not positive, or (also a TypeError) not an integer.
     """
     is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if is_number and int(value) >= 1:
@@ -149,12 +149,12 @@ def step_count(value: Any, name: str, *, most: int | None = None) -> int | None:
     """Returns a number of steps, or None; a fraction is rounded up.
 
     Args:
-        value: The number.
-        name: Name of the argument, for messages.
-        most: The largest number allowed; None: any.
+        value: the number.
+        name: name of the argument, for messages.
+        most: the largest number allowed; None: any.
 
     Raises:
-        ConfigError: It is not a positive number, or too large.
+        ConfigError: it is not a positive number, or too large.
 
     >>> step_count(1e4, "steps"), step_count(1.5, "steps"), step_count(None, "steps")
     (10000, 2, None)
@@ -179,7 +179,7 @@ def check_params(params: Mapping[str, Any]) -> None:
     """Checks that params are a mapping without keys that the estimator sets.
 
     Raises:
-        ConfigError: They are not.
+        ConfigError: they are not.
     """
     if not isinstance(params, Mapping):
         raise config_error(
@@ -209,7 +209,7 @@ def check_taken(params: Mapping[str, Any], model_fn: ModelFn) -> None:
     """Checks that the model function takes the params, if any are given.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: it does not.
     """
     if params and "params" not in model_fn.takes:
         raise ConfigError(
@@ -294,9 +294,9 @@ def partitioner_of(
     """Returns the partitioner of a mesh, and whether programs for CPU are tuned.
 
     Args:
-        mesh: Axes and rules, or a `jax.sharding.Mesh`.
+        mesh: axes and rules, or a `jax.sharding.Mesh`.
         use_tpu: False: one CPU device; True: TPUs only.
-        devices: Devices of the mesh; by default all of the process.
+        devices: devices of the mesh; by default all of the process.
 
     Raises:
         ConfigError: `mesh` and `use_tpu=False` are both given, the devices cannot form

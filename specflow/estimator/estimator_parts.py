@@ -86,17 +86,17 @@ class EstimatorParts:
         The name selects it: `checkpoint_step=name`, and `--step name`.
 
         Args:
-            step: Its step; `best` or `latest`.
-            name: Letters, digits, `.`, `_` and `-`; no number, neither `best` nor
+            step: its step; `best` or `latest`.
+            name: letters, digits, `.`, `_` and `-`; no number, neither `best` nor
                 `latest`.
-            move: Whether the name moves if another checkpoint has it.
+            move: whether the name moves if another checkpoint has it.
 
         Returns:
             The checkpoint, as `checkpoint_path` takes it.
 
         Raises:
-            ConfigError: The name is invalid, or another checkpoint has it.
-            CheckpointError: There is no such checkpoint.
+            ConfigError: the name is invalid, or another checkpoint has it.
+            CheckpointError: there is no such checkpoint.
         """
         self.checkpoints.wait()
         chosen = self.checkpoints.resolve(step)
@@ -109,7 +109,7 @@ class EstimatorParts:
         """Removes the name of a checkpoint, which may then be removed as any other.
 
         Raises:
-            CheckpointError: No checkpoint has the name.
+            CheckpointError: no checkpoint has the name.
         """
         directory = CheckpointDirectory(self.checkpoints.directory)
         collectives.on_process_zero(lambda: remove_tag(directory, name))
@@ -155,10 +155,10 @@ class EstimatorParts:
         """Yields padded batches of an input, once each, with a progress bar if shown.
 
         Args:
-            value: The input.
-            mode: Evaluate or predict.
-            steps: Number of batches; None: to the end of the data.
-            shown: Whether a bar may be shown.
+            value: the input.
+            mode: evaluate or predict.
+            steps: number of batches; None: to the end of the data.
+            shown: whether a bar may be shown.
         """
         source = as_source(value)
         batches = EvalBatches(

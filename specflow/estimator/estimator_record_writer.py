@@ -31,15 +31,15 @@ class Recorder:
     """Writes the record of an estimator when it has changed.
 
     Args:
-        model_dir: Parent of `estimator.json`.
-        model_fn: The model function.
-        model: Argument of the estimator.
-        eval_params: Argument of the estimator.
-        params: Argument of the estimator.
-        config: Config of the estimator.
-        mesh: Argument of the estimator.
-        devices: Argument of the estimator.
-        canned: Class and arguments of a canned estimator, and argument -> why it cannot
+        model_dir: parent of `estimator.json`.
+        model_fn: the model function.
+        model: argument of the estimator.
+        eval_params: argument of the estimator.
+        params: argument of the estimator.
+        config: config of the estimator.
+        mesh: argument of the estimator.
+        devices: argument of the estimator.
+        canned: class and arguments of a canned estimator, and argument -> why it cannot
             be recorded; None for any other estimator.
         others: `use_tpu` and the batch sizes.
     """
@@ -92,7 +92,7 @@ class Recorder:
         """Writes the record on process 0, if it has changed.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: the file cannot be written.
         """
         if self._written == self._record or not collectives.is_process_zero():
             return

@@ -41,17 +41,17 @@ class EvaluateMethods(EstimatorParts):
         """Computes the metrics of the newest checkpoint over an input.
 
         Args:
-            input_fn: Returns the evaluation input.
-            steps: Number of batches; None: to the end of the data.
-            checkpoint_path: Checkpoint to evaluate instead, such as
+            input_fn: returns the evaluation input.
+            steps: number of batches; None: to the end of the data.
+            checkpoint_path: checkpoint to evaluate instead, such as
                 `model_dir/checkpoints/100`. Without any checkpoint the initial values
                 are evaluated.
-            checkpoint_step: Checkpoint of this step or tag instead; or `best` (by
+            checkpoint_step: checkpoint of this step or tag instead; or `best` (by
                 `RunConfig.keep_best`) or `latest`.
-            hooks: Objects with any of begin, before_step, after_step, end, called
+            hooks: objects with any of begin, before_step, after_step, end, called
                 around every batch.
-            name: Name of the evaluation, where there are several.
-            record: Whether the metrics are added to `<model_dir>/eval` (or
+            name: name of the evaluation, where there are several.
+            record: whether the metrics are added to `<model_dir>/eval` (or
                 `eval_<name>`), which early stopping reads.
 
         Returns:
@@ -108,16 +108,16 @@ class EvaluateMethods(EstimatorParts):
         Arguments are checked at the call, before the first row.
 
         Args:
-            input_fn: Returns the rows.
-            predict_keys: Names of the predictions; all of them by default.
-            hooks: Objects with any of begin, before_step, after_step, end, called
+            input_fn: returns the rows.
+            predict_keys: names of the predictions; all of them by default.
+            hooks: objects with any of begin, before_step, after_step, end, called
                 around every batch.
-            checkpoint_path: Checkpoint to predict with instead of the newest.
-            yield_single_examples: Whether an item is a row; False: an item is a batch,
+            checkpoint_path: checkpoint to predict with instead of the newest.
+            yield_single_examples: whether an item is a row; False: an item is a batch,
                 and arrays need not be batch-major.
-            checkpoint_step: Checkpoint of this step or tag instead; or `best` or
+            checkpoint_step: checkpoint of this step or tag instead; or `best` or
                 `latest`.
-            progress: Whether a terminal or notebook shows a progress bar, as
+            progress: whether a terminal or notebook shows a progress bar, as
                 `RunConfig.progress` says; False where the rows themselves are printed.
 
         Yields:

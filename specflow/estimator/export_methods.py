@@ -42,27 +42,27 @@ class ExportMethods(EstimatorParts):
         `specflow.load_export` reads the export; it needs nothing that trains.
 
         Args:
-            directory: Parent of the export, `directory/<seconds since 1970>`.
-            input_fn: Returns an example of what clients send, as `predict` takes it.
+            directory: parent of the export, `directory/<seconds since 1970>`.
+            input_fn: returns an example of what clients send, as `predict` takes it.
                 Some of its rows are stored in the export, with the answers to them.
-            features: Such an example itself, in place of `input_fn`.
-            serving_fn: Maps what clients send to features of the model function, with
+            features: such an example itself, in place of `input_fn`.
+            serving_fn: maps what clients send to features of the model function, with
                 any function of JAX arrays. By default clients send features.
-            checkpoint_path: Checkpoint to export instead of the newest.
-            checkpoint_step: Checkpoint of this step or tag instead; or `best` (by
+            checkpoint_path: checkpoint to export instead of the newest.
+            checkpoint_step: checkpoint of this step or tag instead; or `best` (by
                 `RunConfig.keep_best`) or `latest`.
-            assets_extra: Path below `assets.extra/` -> file to copy there.
-            platforms: Platforms to export for.
-            batch: Fixed batch sizes to export, to which requests are padded; None: any
+            assets_extra: path below `assets.extra/` -> file to copy there.
+            platforms: platforms to export for.
+            batch: fixed batch sizes to export, to which requests are padded; None: any
                 size, if the model can be traced with an unknown one.
 
         Returns:
             The new directory.
 
         Raises:
-            CheckpointError: There is no checkpoint.
-            ConfigError: The directory, or a parent of it, is a file.
-            ExportError: The model cannot be exported.
+            CheckpointError: there is no checkpoint.
+            ConfigError: the directory, or a parent of it, is a file.
+            ExportError: the model cannot be exported.
         """
         from specflow.output.export.exporting import (
             write_export,  # Few runs end in an export.

@@ -113,12 +113,12 @@ def train_form(value: Any, rows: int, share: Share = WHOLE) -> tuple[BatchForm, 
     The form of a generator is that of its first batch, which it yields only once.
 
     Args:
-        value: The input.
-        rows: Rows of a batch, over all processes.
-        share: Parts of each batch that this process reads.
+        value: the input.
+        rows: rows of a batch, over all processes.
+        share: parts of each batch that this process reads.
 
     Raises:
-        DataError: The input has no batch.
+        DataError: the input has no batch.
     """
     source = as_source(value)
     if source is not None:

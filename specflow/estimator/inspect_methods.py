@@ -27,16 +27,16 @@ class InspectMethods(EstimatorParts):
         """Returns which rows of the training data a step read, or would read.
 
         Args:
-            source: The training data: arrays or a source. Batches of an iterable have
+            source: the training data: arrays or a source. Batches of an iterable have
                 no row numbers.
-            step: Number of the step, counted from 1 as in messages and reports.
+            step: number of the step, counted from 1 as in messages and reports.
 
         Returns:
             int64[batch]: numbers of the rows, counted from 0, in their order.
 
         Raises:
-            ConfigError: The step is not a positive number, or the data is an iterable.
-            DataError: The step was trained with another batch size than this one.
+            ConfigError: the step is not a positive number, or the data is an iterable.
+            DataError: the step was trained with another batch size than this one.
         """
         rows = as_source(source)
         if rows is None:
@@ -80,11 +80,11 @@ class InspectMethods(EstimatorParts):
         """Returns the spec of a mode with shapes in place of arrays.
 
         Args:
-            mode: Train, evaluate or predict.
-            source: Source of the batches.
+            mode: train, evaluate or predict.
+            source: source of the batches.
 
         Raises:
-            SpecError: The function breaks the contract, or its predictions cannot be
+            SpecError: the function breaks the contract, or its predictions cannot be
                 split into rows.
         """
         spec = self.program.spec(mode, *self.batch_form(source, mode))
@@ -100,13 +100,13 @@ class InspectMethods(EstimatorParts):
         """Returns what training takes from `warm_start_from`, by names and shapes.
 
         Args:
-            source: Source of the training data.
+            source: source of the training data.
 
         Returns:
             None if training does not start there. No array is read.
 
         Raises:
-            CheckpointError: The checkpoint does not exist, or does not fit.
+            CheckpointError: the checkpoint does not exist, or does not fit.
         """
         return self._states.warm_plan(*self.batch_form(source, Mode.TRAIN))
 
@@ -116,13 +116,13 @@ class InspectMethods(EstimatorParts):
         """Traces and lowers the program of each mode; compiles nothing.
 
         Args:
-            train: Source of the training rows.
-            evaluation: Source of the rows to evaluate and predict.
-            max_steps: Step at which training ends.
+            train: source of the training rows.
+            evaluation: source of the rows to evaluate and predict.
+            max_steps: step at which training ends.
 
         Raises:
-            SpecError: The function breaks the contract.
-            DataError: There are no rows to evaluate.
+            SpecError: the function breaks the contract.
+            DataError: there are no rows to evaluate.
         """
         form = self.batch_form(train, Mode.TRAIN)
         steps = stacked_steps(self.config, form, max_steps)
@@ -146,8 +146,8 @@ class InspectMethods(EstimatorParts):
             Hashes of `train`, `eval` and `predict`.
 
         Raises:
-            SpecError: The function breaks the contract.
-            DataError: There are no rows to evaluate.
+            SpecError: the function breaks the contract.
+            DataError: there are no rows to evaluate.
         """
         self.lower(train, evaluation, max_steps=max_steps)
         return self.program.fingerprints()
@@ -156,7 +156,7 @@ class InspectMethods(EstimatorParts):
         """Checks that training can resume from the newest checkpoint; reads no array.
 
         Raises:
-            CheckpointError: The newest checkpoint is of another model.
+            CheckpointError: the newest checkpoint is of another model.
         """
         if self.latest_step() is not None:
             self.checkpoints.check(to_tree(self.abstract_state(source)))
@@ -174,7 +174,7 @@ def _check_batches(
     """Checks that batches of a size lead from one place in the data to a later one.
 
     Raises:
-        DataError: The steps between read batches of another size.
+        DataError: the steps between read batches of another size.
     """
     before, after = place.get("rows", 0 if start == 0 else None), later.get("rows")
     if before is None or after is None or after - before == (end - start) * size:

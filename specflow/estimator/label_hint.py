@@ -17,9 +17,9 @@ def label_hint(labels: Tree, index: int, spec: TPUEstimatorSpec) -> str:
     that has one more axis than the labels.
 
     Args:
-        labels: Arrays of stacked steps, steps first; each process reads its own rows.
-        index: Position of the step.
-        spec: The spec of a training step, abstract.
+        labels: arrays of stacked steps, steps first; each process reads its own rows.
+        index: position of the step.
+        spec: the spec of a training step, abstract.
 
     >>> import jax
     >>> from specflow.contract import Mode

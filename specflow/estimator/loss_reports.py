@@ -35,9 +35,9 @@ def batches_shown(
     """Yields batches, with a progress bar of those that were dispatched.
 
     Args:
-        batches: Batches of an evaluation or of predictions.
-        total: Number of batches; None: unknown.
-        gives_way: Argument of `Progress`.
+        batches: batches of an evaluation or of predictions.
+        total: number of batches; None: unknown.
+        gives_way: argument of `Progress`.
     """
     bar = Progress(total, unit="batch", is_transient=True, gives_way=gives_way)
     with contextlib.closing(bar):
@@ -55,11 +55,11 @@ class Watcher:
     and learning rates are those of its own step.
 
     Args:
-        config: Intervals of reports and summaries.
-        rows: Rows of a batch, for the examples per second of the log.
-        report: Takes (step, "train", {"loss": ...}).
-        summarize: Takes the same, for TensorBoard.
-        clock: Returns the time in seconds; replaced in tests.
+        config: intervals of reports and summaries.
+        rows: rows of a batch, for the examples per second of the log.
+        report: takes (step, "train", {"loss": ...}).
+        summarize: takes the same, for TensorBoard.
+        clock: returns the time in seconds; replaced in tests.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Watcher:
         Args:
             steps: int[n], counted from 1.
             losses: float[n].
-            step_metrics: Returns the other metrics of a step; called for logged steps.
+            step_metrics: returns the other metrics of a step; called for logged steps.
         """
         if self._last is None and len(steps):
             self._last = int(steps[0]) - 1, self._clock()
@@ -130,7 +130,7 @@ class Watcher:
         """Returns sums and counts of losses since the last report, and skipped steps.
 
         Args:
-            step: Step of the checkpoint that stores them.
+            step: step of the checkpoint that stores them.
 
         Returns:
             None for any step but the last one added: an error can end training before
@@ -197,10 +197,10 @@ def record(
     """Writes the metrics of an evaluation, for rules and for TensorBoard.
 
     Args:
-        config: Decides whether there are summaries.
-        history: Evaluations of this name; summaries are written beside it.
-        step: Step of the evaluated state.
-        metrics: Metrics of the evaluation.
+        config: decides whether there are summaries.
+        history: evaluations of this name; summaries are written beside it.
+        step: step of the evaluated state.
+        metrics: metrics of the evaluation.
     """
     values = {name: value for name, value in metrics.items() if name != "global_step"}
     history.add(step, values)

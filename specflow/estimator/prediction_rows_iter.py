@@ -61,9 +61,9 @@ def rows_of(
 
     Args:
         batches: (predictions, number of rows) of each batch.
-        keys: Names of the predictions; None: all.
-        single: Whether an item is a row; False: a batch.
-        source: The batches that are predicted for; closed at the end, and by an error.
+        keys: names of the predictions; None: all.
+        single: whether an item is a row; False: a batch.
+        source: the batches that are predicted for; closed at the end, and by an error.
     """
     with contextlib.closing(source):
         for predictions, rows in batches:

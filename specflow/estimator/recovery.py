@@ -16,7 +16,7 @@ class Recovery:
     """Decides whether one call to train resumes after an error.
 
     Args:
-        tries: Number of attempts without progress; a newer checkpoint than at the
+        tries: number of attempts without progress; a newer checkpoint than at the
             previous error resets it.
     """
 
@@ -30,8 +30,8 @@ class Recovery:
         """Returns whether training resumes after an error; counts and logs it.
 
         Args:
-            error: The error, with its traceback from the call of the loop on.
-            saved_step: Returns the step of the newest checkpoint, or None.
+            error: the error, with its traceback from the call of the loop on.
+            saved_step: returns the step of the newest checkpoint, or None.
         """
         if not self._tries or not is_transient(error) or is_of_user(error):
             return False

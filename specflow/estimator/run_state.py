@@ -40,7 +40,7 @@ class RunState:
     gone is dropped. One log line names both.
 
     Args:
-        saved: Result of `state` in the checkpoint; None: the run begins.
+        saved: result of `state` in the checkpoint; None: the run begins.
 
     >>> class Counter:
     ...     count = 0
@@ -70,8 +70,8 @@ class RunState:
         """Registers a part, and restores its state.
 
         Args:
-            name: Its name in the checkpoint, unique within the run.
-            part: The part.
+            name: its name in the checkpoint, unique within the run.
+            part: the part.
         """
         self._register(name, part)
         if (value := self._take(name)) is not None:
@@ -81,8 +81,8 @@ class RunState:
         """Builds and registers a part whose constructor takes its state.
 
         Args:
-            name: Its name in the checkpoint.
-            build: Takes the saved state, or None.
+            name: its name in the checkpoint.
+            build: takes the saved state, or None.
         """
         part = build(self._take(name))
         self._register(name, part)
@@ -94,8 +94,8 @@ class RunState:
         They are named by their class, and numbered from the second of a class on.
 
         Args:
-            kind: What they are, such as `hook`: the first word of their names.
-            objects: The objects; one that is registered already is passed over.
+            kind: what they are, such as `hook`: the first word of their names.
+            objects: the objects; one that is registered already is passed over.
         """
         for part in objects:
             known = [
@@ -114,8 +114,8 @@ class RunState:
         """Returns the state of every part after a step, as JSON values by name.
 
         Args:
-            step: Step of the checkpoint.
-            after_error: Whether a part of the user that fails is left out, so that the
+            step: step of the checkpoint.
+            after_error: whether a part of the user that fails is left out, so that the
                 checkpoint is written nevertheless.
         """
         states = {}
@@ -132,7 +132,7 @@ class RunState:
         """Logs which parts do not resume, and reads the user's states once.
 
         Args:
-            step: Step at which training starts, after all parts have registered.
+            step: step at which training starts, after all parts have registered.
 
         Raises:
             DataError: A state of the user cannot be saved: training would fail at the
@@ -171,11 +171,11 @@ class UserPart:
     """State of an object of the user, with the methods that iterators have.
 
     Args:
-        name: Name for messages.
-        of: The object.
+        name: name for messages.
+        of: the object.
 
     Raises:
-        TypeError: It has no such methods.
+        TypeError: it has no such methods.
     """
 
     def __init__(self, name: str, of: Any):
@@ -189,7 +189,7 @@ class UserPart:
         """Returns the object's state as JSON values.
 
         Raises:
-            DataError: It holds something else than numbers, texts, arrays and the like.
+            DataError: it holds something else than numbers, texts, arrays and the like.
         """
         # In a list, as None is a state too.
         return [encoded(self._read(), where=f"the state of {self._name}")]
@@ -198,7 +198,7 @@ class UserPart:
         """Sets the object's state.
 
         Raises:
-            DataError: The checkpoint's was not written by this version.
+            DataError: the checkpoint's was not written by this version.
         """
         try:
             (state,) = decoded(value)

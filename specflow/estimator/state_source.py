@@ -30,12 +30,12 @@ class States:
     """Initializes or restores the states to train, evaluate and export.
 
     Args:
-        program: Initializes states, and gives their shapes and shardings.
-        checkpoints: Checkpoints of this model.
-        seed: Seed of the initial values; None: random.
-        warm_start: Source of initial values while there is no checkpoint.
-        init_fn: Replaces initial parameters; the warm start is applied after it.
-        eval_params: Computes the parameters to evaluate, predict and export with.
+        program: initializes states, and gives their shapes and shardings.
+        checkpoints: checkpoints of this model.
+        seed: seed of the initial values; None: random.
+        warm_start: source of initial values while there is no checkpoint.
+        init_fn: replaces initial parameters; the warm start is applied after it.
+        eval_params: computes the parameters to evaluate, predict and export with.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class States:
         """Returns step and state to train from, and what else the checkpoint stores.
 
         Args:
-            features: Shapes and dtypes of a training batch.
-            labels: Likewise.
+            features: shapes and dtypes of a training batch.
+            labels: likewise.
 
         Raises:
-            CheckpointError: The checkpoint is corrupted, or of another model.
+            CheckpointError: the checkpoint is corrupted, or of another model.
         """
         if self.state is not None and self._step == self._checkpoints.latest_step():
             return self._step, self.state, self._checkpoints.data_position(self._step)
@@ -112,11 +112,11 @@ class States:
         """Plans the warm start; returns None if training does not start with one.
 
         Args:
-            features: Shapes and dtypes of a training batch.
-            labels: Likewise.
+            features: shapes and dtypes of a training batch.
+            labels: likewise.
 
         Raises:
-            CheckpointError: The checkpoint does not exist, or does not fit.
+            CheckpointError: the checkpoint does not exist, or does not fit.
         """
         if self._warm_start is None or self._checkpoints.latest_step() is not None:
             return None
@@ -143,11 +143,11 @@ class States:
         """Returns step and state to evaluate, predict or export; the newest by default.
 
         Args:
-            step: Step or tag of a checkpoint, `best`, or `latest`, the default.
-            path: Path of a checkpoint, in another directory as well.
+            step: step or tag of a checkpoint, `best`, or `latest`, the default.
+            path: path of a checkpoint, in another directory as well.
 
         Raises:
-            CheckpointError: There is no such checkpoint, or it is corrupted, or of
+            CheckpointError: there is no such checkpoint, or it is corrupted, or of
                 another model.
             ConfigError: step and path are both given.
         """
@@ -235,8 +235,8 @@ class States:
         """Applies `init_fn` and the warm start to an initialized state.
 
         Args:
-            fresh: The initialized state.
-            *batch: Features and labels of a training batch, if the state includes the
+            fresh: the initialized state.
+            *batch: features and labels of a training batch, if the state includes the
                 optimizer's; it is initialized with the final parameters.
         """
         if self._init_fn is not None:
@@ -255,7 +255,7 @@ class SavedSeed:
     """Seed of a run as a part of its state: a random one is that of its start.
 
     Args:
-        states: Has the seed.
+        states: has the seed.
     """
 
     def __init__(self, states: States):

@@ -41,14 +41,14 @@ class Evaluations:
 
     Args:
         evaluate: (step, state) -> metrics.
-        run_exporter: Calls an exporter with the state made visible by `live`.
+        run_exporter: calls an exporter with the state made visible by `live`.
         live: (step, state) -> context in which exports use that state.
-        config: Names the metric of the best checkpoint, and how often summaries are
+        config: names the metric of the best checkpoint, and how often summaries are
             written.
-        model_dir: Parent of the history and of the exports.
-        max_steps: Step at which training is over; None: at the end of the data.
-        spec: When to evaluate, and what follows an evaluation.
-        report: Takes (step, "eval", metrics).
+        model_dir: parent of the history and of the exports.
+        max_steps: step at which training is over; None: at the end of the data.
+        spec: when to evaluate, and what follows an evaluation.
+        report: takes (step, "eval", metrics).
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Evaluations:
         """Evaluates a state and runs the exporters.
 
         Raises:
-            StopTraining: The early stopping rule ends training.
+            StopTraining: the early stopping rule ends training.
         """
         self.is_unfinished = True
         is_final = self._max_steps is not None and step >= self._max_steps

@@ -24,8 +24,8 @@ class Saver:
     after_save returns True to end training, except after the first save of the call.
 
     Args:
-        write: Writes a checkpoint: (step, state).
-        listeners: Called in order.
+        write: writes a checkpoint: (step, state).
+        listeners: called in order.
     """
 
     def __init__(

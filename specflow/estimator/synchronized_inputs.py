@@ -44,7 +44,7 @@ def meet_after_error() -> None:
     not in a computation.
 
     Raises:
-        TimeoutError: The others did not arrive.
+        TimeoutError: the others did not arrive.
     """
     if collectives.process_count() > 1:
         channel = SideChannel(f"errors/{next(_ERRORS)}")
@@ -60,11 +60,11 @@ def agree_on_form(split: str, form: Any) -> None:
     """Checks that the batches of all processes have the same shapes and dtypes.
 
     Args:
-        split: Split of the data, for the message.
-        form: Shapes and dtypes of this process's batches.
+        split: split of the data, for the message.
+        form: shapes and dtypes of this process's batches.
 
     Raises:
-        ConfigError: They differ; the message names the array and the processes.
+        ConfigError: they differ; the message names the array and the processes.
     """
     if collectives.process_count() > 1:
         flat, _ = jax.tree_util.tree_flatten_with_path(form)
@@ -87,7 +87,7 @@ def agree_on_rows(split: str, data: Any) -> bool:
         between processes.
 
     Raises:
-        ConfigError: The rows differ; the message names the first one.
+        ConfigError: the rows differ; the message names the first one.
     """
     source = as_source(data)
     if source is None:
@@ -153,7 +153,7 @@ class TrainTogether:
     """Training batches of an iterable, each process with its own part of each.
 
     Args:
-        batches: The batches of this process.
+        batches: the batches of this process.
     """
 
     def __init__(self, batches: TrainInput):
@@ -166,7 +166,7 @@ class TrainTogether:
         """Returns the next chunk.
 
         Raises:
-            ConfigError: Another process has more steps, or fewer; the message names it.
+            ConfigError: another process has more steps, or fewer; the message names it.
         """
         chunk = next(self._batches, None)
         have = "none" if chunk is None else f"{chunk.steps} from {chunk.first_step}"
@@ -197,7 +197,7 @@ def own_place(place: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Returns this process's place in the data from that of a checkpoint.
 
     Raises:
-        DataError: It was written by another number of processes with their own places.
+        DataError: it was written by another number of processes with their own places.
     """
     places = (place or {}).get("processes")
     if places is None:
@@ -222,7 +222,7 @@ class EvalTogether:
     A process without further rows yields padding until all processes are done.
 
     Args:
-        batches: The batches of this process.
+        batches: the batches of this process.
     """
 
     def __init__(self, batches: Iterable[Batch]):

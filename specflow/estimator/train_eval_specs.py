@@ -27,10 +27,10 @@ class TrainSpec:
     """Training input of `Estimator.train_and_evaluate`, and the end of training.
 
     Args:
-        input_fn: Returns the training input.
-        max_steps: Step at which training ends; None: at the end of the data.
-        hooks: Objects with any of begin, before_step, after_step, end.
-        saving_listeners: Objects with any of begin, before_save, after_save, end.
+        input_fn: returns the training input.
+        max_steps: step at which training ends; None: at the end of the data.
+        hooks: objects with any of begin, before_step, after_step, end.
+        saving_listeners: objects with any of begin, before_save, after_save, end.
 
     Raises:
         SpecError: (also a TypeError or ValueError) A field has a wrong type or value.
@@ -64,19 +64,19 @@ class EvalSpec:
     """Evaluation input of `Estimator.train_and_evaluate`, and its intervals.
 
     Args:
-        input_fn: Returns the evaluation input.
-        steps: Batches of an evaluation; None: to the end of the data.
-        name: Name of the evaluation; its history is in `<model_dir>/eval_<name>`.
-        hooks: Objects with any of begin, before_step, after_step, end.
-        exporters: Run after each evaluation.
-        start_delay_secs: Ignored, for ported code: evaluation runs in the process of
+        input_fn: returns the evaluation input.
+        steps: batches of an evaluation; None: to the end of the data.
+        name: name of the evaluation; its history is in `<model_dir>/eval_<name>`.
+        hooks: objects with any of begin, before_step, after_step, end.
+        exporters: run after each evaluation.
+        start_delay_secs: ignored, for ported code: evaluation runs in the process of
             training.
-        throttle_secs: Minimum seconds between two evaluations at checkpoints; the last
+        throttle_secs: minimum seconds between two evaluations at checkpoints; the last
             checkpoint is always evaluated.
-        every_steps: Training steps between evaluations, independent of checkpoints; 0:
+        every_steps: training steps between evaluations, independent of checkpoints; 0:
             only at the end; None: at every checkpoint except the first of a call.
-        every_secs: Seconds between evaluations, independent of checkpoints.
-        early_stopping: Rule that decides after each evaluation whether training ends,
+        every_secs: seconds between evaluations, independent of checkpoints.
+        early_stopping: rule that decides after each evaluation whether training ends,
             such as `specflow.early_stopping.Stalled("loss", 500, "lower")`. A call that
             it ended trains nothing when it is repeated.
 

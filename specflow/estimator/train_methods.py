@@ -65,12 +65,12 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         hooks and listeners is called again then.
 
         Args:
-            input_fn: Returns the training input.
-            steps: Number of steps to take from the newest checkpoint on.
-            max_steps: Step at which to stop, counted over all calls. If neither is set,
+            input_fn: returns the training input.
+            steps: number of steps to take from the newest checkpoint on.
+            max_steps: step at which to stop, counted over all calls. If neither is set,
                 trains until the data ends; arrays and sources do not end.
-            hooks: Objects with any of begin, before_step, after_step, end.
-            saving_listeners: Objects with any of begin, before_save, after_save, end;
+            hooks: objects with any of begin, before_step, after_step, end.
+            saving_listeners: objects with any of begin, before_save, after_save, end;
                 `after_save` returns True to end training.
 
         Returns:
@@ -80,7 +80,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             NanLossDuringTrainingError: A loss is not finite; that state is not saved.
             ConfigError: steps and max_steps are both given, or not positive; listeners
                 without checkpoints.
-            DataError: The input cannot be used, or has no batch.
+            DataError: the input cannot be used, or has no batch.
         """
         if steps is not None and max_steps is not None:
             raise ConfigError(
@@ -114,11 +114,11 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         """Trains, and evaluates on the way and at the end.
 
         Args:
-            train_spec: Training input, and the step at which training ends.
-            eval_spec: Evaluation input, when to evaluate, and what to export then.
-            report: Takes (step, split, metrics) of every report.
-            progress: Takes (step, loss) after every device loop.
-            should_stop: Called between device loops. If it returns true, training ends
+            train_spec: training input, and the step at which training ends.
+            eval_spec: evaluation input, when to evaluate, and what to export then.
+            report: takes (step, split, metrics) of every report.
+            progress: takes (step, loss) after every device loop.
+            should_stop: called between device loops. If it returns true, training ends
                 with a checkpoint and without a last evaluation.
 
         Returns:
@@ -129,7 +129,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             evaluated.
 
         Raises:
-            ConfigError: Evaluation happens at checkpoints, and none are saved.
+            ConfigError: evaluation happens at checkpoints, and none are saved.
         """
         check_specs(train_spec, eval_spec)
         report = skip_repeated_steps(report)

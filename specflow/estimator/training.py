@@ -65,13 +65,13 @@ class Training:
     """Trains a model, saves it, and evaluates it on the way.
 
     Args:
-        program: The compiled steps.
-        states: Provides the state to start from, and keeps the last one.
-        checkpoints: Writes and reads checkpoints.
-        config: Intervals of actions, and what is reported.
-        model_dir: Parent of summaries and profiles.
-        rows: Rows of a batch, over all processes.
-        hooks_see_each_step: Whether hooks are called around every step, as on the CPU
+        program: the compiled steps.
+        states: provides the state to start from, and keeps the last one.
+        checkpoints: writes and reads checkpoints.
+        config: intervals of actions, and what is reported.
+        model_dir: parent of summaries and profiles.
+        rows: rows of a batch, over all processes.
+        hooks_see_each_step: whether hooks are called around every step, as on the CPU
             path of TensorFlow, which has no device loops; else around device loops.
     """
 
@@ -101,15 +101,15 @@ class Training:
         """Trains on an input, and resumes after a transient failure of a device.
 
         Args:
-            value: The input, as an input function returns it.
-            call: The arguments of the call.
+            value: the input, as an input function returns it.
+            call: the arguments of the call.
 
         Returns:
             Step and state at which training ended.
 
         Raises:
-            ConfigError: Neither the arguments nor the data end training.
-            DataError: The input has no batch.
+            ConfigError: neither the arguments nor the data end training.
+            DataError: the input has no batch.
             NanLossDuringTrainingError: A loss is not finite; that state is not saved.
         """
         config = self._config
@@ -181,9 +181,9 @@ class Training:
         """Makes up for an evaluation that failed; returns whether training continues.
 
         Args:
-            evaluations: Those of this call.
-            step: The step at which training resumes.
-            state: Its state.
+            evaluations: those of this call.
+            step: the step at which training resumes.
+            state: its state.
         """
         if evaluations is None:
             return True
@@ -333,7 +333,7 @@ def _check_steps(start: int, end: int, stop: int | None) -> None:
     """Warns about a call to train that ended because its input did.
 
     Raises:
-        DataError: It took no step.
+        DataError: it took no step.
     """
     if end == start:
         raise DataError(

@@ -46,17 +46,17 @@ def training_input(
     """Stacks the batches of an input from a step on.
 
     Args:
-        value: The input, as an input function returns it.
-        form: Shapes and dtypes of a batch.
-        open_input: Returns the input from its start, where it was read to its end.
-        config: Steps of a device loop, shuffling, and whether the input resumes.
-        program: Compiles while modules needed later are imported.
-        rows: Rows of a batch, over all processes.
-        seed: Seed of the order of the rows.
-        start_step: Step at which training starts.
-        stop_step: Step at which it stops; None: unknown.
-        place: Place in the data at which the run resumes; None: at its start.
-        share: Parts of each batch that this process reads.
+        value: the input, as an input function returns it.
+        form: shapes and dtypes of a batch.
+        open_input: returns the input from its start, where it was read to its end.
+        config: steps of a device loop, shuffling, and whether the input resumes.
+        program: compiles while modules needed later are imported.
+        rows: rows of a batch, over all processes.
+        seed: seed of the order of the rows.
+        start_step: step at which training starts.
+        stop_step: step at which it stops; None: unknown.
+        place: place in the data at which the run resumes; None: at its start.
+        share: parts of each batch that this process reads.
     """
     steps = stacked_steps(config, form, stop_step)
     # Grain gathers the rows of every chunk but the first.
@@ -85,9 +85,9 @@ def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:
     """Returns how many batches are stacked for one device loop.
 
     Args:
-        config: Gives the requested number.
-        form: Shapes and dtypes of a batch.
-        stop: Step at which training stops; None: unknown.
+        config: gives the requested number.
+        form: shapes and dtypes of a batch.
+        stop: step at which training stops; None: unknown.
     """
     batch_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(form))
     fitting = max(1, _CHUNK_BYTES // max(1, batch_bytes))

@@ -26,8 +26,8 @@ def build_exporters(
     """Builds the exporters of `output.exporters`.
 
     Args:
-        configs: Name -> one of `ExporterConfig`.
-        input_fn: Returns rows, some of which are stored in each export as its example.
+        configs: name -> one of `ExporterConfig`.
+        input_fn: returns rows, some of which are stored in each export as its example.
 
     Raises:
         ConfigError: A `Target` was not resolved, or a target or plugin returns no

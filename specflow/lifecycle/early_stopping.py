@@ -32,12 +32,12 @@ class EarlyStopping:
     """Hook that ends training when a function returns true, with a checkpoint.
 
     Args:
-        should_stop: Called between device loops; true ends training.
-        run_every_secs: Seconds between two calls; None: `run_every_steps` applies.
-        run_every_steps: Steps between two calls.
+        should_stop: called between device loops; true ends training.
+        run_every_secs: seconds between two calls; None: `run_every_steps` applies.
+        run_every_steps: steps between two calls.
 
     Raises:
-        ConfigError: Both intervals are given, or neither; or (also a TypeError)
+        ConfigError: both intervals are given, or neither; or (also a TypeError)
             `should_stop` is not a function.
 
     Examples:
@@ -92,7 +92,7 @@ def stop_if(should_stop: Callable[[], bool], **trigger: Any) -> EarlyStopping:
     """Returns a hook that ends training when a function returns true.
 
     Args:
-        should_stop: Called between device loops.
+        should_stop: called between device loops.
         **trigger: `run_every_secs` (60) or `run_every_steps`.
 
     Examples:
@@ -115,11 +115,11 @@ def stop_if_higher(
     """Returns a hook that ends training once a metric has exceeded a threshold.
 
     Args:
-        estimator: The estimator whose evaluations count.
-        metric: Name of the metric, as evaluate reports it.
-        threshold: Training ends strictly above it.
-        name: Name of the evaluations, if they have one.
-        min_steps: Evaluations before this step do not count.
+        estimator: the estimator whose evaluations count.
+        metric: name of the metric, as evaluate reports it.
+        threshold: training ends strictly above it.
+        name: name of the evaluations, if they have one.
+        min_steps: evaluations before this step do not count.
         **trigger: `run_every_secs` (60) or `run_every_steps`.
 
     Examples:

@@ -23,8 +23,8 @@ class History:
     """Stores the evaluations of one name on disk, for later processes too.
 
     Args:
-        model_dir: Model directory of the estimator.
-        name: Name of the evaluation; None: the unnamed one.
+        model_dir: model directory of the estimator.
+        name: name of the evaluation; None: the unnamed one.
 
     >>> import tempfile
     >>> history = History(tempfile.mkdtemp())
@@ -43,7 +43,7 @@ class History:
         A finished run that is started again evaluates its last state again.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: the file cannot be written.
         """
         row = json.dumps({"step": step, "split": "eval", **to_plain(metrics)})
         collectives.on_process_zero(lambda: self._append(row))
@@ -55,7 +55,7 @@ class History:
         evaluated again.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: the file cannot be written.
         """
         collectives.on_process_zero(lambda: self._cut(step))
 
@@ -65,11 +65,11 @@ class History:
         The checkpoint from which a run resumes may have moved here without it.
 
         Args:
-            metric: Name of the metric.
-            values: Step -> value.
+            metric: name of the metric.
+            values: step -> value.
 
         Raises:
-            OutputError: The file cannot be written.
+            OutputError: the file cannot be written.
         """
         known = self.values(metric) if self.knows(metric) else {}
         for step in sorted(values.keys() - known.keys()):
@@ -103,7 +103,7 @@ class History:
         A value that is not finite, which JSON cannot represent, is NaN.
 
         Raises:
-            MissingMetricError: There are evaluations, but none with this metric.
+            MissingMetricError: there are evaluations, but none with this metric.
         """
         rows = self._rows()
         values = {

@@ -44,12 +44,12 @@ class Exporter:
     """Exports the state after some evaluations; a subclass selects which.
 
     Args:
-        name: Name of the directory `<model_dir>/export/<name>`.
-        exports_to_keep: Number of newest exports to keep; None: all.
-        **export: Arguments of `Estimator.export`, such as `input_fn` or `features`.
+        name: name of the directory `<model_dir>/export/<name>`.
+        exports_to_keep: number of newest exports to keep; None: all.
+        **export: arguments of `Estimator.export`, such as `input_fn` or `features`.
 
     Raises:
-        ConfigError: The name is empty or not a string, `exports_to_keep` is not
+        ConfigError: the name is empty or not a string, `exports_to_keep` is not
             positive, or (also a TypeError) `input_fn` or `serving_fn` is not a
             function.
 
@@ -103,9 +103,9 @@ class Exporter:
         """Exports the evaluated state, if this exporter wants it.
 
         Args:
-            estimator: The estimator with the evaluated state.
-            directory: Parent of the exports of this exporter.
-            metrics: Metrics of the evaluation.
+            estimator: the estimator with the evaluated state.
+            directory: parent of the exports of this exporter.
+            metrics: metrics of the evaluation.
             is_final: True after the last step of training.
 
         Returns:
@@ -181,7 +181,7 @@ class ByMetric:
     True
 
     Raises:
-        ConfigError: The current result lacks the metric.
+        ConfigError: the current result lacks the metric.
     """
 
     metric: str
@@ -218,11 +218,11 @@ class BestExporter(Exporter):
     restart, and exported a worse model over a better one.)
 
     Args:
-        name: Name of the directory `<model_dir>/export/<name>`.
+        name: name of the directory `<model_dir>/export/<name>`.
         compare_fn: `(best_eval_result, current_eval_result) -> bool`, by these names:
             returns whether the current result is better; by default by a lower `loss`.
-        exports_to_keep: Number of newest exports to keep; None: all.
-        **export: Arguments of `Estimator.export`.
+        exports_to_keep: number of newest exports to keep; None: all.
+        **export: arguments of `Estimator.export`.
 
     Raises:
         ConfigError: `compare_fn` is not a function of these two.

@@ -23,7 +23,7 @@ class StoppingRule(Protocol):
         """Returns the reason to end training; None to continue.
 
         Args:
-            values: Step -> value of every evaluation so far, in order.
+            values: step -> value of every evaluation so far, in order.
         """
         ...
 

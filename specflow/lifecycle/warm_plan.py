@@ -73,11 +73,11 @@ def plan(
     """Plans which arrays of a checkpoint a warm start restores.
 
     Args:
-        settings: The checkpoint, and the arrays to restore.
-        tree: The initial state as nested dicts; arrays may be abstract.
+        settings: the checkpoint, and the arrays to restore.
+        tree: the initial state as nested dicts; arrays may be abstract.
         forms: part/name -> shape and dtype of each array of the checkpoint.
-        source: The checkpoint, for messages.
-        known_rows: Path of a parameter with a vocabulary -> number of its tokens that
+        source: the checkpoint, for messages.
+        known_rows: path of a parameter with a vocabulary -> number of its tokens that
             the old vocabulary has.
     """
     params = tree["params"]
@@ -174,9 +174,9 @@ def _state(
     """Returns the restored arrays of a part, and reason -> names of the others.
 
     Args:
-        settings: The arrays to restore.
-        part: Model state or optimizer state.
-        tree: The initial state as nested dicts.
+        settings: the arrays to restore.
+        part: model state or optimizer state.
+        tree: the initial state as nested dicts.
         forms: part/name -> shape and dtype of each array of the checkpoint.
     """
     restored: dict[str, str] = {}

@@ -43,24 +43,24 @@ class WarmStartSettings:
     Args:
         path: A model directory, its `checkpoints`, one checkpoint of them, or an
             export.
-        vars_to_warm_start: Regular expressions that match at the start of a parameter's
+        vars_to_warm_start: regular expressions that match at the start of a parameter's
             path; one or several. `.*` selects all parameters, None only those with a
             vocabulary.
         state: `params`: parameters only; `model`: also floating-point model state, such
             as batch statistics; `full`: also the optimizer state and all model state,
             where names and shapes agree.
-        renames: Path of a parameter of this model -> its path in the checkpoint. If
+        renames: path of a parameter of this model -> its path in the checkpoint. If
             both end in `**`, as `encoder.**` and `backbone.**`, all paths below are
             renamed.
-        vocabularies: Path of a parameter -> token lists of its rows.
-        include: Globs of the paths to restore; None: `**`.
-        exclude: Globs of paths that are not restored.
-        step: Checkpoint of the directory: a step, `best` (by the metric with which it
+        vocabularies: path of a parameter -> token lists of its rows.
+        include: globs of the paths to restore; None: `**`.
+        exclude: globs of paths that are not restored.
+        step: checkpoint of the directory: a step, `best` (by the metric with which it
             was trained), `latest` or a tag; None: the newest, or the one that `path`
             names.
 
     Raises:
-        ConfigError: The path is empty or not a path, or a pattern is not a regular
+        ConfigError: the path is empty or not a path, or a pattern is not a regular
             expression.
 
     Examples:

@@ -26,11 +26,11 @@ def warm_plan(settings: WarmStartSettings, tree: Mapping[str, Any]) -> WarmPlan:
     """Plans a warm start by names and shapes; reads no array of the checkpoint.
 
     Args:
-        settings: The checkpoint, and the arrays to restore.
-        tree: The initial state as nested dicts (`params`, ...); arrays may be abstract.
+        settings: the checkpoint, and the arrays to restore.
+        tree: the initial state as nested dicts (`params`, ...); arrays may be abstract.
 
     Raises:
-        CheckpointError: There is no checkpoint; it lacks a selected parameter, or has
+        CheckpointError: there is no checkpoint; it lacks a selected parameter, or has
             it in another shape; a rename applies to no parameter.
     """
     return _planned(settings, tree, _opened(settings))
@@ -42,15 +42,15 @@ def warm_values(
     """Reads the arrays that replace initial ones.
 
     Args:
-        settings: The checkpoint, and the arrays to restore.
-        tree: The initial state as nested dicts (`params`, ...); arrays may be abstract
+        settings: the checkpoint, and the arrays to restore.
+        tree: the initial state as nested dicts (`params`, ...); arrays may be abstract
             unless a vocabulary maps their rows.
 
     Returns:
         Part of the state -> name -> array, in the dtype that it has in `tree`.
 
     Raises:
-        CheckpointError: See `warm_plan`.
+        CheckpointError: see `warm_plan`.
     """
     source = _opened(settings)
     planned = _planned(settings, tree, source)

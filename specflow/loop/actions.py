@@ -81,7 +81,7 @@ class Actions(Protocol):
         Args:
             steps: int[n], counted from 1.
             losses: float[n], each before the update of its step.
-            step_metrics: Reads the other metrics of a step in `log_mask`.
+            step_metrics: reads the other metrics of a step in `log_mask`.
         """
         ...
 
@@ -120,9 +120,9 @@ class Actions(Protocol):
         """Returns a hint for the message about a loss that is not finite, or "".
 
         Args:
-            step: Number of the step, counted from 1.
-            labels: Labels of stacked steps, steps first.
-            index: Position of the step in `labels`.
+            step: number of the step, counted from 1.
+            labels: labels of stacked steps, steps first.
+            index: position of the step in `labels`.
         """
         ...
 

@@ -45,18 +45,18 @@ def evaluate(
     processes is raised by all, after the last batch.
 
     Args:
-        program: The compiled steps.
-        state: Provides parameters and model state.
-        batches: Padded batches, real rows first.
-        hooks: Objects with any of begin, before_step, after_step, end; after_step gets
+        program: the compiled steps.
+        state: provides parameters and model state.
+        batches: padded batches, real rows first.
+        hooks: objects with any of begin, before_step, after_step, end; after_step gets
             the number of the batch and its loss. `StopTraining` ends the evaluation
             with the result of the batches so far.
         loss: `examples`: mean over examples; `batches`: mean over batches, as in
             TensorFlow.
 
     Raises:
-        DataError: There is no batch.
-        SpecError: The metric function returned a value that is not a metric.
+        DataError: there is no batch.
+        SpecError: the metric function returned a value that is not a metric.
     """
     table, losses, counts, mean_losses = MetricTable(), [], [], []
     errors: list[Exception] = []
@@ -167,10 +167,10 @@ def predict(
     """Yields the predictions for each batch on the host, in order, without padding.
 
     Args:
-        program: The compiled steps.
-        state: Provides parameters and model state.
-        batches: Padded batches, real rows first.
-        hooks: Objects with any of begin, before_step, after_step, end; after_step gets
+        program: the compiled steps.
+        state: provides parameters and model state.
+        batches: padded batches, real rows first.
+        hooks: objects with any of begin, before_step, after_step, end; after_step gets
             the number of the batch and its predictions. `StopTraining` ends the
             predictions after its batch.
 

@@ -19,7 +19,7 @@ class LoopLengthEstimator:
     is at least one, and is fixed once it changes by less than a tenth over 20 loops.
 
     Args:
-        seconds: Target duration of a loop.
+        seconds: target duration of a loop.
 
     >>> estimator = LoopLengthEstimator(10.0)
     >>> estimator.steps_per_loop

@@ -15,9 +15,9 @@ class Profile:
     step of the window records nothing.
 
     Args:
-        start: Step after which the window begins, 1 or more: compilation is over then.
-        steps: Length of the window.
-        directory: Parent of the profile, `plugins/profile/<time>`.
+        start: step after which the window begins, 1 or more: compilation is over then.
+        steps: length of the window.
+        directory: parent of the profile, `plugins/profile/<time>`.
     """
 
     def __init__(self, start: int, steps: int, directory: Path):

@@ -25,12 +25,12 @@ def encoded(value: Any, *, where: str = "the state", records: bool = False) -> A
     Args:
         value: None, numbers, texts, bytes, fractions, NumPy and JAX arrays; lists,
             tuples, sets and dicts of them.
-        where: Name of the state, for the message.
-        records: Whether dataclasses, named tuples, metrics, and functions by name are
+        where: name of the state, for the message.
+        records: whether dataclasses, named tuples, metrics, and functions by name are
             allowed too; `decoded` needs the names of all.
 
     Raises:
-        DataError: It holds anything else.
+        DataError: it holds anything else.
 
     >>> encoded({"count": 3, "best": float("inf"), "shape": (1, 2)})
     {'count': 3, 'best': {'$float': 'inf'}, 'shape': {'$tuple': [1, 2]}}
@@ -72,11 +72,11 @@ def decoded(value: Any, names: Names | None = None) -> Any:
     Nothing is imported by a name in it: a checkpoint cannot choose what code runs.
 
     Args:
-        value: From `encoded`.
-        names: Classes and functions that it may name; from `names_in`.
+        value: from `encoded`.
+        names: classes and functions that it may name; from `names_in`.
 
     Raises:
-        LookupError: It names another one.
+        LookupError: it names another one.
 
     >>> decoded({"shape": {"$tuple": [1, 2]}})
     {'shape': (1, 2)}

@@ -60,9 +60,9 @@ class LossWriter:
     """Passes losses and host calls of finished steps on.
 
     Args:
-        actions: Log the losses.
-        host_call: Called with the rows of finished steps, in order.
-        host_call_every: Steps between two host calls; the first step has one.
+        actions: log the losses.
+        host_call: called with the rows of finished steps, in order.
+        host_call_every: steps between two host calls; the first step has one.
     """
 
     def __init__(self, actions: Actions, host_call: HostPair | None, every: int):

@@ -72,23 +72,23 @@ def train(
     the losses are read first. Device loops end where an action is due.
 
     Args:
-        program: The compiled steps.
-        state: The state to start from; it is donated.
-        chunks: Stacked batches in order; the first chunk contains `start_step`.
-        start_step: Steps already taken.
-        stop_step: Step at which to stop. If None, the end of the data.
-        actions: Evaluation, saving, export, logging and profiling between device
+        program: the compiled steps.
+        state: the state to start from; it is donated.
+        chunks: stacked batches in order; the first chunk contains `start_step`.
+        start_step: steps already taken.
+        stop_step: step at which to stop. If None, the end of the data.
+        actions: evaluation, saving, export, logging and profiling between device
             loops. If None, none are run.
-        hooks: Objects with any of begin, before_step, after_step, end. They follow the
+        hooks: objects with any of begin, before_step, after_step, end. They follow the
             actions of their step, and their `end` follows `actions.finish`. Those with
             `state_methods` precede the actions: a checkpoint has their state after the
             step.
-        loop_length: Limits the steps of a device loop whose length is given in seconds.
-        host_call: Called with the rows of finished steps, in order.
-        host_call_every: Steps between two host calls; the first step has one.
+        loop_length: limits the steps of a device loop whose length is given in seconds.
+        host_call: called with the rows of finished steps, in order.
+        host_call_every: steps between two host calls; the first step has one.
 
     Raises:
-        NanLossDuringTrainingError: The loss is NaN or infinite, or gradients are still
+        NanLossDuringTrainingError: the loss is NaN or infinite, or gradients are still
             non-finite at the minimum loss scale. No action receives that state.
     """
     actions = NoActions() if actions is None else actions
@@ -158,11 +158,11 @@ def _run_device_loop(
     """Dispatches the steps until `loop_stop`, and updates `run`.
 
     Args:
-        run: The step and state before.
-        program: The compiled steps.
-        chunk: The stacked batches that contain the steps.
-        batches: Its features and labels on the mesh, and its mask of logged steps.
-        loop_stop: Steps taken after the loop.
+        run: the step and state before.
+        program: the compiled steps.
+        chunk: the stacked batches that contain the steps.
+        batches: its features and labels on the mesh, and its mask of logged steps.
+        loop_stop: steps taken after the loop.
 
     Returns:
         The device loop, which is now pending.

@@ -49,10 +49,10 @@ class EverySeconds:
     """Is due every `every_s` seconds, at the end of a device loop.
 
     Args:
-        every_s: Seconds between two actions, counted from construction, or from
+        every_s: seconds between two actions, counted from construction, or from
             `elapsed_s` seconds before it.
-        elapsed_s: Seconds since the last action, of a run that resumes.
-        clock: Returns the time in seconds; replaced in tests.
+        elapsed_s: seconds since the last action, of a run that resumes.
+        clock: returns the time in seconds; replaced in tests.
 
     >>> now = iter([0.0, 5.0, 12.0, 13.0])
     >>> trigger = EverySeconds(10.0, clock=lambda: next(now))
@@ -97,8 +97,8 @@ class WhicheverFirst:
     """Is due by steps, or by time since it was last due for either reason.
 
     Args:
-        steps: Triggers by steps, which are the same in all processes.
-        seconds: Trigger by time, which is asked only if none by steps is due.
+        steps: triggers by steps, which are the same in all processes.
+        seconds: trigger by time, which is asked only if none by steps is due.
 
     >>> now = iter([0.0, 5.0, 12.0, 21.0])
     >>> seconds = EverySeconds(10.0, clock=lambda: next(now))

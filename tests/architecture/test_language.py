@@ -29,6 +29,13 @@ MAXIMAL_PER_10_000 = 1
 PLACEMENT = re.compile(r"\b(cuts?|cutting|lay|lays|laid|whole|lies?)\b", re.I)
 SHARDING_PACKAGES = ("mesh", "distributed", "executor")
 """Arrays are sharded, partitioned or replicated there."""
+SECTION = re.compile(r"^(?:Args|Raises):\n((?: .*\n|\n)+)", re.M)
+ENTRY = re.compile(r"^ {4}\*{0,2}[\w.]+(?: \([^)]*\))?:\s+(\S+)", re.M)
+NAME = re.compile(
+    r"(True|False|None|Adam|Flax|Hydra|Keras|Linen|Optax|Orbax|Pydantic|Python|Slurm)\b"
+    r"|\w[\w.]*[A-Z0-9]|[A-Z]\b"
+)
+"""Words that keep their capital: values of Python, proper names, JAX, NumPy, L2, K."""
 
 
 def docs_of(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -92,3 +99,20 @@ def test_arrays_are_sharded_or_replicated(package):
         for match in PLACEMENT.finditer(text)
     ]
     assert used == []
+
+
+def test_entries_of_arguments_and_errors_begin_in_lower_case():
+    """One form for all: they continue `name: `, and are noun phrases more often."""
+    entries = [
+        (place, word)
+        for place, text in docs()
+        for section in SECTION.finditer(f"{text}\n")
+        for word in ENTRY.findall(section[1])
+    ]
+    capitals = [
+        f"{place}: {word}"
+        for place, word in entries
+        if word[0].isupper() and not NAME.match(word)
+    ]
+    assert len(entries) > 1000, "The pattern no longer finds the entries."
+    assert capitals == []
