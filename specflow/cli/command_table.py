@@ -8,6 +8,7 @@ from specflow.cli import (
     check_commands,
     checkpoint_commands,
     config_commands,
+    fsck_command,
     options,
     run_commands,
     train_commands,
@@ -65,6 +66,12 @@ COMMANDS = {
         "list a run's checkpoints and what keeps each, or tag one",
         "specflow checkpoints run=runs/try1 --step best --tag release",
         options.LISTING,
+    ),
+    "fsck": Command(
+        fsck_command.fsck,
+        "verify every file of a run, and repair what a killed process left",
+        "specflow fsck run=runs/try1",
+        options.VERIFYING,
     ),
     "check": Command(
         check_commands.check,

@@ -18,6 +18,7 @@ __all__ = [
     "PREDICTING",
     "SCHEMAS",
     "TRAINING",
+    "VERIFYING",
     "Option",
     "is_override",
 ]
@@ -276,6 +277,22 @@ LISTING = (
     ),
     CONFIG_DIR,
     REPORT,
+)
+VERIFYING = (
+    OVERRIDES,
+    CONFIG_DIR,
+    REPORT,
+    Option(
+        "--repair",
+        action="store_true",
+        help="remove what is incomplete and move what is damaged to RUN/damaged; never "
+        "the last intact checkpoint",
+    ),
+    Option(
+        "--dry-run",
+        action="store_true",
+        help="with --repair: print what would be done, and change nothing",
+    ),
 )
 LAUNCHING = (
     Option(

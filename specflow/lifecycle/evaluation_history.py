@@ -1,9 +1,10 @@
 """Metrics of evaluations by step, stored beside the checkpoints for rules to read."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
@@ -80,8 +81,11 @@ class History:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._last_row() == json.loads(row):
                 return
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(row + "\n")
+            with self.path.open("ab+") as file:
+                # A process that was killed while writing leaves a partial line.
+                if file.tell() and not _ends_line(file):
+                    file.write(b"\n")
+                file.write(f"{row}\n".encode())
 
     def _last_row(self) -> dict[str, Any] | None:
         rows = read_rows(self.path)
@@ -127,3 +131,9 @@ class History:
     def _rows(self) -> list[dict[str, Any]]:
         """Reads the file on process 0, for all processes."""
         return collectives.on_process_zero(lambda: list(read_rows(self.path)))
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    """Returns whether the last byte of an open file ends a line."""
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

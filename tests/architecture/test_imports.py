@@ -55,6 +55,7 @@ START_UP = [
     ["train", "experiment=digits", "spec.loss.cross_entropy.logits=output"],
     ["evaluate"],
     ["evaluate", "run=nowhere"],
+    ["fsck", "run=nowhere"],
 ]
 
 
@@ -82,7 +83,7 @@ def test_help_and_config_errors_load_no_jax(tmp_path):
     commands = f"""
 import specflow.cli.main
 statuses = [specflow.cli.main.main(argv) for argv in {START_UP!r}]
-assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 7], statuses
+assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 8], statuses
 """
     assert loaded_after(commands, tmp_path) == set()
 

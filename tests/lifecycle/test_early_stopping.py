@@ -92,6 +92,15 @@ def test_training_continues_without_evaluations(estimator):
     assert not asked(stop_if_lower(estimator, "auc", 0.9))
 
 
+def test_an_evaluation_after_a_torn_line_is_kept(estimator):
+    evaluated(estimator, {10: 0.5})
+    history = History(estimator.model_dir)
+    with history.path.open("ab") as file:
+        file.write(b'{"step": 20, "au')
+    evaluated(estimator, {30: 0.75})
+    assert history.values("auc") == {10: 0.5, 30: 0.75}
+
+
 def test_a_missing_metric_is_named(estimator):
     evaluated(estimator, {10: 0.5})
     with pytest.raises(ConfigError) as error:
