@@ -20,7 +20,7 @@ _SHORT_ROW_BYTES = 64 << 10
 """Rows up to this size are read completely, since a system call takes as long."""
 _ALIGNMENT = 64
 """The data begins at a multiple of this: a cache line, and what XLA needs on CPU."""
-_CODES = {
+_DTYPE_NAMES = {
     "bool": "BOOL",
     "int8": "I8",
     "int16": "I16",
@@ -208,7 +208,7 @@ def _header(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> byt
     offset = 0
     for name, (dtype, shape) in described.items():
         size = array_bytes(dtype, shape)
-        code = _CODES.get(dtype.name)
+        code = _DTYPE_NAMES.get(dtype.name)
         entries[name] = {
             "dtype": code or "U8",
             "shape": list(shape) if code else [size],
