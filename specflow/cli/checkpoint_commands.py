@@ -1,11 +1,14 @@
 """`checkpoints`: lists and tags the checkpoints of a run; loads no JAX."""
 
 import argparse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from specflow.cli.command import usage
 from specflow.cli.experiments import reporting
 from specflow.diagnostics.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["checkpoints"]
 
@@ -37,7 +40,7 @@ def checkpoints(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _change_tags(folder: Path, arguments: argparse.Namespace) -> None:
+def _change_tags(folder: "Path", arguments: argparse.Namespace) -> None:
     from specflow.output.checkpoint.best_checkpoint import BestTracker
     from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
     from specflow.output.checkpoint.checkpoint_tags import remove_tag, set_tag
