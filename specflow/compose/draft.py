@@ -124,10 +124,10 @@ def _merge(merger: ConfigMerger, request: Request, folders: Folders) -> dict[str
             and (file := folders.file(f"{choice.key_or_group}/{choice.value()}"))
         }
         merged = defaults_list(request.choices, folders)
-        for file, package in merged.files:
+        files = merged.files
+        for file, package in files:
             merger.merge_file(file, folders.shown(file), package)
         merger.diagnostics += merged.diagnostics
-        merger.diagnostics += option_diagnostics(request, merged.files, folders)
         merger.unknown_groups |= merged.unknown
         added = {
             override.key_or_group for override in request.choices if override.is_add()
@@ -137,8 +137,8 @@ def _merge(merger: ConfigMerger, request: Request, folders: Folders) -> dict[str
             for group, choice in merged.choices.items()
         }
     else:
-        choices = _merge_run(merger, request, folders)
-        merger.diagnostics += option_diagnostics(request, (), folders)
+        choices, files = _merge_run(merger, request, folders), ()
+    merger.diagnostics += option_diagnostics(request, files, folders)
     merger.apply_overrides(request.values)
     return choices
 
