@@ -1,21 +1,24 @@
-"""`check`, and the pre-flight check of TPU slices."""
+"""`check`, the pre-flight check of TPU slices, and `resume-check`."""
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from specflow.cli.command import usage
 from specflow.cli.experiments import (
     compose_experiment,
     print_dropped_fields,
     reporting,
 )
-from specflow.diagnostics.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime import gc_pause
 
 if TYPE_CHECKING:
     from specflow.preflight import Question
 
-__all__ = ["check", "refuse_misfits"]
+__all__ = ["check", "refuse_misfits", "resume_check"]
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -30,6 +33,64 @@ def check(arguments: argparse.Namespace) -> int:
     with reporting(arguments, composed) as fields:
         fields |= commands.check(composed, fingerprint=arguments.fingerprint)
     return 0
+
+
+def resume_check(arguments: argparse.Namespace) -> int:
+    """Interrupts and resumes a copy of an experiment, and compares."""
+    _refuse_python_run(arguments)
+    if arguments.processes < 1:
+        problem = f"got {arguments.processes}"
+        raise ConfigError(usage("--processes", problem, "1 or more"))
+    composed = compose_experiment(arguments)
+    from specflow import commands
+
+    gc_pause.resume()
+    print_dropped_fields(composed)
+    as_json = arguments.report == "json"
+    with reporting(arguments, composed, prints_document=False):
+        hidden = contextlib.redirect_stdout(sys.stderr) if as_json else None
+        with hidden or contextlib.nullcontext():
+            comparison = commands.resume_check(
+                composed,
+                steps=arguments.steps,
+                at=arguments.at,
+                signal=arguments.signal,
+                output=arguments.output,
+                processes=arguments.processes,
+                config_dirs=arguments.config_dir,
+            )
+    from specflow.diagnostics.rendering import document, line
+
+    diagnostics = [] if comparison.difference is None else [comparison.difference]
+    status = 1 if diagnostics else 0
+    if as_json:
+        print(document(status, diagnostics, **comparison.to_plain()))
+        return status
+    for diagnostic in diagnostics:
+        print(line(diagnostic), file=sys.stderr)
+    return status
+
+
+def _refuse_python_run(arguments: argparse.Namespace) -> None:
+    """Refuses a run made in Python: no command can train it.
+
+    Raises:
+        ConfigError: `run=DIR` names one.
+    """
+    from specflow.compose.recorded_python import recorded_run
+
+    if recorded_run(arguments.overrides, config_dirs=arguments.config_dir) is None:
+        return
+    raise ConfigError(
+        Diagnostic(
+            "run",
+            "was made in Python, and no command can train it again",
+            expected="a run of a config",
+            hint="specflow.testing.check_resume(make_estimator, input_fn) checks it.",
+            origin="command line",
+            code="resume-check",
+        )
+    )
 
 
 def refuse_misfits(

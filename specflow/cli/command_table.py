@@ -79,6 +79,12 @@ COMMANDS = {
         "specflow check experiment=digits mesh=fsdp",
         options.CHECKING,
     ),
+    "resume-check": Command(
+        check_commands.resume_check,
+        "interrupt and resume a copy of an experiment, and compare it bit for bit",
+        "specflow resume-check experiment=digits",
+        options.RESUMING,
+    ),
     "launch": Command(
         train_commands.launch,
         "run a command as several processes on this machine, to try them out",

@@ -16,6 +16,7 @@ __all__ = [
     "LAUNCHING",
     "LISTING",
     "PREDICTING",
+    "RESUMING",
     "SCHEMAS",
     "TRAINING",
     "VERIFYING",
@@ -187,6 +188,42 @@ CHECKING = (
         "--fingerprint",
         action="store_true",
         help="print a hash of the lowered program of each mode, and one of all",
+    ),
+)
+RESUMING = (
+    *COMMON,
+    Option(
+        "--steps",
+        type=_count,
+        metavar="N",
+        help="step at which both runs end; 24 by default",
+    ),
+    Option(
+        "--at",
+        type=_count,
+        metavar="N",
+        help="step of the checkpoint after which the second run is interrupted; 9 by "
+        "default",
+    ),
+    Option(
+        "--signal",
+        choices=["kill", "term"],
+        default="kill",
+        help="signal that interrupts it: kill, the default, or term, after which it "
+        "saves",
+    ),
+    Option(
+        "--output",
+        files=True,
+        metavar="DIR",
+        help="folder that keeps both runs; they are removed by default",
+    ),
+    Option(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes of each run, as of launch; 1 by default",
     ),
 )
 EVALUATING = (*COMMON, SPLIT, STEP, INPUT)

@@ -9,6 +9,7 @@ from specflow.commands.python_runs import (
     export_recorded,
     predict_recorded,
 )
+from specflow.commands.resume_check import resume_check
 from specflow.commands.train import train
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "export_recorded",
     "predict",
     "predict_recorded",
+    "resume_check",
     "train",
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from specflow.commands import jax_session
+from specflow.commands.run_probe import RunProbe
 from specflow.commands.signals import stopping
 from specflow.commands.train_result import TrainResult
 from specflow.config.base import Component
@@ -82,6 +83,9 @@ def train(composed: "Composed") -> dict[str, Any]:
         estimator = Estimator.from_config(config, data=data, model_dir=directory)
         estimator.check_labels()
         specs = declared_specs(config, data)
+        probe = RunProbe.of_environment()
+        if probe is not None:
+            specs = probe.attach(estimator, *specs)
         if collectives.process_count() > 1:
             # Before the first step, not at the first evaluation.
             for split, rows in (("training", data.train), ("evaluation", data.eval)):
@@ -112,6 +116,8 @@ def train(composed: "Composed") -> dict[str, Any]:
                 compare()
             failure.record_step(step)
             progress.update(step, loss)
+            if probe is not None:
+                probe.after(step, run.checkpoints)
 
         with (
             closing(progress.close, reporters.close, estimator.close),
@@ -129,6 +135,8 @@ def train(composed: "Composed") -> dict[str, Any]:
                 should_stop=stop_request,
             )
             best = estimator.checkpoints.best()
+        if probe is not None:
+            probe.finish()
         step = metrics["global_step"]
         if signal := max(collectives.gather(stop_request.signal or 0)):
             raise Stopped(

@@ -21,6 +21,7 @@ from specflow.estimator.recovery import skip_repeated_steps
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.train_actions import is_stop_requested
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
+from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training import TrainCall, Training
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter
@@ -174,6 +175,10 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             DataError: A label is out of range, or a metric cannot be computed.
         """
         self._check_declared()
+
+    def record_training(self, recorder: TrainRecorder) -> None:
+        """Records what the calls to train read from now on; `resume-check` does."""
+        self._training.recorder = recorder
 
     @property
     def recoveries(self) -> int:

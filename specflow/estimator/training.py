@@ -27,6 +27,7 @@ from specflow.estimator.state_source import SavedSeed, States
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.synchronized_inputs import agree_on_form
 from specflow.estimator.train_actions import TrainActions
+from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState
 from specflow.loop import LoopLengthEstimator, Profile, StopTraining
@@ -95,6 +96,8 @@ class Training:
         self.skipped_steps: int | None = None
         """Steps of the last call that a dynamic loss scale skipped; None: the scale is
         not dynamic."""
+        self.recorder: TrainRecorder | None = None
+        """Records the batches and hooks, for a comparison of two runs."""
         self._batch_share = Share(*program.partitioner.local_parts)
 
     def run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
@@ -170,6 +173,8 @@ class Training:
                 share=self._batch_share,
             ),
         )
+        if self.recorder is not None:
+            batches = self.recorder.begin(start, value, batches)
         return self._loop(call, batches, start, stop, state, run_state)
 
     def _begin_evaluations(
@@ -212,6 +217,8 @@ class Training:
         config, program = self._config, self._program
         spec = program.spec(Mode.TRAIN, *call.form)
         hooks = [*call.hooks, *spec.training_hooks]
+        if self.recorder is not None:
+            self.recorder.watch("a hook", hooks)
         profiler, progress = self._profiler(), call.progress
         closers: list[Callable[[], None]] = [batches.close]
         if profiler is not None:

@@ -19,6 +19,8 @@ from specflow.lifecycle.exporters import (
     Made,
     newest_export,
 )
+from specflow.lifecycle.resume_comparison import ResumeComparison, compare_runs
+from specflow.lifecycle.run_trace import RunTrace, last_start
 from specflow.lifecycle.stopping_rules import Crossed, Stalled, StoppingRule
 from specflow.lifecycle.warm_plan import WarmPlan
 from specflow.lifecycle.warm_settings import (
@@ -38,6 +40,8 @@ __all__ = [
     "History",
     "LatestExporter",
     "Made",
+    "ResumeComparison",
+    "RunTrace",
     "Stalled",
     "StoppingRule",
     "Vocabulary",
@@ -46,6 +50,8 @@ __all__ = [
     "build_exporters",
     "build_stopping_rule",
     "build_warm_start",
+    "compare_runs",
+    "last_start",
     "newest_export",
     "stop_if",
     "stop_if_higher",
