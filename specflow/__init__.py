@@ -174,7 +174,16 @@ _HOME = {
     "load_export": "specflow.serving",
 }
 _FOLDERS = frozenset(
-    {"compose", "config", "data", "diagnostics", "metrics", "optimizer", "tf"}
+    {
+        "compose",
+        "config",
+        "data",
+        "diagnostics",
+        "metrics",
+        "optimizer",
+        "testing",
+        "tf",
+    }
 )
 
 

@@ -76,8 +76,12 @@ class _Plan:
         every = config.output.checkpoint.every
         scale = at / every if isinstance(every, int) and every else at / 500
         evaluations = _scaled(loop.eval_every, scale, most=max(1, steps // 4))
-        loops = _scaled(loop.iterations_per_loop, scale, most=max(1, (steps - at) // 3))
-        return cls(steps, at, evaluations, max(1, loops))
+        # Several steps, so that training resumes inside a device loop.
+        loops = max(4, _scaled(loop.iterations_per_loop, scale, most=steps))
+        most_loops = max(1, (steps - at) // 3)
+        if isinstance(loop.iterations_per_loop, int):
+            most_loops = min(most_loops, loop.iterations_per_loop)
+        return cls(steps, at, evaluations, min(loops, most_loops))
 
     def overrides(self, config: ExperimentConfig) -> dict[str, str]:
         """Key -> value that replaces the experiment's own."""

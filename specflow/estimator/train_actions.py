@@ -20,6 +20,7 @@ from specflow.estimator.run_state import RunState
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.step_saving import Saver
 from specflow.estimator.synchronized_inputs import meet_after_error
+from specflow.estimator.train_recorder import TrainRecorder
 from specflow.executor import TrainState, to_tree
 from specflow.loop import (
     Due,
@@ -59,6 +60,8 @@ class TrainActions:
     start_step: int
     ends_every_step: bool
     """True if every device loop has one step, for hooks that see each step."""
+    recorder: TrainRecorder | None = None
+    """Records the losses, for a comparison of two runs."""
 
     def __post_init__(self) -> None:
         self._saver = Saver(self._write, self.listeners)
@@ -135,6 +138,8 @@ class TrainActions:
     ) -> None:
         """Reports losses, and the gradient norm and learning rates of their steps."""
         self.watcher(steps, losses, step_metrics)
+        if self.recorder is not None:
+            self.recorder.record_losses(steps, losses)
 
     def skip(self, steps: NDArray[np.integer]) -> None:
         """Records steps that a dynamic loss scale skipped."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from specflow.data import Chunk, TrackedIterator, TrainInput
 from specflow.data.array_tree import named_leaves
@@ -32,6 +33,8 @@ class TrainRecorder:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self.losses: dict[int, float] = {}
+        """Step, counted from 1 -> its loss; of this process alone."""
         self._objects: dict[str, Any] = {}
         self._before: dict[str, dict[str, str]] = {}
 
@@ -80,6 +83,10 @@ class TrainRecorder:
         digests = {path: _digest(array) for path, array in arrays.items()}
         rows = _digest_of_rows([*arrays.values()])
         self._write({"step": step, "arrays": digests, "rows": rows})
+
+    def record_losses(self, steps: NDArray[np.integer], losses: NDArray[Any]) -> None:
+        """Records the losses of consecutive steps, counted from 1."""
+        self.losses |= dict(zip(steps.tolist(), losses.tolist(), strict=True))
 
     def finish(self) -> None:
         """Records the attributes of the objects after training."""

@@ -259,6 +259,7 @@ class Training:
                     stop_request=call.should_stop,
                     start_step=start,
                     ends_every_step=bool(hooks) and self._hooks_see_each_step,
+                    recorder=self.recorder,
                 )
                 if config.saves and config.save_at_start:
                     actions.save_at_start(start, state)

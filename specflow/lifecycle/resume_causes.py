@@ -65,7 +65,7 @@ def of_batch(step: int, instead: int | None, whole: RunTrace, resumed: RunTrace)
         whole: The uninterrupted run.
         resumed: The other one.
     """
-    if changed := _changed("the training data", whole, resumed):
+    if changed := _changed("the training data", whole):
         return (
             f"an iterator without state: {changed}, which no checkpoint holds. Let "
             "each row depend on its number alone, or give the iterator get_state and "
@@ -85,7 +85,7 @@ def of_batch(step: int, instead: int | None, whole: RunTrace, resumed: RunTrace)
             "do not restore the position, or input_fn returns an iterator that was "
             "read from before."
         )
-    if changed := _changed("a hook", whole, resumed):
+    if changed := _changed("a hook", whole):
         return f"a hook: {changed}, which no checkpoint holds."
     return (
         "an iterator without state: the data depends on how often it was read, "
@@ -96,8 +96,6 @@ def of_batch(step: int, instead: int | None, whole: RunTrace, resumed: RunTrace)
 
 def of_loss(step: int, whole: RunTrace, resumed: RunTrace) -> str:
     """Returns the likely cause of another loss of the same batch."""
-    if changed := _changed("a hook", whole, resumed):
-        return f"a hook: {changed}, which no checkpoint holds."
     if step == resumed.start_step + 1 and not _is_rounding(step, whole, resumed):
         return (
             "the model computes with something outside its state: a Python attribute, "
@@ -106,13 +104,11 @@ def of_loss(step: int, whole: RunTrace, resumed: RunTrace) -> str:
         )
     if _is_rounding(step, whole, resumed):
         return _OF_XLA
-    return of_state(whole, resumed)
+    return of_state()
 
 
-def of_state(whole: RunTrace, resumed: RunTrace) -> str:
+def of_state() -> str:
     """Returns the likely cause of another state after equal losses."""
-    if changed := _changed("a hook", whole, resumed):
-        return f"a hook: {changed}, which no checkpoint holds."
     return (
         "the update computes with something outside the state: a global variable or a "
         "callback in the optimizer or the model. Keep it in the state of the "
@@ -120,16 +116,12 @@ def of_state(whole: RunTrace, resumed: RunTrace) -> str:
     )
 
 
-def of_evaluation(is_missing: bool, whole: RunTrace, resumed: RunTrace) -> str:
+def of_evaluation(*, is_missing: bool) -> str:
     """Returns the likely cause of another evaluation of the same state.
 
     Args:
         is_missing: One run did not evaluate at this step.
-        whole: The uninterrupted run.
-        resumed: The other one.
     """
-    if changed := _changed("a hook", whole, resumed):
-        return f"a hook: {changed}, which no checkpoint holds."
     if is_missing:
         return "evaluations are triggered by time. Trigger them by a number of steps."
     return (
@@ -138,9 +130,13 @@ def of_evaluation(is_missing: bool, whole: RunTrace, resumed: RunTrace) -> str:
     )
 
 
-def of_end(whole: RunTrace, resumed: RunTrace) -> str:
-    """Returns the likely cause of another last step."""
-    if changed := _changed("a hook", whole, resumed):
+def of_end(whole: RunTrace) -> str:
+    """Returns the likely cause of another last step.
+
+    Args:
+        whole: The uninterrupted run.
+    """
+    if changed := _changed("a hook", whole):
         return (
             f"a hook: {changed}, which no checkpoint holds. Count with the step that "
             "begin and after_step receive."
@@ -166,26 +162,20 @@ def _is_rounding(step: int, whole: RunTrace, resumed: RunTrace) -> bool:
     )
 
 
-def _changed(role: str, whole: RunTrace, resumed: RunTrace) -> str:
-    """Names an object of the user's whose attributes training changes, and loses.
+def _changed(role: str, run: RunTrace) -> str:
+    """Names an object of the user's whose attributes training changes.
 
     Args:
         role: Role of the object: `a hook`, `the training data`.
-        whole: The uninterrupted run.
-        resumed: The other one, whose attributes differ at the end.
+        run: The run that recorded it.
 
     Returns:
         An empty text if there is none.
     """
-    for name, described in whole.objects.items():
+    for name, described in run.objects.items():
         before, after = described["before"], described["after"]
-        there = resumed.objects.get(name, {}).get("after", {})
-        attributes = [
-            attribute
-            for attribute, value in after.items()
-            if value not in (before.get(attribute), there.get(attribute))
-        ]
-        if name.startswith(role) and attributes:
+        changed = [key for key, value in after.items() if value != before.get(key)]
+        if name.startswith(role) and changed:
             kind = name.partition(", ")[2]
-            return f"training changes {', '.join(attributes)} of {kind}"
+            return f"training changes {', '.join(changed)} of {kind}"
     return ""

@@ -194,7 +194,7 @@ def _first_metrics(
             "evaluation",
             step,
             problem,
-            functools.partial(resume_causes.of_evaluation, is_missing, whole, resumed),
+            functools.partial(resume_causes.of_evaluation, is_missing=is_missing),
         )
     return None
 
@@ -215,7 +215,7 @@ def _other_end(whole: RunTrace, resumed: RunTrace) -> _Difference | None:
         min(whole.last_step, resumed.last_step) + 1,
         f"the resumed run ended at step {resumed.last_step}, the uninterrupted one at "
         f"step {whole.last_step}",
-        functools.partial(resume_causes.of_end, whole, resumed),
+        functools.partial(resume_causes.of_end, whole),
     )
 
 
@@ -242,7 +242,7 @@ def _other_arrays(
                     whole.last_step,
                     f"{_listed(differing)} of the checkpoint differs; the batches and "
                     "losses up to this step are equal",
-                    functools.partial(resume_causes.of_state, whole, resumed),
+                    resume_causes.of_state,
                 ),
             )
 
