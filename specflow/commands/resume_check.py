@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from specflow.commands.run_probe import RunProbe
 from specflow.config.experiment import ExperimentConfig
-from specflow.config.sections.triggers import seconds_of
+from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.diagnostics.errors import (
     ConfigError,
     Diagnostic,
@@ -73,8 +73,7 @@ class _Plan:
                     "--steps", problem, expected, origin="command line", code="usage"
                 )
             )
-        every = config.output.checkpoint.every
-        scale = at / every if isinstance(every, int) and every else at / 500
+        scale = at / (steps_of(config.output.checkpoint.every) or 500)
         evaluations = _scaled(loop.eval_every, scale, most=max(1, steps // 4))
         # Several steps, so that training resumes inside a device loop.
         loops = max(4, _scaled(loop.iterations_per_loop, scale, most=steps))
@@ -95,6 +94,7 @@ class _Plan:
             "output.checkpoint.every": str(self.at),
             "output.checkpoint.keep": "0",
             "output.checkpoint.keep_every_hours": "null",
+            "output.checkpoint.keep_every_steps": "null",
             "output.reporters": "[]",
             "output.on_change": "refuse",
         }
