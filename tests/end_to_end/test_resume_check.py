@@ -90,8 +90,8 @@ def test_data_that_no_checkpoint_holds_is_named(specflow):
             "problem": "the batch differs (features.x): it holds other rows",
             "expected": "what the uninterrupted run has; training resumed from step 4",
             "hint": "Likely cause: an iterator without state: training changes "
-            "random of their_rows.Noisy, which no checkpoint holds. Let each row depend "
-            "on its number alone, or give the iterator get_state and set_state.",
+            "random of their_rows.Noisy, which no checkpoint holds. Let each row "
+            "depend on its number alone, or give the iterator get_state and set_state.",
             "origin": None,
         }
     ]
