@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,12 @@ from specflow.loop import StopTraining
 from specflow.testing import check_resume
 from tests.estimator.conftest import Line, X, Y, arrays, line_fn
 
-STEPS = {"steps": 8, "at": 3}
+STEPS: dict[str, Any] = {"steps": 8, "at": 3}
 
 
-def estimators(model_fn=line_fn, model=Line, seed=0, steps_per_loop=3):
+def estimators(
+    model_fn: Any = line_fn, model: Any = Line, seed: int | None = 0, steps_per_loop=3
+):
     def make(model_dir):
         return sf.Estimator(
             model_fn,
