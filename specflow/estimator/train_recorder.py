@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from specflow.data import Chunk, TrackedIterator, TrainInput
 from specflow.data.array_tree import named_leaves
 from specflow.distributed import collectives
+from specflow.loop import state_methods
 from specflow.output import write_text
 
 __all__ = ["TrainRecorder"]
@@ -61,12 +62,15 @@ class TrainRecorder:
 
         Args:
             role: Role of the objects.
-            values: The objects; those of libraries are left out.
+            values: The objects; those of libraries are left out, and hooks whose state
+                is in the checkpoint.
         """
         for number, value in enumerate(values):
             kind = type(value)
             library = kind.__module__.partition(".")[0]
             if library in _LIBRARIES or not hasattr(value, "__dict__"):
+                continue
+            if role == "a hook" and state_methods(value) is not None:
                 continue
             several = f" {number + 1}" if len(values) > 1 else ""
             name = f"{role}{several}, {kind.__module__}.{kind.__qualname__}"

@@ -14,6 +14,7 @@ __all__ = [
     "of_end",
     "of_evaluation",
     "of_fresh_runs",
+    "of_host_state",
     "of_loss",
     "of_state",
 ]
@@ -31,7 +32,7 @@ def of_fresh_runs(kind: str, step: int, whole: RunTrace, resumed: RunTrace) -> s
         whole: One run.
         resumed: The other one, before it was interrupted.
     """
-    seeds = [run.position.get("seed") for run in (whole, resumed)]
+    seeds = [run.host_state.get("seed") for run in (whole, resumed)]
     if seeds[0] != seeds[1]:
         return (
             f"the experiment has no seed: one run drew {seeds[0]}, the other "
@@ -86,7 +87,10 @@ def of_batch(step: int, instead: int | None, whole: RunTrace, resumed: RunTrace)
             "read from before."
         )
     if changed := _changed("a hook", whole):
-        return f"a hook: {changed}, which no checkpoint holds."
+        return (
+            f"a hook: {changed}, which no checkpoint holds. Give it get_state and "
+            "set_state."
+        )
     return (
         "an iterator without state: the data depends on how often it was read, "
         "through a random generator or a counter that no checkpoint holds. Derive it "
@@ -138,12 +142,20 @@ def of_end(whole: RunTrace) -> str:
     """
     if changed := _changed("a hook", whole):
         return (
-            f"a hook: {changed}, which no checkpoint holds. Count with the step that "
-            "begin and after_step receive."
+            f"a hook: {changed}, which no checkpoint holds. Give it get_state and "
+            "set_state, or count with the step that after_step receives."
         )
     return (
         "a hook or an input that ends training after a number of calls, and not at a "
         "step."
+    )
+
+
+def of_host_state() -> str:
+    """Returns the likely cause of another state of a hook or of the input."""
+    return (
+        "its set_state does not restore all that get_state returns, or it changes "
+        "otherwise than step by step."
     )
 
 

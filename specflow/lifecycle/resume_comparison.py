@@ -11,7 +11,7 @@ from specflow.lifecycle.run_trace import BatchDigests, RunTrace
 
 __all__ = ["ComparedPart", "ResumeComparison", "compare_runs"]
 
-Kind = Literal["batch", "row", "evaluation", "end", "array", "position"]
+Kind = Literal["batch", "row", "evaluation", "end", "array", "host state"]
 
 _PARTS = {"params": "parameters", "state": "model state", "opt_state": "optimizer"}
 
@@ -64,7 +64,7 @@ def compare_runs(whole: RunTrace, resumed: RunTrace) -> ResumeComparison:
     evaluations = _first_metrics(whole, resumed, "eval")
     end = _other_end(whole, resumed)
     state = list(_other_arrays(whole, resumed)) if end is None else []
-    position = _other_position(whole, resumed) if end is None else None
+    host_state = _other_host_state(whole, resumed) if end is None else None
     steps = f"{len(whole.batches)} steps"
     evaluated = len(whole.steps_of("eval"))
     parts = [
@@ -78,9 +78,9 @@ def compare_runs(whole: RunTrace, resumed: RunTrace) -> ResumeComparison:
         first = next((each for part, each in state if part == prefix), None)
         if names:
             parts.append(_part(name, f"{len(names)} arrays", first))
-    parts.append(_part("data position", f"step {whole.last_step}", position))
+    parts.append(_part("host state", f"{len(whole.host_state)} parts", host_state))
     # At one step: the batch is read before its loss is reported and its state saved.
-    found = [batches, rows, evaluations, end, *(each for _, each in state), position]
+    found = [batches, rows, evaluations, end, *(each for _, each in state), host_state]
     first = min(
         (each for each in found if each is not None),
         key=lambda each: each.step,
@@ -247,16 +247,20 @@ def _other_arrays(
             )
 
 
-def _other_position(whole: RunTrace, resumed: RunTrace) -> _Difference | None:
-    if whole.position == resumed.position:
+def _other_host_state(whole: RunTrace, resumed: RunTrace) -> _Difference | None:
+    names = {**whole.host_state, **resumed.host_state}
+    differing = [
+        name
+        for name in names
+        if whole.host_state.get(name) != resumed.host_state.get(name)
+    ]
+    if not differing:
         return None
     return _Difference(
-        "position",
+        "host state",
         whole.last_step,
-        f"the data position differs: {_values(whole.position, resumed.position)}",
-        functools.partial(
-            resume_causes.of_batch, whole.last_step, None, whole, resumed
-        ),
+        f"the saved state of {_listed(differing)} differs; all before it is equal",
+        resume_causes.of_host_state,
     )
 
 

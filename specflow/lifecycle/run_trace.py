@@ -27,10 +27,10 @@ class RunTrace:
     """Step, counted from 1 -> its batch."""
     metrics: dict[tuple[int, str], dict[str, Any]]
     """(step, split) -> metrics."""
-    arrays: dict[str, Any]
-    """Name -> `SavedArray` of the last checkpoint."""
-    position: dict[str, Any]
-    """Data position of the last checkpoint."""
+    arrays: dict[str, tuple[Any, ...]]
+    """Name -> shape, dtype and digest in the last checkpoint."""
+    host_state: dict[str, Any]
+    """State of each part of the run on the host in the last checkpoint: `input`, ..."""
     objects: Objects
     """Attributes of hooks and sources of the user's own."""
     last_step: int
@@ -50,9 +50,11 @@ class RunTrace:
         """
         with Checkpointer(run / "checkpoints") as checkpoints:
             last_step = checkpoints.latest_step() or 0
-            arrays = dict(checkpoints.saved(last_step))
-            position = checkpoints.data_position(last_step)
-        position.pop("losses", None)  # Compared where they are reported.
+            arrays = {
+                name: (array.shape, array.dtype, array.digest)
+                for name, array in checkpoints.saved(last_step).items()
+            }
+            host_state = checkpoints.data_position(last_step)
         by_process = [
             _last_batches(file) for file in sorted(recorded.glob("batches-*.jsonl"))
         ]
@@ -72,7 +74,7 @@ class RunTrace:
                 for row in read_rows(run / "metrics.jsonl")
             },
             arrays=arrays,
-            position=position,
+            host_state=host_state,
             objects=_objects(recorded),
             last_step=last_step,
             start_step=last_start(recorded) or 0,

@@ -57,15 +57,15 @@ def test_a_copy_of_a_run_resumes_bit_for_bit_and_the_run_is_unchanged(
     assert (done.status, done.out.splitlines()) == (
         0,
         [
-            "part           compared  result",
-            "batches        12 steps  equal",
-            "log rows       12 rows   equal",
-            "evaluations    4         equal",
-            "last step      step 12   equal",
-            "parameters     4 arrays  equal",
-            "model state    2 arrays  equal",
-            "optimizer      9 arrays  equal",
-            "data position  step 12   equal",
+            "part         compared  result",
+            "batches      12 steps  equal",
+            "log rows     12 rows   equal",
+            "evaluations  4         equal",
+            "last step    step 12   equal",
+            "parameters   4 arrays  equal",
+            "model state  2 arrays  equal",
+            "optimizer    9 arrays  equal",
+            "host state   4 parts   equal",
             "",
             "the resumed run equals the uninterrupted one, bit for bit",
             "",
@@ -97,7 +97,7 @@ def test_data_that_no_checkpoint_holds_is_named(specflow):
     ]
     assert not document["equal"]
     parts = {part["name"]: part["differs"] for part in document["parts"]}
-    assert parts["data position"] == parts["last step"] == ""
+    assert parts["host state"] == parts["last step"] == ""
     assert parts["batches"] == (
         "step 5: the batch differs (features.x): it holds other rows"
     )

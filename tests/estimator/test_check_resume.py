@@ -201,8 +201,25 @@ def test_a_hook_that_counts_its_own_calls():
         "step 7: the resumed run ended at step 8, the uninterrupted one at step 6. "
         "Expected what the uninterrupted run has; training resumed from step 3. "
         f"Likely cause: a hook: training changes calls of {__name__}.Countdown, which "
-        "no checkpoint holds. Count with the step that begin and after_step receive."
+        "no checkpoint holds. Give it get_state and set_state, or count with the step "
+        "that after_step receives."
     )
+
+
+class Saved(Countdown):
+    """The same, with a state."""
+
+    def get_state(self):
+        return self.calls
+
+    def set_state(self, calls):
+        self.calls = calls
+
+
+def test_a_hook_with_a_state_resumes():
+    make = estimators(steps_per_loop=1)
+    comparison = check_resume(make, arrays, **STEPS, make_hooks=lambda: [Saved()])
+    assert {part.name: part.count for part in comparison.parts}["last step"] == "step 6"
 
 
 def scaled(factor):
