@@ -29,17 +29,17 @@ def check_resume(
     resume-check` also kills a process, and takes experiments of a config.
 
     Args:
-        make_estimator: Returns a new estimator with this `model_dir`.
-        input_fn: Training input, as `Estimator.train` takes it.
-        steps: Step at which training ends.
-        at: Step at which it is interrupted; None: 3/8 of the steps.
-        make_hooks: Returns new hooks for one call to train.
+        make_estimator: returns a new estimator with this `model_dir`.
+        input_fn: training input, as `Estimator.train` takes it.
+        steps: step at which training ends.
+        at: step at which it is interrupted; None: 3/8 of the steps.
+        make_hooks: returns new hooks for one call to train.
 
     Returns:
         The comparison, of equal runs.
 
     Raises:
-        AssertionError: They differ; the message has the first difference and its likely
+        AssertionError: they differ; the message has the first difference and its likely
             cause.
 
     Examples:

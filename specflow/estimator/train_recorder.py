@@ -29,7 +29,7 @@ class TrainRecorder:
     the user's own, at the start of the last call and at its end.
 
     Args:
-        folder: Folder of the files; created.
+        folder: folder of the files; created.
     """
 
     def __init__(self, folder: Path):
@@ -43,9 +43,9 @@ class TrainRecorder:
         """Records the start of a call to train.
 
         Args:
-            step: Steps taken before.
-            value: The input, as the input function returned it.
-            batches: Its batches from this step on.
+            step: steps taken before.
+            value: the input, as the input function returned it.
+            batches: its batches from this step on.
 
         Returns:
             The batches, which are recorded as they are read.
@@ -61,8 +61,8 @@ class TrainRecorder:
         """Describes the attributes of objects before they are used.
 
         Args:
-            role: Role of the objects.
-            values: The objects; those of libraries are left out, and hooks whose state
+            role: role of the objects.
+            values: the objects; those of libraries are left out, and hooks whose state
                 is in the checkpoint.
         """
         for number, value in enumerate(values):
@@ -81,8 +81,8 @@ class TrainRecorder:
         """Records the batch of a step.
 
         Args:
-            step: Number of the step, counted from 1.
-            arrays: Path -> array of the batch, rows first.
+            step: number of the step, counted from 1.
+            arrays: path -> array of the batch, rows first.
         """
         digests = {path: _digest(array) for path, array in arrays.items()}
         rows = _digest_of_rows([*arrays.values()])

@@ -27,10 +27,10 @@ def of_fresh_runs(kind: str, step: int, whole: RunTrace, resumed: RunTrace) -> s
     """Returns the likely cause of a difference between two fresh runs.
 
     Args:
-        kind: Kind of the first difference: `batch`, `row`, ...
-        step: Its step.
-        whole: One run.
-        resumed: The other one, before it was interrupted.
+        kind: kind of the first difference: `batch`, `row`, ...
+        step: its step.
+        whole: one run.
+        resumed: the other one, before it was interrupted.
     """
     seeds = [run.host_state.get("seed") for run in (whole, resumed)]
     if seeds[0] != seeds[1]:
@@ -61,10 +61,10 @@ def of_batch(step: int, instead: int | None, whole: RunTrace, resumed: RunTrace)
     """Returns the likely cause of another batch after a resume.
 
     Args:
-        step: The step.
-        instead: Step at which the uninterrupted run read that batch; None: at none.
-        whole: The uninterrupted run.
-        resumed: The other one.
+        step: the step.
+        instead: step at which the uninterrupted run read that batch; None: at none.
+        whole: the uninterrupted run.
+        resumed: the other one.
     """
     if changed := _changed("the training data", whole):
         return (
@@ -124,7 +124,7 @@ def of_evaluation(*, is_missing: bool) -> str:
     """Returns the likely cause of another evaluation of the same state.
 
     Args:
-        is_missing: One run did not evaluate at this step.
+        is_missing: one run did not evaluate at this step.
     """
     if is_missing:
         return "evaluations are triggered by time. Trigger them by a number of steps."
@@ -138,7 +138,7 @@ def of_end(whole: RunTrace) -> str:
     """Returns the likely cause of another last step.
 
     Args:
-        whole: The uninterrupted run.
+        whole: the uninterrupted run.
     """
     if changed := _changed("a hook", whole):
         return (
@@ -178,8 +178,8 @@ def _changed(role: str, run: RunTrace) -> str:
     """Names an object of the user's whose attributes training changes.
 
     Args:
-        role: Role of the object: `a hook`, `the training data`.
-        run: The run that recorded it.
+        role: role of the object: `a hook`, `the training data`.
+        run: the run that recorded it.
 
     Returns:
         An empty text if there is none.

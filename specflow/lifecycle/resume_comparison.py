@@ -56,8 +56,8 @@ def compare_runs(whole: RunTrace, resumed: RunTrace) -> ResumeComparison:
     is none of the resume.
 
     Args:
-        whole: The uninterrupted run.
-        resumed: The run that was interrupted and resumed.
+        whole: the uninterrupted run.
+        resumed: the run that was interrupted and resumed.
     """
     batches = _first_batch(whole, resumed)
     rows = _first_metrics(whole, resumed, "train")

@@ -42,11 +42,11 @@ class RunTrace:
         """Reads a run that has ended.
 
         Args:
-            run: Its directory.
-            recorded: Folder of its `TrainRecorder`.
+            run: its directory.
+            recorded: folder of its `TrainRecorder`.
 
         Raises:
-            CheckpointError: It has no checkpoint, or a damaged one.
+            CheckpointError: it has no checkpoint, or a damaged one.
         """
         with Checkpointer(run / "checkpoints") as checkpoints:
             last_step = checkpoints.latest_step() or 0
