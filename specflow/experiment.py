@@ -89,6 +89,7 @@ def estimator_arguments(
             keep_checkpoint_every_n_steps=checkpoint.keep_every_steps,
             keep_checkpoint_every_n_hours=checkpoint.keep_every_hours or 10_000.0,
             keep_best=checkpoint.best,
+            checkpoint_params=checkpoint.params,
             log_step_count_steps=loop.log_every,
             recover=loop.recover,
             eval_loss=loop.eval_loss,

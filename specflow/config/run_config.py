@@ -147,6 +147,10 @@ class RunConfig(_Python):
     keep_best: BestConfig | None = None
     """Criterion of the best checkpoints, kept beside the newest; None: none. A state is
     saved right after the evaluation that finds it among the best so far."""
+    checkpoint_params: Literal["bfloat16", "float16", "float32", "same"] | None = None
+    """Data type of a snapshot of the parameters, `<model_dir>/params/<step>`, beside
+    each checkpoint; `same`: that of training; None: none. It holds what evaluation
+    uses, also an average of the parameters, and no optimizer state."""
     log_step_count_steps: PositiveInt | None = 100
     """Steps between reports of the training loss, each the mean over the steps since
     the previous one, and of the gradient norm and learning rate of the step; None:

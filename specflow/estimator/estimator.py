@@ -34,6 +34,7 @@ from specflow.lifecycle import WarmStartSettings, build_warm_start
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
 from specflow.output import Checkpointer
+from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 
 if TYPE_CHECKING:
     from specflow.config.experiment import ExperimentConfig
@@ -174,6 +175,9 @@ class Estimator(TrainMethods, InspectMethods):
             keep_every_s=3600.0 * self.config.keep_checkpoint_every_n_hours,
             best=self.config.keep_best,
         )
+        dtype = self.config.checkpoint_params
+        directory = self.checkpoints.directory
+        self._snapshots = None if dtype is None else ParamsSnapshots(directory, dtype)
         self.timing = self.program.timing
         self._states = States(
             self.program,
@@ -190,6 +194,7 @@ class Estimator(TrainMethods, InspectMethods):
             self._states,
             self.checkpoints,
             self.config,
+            snapshots=self._snapshots,
             model_dir=self.model_dir,
             rows=self._batch_sizes[Mode.TRAIN],
             hooks_see_each_step=use_tpu is False,

@@ -28,6 +28,7 @@ from specflow.mesh import Partitioner
 from specflow.output import Checkpointer, CheckpointStep
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_tags import remove_tag, set_tag
+from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from specflow.runtime.stopwatch import Stopwatch
 
 __all__ = ["EstimatorParts"]
@@ -59,6 +60,7 @@ class EstimatorParts:
     _batch_share: Share
     _states: States
     _recorder: Recorder | None
+    _snapshots: ParamsSnapshots | None
 
     def _canned(self) -> tuple[CannedRecord, dict[str, str]] | None:
         """Record of a canned estimator; None for any other estimator."""
@@ -131,7 +133,11 @@ class EstimatorParts:
 
     def close(self) -> None:
         """Waits for checkpoints that are being written."""
-        self.checkpoints.close()
+        try:
+            self.checkpoints.close()
+        finally:
+            if self._snapshots is not None:
+                self._snapshots.close()
 
     def _write_record(self) -> None:
         """Records the arguments of this estimator beside its checkpoints."""

@@ -16,6 +16,7 @@ from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_values
 from specflow.model import LinenModel
 from specflow.output import Checkpointer, CheckpointStep, located
+from specflow.output.checkpoint.params_snapshots import PARAMS, is_real_number
 
 __all__ = ["CheckpointStep", "EvalParams", "InitFn", "SavedSeed", "States"]
 
@@ -151,6 +152,8 @@ class States:
                 another model.
             ConfigError: step and path are both given.
         """
+        if isinstance(step, str) and step.startswith(f"{PARAMS}/") and path is None:
+            step, path = None, self._snapshot(step.removeprefix(f"{PARAMS}/"))
         if path is not None:
             if step is not None:
                 raise ConfigError(
@@ -178,6 +181,13 @@ class States:
                 self._program.tracer.admit({})
             return 0, self._started(self._program.states.init_model_state(self.seed))
         return self._restored(self._checkpoints, step)
+
+    def _snapshot(self, step: str) -> Path:
+        """Returns the snapshot of the parameters at a step, a tag, best or latest."""
+        number = int(step) if step.isascii() and step.isdigit() else step
+        chosen = self._checkpoints.resolve(number)
+        chosen = self._checkpoints.latest_step() if chosen is None else chosen
+        return self._checkpoints.directory.parent / PARAMS / str(chosen)
 
     def averaged(self, state: TrainState) -> TrainState:
         """Returns the state with the parameters of `eval_params`."""
@@ -208,11 +218,18 @@ class States:
             self._program.tracer.admit(array_specs)
         like = self._program.states.abstract_model_state()
         wanted: dict[str, Any] = {"params": like.params, "state": like.model_state}
-        if self._eval_params is not None:
+        # A snapshot of the parameters has their averages, in a dtype of its own.
+        is_snapshot = not any(name.startswith("opt_state/") for name in array_specs)
+        if is_snapshot:
+            wanted["params"] = _in_saved_dtypes(like.params, array_specs)
+        elif self._eval_params is not None:
             wanted["opt_state"] = self._optimizer_like(array_specs, like.params)
         restored = checkpoints.restore(wanted, step=step, partial=True)
         tree = restored.state
         state = TrainState(restored.step, tree["params"], tree["state"], ())
+        if is_snapshot:
+            params = _placed_like(state.params, like.params)
+            return restored.step, state._replace(params=params)
         return restored.step, self._evaluated(state, tree.get("opt_state", {}), like)
 
     def _optimizer_like(
@@ -277,6 +294,20 @@ def _with(state: TrainState, arrays: Mapping[str, Any], *parts: str) -> TrainSta
     for part in parts:
         tree[part] = {**tree[part], **_placed_like(arrays.get(part, {}), tree[part])}
     return from_tree(tree, state)
+
+
+def _in_saved_dtypes(
+    params: Mapping[str, Any], array_specs: Mapping[str, tuple[Any, Any]]
+) -> dict[str, Any]:
+    """Returns abstract parameters in the dtypes of a snapshot, which may be others."""
+
+    def in_saved_dtype(name: str, like: Any) -> Any:
+        _, dtype = array_specs.get(f"params/{name}", (None, like.dtype))
+        if not (is_real_number(dtype) and is_real_number(like.dtype)):
+            return like
+        return jax.ShapeDtypeStruct(like.shape, dtype, sharding=like.sharding)
+
+    return {name: in_saved_dtype(name, like) for name, like in params.items()}
 
 
 def _placed_like(arrays: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:

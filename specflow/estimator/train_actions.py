@@ -32,6 +32,7 @@ from specflow.loop import (
     WhicheverFirst,
 )
 from specflow.output import Checkpointer
+from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import Tree
 
@@ -50,6 +51,10 @@ class TrainActions:
     """The spec of a training step, abstract."""
     run_state: RunState
     """All parts with a state on the host; they are registered."""
+    snapshots: ParamsSnapshots | None
+    """Writes the parameters beside each checkpoint; None: not wanted."""
+    inference_state: Callable[[TrainState], TrainState]
+    """Maps a training state to the one that is evaluated and exported."""
     batches: TrainInput
     watcher: Watcher
     profiler: Profile | None
@@ -166,6 +171,8 @@ class TrainActions:
             return
         was_saved = self._saver.is_saved(step)
         self._saver.end(step, state)
+        if self.snapshots is not None:
+            self.snapshots.wait()
         if was_saved and evaluations is not None and evaluations.step == step:
             self.checkpoints.add_metrics(step, evaluations.metrics)
 
@@ -215,6 +222,10 @@ class TrainActions:
                 data=self.run_state.state(step, after_error=self._has_failed),
                 metrics=evaluations.metrics if evaluations and is_evaluated else None,
             )
+            if self.snapshots is not None:
+                tree = to_tree(self.inference_state(state))
+                parts = {part: tree[part] for part in ("params", "state")}
+                self.snapshots.save(step, parts)
 
 
 def is_stop_requested(should_stop: Callable[[], bool] | None) -> bool:

@@ -32,6 +32,7 @@ from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState
 from specflow.loop import LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
+from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from specflow.runtime.closing import closing
 
 __all__ = ["TrainCall", "Training"]
@@ -70,6 +71,7 @@ class Training:
         states: provides the state to start from, and keeps the last one.
         checkpoints: writes and reads checkpoints.
         config: intervals of actions, and what is reported.
+        snapshots: writes the parameters beside each checkpoint; None: not wanted.
         model_dir: parent of summaries and profiles.
         rows: rows of a batch, over all processes.
         hooks_see_each_step: whether hooks are called around every step, as on the CPU
@@ -83,12 +85,14 @@ class Training:
         checkpoints: Checkpointer,
         config: RunConfig,
         *,
+        snapshots: ParamsSnapshots | None,
         model_dir: Path,
         rows: int,
         hooks_see_each_step: bool,
     ):
         self._program, self._states = program, states
         self._checkpoints, self._config = checkpoints, config
+        self._snapshots = snapshots
         self._model_dir, self._rows = model_dir, rows
         self._hooks_see_each_step = hooks_see_each_step
         self.recoveries = 0
@@ -250,6 +254,8 @@ class Training:
                     timing=program.timing,
                     spec=spec,
                     run_state=run_state,
+                    snapshots=self._snapshots,
+                    inference_state=self._states.averaged,
                     batches=batches,
                     watcher=watcher,
                     profiler=profiler,

@@ -81,6 +81,7 @@ OTHERS = {
     "output.checkpoint.keep_every_steps": 1_000,
     "output.checkpoint.keep_every_hours": 1.0,
     "output.checkpoint.best": {"metric": "accuracy", "order": "highest"},
+    "output.checkpoint.params": "bfloat16",
     "output.exporters": {"final": {"name": "final"}},
     "output.reporters": [],
     "output.on_change": "accept",

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from specflow.cli.main import main
 from specflow.config.sections.output import BestConfig
 from specflow.output import Checkpointer
+from tests.end_to_end.conftest import ROOT
 
 STATE = {"params": {"x": jnp.arange(1024.0)}}
 LOSSES = {10: 0.9, 20: 0.25, 30: 0.5, 40: 0.75}
@@ -101,8 +104,7 @@ def test_superseded_and_unfinished_checkpoints_are_listed(run, capsys):
 
 
 def test_verify_finds_a_changed_byte_that_the_list_does_not_read(run, capsys):
-    files = (path for path in (run / "checkpoints/20").rglob("*") if path.is_file())
-    file = max(files, key=lambda path: path.stat().st_size)
+    (file,) = (run / "checkpoints/20").glob("*.safetensors")
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -112,8 +114,20 @@ def test_verify_finds_a_changed_byte_that_the_list_does_not_read(run, capsys):
     error = capsys.readouterr().err
     assert error.startswith(
         f"error[checkpoint-damaged] {run}/checkpoints/20: the checkpoint of step 20 is "
-        "damaged: "
+        "damaged: params/x"
     )
+
+
+@pytest.mark.parametrize("cut", [3, 500])
+def test_a_file_that_was_cut_is_damage_without_reading_it(run, capsys, cut):
+    (file,) = (run / "checkpoints/20").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-cut])
+    status, entries = listed(capsys, run)
+    assert (status, entries["20"]["verdict"]) == (0, "damaged")
+    assert entries["20"]["damage"] == (
+        f"{file.name}: its size has changed since it was written"
+    )
+    assert entries["20"]["kept_by"] == ["best loss"]
 
 
 @pytest.mark.parametrize(
@@ -151,3 +165,13 @@ def test_mistakes_are_named(run, capsys, arguments, message):
     arguments = [argument.format(run=run) for argument in arguments]
     assert main(["checkpoints", *arguments]) == 2
     assert capsys.readouterr().err.strip() == message.format(run=run)
+
+
+def test_the_list_loads_no_jax(run):
+    code = (
+        "import sys; from specflow.cli.main import main\n"
+        f"assert main(['checkpoints', {str(run)!r}, '--verify']) == 0\n"
+        f"assert main(['checkpoints', {str(run)!r}, '--tag', 'a']) == 0\n"
+        "assert not {'jax', 'flax', 'optax'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -53,7 +53,12 @@ class Fake:
     def add(self, step, retention, loss=None):
         path = self.directory.step_path(step)
         path.mkdir(parents=True)
-        metadata = {"metrics": {"loss": loss}, **retention.stamp(step)}
+        metadata = {
+            "metrics": {"loss": loss},
+            "arrays": {},
+            "files": [],
+            **retention.stamp(step),
+        }
         (path / "metadata").write_text(json.dumps(metadata))
 
     def damage(self, step):

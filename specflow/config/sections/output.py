@@ -62,6 +62,10 @@ class CheckpointConfig(Config):
     best: BestConfig | None = None
     """Criterion of the best checkpoints, kept beside the newest; null: none. A state is
     saved right after the evaluation that finds it among the best so far."""
+    params: Literal["bfloat16", "float16", "float32", "same"] | None = None
+    """Data type of a snapshot of the parameters, `<dir>/params/<step>`, beside each
+    checkpoint; `same`: that of training; null: none. It holds what evaluation uses,
+    also an average of the parameters, and no optimizer state."""
 
 
 class OutputConfig(Config):

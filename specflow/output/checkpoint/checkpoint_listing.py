@@ -1,20 +1,23 @@
 """The checkpoints of a run as a list: size, metrics, verdict, and what keeps each."""
 
+import contextlib
 import dataclasses
 import datetime
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from specflow.diagnostics.errors import CheckpointError
-from specflow.output.checkpoint.archive import DamagedError
 from specflow.output.checkpoint.best_checkpoint import BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
-from specflow.output.checkpoint.checkpoint_reader import CheckpointReader
 from specflow.output.checkpoint.checkpoint_tags import tags_of
-from specflow.output.checkpoint.retention import Retention, recorded_policies
+from specflow.output.checkpoint.retention import (
+    Retention,
+    quick_damage,
+    recorded_policies,
+)
+from specflow.output.checkpoint.saved_arrays import DamagedError
 from specflow.output.json_values import JsonObject
 from specflow.runtime.formatting import columns, human
 
@@ -112,16 +115,11 @@ def _complete(
     directory: CheckpointDirectory, step: int, kept_by: list[str], *, verify: bool
 ) -> CheckpointEntry:
     path = directory.step_path(step)
-    metadata, damage = {}, ""
-    try:
+    metadata, damage = {}, quick_damage(directory, step)
+    with contextlib.suppress(DamagedError, CheckpointError):
         metadata = directory.metadata(step)
-        damage = _sizes(path, metadata.get("files", ()))
         if verify and not damage:
-            CheckpointReader(directory).arrays(step, [step])
-    except DamagedError as error:
-        damage = str(error)
-    except CheckpointError as error:
-        damage = error.diagnostics[0].problem
+            damage = "; ".join(directory.archive.verify(path))
     return CheckpointEntry(
         name=str(step),
         step=step,
@@ -149,29 +147,6 @@ def _unused(path: Path) -> Iterator[CheckpointEntry]:
             size=_size(folder),
             verdict="superseded" if is_superseded else "partial",
         )
-
-
-def _sizes(path: Path, files: Any) -> str:
-    """Reason of the first file of arrays that is missing or cut; empty if none is."""
-    for name in files:
-        try:
-            with (path / name).open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(length))
-            ends = [
-                array["data_offsets"][1]
-                for array in header.values()
-                if "dtype" in array
-            ]
-            expected = 8 + length + max(ends, default=0)
-            size = (path / name).stat().st_size
-        except OSError as error:
-            return f"{name}: {error.strerror}"
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return f"{name}: its header cannot be read"
-        if size != expected:
-            return f"{name}: has {size} bytes of {expected}"
-    return ""
 
 
 def _size(path: Path) -> int:

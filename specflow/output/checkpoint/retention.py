@@ -22,10 +22,14 @@ from specflow.output.checkpoint.retention_rules import (
     Rule,
     TaggedSteps,
 )
-from specflow.output.checkpoint.saved_arrays import DamagedError
+from specflow.output.checkpoint.saved_arrays import (
+    DamagedError,
+    StoredArrays,
+    saved_arrays,
+)
 from specflow.output.json_values import JsonObject
 
-__all__ = ["Retention", "recorded_best", "recorded_policies"]
+__all__ = ["Retention", "quick_damage", "recorded_best", "recorded_policies"]
 
 _MARK = "kept"
 """File in a checkpoint that is the one of its period."""
@@ -162,11 +166,23 @@ class Retention:
         return self._directory.step_path(step) / _MARK
 
     def _is_damaged(self, step: int) -> bool:
-        try:
-            self._directory.metadata(step)
-        except (DamagedError, CheckpointError):
-            return True
-        return False
+        return bool(quick_damage(self._directory, step))
+
+
+def quick_damage(directory: CheckpointDirectory, step: int) -> str:
+    """Checks the metadata of a checkpoint, and headers and sizes of its files.
+
+    Returns:
+        Why it is damaged, or of another format; empty if nothing was found.
+    """
+    try:
+        saved = saved_arrays(directory.metadata(step))
+        with StoredArrays(directory.step_path(step), saved):
+            return ""
+    except DamagedError as error:
+        return str(error)
+    except CheckpointError as error:
+        return error.diagnostics[0].problem
 
 
 def recorded_policies(directory: CheckpointDirectory) -> Policies:

@@ -13,6 +13,7 @@ __all__ = [
     "BestSteps",
     "MarkedSteps",
     "MultiplesOf",
+    "NamedSteps",
     "Newest",
     "NewestUndamaged",
     "Policies",
@@ -118,6 +119,18 @@ class MultiplesOf:
     def reasons(self, steps: Sequence[int]) -> dict[int, str]:
         multiples = (step for step in steps if step % self.every == 0)
         return dict.fromkeys(multiples, f"every {self.every} steps")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedSteps:
+    """Keeps the steps that a function returns."""
+
+    named: Callable[[], Sequence[int]]
+    reason: str
+
+    def reasons(self, steps: Sequence[int]) -> dict[int, str]:
+        named = {*self.named()}
+        return dict.fromkeys((step for step in steps if step in named), self.reason)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,84 @@
+"""Snapshots of the parameters alone, for inference and fine-tuning."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
+from specflow.output.checkpoint.retention import Retention
+from specflow.output.checkpoint.retention_rules import NamedSteps, Policies
+from specflow.output.checkpoint.snapshot import Share
+from specflow.runtime.typing import Tree
+
+__all__ = ["PARAMS", "ParamsSnapshots", "is_real_number"]
+
+PARAMS = "params"
+"""Directory of the snapshots, beside `checkpoints`."""
+_REAL = ("bfloat16", "float16", "float32", "float64")
+
+
+def is_real_number(dtype: Any) -> bool:
+    """Returns whether a dtype is one of those between which parameters are cast.
+
+    >>> is_real_number(np.dtype("float32")), is_real_number(np.dtype("uint32"))
+    (True, False)
+    """
+    return dtype.name in _REAL
+
+
+class ParamsSnapshots(CheckpointWriter):
+    """Writes `<run>/params/<step>` beside a checkpoint, in the same format.
+
+    A snapshot is removed with its checkpoint. Parameters are cast on the host, in the
+    thread that writes them; model state keeps its dtypes.
+
+    Args:
+        checkpoints: directory of the checkpoints.
+        dtype: of the parameters; `same`: they keep theirs.
+    """
+
+    def __init__(self, checkpoints: Path, dtype: str):
+        directory = CheckpointDirectory(checkpoints.parent / PARAMS)
+        beside = CheckpointDirectory(checkpoints)
+        retention = Retention(directory, Policies(keep=1))
+        retention.rules.append(NamedSteps(beside.steps, "its checkpoint is kept"))
+        super().__init__(directory, retention)
+        self._dtype = dtype
+
+    def save(self, step: int, state: Tree) -> None:
+        """Begins to write a snapshot; the state may be donated when this returns.
+
+        Args:
+            step: training steps done.
+            state: `params` and `state` as nested dicts of arrays.
+
+        Raises:
+            OutputError: the previous snapshot could not be written.
+        """
+        self.wait()
+        if not self.is_complete(step):
+            self.start(step, state, {"step": step, "data": {}, "metrics": None})
+
+    def _write(self, channel: Any, step: int, shares: Any, metadata: Any) -> None:
+        super()._write(channel, step, self._cast(shares), metadata)
+
+    def _cast(self, shares: Mapping[str, Share]) -> dict[str, Share]:
+        if self._dtype == "same":
+            return dict(shares)
+        dtype = np.dtype(self._dtype)
+        return {
+            name: dataclasses.replace(
+                share,
+                dtype=dtype,
+                pieces=[
+                    (bounds, piece.astype(dtype)) for bounds, piece in share.pieces
+                ],
+            )
+            if name.startswith("params/") and is_real_number(share.dtype)
+            else share
+            for name, share in shares.items()
+        }
