@@ -8,7 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from tests.benchmarks.report import format_rows
 
-MODULES = ("steps", "host", "evaluation", "startup", "memory", "faults")
+MODULES = ("steps", "host", "evaluation", "startup", "memory", "checkpoint", "faults")
 
 
 def main(names: list[str]) -> None:

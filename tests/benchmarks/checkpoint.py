@@ -1,0 +1,184 @@
+"""Saving and restoring of checkpoints against copies and files of NumPy."""
+
+import contextlib
+import gc
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specflow.output import Checkpointer
+from tests.benchmarks.report import Row
+
+ROUNDS = 3
+LARGE_MB = 1000
+_SCRIPT = "import json; from tests.benchmarks import checkpoint; checkpoint.{}"
+
+
+def run() -> list[Row]:
+    """Memory, blocking time, writing, restoring; each in a fresh process."""
+    memory = _measured("print_memory()")
+    times = _measured("print_times()")
+
+    def row(name: str, ours: str, theirs: str, what: str, goal: float) -> Row:
+        return Row(name, "s", times[ours], times[theirs], what, goal)
+
+    return [
+        Row("memory of a save", "MB", memory["save"], LARGE_MB, "the state", 1.15),
+        row("first save blocks", "first block", "copy", "copy to fresh memory", 1.2),
+        row("later save blocks", "block", "touched copy", "copy to used memory", 1.2),
+        row("write 1 GB", "write", "np.save", "np.save and fsync", 1 / 0.8),
+        row("restore 1 GB", "restore", "np.load", "np.load of each array", 1 / 0.8),
+        row("10 MB in 1,000 arrays", "many arrays", "few arrays", "in 8 arrays", 2),
+    ]
+
+
+def _measured(call: str) -> dict[str, float]:
+    printed = subprocess.run(
+        [sys.executable, "-c", _SCRIPT.format(call)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    return json.loads(printed.stdout)
+
+
+def print_memory() -> None:
+    """Prints the resident memory that saves add to the state, in MB, as JSON."""
+    state = _state(LARGE_MB, 8)
+    with _folder() as folder, Checkpointer(folder) as checkpointer:
+        checkpointer.save(0, _state(1, 1))
+        checkpointer.wait()
+        gc.collect()
+        with _peak_mb() as peak:
+            for step in (1, 2):
+                checkpointer.save(step, state)
+                checkpointer.wait()
+    print(json.dumps({"save": peak[0]}))
+
+
+def print_times() -> None:
+    """Prints the seconds of each action, medians of interleaved rounds, as JSON."""
+    state = _state(LARGE_MB, 8)
+    few, many = _state(10, 8), _state(10, 1000)
+    seconds: dict[str, list[float]] = {}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = function()
+        seconds.setdefault(name, []).append(time.perf_counter() - started)
+        return result
+
+    def written(name: str, saves: Checkpointer, step: int, tree: Any) -> None:
+        started = time.perf_counter()
+        saves.save(step, tree)
+        saves.wait()
+        seconds.setdefault(name, []).append(time.perf_counter() - started)
+
+    leaves = list(state["params"].values())
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+    with _folder() as folder:
+        copies: list[np.ndarray] = []
+        for number in range(ROUNDS):
+            copies = timed(
+                "copy", lambda: [np.array(leaf, copy=True) for leaf in leaves]
+            )
+            fresh = Checkpointer(folder / f"fresh{number}")
+            timed("first block", lambda fresh=fresh: fresh.save(1, state))
+            fresh.close()
+            shutil.rmtree(folder / f"fresh{number}")
+        with (
+            Checkpointer(folder / "large", keep=1) as large,
+            Checkpointer(folder / "few", keep=1) as few_saves,
+            Checkpointer(folder / "many", keep=1) as many_saves,
+        ):
+            for number in range(ROUNDS + 1):
+                if number == 1:
+                    seconds.pop("block"), seconds.pop("write")
+                started = time.perf_counter()
+                timed("block", lambda step=number: large.save(step, state))
+                large.wait()
+                seconds.setdefault("write", []).append(time.perf_counter() - started)
+                timed("np.save", lambda: _save_by_hand(folder / "numpy", leaves))
+                timed("touched copy", lambda: _copy(copies, leaves))
+                restored = timed(
+                    "restore",
+                    lambda: jax.block_until_ready(large.restore(abstract).state),
+                )
+                del restored
+                timed("np.load", lambda: _load_by_hand(folder / "numpy"))
+                written("few arrays", few_saves, number, few)
+                written("many arrays", many_saves, number, many)
+    print(json.dumps({name: statistics.median(s) for name, s in seconds.items()}))
+
+
+def _state(megabytes: int, arrays: int) -> dict[str, dict[str, jax.Array]]:
+    size = megabytes * 1_000_000 // 4 // arrays
+    state = {
+        f"w{number}": jnp.full(size, number, jnp.float32) for number in range(arrays)
+    }
+    return {"params": jax.block_until_ready(state)}
+
+
+def _copy(targets: list[np.ndarray], leaves: list[jax.Array]) -> None:
+    for target, leaf in zip(targets, leaves, strict=True):
+        np.copyto(target, np.asarray(leaf))
+
+
+def _save_by_hand(folder: Path, leaves: list[jax.Array]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number, leaf in enumerate(leaves):
+        with (folder / f"{number}.npy").open("wb") as file:
+            np.save(file, np.asarray(leaf))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _load_by_hand(folder: Path) -> list[np.ndarray]:
+    return [np.load(path) for path in sorted(folder.iterdir())]
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder on the disk of the working directory: /tmp may be in memory."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _peak_mb() -> Iterator[list[float]]:
+    """The highest resident memory in the block, in MB above that at its begin."""
+
+    def resident_mb() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    start, peak, ended = resident_mb(), [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.002):
+            peak[0] = max(peak[0], resident_mb() - start)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watcher.join()
