@@ -52,6 +52,7 @@ class EvalBatches:
         share: parts of each batch that this process reads. Every process yields the
             same number of batches of a source, some all padding if necessary. An
             iterable yields this process's own rows.
+        skip: number of first batches to leave out; those of a source are not read.
 
     Raises:
         DataError: the input is none of these, or its arrays break a rule.
@@ -70,6 +71,7 @@ class EvalBatches:
         limit: int | None = None,
         padded: bool = True,
         share: Share = WHOLE,
+        skip: int = 0,
     ):
         if not padded and share.of > 1:
             raise DataError(
@@ -96,6 +98,7 @@ class EvalBatches:
         self._rows = share.rows(batch_size)
         self._limit = limit
         self._padded = padded
+        self._skip = skip
 
     @property
     def count(self) -> int | None:
@@ -106,16 +109,14 @@ class EvalBatches:
         return whole if self._limit is None else min(whole, self._limit)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (
-            self._from_iterable(self._data)
-            if self._source is None
-            else self._from_source(self._source)
-        )
+        if self._source is not None:
+            return self._from_source(self._source)
+        return itertools.islice(self._from_iterable(self._data), self._skip, None)
 
     def _from_source(self, source: Source) -> Iterator[Batch]:
         size = len(source)
         firsts = range(0, size, self._batch_size)
-        for first in itertools.islice(firsts, self._limit):
+        for first in itertools.islice(firsts, self._skip, self._limit):
             places = self._rows + first
             real = int(np.searchsorted(places, size))
             if not self._padded:

@@ -1,6 +1,7 @@
 """The parts of an estimator, and its inputs as batches."""
 
 import copy
+import itertools
 import math
 from collections.abc import Generator
 from pathlib import Path
@@ -156,7 +157,13 @@ class EstimatorParts:
         return ask(input_fn, self._params_for(size))
 
     def _eval_batches(
-        self, value: Any, mode: Mode, steps: int | None, *, shown: bool = False
+        self,
+        value: Any,
+        mode: Mode,
+        steps: int | None,
+        *,
+        shown: bool = False,
+        skip: int = 0,
     ) -> Generator[Batch, None, None]:
         """Yields padded batches of an input, once each, with a progress bar if shown.
 
@@ -165,18 +172,25 @@ class EstimatorParts:
             mode: evaluate or predict.
             steps: number of batches; None: to the end of the data.
             shown: whether a bar may be shown.
+            skip: number of first batches that are left out.
         """
         source = as_source(value)
+        is_together = collectives.process_count() > 1 and not agree_on_rows(
+            "evaluation", value
+        )
         batches = EvalBatches(
             value if source is None else source,
             self._batch_sizes[mode],
             limit=steps,
             padded="mask" in self.program.tracer.model_fn.takes,
             share=self._batch_share,
+            skip=0 if is_together else skip,
         )
         total, gives_way = batches.count, mode is Mode.PREDICT
-        if collectives.process_count() > 1 and not agree_on_rows("evaluation", value):
-            batches = EvalTogether(batches)
+        if is_together:
+            # A process without further rows pads after its last batch, which it has to
+            # read.
+            batches = itertools.islice(EvalTogether(batches), skip, None)
         if shown and shows_progress(self.config):
             return batches_shown(batches, total, gives_way=gives_way)
         return (batch for batch in batches)

@@ -2,12 +2,13 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from specflow import loop
 from specflow.contract import Mode
+from specflow.data import as_source
 from specflow.estimator.estimator_arguments import (
     check_functions,
     checked_hooks,
@@ -20,6 +21,7 @@ from specflow.estimator.prediction_rows_iter import chosen, known_keys, rows_of
 from specflow.estimator.state_source import CheckpointStep
 from specflow.executor import TrainState, check_predictions
 from specflow.lifecycle import History
+from specflow.loop import EvalProgress
 
 __all__ = ["EvaluateMethods"]
 
@@ -82,13 +84,33 @@ class EvaluateMethods(EstimatorParts):
         *,
         hooks: Sequence[Any] = (),
         shown: bool = False,
+        progress: EvalProgress | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> dict[str, Any]:
         """Computes the metrics of a state, with `global_step`."""
         value = self._input(input_fn, Mode.EVAL)
-        batches = self._eval_batches(value, Mode.EVAL, steps, shown=shown)
+        progress = EvalProgress() if progress is None else progress
+        source = as_source(value)
+        progress.begin(
+            {
+                "batch_size": self._batch_sizes[Mode.EVAL],
+                "steps": steps,
+                "rows": None if source is None else len(source),
+                "averages": self._states.has_eval_params,
+            }
+        )
+        batches = self._eval_batches(
+            value, Mode.EVAL, steps, shown=shown, skip=progress.batches
+        )
         with self.timing("eval"), contextlib.closing(batches):
             result = loop.evaluate(
-                self.program, state, batches, hooks=hooks, loss=self.config.eval_loss
+                self.program,
+                state,
+                batches,
+                hooks=hooks,
+                loss=self.config.eval_loss,
+                progress=progress,
+                should_stop=should_stop,
             )
         return {**result.metrics, "global_step": step}
 

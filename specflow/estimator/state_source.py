@@ -84,6 +84,11 @@ class States:
             self._step, self.state, self._live = previous
 
     @property
+    def has_eval_params(self) -> bool:
+        """True if evaluation replaces the parameters."""
+        return self._eval_params is not None
+
+    @property
     def is_live(self) -> bool:
         """True while training continues with the state in memory."""
         return self._live

@@ -1,5 +1,6 @@
 """Evaluations while training: when they happen, and the exports that follow them."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +16,20 @@ from specflow.estimator.loss_reports import record
 from specflow.estimator.train_eval_specs import EvalSpec
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter, History, newest_export
-from specflow.loop import EverySeconds, EverySteps, StopTraining, Trigger
+from specflow.loop import (
+    EvalProgress,
+    EvaluationStopped,
+    EverySeconds,
+    EverySteps,
+    OutdatedProgressError,
+    StopTraining,
+    Trigger,
+)
 from specflow.output import to_plain
 
 __all__ = ["Evaluations", "RunExporter"]
+
+_LOG = logging.getLogger("specflow")
 
 
 class RunExporter(Protocol):
@@ -40,7 +51,7 @@ class Evaluations:
     """Evaluates states of one call to `train_and_evaluate`, and runs the exporters.
 
     Args:
-        evaluate: (step, state) -> metrics.
+        evaluate: (step, state, progress) -> metrics.
         run_exporter: calls an exporter with the state made visible by `live`.
         live: (step, state) -> context in which exports use that state.
         config: names the metric of the best checkpoint, and how often summaries are
@@ -53,7 +64,7 @@ class Evaluations:
 
     def __init__(
         self,
-        evaluate: Callable[[int, TrainState], dict[str, Any]],
+        evaluate: Callable[[int, TrainState, EvalProgress], dict[str, Any]],
         run_exporter: RunExporter,
         live: Callable[[int, TrainState], AbstractContextManager[None]],
         *,
@@ -71,6 +82,7 @@ class Evaluations:
         self._trigger: EverySeconds | EverySteps | None = None
         self._started_s: float | None = None
         self._is_to_repeat = False
+        self._progress: tuple[int, EvalProgress] | None = None
         self._trains = False
         self._was_final = False
         self.step: int | None = None
@@ -80,7 +92,7 @@ class Evaluations:
         self.exports: list[Path | None] = []
         """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
-        """True if the last evaluation, or an export after it, failed."""
+        """True if the last evaluation, or an export after it, failed or was stopped."""
         self.stopped_early: str | None = None
         """Reason of the rule that ended training; None if no rule did."""
 
@@ -110,11 +122,14 @@ class Evaluations:
     def state(self, step: int) -> dict[str, Any]:
         """Returns what a run that resumes needs of its evaluations, as JSON values.
 
-        `unfinished`: the evaluation of this step is to be repeated; `elapsed_s`:
-        seconds since the last one, where time decides; `values`: steps and values of
-        the metric of the early stopping rule.
+        `unfinished`: the evaluation of this step is to be repeated, or to be continued
+        from `progress`, if it was stopped; `elapsed_s`: seconds since the last one,
+        where time decides; `values`: steps and values of the metric of the early
+        stopping rule.
         """
         saved: dict[str, Any] = {"unfinished": self.is_unfinished}
+        if self._progress is not None and self._progress[0] == step:
+            saved["progress"] = [step, self._progress[1].to_json()]
         elapsed_s = self._elapsed_s()
         if elapsed_s is not None:
             saved["elapsed_s"] = elapsed_s
@@ -127,6 +142,9 @@ class Evaluations:
     def restore(self, value: Mapping[str, Any]) -> None:
         """Continues from the result of `state`, before `begin`."""
         self._is_to_repeat = value["unfinished"]
+        step, progress = value.get("progress") or (0, None)
+        if progress is not None:
+            self._progress = step, EvalProgress.from_json(progress)
         if "elapsed_s" in value:
             self._started_s = time.monotonic() - value["elapsed_s"]
         rule = self._spec.early_stopping
@@ -158,7 +176,8 @@ class Evaluations:
         """Evaluates a state and runs the exporters.
 
         Raises:
-            StopTraining: the early stopping rule ends training.
+            StopTraining: the early stopping rule ends training, or the evaluation is
+                requested to stop.
         """
         self.is_unfinished = True
         is_final = self._max_steps is not None and step >= self._max_steps
@@ -182,9 +201,14 @@ class Evaluations:
             self.evaluate(step, state)
 
     def finish(self, step: int, state: TrainState) -> None:
-        """Evaluates the last state after training, unless it was evaluated already."""
+        """Evaluates the last state after training, unless it was evaluated already.
+
+        Raises:
+            EvaluationStopped: It is requested to stop.
+        """
         if self.step != step:
             self._evaluate_and_export(step, state, is_final=True)
+            self.is_unfinished = False
         elif not self._was_final:
             # The data ended at a step that was evaluated as any other: exporters that
             # wait for the end of training have not exported it.
@@ -198,7 +222,7 @@ class Evaluations:
         self, step: int, state: TrainState, *, is_final: bool
     ) -> None:
         self._started_s = time.monotonic()
-        self.metrics = self._evaluate(step, state)
+        self.metrics = self._measured(step, state)
         self._check_judged_metrics()
         self.step, self._was_final = step, is_final
         reported = {k: v for k, v in self.metrics.items() if k != "global_step"}
@@ -211,6 +235,26 @@ class Evaluations:
                 self._export(exporter, is_final=is_final)
                 for exporter in self._spec.all_exporters()
             ]
+
+    def _measured(self, step: int, state: TrainState) -> dict[str, Any]:
+        """Returns the metrics of a state; a stopped evaluation of it continues.
+
+        Raises:
+            EvaluationStopped: It is requested to stop.
+        """
+        at, progress = self._progress or (step, EvalProgress())
+        self._progress = None
+        if at != step:
+            progress = EvalProgress()
+        while True:
+            try:
+                return self._evaluate(step, state, progress)
+            except OutdatedProgressError as error:
+                _LOG.warning("the evaluation of step %d begins anew: %s", step, error)
+                progress = EvalProgress()
+            except EvaluationStopped:
+                self.is_unfinished, self._progress = True, (step, progress)
+                raise
 
     def _check_judged_metrics(self) -> None:
         """Checks at every evaluation that each rule and exporter finds its metric.

@@ -1,5 +1,6 @@
 """Actions of the training loop: evaluate, save, export, log and profile."""
 
+import contextlib
 import dataclasses
 import shlex
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from specflow.estimator.train_recorder import TrainRecorder
 from specflow.executor import TrainState, to_tree
 from specflow.loop import (
     Due,
+    EvaluationStopped,
     EverySeconds,
     EverySteps,
     Profile,
@@ -91,7 +93,9 @@ class TrainActions:
             # Without a checkpoint of its own such a step could not be kept.
             EverySteps(self.config.keep_checkpoint_every_n_steps or 0),
         ]
-        return WhicheverFirst(by_steps, seconds and EverySeconds(seconds))
+        return WhicheverFirst(
+            by_steps, None if seconds is None else EverySeconds(seconds)
+        )
 
     def next_step(self, step: int) -> int | None:
         """Returns the next step at which an action is due, if that is known."""
@@ -166,15 +170,20 @@ class TrainActions:
         """
         evaluations = self.evaluations
         if evaluations is not None and not self.should_stop():
-            evaluations.finish(step, state)
+            with contextlib.suppress(EvaluationStopped):
+                evaluations.finish(step, state)
         if not self.config.saves:
             return
         was_saved = self._saver.is_saved(step)
         self._saver.end(step, state)
         if self.snapshots is not None:
             self.snapshots.wait()
-        if was_saved and evaluations is not None and evaluations.step == step:
-            self.checkpoints.add_metrics(step, evaluations.metrics)
+        if was_saved and evaluations is not None:
+            if evaluations.step == step:
+                self.checkpoints.add_metrics(step, evaluations.metrics)
+            if evaluations.is_unfinished:  # It was stopped after the save.
+                state_of_it = evaluations.state(step)
+                self.checkpoints.update_data(step, evaluation=state_of_it)
 
     def save_on_error(self, step: int, state: TrainState, error: Exception) -> None:
         """Saves the state of the last step, and notes it on the error."""

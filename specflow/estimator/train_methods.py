@@ -1,5 +1,7 @@
 """`Estimator.train` and `Estimator.train_and_evaluate`."""
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +27,7 @@ from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training import TrainCall, Training
 from specflow.executor import TrainState
 from specflow.lifecycle import Exporter
+from specflow.loop import EvalProgress, EvaluationStopped
 
 __all__ = ["TrainMethods"]
 
@@ -119,8 +122,10 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             eval_spec: evaluation input, when to evaluate, and what to export then.
             report: takes (step, split, metrics) of every report.
             progress: takes (step, loss) after every device loop.
-            should_stop: called between device loops. If it returns true, training ends
-                with a checkpoint and without a last evaluation.
+            should_stop: called between device loops, and between the batches of an
+                evaluation. If it returns true, training ends with a checkpoint and
+                without a last evaluation. An evaluation that it stopped continues in
+                the call that resumes.
 
         Returns:
             Metrics of the last evaluation, with `loss` and `global_step`, and the
@@ -148,7 +153,9 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         max_steps = step_count(
             train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
         )
-        evaluations = self._evaluations(eval_spec, train_spec.max_steps, report)
+        evaluations = self._evaluations(
+            eval_spec, train_spec.max_steps, report, should_stop
+        )
         step, state = self._train(
             train_spec,
             lambda _: max_steps,
@@ -161,10 +168,14 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         if not is_stop_requested(should_stop):
             # If this evaluates the state, nothing was trained, and nothing is saved.
             already_evaluated = evaluations.step == step
-            evaluations.finish(step, state)
-            if not already_evaluated:
+            with contextlib.suppress(EvaluationStopped):
+                evaluations.finish(step, state)
+            if evaluations.step != step:
+                stopped = evaluations.state(step)
+                self.checkpoints.update_data(step, evaluation=stopped)
+            elif not already_evaluated:
                 self.checkpoints.add_metrics(step, evaluations.metrics)
-        elif evaluations.step != step:
+        if evaluations.step != step:
             return {"global_step": step}, evaluations.exports
         return evaluations.metrics, evaluations.exports
 
@@ -193,20 +204,29 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         return self._training.skipped_steps
 
     def _evaluations(
-        self, spec: EvalSpec, max_steps: int | None, report: loop.MetricsCallback | None
+        self,
+        spec: EvalSpec,
+        max_steps: int | None,
+        report: loop.MetricsCallback | None,
+        should_stop: Callable[[], bool] | None,
     ) -> Evaluations:
         """Returns the evaluations of one call to `train_and_evaluate`."""
         steps = step_count(spec.steps, "EvalSpec.steps")
         if self._recorder is not None:
             self._recorder.evaluated(spec.input_fn, steps)
 
-        def evaluate(step: int, state: TrainState) -> dict[str, Any]:
+        def evaluate(
+            step: int, state: TrainState, progress: EvalProgress
+        ) -> dict[str, Any]:
             return self._evaluate(
                 spec.input_fn,
                 self._states.averaged(state),
                 step,
                 steps,
                 hooks=checked_hooks(spec.hooks),
+                progress=progress,
+                should_stop=should_stop
+                and functools.partial(is_stop_requested, should_stop),
             )
 
         return Evaluations(

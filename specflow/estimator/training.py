@@ -30,7 +30,7 @@ from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState
-from specflow.loop import LoopLengthEstimator, Profile, StopTraining
+from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
 from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from specflow.runtime.closing import closing
@@ -202,6 +202,10 @@ class Training:
             return True
         try:
             evaluations.evaluate(step, state)
+        except EvaluationStopped:
+            progress = evaluations.state(step)
+            self._checkpoints.update_data(step, evaluation=progress)
+            return False
         except StopTraining:
             return False
         finally:

@@ -1,6 +1,11 @@
 """The loops: train, evaluate and predict, and the actions between device loops."""
 
 from specflow.loop.actions import Actions, Due, NoActions, StepMetricsFn
+from specflow.loop.eval_progress import (
+    EvalProgress,
+    EvaluationStopped,
+    OutdatedProgressError,
+)
 from specflow.loop.evaluate import EvalResult, evaluate, predict
 from specflow.loop.hooks import StopTraining, call_hooks, state_methods
 from specflow.loop.loop_length import LoopLengthEstimator
@@ -17,12 +22,15 @@ from specflow.loop.triggers import (
 __all__ = [
     "Actions",
     "Due",
+    "EvalProgress",
     "EvalResult",
+    "EvaluationStopped",
     "EverySeconds",
     "EverySteps",
     "LoopLengthEstimator",
     "MetricsCallback",
     "NoActions",
+    "OutdatedProgressError",
     "Profile",
     "StepMetricsFn",
     "StopTraining",

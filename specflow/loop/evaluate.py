@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -14,8 +14,12 @@ from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.executor import Program, TrainState, first_rows, real_rows, to_host
 from specflow.executor.array_types import Array, Predictions, RowIndices, Tree
-from specflow.loop.hooks import StopTraining, call_hooks
-from specflow.metrics import MetricTable
+from specflow.loop.eval_progress import (
+    EvalProgress,
+    EvaluationStopped,
+    OutdatedProgressError,
+)
+from specflow.loop.hooks import StopTraining, call_hooks, state_methods
 
 __all__ = ["EvalResult", "evaluate", "predict"]
 
@@ -37,6 +41,8 @@ def evaluate(
     *,
     hooks: Sequence[Any] = (),
     loss: Literal["examples", "batches"] = "examples",
+    progress: EvalProgress | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> EvalResult:
     """Computes the metrics of a state over all rows.
 
@@ -53,12 +59,21 @@ def evaluate(
             with the result of the batches so far.
         loss: `examples`: mean over examples; `batches`: mean over batches, as in
             TensorFlow.
+        progress: accumulators; those of a stopped evaluation, whose batches `batches`
+            leaves out. If None, new ones.
+        should_stop: called before every batch; true stops the evaluation.
 
     Raises:
         DataError: there is no batch.
+        EvaluationStopped: `should_stop` returned true; `progress` has the batches so
+            far.
+        OutdatedProgressError: the evaluation is not the one of `progress`.
         SpecError: the metric function returned a value that is not a metric.
     """
-    table, losses, counts, mean_losses = MetricTable(), [], [], []
+    progress = EvalProgress() if progress is None else progress
+    table, losses, counts = progress.table, progress.losses, progress.counts
+    mean_losses, first_batch = progress.mean_losses, progress.batches
+    is_stopped = False
     errors: list[Exception] = []
     pending: tuple[Tree, TPUEstimatorSpec, Array, int] | None = None
 
@@ -75,7 +90,7 @@ def evaluate(
             if spec.host_call is not None:
                 spec.host_call(first_rows(outputs["called"], rows))
             call_hooks(hooks, "after_step", len(losses), losses[-1])
-        except StopTraining:
+        except (StopTraining, OutdatedProgressError):
             raise
         except Exception as error:
             if collectives.process_count() == 1:
@@ -86,6 +101,9 @@ def evaluate(
     masks: dict[tuple[int, int], Array] = {}  # All full batches share one.
     try:
         for batch in batches:
+            if should_stop is not None and should_stop():
+                is_stopped = True
+                break
             is_first, form = not masks, (len(batch.mask), batch.rows)
             if form not in masks:
                 masks[form] = program.feed(batch.mask)
@@ -93,11 +111,18 @@ def evaluate(
             if is_first:
                 # Hooks of the caller precede those of the spec, which is known now.
                 spec = program.spec(Mode.EVAL, features, labels)
+                progress.is_resumable = (
+                    spec.host_call is None
+                    and not spec.evaluation_hooks
+                    and all(state_methods(hook) for hook in hooks)
+                )
                 hooks.extend(spec.evaluation_hooks)
                 call_hooks(hooks, "begin", 0)
             call_hooks(hooks, "before_step", len(losses))
             out = program.evaluate(state, features, labels, masks[form])
             spec = program.spec(Mode.EVAL, features, labels)
+            if is_first and first_batch:
+                progress.compare_program(_fingerprint(program))
             if pending is not None:
                 read(*pending)
             pending = (out, spec, masks[form], batch.rows)
@@ -108,6 +133,14 @@ def evaluate(
         pass  # The batches so far are the result.
     if pending is not None:
         read(*pending)
+    if is_stopped:
+        with collectives.raise_on_all():
+            if errors:
+                raise errors[0]
+        progress.compare_program(_fingerprint(program))
+        raise EvaluationStopped
+    if not masks and first_batch:
+        raise OutdatedProgressError("its data has ended")
     if not masks:
         raise DataError(
             Diagnostic(
@@ -129,6 +162,10 @@ def evaluate(
     else:
         mean = _weighted_mean(losses, counts)
     return EvalResult(sum(counts), {"loss": mean, **metrics})
+
+
+def _fingerprint(program: Program) -> str | None:
+    return program.fingerprints().get("eval")
 
 
 def _merged_loss(mean_losses: Sequence[Any], rows: Sequence[int]) -> float:

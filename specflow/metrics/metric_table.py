@@ -1,6 +1,6 @@
 """Metrics of one evaluation: states by name, merged per batch, computed once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -21,6 +21,10 @@ class _NoMetricError(TypeError, AttributeError):
 class MetricTable:
     """Merges the results of a metric_fn over batches, and computes them at the end.
 
+    Args:
+        earlier: takes the states of the first batch, and returns those of the batches
+            before it, of the same classes. If None, there are none.
+
     >>> from specflow.metrics import Accuracy
     >>> table = MetricTable()
     >>> for labels in (np.array([0, 1]), np.array([1])):
@@ -30,8 +34,17 @@ class MetricTable:
     {'accuracy': 0.6666666666666666}
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        earlier: Callable[[Mapping[str, State]], dict[str, State]] | None = None,
+    ) -> None:
         self._states: dict[str, State] | None = None
+        self._earlier = earlier
+
+    @property
+    def states(self) -> dict[str, State]:
+        """The merged states by name; empty before the first batch."""
+        return self._states or {}
 
     def update(self, result: Mapping[str, Any] | None) -> None:
         """Merges the result of one batch.
@@ -46,6 +59,8 @@ class MetricTable:
                 a ValueError). The table is then unchanged.
         """
         states = _states(result)
+        if self._states is None and self._earlier is not None:
+            self._states = self._earlier(states)
         if self._states is None:
             self._states = states
             return

@@ -1,5 +1,6 @@
 """Checkpoints of a run on disk: one subdirectory for each step."""
 
+import contextlib
 from pathlib import Path
 
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
@@ -48,6 +49,17 @@ class CheckpointDirectory:
             CheckpointError: it has another version of the format.
         """
         return self.archive.metadata(self.step_path(step))
+
+    def update_data(self, step: int, values: JsonObject) -> None:
+        """Replaces some of the data of a checkpoint; does nothing if it is damaged.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if step in self.steps():
+            with contextlib.suppress(DamagedError):
+                data = {**self.metadata(step)["data"], **values}
+                self.archive.update_metadata(self.step_path(step), data=data)
 
     def metrics(self, step: int) -> JsonObject:
         """Evaluation metrics of a checkpoint; empty if unevaluated or damaged."""

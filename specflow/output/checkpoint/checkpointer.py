@@ -176,11 +176,9 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         if tracker is None:
             return False
 
-        def compare() -> bool:
-            steps = self._known_steps(tracker)
-            return tracker.is_new_best(metrics, steps)
-
-        return collectives.on_process_zero(compare)
+        return collectives.on_process_zero(
+            lambda: tracker.is_new_best(metrics, self._known_steps(tracker))
+        )
 
     def best(self) -> Best | None:
         """The best checkpoint.
@@ -234,6 +232,15 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
                     self._retention.remove_expired()
 
         collectives.on_process_zero(write_metrics)
+
+    def update_data(self, step: int, **values: Any) -> None:
+        """Replaces some of the `data` in the checkpoint of a step, if there is one.
+
+        Raises:
+            OutputError: it cannot be written, or the running save failed.
+        """
+        self.wait()
+        collectives.on_process_zero(lambda: self._on_disk.update_data(step, values))
 
     def data_position(self, step: int) -> JsonObject:
         """Data position saved at a step; reads no arrays.
