@@ -204,7 +204,7 @@ class Evaluations:
         """Evaluates the last state after training, unless it was evaluated already.
 
         Raises:
-            EvaluationStopped: It is requested to stop.
+            EvaluationStopped: it is requested to stop.
         """
         if self.step != step:
             self._evaluate_and_export(step, state, is_final=True)
@@ -240,7 +240,7 @@ class Evaluations:
         """Returns the metrics of a state; a stopped evaluation of it continues.
 
         Raises:
-            EvaluationStopped: It is requested to stop.
+            EvaluationStopped: it is requested to stop.
         """
         at, progress = self._progress or (step, EvalProgress())
         self._progress = None

@@ -60,7 +60,7 @@ class EvalProgress:
             setup: what the batches depend on, as JSON values.
 
         Raises:
-            OutdatedProgressError: It differs.
+            OutdatedProgressError: it differs.
         """
         if self.batches and self._setup != dict(setup):
             raise OutdatedProgressError("its data or its batches have changed")
@@ -70,7 +70,7 @@ class EvalProgress:
         """Compares the compiled program with that of the first batches.
 
         Raises:
-            OutdatedProgressError: It differs.
+            OutdatedProgressError: it differs.
         """
         if self._program not in (None, fingerprint):
             raise OutdatedProgressError("its program has changed")

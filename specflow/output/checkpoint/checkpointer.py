@@ -105,7 +105,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Args:
             step: training steps done.
             state: nested dicts of arrays.
-            data: data position, as plain JSON values.
+            data: states of the parts of a run on the host, as JSON values by name.
             metrics: metrics of an evaluation at this step, which rank the checkpoint.
 
         Raises:
@@ -173,10 +173,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             OutputError: a save that has ended, or that had to be waited for, failed.
         """
         tracker = self._tracker
-        if tracker is None:
-            return False
-
-        return collectives.on_process_zero(
+        return tracker is not None and collectives.on_process_zero(
             lambda: tracker.is_new_best(metrics, self._known_steps(tracker))
         )
 
