@@ -118,9 +118,8 @@ def main(folder: Path, seed: int, faults: int) -> None:
     operations = _attempt(work, log, kill_at=None)[1]
     largest = max(path.stat().st_size for path in work.rglob("*") if path.is_file())
     kills = [(number, None) for number in range(1, operations + 1)]
-    torn = [(None, rng.randrange(largest)) for _ in range(max(1, operations // 2))]
-    cases = [*kills, *torn]
-    chosen = rng.sample(cases, min(faults, len(cases)))
+    torn = [(None, rng.randrange(largest)) for _ in range(max(1, faults - operations))]
+    chosen = rng.sample(cases := [*kills, *torn], min(faults, len(cases)))
     tried, found = 0, []
     for kill_at, largest_file in chosen:
         status, _ = _attempt(work, log, kill_at=kill_at, largest_file=largest_file)

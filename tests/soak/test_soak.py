@@ -41,8 +41,6 @@ def copy(tmp_path):
     return Copy(tmp_path / "copy", source, (10, 20))
 
 
-# Orbax leaves coroutines behind where a file is missing.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_fault_in_any_file_of_a_checkpoint_never_gives_wrong_values(copy):
     rng, outcomes = random.Random(0), []
     files = files_of(copy.folder / "20")
