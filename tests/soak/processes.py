@@ -17,6 +17,7 @@ __all__ = ["TIMEOUT_S", "Ended", "Workplace", "descendants", "has_ended"]
 
 TIMEOUT_S = 120.0
 """Time after which a process, or what it started, counts as hung."""
+_POLL_S = 0.02
 ROOT = Path(__file__).parents[2]
 
 
@@ -101,7 +102,7 @@ class Started:
         until = self._began + TIMEOUT_S
         while self.process.poll() is None and time.monotonic() < until:
             family |= descendants(self.process.pid)
-            time.sleep(0.01)
+            time.sleep(_POLL_S)
         return self._ended(family, until)
 
     def kill_after(self, seconds: float, victim: int) -> Ended | None:
@@ -141,7 +142,7 @@ class Started:
                 self.process.wait()
                 break
             family |= descendants(self.process.pid)
-            time.sleep(0.01)
+            time.sleep(_POLL_S)
         seconds = time.monotonic() - self._began
         out, err = map(_text, self._logs)
         return Ended(self.process.wait(), out, err, seconds, hung=hung)
