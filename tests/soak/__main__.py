@@ -77,7 +77,7 @@ def run(
         share = 1.0 if is_thorough else (0.02 if quick else 0.08)
         return signal_campaign(reference, workplace, seed=seed, share=share)
     if campaign == "damage":
-        flips = 4 if quick else 40
+        flips = 4 if quick else 200
         return damage_campaign(reference, workplace, seed=seed, flips=flips)
     return disk_campaign(reference, workplace, seed=seed, attempts=2 if quick else 6)
 
