@@ -19,6 +19,8 @@ from tests.soak.runs import Reference, files_of
 
 __all__ = ["Copy", "damage_campaign", "faults", "judge"]
 
+KINDS = ("checkpoints", "params")
+"""Folders of a run with checkpoints: of the whole state, of the parameters alone."""
 _PROCESSES = ("flip middle", "half", "removed")
 """Faults that a real process of `evaluate` meets as well."""
 
@@ -119,12 +121,29 @@ def damage_campaign(
     name = reference.experiment.name
     rng = random.Random(f"{seed} damage {name}")
     tally = Tally("damage", name)
+    for kind in KINDS:
+        if (source := reference.directory / kind).is_dir():
+            folder = workplace.folder / f"{name}-damaged-{kind}"
+            _damage(reference, folder, source, tally, rng, flips)
+    if reference.experiment.script is None:
+        _evaluate(reference, workplace, tally, rng)
+    return tally
+
+
+def _damage(
+    reference: Reference,
+    folder: Path,
+    source: Path,
+    tally: Tally,
+    rng: random.Random,
+    flips: int,
+) -> None:
+    """Damages a copy of the last checkpoint, file by file."""
     steps = sorted(reference.steps)[-2:]
-    folder = workplace.folder / f"{name}-damage"
-    copy = Copy(folder, reference.directory / "checkpoints", (steps[0], steps[1]))
+    copy = Copy(folder, source, (steps[0], steps[1]))
     for path in files_of(folder / str(copy.damaged)):
         content = path.read_bytes()
-        shown = path.relative_to(folder)
+        shown = source.name / path.relative_to(folder)
         for fault, act in list(faults(path, rng, flips)):
             act()
             kind, what = judge(copy)
@@ -134,10 +153,7 @@ def damage_campaign(
             path.write_bytes(content)
     if (what := judge(copy)) != ("", "restored the right values"):
         raise RuntimeError(f"the files were not put back: {what}")
-    if reference.experiment.script is None:
-        _evaluate(reference, workplace, tally, rng)
     shutil.rmtree(folder)
-    return tally
 
 
 def _evaluate(

@@ -67,8 +67,9 @@ EXPERIMENTS = {
         ),
         Experiment(
             "ema",
-            "averages of parameters, best checkpoint",
+            "averages of parameters, best checkpoint, snapshots of parameters",
             (
+                "output.checkpoint.params=bfloat16",
                 *_MLP,
                 *_ONE,
                 "optimizer.ema.decay=0.9",
