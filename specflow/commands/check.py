@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
 from specflow.commands.placement_table import ParameterTable
+from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, build_data
+from specflow.diagnostics.errors import Diagnostic
 from specflow.diagnostics.rendering import line, to_plain
 from specflow.estimator import Estimator
 from specflow.executor import fingerprint as combined
+from specflow.executor import to_tree
+from specflow.output import Checkpointer
+from specflow.runtime.filesystem import expanded
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import leaves
 
@@ -55,6 +60,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     if warm_plan is not None:
         print(f"\n{warm_plan}")
         warnings += warm_plan.warnings
+    warnings += _disk_warnings(estimator, config, data)
     for warning in warnings:
         print(line(warning, kind="warning"), file=sys.stderr)
     return {
@@ -63,6 +69,22 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         "warm_start": None if warm_plan is None else warm_plan.to_plain(),
         "warnings": [to_plain(warning) for warning in warnings],
     }
+
+
+def _disk_warnings(
+    estimator: Estimator, config: ExperimentConfig, data: Data
+) -> list[Diagnostic]:
+    """Warns if the disk of `output.dir` has too little room for checkpoints."""
+    checkpoint = config.output.checkpoint
+    run = expanded(config.output.dir or "runs", "output.dir").absolute()
+    checkpointer = Checkpointer(
+        run / "checkpoints", keep=checkpoint.keep, best=checkpoint.best
+    )
+    if (checkpointer.latest_step() or 0) >= config.loop.train_steps:
+        return []
+    state = to_tree(estimator.abstract_state(data.train))
+    diagnostics = checkpointer.space.diagnostics(state)
+    return [diagnostic for diagnostic in diagnostics if diagnostic is not None]
 
 
 def mode_rows(

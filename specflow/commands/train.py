@@ -91,6 +91,8 @@ def train(composed: "Composed") -> dict[str, Any]:
             for split, rows in (("training", data.train), ("evaluation", data.eval)):
                 agree_on_rows(split, rows)
         warm_plan = estimator.warm_plan(data.train)
+        if not collectives.on_process_zero(lambda: _is_trained(estimator, config)):
+            collectives.on_process_zero(lambda: estimator.check_disk_space(data.train))
     except BaseException:
         with contextlib.suppress(OSError):
             Path(directory).rmdir()  # Still empty: a run that cannot start leaves none.
@@ -103,12 +105,15 @@ def train(composed: "Composed") -> dict[str, Any]:
         launcher_link.report(directory=str(run.path.absolute()), start=start_step)
         if writes:
             _announce(composed, run, estimator, start_step, warm_plan)
-        reporters = AsyncReporters(
-            _reporters(composed, run, start_step) if writes else []
-        )
+        reporters = AsyncReporters()
         hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
         progress = Progress(config.loop.train_steps, start_step, hidden)
         compare = functools.cache(lambda: _compare_program(composed, run, estimator))
+
+        def open_reporters(step: int) -> None:
+            # Not earlier: they remove the rows beyond a step that is restored now.
+            if writes:
+                reporters.open(_reporters(composed, run, step))
 
         def update(step: int, loss: float) -> None:
             gc_pause.resume()  # Training has begun.
@@ -130,6 +135,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             warnings.filterwarnings("ignore", message="warm start: ")
             metrics, _ = estimator.train_and_evaluate(
                 *specs,
+                on_start=open_reporters,
                 report=reporters.write,
                 progress=update,
                 should_stop=stop_request,
@@ -170,6 +176,11 @@ def train(composed: "Composed") -> dict[str, Any]:
             print(f"\n{run.path}")
         collectives.on_process_zero(lambda: None)
     return {**result.to_plain(), "directory": str(run.path)}
+
+
+def _is_trained(estimator: Estimator, config: ExperimentConfig) -> bool:
+    """Returns whether the newest checkpoint has all the steps."""
+    return (estimator.latest_step() or 0) >= config.loop.train_steps
 
 
 def _announce(

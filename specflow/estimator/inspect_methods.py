@@ -161,6 +161,17 @@ class InspectMethods(EstimatorParts):
         if self.latest_step() is not None:
             self.checkpoints.check(to_tree(self.abstract_state(source)))
 
+    def check_disk_space(self, source: Source) -> None:
+        """Checks that there is room for a checkpoint; warns if there is little.
+
+        Args:
+            source: Source of the training data.
+
+        Raises:
+            OutputError: There is no room, or the size of files is limited to less.
+        """
+        self.checkpoints.space.check(to_tree(self.abstract_state(source)))
+
     def live(
         self, step: int, state: TrainState
     ) -> contextlib.AbstractContextManager[None]:

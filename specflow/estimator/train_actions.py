@@ -114,6 +114,7 @@ class TrainActions:
     def evaluate(self, step: int, state: TrainState) -> None:
         """Evaluates and exports the state, and saves it if it is the best so far."""
         assert self.evaluations is not None
+        self._check_directory()
         self.evaluations.evaluate(step, state)
         # Without a checkpoint of its own step the best state would be lost.
         if self.config.saves and self.checkpoints.is_new_best(self.evaluations.metrics):
@@ -121,6 +122,7 @@ class TrainActions:
 
     def save(self, step: int, state: TrainState) -> None:
         """Saves the state, after an evaluation if evaluation happens at checkpoints."""
+        self._check_directory()
         # The metrics of an evaluation judge the checkpoint of the same step.
         if self.evaluations is not None:
             self.evaluations.at_checkpoint(step, state)
@@ -169,6 +171,7 @@ class TrainActions:
         A call that was requested to stop skips the evaluation.
         """
         evaluations = self.evaluations
+        self._check_directory()
         if evaluations is not None and not self.should_stop():
             with contextlib.suppress(EvaluationStopped):
                 evaluations.finish(step, state)
@@ -219,6 +222,10 @@ class TrainActions:
         else:
             command = f"estimator.rows_of_step(source, {step})"
         return f"{saved} Those rows: {command}. {labels_hint}".rstrip()
+
+    def _check_directory(self) -> None:
+        """Checks that the model directory is still there, before files are written."""
+        collectives.on_process_zero(self.checkpoints.space.check_directory)
 
     def _write(self, step: int, state: TrainState) -> None:
         """Writes a checkpoint, with the state of every part of the run."""

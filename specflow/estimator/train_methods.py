@@ -111,6 +111,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         train_spec: TrainSpec,
         eval_spec: EvalSpec,
         *,
+        on_start: Callable[[int], None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
@@ -120,6 +121,9 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         Args:
             train_spec: training input, and the step at which training ends.
             eval_spec: evaluation input, when to evaluate, and what to export then.
+            on_start: takes the step at which training starts, once its state is
+                restored: files of reports can be cut there. Called before the first
+                report.
             report: takes (step, split, metrics) of every report.
             progress: takes (step, loss) after every device loop.
             should_stop: called between device loops, and between the batches of an
@@ -160,6 +164,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             train_spec,
             lambda _: max_steps,
             evaluations=evaluations,
+            on_start=on_start,
             report=report,
             progress=progress,
             should_stop=should_stop,
@@ -257,6 +262,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         stop_at: Callable[[int], int | None],
         *,
         evaluations: Evaluations | None = None,
+        on_start: Callable[[int], None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
@@ -278,6 +284,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             hooks=hooks,
             listeners=listeners,
             evaluations=evaluations,
+            on_start=on_start,
             report=report,
             progress=progress,
             should_stop=should_stop,

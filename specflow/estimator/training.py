@@ -29,7 +29,7 @@ from specflow.estimator.synchronized_inputs import agree_on_form
 from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training_input import training_input
-from specflow.executor import Program, TrainState
+from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
 from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
@@ -55,6 +55,9 @@ class TrainCall:
     """Called around every save."""
     evaluations: Evaluations | None = None
     """Evaluations of the states on the way."""
+    on_start: Callable[[int], None] | None = None
+    """Takes the step at which training starts, once its state is restored; called once,
+    before the first report."""
     report: loop.MetricsCallback | None = None
     """Takes (step, "train", {"loss": ...}), a mean since the previous report."""
     progress: Callable[[int, float], None] | None = None
@@ -131,6 +134,7 @@ class Training:
                 if not recovery.takes(error, self._checkpoints.latest_step):
                     raise
             self.recoveries += 1
+            call = dataclasses.replace(call, on_start=None)
             self._states.drop()
             value = track_iterator(call.open_input())
 
@@ -138,8 +142,14 @@ class Training:
         """Trains on an input, without recovery."""
         features, labels = call.form
         agree_on_form("training", {"features": features, "labels": labels})
+        if self._config.saves and self._checkpoints.latest_step() is None:
+            # Before the program of the initial values is compiled.
+            abstract = to_tree(self._program.abstract_state(features, labels))
+            collectives.on_process_zero(lambda: self._checkpoints.space.check(abstract))
         with self._program.timing("checkpoint"):
             start, state, saved = self._states.to_train(features, labels)
+        if call.on_start is not None:
+            call.on_start(start)
         run_state = RunState(saved)
         run_state.add("seed", SavedSeed(self._states))
         if call.evaluations is not None:
@@ -236,6 +246,10 @@ class Training:
             progress = bar.update
             closers.append(bar.close)
         closers.append(self._finish_writing)
+        if config.saves:
+            space = self._checkpoints.space
+            collectives.on_process_zero(lambda: space.begin(to_tree(state)))
+            closers.append(space.end)
         with closing(*closers), self._giving_up():
             with (
                 program.timing("train"),

@@ -16,6 +16,7 @@ from specflow.output.checkpoint.best_checkpoint import Best, BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_reader import CheckpointReader, Restored
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
+from specflow.output.checkpoint.disk_space import DiskSpace
 from specflow.output.checkpoint.retention import Retention
 from specflow.output.checkpoint.retention_rules import Policies
 from specflow.output.checkpoint.saved_arrays import DamagedError, SavedArray
@@ -71,6 +72,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             keep_every_s=keep_every_s,
             best=best,
         )
+        self.space = DiskSpace(self._on_disk, policies)
         self._retention = Retention(self._on_disk, policies, self._tracker)
         self._reader = CheckpointReader(self._on_disk)
         self._writer = CheckpointWriter(self._on_disk, self._retention)
@@ -109,11 +111,12 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             metrics: metrics of an evaluation at this step, which rank the checkpoint.
 
         Raises:
-            OutputError: the previous save failed.
+            OutputError: the previous save failed, or there is no room for this one.
         """
         self.wait()
         if self._writer.is_complete(step):
             return
+        collectives.on_process_zero(lambda: self.space.check(state))
         plain = to_plain(metrics)
         metadata = {
             "step": step,

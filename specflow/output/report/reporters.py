@@ -95,7 +95,8 @@ class TensorBoard:
     """Writes TensorBoard events: a scalar `<split>/<metric>` for each number.
 
     Args:
-        path: directory of the events, created with the first row.
+        path: directory of the events, created with the first row; inside a folder that
+            exists now, it is not written once that has been removed.
         resumed_at: step from which the run resumes; later events of an earlier process
             are hidden.
         config: its settings are the hyperparameters of the HPARAMS tab, without those
@@ -112,6 +113,7 @@ class TensorBoard:
         self.path = expanded(path)
         self._resumed_at = resumed_at
         self._hparams = None if config is None else _hparams(config)
+        self._makes_parents = not self.path.parent.exists()
         self._records: Any = None
         self._next_flush_s = 0.0
 
@@ -145,7 +147,7 @@ class TensorBoard:
         from tensorboardX import RecordWriter
         from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
 
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=self._makes_parents, exist_ok=True)
         # Nanoseconds, because a file of the same name would be truncated.
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         self._records = RecordWriter(str(self.path / name))
@@ -182,7 +184,7 @@ class AsyncReporters:
         reporters: each receives every row.
     """
 
-    def __init__(self, reporters: Iterable[Reporter]):
+    def __init__(self, reporters: Iterable[Reporter] = ()):
         self._reporters = list(reporters)
         self._broken: set[int] = set()
         self._errors: list[Diagnostic] = []
@@ -194,6 +196,10 @@ class AsyncReporters:
             target=self._run, name="specflow-reporters", daemon=True
         )
         self._thread.start()
+
+    def open(self, reporters: Iterable[Reporter]) -> None:
+        """Adds reporters, which receive every later row."""
+        self._reporters.extend(reporters)
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
         """Queues one row and returns immediately.

@@ -315,13 +315,16 @@ def _start(
     config_dirs: Sequence[str | Path],
 ) -> None:
     """Writes the files of the start; earlier versions are kept."""
-    set_aside(run.result)
     previous = run.load_manifest() if run.resumed else {}
-    for path in (run.manifest, run.origins):
-        set_aside(path)
-    if not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml:
-        # Copied, not moved: a directory without config.yaml is no run.
-        set_aside(run.config, keep=True)
+    is_new = (
+        not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml
+    )
+    # Copied, not moved, and before anything changes: on a full disk the run is still one
+    # with its config and manifest.
+    for path in (run.manifest, run.origins, *([run.config] if is_new else [])):
+        set_aside(path, keep=True)
+    set_aside(run.result)
+    if is_new:
         write_text(run.config, config_yaml)
     write_text(run.origins, to_json(dict(origins)))
     manifest = {
