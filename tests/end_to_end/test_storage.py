@@ -183,9 +183,9 @@ def test_a_disk_without_room_is_reported_before_the_first_step(
         done = train(empty_disk / "run", "output.reporters=[]")
     assert [line for line in done.err.splitlines() if "disk-space" in line] == [
         f"warning[disk-space] {empty_disk}/run/checkpoints: 300.0 KiB are free, room "
-        "for 2 more checkpoints of 112.6 KiB. Free disk space. "
-        "output.checkpoint.keep=1 keeps 1; fewer need less (in Python "
-        "RunConfig.keep_checkpoint_max)."
+        "for 2 more checkpoints of 112.6 KiB. Free disk space. Kept are the newest 1 "
+        "(output.checkpoint.keep, in Python RunConfig.keep_checkpoint_max): fewer need "
+        "less."
     ]
 
 

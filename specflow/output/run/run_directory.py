@@ -319,8 +319,8 @@ def _start(
     is_new = (
         not run.resumed or run.config.read_text(encoding="utf-8-sig") != config_yaml
     )
-    # Copied, not moved, and before anything changes: on a full disk the run is still one
-    # with its config and manifest.
+    # Copied, not moved, and before anything changes: on a full disk the run still has
+    # its config and manifest.
     for path in (run.manifest, run.origins, *([run.config] if is_new else [])):
         set_aside(path, keep=True)
     set_aside(run.result)
