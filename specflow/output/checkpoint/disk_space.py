@@ -18,7 +18,7 @@ __all__ = ["DiskSpace", "bytes_of", "free_bytes", "largest_file"]
 
 _ENOUGH = 3
 """Number of checkpoints for which there is room without a warning."""
-_UNFINISHED = re.compile(r"\.partial$|\.orbax-checkpoint-tmp|^deleting-")
+_UNFINISHED = re.compile(r"\.partial$|^deleting-")
 
 
 class DiskSpace:
