@@ -165,10 +165,10 @@ class InspectMethods(EstimatorParts):
         """Checks that there is room for a checkpoint; warns if there is little.
 
         Args:
-            source: Source of the training data.
+            source: source of the training data.
 
         Raises:
-            OutputError: There is no room, or the size of files is limited to less.
+            OutputError: there is no room, or the size of files is limited to less.
         """
         self.checkpoints.space.check(to_tree(self.abstract_state(source)))
 
