@@ -66,12 +66,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.directory = expanded(directory).absolute()
         self._on_disk = CheckpointDirectory(self.directory)
         self._tracker = None if best is None else BestTracker(self._on_disk, best)
-        policies = Policies(
-            keep=keep,
-            keep_every_steps=keep_every_steps,
-            keep_every_s=keep_every_s,
-            best=best,
-        )
+        times = {"keep_every_steps": keep_every_steps, "keep_every_s": keep_every_s}
+        policies = Policies(keep=keep, best=best, **times)  # type: ignore[arg-type]
         self.space = DiskSpace(self._on_disk, policies)
         self._retention = Retention(self._on_disk, policies, self._tracker)
         self._reader = CheckpointReader(self._on_disk)
