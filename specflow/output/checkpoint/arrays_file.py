@@ -12,7 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 
-__all__ = ["ArraysFile", "array_bytes", "array_digest", "digest_of", "write_arrays"]
+__all__ = [
+    "ArraysFile",
+    "array_bytes",
+    "array_digest",
+    "digest_of",
+    "new_hasher",
+    "write_arrays",
+]
 
 _BLOCK_BYTES = 8 << 20
 """Bytes that are read or written, and hashed, at once."""
@@ -112,7 +119,7 @@ class ArraysFile:
             name: of the array.
             target: filled with it; of its dtype and shape, contiguous in C order.
         """
-        hasher, offset = _hasher(), self._offsets[name]
+        hasher, offset = new_hasher(), self._offsets[name]
         for block in _blocks(_as_bytes(target)):
             self._read(block, offset)
             hasher.update(block)
@@ -126,13 +133,37 @@ class ArraysFile:
             name: of the array.
             size: its bytes.
         """
-        hasher, offset = _hasher(), self._offsets[name]
+        hasher, offset = new_hasher(), self._offsets[name]
         buffer = memoryview(bytearray(min(size, _BLOCK_BYTES)))
         for start in range(0, size, _BLOCK_BYTES):
             block = buffer[: min(_BLOCK_BYTES, size - start)]
             self._read(block, offset + start)
             hasher.update(block)
         return hasher.hexdigest()
+
+    def rows(
+        self, name: str, shape: Sequence[int], dtype: np.dtype[Any], hasher: Any
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields an array in blocks of rows, each into the same memory.
+
+        Args:
+            name: of the array.
+            shape: of the array, with at least one dimension.
+            dtype: of the array.
+            hasher: updated with its bytes.
+
+        Yields:
+            (number of the first row, rows).
+        """
+        row_bytes = array_bytes(dtype, shape[1:])
+        at_once = min(shape[0], max(1, _BLOCK_BYTES // max(1, row_bytes)))
+        memory = np.empty((at_once, *shape[1:]), dtype)
+        for first in range(0, shape[0], at_once):
+            rows = memory[: shape[0] - first]
+            block = _as_bytes(rows)
+            self._read(block, self._offsets[name] + first * row_bytes)
+            hasher.update(block)
+            yield first, rows
 
     def read_part(
         self, name: str, shape: Sequence[int], part: Sequence[slice], target: np.ndarray
@@ -143,7 +174,7 @@ class ArraysFile:
             name: of the array.
             shape: of the array, with at least one dimension.
             part: slice with step 1 along each dimension.
-            target: filled with it; contiguous in C order.
+            target: filled with it.
         """
         axes = range(len(shape))
         strides = [array_bytes(target.dtype, shape[axis + 1 :]) for axis in axes]
@@ -162,7 +193,7 @@ class ArraysFile:
             for first in range(0, len(rows), rows_at_once):
                 some = rows[first : first + rows_at_once]
                 offset = start + (part[axis].start + first) * strides[axis]
-                if axis == contiguous:
+                if axis == contiguous and some.flags.c_contiguous:
                     self._read(_as_bytes(some), offset)
                     continue
                 complete = np.empty((len(some), *shape[axis + 1 :]), target.dtype)
@@ -189,7 +220,7 @@ def array_digest(array: np.ndarray) -> str:
 
 def digest_of(content: bytes | memoryview) -> str:
     """128-bit xxHash of bytes."""
-    hasher = _hasher()
+    hasher = new_hasher()
     hasher.update(content)
     return hasher.hexdigest()
 
@@ -221,7 +252,7 @@ def _header(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> byt
 
 
 def _write_array(file: IO[bytes], array: np.ndarray) -> str:
-    hasher = _hasher()
+    hasher = new_hasher()
     for block in _blocks(_as_bytes(array)):
         _write(file, block)
         hasher.update(block)
@@ -243,7 +274,8 @@ def _as_bytes(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _hasher() -> Any:
+def new_hasher() -> Any:
+    """Computes a 128-bit xxHash of bytes, block by block."""
     import xxhash
 
     return xxhash.xxh3_128()

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import ml_dtypes
 import numpy as np
 
-from specflow.output.checkpoint.arrays_file import ArraysFile, array_bytes
+from specflow.output.checkpoint.arrays_file import ArraysFile, array_bytes, new_hasher
 
 __all__ = [
     "Bounds",
@@ -180,25 +180,26 @@ class StoredArrays(contextlib.AbstractContextManager["StoredArrays"]):
         """
         array, verified = self._saved[name], set()
         for piece in array.pieces:
-            target = targets.get(piece.bounds)
-            overlaps = [b for b in (_overlap(piece.bounds, t) for t in targets) if b]
-            if target is None and _covers(overlaps, piece):
-                target = np.empty(piece.shape, array.dtype)
-            if target is not None:
-                with self._reading(name, array, piece) as (file, key):
-                    self._check(name, piece, file.read(key, target))
-                verified.add(piece.bounds)
-            if piece.bounds in targets:
+            overlaps = {
+                bounds: overlap
+                for bounds in targets
+                if (overlap := _overlap(piece.bounds, bounds)) is not None
+            }
+            if not overlaps:
                 continue
-            for bounds, part in targets.items():
-                overlap = _overlap(piece.bounds, bounds)
-                if overlap is None:
-                    continue
-                if target is None:
-                    values = self._part(name, array, piece, overlap)
+            complete = _covers(targets, piece.bounds)
+            if complete:
+                verified.add(piece.bounds)
+            with self._reading(name, array, piece) as (file, key):
+                if (target := targets.get(piece.bounds)) is not None:
+                    self._check(name, piece, file.read(key, target))
+                elif complete:
+                    self._distribute(name, piece, file, key, targets)
                 else:
-                    values = target[_inside(overlap, piece.bounds)]
-                part[_inside(overlap, bounds)] = values
+                    for bounds, overlap in overlaps.items():
+                        part = targets[bounds][_inside(overlap, bounds)]
+                        where = _inside(overlap, piece.bounds)
+                        file.read_part(key, piece.shape, where, part)
         return verified
 
     def verify(self, name: str, *, skip: Iterable[Bounds] = ()) -> None:
@@ -222,14 +223,26 @@ class StoredArrays(contextlib.AbstractContextManager["StoredArrays"]):
         """Verifies all arrays; returns a reason for each that is damaged."""
         return [str(damage) for damage in in_threads(self.verify, list(self._saved))[1]]
 
-    def _part(
-        self, name: str, array: SavedArray, piece: SavedPiece, overlap: Bounds
-    ) -> np.ndarray:
-        part = _inside(overlap, piece.bounds)
-        values = np.empty(tuple(stop - start for start, stop in overlap), array.dtype)
-        with self._reading(name, array, piece) as (file, key):
-            file.read_part(key, piece.shape, part, values)
-        return values
+    def _distribute(
+        self,
+        name: str,
+        piece: SavedPiece,
+        file: ArraysFile,
+        key: str,
+        targets: Mapping[Bounds, np.ndarray],
+    ) -> None:
+        """Reads a piece once, some rows after others, into the parts that hold it."""
+        (begin, _), *others = piece.bounds
+        dtype = self._saved[name].dtype
+        hasher = new_hasher()
+        for first, rows in file.rows(key, piece.shape, dtype, hasher):
+            start = begin + first
+            block = ((start, start + len(rows)), *others)
+            for bounds, part in targets.items():
+                if (overlap := _overlap(block, bounds)) is not None:
+                    values = rows[_inside(overlap, block)]
+                    part[_inside(overlap, bounds)] = values
+        self._check(name, piece, hasher.hexdigest())
 
     @contextlib.contextmanager
     def _reading(
@@ -314,7 +327,11 @@ def _inside(overlap: Bounds, bounds: Bounds) -> tuple[slice, ...]:
     )
 
 
-def _covers(overlaps: Iterable[Bounds], piece: SavedPiece) -> bool:
-    """Returns whether overlaps with distinct parts are a piece completely."""
-    covered = sum(math.prod(stop - start for start, stop in o) for o in overlaps)
-    return covered == math.prod(piece.shape)
+def _covers(parts: Iterable[Bounds], piece: Bounds) -> bool:
+    """Returns whether parts that do not overlap contain a piece completely."""
+    overlaps = [o for o in (_overlap(piece, part) for part in parts) if o is not None]
+    return sum(map(_size, overlaps)) == _size(piece)
+
+
+def _size(bounds: Bounds) -> int:
+    return math.prod(stop - start for start, stop in bounds)
