@@ -22,11 +22,11 @@ from specflow.runtime.project_file import import_folder
 __all__ = ["Composed", "compose"]
 
 _SUPPLIED = {
-    "model": {"rngs"},
-    "optimizer": {"learning_rate"},
-    "output": {"name", "input_fn"},
+    "model": {"rngs": False},
+    "output.exporters.*": {"name": True, "input_fn": True},
 }
-"""Arguments that the framework passes to a target itself, by section."""
+"""Section -> argument that the framework passes to its target -> whether it is passed
+to a callable that does not take it too."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ __all__ = [
     "UserCodeError",
     "config_error",
     "did_you_mean",
+    "is_slip",
     "nearest",
     "spec_error",
 ]
@@ -35,6 +36,8 @@ MISTAKE = 2
 MACHINE = 75
 """Exit status of an error of the machine: the same command may succeed later, or on
 another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
+_ABBREVIATION = 3
+"""Least number of letters that abbreviate a name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,19 +253,47 @@ def did_you_mean(choice: str | None, *, prefix: str = "") -> str:
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Returns the choice that a misspelled name most likely means, or None.
 
+    Capitals and the sign between words do not count; a name that begins a single
+    choice is its abbreviation.
+
     >>> nearest("fspd", ["data", "fsdp", "single"])
     'fsdp'
+    >>> nearest("AdamW", ["adam", "adamw"]), nearest("acc", ["accuracy", "auc"])
+    ('adamw', 'accuracy')
     """
     import difflib  # Only mistakes need it.
 
-    known = list(choices)
+    known: dict[str, str] = {}
+    for choice in choices:
+        known.setdefault(_letters(choice), choice)
+    name = _letters(name)
+    if name in known:
+        return known[name]
+    begun = [other for other in known if other.startswith(name)]
+    if len(begun) == 1 and len(name) >= _ABBREVIATION:
+        return known[begun[0]]
     close = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
     slips = [
         other for other in known if len(name + other) > 2 and _slips(name, other) == 1
     ]
     choice = min([*close, *slips], key=partial(_slips, name), default=None)
+    if choice is None:
+        return None
     # A name that is many slips away was probably abbreviated: difflib ranks those.
-    return close[0] if close and choice and _slips(name, choice) > 2 else choice
+    return known[close[0] if close and _slips(name, choice) > 2 else choice]
+
+
+def is_slip(name: str, meant: str) -> bool:
+    """Returns whether a name is another one but for a single typing slip, or capitals.
+
+    >>> is_slip("trainSteps", "train_steps"), is_slip("lr", "lars")
+    (True, False)
+    """
+    return _slips(_letters(name), _letters(meant)) <= 1
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def _slips(name: str, meant: str) -> int:

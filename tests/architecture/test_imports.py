@@ -45,7 +45,11 @@ START_UP = [
     ["train", "--help"],
     ["show", "experiment=digits"],
     ["explain", "optimizer.lr", "experiment=digits"],
-    ["diff", "digits", "experiment=digits optimizer={_target_:optax.adam}"],
+    [
+        "diff",
+        "digits",
+        "experiment=digits optimizer={_target_:optax.adam,learning_rate:0.1}",
+    ],
     ["schema", "optimizer"],
     ["completion", "bash"],
     ["train", "experiment=digist"],

@@ -15,7 +15,10 @@ from specflow.compose.read.config_folders import folders
 SIDES = {
     "overrides": ["digits", "experiment=digits optimizer.lr=1e-3 mesh=fsdp"],
     "experiments": ["digits", "digits_mlp"],
-    "targets": ["diabetes", "experiment=diabetes optimizer={_target_:optax.adam}"],
+    "targets": [
+        "diabetes",
+        "experiment=diabetes optimizer={_target_:optax.adam,learning_rate:0.1}",
+    ],
     "order_of_parts": [
         "optimizer=wide_and_deep",
         "optimizer=wide_and_deep ~optimizer.parts.wide "

@@ -35,7 +35,7 @@ TEXTS = {
     "experiment": [],
     "run": ["run"],
     "argument_of_a_target": [
-        "optimizer.b1", "optimizer={_target_:optax.adam,b1:0.5}",
+        "optimizer.b1", "optimizer={_target_:optax.adam,learning_rate:0.1,b1:0.5}",
     ],
     "taken_away": ["mesh.rules", "mesh=fsdp", "~mesh.rules"],
     "wrong_value": ["optimizer.lr", "optimizer.lr=fast"],

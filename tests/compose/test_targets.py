@@ -118,7 +118,7 @@ def diagnostics_of(section, *, supplied=()):
         {"model": section},
         Origins(),
         trust=["own_package"],
-        supplied={"model": supplied},
+        supplied={"model": dict.fromkeys(supplied, False)},
     )
     return [str(diagnostic) for diagnostic in diagnostics]
 
@@ -140,12 +140,35 @@ def test_a_callable_with_keyword_arguments_accepts_any_argument(own):
 
 
 def test_arguments_that_the_framework_supplies_may_be_missing():
-    adam = compose(["optimizer={_target_: optax.adamw, weight_decay: 0.1}"])
-    assert adam.config.optimizer.callable is optax.adamw
     net = compose(
         ["model={_target_: flax.nnx.Linear, in_features: 3, out_features: 4}"]
     )
     assert net.config.model.arguments == {"in_features": 3, "out_features": 4}
+
+
+def test_an_optimizer_of_a_target_needs_its_learning_rate():
+    """A target returns the complete transformation, so no rate is passed to it."""
+    rate = compose(["optimizer={_target_: optax.adamw, learning_rate: 0.1}"])
+    assert rate.config.optimizer.callable is optax.adamw
+    with pytest.raises(ConfigError) as raised:
+        compose(["optimizer={_target_: optax.adamw}"])
+    assert str(raised.value) == (
+        "optimizer.learning_rate: is missing (override optimizer={_target_: "
+        "optax.adamw}). Expected an argument of optax.adamw, which has no default "
+        "for it."
+    )
+
+
+def test_a_target_must_take_the_arguments_that_are_always_passed():
+    line = "+output.exporters.x={_target_: optax.losses.squared_error, predictions: 1}"
+    with pytest.raises(ConfigError) as raised:
+        compose([line])
+    assert str(raised.value) == (
+        "output.exporters.x._target_: optax.losses.squared_error has no argument name "
+        f"and no input_fn (override {line}). Expected a callable that takes name and "
+        "input_fn, which are passed to it. Arguments of optax.losses.squared_error: "
+        "predictions, targets."
+    )
 
 
 def test_another_callable_drops_the_former_arguments(own):

@@ -124,10 +124,14 @@ TARGETS = (
     ),
     (
         "optimizer",
-        "{_target_: optax.adamw, weight_decy: 0.1}",
+        "{_target_: optax.adamw, learning_rate: 0.1, weight_decy: 0.1}",
         *("weight_decy", "weight_decay"),
     ),
-    ("optimizer", "{_target_: optax.sgd, momentun: 0.9}", "momentun", "momentum"),
+    (
+        "optimizer",
+        "{_target_: optax.sgd, learning_rate: 0.1, momentun: 0.9}",
+        *("momentun", "momentum"),
+    ),
     (
         "spec.loss.mine",
         "{_target_: optax.losses.squared_error, predictions: outputs, target: labels}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from specflow.compose.key_hints import key_hint
 from specflow.compose.provenance import Origins
 from specflow.compose.read.documents import read
 from specflow.compose.section_types import Slot, fields_of, follow, in_words, label
@@ -31,6 +32,9 @@ _CODES = {
     "rule": "rule",
     "value_error": "rule",
 }
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+_TYPES = ("text", "anything")
+"""Descriptions of values that are no values themselves."""
 _LONGEST = 60
 """Length to which a value is shortened in messages, in characters."""
 
@@ -55,7 +59,10 @@ def pydantic_diagnostic(
     if kind == "invalid_key" or (is_name and not isinstance(value, str)):
         return _key_not_text(path[:-1], value, origins)
     if kind == "extra_forbidden":
-        return _unknown_key(path, around, groups, origin)
+        known = fields_of(around) if around else []
+        outer = follow(path[:-1], tree)[1]
+        hint = key_hint(path, known, tree, value, slot=outer, groups=[*groups])
+        return _unknown_key(path, around, hint, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
         return _unknown_name(path, slot, value, origins, tree)
     plugin = detail.get("ctx", {}).get("error")
@@ -130,20 +137,16 @@ def _is_read_as(text: str, value: Any) -> bool:
 def _unknown_key(
     path: tuple[str, ...],
     around: type[Config] | None,
-    groups: Iterable[str],
+    near: str,
     origin: str,
 ) -> Diagnostic:
     *section, name = path
-    known = fields_of(around) if around else []
     if not section and name in _COMMAND_LINE_ONLY:
         return Diagnostic(
             name, "no such field", "", _COMMAND_LINE_ONLY[name], origin, "reserved"
         )
-    near = did_you_mean(
-        nearest(name, [*known, *(groups if not section else ())]),
-        prefix="".join(f"{key}." for key in section),
-    )
-    listed = f"Fields of {label(around)}: {', '.join(known)}." if around else ""
+    known = ", ".join(fields_of(around)) if around else ""
+    listed = f"Fields of {label(around)}: {known}." if around else ""
     hint = f"{near} {listed}".strip()
     return Diagnostic(".".join(path), "no such field", "", hint, origin, "unknown-key")
 
@@ -205,7 +208,15 @@ def _near_in(expected: str, value: Any) -> str:
     """Suggests the nearest of the names that an expectation lists."""
     if not isinstance(value, str):
         return ""
-    return did_you_mean(nearest(value, re.findall(r"[A-Za-z_][\w.]*", expected)))
+    items = re.split(r", | or |, or | and |[()]", expected)
+    names = [item.removeprefix("one of ").strip() for item in items]
+    known = [name for name in names if _NAME.fullmatch(name) and name not in _TYPES]
+    around, dot, inner = value.rpartition(".")
+    if inner in known:
+        return did_you_mean(inner)
+    prefix = f"{around}{dot}"
+    siblings = [name.removeprefix(prefix) for name in known if name.startswith(prefix)]
+    return did_you_mean(nearest(inner, siblings), prefix=prefix)
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Check of a target's arguments against its signature; nothing is called."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from specflow.compose.provenance import Origins
@@ -18,10 +18,20 @@ def argument_diagnostics(
     name: str,
     function: Callable[..., Any],
     arguments: Mapping[str, Any],
-    supplied: Collection[str],
+    supplied: Mapping[str, bool],
     origins: Origins,
 ) -> Iterator[Diagnostic]:
-    """Reports unknown arguments of a callable, and missing required ones."""
+    """Reports unknown arguments of a callable, and missing required ones.
+
+    Args:
+        path: section of the target.
+        name: dotted name of the callable.
+        function: the callable.
+        arguments: those that the section sets.
+        supplied: argument that the framework passes -> whether the callable must take
+            it.
+        origins: origins of the values.
+    """
     parameters = _parameters(function)
     if parameters is None:
         return
@@ -44,6 +54,20 @@ def argument_diagnostics(
                 hint=f"{near} {listed}".strip(),
                 origin=origin.exact if origin else "",
                 code="target-argument",
+            )
+        missing = [
+            key for key, needed in supplied.items() if needed and key not in by_name
+        ]
+        if missing:
+            origin = origins.nearest((*path, TARGET))
+            yield Diagnostic(
+                f"{section}.{TARGET}",
+                f"{name} has no argument {' and no '.join(missing)}",
+                f"a callable that takes {' and '.join(supplied)}, which are passed to "
+                "it",
+                f"Arguments of {name}: {', '.join(by_name)}.",
+                origin.exact if origin else "",
+                "target-argument",
             )
     origin = origins.nearest((*path, TARGET))
     for parameter in by_name.values():

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, get_origin
 
@@ -63,7 +63,7 @@ def resolve_targets(
     origins: Origins,
     *,
     trust: Iterable[str] = (),
-    supplied: Mapping[str, Collection[str]] | None = None,
+    supplied: Mapping[str, Mapping[str, bool]] | None = None,
 ) -> tuple[dict[Path, Callable[..., Any]], list[Diagnostic]]:
     """Resolves every target of a tree and checks its arguments; calls none.
 
@@ -71,8 +71,8 @@ def resolve_targets(
         tree: plain values, as composed.
         origins: origins of its values.
         trust: the user's own packages, trusted as the built-in ones are.
-        supplied: section -> arguments that the framework passes itself, so that they
-            may be missing.
+        supplied: section, `*` being any last key -> argument that the framework passes
+            itself, so that it may be missing -> whether the callable must take it.
 
     Returns:
         Path of each section with a target -> its callable; all diagnostics.
@@ -92,7 +92,9 @@ def resolve_targets(
             continue
         found[path] = function
         if arguments is not None:
-            given = (supplied or {}).get(path[0], ())
+            sections = (".".join(path), ".".join((*path[:-1], "*")))
+            known = [key for key in sections if key in (supplied or {})]
+            given = (supplied or {})[known[0]] if known else {}
             diagnostics += argument_diagnostics(
                 path, name, function, arguments, given, origins
             )

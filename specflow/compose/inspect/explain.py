@@ -9,6 +9,7 @@ from typing import Any, Literal, get_origin
 from specflow.compose.draft import Draft, draft
 from specflow.compose.inspect.section_docs import about, fields_about
 from specflow.compose.inspect.section_fields import EXPERIMENT, Place
+from specflow.compose.key_hints import key_hint
 from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.merge.layer_history import LayerValue, RecordingMerger
 from specflow.compose.read.config_folders import Folders, about_file, folders
@@ -16,7 +17,7 @@ from specflow.compose.read.override_grammar import format_value
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.plain_tree import ABSENT, value_at
 
 __all__ = ["TO_COME", "Explanation", "explain"]
@@ -142,7 +143,7 @@ def _in_experiment(
             value, seen = value_at(tree, path), merger.values[::-1]
             return Explanation(".".join(path), of, value=value, layers=seen)
         if child is None or (section is None and inner is ABSENT):
-            raise ConfigError(_not_here(path[: at + 1], place, value, folders))
+            raise ConfigError(_not_here(path[: at + 1], place, value, folders, tree))
         place, value = Place(child, section, name, place), inner
     if value is ABSENT:
         value = place.default  # Validation failed, so defaults are not filled in.
@@ -291,15 +292,16 @@ def _no_such_key(
 
 
 def _not_here(
-    path: tuple[str, ...], place: Place, value: Any, folders: Folders
+    path: tuple[str, ...], place: Place, value: Any, folders: Folders, tree: Any
 ) -> Diagnostic:
     """Reports a key that this experiment does not have."""
     section = place.slot.section(value)
     if section is None:
         items = range(len(value)) if isinstance(value, list) else (value or ())
-        return _diagnostic(path, [str(key) for key in items], "Keys here", folders)
+        keys = [str(key) for key in items]
+        return _diagnostic(path, keys, "Keys here", folders, tree)
     diagnostic = _diagnostic(
-        path, fields_of(section), f"Fields of {label(section)}", folders
+        path, fields_of(section), f"Fields of {label(section)}", folders, tree
     )
     others = [label(kind) for kind in place.sections if path[-1] in fields_of(kind)]
     other_kinds = (
@@ -311,13 +313,14 @@ def _not_here(
 
 
 def _diagnostic(
-    path: tuple[str, ...], known: list[str], listed: str, folders: Folders
+    path: tuple[str, ...],
+    known: list[str],
+    listed: str,
+    folders: Folders,
+    tree: Any = None,
 ) -> Diagnostic:
-    *above, name = path
-    near = did_you_mean(
-        nearest(name, known if above else [*known, *folders.groups()]),
-        prefix="".join(f"{key}." for key in above),
-    )
+    *above, _ = path
+    near = key_hint(path, known, tree, groups=folders.groups())
     there = (
         f"{listed}: {', '.join(known)}." if known else f"{'.'.join(above)} has no keys."
     )

@@ -248,6 +248,8 @@ class ConfigMerger:
         values: dict[Any, Any] = {}
         for key in keys:
             inner = (*path, str(key))
+            if isinstance(node, ListConfig):
+                values[key] = None  # Later items keep their places.
             if OmegaConf.is_missing(node, key):
                 self._add_diagnostic(inner, "missing")
                 continue

@@ -277,7 +277,7 @@ def _choice_diagnostic(
         if choice is None:
             continue
         line = str(override.input_line)
-        near = nearest(str(choice), choices)
+        near = nearest(re.sub(r"\.ya?ml$", "", str(choice)), choices)
         single = near and isinstance(override.value(), str)
         meant = f"{override.get_key_element()}={near}" if single else None
         return no_such_choice(group, choice, choices, f"override {line}"), meant
@@ -332,7 +332,8 @@ def no_such_choice(
         origin: the file and line, or the override, that gave the name.
         candidates: choices that the hint may suggest; by default all.
     """
-    near = nearest(str(choice), choices if candidates is None else candidates)
+    stem = re.sub(r"\.ya?ml$", "", str(choice))
+    near = nearest(stem, choices if candidates is None else candidates)
     hint = f"{did_you_mean(near, prefix=f'{group}=')} Choices: {', '.join(choices)}."
     return Diagnostic(
         group,

@@ -1,0 +1,222 @@
+"""Suggestions for a key that its section does not have."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from specflow.compose.merge.default_sections import fold_defaults
+from specflow.compose.other_frameworks import KIND, counterpart
+from specflow.compose.section_types import ROOT, Slot, fields_of
+from specflow.config.base import TARGET, Config
+from specflow.diagnostics.errors import did_you_mean, is_slip, nearest
+from specflow.runtime.plain_tree import ABSENT
+
+__all__ = ["key_hint"]
+
+Path = tuple[str, ...]
+
+_LONG = 5
+"""Length from which one typing slip does not make another word, in letters."""
+_NOT_MOVED = frozenset({"name", TARGET})
+"""Fields that every kind of section has: they belong where they are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """A field of an experiment's sections."""
+
+    path: Path
+    slot: Slot
+    present: bool = True
+    """False if its section is null."""
+    item: bool = False
+    """True inside a mapping of names: `spec.loss.<name>.weight`."""
+    whole: str = ""
+    """The section to set, if it is null and has several kinds."""
+
+    def takes(self, value: Any) -> bool:
+        """Returns whether a value is a section where the field is one."""
+        if value is ABSENT:
+            return True
+        is_section = self.slot.kinds is not None or self.slot.section(None) is not None
+        return isinstance(value, Mapping) == (is_section or self.slot.is_mapping)
+
+    def distance(self, section: Path) -> tuple[int, int]:
+        """Sorts the nearest field of an equal name first."""
+        pairs = zip(self.path[:-1], section, strict=False)
+        common = 0
+        for mine, other in pairs:
+            if mine != other:
+                break
+            common += 1
+        return -common, len(self.path)
+
+
+def key_hint(
+    path: Path,
+    known: Iterable[str],
+    tree: Any = None,
+    value: Any = ABSENT,
+    *,
+    slot: Slot | None = None,
+    groups: Collection[str] = (),
+) -> str:
+    """Suggests the field that a user meant by a key that does not exist.
+
+    In order: the same name with other capitals or one typing slip in this section, the
+    same name in another section, the nearest one first, the counterpart of another
+    framework's name, other kinds of the section that have the key, a similar name here,
+    and one typing slip of a name elsewhere.
+
+    Args:
+        path: of the key.
+        known: keys of its section.
+        tree: the experiment; without one, fields of all kinds of section count.
+        value: of the key, if it has one; it tells sections from values.
+        slot: of the section; other kinds of it may have the key.
+        groups: config groups, as suggestions for a key at the root.
+
+    >>> known = ["batch_size", "train_steps"]
+    >>> key_hint(("loop", "trainSteps"), known, {})
+    'Did you mean loop.train_steps?'
+    >>> key_hint(("loop", "lr"), known, {})
+    'Did you mean optimizer.lr?'
+    >>> key_hint(("loop", "max_steps"), known, {})
+    'Did you mean loop.train_steps?'
+    >>> key_hint(("colour",), known, {})
+    ''
+    """
+    *section, name = path
+    here = [*known, *(groups if not section else ())]
+    prefix = "".join(f"{key}." for key in section)
+    if name in KIND and section and "name" in here:
+        return did_you_mean(f"{prefix}name")
+    near = nearest(name, here)
+    if near and is_slip(name, near):
+        return did_you_mean(near, prefix=prefix)
+    fields = [
+        field
+        for field in (_fields_of_kinds(ROOT, ()) if tree is None else _fields(tree))
+        if field.path[-1] not in _NOT_MOVED
+        and field.takes(value)
+        and not (field.item and field.path[:1] != path[:1])
+    ]
+    fields.sort(key=lambda field: field.distance(tuple(section)))
+    same = [field for field in fields if field.path[-1] == name.lower()]
+    present = next((field for field in same if field.present), None)
+    if present is not None:
+        return _hint(present, value)
+    if (other := counterpart(name)) is not None:
+        exists = any(".".join(field.path) == other.path for field in fields)
+        named = other.path if exists or other.about else ""
+        return f"{did_you_mean(named)} {other.about}".strip()
+    if same:
+        return _hint(same[0], value)
+    if slot is not None and (others := kinds_with(name, slot)):
+        return f"It is a field of {', '.join(others)}."
+    if near and not _are_different_words(name, near):
+        return did_you_mean(near, prefix=prefix)
+    slips = (
+        field
+        for field in fields
+        if len(name) >= _LONG and is_slip(name, field.path[-1])
+    )
+    slip = next(slips, None)
+    return _hint(slip, value) if slip else ""
+
+
+def _are_different_words(name: str, near: str) -> bool:
+    """Returns whether two similar names differ by a word, and not by typing slips.
+
+    >>> _are_different_words("type", "dtype"), _are_different_words("lerning", "learn")
+    (True, False)
+    """
+    if near.endswith(name):
+        return not near.endswith(f"_{name}")
+    words, others = name.split("_"), near.split("_")
+    rest = [word for word in words if word not in others]
+    left = [other for other in others if other not in words]
+    return bool(set(words) & set(others)) and not any(
+        nearest(word, left) for word in rest
+    )
+
+
+def kinds_with(key: str, slot: Slot) -> list[str]:
+    """Returns the names of the kinds of a section that have a key."""
+    members = slot.members().items()
+    return [name for name, section in members if key in fields_of(section)]
+
+
+def _hint(field: _Field, value: Any) -> str:
+    """Suggests a field; where it needs a section first, with the section."""
+    if not field.whole:
+        return did_you_mean(".".join(field.path))
+    from specflow.compose.read.override_grammar import format_value
+
+    shown = "..." if value is ABSENT else format_value(value)
+    return did_you_mean(field.whole.replace("\0", shown))
+
+
+def _fields(tree: Any) -> Iterator[_Field]:
+    """Yields the fields of the sections of an experiment, with their defaults."""
+    yield from _inside(ROOT, fold_defaults(tree, ROOT), ())
+
+
+def _inside(
+    slot: Slot, value: Any, path: Path, *, present: bool = True, item: bool = False
+) -> Iterator[_Field]:
+    if value is None and slot.nullable and slot.kinds:
+        yield from _of_null(slot, path)
+        return
+    present = present and (value is not None or not slot.nullable)
+    section = slot.section(value)
+    for key in fields_of(section) if section else ():
+        child = slot.child(key, value)
+        if child is None:
+            continue
+        yield _Field((*path, key), child, present, item)
+        inner = value.get(key) if isinstance(value, Mapping) else None
+        if inner is None and child.default is not None:
+            inner = fold_defaults({}, child)
+        yield from _inside(child, inner, (*path, key), present=present, item=item)
+    if slot.is_mapping and isinstance(value, Mapping):
+        for key, inner in value.items():
+            child = slot.child(key, value)
+            if child is not None:
+                yield from _inside(child, inner, (*path, str(key)), item=True)
+
+
+def _of_null(slot: Slot, path: Path) -> Iterator[_Field]:
+    """Yields the fields of the kinds of an optional section that is null."""
+    for name, section in slot.members().items():
+        for key in fields_of(section):
+            child = Slot(section).child(key, {})
+            if name != TARGET and child is not None:
+                whole = _whole(path, name, section, key)
+                yield _Field((*path, key), child, present=False, whole=whole)
+
+
+def _whole(path: Path, name: str, section: type[Config], key: str) -> str:
+    required = [
+        f"{field.alias or own}: ..."
+        for own, field in section.model_fields.items()
+        if field.is_required() and own not in ("name", key)
+    ]
+    pairs = ", ".join([f"name: {name}", *required, f"{key}: \0"])
+    return f"{'.'.join(path)}={{{pairs}}}"
+
+
+def _fields_of_kinds(slot: Slot, path: Path) -> Iterator[_Field]:
+    """Yields the fields of every kind of section."""
+    section = slot.section(None)
+    sections = [*slot.members().values()] if slot.kinds else [section]
+    seen: set[str] = set()
+    for kind in sections:
+        for key in fields_of(kind) if kind else ():
+            child = Slot(kind).child(key, {})
+            if child is None or key in seen:
+                continue
+            seen.add(key)
+            yield _Field((*path, key), child)
+            if key not in path:  # An optimizer has parts, with an optimizer each.
+                yield from _fields_of_kinds(child, (*path, key))
