@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,12 +11,43 @@ from specflow.lifecycle.warm_settings import WarmStartSettings
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import describe
 
-__all__ = ["WarmPlan", "plan"]
+__all__ = ["WarmPlan", "WarmRow", "plan"]
 
 _PARTS = {"state": "model state", "opt_state": "optimizer state"}
 _STATISTICS = "batch_stats."
 """Collection in the path of a Linen module's batch statistics."""
 _MOST_SHOWN = 6
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WarmRow:
+    """A parameter in the table of a warm start."""
+
+    array: str
+    """Its path in this model; empty if the checkpoint alone has it."""
+    source: str
+    """Its path in the checkpoint; empty if it is not restored."""
+    shape: str
+    result: Literal["taken", "initialized", "left out"]
+    """`left out`: of the checkpoint, it has no use here."""
+    reason: str = ""
+    """Why it is not taken, or how its rows are."""
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of a table."""
+        separator = ", " if self.result == "taken" else ": "
+        result = separator.join(filter(None, (self.result, self.reason)))
+        return (self.array or "-", self.source or "-", self.shape, result)
+
+    def to_plain(self) -> dict[str, str | None]:
+        """Returns plain values."""
+        return {
+            "array": self.array or None,
+            "from": self.source or None,
+            "shape": self.shape,
+            "result": self.result,
+            "reason": self.reason or None,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +58,8 @@ class WarmPlan:
     """The checkpoint or export."""
     taken: dict[str, dict[str, str]]
     """Part of the state -> name -> name in the checkpoint, its part included."""
-    rows: list[tuple[str, str, str, str]]
-    """For each parameter: path, path in the checkpoint, array, note."""
+    rows: list[WarmRow]
+    """Each parameter of the model, then those that only the checkpoint has."""
     others: dict[str, list[str]]
     """Heading -> names of arrays, for everything but parameters."""
     diagnostics: list[Diagnostic]
@@ -40,24 +71,21 @@ class WarmPlan:
 
     def __str__(self) -> str:
         """Returns a table of parameters, and a line for each group of other arrays."""
-        table = [("parameter", "taken from", "array", ""), *self.rows]
-        lines = [f"warm start from {self.source}", columns(table)]
-        for head, names in self.others.items():
+        head = ("array", "from", "shape", "result")
+        table = columns([head, *(row.cells() for row in self.rows)])
+        lines = [f"warm start from {self.source}", table]
+        for group, names in self.others.items():
             more = len(names) - _MOST_SHOWN
             listed = ", ".join(names[:_MOST_SHOWN])
-            lines.append(f"{head}: {listed}{f', {more} more' if more > 0 else ''}")
+            lines.append(f"{group}: {listed}{f', {more} more' if more > 0 else ''}")
         return "\n".join(lines)
 
     def to_plain(self) -> dict[str, Any]:
         """Returns plain values, for tools and for the manifest of a run."""
-        names = ("parameter", "from", "array", "note")
         return {
             "path": self.source,
             "digest": self.digest,
-            "parameters": [
-                {name: value or None for name, value in zip(names, row, strict=True)}
-                for row in self.rows
-            ],
+            "arrays": [row.to_plain() for row in self.rows],
             "others": self.others,
         }
 
@@ -96,10 +124,10 @@ def plan(
     ]
     free = [name for name in saved_names if name not in params]
     taken: dict[str, dict[str, str]] = {"params": {}}
-    rows = []
+    rows: list[WarmRow] = []
     for path, array in params.items():
         if reason := settings.refused(path):
-            rows.append((path, "-", short(array), f"initialized: {reason}"))
+            rows.append(WarmRow(path, "", short(array), "initialized", reason))
             continue
         name = settings.source(path)
         saved, by_token = forms.get(f"params/{name}"), path in settings.vocabularies
@@ -120,8 +148,10 @@ def plan(
             )
             continue
         taken["params"][path] = f"params/{name}"
-        count = f"{known_rows(path)} of {array.shape[0]} rows" if by_token else ""
-        rows.append((path, name, short(array), f"{count} by token" if count else ""))
+        reason = ""
+        if by_token:
+            reason = f"{known_rows(path)} of {array.shape[0]} rows by token"
+        rows.append(WarmRow(path, name, short(array), "taken", reason))
     others: dict[str, list[str]] = {}
     for part in _PARTS:
         restored, skipped = _state(settings, part, tree, forms)
@@ -130,14 +160,13 @@ def plan(
             others[f"{_PARTS[part]} {reason}"] = names
         if restored:
             others[f"{_PARTS[part]} taken"] = [*restored]
-    used = {*taken["params"].values()}
-    unused = [
-        f"{name.removeprefix('params/')} {short(form)}"
-        for name, form in forms.items()
-        if name.startswith("params/") and name not in used
+    # An excluded parameter has its row already.
+    used = {settings.source(path) for path in params}
+    rows += [
+        WarmRow("", name, short(forms[f"params/{name}"]), "left out", "not used here")
+        for name in saved_names
+        if name not in used
     ]
-    if unused:
-        others["unused parameters of the checkpoint"] = unused
     warnings = [
         Diagnostic(
             "warm start",

@@ -44,11 +44,11 @@ def test_a_path_alone_restores_all_parameters_and_the_log_lists_them(
     table = done.err.partition("warm start from")[2].partition("step 1/1")[0]
     assert table.splitlines() == [
         f" {tmp_path}/base/checkpoints/4",
-        "parameter        taken from       array",
-        "head.bias        head.bias        f32[10]",
-        "head.kernel      head.kernel      f32[16,10]",
-        "hidden.0.bias    hidden.0.bias    f32[16]",
-        "hidden.0.kernel  hidden.0.kernel  f32[64,16]",
+        "array            from             shape       result",
+        "head.bias        head.bias        f32[10]     taken",
+        "head.kernel      head.kernel      f32[16,10]  taken",
+        "hidden.0.bias    hidden.0.bias    f32[16]     taken",
+        "hidden.0.kernel  hidden.0.kernel  f32[64,16]  taken",
         "model state not taken, as state is params: dropout.rngs.count, "
         "dropout.rngs.key",
         "optimizer state not taken, as state is params: [0]/count, [0]/mu/head.bias, "
@@ -69,11 +69,12 @@ def test_a_path_alone_restores_all_parameters_and_the_log_lists_them(
     manifest = json.loads((tmp_path / "warm/manifest.json").read_text())
     assert manifest["started_in"] == str(tmp_path)
     assert manifest["warm_start"]["path"] == f"{tmp_path}/base/checkpoints/4"
-    assert manifest["warm_start"]["parameters"][0] == {
-        "parameter": "head.bias",
+    assert manifest["warm_start"]["arrays"][0] == {
+        "array": "head.bias",
         "from": "head.bias",
-        "array": "f32[10]",
-        "note": None,
+        "shape": "f32[10]",
+        "result": "taken",
+        "reason": None,
     }
 
 
@@ -109,7 +110,8 @@ def test_globs_renames_and_vocabularies_select_parameters(here, base, tmp_path):
         np.testing.assert_array_equal(start[f"params/{name}"], initial)
     lines = done.err.splitlines()
     assert (
-        "hidden.0.kernel  hidden.0.kernel  f32[64,16]  63 of 64 rows by token" in lines
+        "hidden.0.kernel  hidden.0.kernel  f32[64,16]  taken, 63 of 64 rows by token"
+        in lines
     )
     assert (
         "hidden.1.kernel  -                f32[16,16]  initialized: excluded by "
@@ -118,7 +120,7 @@ def test_globs_renames_and_vocabularies_select_parameters(here, base, tmp_path):
     assert (
         "head.kernel      -                f32[16,10]  initialized: not included"
     ) in lines
-    assert "unused parameters of the checkpoint: head.kernel f32[16,10]" in lines
+    assert not any("left out" in line for line in lines)  # It has no other parameter.
     assert (
         "warning[warm-start] warm start: 'norms.**' matches no parameter. Expected one "
         "over head.bias, head.kernel, hidden.0.bias, hidden.0.kernel, hidden.1.bias, "
@@ -170,12 +172,12 @@ def test_check_prints_the_parameters_to_restore(here, base, tmp_path):
     assert done.status == 0
     assert (
         f"\nwarm start from {tmp_path}/base/checkpoints/4\n"
-        "parameter        taken from       array\n"
+        "array            from             shape       result\n"
         "head.bias        -                f32[10]     initialized: excluded by "
         "head.**\n"
     ) in done.out
     done = here("check", *SHORT, "warm_start=base", "--json")
-    assert json.loads(done.out)["warm_start"]["parameters"][1]["from"] == "head.kernel"
+    assert json.loads(done.out)["warm_start"]["arrays"][1]["from"] == "head.kernel"
 
 
 def test_a_resumed_run_ignores_its_warm_start(here, base, tmp_path):

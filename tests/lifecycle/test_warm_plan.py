@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from specflow.lifecycle import WarmStartSettings
-from specflow.lifecycle.warm_plan import plan
+from specflow.lifecycle.warm_plan import WarmRow, plan
 
 F32, F16, I32 = np.float32, np.float16, np.int32
 TREE = {
@@ -82,7 +82,7 @@ def test_a_rename_of_all_below_a_path_renames_every_part():
             "[0]/mu/head": "opt_state/[0]/mu/head",
         },
     }  # fmt: skip
-    assert "unused parameters of the checkpoint" not in found.others
+    assert {row.result for row in found.rows} == {"taken"}
 
 
 def test_excluded_parameters_restore_no_optimizer_state():
@@ -92,7 +92,34 @@ def test_excluded_parameters_restore_no_optimizer_state():
     assert found.others["optimizer state not taken: excluded by head"] == [
         "[0]/mu/head"
     ]
-    assert found.others["unused parameters of the checkpoint"] == ["head f32[2]"]
+    assert found.rows[2:] == [
+        WarmRow("head", "", "f32[2]", "initialized", "excluded by head")
+    ]
+
+
+def test_the_table_shows_what_is_taken_initialized_and_left_out_and_why():
+    found = planned(
+        saved(**{"params/tail.w": ((4,), F16)}),
+        exclude=["head"],
+        renames={"enc.b": "head"},
+    )
+    assert str(found).splitlines()[:6] == [
+        "warm start from run/1",
+        "array  from    shape     result",
+        "enc.a  enc.a   f32[3,2]  taken",
+        "enc.b  head    f32[2]    taken",
+        "head   -       f32[2]    initialized: excluded by head",
+        "-      enc.b   f32[2]    left out: not used here",
+    ]
+    assert str(found).splitlines()[6] == (
+        "-      tail.w  f16[4]    left out: not used here"
+    )
+    assert found.to_plain()["arrays"][2:4] == [
+        {"array": "head", "from": None, "shape": "f32[2]", "result": "initialized",
+         "reason": "excluded by head"},
+        {"array": None, "from": "enc.b", "shape": "f32[2]", "result": "left out",
+         "reason": "not used here"},
+    ]  # fmt: skip
 
 
 def test_batch_statistics_follow_the_globs_of_their_layer():
@@ -123,8 +150,8 @@ def test_globs_and_patterns_that_match_nothing_warn():
         "'x.*' matches no parameter",
         "'yy' matches no parameter",
     ]
-    assert dict([row[::3] for row in found.rows]) == {
-        "enc.a": "", "enc.b": "", "head": "initialized: not selected",
+    assert {row.array: row.cells()[3] for row in found.rows} == {
+        "enc.a": "taken", "enc.b": "taken", "head": "initialized: not selected",
     }  # fmt: skip
 
 
