@@ -21,7 +21,7 @@ from specflow.config.base import Component
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
 from specflow.data import build_data
-from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import Estimator, declared_specs
@@ -203,6 +203,8 @@ def _announce(
     if default := _default_experiment(composed):
         print(default, file=sys.stderr)
     print(_headline(composed.config, run, estimator, step), file=sys.stderr)
+    if note := _batch_size_note(composed.config, estimator, step):
+        print(f"note: {note}", file=sys.stderr)
     diagnostics = estimator.program.warnings()
     if warm_plan is not None:
         print(warm_plan, file=sys.stderr)
@@ -211,6 +213,24 @@ def _announce(
         _compare_warm_start(composed, warm_plan)
     for diagnostic in diagnostics:
         print(line(diagnostic, kind="warning"), file=sys.stderr)
+
+
+def _batch_size_note(
+    config: ExperimentConfig, estimator: Estimator, step: int
+) -> str | None:
+    """A line for a run that is resumed with another batch size."""
+    rows, batch_size = None, config.loop.batch_size
+    if step:
+        # A damaged checkpoint is reported when it is restored.
+        with contextlib.suppress(CheckpointError):
+            place = estimator.checkpoints.data_position(step).get("input") or {}
+            rows = place.get("rows")
+    if rows in (None, step * batch_size):
+        return None
+    return (
+        f"{step} steps saw {rows} rows, not of loop.batch_size={batch_size} each; the "
+        "data resumes after them. loop.train_steps, schedules and triggers count steps"
+    )
 
 
 def _directory(composed: "Composed") -> str | Path:

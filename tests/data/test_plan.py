@@ -1,10 +1,13 @@
 """Laws of the training order: nothing lost, nothing twice, the same from anywhere."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from specflow.data.pipeline import as_train_batches
 from specflow.data.plan import BatchPlan, Share
 from specflow.data.source import ArraySource
 from specflow.diagnostics.errors import DataError
@@ -114,3 +117,46 @@ def test_a_chunk_may_begin_before_a_stream_that_has_no_rows_there():
     plan = _plan(9, 5, shuffle=False, start_step=2, start_row=4)
     assert plan.row_ids(0, 3)[2].tolist() == [4, 5, 6, 7, 8]
     assert plan.row_ids(0, 2).shape == (2, 5)
+
+
+changes = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 4))
+"""Rows of a process, processes, and steps until the next change."""
+
+
+@given(sizes, st.lists(changes, min_size=2, max_size=5), st.booleans())
+def test_over_changes_of_batch_size_and_processes_an_epoch_has_each_row_once(
+    rows, parts, shuffle
+):
+    """Each resume has the position of a checkpoint alone, as JSON."""
+    features, step, place, drawn = np.arange(rows), 0, None, []
+    for own, processes, steps in parts:
+        inputs = [
+            as_train_batches(
+                (features, features),
+                batch_size=own * processes,
+                steps_per_chunk=32,  # More than all steps: Grain makes later chunks.
+                seed=5,
+                shuffle=shuffle,
+                start_step=step,
+                place=place,
+                share=Share((process,), processes),
+            )
+            for process in range(processes)
+        ]
+        chunks = [next(batches) for batches in inputs]
+        together = np.concatenate([chunk.features for chunk in chunks], axis=1)
+        first = step - chunks[0].first_step
+        drawn.append(together[first : first + steps].reshape(-1))
+        step += steps
+        places = [json.loads(json.dumps(each.state(step))) for each in inputs]
+        assert all(each == places[0] for each in places)
+        place = places[0]
+    seen = np.concatenate(drawn)
+    assert place["rows"] == len(seen)
+    assert place["epoch"] == len(seen) // rows
+    for epoch in range(len(seen) // rows):
+        part = np.sort(seen[epoch * rows : (epoch + 1) * rows])
+        np.testing.assert_array_equal(part, np.arange(rows))
+    # The order is that of an uninterrupted run, whose batches are of one row.
+    stream = _plan(rows, 1, seed=5, shuffle=shuffle).row_ids(0, max(1, len(seen)))
+    np.testing.assert_array_equal(seen, stream.reshape(-1)[: len(seen)])

@@ -180,7 +180,7 @@ def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, cap
     run = ["experiment=diabetes", "loop.train_steps=40", "output.dir=runs/try1"]
     assert main(["train", *run]) == 0
     commands = [line for line in LINES if "run=runs/try1" in line]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for line in commands:
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0

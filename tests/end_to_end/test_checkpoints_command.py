@@ -49,6 +49,7 @@ def test_the_list_has_size_metrics_verdict_and_reasons(run, capsys):
     assert entries["20"] == {
         "name": "20",
         "step": 20,
+        "rows": None,
         "size": files_below(run / "checkpoints/20"),
         "verdict": "complete",
         "damage": "",
@@ -62,7 +63,7 @@ def test_the_list_has_size_metrics_verdict_and_reasons(run, capsys):
 def test_the_table_has_scalar_metrics_the_ranking_one_first(run, capsys):
     assert main(["checkpoints", str(run)]) == 0  # A path alone, too.
     head, *rows = capsys.readouterr().out.splitlines()
-    assert head.split() == "step saved size loss accuracy verdict kept by".split()
+    assert head.split() == "step rows saved size loss accuracy verdict kept by".split()
     assert rows[0].startswith("  20  ")
     assert rows[0].endswith("0.25      0.75  complete  best loss")
     assert rows[1].endswith("0.75      0.25  complete  latest, newest 1")

@@ -221,3 +221,15 @@ def test_a_checkpoint_of_an_old_version_resumes_by_its_step(line, monkeypatch):
     np.testing.assert_array_equal(weights(estimator), weights(whole))
     estimator.close()
     whole.close()
+
+
+def test_a_run_resumes_with_its_batch_in_other_micro_steps(line, uninterrupted):
+    """A mean of means of equal parts: the same step, but for rounding."""
+    config = sf.RunConfig(tpu_config=sf.TPUConfig(micro_steps=2))
+    line().train(repeated(epoch, 3), steps=4).close()
+    estimator = line(config=config)
+    estimator.train(repeated(epoch, 3))
+    assert estimator.latest_step() == 9
+    # Nine float32 steps: sums in another order, 1e-7 each.
+    np.testing.assert_allclose(weights(estimator), uninterrupted, rtol=1e-6)
+    estimator.close()

@@ -39,6 +39,8 @@ class CheckpointEntry:
     """Time at which it was saved, in seconds since 1970."""
     size: int
     """Bytes of its files."""
+    rows: int | None = None
+    """Training rows seen since the input began, over all processes, if known."""
     verdict: str
     """`complete`, `damaged`, `partial` or `superseded`."""
     damage: str = ""
@@ -97,6 +99,7 @@ def as_table(entries: list[CheckpointEntry], *, metric: str | None = None) -> st
     rows = [
         [
             entry.name,
+            "" if entry.rows is None else str(entry.rows),
             datetime.datetime.fromtimestamp(entry.saved_s).strftime(
                 "%Y-%m-%d %H:%M:%S"
             ),
@@ -107,8 +110,8 @@ def as_table(entries: list[CheckpointEntry], *, metric: str | None = None) -> st
         ]
         for entry in entries
     ]
-    head = ["step", "saved", "size", *shown, "verdict", "kept by"]
-    return columns([head, *rows], right=(0, *range(2, 3 + len(shown))))
+    head = ["step", "rows", "saved", "size", *shown, "verdict", "kept by"]
+    return columns([head, *rows], right=(0, 1, *range(3, 4 + len(shown))))
 
 
 def _complete(
@@ -125,6 +128,7 @@ def _complete(
         step=step,
         saved_s=metadata.get("saved_s", path.stat().st_mtime),
         size=_size(path),
+        rows=((metadata.get("data") or {}).get("input") or {}).get("rows"),
         verdict="damaged" if damage else "complete",
         damage=damage,
         metrics=metadata.get("metrics") or {},
