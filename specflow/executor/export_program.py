@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from specflow.contract import ExportOutput, Mode
 from specflow.executor.array_types import Features, Tree, Weights
 from specflow.executor.program import Program
-from specflow.executor.traced_once import Traced, has_convolution, has_narrow_floats
+from specflow.executor.traced_once import Traced, has_narrow_floats
 from specflow.executor.tracing import check_predictions, row_count
 from specflow.executor.train_state import TrainState
-from specflow.executor.xla_options import CPU_CONVOLUTIONS
 
 __all__ = ["Serving"]
 
@@ -82,14 +81,7 @@ class Serving:
             received: a batch as clients send it.
         """
         weights = {**self._state.params, **self._state.model_state}
-        lowered = jax.jit(self.function(received)).lower(weights, received)
-        compiled = self._program.compile(lowered, self._forward(received))
-        return jax.device_get(compiled(weights, received))
-
-    def compiler_options(self, received: Tree) -> dict[str, dict[str, Any]]:
-        """Returns platform -> the XLA options that the program is compiled with."""
-        convolves = has_convolution(self._forward(received).jaxpr)
-        return {"cpu": CPU_CONVOLUTIONS} if self._program.tuned and convolves else {}
+        return jax.device_get(jax.jit(self.function(received))(weights, received))
 
     def is_narrow(self, received: Tree) -> bool:
         """Returns whether the function computes with floats of 16 bits or less."""

@@ -5,7 +5,6 @@ Here matrix products and convolutions are counted, two operations per multiply-a
 element-wise operations are not, as is usual for MFU.
 """
 
-import copy
 import dataclasses
 import functools
 import math
@@ -13,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import jax
-from jax.extend.core import jaxpr_as_fun
 
 from specflow.executor.array_types import Equation, Jaxpr
+from specflow.executor.jaxprs import is_jaxpr
 from specflow.executor.traced_once import Traced
 
 __all__ = [
@@ -84,34 +83,15 @@ def saved(traced: Traced) -> Traced:
     Its derivative saves what `jax.checkpoint` would recompute, so its FLOPs are those
     of the model, independent of memory savings.
     """
-    without_remat = copy.copy(traced)
-    without_remat.jaxpr = _without_remat(traced.jaxpr)
-    without_remat._flat = jaxpr_as_fun(without_remat.jaxpr)
-    return without_remat
+    return traced.mapped(_save_everything)
 
 
-def _without_remat(jaxpr: Any) -> Any:
-    if (inner := getattr(jaxpr, "jaxpr", jaxpr)) is not jaxpr:
-        return jaxpr.replace(jaxpr=_without_remat(inner))
-    equations = []
-    for equation in jaxpr.eqns:
-        params = {key: _convert_param(value) for key, value in equation.params.items()}
-        if "policy" in params and "prevent_cse" in params:
-            params["policy"] = jax.checkpoint_policies.everything_saveable
-        equations.append(equation.replace(params=params))
-    return jaxpr.replace(eqns=equations)
-
-
-def _convert_param(value: Any) -> Any:
-    """Removes remat from the jaxprs in a parameter of an equation."""
-    if isinstance(value, tuple | list):
-        has_jaxpr = any(map(_is_jaxpr, value))
-        return type(value)(map(_convert_param, value)) if has_jaxpr else value
-    return _without_remat(value) if _is_jaxpr(value) else value
-
-
-def _is_jaxpr(value: object) -> bool:
-    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+def _save_everything(equation: Equation) -> Equation:
+    """Sets the policy of `jax.checkpoint` to save all intermediate results."""
+    if not {"policy", "prevent_cse"} <= equation.params.keys():
+        return equation
+    policy = jax.checkpoint_policies.everything_saveable
+    return equation.replace(params={**equation.params, "policy": policy})
 
 
 def has_remat(jaxpr: Jaxpr) -> bool:
@@ -270,5 +250,5 @@ def _place(equation: Equation) -> str:
 def _jaxprs(params: Mapping[str, Any]) -> Iterator[Any]:
     for value in params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
-            if _is_jaxpr(item):
+            if is_jaxpr(item):
                 yield item

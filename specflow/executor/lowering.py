@@ -14,6 +14,10 @@ from specflow.executor.flops import saved
 from specflow.executor.gradients import host_tensors
 from specflow.executor.lowered import Lowered
 from specflow.executor.optimizer_step import Optimizer
+from specflow.executor.pooling_gradients import (
+    has_pooling_gradient,
+    with_pooling_by_masks,
+)
 from specflow.executor.step_settings import StepSettings
 from specflow.executor.steps import (
     Step,
@@ -30,18 +34,9 @@ from specflow.executor.train_state import TrainState
 from specflow.executor.xla_options import is_on_cpu
 from specflow.mesh import batch_parts
 
-__all__ = ["LoweredStep", "LoweredTrain", "Lowering"]
+__all__ = ["LoweredTrain", "Lowering"]
 
 StepFunction: TypeAlias = Callable[..., Any]
-
-
-class LoweredStep(NamedTuple):
-    """A lowered program of EVAL or PREDICT."""
-
-    stage: jax.stages.Lowered
-    """Compiles to the program."""
-    forward: Traced
-    """The model function inside it."""
 
 
 class LoweredTrain(NamedTuple):
@@ -49,8 +44,6 @@ class LoweredTrain(NamedTuple):
 
     stage: jax.stages.Lowered
     """Compiles to the program."""
-    forward: Traced
-    """The model function inside it."""
     looped: bool
     """True if it is a device loop over stacked batches; else it takes one step."""
     outputs: StepOutputs
@@ -64,8 +57,8 @@ class Lowering:
         tracer: traces the model function.
         batches: places batches on the mesh.
         settings: how training steps are computed.
-        tuned: whether convolutional programs on CPU avoid the device loop, in which
-            XLA's convolutions are slow.
+        tuned: whether programs on CPU avoid what is slow in XLA there: convolutions
+            in the device loop, and gradients of max-pooling.
     """
 
     def __init__(
@@ -82,7 +75,7 @@ class Lowering:
         self.lowered: dict[Mode, Lowered] = {}
         """Programs lowered so far; the first of each mode."""
 
-    def is_slow_in_loop(self, forward: Traced) -> bool:
+    def _is_slow_in_loop(self, forward: Traced) -> bool:
         """Returns whether CPU convolutions would slow this program in a device loop."""
         return self._tuned and self._on_cpu and has_convolution(forward.jaxpr)
 
@@ -101,7 +94,7 @@ class Lowering:
             (features, labels),
         )
         forward = self._tracer.forward(Mode.TRAIN, *batch)
-        looped = not self.is_slow_in_loop(forward)
+        looped = not self._is_slow_in_loop(forward)
         optimizer = self._tracer.optimizer(*batch)
         step = functools.partial(
             train_step,
@@ -137,7 +130,7 @@ class Lowering:
                 jax.tree.map(lambda array: array.sharding, outputs),
             ),
         )
-        return LoweredTrain(stage, forward, looped, outputs)
+        return LoweredTrain(stage, looped, outputs)
 
     def _abstract_outputs(
         self,
@@ -177,7 +170,7 @@ class Lowering:
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
-    ) -> LoweredStep:
+    ) -> jax.stages.Lowered:
         """Lowers the evaluation program.
 
         Args:
@@ -197,7 +190,9 @@ class Lowering:
         batch = features, labels, mask
         return self._lower_step(Mode.EVAL, eval_step, state, batch, forward, out)
 
-    def predict(self, state: TrainState, features: Features, mask: Mask) -> LoweredStep:
+    def predict(
+        self, state: TrainState, features: Features, mask: Mask
+    ) -> jax.stages.Lowered:
         """Lowers the prediction program; arguments as for `evaluate`."""
         forward = self._tracer.forward(Mode.PREDICT, features, None)
         rows, replicated = self._row_sharding(features), self._partitioner.replicated
@@ -224,11 +219,10 @@ class Lowering:
         batch: tuple[Tree, ...],
         forward: Traced,
         out_shardings: Shardings,
-    ) -> LoweredStep:
+    ) -> jax.stages.Lowered:
         program = functools.partial(step, forward=forward)
         args = state.params, state.model_state, *batch
-        stage = self._lower(mode, program, args, forward, out_shardings=out_shardings)
-        return LoweredStep(stage, forward)
+        return self._lower(mode, program, args, forward, out_shardings=out_shardings)
 
     def _lower(
         self,
@@ -242,7 +236,7 @@ class Lowering:
     ) -> jax.stages.Lowered:
         """Lowers a program for these arguments and records it under its mode."""
         traced = jax.jit(program, **jit_options).trace(*args)
-        stage = traced.lower()
+        stage = self._faster(traced, program, args, jit_options).lower()
         # Shapes alone: a reference to the arrays would keep their memory.
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
 
@@ -253,6 +247,24 @@ class Lowering:
         lowered = Lowered(stage, traced.jaxpr, without_remat, looped)
         self.lowered.setdefault(mode, lowered)
         return stage
+
+    def _faster(
+        self,
+        traced: jax.stages.Traced,
+        program: StepFunction,
+        args: tuple[Tree, ...],
+        jit_options: dict[str, Any],
+    ) -> jax.stages.Traced:
+        """Returns a traced program without gradients that are slow in XLA on CPU."""
+        if not (self._tuned and self._on_cpu and has_pooling_gradient(traced.jaxpr)):
+            return traced
+        faster = with_pooling_by_masks(program, *args)
+
+        def run(*args: Tree) -> Tree:
+            return faster(*args)
+
+        run.__name__ = traced.fun_name  # The name of the program in profiles.
+        return jax.jit(run, **jit_options).trace(*args)
 
 
 def _always_measuring(step: Step) -> Step:

@@ -16,15 +16,14 @@ from specflow.executor.array_types import Features, Labels, Mask, Tree
 from specflow.executor.batch_placement import BatchPlacement
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.lowered import Lowered
-from specflow.executor.lowering import LoweredStep, Lowering
+from specflow.executor.lowering import LoweredTrain, Lowering
 from specflow.executor.state_init import StateInitializer
 from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.steps import StepOutputs
-from specflow.executor.traced_once import Traced
 from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.executor.train_state import TrainState
-from specflow.executor.xla_options import CPU_CONVOLUTIONS
+from specflow.executor.xla_options import CPU_CONVOLUTION_GRADIENTS
 from specflow.mesh import Partitioner, Placement
 from specflow.model import Model
 from specflow.runtime.malloc_trim import give_back
@@ -53,8 +52,8 @@ class Program:
         model: the module passed to it.
         partitioner: the mesh and the shardings of parameters.
         extras: mode -> `params` and `config` for the function, as far as there are any.
-        tuned: whether convolutional programs avoid what is slow in XLA on CPU; no
-            effect elsewhere.
+        tuned: whether training programs avoid what is slow in XLA on CPU; no effect
+            elsewhere.
         settings: how training steps are computed.
     """
 
@@ -69,7 +68,6 @@ class Program:
         settings: StepSettings = PLAIN,
     ):
         self.model = model
-        self.tuned = tuned
         self.partitioner = partitioner
         self.timing = Stopwatch()
         """Seconds by name; `compile` is tracing, lowering and compiling."""
@@ -190,7 +188,7 @@ class Program:
         with self.timing("compile"):
             lowered = self._lowering.train(state, features, labels)
             self._check_same_program(Mode.TRAIN, lowered.stage)
-            compiled = self.compile(lowered.stage, lowered.forward)
+            compiled = self._compile_step(lowered)
             zeros = _zeros(lowered.outputs, row_count(features))
         self.on_compiled()
         return _CompiledTrain(compiled, lowered.looped, zeros)
@@ -223,7 +221,7 @@ class Program:
     def _run(
         self,
         mode: Mode,
-        lower: Callable[..., LoweredStep],
+        lower: Callable[..., jax.stages.Lowered],
         state: TrainState,
         batch: tuple[Tree, ...],
     ) -> dict[str, Any]:
@@ -231,28 +229,23 @@ class Program:
         compiled = self._compiled_steps.get(key)
         if compiled is None:
             with self.timing("compile"):
-                lowered = lower(state, *batch)
-                self._check_same_program(mode, lowered.stage)
-                compiled = self.compile(lowered.stage, lowered.forward)
-                self._compiled_steps[key] = compiled
+                stage = lower(state, *batch)
+                self._check_same_program(mode, stage)
+                compiled = self._compiled_steps[key] = stage.compile()
+                give_back()
         return compiled(state.params, state.model_state, *batch)
 
-    def compile(
-        self, stage: jax.stages.Lowered, forward: Traced
-    ) -> jax.stages.Compiled:
-        """Compiles a lowered program with the options of this one.
-
-        Args:
-            stage: from `jax.jit(...).lower(...)`.
-            forward: the model function that is part of it.
-        """
+    def _compile_step(self, lowered: LoweredTrain) -> jax.stages.Compiled:
+        """Compiles a training program."""
         compiled = None
-        if self._lowering.is_slow_in_loop(forward):
+        if not lowered.looped:
             # An XLA that does not know the option raises.
             with contextlib.suppress(jax.errors.JaxRuntimeError):
-                compiled = stage.compile(compiler_options=dict(CPU_CONVOLUTIONS))
+                compiled = lowered.stage.compile(
+                    compiler_options=dict(CPU_CONVOLUTION_GRADIENTS)
+                )
         if compiled is None:
-            compiled = stage.compile()
+            compiled = lowered.stage.compile()
         give_back()
         return compiled
 

@@ -1,6 +1,7 @@
 """Functions traced once and reused inside other traces."""
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ from jax.extend.core import jaxpr_as_fun
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from specflow.executor.array_types import Equation, Jaxpr, Tree
+from specflow.executor.jaxprs import map_equations, walk
 
 __all__ = ["Traced", "has_convolution", "has_narrow_floats"]
 
@@ -64,6 +66,13 @@ class Traced:
 
         return part
 
+    def mapped(self, convert: Callable[[Equation], Equation]) -> "Traced":
+        """Returns the function with its equations converted; see `map_equations`."""
+        mapped = copy.copy(self)
+        mapped.jaxpr = map_equations(self.jaxpr, convert)
+        mapped._flat = jaxpr_as_fun(mapped.jaxpr)
+        return mapped
+
     def __call__(self, *args: Tree) -> Any:
         """Calls the function, inlined into the current trace."""
         return jax.tree.unflatten(self._structure, self._flat(*jax.tree.leaves(args)))
@@ -76,7 +85,7 @@ def has_convolution(jaxpr: Jaxpr) -> bool:
     False
     """
     return any(
-        equation.primitive.name == "conv_general_dilated" for equation in _walk(jaxpr)
+        equation.primitive.name == "conv_general_dilated" for equation in walk(jaxpr)
     )
 
 
@@ -89,17 +98,7 @@ def has_narrow_floats(jaxpr: Jaxpr) -> bool:
     """
     return any(
         "float" in str(dtype) and dtype.itemsize <= 2
-        for equation in _walk(jaxpr)
+        for equation in walk(jaxpr)
         for variable in equation.outvars
         if (dtype := getattr(variable.aval, "dtype", None)) is not None
     )
-
-
-def _walk(jaxpr: Jaxpr) -> Iterator[Equation]:
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        yield equation
-        for value in jax.tree.leaves(
-            list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")
-        ):
-            if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
-                yield from _walk(value)

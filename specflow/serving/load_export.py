@@ -234,8 +234,8 @@ class LoadedExport:
         return self._compiled[key]
 
     def _compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-        """Compiles with the trainer's compiler options, which change the bits."""
-        options = self._manifest["compiler_options"].get(self._platform)
+        """Compiles a program, with the options that earlier versions exported."""
+        options = self._manifest.get("compiler_options", {}).get(self._platform)
         if options:
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 return lowered.compile(compiler_options=options)

@@ -12,7 +12,7 @@ from specflow import MeshConfig
 from specflow.compose import compose
 from specflow.data import ArraySource
 from specflow.estimator import TPUEstimator
-from specflow.executor.xla_options import CPU_CONVOLUTIONS
+from specflow.executor.xla_options import CPU_CONVOLUTION_GRADIENTS
 from tests.benchmarks.report import Row
 
 ROWS, BATCH, ROUNDS = 49_920, 128, 3
@@ -43,7 +43,7 @@ def run() -> list[Row]:
     # The limit is whichever is faster here: XLA as it is, or told what we tell it.
     programs = [
         lowered.compile(),
-        lowered.compile(compiler_options=dict(CPU_CONVOLUTIONS)),
+        lowered.compile(compiler_options=dict(CPU_CONVOLUTION_GRADIENTS)),
     ]
 
     def alone(program: Callable[..., Any]) -> float:

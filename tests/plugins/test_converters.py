@@ -29,9 +29,6 @@ class Doubled:
     def answers(self, sent):
         return {"serving_default": {"y": sent["x"] * np.float32(2)}}
 
-    def compiler_options(self, sent):
-        return {}
-
     def is_narrow(self, sent):
         return False
 

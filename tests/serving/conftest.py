@@ -36,9 +36,6 @@ class Product:
         y = sent["x"] @ self.weights()["w"] + sent["bias"] + np.float32(self.wrong)
         return {"serving_default": {"y": y}}
 
-    def compiler_options(self, sent):
-        return {}
-
     def is_narrow(self, sent):
         return False
 

@@ -192,8 +192,9 @@ class MeshConfig(Config):
     """Sharding rules of parameters, in order; the first match applies, and parameters
     without a match are replicated."""
     cpu: Literal["tuned", "plain"] = "tuned"
-    """On CPU, `tuned` compiles programs with convolutions without XLA's slow paths and
-    dispatches them step by step; `plain` compiles as on any other device."""
+    """On CPU, `tuned` compiles training with convolutions without XLA's slow paths and
+    dispatches it step by step, and computes gradients of max-pooling by masks, to the
+    same bits; `plain` compiles as on any other device."""
     pretend_devices: PositiveInt | None = None
     """Number of virtual CPU devices, over all processes, to try meshes on one
     machine."""

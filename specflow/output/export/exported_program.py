@@ -36,10 +36,6 @@ class Servable(Protocol):
         """Runs the model on its own devices; returns signature -> host arrays."""
         ...
 
-    def compiler_options(self, request: Any, /) -> dict[str, dict[str, Any]]:
-        """Returns platform -> XLA's compiler options of the model there."""
-        ...
-
     def is_narrow(self, request: Any, /) -> bool:
         """Returns whether anything is computed in floats of 16 bits or less."""
         ...

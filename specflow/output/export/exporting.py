@@ -119,7 +119,6 @@ def write_export(
             "default": DEFAULT_SERVING if DEFAULT_SERVING in signatures else None,
             "note": note,
             "signatures": signatures,
-            "compiler_options": model.compiler_options(request),
             "weights": {
                 "file": "weights.bin",
                 "arrays": write_arrays(temporary / "weights.bin", weights),
