@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,15 @@ def warm_values(
     planned = _planned(settings, tree, source)
     for warning in planned.warnings:
         warnings.warn(f"{warning.where}: {warning.problem}", stacklevel=2)
-    saved, values = source.read(), {}
+    taken = [name for names in planned.taken.values() for name in names.values()]
+    saved, values = source.read(taken), {}
     for part, names in planned.taken.items():
         values[part] = {}
         for name, saved_name in names.items():
             value, like = saved[saved_name], tree[part][name]
             if part == "params" and name in settings.vocabularies:
                 value = _by_token(value, np.asarray(like), settings, name)
-            values[part][name] = value.astype(like.dtype)
+            values[part][name] = value.astype(like.dtype, copy=False)
     return values
 
 
@@ -75,7 +76,8 @@ class _Source:
     forms: Mapping[str, Any]
     """Shape and dtype of each."""
     digests: Mapping[str, Any]
-    read: Callable[[], Mapping[str, np.ndarray]]
+    read: Callable[[Collection[str]], Mapping[str, np.ndarray]]
+    """Reads some of them."""
 
 
 def _planned(
@@ -118,7 +120,7 @@ def _opened(settings: WarmStartSettings) -> _Source:
             for name, array in weights.items()
         }
         digests = {name: array_digest(np.asarray(a)) for name, a in arrays.items()}
-        return _Source(str(path), arrays, digests, lambda: arrays)
+        return _Source(str(path), arrays, digests, lambda _: arrays)
     folder, step = located(path, key=key)
     if settings.step is not None and step is not None:
         raise _step_given(settings, "a checkpoint")
@@ -134,9 +136,9 @@ def _opened(settings: WarmStartSettings) -> _Source:
     }
     digests = {name: array.digest for name, array in saved.items()}
 
-    def read() -> Mapping[str, np.ndarray]:
+    def read(names: Collection[str]) -> Mapping[str, np.ndarray]:
         with Checkpointer(folder) as checkpointer:
-            return checkpointer.arrays(step)
+            return checkpointer.arrays(step, names)
 
     return _Source(str(folder / str(step)), forms, digests, read)
 

@@ -84,6 +84,22 @@ def test_the_full_state_restores_the_optimizer_state(here, base, tmp_path):
     assert arrays(tmp_path / "warm")["opt_state/[0]/count"] == 5
 
 
+def test_only_the_arrays_that_are_taken_are_read(here, base, tmp_path):
+    """A damaged array of the optimizer, which another reader would find."""
+    (file,) = (tmp_path / "base/checkpoints/4").glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    arrays_in_file = json.loads(content[8 : 8 + length])
+    start, _ = arrays_in_file["opt_state/[0]/mu/head.kernel"]["data_offsets"]
+    content[8 + length + start] ^= 1
+    file.write_bytes(content)
+    words = ("warm_start=base", "output.dir=warm")
+    assert here("train", *STILL, *words).status == 0
+    done = here("train", *STILL, *words[:1], "warm_start.state=full", "output.dir=full")
+    assert done.status == 2
+    assert "opt_state/[0]/mu/head.kernel changed since it was written" in done.err
+
+
 def test_globs_renames_and_vocabularies_select_parameters(here, base, tmp_path):
     """The 64 rows of the kernel are pixels, used as tokens in reverse order."""
     tokens = [f"p{n}" for n in range(64)]

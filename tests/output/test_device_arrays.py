@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from specflow.output.checkpoint import arrays_file
+from specflow.output.checkpoint import arrays_file, device_arrays
 from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.device_arrays import _Budget, read_onto_devices
 from specflow.output.checkpoint.saved_arrays import saved_arrays
@@ -90,12 +90,14 @@ def new_path(tmp_path_factory):
     return lambda: folder / str(next(numbers))
 
 
-@given(layouts(), layouts(), st.sampled_from([1 << 3, 1 << 8, 8 << 20]))
+@given(layouts(), layouts(), st.sampled_from([1 << 3, 1 << 8, 8 << 20]), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_any_sharding_is_restored_under_any_other_bit_for_bit(
-    new_path, before, after, block_bytes
+    new_path, before, after, block_bytes, by_host
 ):
     with pytest.MonkeyPatch.context() as patch:
+        if by_host:  # As for devices with memory of their own.
+            patch.setattr(device_arrays, "_on_cpu", lambda *_: None)
         # Arrays of many blocks, as large ones are.
         patch.setattr(arrays_file, "_BLOCK_BYTES", block_bytes)
         path = new_path()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,15 +148,23 @@ class Archive:
         write_text(path / _METADATA, _signed(metadata))
 
     def arrays(
-        self, path: Path, saved: Mapping[str, SavedArray]
+        self,
+        path: Path,
+        saved: Mapping[str, SavedArray],
+        names: Collection[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Reads all arrays of a checkpoint to the host, and verifies their digests.
+        """Reads arrays of a checkpoint to the host, and verifies their digests.
+
+        Args:
+            path: the checkpoint.
+            saved: description of all its arrays.
+            names: the arrays to read. If None, all.
 
         Raises:
             DamagedError: one cannot be read, or has changed.
         """
         with StoredArrays(path, saved) as stored:
-            return stored.read_all(saved)
+            return stored.read_all(saved if names is None else names)
 
     def verify(self, path: Path) -> list[str]:
         """Verifies the metadata and every array of a checkpoint.

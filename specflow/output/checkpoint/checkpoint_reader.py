@@ -1,6 +1,7 @@
 """Restoring a training state from a checkpoint, on any mesh."""
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -57,12 +58,18 @@ class CheckpointReader:
         except DamagedError as error:
             raise self._damaged(step, error) from error
 
-    def arrays(self, step: int | None, steps: list[int]) -> dict[str, np.ndarray]:
-        """All arrays of a checkpoint on the host, by `part/name`.
+    def arrays(
+        self,
+        step: int | None,
+        steps: list[int],
+        names: Collection[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Arrays of a checkpoint on the host, by `part/name`.
 
         Args:
             step: the checkpoint to read. If None, the newest.
             steps: those that exist.
+            names: the arrays to read. If None, all.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
@@ -73,7 +80,7 @@ class CheckpointReader:
         path = self._directory.step_path(chosen)
         try:
             saved = saved_arrays(self._directory.metadata(chosen))
-            return self._directory.archive.arrays(path, saved)
+            return self._directory.archive.arrays(path, saved, names)
         except DamagedError as error:
             raise self._damaged(chosen, error) from error
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -247,17 +247,20 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.wait()
         return self._reader.data_position(step, self.steps())
 
-    def arrays(self, step: int | None = None) -> dict[str, np.ndarray]:
-        """All arrays of a checkpoint on the host, by `part/name`.
+    def arrays(
+        self, step: int | None = None, names: Collection[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Arrays of a checkpoint on the host, by `part/name`.
 
         Args:
             step: the checkpoint to read. If None, the newest.
+            names: the arrays to read. If None, all.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
         self.wait()
-        return self._reader.arrays(step, self.steps())
+        return self._reader.arrays(step, self.steps(), names)
 
     def array_specs(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
         """Shape and dtype of each array of a checkpoint, by `part/name`.
