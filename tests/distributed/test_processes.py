@@ -19,6 +19,8 @@ from specflow.config.sections.mesh import INDEX
 from specflow.data import build_data
 from specflow.distributed import failure
 from specflow.distributed.launch import launch
+from specflow.output import Checkpointer
+from specflow.serving import load_export
 
 ROOT = Path(__file__).parents[2]
 WORDS = (
@@ -190,13 +192,31 @@ def test_one_process_evaluates_the_checkpoint_of_four(four, capsys):
     assert metrics["loss"] == pytest.approx(saved["loss"], rel=1e-6)
 
 
-def test_one_process_resumes_the_run_of_two(one, two, tmp_path):
+def test_one_process_exports_the_parameters_that_four_trained(four, tmp_path):
+    folder, _ = four
+    words = [f"run={folder}", "mesh=single", "mesh.pretend_devices=null"]
+    assert main(["export", *words, "--output", str(tmp_path)]) == 0
+    (export,) = tmp_path.iterdir()
+    weights = load_export(export).weights
+    with Checkpointer(folder / "checkpoints") as checkpoints:
+        saved = checkpoints.arrays()
+    assert {"hidden.0.kernel", "head.kernel"} < weights.keys()
+    for name, array in weights.items():
+        key = f"params/{name}" if f"params/{name}" in saved else f"state/{name}"
+        np.testing.assert_array_equal(array, saved[key], err_msg=name)
+
+
+def test_one_process_resumes_the_run_of_two_and_two_that_of_one(one, two, tmp_path):
     curves = []
-    for number, folder in enumerate((one, two[0])):
+    for number, folder in enumerate((one, two[0], one)):
         copy = shutil.copytree(folder, tmp_path / str(number))
-        assert main(["train", *LONGER, f"output.dir={copy}"]) == 0
+        words = ("train", *LONGER, f"output.dir={copy}")
+        if number == 2:
+            launched(2, *words, "mesh.pretend_devices=4")
+        else:
+            assert main(list(words)) == 0
         curves.append(evaluations(copy)[8]["loss"])
-    assert curves[1] == pytest.approx(curves[0], rel=2e-6)
+    assert curves[1:] == pytest.approx([curves[0]] * 2, rel=2e-6)
 
 
 def test_each_process_writes_its_shards_and_a_damaged_one_is_found_by_all(
