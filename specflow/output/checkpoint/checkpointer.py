@@ -35,9 +35,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
     processes make the same calls and write together, each its shards. A checkpoint has
     its final name, `<directory>/<step>`, only when it is complete: a process that is
     killed earlier leaves the earlier checkpoints unchanged. Each array has a digest;
-    damaged checkpoints are skipped.
-    Checkpoints newer than the step that training resumed from are moved to
-    `<directory>/superseded`.
+    damaged checkpoints are skipped. Checkpoints newer than the step that training
+    resumed from are moved to `<directory>/superseded`.
 
     Args:
         directory: `checkpoints/` of a run.
@@ -254,7 +253,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
 
         Args:
             step: the checkpoint to read. If None, the newest.
-            names: the arrays to read. If None, all.
+            names: of the arrays to read. If None, all.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
