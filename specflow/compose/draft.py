@@ -11,7 +11,8 @@ from specflow.compose.check.validate import validate
 from specflow.compose.merge.config_merger import ConfigMerger
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_list import chosen_by, defaults_list
+from specflow.compose.read.defaults_list import defaults_list
+from specflow.compose.read.defaults_places import chosen_by
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.compose.rerun import RUN_CONFIG, since
 from specflow.config.experiment import ExperimentConfig

@@ -9,11 +9,8 @@ from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_list import (
-    ROOT,
-    composition_diagnostic,
-    read_defaults,
-)
+from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
+from specflow.compose.read.defaults_places import read_defaults
 from specflow.compose.read.documents import Document
 from specflow.compose.read.hydra_errors import asked_of_hydra, place_of, reserved
 from specflow.compose.read.override_grammar import Request

@@ -18,7 +18,9 @@ from specflow.compose.merge.component_changes import (
 )
 from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
-from specflow.compose.read.defaults_list import DefaultsEntry, first_line, read_defaults
+from specflow.compose.read.defaults_entries import defaults_key
+from specflow.compose.read.defaults_list import first_line
+from specflow.compose.read.defaults_places import DefaultsEntry, read_defaults
 from specflow.compose.read.documents import Document, load
 from specflow.compose.read.override_grammar import (
     escape_interpolation,
@@ -31,7 +33,7 @@ from specflow.runtime.plain_tree import leaves, value_at
 
 __all__ = ["ConfigMerger"]
 
-_HYDRA_KEYS = ("defaults", "hydra")
+_HYDRA = "hydra"
 """Keys of a file that only Hydra reads."""
 _WARM_START = "warm_start"
 """Section that may be given as a string, its `path`."""
@@ -93,7 +95,8 @@ class ConfigMerger:
             self.unknown_groups.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
         # A section `hydra` configures Hydra only at the root.
-        document = document.without(_HYDRA_KEYS if not path else ("defaults",))
+        listed = defaults_key(document.content, at_root=not path) or "defaults"
+        document = document.without((listed,) if path else (listed, _HYDRA))
         self._merge_document(document, shown, path)
 
     def merge_data(self, file: Path, shown: str) -> None:

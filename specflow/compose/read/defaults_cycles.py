@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.valid_blocks import read_valid_blocks
-from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.diagnostics.errors import ConfigError, Diagnostic, is_slip
 
 __all__ = ["cycle_diagnostic", "entries_of"]
 
@@ -76,7 +76,9 @@ def entries_of(config: str, folders: Folders) -> Iterator[Step]:
     except ConfigError:
         return
     for key, entries in node.value:
-        if key.value == "defaults" and isinstance(entries, yaml.SequenceNode):
+        if is_slip(str(key.value), "defaults") and isinstance(
+            entries, yaml.SequenceNode
+        ):
             for entry in entries.value:
                 mark = entry.start_mark
                 origin = Origin(shown, mark.line + 1, mark.column + 1)

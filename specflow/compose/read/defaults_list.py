@@ -11,27 +11,37 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_cycles import cycle_diagnostic, entries_of
+from specflow.compose.read.defaults_places import (
+    asked_for,
+    document_of,
+    place_of_text,
+    read_defaults,
+)
 from specflow.compose.read.documents import yaml_diagnostic
 from specflow.compose.read.hydra_errors import hydra_diagnostic
 from specflow.compose.read.hydra_packages import no_plugin
 from specflow.compose.read.hydra_repository import DefaultsLists
-from specflow.compose.read.override_grammar import no_such_choice, no_such_group
+from specflow.compose.read.override_grammar import (
+    nearest_choice,
+    no_such_choice,
+    no_such_group,
+)
 from specflow.compose.read.package_headers import header_diagnostic
-from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    did_you_mean,
+    nearest,
+)
 
 __all__ = [
     "ROOT",
-    "DefaultsEntry",
     "Merge",
-    "chosen_by",
     "defaults_list",
     "first_line",
-    "read_defaults",
 ]
 
 ROOT = "config"
@@ -54,17 +64,6 @@ class Merge:
     """Groups with an unknown choice for which no nearest one is used."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DefaultsEntry:
-    """An entry of a file's defaults list."""
-
-    group: str
-    choice: str
-    override: bool
-    """True if it changes a choice that another list makes."""
-    origin: Origin
-
-
 def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
     """Returns the files that Hydra would merge for these choices, and all problems.
 
@@ -76,6 +75,11 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
     """
     repository, asked = DefaultsLists(folders), list(choices)
     diagnostics: list[Diagnostic] = []
+
+    def problems(*more: Diagnostic) -> list[Diagnostic]:
+        malformed = (one for some in repository.malformed.values() for one in some)
+        return [*dict.fromkeys((*malformed, *diagnostics, *more))]
+
     while True:
         try:
             result = create_defaults_list(
@@ -93,16 +97,15 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             if not _read_as_global(repository, strays, folders, diagnostics):
                 break
         except ConfigError as error:  # A file cannot be read.
-            raise ConfigError(*diagnostics, *error.diagnostics) from None
+            raise ConfigError(*problems(*error.diagnostics)) from None
         except RecursionError:
             # A substitute may have made the cycle.
             if any(repository.instead.values()):
                 repository.instead = dict.fromkeys(repository.instead, "")
                 repository.forget()
                 continue
-            raise ConfigError(
-                *diagnostics, cycle_diagnostic(ROOT, asked, folders)
-            ) from None
+            cycle = cycle_diagnostic(ROOT, asked, folders)
+            raise ConfigError(*problems(cycle)) from None
         # Hydra checks the form of defaults lists with bare assertions too.
         except (*_HYDRAS, AssertionError, ValueError) as error:
             in_config = re.match(r"In '([^']*)'", str(error))
@@ -114,7 +117,7 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
                 composition_diagnostic(error, folders, asked, repository.files())
             )
             if not _repair(repository, asked, error, diagnostics):
-                raise ConfigError(*diagnostics) from None
+                raise ConfigError(*problems()) from None
     chosen = reversed(result.overrides.known_choices.items())
     return Merge(
         files=tuple(
@@ -123,7 +126,7 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             if (file := repository.file(str(default.config_path)))
         ),
         choices={group: choice for group, choice in chosen if choice},
-        diagnostics=tuple(diagnostics),
+        diagnostics=tuple(problems()),
         unknown=frozenset(
             config.rpartition("/")[0]
             for config, instead in repository.instead.items()
@@ -175,7 +178,7 @@ def _repair(
     if missing and missing not in repository.instead:
         group, _, choice = missing.rpartition("/")
         others = _others(missing, error, repository.get_group_options(group))
-        near = nearest(choice, others)
+        near = nearest_choice(choice, others)
         repository.instead[missing] = f"{group}/{near}" if near else ""
         return True
     last = diagnostics[-1]
@@ -189,39 +192,6 @@ def _repair(
     else:
         repository.left_out.add(last.where)
     return last.code == "defaults" and last not in before
-
-
-def read_defaults(node: yaml.MappingNode, shown: str) -> list[DefaultsEntry]:
-    """Returns the entries of a file's defaults list that choose in a group."""
-    defaults_entries = []
-    for key, entries in node.value:
-        if key.value != "defaults" or not isinstance(entries, yaml.SequenceNode):
-            continue
-        for entry in entries.value:
-            if not isinstance(entry, yaml.MappingNode):
-                continue
-            for group, choice in entry.value:
-                words = str(group.value).split()
-                mark = group.start_mark
-                defaults_entries.append(
-                    DefaultsEntry(
-                        group=words[-1].lstrip("/"),
-                        choice=str(choice.value),
-                        override="override" in words[:-1],
-                        origin=Origin(shown, mark.line + 1, mark.column + 1),
-                    )
-                )
-    return defaults_entries
-
-
-def chosen_by(
-    group: str, choice: str, defaults_entries: Iterable[DefaultsEntry]
-) -> Origin | None:
-    """Returns the origin of the entry that made a choice, overriding ones first."""
-    of_group = [wish for wish in defaults_entries if wish.group == group]
-    fitting = [wish for wish in of_group if wish.choice == choice] or of_group
-    ordered = sorted(fitting, key=lambda wish: not wish.override)
-    return ordered[0].origin if ordered else None
 
 
 def composition_diagnostic(
@@ -253,7 +223,7 @@ def composition_diagnostic(
         asked = (
             (_typed(group, choices) if group.startswith("hydra/") else "")
             or _entry(config, str(missing), folders)
-            or _asked_for(group, folders, files, choice=choice)
+            or asked_for(group, folders, files, choice=choice)
             or shown
         )
         if group.startswith("hydra/"):
@@ -282,15 +252,43 @@ def composition_diagnostic(
     )
     if unmatched:
         group = unmatched[1] or unmatched[2]  # Hydra 1.3, or 1.4.
-        near = did_you_mean(nearest(group, folders.groups()))
+        hint = did_you_mean(nearest(group, folders.groups()))
+        typed = _typed(group, choices)
+        if folders.is_group(group):
+            written = f"- /{group}: ..."
+            hint = f"Add it with {f'+{group}=...' if typed else written}"
         return Diagnostic(
             group,
             "is in no defaults list, so there is no choice to change",
-            hint=f"Add it with +{group}=..." if folders.is_group(group) else near,
-            origin=_typed(group, choices)
-            or (file and _asked_for(group, folders, files))
-            or shown,
+            hint=hint,
+            origin=typed or (file and asked_for(group, folders, [file])) or shown,
             code="defaults",
+        )
+    twice = re.match(
+        r"Multiple values for ([^.@]+)\.|([^@]+?) appears more than once", rest
+    )
+    if twice and not _typed(group := twice[1] or twice[2], choices):
+        return _chosen_twice(group, folders, files)
+    unset = re.match(r"You must specify '([^']*)'", rest)
+    if unset:
+        return Diagnostic(
+            unset[1],
+            "is not chosen yet",
+            hint=f"Choose with {unset[1]}=...",
+            origin=asked_for(unset[1], folders, files, choice="???") or shown,
+            code="defaults",
+        )
+    interpolation = re.match(r"Error resolving interpolation '([^']*)'", rest)
+    if interpolation:
+        text = interpolation[1]
+        text = text[text.index("${") :] if "${" in text else text
+        return Diagnostic(
+            "defaults",
+            f"got {text}",
+            "an interpolation of a group that is chosen earlier",
+            "Only choices can be interpolated in a defaults list, such as ${model}.",
+            place_of_text(text, folders, files) or shown,
+            "defaults",
         )
     line = first_line(Exception(rest))
     for override in choices:
@@ -326,20 +324,23 @@ def _typed(group: str, choices: Iterable[Override]) -> str:
     return next((f"override {line}" for line in lines), "")
 
 
-def _asked_for(
-    group: str, folders: Folders, files: Collection[Path], *, choice: str = ""
-) -> str:
-    """Finds the entry of a defaults list that makes a choice, as Hydra reports none."""
-    for file in files or folders.files():
-        shown = folders.shown(file)
-        try:
-            node = read_valid_blocks(file, shown).document.node
-        except ConfigError:
-            continue
-        for wish in read_defaults(node, shown):
-            if wish.group == group and choice in ("", wish.choice):
-                return wish.origin.exact
-    return ""
+def _chosen_twice(group: str, folders: Folders, files: Collection[Path]) -> Diagnostic:
+    """Reports an entry that chooses in a group in which another entry has chosen."""
+    entries = [
+        entry
+        for file in files
+        if (document := document_of(file, folders)) is not None
+        for entry in read_defaults(document.node, folders.shown(file))
+        if entry.group == group and not entry.override
+    ]
+    first, last = (entries[0], entries[-1]) if entries else (None, None)
+    return Diagnostic(
+        group,
+        f"is already chosen{f' at {first.origin.exact}' if first else ''}",
+        hint=f"Write override /{group}: {last.choice}." if last else "",
+        origin=last.origin.exact if last else "",
+        code="defaults",
+    )
 
 
 def first_line(error: Exception) -> str:

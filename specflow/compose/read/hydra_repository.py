@@ -10,8 +10,10 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.defaults_entries import checked_entries
 from specflow.compose.read.documents import empty, text_of
 from specflow.compose.read.valid_blocks import read_valid_blocks
+from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["BASE", "DefaultsLists"]
 
@@ -39,11 +41,15 @@ class DefaultsLists(ConfigRepository):
     at_root: set[str]
     """Configs that are merged at the root whatever their package header."""
 
+    malformed: dict[str, tuple[Diagnostic, ...]]
+    """Config -> the problems of the entries of its defaults list."""
+
     def __init__(self, folders: Folders):
         if BASE:
             version.setbase(BASE["version_base"])
         self.sources = []
         self.instead, self.left_out, self.at_root = {}, set(), set()
+        self.malformed = {}
         self._folders = folders
         self._loaded: dict[str, ConfigResult | None] = {}
         self._no_values = OmegaConf.create({})
@@ -88,26 +94,29 @@ class DefaultsLists(ConfigRepository):
         file = self.file(config_path)
         if file is None and config_path not in self.instead:
             return None
-        document, head = empty(), ""
+        document, head, shown = empty(), "", ""
         if file is not None:
             # Its problems are reported where its values are merged.
-            document = read_valid_blocks(file, self._folders.shown(file)).document
-            head = text_of(file, self._folders.shown(file))[:512]
-        content = document.content
-        listed = []
-        if "defaults" in content:
-            asked = {"defaults": self._ours(content["defaults"])}
-            lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
-            listed = self._create_defaults_list(config_path, lists)
-        header = ConfigSource._get_header_dict(head)
+            shown = self._folders.shown(file)
+            document = read_valid_blocks(file, shown).document
+            head = text_of(file, shown)[:512]
+        config = self.instead.get(config_path, config_path)
+        checked = checked_entries(document, config, shown, self._folders)
+        self.malformed[config] = checked.diagnostics
+        asked = {"defaults": self._ours(checked.entries)}
+        lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
+        listed = self._create_defaults_list(config_path, lists)
+        header: dict[str, str | None] = {"package": None}
+        try:
+            header = ConfigSource._get_header_dict(head)
+        except ValueError:
+            pass  # It is reported with its place.
         if config_path in self.at_root:
             header["package"] = "_global_"
         return ConfigResult("specflow", str(file), self._no_values, header, listed)
 
-    def _ours(self, entries: Any) -> Any:
+    def _ours(self, entries: list[Any]) -> list[Any]:
         """Returns a defaults list without the choices of Hydra's own groups."""
-        if not isinstance(entries, list):
-            return entries  # Hydra reports the problem.
 
         def keywords(entry: Any) -> list[str]:
             first = next(iter(entry), "") if isinstance(entry, dict) else entry

@@ -277,7 +277,7 @@ def _choice_diagnostic(
         if choice is None:
             continue
         line = str(override.input_line)
-        near = nearest(re.sub(r"\.ya?ml$", "", str(choice)), choices)
+        near = nearest_choice(choice, choices)
         single = near and isinstance(override.value(), str)
         meant = f"{override.get_key_element()}={near}" if single else None
         return no_such_choice(group, choice, choices, f"override {line}"), meant
@@ -332,8 +332,7 @@ def no_such_choice(
         origin: the file and line, or the override, that gave the name.
         candidates: choices that the hint may suggest; by default all.
     """
-    stem = re.sub(r"\.ya?ml$", "", str(choice))
-    near = nearest(stem, choices if candidates is None else candidates)
+    near = nearest_choice(choice, choices if candidates is None else candidates)
     hint = f"{did_you_mean(near, prefix=f'{group}=')} Choices: {', '.join(choices)}."
     return Diagnostic(
         group,
@@ -342,6 +341,15 @@ def no_such_choice(
         origin=origin,
         code="unknown-choice",
     )
+
+
+def nearest_choice(choice: object, choices: Iterable[str]) -> str | None:
+    """Returns the choice that a misspelled name, or that of its file, means, or None.
+
+    >>> nearest_choice("adam.yaml", ["adam", "adamax"])
+    'adam'
+    """
+    return nearest(re.sub(r"\.ya?ml$", "", str(choice)), choices)
 
 
 def _chosen(override: Override) -> list[Any]:

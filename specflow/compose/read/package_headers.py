@@ -35,10 +35,12 @@ def header_diagnostic(config: str, folders: Folders) -> Diagnostic | None:
     lines = text.splitlines()
     late = [place for place, line in enumerate(lines, 1) if "@package" in line]
     hint = ""
-    if header is None and late:
+    if header is None and late and any(lines[: late[0] - 1]):
         hint = (
             f"Line {late[0]} is ignored: Hydra reads the header from the first lines."
         )
+    elif header is None and late:
+        hint = f"Line {late[0]} is {lines[late[0] - 1].strip()!r}."
     return Diagnostic(
         shown,
         problem,
