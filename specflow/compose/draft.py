@@ -17,6 +17,7 @@ from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.compose.rerun import RUN_CONFIG, since
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime.filesystem import is_file, is_folder
 
 __all__ = ["Draft", "draft"]
 
@@ -149,7 +150,7 @@ def _merge_run(
 ) -> dict[str, str]:
     """Merges the config of a run as the base; a choice replaces its whole section."""
     file = _config_of(str(request.run))
-    if not file.is_file():
+    if not is_file(file):
         raise ConfigError(
             Diagnostic(
                 "run",
@@ -158,7 +159,7 @@ def _merge_run(
                 hint="It was made in Python: evaluate, predict and export accept it if "
                 "it has an estimator.json. Otherwise evaluate it in Python, with "
                 f"Estimator(..., model_dir={str(request.run)!r})."
-                if (file.parent / "checkpoints").is_dir()
+                if is_folder(file.parent / "checkpoints")
                 else "",
                 origin=f"override run={request.run}",
                 code="missing-file",

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
-__all__ = ["absence_hint", "check_output_file", "check_output_folder", "expanded"]
+__all__ = [
+    "absence_hint",
+    "check_output_file",
+    "check_output_folder",
+    "expanded",
+    "is_file",
+    "is_folder",
+]
 
 
 def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
@@ -44,6 +51,26 @@ def expanded(path: str | os.PathLike[str], where: str = "path") -> Path:
     result = Path(full)
     # Path drops the ./ that distinguishes such a name from a home.
     return result.absolute() if str(result).startswith("~") else result
+
+
+def is_file(path: Path) -> bool:
+    r"""Returns whether a file exists; False for a name that no file can have.
+
+    >>> is_file(Path(__file__)), is_file(Path("x" * 5000)), is_file(Path("\0"))
+    (True, False, False)
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # Too long, or with a null character.
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Returns whether a folder exists; False for a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def absence_hint(path: str | os.PathLike[str]) -> str:

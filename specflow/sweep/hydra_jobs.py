@@ -11,15 +11,14 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.check.hydra_guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
+from specflow.compose.read.hydra_errors import HYDRA_ERRORS
 from specflow.compose.read.hydra_search_path import hydra
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
@@ -153,7 +152,7 @@ def sweep(
         try:
             lines = _numbered(request)
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
-        except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        except (*HYDRA_ERRORS, RecursionError) as error:
             # Composing the jobs here gives better messages.
             _check(job, trials(request, search_folders), None, None)
             raise ConfigError(
@@ -183,7 +182,7 @@ def sweep(
         lines += new_directories(config, names)
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
-        except (HydraException, OmegaConfBaseException) as error:
+        except HYDRA_ERRORS as error:
             diagnostic = composition_diagnostic(error, search_folders, request.all())
             raise ConfigError(params.placed(diagnostic)) from None
         except OSError as error:

@@ -275,7 +275,7 @@ def _of_experiment(
         group, choice = text.removeprefix("  - override /").split(": ")
         for wrong, where, near in (
             (f"{group}: {misspell(rng, choice)}", group, f"{group}={choice}"),
-            (f"{misspell(rng, group)}: {choice}", "", group),
+            (f"{misspell(rng, group)}: {choice}", "", f"override /{group}"),
         ):
             changed = own.replace(text, f"  - override /{wrong}")
             yield Planted(

@@ -4,15 +4,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.defaults_places import read_defaults
 from specflow.compose.read.documents import Document
-from specflow.compose.read.hydra_errors import asked_of_hydra, place_of, reserved
+from specflow.compose.read.hydra_errors import (
+    HYDRA_ERRORS,
+    asked_of_hydra,
+    place_of,
+    reserved,
+    wants_mapping,
+)
 from specflow.compose.read.override_grammar import Request
 from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic
@@ -50,6 +54,10 @@ def option_diagnostics(
         for one in request.hydra
         if not asked_of_hydra(one.key_or_group, one.value())
     ]
+    for file, document in documents.items():
+        if not isinstance(written := document.content.get("hydra", {}), dict):
+            place = place_of(file, ["hydra"], folders)
+            diagnostics.append(wants_mapping(["hydra"], written, place))
     asked = options or any(map(_asks, documents.values()))
     if asked and len(options) == len(request.hydra) and not diagnostics:
         diagnostics += _refused(request, folders)
@@ -88,7 +96,7 @@ def _refused(request: Request, folders: Folders) -> Iterator[Diagnostic]:
             running = state.hydra
             assert running is not None
             running.compose_config(ROOT, lines, RunMode.RUN, False)
-        except (HydraException, OmegaConfBaseException) as error:
+        except HYDRA_ERRORS as error:
             diagnostic = composition_diagnostic(error, folders, request.all())
             if diagnostic.where.startswith("hydra"):
                 yield diagnostic

@@ -131,7 +131,7 @@ def _is_read_as(text: str, value: Any) -> bool:
         (found,) = read(f"{text}: 0").content
     except ConfigError:
         return False
-    return type(found) is type(value) and found == value
+    return type(found) is type(value) and repr(found) == repr(value)
 
 
 def _unknown_key(

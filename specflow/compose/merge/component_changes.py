@@ -20,7 +20,7 @@ from specflow.compose.section_types import ROOT, Slot
 from specflow.config.base import TARGET
 from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
-from specflow.runtime.plain_tree import mappings
+from specflow.runtime.plain_tree import mappings, value_at
 
 __all__ = ["DroppedField", "change_messages", "selected_components", "stale_fields"]
 
@@ -249,7 +249,7 @@ def _slot(path: Path, tree: Any) -> Slot | None:
         if slot is None:
             return None
         slot = slot.child(key, _with_default(slot, tree))
-        tree = tree[int(key)] if isinstance(tree, list) else tree.get(key)
+        tree = value_at(tree, (key,))
     return slot
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.entry_points import brought_folders
-from specflow.runtime.filesystem import expanded
+from specflow.runtime.filesystem import expanded, is_file
 
 __all__ = ["Folders", "about_file", "folders", "shipped"]
 
@@ -74,13 +74,13 @@ class Folders:
     def file(self, config: str) -> Path | None:
         """Returns the file of a config such as `mesh/fsdp`; the first folder wins."""
         for folder in self.paths:
-            if (file := folder / f"{config}.yaml").is_file():
+            if is_file(file := folder / f"{config}.yaml"):
                 return file
         group, _, _ = config.rpartition("/")
         if not self.is_group(group):
             return None
         candidates = (folder / f"{config}.yaml" for folder in brought_folders())
-        files = [file for file in candidates if file.is_file()]
+        files = [file for file in candidates if is_file(file)]
         if len(files) > 1:
             raise ConfigError(_twice(config, files))
         return files[0] if files else None
@@ -88,7 +88,7 @@ class Folders:
     def is_group(self, name: str) -> bool:
         """Returns whether a name is a config group (a folder of choices): `mesh`."""
         return bool(name) and any(
-            any((folder / name).glob(files))
+            _has(folder, f"{name}/{files}")
             for folder in self.paths
             for files in ("*.yaml", "*/*.yaml")
         )
@@ -105,7 +105,9 @@ class Folders:
 
     def choices(self, group: str) -> list[str]:
         """Returns the choices of a group, sorted."""
-        brought = brought_folders() if self.is_group(group) else ()
+        if not self.is_group(group):
+            return []
+        brought = brought_folders()
         files = (
             path
             for folder in (*self.paths, *brought)
@@ -156,6 +158,14 @@ def folders(own: Sequence[str | Path] = ()) -> Folders:
             )
         )
     return Folders((*paths, shipped()))
+
+
+def _has(folder: Path, pattern: str) -> bool:
+    """Returns whether a folder has such a file; False for names that none can have."""
+    try:
+        return any(folder.glob(pattern))
+    except (OSError, ValueError, NotImplementedError, RecursionError):
+        return False
 
 
 def _twice(config: str, files: Sequence[Path]) -> Diagnostic:

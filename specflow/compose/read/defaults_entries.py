@@ -149,6 +149,8 @@ class _Check:
             key, _, choice = meant.partition(": ")
             self._report(node, f"got {text}", "", did_you_mean(meant))
             return self._of_mapping(key, choice, node)
+        if not text.strip(" /"):
+            return self._report(node, f"got {_brief(text)}", _FORMS)
         keyword, *rest = text.split()
         if rest and nearest(keyword, _KEYWORDS):
             hint = f"Write {text}: and the name of the choice."
@@ -164,7 +166,7 @@ class _Check:
         return found[0]
 
     def _of_mapping(self, key: Any, value: Any, node: yaml.Node) -> Any:
-        if not isinstance(key, str) or not key.strip() or key == "_self_":
+        if not isinstance(key, str) or not key.strip(" /") or key == "_self_":
             return self._report(node, f"got {_brief({key: value})}", _FORMS)
         choices = value if isinstance(value, list) else [value]
         if not all(one is None or isinstance(one, str) for one in choices):

@@ -39,6 +39,8 @@ _TEXT_NOW = "tag:yaml-1.1:"
 _KEY = "tag:yaml-1.1-key:"
 """The same for keys, which must be text for every YAML reader."""
 
+DEEPEST = 100
+"""Limit of nested mappings and lists."""
 _MOST = 100_000
 """Limit of the values in a file: nested aliases expand to any number of them."""
 
@@ -172,6 +174,9 @@ def read(text: str, shown: str = "a text") -> Document:
         content = _construct(loader, node)
     except yaml.YAMLError as error:
         raise ConfigError(yaml_diagnostic(_plainly(text, error), shown)) from None
+    except RecursionError:
+        deep = yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} levels deep")
+        raise ConfigError(yaml_diagnostic(deep, shown)) from None
     finally:
         loader.dispose()
     if not isinstance(node, yaml.MappingNode):
@@ -238,6 +243,8 @@ def _plainly(text: str, error: Exception) -> Exception:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as plain:
         return plain
+    except RecursionError:
+        pass
     return error
 
 
@@ -265,6 +272,8 @@ def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
     if id(node) in around:
         raise _marked("found an alias that contains itself", node)
     around, count, seen = (*around, id(node)), 1, set()
+    if len(around) > DEEPEST:
+        raise _marked(f"is nested more than {DEEPEST} levels deep", node)
     if isinstance(node, yaml.MappingNode):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):

@@ -7,14 +7,23 @@ from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
-__all__ = ["asked_of_hydra", "hydra_diagnostic", "place_of", "reserved"]
+__all__ = [
+    "HYDRA_ERRORS",
+    "asked_of_hydra",
+    "hydra_diagnostic",
+    "place_of",
+    "reserved",
+    "wants_mapping",
+]
 
 _RESERVED = {
     "hydra.run.dir": ("is not used", "A run directory is named with output.dir=..."),
@@ -33,6 +42,12 @@ _SECTIONS = (
     ["hydra", "sweeper", "params"],
 )
 """Sections whose keys Hydra's plugins define."""
+
+
+_NULL = ("hydra.sweeper.params",)
+"""Options that are null unless they are set, so that their keys cannot be."""
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, AssertionError)
+"""Exceptions of Hydra's composition; some of its checks are bare assertions."""
 
 
 def reserved(key: str, origin: str) -> Diagnostic:
@@ -69,6 +84,8 @@ def hydra_diagnostic(
         overrides: those of the command line.
     """
     text = str(error)
+    if "Unexpected type for root" in text:
+        return _inside_null(overrides)
     in_config = re.match(r"In '(?P<config>[^']*)': (?P<rest>.*)", text, re.DOTALL)
     config, rest = in_config.groups() if in_config else ("", text)
     lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
@@ -83,20 +100,36 @@ def hydra_diagnostic(
             return _no_key(key, origin)
         values = [one.value() for one in overrides if one.key_or_group == key]
         if values and (found := _no_mapping(key.split("."), values[-1])):
-            return _wants_mapping(*found, origin)
+            return wants_mapping(*found, origin)
         reason = (str(cause or error).splitlines() or [""])[0]
         return Diagnostic(key, reason, origin=origin, code="type")
     inside = re.search(r"full_key: (hydra\.\S+)", rest)
     file = folders.file(config) if config else None
     if file and (found := _no_mapping(["hydra"], _content(file, folders))):
         path, value = found  # Hydra names no key here.
-        return _wants_mapping(path, value, place_of(file, path, folders))
+        return wants_mapping(path, value, place_of(file, path, folders))
     if inside and config:
         origin = place_of(file, inside[1].split("."), folders) if file else ""
         reason = rest.splitlines()[1]
         if reason.startswith("Key "):
             return _no_key(inside[1], origin)
         return Diagnostic(inside[1], reason, origin=origin, code="type")
+    return None
+
+
+def _inside_null(overrides: Iterable[Override]) -> Diagnostic | None:
+    """Reports an override of a key inside an option of Hydra that is null."""
+    for one in overrides:
+        section, _, key = one.key_or_group.rpartition(".")
+        if section in _NULL:
+            value = str(one.input_line).partition("=")[2]
+            return Diagnostic(
+                one.key_or_group,
+                f"{section} is null, so it has no keys",
+                hint=f"Write {section}={{{key}: {value}}}.",
+                origin=f"override {one.input_line}",
+                code="type",
+            )
     return None
 
 
@@ -130,7 +163,7 @@ def _is_section(path: list[str]) -> bool:
     return isinstance(node, DictConfig)
 
 
-def _wants_mapping(path: list[str], value: Any, origin: str) -> Diagnostic:
+def wants_mapping(path: list[str], value: Any, origin: str) -> Diagnostic:
     """Reports a value where Hydra has a mapping."""
     lines = [str(one) for one in value] if isinstance(value, list) else []
     pairs = [line.partition("=") for line in lines if "=" in line]
@@ -140,7 +173,7 @@ def _wants_mapping(path: list[str], value: Any, origin: str) -> Diagnostic:
         hint = f"Write {path[-1]}: {{{written}}}."
     return Diagnostic(
         ".".join(path),
-        f"got {lines or value}",
+        f"got {'null' if value is None else lines or value}",
         expected="a mapping, key: value",
         hint=hint,
         origin=origin,

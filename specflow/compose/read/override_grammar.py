@@ -12,9 +12,11 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from specflow.compose.read.config_folders import Folders
+from specflow.compose.read.documents import DEEPEST
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
-from specflow.runtime.filesystem import expanded
+from specflow.runtime.filesystem import expanded, is_file
+from specflow.runtime.plain_tree import walk
 
 __all__ = [
     "Request",
@@ -86,9 +88,12 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     parser = OverridesParser.create()
     for line in lines:
         try:
-            override = parser.parse_override(line)
+            override = _parsed(parser, line)
         except HydraException as error:
             diagnostics.append(_syntax_diagnostic(line, error, folders))
+            continue
+        if override is None:
+            diagnostics.append(_too_deep(line))
             continue
         key = override.key_or_group
         if not key:
@@ -186,6 +191,8 @@ def quote_for_shell(line: str) -> str:
     return shlex.quote(line)
 
 
+_LONGEST = 60
+"""Length to which a long override is shortened in messages, in characters."""
 _PLAIN = re.compile(r"[A-Za-z_/*.][\w/*.@%+-]*", re.ASCII)
 _OTHER_TYPE = re.compile(r"null|true|false|inf|nan|[.\d]+(e[+-]?\d+)?", re.IGNORECASE)
 _SHELL_SAFE = re.compile(r"[~+]{0,2}[\w@%+=:,./\[\]-]+", re.ASCII)
@@ -237,10 +244,35 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     )
 
 
+def _parsed(parser: OverridesParser, line: str) -> Override | None:
+    """Returns the override of a line; None if it is nested too deeply."""
+    try:
+        override = parser.parse_override(line)
+        deepest = max(len(path) for path, _ in walk(override.value()))
+    except RecursionError:
+        return None
+    deepest = max(deepest, override.key_or_group.count("."))
+    return override if deepest <= DEEPEST else None
+
+
+def _too_deep(line: str) -> Diagnostic:
+    key, _, _ = line.partition("=")
+
+    def shortened(text: str) -> str:
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+    return Diagnostic(
+        shortened(key.lstrip("+~")),
+        f"is nested more than {DEEPEST} levels deep",
+        origin=f"override {shortened(line)}",
+        code="syntax",
+    )
+
+
 def _suggestion(word: str, folders: Folders) -> str:
     """Suggests an override for an argument without `=`: run, config file, or choice."""
     path = Path(word)
-    if word and (path / "config.yaml").is_file():
+    if word and is_file(path / "config.yaml"):
         return did_you_mean(word, prefix="run=")
     if path.suffix in (".yaml", ".yml"):
         known = path.parent.name in folders.groups()
