@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NoReturn
 
-from specflow.cli import options
+from specflow.cli import hydra_habits, options
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 
 __all__ = ["COMPUTING", "Command", "usage"]
@@ -60,7 +60,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         known = [name for name in self._option_string_actions if name[:2] == "--"]
         _, unknown, typed = message.partition("unrecognized arguments: ")
-        near = did_you_mean(nearest(typed.split()[0], known)) if typed.strip() else ""
+        first = (typed.split() or [""])[0]
+        near = hydra_habits.answer(first) or (
+            did_you_mean(nearest(first, known)) if first else ""
+        )
         if unknown and not typed.strip():
             message = f"{unknown}{typed!r}"  # An argument that is empty, or a space.
         hint = f"{near} {self.prog} --help says what it takes.".strip()

@@ -251,6 +251,34 @@ def test_a_wrong_option_is_the_users_mistake(capsys):
     assert "Did you mean --config-dir?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("--resolve", "Interpolations are always resolved."),
+        (
+            "--package=model",
+            "specflow explain SECTION experiment=NAME shows one section.",
+        ),
+        (
+            "--info",
+            "specflow show gives the origin of each value, specflow explain KEY all "
+            "layers.",
+        ),
+        ("-cn", "Choose with experiment=NAME."),
+        ("-cd", "Name a folder of configs with --config-dir DIR."),
+        ("-r", "specflow train runs one experiment, and several with -m."),
+    ],
+)
+def test_options_of_hydra_are_answered_with_what_takes_their_place(
+    option, expected, capsys
+):
+    assert main(["show", option, "experiment=digits"]) == 2
+    assert capsys.readouterr().err == (
+        f"error[usage] specflow show: unrecognized arguments: {option} (command line). "
+        f"{expected} specflow show --help says what it takes.\n"
+    )
+
+
 def test_show_prints_one_line_a_leaf_and_no_colour_into_a_pipe(capsys):
     assert main(["show", "experiment=digits", "optimizer.lr=3e-4"]) == 0
     printed = capsys.readouterr().out.splitlines()

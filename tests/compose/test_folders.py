@@ -76,3 +76,22 @@ def test_a_group_of_the_user_is_added_with_a_plus(project):
 
 def test_a_folder_is_not_a_choice():
     assert "parts" not in folders().choices("spec")
+
+
+@pytest.mark.parametrize("choice", ["own", "own.yml"])
+def test_a_file_of_another_suffix_is_named(choice, project):
+    project({"mine/model/own.yml": "name: mlp\n"})
+    with pytest.raises(ConfigError) as raised:
+        compose(["experiment=wine", f"model={choice}"], config_dirs=["mine"])
+    assert str(raised.value).startswith(
+        f"model: no choice named '{choice}' (override model={choice}). Rename "
+        "mine/model/own.yml: configs end in .yaml. Choices: cnn, decoder"
+    )
+
+
+@pytest.mark.parametrize("choice", ["own.yaml", "mine/model/own.yaml"])
+def test_the_path_of_a_file_suggests_its_choice(choice, project):
+    project({"mine/model/own.yaml": "name: mlp\n"})
+    with pytest.raises(ConfigError, match=r"Did you mean model=own\?"):
+        compose(["experiment=wine", f"model={choice}"], config_dirs=["mine"])
+    assert compose(["experiment=wine", "model=own"], config_dirs=["mine"])

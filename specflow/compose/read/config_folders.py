@@ -85,6 +85,17 @@ class Folders:
             raise ConfigError(_twice(config, files))
         return files[0] if files else None
 
+    def unread(self, config: str) -> Path | None:
+        """Returns the file of a config whose suffix is another than `.yaml`."""
+        stem = re.sub(r"\.ya?ml$", "", config)
+        files = (
+            folder / f"{stem}{suffix}"
+            for folder in self.paths
+            for suffix in (".yml", ".YAML", ".YML")
+        )
+        # Some file systems do not distinguish capitals.
+        return next((file for file in files if is_file(file)), None)
+
     def is_group(self, name: str) -> bool:
         """Returns whether a name is a config group (a folder of choices): `mesh`."""
         return bool(name) and any(

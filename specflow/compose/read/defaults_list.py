@@ -232,7 +232,8 @@ def composition_diagnostic(
         if group and not (folders.is_group(group) or group.startswith("hydra/")):
             return no_such_group(group, folders, asked)
         others = _others(str(missing), error, folders.choices(group))
-        return no_such_choice(group, choice, folders.choices(group), asked, others)
+        known = folders.choices(group)
+        return no_such_choice(group, choice, known, asked, others, folders=folders)
     if of_hydra := hydra_diagnostic(error, folders, choices):
         return of_hydra
     undeleted = re.match(r"Could not delete '([^'=@]*)=([^']*)'", rest)

@@ -312,7 +312,8 @@ def _choice_diagnostic(
         near = nearest_choice(choice, choices)
         single = near and isinstance(override.value(), str)
         meant = f"{override.get_key_element()}={near}" if single else None
-        return no_such_choice(group, choice, choices, f"override {line}"), meant
+        asked = f"override {line}"
+        return no_such_choice(group, choice, choices, asked, folders=folders), meant
     return None, None
 
 
@@ -354,6 +355,8 @@ def no_such_choice(
     choices: list[str],
     origin: str,
     candidates: Iterable[str] | None = None,
+    *,
+    folders: Folders | None = None,
 ) -> Diagnostic:
     """Reports a choice that its config group does not have.
 
@@ -363,9 +366,14 @@ def no_such_choice(
         choices: the choices of the group, which the message lists.
         origin: the file and line, or the override, that gave the name.
         candidates: choices that the hint may suggest; by default all.
+        folders: config folders, to find a file of another suffix.
     """
     near = nearest_choice(choice, choices if candidates is None else candidates)
-    hint = f"{did_you_mean(near, prefix=f'{group}=')} Choices: {', '.join(choices)}."
+    unread = folders.unread(f"{group}/{choice}") if folders else None
+    advice = did_you_mean(near, prefix=f"{group}=")
+    if folders and unread and near not in (choice, unread.stem):
+        advice = f"Rename {folders.shown(unread)}: configs end in .yaml."
+    hint = f"{advice} Choices: {', '.join(choices)}."
     return Diagnostic(
         group,
         f"no choice named {choice!r}",
@@ -376,12 +384,13 @@ def no_such_choice(
 
 
 def nearest_choice(choice: object, choices: Iterable[str]) -> str | None:
-    """Returns the choice that a misspelled name, or that of its file, means, or None.
+    """Returns the choice that a misspelled name, or a path of its file, means, or None.
 
     >>> nearest_choice("adam.yaml", ["adam", "adamax"])
     'adam'
     """
-    return nearest(re.sub(r"\.ya?ml$", "", str(choice)), choices)
+    name = str(choice).rpartition("/")[2]
+    return nearest(re.sub(r"\.ya?ml$", "", name), choices)
 
 
 def _chosen(override: Override) -> list[Any]:
