@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from specflow.compose.merge.default_sections import fold_defaults
-from specflow.compose.other_frameworks import KIND, counterpart
+from specflow.compose.other_frameworks import KIND, counterparts
 from specflow.compose.section_types import ROOT, Slot, fields_of
 from specflow.config.base import TARGET, Config
 from specflow.diagnostics.errors import did_you_mean, is_slip, nearest
@@ -37,6 +37,8 @@ class _Field:
     def takes(self, value: Any) -> bool:
         """Returns whether a value is a section where the field is one."""
         if value is ABSENT:
+            return True
+        if isinstance(value, str) and value in self.slot.members():
             return True
         is_section = self.slot.kinds is not None or self.slot.section(None) is not None
         return isinstance(value, Mapping) == (is_section or self.slot.is_mapping)
@@ -100,16 +102,21 @@ def key_hint(
         if field.path[-1] not in _NOT_MOVED
         and field.takes(value)
         and not (field.item and field.path[:1] != path[:1])
+        and (field.present or not section or field.path[:1] == path[:1])
     ]
     fields.sort(key=lambda field: field.distance(tuple(section)))
     same = [field for field in fields if field.path[-1] == name.lower()]
     present = next((field for field in same if field.present), None)
     if present is not None:
         return _hint(present, value)
-    if (other := counterpart(name)) is not None:
-        exists = any(".".join(field.path) == other.path for field in fields)
-        named = other.path if exists or other.about else ""
-        return f"{did_you_mean(named)} {other.about}".strip()
+    for other in counterparts(name):
+        meant = [field for field in fields if ".".join(field.path) == other.path]
+        if meant or other.about:
+            named = _hint(meant[0], value) if meant else did_you_mean(other.path)
+            return f"{named} {other.about}".strip()
+        key = other.path.removeprefix(prefix)
+        if slot is not None and prefix and (kinds := kinds_with(key, slot)):
+            return f"It is {key} of {', '.join(kinds)}."
     if same:
         return _hint(same[0], value)
     if slot is not None and (others := kinds_with(name, slot)):
@@ -122,7 +129,13 @@ def key_hint(
         if len(name) >= _LONG and is_slip(name, field.path[-1])
     )
     slip = next(slips, None)
-    return _hint(slip, value) if slip else ""
+    if slip is not None:
+        return _hint(slip, value)
+    if section or not isinstance(value, Mapping):
+        return ""
+    # A section of another framework: trainer.max_epochs=3.
+    inner = {key: key_hint((*path, str(key)), (), tree, value[key]) for key in value}
+    return " ".join(f"{name}.{key}: {hint}" for key, hint in inner.items() if hint)
 
 
 def _are_different_words(name: str, near: str) -> bool:
@@ -149,6 +162,8 @@ def kinds_with(key: str, slot: Slot) -> list[str]:
 
 def _hint(field: _Field, value: Any) -> str:
     """Suggests a field; where it needs a section first, with the section."""
+    if isinstance(value, str) and value in field.slot.members():
+        return did_you_mean(f"{'.'.join(field.path)}={{name: {value}}}")
     if not field.whole:
         return did_you_mean(".".join(field.path))
     from specflow.compose.read.override_grammar import format_value

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-__all__ = ["KIND", "Counterpart", "counterpart"]
+__all__ = ["KIND", "Counterpart", "counterparts"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,14 +123,22 @@ _TABLE = {
         *("num_classes", "n_classes", "num_labels", "output_dim", "out_features"),
     ),
     Counterpart("model.hidden"): (
-        *(
-            "hidden_units",
-            "hidden_layers",
-            "hidden_dims",
-            "hidden_sizes",
-            "layer_sizes",
-        ),
-        *("hidden_size", "hidden_dim"),
+        *("hidden_units", "hidden_layers", "hidden_dims", "hidden_sizes"),
+        *("hidden_size", "hidden_dim", "layer_sizes"),
+    ),
+    Counterpart("model.width"): (
+        *("hidden_size", "hidden_dim", "d_model", "embed_dim", "n_embd", "dim"),
+    ),
+    Counterpart("model.layers"): (
+        *("num_layers", "n_layers", "n_layer", "num_hidden_layers", "num_blocks"),
+    ),
+    Counterpart("model.heads"): (
+        *("num_heads", "n_heads", "n_head", "num_attention_heads"),
+    ),
+    Counterpart("model.vocabulary"): ("vocab_size", "vocab"),
+    Counterpart("model.max_length"): (
+        *("block_size", "max_position_embeddings", "max_seq_len", "seq_len"),
+        *("context_length", "sequence_length", "max_sequence_length"),
     ),
     Counterpart("seed"): ("random_seed", "random_state", "rng_seed", "manual_seed"),
     Counterpart("data.eval_fraction"): (
@@ -188,18 +196,23 @@ _TABLE = {
 """Counterpart -> the names, from Keras, PyTorch Lightning, the Hugging Face Trainer,
 Optax, scikit-learn, Ludwig and `tf.estimator`."""
 
-_BY_NAME = {name: here for here, names in _TABLE.items() for name in names}
+_BY_NAME: dict[str, list[Counterpart]] = {}
+for _here, _names in _TABLE.items():
+    for _name in _names:
+        _BY_NAME.setdefault(_name, []).append(_here)
 
 
-def counterpart(name: str) -> Counterpart | None:
-    """Returns what another framework's name of a key means here, or None.
+def counterparts(name: str) -> list[Counterpart]:
+    """Returns what another framework's name of a key may mean here.
 
-    >>> counterpart("learning_rate").path, counterpart("maxEpochs").path
-    ('optimizer.lr', 'loop.train_steps')
-    >>> counterpart("colour") is None
-    True
+    >>> [one.path for one in counterparts("learning_rate")]
+    ['optimizer.lr']
+    >>> [one.path for one in counterparts("hiddenSize")]
+    ['model.hidden', 'model.width']
+    >>> counterparts("colour")
+    []
     """
     letters = "".join(f"_{it.lower()}" if it.isupper() else it for it in name)
     words = (name.lower(), letters.strip("_"))
     keys = (word.replace("-", "_") for word in words)
-    return next((_BY_NAME[key] for key in keys if key in _BY_NAME), None)
+    return next((_BY_NAME[key] for key in keys if key in _BY_NAME), [])

@@ -50,6 +50,11 @@ def of_file(project):
             "run directory is named with output.dir=...",
         ),
         (
+            "~hydra.run.dir",
+            "[reserved] hydra.run.dir: is not used (override ~hydra.run.dir). A run "
+            "directory is named with output.dir=...",
+        ),
+        (
             "hydra.mode=MULTIRUN",
             "[reserved] hydra.mode: is not used (override hydra.mode=MULTIRUN). A "
             "sweep is run with -m.",

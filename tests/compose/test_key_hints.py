@@ -69,11 +69,16 @@ OTHER_FRAMEWORKS = [
     ("optimizer.beta1=0.8", "optimizer.b1"),
     ("random_state=3", "seed"),
 ]
+SECTIONS = [
+    ("trainer.max_steps=9", "loop.train_steps"),
+    ("training.lr=0.1", "optimizer.lr"),
+    ("train.batch_size=32", "loop.batch_size"),
+]
 KIND = [("optimizer.type=adamw", "optimizer.name"), ("model.type=mlp", "model.name")]
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"), [*MISPLACED, *CAPITALS, *OTHER_FRAMEWORKS, *KIND]
+    ("line", "meant"), [*MISPLACED, *CAPITALS, *OTHER_FRAMEWORKS, *SECTIONS, *KIND]
 )
 def test_a_suggested_key_takes_the_value(line, meant):
     assert suggested(line) == meant
@@ -127,6 +132,15 @@ def test_a_section_that_is_null_is_suggested_as_a_whole():
             "transformer, decoder, vit.",
         ),
         (
+            "model.num_layers=2",
+            "model.num_layers: no such field (override model.num_layers=2). It is "
+            "layers of transformer, decoder, vit.",
+        ),
+        (
+            "data.path=x",
+            "data.path: no such field (override data.path=x).",
+        ),
+        (
             "model.colour=2",
             "model.colour: no such field (override model.colour=2).",
         ),
@@ -141,6 +155,18 @@ def test_the_advice_for_early_stopping_is_valid():
     assert advice is not None
     tree = compose([WINE, advice[1]]).tree
     assert tree["loop"]["early_stopping"]["patience_steps"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("scheduler=cosine", "optimizer.schedule={name: cosine}"),
+        ("loop.optimizer=sgd", "optimizer={name: sgd}"),
+    ],
+)
+def test_the_name_of_a_kind_is_suggested_as_its_section(line, meant):
+    assert suggested(line) == meant
+    assert compose([WINE, meant])
 
 
 def test_fields_of_the_nearest_section_come_first():
@@ -162,8 +188,8 @@ def test_every_counterpart_of_other_frameworks_exists(here):
     assert places
 
 
-def test_no_name_of_other_frameworks_is_one_of_ours_in_the_same_place():
-    names = [name for names in _TABLE.values() for name in names]
+@pytest.mark.parametrize("names", _TABLE.values())
+def test_no_name_of_another_framework_is_listed_twice(names):
     assert len(names) == len(set(names))
 
 

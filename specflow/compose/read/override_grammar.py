@@ -409,6 +409,5 @@ def _hydra_diagnostics(overrides: Iterable[Override]) -> list[Diagnostic]:
     return [
         reserved(key, f"override {override.input_line}")
         for override in overrides
-        if not override.is_delete()
         for key in asked_of_hydra(override.key_or_group, override.value())
     ]
