@@ -58,12 +58,12 @@ def _measured(call: str) -> dict[str, float]:
 
 def print_memory() -> None:
     """Prints the resident memory that saves add to the state, in MB, as JSON."""
-    state = _state(LARGE_MB, 8)
-    with _folder() as folder, Checkpointer(folder) as checkpointer:
-        checkpointer.save(0, _state(1, 1))
+    state = state_of(LARGE_MB, 8)
+    with folder_on_disk() as folder, Checkpointer(folder) as checkpointer:
+        checkpointer.save(0, state_of(1, 1))
         checkpointer.wait()
         gc.collect()
-        with _peak_mb() as peak:
+        with peak_mb() as peak:
             for step in (1, 2):
                 checkpointer.save(step, state)
                 checkpointer.wait()
@@ -72,8 +72,8 @@ def print_memory() -> None:
 
 def print_times() -> None:
     """Prints the seconds of each action, medians of interleaved rounds, as JSON."""
-    state = _state(LARGE_MB, 8)
-    few, many = _state(10, 8), _state(10, 1000)
+    state = state_of(LARGE_MB, 8)
+    few, many = state_of(10, 8), state_of(10, 1000)
     seconds: dict[str, list[float]] = {}
 
     def timed(name: str, function: Callable[[], Any]) -> Any:
@@ -92,7 +92,7 @@ def print_times() -> None:
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
-    with _folder() as folder:
+    with folder_on_disk() as folder:
         copies: list[np.ndarray] = []
         for number in range(ROUNDS):
             copies = timed(
@@ -127,10 +127,13 @@ def print_times() -> None:
     print(json.dumps({name: statistics.median(s) for name, s in seconds.items()}))
 
 
-def _state(megabytes: int, arrays: int) -> dict[str, dict[str, jax.Array]]:
+def state_of(megabytes: int, arrays: int) -> dict[str, dict[str, jax.Array]]:
+    """A state of random values, which do not compress."""
     size = megabytes * 1_000_000 // 4 // arrays
+    rng = np.random.default_rng(0)
     state = {
-        f"w{number}": jnp.full(size, number, jnp.float32) for number in range(arrays)
+        f"w{number}": jnp.asarray(rng.random(size, np.float32))
+        for number in range(arrays)
     }
     return {"params": jax.block_until_ready(state)}
 
@@ -155,14 +158,14 @@ def _load_by_hand(folder: Path) -> list[np.ndarray]:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder on the disk of the working directory: /tmp may be in memory."""
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+def folder_on_disk() -> Iterator[Path]:
+    """A temporary folder; TMPDIR chooses the disk, and must not be one in memory."""
+    with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 @contextlib.contextmanager
-def _peak_mb() -> Iterator[list[float]]:
+def peak_mb() -> Iterator[list[float]]:
     """The highest resident memory in the block, in MB above that at its begin."""
 
     def resident_mb() -> float:

@@ -1,0 +1,156 @@
+"""Ways to store a state: ours, Orbax and TensorStore, each in a fresh process.
+
+Needs orbax-checkpoint and tensorstore, which Flax installs. The figures that decided
+for our own format are in docs/design/checkpoint-format.md; `python -m
+tests.benchmarks.checkpoint_stores` prints them again.
+"""
+
+import gc
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from tests.benchmarks.checkpoint import LARGE_MB, folder_on_disk, peak_mb, state_of
+
+ROUNDS = 3
+STORES = ("ours", "orbax v0", "orbax v1", "tensorstore")
+
+
+def main() -> None:
+    """Prints memory, blocking, writing and restoring of each store, as a table."""
+    print("store        memory/state  blocks s  write s  restore s  1,000 arrays s")
+    for store in STORES:
+        printed = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.checkpoint_stores", store],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        )
+        figures = json.loads(printed.stdout.splitlines()[-1])
+        print(f"{store:<12} " + "  ".join(f"{value:10.3f}" for value in figures))
+
+
+def measure(store: str) -> None:
+    """Prints the figures of one store as JSON."""
+    large, many = state_of(LARGE_MB, 8), state_of(10, 1000)
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), large
+    )
+    blocks, writes, restores, small = [], [], [], []
+    with folder_on_disk() as folder:
+        save, restore = _store(store, folder.absolute())
+        save(0, state_of(1, 1))()
+        gc.collect()
+        with peak_mb() as peak:
+            for step in range(1, ROUNDS + 1):
+                started = time.perf_counter()
+                wait = save(step, large)
+                blocks.append(time.perf_counter() - started)
+                wait()
+                os.sync()
+                writes.append(time.perf_counter() - started)
+        for step in range(1, ROUNDS + 1):
+            started = time.perf_counter()
+            jax.block_until_ready(restore(step, abstract))
+            restores.append(time.perf_counter() - started)
+            shutil.rmtree(folder / str(step))
+            started = time.perf_counter()
+            save(100 + step, many)()
+            small.append(time.perf_counter() - started)
+    medians = map(statistics.median, (blocks, writes, restores, small))
+    print(json.dumps([peak[0] / LARGE_MB, *medians]))
+
+
+def _store(
+    name: str, folder: Path
+) -> tuple[Callable[[int, Any], Callable[[], object]], Callable[[int, Any], Any]]:
+    """Functions that save (and return one that waits) and restore."""
+    if name == "ours":
+        from specflow.output import Checkpointer
+
+        saves = Checkpointer(folder, keep=0)
+
+        def save(step: int, state: Any) -> Callable[[], object]:
+            saves.save(step, state)
+            return saves.wait
+
+        return save, lambda step, like: saves.restore(like, step=step).state
+    if name == "orbax v0":
+        import orbax.checkpoint as ocp
+
+        checkpointer = ocp.AsyncCheckpointer(ocp.StandardCheckpointHandler())
+
+        def save_v0(step: int, state: Any) -> Callable[[], object]:
+            checkpointer.save(folder / str(step), args=ocp.args.StandardSave(state))
+            return checkpointer.wait_until_finished
+
+        return save_v0, lambda step, like: checkpointer.restore(
+            folder / str(step), args=ocp.args.StandardRestore(like)
+        )
+    if name == "orbax v1":
+        from orbax.checkpoint import v1
+
+        def save_v1(step: int, state: Any) -> Callable[[], object]:
+            return v1.save_pytree_async(folder / str(step), state).result
+
+        return save_v1, lambda step, like: v1.load_pytree(folder / str(step), like)
+    return _tensorstore(folder)
+
+
+def _tensorstore(folder: Path) -> Any:
+    """One OCDBT database of zarr arrays a step, as Orbax lays them out."""
+    import tensorstore
+
+    def opened(step: int, leaf: str, **options: Any) -> Any:
+        base = {"driver": "file", "path": f"{folder}/{step}/"}
+        kvstore = {"driver": "ocdbt", "base": base, "path": f"{leaf}/"}
+        spec = {"driver": "zarr", "kvstore": kvstore}
+        return tensorstore.open(spec, **options).result()
+
+    def save(step: int, state: Any) -> Callable[[], object]:
+        copies = {k: np.array(x, copy=True) for k, x in state["params"].items()}
+
+        def write() -> None:
+            transaction = tensorstore.Transaction(atomic=True)
+            writes = []
+            for leaf, copy in copies.items():
+                store = opened(
+                    step,
+                    leaf,
+                    create=True,
+                    dtype=tensorstore.dtype(copy.dtype),
+                    shape=copy.shape,
+                    transaction=transaction,
+                )
+                writes.append(
+                    store.write(copy, can_reference_source_data_indefinitely=True)
+                )
+            for future in writes:
+                future.result()
+            transaction.commit_async().result()
+
+        return write
+
+    def restore(step: int, like: Any) -> Any:
+        reads = {leaf: opened(step, leaf).read() for leaf in like["params"]}
+        return {leaf: jax.device_put(read.result()) for leaf, read in reads.items()}
+
+    return save, restore
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        measure(sys.argv[1])
+    else:
+        main()
