@@ -106,6 +106,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         if writes:
             _announce(composed, run, estimator, start_step, warm_plan)
         reporters = AsyncReporters()
+        estimator.checkpoints.before_complete.append(reporters.flush)
         hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
         progress = Progress(config.loop.train_steps, start_step, hidden)
         compare = functools.cache(lambda: _compare_program(composed, run, estimator))

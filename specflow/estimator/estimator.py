@@ -178,6 +178,8 @@ class Estimator(TrainMethods, InspectMethods):
         dtype = self.config.checkpoint_params
         directory = self.checkpoints.directory
         self._snapshots = None if dtype is None else ParamsSnapshots(directory, dtype)
+        if self._snapshots is not None:
+            self.checkpoints.before_complete.append(self._snapshots.settle)
         self.timing = self.program.timing
         self._states = States(
             self.program,

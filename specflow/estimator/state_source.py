@@ -218,7 +218,10 @@ class States:
         self, checkpoints: Checkpointer, step: int | None
     ) -> tuple[int, TrainState]:
         """Restores the parameters and model state of a checkpoint."""
-        array_specs = checkpoints.array_specs(step)
+        saved = checkpoints.saved(step)
+        array_specs = {
+            name: (array.shape, array.dtype) for name, array in saved.items()
+        }
         if isinstance(self._program.model, LinenModel):
             self._program.tracer.admit(array_specs)
         like = self._program.states.abstract_model_state()

@@ -232,16 +232,19 @@ class TrainActions:
         evaluations = self.evaluations
         is_evaluated = evaluations is not None and evaluations.step == step
         with self.timing("checkpoint"):
+            if self.snapshots is not None:
+                # First: the checkpoint is complete only when they are. Snapshots
+                # without a checkpoint are removed, so the previous one is awaited.
+                self.checkpoints.wait()
+                tree = to_tree(self.inference_state(state))
+                parts = {part: tree[part] for part in ("params", "state")}
+                self.snapshots.save(step, parts)
             self.checkpoints.save(
                 step,
                 to_tree(state),
                 data=self.run_state.state(step, after_error=self._has_failed),
                 metrics=evaluations.metrics if evaluations and is_evaluated else None,
             )
-            if self.snapshots is not None:
-                tree = to_tree(self.inference_state(state))
-                parts = {part: tree[part] for part in ("params", "state")}
-                self.snapshots.save(step, parts)
 
 
 def is_stop_requested(should_stop: Callable[[], bool] | None) -> bool:

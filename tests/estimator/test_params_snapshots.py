@@ -101,3 +101,19 @@ def test_without_the_setting_there_are_no_snapshots(line):
     estimator.train(arrays, steps=1)
     assert not (estimator.model_dir / "params").exists()
     estimator.close()
+
+
+def test_a_checkpoint_is_complete_only_with_its_snapshot(line):
+    """A run that is killed between them does not take the step again."""
+    config = CONFIG.replace(keep_checkpoint_max=0)
+    estimator = line(config=config)
+    snapshots = estimator.model_dir / "params"
+    seen = []
+
+    def look():
+        seen.append(sorted(int(path.name) for path in snapshots.iterdir()))
+
+    estimator.checkpoints.before_complete.append(look)
+    estimator.train(arrays, steps=6)
+    estimator.close()
+    assert seen == [[2], [2, 4], [2, 4, 6]]

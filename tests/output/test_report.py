@@ -15,6 +15,7 @@ import pytest
 from specflow.diagnostics.errors import OutputError
 from specflow.output import (
     AsyncReporters,
+    Checkpointer,
     JsonLines,
     TensorBoard,
     read_rows,
@@ -32,6 +33,39 @@ def written(path, *, resumed_at=0, rows):
         json.loads(line, parse_constant=pytest.fail)
         for line in path.read_text().splitlines()
     ]
+
+
+def test_a_checkpoint_is_complete_only_when_the_rows_before_it_are_written(tmp_path):
+    """A resumed run takes no step before the checkpoint again, so writes no row."""
+    released = threading.Event()
+
+    class Slow:
+        path = tmp_path
+
+        def write(self, *_):
+            assert released.wait(60)
+
+        def close(self):
+            pass
+
+    reporters = AsyncReporters([Slow(), JsonLines(tmp_path / "metrics.jsonl")])
+    with Checkpointer(tmp_path / "checkpoints") as checkpointer:
+        checkpointer.before_complete.append(reporters.flush)
+        for step in (1, 2, 3):
+            reporters.write(step, "train", {"loss": 0.5})
+        checkpointer.save(3, {"x": np.ones(2)})
+        deadline_s = time.monotonic() + 60
+        while not (tmp_path / "checkpoints/3.partial/checkpoint.json").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+        assert checkpointer.steps() == []
+        released.set()
+        checkpointer.wait()
+        assert checkpointer.steps() == [3]
+        rows = read_rows(tmp_path / "metrics.jsonl")
+        assert [row["step"] for row in rows] == [1, 2, 3]
+    reporters.close()
+    reporters.flush()  # Returns: no row can be waiting.
 
 
 def row(step, split, loss):

@@ -42,11 +42,11 @@ class Copy:
         with Checkpointer(folder) as checkpointer:
             self.expected = {step: checkpointer.arrays(step) for step in steps}
             self.positions = {step: checkpointer.data_position(step) for step in steps}
-            specs = checkpointer.array_specs(self.damaged)
+            saved = checkpointer.saved(self.damaged)
         self.abstract: dict[str, Any] = {}
-        for name, (shape, dtype) in specs.items():
+        for name, array in saved.items():
             part, _, rest = name.partition("/")
-            leaf = jax.ShapeDtypeStruct(shape, dtype)
+            leaf = jax.ShapeDtypeStruct(array.shape, array.dtype)
             if rest:
                 self.abstract.setdefault(part, {})[rest] = leaf
             else:

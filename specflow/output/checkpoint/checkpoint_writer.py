@@ -1,5 +1,6 @@
 """Writing checkpoints in the background, by one process or by several together."""
 
+import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -44,12 +45,15 @@ class CheckpointWriter:
         self._retention = retention
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="specflow-checkpoint")
         self._running: Future[None] | None = None
+        self._newest: Future[None] | None = None
         self._channel: SideChannel | None = None
         self._snapshots = HostSnapshots()
         self._resumed_from: int | None = None
         self._complete: set[int] = set()
         self.pending_step: int | None = None
         """Step of the save that is not known to be on disk. None if there is none."""
+        self.before_complete: list[Callable[[], None]] = []
+        """Called by process 0 before a checkpoint gets its final name."""
         self.may_supersede = True
         """True if the next save, or the running one, can supersede checkpoints."""
 
@@ -80,7 +84,7 @@ class CheckpointWriter:
         if collectives.process_count() > 1 and self._channel is None:
             self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
         shares = self._snapshots.take(state, process=collectives.process_index())
-        self._running = self._thread.submit(
+        self._running = self._newest = self._thread.submit(
             self._write, self._channel, step, shares, metadata
         )
         self.pending_step = step
@@ -100,6 +104,14 @@ class CheckpointWriter:
             self.pending_step = None
             running.result()
             self.may_supersede = False
+
+    def settle(self) -> None:
+        """Waits until the newest save has ended, and leaves its error to `wait`.
+
+        Safe to call from any thread.
+        """
+        if self._newest is not None:
+            concurrent.futures.wait([self._newest])
 
     def abandon_pending_save(self) -> None:
         """Ends the running save unless the other processes complete it soon.
@@ -153,6 +165,8 @@ class CheckpointWriter:
                 folder, shares, metadata, processes=processes
             )
             _sync(folder)
+            for function in self.before_complete:
+                function()
             folder.rename(self._directory.step_path(step))
             _sync(self._directory.path)
 

@@ -71,6 +71,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self._retention = Retention(self._on_disk, policies, self._tracker)
         self._reader = CheckpointReader(self._on_disk)
         self._writer = CheckpointWriter(self._on_disk, self._retention)
+        self.before_complete = self._writer.before_complete
         self._pending_metrics: JsonObject | None = None
         self._on_warning = on_warning or _to_stderr
 
@@ -261,8 +262,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.wait()
         return self._reader.arrays(step, self.steps(), names)
 
-    def array_specs(self, step: int | None = None) -> dict[str, tuple[Any, Any]]:
-        """Shape and dtype of each array of a checkpoint, by `part/name`.
+    def saved(self, step: int | None = None) -> dict[str, SavedArray]:
+        """Shape, dtype and digest of each array of a checkpoint, by `part/name`.
 
         Args:
             step: the checkpoint to read. If None, the newest undamaged one.
@@ -270,11 +271,6 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Returns:
             An empty dict if there is none: `restore` reports that.
         """
-        saved = self.saved(step)
-        return {name: (array.shape, array.dtype) for name, array in saved.items()}
-
-    def saved(self, step: int | None = None) -> dict[str, SavedArray]:
-        """Shape, dtype and digest of each array of a checkpoint; see `array_specs`."""
         self.wait()
         return self._reader.saved(self.steps() if step is None else [step])
 

@@ -189,7 +189,9 @@ class AsyncReporters:
         self._broken: set[int] = set()
         self._errors: list[Diagnostic] = []
         self._user_error: Exception | None = None
-        self._rows: queue.SimpleQueue[tuple[int, str, dict[str, Any]] | None]
+        self._rows: queue.SimpleQueue[
+            tuple[int, str, dict[str, Any]] | threading.Event | None
+        ]
         self._rows = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(
@@ -210,6 +212,18 @@ class AsyncReporters:
         self._rows.put((step, split, dict(metrics)))
         self._raise()
 
+    def flush(self) -> None:
+        """Waits until every queued row is written; safe to call from any thread.
+
+        A checkpoint is complete only after that: the steps before it are not taken
+        again, so a row that is lost with the process would never be written.
+        """
+        if not self._closed:
+            written = threading.Event()
+            self._rows.put(written)
+            while self._thread.is_alive() and not written.wait(1.0):
+                pass
+
     def close(self) -> None:
         """Waits until every row is written and closes the reporters.
 
@@ -224,6 +238,9 @@ class AsyncReporters:
 
     def _run(self) -> None:
         while (row := self._rows.get()) is not None:
+            if isinstance(row, threading.Event):
+                row.set()
+                continue
             for index, reporter in enumerate(self._reporters):
                 if index not in self._broken:
                     self._try(index, reporter.write, *row)
