@@ -1,6 +1,7 @@
 """Suggestions for a key that its section does not have."""
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ Path = tuple[str, ...]
 
 _LONG = 5
 """Length from which one typing slip does not make another word, in letters."""
+_MOST = 3
+"""Number of keys of an unknown section that are answered."""
 _NOT_MOVED = frozenset({"name", TARGET})
 """Fields that every kind of section has: they belong where they are."""
 
@@ -36,7 +39,7 @@ class _Field:
 
     def takes(self, value: Any) -> bool:
         """Returns whether a value is a section where the field is one."""
-        if value is ABSENT:
+        if value is ABSENT or value is None:
             return True
         if isinstance(value, str) and value in self.slot.members():
             return True
@@ -134,7 +137,10 @@ def key_hint(
     if section or not isinstance(value, Mapping):
         return ""
     # A section of another framework: trainer.max_epochs=3.
-    inner = {key: key_hint((*path, str(key)), (), tree, value[key]) for key in value}
+    inner = {
+        key: key_hint((*path, str(key)), (), tree, value[key])
+        for key in itertools.islice(value, _MOST)
+    }
     return " ".join(f"{name}.{key}: {hint}" for key, hint in inner.items() if hint)
 
 

@@ -5,14 +5,17 @@ key by the suggested one and compose again.
 """
 
 import re
+from collections import Counter
 
 import pytest
 
 from specflow.cli.main import main
 from specflow.compose import compose
 from specflow.compose.inspect.section_fields import EXPERIMENT
+from specflow.compose.key_hints import key_hint
 from specflow.compose.other_frameworks import _TABLE
-from specflow.diagnostics.errors import ConfigError
+from specflow.diagnostics.errors import ConfigError, is_slip
+from specflow.runtime.plain_tree import settings, value_at
 
 WINE = "experiment=wine"
 
@@ -85,6 +88,31 @@ def test_a_suggested_key_takes_the_value(line, meant):
     value = line.partition("=")[2]
     composed = compose([WINE, f"{meant}={value}"])
     assert any(key == meant or key.startswith(f"{meant}.") for key in composed.origins)
+
+
+def misplaced():
+    """Every field of an experiment with a name of its own, in every wrong section."""
+    tree = compose([WINE]).tree
+    leaves = [path for path, _ in settings(tree) if path[0] not in ("spec", "name")]
+    names = Counter(path[-1] for path in leaves)
+    for path in leaves:
+        for section in ("", "data", "loop", "mesh", "model", "optimizer", "output"):
+            known = set(tree[section] if section else tree)
+            if names[path[-1]] == 1 and path[-1] not in known and len(path) > 1:
+                yield section, path, value_at(tree, path)
+
+
+def test_every_field_is_suggested_from_every_wrong_section():
+    tree, count = compose([WINE]).tree, 0
+    for section, path, value in misplaced():
+        known = [*(tree[section] if section else tree)]
+        wrong = (section, path[-1]) if section else (path[-1],)
+        if any(is_slip(path[-1], other) for other in known):
+            continue
+        hint = key_hint(wrong, known, tree, value)
+        assert hint == f"Did you mean {'.'.join(path)}?", wrong
+        count += 1
+    assert count > 100
 
 
 def test_a_section_that_is_null_is_suggested_as_a_whole():
