@@ -31,7 +31,7 @@ from specflow.executor.steps import (
 from specflow.executor.traced_once import Traced, has_convolution
 from specflow.executor.tracing import Tracer, row_count
 from specflow.executor.train_state import TrainState
-from specflow.executor.xla_options import is_on_cpu
+from specflow.executor.xla_options import convolution_options, is_on_cpu
 from specflow.mesh import batch_parts
 
 __all__ = ["LoweredTrain", "Lowering"]
@@ -46,6 +46,8 @@ class LoweredTrain(NamedTuple):
     """Compiles to the program."""
     looped: bool
     """True if it is a device loop over stacked batches; else it takes one step."""
+    options: dict[str, str | bool]
+    """XLA's options; an XLA that does not know them compiles without."""
     outputs: StepOutputs
     """Shapes, dtypes and shardings of the outputs of all stacked steps."""
 
@@ -130,7 +132,8 @@ class Lowering:
                 jax.tree.map(lambda array: array.sharding, outputs),
             ),
         )
-        return LoweredTrain(stage, looped, outputs)
+        options = {} if looped else convolution_options(forward.jaxpr)
+        return LoweredTrain(stage, looped, options, outputs)
 
     def _abstract_outputs(
         self,

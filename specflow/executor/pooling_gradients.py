@@ -84,18 +84,18 @@ def scatter_to_selected(
     padded = lax.pad(operand, lowest, [(low, high, 0) for low, high in padding])
 
     # Offsets are numbered in the block of elements from a window to the next.
-    best = winner = None
+    best, winner = None, jnp.zeros(source.shape, jnp.int32)
     for offset in np.ndindex(*window_dimensions):
         number = int(np.ravel_multi_index(offset, window_strides))
         spans = zip(offset, source.shape, window_strides, strict=True)
         ends = [first + (count - 1) * step + 1 for first, count, step in spans]
         element = lax.slice(padded, offset, ends, window_strides)
-        if best is None or winner is None:
-            best, winner = element, jnp.zeros(source.shape, jnp.int32)
-        else:
-            keep = keeps(best, element)
-            best = jnp.where(keep, best, element)
-            winner = jnp.where(keep, winner, number)
+        if best is None:
+            best = element
+            continue
+        keep = keeps(best, element)
+        best = jnp.where(keep, best, element)
+        winner = jnp.where(keep, winner, number)
 
     # XLA adds to 0, which turns -0 into 0, and a denormal too where it flushes those.
     source = jnp.where(source == 0, zero, source)

@@ -23,7 +23,6 @@ from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.steps import StepOutputs
 from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.executor.train_state import TrainState
-from specflow.executor.xla_options import CPU_CONVOLUTION_GRADIENTS
 from specflow.mesh import Partitioner, Placement
 from specflow.model import Model
 from specflow.runtime.malloc_trim import give_back
@@ -238,12 +237,10 @@ class Program:
     def _compile_step(self, lowered: LoweredTrain) -> jax.stages.Compiled:
         """Compiles a training program."""
         compiled = None
-        if not lowered.looped:
-            # An XLA that does not know the option raises.
+        if lowered.options:
+            # An XLA that does not know an option raises.
             with contextlib.suppress(jax.errors.JaxRuntimeError):
-                compiled = lowered.stage.compile(
-                    compiler_options=dict(CPU_CONVOLUTION_GRADIENTS)
-                )
+                compiled = lowered.stage.compile(compiler_options=lowered.options)
         if compiled is None:
             compiled = lowered.stage.compile()
         give_back()

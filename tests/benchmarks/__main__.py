@@ -8,7 +8,16 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from tests.benchmarks.report import format_rows
 
-MODULES = ("steps", "host", "evaluation", "startup", "memory", "checkpoint", "faults")
+MODULES = (
+    "steps",
+    "pooling",
+    "host",
+    "evaluation",
+    "startup",
+    "memory",
+    "checkpoint",
+    "faults",
+)
 
 
 def main(names: list[str]) -> None:

@@ -20,7 +20,6 @@ from specflow.executor.pooling_gradients import (
     has_pooling_gradient,
     with_pooling_by_masks,
 )
-from specflow.executor.xla_options import CPU_CONVOLUTION_GRADIENTS
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import SplitModel
 
@@ -297,21 +296,3 @@ def test_a_program_without_pooling_does_not_change():
     for program in (tuned, plain):
         trained(program)
     assert tuned.fingerprints() == plain.fingerprints()
-
-
-def test_every_option_of_convolutions_is_known_to_xla():
-    """`Program` would otherwise compile without it, silently."""
-    stage = jax.jit(lambda x: x + 1).lower(1.0)
-    stage.compile(compiler_options=dict(CPU_CONVOLUTION_GRADIENTS))
-    unknown: dict[str, str | bool] = dict.fromkeys(
-        CPU_CONVOLUTION_GRADIENTS, "LIBRARY_FUSION_TYPE_UNKNOWN"
-    )
-    with pytest.raises(jax.errors.JaxRuntimeError):
-        stage.compile(compiler_options=unknown)
-
-
-def test_training_needs_no_option_that_xla_does_not_know(monkeypatch):
-    expected = trained(new_program(convolution, tuned=True))
-    monkeypatch.setitem(CPU_CONVOLUTION_GRADIENTS, "xla_cpu_of_another_version", "x")
-    losses = trained(new_program(convolution, tuned=True))[1]
-    np.testing.assert_allclose(losses, expected[1], rtol=1e-5)
