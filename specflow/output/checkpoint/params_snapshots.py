@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from specflow.distributed import collectives
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
 from specflow.output.checkpoint.retention import Retention
@@ -62,6 +63,18 @@ class ParamsSnapshots(CheckpointWriter):
         self.wait()
         if not self.is_complete(step):
             self.start(step, state, {"step": step, "data": {}, "metrics": None})
+
+    def close(self) -> None:
+        """Waits for the running save, and removes snapshots without a checkpoint.
+
+        To be called when the checkpoints are closed.
+
+        Raises:
+            OutputError: the running save failed.
+        """
+        super().close()
+        if self._newest is not None and collectives.is_process_zero():
+            self._remove_expired()
 
     def _write(self, channel: Any, step: int, shares: Any, metadata: Any) -> None:
         super()._write(channel, step, self._cast(shares), metadata)
