@@ -41,7 +41,7 @@ def test_a_converter_of_another_package_converts_and_is_verified(sample, tmp_pat
     converted = sf.convert_export(path, format="bundle")
     assert converted.path == path.parent / "bundle" / path.name
     files = sorted(file.name for file in converted.path.iterdir())
-    assert files == ["serving_default.jax_export", "weights.npz"]
+    assert files == ["conversion.json", "serving_default.jax_export", "weights.npz"]
     assert str(converted) == (
         "serving_default: bundle answers as the export does for 8 and 3 rows, within "
         "0 of the largest magnitude (0.0001 allowed)"
