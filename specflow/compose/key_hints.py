@@ -97,7 +97,8 @@ def key_hint(
     if name in KIND and section and "name" in here:
         return did_you_mean(f"{prefix}name")
     near = nearest(name, here)
-    if near and is_slip(name, near):
+    begun = [other for other in here if other.startswith(f"{name}_")]
+    if near and (is_slip(name, near) or begun == [near]):
         return did_you_mean(near, prefix=prefix)
     fields = [
         field

@@ -121,6 +121,8 @@ class _Members(Mapping[str, type[Config]]):
             return default
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False  # A config may give any value as a name, also an unhashable.
         return name in self._homes or name in self._plugin_names()
 
     def __iter__(self) -> Iterator[str]:

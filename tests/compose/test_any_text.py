@@ -48,6 +48,20 @@ def test_keys_that_are_no_text_are_reported_with_their_place(key, place, own):
     assert any(one.origin.startswith(f"{AT}:") for one in diagnostics)
 
 
+@pytest.mark.parametrize("name", ["[1]", "{a: b}", "1.5", "true", "2020-01-01"])
+@pytest.mark.parametrize(
+    "section", ["model", "optimizer", "spec", "data", "optimizer.schedule"]
+)
+def test_names_of_kinds_that_are_no_text_are_refused(section, name, own):
+    *outer, inner = section.split(".")
+    text = f"{inner}: {{name: {name}}}"
+    text = f"{outer[0]}: {{{text}}}" if outer else text
+    origins = {one.where: one.origin for one in own(f"{WINE}{text}\n")}
+    assert origins[f"{section}.name"].startswith(f"{AT}:5:")
+    with pytest.raises(ConfigError):
+        compose(["experiment=wine", f"{section}={{name: {name}}}"])
+
+
 @pytest.mark.parametrize("depth", [150, 2000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}")])
 def test_values_nested_too_deeply_are_refused(opening, closing, depth, own):

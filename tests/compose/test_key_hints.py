@@ -204,6 +204,16 @@ def test_fields_of_the_nearest_section_come_first():
     assert suggested(best, "spec.keep=3") == "output.checkpoint.keep"
 
 
+def test_an_abbreviation_in_its_own_section_comes_before_other_frameworks():
+    name = "+loop.early_stopping.name=no_decrease"
+    meant = "loop.early_stopping.patience_steps"
+    with pytest.raises(ConfigError) as raised:
+        compose([WINE, name, "loop.early_stopping.patience=30"])
+    hints = [one.hint for one in raised.value.diagnostics]
+    assert any(hint.startswith(f"Did you mean {meant}? ") for hint in hints)
+    assert compose([WINE, name, f"{meant}=30"])
+
+
 def test_a_field_of_a_section_is_not_suggested_for_a_value():
     assert suggested("mesh.model=2") is None
 

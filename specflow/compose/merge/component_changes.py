@@ -186,6 +186,8 @@ def _component_change(
     if kinds is None or kind is None:
         return None
     previous = kinds.name_of(_with_default(slot, before))
+    if not isinstance(kind, str):
+        kind = str(kind)  # No kind has such a name, which validation reports.
     selector = next((key for key in selected if key in (TARGET, kind)), "name")
     if previous == TARGET != kind and ("name" in before or kind not in kinds.members):
         return None  # An argument of the callable that is called `name`.
