@@ -36,6 +36,8 @@ MISTAKE = 2
 MACHINE = 75
 """Exit status of an error of the machine: the same command may succeed later, or on
 another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
+_LONGEST = 100
+"""Length up to which a name is compared with others, which takes its square."""
 _ABBREVIATION = 3
 """Least number of letters that abbreviate a name."""
 
@@ -269,6 +271,8 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     name = _letters(name)
     if name in known:
         return known[name]
+    if len(name) > _LONGEST:
+        return None
     begun = [other for other in known if other.startswith(name)]
     if len(begun) == 1 and len(name) >= _ABBREVIATION:
         return known[begun[0]]
@@ -289,6 +293,8 @@ def is_slip(name: str, meant: str) -> bool:
     >>> is_slip("trainSteps", "train_steps"), is_slip("lr", "lars")
     (True, False)
     """
+    if abs(len(name) - len(meant)) > 1:
+        return False
     return _slips(_letters(name), _letters(meant)) <= 1
 
 
