@@ -227,7 +227,7 @@ class States:
         like = self._program.states.abstract_model_state()
         wanted: dict[str, Any] = {"params": like.params, "state": like.model_state}
         # A snapshot of the parameters has their averages, in a dtype of its own.
-        is_snapshot = not any(name.startswith("opt_state/") for name in array_specs)
+        is_snapshot = "step" not in array_specs
         if is_snapshot:
             wanted["params"] = _in_saved_dtypes(like.params, array_specs)
         elif self._eval_params is not None:

@@ -30,7 +30,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from specflow.distributed import side_channel
 from specflow.output import Checkpointer
-from specflow.output.checkpoint import checkpoint_writer as checkpoint
+from specflow.output.checkpoint.archive import Archive
 
 address, index, folder = sys.argv[2], int(sys.argv[3]), sys.argv[4]
 jax.config.update("jax_num_cpu_devices", 2)
@@ -57,7 +57,7 @@ abstract = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
     state,
 )
-write_share = checkpoint.write_share
+write_share = Archive.write_share
 results = {}
 
 
@@ -75,13 +75,13 @@ def failure(function):
 def while_saving(state):
     go_on = threading.Event()
 
-    def write_late(*words):
+    def write_late(*words, **named):
         go_on.wait()
-        write_share(*words)
+        write_share(*words, **named)
 
     with Checkpointer(folder, keep=1) as saves:
         if index == 1:
-            checkpoint.write_share = write_late
+            Archive.write_share = write_late
         saves.save(1, state, data={"place": 5})
         for _ in range(3):
             state = step(state)
@@ -98,15 +98,15 @@ def while_saving(state):
         saves.save(3, state)
         results["there after it"] = saves.steps()
 
-        def refuse(*_):
+        def refuse(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         for process, share in ((1, refuse), (0, refuse)):
-            checkpoint.write_share = refuse if index == process else write_share
+            Archive.write_share = refuse if index == process else write_share
             saves.save(4, state)
             results[f"error of {process}"] = failure(saves.wait)
         results["left"] = sorted(path.name for path in saves.directory.iterdir())
-        checkpoint.write_share = write_share
+        Archive.write_share = write_share
         state = step(state)
         saves.save(4, state)
     results["in the end"] = saves.steps()
@@ -116,7 +116,7 @@ def while_saving(state):
 
 
 def killed(state):
-    def die(*words):
+    def die(*words, **named):
         (saves.directory / "dying").touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -125,7 +125,7 @@ def killed(state):
     saves.save(1, state)
     saves.wait()
     if index == 1:
-        checkpoint.write_share = die
+        Archive.write_share = die
     saves.save(2, state)
     while not (saves.directory / "dying").exists():
         time.sleep(0.01)
