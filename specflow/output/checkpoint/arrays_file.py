@@ -5,6 +5,7 @@ the bytes of the arrays. Source: huggingface/safetensors, whose readers open the
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -231,7 +232,7 @@ def array_bytes(dtype: np.dtype[Any], shape: Sequence[int]) -> int:
     >>> array_bytes(np.dtype("float32"), (2, 3))
     24
     """
-    return dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    return dtype.itemsize * math.prod(shape)
 
 
 def _header(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> bytes:

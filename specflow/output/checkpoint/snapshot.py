@@ -111,11 +111,11 @@ def _own_shards(leaf: Any, process: int) -> list[tuple[Bounds, Any]]:
     shape = np.shape(leaf)
     if 0 in shape:
         return []
-    if not hasattr(leaf, "addressable_shards"):
+    if (shards := getattr(leaf, "addressable_shards", None)) is None:
         return [] if process else [(tuple((0, size) for size in shape), leaf)]
     return [
         (bounds_of(shard.index, shape), shard.data)
-        for shard in leaf.addressable_shards
+        for shard in shards
         if shard.replica_id == 0
     ]
 
