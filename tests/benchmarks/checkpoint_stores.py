@@ -1,6 +1,6 @@
-"""Ways to store a state: ours, Orbax and TensorStore, each in a fresh process.
+"""Ways to store a state: ours, and Orbax on TensorStore, each in a fresh process.
 
-Needs orbax-checkpoint and tensorstore, which Flax installs. The figures that decided
+Needs orbax-checkpoint, which Flax installs. The figures that decided
 for our own format are in docs/design/checkpoint-format.md; `python -m
 tests.benchmarks.checkpoint_stores` prints them again.
 """
@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from tests.benchmarks.checkpoint import LARGE_MB, folder_on_disk, peak_mb, state_of
 
 ROUNDS = 3
-STORES = ("ours", "orbax v0", "orbax v1", "tensorstore")
+STORES = ("ours", "orbax v0", "orbax v1")
 
 
 def main() -> None:
@@ -98,55 +97,12 @@ def _store(
         return save_v0, lambda step, like: checkpointer.restore(
             folder / str(step), args=ocp.args.StandardRestore(like)
         )
-    if name == "orbax v1":
-        from orbax.checkpoint import v1
+    from orbax.checkpoint import v1
 
-        def save_v1(step: int, state: Any) -> Callable[[], object]:
-            return v1.save_pytree_async(folder / str(step), state).result
+    def save_v1(step: int, state: Any) -> Callable[[], object]:
+        return v1.save_pytree_async(folder / str(step), state).result
 
-        return save_v1, lambda step, like: v1.load_pytree(folder / str(step), like)
-    return _tensorstore(folder)
-
-
-def _tensorstore(folder: Path) -> Any:
-    """One OCDBT database of zarr arrays a step, as Orbax lays them out."""
-    import tensorstore
-
-    def opened(step: int, leaf: str, **options: Any) -> Any:
-        base = {"driver": "file", "path": f"{folder}/{step}/"}
-        kvstore = {"driver": "ocdbt", "base": base, "path": f"{leaf}/"}
-        spec = {"driver": "zarr", "kvstore": kvstore}
-        return tensorstore.open(spec, **options).result()
-
-    def save(step: int, state: Any) -> Callable[[], object]:
-        copies = {k: np.array(x, copy=True) for k, x in state["params"].items()}
-
-        def write() -> None:
-            transaction = tensorstore.Transaction(atomic=True)
-            writes = []
-            for leaf, copy in copies.items():
-                store = opened(
-                    step,
-                    leaf,
-                    create=True,
-                    dtype=tensorstore.dtype(copy.dtype),
-                    shape=copy.shape,
-                    transaction=transaction,
-                )
-                writes.append(
-                    store.write(copy, can_reference_source_data_indefinitely=True)
-                )
-            for future in writes:
-                future.result()
-            transaction.commit_async().result()
-
-        return write
-
-    def restore(step: int, like: Any) -> Any:
-        reads = {leaf: opened(step, leaf).read() for leaf in like["params"]}
-        return {leaf: jax.device_put(read.result()) for leaf, read in reads.items()}
-
-    return save, restore
+    return save_v1, lambda step, like: v1.load_pytree(folder / str(step), like)
 
 
 if __name__ == "__main__":
