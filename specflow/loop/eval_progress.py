@@ -15,8 +15,8 @@ __all__ = ["EvalProgress", "EvaluationStopped", "OutdatedProgressError"]
 _LOG = logging.getLogger("specflow")
 
 _MOST_BYTES = 64 << 20
-"""Largest accumulators that are stored: whoever reads the checkpoint's metadata reads
-them too."""
+"""Largest accumulators that are stored: every read of the checkpoint's metadata
+includes them."""
 
 
 class EvaluationStopped(StopTraining):

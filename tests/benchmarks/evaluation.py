@@ -57,7 +57,7 @@ def _row(name: str, estimator: Any, source: ArraySource) -> Row:
     )
     traced = forward.trace(state.params, state.model_state, images[:BATCH])
     lowered = traced.lower()
-    # The limit is whichever is faster here: XLA as it is, or told what training tells.
+    # The limit is whichever is faster here: plain XLA, or with the options of training.
     programs = [
         lowered.compile(),
         lowered.compile(compiler_options=convolution_options(traced.jaxpr)),

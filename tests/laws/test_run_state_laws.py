@@ -147,7 +147,7 @@ def all_parts_seen(case, directory, stops, *, iterator):
     seeds, seen = itertools.count(7), {}
 
     class Watcher(loss_reports.Watcher):
-        """What somebody may add: a count that is not saved."""
+        """A count that is not saved, as a new part may have."""
 
         planted = 0
 

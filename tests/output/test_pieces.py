@@ -25,7 +25,7 @@ from specflow.output.checkpoint.saved_arrays import (
 from specflow.output.checkpoint.snapshot import HostSnapshots, bounds_of
 
 MESH = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
-LAID = {
+PARTITIONS = {
     "whole": P(),
     "rows": P("a"),
     "columns": P(None, "b"),
@@ -46,7 +46,7 @@ MATRIX = "params/layers.0.kernel"
 
 def shardings(how: str) -> dict[str, NamedSharding]:
     return {
-        name: NamedSharding(MESH, LAID[how] if name == MATRIX else P())
+        name: NamedSharding(MESH, PARTITIONS[how] if name == MATRIX else P())
         for name in ARRAYS
     }
 
@@ -67,7 +67,7 @@ def written(tmp_path_factory):
     """The checkpoint of each sharding."""
     return {
         how: write(tmp_path_factory.mktemp("saved in 100%"), how)
-        for how in (*LAID, ALONE)
+        for how in (*PARTITIONS, ALONE)
     }
 
 
@@ -82,8 +82,8 @@ def read(path: Path, how: str) -> dict[str, jax.Array]:
     return read_onto_devices(path, saved, wanted)
 
 
-@pytest.mark.parametrize("to", LAID)
-@pytest.mark.parametrize("of", [*LAID, ALONE])
+@pytest.mark.parametrize("to", PARTITIONS)
+@pytest.mark.parametrize("of", [*PARTITIONS, ALONE])
 def test_a_checkpoint_is_read_with_any_sharding(written, of, to):
     found = read(written[of], to)
     assert found.keys() == ARRAYS.keys()
@@ -93,7 +93,7 @@ def test_a_checkpoint_is_read_with_any_sharding(written, of, to):
         np.testing.assert_array_equal(np.asarray(found[name]), expected)
 
 
-@pytest.mark.parametrize("to", LAID)
+@pytest.mark.parametrize("to", PARTITIONS)
 @pytest.mark.parametrize("of", ["both", ALONE])
 def test_a_changed_byte_is_detected_with_any_sharding(of, to, tmp_path):
     path = write(tmp_path, of)
@@ -113,8 +113,8 @@ def test_a_missing_file_is_damage(tmp_path):
         read(path, "rows")
 
 
-@pytest.mark.parametrize("to", LAID)
-@pytest.mark.parametrize("of", [*LAID, ALONE])
+@pytest.mark.parametrize("to", PARTITIONS)
+@pytest.mark.parametrize("of", [*PARTITIONS, ALONE])
 def test_one_part_is_read_without_the_others(written, of, to, monkeypatch):
     """As one of several processes reads: the shard of one device, nothing else."""
     monkeypatch.setattr(arrays_file, "_SHORT_ROW_BYTES", 4)
@@ -140,7 +140,7 @@ def test_one_part_is_read_without_the_others(written, of, to, monkeypatch):
             assert count == target.nbytes
 
 
-@pytest.mark.parametrize("of", [*LAID, ALONE])
+@pytest.mark.parametrize("of", [*PARTITIONS, ALONE])
 def test_every_damaged_array_is_found_with_memory_for_none(of, tmp_path):
     path = write(tmp_path, of)
     assert Archive().verify(path) == []

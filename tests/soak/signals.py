@@ -31,7 +31,7 @@ PHASES = {
 }
 """Phase -> `module:attribute:n`, at whose n-th call the signal arrives."""
 _SAVED = ("compiling", "training", "saving", "writing", "evaluating", "exporting")
-"""Phases in which a request to stop is obeyed: the state is saved, the status told."""
+"""Phases in which a request to stop saves the state and has its exit status."""
 _HANDLED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _OTHERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT)
 """Signals that end a process at once, as a kill does."""
