@@ -15,6 +15,7 @@ from specflow.estimator import Estimator
 from specflow.executor import fingerprint as combined
 from specflow.executor import to_tree
 from specflow.output import Checkpointer
+from specflow.output.checkpoint.disk_space import bytes_of
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.formatting import columns, short
 from specflow.runtime.typing import leaves
@@ -83,7 +84,7 @@ def _disk_warnings(
     if (checkpointer.latest_step() or 0) >= config.loop.train_steps:
         return []
     state = to_tree(estimator.abstract_state(data.train))
-    diagnostics = checkpointer.space.diagnostics(state)
+    diagnostics = checkpointer.space.diagnostics(bytes_of(state))
     return [diagnostic for diagnostic in diagnostics if diagnostic is not None]
 
 

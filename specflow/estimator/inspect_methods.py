@@ -16,6 +16,7 @@ from specflow.estimator.input_functions import no_rows
 from specflow.estimator.training_input import stacked_steps
 from specflow.executor import Lowered, TrainState, check_predictions, to_tree
 from specflow.lifecycle import WarmPlan
+from specflow.output.checkpoint.disk_space import bytes_of
 
 __all__ = ["InspectMethods"]
 
@@ -170,7 +171,7 @@ class InspectMethods(EstimatorParts):
         Raises:
             OutputError: there is no room, or the size of files is limited to less.
         """
-        self.checkpoints.space.check(to_tree(self.abstract_state(source)))
+        self.checkpoints.space.check(bytes_of(to_tree(self.abstract_state(source))))
 
     def live(
         self, step: int, state: TrainState

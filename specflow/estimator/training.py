@@ -32,6 +32,7 @@ from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState, to_tree
 from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
+from specflow.output.checkpoint.disk_space import bytes_of
 from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from specflow.runtime.closing import closing
 
@@ -144,8 +145,9 @@ class Training:
         agree_on_form("training", {"features": features, "labels": labels})
         if self._config.saves and self._checkpoints.latest_step() is None:
             # Before the program of the initial values is compiled.
-            abstract = to_tree(self._program.abstract_state(features, labels))
-            collectives.on_process_zero(lambda: self._checkpoints.space.check(abstract))
+            abstract = self._program.abstract_state(features, labels)
+            need = bytes_of(to_tree(abstract))
+            collectives.on_process_zero(lambda: self._checkpoints.space.check(need))
         with self._program.timing("checkpoint"):
             start, state, saved = self._states.to_train(features, labels)
         if call.on_start is not None:
@@ -248,7 +250,7 @@ class Training:
         closers.append(self._finish_writing)
         if config.saves:
             space = self._checkpoints.space
-            collectives.on_process_zero(lambda: space.begin(to_tree(state)))
+            collectives.on_process_zero(lambda: space.begin(bytes_of(to_tree(state))))
             closers.append(space.end)
         with closing(*closers), self._giving_up():
             with (

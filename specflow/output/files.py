@@ -12,7 +12,7 @@ from stat import S_IMODE, S_ISREG
 
 from specflow.diagnostics.errors import Diagnostic, OutputError
 
-__all__ = ["replacing", "reported", "set_aside", "write_text"]
+__all__ = ["remove_tree", "replacing", "reported", "set_aside", "write_text"]
 
 
 @contextlib.contextmanager
@@ -149,6 +149,17 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder with its files, also while another process does the same.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    while path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 def set_aside(path: Path, *, keep: bool = False) -> Path | None:

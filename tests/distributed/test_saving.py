@@ -77,7 +77,7 @@ def while_saving(state):
 
     def write_late(*words, **named):
         go_on.wait()
-        write_share(*words, **named)
+        return write_share(*words, **named)
 
     with Checkpointer(folder, keep=1) as saves:
         if index == 1:

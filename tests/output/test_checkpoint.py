@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
@@ -24,6 +24,7 @@ from specflow.diagnostics.errors import CheckpointError, OutputError
 from specflow.output import Checkpointer
 from specflow.output.checkpoint import retention
 from specflow.output.checkpoint.archive import FORMAT, Archive
+from specflow.output.checkpoint.arrays_file import header_of, write_arrays
 from specflow.output.checkpoint.best_checkpoint import best_step
 from specflow.output.checkpoint.snapshot import HostSnapshots, differences
 
@@ -134,8 +135,8 @@ def test_a_restored_state_may_be_donated_and_read_again(tmp_path):
 def test_a_snapshot_shares_no_memory_with_its_source():
     mine = np.zeros(4)
     theirs = jnp.zeros(4)
-    shares = HostSnapshots().take({"mine": mine, "theirs": theirs, "number": 3})
-    copies = {name: share.pieces[0][1] for name, share in shares.items()}
+    snapshot = HostSnapshots().take({"mine": mine, "theirs": theirs, "number": 3})
+    copies = dict(zip(snapshot.layout.arrays, snapshot.pieces, strict=True))
     assert not np.shares_memory(copies["mine"], mine)
     assert not np.shares_memory(copies["theirs"], np.asarray(theirs))
     assert copies["number"] == 3
@@ -146,7 +147,7 @@ def test_the_next_snapshot_is_taken_into_the_same_memory():
 
     def taken(value: float, size: int = 4) -> np.ndarray:
         state = {"x": jnp.full(size, value)}
-        return snapshots.take(state)["x"].pieces[0][1]
+        return snapshots.take(state).pieces[0]
 
     first = taken(1.0)
     second = taken(2.0)
@@ -160,16 +161,97 @@ def test_a_share_has_every_piece_once_and_shares_no_memory_with_its_source():
     # Replicated over the second axis: four devices have each piece.
     sharding = NamedSharding(mesh, PartitionSpec("a"))
     array = jax.device_put(np.arange(8, dtype=np.float32).reshape(4, 2), sharding)
-    share = HostSnapshots().take({"x": array})["x"]
-    assert share.shape == (4, 2)
-    assert {bounds: piece.tolist() for bounds, piece in share.pieces} == {
+    snapshot = HostSnapshots().take({"x": array})
+    assert snapshot.layout.arrays == {"x": (np.float32, (4, 2))}
+    bounds = [piece.bounds for piece in snapshot.layout.pieces]
+    pieces = [piece.tolist() for piece in snapshot.pieces]
+    assert dict(zip(bounds, pieces, strict=True)) == {
         ((0, 2), (0, 2)): [[0, 1], [2, 3]],
         ((2, 4), (0, 2)): [[4, 5], [6, 7]],
     }
-    assert len(share.pieces) == 2
+    assert len(snapshot.pieces) == 2
     for shard in array.addressable_shards:
-        for _, piece in share.pieces:
+        for piece in snapshot.pieces:
             assert not np.shares_memory(piece, np.asarray(shard.data))
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "dtype": st.sampled_from(["float32", "int8", "bfloat16"]),
+                "shape": st.sampled_from([(), (4,), (4, 2), (0, 3)]),
+                "kind": st.sampled_from(["numpy", "device", "sharded", "replicated"]),
+                "names": st.sampled_from([("a", "b"), ("b", "c"), ("a",)]),
+            }
+        ),
+        min_size=2,
+        max_size=5,
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_a_snapshot_is_that_of_its_state_whatever_was_taken_before(structures):
+    """States of one structure share a layout; those of others must not."""
+    mesh = Mesh(np.array(jax.devices()[:4]), ("rows",))
+    snapshots = HostSnapshots()
+    for seed, structure in enumerate(structures):
+        shape, dtype = structure["shape"], jnp.dtype(structure["dtype"])
+        kind, names = structure["kind"], structure["names"]
+        values = {
+            name: np.random.default_rng([seed, place])
+            .integers(0, 9, shape)
+            .astype(dtype)
+            for place, name in enumerate(names)
+        }
+        rows = PartitionSpec(*(("rows",) if shape[:1] == (4,) else ()))
+        state = {
+            "numpy": lambda value: value,
+            "device": jnp.asarray,
+            "sharded": lambda value, rows=rows: jax.device_put(
+                value, NamedSharding(mesh, rows)
+            ),
+            "replicated": lambda value: jax.device_put(
+                value, NamedSharding(mesh, PartitionSpec())
+            ),
+        }[kind]
+        snapshot = snapshots.take({name: state(v) for name, v in values.items()})
+        assert dict(snapshot.layout.arrays) == {n: (dtype, shape) for n in names}
+        found = {name: np.zeros(shape, dtype) for name in names}
+        for piece, copy in zip(snapshot.layout.pieces, snapshot.pieces, strict=True):
+            found[piece.name][tuple(slice(*pair) for pair in piece.bounds)] = copy
+        for name in names:
+            np.testing.assert_array_equal(found[name], values[name])
+
+
+def test_arrays_that_are_written_together_are_found_after_a_short_write(
+    tmp_path, monkeypatch
+):
+    arrays = [np.arange(size, dtype=np.int16) for size in (5, 0, 3000, 7)]
+    header = header_of({str(i): (a.dtype, a.shape) for i, a in enumerate(arrays)})
+    expected = header + b"".join(array.tobytes() for array in arrays)
+    writev = os.writev
+    for limit in (1, len(header), len(header) + 10, len(header) + 15):
+        monkeypatch.setattr(
+            os,
+            "writev",
+            lambda file, blocks, limit=limit: os.write(file, b"".join(blocks)[:limit]),
+        )
+        write_arrays(tmp_path / str(limit), header, arrays)
+        assert (tmp_path / str(limit)).read_bytes() == expected
+    monkeypatch.setattr(os, "writev", writev)
+
+
+def test_a_tagged_checkpoint_whose_removal_was_interrupted_is_kept(tmp_path):
+    """Its tag was set while it was renamed; a removal without a tag is finished."""
+    for step in (1, 2):
+        folder = tmp_path / f"deleting-{step}"
+        (folder / "tags").mkdir(parents=True)
+    (tmp_path / "deleting-1" / "tags" / "release").touch()
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer._writer.resume_from(1)
+        checkpointer.save(3, SMALL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3"]
+    assert (tmp_path / "1" / "tags" / "release").exists()
 
 
 def test_save_copies_the_data_position(tmp_path):
@@ -411,7 +493,7 @@ def slow_disk(monkeypatch):
 
     def wait_and_write(self, *args, **kwargs):
         assert released.wait(60)
-        write(self, *args, **kwargs)
+        return write(self, *args, **kwargs)
 
     monkeypatch.setattr(Archive, "write_share", wait_and_write)
     yield released

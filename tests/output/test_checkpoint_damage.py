@@ -101,7 +101,7 @@ def test_a_truncated_file_is_detected(two, share):
 
 def test_a_changed_description_is_detected(two):
     path = two / "20" / "checkpoint.json"
-    path.write_text(path.read_text().replace('"next_index": 20', '"next_index": 21'))
+    path.write_text(path.read_text().replace('"next_index":20', '"next_index":21'))
     assert restored_step(two) == (
         10,
         [

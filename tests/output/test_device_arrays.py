@@ -57,10 +57,10 @@ def layouts(draw):
 
 
 def write(path, state):
-    shares = HostSnapshots().take(state)
+    snapshot = HostSnapshots().take(state)
     path.mkdir()
-    Archive().write_share(path, shares, process=0, processes=1)
-    Archive().complete(path, shares, {}, processes=1)
+    written = Archive().write_share(path, snapshot, process=0, processes=1)
+    Archive().complete(path, snapshot.layout, written, {}, processes=1)
 
 
 def read(path, shardings):

@@ -23,8 +23,8 @@ from tests.compose.conftest import golden
 __all__ = ["golden"]
 
 MIB = 1 << 20
-STATE = {"params": {"w": jax.ShapeDtypeStruct((512, 512), jnp.float32)}}
-"""One array of 1 MiB."""
+NEED = MIB
+"""Bytes of a checkpoint of `saved`."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_every_message(tmp_path, free, limited, golden):
     lines = []
 
     def note(space, text, **kinds):
-        error, warning = space.diagnostics(STATE)
+        error, warning = space.diagnostics(NEED)
         found = {"error": error, "warning": warning}
         (kind,) = [kind for kind, diagnostic in found.items() if diagnostic]
         lines.append(f"# {text}\n{line(found[kind], kind=kind)}\n")
@@ -80,7 +80,7 @@ def test_every_message(tmp_path, free, limited, golden):
     note(space, "files of half the size")
     limited(resource.RLIM_INFINITY)
     free(4 * MIB)
-    space.begin(STATE)
+    space.begin(NEED)
     shutil.rmtree(tmp_path / "checkpoints")
     with pytest.raises(OutputError) as error:
         space.check_directory()
@@ -95,7 +95,7 @@ def test_less_than_one_is_an_error_and_less_than_three_a_warning(
     space = Checkpointer(tmp_path_factory.getbasetemp() / "none").space
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(disk_space, "free_bytes", lambda path: free)
-        error, warning = space.diagnostics(STATE)
+        error, warning = space.diagnostics(NEED)
     assert (error is not None, warning is not None) == (
         free < MIB,
         MIB <= free < 3 * MIB,
@@ -109,7 +109,7 @@ def test_the_warning_comes_once_and_again_after_there_was_room(tmp_path, free):
         free(size * MIB)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            space.check(STATE)
+            space.check(NEED)
         counts.append([one.category for one in caught].count(SpecflowWarning))
     assert counts == [1, 0, 0, 0, 1, 0]
 
@@ -121,7 +121,7 @@ def test_the_size_of_the_newest_checkpoint_counts_if_it_is_larger(tmp_path, free
     assert on_disk > 3 * MIB
     for size, is_error in ((on_disk - 1, True), (on_disk, False)):
         free(size)
-        error, _ = checkpointer.space.diagnostics(STATE)
+        error, _ = checkpointer.space.diagnostics(NEED)
         assert (error is not None) == is_error
     checkpointer.close()
 
@@ -130,10 +130,10 @@ def test_the_size_of_the_newest_checkpoint_counts_if_it_is_larger(tmp_path, free
 def test_what_the_next_save_removes_first_counts_as_free(tmp_path, free, name):
     space = Checkpointer(tmp_path).space
     free(MIB // 2)
-    assert space.diagnostics(STATE)[0] is not None
+    assert space.diagnostics(NEED)[0] is not None
     (tmp_path / name).mkdir()
     (tmp_path / name / "arrays").write_bytes(bytes(MIB))
-    assert space.diagnostics(STATE)[0] is None
+    assert space.diagnostics(NEED)[0] is None
 
 
 def test_a_save_without_room_changes_nothing_and_the_next_with_room_is_made(
@@ -157,12 +157,12 @@ def test_a_save_without_room_changes_nothing_and_the_next_with_room_is_made(
 def test_a_vanished_directory_is_not_created_again_until_training_begins(tmp_path):
     directory = tmp_path / "run" / "checkpoints"
     with saved(directory, 1) as checkpointer:
-        checkpointer.space.begin(STATE)
+        checkpointer.space.begin(NEED)
         shutil.rmtree(tmp_path / "run")
         with pytest.raises(OutputError, match="has vanished"):
             checkpointer.save(2, {"params": {"w": jnp.ones((512, 512))}})
         assert not (tmp_path / "run").exists()
-        checkpointer.space.begin(STATE)
+        checkpointer.space.begin(NEED)
         checkpointer.save(2, {"params": {"w": jnp.ones((512, 512))}})
         checkpointer.wait()
         assert checkpointer.steps() == [2]
@@ -190,7 +190,7 @@ def test_a_file_system_without_a_size_is_not_judged(tmp_path, monkeypatch):
     nothing = shutil._ntuple_diskusage(0, 0, 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: nothing)
     assert free_bytes(tmp_path) is None
-    assert Checkpointer(tmp_path).space.diagnostics(STATE) == (None, None)
+    assert Checkpointer(tmp_path).space.diagnostics(NEED) == (None, None)
 
 
 def test_the_largest_file_is_the_limit_of_the_process(limited):

@@ -5,12 +5,14 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from specflow.diagnostics.errors import OutputError
 from specflow.output import replacing, write_text, writing_rows
+from specflow.output.files import remove_tree
 
 FORMATS = ("csv", "jsonl", "parquet")
 
@@ -209,3 +211,19 @@ def test_a_read_only_file_is_not_replaced(tmp_path):
     )
     assert "own.csv: cannot be written: Permission denied" in done.stdout, done.stderr
     assert path.read_text() == "old\n"
+
+
+def test_several_may_remove_the_same_folder(tmp_path):
+    """As a run that still ends, and the one that resumes it."""
+    folder = tmp_path / "deleting-1"
+    for number in range(300):
+        (folder / str(number)).mkdir(parents=True)
+    begin = threading.Barrier(3)
+
+    def remove(_):
+        begin.wait()
+        remove_tree(folder)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(remove, range(3))) == [None] * 3
+    assert not folder.exists()

@@ -22,7 +22,8 @@ from specflow.output.checkpoint.saved_arrays import (
     StoredArrays,
     saved_arrays,
 )
-from specflow.output.checkpoint.snapshot import HostSnapshots, bounds_of
+from specflow.output.checkpoint.snapshot import HostSnapshots
+from specflow.output.checkpoint.state_layout import bounds_of
 
 MESH = Mesh(np.array(jax.devices()[:8]).reshape(2, 4), ("a", "b"))
 PARTITIONS = {
@@ -53,12 +54,12 @@ def shardings(how: str) -> dict[str, NamedSharding]:
 
 def write(folder: Path, how: str) -> Path:
     state = ARRAYS if how == ALONE else jax.device_put(ARRAYS, shardings(how))
-    shares = HostSnapshots().take(state)
+    snapshot = HostSnapshots().take(state)
     path = folder / "1"
     path.mkdir()
     archive = Archive()
-    archive.write_share(path, shares, process=0, processes=1)
-    archive.complete(path, shares, {}, processes=1)
+    written = archive.write_share(path, snapshot, process=0, processes=1)
+    archive.complete(path, snapshot.layout, written, {}, processes=1)
     return path
 
 

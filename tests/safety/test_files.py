@@ -118,9 +118,9 @@ def test_no_file_of_a_checkpoint_is_unpickled(here, canary):
     arrays = {"w": np.arange(6.0).reshape(2, 3), "b": np.zeros(3)}
     whole = here / "whole"
     whole.mkdir()
-    shares = HostSnapshots().take(arrays)
-    Archive().write_share(whole, shares, process=0, processes=1)
-    Archive().complete(whole, shares, {"step": 1}, processes=1)
+    snapshot = HostSnapshots().take(arrays)
+    written = Archive().write_share(whole, snapshot, process=0, processes=1)
+    Archive().complete(whole, snapshot.layout, written, {"step": 1}, processes=1)
     files = sorted(
         path.relative_to(whole) for path in whole.rglob("*") if path.is_file()
     )

@@ -1,33 +1,38 @@
 """Format of one checkpoint: files of arrays, and metadata with a digest of each."""
 
+import functools
 import json
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.output.checkpoint.arrays_file import digest_of, write_arrays
 from specflow.output.checkpoint.saved_arrays import (
+    Bounds,
     DamagedError,
     SavedArray,
     StoredArrays,
-    piece_name,
     reason,
     saved_arrays,
 )
-from specflow.output.checkpoint.snapshot import Share
+from specflow.output.checkpoint.snapshot import Snapshot
+from specflow.output.checkpoint.state_layout import StateLayout
 from specflow.output.files import write_text
 
-__all__ = ["FORMAT", "Archive"]
+__all__ = ["FORMAT", "Archive", "SavedShard"]
 
 FORMAT = 3
 """Version of the format. 1 and 2 were written with Orbax; 1 had model state under
 `rest/`, 2 under `state/`."""
 
 _METADATA = "checkpoint.json"
+
+SavedShard: TypeAlias = tuple[str, Bounds, str]
+"""Name of an array, bounds and digest of a piece of it."""
 
 
 class Archive:
@@ -40,40 +45,38 @@ class Archive:
     """
 
     def write_share(
-        self, folder: Path, shares: Mapping[str, Share], *, process: int, processes: int
-    ) -> None:
+        self, folder: Path, snapshot: Snapshot, *, process: int, processes: int
+    ) -> list[SavedShard]:
         """Writes the pieces that one process holds.
 
         Args:
             folder: the checkpoint, before it gets its final name.
-            shares: name -> pieces of this process.
+            snapshot: the pieces of this process.
             process: index of the process.
             processes: number of processes.
+
+        Returns:
+            What `complete` takes from process 0; the others leave it in a file.
 
         Raises:
             OSError: a file cannot be written.
         """
-        pieces = {
-            piece_name(name, share.shape, bounds): piece
-            for name, share in shares.items()
-            for bounds, piece in share.pieces
-        }
-        file = f"arrays-{process:05}-of-{processes:05}.safetensors"
-        digests = write_arrays(folder / file, pieces)
-        described = {
-            name: [
-                [bounds, digests[piece_name(name, share.shape, bounds)]]
-                for bounds, _ in share.pieces
-            ]
-            for name, share in shares.items()
-        }
-        content = {"file": file, "arrays": described}
-        _index(folder, process).write_text(json.dumps(content), encoding="utf-8")
+        layout = snapshot.layout
+        file = folder / _file_name(process, processes)
+        digests = write_arrays(file, layout.header, snapshot.pieces)
+        written = [
+            (piece.name, piece.bounds, digest)
+            for piece, digest in zip(layout.pieces, digests, strict=True)
+        ]
+        if process:
+            _index(folder, process).write_text(json.dumps(written), encoding="utf-8")
+        return written
 
     def complete(
         self,
         folder: Path,
-        shares: Mapping[str, Share],
+        layout: StateLayout,
+        written: list[SavedShard],
         metadata: Mapping[str, Any],
         *,
         processes: int,
@@ -82,28 +85,25 @@ class Archive:
 
         Args:
             folder: the checkpoint, before it gets its final name.
-            shares: those of any process, for shapes and dtypes.
+            layout: that of process 0, for shapes and dtypes.
+            written: result of `write_share` of process 0.
             metadata: plain JSON values to store with the arrays.
             processes: number of processes.
 
         Raises:
             OSError: a file cannot be read or written.
         """
-        indexes = [_index(folder, process) for process in range(processes)]
-        contents = [json.loads(index.read_text(encoding="utf-8")) for index in indexes]
+        indexes = [_index(folder, process) for process in range(1, processes)]
+        others = [json.loads(index.read_text(encoding="utf-8")) for index in indexes]
+        pieces: dict[str, list[Any]] = {name: [] for name in layout.arrays}
+        for file, shards in enumerate([written, *others]):
+            for name, bounds, digest in shards:
+                pieces[name].append((file, bounds, digest))
         arrays = {
-            name: {
-                "dtype": share.dtype.name,
-                "shape": list(share.shape),
-                "pieces": [
-                    [file, *piece]
-                    for file, content in enumerate(contents)
-                    for piece in content["arrays"][name]
-                ],
-            }
-            for name, share in shares.items()
+            name: {"dtype": _name(dtype), "shape": shape, "pieces": pieces[name]}
+            for name, (dtype, shape) in layout.arrays.items()
         }
-        files = [content["file"] for content in contents]
+        files = [_file_name(process, processes) for process in range(processes)]
         text = _signed({**metadata, "format": FORMAT, "files": files, "arrays": arrays})
         with (folder / _METADATA).open("x", encoding="utf-8") as file:
             file.write(text)
@@ -123,11 +123,13 @@ class Archive:
         if not file.exists() and (earlier := path / "about" / "metadata").exists():
             file = earlier
         try:
-            metadata = dict(json.loads(file.read_text(encoding="utf-8")))
+            text = file.read_text(encoding="utf-8")
+            metadata = dict(json.loads(text))
         except (OSError, ValueError) as error:
             raise DamagedError(f"{file.name}: {reason(error)}") from error
         digest = metadata.pop("xxh3_128", None)
-        if digest != _digest(metadata):
+        # Written by this version, the text without its digest is what was hashed.
+        if _signature(text) != digest and _digest(_hashed(metadata)) != digest:
             raise DamagedError("its description has changed since it was written")
         if (version := metadata.pop("format", 1)) != FORMAT:
             raise CheckpointError(_other_format(path, version))
@@ -184,6 +186,10 @@ class Archive:
             return [str(error)]
 
 
+def _file_name(process: int, processes: int) -> str:
+    return f"arrays-{process:05}-of-{processes:05}.safetensors"
+
+
 def _index(folder: Path, process: int) -> Path:
     """File with the digests of a process's pieces, until the checkpoint is complete."""
     return folder / f"pieces-{process:05}.json"
@@ -203,10 +209,27 @@ def _other_format(path: Path, version: Any) -> Diagnostic:
     )
 
 
+@functools.cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """Name of a dtype, which NumPy forms slowly."""
+    return dtype.name
+
+
 def _signed(metadata: Mapping[str, Any]) -> str:
-    return json.dumps({**metadata, "xxh3_128": _digest(metadata)})
+    """Metadata as JSON, the digest of the rest as its last member."""
+    text = _hashed(metadata)
+    return f'{text[:-1]},"xxh3_128":"{_digest(text)}"}}'
 
 
-def _digest(metadata: Mapping[str, Any]) -> str:
-    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+def _signature(text: str) -> str:
+    """Digest of the text that `_signed` adds a digest to."""
+    rest, _, _ = text.rpartition(',"xxh3_128":')
+    return _digest(rest + "}")
+
+
+def _hashed(metadata: Mapping[str, Any]) -> str:
+    return json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(text: str) -> str:
     return digest_of(text.encode())

@@ -4,6 +4,7 @@ The format is a header, a JSON object with dtype, shape and offsets of each arra
 the bytes of the arrays. Source: huggingface/safetensors, whose readers open the files.
 """
 
+import functools
 import json
 import math
 import os
@@ -18,6 +19,7 @@ __all__ = [
     "array_bytes",
     "array_digest",
     "digest_of",
+    "header_of",
     "new_hasher",
     "write_arrays",
 ]
@@ -26,6 +28,8 @@ _BLOCK_BYTES = 8 << 20
 """Bytes that are read or written, and hashed, at once."""
 _SHORT_ROW_BYTES = 64 << 10
 """Rows up to this size are read completely, since a system call takes as long."""
+_MOST_BUFFERS = 1024
+"""Buffers that one system call writes, on Linux and macOS."""
 _ALIGNMENT = 64
 """The data begins at a multiple of this: a cache line, and what XLA needs on CPU."""
 _DTYPE_NAMES = {
@@ -50,26 +54,40 @@ _DTYPE_NAMES = {
 as its bytes, `U8`, in one dimension."""
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+def write_arrays(path: Path, header: bytes, arrays: Sequence[np.ndarray]) -> list[str]:
     """Writes arrays to a new file, and waits until they are on the disk.
 
     Takes no memory beyond the arrays: their bytes are written and hashed block by
-    block. Multi-byte values are little-endian, as the format wants them.
+    block, those of small arrays together. Multi-byte values are little-endian, as the
+    format wants them.
 
     Args:
         path: the file; it must not exist.
-        arrays: name -> array, contiguous in C order.
+        header: result of `header_of` these arrays.
+        arrays: in the order of the header, contiguous in C order.
 
     Returns:
-        Name -> 128-bit xxHash of the array's bytes.
+        128-bit xxHash of each array's bytes.
 
     Raises:
         OSError: the file cannot be written.
     """
-    header = _header({name: (a.dtype, a.shape) for name, a in arrays.items()})
+    digests = []
     with path.open("xb", buffering=0) as file:
-        _write(file, memoryview(header))
-        digests = {name: _write_array(file, array) for name, array in arrays.items()}
+        waiting, size = [memoryview(header)], len(header)
+        for array in arrays:
+            hasher = new_hasher()
+            content = _as_bytes(array)
+            is_small = len(content) <= _BLOCK_BYTES
+            for block in (content,) if is_small else _blocks(content):
+                if size + len(block) > _BLOCK_BYTES or len(waiting) == _MOST_BUFFERS:
+                    _write(file, waiting)
+                    waiting, size = [], 0
+                waiting.append(block)
+                size += len(block)
+                hasher.update(block)
+            digests.append(hasher.hexdigest())
+        _write(file, waiting)
         os.fsync(file.fileno())
     return digests
 
@@ -89,7 +107,7 @@ class ArraysFile:
     def __init__(
         self, path: Path, described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]
     ):
-        header = _header(described)
+        header = header_of(described)
         self._file = path.open("rb", buffering=0)
         self._offsets: dict[str, int] = {}
         offset = len(header)
@@ -235,12 +253,17 @@ def array_bytes(dtype: np.dtype[Any], shape: Sequence[int]) -> int:
     return dtype.itemsize * math.prod(shape)
 
 
-def _header(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> bytes:
+def header_of(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> bytes:
+    """Header of a file of arrays.
+
+    Args:
+        described: name -> (dtype, shape) of each array, in the order of the file.
+    """
     entries: dict[str, Any] = {}
     offset = 0
     for name, (dtype, shape) in described.items():
         size = array_bytes(dtype, shape)
-        code = _DTYPE_NAMES.get(dtype.name)
+        code = _code(dtype)
         entries[name] = {
             "dtype": code or "U8",
             "shape": list(shape) if code else [size],
@@ -252,17 +275,20 @@ def _header(described: Mapping[str, tuple[np.dtype[Any], Sequence[int]]]) -> byt
     return len(text).to_bytes(8, "little") + text
 
 
-def _write_array(file: IO[bytes], array: np.ndarray) -> str:
-    hasher = new_hasher()
-    for block in _blocks(_as_bytes(array)):
-        _write(file, block)
-        hasher.update(block)
-    return hasher.hexdigest()
+@functools.cache
+def _code(dtype: np.dtype[Any]) -> str | None:
+    """Name of a dtype in the format; None if it has none. NumPy forms names slowly."""
+    return _DTYPE_NAMES.get(dtype.name)
 
 
-def _write(file: IO[bytes], content: memoryview) -> None:
-    while content:
-        content = content[file.write(content) :]
+def _write(file: IO[bytes], blocks: list[memoryview]) -> None:
+    """Writes blocks one after another; a short write is continued where it ended."""
+    count = os.writev(file.fileno(), blocks)
+    for block in blocks:
+        written, count = min(count, len(block)), max(0, count - len(block))
+        rest = block[written:]
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def _blocks(content: memoryview) -> Iterator[memoryview]:

@@ -13,7 +13,8 @@ from specflow.output.checkpoint.saved_arrays import (
     SavedArray,
     saved_arrays,
 )
-from specflow.output.checkpoint.snapshot import differences, flat
+from specflow.output.checkpoint.snapshot import differences
+from specflow.output.checkpoint.state_layout import flat
 from specflow.output.json_values import JsonObject
 from specflow.runtime.typing import Tree
 

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from specflow.diagnostics.errors import OutputError
 from specflow.distributed import collectives
 from specflow.distributed.side_channel import SideChannel
 from specflow.output.checkpoint import checkpoint_errors
+from specflow.output.checkpoint.archive import SavedShard
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.retention import Retention
-from specflow.output.checkpoint.snapshot import HostSnapshots, Share
+from specflow.output.checkpoint.snapshot import HostSnapshots, Snapshot
 from specflow.output.files import reported
 from specflow.output.json_values import JsonObject
 from specflow.runtime.typing import Tree
@@ -72,20 +73,31 @@ class CheckpointWriter:
         self._complete.add(step)
         self.may_supersede = True
 
-    def start(self, step: int, state: Tree, metadata: JsonObject) -> None:
-        """Copies a state to the host and begins to write it.
+    def take(self, state: Tree) -> Snapshot:
+        """Copies the pieces that this process writes to the host, for `start`.
+
+        Args:
+            state: nested dicts of arrays; may be donated when this returns.
+
+        Raises:
+            CheckpointError: a leaf is not an array of numbers.
+        """
+        assert self._running is None
+        return self._snapshots.take(state, process=collectives.process_index())
+
+    def start(self, step: int, snapshot: Snapshot, metadata: JsonObject) -> None:
+        """Begins to write a state.
 
         Args:
             step: training steps done.
-            state: nested dicts of arrays; may be donated when this returns.
+            snapshot: result of `take`, which is not called again before `wait`.
             metadata: of the checkpoint, in plain JSON values.
         """
         assert self._running is None
         if collectives.process_count() > 1 and self._channel is None:
             self._channel = SideChannel(f"checkpoints/{next(_CHANNELS)}")
-        shares = self._snapshots.take(state, process=collectives.process_index())
         self._running = self._newest = self._thread.submit(
-            self._write, self._channel, step, shares, metadata
+            self._write, self._channel, step, snapshot, metadata
         )
         self.pending_step = step
 
@@ -141,7 +153,7 @@ class CheckpointWriter:
         self,
         channel: SideChannel | None,
         step: int,
-        shares: Mapping[str, Share],
+        snapshot: Snapshot,
         metadata: JsonObject,
     ) -> None:
         """Writes the shards of this process; process 0 prepares and completes.
@@ -150,25 +162,30 @@ class CheckpointWriter:
         """
         folder = self._directory.path / f"{step}.partial"
         processes = collectives.process_count()
+        written: list[SavedShard] = []
 
         def prepare() -> None:
             self._prepare(step, metadata)
             folder.mkdir()
 
         def write() -> None:
-            self._directory.archive.write_share(
-                folder, shares, process=collectives.process_index(), processes=processes
+            written[:] = self._directory.archive.write_share(
+                folder,
+                snapshot,
+                process=collectives.process_index(),
+                processes=processes,
             )
 
         def complete() -> None:
             self._directory.archive.complete(
-                folder, shares, metadata, processes=processes
+                folder, snapshot.layout, written, metadata, processes=processes
             )
             _sync(folder)
             for function in self.before_complete:
                 function()
             folder.rename(self._directory.step_path(step))
             _sync(self._directory.path)
+            self._retention.note_complete(step)
 
         def named(function: Callable[[], None]) -> Callable[[], None]:
             def call() -> None:
@@ -192,10 +209,12 @@ class CheckpointWriter:
     def _prepare(self, step: int, metadata: JsonObject) -> None:
         """Removes unfinished checkpoints, and supersedes checkpoints of later steps."""
         with reported(self._directory.path):
-            self._directory.path.mkdir(parents=True, exist_ok=True)
+            if not self._complete:
+                self._directory.path.mkdir(parents=True, exist_ok=True)
+            # Later the directory exists: one that vanished must not be begun anew.
             for path in self._directory.path.iterdir():
                 if _UNFINISHED.search(path.name):
-                    shutil.rmtree(path)
+                    self._retention.remove_unfinished(path)
             base = step - 1 if self._resumed_from is None else self._resumed_from
             for stale in self._directory.steps():
                 if stale > base and stale not in self._complete:

@@ -112,7 +112,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         self.wait()
         if self._writer.is_complete(step):
             return
-        collectives.on_process_zero(lambda: self.space.check(state))
+        snapshot = self._writer.take(state)
+        collectives.on_process_zero(lambda: self.space.check(snapshot.layout.nbytes))
         plain = to_plain(metrics)
         metadata = {
             "step": step,
@@ -122,7 +123,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         }
         if self._tracker is not None:
             self._tracker.record(step, plain)
-        self._writer.start(step, state, metadata)
+        self._writer.start(step, snapshot, metadata)
         self._pending_metrics = plain
 
     def wait(self) -> None:

@@ -21,7 +21,7 @@ from specflow.output.checkpoint.saved_arrays import (
     in_threads,
     raise_first,
 )
-from specflow.output.checkpoint.snapshot import bounds_of
+from specflow.output.checkpoint.state_layout import bounds_of
 
 __all__ = ["read_onto_devices"]
 

@@ -37,17 +37,17 @@ class DiskSpace:
         self._has_begun = False
         self._has_warned = False
 
-    def begin(self, state: Tree) -> None:
+    def begin(self, need: int) -> None:
         """Creates the directory before training, and checks the space for its saves.
 
         Args:
-            state: nested dicts of arrays, or of their shapes and dtypes.
+            need: bytes of the arrays of a checkpoint; see `bytes_of`.
 
         Raises:
             OutputError: there is no room for a checkpoint, or no directory to write.
         """
         self._has_begun = False
-        self.check(state)
+        self.check(need)
         with reported(self._directory.path):
             self._directory.path.mkdir(parents=True, exist_ok=True)
         self._has_begun = True
@@ -56,19 +56,19 @@ class DiskSpace:
         """Notes the end of training: a later call may begin in a new directory."""
         self._has_begun = False
 
-    def check(self, state: Tree) -> None:
+    def check(self, need: int) -> None:
         """Checks the space for one more checkpoint; warns once when it is short.
 
         The warning comes again only after there was room for three in between.
 
         Args:
-            state: nested dicts of arrays, or of their shapes and dtypes.
+            need: bytes of the arrays of a checkpoint; see `bytes_of`.
 
         Raises:
             OutputError: there is no room, or the directory has vanished.
         """
         self.check_directory()
-        error, warning = self.diagnostics(state)
+        error, warning = self.diagnostics(need)
         if error is not None:
             raise OutputError(error)
         if warning is not None and not self._has_warned:
@@ -89,16 +89,15 @@ class DiskSpace:
                 return
         raise OutputError(_vanished(path))
 
-    def diagnostics(self, state: Tree) -> tuple[Diagnostic | None, Diagnostic | None]:
+    def diagnostics(self, need: int) -> tuple[Diagnostic | None, Diagnostic | None]:
         """Returns an error if no checkpoint fits, and a warning if fewer than three do.
 
         Args:
-            state: nested dicts of arrays, or of their shapes and dtypes.
+            need: bytes of the arrays of a checkpoint; see `bytes_of`.
 
         Returns:
             (error, warning): at most one of them, else None.
         """
-        need = bytes_of(state)
         limit = largest_file()
         # Several processes write a file each, none of them longer than the largest.
         if limit is not None and limit < need / _process_count():

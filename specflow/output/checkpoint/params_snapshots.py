@@ -1,7 +1,5 @@
 """Snapshots of the parameters alone, for inference and fine-tuning."""
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
 from specflow.output.checkpoint.retention import Retention
 from specflow.output.checkpoint.retention_rules import NamedSteps, Policies
-from specflow.output.checkpoint.snapshot import Share
+from specflow.output.checkpoint.snapshot import Snapshot
+from specflow.output.checkpoint.state_layout import StateLayout
 from specflow.runtime.typing import Tree
 
 __all__ = ["PARAMS", "ParamsSnapshots", "is_real_number"]
@@ -49,6 +48,8 @@ class ParamsSnapshots(CheckpointWriter):
         retention.rules.append(NamedSteps(beside.steps, "its checkpoint is kept"))
         super().__init__(directory, retention)
         self._dtype = dtype
+        self._layouts: tuple[StateLayout, StateLayout] | None = None
+        """The last layout, and the same with the dtypes that are written."""
 
     def save(self, step: int, state: Tree) -> None:
         """Begins to write a snapshot; the state may be donated when this returns.
@@ -62,7 +63,8 @@ class ParamsSnapshots(CheckpointWriter):
         """
         self.wait()
         if not self.is_complete(step):
-            self.start(step, state, {"step": step, "data": {}, "metrics": None})
+            metadata = {"step": step, "data": {}, "metrics": None}
+            self.start(step, self.take(state), metadata)
 
     def close(self) -> None:
         """Waits for the running save, and removes snapshots without a checkpoint.
@@ -76,22 +78,22 @@ class ParamsSnapshots(CheckpointWriter):
         if self._newest is not None and collectives.is_process_zero():
             self._remove_expired()
 
-    def _write(self, channel: Any, step: int, shares: Any, metadata: Any) -> None:
-        super()._write(channel, step, self._cast(shares), metadata)
+    def _write(self, channel: Any, step: int, snapshot: Any, metadata: Any) -> None:
+        super()._write(channel, step, self._cast(snapshot), metadata)
 
-    def _cast(self, shares: Mapping[str, Share]) -> dict[str, Share]:
+    def _cast(self, snapshot: Snapshot) -> Snapshot:
+        layout = snapshot.layout
         if self._dtype == "same":
-            return dict(shares)
-        dtype = np.dtype(self._dtype)
-        return {
-            name: dataclasses.replace(
-                share,
-                dtype=dtype,
-                pieces=[
-                    (bounds, piece.astype(dtype)) for bounds, piece in share.pieces
-                ],
-            )
-            if name.startswith("params/") and is_real_number(share.dtype)
-            else share
-            for name, share in shares.items()
-        }
+            return snapshot
+        if self._layouts is None or self._layouts[0] is not layout:
+            self._layouts = layout, layout.cast(self._dtype_of)
+        layout = self._layouts[1]
+        pieces = [
+            piece.astype(layout.arrays[own.name][0], copy=False)
+            for own, piece in zip(layout.pieces, snapshot.pieces, strict=True)
+        ]
+        return Snapshot(layout, pieces)
+
+    def _dtype_of(self, name: str, dtype: np.dtype[Any]) -> Any:
+        is_cast = name.startswith("params/") and is_real_number(dtype)
+        return self._dtype if is_cast else dtype

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -27,10 +26,13 @@ from specflow.output.checkpoint.saved_arrays import (
     StoredArrays,
     saved_arrays,
 )
+from specflow.output.files import remove_tree
 from specflow.output.json_values import JsonObject
 
 __all__ = ["Retention", "quick_damage", "recorded_best", "recorded_policies"]
 
+_DELETING = "deleting-"
+"""Prefix of the name of a checkpoint that is being removed."""
 _MARK = "kept"
 """File in a checkpoint that is the one of its period."""
 
@@ -59,6 +61,7 @@ class Retention:
         self._created_s = time.time()
         self._period_start_s: float | None = None
         self._saved_s: dict[int, float] = {}
+        self._written: int | None = None
         self.rules: list[Rule] = [
             NewestUndamaged(self._is_damaged),
             Newest(policies.keep),
@@ -86,6 +89,10 @@ class Retention:
         for step, reasons in self.reasons().items():
             if not reasons:
                 self._remove(step)
+
+    def note_complete(self, step: int) -> None:
+        """Notes that this process has just written a checkpoint, so it is undamaged."""
+        self._written = step
 
     def stamp(self, step: int) -> JsonObject:
         """Metadata with which later processes continue the rules.
@@ -156,17 +163,26 @@ class Retention:
     def _remove(self, step: int) -> None:
         path = self._directory.step_path(step)
         # Renamed first: a partial checkpoint must never have a step's name.
-        aside = path.rename(self._directory.path / f"deleting-{step}")
-        if tags_of(aside):  # Another process has just tagged it.
-            aside.rename(path)
+        aside = path.rename(self._directory.path / f"{_DELETING}{step}")
+        self.remove_unfinished(aside)
+
+    def remove_unfinished(self, path: Path) -> None:
+        """Removes an incomplete checkpoint, or one that is being deleted.
+
+        One that another process tagged before it was renamed gets its name back.
+        Another process may be removing the same files.
+        """
+        step = path.name.removeprefix(_DELETING)
+        if step.isdigit() and tags_of(path):
+            path.rename(self._directory.step_path(int(step)))
         else:
-            shutil.rmtree(aside)
+            remove_tree(path)
 
     def _mark(self, step: int) -> Path:
         return self._directory.step_path(step) / _MARK
 
     def _is_damaged(self, step: int) -> bool:
-        return bool(quick_damage(self._directory, step))
+        return step != self._written and bool(quick_damage(self._directory, step))
 
 
 def quick_damage(directory: CheckpointDirectory, step: int) -> str:

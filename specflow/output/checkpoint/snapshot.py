@@ -6,35 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from specflow.diagnostics.errors import CheckpointError, Diagnostic
-from specflow.output.checkpoint.saved_arrays import Bounds
+from specflow.output.checkpoint.state_layout import OwnPiece, StateLayout
 from specflow.runtime.typing import Tree, describe
 
-__all__ = ["HostSnapshots", "Share", "bounds_of", "differences", "flat"]
-
-
-def flat(tree: Tree) -> dict[str, Any]:
-    """Flattens a tree to leaves by path: keys joined by `/` (a key may have dots).
-
-    >>> flat({"params": {"layers.0.kernel": 1, "layers.0.bias": 2}})
-    {'params/layers.0.bias': 2, 'params/layers.0.kernel': 1}
-    """
-    import jax
-
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+__all__ = ["HostSnapshots", "Snapshot", "differences"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Share:
-    """Pieces of an array that one process writes, on the host."""
+class Snapshot:
+    """The pieces of a state that one process writes, on the host."""
 
-    shape: tuple[int, ...]
-    """Shape of the complete array."""
-    dtype: np.dtype[Any]
-    pieces: list[tuple[Bounds, np.ndarray]]
+    layout: StateLayout
+    pieces: list[np.ndarray]
+    """In the order of `layout.pieces`."""
 
 
 class HostSnapshots:
@@ -45,114 +29,64 @@ class HostSnapshots:
     """
 
     def __init__(self) -> None:
-        self._copies: dict[tuple[str, Bounds], np.ndarray] = {}
+        self._signature: Any = None
+        self._layout: StateLayout | None = None
+        self._copies: list[np.ndarray | None] = []
 
-    def take(self, tree: Tree, *, process: int = 0) -> dict[str, Share]:
+    def take(self, tree: Tree, *, process: int = 0) -> Snapshot:
         """Copies the pieces that this process writes, so that buffers can be donated.
-
-        Of replicas on several devices, one is written: the one that JAX numbers 0.
 
         Args:
             tree: arrays of JAX or NumPy, or numbers.
-            process: index of this process; numbers and arrays of NumPy, which all
-                processes have, are written by process 0.
-
-        Returns:
-            Path -> pieces of this process, for each leaf.
+            process: index of this process; see `StateLayout.of`.
 
         Raises:
             CheckpointError: a leaf is not an array of numbers.
         """
-        leaves = flat(tree)
-        dtypes = {name: _host_dtype(name, leaf) for name, leaf in leaves.items()}
-        shards = {name: _own_shards(leaf, process) for name, leaf in leaves.items()}
-        for pieces in shards.values():
-            for _, piece in pieces:
-                if hasattr(piece, "copy_to_host_async"):
-                    piece.copy_to_host_async()  # All transfers at once, then one wait.
-        earlier, self._copies = self._copies, {}
-        return {
-            name: Share(
-                np.shape(leaf),
-                dtypes[name],
-                [
-                    (bounds, self._copy((name, bounds), piece, earlier))
-                    for bounds, piece in shards[name]
-                ],
-            )
-            for name, leaf in leaves.items()
-        }
+        import jax
 
-    def _copy(
-        self,
-        key: tuple[str, Bounds],
-        piece: Any,
-        earlier: Mapping[tuple[str, Bounds], np.ndarray],
-    ) -> np.ndarray:
-        host = np.asarray(piece)
+        leaves, structure = jax.tree.flatten(tree)
+        signature = structure, process, [*map(_kind, leaves)]
+        if self._layout is None or signature != self._signature:
+            self._layout = StateLayout.of(tree, process=process)
+            self._signature = signature
+        layout = self._layout
+        sources = [_source(leaves[piece.leaf], piece) for piece in layout.pieces]
+        if layout.has_transfers:
+            for source in sources:
+                if hasattr(source, "copy_to_host_async"):
+                    source.copy_to_host_async()  # All transfers at once, then one wait.
+        earlier = self._copies
+        if len(earlier) != len(sources):
+            earlier = [None] * len(sources)
+        self._copies = []
+        return Snapshot(layout, [*map(self._copy, sources, earlier)])
+
+    def _copy(self, source: Any, copy: np.ndarray | None) -> np.ndarray:
+        host = np.asarray(source)
         # The copy of a device's buffer is already our own. On CPU a JAX array and its
         # NumPy view share memory, which the next step reuses.
-        if host.flags.owndata and host is not piece:
+        if host.flags.owndata and host is not source:
+            self._copies.append(None)
             return host
-        copy = earlier.get(key)
-        native = host.dtype.newbyteorder("=")
-        if copy is None or (copy.shape, copy.dtype) != (host.shape, native):
-            copy = np.empty(host.shape, native)
+        if copy is None or copy.shape != host.shape or copy.dtype != host.dtype:
+            copy = np.empty(host.shape, host.dtype.newbyteorder("="))
         np.copyto(copy, host)
-        self._copies[key] = copy
+        self._copies.append(copy)
         return copy
 
 
-def _own_shards(leaf: Any, process: int) -> list[tuple[Bounds, Any]]:
-    """The shards of an array that this process writes, and their bounds.
-
-    An array without elements has none.
-    """
-    shape = np.shape(leaf)
-    if 0 in shape:
-        return []
-    if (shards := getattr(leaf, "addressable_shards", None)) is None:
-        return [] if process else [(tuple((0, size) for size in shape), leaf)]
-    return [
-        (bounds_of(shard.index, shape), shard.data)
-        for shard in shards
-        if shard.replica_id == 0
-    ]
+def _source(leaf: Any, piece: OwnPiece) -> Any:
+    return leaf if piece.shard is None else leaf.addressable_data(piece.shard)
 
 
-def _host_dtype(name: str, leaf: Any) -> np.dtype[Any]:
-    """Dtype of a leaf in native byte order.
-
-    Raises:
-        CheckpointError: it is not one of numbers.
-    """
-    dtype = getattr(leaf, "dtype", None)
-    if not isinstance(dtype, np.dtype):
-        dtype = None if dtype is not None else np.asarray(leaf).dtype
-    # Dtypes that NumPy does not have, such as bfloat16, may be of kind V.
-    if dtype is None or dtype.kind in "OSUMm" or dtype.name.startswith(("void", "rec")):
-        raise CheckpointError(
-            Diagnostic(
-                name,
-                f"got {describe(leaf)}, which a checkpoint cannot hold",
-                expected="an array of numbers",
-                hint="Keep text out of the model state; save the data of a random key, "
-                "jax.random.key_data(key).",
-                code="checkpoint-array",
-            )
-        )
-    return dtype.newbyteorder("=")
-
-
-def bounds_of(index: tuple[slice, ...], shape: tuple[int, ...]) -> Bounds:
-    """Bounds of an index into an array of that shape.
-
-    >>> bounds_of((slice(2, 4), slice(None)), (8, 3))
-    ((2, 4), (0, 3))
-    """
-    return tuple(
-        part.indices(size)[:2] for part, size in zip(index, shape, strict=True)
-    )
+def _kind(leaf: Any) -> tuple[Any, ...]:
+    """What the layout of a leaf follows from, cheap to compare."""
+    if (sharding := getattr(leaf, "sharding", None)) is not None:
+        return leaf.aval, sharding
+    if isinstance(leaf, np.ndarray):
+        return leaf.shape, leaf.dtype
+    return type(leaf), np.asarray(leaf).dtype, np.shape(leaf)
 
 
 def differences(
