@@ -85,19 +85,23 @@ def draft(
     reported = {
         diagnostic.where
         for diagnostic in merger.diagnostics
-        if diagnostic.code not in _GUESSED
+        if diagnostic.where and diagnostic.code not in _GUESSED
     }
     guessed = tuple(
         diagnostic for diagnostic in diagnostics if diagnostic.code in _GUESSED
     )
     doubts = Doubts.of(merger, request)
     config, invalid = validate(
-        tree, merger.origins, groups=folders.groups(), doubtful=doubts.sections
+        tree,
+        merger.origins,
+        groups=folders.groups(),
+        doubtful=doubts.sections,
+        reported=reported,
     )
     diagnostics += [
         doubts.with_cause(diagnostic)
         for diagnostic in invalid
-        if not (_is_below(diagnostic.where, reported) or doubts.cover(diagnostic))
+        if not doubts.cover(diagnostic)
     ]
     if request.run is not None:
         line = f"run={format_value(request.run)}"
@@ -210,8 +214,3 @@ def _sweep_diagnostics(request: Request) -> list[Diagnostic]:
         for override in (*request.choices, *request.values)
         if override.is_sweep_override()
     ]
-
-
-def _is_below(where: str, reported: set[str]) -> bool:
-    """Returns whether a key, or a section around it, is already reported."""
-    return any(where == key or where.startswith(f"{key}.") for key in reported if key)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from specflow.compose.check.foreign_files import output_directory
 from specflow.compose.check.targets import bind, resolve_targets
 from specflow.compose.draft import draft
 from specflow.compose.merge.component_changes import DroppedField
@@ -79,7 +80,9 @@ def compose(
             `optimizer.lr=3e-4`, `~key`, `trust=my_package`, `run=DIR` for the config of
             a run as the base.
         config_dirs: the user's own config folders, searched before the shipped one.
-        trust: the user's own packages in which `_target_` and `model_fn` may resolve.
+        trust: the user's own packages in which `_target_` and `model_fn` may resolve;
+            a path, as `./mine`, is a config folder whose files may name an `output.dir`
+            outside the working directory.
         started_in: folder from which relative paths are resolved; by default the
             working directory.
 
@@ -100,11 +103,21 @@ def compose(
         composed_draft.merger,
         composed_draft.choices,
     )
-    trusted = (*trust, *request.trust)
-    if trusted and (folder := import_folder()) not in sys.path:
-        sys.path.insert(0, folder)
+    names = tuple(trust)
+    trusted_folders = [name for name in names if "/" in name]
+    trusted = (*(name for name in names if "/" not in name), *request.trust)
+    if trusted and (home := import_folder()) not in sys.path:
+        sys.path.insert(0, home)
     targets, wrong = resolve_targets(
         composed_draft.tree, merger.origins, trust=trusted, supplied=_SUPPLIED
+    )
+    folder = str(started_in or os.getcwd())
+    wrong += output_directory(
+        composed_draft.tree,
+        merger.origins,
+        search_folders,
+        [*trusted_folders, *request.trusted_folders],
+        folder,
     )
     diagnostics = [*composed_draft.diagnostics, *wrong]
     if diagnostics or composed_draft.config is None:
@@ -122,7 +135,7 @@ def compose(
     config = from_start(
         composed_draft.config,
         merger.origins,
-        folder=str(started_in or os.getcwd()),
+        folder=folder,
         run_config=run_config,
         run_folder=run_folder,
     )

@@ -26,6 +26,7 @@ __all__ = [
     "UserCodeError",
     "config_error",
     "did_you_mean",
+    "first_of",
     "is_slip",
     "nearest",
     "spec_error",
@@ -36,6 +37,10 @@ MISTAKE = 2
 MACHINE = 75
 """Exit status of an error of the machine: the same command may succeed later, or on
 another machine (`EX_TEMPFAIL` of `sysexits.h`)."""
+MOST_SHOWN = 100
+"""Number of problems that are shown; the others are counted."""
+_LONGEST_ORIGIN = 400
+"""Length to which an override is shortened in messages, in characters."""
 _LONGEST = 100
 """Length up to which a name is compared with others, which takes its square."""
 _ABBREVIATION = 3
@@ -69,6 +74,8 @@ class Diagnostic:
         default=None, compare=False, repr=False
     )
     """Exception of the user's code, if that is the problem."""
+    more: int = 0
+    """Number of further problems that this one stands for; it is the last."""
 
     @classmethod
     def of(cls, texts: Mapping[str, str]) -> Self:
@@ -85,7 +92,10 @@ class Diagnostic:
     def __str__(self) -> str:
         text = f"{self.where}: {self.problem}" if self.where else self.problem
         if self.origin:
-            text = f"{text.rstrip('.')} ({self.origin})"
+            origin = self.origin
+            if len(origin) > _LONGEST_ORIGIN:
+                origin = f"{origin[: _LONGEST_ORIGIN - 3]}..."
+            text = f"{text.rstrip('.')} ({origin})"
         text = text.rstrip(".") + "."
         if self.expected:
             text += f" Expected {self.expected.rstrip('.')}."
@@ -103,7 +113,7 @@ class SpecflowError(Exception):
     """Exit status of the command; 1 means an unexpected error."""
 
     def __init__(self, *diagnostics: Diagnostic | str):
-        self.diagnostics = tuple(
+        self.diagnostics = first_of(
             diagnostic
             if isinstance(diagnostic, Diagnostic)
             else Diagnostic("", diagnostic)
@@ -234,6 +244,30 @@ def spec_error(*diagnostics: Diagnostic) -> SpecError:
     """
     return _spec_error_class(frozenset(diagnostic.kind for diagnostic in diagnostics))(
         *diagnostics
+    )
+
+
+def first_of(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    r"""Returns the first of many diagnostics, and one with the number of the others.
+
+    Args:
+        diagnostics: any number; those that stand for more are counted with the others.
+
+    >>> first, *_, last = first_of(Diagnostic(str(row), "got x") for row in range(5000))
+    >>> print(first, last, sep="\n")
+    0: got x.
+    4,900 more errors. Fix these first: they may have one cause.
+    """
+    given = [*diagnostics]
+    own = [diagnostic for diagnostic in given if not diagnostic.more]
+    more = len(own[MOST_SHOWN:]) + sum(diagnostic.more for diagnostic in given)
+    if not more:
+        return tuple(own)
+    problem = f"{more:,} more error{'s' * (more > 1)}"
+    hint = "Fix these first: they may have one cause."
+    return (
+        *own[:MOST_SHOWN],
+        Diagnostic("", problem, hint=hint, code="more-errors", more=more),
     )
 
 

@@ -12,7 +12,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from specflow.diagnostics import user_code
-from specflow.diagnostics.errors import MACHINE, MISTAKE, Diagnostic, SpecflowError
+from specflow.diagnostics.errors import (
+    MACHINE,
+    MISTAKE,
+    Diagnostic,
+    SpecflowError,
+    first_of,
+)
 
 __all__ = [
     "document",
@@ -142,7 +148,8 @@ def document(status: int, diagnostics: Iterable[Diagnostic] = (), **facts: Any) 
 
     Args:
         status: the exit status.
-        diagnostics: errors of the command.
+        diagnostics: errors of the command; the first ones are listed, and
+            `more_errors` is the number of the others, if there are any.
         **facts: further fields, as plain values.
 
     >>> negative = Diagnostic("seed", "got -1", origin="a.yaml:3:7", code="range")
@@ -165,8 +172,11 @@ def document(status: int, diagnostics: Iterable[Diagnostic] = (), **facts: Any) 
       ]
     }
     """
-    plain = [to_plain(diagnostic) for diagnostic in diagnostics]
-    return json.dumps({"status": status, "diagnostics": plain, **facts}, indent=2)
+    given = first_of(diagnostics)
+    plain = [to_plain(diagnostic) for diagnostic in given if not diagnostic.more]
+    counted = {"more_errors": given[-1].more} if given and given[-1].more else {}
+    content = {"status": status, "diagnostics": plain, **counted, **facts}
+    return json.dumps(content, indent=2)
 
 
 def to_plain(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, SpecflowError
 from specflow.diagnostics.rendering import user_diagnostic
 from specflow.preflight.child_process import Question
+from specflow.runtime import project_file
 
 
 def main() -> None:
@@ -17,6 +19,8 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     question = Question(**json.load(sys.stdin))
+    # Config folders of the project are the user's own here too.
+    project_file.enter(project_file.find(Path.cwd()))
     with answer:
         json.dump(_answer(question), answer)
 

@@ -45,6 +45,8 @@ class Project:
     """Packages in which targets may resolve."""
     trusted_at: str = ""
     """File and line of `trust`."""
+    is_own: bool = False
+    """The file belongs to this user or root: its config folders are the user's own."""
     warning: Diagnostic | None = None
     """Reason why its `trust` is ignored."""
 
@@ -161,6 +163,7 @@ def _project(table: Any, text: str, file: Path) -> Project:
         file=file,
         config_dirs=tuple(map(str, folders)),
         trust=lists["trust"] if is_own else (),
+        is_own=is_own,
         trusted_at=trusted_at,
         warning=warning if lists["trust"] and not is_own else None,
     )

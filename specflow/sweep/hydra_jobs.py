@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from specflow.compose.check.hydra_guard import check_hydra
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
@@ -25,6 +25,7 @@ from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.formatting import column_names, columns
+from specflow.sweep.file_trust import check_jobs, check_params
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, params_of, trials
 
@@ -152,14 +153,15 @@ def sweep(
         try:
             lines = _numbered(request)
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
-        except (*HYDRA_ERRORS, RecursionError) as error:
+        except (*HYDRA_ERRORS, RecursionError, yaml.YAMLError) as error:
             # Composing the jobs here gives better messages.
             _check(job, trials(request, search_folders), None, None)
             raise ConfigError(
                 composition_diagnostic(error, search_folders, request.all())
             ) from None
         given = params_of(config, request, search_folders)
-        params = given or Params()
+        params, typed = given or Params(), request.hydra
+        check_params(params, request, search_folders)
         if given is not None:
             request, diagnostics = read([*params.lines, *overrides], search_folders)
             if diagnostics:
@@ -177,7 +179,16 @@ def sweep(
                 raise ConfigError(*placed) from None
             if vet is not None:
                 vet([[*job.fixed, *words] for words in jobs])
-        check_hydra(config, search_folders, request.hydra, trust=request.trust)
+        shared_lines = _numbered(dataclasses.replace(request, choices=()))
+        check_jobs(
+            config,
+            request,
+            search_folders,
+            lambda words: running.compose_config(
+                ROOT, [*words, *shared_lines], RunMode.MULTIRUN, False
+            ),
+            typed=typed,
+        )
         check_directory(config, "output.dir" if _shared(request) else "hydra.sweep.dir")
         lines += new_directories(config, names)
         try:
@@ -325,8 +336,8 @@ def _ours(request: Request) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if request.run is not None:
         own["run"] = os.path.abspath(request.run)  # A job may run in another folder.
-    if request.trust:
-        own["trust"] = list(request.trust)
+    if trusted := [*request.trust, *map(os.path.abspath, request.trusted_folders)]:
+        own["trust"] = trusted
     return own
 
 

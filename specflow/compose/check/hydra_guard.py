@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
+from specflow.compose.check.foreign_files import Merged, hydra_settings
 from specflow.compose.check.targets import resolve
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import load, mark_of
+from specflow.compose.read.override_grammar import Request
 from specflow.config.base import TARGET
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.plain_tree import leaves
 
-__all__ = ["check_hydra"]
+__all__ = ["hydra_diagnostics"]
 
 Path = tuple[str, ...]
 
@@ -27,25 +28,28 @@ _CLASSES = frozenset(
 _STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
 
 
-def check_hydra(
+def hydra_diagnostics(
     config: DictConfig,
+    files: Merged,
     folders: Folders,
-    overrides: Iterable[Override],
+    request: Request,
     *,
-    trust: Iterable[str] = (),
-) -> None:
-    """Refuses untrusted code in Hydra's own section, before Hydra runs any of it.
+    typed: Iterable[str],
+) -> list[Diagnostic]:
+    """Refuses untrusted code and settings in Hydra's own section.
 
     Args:
         config: config that Hydra composed for a sweep, with its own section.
+        files: the files that it was composed of.
         folders: config folders, to report the origin.
-        overrides: those of the command line, to report the origin.
-        trust: the user's own packages in which targets may resolve.
+        request: overrides of the sweep, to report the origin.
+        typed: keys of Hydra that the command line sets, not a file.
 
-    Raises:
-        ConfigError: a callback, or a target of a plugin or a log that is not trusted.
+    Returns:
+        A callback, a target of a plugin or a log that is not trusted, or what a file of
+        unknown origin sets: the environment, or a folder outside.
     """
-    lines = {one.key_or_group: f"override {one.input_line}" for one in overrides}
+    lines = {one.key_or_group: f"override {one.input_line}" for one in request.hydra}
     diagnostics = [
         Diagnostic(
             ".".join(path),
@@ -54,10 +58,10 @@ def check_hydra(
             origin=_origin(path, folders, lines),
             code="target-untrusted",
         )
-        for path, problem, expected in _strangers(config.hydra, tuple(trust))
+        for path, problem, expected in _strangers(config.hydra, request.trust)
     ]
-    if diagnostics:
-        raise ConfigError(*diagnostics)
+    trusted = request.trusted_folders
+    return diagnostics + hydra_settings(config, files, folders, typed, trusted)
 
 
 def _strangers(node: DictConfig, trust: Path) -> Iterator[tuple[Path, str, str]]:

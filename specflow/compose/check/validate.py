@@ -1,6 +1,7 @@
 """Validation of a plain tree as an experiment, with all problems at once."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.section_types import ROOT, follow
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import Diagnostic, nearest
+from specflow.diagnostics.errors import MOST_SHOWN, Diagnostic, first_of, nearest
 
 __all__ = ["validate"]
 
@@ -24,6 +25,7 @@ def validate(
     *,
     groups: Iterable[str] = (),
     doubtful: Collection[str] = (),
+    reported: Collection[str] = (),
 ) -> tuple[ExperimentConfig | None, list[Diagnostic]]:
     """Validates a composed tree.
 
@@ -33,6 +35,7 @@ def validate(
         groups: names of config groups, as suggestions for unknown keys at the root.
         doubtful: sections that may be incomplete because of earlier problems; rules
             between sections do not read them.
+        reported: keys with a problem already: nothing is reported at or below them.
 
     Returns:
         The experiment, or None with every problem.
@@ -52,7 +55,27 @@ def validate(
             return ExperimentConfig.model_validate(folded), []
         except ValidationError as error:
             details = error.errors(include_url=False)
-        return None, _problems(folded, details, origins, groups, doubtful)
+        if reported:
+            details = [
+                detail
+                for detail in details
+                if not is_below(follow(detail["loc"], folded)[0], reported)
+            ]
+        diagnostics = _problems(folded, details, origins, groups, doubtful)
+        return None, [
+            diagnostic
+            for diagnostic in diagnostics
+            if not is_below(diagnostic.where.split("."), reported)
+        ]
+
+
+def is_below(path: Sequence[str], keys: Collection[str]) -> bool:
+    """Returns whether a path, or a section around it, is among dotted keys.
+
+    >>> is_below(("model", "hidden", "0"), {"model.hidden"}), is_below(("seed",), {"s"})
+    (True, False)
+    """
+    return any(".".join(path[:length]) in keys for length in range(1, len(path) + 1))
 
 
 def _problems(
@@ -66,13 +89,16 @@ def _problems(
     if doubtful:
         broken = {tuple(rule["loc"]) for rule in broken_rules(folded, (), ())}
         details = [detail for detail in details if detail["loc"] not in broken]
+    details, count = details[:MOST_SHOWN], len(details)
     diagnostics = [
         pydantic_diagnostic(detail, folded, origins, groups) for detail in details
     ]
     diagnostics = _without_repeats(diagnostics)
     meant, fixed = _with_nearest_names(details, folded)
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
-    more = [detail for detail in _details(meant) if _is_inside(detail, fixed)]
+    again = _details(meant) if fixed else []
+    inside = (detail for detail in again if _is_inside(detail, fixed))
+    more = [*islice(inside, MOST_SHOWN)]
     wrong += [follow(detail["loc"], meant)[0] for detail in more]
     wrong = [path for path in wrong if path[:-1] not in fixed or path[-1] != "name"]
     more += broken_rules(meant, wrong, doubtful)
@@ -83,6 +109,9 @@ def _problems(
         if diagnostic.where not in reported:
             diagnostics.append(diagnostic)
             reported.add(diagnostic.where)
+    if count > len(details):
+        rest = Diagnostic("", "", code="more-errors", more=count - len(details))
+        diagnostics = [*first_of([*diagnostics, rest])]
     return diagnostics
 
 

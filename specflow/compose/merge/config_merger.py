@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import setup_globals
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from specflow.compose.merge.component_changes import (
     DroppedField,
     selected_components,
     stale_fields,
 )
+from specflow.compose.merge.interpolations import Resolution
 from specflow.compose.merge.merging import merge
 from specflow.compose.provenance import Origin, Origins
 from specflow.compose.read.defaults_entries import defaults_key
@@ -64,8 +62,6 @@ class ConfigMerger:
     selects a different component."""
     dropped: list[DroppedField] = dataclasses.field(default_factory=list)
     """Fields of files that a later layer invalidated."""
-    _placeholder_keys: dict[Any, Any] = dataclasses.field(default_factory=dict)
-    """Placeholder -> the key that it replaces while OmegaConf resolves the tree."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -128,15 +124,13 @@ class ConfigMerger:
         """Resolves the interpolations of the tree; reports those that fail."""
         if not any(needs_resolving(value) for _, value in leaves(self.tree)):
             return self.tree
-        setup_globals()  # Registers Hydra's resolvers, such as `${now:...}`.
-        try:
-            config = OmegaConf.create(self._with_placeholder_keys(self.tree))
-        except OmegaConfBaseException as error:
-            self._add_diagnostic(
-                _path(str(error.full_key or "")), "interpolation", error
-            )
-            return self.tree
-        return self._resolved(config, ())
+        resolution = Resolution(self.tree)
+        for path, error in resolution.failed:
+            if error is None:
+                self._add_diagnostic(path, "missing")
+            else:
+                self._add_diagnostic(path, "interpolation", error)
+        return resolution.values
 
     def _merge_document(
         self, document: Document, shown: str, path: tuple[str, ...]
@@ -228,41 +222,6 @@ class ConfigMerger:
                 code="unknown-key",
             )
         )
-
-    def _with_placeholder_keys(self, value: Any) -> Any:
-        """Replaces keys that OmegaConf does not support, such as null and dates."""
-        if isinstance(value, list):
-            return [self._with_placeholder_keys(inner) for inner in value]
-        if not isinstance(value, dict):
-            return value
-        supported = {}
-        for key, inner in value.items():
-            name = key
-            if not isinstance(key, str | bytes | int | float):
-                name = f"\0{key}"  # YAML does not allow this character.
-                self._placeholder_keys[name] = key
-            supported[name] = self._with_placeholder_keys(inner)
-        return supported
-
-    def _resolved(self, node: Any, path: tuple[str, ...]) -> Any:
-        if not isinstance(node, DictConfig | ListConfig):
-            return node
-        keys = range(len(node)) if isinstance(node, ListConfig) else list(node)
-        values: dict[Any, Any] = {}
-        for key in keys:
-            inner = (*path, str(key))
-            if isinstance(node, ListConfig):
-                values[key] = None  # Later items keep their places.
-            if OmegaConf.is_missing(node, key):
-                self._add_diagnostic(inner, "missing")
-                continue
-            try:
-                values[self._placeholder_keys.get(key, key)] = self._resolved(
-                    node[key], inner
-                )
-            except OmegaConfBaseException as error:
-                self._add_diagnostic(inner, "interpolation", error)
-        return list(values.values()) if isinstance(node, ListConfig) else values
 
     def _add_diagnostic(
         self, path: tuple[str, ...], code: str, error: Exception | None = None

@@ -41,8 +41,11 @@ _KEY = "tag:yaml-1.1-key:"
 
 DEEPEST = 100
 """Limit of nested mappings and lists."""
-_MOST = 100_000
+MOST_VALUES = 100_000
 """Limit of the values in a file: nested aliases expand to any number of them."""
+_REWORDED = 100_000
+"""Length of a text up to which PyYAML parses it again for its own words, which takes
+ten times as long as libyaml."""
 
 # libyaml's loader, where it was built in, is ten times as fast.
 _FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -167,6 +170,7 @@ def read(text: str, shown: str = "a text") -> Document:
     """
     loader = _Loader(text)
     try:
+        _check_length(text)
         node = loader.get_single_node()
         if node is None:
             return empty()
@@ -239,6 +243,8 @@ def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
 
 def _plainly(text: str, error: Exception) -> Exception:
     """Returns the error as PyYAML words it, which does not depend on libyaml."""
+    if len(text) > _REWORDED or isinstance(error, _RefusedError):
+        return error
     try:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as plain:
@@ -264,6 +270,22 @@ def _construct(loader: Any, node: yaml.Node) -> Any:
         raise _marked(str(error), node) from None
 
 
+def _check_length(text: str) -> None:
+    """Refuses a text of too many values before it is composed."""
+    if len(text) <= MOST_VALUES:
+        return  # Each value takes at least a character.
+    scalars = 0
+    try:
+        for event in yaml.parse(text, Loader=_FASTEST):
+            scalars += isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
+            if scalars > MOST_VALUES:
+                raise _too_many(event.start_mark)
+    except _RefusedError:
+        raise
+    except yaml.YAMLError:
+        return  # Composing it raises the same.
+
+
 def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
     """Refuses repeated keys and endless aliases; returns the number of nodes.
 
@@ -283,8 +305,8 @@ def _check_mappings(node: yaml.Node, around: tuple[int, ...] = ()) -> int:
                 key.tag = key.tag.replace(_TEXT_NOW, _KEY)
     for inner in _inside(node):
         count += _check_mappings(inner, around)
-        if count > _MOST:
-            raise _marked(f"holds more than {_MOST} values", node)
+        if count > MOST_VALUES:
+            raise _too_many(node.start_mark)
     return count
 
 
@@ -303,5 +325,15 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
         yield from _scalars(inner)
 
 
+class _RefusedError(yaml.MarkedYAMLError):
+    """Valid YAML that is refused."""
+
+
 def _marked(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    return _RefusedError(problem=problem, problem_mark=node.start_mark)
+
+
+def _too_many(mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return _RefusedError(
+        problem=f"holds more than {MOST_VALUES:,} values", problem_mark=mark
+    )

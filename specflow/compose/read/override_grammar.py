@@ -44,6 +44,8 @@ class Request:
     """Overrides for Hydra itself: launcher, sweeper."""
     unknown: frozenset[str] = frozenset()
     """Groups with a choice that does not exist and resembles none."""
+    trusted_folders: tuple[str, ...] = ()
+    """Config folders that the user trusts (`trust=./DIR`)."""
 
     def singles(self) -> "Request":
         """Returns the request without overrides that name several values."""
@@ -87,6 +89,9 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     hydra: list[Override] = []
     parser = OverridesParser.create()
     for line in lines:
+        if len(line) > MOST_CHARACTERS:
+            diagnostics.append(_too_long(line))
+            continue
         try:
             override = _parsed(parser, line)
         except HydraException as error:
@@ -125,9 +130,11 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     diagnostics += _hydra_diagnostics(hydra)
     run, trust = _run(own.get("run"), diagnostics), own.get("trust")
     names = trust.value() if trust else []
+    names = [*map(str, names if isinstance(names, list) else [names])]
     request = Request(
         run=run,
-        trust=tuple(map(str, names if isinstance(names, list) else [names])),
+        trust=tuple(name for name in names if "/" not in name),
+        trusted_folders=tuple(name for name in names if "/" in name),
         choices=tuple(choices.values()),
         values=tuple(values.values()),
         hydra=tuple(hydra),
@@ -191,6 +198,8 @@ def quote_for_shell(line: str) -> str:
     return shlex.quote(line)
 
 
+MOST_CHARACTERS = 10_000
+"""Limit of the length of an override: Hydra's parser takes the square of it."""
 _LONGEST = 60
 """Length to which a long override is shortened in messages, in characters."""
 _PLAIN = re.compile(r"[A-Za-z_/*.][\w/*.@%+-]*", re.ASCII)
@@ -256,17 +265,28 @@ def _parsed(parser: OverridesParser, line: str) -> Override | None:
 
 
 def _too_deep(line: str) -> Diagnostic:
-    key, _, _ = line.partition("=")
+    return _refused(line, f"is nested more than {DEEPEST} levels deep")
 
-    def shortened(text: str) -> str:
-        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
-    return Diagnostic(
-        shortened(key.lstrip("+~")),
-        f"is nested more than {DEEPEST} levels deep",
-        origin=f"override {shortened(line)}",
-        code="syntax",
+def _too_long(line: str) -> Diagnostic:
+    return _refused(
+        line,
+        f"is an override of {len(line):,} characters",
+        expected=f"at most {MOST_CHARACTERS:,}",
+        hint="Long values belong into a config file: "
+        "--config-dir DIR experiment=NAME, of DIR/experiment/NAME.yaml.",
     )
+
+
+def _refused(line: str, problem: str, expected: str = "", hint: str = "") -> Diagnostic:
+    """Reports an override that is not read, with its beginning."""
+    key, _, _ = line.partition("=")
+    shown, origin = _shortened(key.lstrip("+~")), f"override {_shortened(line)}"
+    return Diagnostic(shown, problem, expected, hint, origin, "syntax")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _suggestion(word: str, folders: Folders) -> str:

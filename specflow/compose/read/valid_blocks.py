@@ -12,6 +12,10 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["ValidBlocks", "read_valid_blocks"]
 
+_MOST_BLOCKS = 20
+"""Number of invalid blocks after which the rest of the file is not read: each takes
+another reading of the file."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ValidBlocks:
@@ -49,7 +53,8 @@ def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
         line = is_syntax and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
         lines = text.split("\n")
         block = _block(lines, int(line[1]) - 1) if line else range(0)
-        if not any(lines[place].strip() for place in block):
+        is_lost = len(diagnostics) >= _MOST_BLOCKS
+        if is_lost or not any(lines[place].strip() for place in block):
             return ValidBlocks(empty(), tuple(diagnostics), frozenset({""}))
         skipped.add(lines[block.start].split(":")[0].strip("\"' {"))
         # Blank lines keep the line numbers of what follows.
