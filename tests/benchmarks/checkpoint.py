@@ -1,6 +1,7 @@
 """Saving and restoring of checkpoints against copies and files of NumPy."""
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -14,16 +15,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from specflow.output import Checkpointer
+from specflow.output.checkpoint import arrays_file
+from specflow.output.checkpoint.retention import Retention
 from tests.benchmarks.report import Row
 
 ROUNDS = 3
 LARGE_MB = 1000
+STEPS, SAVE_EVERY, STEP_ROUNDS = 200, 10, 9
+AS_IT_IS, CONTROL = "as it is", "as it is again"
+NO_DIGESTS, NO_RETENTION = "without digests", "removed by hand"
 _SCRIPT = "import json; from tests.benchmarks import checkpoint; checkpoint.{}"
 
 
@@ -31,6 +38,7 @@ def run() -> list[Row]:
     """Memory, blocking time, writing, restoring; each in a fresh process."""
     memory = _measured("print_memory()")
     times = _measured("print_times()")
+    steps = _measured("print_steps()")
 
     def row(name: str, ours: str, theirs: str, what: str, goal: float) -> Row:
         return Row(name, "s", times[ours], times[theirs], what, goal)
@@ -42,6 +50,14 @@ def run() -> list[Row]:
         row("write 1 GB", "write", "np.save", "np.save and fsync", 1 / 0.8),
         row("restore 1 GB", "restore", "np.load", "np.load of each array", 1 / 0.8),
         row("10 MB in 1,000 arrays", "many arrays", "few arrays", "in 8 arrays", 2),
+        *(
+            Row(f"{name}, CPU of a step", "ms", steps[AS_IT_IS], theirs, what, goal)
+            for name, theirs, what, goal in (
+                ("digests", steps[NO_DIGESTS], "a run without them", 1.05),
+                ("retention", steps[NO_RETENTION], "removing by hand", 1.05),
+                ("neither", steps[CONTROL], "the same run again", None),
+            )
+        ),
     ]
 
 
@@ -127,6 +143,53 @@ def print_times() -> None:
     print(json.dumps({name: statistics.median(s) for name, s in seconds.items()}))
 
 
+def print_steps() -> None:
+    """Prints the CPU milliseconds of a step of training with many small saves, as JSON.
+
+    One step in ten is saved, 1 MB in 60 arrays, two checkpoints are kept. The least of
+    interleaved rounds, with parts of the save turned off in some. Removing the files of
+    a checkpoint is work of the kernel, so retention is compared with that alone.
+    """
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def train_step(state: Any) -> Any:
+        return jax.tree.map(lambda w: jnp.tanh(w + 1e-3 * (w * w).mean()), state)
+
+    class NoHasher:
+        """Hashes nothing."""
+
+        def update(self, _: Any) -> None: ...
+
+        def hexdigest(self) -> str:
+            return "0" * 32
+
+    nothing = contextlib.nullcontext()
+    variants = {
+        AS_IT_IS: nothing,
+        NO_DIGESTS: mock.patch.object(arrays_file, "new_hasher", NoHasher),
+        NO_RETENTION: mock.patch.object(Retention, "remove_expired", _remove_by_hand),
+        CONTROL: nothing,
+    }
+    milliseconds: dict[str, list[float]] = {name: [] for name in variants}
+    with folder_on_disk() as folder:
+        for number in range(STEP_ROUNDS + 1):
+            for name, changed in variants.items():
+                state = state_of(1, 60)
+                path = folder / f"{name} {number}"
+                with changed, Checkpointer(path, keep=2) as checkpointer:
+                    started = time.process_time()
+                    for step in range(1, STEPS + 1):
+                        state = train_step(state)
+                        if step % SAVE_EVERY == 0:
+                            checkpointer.save(step, state)
+                    checkpointer.wait()
+                    seconds = time.process_time() - started
+                milliseconds[name].append(1e3 * seconds / STEPS)
+                shutil.rmtree(path)
+    # The first round compiles.
+    print(json.dumps({name: min(times[1:]) for name, times in milliseconds.items()}))
+
+
 def state_of(megabytes: int, arrays: int) -> dict[str, dict[str, jax.Array]]:
     """A state of random values, which do not compress."""
     size = megabytes * 1_000_000 // 4 // arrays
@@ -136,6 +199,14 @@ def state_of(megabytes: int, arrays: int) -> dict[str, dict[str, jax.Array]]:
         for number in range(arrays)
     }
     return {"params": jax.block_until_ready(state)}
+
+
+def _remove_by_hand(retention: Retention) -> None:
+    """Removes all but the two newest checkpoints."""
+    folder = retention._directory.path
+    steps = sorted(int(path.name) for path in folder.iterdir())
+    for step in steps[:-2]:
+        shutil.rmtree(folder / str(step))
 
 
 def _copy(targets: list[np.ndarray], leaves: list[jax.Array]) -> None:
