@@ -35,7 +35,7 @@ def checkpoints(arguments: argparse.Namespace) -> int:
     damaged = [entry for entry in entries if entry.damage]
     if arguments.verify and damaged:
         raise CheckpointError(
-            *(checkpoint_errors.damaged(folder / e.name, e.damage) for e in damaged)
+            *(checkpoint_errors.damaged(e.path, e.damage) for e in damaged)
         )
     return 0
 

@@ -16,7 +16,8 @@ from specflow.executor import Program, TrainState, from_tree, to_tree
 from specflow.lifecycle import WarmPlan, WarmStartSettings, warm_plan, warm_values
 from specflow.model import LinenModel
 from specflow.output import Checkpointer, CheckpointStep, located
-from specflow.output.checkpoint.params_snapshots import PARAMS, is_real_number
+from specflow.output.checkpoint.checkpoint_directory import PARAMS
+from specflow.output.checkpoint.params_snapshots import is_real_number
 
 __all__ = ["CheckpointStep", "EvalParams", "InitFn", "SavedSeed", "States"]
 

@@ -1,13 +1,18 @@
 """Snapshots of the parameters: cast, without the optimizer's state, as evaluated."""
 
+import json
+
 import ml_dtypes
 import numpy as np
 import optax
 import pytest
 
 import specflow as sf
+from specflow.cli.main import main
+from specflow.diagnostics.errors import SpecflowWarning
 from specflow.optimizer import averaged, track_average
 from specflow.output import Checkpointer
+from specflow.output.checkpoint.params_snapshots import ParamsSnapshots
 from tests.estimator.conftest import X, Y, arrays, line_fn
 
 CONFIG = sf.RunConfig(
@@ -93,6 +98,40 @@ def test_a_snapshot_is_exported_and_starts_another_run(line, tmp_path):
     np.testing.assert_allclose(warm.evaluate(arrays)["mse"], mse(weights), rtol=1e-5)
     warm.close()
     estimator.close()
+
+
+def test_parameters_beyond_the_range_of_the_dtype_are_named_once(tmp_path):
+    values = {"w": np.float32([1e5, 1]), "v": np.float32([np.inf, -65504])}
+    snapshots = ParamsSnapshots(tmp_path / "checkpoints", "float16")
+    snapshots.save(1, {"params": values})
+    with pytest.warns(SpecflowWarning) as caught:
+        snapshots.wait()
+    assert [str(each.message) for each in caught] == [
+        "output.checkpoint.params: values of params/w are beyond the range of "
+        "float16, and infinite in the snapshots. Expected parameters within ±65504. "
+        "bfloat16 has the range of float32 in the same size; in Python, "
+        "RunConfig.checkpoint_params."
+    ]
+    snapshots.save(2, {"params": values})
+    snapshots.close()
+
+
+def test_snapshots_are_listed_and_verified(line, capsys):
+    estimator = line(config=CONFIG)
+    estimator.train(arrays, steps=2)
+    estimator.close()
+    run = estimator.model_dir
+    assert main(["checkpoints", f"run={run}", "--format", "json"]) == 0
+    entries = json.loads(capsys.readouterr().out)["checkpoints"]
+    listed = [(each["name"], each["step"], each["verdict"]) for each in entries]
+    assert listed == [("2", 2, "complete"), ("params/2", None, "complete")]
+    assert entries[1]["kept_by"] == ["its checkpoint"]
+    (file,) = (run / "params" / "2").glob("arrays-*")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert main(["checkpoints", f"run={run}", "--verify"]) == 2
+    assert f"{run}/params/2: the checkpoint of step 2 is damaged" in (
+        capsys.readouterr().err
+    )
 
 
 def test_without_the_setting_there_are_no_snapshots(line):

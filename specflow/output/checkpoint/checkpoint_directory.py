@@ -1,7 +1,9 @@
 """Checkpoints of a run on disk: one subdirectory for each step."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.output.checkpoint.archive import Archive
@@ -9,7 +11,10 @@ from specflow.output.checkpoint.saved_arrays import DamagedError
 from specflow.output.json_values import JsonObject
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["CheckpointDirectory", "located"]
+__all__ = ["PARAMS", "CheckpointDirectory", "located", "rows_seen"]
+
+PARAMS = "params"
+"""Directory of the snapshots of the parameters, beside `checkpoints`."""
 
 
 class CheckpointDirectory:
@@ -67,6 +72,18 @@ class CheckpointDirectory:
             return self.metadata(step)["metrics"] or {}
         except DamagedError:
             return {}
+
+
+def rows_seen(data: Mapping[str, Any] | None) -> int | None:
+    """Training rows seen since the input began, over all processes, if known.
+
+    Args:
+        data: of the metadata of a checkpoint.
+
+    >>> rows_seen({"input": {"rows": 640, "batches": 10}})
+    640
+    """
+    return ((data or {}).get("input") or {}).get("rows")
 
 
 def located(path: str | Path, *, key: str = "") -> tuple[Path, int | None]:

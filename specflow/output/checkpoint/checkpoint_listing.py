@@ -10,7 +10,11 @@ from typing import Any
 
 from specflow.diagnostics.errors import CheckpointError
 from specflow.output.checkpoint.best_checkpoint import BestTracker
-from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_directory import (
+    PARAMS,
+    CheckpointDirectory,
+    rows_seen,
+)
 from specflow.output.checkpoint.checkpoint_tags import tags_of
 from specflow.output.checkpoint.retention import (
     Retention,
@@ -32,9 +36,11 @@ class CheckpointEntry:
     """One checkpoint on disk."""
 
     name: str
-    """Path in the directory of checkpoints: the step, or `superseded/500-1`."""
+    """What `--step` takes, or names it: the step, `params/500`, `superseded/500-1`."""
+    path: Path
+    """Its directory."""
     step: int | None
-    """Step of a complete checkpoint; None: it is not used."""
+    """Step of a complete checkpoint; None: no training resumes from it."""
     saved_s: float
     """Time at which it was saved, in seconds since 1970."""
     size: int
@@ -55,7 +61,7 @@ class CheckpointEntry:
         """The entry as plain JSON values."""
         saved = datetime.datetime.fromtimestamp(self.saved_s, datetime.UTC)
         values = {field.name: getattr(self, field.name) for field in _FIELDS}
-        del values["saved_s"]
+        del values["saved_s"], values["path"]
         return {**values, "saved": saved.isoformat(timespec="seconds")}
 
 
@@ -64,6 +70,8 @@ _FIELDS = dataclasses.fields(CheckpointEntry)
 
 def checkpoint_entries(path: Path, *, verify: bool = False) -> list[CheckpointEntry]:
     """Lists the checkpoints in a directory, complete ones first, by step.
+
+    Then come the snapshots of the parameters beside them, and what is not used.
 
     Args:
         path: the directory of checkpoints.
@@ -79,7 +87,18 @@ def checkpoint_entries(path: Path, *, verify: bool = False) -> list[CheckpointEn
         _complete(directory, step, kept_by, verify=verify)
         for step, kept_by in reasons.items()
     ]
-    return [*entries, *_unused(path)]
+    beside = CheckpointDirectory(path.parent / PARAMS)
+    snapshots = (
+        _complete(
+            beside,
+            step,
+            ["its checkpoint"] if step in reasons else [],
+            verify=verify,
+            prefix=f"{PARAMS}/",
+        )
+        for step in (beside.steps() if path.name == "checkpoints" else ())
+    )
+    return [*entries, *snapshots, *_unused(path)]
 
 
 def as_table(entries: list[CheckpointEntry], *, metric: str | None = None) -> str:
@@ -115,7 +134,12 @@ def as_table(entries: list[CheckpointEntry], *, metric: str | None = None) -> st
 
 
 def _complete(
-    directory: CheckpointDirectory, step: int, kept_by: list[str], *, verify: bool
+    directory: CheckpointDirectory,
+    step: int,
+    kept_by: list[str],
+    *,
+    verify: bool,
+    prefix: str = "",
 ) -> CheckpointEntry:
     path = directory.step_path(step)
     metadata, damage = {}, quick_damage(directory, step)
@@ -124,11 +148,12 @@ def _complete(
         if verify and not damage:
             damage = "; ".join(directory.archive.verify(path))
     return CheckpointEntry(
-        name=str(step),
-        step=step,
+        name=f"{prefix}{step}",
+        path=path,
+        step=None if prefix else step,
         saved_s=metadata.get("saved_s", path.stat().st_mtime),
         size=_size(path),
-        rows=((metadata.get("data") or {}).get("input") or {}).get("rows"),
+        rows=rows_seen(metadata.get("data")),
         verdict="damaged" if damage else "complete",
         damage=damage,
         metrics=metadata.get("metrics") or {},
@@ -146,6 +171,7 @@ def _unused(path: Path) -> Iterator[CheckpointEntry]:
         is_superseded = folder.parent != path
         yield CheckpointEntry(
             name=str(folder.relative_to(path)),
+            path=folder,
             step=None,
             saved_s=folder.stat().st_mtime,
             size=_size(folder),

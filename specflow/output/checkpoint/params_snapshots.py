@@ -1,12 +1,15 @@
 """Snapshots of the parameters alone, for inference and fine-tuning."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
+from specflow.diagnostics.errors import Diagnostic, SpecflowWarning
 from specflow.distributed import collectives
-from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_directory import PARAMS, CheckpointDirectory
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
 from specflow.output.checkpoint.retention import Retention
 from specflow.output.checkpoint.retention_rules import NamedSteps, Policies
@@ -14,10 +17,8 @@ from specflow.output.checkpoint.snapshot import Snapshot
 from specflow.output.checkpoint.state_layout import StateLayout
 from specflow.runtime.typing import Tree
 
-__all__ = ["PARAMS", "ParamsSnapshots", "is_real_number"]
+__all__ = ["ParamsSnapshots", "is_real_number"]
 
-PARAMS = "params"
-"""Directory of the snapshots, beside `checkpoints`."""
 _REAL = ("bfloat16", "float16", "float32", "float64")
 
 
@@ -28,6 +29,21 @@ def is_real_number(dtype: Any) -> bool:
     (True, False)
     """
     return dtype.name in _REAL
+
+
+def _overflow(names: list[str], dtype: str) -> Diagnostic:
+    """Reports parameters beyond the largest number of a dtype."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return Diagnostic(
+        "output.checkpoint.params",
+        f"values of {', '.join(names[:3])}{more} are beyond the range of {dtype}, and "
+        "infinite in the snapshots",
+        expected=f"parameters within ±{float(ml_dtypes.finfo(dtype).max):.5g}",
+        hint="bfloat16 has the range of float32 in the same size; in Python, "
+        "RunConfig.checkpoint_params.",
+        code="params-overflow",
+    )
 
 
 class ParamsSnapshots(CheckpointWriter):
@@ -48,6 +64,9 @@ class ParamsSnapshots(CheckpointWriter):
         retention.rules.append(NamedSteps(beside.steps, "its checkpoint is kept"))
         super().__init__(directory, retention)
         self._dtype = dtype
+        self._overflowed: list[str] = []
+        """Parameters of which a cast made values infinite, in the first such save."""
+        self._has_warned = False
         self._layouts: tuple[StateLayout, StateLayout] | None = None
         """The last layout, and the same with the dtypes that are written."""
 
@@ -65,6 +84,18 @@ class ParamsSnapshots(CheckpointWriter):
         if not self.is_complete(step):
             metadata = {"step": step, "data": {}, "metrics": None}
             self.start(step, self.take(state), metadata)
+
+    def wait(self) -> None:
+        """Waits until the running save is on disk; warns once of values that overflow.
+
+        Raises:
+            OutputError: it failed; earlier snapshots are unchanged.
+        """
+        super().wait()
+        if self._overflowed and not self._has_warned:
+            self._has_warned = True
+            diagnostic = _overflow(self._overflowed, self._dtype)
+            warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
 
     def close(self) -> None:
         """Waits for the running save, and removes snapshots without a checkpoint.
@@ -88,10 +119,15 @@ class ParamsSnapshots(CheckpointWriter):
         if self._layouts is None or self._layouts[0] is not layout:
             self._layouts = layout, layout.cast(self._dtype_of)
         layout = self._layouts[1]
-        pieces = [
-            piece.astype(layout.arrays[own.name][0], copy=False)
-            for own, piece in zip(layout.pieces, snapshot.pieces, strict=True)
-        ]
+        pieces: list[np.ndarray] = []
+        overflowed: list[str] = []
+        for own, piece in zip(layout.pieces, snapshot.pieces, strict=True):
+            with np.errstate(over="ignore"):
+                cast = piece.astype(layout.arrays[own.name][0], copy=False)
+            pieces.append(cast)
+            if cast is not piece and np.isinf(cast).sum() > np.isinf(piece).sum():
+                overflowed.append(own.name)
+        self._overflowed = self._overflowed or overflowed
         return Snapshot(layout, pieces)
 
     def _dtype_of(self, name: str, dtype: np.dtype[Any]) -> Any:
