@@ -42,7 +42,10 @@ def resume_check(arguments: argparse.Namespace) -> int:
         problem = f"got {arguments.processes}"
         raise ConfigError(usage("--processes", problem, "1 or more"))
     composed = compose_experiment(arguments)
-    from specflow import commands
+    from specflow.config.resume_plan import ResumePlan
+
+    plan = ResumePlan.of(composed.config, arguments.steps, arguments.at)
+    from specflow import commands  # Loads JAX.
 
     gc_pause.resume()
     print_dropped_fields(composed)
@@ -52,8 +55,7 @@ def resume_check(arguments: argparse.Namespace) -> int:
         with hidden or contextlib.nullcontext():
             comparison = commands.resume_check(
                 composed,
-                steps=arguments.steps,
-                at=arguments.at,
+                plan=plan,
                 signal=arguments.signal,
                 output=arguments.output,
                 processes=arguments.processes,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from specflow.commands.run_probe import RunProbe
 from specflow.config.experiment import ExperimentConfig
-from specflow.config.sections.triggers import seconds_of, steps_of
+from specflow.config.resume_plan import ResumePlan
+from specflow.config.sections.triggers import seconds_of
 from specflow.diagnostics.errors import (
     ConfigError,
     Diagnostic,
@@ -29,75 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resume_check"]
 
-_STEPS = 24
 _STATUS_OF_SIGNAL = {"kill": (-9, 137), "term": (-15, 143)}
 _WHOLE, _RESUMED = "uninterrupted", "resumed"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Plan:
-    """Steps of the two runs, scaled down from the triggers of the experiment."""
-
-    steps: int
-    """Step at which both runs end."""
-    at: int
-    """Step of the checkpoint after which the second run is interrupted."""
-    eval_every: int
-    steps_per_loop: int
-
-    @classmethod
-    def of(cls, config: ExperimentConfig, steps: int | None, at: int | None) -> "_Plan":
-        """Scales the triggers so that all of them fall into a few steps.
-
-        Args:
-            config: of the experiment.
-            steps: step at which the runs end; None: a default.
-            at: step of the checkpoint; None: between two evaluations.
-
-        Raises:
-            ConfigError: the steps do not leave room for an interruption.
-        """
-        loop, most = config.loop, config.loop.train_steps
-        if steps is None:
-            steps = min(most, _STEPS if at is None else max(_STEPS, at + 15))
-        at = max(1, steps * 3 // 8) if at is None else at
-        problem = expected = ""
-        if steps > most:
-            problem, expected = f"got {steps}", f"at most loop.train_steps ({most})"
-        elif steps < at + 2:
-            problem = f"{steps} steps leave none to take after the checkpoint of {at}"
-            expected = f"at least {at + 2}"
-        if problem:
-            raise ConfigError(
-                Diagnostic(
-                    "--steps", problem, expected, origin="command line", code="usage"
-                )
-            )
-        scale = at / (steps_of(config.output.checkpoint.every) or 500)
-        evaluations = _scaled(loop.eval_every, scale, most=max(1, steps // 4))
-        # Several steps, so that training resumes inside a device loop.
-        loops = max(4, _scaled(loop.iterations_per_loop, scale, most=steps))
-        most_loops = max(1, (steps - at) // 3)
-        if isinstance(loop.iterations_per_loop, int):
-            most_loops = min(most_loops, loop.iterations_per_loop)
-        return cls(steps, at, evaluations, min(loops, most_loops))
-
-    def overrides(self, config: ExperimentConfig) -> dict[str, str]:
-        """Key -> value that replaces the experiment's own."""
-        return {
-            "loop.log_every": "1",
-            "loop.eval_every": str(self.eval_every),
-            "loop.eval_steps": str(min(config.loop.eval_steps or 8, 8)),
-            "loop.iterations_per_loop": str(self.steps_per_loop),
-            "loop.profile": "null",
-            "loop.recover": "0",
-            "output.checkpoint.every": str(self.at),
-            "output.checkpoint.keep": "0",
-            "output.checkpoint.keep_every_hours": "null",
-            "output.checkpoint.keep_every_steps": "null",
-            "output.reporters": "[]",
-            "output.on_change": "refuse",
-        }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,8 +92,7 @@ class _Runner:
 def resume_check(
     composed: "Composed",
     *,
-    steps: int | None = None,
-    at: int | None = None,
+    plan: ResumePlan,
     signal: Literal["kill", "term"] = "kill",
     output: str | None = None,
     processes: int = 1,
@@ -173,8 +106,7 @@ def resume_check(
 
     Args:
         composed: the experiment.
-        steps: step at which both end; None: some that are enough for each trigger.
-        at: step of the checkpoint; None: between two evaluations.
+        plan: steps of both runs.
         signal: interruption: `kill` (SIGKILL) or `term` (SIGTERM, which saves).
         output: folder that keeps both runs; None: they are removed.
         processes: number of processes of each run.
@@ -184,11 +116,9 @@ def resume_check(
         The comparison, also printed.
 
     Raises:
-        ConfigError: the steps leave no room for an interruption.
         MachineError: a run failed; its output is printed.
     """
     config = composed.config
-    plan = _Plan.of(config, steps, at)
     changes = plan.overrides(config)
     with _folder(output) as folder:
         run = _Runner(
@@ -219,13 +149,6 @@ def resume_check(
     if output is not None:
         print(f"\n{folder}")
     return comparison
-
-
-def _scaled(every: int | str, scale: float, *, most: int) -> int:
-    """Scales a trigger down; 0 stays 0, and a time becomes the largest number."""
-    if seconds_of(every) is not None:
-        return most
-    return min(most, max(1, round(int(every) * scale))) if every else 0
 
 
 def _kept(overrides: Sequence[str], changes: Mapping[str, str]) -> Iterator[str]:
@@ -340,7 +263,7 @@ def _expect(status: int, expected: Sequence[int], run: _Runner, name: str) -> No
     raise error
 
 
-def _not_resumed(run: _Runner, plan: _Plan) -> SpecflowError:
+def _not_resumed(run: _Runner, plan: ResumePlan) -> SpecflowError:
     print(run.log(_RESUMED).read_text(errors="replace"), end="", file=sys.stderr)
     return SpecflowError(
         Diagnostic(
