@@ -86,6 +86,7 @@ class EvaluateMethods(EstimatorParts):
         shown: bool = False,
         progress: EvalProgress | None = None,
         should_stop: Callable[[], bool] | None = None,
+        on_spec_hooks: Callable[[Sequence[Any]], None] | None = None,
     ) -> dict[str, Any]:
         """Computes the metrics of a state, with `global_step`."""
         value = self._input(input_fn, Mode.EVAL)
@@ -111,6 +112,7 @@ class EvaluateMethods(EstimatorParts):
                 loss=self.config.eval_loss,
                 progress=progress,
                 should_stop=should_stop,
+                on_spec_hooks=on_spec_hooks,
             )
         return {**result.metrics, "global_step": step}
 

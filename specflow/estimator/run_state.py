@@ -11,6 +11,9 @@ __all__ = ["RunState", "Stateful", "UserPart"]
 
 _LOG = logging.getLogger("specflow")
 
+_OF_SPEC = "spec's evaluation hook"
+"""Kind of the hooks in `TPUEstimatorSpec.evaluation_hooks`."""
+
 Made = TypeVar("Made", bound="HasState")
 
 
@@ -65,6 +68,8 @@ class RunState:
         self._new: list[str] = []
         """Parts that the checkpoint does not have."""
         self._parts: dict[str, HasState] = {}
+        self._later: dict[str, Any] = {}
+        """States of hooks that only the first evaluation makes known."""
 
     def add(self, name: str, part: Stateful) -> None:
         """Registers a part, and restores its state.
@@ -110,6 +115,18 @@ class RunState:
                 name = f"{first} {number}"
             self.add(name, UserPart(name, part))
 
+    def add_hooks_of_evaluations(self, hooks: Iterable[Any]) -> None:
+        """Registers the evaluation hooks of the spec, which the first evaluation makes.
+
+        Args:
+            hooks: the hooks, before they are called.
+
+        Raises:
+            DataError: a state of the user cannot be read or saved.
+        """
+        self.add_user_parts(_OF_SPEC, hooks)
+        self._later = {}
+
     def state(self, step: int, *, after_error: bool = False) -> dict[str, Any]:
         """Returns the state of every part after a step, as JSON values by name.
 
@@ -126,7 +143,7 @@ class RunState:
                 if not (after_error and isinstance(part, UserPart)):
                     raise
                 _LOG.warning("the state of %s is not saved: %s", name, error)
-        return states
+        return {**self._later, **states}
 
     def check(self, step: int) -> None:
         """Logs which parts do not resume, and reads the user's states once.
@@ -141,8 +158,12 @@ class RunState:
         for part in self._parts.values():
             if isinstance(part, UserPart):
                 part.state(step)
-        new, unused = self._new, list(self._saved or ())
-        self._new, self._saved = [], None
+        saved, self._saved = self._saved or {}, None
+        self._later = {
+            name: saved.pop(name) for name in [*saved] if name.startswith(_OF_SPEC)
+        }
+        new, unused = self._new, list(saved)
+        self._new = []
         if not new:
             return
         is_users = any(isinstance(self._parts[name], UserPart) for name in new)
@@ -157,7 +178,7 @@ class RunState:
     def _take(self, name: str) -> Any:
         """Returns the saved state of a part, or None."""
         if self._saved is None:
-            return None
+            return self._later.pop(name, None)
         if name not in self._saved:
             self._new.append(name)
         return self._saved.pop(name, None)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,7 +51,8 @@ class Evaluations:
     """Evaluates states of one call to `train_and_evaluate`, and runs the exporters.
 
     Args:
-        evaluate: (step, state, progress) -> metrics.
+        evaluate: (step, state, progress, function that takes the evaluation hooks of
+            the spec before they are called) -> metrics.
         run_exporter: calls an exporter with the state made visible by `live`.
         live: (step, state) -> context in which exports use that state.
         config: names the metric of the best checkpoint, and how often summaries are
@@ -64,7 +65,10 @@ class Evaluations:
 
     def __init__(
         self,
-        evaluate: Callable[[int, TrainState, EvalProgress], dict[str, Any]],
+        evaluate: Callable[
+            [int, TrainState, EvalProgress, Callable[[Sequence[Any]], None]],
+            dict[str, Any],
+        ],
         run_exporter: RunExporter,
         live: Callable[[int, TrainState], AbstractContextManager[None]],
         *,
@@ -93,6 +97,8 @@ class Evaluations:
         """Export of each exporter after it; None where it did not want the state."""
         self.is_unfinished = False
         """True if the last evaluation, or an export after it, failed or was stopped."""
+        self.on_spec_hooks: Callable[[Sequence[Any]], None] | None = None
+        """Called once with the evaluation hooks of the spec, before they are called."""
         self.stopped_early: str | None = None
         """Reason of the rule that ended training; None if no rule did."""
 
@@ -248,13 +254,19 @@ class Evaluations:
             progress = EvalProgress()
         while True:
             try:
-                return self._evaluate(step, state, progress)
+                return self._evaluate(step, state, progress, self._spec_hooks_found)
             except OutdatedProgressError as error:
                 _LOG.warning("the evaluation of step %d begins anew: %s", step, error)
                 progress = EvalProgress()
             except EvaluationStopped:
                 self.is_unfinished, self._progress = True, (step, progress)
                 raise
+
+    def _spec_hooks_found(self, hooks: Sequence[Any]) -> None:
+        """Registers the evaluation hooks of the spec at the first evaluation."""
+        if self.on_spec_hooks is not None:
+            register, self.on_spec_hooks = self.on_spec_hooks, None
+            register(hooks)
 
     def _check_judged_metrics(self) -> None:
         """Checks at every evaluation that each rule and exporter finds its metric.

@@ -221,7 +221,10 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             self._recorder.evaluated(spec.input_fn, steps)
 
         def evaluate(
-            step: int, state: TrainState, progress: EvalProgress
+            step: int,
+            state: TrainState,
+            progress: EvalProgress,
+            on_spec_hooks: Callable[[Sequence[Any]], None],
         ) -> dict[str, Any]:
             return self._evaluate(
                 spec.input_fn,
@@ -232,6 +235,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
                 progress=progress,
                 should_stop=should_stop
                 and functools.partial(is_stop_requested, should_stop),
+                on_spec_hooks=on_spec_hooks,
             )
 
         return Evaluations(

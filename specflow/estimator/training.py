@@ -145,9 +145,7 @@ class Training:
         agree_on_form("training", {"features": features, "labels": labels})
         if self._config.saves and self._checkpoints.latest_step() is None:
             # Before the program of the initial values is compiled.
-            abstract = self._program.abstract_state(features, labels)
-            need = bytes_of(to_tree(abstract))
-            collectives.on_process_zero(lambda: self._checkpoints.space.check(need))
+            self._check_disk_space(features, labels)
         with self._program.timing("checkpoint"):
             start, state, saved = self._states.to_train(features, labels)
         if call.on_start is not None:
@@ -156,6 +154,7 @@ class Training:
         run_state.add("seed", SavedSeed(self._states))
         if call.evaluations is not None:
             run_state.add("evaluation", call.evaluations)
+            call.evaluations.on_spec_hooks = run_state.add_hooks_of_evaluations
             for kind, objects in call.evaluations.user_parts().items():
                 run_state.add_user_parts(kind, objects)
         stop = call.stop_at(start)
@@ -310,6 +309,12 @@ class Training:
             _check_steps(start, result.step, stop)
         return result.step, result.state
 
+    def _check_disk_space(self, features: Any, labels: Any) -> None:
+        """Checks that there is room for a checkpoint; warns if there is little."""
+        state = to_tree(self._program.abstract_state(features, labels))
+        space = self._checkpoints.space
+        collectives.on_process_zero(lambda: space.check(bytes_of(state)))
+
     def _finish_writing(self) -> None:
         """Waits for checkpoints that are being written, after an error as well."""
         with self._program.timing("checkpoint"):
@@ -322,6 +327,8 @@ class Training:
             yield
         except Exception as error:
             if is_of_device(error):
+                if self._snapshots is not None:  # The checkpoint waits for it.
+                    self._snapshots.abandon_pending_save()
                 self._checkpoints.abandon_pending_save()
             raise
 

@@ -43,6 +43,7 @@ def evaluate(
     loss: Literal["examples", "batches"] = "examples",
     progress: EvalProgress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    on_spec_hooks: Callable[[Sequence[Any]], None] | None = None,
 ) -> EvalResult:
     """Computes the metrics of a state over all rows.
 
@@ -62,6 +63,7 @@ def evaluate(
         progress: accumulators; those of a stopped evaluation, whose batches `batches`
             leaves out. If None, new ones.
         should_stop: called before every batch; true stops the evaluation.
+        on_spec_hooks: called with the evaluation hooks of the spec, before they are.
 
     Raises:
         DataError: there is no batch.
@@ -111,11 +113,11 @@ def evaluate(
             if is_first:
                 # Hooks of the caller precede those of the spec, which is known now.
                 spec = program.spec(Mode.EVAL, features, labels)
-                progress.is_resumable = (
-                    spec.host_call is None
-                    and not spec.evaluation_hooks
-                    and all(state_methods(hook) for hook in hooks)
+                progress.is_resumable = spec.host_call is None and all(
+                    map(state_methods, (*hooks, *spec.evaluation_hooks))
                 )
+                if on_spec_hooks is not None:
+                    on_spec_hooks(spec.evaluation_hooks)
                 hooks.extend(spec.evaluation_hooks)
                 call_hooks(hooks, "begin", 0)
             call_hooks(hooks, "before_step", len(losses))

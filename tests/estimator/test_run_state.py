@@ -44,9 +44,9 @@ class Locked(Counter):
         return threading.Lock() if self.count >= self.since else self.count
 
 
-def line(directory):
+def line(directory, model_fn=line_fn):
     return sf.Estimator(
-        line_fn,
+        model_fn,
         model=lambda rngs: Line(rngs),
         model_dir=directory,
         train_batch_size=8,
@@ -118,6 +118,41 @@ def test_a_hook_that_is_gone_leaves_without_a_line(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="specflow"):
         line(tmp_path).train(arrays, max_steps=8)
     assert not [line for line in caplog.messages if "no state" in line]
+
+
+def test_evaluation_hooks_of_the_spec_resume_in_new_objects(tmp_path):
+    """They are made by the first evaluation; saves before it keep their state."""
+    made = []
+
+    def counted_fn(model, features, labels, mode):
+        spec = line_fn(model, features, labels, mode)
+        if mode is not sf.Mode.EVAL:
+            return spec
+        made.append(Counter())
+        return spec._replace(evaluation_hooks=[made[-1]])
+
+    def train(directory, *stops):
+        counts = {}
+        for stop in stops:
+            estimator = line(directory, counted_fn)
+            estimator.train_and_evaluate(
+                sf.TrainSpec(arrays, max_steps=stop),
+                sf.EvalSpec(arrays, every_steps=8),
+            )
+            counts |= {
+                step: estimator.checkpoints.data_position(step)
+                for step in estimator.checkpoints.steps()
+            }
+            estimator.close()
+        name = "spec's evaluation hook Counter"
+        return {step: data.get(name) for step, data in counts.items()}
+
+    # Three batches each; evaluations at steps 2 (the end), 8, 16 and 20 (the end). The
+    # resumed run saves step 6 before its first evaluation.
+    evaluations = {0: 0, 2: 1, 6: 1, 10: 2, 14: 2, 18: 3, 20: 4}
+    assert train(tmp_path, 2, 20) == {
+        step: [3 * count] if count else None for step, count in evaluations.items()
+    }
 
 
 NUMBERS = st.one_of(
