@@ -105,9 +105,9 @@ class _Line:
         previous = self.options.get(self.before[-1]) if self.before else None
         name, equals, value = last.partition("=")
         if previous is not None and previous.takes_value:
-            yield from _values(previous, last)
+            yield from self._values(previous, last)
         elif equals and name in self.options:
-            found = _values(self.options[name], value)
+            found = self._values(self.options[name], value)
             yield from ((f"{name}={word}", text) for word, text in found)
         elif last.startswith("-"):
             for name, option in self.options.items():
@@ -128,7 +128,19 @@ class _Line:
         elif kind == "group":
             yield from ((group, "") for group in self.folders.groups())
         else:
-            yield from _values(words, last)
+            yield from self._values(words, last)
+
+    def _values(self, option: Option, typed: str) -> Candidates:
+        if "--step" in option.names:
+            yield from _checkpoints(self._run())
+        yield from ((str(choice), "") for choice in option.settings.get("choices", ()))
+        if option.files:
+            yield from _paths(typed, option.settings["metavar"])
+
+    def _run(self) -> Path | None:
+        """The run directory that the line names, if any."""
+        runs = [word[4:] for word in self.before if word.startswith("run=")]
+        return Path(os.path.expanduser(runs[-1])) if runs else None
 
     def _overrides(self, last: str, *, bare: bool) -> Candidates:
         mark = last[: len(last) - len(last.lstrip("+~"))]
@@ -295,10 +307,18 @@ def _names_of(case: Mapping[str, Any]) -> Sequence[str]:
     return case["if"].get("properties", {}).get("name", {}).get("enum", ())
 
 
-def _values(option: Option, typed: str) -> Candidates:
-    yield from ((str(choice), "") for choice in option.settings.get("choices", ()))
-    if option.files:
-        yield from _paths(typed, option.settings["metavar"])
+def _checkpoints(run: Path | None) -> Candidates:
+    """What `--step` takes: `best`, `latest`, and the tags and steps of a run."""
+    yield "latest", "the newest checkpoint"
+    yield "best", "the best checkpoint, by output.checkpoint.best"
+    if run is None:
+        return
+    folders = [e for e in _entries(run / "checkpoints") if e.name.isdigit()]
+    for folder in folders:
+        for tag in _entries(Path(folder.path, "tags")):
+            yield tag.name, f"step {folder.name}"
+    for folder in sorted(folders, key=lambda folder: int(folder.name)):
+        yield folder.name, ""
 
 
 def _paths(typed: str, kind: str) -> Candidates:

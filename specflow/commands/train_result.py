@@ -7,6 +7,7 @@ import jax
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode
+from specflow.diagnostics.errors import CheckpointError
 from specflow.estimator import Estimator
 from specflow.lifecycle import Made, newest_export
 from specflow.output import (
@@ -16,6 +17,7 @@ from specflow.output import (
     efficiency,
     print_result,
 )
+from specflow.output.checkpoint.checkpoint_directory import rows_seen
 
 __all__ = ["TrainResult"]
 
@@ -45,6 +47,8 @@ class TrainResult:
     """The exports as plain JSON values."""
     skipped_steps: int | None
     """Steps that the loss scale skipped; None: there is no dynamic scale."""
+    rows_seen: int | None
+    """Training rows seen over all starts of the run; None: the input does not say."""
     recoveries: int
     """Times that training resumed after a device failed."""
 
@@ -104,6 +108,7 @@ class TrainResult:
                 name: export.to_json(run.path) for name, export in exports.items()
             },
             skipped_steps=estimator.skipped_steps,
+            rows_seen=_rows_seen(estimator, step),
             recoveries=estimator.recoveries,
         )
 
@@ -161,6 +166,8 @@ class TrainResult:
         events: dict[str, Any] = {}
         if self.best is not None:
             events["best"] = self.best._asdict()
+        if self.rows_seen is not None:
+            events["rows_seen"] = self.rows_seen
         if self.skipped_steps is not None:
             events["skipped_steps"] = self.skipped_steps
         if self.recoveries:
@@ -170,6 +177,8 @@ class TrainResult:
     def _facts(self) -> dict[str, str]:
         """Rows below the metrics and times."""
         facts = self.efficiency.facts()
+        if self.rows_seen is not None:
+            facts["rows seen"] = f"{self.rows_seen:,}"
         if self.stopped_early is not None:
             facts["stopped early"] = self.stopped_early
         if self.best is not None:
@@ -190,3 +199,11 @@ class TrainResult:
                 f"{self.skipped_steps:,} of {trained:,} steps, by the loss scale"
             )
         return facts
+
+
+def _rows_seen(estimator: Estimator, step: int) -> int | None:
+    """Rows of the input that the last checkpoint counts; None if it does not."""
+    try:
+        return rows_seen(estimator.checkpoints.data_position(step))
+    except CheckpointError:  # Nothing is saved, or it has just been removed.
+        return None

@@ -220,7 +220,7 @@ def _state(
         if settings.state == "params" or (settings.state == "model" and not of_model):
             reason = f"not taken, as state is {settings.state}"
         elif has_path and (globs := settings.left_out(path)):
-            reason = f"not taken: {globs}"
+            reason = globs
         elif saved is None:
             reason = "absent in the checkpoint"
         elif tuple(saved.shape) != tuple(array.shape) or _kind(saved) != _kind(array):

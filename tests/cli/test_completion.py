@@ -28,6 +28,17 @@ def words(capsys, monkeypatch, tmp_path):
     return offered
 
 
+def test_tags_and_steps_of_the_run_complete_a_step(words, tmp_path):
+    for folder in ("9", "10/tags", "7.partial", "superseded"):
+        (tmp_path / "try1" / "checkpoints" / folder).mkdir(parents=True)
+    (tmp_path / "try1" / "checkpoints" / "10" / "tags" / "release").touch()
+    every = ["latest", "best", "release", "9", "10"]
+    assert words("specflow evaluate run=try1 --step ") == every
+    assert words("specflow predict run=try1 --step=re") == ["--step=release"]
+    assert words("specflow export --step be") == ["best"]
+    assert words("specflow evaluate run=none --step ") == ["latest", "best"]
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

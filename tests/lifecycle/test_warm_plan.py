@@ -89,9 +89,7 @@ def test_excluded_parameters_restore_no_optimizer_state():
     found = planned(saved(), state="full", exclude=["head"])
     assert "head" not in found.taken["params"]
     assert "[0]/mu/head" not in found.taken["opt_state"]
-    assert found.others["optimizer state not taken: excluded by head"] == [
-        "[0]/mu/head"
-    ]
+    assert found.others["optimizer state excluded by head"] == ["[0]/mu/head"]
     assert found.rows[2:] == [
         WarmRow("head", "", "f32[2]", "initialized", "excluded by head")
     ]
@@ -127,9 +125,7 @@ def test_batch_statistics_follow_the_globs_of_their_layer():
     assert found.taken == {
         "params": {"head": "params/head"}, "state": {}, "opt_state": {},
     }  # fmt: skip
-    assert found.others["model state not taken: not included"] == [
-        "batch_stats.enc.mean"
-    ]
+    assert found.others["model state not included"] == ["batch_stats.enc.mean"]
 
 
 def test_floats_of_another_width_are_taken_and_integers_are_not():
