@@ -12,6 +12,7 @@ from specflow.executor.array_types import Features, Labels, Mask, Shardings, Tre
 from specflow.executor.batch_placement import BatchPlacement
 from specflow.executor.flops import saved
 from specflow.executor.gradients import host_tensors
+from specflow.executor.grouped_reductions import groups_of
 from specflow.executor.lowered import Lowered
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.pooling_gradients import (
@@ -98,9 +99,12 @@ class Lowering:
         forward = self._tracer.forward(Mode.TRAIN, *batch)
         looped = not self._is_slow_in_loop(forward)
         optimizer = self._tracer.optimizer(*batch)
+        placements = {path: array.sharding for path, array in state.params.items()}
+        groups = groups_of(state.params, placements)
         step = functools.partial(
             train_step,
             optimizer=optimizer,
+            groups=groups,
             micro_steps=self._settings.micro_steps,
             unroll=not looped,
         )
@@ -108,6 +112,7 @@ class Lowering:
             train_loop if looped else single_step,
             forward=forward,
             step=step if self._on_cpu else _always_measuring(step),
+            groups=groups,
         )
         replicated = self._partitioner.replicated
         shardings = jax.tree.map(lambda array: array.sharding, state)
@@ -155,14 +160,7 @@ class Lowering:
             host_tensors(forward.result[0]),
         )
         skipped = jax.eval_shape(optimizer.skipped, state.opt_state, state.opt_state)
-        trained = {path: state.params[path] for path in optimizer.trained}
-        step_metrics = jax.eval_shape(
-            optimizer.step_metrics,
-            trained,
-            state.opt_state,
-            state.opt_state,
-            state.step,
-        )
+        step_metrics = optimizer.abstract_step_metrics(state.opt_state, state.step)
         skipped, step_metrics = jax.tree.map(
             lambda array: jax.ShapeDtypeStruct(
                 (steps, *array.shape), array.dtype, sharding=replicated

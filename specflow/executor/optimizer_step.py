@@ -23,6 +23,7 @@ from specflow.executor.batch_statistics import (
     parameters_of,
     with_statistics,
 )
+from specflow.executor.grouped_reductions import Groups, all_finite, sum_of_squares
 from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.step_rates import learning_rates
 from specflow.runtime.globs import matches
@@ -32,6 +33,7 @@ __all__ = ["LEAST_SCALE", "LossScale", "Optimizer", "ScaledState"]
 LossScale: TypeAlias = float | Literal["dynamic"] | None
 """Factor of the loss during differentiation. If None, it is 1."""
 
+_NORM = "gradient_norm"
 _INITIAL_SCALE = 2.0**15
 _GROWTH_INTERVAL = 2_000
 """Steps without an overflow after which a dynamic scale is doubled."""
@@ -146,6 +148,8 @@ class Optimizer:
         opt_state: OptState,
         trained: dict[str, jax.Array],
         model_state: Mapping[str, Any] = {},
+        *,
+        groups: Groups | None = None,
     ) -> tuple[dict[str, jax.Array], OptState]:
         """Returns the trained parameters and the optimizer's state after a step.
 
@@ -154,6 +158,8 @@ class Optimizer:
             opt_state: before the step.
             trained: the trained parameters, before the step.
             model_state: non-parameter variables, after the step.
+            groups: paths of gradients that are alike; see `groups_of`. If None, those
+                of the same shape and dtype are.
         """
         scale = self.scale(opt_state)
         if scale is not None:
@@ -162,9 +168,7 @@ class Optimizer:
             gradients = jax.tree.map(lambda g: (g * inverse).astype(g.dtype), gradients)
         if self._loss_scale != "dynamic":
             return self._updated(gradients, opt_state, trained, model_state)
-        finite = functools.reduce(
-            jnp.logical_and, [jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]
-        )
+        finite = all_finite(gradients, groups)
         updated, inner = jax.tree.map(
             functools.partial(jnp.where, finite),
             self._updated(gradients, opt_state.inner, trained, model_state),
@@ -199,6 +203,7 @@ class Optimizer:
         after: OptState,
         step: jax.Array,
         *,
+        groups: Groups | None = None,
         is_logged: jax.Array | None = None,
     ) -> StepMetrics:
         """Computes the metrics of a step: the gradient norm and the learning rates.
@@ -208,6 +213,8 @@ class Optimizer:
             before: the optimizer's state before the step.
             after: after it.
             step: int32[], steps taken before.
+            groups: paths of gradients that are alike; see `groups_of`. If None, those
+                of the same shape and dtype are.
             is_logged: bool[], whether to compute the metrics; if False they are zeros.
                 If None, they are always computed.
 
@@ -218,29 +225,37 @@ class Optimizer:
         if self.is_function:
             return StepMetrics((), ())
         scale = self.scale(before)
-        inverse = 1.0 if scale is None else 1.0 / scale
-
-        def squares(gradient: jax.Array) -> jax.Array:
-            # At least float32, and without the scale: both keep squares finite.
-            wide = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
-            return optax.tree.norm(wide * inverse, squared=True)
-
-        def numbers() -> dict[str, jax.Array]:
-            total = sum(map(squares, gradients.values()), jnp.zeros((), jnp.float32))
-            norm = jnp.sqrt(total).astype(jnp.float32)
-            rates = learning_rates(self.transformation, before, after, step)
-            return {"gradient_norm": norm, **rates}
-
-        names = tuple(sorted(jax.eval_shape(numbers)))
+        inverse = None if scale is None else 1.0 / scale
+        names = self._metric_names(before, after, step)
 
         def computed() -> jax.Array:
-            by_name = numbers()
+            norm = jnp.sqrt(sum_of_squares(gradients, groups, scale=inverse))
+            rates = learning_rates(self.transformation, before, after, step)
+            by_name = {_NORM: norm.astype(jnp.float32), **rates}
             return jnp.stack([by_name[name] for name in names])
 
         if is_logged is None:
             return StepMetrics(names, computed())
         zeros = jnp.zeros(len(names), jnp.float32)
         return StepMetrics(names, lax.cond(is_logged, computed, lambda: zeros))
+
+    def abstract_step_metrics(self, opt_state: OptState, step: Any) -> StepMetrics:
+        """Returns the names, shape and dtype of `step_metrics`; nothing is computed.
+
+        Args:
+            opt_state: shapes and dtypes of the optimizer's state.
+            step: those of the step.
+        """
+        if self.is_function:
+            return StepMetrics((), ())
+        names = self._metric_names(opt_state, opt_state, step)
+        return StepMetrics(names, jax.ShapeDtypeStruct((len(names),), jnp.float32))
+
+    def _metric_names(
+        self, before: OptState, after: OptState, step: Any
+    ) -> tuple[str, ...]:
+        rates = functools.partial(learning_rates, self.transformation)
+        return tuple(sorted([_NORM, *jax.eval_shape(rates, before, after, step)]))
 
     def _updated(
         self,

@@ -18,6 +18,7 @@ from specflow.executor.array_types import (
     Tree,
 )
 from specflow.executor.gradients import gradients, host_tensors
+from specflow.executor.grouped_reductions import Groups, all_finite
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.traced_once import Traced
@@ -59,6 +60,7 @@ def train_step(
     *,
     forward: Traced,
     optimizer: Optimizer,
+    groups: Groups,
     micro_steps: int = 1,
     unroll: bool = False,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
@@ -71,6 +73,7 @@ def train_step(
         is_logged: bool[], whether the step is logged. If None, it is treated as True.
         forward: the model function, traced for TRAIN with the rows of a micro-step.
         optimizer: the `train_op`.
+        groups: paths of parameters that are alike; see `groups_of`.
         micro_steps: micro-batches to accumulate gradients over.
         unroll: whether micro-steps are unrolled instead of scanned.
 
@@ -98,7 +101,9 @@ def train_step(
     model_state |= {
         name: state.model_state[name] for name in optimizer.frozen_statistics
     }
-    updated, opt_state = optimizer.update(grads, state.opt_state, trained, model_state)
+    updated, opt_state = optimizer.update(
+        grads, state.opt_state, trained, model_state, groups=groups
+    )
     skipped = optimizer.skipped(state.opt_state, opt_state)
     if isinstance(skipped, jax.Array):
         # Statistics of a skipped step may be non-finite, so keep the previous ones.
@@ -109,7 +114,12 @@ def train_step(
     params = {**state.params, **updated}
     after = TrainState(state.step + 1, params, model_state, opt_state)
     step_metrics = optimizer.step_metrics(
-        grads, state.opt_state, opt_state, state.step, is_logged=is_logged
+        grads,
+        state.opt_state,
+        opt_state,
+        state.step,
+        groups=groups,
+        is_logged=is_logged,
     )
     outputs = StepOutputs(host_call_outputs, skipped, step_metrics)
     return after, loss.astype(jnp.float32), outputs
@@ -126,13 +136,14 @@ def single_step(
     *,
     forward: Traced,
     step: Step,
+    groups: Groups,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
     """Runs the step of one stacked batch; like `train_loop` with one trip."""
     carry = (state, losses, outputs)
     state, losses, outputs = indexed_step(
         carry, features, labels, log_mask, index, forward=forward, step=step
     )
-    return state, mark_nonfinite_params(state, losses, index), outputs
+    return state, mark_nonfinite_params(state, losses, index, groups), outputs
 
 
 def indexed_step(
@@ -175,17 +186,15 @@ def indexed_step(
 
 
 def mark_nonfinite_params(
-    state: TrainState, losses: jax.Array, last: jax.Array
+    state: TrainState, losses: jax.Array, last: jax.Array, groups: Groups
 ) -> jax.Array:
     """Sets the loss of step `last` to NaN if a parameter is not finite after it.
 
     An update can make parameters non-finite though its loss was finite. The next loss
-    would show it, but a checkpoint may be saved before.
+    would show it, but a checkpoint may be saved before. The norm of the parameters
+    would not do: it overflows where they do not.
     """
-    finite = jnp.array(True)
-    for array in jax.tree.leaves(state.params):
-        if jnp.issubdtype(array.dtype, jnp.inexact):
-            finite &= jnp.isfinite(array).all()
+    finite = all_finite(state.params, groups)
     return losses.at[last].set(jnp.where(finite, losses[last], jnp.nan))
 
 
@@ -201,6 +210,7 @@ def train_loop(
     *,
     forward: Traced,
     step: Step,
+    groups: Groups,
 ) -> tuple[TrainState, jax.Array, StepOutputs]:
     """Runs steps in a device loop, without returning to the host.
 
@@ -218,6 +228,7 @@ def train_loop(
         stop: int32[], one past the last batch to use.
         forward: the model function, traced for TRAIN.
         step: `train_step` with its optimizer bound.
+        groups: paths of parameters that are alike; see `groups_of`.
 
     Returns:
         The state after the last step; losses and outputs with those of these steps set.
@@ -230,7 +241,7 @@ def train_loop(
 
     carry = (state, losses, outputs)
     state, losses, outputs = lax.fori_loop(start, stop, body, carry)
-    return state, mark_nonfinite_params(state, losses, stop - 1), outputs
+    return state, mark_nonfinite_params(state, losses, stop - 1, groups), outputs
 
 
 def eval_step(
