@@ -34,6 +34,11 @@ def exact_sum(*factors: Num[np.ndarray, " n"]) -> Exact:
     >>> exact_sum(np.array([0.5, 3.0]), np.array([2.0, 0.25]))
     Fraction(7, 4)
     """
+    if len(factors) == 1 and np.ndim(factors[0]) == 1:
+        values = np.asarray(factors[0], np.float64)
+        largest = _largest(values)
+        if math.isfinite(largest):
+            return _total(values, largest)
     return group_sums(np.zeros(np.shape(factors[0]), np.intp), 1, *factors)[0]
 
 
@@ -88,14 +93,12 @@ def exact_sums(
     [Fraction(3, 4), Fraction(1, 1)]
     """
     totals = [Fraction(0)] * groups
-    headroom = values.size.bit_length()
-    while largest := float(np.abs(values).max(initial=0.0)):
-        exponent = math.frexp(largest)[1] + headroom
-        if exponent > 1023:
+    while largest := _largest(values):
+        split = _split(largest, values.size)
+        if math.isinf(split):
             for index, value in zip(group.tolist(), values.tolist(), strict=True):
                 totals[index] += Fraction(value)
             break
-        split = math.ldexp(1.0, exponent)
         upper = (split + values) - split
         sums = np.bincount(group, weights=upper, minlength=groups)
         for index in np.flatnonzero(sums).tolist():
@@ -110,10 +113,9 @@ def plus(a: Exact, b: Exact) -> Exact:
     >>> plus(1, Fraction(1, 2)), plus(Fraction(1, 2), math.inf)
     (Fraction(3, 2), inf)
     """
-    not_finite = [number for number in (a, b) if isinstance(number, float)]
-    if not not_finite:
+    if not (isinstance(a, float) or isinstance(b, float)):
         return a + b
-    total = sum(not_finite)
+    total = sum(number for number in (a, b) if isinstance(number, float))
     # The same NaN object for all, so that states that hold it compare equal.
     return math.nan if math.isnan(total) else total
 
@@ -132,6 +134,33 @@ def ratio(total: Exact, count: Exact) -> float:
         return float(Fraction(total) / Fraction(count))
     except OverflowError:
         return math.inf if total > 0 else -math.inf
+
+
+def _largest(values: Float[np.ndarray, " n"]) -> float:
+    """Returns the largest magnitude; infinity or NaN if a value is not finite."""
+    return float(np.maximum.reduce(np.abs(values), initial=0.0))
+
+
+def _split(largest: float, count: int) -> float:
+    """Returns a number whose last digit is the split of the values, or infinity."""
+    exponent = math.frexp(largest)[1] + count.bit_length()
+    return math.ldexp(1.0, exponent) if exponent <= 1023 else math.inf
+
+
+def _total(values: Float[np.ndarray, " n"], largest: float) -> Fraction:
+    """Returns `exact_sums` of one group, in fewer operations.
+
+    Args:
+        values: finite float64.
+        largest: the largest magnitude.
+    """
+    split = _split(largest, values.size)
+    if math.isinf(split):
+        return sum(map(Fraction, values.tolist()), Fraction(0))
+    upper = (split + values) - split
+    total = Fraction(float(np.add.reduce(upper)))
+    lower = values - upper
+    return total + _total(lower, _largest(lower)) if lower.any() else total
 
 
 def _products(

@@ -89,16 +89,13 @@ class Ratio(Metric):
     """Value if the denominator is zero; None: NaN."""
 
     def merge(self, other: Self) -> Self:
-        if self == type(self)():
+        if not self.count and self == type(self)():
             return other
         if not other.count:
             return self
         same_settings(self, other, "undefined")
-        return dataclasses.replace(
-            self,
-            total=plus(self.total, other.total),
-            count=plus(self.count, other.count),
-        )
+        total, count = plus(self.total, other.total), plus(self.count, other.count)
+        return type(self)(total, count, self.undefined)
 
     def compute(self) -> float:
         if not self.count and self.undefined is not None:

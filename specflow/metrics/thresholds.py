@@ -1,11 +1,12 @@
 """Confusion matrices at decision thresholds, from a histogram of scores."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from numpy.typing import NDArray
 
 from specflow.diagnostics.errors import DataError, Diagnostic
@@ -18,8 +19,11 @@ __all__ = ["Confusions", "ThresholdCounts"]
 Confusions: TypeAlias = Float[np.ndarray, "t 2 2"]
 """At each threshold, counts by label (row) and prediction (column), negative first."""
 
+Histogram: TypeAlias = Int[NDArray, " bins"] | tuple[Exact, ...]
+"""Number of rows between adjacent thresholds, ascending; or sums of their weights."""
 
-@dataclasses.dataclass(frozen=True, slots=True)
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ThresholdCounts(Metric):
     """Confusion matrix at each threshold; a score above is a positive prediction.
 
@@ -33,9 +37,10 @@ class ThresholdCounts(Metric):
             [1., 1.]]])
     """
 
-    negatives: tuple[Exact, ...] = ()
-    """Number between two adjacent thresholds, in ascending order."""
-    positives: tuple[Exact, ...] = ()
+    negatives: Histogram = ()
+    """Histogram of the scores of negative labels."""
+    positives: Histogram = ()
+    """Histogram of the scores of positive labels."""
     thresholds: tuple[float, ...] = ()
     """Thresholds in the order of the caller; empty: no rows yet."""
     read: Callable[[Confusions], Any] | None = None
@@ -66,16 +71,18 @@ class ThresholdCounts(Metric):
         """
         name = cls.__name__
         label, score, weight = rows(name, {"labels": labels, "scores": scores}, weights)
-        refuse_rows(
-            name,
-            "scores",
-            score,
-            ~((score >= 0) & (score <= 1)),
-            expected="probabilities from 0 to 1",
-            hint="Take the sigmoid of logits.",
-        )
-        limits = np.asarray(thresholds, np.float32)
-        if limits.ndim != 1 or not limits.size or np.isnan(limits).any():
+        if score.size and not (score.min() >= 0 and score.max() <= 1):
+            refuse_rows(
+                name,
+                "scores",
+                score,
+                ~((score >= 0) & (score <= 1)),
+                expected="probabilities from 0 to 1",
+                hint="Take the sigmoid of logits.",
+            )
+        try:
+            limits, ascending = _limits(tuple(thresholds))
+        except (TypeError, ValueError):
             raise DataError(
                 Diagnostic(
                     name,
@@ -83,26 +90,39 @@ class ThresholdCounts(Metric):
                     expected="a list of at least one number",
                     code="metric-values",
                 )
-            )
-        bins = np.searchsorted(np.sort(limits), as_numbers(score).astype(np.float32))
-        positive = label.astype(bool)
-        negatives, positives = (
-            weight_sums(
-                bins[side], limits.size + 1, None if weight is None else weight[side]
-            )
-            for side in (~positive, positive)
-        )
-        return cls(tuple(negatives), tuple(positives), tuple(limits.tolist()), read)
+            ) from None
+        bins = np.searchsorted(ascending, as_numbers(score).astype(np.float32))
+        # One histogram, in which positive labels follow the negative ones.
+        count = len(limits) + 1
+        bins[label.astype(bool)] += count
+        if weight is None:
+            both = np.bincount(bins, minlength=2 * count)
+            return cls(both[:count], both[count:], limits, read)
+        sums = tuple(weight_sums(bins, 2 * count, weight))
+        return cls(sums[:count], sums[count:], limits, read)
 
     def merge(self, other: Self) -> Self:
         if not self.thresholds or not other.thresholds:
             return self if self.thresholds else other
         same_settings(self, other, "thresholds", "read")
-        return dataclasses.replace(
-            self,
-            negatives=tuple(map(plus, self.negatives, other.negatives)),
-            positives=tuple(map(plus, self.positives, other.positives)),
+        return type(self)(
+            _sum(self.negatives, other.negatives),
+            _sum(self.positives, other.positives),
+            self.thresholds,
+            self.read,
         )
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (
+            self.thresholds == other.thresholds
+            and self.read == other.read
+            and _numbers(self.negatives) == _numbers(other.negatives)
+            and _numbers(self.positives) == _numbers(other.positives)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def compute(self) -> Any:
         """Computes float64 counts "t 2 2", or the value of `read` for them."""
@@ -114,7 +134,35 @@ class ThresholdCounts(Metric):
         return confusions if self.read is None else self.read(confusions)
 
 
-def _below_and_above(bins: tuple[Exact, ...]) -> Float[NDArray, "2 t"]:
+@functools.lru_cache(maxsize=64)
+def _limits(
+    thresholds: tuple[float, ...],
+) -> tuple[tuple[float, ...], Float[NDArray, " t"]]:
+    """Returns thresholds as float32, in the order of the caller and ascending.
+
+    Raises:
+        ValueError: there are none, or one is no number.
+    """
+    limits = np.asarray(thresholds, np.float32)
+    if limits.ndim != 1 or not limits.size or np.isnan(limits).any():
+        raise ValueError(thresholds)
+    return tuple(limits.tolist()), np.sort(limits)
+
+
+def _sum(a: Histogram, b: Histogram) -> Histogram:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a + b
+    return tuple(map(plus, _numbers(a), _numbers(b)))
+
+
+def _numbers(histogram: Histogram) -> list[Exact]:
+    """Returns a histogram as exact numbers of Python."""
+    if isinstance(histogram, np.ndarray):
+        return histogram.tolist()
+    return [*histogram]
+
+
+def _below_and_above(bins: Histogram) -> Float[NDArray, "2 t"]:
     """Counts the scores below and above each threshold."""
     counts = np.array(bins, np.float64)
     return np.stack([counts.cumsum()[:-1], counts[::-1].cumsum()[-2::-1]])

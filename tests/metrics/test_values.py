@@ -303,3 +303,12 @@ def test_the_weight_of_an_example_counts_for_each_of_its_tokens():
     ours = m.Mean.from_batch(losses, np.array([1.0, 3.0])).compute()
     # By hand: (1 + 2 + 3 * 3 + 3 * 4) / 8
     assert ours == 3.0
+
+
+def test_threshold_counts_of_weighted_and_unweighted_batches_merge():
+    labels, scores, cuts = np.array([0, 1, 1]), np.array([0.1, 0.4, 0.6]), [0.5, 0.2]
+    counted = m.ThresholdCounts.from_batch(labels, scores, thresholds=cuts)
+    ones = m.ThresholdCounts.from_batch(labels, scores, np.ones(3), thresholds=cuts)
+    assert counted == ones
+    assert counted.merge(ones) == ones.merge(counted) == counted.merge(counted)
+    assert counted != m.ThresholdCounts.from_batch(labels, scores, thresholds=[0.5])
