@@ -87,6 +87,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
             if arguments.topology is None
             else lambda jobs: refuse_misfits(arguments, jobs),
             check=_refuse_other_run,
+            worker_command=(sys.executable, "-m", "specflow.cli.trial_worker"),
         )
         with standard_streams.to_the_end():
             print(table(outcomes))

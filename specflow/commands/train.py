@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import jax
 from specflow.commands import jax_session
 from specflow.commands.run_probe import RunProbe
 from specflow.commands.signals import stopping
+from specflow.commands.swept_trial import Pruning, SweptTrial
 from specflow.commands.train_result import TrainResult
 from specflow.config.base import Component
 from specflow.config.experiment import ExperimentConfig
@@ -62,11 +63,12 @@ class Stopped(Exception):
         self.exit_code = 128 + signal
 
 
-def train(composed: "Composed") -> dict[str, Any]:
+def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, Any]:
     """Trains and evaluates an experiment, and writes its run directory.
 
     Args:
         composed: the experiment, with the origin of each value.
+        trial: what it shares with the other trials of a sweep; None: it is no trial.
 
     Returns:
         `result.json`: step, eval, timing; and the directory of the run.
@@ -77,7 +79,12 @@ def train(composed: "Composed") -> dict[str, Any]:
     """
     started, config = time.perf_counter(), composed.config
     jax_session.start(composed)
-    data = build_data(config.data)
+    data = build_data(config.data) if trial is None else trial.data.build(config.data)
+    reporter_configs = (
+        config.output.reporters
+        if trial is None
+        else trial.reporters(config, composed.origins)
+    )
     directory = collectives.on_process_zero(lambda: str(_directory(composed)))
     try:
         estimator = Estimator.from_config(config, data=data, model_dir=directory)
@@ -114,7 +121,7 @@ def train(composed: "Composed") -> dict[str, Any]:
         def open_reporters(step: int) -> None:
             # Not earlier: they remove the rows beyond a step that is restored now.
             if writes:
-                reporters.open(_reporters(composed, run, step))
+                reporters.open(_reporters(composed, reporter_configs, run, step))
 
         def update(step: int, loss: float) -> None:
             gc_pause.resume()  # Training has begun.
@@ -134,12 +141,13 @@ def train(composed: "Composed") -> dict[str, Any]:
             warnings.filterwarnings("ignore", message="Exported for batches")
             # Printed above, with the table.
             warnings.filterwarnings("ignore", message="warm start: ")
+            pruning = Pruning(trial, config.loop.train_steps)
             metrics, _ = estimator.train_and_evaluate(
                 *specs,
                 on_start=open_reporters,
-                report=reporters.write,
+                report=pruning.after(reporters.write),
                 progress=update,
-                should_stop=stop_request,
+                should_stop=lambda: stop_request() or pruning.is_pruned,
             )
             best = estimator.checkpoints.best()
         if probe is not None:
@@ -158,7 +166,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             fingerprint=estimator.program.fingerprint(),
             programs=estimator.program.fingerprints(),
         )
-        if "plots" in config.output.reporters:
+        if "plots" in reporter_configs:
             draw_curves(read_rows(run.metrics), run.curves)
         result = TrainResult.of(
             estimator,
@@ -167,6 +175,7 @@ def train(composed: "Composed") -> dict[str, Any]:
             metrics,
             start_step=start_step,
             best=best,
+            is_pruned=pruning.is_pruned,
             total_s=time.perf_counter() - started,
         )
         result.write(run)
@@ -299,12 +308,13 @@ def _compare_warm_start(composed: "Composed", warm_plan: WarmPlan) -> None:
         )
 
 
-def _reporters(composed: "Composed", run: RunDirectory, step: int) -> list[Reporter]:
-    config = composed.config
+def _reporters(
+    composed: "Composed", configs: Sequence[Any], run: RunDirectory, step: int
+) -> list[Reporter]:
     reporters: list[Reporter] = [JsonLines(run.metrics, resumed_at=step)]
     with contextlib.ExitStack() as opened:
         opened.callback(reporters[0].close)
-        for reporter in config.output.reporters:
+        for reporter in configs:
             if reporter == "tensorboard":
                 reporters.append(
                     TensorBoard(run.tensorboard, resumed_at=step, config=composed.tree)

@@ -51,6 +51,8 @@ class TrainResult:
     """Training rows seen over all starts of the run; None: the input does not say."""
     recoveries: int
     """Times that training resumed after a device failed."""
+    is_pruned: bool
+    """True for a trial of a sweep that was stopped by its metrics."""
 
     @classmethod
     def of(
@@ -62,6 +64,7 @@ class TrainResult:
         *,
         start_step: int,
         best: Best | None,
+        is_pruned: bool,
         total_s: float,
     ) -> Self:
         """Collects the result of an estimator that has trained.
@@ -73,6 +76,7 @@ class TrainResult:
             metrics: of the last evaluation, with `global_step`.
             start_step: step that training started or resumed at.
             best: the best checkpoint.
+            is_pruned: whether a sweep stopped it by its metrics.
             total_s: seconds of the whole run.
         """
         step = metrics["global_step"]
@@ -110,6 +114,7 @@ class TrainResult:
             skipped_steps=estimator.skipped_steps,
             rows_seen=_rows_seen(estimator, step),
             recoveries=estimator.recoveries,
+            is_pruned=is_pruned,
         )
 
     def write(self, run: RunDirectory) -> None:
@@ -172,6 +177,8 @@ class TrainResult:
             events["skipped_steps"] = self.skipped_steps
         if self.recoveries:
             events["recoveries"] = self.recoveries
+        if self.is_pruned:
+            events["pruned"] = True
         return events
 
     def _facts(self) -> dict[str, str]:

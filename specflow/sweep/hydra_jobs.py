@@ -1,11 +1,12 @@
 """Sweeps by Hydra's sweeper and launcher; every job is composed as a single run."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.formatting import column_names, columns
 from specflow.sweep.file_trust import check_jobs, check_params
+from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, params_of, trials
 
-__all__ = ["Outcome", "ranked", "records", "sweep", "table"]
+__all__ = ["Outcome", "SweepJob", "ranked", "records", "settings_of", "sweep", "table"]
 
 Task = Callable[[Composed], Mapping[str, Any]]
 """Function that runs a job's experiment and returns its result."""
@@ -54,11 +56,12 @@ class Outcome:
 
     def __float__(self) -> float:
         """Returns the loss of the evaluation, which optimizing sweepers minimize."""
-        return float((self.result or {}).get("eval", {}).get("loss", "nan"))
+        loss = (self.result or {}).get("eval", {}).get("loss")
+        return math.nan if loss is None else float(loss)
 
 
 @dataclasses.dataclass
-class _Job:
+class SweepJob:
     """Callable for Hydra's launcher, which may send it to another process."""
 
     task: Task
@@ -66,14 +69,46 @@ class _Job:
     fixed: tuple[str, ...]
     started_in: str
     """Folder from which relative paths are resolved, wherever the job runs."""
+    worker_command: tuple[str, ...] | None = None
+    """Starts a worker that runs trials; None: they run in this process."""
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
 
-    def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
+    def __post_init__(self) -> None:
+        self._worker: WorkerProcess | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_worker": None}  # Another process has no use for it.
+
+    @contextlib.contextmanager
+    def worker_ahead(self) -> Iterator[None]:
+        """Starts a worker, which imports JAX while the jobs are composed and checked.
+
+        It ends with the block, unless `take_worker` has taken it.
+        """
+        if self.worker_command is not None:
+            self._worker = WorkerProcess(self.worker_command, {})
+        try:
+            yield
+        finally:
+            if (worker := self.take_worker()) is not None:
+                worker.close(kill=True)
+
+    def take_worker(self) -> WorkerProcess | None:
+        """Returns the worker that was started ahead, once."""
+        worker, self._worker = self._worker, None
+        return worker
+
+    def complete(self, lines: Iterable[str], directory: str = "") -> list[str]:
+        """Returns all overrides that compose a job, as typed."""
         own = [f"output.dir={format_value(directory)}"] if directory else []
         # Hydra needs `++`; messages show the override as typed.
         typed = [line.removeprefix("++") for line in lines]
+        return [*self.fixed, *own, *typed]
+
+    def compose(self, lines: Iterable[str], directory: str = "") -> Composed:
+        """Composes the experiment of a job."""
         return compose(
-            [*self.fixed, *own, *typed],
+            self.complete(lines, directory),
             config_dirs=self.config_dirs,
             started_in=self.started_in,
         )
@@ -116,6 +151,7 @@ def sweep(
     config_dirs: Sequence[str | Path] = (),
     vet: Callable[[list[list[str]]], None] | None = None,
     check: Callable[[Composed, str], None] | None = None,
+    worker_command: Sequence[str] | None = None,
 ) -> list[Outcome]:
     """Runs a task for every combination of the overrides' values.
 
@@ -131,6 +167,8 @@ def sweep(
             raise.
         check: called with each job's experiment and run directory before the first one
             starts, if the directory is known by then; may raise a `ConfigError`.
+        worker_command: starts a worker process of the launcher of specflow, which then
+            runs the experiments instead of `task`; None: that launcher calls `task`.
 
     Returns:
         The outcomes, in the order of the jobs.
@@ -147,8 +185,14 @@ def sweep(
     )
     # A job may run in another folder.
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
-    job = _Job(task, own, fixed, os.getcwd())
-    with hydra(search_folders) as state:
+    command = None if worker_command is None else tuple(worker_command)
+    job = SweepJob(task, own, fixed, os.getcwd(), command)
+    # Another launcher has no use for a worker.
+    is_ours = not any(one.key_or_group == "hydra/launcher" for one in request.hydra)
+    with (
+        job.worker_ahead() if is_ours else contextlib.nullcontext(),
+        hydra(search_folders) as state,
+    ):
         running: Any = state.hydra
         try:
             lines = _numbered(request)
@@ -227,7 +271,7 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     return [
         {
             "job": number,
-            "overrides": _settings(outcomes[number].overrides),
+            "overrides": settings_of(outcomes[number].overrides),
             "step": (outcomes[number].result or {}).get("step"),
             "eval": dict((outcomes[number].result or {}).get("eval", {})),
             "directory": outcomes[number].directory,
@@ -248,7 +292,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     0    1     9     0.5
     1    2     failed: data: no rows.
     """
-    settings = [_settings(outcome.overrides) for outcome in outcomes]
+    settings = [settings_of(outcome.overrides) for outcome in outcomes]
     keys = list(dict.fromkeys(key for setting in settings for key in setting))
     varied = [key for key in keys if len({row.get(key) for row in settings}) > 1]
     results = [_figures(outcome.result or {}) for outcome in outcomes]
@@ -268,7 +312,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _check(
-    job: _Job,
+    job: SweepJob,
     jobs: Iterable[Sequence[str]],
     parent: str | None,
     check: Callable[[Composed, str], None] | None,
@@ -369,7 +413,12 @@ def _shared(request: Request) -> list[Override]:
     ]
 
 
-def _settings(lines: Iterable[str]) -> dict[str, str]:
+def settings_of(lines: Iterable[str]) -> dict[str, str]:
+    """Returns key -> value as text of the overrides of a job.
+
+    >>> settings_of(["++optimizer.lr=0.1"])
+    {'optimizer.lr': '0.1'}
+    """
     pairs = (line.lstrip("+").partition("=") for line in lines)
     return {key: value for key, _, value in pairs}
 

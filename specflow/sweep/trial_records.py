@@ -26,6 +26,7 @@ class TrialRecord:
         directory: run directory, relative to that of the sweep.
         status: where the trial stands.
         values: objective -> value; empty if there is none.
+        order: `lowest` or `highest`: the value that is best, of a single objective.
         step: last training step; None if unknown.
         seconds: from start to end.
         error: message of a failed trial.
@@ -38,6 +39,7 @@ class TrialRecord:
     directory: str
     status: TrialStatus
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    order: str = "lowest"
     step: int | None = None
     seconds: float | None = None
     error: str = ""

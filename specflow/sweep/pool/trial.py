@@ -57,9 +57,13 @@ class TrialOutcome:
         status: `COMPLETE`, `PRUNED` or `FAILED`.
         result: the contents of `result.json`, and `directory`; None if it failed.
         error: message if it failed.
-        failure: kind of the failure: `config`, `out-of-memory`, `preempted`, `nan`,
-            `died`, `bug`; empty if it did not fail.
+        failure: kind of the failure: `config` (a mistake in the config or the data),
+            `nan` (the loss is not finite), `out-of-memory`, `machine` (a full disk, a
+            lost device), `died` (its process was killed), `bug`; empty if it did not
+            fail.
         seconds: from its start to the last of its files.
+        metric: evaluation metric that judges it: that of `output.checkpoint.best`.
+        order: `lowest` or `highest`: the value of the metric that is best.
     """
 
     number: int
@@ -68,3 +72,5 @@ class TrialOutcome:
     error: str = ""
     failure: str = ""
     seconds: float = 0.0
+    metric: str = "loss"
+    order: str = "lowest"

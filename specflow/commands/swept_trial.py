@@ -1,0 +1,97 @@
+"""What training does differently as a trial of a sweep."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from specflow.config.base import Config
+from specflow.config.experiment import ExperimentConfig
+from specflow.data import ArraySource, Data, build_data
+from specflow.loop import MetricsCallback
+
+__all__ = ["Pruning", "SharedData", "SweptTrial"]
+
+
+class SharedData:
+    """The data of the last trial, for the next one if its section is the same.
+
+    Only rows in memory are shared: they do not change when they are read. What a user's
+    function returned is not, as it may have a state.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Config, Data] | None = None
+
+    def build(self, section: Any) -> Data:
+        """Returns the data of a section; see `build_data`."""
+        if self._last is not None and self._last[0] == section:
+            return self._last[1]
+        data = build_data(section)
+        sources = (data.train, data.eval)
+        if all(type(source) is ArraySource for source in sources):
+            self._last = section, data
+        return data
+
+
+@dataclasses.dataclass(frozen=True)
+class SweptTrial:
+    """A trial of a sweep.
+
+    Args:
+        data: that of the trial before.
+        is_pruned: takes (step, metrics) of each evaluation, scalars only; returns
+            whether training ends there.
+    """
+
+    data: SharedData
+    is_pruned: Callable[[int, Mapping[str, float]], bool]
+
+    def reporters(self, config: ExperimentConfig, origins: Mapping[str, str]) -> list:
+        """Returns the reporters that the user set: those of the defaults are left out.
+
+        Curves and TensorBoard files of each trial cost more than many a trial; its
+        metrics are recorded, so both can be made of them later.
+        """
+        origin = origins.get("output.reporters", "") or next(
+            (o for key, o in origins.items() if key.startswith("output.reporters.")), ""
+        )
+        shipped = origin.startswith("conf/output/") or origin == "default"
+        return [] if shipped else list(config.output.reporters)
+
+
+class Pruning:
+    """Stops a trial at an evaluation, if its sweep says so.
+
+    Args:
+        trial: None: nothing is pruned.
+        train_steps: the last step, at which there is nothing left to prune.
+    """
+
+    def __init__(self, trial: SweptTrial | None, train_steps: int):
+        self._trial, self._train_steps = trial, train_steps
+        self.is_pruned = False
+
+    def after(self, report: MetricsCallback) -> MetricsCallback:
+        """Returns a report callback that asks after each evaluation."""
+        trial = self._trial
+        if trial is None:
+            return report
+
+        def report_and_ask(step: int, split: str, metrics: Mapping[str, Any]) -> None:
+            report(step, split, metrics)
+            if split == "eval":
+                pruned = trial.is_pruned(step, _scalars(metrics))
+                self.is_pruned = pruned and step < self._train_steps
+
+        return report_and_ask
+
+
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    numbers = {name: np.asarray(value) for name, value in metrics.items()}
+    return {
+        name: float(value)
+        for name, value in numbers.items()
+        if value.shape == () and value.dtype.kind in "iuf"
+    }

@@ -1,0 +1,187 @@
+"""Sweeps as a user runs them: a process that supervises, and one that trains."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from specflow.sweep.trial_records import TRIALS, TrialStatus, read_records
+from tests.end_to_end.conftest import QUICK
+
+pytestmark = pytest.mark.slow
+
+RUN = (*QUICK[:-1], "loop.train_steps=8", "loop.batch_size=32")
+SWEEP = ("train", "-m", *RUN, "seed=1,2,3")
+
+
+def arrays(run):
+    """Bytes of the arrays of a run's newest checkpoint."""
+    steps = sorted(run.glob("checkpoints/*"), key=lambda path: int(path.name))
+    return [file.read_bytes() for file in sorted(steps[-1].glob("*.safetensors"))]
+
+
+def evaluation(run):
+    return json.loads((run / "result.json").read_text())["eval"]
+
+
+def names(run):
+    files = (path for path in run.rglob("*") if path.is_file())
+    return {str(path.relative_to(run)) for path in files}
+
+
+def test_a_trial_leaves_what_a_run_of_its_own_leaves(specflow, tmp_path):
+    done = specflow(*SWEEP, "output.dir=sweep")
+    assert done.status == 0
+    assert done.err.count(": complete, step 8, loss ") == 3
+    solo = specflow("train", *RUN, "seed=2", "output.dir=solo", "output.reporters=[]")
+    assert solo.status == 0
+    trial = tmp_path / "sweep/1"
+    assert names(trial) == names(tmp_path / "solo")
+    assert arrays(trial) == arrays(tmp_path / "solo")
+    assert evaluation(trial) == evaluation(tmp_path / "solo")
+    again = specflow("train", "run=sweep/1", "output.dir=again")
+    assert "same program" in again.err
+    assert arrays(tmp_path / "again") == arrays(trial)
+    assert "starts: " in (tmp_path / "sweep/logs/1.log").read_text()
+
+
+LEAVING = """
+import logging, os, random
+import optax
+
+def optimizer():
+    if "SEEN" in os.environ or logging.root.level != logging.WARNING:
+        raise RuntimeError("a trial before left something")
+    os.environ["SEEN"] = "1"
+    logging.root.setLevel(logging.ERROR)
+    random.seed(7)
+    return optax.sgd(0.1)
+"""
+
+
+def test_trials_do_not_depend_on_their_order(specflow, tmp_path):
+    (tmp_path / "own_fn.py").write_text(LEAVING)
+    own = ("trust=own_fn", "optimizer={_target_: own_fn.optimizer}")
+    words = ("train", "-m", *QUICK[:2], *QUICK[4:-1], "loop.train_steps=4", *own)
+    done = specflow(*words, "seed=1,2", "output.dir=there")
+    assert done.status == 0, done.err
+    assert specflow(*words, "seed=2,1", "output.dir=back").status == 0
+    for first, second in ((0, 1), (1, 0)):
+        there, back = tmp_path / f"there/{first}", tmp_path / f"back/{second}"
+        assert arrays(there) == arrays(back)
+        assert evaluation(there) == evaluation(back)
+
+
+def test_curves_are_drawn_where_the_user_asks_for_them(specflow, tmp_path):
+    words = ("train", "-m", *RUN, "seed=1")
+    specflow(*words, "output.dir=default")
+    specflow(*words, "output.dir=asked", "output.reporters=[plots]")
+    assert not (tmp_path / "default/0/curves.png").exists()
+    assert not (tmp_path / "default/0/tensorboard").exists()
+    assert (tmp_path / "asked/0/curves.png").exists()
+
+
+def test_a_trial_whose_loss_is_not_finite_ends_alone(specflow, tmp_path):
+    words = ("train", "-m", *RUN, "optimizer.lr=1e-3,1e38,1e-2", "output.dir=sweep")
+    done = specflow(*words)
+    assert done.status == 1
+    records = read_records(tmp_path / "sweep")
+    assert [one.status for one in records.values()] == [
+        "complete",
+        "failed",
+        "complete",
+    ]
+    assert records[1].failure == "nan"
+    assert "error: failed: job 1" in done.err
+
+
+def _started(folder, process, count):
+    """Waits until that many records are written."""
+    while process.poll() is None:
+        file = folder / TRIALS
+        if file.exists() and file.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.005)
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / TRIALS).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_sweep_resumes_without_a_lost_or_repeated_trial(
+    specflow, tmp_path, seed
+):
+    folder, moments = tmp_path / "sweep", random.Random(seed)
+    words = (*SWEEP, "output.dir=sweep")
+    for count in (1, 3):
+        process = specflow.start(*words)
+        _started(folder, process, count)
+        time.sleep(moments.random() * 0.5)
+        process.kill()
+        process.communicate()
+    done = specflow(*words)
+    assert done.status == 0, done.err
+    ends = [one["number"] for one in _lines(folder) if one["status"] == "complete"]
+    assert sorted(ends) == [0, 1, 2]
+    assert specflow(*SWEEP, "output.dir=whole").status == 0
+    for number in range(3):
+        whole = tmp_path / f"whole/{number}"
+        assert arrays(folder / str(number)) == arrays(whole)
+        assert evaluation(folder / str(number)) == evaluation(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_running_trial_and_the_same_command_resumes(
+    specflow, tmp_path, number
+):
+    folder = tmp_path / "sweep"
+    words = ("train", "-m", *RUN[:-2], "loop.train_steps=100_000", "seed=1,2")
+    process = specflow.start(*words, "output.dir=sweep", start_new_session=True)
+    _started(folder, process, 1)
+    while not (folder / "0/metrics.jsonl").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert (
+        "stopped: 0 of 2 jobs are complete; the same command with output.dir=sweep "
+        "resumes\n" in errors
+    )
+    step = max(int(path.name) for path in (folder / "0/checkpoints").iterdir())
+    assert step > 0
+    assert read_records(folder)[0].status is TrialStatus.RUNNING
+
+
+def test_a_killed_worker_costs_its_running_trial_alone(specflow, tmp_path):
+    folder = tmp_path / "sweep"
+    process = specflow.start(*SWEEP, "output.dir=sweep")
+    _started(folder, process, 1)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    with open(children) as file:
+        (worker,) = file.read().split()
+    os.kill(int(worker), signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode == 1
+    records = read_records(folder)
+    assert [one.status for one in records.values()] == [
+        "failed",
+        "complete",
+        "complete",
+    ]
+    assert records[0].failure == "died"
+    assert specflow(*SWEEP, "output.dir=sweep").status == 0
+    assert {one.status for one in read_records(folder).values()} == {"complete"}
+
+
+def test_other_launchers_run_the_same_trials(specflow, tmp_path):
+    assert specflow(*SWEEP, "hydra/launcher=basic", "output.dir=basic").status == 0
+    words = (*SWEEP, "hydra.launcher.workers=2", "output.dir=two")
+    assert specflow(*words).status == 0
+    for number in range(3):
+        basic, two = tmp_path / f"basic/{number}", tmp_path / f"two/{number}"
+        assert arrays(basic) == arrays(two)

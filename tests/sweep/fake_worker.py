@@ -1,0 +1,54 @@
+"""A worker that does what the overrides of a trial say, and computes nothing."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+from specflow.sweep.pool.message_link import MessageLink
+
+
+def run(link, trial):
+    for action in trial["overrides"]:
+        name, _, value = action.partition("=")
+        match name:
+            case "die":
+                os.kill(os.getpid(), int(value))
+            case "exit":
+                os._exit(int(value))
+            case "report":
+                link.send({"report": {"step": int(value), "metrics": {"loss": 1.0}}})
+                if link.receive()["prune"]:
+                    return outcome("pruned", {"step": int(value), "pruned": True})
+            case "decline":
+                if os.environ.get("SERVED") == value:
+                    return {"decline": "other devices"}
+            case "fail":
+                return outcome("failed", None, error=value, failure="nan")
+            case "wait":
+                try:
+                    time.sleep(float(value))
+                except KeyboardInterrupt:
+                    return {"stopped": True}
+            case "print":
+                print(value, flush=True)
+    os.environ["SERVED"] = "yes"
+    cores = len(os.sched_getaffinity(0))
+    return outcome("complete", {"pid": os.getpid(), "cores": cores, "eval": {}})
+
+
+def outcome(status, result, **fields):
+    return {"outcome": {"status": status, "result": result, **fields}}
+
+
+def main(descriptor):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    link = MessageLink(socket.socket(fileno=descriptor))
+    while (trial := link.receive()) is not None:
+        link.send(run(link, trial))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

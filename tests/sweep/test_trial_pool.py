@@ -1,0 +1,123 @@
+"""The pool of workers, over workers that compute nothing."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from specflow.sweep.pool.trial import Trial, TrialStatus
+from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+
+COMMAND = (sys.executable, "-m", "tests.sweep.fake_worker")
+
+
+def outcomes(*trials, **options):
+    """Number -> outcome of trials that do the given actions."""
+    with TrialPool(COMMAND, **options) as pool:
+        for number, actions in enumerate(trials):
+            pool.submit(
+                Trial(number=number, overrides=tuple(actions), directory=str(number))
+            )
+        ended = [pool.next_outcome() for _ in trials]
+    assert len({one.number for one in ended}) == len(trials)
+    return {one.number: one for one in ended}
+
+
+def test_one_worker_runs_all_trials_in_order():
+    ended = outcomes([], [], [])
+    assert list(ended) == [0, 1, 2]
+    assert len({one.result["pid"] for one in ended.values()}) == 1
+    assert {one.status for one in ended.values()} == {TrialStatus.COMPLETE}
+
+
+def test_a_worker_that_dies_costs_its_running_trial_alone():
+    ended = outcomes([], [f"die={signal.SIGKILL:d}"], ["exit=3"], [])
+    assert [ended[n].status for n in range(4)] == [
+        TrialStatus.COMPLETE,
+        TrialStatus.FAILED,
+        TrialStatus.FAILED,
+        TrialStatus.COMPLETE,
+    ]
+    assert ended[1].failure == ended[2].failure == "died"
+    assert ended[1].error == (
+        "its process ended with signal 9, as when memory runs out"
+    )
+    assert ended[2].error == "its process ended with exit status 3"
+    assert ended[0].result["pid"] != ended[3].result["pid"]
+
+
+def test_a_trial_that_fails_costs_no_worker():
+    ended = outcomes([], ["fail=bad luck"], [])
+    assert (ended[1].error, ended[1].failure) == ("bad luck", "nan")
+    assert ended[0].result["pid"] == ended[2].result["pid"]
+
+
+def test_reports_are_answered_before_a_trial_goes_on():
+    seen = []
+
+    def prune(reports):
+        seen.extend((one.number, one.step, one.metrics["loss"]) for one in reports)
+        return [one.number for one in reports if (one.number, one.step) == (1, 20)]
+
+    each = ["report=10", "report=20", "report=30"]
+    ended = outcomes(each, each, on_reports=prune)
+    assert seen == [(0, 10, 1), (0, 20, 1), (0, 30, 1), (1, 10, 1), (1, 20, 1)]
+    assert (ended[0].status, ended[1].status) == (
+        TrialStatus.COMPLETE,
+        TrialStatus.PRUNED,
+    )
+    assert ended[1].result["step"] == 20
+
+
+def test_a_trial_that_needs_another_process_gets_one_and_starts_once():
+    started = []
+    ended = outcomes(
+        [], ["decline=yes"], [], on_start=lambda trial: started.append(trial.number)
+    )
+    assert {one.status for one in ended.values()} == {TrialStatus.COMPLETE}
+    assert ended[0].result["pid"] != ended[1].result["pid"] == ended[2].result["pid"]
+    assert started == [0, 1, 2]
+
+
+def test_workers_divide_the_cores():
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    began = time.monotonic()
+    ended = outcomes(["wait=0.5"], ["wait=0.5"], workers=2)
+    assert len({one.result["pid"] for one in ended.values()}) == 2
+    assert sum(one.seconds for one in ended.values()) > time.monotonic() - began
+
+
+def test_the_output_of_a_trial_can_go_to_the_process_of_the_sweep(capfd):
+    outcomes(["print=hello"])
+    assert capfd.readouterr().out == "hello\n"
+
+
+def test_a_signal_stops_the_running_trial_and_starts_no_other():
+    started = []
+
+    def interrupt(trial):
+        started.append(trial.number)
+        args = os.getpid(), signal.SIGINT
+        threading.Timer(0.3, os.kill, args).start()
+
+    with pytest.raises(SweepStopped) as stopped:
+        outcomes(["wait=30"], [], on_start=interrupt)
+    assert stopped.value.exit_code == 130
+    assert started == [0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_empty_pool_has_no_next_outcome():
+    with TrialPool(COMMAND) as pool, pytest.raises(LookupError):
+        pool.next_outcome()
+
+
+def test_no_worker_outlives_its_pool():
+    ended = outcomes([])
+    with pytest.raises(ProcessLookupError):
+        os.kill(ended[0].result["pid"], 0)
