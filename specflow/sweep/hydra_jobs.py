@@ -20,6 +20,7 @@ from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.hydra_errors import HYDRA_ERRORS
+from specflow.compose.read.hydra_launcher import default_launcher
 from specflow.compose.read.hydra_search_path import hydra
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
@@ -187,15 +188,15 @@ def sweep(
     own = tuple(os.path.abspath(folder) for folder in config_dirs)
     command = None if worker_command is None else tuple(worker_command)
     job = SweepJob(task, own, fixed, os.getcwd(), command)
+    launcher = default_launcher(request, search_folders)
     # Another launcher has no use for a worker.
-    is_ours = not any(one.key_or_group == "hydra/launcher" for one in request.hydra)
     with (
-        job.worker_ahead() if is_ours else contextlib.nullcontext(),
+        job.worker_ahead() if launcher else contextlib.nullcontext(),
         hydra(search_folders) as state,
     ):
         running: Any = state.hydra
         try:
-            lines = _numbered(request)
+            lines = [*launcher, *_numbered(request)]
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (*HYDRA_ERRORS, RecursionError, yaml.YAMLError) as error:
             # Composing the jobs here gives better messages.
@@ -210,7 +211,7 @@ def sweep(
             request, diagnostics = read([*params.lines, *overrides], search_folders)
             if diagnostics:
                 raise ConfigError(*map(params.placed, diagnostics))
-            lines = [*_numbered(request), "hydra.sweeper.params=null"]
+            lines = [*launcher, *_numbered(request), "hydra.sweeper.params=null"]
         names: set[str] = set()
         if is_grid(config):  # Other sweepers propose their own values.
             jobs = trials(request, search_folders)

@@ -72,7 +72,8 @@ def of_file(project):
         (
             "hydra/launcher=basik",
             "[unknown-choice] hydra/launcher: no choice named 'basik' (override "
-            "hydra/launcher=basik). Did you mean hydra/launcher=basic? Choices: basic.",
+            "hydra/launcher=basik). Did you mean hydra/launcher=basic? Choices: basic, "
+            "specflow.",
         ),
         (
             "hydra.job.chdir=maybe",
@@ -136,7 +137,7 @@ def test_options_of_hydra_in_files_are_checked_alike(text, expected, of_file):
 def test_an_unknown_plugin_is_refused_in_files(of_file):
     assert of_file("", entries="  - override /hydra/launcher: basik\n") == (
         f"[unknown-choice] hydra/launcher: no choice named 'basik' ({FILE}:4:5). Did "
-        "you mean hydra/launcher=basic? Choices: basic."
+        "you mean hydra/launcher=basic? Choices: basic, specflow."
     )
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -157,14 +158,21 @@ def test_a_signal_saves_the_running_trial_and_the_same_command_resumes(
     assert read_records(folder)[0].status is TrialStatus.RUNNING
 
 
+def _children(parent):
+    stats = [file.read_text() for file in Path("/proc").glob("[0-9]*/stat")]
+    # After the name, which is in parentheses, come the state and the parent.
+    parents = {
+        int(text.split()[0]): text.rpartition(")")[2].split()[1] for text in stats
+    }
+    return [child for child, of in parents.items() if int(of) == parent]
+
+
 def test_a_killed_worker_costs_its_running_trial_alone(specflow, tmp_path):
     folder = tmp_path / "sweep"
     process = specflow.start(*SWEEP, "output.dir=sweep")
     _started(folder, process, 1)
-    children = f"/proc/{process.pid}/task/{process.pid}/children"
-    with open(children) as file:
-        (worker,) = file.read().split()
-    os.kill(int(worker), signal.SIGKILL)
+    (worker,) = _children(process.pid)
+    os.kill(worker, signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 1
     records = read_records(folder)

@@ -17,6 +17,7 @@ from specflow.compose.read.hydra_errors import (
     reserved,
     wants_mapping,
 )
+from specflow.compose.read.hydra_launcher import default_launcher
 from specflow.compose.read.override_grammar import Request
 from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic
@@ -90,7 +91,10 @@ def _refused(request: Request, folders: Folders) -> Iterator[Diagnostic]:
         return
     from specflow.compose.read.hydra_search_path import hydra  # It loads plugins.
 
-    lines = [str(one.input_line) for one in (*request.hydra, *request.choices)]
+    lines = [
+        *default_launcher(request, folders),
+        *(str(one.input_line) for one in (*request.hydra, *request.choices)),
+    ]
     with hydra(folders) as state:
         try:
             running = state.hydra
