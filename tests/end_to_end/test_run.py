@@ -33,10 +33,10 @@ def test_a_run_writes_every_documented_file(finished, rows_of):
     result = json.loads((run / "result.json").read_text())
     assert list(result) == [
         "step", "eval", "timing", "efficiency", "stopped_early", "exports",
-        "files", "digest",
+        "rows_seen", "files", "digest",
     ]  # fmt: skip
     assert (result["stopped_early"], result["exports"]) == (None, {})
-    assert result["step"] == 12
+    assert (result["step"], result["rows_seen"]) == (12, 12 * 128)
     assert list(result["eval"]) == ["loss", "accuracy", "top3"]
     assert rows[-1] == {"step": 12, "split": "eval", **result["eval"]}
     assert all(seconds >= 0 for seconds in result["timing"].values())

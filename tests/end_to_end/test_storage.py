@@ -3,8 +3,10 @@
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import warnings
 
@@ -17,6 +19,8 @@ from specflow.output import JsonLines, RunDirectory, TensorBoard
 from specflow.output.checkpoint.archive import Archive
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
 from tests.compose.conftest import golden
+from tests.conftest import QUICKLY
+from tests.end_to_end.conftest import ROOT, Done
 
 __all__ = ["golden"]
 
@@ -239,3 +243,60 @@ def test_a_directory_that_is_removed_early_is_not_made_again(
     done = train(run, every)
     assert done.status == 75, done.err
     assert not run.exists()
+
+
+LOST = """
+import subprocess, sys
+from specflow.cli.main import main
+from specflow.estimator.train_actions import TrainActions
+from tests.end_to_end.test_storage import Before
+
+
+def lose(actions):
+    actions.checkpoints.wait()
+    subprocess.run(sys.argv[1], shell=True, check=True)
+
+
+TrainActions.save = Before(TrainActions, "save", 2, lose)
+sys.exit(main(sys.argv[2:]))
+"""
+"""Training in a process of its own, which loses its directory at the second save."""
+
+
+@pytest.mark.parametrize("loss", ["read-only", "vanished"])
+def test_a_run_whose_directory_comes_back_resumes_by_the_same_command(
+    train, empty_disk, undisturbed, digests_of, golden, quick, loss
+):
+    run, away = empty_disk / "run", empty_disk / "away"
+    here, there = shlex.quote(str(run)), shlex.quote(str(away))
+    lose, bring_back = {
+        # A disk with open files cannot be made read-only, a second mount of it can.
+        "read-only": (
+            f"mount --bind {here} {here} && mount -o remount,bind,ro {here}",
+            f"umount {here}",
+        ),
+        "vanished": (f"mv {here} {there}", f"mv {there} {here}"),
+    }[loss]
+    arguments = ["train", *quick, *ARGUMENTS, f"output.dir={run}"]
+    done = subprocess.run(
+        [sys.executable, "-c", LOST, lose, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            **QUICKLY,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": "8",
+        },
+    )
+    error = error_of(Done(done.returncode, done.stdout, done.stderr), empty_disk)
+    golden(f"storage/{loss}.txt", error)
+    if loss == "vanished":
+        assert not run.exists()
+    subprocess.run(bring_back, shell=True, check=True)
+    assert steps_of(run) == [4]
+    again = train(run)
+    assert again.status == 0, again.err
+    assert digests_of(run, 12) == undisturbed

@@ -198,3 +198,25 @@ def test_the_largest_file_is_the_limit_of_the_process(limited):
     assert largest_file() == 12_345_678
     limited(resource.RLIM_INFINITY)
     assert largest_file() is None
+
+
+def test_a_size_limit_in_the_middle_of_a_write_leaves_the_earlier_checkpoint(
+    tmp_path, limited
+):
+    """The arrays alone would fit; their file has a header too."""
+    state = {"params": {"w": jnp.ones((512, 512))}}
+    with saved(tmp_path, 1) as checkpointer:
+        limited(MIB + 10)
+        checkpointer.save(2, state)
+        with pytest.raises(OutputError) as error:
+            checkpointer.wait()
+        assert str(error.value) == (
+            f"{tmp_path}/2: the checkpoint of step 2 was not written: File too large. "
+            "Free disk space or fix the permissions and run the same command again; "
+            "it resumes from step 1."
+        )
+        assert [path.name for path in tmp_path.iterdir()] == ["1"]
+        limited(resource.RLIM_INFINITY)
+        checkpointer.save(2, state)
+        checkpointer.wait()
+        assert checkpointer.steps() == [1, 2]

@@ -1,9 +1,12 @@
 """Reporters: valid rows, no row twice, and one that fails does not stop the others."""
 
 import contextlib
+import itertools
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -66,6 +69,47 @@ def test_a_checkpoint_is_complete_only_when_the_rows_before_it_are_written(tmp_p
         assert [row["step"] for row in rows] == [1, 2, 3]
     reporters.close()
     reporters.flush()  # Returns: no row can be waiting.
+
+
+KILLED = """
+import os, signal, sys
+
+number = int(sys.argv[2])
+
+
+def kill(event, arguments):
+    global number
+    if event in ("open", "os.chmod", "os.rename", "os.remove") and "metrics" in str(
+        arguments[0]
+    ):
+        number -= 1
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+from specflow.output import JsonLines
+
+sys.addaudithook(kill)
+JsonLines(sys.argv[1], resumed_at=2).close()
+"""
+
+
+def test_a_kill_while_the_rows_after_a_checkpoint_are_cut_loses_no_row(tmp_path):
+    """At every operation on a file: all rows are there, or those that are kept."""
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps(row(step, "train", 0.5)) + "\n" for step in range(1, 6)]
+    for number in itertools.count(1):
+        path.write_text("".join(lines))
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, str(path), str(number)], check=False
+        )
+        assert path.read_text() in ("".join(lines), "".join(lines[:2]))
+        JsonLines(path, resumed_at=2).close()
+        assert path.read_text() == "".join(lines[:2])
+        if killed.returncode != -signal.SIGKILL:
+            break
+    assert killed.returncode == 0
+    assert number > 4
 
 
 def row(step, split, loss):
