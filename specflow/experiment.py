@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from specflow.config.experiment import ExperimentConfig
+from specflow.config.moved_numbers import moved_numbers, number_keys
 from specflow.config.run_config import RunConfig, TPUConfig
 from specflow.config.sections.mesh import MeshConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
@@ -19,8 +20,9 @@ from specflow.data import Data, check_range, occurring
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
 from specflow.executor import ModelFn, Program
 from specflow.executor.array_types import Batch
+from specflow.executor.hyperparameters import Hyperparameters, Keys
 from specflow.metrics import build_metric_fn, metric_diagnostics
-from specflow.model import Model, build_model
+from specflow.model import Model, build_model, split_model
 from specflow.optimizer import build_eval_params_fn, build_optimizer
 from specflow.runtime.typing import Tree
 from specflow.spec import (
@@ -49,6 +51,8 @@ class EstimatorArguments:
     mesh: MeshConfig
     eval_params: Callable[..., dict[str, Any]] | None
     """Maps (parameters, optimizer state) by name to parameters for evaluation."""
+    hyperparameters: Hyperparameters
+    """Numbers that become inputs of the programs."""
 
 
 def estimator_arguments(
@@ -69,7 +73,8 @@ def estimator_arguments(
     directory = model_dir if model_dir is not None else output.dir
     spec = experiment.spec
     inputs = _model_inputs(experiment, data)
-    model_fn = _model_fn(experiment)
+    optimizer = build_optimizer(experiment.optimizer, train_steps=loop.train_steps)
+    model_fn = _model_fn(experiment, optimizer)
     model = functools.partial(
         build_model, experiment.model, inputs=inputs, compute_dtype=loop.compute_dtype
     )
@@ -107,14 +112,69 @@ def estimator_arguments(
         eval_batch_size=loop.eval_batch_size,
         mesh=experiment.mesh,
         eval_params=build_eval_params_fn(experiment.optimizer),
+        hyperparameters=_hyperparameters(experiment, optimizer, inputs),
     )
 
 
-def _model_fn(experiment: ExperimentConfig) -> Callable[..., Any]:
+def _hyperparameters(
+    experiment: ExperimentConfig, optimizer: Any, inputs: dict[str, Tree]
+) -> Hyperparameters:
+    """Returns the numbers of the optimizer, and of a declared model and its losses.
+
+    Args:
+        experiment: the experiment.
+        optimizer: built from it.
+        inputs: abstract inputs of the model.
+    """
+    loop, model, spec = experiment.loop, experiment.model, experiment.spec
+    steps_key = "loop.train_steps"
+    sections = {"optimizer": experiment.optimizer, steps_key: loop.train_steps}
+    optimizer_keys = [
+        found
+        for key, section in sections.items()
+        for found in number_keys(section, key, integers=True, users=True)
+    ]
+    model_keys: list[str] = []
+    if isinstance(spec, DeclaredSpecConfig):
+        # Metrics are computed on the host.
+        declared = {"model": model, "spec.loss": spec.loss}
+        declared["spec.predictions"] = spec.predictions
+        model_keys = [
+            found
+            for key, section in declared.items()
+            for found in number_keys(section, key)
+        ]
+
+    def moved_optimizer(keys: Keys) -> Any:
+        return build_optimizer(
+            moved_numbers(experiment.optimizer, "optimizer", keys),
+            train_steps=moved_numbers(loop.train_steps, steps_key, keys),
+        )
+
+    def moved_model(keys: Keys) -> tuple[Callable[..., Any], Model]:
+        moved = experiment.model_copy(
+            update={"spec": moved_numbers(spec, "spec", keys)},
+        )
+        module = functools.partial(
+            build_model,
+            moved_numbers(model, "model", keys),
+            inputs=inputs,
+            compute_dtype=loop.compute_dtype,
+        )
+        split = split_model(module, compute_dtype=loop.compute_dtype)
+        return _model_fn(moved, optimizer), split
+
+    return Hyperparameters(
+        optimizer,
+        tuple(optimizer_keys),
+        moved_optimizer,
+        tuple(model_keys),
+        moved_model,
+    )
+
+
+def _model_fn(experiment: ExperimentConfig, optimizer: Any) -> Callable[..., Any]:
     """Returns the declared model function, or the user's with its optimizer bound."""
-    optimizer = build_optimizer(
-        experiment.optimizer, train_steps=experiment.loop.train_steps
-    )
     spec = experiment.spec
     if isinstance(spec, DeclaredSpecConfig):
         metric_fn, _ = build_metric_fn(spec.eval_metrics)

@@ -165,6 +165,7 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         run.add_to_manifest(
             fingerprint=estimator.program.fingerprint(),
             programs=estimator.program.fingerprints(),
+            program_inputs=estimator.program.inputs(),
         )
         if "plots" in reporter_configs:
             draw_curves(read_rows(run.metrics), run.curves)
@@ -285,14 +286,23 @@ def _compare_program(
     composed: "Composed", run: RunDirectory, estimator: Estimator
 ) -> None:
     """Reports whether a rerun compiled the same program as its base run."""
-    programs = existing_run(composed.run or "").load_manifest().get("programs", {})
+    manifest = existing_run(composed.run or "").load_manifest()
+    programs, inputs = manifest.get("programs", {}), manifest.get("program_inputs", {})
     base, program = programs.get("train"), estimator.program.fingerprints()["train"]
     if base is None:
         return
     same = base == program
-    run.add_to_manifest(rerun={"of": str(composed.run), "same_program": same})
+    same_inputs = same and inputs.get("train") == estimator.program.inputs()["train"]
+    run.add_to_manifest(
+        rerun={
+            "of": str(composed.run),
+            "same_program": same,
+            "same_inputs": same_inputs,
+        }
+    )
     relation = "the same program as" if same else "another program than"
-    print(f"note: {relation} {composed.run} (train {program})", file=sys.stderr)
+    others = ", with other hyperparameters" if same and not same_inputs else ""
+    print(f"note: {relation} {composed.run}{others} (train {program})", file=sys.stderr)
 
 
 def _compare_warm_start(composed: "Composed", warm_plan: WarmPlan) -> None:

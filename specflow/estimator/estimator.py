@@ -261,6 +261,7 @@ class Estimator(TrainMethods, InspectMethods):
             devices=devices,
         )
         program, form = estimator.program, estimator.batch_form(data.train, Mode.TRAIN)
+        program.tracer.hyperparameters = arguments.hyperparameters
         if not program.model.is_known:
             make_layers(program, form, data)
         estimator._recorder = None  # The config of the run records more.

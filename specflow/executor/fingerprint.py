@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING
 from specflow.contract import Mode
 
 if TYPE_CHECKING:
-    import jax
+    from specflow.executor.lowered import Lowered
 
 __all__ = ["fingerprint", "fingerprints"]
 
 _NAMES = {Mode.TRAIN: "train", Mode.EVAL: "eval", Mode.PREDICT: "predict"}
 
 
-def fingerprints(lowered: "Mapping[Mode, jax.stages.Lowered]") -> dict[str, str]:
+def fingerprints(lowered: "Mapping[Mode, Lowered]") -> dict[str, str]:
     """Hashes each program, by the name of its mode.
 
     The hash covers the StableHLO: operations, shapes, constants, shardings and donated
-    buffers, but neither variable names nor source locations.
+    buffers, but neither variable names nor source locations, nor the values of
+    hyperparameters that are inputs of the program.
 
     Args:
-        lowered: mode -> from `jax.jit(...).lower(...)`.
+        lowered: mode -> its program.
     """
     return {
-        name: _hash(lowered[mode].as_text())
+        name: _hash(lowered[mode].text)
         for mode, name in _NAMES.items()
         if mode in lowered
     }

@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from numpy.typing import NDArray
 
 from specflow.executor.array_types import Jaxpr
+from specflow.executor.executables import EXECUTABLES
 from specflow.executor.flops import Flops, count_flops, has_remat
 
 __all__ = ["Lowered"]
@@ -18,16 +21,47 @@ class Lowered:
     """A traced and lowered program, not yet compiled.
 
     Args:
-        stage: from `jax.jit(...).trace(...).lower()`; can be compiled.
-        jaxpr: of the program.
+        traced: from `jax.jit(...).trace(...)`.
+        stage: the same lowered; can be compiled.
+        jaxpr: of the program, with all hyperparameters as constants.
         without_remat: makes the jaxpr in which the derivative recomputes nothing.
+        inputs: the program's last argument, float32[n]: values computed from
+            hyperparameters. Empty: it has no such argument.
+        devices: of its mesh.
         looped: whether the program is a device loop over steps.
     """
 
+    traced: jax.stages.Traced
     stage: jax.stages.Lowered
     jaxpr: Any
     without_remat: Callable[[], Any]
+    inputs: NDArray[np.float32]
+    devices: tuple[Any, ...]
     looped: bool = False
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The StableHLO, without the values of `inputs`."""
+        return self.stage.as_text()
+
+    @property
+    def last_args(self) -> tuple[NDArray[np.float32], ...]:
+        """The program's arguments after those of its function."""
+        return (self.inputs,) if self.inputs.size else ()
+
+    def compile(self, options: Mapping[str, Any] | None = None) -> jax.stages.Compiled:
+        """Compiles the program, once for all equal programs of the process.
+
+        Args:
+            options: XLA's options.
+        """
+        return EXECUTABLES.compile(
+            self.traced,
+            self.stage,
+            text=self.text,
+            devices=self.devices,
+            options=options,
+        )
 
     @functools.cached_property
     def flops(self) -> Flops:

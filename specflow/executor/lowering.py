@@ -1,24 +1,41 @@
 """Lowering of the train, evaluation and prediction programs of a model function."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from specflow.contract import Mode
-from specflow.executor.array_types import Features, Labels, Mask, Shardings, Tree
+from specflow.executor.array_types import (
+    Batch,
+    Features,
+    Jaxpr,
+    Labels,
+    Mask,
+    Shardings,
+    Tree,
+)
 from specflow.executor.batch_placement import BatchPlacement
 from specflow.executor.flops import saved
 from specflow.executor.gradients import host_tensors
 from specflow.executor.grouped_reductions import groups_of
+from specflow.executor.hyperparameters import (
+    Keys,
+    TracedPart,
+    moved_by,
+    moved_in_parts,
+)
+from specflow.executor.lifted_jaxpr import LiftedJaxpr, lifted
 from specflow.executor.lowered import Lowered
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.pooling_gradients import (
     has_pooling_gradient,
     with_pooling_by_masks,
 )
+from specflow.executor.program_inputs import traced_anew
 from specflow.executor.step_settings import StepSettings
 from specflow.executor.steps import (
     Step,
@@ -43,10 +60,8 @@ StepFunction: TypeAlias = Callable[..., Any]
 class LoweredTrain(NamedTuple):
     """A lowered program of TRAIN."""
 
-    stage: jax.stages.Lowered
+    program: Lowered
     """Compiles to the program."""
-    looped: bool
-    """True if it is a device loop over stacked batches; else it takes one step."""
     options: dict[str, str | bool]
     """XLA's options; an XLA that does not know them compiles without."""
     outputs: StepOutputs
@@ -124,11 +139,13 @@ class Lowering:
         index = jax.ShapeDtypeStruct((), jnp.int32)
         log_mask = jax.ShapeDtypeStruct((steps,), jnp.bool_, sharding=replicated)
         args = state, losses, outputs, features, labels, log_mask
-        stage = self._lower(
+        lowered = self._lower(
             Mode.TRAIN,
             program,
             (*args, *(index,) * (2 if looped else 1)),
             forward,
+            batch,
+            parts=optimizer.step_parts,
             looped=looped,
             donate_argnums=(0, 1, 2),
             out_shardings=(
@@ -138,7 +155,7 @@ class Lowering:
             ),
         )
         options = {} if looped else convolution_options(forward.jaxpr)
-        return LoweredTrain(stage, looped, options, outputs)
+        return LoweredTrain(lowered, options, outputs)
 
     def _abstract_outputs(
         self,
@@ -171,7 +188,7 @@ class Lowering:
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
-    ) -> jax.stages.Lowered:
+    ) -> Lowered:
         """Lowers the evaluation program.
 
         Args:
@@ -191,9 +208,7 @@ class Lowering:
         batch = features, labels, mask
         return self._lower_step(Mode.EVAL, eval_step, state, batch, forward, out)
 
-    def predict(
-        self, state: TrainState, features: Features, mask: Mask
-    ) -> jax.stages.Lowered:
+    def predict(self, state: TrainState, features: Features, mask: Mask) -> Lowered:
         """Lowers the prediction program; arguments as for `evaluate`."""
         forward = self._tracer.forward(Mode.PREDICT, features, None)
         rows, replicated = self._row_sharding(features), self._partitioner.replicated
@@ -220,10 +235,18 @@ class Lowering:
         batch: tuple[Tree, ...],
         forward: Traced,
         out_shardings: Shardings,
-    ) -> jax.stages.Lowered:
+    ) -> Lowered:
         program = functools.partial(step, forward=forward)
         args = state.params, state.model_state, *batch
-        return self._lower(mode, program, args, forward, out_shardings=out_shardings)
+        features, labels = batch[0], batch[1] if mode is Mode.EVAL else None
+        return self._lower(
+            mode,
+            program,
+            args,
+            forward,
+            (features, labels),
+            out_shardings=out_shardings,
+        )
 
     def _lower(
         self,
@@ -231,41 +254,68 @@ class Lowering:
         program: StepFunction,
         args: tuple[Tree, ...],
         forward: Traced,
+        batch: Batch,
         *,
+        parts: Sequence[TracedPart] = (),
         looped: bool = False,
         **jit_options: Any,
-    ) -> jax.stages.Lowered:
-        """Lowers a program for these arguments and records it under its mode."""
+    ) -> Lowered:
+        """Lowers a program for these arguments and records it under its mode.
+
+        Args:
+            mode: of the program.
+            program: takes `args`, and `forward` by name.
+            args: arguments, or their shapes, dtypes and shardings.
+            forward: the model function, traced for the mode.
+            batch: what it was traced with.
+            parts: parts of the program that hyperparameters determine.
+            looped: whether the program is a device loop over steps.
+            jit_options: of `jax.jit`.
+        """
         traced = jax.jit(program, **jit_options).trace(*args)
-        stage = self._faster(traced, program, args, jit_options).lower()
         # Shapes alone: a reference to the arrays would keep their memory.
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
+        faster = self._tuned and self._on_cpu and has_pooling_gradient(traced.jaxpr)
 
-        def without_remat() -> Any:
+        def jaxpr_of(forward: Traced) -> Jaxpr:
+            function = functools.partial(program, forward=forward)
+            if faster:
+                return with_pooling_by_masks(function, *args).jaxpr
+            return jax.make_jaxpr(function)(*args)
+
+        def moved_jaxpr(keys: Keys) -> Jaxpr:
+            return jaxpr_of(self._tracer.moved(keys).forward(mode, *batch))
+
+        def without_remat() -> Jaxpr:
             function = functools.partial(program, forward=saved(forward))
             return jax.make_jaxpr(function)(*abstract)
 
-        lowered = Lowered(stage, traced.jaxpr, without_remat, looped)
+        jaxpr = jaxpr_of(forward) if faster else traced.jaxpr
+        inputs = LiftedJaxpr(jaxpr, np.zeros(0, np.float32))
+        if numbers := self._tracer.hyperparameters:
+            places = moved_by(numbers.model_keys, jaxpr, moved_jaxpr)
+            places = places.union(*moved_in_parts(jaxpr, parts))
+            inputs = lifted(jaxpr, places) if places else inputs
+        final = traced
+        if faster or inputs.values.size:
+            final = traced_anew(
+                traced,
+                inputs,
+                args,
+                sharding=self._partitioner.replicated,
+                jit_options=jit_options,
+            )
+        lowered = Lowered(
+            final,
+            final.lower(),
+            traced.jaxpr,
+            without_remat,
+            inputs.values,
+            tuple(self._partitioner.mesh.devices.flat),
+            looped,
+        )
         self.lowered.setdefault(mode, lowered)
-        return stage
-
-    def _faster(
-        self,
-        traced: jax.stages.Traced,
-        program: StepFunction,
-        args: tuple[Tree, ...],
-        jit_options: dict[str, Any],
-    ) -> jax.stages.Traced:
-        """Returns a traced program without gradients that are slow in XLA on CPU."""
-        if not (self._tuned and self._on_cpu and has_pooling_gradient(traced.jaxpr)):
-            return traced
-        faster = with_pooling_by_masks(program, *args)
-
-        def run(*args: Tree) -> Tree:
-            return faster(*args)
-
-        run.__name__ = traced.fun_name  # The name of the program in profiles.
-        return jax.jit(run, **jit_options).trace(*args)
+        return lowered
 
 
 def _always_measuring(step: Step) -> Step:

@@ -1,7 +1,7 @@
 """The `train_op` inside a step: initialization, updates, loss scale, measurements."""
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -24,6 +24,7 @@ from specflow.executor.batch_statistics import (
     with_statistics,
 )
 from specflow.executor.grouped_reductions import Groups, all_finite, sum_of_squares
+from specflow.executor.hyperparameters import Keys, TracedPart
 from specflow.executor.step_metrics import StepMetrics
 from specflow.executor.step_rates import learning_rates
 from specflow.runtime.globs import matches
@@ -63,6 +64,9 @@ class Optimizer:
             halves the scale and skips the step at a gradient that is not finite, and
             doubles it after 2,000 steps without one.
         statistics: path of each batch statistic of the model -> path of its layer.
+        moved: keys -> the `train_op` with these hyperparameters moved; None: its
+            hyperparameters are constants of the program.
+        keys: hyperparameters of the `train_op`.
 
     Raises:
         SpecError: `wrt` and `frozen` leave no parameter to train, or match none.
@@ -77,6 +81,8 @@ class Optimizer:
         *,
         loss_scale: LossScale = None,
         statistics: Mapping[str, str] | None = None,
+        moved: Callable[[Keys], TrainOpLike] | None = None,
+        keys: Keys = (),
     ):
         self.train_op, self._loss_scale = train_op, loss_scale
         self.transformation = (
@@ -111,6 +117,29 @@ class Optimizer:
             if owners.isdisjoint(self.trained)
         )
         """Batch statistics of layers without trained parameters."""
+
+        def part(name: str, method: str) -> TracedPart:
+            """Makes a part of the program of a method, as this and another one has."""
+
+            def moved_method(keys: Keys) -> Callable[..., Tree]:
+                assert moved is not None
+                other = Optimizer(
+                    moved(keys), params, loss_scale=loss_scale, statistics=statistics
+                )
+                return getattr(other, method)
+
+            given = None if moved is None else moved_method
+            return TracedPart(name, getattr(self, method), given, keys)
+
+        self._apply = part("optimizer_update", "_updated")
+        self._rates = part("learning_rates", "_stacked_rates")
+        self.initialize = part("optimizer_init", "init")
+        """`init`, as a part of a program."""
+
+    @property
+    def step_parts(self) -> tuple[TracedPart, ...]:
+        """The parts of a training step that hyperparameters determine."""
+        return self._apply, self._rates
 
     @property
     def is_function(self) -> bool:
@@ -167,11 +196,11 @@ class Optimizer:
             # In float32: in 16 bits the inverse itself may underflow.
             gradients = jax.tree.map(lambda g: (g * inverse).astype(g.dtype), gradients)
         if self._loss_scale != "dynamic":
-            return self._updated(gradients, opt_state, trained, model_state)
+            return self._apply(gradients, opt_state, trained, model_state)
         finite = all_finite(gradients, groups)
         updated, inner = jax.tree.map(
             functools.partial(jnp.where, finite),
-            self._updated(gradients, opt_state.inner, trained, model_state),
+            self._apply(gradients, opt_state.inner, trained, model_state),
             (trained, opt_state.inner),
         )
         streak = jnp.where(finite, opt_state.streak + 1, 0)
@@ -230,9 +259,8 @@ class Optimizer:
 
         def computed() -> jax.Array:
             norm = jnp.sqrt(sum_of_squares(gradients, groups, scale=inverse))
-            rates = learning_rates(self.transformation, before, after, step)
-            by_name = {_NORM: norm.astype(jnp.float32), **rates}
-            return jnp.stack([by_name[name] for name in names])
+            rates = self._rates(before, after, step)
+            return jnp.concatenate([norm.astype(jnp.float32)[None], rates])
 
         if is_logged is None:
             return StepMetrics(names, computed())
@@ -255,7 +283,16 @@ class Optimizer:
         self, before: OptState, after: OptState, step: Any
     ) -> tuple[str, ...]:
         rates = functools.partial(learning_rates, self.transformation)
-        return tuple(sorted([_NORM, *jax.eval_shape(rates, before, after, step)]))
+        return (_NORM, *sorted(jax.eval_shape(rates, before, after, step)))
+
+    def _stacked_rates(
+        self, before: OptState, after: OptState, step: jax.Array
+    ) -> jax.Array:
+        """float32[rates]: the learning rates of a step, in the order of their names."""
+        rates = learning_rates(self.transformation, before, after, step)
+        if not rates:
+            return jnp.zeros(0, jnp.float32)
+        return jnp.stack([rates[name] for name in sorted(rates)])
 
     def _updated(
         self,

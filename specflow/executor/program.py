@@ -1,6 +1,7 @@
 """A model function compiled for a mesh: the train, evaluate and predict programs."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from specflow.diagnostics.errors import Diagnostic
 from specflow.distributed import collectives
 from specflow.executor.array_types import Features, Labels, Mask, Tree
 from specflow.executor.batch_placement import BatchPlacement
+from specflow.executor.executables import EXECUTABLES
 from specflow.executor.fingerprint import fingerprint, fingerprints
 from specflow.executor.lowered import Lowered
 from specflow.executor.lowering import LoweredTrain, Lowering
@@ -25,7 +27,6 @@ from specflow.executor.tracing import Tracer, row_count, shapes
 from specflow.executor.train_state import TrainState
 from specflow.mesh import Partitioner, Placement
 from specflow.model import Model
-from specflow.runtime.malloc_trim import give_back
 from specflow.runtime.stopwatch import Stopwatch
 
 __all__ = ["Program"]
@@ -37,6 +38,8 @@ class _CompiledTrain(NamedTuple):
     run: jax.stages.Compiled
     looped: bool
     """True if it is a device loop over stacked batches; else it takes one step."""
+    last_args: tuple[Any, ...]
+    """Arguments after those of the program's function."""
     zeros: Callable[[], StepOutputs]
     """Allocates the stacked outputs that the program fills."""
 
@@ -85,7 +88,9 @@ class Program:
             self.tracer, self._batches, settings=settings, tuned=tuned
         )
         self._compiled_train: dict[Hashable, _CompiledTrain] = {}
-        self._compiled_steps: dict[Hashable, jax.stages.Compiled] = {}
+        self._compiled_steps: dict[
+            Hashable, tuple[jax.stages.Compiled, tuple[Any, ...]]
+        ] = {}
         self.on_compiled: Callable[[], None] = lambda: None
         """Called after the training program is compiled, when the host becomes idle."""
 
@@ -174,10 +179,12 @@ class Program:
         batches = features, labels, log_mask
         if program.looped:
             bounds = np.int32(start), np.int32(stop)
-            return program.run(state, losses, outputs, *batches, *bounds)
+            return program.run(
+                state, losses, outputs, *batches, *bounds, *program.last_args
+            )
         for index in range(start, stop):
             state, losses, outputs = program.run(
-                state, losses, outputs, *batches, np.int32(index)
+                state, losses, outputs, *batches, np.int32(index), *program.last_args
             )
         return state, losses, outputs
 
@@ -186,11 +193,12 @@ class Program:
     ) -> _CompiledTrain:
         with self.timing("compile"):
             lowered = self._lowering.train(state, features, labels)
-            self._check_same_program(Mode.TRAIN, lowered.stage)
+            program = lowered.program
+            self._check_same_program(Mode.TRAIN, program)
             compiled = self._compile_step(lowered)
-            zeros = _zeros(lowered.outputs, row_count(features))
+            zeros = _zeros(lowered.outputs, row_count(features), program.devices)
         self.on_compiled()
-        return _CompiledTrain(compiled, lowered.looped, zeros)
+        return _CompiledTrain(compiled, program.looped, program.last_args, zeros)
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
@@ -220,31 +228,26 @@ class Program:
     def _run(
         self,
         mode: Mode,
-        lower: Callable[..., jax.stages.Lowered],
+        lower: Callable[..., Lowered],
         state: TrainState,
         batch: tuple[Tree, ...],
     ) -> dict[str, Any]:
         key = (mode, shapes(batch))
-        compiled = self._compiled_steps.get(key)
-        if compiled is None:
+        if key not in self._compiled_steps:
             with self.timing("compile"):
-                stage = lower(state, *batch)
-                self._check_same_program(mode, stage)
-                compiled = self._compiled_steps[key] = stage.compile()
-                give_back()
-        return compiled(state.params, state.model_state, *batch)
+                lowered = lower(state, *batch)
+                self._check_same_program(mode, lowered)
+                self._compiled_steps[key] = lowered.compile(), lowered.last_args
+        compiled, last_args = self._compiled_steps[key]
+        return compiled(state.params, state.model_state, *batch, *last_args)
 
     def _compile_step(self, lowered: LoweredTrain) -> jax.stages.Compiled:
         """Compiles a training program."""
-        compiled = None
         if lowered.options:
             # An XLA that does not know an option raises.
             with contextlib.suppress(jax.errors.JaxRuntimeError):
-                compiled = lowered.stage.compile(compiler_options=lowered.options)
-        if compiled is None:
-            compiled = lowered.stage.compile()
-        give_back()
-        return compiled
+                return lowered.program.compile(lowered.options)
+        return lowered.program.compile()
 
     def lower(
         self,
@@ -279,14 +282,15 @@ class Program:
 
     # -- identity
 
-    def _check_same_program(self, mode: Mode, stage: jax.stages.Lowered) -> None:
+    def _check_same_program(self, mode: Mode, lowered: Lowered) -> None:
         """Checks that all processes are about to run the same program.
 
         Raises:
             ConfigError: a process lowered another program; it is named.
         """
         if collectives.process_count() > 1:
-            collectives.check_equal("program", fingerprints({mode: stage}))
+            numbers = {"inputs": hashlib.sha256(lowered.inputs.tobytes()).hexdigest()}
+            collectives.check_equal("program", fingerprints({mode: lowered}) | numbers)
 
     def fingerprints(self) -> dict[str, str]:
         """A hash of each program lowered so far, by mode; the first of each mode.
@@ -294,16 +298,26 @@ class Program:
         Equal programs have equal hashes, also in another process, as long as versions
         and devices are the same.
         """
-        return fingerprints(
-            {mode: lowered.stage for mode, lowered in self.lowered.items()}
-        )
+        return fingerprints(self.lowered)
+
+    def inputs(self) -> dict[str, list[float]]:
+        """Values that hyperparameters give each program lowered so far, by mode.
+
+        Two programs of equal fingerprints and equal inputs compute the same.
+        """
+        return {
+            mode.name.lower(): lowered.inputs.tolist()
+            for mode, lowered in self.lowered.items()
+        }
 
     def fingerprint(self) -> str:
         """One hash of all programs lowered so far."""
         return fingerprint(self.fingerprints())
 
 
-def _zeros(outputs: StepOutputs, steps: int) -> Callable[[], StepOutputs]:
+def _zeros(
+    outputs: StepOutputs, steps: int, devices: tuple[Any, ...]
+) -> Callable[[], StepOutputs]:
     """Makes a function that allocates the outputs of all stacked steps as zeros.
 
     They are sharded over the mesh, except the few step metrics, which start on the
@@ -317,5 +331,6 @@ def _zeros(outputs: StepOutputs, steps: int) -> Callable[[], StepOutputs]:
         lambda: jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), sharded),
         out_shardings=jax.tree.map(lambda a: a.sharding, sharded),
     )
-    compiled = zeros.lower().compile()
+    traced = zeros.trace()
+    compiled = EXECUTABLES.compile(traced, traced.lower(), devices=devices)
     return lambda: compiled()._replace(measured=step_metrics.stacked(steps))

@@ -1,7 +1,7 @@
 """Initialization of the training state, sharded over the mesh."""
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +14,25 @@ from specflow.executor.array_types import (
     Labels,
     ModelState,
     Params,
+    Shardings,
     Tree,
 )
+from specflow.executor.executables import EXECUTABLES
+from specflow.executor.hyperparameters import TracedPart, moved_in_parts
+from specflow.executor.lifted_jaxpr import lifted
+from specflow.executor.program_inputs import traced_anew
 from specflow.executor.tracing import Tracer, shapes
 from specflow.executor.train_state import TrainState
 from specflow.executor.xla_options import CPU_SINGLE_RUN, is_on_cpu
 from specflow.mesh import Partitioner
-from specflow.runtime.malloc_trim import give_back
 from specflow.runtime.stopwatch import Stopwatch
 
 __all__ = ["StateInitializer"]
 
 _State = TypeVar("_State")
+
+_SEED = jax.ShapeDtypeStruct((), jnp.uint32)
+"""Lower bits of a seed."""
 
 
 class StateInitializer:
@@ -41,7 +48,7 @@ class StateInitializer:
         self._tracer, self._model = tracer, tracer.model
         self._partitioner = partitioner
         self._timing = timing
-        self._compiled: dict[Hashable, jax.stages.Compiled] = {}
+        self._compiled: dict[Hashable, tuple[jax.stages.Compiled, tuple[Any, ...]]] = {}
 
     def abstract(self, features: Features, labels: Labels) -> TrainState:
         """Shapes, dtypes and shardings of the state; nothing is allocated.
@@ -76,12 +83,13 @@ class StateInitializer:
         optimizer = self._tracer.optimizer(features, labels)
 
         def start(params: Params, model_state: ModelState) -> TrainState:
-            opt_state = optimizer.init(params, model_state)
+            opt_state = optimizer.initialize(params, model_state)
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, dict(params), dict(model_state), opt_state)
 
         key = ("init", shapes((features, labels)))
-        return self._initialize(seed, start, self.abstract(features, labels), key)
+        abstract = self.abstract(features, labels)
+        return self._initialize(seed, start, abstract, key, optimizer.initialize)
 
     def init_optimizer(
         self, state: TrainState, features: Features, labels: Labels
@@ -133,6 +141,7 @@ class StateInitializer:
         start: Callable[..., _State],
         abstract: _State,
         key: Hashable,
+        part: TracedPart | None = None,
     ) -> _State:
         """Computes `start` of the model's initial variables, in one program.
 
@@ -141,6 +150,7 @@ class StateInitializer:
             start: (params, model_state) -> the state.
             abstract: shapes, dtypes and shardings of the state.
             key: identifies the program in the cache.
+            part: a part of `start` that hyperparameters determine.
         """
         shardings = jax.tree.map(lambda array: array.sharding, abstract)
         if self._model.is_built:
@@ -154,15 +164,42 @@ class StateInitializer:
 
         key = key, seed >> 32
         if key not in self._compiled:
-            options = CPU_SINGLE_RUN if is_on_cpu(self._partitioner.mesh) else None
             with self._timing("compile"):
-                self._compiled[key] = (
-                    jax.jit(init, out_shardings=shardings)
-                    .lower(jax.ShapeDtypeStruct((), jnp.uint32))
-                    .compile(compiler_options=options)
-                )
-                give_back()
-        return self._compiled[key](np.uint32(seed % 2**32))
+                self._compiled[key] = self._compile(init, shardings, part)
+        compiled, last_args = self._compiled[key]
+        return compiled(np.uint32(seed % 2**32), *last_args)
+
+    def _compile(
+        self,
+        init: Callable[[jax.Array], Tree],
+        shardings: Shardings,
+        part: TracedPart | None,
+    ) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
+        """Compiles an initialization.
+
+        Returns:
+            The program, and its arguments after the seed.
+        """
+        jit_options, args = {"out_shardings": shardings}, (_SEED,)
+        traced, last_args = jax.jit(init, **jit_options).trace(*args), ()
+        places = set().union(*moved_in_parts(traced.jaxpr, [part] if part else []))
+        if places and (inputs := lifted(traced.jaxpr, places)).values.size:
+            last_args = (inputs.values,)
+            traced = traced_anew(
+                traced,
+                inputs,
+                args,
+                sharding=self._partitioner.replicated,
+                jit_options=jit_options,
+            )
+        mesh = self._partitioner.mesh
+        compiled = EXECUTABLES.compile(
+            traced,
+            traced.lower(),
+            devices=tuple(mesh.devices.flat),
+            options=CPU_SINGLE_RUN if is_on_cpu(mesh) else None,
+        )
+        return compiled, last_args
 
 
 def _sharded(array: Abstract, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

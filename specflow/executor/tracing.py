@@ -24,6 +24,7 @@ from specflow.executor.array_types import (
     Tree,
 )
 from specflow.executor.discovery import Discovery
+from specflow.executor.hyperparameters import Hyperparameters, Keys
 from specflow.executor.model_call import ModelFn
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.step_settings import PLAIN, StepSettings
@@ -66,6 +67,8 @@ class Tracer:
         self.extras = extras or (lambda mode: {})
         self.timing, self.settings = timing, settings
         self.placing = placing
+        self.hyperparameters: Hyperparameters | None = None
+        """Numbers that become inputs of the programs; None: all are constants."""
         self.traces: Counter[Mode] = Counter()
         """Number of runs of the function's Python, by mode."""
         self._traced: dict[Hashable, Traced] = {}
@@ -238,11 +241,31 @@ class Tracer:
         return optimizer
 
     def _optimizer(self, train_op: TrainOpLike) -> Optimizer:
+        numbers = self.hyperparameters
         return Optimizer(
             train_op,
             self.model.abstract_params,
             loss_scale=self.settings.loss_scale,
             statistics=self.model.statistics,
+            moved=None if numbers is None else numbers.moved_train_op(train_op),
+            keys=() if numbers is None else numbers.optimizer_keys,
+        )
+
+    def moved(self, keys: Keys) -> "Tracer":
+        """Returns a tracer of the model and its function with hyperparameters moved.
+
+        Args:
+            keys: the hyperparameters.
+        """
+        assert self.hyperparameters is not None
+        model_fn, model = self.hyperparameters.build_model(keys)
+        return Tracer(
+            model_fn,
+            model,
+            extras=self.extras,
+            timing=self.timing,
+            settings=self.settings,
+            placing=self.placing,
         )
 
     def _check_function(self, optimizer: Optimizer) -> None:

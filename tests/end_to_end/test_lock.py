@@ -34,7 +34,8 @@ def test_a_rerun_beside_the_run_is_the_same_program_bit_for_bit(
     assert contents(run) == before
     for key in ("fingerprint", "programs", "packages", "mesh"):
         assert manifest(again)[key] == manifest(run)[key]
-    assert manifest(again)["rerun"] == {"of": "try1", "same_program": True}
+    same = {"of": "try1", "same_program": True, "same_inputs": True}
+    assert manifest(again)["rerun"] == same
     train = manifest(run)["programs"]["train"]
     assert f"note: the same program as try1 (train {train})" in done.err
     assert rows_of(again) == rows_of(run)
@@ -42,11 +43,14 @@ def test_a_rerun_beside_the_run_is_the_same_program_bit_for_bit(
 
     changed = here("train", "run=try1", "optimizer.lr=1e-4", "output.dir=mine")
     assert changed.status == 0, changed.err
-    assert "note: another program than try1" in changed.err
+    note = f"note: the same program as try1, with other hyperparameters (train {train})"
+    assert note in changed.err
     origins = json.loads((specflow.cwd / "mine" / "origins.json").read_text())
     assert origins["optimizer.lr"] == "override optimizer.lr=1e-4"
     assert origins["loop.train_steps"].startswith("try1/config.yaml:")
-    assert manifest(specflow.cwd / "mine")["rerun"]["same_program"] is False
+    rerun = manifest(specflow.cwd / "mine")["rerun"]
+    assert (rerun["same_program"], rerun["same_inputs"]) == (True, False)
+    assert rows_of(specflow.cwd / "mine") != rows_of(run)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from flax import nnx
 import specflow as sf
 from specflow.config.sections.mesh import AxesConfig
 from specflow.executor import Program, lowering
+from specflow.executor.executables import EXECUTABLES
 from specflow.executor.xla_options import convolution_options
 from specflow.mesh import Partitioner, build_mesh
 from specflow.model import SplitModel
@@ -72,6 +73,9 @@ def compiled(monkeypatch):
         return compile_(self, compiler_options, **kwargs)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", recorded)
+    # Equal programs of other tests are compiled anew.
+    monkeypatch.setattr(EXECUTABLES, "_size", 0)
+    EXECUTABLES.clear()
     return seen
 
 
