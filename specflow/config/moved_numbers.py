@@ -10,6 +10,7 @@ from specflow.config.base import Bound, Component
 
 __all__ = ["moved_numbers", "number_keys"]
 
+
 def number_keys(
     section: Any, key: str, *, integers: bool = False, users: bool = False
 ) -> Iterator[str]:

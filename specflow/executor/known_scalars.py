@@ -102,15 +102,15 @@ class Inputs:
         """Returns whether a jaxpr, or one that it calls, has a literal that moves."""
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
         if id(jaxpr) not in self._contains:
-            self._contains[id(jaxpr)] = any(
-                any(
-                    (id(each), index) in self.places
-                    for index in range(len(each.invars))
-                )
-                or any(map(self.contains, called_jaxprs(each)))
-                for each in jaxpr.eqns
+            self._contains[id(jaxpr)] = self._has_place(jaxpr, jaxpr.outvars) or any(
+                self._has_place(equation, equation.invars)
+                or any(map(self.contains, called_jaxprs(equation)))
+                for equation in jaxpr.eqns
             )
         return self._contains[id(jaxpr)]
+
+    def _has_place(self, where: Any, atoms: Sequence[Any]) -> bool:
+        return any((id(where), index) in self.places for index in range(len(atoms)))
 
 
 def term_of(

@@ -114,7 +114,7 @@ class _Level:
         names = [*jaxpr.constvars, *jaxpr.invars]
         values = dict(zip(names, inputs, strict=True))
 
-        def value_of(atom: Any, place: LiteralPlace | None = None) -> Value:
+        def value_of(atom: Any, place: LiteralPlace) -> Value:
             if isinstance(atom, Literal):
                 return self._literal(atom, place)
             return values[atom]
@@ -126,7 +126,10 @@ class _Level:
             ]
             results = self._equation(equation, operands)
             values.update(zip(equation.outvars, results, strict=True))
-        return [value_of(atom) for atom in jaxpr.outvars]
+        return [
+            value_of(atom, (id(jaxpr), index))
+            for index, atom in enumerate(jaxpr.outvars)
+        ]
 
     def atom(self, value: Value, *, constant: bool = False) -> Any:
         """Returns a value as an operand; a scalar that moves is read from the input.
@@ -151,7 +154,7 @@ class _Level:
             value.variable = self._read(value)
         return value.variable
 
-    def _literal(self, literal: Literal, place: LiteralPlace | None) -> Value:
+    def _literal(self, literal: Literal, place: LiteralPlace) -> Value:
         aval: Any = literal.aval
         if not isinstance(getattr(aval, "dtype", None), np.dtype) or aval.shape:
             return literal

@@ -13,7 +13,8 @@ from specflow.executor.jaxprs import is_jaxpr
 __all__ = ["LiteralPlace", "StructureDiffers", "literal_value", "moved_literals"]
 
 LiteralPlace: TypeAlias = tuple[int, int]
-"""`id` of an equation, and the position of the literal among its inputs."""
+"""`id` of an equation, and the position of the literal among its inputs; or `id` of a
+jaxpr, and the position among its results."""
 
 
 class StructureDiffers(Exception):
@@ -23,8 +24,8 @@ class StructureDiffers(Exception):
 def moved_literals(jaxpr: Jaxpr, other: Jaxpr) -> set[LiteralPlace]:
     """Returns the places of the literals whose values differ between two jaxprs.
 
-    Functions that both call are compared too. Literals that are results, constants of
-    closed jaxprs, and rules of derivatives are not compared: they stay constants.
+    Functions that both call are compared too. Constants of closed jaxprs and rules of
+    derivatives are not compared: they stay constants.
 
     Args:
         jaxpr: open or closed; the places are in it, valid as long as it exists.
@@ -81,13 +82,16 @@ def _moved(
             raise StructureDiffers(f"{equation.primitive} and {twin.primitive}")
         check_same(equation.invars, twin.invars)
         check_same(equation.outvars, twin.outvars)
-        for index, (one, two) in enumerate(
-            zip(equation.invars, twin.invars, strict=True)
-        ):
-            if isinstance(one, Literal) and not _equal_bits(one, two):
-                yield id(equation), index
+        yield from _unequal(equation, equation.invars, twin.invars)
         yield from _moved_in_params(equation.params, twin.params, seen)
     check_same(jaxpr.outvars, other.outvars)
+    yield from _unequal(jaxpr, jaxpr.outvars, other.outvars)
+
+
+def _unequal(where: Any, atoms: Any, others: Any) -> Iterator[LiteralPlace]:
+    for index, (one, two) in enumerate(zip(atoms, others, strict=True)):
+        if isinstance(one, Literal) and not _equal_bits(one, two):
+            yield id(where), index
 
 
 def _moved_in_params(

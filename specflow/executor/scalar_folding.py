@@ -45,6 +45,7 @@ _KEEPS_BITS = frozenset(
         "select_n",
         "broadcast_in_dim",
         "concatenate",
+        "stack",
         "pad",
         "dynamic_update_slice",
         "scatter",
