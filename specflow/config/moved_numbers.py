@@ -85,6 +85,7 @@ def _children(section: Any) -> Iterator[tuple[Any, Any]]:
 def _moved(number: float, key: str) -> float:
     digest = hashlib.sha256(key.encode()).digest()
     share = int.from_bytes(digest[:4], "big") / 2**32
+    # Products of both differ from those of the config, also when they are rounded.
     if isinstance(number, int):
-        return number + 1 + digest[4] % 3 + int(number * (0.03 + 0.09 * share))
-    return number * (0.9 + 0.08 * share)
+        return number + 1 + digest[4] % 3 + int(number * (0.1 + 0.2 * share))
+    return number * (0.5 + 0.2 * share)
