@@ -244,20 +244,23 @@ class _Level:
     def _computed(
         self, equation: Equation, operands: list[Value], scalars: dict[int, Scalar]
     ) -> list[Value]:
-        """Computes an equation of known scalars on the host, if one of them moves."""
-        aval = equation.outvars[0].aval
+        """Computes an equation of known scalars on the host, if one of them moves.
+
+        One whose result is an array is kept.
+        """
+        aval, name = equation.outvars[0].aval, equation.primitive.name
         ordered = [scalars[index] for index in range(len(operands))]
         is_moved = any(scalar.moved for scalar in ordered)
-        value = None
-        if aval.shape == ():
-            values = [scalar.value for scalar in ordered]
-            value = fold(equation.primitive.name, equation.params, values, aval.dtype)
-        if value is None or not is_moved:
-            results = self._constant(equation, operands)
-            if value is not None:
-                self._scalars[results[0]] = Scalar(value, False, aval)
-            return results
-        return [Scalar(value, True, aval)]
+        values = [scalar.value for scalar in ordered]
+        value = fold(name, equation.params, values, aval.dtype)
+        if is_moved and value is not None and not aval.shape:
+            return [Scalar(value, True, aval)]
+        keeps = all(keeps_bits(name, index) for index in range(len(operands)))
+        atoms = [self.atom(each, constant=not keeps) for each in operands]
+        (result,) = self._emit(equation, atoms)
+        if value is not None and (keeps or not is_moved):
+            self._scalars[result] = Scalar(value, is_moved, scalar_aval(value.dtype))
+        return [result]
 
     def _with_term(
         self, equation: Equation, operands: list[Value], term: Term
