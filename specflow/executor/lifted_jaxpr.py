@@ -78,7 +78,7 @@ class _Level:
     """The equations of one jaxpr as they are rewritten.
 
     Args:
-        inputs: of the whole program.
+        inputs: of the program.
     """
 
     def __init__(self, inputs: Inputs):
