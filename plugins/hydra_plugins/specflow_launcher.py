@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["SpecflowLauncher"]
 
@@ -27,7 +30,7 @@ class SpecflowLauncher(Launcher):
         *,
         hydra_context: HydraContext,
         task_function: TaskFunction,
-        config: DictConfig,
+        config: "DictConfig",
     ) -> None:
         """Takes what Hydra gives each launcher."""
         self.context, self.task, self.config = hydra_context, task_function, config
