@@ -160,7 +160,9 @@ def _total(values: Float[np.ndarray, " n"], largest: float) -> Fraction:
     upper = (split + values) - split
     total = Fraction(float(np.add.reduce(upper)))
     lower = values - upper
-    return total + _total(lower, _largest(lower)) if lower.any() else total
+    if np.count_nonzero(lower):
+        total += _total(lower, _largest(lower))
+    return total
 
 
 def _products(

@@ -12,6 +12,7 @@ MODULES = (
     "steps",
     "pooling",
     "host",
+    "growth",
     "evaluation",
     "startup",
     "memory",

@@ -44,6 +44,8 @@ def run(rounds: int = _ROUNDS) -> list[Row]:
         ("ours", "flax", "Flax NNX + Hydra", 0.75),
         ("ours, cached", "flax", "Flax NNX + Hydra", 0.55),
         ("ours, cached", "flax, cached", "the same with a compile cache", None),
+        ("ours", "optax", "JAX and optax", 1.4),
+        ("ours, cached", "optax, cached", "the same with a compile cache", 1.25),
         ("ours", "jax", "JAX alone", None),
         ("ours, cached", "jax, cached", "JAX alone with a compile cache", None),
     )
@@ -83,6 +85,8 @@ def _first_steps(folder: Path) -> dict[str, Callable[[], _Cost]]:
         "ours, cached": lambda: ours(folder / "kept"),
         "flax": lambda: _told("flax_hydra.py", conf),
         "flax, cached": lambda: _told("flax_hydra.py", conf, cache),
+        "optax": lambda: _told("raw_optax.py"),
+        "optax, cached": lambda: _told("raw_optax.py", cache),
         "jax": lambda: _told("raw_jax.py"),
         "jax, cached": lambda: _told("raw_jax.py", cache),
     }
