@@ -74,9 +74,12 @@ def _train(composed: "Composed") -> dict[str, Any]:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
+    from specflow.runtime import project_file
     from specflow.sweep.hydra_jobs import records, sweep, table
 
     as_json = arguments.report == "json"
+    project = project_file.active()
+    worker = (sys.executable, "-m", "specflow.cli.trial_worker")
     redirected = contextlib.redirect_stdout(sys.stderr) if as_json else None
     with redirected or contextlib.nullcontext():
         outcomes = sweep(
@@ -87,7 +90,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
             if arguments.topology is None
             else lambda jobs: refuse_misfits(arguments, jobs),
             check=_refuse_other_run,
-            worker_command=(sys.executable, "-m", "specflow.cli.trial_worker"),
+            worker_command=worker
+            if project is None
+            else (*worker, str(project.folder)),
         )
         with standard_streams.to_the_end():
             print(table(outcomes))

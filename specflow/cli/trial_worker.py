@@ -1,7 +1,7 @@
 """A worker process of a sweep: runs the trials that it is sent, one after another.
 
-`python -m specflow.cli.trial_worker DESCRIPTOR`; the descriptor is its end of a
-`MessageLink`.
+`python -m specflow.cli.trial_worker [PROJECT] DESCRIPTOR`: the folder of the project in
+which the sweep was started, if there is one, and the end of a `MessageLink`.
 """
 
 import contextlib
@@ -12,11 +12,13 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.diagnostics.errors import MISTAKE, ConfigError, SpecflowError
-from specflow.runtime import standard_streams
+from specflow.runtime import project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
+from specflow.runtime.project_file import Project
 from specflow.sweep.pool.message_link import MessageLink
 from specflow.sweep.pool.process_state import restored_process_state
 from specflow.sweep.pool.trial import TrialStatus
@@ -28,8 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-def main(descriptor: int) -> None:
-    """Runs trials until the sweep closes the link, or its process ends."""
+def main(descriptor: int, project: str = "") -> None:
+    """Runs trials until the sweep closes the link, or its process ends.
+
+    Args:
+        descriptor: of a connected socket.
+        project: folder of the project; empty: there is none.
+    """
+    if project:
+        found = project_file.read(Path(project)) or Project(folder=Path(project))
+        project_file.enter(found)
     if cores := os.environ.pop(CORES, ""):
         os.sched_setaffinity(0, map(int, cores.split(",")))
     link = MessageLink(socket.socket(fileno=descriptor))
@@ -187,4 +197,4 @@ if __name__ == "__main__":
         # Only a running trial has something to save; see `commands.signals`.
         signal.signal(_number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        main(int(sys.argv[1]))
+        main(int(sys.argv[-1]), *sys.argv[1:-1])
