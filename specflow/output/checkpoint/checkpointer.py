@@ -14,12 +14,13 @@ from specflow.config.sections.output import BestConfig
 from specflow.distributed import collectives
 from specflow.output.checkpoint.best_checkpoint import Best, BestTracker
 from specflow.output.checkpoint.checkpoint_directory import CheckpointDirectory
+from specflow.output.checkpoint.checkpoint_metrics import CheckpointMetrics
 from specflow.output.checkpoint.checkpoint_reader import CheckpointReader, Restored
 from specflow.output.checkpoint.checkpoint_writer import CheckpointWriter
 from specflow.output.checkpoint.disk_space import DiskSpace
 from specflow.output.checkpoint.retention import Retention
 from specflow.output.checkpoint.retention_rules import Policies
-from specflow.output.checkpoint.saved_arrays import DamagedError, SavedArray
+from specflow.output.checkpoint.saved_arrays import SavedArray
 from specflow.output.checkpoint.step_choice import CheckpointStep, chosen_step
 from specflow.output.json_values import JsonObject, to_plain
 from specflow.runtime.filesystem import expanded
@@ -64,15 +65,17 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         # Absolute: the process may change its working directory.
         self.directory = expanded(directory).absolute()
         self._on_disk = CheckpointDirectory(self.directory)
-        self._tracker = None if best is None else BestTracker(self._on_disk, best)
+        tracker = None if best is None else BestTracker(self._on_disk, best)
         times = {"keep_every_steps": keep_every_steps, "keep_every_s": keep_every_s}
         policies = Policies(keep=keep, best=best, **times)  # type: ignore[arg-type]
         self.space = DiskSpace(self._on_disk, policies)
-        self._retention = Retention(self._on_disk, policies, self._tracker)
+        self._retention = Retention(self._on_disk, policies, tracker)
         self._reader = CheckpointReader(self._on_disk)
         self._writer = CheckpointWriter(self._on_disk, self._retention)
         self.before_complete = self._writer.before_complete
-        self._pending_metrics: JsonObject | None = None
+        self._metrics = CheckpointMetrics(
+            self._on_disk, self._writer, self._retention, tracker, self.wait
+        )
         self._on_warning = on_warning or _to_stderr
 
     def steps(self) -> list[int]:
@@ -121,10 +124,8 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             "data": json.loads(json.dumps(dict(data or {}))),
             "metrics": plain,
         }
-        if self._tracker is not None:
-            self._tracker.record(step, plain)
+        self._metrics.begin(step, plain)
         self._writer.start(step, snapshot, metadata)
-        self._pending_metrics = plain
 
     def wait(self) -> None:
         """Waits until the running save is on disk.
@@ -136,7 +137,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         try:
             self._writer.wait()
         except BaseException:
-            self._forget(pending)
+            self._metrics.forget(pending)
             raise
 
     def abandon_pending_save(self) -> None:
@@ -147,7 +148,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         pending = self._writer.pending_step
         self._writer.abandon_pending_save()
         if pending is not None and not self._writer.is_complete(pending):
-            self._forget(pending)
+            self._metrics.forget(pending)
 
     def close(self) -> None:
         """Waits for the running save and releases the thread.
@@ -172,10 +173,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Raises:
             OutputError: a save that has ended, or that had to be waited for, failed.
         """
-        tracker = self._tracker
-        return tracker is not None and collectives.on_process_zero(
-            lambda: tracker.is_new_best(metrics, self._known_steps(tracker))
-        )
+        return self._metrics.is_new_best(metrics)
 
     def best(self) -> Best | None:
         """The best checkpoint.
@@ -185,22 +183,16 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Raises:
             OutputError: the running save failed.
         """
-        tracker = self._tracker
-        if tracker is None:
-            return None
-        self.wait()
-        best = collectives.on_process_zero(lambda: tracker.best(self._on_disk.steps()))
-        # Other processes receive a list.
-        return None if best is None else Best(*best)
+        return self._metrics.best()
 
     def resolve(self, step: CheckpointStep) -> int | None:
         """Step of the checkpoint that a user names; see `chosen_step`."""
         if isinstance(step, str) and step != "latest":
             self.wait()
             return collectives.on_process_zero(
-                lambda: chosen_step(self._on_disk, step, self._tracker)
+                lambda: chosen_step(self._on_disk, step, self._metrics.tracker)
             )
-        return chosen_step(self._on_disk, step, self._tracker)
+        return chosen_step(self._on_disk, step, self._metrics.tracker)
 
     def add_metrics(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Adds evaluation metrics to the checkpoint of their step, if there is one.
@@ -211,24 +203,7 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
         Raises:
             OutputError: it cannot be written, or the running save failed.
         """
-
-        def write_metrics() -> None:
-            plain = to_plain(metrics)
-            if step == self._writer.pending_step:
-                if plain == self._pending_metrics:
-                    return
-            elif step not in self._on_disk.steps():
-                return
-            self.wait()
-            with contextlib.suppress(DamagedError):
-                if self._on_disk.metadata(step)["metrics"] != plain:
-                    path = self._on_disk.step_path(step)
-                    self._on_disk.archive.update_metadata(path, metrics=plain)
-                    if self._tracker is not None:
-                        self._tracker.record(step, plain)
-                    self._retention.remove_expired()
-
-        collectives.on_process_zero(write_metrics)
+        self._metrics.add(step, metrics)
 
     def update_data(self, step: int, **values: Any) -> None:
         """Replaces some of the `data` in the checkpoint of a step, if there is one.
@@ -310,21 +285,6 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             CheckpointError: the newest undamaged checkpoint is of another model.
         """
         self._reader.check(abstract, self.steps())
-
-    def _known_steps(self, tracker: BestTracker) -> list[int]:
-        """Steps of all checkpoints, and of a running save that need not be read."""
-        pending = self._writer.pending_step
-        if pending is not None and self._writer.is_running():
-            steps = sorted({*self._on_disk.steps(), pending})
-            # A save that may supersede checkpoints changes which ones count.
-            if tracker.knows(steps) and not self._writer.may_supersede:
-                return steps
-        self.wait()
-        return self._on_disk.steps()
-
-    def _forget(self, step: int | None) -> None:
-        if self._tracker is not None and step is not None:
-            self._tracker.forget(step)
 
 
 def _to_stderr(line: str) -> None:
