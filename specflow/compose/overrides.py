@@ -62,8 +62,11 @@ class Composed:
     """The user's own config folders."""
 
     def yaml(self) -> str:
-        """Returns the tree as YAML: the base from which `run=DIR` composes again."""
-        return dump(self.tree)
+        """Returns the tree as YAML: the base from which `run=DIR` composes again.
+
+        Without `sweep`: a trial is the experiment of a single run with its values.
+        """
+        return dump({key: part for key, part in self.tree.items() if key != "sweep"})
 
 
 def compose(
@@ -141,6 +144,8 @@ def compose(
     )
     bind(config, targets)
     full = config.model_dump(by_alias=True)
+    if config.sweep is None:
+        del full["sweep"]
     setters = {".".join(path): merger.origins.leaf(path) for path, _ in settings(full)}
     return Composed(
         config=config,

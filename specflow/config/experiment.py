@@ -20,6 +20,7 @@ from specflow.config.sections.optimizer import (
 )
 from specflow.config.sections.output import OutputConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, SpecConfig
+from specflow.config.sections.sweep import SweepConfig
 from specflow.config.sections.warm_start import WarmStartConfig
 
 __all__ = ["SPANNING_RULES", "ExperimentConfig"]
@@ -51,6 +52,8 @@ class ExperimentConfig(Config):
     """Steps, batch sizes, and triggers of evaluation and reports."""
     output: OutputConfig = Field(default_factory=OutputConfig)
     """Run directory, checkpoints, exports and reporters."""
+    sweep: SweepConfig | None = None
+    """Search of `train -m`; null: none. No part of the config that a run records."""
 
     @field_validator("warm_start", mode="before")
     @classmethod
@@ -160,6 +163,27 @@ def _early_stopping_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule
     yield from _criterion_diagnostics(config.spec, criteria, "loop")
 
 
+def _sweep_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
+    sweep = config.sweep
+    if sweep is None:
+        return
+    judged = {
+        ("objectives", str(place)): objective
+        for place, objective in enumerate(sweep.objectives)
+    }
+    judged |= {
+        ("constraints", str(place)): constraint
+        for place, constraint in enumerate(sweep.constraints)
+    }
+    yield from _criterion_diagnostics(config.spec, judged, "sweep")
+    if sweep.pruner is not None and config.loop.eval_every == 0:
+        expected = (
+            "a number of steps, or a time such as 10m: sweep.pruner compares "
+            "evaluations during training"
+        )
+        yield ("loop", "eval_every"), config.loop.eval_every, expected
+
+
 def _criterion_diagnostics(
     spec: Any, criteria: Mapping[tuple[str, ...], Any], section: str
 ) -> Iterator[BrokenRule]:
@@ -192,5 +216,6 @@ SPANNING_RULES: tuple[Callable[[ExperimentConfig], Iterator[BrokenRule]], ...] =
     _output_diagnostics,
     _never_best_diagnostics,
     _early_stopping_diagnostics,
+    _sweep_diagnostics,
 )
 """Rules between sections; each reads only the sections that it mentions."""

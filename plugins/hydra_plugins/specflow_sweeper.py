@@ -1,0 +1,55 @@
+"""`hydra/sweeper=specflow`: a search for hyperparameters that prunes and resumes."""
+
+import dataclasses
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+__all__ = ["SpecflowSweeper"]
+
+
+class SpecflowSweeper(Sweeper):
+    """Runs the search of the section `sweep`; see `specflow.sweep.search`.
+
+    Args:
+        batch: number of trials that launchers other than that of specflow get at once.
+        params: overrides of a file, which specflow reads itself.
+    """
+
+    def __init__(self, batch: int = 1, params: Any = None):
+        self.batch, self.params = batch, params
+
+    def setup(
+        self,
+        *,
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+    ) -> None:
+        """Takes what Hydra gives each sweeper."""
+        self.task, self.config = task_function, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the search."""
+        from specflow.sweep.search.hydra_search import search
+
+        search(self.task, self.config, self.launcher, batch=self.batch)
+
+
+@dataclasses.dataclass
+class _SweeperConfig:
+    _target_: str = "hydra_plugins.specflow_sweeper.SpecflowSweeper"
+    batch: int = 1
+    params: Any = None
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="specflow", node=_SweeperConfig, provider="specflow"
+)

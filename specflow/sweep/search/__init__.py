@@ -1,0 +1,1 @@
+"""Searches for hyperparameters: Optuna proposes, a pool of workers runs."""

@@ -1,0 +1,144 @@
+"""What a search does, decided and checked before its first trial."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from specflow.compose.overrides import Composed
+from specflow.compose.read.override_grammar import Request
+from specflow.config.sections.sweep import ObjectiveConfig, SweepConfig
+from specflow.config.sections.triggers import steps_of
+from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.sweep.search.search_requirements import check_requirements
+from specflow.sweep.search.search_space import (
+    Dimension,
+    check_corners,
+    grid_size,
+    search_space,
+)
+
+__all__ = ["SearchPlan", "plan_search"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """A checked search.
+
+    Args:
+        sweep: its section.
+        objectives: what it optimizes; one at least.
+        dimensions: of the space.
+        lines: overrides of every trial.
+        name: of the experiment.
+        seed: of the first run of a trial with repeats.
+        trials: number of trials.
+        train_steps: of a trial.
+        every: training steps between two evaluations; 1 if they are triggered by time.
+    """
+
+    sweep: SweepConfig
+    objectives: tuple[ObjectiveConfig, ...]
+    dimensions: tuple[Dimension, ...]
+    lines: tuple[str, ...]
+    name: str
+    seed: int
+    trials: int
+    train_steps: int
+    every: int
+
+    def definition(self) -> dict[str, Any]:
+        """Returns what calls that share a study have in common, as plain values."""
+        sweep = self.sweep.model_dump()
+        return {
+            "space": {one.key: one.text for one in self.dimensions},
+            "objectives": [one.model_dump() for one in self.objectives],
+            "constraints": sweep["constraints"],
+            "sampler": sweep["sampler"],
+            "pruner": sweep["pruner"],
+            "repeats": sweep["repeats"],
+            "seed": sweep["seed"],
+        }
+
+    def study_name(self, directory: Path) -> str:
+        """Returns the name of the study; Hyperband's brackets depend on it."""
+        if "://" not in self.sweep.storage:
+            return self.sweep.study or self.name
+        # A database has the studies of many sweeps.
+        return self.sweep.study or f"{self.name}/{directory.absolute().name}"
+
+
+def plan_search(
+    request: Request, compose: Callable[[Sequence[str]], Composed]
+) -> SearchPlan:
+    """Returns the plan of a search; every end of its space is a valid experiment.
+
+    Args:
+        request: overrides of the command.
+        compose: composes the experiment of these overrides.
+
+    Raises:
+        ConfigError: the search or an experiment of it has a problem.
+    """
+    singles = request.singles()
+    written = (*singles.choices, *singles.values)
+    lines = [str(one.input_line) for one in written]
+    composed = compose(lines)
+    sweep = composed.config.sweep or SweepConfig()
+
+    def place_of(key: str) -> str:
+        where = f"sweep.space.{key}"
+        inside = (
+            place for one, place in composed.places.items() if f"{one}.".startswith(f"{where}.")
+        )
+        return composed.places.get(where) or next(inside, "") or composed.places.get("sweep.space", "")
+
+    dimensions = search_space(sweep.space, request, place_of)
+    _check_repeats(sweep, dimensions)
+    trials = sweep.trials
+    if getattr(sweep.sampler, "name", "") == "grid":
+        trials = min(trials, grid_size(dimensions))
+    check_requirements(sweep, composed.places)
+    own = [
+        str(one.input_line)
+        for one in written
+        if one.key_or_group.partition(".")[0] != "sweep"
+        and one.key_or_group != "output.dir"
+    ]
+    check_corners(dimensions, lambda corner: compose([*lines, *corner]))
+    config = composed.config
+    return SearchPlan(
+        sweep=sweep,
+        objectives=_objectives(sweep, composed),
+        dimensions=dimensions,
+        lines=tuple(own),
+        name=config.name,
+        seed=config.seed,
+        trials=trials,
+        train_steps=config.loop.train_steps,
+        every=steps_of(config.loop.eval_every) or 1,
+    )
+
+
+def _objectives(sweep: SweepConfig, composed: Composed) -> tuple[ObjectiveConfig, ...]:
+    if sweep.objectives:
+        return tuple(sweep.objectives)
+    best = composed.config.output.checkpoint.best
+    if best is None:
+        return (ObjectiveConfig(),)
+    direction = "maximize" if best.order == "highest" else "minimize"
+    return (ObjectiveConfig(metric=best.metric, direction=direction),)
+
+
+def _check_repeats(sweep: SweepConfig, dimensions: Sequence[Dimension]) -> None:
+    swept = next((one for one in dimensions if one.key == "seed"), None)
+    if sweep.repeats > 1 and swept is not None:
+        raise ConfigError(
+            Diagnostic(
+                "seed",
+                f"is searched, and sweep.repeats={sweep.repeats} sets it",
+                "one of them",
+                origin=swept.origin,
+                code="sweep",
+            )
+        )

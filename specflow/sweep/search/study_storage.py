@@ -1,0 +1,203 @@
+"""The Optuna study of a search, in its storage."""
+
+import contextlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryFailedTrialCallback,
+)
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from specflow.diagnostics.errors import ConfigError, Diagnostic, MachineError
+
+__all__ = ["HEARTBEAT_S", "Supervisors", "is_url", "open_study", "without_password"]
+
+HEARTBEAT_S = 30
+"""Seconds between two signs of life of a trial in a database."""
+_GRACE_S = 4 * HEARTBEAT_S
+_DEFINITION = "specflow"
+_ATTEMPTS = 5
+
+
+def is_url(storage: str) -> bool:
+    """Returns whether a storage is a database that other machines reach."""
+    return "://" in storage
+
+
+def without_password(text: str) -> str:
+    """Hides the passwords of URLs.
+
+    >>> without_password("postgresql://ann:secret@db.example/search")
+    'postgresql://ann:***@db.example/search'
+    """
+    text = re.sub(r"(://[^/:@\s]*):[^@/\s]*@", r"\1:***@", text)
+    return re.sub(r"([?&](?:password|sslpassword)=)[^&\s]*", r"\1***", text)
+
+
+def open_study(
+    storage: str,
+    directory: Path,
+    name: str,
+    directions: list[str],
+    definition: dict[str, Any],
+    **options: Any,
+) -> optuna.Study:
+    """Creates a study, or opens that of an earlier call.
+
+    Args:
+        storage: `sweep.storage`.
+        directory: of the sweep.
+        name: of the study.
+        directions: of its objectives.
+        definition: what must be the same in each call.
+        **options: sampler and pruner.
+
+    Raises:
+        ConfigError: the study is that of another search.
+        MachineError: the database does not answer.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        # One process at a time creates tables.
+        with FileLock(directory / "search.lock"):
+            study = optuna.create_study(
+                storage=_connected(storage, directory),
+                study_name=name,
+                directions=directions,
+                load_if_exists=True,
+                **options,
+            )
+            _check_definition(study, definition, directory)
+    except SQLAlchemyError as error:
+        raise unreachable(storage, error) from None
+    return study
+
+
+def unreachable(storage: str, error: Exception) -> MachineError:
+    """Returns the error of a database that does not answer."""
+    reason = without_password(str(getattr(error, "orig", None) or error))
+    first = (reason.splitlines() or [""])[0]
+    hint = "Once it answers, the same command resumes."
+    where, shown = "sweep.storage", without_password(storage)
+    problem = f"{shown} failed: {first}"
+    return MachineError(Diagnostic(where, problem, hint=hint, code="sweep-storage"))
+
+
+def _connected(storage: str, directory: Path) -> BaseStorage:
+    if storage == "journal":
+        return JournalStorage(JournalFileBackend(str(directory / "search.log")))
+    if not is_url(storage):
+        url = f"sqlite:///{(directory / 'search.db').absolute()}"
+        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 300}})
+    for attempt in range(_ATTEMPTS):
+        try:
+            return RDBStorage(
+                storage,
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=_GRACE_S,
+                failed_trial_callback=RetryFailedTrialCallback(),
+            )
+        except SQLAlchemyError:
+            # Two machines create its tables at once: only one of them can.
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError
+
+
+def _check_definition(
+    study: optuna.Study, definition: dict[str, Any], directory: Path
+) -> None:
+    own = json.loads(json.dumps(definition))
+    known = study.user_attrs.get(_DEFINITION)
+    if known is None:
+        study.set_user_attr(_DEFINITION, own)
+        return
+    changed = [key for key in own if own[key] != known.get(key)]
+    if changed:
+        raise ConfigError(
+            Diagnostic(
+                f"sweep.{changed[0]}",
+                f"differs from that of the search in {directory}: "
+                f"{json.dumps(known.get(changed[0]))} there, "
+                f"{json.dumps(own[changed[0]])} here",
+                hint="Type the same as there to resume, or choose another output.dir.",
+                code="sweep",
+            )
+        )
+
+
+class Supervisors:
+    """Processes that run trials of one search, in one directory.
+
+    Each holds a lock on a file of its own; the lock of a process that was killed is
+    free.
+
+    Args:
+        directory: of the sweep.
+    """
+
+    def __init__(self, directory: Path):
+        self._folder = directory / "supervisors"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.own = uuid.uuid4().hex
+        self._lock = FileLock(self._folder / f"{self.own}.lock")
+        self._turn = FileLock(directory / "search.lock")
+
+    def __enter__(self) -> "Supervisors":
+        with self._turn:
+            self._lock.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._turn:
+            self._lock.release()
+            (self._folder / f"{self.own}.lock").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Holds off the others inside the block."""
+        with self._turn:
+            yield
+
+    @property
+    def are_several(self) -> bool:
+        """True if there is, or was, another one."""
+        return len(list(self._folder.iterdir())) > 1
+
+    def forget_dead(self) -> None:
+        """Removes the files of those that have ended, whose trials others have."""
+        for file in self._folder.iterdir():
+            if self.is_dead(file.stem):
+                file.unlink(missing_ok=True)
+
+    def is_known(self, name: str) -> bool:
+        """Returns whether one runs, or was killed, in this directory."""
+        return (self._folder / f"{name}.lock").exists()
+
+    def is_dead(self, name: str) -> bool:
+        """Returns whether one has ended; to be called in a turn."""
+        file = self._folder / f"{name}.lock"
+        if name == self.own:
+            return False
+        if not file.exists():
+            return True
+        lock = FileLock(file)
+        try:
+            with lock.acquire(timeout=0):
+                return True
+        except Timeout:
+            return False

@@ -1,0 +1,216 @@
+"""The trials of a study: asked, adopted from processes that died, told."""
+
+import contextlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from specflow.sweep.search.samplers import (
+    CONSTRAINTS,
+    pruner_of,
+    sampler_of,
+    suggested,
+)
+from specflow.sweep.search.search_plan import SearchPlan
+from specflow.sweep.search.study_storage import (
+    HEARTBEAT_S,
+    Supervisors,
+    is_url,
+    open_study,
+    unreachable,
+)
+from specflow.sweep.search.trial_results import Evaluated
+
+__all__ = ["StudyTrials"]
+
+_SUPERVISOR = "supervisor"
+_RETRIED = "failed_trial"
+"""System attribute of a copy of a trial whose machine was lost."""
+_PATIENCE_S = 120.0
+T = TypeVar("T")
+
+
+class StudyTrials:
+    """The study of a search, as the process that runs its trials uses it.
+
+    Args:
+        plan: of the search.
+        directory: of the sweep.
+        supervisors: the processes of the search.
+    """
+
+    def __init__(self, plan: SearchPlan, directory: Path, supervisors: Supervisors):
+        self._plan, self._supervisors = plan, supervisors
+        self._storage = plan.sweep.storage
+        self._study = open_study(
+            plan.sweep.storage,
+            directory,
+            plan.study_name(directory),
+            [one.direction for one in plan.objectives],
+            plan.definition(),
+            sampler=sampler_of(plan.sweep, plan.dimensions),
+            pruner=pruner_of(plan.sweep, plan.train_steps, plan.every),
+        )
+        self._running: dict[int, Trial] = {}
+        self._asked: int | None = None
+        """Number of trials, if this process alone asks."""
+
+    def all(self) -> list[FrozenTrial]:
+        """Returns all trials, those of other processes included."""
+        return self._patiently(lambda: self._study.get_trials(deepcopy=False))
+
+    def next(self) -> tuple[Trial, dict[str, Any]] | None:
+        """Returns a trial to run and its values; None if the others run the rest.
+
+        It is new, or one that a process of this directory left when it died: with the
+        same number, so that its run directory resumes.
+        """
+        return self._begin(lambda: self._abandoned() if self._is_full() else self._ask())
+
+    def adopt(self) -> tuple[Trial, dict[str, Any]] | None:
+        """Returns a trial that a process left when it died, and its values, or None."""
+        return self._begin(self._abandoned)
+
+    def _begin(
+        self, find: Callable[[], Trial | None]
+    ) -> tuple[Trial, dict[str, Any]] | None:
+        with self._supervisors.turn():
+            trial = self._patiently(find)
+            if trial is None:
+                self._supervisors.forget_dead()
+                return None
+            values = self._patiently(lambda: suggested(trial, self._plan.dimensions))
+            own = self._supervisors.own
+            self._patiently(lambda: trial.set_user_attr(_SUPERVISOR, own))
+        self._running[trial.number] = trial
+        return trial, values
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Reports an evaluation; the first of a step counts."""
+        trial = self._running[number]
+        with warnings.catch_warnings():
+            # A resumed trial evaluates a step again.
+            warnings.filterwarnings("ignore", message=".*already reported")
+            self._patiently(lambda: trial.report(value, step))
+
+    def is_pruned(self, number: int) -> bool:
+        """Returns whether a trial promises too little, by what it has reported."""
+        return self._patiently(self._running[number].should_prune)
+
+    def complete(self, number: int, result: Evaluated) -> None:
+        """Stores the values of a trial."""
+        trial = self._running[number]
+        if self._plan.sweep.constraints:
+            exceeded = list(result.exceeded)
+            self._patiently(lambda: trial.set_user_attr(CONSTRAINTS, exceeded))
+        self._tell(number, values=list(result.values))
+
+    def prune(self, number: int) -> None:
+        """Stores that a trial was pruned."""
+        self._tell(number, state=TrialState.PRUNED)
+
+    def fail(self, number: int, failure: str) -> None:
+        """Stores that a trial failed, and the kind of its failure."""
+        trial = self._running[number]
+        self._patiently(lambda: trial.set_user_attr("failure", failure))
+        self._tell(number, state=TrialState.FAIL)
+
+    @contextlib.contextmanager
+    def heartbeats(self) -> Iterator[None]:
+        """Shows other machines, inside the block, that the running trials are alive."""
+        if not is_url(self._storage):
+            yield
+            return
+        ended = threading.Event()
+        storage: Any = self._study._storage
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT_S):
+                # The next beat comes; only a long silence counts.
+                with contextlib.suppress(SQLAlchemyError, StorageInternalError):
+                    for trial in list(self._running.values()):
+                        storage.record_heartbeat(trial._trial_id)
+                    fail_stale_trials(self._study)
+
+        for trial in list(self._running.values()):
+            storage.record_heartbeat(trial._trial_id)
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _ask(self) -> Trial:
+        with warnings.catch_warnings():
+            # `heartbeats` sends what Optuna's own loop would.
+            warnings.filterwarnings("ignore", message="Heartbeat of storage")
+            trial = self._study.ask()
+        if is_url(self._storage):
+            storage: Any = self._study._storage
+            storage.record_heartbeat(trial._trial_id)
+        if self._asked is not None:
+            self._asked += 1
+        return trial
+
+    def _is_full(self) -> bool:
+        """Returns whether no further trial is to be asked for."""
+        is_alone = not is_url(self._storage) and not self._supervisors.are_several
+        if is_alone and self._asked is not None:
+            return self._asked >= self._plan.trials
+        trials = self.all()
+        if any(one.state is TrialState.WAITING for one in trials):
+            return False
+        copies = sum(_RETRIED in one.system_attrs for one in trials)
+        self._asked = len(trials) if is_alone else None
+        return len(trials) - copies >= self._plan.trials
+
+    def _abandoned(self) -> Trial | None:
+        """Returns a running trial whose process of this directory has ended."""
+        for frozen in self._study.get_trials(
+            deepcopy=False, states=(TrialState.RUNNING,)
+        ):
+            if frozen.number in self._running:
+                continue
+            name = frozen.user_attrs.get(_SUPERVISOR)
+            if is_url(self._storage):
+                # Another machine's, unless its lock is here; see `heartbeats`.
+                known = name is not None and self._supervisors.is_known(name)
+                if not known or not self._supervisors.is_dead(name):
+                    continue
+            elif name is not None and not self._supervisors.is_dead(name):
+                continue
+            return Trial(self._study, frozen._trial_id)
+        return None
+
+    def _tell(self, number: int, **told: Any) -> None:
+        trial = self._running[number]
+        self._patiently(lambda: self._study.tell(trial, skip_if_finished=True, **told))
+        del self._running[number]
+
+    def _patiently(self, use: Callable[[], T]) -> T:
+        """Uses the storage, again if a database is away for a while.
+
+        Raises:
+            MachineError: it does not come back.
+        """
+        ends, pause_s = time.monotonic() + _PATIENCE_S, 0.1
+        while True:
+            try:
+                return use()
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not is_url(self._storage) or time.monotonic() > ends:
+                    cause = error.__cause__ or error
+                    raise unreachable(self._storage, cause) from None
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, 5.0)
+

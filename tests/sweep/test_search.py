@@ -1,0 +1,235 @@
+"""The loop of a search, with Optuna's studies on disk and no training."""
+
+import json
+import sqlite3
+
+import optuna
+import pytest
+from tests.sweep.search_samples import K, X, loss, plan, run, value_of
+
+from specflow.diagnostics.errors import ConfigError
+from specflow.sweep.pool.trial import TrialStatus
+from specflow.sweep.search.search_space import Dimension
+from specflow.sweep.trial_records import read_records
+
+N = Dimension(key="n", kind="int", text="range(1,4)", low=1, high=3, step=1)
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+def points(trials):
+    return [tuple(sorted(one.settings.items())) for one in trials]
+
+
+def stored(directory, name="sample"):
+    url = f"sqlite:///{directory}/search.db"
+    return optuna.load_study(study_name=name, storage=url).trials
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", "nsga2", "qmc"])
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_a_search_runs_its_trials_and_continues_with_new_points(
+    tmp_path, sampler, storage
+):
+    given = {"sampler": {"name": sampler}, "storage": storage}
+    dimensions = (X,) if sampler == "cmaes" else (X, K)
+    first, _ = run(plan(*dimensions, trials=5, **given), tmp_path)
+    assert [one.number for one in first] == [0, 1, 2, 3, 4]
+    both, pool = run(plan(*dimensions, trials=12, **given), tmp_path)
+    assert [trial.number for trial in pool.ran] == [5, 6, 7, 8, 9, 10, 11]
+    assert len(set(points(both))) == 12
+
+
+def test_a_grid_has_every_combination_once_in_order(tmp_path):
+    trials, _ = run(plan(N, K, sampler={"name": "grid"}, trials=6), tmp_path)
+    assert [(one.settings["n"], one.settings["k"]) for one in trials] == [
+        (n, k) for n in "123" for k in "ab"
+    ]
+
+
+def test_killed_anywhere_a_search_has_the_trials_of_one_that_was_not(tmp_path):
+    for sampler in ("random", "tpe"):
+        given = {"sampler": {"name": sampler}, "trials": 12}
+        whole, _ = run(plan(**given), tmp_path / sampler / "whole")
+        folder, starts = tmp_path / sampler / "killed", []
+        for end in (1, 5, 6, 14, 21):
+            count = 0
+
+            def killing(trial, step, end=end):
+                nonlocal count
+                count += 1
+                if count == end:
+                    raise Killed
+                return loss(trial, step)
+
+            with pytest.raises(Killed):
+                _, pool = run(plan(**given), folder, metrics=killing)
+        resumed, pool = run(plan(**given), folder)
+        starts += [trial.number for trial in pool.ran]
+        assert points(resumed) == points(whole)
+        assert [trial.state.name for trial in stored(folder)] == ["COMPLETE"] * 12
+        records = read_records(folder)
+        assert {record.status for record in records.values()} == {"complete"}
+        assert len(records) == 12
+
+
+def test_a_trial_that_ended_before_its_end_was_stored_is_not_run_again(tmp_path):
+    run(plan(trials=3), tmp_path)
+    with sqlite3.connect(tmp_path / "search.db") as database:
+        database.execute("UPDATE trials SET state='RUNNING' WHERE number=2")
+        database.execute("DELETE FROM trial_values WHERE trial_id=3")
+    trials, pool = run(plan(trials=4), tmp_path)
+    assert [trial.number for trial in pool.ran] == [3]
+    assert [one.outcome.status for one in trials] == [TrialStatus.COMPLETE] * 4
+
+
+def test_a_failed_trial_does_not_end_the_search(tmp_path):
+    def failing(trial, step):
+        if trial.number == 2:
+            raise ArithmeticError("overflow")
+        if trial.number == 3:
+            return {"loss": float("nan")}
+        return loss(trial, step)
+
+    trials, _ = run(plan(trials=6), tmp_path, metrics=failing)
+    assert [one.outcome.status.value for one in trials] == [
+        "complete",
+        "complete",
+        "failed",
+        "failed",
+        "complete",
+        "complete",
+    ]
+    assert trials[3].outcome.error == "the objective loss is nan"
+    assert [trial.state.name for trial in stored(tmp_path)][2:4] == ["FAIL"] * 2
+    assert read_records(tmp_path)[2].error == "overflow"
+
+
+def test_a_pool_is_kept_full(tmp_path):
+    _, pool = run(plan(trials=9), tmp_path, slots=4)
+    assert pool.most == 4
+    assert len(pool.ran) == 9
+
+
+def test_the_median_pruner_ends_trials_and_others_take_their_place(tmp_path):
+    pruner = {"name": "median", "n_startup_trials": 2}
+    trials, _ = run(plan(trials=16, pruner=pruner), tmp_path)
+    statuses = [one.outcome.status.value for one in trials]
+    assert len(statuses) == 16
+    assert set(statuses) == {"complete", "pruned"}
+    # What a median pruner does, computed by hand on the losses of the first step.
+    complete: list[float] = []
+    for one, status in zip(trials, statuses, strict=True):
+        x2 = float(one.settings["x"]) ** 2
+        middle = sorted(complete)
+        half = len(middle) // 2
+        median = (middle[half] + middle[~half]) / 2 if middle else 0.0
+        expected = len(complete) >= 2 and x2 > median
+        assert (status == "pruned") == expected
+        if status == "complete":
+            complete.append(x2)
+
+
+@pytest.mark.parametrize("name", ["hyperband", "asha"])
+def test_halving_prunes(tmp_path, name):
+    pruner = {"name": name, "reduction_factor": 2}
+    trials, _ = run(plan(trials=16, pruner=pruner), tmp_path)
+    assert "pruned" in {one.outcome.status.value for one in trials}
+
+
+def test_of_a_pack_the_worst_are_pruned_and_not_the_best(tmp_path):
+    from tests.sweep.search_samples import NoWatcher
+
+    from specflow.sweep.pool.trial import TrialReport
+    from specflow.sweep.search.search_loop import Search
+
+    answers = []
+
+    class Pack:
+        slots = 8
+
+        def __init__(self, on_start, on_reports):
+            self.queue, self.on_start, self.on_reports = [], on_start, on_reports
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, trial):
+            self.queue.append(trial)
+
+        def next_outcome(self):
+            reports = [
+                TrialReport(number=trial.number, step=1, metrics={"loss": number})
+                for number, trial in enumerate(self.queue)
+            ]
+            answers.extend(self.on_reports(reports))
+            raise Killed
+
+    pruner = {"name": "asha", "reduction_factor": 4}
+    loop = Search(plan(trials=8, pruner=pruner), tmp_path, lambda *_: [], NoWatcher())
+    with pytest.raises(Killed):
+        loop.run(Pack)
+    assert 0 not in answers
+    assert answers
+    assert min(answers) >= 2
+
+
+def test_repeats_are_one_trial_with_mean_and_spread(tmp_path):
+    def by_seed(trial, step):
+        seed = int(value_of(trial.overrides)["seed"])
+        return {"loss": loss(trial, step)["loss"] + seed}
+
+    trials, pool = run(plan(trials=3, repeats=5), tmp_path, metrics=by_seed)
+    assert len(pool.ran) == 15
+    for one in trials:
+        result = one.outcome.result
+        x2 = float(one.settings["x"]) ** 2
+        assert result["eval"]["loss"] == pytest.approx(x2 + 2)
+        # Sample standard deviation of 0, 1, 2, 3, 4.
+        assert result["spread"]["loss"] == pytest.approx(2.5**0.5)
+        assert result["runs"] == [f"seed-{seed}" for seed in range(5)]
+        written = json.loads((tmp_path / str(one.number) / "result.json").read_text())
+        assert written["eval"] == result["eval"]
+    assert [one.value for one in stored(tmp_path)] == [
+        pytest.approx(float(one.settings["x"]) ** 2 + 2) for one in trials
+    ]
+
+
+def test_several_objectives_and_constraints_are_stored(tmp_path):
+    given = {
+        "objectives": [
+            {"metric": "loss"},
+            {"metric": "x", "direction": "maximize"},
+        ],
+        "constraints": [{"metric": "x", "at_most": 0.5}],
+        "sampler": {"name": "nsga2", "population_size": 4},
+    }
+    trials, _ = run(plan(trials=10, **given), tmp_path)
+    for frozen, one in zip(stored(tmp_path), trials, strict=True):
+        x = float(one.settings["x"])
+        assert frozen.values == [pytest.approx(x * x), x]
+        assert frozen.user_attrs["constraints"] == [pytest.approx(x - 0.5)]
+
+
+def test_another_search_in_the_same_directory_is_refused(tmp_path):
+    run(plan(trials=2), tmp_path)
+    with pytest.raises(ConfigError, match=r"sweep\.space: differs from that"):
+        run(plan(X, trials=2), tmp_path)
+
+
+def test_a_search_of_the_same_directory_with_more_trials_is_the_same(tmp_path):
+    run(plan(trials=2), tmp_path)
+    trials, _ = run(plan(trials=3), tmp_path)
+    assert len(trials) == 3
+
+
+def test_a_timeout_starts_no_further_trial(tmp_path, monkeypatch):
+    clock = iter(range(0, 1_000_000, 10))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    trials, _ = run(plan(trials=50, timeout="5m"), tmp_path)
+    assert 0 < len(trials) < 50
