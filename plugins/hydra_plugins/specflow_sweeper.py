@@ -38,8 +38,10 @@ class SpecflowSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search."""
-        from specflow.sweep.search.hydra_search import search
+        from specflow.sweep.hydra_search import search
 
+        assert self.config is not None
+        assert self.launcher is not None
         search(self.task, self.config, self.launcher, batch=self.batch)
 
 

@@ -22,6 +22,7 @@ from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.hydra_errors import HYDRA_ERRORS
 from specflow.compose.read.hydra_launcher import default_launcher
 from specflow.compose.read.hydra_search_path import hydra
+from specflow.compose.read.hydra_sweeper import default_sweeper
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
@@ -29,8 +30,9 @@ from specflow.runtime.filesystem import expanded
 from specflow.runtime.formatting import column_names, columns
 from specflow.sweep.file_trust import check_jobs, check_params
 from specflow.sweep.pool.worker_process import WorkerProcess
+from specflow.sweep.search.search_plan import SearchPlan, plan_search
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
-from specflow.sweep.trials import Params, is_grid, params_of, trials
+from specflow.sweep.trials import Params, is_grid, is_search, params_of, trials
 
 __all__ = ["Outcome", "SweepJob", "ranked", "records", "settings_of", "sweep", "table"]
 
@@ -73,12 +75,15 @@ class SweepJob:
     worker_command: tuple[str, ...] | None = None
     """Starts a worker that runs trials; None: they run in this process."""
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    plan: SearchPlan | None = None
+    """Search that the sweeper of specflow runs."""
 
     def __post_init__(self) -> None:
         self._worker: WorkerProcess | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_worker": None}  # Another process has no use for it.
+        # Another process has no use for them.
+        return {**self.__dict__, "_worker": None, "plan": None}
 
     @contextlib.contextmanager
     def worker_ahead(self) -> Iterator[None]:
@@ -189,6 +194,7 @@ def sweep(
     command = None if worker_command is None else tuple(worker_command)
     job = SweepJob(task, own, fixed, os.getcwd(), command)
     launcher = default_launcher(request, search_folders)
+    plugins = [*launcher, *default_sweeper(request, search_folders)]
     # Another launcher has no use for a worker.
     with (
         job.worker_ahead() if launcher else contextlib.nullcontext(),
@@ -196,7 +202,7 @@ def sweep(
     ):
         running: Any = state.hydra
         try:
-            lines = [*launcher, *_numbered(request)]
+            lines = [*plugins, *_numbered(request)]
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (*HYDRA_ERRORS, RecursionError, yaml.YAMLError) as error:
             # Composing the jobs here gives better messages.
@@ -211,19 +217,23 @@ def sweep(
             request, diagnostics = read([*params.lines, *overrides], search_folders)
             if diagnostics:
                 raise ConfigError(*map(params.placed, diagnostics))
-            lines = [*launcher, *_numbered(request), "hydra.sweeper.params=null"]
+            lines = [*plugins, *_numbered(request), "hydra.sweeper.params=null"]
         names: set[str] = set()
-        if is_grid(config):  # Other sweepers propose their own values.
-            jobs = trials(request, search_folders)
-            try:
+        jobs: list[list[str]] = []
+        try:
+            if is_grid(config):  # Other sweepers propose their own values.
+                jobs = trials(request, search_folders)
                 parent, shared = _parent(config), bool(_shared(request))
                 names = _check(job, jobs, parent, check, is_shared=shared)
-            except ConfigError as error:
-                # Diagnostics of several jobs may have the same place.
-                placed = dict.fromkeys(map(params.placed, error.diagnostics))
-                raise ConfigError(*placed) from None
-            if vet is not None:
-                vet([[*job.fixed, *words] for words in jobs])
+            elif is_search(config):
+                job.plan = plan_search(request, job.compose)
+                jobs, names = [list(job.plan.lines)], {job.plan.name}
+        except ConfigError as error:
+            # Diagnostics of several jobs may have the same place.
+            placed = dict.fromkeys(map(params.placed, error.diagnostics))
+            raise ConfigError(*placed) from None
+        if vet is not None and jobs:
+            vet([[*job.fixed, *words] for words in jobs])
         shared_lines = _numbered(dataclasses.replace(request, choices=()))
         check_jobs(
             config,

@@ -20,7 +20,7 @@ from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
 from specflow.sweep.sweep_progress import SweepProgress
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records
 
-__all__ = ["launch"]
+__all__ = ["launch", "runs_here"]
 
 _SEVERAL = (INDEX, "SPECFLOW_COORDINATOR", "SLURM_PROCID")
 """Environment variables of a process that is one of several."""
@@ -61,7 +61,7 @@ def launch(
     if not isinstance(workers, int) or workers < 1:
         expected = "a whole number >= 1"
         raise _wrong("hydra.launcher.workers", f"got {workers!r}", expected)
-    if job.worker_command is None or _runs_here(config):
+    if job.worker_command is None or runs_here(config):
         basic = BasicLauncher()
         basic.setup(hydra_context=context, task_function=job, config=config)
         return basic.launch(job_overrides, first)
@@ -80,7 +80,7 @@ def _wrong(where: str, problem: str, expected: str) -> ConfigError:
     return ConfigError(Diagnostic(where, problem, expected=expected, code="sweep"))
 
 
-def _runs_here(config: DictConfig) -> bool:
+def runs_here(config: DictConfig) -> bool:
     """Returns whether the trials run in this process."""
     written: Any = OmegaConf.to_container(config.hydra, resolve=False)
     changes = written["job"]["chdir"] or written["job"]["env_set"]

@@ -16,9 +16,10 @@ from specflow.compose.read.documents import load, mark_of
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["Params", "is_grid", "params_of", "trials"]
+__all__ = ["Params", "is_grid", "is_search", "params_of", "trials"]
 
 _PARAMS = ("hydra", "sweeper", "params")
+_SEARCH = "hydra_plugins.specflow_sweeper.SpecflowSweeper"
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -52,7 +53,7 @@ def params_of(config: DictConfig, request: Request, folders: Folders) -> Params 
     if not values or not isinstance(values, dict):
         return None
     nested = any(isinstance(value, dict | list) for value in values.values())
-    if nested and not is_grid(config):
+    if nested and not is_grid(config) and not is_search(config):
         return None  # They are not in the grammar of overrides.
     typed = {one.key_or_group for one in (*request.choices, *request.values)}
     lines = {
@@ -90,6 +91,11 @@ def trials(request: Request, folders: Folders) -> list[list[str]]:
 def is_grid(config: DictConfig) -> bool:
     """Returns whether Hydra's own sweeper runs every combination of the values."""
     return OmegaConf.select(config, "hydra.sweeper._target_") == _GRID
+
+
+def is_search(config: DictConfig) -> bool:
+    """Returns whether the sweeper of specflow searches."""
+    return OmegaConf.select(config, "hydra.sweeper._target_") == _SEARCH
 
 
 def _lines(override: Override) -> list[str]:

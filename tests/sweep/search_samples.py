@@ -13,9 +13,7 @@ from specflow.sweep.search.search_plan import SearchPlan
 from specflow.sweep.search.search_space import Dimension
 
 X = Dimension(key="x", kind="float", text="interval(-1,1)", low=-1.0, high=1.0)
-K = Dimension(
-    key="k", kind="choice", text="a,b", choices=("a", "b"), texts=("a", "b")
-)
+K = Dimension(key="k", kind="choice", text="a,b", choices=("a", "b"), texts=("a", "b"))
 
 
 def plan(*dimensions: Dimension, **sweep: Any) -> SearchPlan:
@@ -94,6 +92,7 @@ class FakePool:
         folder = Path(trial.directory)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "result.json").write_text(json.dumps(result))
+        result = {**result, "directory": trial.directory}
         return TrialOutcome(number=trial.number, status=status, result=result)
 
 

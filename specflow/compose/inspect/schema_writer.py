@@ -41,7 +41,7 @@ class Writer:
         """Returns the schema of a file: a section, and keys that only files have."""
         if slot.kinds:
             return self._kinds(slot.kinds, file)
-        return self._section(slot.annotation, file)
+        return self._section(slot.parts()[0].annotation, file)
 
     def value(self, slot: Slot, name: str) -> dict[str, Any]:
         """Returns the schema of a value, which may be an interpolation or `???`."""

@@ -204,8 +204,8 @@ class SweepConfig(Config):
     seed: NonNegativeInt = 0
     """Seed of the sampler."""
     storage: Annotated[str, Field(min_length=1)] = "sqlite"
-    """`sqlite`: `search.db` in the sweep's directory; `journal`: `search.log` there, for
-    network file systems; or the URL of a database, as
+    """`sqlite`: `search.db` in the sweep's directory; `journal`: `search.log` there,
+    for network file systems; or the URL of a database, as
     `postgresql://user@host/database`, whose password belongs into `~/.pgpass` or the
     variable `PGPASSWORD`."""
     study: Annotated[str, Field(min_length=1, max_length=512)] | None = None

@@ -19,10 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from specflow.config.sections.sweep import SweepConfig
 from specflow.sweep.search.search_space import Dimension
 
-__all__ = ["CONSTRAINTS", "pruner_of", "sampler_of", "suggested"]
-
-CONSTRAINTS = "constraints"
-"""User attribute of a trial: how far each bound is exceeded; <= 0 is feasible."""
+__all__ = ["pruner_of", "sampler_of", "suggested"]
 
 
 def suggested(trial: Trial, dimensions: Sequence[Dimension]) -> dict[str, Any]:
@@ -36,7 +33,6 @@ def sampler_of(sweep: SweepConfig, dimensions: Sequence[Dimension]) -> BaseSampl
     if section.name == "grid":
         return _GridSampler(dimensions)
     options = section.model_dump(exclude={"name"}, exclude_none=True)
-    of_constraints = {"constraints_func": _exceeded} if sweep.constraints else {}
 
     def build(seed: int) -> BaseSampler:
         with warnings.catch_warnings():
@@ -48,7 +44,6 @@ def sampler_of(sweep: SweepConfig, dimensions: Sequence[Dimension]) -> BaseSampl
                         seed=seed,
                         constant_liar=True,
                         **options,
-                        **of_constraints,
                     )
                 case "random":
                     return optuna.samplers.RandomSampler(seed=seed)
@@ -64,12 +59,9 @@ def sampler_of(sweep: SweepConfig, dimensions: Sequence[Dimension]) -> BaseSampl
                         seed=seed,
                         warn_independent_sampling=False,
                         **options,
-                        **of_constraints,
                     )
                 case "nsga2":
-                    return optuna.samplers.NSGAIISampler(
-                        seed=seed, **options, **of_constraints
-                    )
+                    return optuna.samplers.NSGAIISampler(seed=seed, **options)
                 case "qmc":
                     # The sequence is one; each trial takes its next point.
                     return optuna.samplers.QMCSampler(
@@ -122,7 +114,9 @@ def _suggest(trial: Trial, one: Dimension) -> Any:
         step = int(one.step or 1)
         low, high = int(one.low), int(one.high)
         return trial.suggest_int(one.key, low, high, step=step, log=one.is_log)
-    return trial.suggest_float(one.key, one.low, one.high, step=one.step, log=one.is_log)
+    return trial.suggest_float(
+        one.key, one.low, one.high, step=one.step, log=one.is_log
+    )
 
 
 def _distribution(one: Dimension) -> BaseDistribution:
@@ -132,11 +126,6 @@ def _distribution(one: Dimension) -> BaseDistribution:
         low, high = int(one.low), int(one.high)
         return IntDistribution(low, high, log=one.is_log, step=int(one.step or 1))
     return FloatDistribution(one.low, one.high, log=one.is_log, step=one.step)
-
-
-def _exceeded(trial: FrozenTrial) -> Sequence[float]:
-    # A trial without metrics is not feasible.
-    return trial.user_attrs.get(CONSTRAINTS, [float("inf")])
 
 
 class _SamplerByNumber(BaseSampler):
@@ -167,8 +156,16 @@ class _SamplerByNumber(BaseSampler):
     def sample_relative(self, study: Any, trial: FrozenTrial, search_space: Any) -> Any:
         return self._of(trial).sample_relative(study, trial, search_space)
 
-    def sample_independent(self, study: Any, trial: Any, name: Any, dist: Any) -> Any:
-        return self._of(trial).sample_independent(study, trial, name, dist)
+    def sample_independent(
+        self,
+        study: Any,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        return self._of(trial).sample_independent(
+            study, trial, param_name, param_distribution
+        )
 
     def before_trial(self, study: Any, trial: FrozenTrial) -> None:
         self._of(trial).before_trial(study, trial)
@@ -211,5 +208,11 @@ class _GridSampler(BaseSampler):
             point[one.key] = points[index]
         return point
 
-    def sample_independent(self, study: Any, trial: Any, name: Any, dist: Any) -> Any:
-        raise AssertionError(f"{name} is in the grid")
+    def sample_independent(
+        self,
+        study: Any,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        raise AssertionError(f"{param_name} is in the grid")

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -84,7 +85,9 @@ class SearchedTrial:
     @property
     def settings(self) -> dict[str, str]:
         """Key -> value as text."""
-        return {key: text for key, _, text in (one.partition("=") for one in self.lines)}
+        return {
+            key: text for key, _, text in (one.partition("=") for one in self.lines)
+        }
 
 
 class Search:
@@ -169,7 +172,7 @@ class Search:
         return self._run_of(*self._queue.popleft())
 
     def _begin(self, asked: Any, values: Mapping[str, Any]) -> None:
-        """Queues the runs of a trial; those that have ended in an earlier call count."""
+        """Queues the runs of a trial, without those that an earlier call completed."""
         plan, number = self._plan, asked.number
         lines = tuple(one.override(values[one.key]) for one in plan.dimensions)
         trial = SearchedTrial(
@@ -183,7 +186,9 @@ class Search:
                 continue
             pruned = result.get("pruned")
             status = TrialStatus.PRUNED if pruned else TrialStatus.COMPLETE
-            self._finish(trial, TrialOutcome(number=number, status=status, result=result))
+            self._finish(
+                trial, TrialOutcome(number=number, status=status, result=result)
+            )
             if trial.outcome is not None:
                 break
 
@@ -217,7 +222,7 @@ class Search:
     def _prune(self, reports: Sequence[TrialReport]) -> list[int]:
         """Returns the runs to prune, of those that have evaluated a step together."""
         repeats, objective = self._plan.sweep.repeats, self._plan.objectives[0]
-        judged: list[tuple[float, int]] = []
+        judged: list[int] = []
         for report in reports:
             trial = self._trial_of(report.number)
             shown = dataclasses.replace(report, number=trial.number)
@@ -228,12 +233,12 @@ class Search:
             if self._plan.sweep.pruner is None or not is_first or value is None:
                 continue
             self._study.report(trial.number, report.step, float(value))
-            judged.append((float(value), report.number))
-        # Halving compares with all that have reported: the worst are asked first.
-        sign = 1 if objective.direction == "maximize" else -1
-        judged.sort(key=lambda one: -math.inf if math.isnan(one[0]) else sign * one[0])
-        pruned = (run for _, run in judged if self._study.is_pruned(run // repeats))
-        return list(pruned)
+            judged.append(report.number)
+        # Halving compares with those that were asked before: best first would keep one
+        # alone, worst first all.
+        step = reports[0].step if reports else 0
+        random.Random(f"{self._plan.sweep.seed}/{step}").shuffle(judged)
+        return [run for run in judged if self._study.is_pruned(run // repeats)]
 
     def _finish(self, trial: SearchedTrial, outcome: TrialOutcome) -> None:
         """Takes the end of a run; stores the trial if it was the last."""
@@ -303,7 +308,7 @@ class Search:
         )
 
     def _all(self) -> list[SearchedTrial]:
-        """Returns every trial that has ended; records those of a call that was killed."""
+        """Returns every trial that has ended, those of earlier calls included."""
         self._records = read_records(self._directory)
         for frozen in self._study.all():
             ended = frozen.state in _STATUS

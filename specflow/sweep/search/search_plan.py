@@ -89,9 +89,15 @@ def plan_search(
     def place_of(key: str) -> str:
         where = f"sweep.space.{key}"
         inside = (
-            place for one, place in composed.places.items() if f"{one}.".startswith(f"{where}.")
+            place
+            for one, place in composed.places.items()
+            if f"{one}.".startswith(f"{where}.")
         )
-        return composed.places.get(where) or next(inside, "") or composed.places.get("sweep.space", "")
+        return (
+            composed.places.get(where)
+            or next(inside, "")
+            or composed.places.get("sweep.space", "")
+        )
 
     dimensions = search_space(sweep.space, request, place_of)
     _check_repeats(sweep, dimensions)

@@ -37,7 +37,9 @@ def check_requirements(sweep: SweepConfig, origins: dict[str, str]) -> None:
             problem = f"{value} needs the package {package}, which is not installed"
             origin = origins.get(where, "")
             missing.append(
-                Diagnostic(where, problem, hint=hint, origin=origin, code="package-missing")
+                Diagnostic(
+                    where, problem, hint=hint, origin=origin, code="package-missing"
+                )
             )
 
     require("optuna", "sweep", "a search", f"{_EXTRA}; lists and grids need nothing.")

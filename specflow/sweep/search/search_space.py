@@ -218,7 +218,7 @@ def _dimension(key: str, written: Any, origin: str) -> Dimension:
         value, text = _parsed(key, written), written
     else:
         raise _NoSearch(f"got {format_value(written)}")
-    common = {"key": key, "text": text, "origin": origin}
+    common: dict[str, Any] = {"key": key, "text": text, "origin": origin}
     if isinstance(value, IntervalSweep):
         return _interval(value, common)
     if isinstance(value, RangeSweep):
@@ -236,7 +236,7 @@ def _parsed(key: str, text: str) -> Any:
         raise _NoSearch(f"cannot be parsed: {reason}") from None
 
 
-def _interval(interval: IntervalSweep, common: dict[str, str]) -> Dimension:
+def _interval(interval: IntervalSweep, common: dict[str, Any]) -> Dimension:
     low, high = interval.start, interval.end
     text, tags = common["text"], interval.tags or set()
     if unknown := sorted(str(tag) for tag in tags if tag != "log"):
@@ -258,7 +258,7 @@ def _interval(interval: IntervalSweep, common: dict[str, str]) -> Dimension:
     )
 
 
-def _range(numbers: RangeSweep, common: dict[str, str]) -> Dimension:
+def _range(numbers: RangeSweep, common: dict[str, Any]) -> Dimension:
     start, stop, step = numbers.start, numbers.stop, numbers.step
     text = common["text"]
     if start is None or stop is None or not step:
@@ -274,7 +274,7 @@ def _range(numbers: RangeSweep, common: dict[str, str]) -> Dimension:
     return Dimension(**common, kind=kind, low=low, high=high, step=step)
 
 
-def _choices(sweep: ChoiceSweep, common: dict[str, str]) -> Dimension:
+def _choices(sweep: ChoiceSweep, common: dict[str, Any]) -> Dimension:
     values = [
         one.text if isinstance(one, QuotedString) else one for one in sweep.list or ()
     ]

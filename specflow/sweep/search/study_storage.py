@@ -3,11 +3,12 @@
 import contextlib
 import json
 import re
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from filelock import FileLock, Timeout
@@ -50,7 +51,7 @@ def open_study(
     storage: str,
     directory: Path,
     name: str,
-    directions: list[str],
+    directions: list[Literal["minimize", "maximize"]],
     definition: dict[str, Any],
     **options: Any,
 ) -> optuna.Study:
@@ -86,7 +87,7 @@ def open_study(
     return study
 
 
-def unreachable(storage: str, error: Exception) -> MachineError:
+def unreachable(storage: str, error: BaseException) -> MachineError:
     """Returns the error of a database that does not answer."""
     reason = without_password(str(getattr(error, "orig", None) or error))
     first = (reason.splitlines() or [""])[0]
@@ -101,7 +102,8 @@ def _connected(storage: str, directory: Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(directory / "search.log")))
     if not is_url(storage):
         url = f"sqlite:///{(directory / 'search.db').absolute()}"
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 300}})
+        arguments = {"timeout": 300, "factory": _SqliteConnection}
+        return RDBStorage(url, engine_kwargs={"connect_args": arguments})
     for attempt in range(_ATTEMPTS):
         try:
             return RDBStorage(
@@ -116,6 +118,15 @@ def _connected(storage: str, directory: Path) -> BaseStorage:
                 raise
             time.sleep(0.2 * 2**attempt)
     raise AssertionError
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """Writes ahead: a commit waits for no disk, and a killed process loses none."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA journal_mode=WAL").close()
+        self.execute("PRAGMA synchronous=NORMAL").close()
 
 
 def _check_definition(

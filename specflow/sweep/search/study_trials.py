@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from specflow.sweep.search.samplers import (
-    CONSTRAINTS,
     pruner_of,
     sampler_of,
     suggested,
@@ -73,7 +72,9 @@ class StudyTrials:
         It is new, or one that a process of this directory left when it died: with the
         same number, so that its run directory resumes.
         """
-        return self._begin(lambda: self._abandoned() if self._is_full() else self._ask())
+        return self._begin(
+            lambda: self._abandoned() if self._is_full() else self._ask()
+        )
 
     def adopt(self) -> tuple[Trial, dict[str, Any]] | None:
         """Returns a trial that a process left when it died, and its values, or None."""
@@ -108,9 +109,9 @@ class StudyTrials:
     def complete(self, number: int, result: Evaluated) -> None:
         """Stores the values of a trial."""
         trial = self._running[number]
-        if self._plan.sweep.constraints:
-            exceeded = list(result.exceeded)
-            self._patiently(lambda: trial.set_user_attr(CONSTRAINTS, exceeded))
+        bounds = zip(self._plan.sweep.constraints, result.exceeded, strict=True)
+        for place, (bound, amount) in enumerate(bounds):
+            self._constrain(trial, f"{place}.{bound.metric}", amount)
         self._tell(number, values=list(result.values))
 
     def prune(self, number: int) -> None:
@@ -184,13 +185,18 @@ class StudyTrials:
             name = frozen.user_attrs.get(_SUPERVISOR)
             if is_url(self._storage):
                 # Another machine's, unless its lock is here; see `heartbeats`.
-                known = name is not None and self._supervisors.is_known(name)
-                if not known or not self._supervisors.is_dead(name):
+                if name is None or not self._supervisors.is_known(name):
                     continue
-            elif name is not None and not self._supervisors.is_dead(name):
+            if name is not None and not self._supervisors.is_dead(name):
                 continue
             return Trial(self._study, frozen._trial_id)
         return None
+
+    def _constrain(self, trial: Trial, name: str, amount: float) -> None:
+        with warnings.catch_warnings():
+            # A process that died may have stored it before.
+            warnings.simplefilter("ignore")
+            self._patiently(lambda: trial.set_constraint(name, amount))
 
     def _tell(self, number: int, **told: Any) -> None:
         trial = self._running[number]
@@ -213,4 +219,3 @@ class StudyTrials:
                     raise unreachable(self._storage, cause) from None
                 time.sleep(pause_s)
                 pause_s = min(2 * pause_s, 5.0)
-

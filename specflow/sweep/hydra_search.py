@@ -44,9 +44,7 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
     plan, directory = job.plan, Path(str(config.hydra.sweep.dir))
     workers = getattr(launcher, "workers", None)
     in_pool = (
-        workers is not None
-        and job.worker_command is not None
-        and not runs_here(config)
+        workers is not None and job.worker_command is not None and not runs_here(config)
     )
     _check_launcher(plan, config, in_pool)
     progress = SweepProgress(plan.trials)
