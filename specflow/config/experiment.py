@@ -176,12 +176,6 @@ def _sweep_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         for place, constraint in enumerate(sweep.constraints)
     }
     yield from _criterion_diagnostics(config.spec, judged, "sweep")
-    if sweep.pruner is not None and config.loop.eval_every == 0:
-        expected = (
-            "a number of steps, or a time such as 10m: sweep.pruner compares "
-            "evaluations during training"
-        )
-        yield ("loop", "eval_every"), config.loop.eval_every, expected
 
 
 def _criterion_diagnostics(

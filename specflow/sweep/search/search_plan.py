@@ -101,6 +101,7 @@ def plan_search(
 
     dimensions = search_space(sweep.space, request, place_of)
     _check_repeats(sweep, dimensions)
+    _check_pruner(sweep, composed)
     trials = sweep.trials
     if getattr(sweep.sampler, "name", "") == "grid":
         trials = min(trials, grid_size(dimensions))
@@ -134,6 +135,20 @@ def _objectives(sweep: SweepConfig, composed: Composed) -> tuple[ObjectiveConfig
         return (ObjectiveConfig(),)
     direction = "maximize" if best.order == "highest" else "minimize"
     return (ObjectiveConfig(metric=best.metric, direction=direction),)
+
+
+def _check_pruner(sweep: SweepConfig, composed: Composed) -> None:
+    if sweep.pruner is not None and composed.config.loop.eval_every == 0:
+        raise ConfigError(
+            Diagnostic(
+                "loop.eval_every",
+                "got 0",
+                "a number of steps, or a time such as 10m: sweep.pruner compares "
+                "evaluations during training",
+                origin=composed.places.get("loop.eval_every", ""),
+                code="rule",
+            )
+        )
 
 
 def _check_repeats(sweep: SweepConfig, dimensions: Sequence[Dimension]) -> None:
