@@ -11,6 +11,7 @@ from tests.benchmarks.report import format_rows
 MODULES = (
     "steps",
     "pooling",
+    "convolution",
     "host",
     "growth",
     "evaluation",
