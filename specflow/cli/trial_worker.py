@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specflow.compose.read.defaults_list import kept_defaults_lists
 from specflow.diagnostics.errors import MISTAKE, ConfigError, SpecflowError
 from specflow.runtime import project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
@@ -45,7 +46,7 @@ def main(descriptor: int, project: str = "") -> None:
     link = MessageLink(socket.socket(fileno=descriptor))
     messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(link, messages), daemon=True).start()
-    with standard_streams.prepared():
+    with standard_streams.prepared(), kept_defaults_lists():
         # While the sweep still prepares its first trial.
         from specflow import commands
         from specflow.commands.swept_trial import SharedData
