@@ -16,6 +16,7 @@ MODULES = (
     "growth",
     "evaluation",
     "startup",
+    "inputs",
     "memory",
     "checkpoint",
     "faults",
