@@ -22,7 +22,7 @@ from specflow.executor import ModelFn, Program
 from specflow.executor.array_types import Batch
 from specflow.executor.hyperparameters import Hyperparameters, Keys
 from specflow.metrics import build_metric_fn, metric_diagnostics
-from specflow.model import Model, build_model, split_model
+from specflow.model import Model, build_model, check_sizes, split_model
 from specflow.optimizer import build_eval_params_fn, build_optimizer
 from specflow.runtime.typing import Tree
 from specflow.spec import (
@@ -73,6 +73,8 @@ def estimator_arguments(
     directory = model_dir if model_dir is not None else output.dir
     spec = experiment.spec
     inputs = _model_inputs(experiment, data)
+    if isinstance(spec, DeclaredSpecConfig):
+        check_sizes(experiment.model, inputs)
     optimizer = build_optimizer(experiment.optimizer, train_steps=loop.train_steps)
     model_fn = _model_fn(experiment, optimizer)
     model = functools.partial(

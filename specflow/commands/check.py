@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
 from specflow.commands.placement_table import ParameterTable
+from specflow.commands.settings_warnings import settings_warnings
 from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, build_data
@@ -56,7 +57,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     print()
     table = ParameterTable.of(estimator, data)
     print(table)
-    warnings = estimator.program.warnings()
+    warnings = [*settings_warnings(composed, data), *estimator.program.warnings()]
     warm_plan = estimator.warm_plan(data.train)
     if warm_plan is not None:
         print(f"\n{warm_plan}")
@@ -98,7 +99,7 @@ def mode_rows(
         spec = estimator.abstract_spec(mode, source)
         rows.append(
             (
-                str(mode),
+                mode.name.lower(),
                 short(spec.loss) if spec.loss is not None else "-",
                 optimizer if spec.train_op is not None else "-",
                 _eval_tensors(spec),

@@ -15,13 +15,14 @@ import jax
 
 from specflow.commands import jax_session
 from specflow.commands.run_probe import RunProbe
+from specflow.commands.settings_warnings import settings_warnings
 from specflow.commands.signals import stopping
 from specflow.commands.swept_trial import Pruning, SweptTrial
 from specflow.commands.train_result import TrainResult
 from specflow.config.base import Component
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
-from specflow.data import build_data
+from specflow.data import Data, build_data
 from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
@@ -111,7 +112,7 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         start_step = collectives.on_process_zero(estimator.latest_step) or 0
         launcher_link.report(directory=str(run.path.absolute()), start=start_step)
         if writes:
-            _announce(composed, run, estimator, start_step, warm_plan)
+            _announce(composed, data, run, estimator, start_step, warm_plan)
         reporters = AsyncReporters()
         estimator.checkpoints.before_complete.append(reporters.flush)
         hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
@@ -196,6 +197,7 @@ def _is_trained(estimator: Estimator, config: ExperimentConfig) -> bool:
 
 def _announce(
     composed: "Composed",
+    data: Data,
     run: RunDirectory,
     estimator: Estimator,
     step: int,
@@ -216,7 +218,7 @@ def _announce(
     print(_headline(composed.config, run, estimator, step), file=sys.stderr)
     if note := _batch_size_note(composed.config, estimator, step):
         print(f"note: {note}", file=sys.stderr)
-    diagnostics = estimator.program.warnings()
+    diagnostics = [*settings_warnings(composed, data), *estimator.program.warnings()]
     if warm_plan is not None:
         print(warm_plan, file=sys.stderr)
         diagnostics += warm_plan.warnings

@@ -17,13 +17,14 @@ from specflow.config.sections.optimizer import (
     AdamWConfig,
     DecayConfig,
     OptimizerConfig,
+    WarmupConfig,
 )
 from specflow.config.sections.output import OutputConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, SpecConfig
 from specflow.config.sections.sweep import SweepConfig
 from specflow.config.sections.warm_start import WarmStartConfig
 
-__all__ = ["SPANNING_RULES", "ExperimentConfig"]
+__all__ = ["SPANNING_RULES", "ExperimentConfig", "schedules"]
 
 BrokenRule = Broken | tuple[tuple[str, ...], Any, str]
 """Path of a field, its value, expected value."""
@@ -92,18 +93,23 @@ def _divided(
 
 def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
     train_steps = config.loop.train_steps
-    for path, schedule in _schedules(config.optimizer, ("optimizer",)):
-        if not isinstance(schedule, DecayConfig):
+    for path, schedule in schedules(config.optimizer, ("optimizer",)):
+        if not isinstance(schedule, WarmupConfig):
             continue
-        end = schedule.decay_steps or train_steps
-        if schedule.warmup_of(train_steps) < end:
+        # A decay needs a step after the warmup; others reach their peak at its end.
+        decays = isinstance(schedule, DecayConfig)
+        decay_steps = (
+            schedule.decay_steps if isinstance(schedule, DecayConfig) else None
+        )
+        end = decay_steps or train_steps
+        if schedule.warmup_of(train_steps) < end + (not decays):
             continue
         at, in_steps = ".".join(path), schedule.warmup is None
-        ends = f"{at}.decay_steps" if schedule.decay_steps else "loop.train_steps"
+        ends = f"{at}.decay_steps" if decay_steps else "loop.train_steps"
         yield Broken(
             (*path, "warmup_steps" if in_steps else "warmup"),
             schedule.warmup_steps if in_steps else schedule.warmup,
-            f"fewer warmup steps than {ends}={end}",
+            f"{'fewer' if decays else 'no more'} warmup steps than {ends}={end}",
             ends,
             f"Set a fraction of the steps instead: {at}.warmup=0.1."
             if in_steps
@@ -111,16 +117,16 @@ def _schedule_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:
         )
 
 
-def _schedules(
+def schedules(
     optimizer: Any, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Path and schedule of an optimizer, and of its parts' optimizers."""
+    """Yields path and schedule of an optimizer, and of its parts' optimizers."""
     if (schedule := getattr(optimizer, "schedule", None)) is not None:
         yield (*path, "schedule"), schedule
     if name_of(optimizer) == "parts":
         for name, part in getattr(optimizer, "parts", {}).items():
             inner = (*path, "parts", name, "optimizer")
-            yield from _schedules(getattr(part, "optimizer", None), inner)
+            yield from schedules(getattr(part, "optimizer", None), inner)
 
 
 def _length_diagnostics(config: ExperimentConfig) -> Iterator[BrokenRule]:

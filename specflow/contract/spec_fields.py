@@ -1,5 +1,6 @@
 """Fields and rules that both specs share, and the types of their arguments."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -12,6 +13,12 @@ from specflow.contract.host_pair import HostPair
 from specflow.contract.mean_loss import MeanLoss
 from specflow.contract.mode import REQUIRED, Mode
 from specflow.contract.train_op import check_train_op
+from specflow.diagnostics.errors import (
+    Diagnostic,
+    did_you_mean,
+    nearest,
+    spec_error,
+)
 from specflow.runtime.typing import ArrayLike, describe, is_array, is_floating
 
 __all__ = ["ExportOutputs", "FunctionAndTensors", "Hook", "Loss", "SpecFields"]
@@ -32,6 +39,14 @@ _EXAMPLE = {
     "train_op": "TPUEstimatorSpec(..., train_op=optax.adamw(1e-3))",
     "predictions": "TPUEstimatorSpec(..., predictions={'class': logits.argmax(-1)})",
 }
+_OTHER_SPEC = {
+    ("EstimatorSpec", "eval_metrics"): "EstimatorSpec takes eval_metric_ops: name -> "
+    "metric state; (metric_fn, tensors) is eval_metrics of TPUEstimatorSpec.",
+    ("TPUEstimatorSpec", "eval_metric_ops"): "TPUEstimatorSpec takes eval_metrics: "
+    "(metric_fn, tensors); states by name are eval_metric_ops of EstimatorSpec.",
+    ("EstimatorSpec", "host_call"): "host_call is an argument of TPUEstimatorSpec.",
+}
+"""(class, argument of the other class) -> hint."""
 
 
 class SpecFields(Checked):
@@ -63,6 +78,30 @@ class SpecFields(Checked):
     """Hooks called while predicting."""
     mean_loss: Any = None
     """The `MeanLoss` that was passed as `loss`; None if it was an array."""
+
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Refuses arguments of the other spec and misspelled ones, with the right one.
+
+        Raises:
+            SpecError: an argument is unknown; also a TypeError.
+        """
+        names = inspect.signature(cls.__init__).parameters
+        unknown = [name for name in fields if name not in names]
+        if unknown:
+            raise spec_error(
+                *(
+                    Diagnostic(
+                        f"{cls.__name__}.{name}",
+                        "no such argument",
+                        hint=_OTHER_SPEC.get((cls.__name__, name))
+                        or did_you_mean(nearest(name, names)),
+                        kind=TypeError,
+                        code="spec-argument",
+                    )
+                    for name in unknown
+                )
+            )
+        return super().__new__(cls)
 
     def _fill(self, *, loss: Any, **fields: Any) -> None:
         if isinstance(loss, MeanLoss):

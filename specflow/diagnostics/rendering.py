@@ -120,6 +120,10 @@ def user_diagnostic(error: BaseException) -> Diagnostic:
     text = f"{type(error).__name__}: {lines[0]}".rstrip(": ")
     if "callback" in lines[0] and "Traceback" in lines[0]:
         text = lines[-1].strip()
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(user_code.LAYER):
+            layer = note.removeprefix(user_code.LAYER).rstrip(".")
+            text = f"{type(error).__name__} in the layer {layer}"
     code = (user_code.functions(error) or [""])[-1]
     section = getattr(error, "section", None) or Diagnostic(code, "", code="user-code")
     return dataclasses.replace(section, problem=text)

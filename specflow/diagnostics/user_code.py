@@ -8,12 +8,14 @@ from types import FrameType
 
 from specflow.diagnostics.errors import SpecflowError
 
-__all__ = ["claim", "functions", "is_noise", "is_users", "traceback_of"]
+__all__ = ["LAYER", "claim", "functions", "is_noise", "is_users", "traceback_of"]
 
 _CLAIMED: set[str] = set()
 _OWN = ("specflow", "specflow_onnx", "specflow_savedmodel")
 """Packages of specflow's wheel."""
 _MACHINERY = ("flax", "jax", "jaxlib", *_OWN)
+LAYER = "The layer was "
+"""Beginning of the note that names the layer of Flax in which an error was raised."""
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _JAX_NOTE = "--------------------\nFor simplicity, JAX has removed"
 _IN_CALLBACK = "error calling callback: Traceback"

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from specflow.config.estimator_record import CannedRecord
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import Batch, EvalBatches, Share, as_source
+from specflow.diagnostics.errors import Diagnostic, SpecflowWarning
 from specflow.distributed import collectives
 from specflow.estimator.estimator_record_writer import Recorder
 from specflow.estimator.input_functions import (
@@ -62,6 +64,28 @@ class EstimatorParts:
     _states: States
     _recorder: Recorder | None
     _snapshots: ParamsSnapshots | None
+    _is_declared: bool
+    """Made by `from_config`: what is evaluated without a checkpoint is reported."""
+
+    def _report_untrained(self, checkpoint_path: Any, what: str) -> None:
+        """Warns that the initial values of a config's model are used."""
+        if not self._is_declared or checkpoint_path is not None:
+            return
+        if self._states.state is not None or self.latest_step() is not None:
+            return
+        warnings.warn(
+            SpecflowWarning(
+                Diagnostic(
+                    what,
+                    f"{self.model_dir} has no checkpoint: the model has its initial "
+                    "values",
+                    hint="A config does not name the directory of its run: "
+                    "Estimator.from_config(config, model_dir=DIR).",
+                    code="untrained",
+                )
+            ),
+            stacklevel=3,
+        )
 
     def _canned(self) -> tuple[CannedRecord, dict[str, str]] | None:
         """Record of a canned estimator; None for any other estimator."""

@@ -63,6 +63,7 @@ class EvaluateMethods(EstimatorParts):
         hooks = checked_hooks(hooks)
         check_functions(input_fn=input_fn)
         value = self._learned_from(self._input(input_fn, Mode.EVAL), Mode.EVAL)
+        self._report_untrained(checkpoint_path, "evaluate")
         step, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         metrics = self._evaluate(
             lambda: value, state, step, steps, hooks=hooks, shown=True
@@ -153,6 +154,7 @@ class EvaluateMethods(EstimatorParts):
         if is_empty(value):
             return iter(())
         value = self._learned_from(value, Mode.PREDICT)
+        self._report_untrained(checkpoint_path, "predict")
         _, state = self._states.to_evaluate(checkpoint_step, checkpoint_path)
         batches = self._eval_batches(value, Mode.PREDICT, None, shown=progress)
         first = next(batches, None)

@@ -24,12 +24,14 @@ from specflow.executor.array_types import (
     Tree,
 )
 from specflow.executor.discovery import Discovery
+from specflow.executor.empty_results import refuse_empty
 from specflow.executor.hyperparameters import Hyperparameters, Keys
 from specflow.executor.model_call import ModelFn
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.traced_once import Traced
 from specflow.model import LinenModel, Model, SplitModel, is_misplaced
+from specflow.runtime.failed_layer import add_layer
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import describe, leaves
 
@@ -220,6 +222,7 @@ class Tracer:
             else:
                 mask = jax.ShapeDtypeStruct((rows,), jnp.bool_)
                 traced = Traced(forward, *abstract, features, labels, mask)
+        refuse_empty(traced.jaxpr, rows)
         spec = traced.result[0]
         for field in ("eval_metrics", "host_call"):
             pair = getattr(spec, field)
@@ -300,6 +303,7 @@ class Tracer:
                 raise spec_error(diagnostic) from error
             diagnostic = _failed(self.model_fn.name, mode, features, labels, error)
             if user_code.is_users(error):
+                add_layer(error)
                 error.add_note(
                     f"{diagnostic.where} was traced for mode '{mode}'. "
                     f"{diagnostic.hint}"

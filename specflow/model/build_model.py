@@ -17,6 +17,7 @@ from specflow.config.sections.other_models import (
     WideAndDeepConfig,
 )
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.model.size_checks import check_pools
 from specflow.model.zoo import (
     Cnn,
     Decoder,
@@ -79,6 +80,7 @@ def build_model(
             return Mlp(width, **fields, rngs=rngs)
         case CnnConfig():
             image = config.image or _image("image", inputs)
+            check_pools(config.widths, image)
             return Cnn(image, **config.model_dump(exclude={"name", "image"}), rngs=rngs)
         case ResNetConfig():
             channels = config.channels or _image("channels", inputs)[-1]

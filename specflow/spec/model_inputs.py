@@ -12,6 +12,7 @@ from specflow.diagnostics.errors import (
     nearest,
     spec_error,
 )
+from specflow.runtime.failed_layer import add_layer, failed_layer
 from specflow.runtime.typing import describe
 
 __all__ = ["call_model"]
@@ -57,13 +58,17 @@ def call_model(
         listed = ", ".join(
             f"{key}={describe(value)}" for key, value in arguments.items()
         )
+        layer = failed_layer(error)
         if user_code.is_users(error):  # Raised inside the model, not by its call.
+            add_layer(error)
             error.add_note(f"The model was called as {name}({listed}).")
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         diagnostic = Diagnostic(
             "spec.inputs",
-            f"{name}({listed}) failed: {error}",
+            f"{name}({listed}) failed at the layer {layer}"
+            if layer
+            else f"{name}({listed}) failed: {error}",
             kind=kind,
             code="spec-inputs",
         )
