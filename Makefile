@@ -1,4 +1,4 @@
-.PHONY: format check test soak generate notebooks bench
+.PHONY: format check test soak generate notebooks faults bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -22,6 +22,9 @@ generate:  ## write config sections from signatures, and the JSON Schemas
 
 notebooks:  ## run the notebooks, and store what they show
 	python -m tests.docs.notebooks
+
+faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
+	python -m tests.corpus
 
 bench:  ## speed, as ratios to hand-written loops
 	python -m tests.benchmarks

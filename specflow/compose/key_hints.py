@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from specflow.config.base import TARGET, Config
 from specflow.diagnostics.errors import did_you_mean, is_slip, nearest
 from specflow.runtime.plain_tree import ABSENT
 
-__all__ = ["key_hint"]
+__all__ = ["corrected", "key_hint"]
 
 Path = tuple[str, ...]
 
@@ -94,6 +95,8 @@ def key_hint(
     *section, name = path
     here = [*known, *(groups if not section else ())]
     prefix = "".join(f"{key}." for key in section)
+    if written := _written(name, section, here, tree, value):
+        return written
     if name in KIND and section and "name" in here:
         return did_you_mean(f"{prefix}name")
     near = nearest(name, here)
@@ -143,6 +146,57 @@ def key_hint(
         for key in itertools.islice(value, _MOST)
     }
     return " ".join(f"{name}.{key}: {hint}" for key, hint in inner.items() if hint)
+
+
+def _written(
+    name: str, section: list[str], known: Collection[str], tree: Any, value: Any
+) -> str:
+    """Says how to write what only the form of a key hides; empty if nothing is hidden.
+
+    A colon or an equals sign that YAML takes for a part of the key, a dotted key, which
+    YAML does not split, and a section written inside itself.
+    """
+    pair = re.fullmatch(r"(\w+)\s*[=:]\s*(\S.*)", name)
+    if pair and value is None and pair[1] in known:
+        return f"Write {pair[1]}: {pair[2]}."
+    inner = re.split(r"[./]", name)
+    if len(inner) > 1 and (tree is not None or not section):
+        path = (*section, *inner)
+        fields = _fields(tree) if tree is not None else _fields_of_kinds(ROOT, ())
+        if any(field.path == path for field in fields):
+            if "/" in name:
+                return did_you_mean(".".join(path))
+            return f"Write {path[-1]} inside {'.'.join(path[:-1])}."
+    if section and name == section[-1] and isinstance(value, Mapping):
+        if all(key in known or key == name for key in value):
+            above = did_you_mean(".".join(section))
+            return f"{above} Move its keys up: they are merged into {name} already."
+    if not section and isinstance(value, list) and "_self_" in value:
+        return did_you_mean("defaults")
+    return ""
+
+
+def corrected(path: Path, value: Any, near: str) -> tuple[Path, Path] | None:
+    """Returns a key below an unknown section, as typed and as meant, or None.
+
+    Args:
+        path: of the unknown section.
+        value: its only key, with the value of that, and so on.
+        near: the section that was meant.
+
+    >>> corrected(("MESH",), {"CPU": "tuned"}, "mesh")
+    (('MESH', 'CPU'), ('mesh', 'cpu'))
+    """
+    fields = {field.path: field for field in _fields_of_kinds(ROOT, ())}
+    meant = tuple(near.split("."))
+    while isinstance(value, Mapping) and len(value) == 1 and meant in fields:
+        key, value = next(iter(value.items()))
+        known = [other[-1] for other in fields if other[:-1] == meant]
+        inner = key if key in known else nearest(str(key), known)
+        if inner is None:
+            return None
+        path, meant = (*path, str(key)), (*meant, inner)
+    return (path, meant) if path[1:] != meant[1:] else None
 
 
 def _are_different_words(name: str, near: str) -> bool:

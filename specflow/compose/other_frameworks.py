@@ -18,7 +18,10 @@ class Counterpart:
     """How the values differ, or what to do instead; full sentences."""
 
 
-KIND = frozenset({"type", "kind", "class", "class_name", "cls", "_name", "_type_"})
+KIND = frozenset(
+    {"type", "kind", "class", "class_name", "cls", "_name", "_type_"}
+    | {"target", "_target"}
+)
 """Keys that select the kind of a section, which is `name` here."""
 _STEPS = "It counts steps; an epoch has ceil(examples / loop.batch_size) of them."
 _ACCUMULATION = "It counts the parts of a batch; loop.batch_size is that of the update."

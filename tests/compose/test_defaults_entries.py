@@ -48,17 +48,17 @@ def test_a_defaults_list_that_is_no_list_has_its_place(value, reported):
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("_self_", "names _self_ again ({at}). Expected it once."),
+        ("_self_", "names _self_ again ({at}). Expected it once. Remove this entry."),
         ("5", f"got 5 ({{at}}). Expected {FORMS}."),
         ("null", f"got null ({{at}}). Expected {FORMS}."),
         ("[a, b]", f"got [a, b] ({{at}}). Expected {FORMS}."),
         ("{}", f"got {{{{}}}} ({{at}}). Expected {FORMS}."),
-        ("{_self_: true}", f"got {{{{_self_: true}}}} ({{at}}). Expected {FORMS}."),
+        ("{_self_: true}", "got {{_self_: true}} ({at}). Did you mean _self_?"),
         ("{1: b}", f"got {{{{1: b}}}} ({{at}}). Expected {FORMS}."),
         (
-            "{a: b, c: d}",
-            "got {{a: b, c: d}} ({at}). Expected one key an item. "
-            "Write - a: b and - c: d, one item each.",
+            "{override /mesh: fsdp, c: d}",
+            f"got {{{{override /mesh: fsdp, c: d}}}} ({AT}:5:28). "
+            "Expected one key an item. Write - c: d.",
         ),
         (
             "override /model: 5",
@@ -67,7 +67,7 @@ def test_a_defaults_list_that_is_no_list_has_its_place(value, reported):
         (
             "override /model: {name: mlp}",
             "override /model got {{name: mlp}} ({at}). Expected the name of a choice. "
-            "Values are set outside the list: model: {{name: mlp}}.",
+            "Did you mean override /model: mlp?",
         ),
         (
             "override /model",

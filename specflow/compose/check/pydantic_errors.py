@@ -8,14 +8,22 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from specflow.compose.key_hints import key_hint
+from specflow.compose.check.value_hints import nearest_name
+from specflow.compose.key_hints import corrected, key_hint
+from specflow.compose.other_frameworks import KIND
 from specflow.compose.provenance import Origins
 from specflow.compose.read.documents import read
 from specflow.compose.section_types import Slot, fields_of, follow, in_words, label
 from specflow.config.base import TARGET, Config
-from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    did_you_mean,
+    is_slip,
+    nearest,
+)
 
-__all__ = ["pydantic_diagnostic"]
+__all__ = ["pydantic_diagnostic", "shown"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is read from the command line and the project file "
@@ -57,11 +65,16 @@ def pydantic_diagnostic(
     origin = found.exact if found else ""
     is_name = detail["loc"][-1:] == ("[key]",)
     if kind == "invalid_key" or (is_name and not isinstance(value, str)):
-        return _key_not_text(path[:-1], value, origins)
+        around = follow(path[:-1], tree)[3]
+        return _key_not_text(path[:-1], value, origins, around)
     if kind == "extra_forbidden":
         known = fields_of(around) if around else []
         outer = follow(path[:-1], tree)[1]
         hint = key_hint(path, known, tree, value, slot=outer, groups=[*groups])
+        near = re.fullmatch(r"Did you mean (\w+)\?", hint)
+        if origin.startswith("override ") and near and len(path) == 1:
+            if inner := corrected(path, value, near[1]):
+                path, hint = inner[0], did_you_mean(".".join(inner[1]))
         return _unknown_key(path, around, hint, origin)
     if kind in ("union_tag_invalid", "union_tag_not_found") and slot is not None:
         return _unknown_name(path, slot, value, origins, tree)
@@ -81,7 +94,7 @@ def pydantic_diagnostic(
         pattern = detail.get("ctx", {}).get("pattern", "")
         expected = f"a name that matches {pattern}"
         return Diagnostic(
-            where, f"got the name {_shown(value)}", expected, "", origin, code
+            where, f"got the name {shown(value)}", expected, "", origin, code
         )
     if kind == "missing":
         expected = in_words(slot) if slot else ""
@@ -96,21 +109,23 @@ def pydantic_diagnostic(
             by, beside = origins.nearest(tuple(other)), ".".join(other)
             expected += f" ({by.exact if by else 'default'})"
             hint = str(about.get("hint", "")).format(where=where, beside=beside)
-        return Diagnostic(where, f"got {_shown(value)}", expected, hint, origin, code)
+        return Diagnostic(where, f"got {shown(value)}", expected, hint, origin, code)
     if kind == "value_error":
         reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
         problem = (
             reason
             if isinstance(value, dict | Config)
-            else f"got {_shown(value)}; {reason}"
+            else f"got {shown(value)}; {reason}"
         )
         return Diagnostic(where, problem, origin=origin, code=code)
     expected = in_words(slot) if slot else detail["msg"]
     near = _near_in(expected, value) if kind == "literal_error" else ""
-    return Diagnostic(where, f"got {_shown(value)}", expected, near, origin, code)
+    return Diagnostic(where, f"got {shown(value)}", expected, near, origin, code)
 
 
-def _key_not_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagnostic:
+def _key_not_text(
+    section: tuple[str, ...], key: Any, origins: Origins, around: Any
+) -> Diagnostic:
     """Reports a key such as `on` or `1`, which YAML does not read as text."""
     written = next(
         (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
@@ -118,12 +133,23 @@ def _key_not_text(section: tuple[str, ...], key: Any, origins: Origins) -> Diagn
     found = origins.nearest((*section, written))
     return Diagnostic(
         ".".join((*section, written)),
-        f"is read by YAML as {'a date' if isinstance(key, date) else _shown(key)}",
+        f"is read by YAML as {'a date' if isinstance(key, date) else shown(key)}",
         "a key that is text",
-        f"Quote it: '{written}'.",
+        _decimal_comma(key, written, around) or f"Quote it: '{written}'.",
         found.exact if found else "",
         "type",
     )
+
+
+def _decimal_comma(key: Any, written: str, around: Any) -> str:
+    """Says how to write a number whose comma YAML takes for the end of the value."""
+    pairs = [*around.items()] if isinstance(around, Mapping) else []
+    names = [name for name, _ in pairs]
+    at = names.index(key) if key in names else 0
+    if at == 0 or pairs[at][1] is not None or not written.isdigit():
+        return ""
+    name, number = pairs[at - 1]
+    return f"Write {name}: {number}.{written}." if type(number) is int else ""
 
 
 def _is_read_as(text: str, value: Any) -> bool:
@@ -164,29 +190,47 @@ def _unknown_name(
                 found.exact if found else "",
                 f"one of {', '.join(names)}",
             )
-            where, got = ".".join(path), f"got {_shown(value)}"
+            where, got = ".".join(path), f"got {shown(value)}"
             return Diagnostic(where, got, expected, near, origin, "unknown-name")
     name = value.get("name") if isinstance(value, Mapping) else None
     if name is None:
         section = isinstance(value, Mapping)
         # The layer that set a part of the section, not the one that left it out.
         found = origins.nearest((*path, *list(value)[:1]) if section else path)
-        problem = "has no name" if section else f"got {_shown(value)}"
+        problem = "has no name" if section else f"got {shown(value)}"
         origin = found.exact if found else ""
         kind = nearest(value, names) if isinstance(value, str) else None
         near = did_you_mean(f"{{name: {kind}}}") if kind else _near_member(path, tree)
+        near = near or _hint_of_nameless(path, value)
         return Diagnostic(
             ".".join(path), problem, in_words(slot), near, origin, "missing"
         )
     found = origins.nearest((*path, "name"))
     return Diagnostic(
         ".".join((*path, "name")),
-        f"got {_shown(name)}",
+        f"got {shown(name)}",
         f"one of {', '.join(names)}",
-        did_you_mean(nearest(str(name), names)),
+        did_you_mean(nearest_name(str(name), names)),
         found.exact if found else "",
         "unknown-name",
     )
+
+
+def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:
+    """Says where the name of a section went, if another key or form has it."""
+    pair = (
+        re.fullmatch(r"(\w+)\s*[=:]\s*(\S.*)", value)
+        if isinstance(value, str)
+        else None
+    )
+    if pair:
+        return f"Write {pair[1]}: {pair[2]}."
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if key == path[-1] and isinstance(inner, Mapping):
+            return f"Move its keys up: they are merged into {key} already."
+        if isinstance(inner, str) and (key in KIND or is_slip(str(key), "name")):
+            return did_you_mean(f"{'.'.join(path)}.name")
+    return ""
 
 
 def _near_member(path: tuple[str, ...], tree: Any) -> str:
@@ -219,10 +263,10 @@ def _near_in(expected: str, value: Any) -> str:
     return did_you_mean(nearest(inner, siblings), prefix=prefix)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Returns a value as in YAML, shortened.
 
-    >>> _shown(True), _shown(None), _shown("a"), _shown([1] * 40)[-8:]
+    >>> shown(True), shown(None), shown("a"), shown([1] * 40)[-8:]
     ('true', 'null', "'a'", ',1,1,...')
     """
     if isinstance(value, bool) or value is None:
@@ -230,10 +274,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, Config):
         value = value.model_dump(by_alias=True)
     if isinstance(value, dict):
-        pairs = (f"{key}: {_shown(inner)}" for key, inner in value.items())
+        pairs = (f"{key}: {shown(inner)}" for key, inner in value.items())
         text = f"{{{', '.join(pairs)}}}"
     elif isinstance(value, list):
-        text = f"[{','.join(map(_shown, value))}]"
+        text = f"[{','.join(map(shown, value))}]"
     else:
         text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -1,5 +1,6 @@
 """Validation of a plain tree as an experiment, with all problems at once."""
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -7,16 +8,27 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specflow.compose.check.pydantic_errors import pydantic_diagnostic
+from specflow.compose.check.pydantic_errors import pydantic_diagnostic, shown
 from specflow.compose.check.section_rules import broken_rules
+from specflow.compose.check.value_hints import meant_value, nearest_name
 from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
 from specflow.compose.section_types import ROOT, follow
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import MOST_SHOWN, Diagnostic, first_of, nearest
+from specflow.diagnostics.errors import (
+    MOST_SHOWN,
+    Diagnostic,
+    did_you_mean,
+    first_of,
+)
+from specflow.runtime.plain_tree import ABSENT
 
 __all__ = ["validate"]
+
+_OF_VALUES = ("range", "type", "unknown-name", "rule")
+_MOST_HINTS = 20
+"""Number of diagnostics for which a value is looked for: every try validates again."""
 
 
 def validate(
@@ -47,7 +59,7 @@ def validate(
     data: is missing. Expected a section with a name (breast_cancer, diabetes, digits,
     npz, text, wine) or a _target_.
     sede: no such field. Did you mean seed? Fields of an experiment: data, loop, mesh,
-    model, name, optimizer, output, seed, spec, warm_start.
+    model, name, optimizer, output, seed, spec, sweep, warm_start.
     """
     folded = fold_defaults(tree, ROOT)
     with no_plugins():
@@ -93,7 +105,12 @@ def _problems(
     diagnostics = [
         pydantic_diagnostic(detail, folded, origins, groups) for detail in details
     ]
-    diagnostics = _without_repeats(diagnostics)
+    # Every try validates again, which a tree with thousands of errors does not bear.
+    tries = _MOST_HINTS if count == len(details) else 0
+    diagnostics = [
+        _with_meant_value(diagnostic, folded) if place < tries else diagnostic
+        for place, diagnostic in enumerate(_without_repeats(diagnostics))
+    ]
     meant, fixed = _with_nearest_names(details, folded)
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
     again = _details(meant) if fixed else []
@@ -107,12 +124,45 @@ def _problems(
         pydantic_diagnostic(detail, meant, origins, groups) for detail in more
     ):
         if diagnostic.where not in reported:
+            if len(diagnostics) < tries:
+                diagnostic = _with_meant_value(diagnostic, meant)
             diagnostics.append(diagnostic)
             reported.add(diagnostic.where)
     if count > len(details):
         rest = Diagnostic("", "", code="more-errors", more=count - len(details))
         diagnostics = [*first_of([*diagnostics, rest])]
     return diagnostics
+
+
+def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnostic:
+    """Adds to a wrong value the one that was meant, if that one is valid."""
+    path = tuple(diagnostic.where.split("."))
+    is_name = diagnostic.code == "unknown-name" and path[-1] == "name"
+    of_value = diagnostic.code in _OF_VALUES and not is_name
+    if not of_value or "Did you mean" in diagnostic.hint:
+        return diagnostic
+    try:
+        value = _get(tree, path)
+    except (LookupError, TypeError, ValueError):
+        return diagnostic
+
+    def is_valid(other: Any) -> bool:
+        details = _details(_with(tree, path, other))
+        paths = (follow(detail["loc"], tree)[0] for detail in details)
+        return not any(found[: len(path)] == path for found in paths)
+
+    meant = meant_value(value, is_valid)
+    if meant is ABSENT:
+        return diagnostic
+    written = meant if isinstance(meant, str) else shown(meant)
+    hint = f"{did_you_mean(written)} {diagnostic.hint}".strip()
+    return dataclasses.replace(diagnostic, hint=hint)
+
+
+def _get(tree: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        tree = tree[int(key)] if isinstance(tree, list) else tree[key]
+    return tree
 
 
 def _without_repeats(diagnostics: Collection[Diagnostic]) -> list[Diagnostic]:
@@ -156,7 +206,7 @@ def _with_nearest_names(
             continue
         words = slot.kinds.words if slot.kinds else ()
         name = value.get("name") if isinstance(value, Mapping) else value
-        near = nearest(str(name), [*words, *slot.members()])
+        near = nearest_name(str(name), [*words, *slot.members()])
         if near is not None:
             own = (*path, "name") if isinstance(value, Mapping) else path
             tree = _with(tree, own, near)

@@ -150,9 +150,26 @@ class ConfigMerger:
             value: Any = override.value()
             if path == (_WARM_START,) and isinstance(value, str):
                 path = (_WARM_START, "path")
+            self._report_replaced(path)
             lists = self.merge_value(path, value)
             self.origins.record_value(path, value, line, lists)
             self._report_missing_items()
+
+    def _report_replaced(self, path: tuple[str, ...]) -> None:
+        """Reports a section that is no mapping, before one of its keys replaces it."""
+        old = self.tree.get(path[0])
+        if len(path) < 2 or old is None or isinstance(old, dict):
+            return
+        origin = self.origins.nearest(path[:1])
+        self.diagnostics.append(
+            Diagnostic(
+                path[0],
+                f"got {old}",
+                expected="a section: keys with values",
+                origin=origin.exact if origin else "",
+                code="type",
+            )
+        )
 
     @contextlib.contextmanager
     def _merging_layer(self, is_from_layer: Callable[[Origin], bool]) -> Iterator[None]:

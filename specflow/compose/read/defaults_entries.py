@@ -15,9 +15,12 @@ from specflow.diagnostics.errors import Diagnostic, did_you_mean, is_slip, neare
 
 __all__ = ["Entries", "checked_entries", "defaults_key"]
 
+_CHOICE = "the name of a choice"
 _KEYWORDS = ("override", "optional")
 _FORMS = "an entry such as /experiment/digits, override /model: mlp or _self_"
 _TYPED = re.compile(r"(?P<before>(?:\w+\s+)*)(?P<group>[^\s=:]+)\s*=\s*(?P<choice>\S+)")
+_GLUED = re.compile(r"(?P<before>(?:\w+\s+)?)(?P<group>/?\w+):(?P<choice>\w+)")
+"""An entry whose colon no space follows, which is a text to YAML."""
 _DROPPED = object()
 
 
@@ -107,13 +110,20 @@ class _Check:
         elif isinstance(item, dict) and len(item) == 1:
             entry = self._of_mapping(*next(iter(item.items())), node)
         elif isinstance(item, dict) and item:
-            pairs = " and ".join(f"- {key}: {value}" for key, value in item.items())
-            hint = f"Write {pairs}, one item each."
-            entry = self._report(node, f"got {_brief(item)}", "one key an item", hint)
+            entry = self._of_several(item, node)
         else:
             entry = self._report(node, f"got {_brief(item)}", _FORMS)
         self._note_order(entry, node)
         return entry
+
+    def _of_several(self, item: dict[Any, Any], node: yaml.Node) -> Any:
+        """Reports keys after the first, which lack their dash."""
+        first, *rest = item.items()
+        problem = f"got {_brief(item)}"
+        for place, (key, value) in enumerate(rest, 1):
+            hint = f"Write - {key}: {_brief(value)}."
+            self._report(node.value[place][0], problem, "one key an item", hint)
+        return self._of_mapping(*first, node)
 
     def ordered(self, entries: list[Any]) -> list[Any]:
         """Returns the entries with overrides last; reports one that comes too early."""
@@ -138,9 +148,19 @@ class _Check:
     def _of_text(self, text: str, node: yaml.Node) -> Any:
         if text == "_self_":
             if self._seen_self:
-                return self._report(node, "names _self_ again", "it once")
+                hint = "Remove this entry."
+                return self._report(node, "names _self_ again", "it once", hint)
             self._seen_self = True
             return text
+        if text.strip("_").lower() == "self" and not self._exists(text):
+            again, self._seen_self = self._seen_self, True
+            self._report(node, f"got {text}", "", did_you_mean("_self_"))
+            return _DROPPED if again else "_self_"
+        if (glued := _GLUED.fullmatch(text)) and "${" not in text:
+            key = f"{glued['before']}{glued['group']}"
+            meant = f"{key}: {glued['choice']}"
+            self._report(node, f"got {text}", "", did_you_mean(meant))
+            return self._of_mapping(key, glued["choice"], node)
         if (typed := _TYPED.fullmatch(text)) and "${" not in text:
             before, group, choice = typed.group("before", "group", "choice")
             meant = f"{before}{group}: {choice}"
@@ -159,26 +179,52 @@ class _Check:
         if "${" in text or "@" in text or self._exists(text):
             return text
         rooted = f"/{stem.lstrip('/')}"
-        found = [name for name in (stem, rooted) if name != text and self._exists(name)]
+        last = re.split(r"[/\\]", stem)[-1]
+        candidates = (stem, rooted, f"/{self.group}/{last}")
+        found = [name for name in candidates if name != text and self._exists(name)]
         if not found:
             return text  # Hydra does not find it either, and the nearest is suggested.
         self._report(node, f"no config named {text}", "", did_you_mean(found[0]))
         return found[0]
 
     def _of_mapping(self, key: Any, value: Any, node: yaml.Node) -> Any:
-        if not isinstance(key, str) or not key.strip(" /") or key == "_self_":
+        if key == "_self_":
+            hint, again = did_you_mean("_self_"), self._seen_self
+            self._report(node, f"got {_brief({key: value})}", "", hint)
+            self._seen_self = True
+            return _DROPPED if again else "_self_"
+        if not isinstance(key, str) or not key.strip(" /"):
             return self._report(node, f"got {_brief({key: value})}", _FORMS)
         choices = value if isinstance(value, list) else [value]
         if not all(one is None or isinstance(one, str) for one in choices):
             section = key.split()[-1].split("@")[0].strip("/")
+            named = isinstance(value, dict) and [*value] == ["name"] and value["name"]
+            if named and self._is_choice(section, named):
+                hint = did_you_mean(f"{key}: {named}")
+                self._report(node, f"{key} got {_brief(value)}", _CHOICE, hint)
+                return {key: named}
             hint = (
                 f"Values are set outside the list: {section}: {_brief(value)}."
                 if isinstance(value, dict)
                 else ""
             )
             problem = f"{key} got {_brief(value)}"
-            return self._report(node, problem, "the name of a choice", hint)
-        *keywords, name = key.split()
+            return self._report(node, problem, _CHOICE, hint)
+        joined = re.sub(r"^(override|optional)/", r"\1 /", key)
+        *keywords, name = joined.split()
+        group = name.split("@")[0].strip("/")
+        if isinstance(value, str) and not keywords and group == self.group:
+            meant = f"/{group}/{value}"
+            if self._exists(meant):
+                problem = f"chooses in {group}, which chose this file"
+                self._report(node, problem, "", did_you_mean(meant))
+                return meant
+        choice = str(value).rpartition("/")[2]
+        if "/" in str(value) and not self._is_choice(group, value):
+            if self._is_choice(group, choice):
+                problem = f"no choice named {value!r}"
+                self._report(node, problem, "", did_you_mean(f"{key}: {choice}"))
+                value = choice
         meant = [nearest(word, _KEYWORDS) for word in keywords]
         if None in meant:
             expected = f"no keyword or one of {', '.join(_KEYWORDS)}"
@@ -209,6 +255,9 @@ class _Check:
         near = plain if self.folders.is_group(plain) else None
         near = near or nearest(plain, self.folders.groups())
         return f"/{near}{at}{package}" if near else None
+
+    def _is_choice(self, group: str, choice: object) -> bool:
+        return self.folders.file(f"{group}/{choice}") is not None
 
     def _is_group(self, name: str) -> bool:
         return self.folders.is_group(self._absolute(name))

@@ -289,7 +289,11 @@ def composition_diagnostic(
         typed = _typed(group, choices)
         if folders.is_group(group):
             written = f"- /{group}: ..."
+            if not typed and group in ExperimentConfig.model_fields:
+                written = ""
             hint = f"Add it with {f'+{group}=...' if typed else written}"
+            if not written and not typed:  # A package of its own: /model@other.
+                hint = did_you_mean(f"override /{group}")
         return Diagnostic(
             group,
             "is in no defaults list, so there is no choice to change",
@@ -330,10 +334,10 @@ def composition_diagnostic(
         if f"'{typed}'" in line or line.startswith(twice):
             # Hydra's advice is for files.
             problem = line.partition(". ")[0]
-            origin = f"override {typed}"
-            return Diagnostic(
-                key, problem, "", f"Choose with {key}=...", origin, "defaults"
-            )
+            origin, hint = f"override {typed}", f"Choose with {key}=..."
+            if override.is_add() and isinstance(override.value(), str):
+                hint = did_you_mean(f"{key}={override.value()}")
+            return Diagnostic(key, problem, "", hint, origin, "defaults")
     return Diagnostic(shown, line, code="composition")
 
 

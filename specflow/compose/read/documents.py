@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from specflow.compose.read.syntax_repair import find_repair
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.text_encoding import decoded
 
@@ -177,7 +178,10 @@ def read(text: str, shown: str = "a text") -> Document:
         _check_mappings(node)
         content = _construct(loader, node)
     except yaml.YAMLError as error:
-        raise ConfigError(yaml_diagnostic(_plainly(text, error), shown)) from None
+        plain = _plainly(text, error)
+        raise ConfigError(
+            _with_repair(yaml_diagnostic(plain, shown), text, plain)
+        ) from None
     except RecursionError:
         deep = yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} levels deep")
         raise ConfigError(yaml_diagnostic(deep, shown)) from None
@@ -239,6 +243,43 @@ def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
             return None
         mark, node = pair[0].start_mark, pair[1]
     return mark
+
+
+def _with_repair(diagnostic: Diagnostic, text: str, error: Exception) -> Diagnostic:
+    """Adds to a syntax error the change that makes the text valid, and its place."""
+    if "alias" in diagnostic.problem:
+        return diagnostic
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    opened = re.search(r":(\d+):\d+$", diagnostic.origin)
+    lines = [int(opened[1]) - 1] if opened else []
+    lines += [mark.line for mark in marks if mark is not None]
+    again = re.match(r"found duplicate key (.*)", str(getattr(error, "problem", "")))
+    repair = find_repair(
+        text, tuple(dict.fromkeys(lines)), _is_valid, again and again[1]
+    )
+    if repair is None:
+        return diagnostic
+    place = diagnostic.origin
+    if opened and int(opened[1]) != repair.line + 1:
+        shown = diagnostic.origin.removesuffix(opened[0])
+        place = f"{shown}:{repair.line + 1}:{repair.column + 1}"
+    return dataclasses.replace(diagnostic, hint=repair.hint, origin=place)
+
+
+def _is_valid(text: str) -> bool:
+    """Returns whether a text is a YAML mapping without repeated keys."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            return False
+        _check_mappings(node)
+        loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return False
+    finally:
+        loader.dispose()
+    return True
 
 
 def _plainly(text: str, error: Exception) -> Exception:

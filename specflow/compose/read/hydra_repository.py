@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_entries import checked_entries
 from specflow.compose.read.documents import empty, text_of
+from specflow.compose.read.package_headers import stray_header
 from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic
 
@@ -111,6 +112,9 @@ class DefaultsLists(ConfigRepository):
             header = ConfigSource._get_header_dict(head)
         except ValueError:
             pass  # It is reported with its place.
+        if stray := stray_header(config, head, document.content, shown):
+            self.malformed[config] += (stray,)
+            header["package"] = None
         if config_path in self.at_root:
             header["package"] = "_global_"
         return ConfigResult("specflow", str(file), self._no_values, header, listed)

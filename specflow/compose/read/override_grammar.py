@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import DEEPEST
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
+from specflow.compose.read.override_repair import meant_override
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import expanded, is_file
 from specflow.runtime.plain_tree import walk
@@ -232,6 +233,7 @@ def _line(override: Override, *, force: bool = False) -> str:
 
 
 def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnostic:
+    meant = did_you_mean(_meant(line, folders))
     if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
         "="
     )[0]:
@@ -239,7 +241,7 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
             line,
             "is not an override",
             expected="key=value, group=choice or ~key",
-            hint=_suggestion(line, folders),
+            hint=meant or _suggestion(line, folders),
             origin=f"override {line}",
             code="syntax",
         )
@@ -247,10 +249,16 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     return Diagnostic(
         line.split("=")[0].lstrip("+~"),
         f"cannot be parsed: {reason}",
-        hint="Quote text with special characters: key=\"'text'\".",
+        hint=meant or "Quote text with special characters: key=\"'text'\".",
         origin=f"override {line}",
         code="syntax",
     )
+
+
+def _meant(line: str, folders: Folders) -> str | None:
+    """Returns the override of a known key or group that a line means, or None."""
+    parser = OverridesParser.create()
+    return meant_override(line, folders, lambda other: _parsed(parser, other))
 
 
 def _parsed(parser: OverridesParser, line: str) -> Override | None:

@@ -1,0 +1,113 @@
+"""Suggestions for values that are wrong by a slip: quotes, a comma, a Python habit."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from specflow.compose.read.documents import read
+from specflow.diagnostics.errors import ConfigError, nearest
+from specflow.runtime.plain_tree import ABSENT
+
+__all__ = ["meant_value", "nearest_name"]
+
+_LONGEST = 200
+"""Length of texts that are looked at, in characters."""
+_TAILS = (
+    r"\s*[,;]+$",
+    r"\s*(?://|#|--).*$",
+    r"(?<=[\d.])[fFdDlLuUxX]$",
+)
+"""What follows a value in other languages."""
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d"
+
+
+def meant_value(value: Any, is_valid: Callable[[Any], bool]) -> Any:
+    """Returns the value that was meant by one that is not valid; ABSENT if unknown.
+
+    Args:
+        value: as it was read.
+        is_valid: returns whether another value is valid in its place.
+
+    >>> meant_value("'64'", lambda value: isinstance(value, int))
+    64
+    >>> meant_value("(32, 16)", lambda value: isinstance(value, list))
+    [32, 16]
+    >>> meant_value("None", lambda value: value is None) is None
+    True
+    """
+    seen: list[Any] = [value]
+    for candidate in _candidates(value):
+        if any(type(one) is type(candidate) and one == candidate for one in seen):
+            continue
+        seen.append(candidate)
+        if is_valid(candidate):
+            return candidate
+    return ABSENT
+
+
+def nearest_name(value: str, names: Iterable[str]) -> str | None:
+    """Returns the name that is meant by one near it, by a class path or by a file.
+
+    >>> nearest_name("torch.optim.AdamW", ["adam", "adamw"])
+    'adamw'
+    """
+    known = [*names]
+    last = re.split(r"[./:]", re.sub(r"\.ya?ml$", "", value))[-1]
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last).lower()
+    for word in (last, last.lower(), snake):
+        if word in known:
+            return word
+    return nearest(value, known) or nearest(snake, known)
+
+
+def _candidates(value: Any) -> Iterator[Any]:
+    if isinstance(value, str):
+        if len(value) <= _LONGEST:
+            yield from _of_text(value.strip())
+    elif isinstance(value, bool):
+        return
+    elif isinstance(value, float) and value.is_integer():
+        yield int(value)
+    elif isinstance(value, int) and value in (0, 1):
+        yield bool(value)
+    if isinstance(value, list) and len(value) == 1:
+        yield value[0]
+    elif not isinstance(value, list | dict) and value is not None:
+        yield [value]
+
+
+def _of_text(text: str) -> Iterator[Any]:
+    bare = text.strip(_QUOTES)
+    yield from _read(bare)
+    if bare in ("None", "none", "nil", "NULL", "nan", "NaN"):
+        yield None
+    for tail in _TAILS:
+        if (short := re.sub(tail, "", bare)) != bare:
+            yield from _read(short)
+    if re.fullmatch(r"[-+]?\d+,\d+", bare):
+        yield from _read(bare.replace(",", "."))
+    if found := re.fullmatch(r"([-+]?[\d.]+)\s*%", bare):
+        yield from _read(found[1])
+        yield float(found[1]) / 100
+    if found := re.fullmatch(r"\((.*?),?\)", bare):
+        yield from _read(f"[{found[1]}]")
+    if "," in bare and bare[:1] not in "[{(":
+        yield from _read(f"[{bare}]")
+    if found := re.fullmatch(r"\[?\s*([-+\d.e]+(?:\s+[-+\d.e]+)+)\s*\]?", bare):
+        yield from _read(f"[{', '.join(found[1].split())}]")
+    if bare.lower() in ("yes", "on", "no", "off"):
+        yield bare.lower() in ("yes", "on")
+    if re.fullmatch(r"[\w ]+(?:/[\w ]+)+", bare):
+        yield bare.replace("/", ".")
+    if bare != bare.lower():
+        yield bare.lower()
+
+
+def _read(text: str) -> Iterator[Any]:
+    """Yields a text as YAML reads it, where it is a plain value or a list of these."""
+    if not text or "${" in text or "\n" in text:
+        return
+    try:
+        yield read(f"value: {text}").content["value"]
+    except ConfigError:
+        return
