@@ -6,17 +6,19 @@ import re
 import sqlite3
 import time
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
     RDBStorage,
-    RetryFailedTrialCallback,
+    RetryHeartbeatStaleTrialCallback,
 )
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import SQLAlchemyError
@@ -106,12 +108,15 @@ def _connected(storage: str, directory: Path) -> BaseStorage:
         return RDBStorage(url, engine_kwargs={"connect_args": arguments})
     for attempt in range(_ATTEMPTS):
         try:
-            return RDBStorage(
-                storage,
-                heartbeat_interval=HEARTBEAT_S,
-                grace_period=_GRACE_S,
-                failed_trial_callback=RetryFailedTrialCallback(),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return RDBStorage(
+                    storage,
+                    engine_kwargs={"pool_pre_ping": True},
+                    heartbeat_interval=HEARTBEAT_S,
+                    grace_period=_GRACE_S,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )
         except SQLAlchemyError:
             # Two machines create its tables at once: only one of them can.
             if attempt == _ATTEMPTS - 1:
@@ -173,10 +178,11 @@ class Supervisors:
             self._lock.acquire()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._turn:
             self._lock.release()
-            (self._folder / f"{self.own}.lock").unlink(missing_ok=True)
+            if kind is None:  # Else its running trials are for another one.
+                (self._folder / f"{self.own}.lock").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
