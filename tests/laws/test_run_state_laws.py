@@ -215,7 +215,9 @@ def walk(roots, directory):
         elif isinstance(value, str | Path):
             values[path] = str(value).replace(str(directory), "DIR")
         elif id(value) not in visited:
-            visited.add(id(value))
+            # Which tuples are the same object says nothing: their values do not change.
+            if not isinstance(value, tuple):
+                visited.add(id(value))
             kept.append(value)  # So that no other object gets its id.
             for name, member in members(value):
                 visit(f"{path} > {name}", member)
