@@ -7,7 +7,9 @@ from specflow.compose.read.defaults_list import kept_defaults_lists
 from specflow.diagnostics.errors import ConfigError
 
 
-@pytest.mark.parametrize("experiment", ["digits", "digits_mlp", "breast_cancer", "wine"])
+@pytest.mark.parametrize(
+    "experiment", ["digits", "digits_mlp", "breast_cancer", "wine"]
+)
 def test_kept_defaults_lists_change_nothing(experiment):
     """Composed several times inside the block, and once outside."""
     lines = [
