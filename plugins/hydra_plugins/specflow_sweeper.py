@@ -1,13 +1,15 @@
 """`hydra/sweeper=specflow`: a search for hyperparameters that prunes and resumes."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["SpecflowSweeper"]
 
@@ -28,7 +30,7 @@ class SpecflowSweeper(Sweeper):
         *,
         hydra_context: HydraContext,
         task_function: TaskFunction,
-        config: DictConfig,
+        config: "DictConfig",
     ) -> None:
         """Takes what Hydra gives each sweeper."""
         self.task, self.config = task_function, config

@@ -35,6 +35,7 @@ from specflow.runtime.formatting import column_names, columns
 from specflow.sweep.file_trust import check_jobs, check_params
 from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.search.search_plan import SearchPlan, plan_search
+from specflow.sweep.several_processes import is_one_of_several
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, is_search, params_of, trials
 
@@ -95,7 +96,7 @@ class SweepJob:
 
         It ends with the block, unless `take_worker` has taken it.
         """
-        if self.worker_command is not None:
+        if self.worker_command is not None and not is_one_of_several():
             self._worker = WorkerProcess(self.worker_command, {})
         try:
             yield

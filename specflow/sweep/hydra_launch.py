@@ -12,18 +12,15 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from specflow.config.sections.mesh import INDEX
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.sweep.hydra_jobs import Outcome, SweepJob, settings_of
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+from specflow.sweep.several_processes import is_one_of_several
 from specflow.sweep.sweep_progress import SweepProgress
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records
 
 __all__ = ["launch", "runs_here"]
-
-_SEVERAL = (INDEX, "SPECFLOW_COORDINATOR", "SLURM_PROCID")
-"""Environment variables of a process that is one of several."""
 
 
 def launch(
@@ -86,8 +83,7 @@ def runs_here(config: DictConfig) -> bool:
     changes = written["job"]["chdir"] or written["job"]["env_set"]
     writes = written["output_subdir"] or written["callbacks"]
     logs = (written["job_logging"] or {}).get("handlers")
-    several = any(name in os.environ for name in _SEVERAL)
-    return bool(changes or writes or logs or several)
+    return bool(changes or writes or logs or is_one_of_several())
 
 
 def _directory(

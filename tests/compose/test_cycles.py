@@ -60,7 +60,8 @@ def test_a_file_that_names_itself_is_refused(reported):
 )
 def test_each_entry_of_a_cycle_is_named_with_its_line(to_b, to_c, to_a, reported):
     a, b, c = experiment("/data: wine", to_b), experiment(to_c), experiment(to_a)
-    assert reported("a", a=a, b=b, c=c) == (
+    # What is odd about an entry itself is reported before.
+    assert reported("a", a=a, b=b, c=c).endswith(
         f"[composition] experiment/a: names experiment/b in its defaults list ({AT}/"
         f"a.yaml:4:5). Expected no cycle: experiment/b names experiment/c ({AT}/"
         f"b.yaml:3:5), experiment/c names experiment/a ({AT}/c.yaml:3:5). Remove one "

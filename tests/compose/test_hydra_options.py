@@ -146,7 +146,8 @@ def test_a_plugin_that_is_not_installed_names_its_package(of_file):
     line = "hydra/sweeper=optuna"
     expected = (
         "Install it: pip install 'hydra-optuna-sweeper==1.3.0' 'hydra-core<1.4'. It "
-        "uses optuna 2, whose samplers need trust=optuna. Choices: basic."
+        "uses optuna 2, whose samplers need trust=optuna. Choices: basic, "
+        "specflow."
     )
     message = error_message(lambda: sweep(["seed=1,2", line], lambda _: {}))
     assert message == (

@@ -326,5 +326,5 @@ def test_the_command_prints_a_schema_and_knows_no_other_group(capsys):
     assert capsys.readouterr().err == (
         "error[unknown-choice] mash: is not a config group with a schema (command "
         "line). Did you mean mesh? Groups: data, loop, mesh, model, optimizer, output, "
-        "spec, experiment.\n"
+        "spec, sweep, experiment.\n"
     )

@@ -37,6 +37,8 @@ NO_PATHS = {
     ("ExperimentConfig", "name"): "a part of the folder under runs/",
     ("TextConfig", "pattern"): "a glob",
     ("TextConfig", "max_bytes"): "a number",
+    ("SweepConfig", "storage"): "a word or a URL",
+    ("SweepConfig", "study"): "a name in the storage",
 }
 """Fields that speak of files and are no path."""
 

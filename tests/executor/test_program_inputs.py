@@ -54,7 +54,7 @@ FIELDS = {
     "stable": "warmup: 0.1, final: 0.05, decay_share: 0.3",
     "exponential": "warmup: 0.1, every: 20, keep: 0.7",
     "inverse_sqrt": "warmup: 0.1",
-    "piecewise": "warmup: 0.1, factors: {'20': 0.5, '50': 0.1}",
+    "piecewise": "warmup: 0.1, factors: {20: 0.5, 50: 0.1}",
 }
 """Fields of each schedule; a new one has to be added."""
 
@@ -104,7 +104,26 @@ def moved(config, keys):
     )
 
 
-def check_law(section, constants=()):
+LAST_BITS = ("adabelief", "adan")
+"""Where XLA contracts a product and a sum in one of the two programs."""
+
+
+def assert_same_bits(result, expected):
+    assert bits(result) == bits(expected)
+
+
+def assert_close(result, expected):
+    """Up to four units in the last place of the largest number of an array."""
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(
+            one, other, rtol=0, atol=4 * np.spacing(np.max(np.abs(other)))
+        ),
+        jax.tree.leaves(result),
+        jax.tree.leaves(expected),
+    )
+
+
+def check_law(section, constants=(), compare=assert_same_bits):
     """One executable equals the programs with constants of two configs."""
     config = section, TRAIN_STEPS
     keys = [*number_keys(section, "optimizer", integers=True), "train_steps"]
@@ -130,7 +149,7 @@ def check_law(section, constants=()):
     for each, numbers in zip((config, other), values, strict=True):
         expected = jax.jit(training(*each))(PARAMS, GRADIENTS)
         result = executable(*jax.tree.leaves((PARAMS, GRADIENTS)), numbers)
-        assert bits(result) == bits(expected)
+        compare(result, expected)
 
 
 def optimizer_section(*overrides):
@@ -145,7 +164,8 @@ def test_every_optimizer_with_inputs_equals_that_with_constants(name):
         section = compose(
             ["experiment=digits_mlp", f"optimizer={name}", "~optimizer.schedule"]
         ).config.optimizer
-    check_law(section, CONSTANTS.get(name, ()))
+    compare = assert_close if name in LAST_BITS else assert_same_bits
+    check_law(section, CONSTANTS.get(name, ()), compare)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

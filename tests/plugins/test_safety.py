@@ -19,6 +19,7 @@ NAMES = (
     "",
 )
 """Names of no model; some are importable in Python."""
+CONFIGS = ("specflow_sample.config", "specflow_sample.lifecycle")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -30,7 +31,8 @@ def test_a_name_is_looked_up_and_never_resolved_as_a_path(name, sample):
         "model.name"
     }
     new = {module for module in set(sys.modules) - before if "sample" in module}
-    assert new == set()
+    # Configs are read to check the fields of the name that was meant, and nothing else.
+    assert not new - {"specflow_sample", *CONFIGS}
 
 
 def test_a_run_directory_reaches_registered_names_only(sample, tmp_path):

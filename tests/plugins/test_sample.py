@@ -64,7 +64,7 @@ def test_every_command_runs_on_a_run_of_plugins(trained, run):
     assert first == second
     assert "near      1" in done["evaluate"].stdout
     assert "margin" in json.loads(done["predict"].stdout.splitlines()[0])
-    assert "train  f32[]  signed " in done["check"].stdout
+    assert "train    f32[]  signed " in done["check"].stdout
     # Without the package: one error for each component it declared.
     assert gone.returncode == 2
     lines = gone.stderr.splitlines()

@@ -15,7 +15,7 @@ PLUGINS = ROOT / "plugins"
 FILES = sorted(PLUGINS.rglob("*.py"))
 PUBLIC = ("specflow.serving", "specflow.serving.convert")
 """Modules of specflow that the converters may import."""
-OF_SWEEPS = ("specflow.sweep.hydra_launch",)
+OF_SWEEPS = ("specflow.sweep.hydra_launch", "specflow.sweep.hydra_search")
 """Modules to which the plugins of Hydra hand over what Hydra gives them."""
 
 

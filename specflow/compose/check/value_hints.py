@@ -84,7 +84,7 @@ def _of_text(text: str) -> Iterator[Any]:
     for tail in _TAILS:
         if (short := re.sub(tail, "", bare)) != bare:
             yield from _read(short)
-    if re.fullmatch(r"[-+]?\d+,\d+", bare):
+    if re.fullmatch(r"[-+]?0,\d+", bare):
         yield from _read(bare.replace(",", "."))
     if found := re.fullmatch(r"([-+]?[\d.]+)\s*%", bare):
         yield from _read(found[1])

@@ -26,6 +26,7 @@ from specflow.compose.read.override_grammar import (
     needs_resolving,
 )
 from specflow.compose.read.valid_blocks import read_valid_blocks
+from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 from specflow.runtime.plain_tree import leaves, value_at
 
@@ -147,7 +148,7 @@ class ConfigMerger:
         if override.is_delete():
             self._delete(path, line, override.value())
         else:
-            value: Any = override.value()
+            value: Any = _with_text_keys(override.value())
             if path == (_WARM_START,) and isinstance(value, str):
                 path = (_WARM_START, "path")
             self._report_replaced(path)
@@ -158,7 +159,9 @@ class ConfigMerger:
     def _report_replaced(self, path: tuple[str, ...]) -> None:
         """Reports a section that is no mapping, before one of its keys replaces it."""
         old = self.tree.get(path[0])
-        if len(path) < 2 or old is None or isinstance(old, dict):
+        if len(path) < 2 or path[0] not in ExperimentConfig.model_fields:
+            return
+        if old is None or isinstance(old, dict):
             return
         origin = self.origins.nearest(path[:1])
         self.diagnostics.append(
@@ -262,6 +265,16 @@ def _expand_shorthand(content: dict[Any, Any], path: tuple[str, ...]) -> dict[An
     if not isinstance(value, str):
         return content
     return {**content, _WARM_START: {"path": value}}
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Turns whole numbers that are keys into text: Hydra's grammar has no quoted keys."""
+    if isinstance(value, dict):
+        return {
+            str(key) if type(key) is int else key: _with_text_keys(inner)
+            for key, inner in value.items()
+        }
+    return [*map(_with_text_keys, value)] if isinstance(value, list) else value
 
 
 def _path(key: str) -> tuple[str, ...]:

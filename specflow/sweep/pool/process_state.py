@@ -26,8 +26,8 @@ def restored_process_state() -> Iterator[None]:
     python_random = random.getstate()
     numpy: Any = sys.modules.get("numpy")
     numpy_random = None if numpy is None else numpy.random.get_state()
-    jax_config: Any = getattr(sys.modules.get("jax"), "config", None)
-    jax_settings = {} if jax_config is None else dict(jax_config.values)
+    jax: Any = sys.modules.get("jax")
+    jax_settings = None if jax is None else dict(jax.config.values)
     loggers = _logger_settings()
     handlers = _signal_handlers()
     try:
@@ -40,9 +40,10 @@ def restored_process_state() -> Iterator[None]:
         random.setstate(python_random)
         if numpy is not None:
             numpy.random.set_state(numpy_random)
-        for name, value in jax_settings.items():
-            if jax_config.values[name] != value:
-                jax_config.update(name, value)
+        if jax is not None and jax_settings is not None:
+            for name, value in jax_settings.items():
+                if jax.config.values[name] != value:
+                    jax.config.update(name, value)
         _restore_loggers(loggers)
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
