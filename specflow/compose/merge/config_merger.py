@@ -268,7 +268,7 @@ def _expand_shorthand(content: dict[Any, Any], path: tuple[str, ...]) -> dict[An
 
 
 def _with_text_keys(value: Any) -> Any:
-    """Turns whole numbers that are keys into text: Hydra's grammar has no quoted keys."""
+    """Turns keys that are whole numbers into text, as Hydra's grammar quotes no key."""
     if isinstance(value, dict):
         return {
             str(key) if type(key) is int else key: _with_text_keys(inner)
