@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from specflow.diagnostics.errors import MachineError
+from specflow.sweep.search.study_storage import close_study
 from tests.sweep.search_samples import loss, plan, run
 
 URL = os.environ.get("SPECFLOW_TEST_POSTGRES", "")
@@ -28,7 +29,11 @@ def given(**more):
 
 
 def trials_of(sweep):
-    return optuna.load_study(study_name=sweep["study"], storage=URL).trials
+    study = optuna.load_study(study_name=sweep["study"], storage=URL)
+    try:
+        return study.trials
+    finally:
+        close_study(study)
 
 
 def share(sweep, directory):

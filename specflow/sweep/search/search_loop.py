@@ -127,21 +127,22 @@ class Search:
         with Supervisors(self._directory) as supervisors:
             self._study = StudyTrials(self._plan, self._directory, supervisors)
             self._records = read_records(self._directory)
-            with (
-                self._study.heartbeats(),
-                make_pool(self._start, self._prune) as pool,
-            ):
-                running = 0
-                while True:
-                    while running < pool.slots and (run := self._next_run()):
-                        pool.submit(run)
-                        running += 1
-                    if not running:
-                        break
-                    outcome = pool.next_outcome()
-                    running -= 1
-                    self._finish(self._trial_of(outcome.number), outcome)
-            return self._all()
+            with self._study.connected():
+                with make_pool(self._start, self._prune) as pool:
+                    self._run_all(pool)
+                return self._all()
+
+    def _run_all(self, pool: Pool) -> None:
+        running = 0
+        while True:
+            while running < pool.slots and (run := self._next_run()):
+                pool.submit(run)
+                running += 1
+            if not running:
+                return
+            outcome = pool.next_outcome()
+            running -= 1
+            self._finish(self._trial_of(outcome.number), outcome)
 
     def counts(self) -> tuple[int, int]:
         """Returns the number of trials that have ended here, and of all."""

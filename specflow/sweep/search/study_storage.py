@@ -25,7 +25,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, MachineError
 
-__all__ = ["HEARTBEAT_S", "Supervisors", "is_url", "open_study", "without_password"]
+__all__ = [
+    "HEARTBEAT_S",
+    "Supervisors",
+    "close_study",
+    "is_url",
+    "open_study",
+    "without_password",
+]
 
 HEARTBEAT_S = 30
 """Seconds between two signs of life of a trial in a database."""
@@ -87,6 +94,16 @@ def open_study(
     except SQLAlchemyError as error:
         raise unreachable(storage, error) from None
     return study
+
+
+def close_study(study: optuna.Study) -> None:
+    """Closes the connections of a study's storage; it connects anew if it is used."""
+    storage: Any = study._storage
+    # Reads of a database are cached by another storage.
+    storage = getattr(storage, "_backend", storage)
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def unreachable(storage: str, error: BaseException) -> MachineError:

@@ -22,6 +22,7 @@ from specflow.sweep.search.search_plan import SearchPlan
 from specflow.sweep.search.study_storage import (
     HEARTBEAT_S,
     Supervisors,
+    close_study,
     is_url,
     open_study,
     unreachable,
@@ -125,11 +126,22 @@ class StudyTrials:
         self._tell(number, state=TrialState.FAIL)
 
     @contextlib.contextmanager
-    def heartbeats(self) -> Iterator[None]:
-        """Shows other machines, inside the block, that the running trials are alive."""
-        if not is_url(self._storage):
-            yield
-            return
+    def connected(self) -> Iterator[None]:
+        """Shows other machines, inside the block, that the running trials are alive.
+
+        The connections are closed at its end.
+        """
+        try:
+            if is_url(self._storage):
+                with self._heartbeats():
+                    yield
+            else:
+                yield
+        finally:
+            close_study(self._study)
+
+    @contextlib.contextmanager
+    def _heartbeats(self) -> Iterator[None]:
         ended = threading.Event()
         storage: Any = self._study._storage
 
