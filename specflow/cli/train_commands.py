@@ -75,7 +75,8 @@ def _train(composed: "Composed") -> dict[str, Any]:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from specflow.runtime import project_file
-    from specflow.sweep.hydra_jobs import records, sweep, table
+    from specflow.sweep.hydra_jobs import sweep
+    from specflow.sweep.outcomes import records, table
 
     as_json = arguments.report == "json"
     project = project_file.active()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.compose.check.foreign_files import output_directory
+from specflow.compose.check.sweep_storage import storage_diagnostics
 from specflow.compose.check.targets import bind, resolve_targets
 from specflow.compose.draft import draft
 from specflow.compose.merge.component_changes import DroppedField
@@ -115,13 +116,9 @@ def compose(
         composed_draft.tree, merger.origins, trust=trusted, supplied=_SUPPLIED
     )
     folder = str(started_in or os.getcwd())
-    wrong += output_directory(
-        composed_draft.tree,
-        merger.origins,
-        search_folders,
-        [*trusted_folders, *request.trusted_folders],
-        folder,
-    )
+    files_of = (search_folders, [*trusted_folders, *request.trusted_folders])
+    wrong += output_directory(composed_draft.tree, merger.origins, *files_of, folder)
+    wrong += storage_diagnostics(composed_draft.tree, merger.origins, *files_of)
     diagnostics = [*composed_draft.diagnostics, *wrong]
     if diagnostics or composed_draft.config is None:
         error = ConfigError(*diagnostics)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from typing import Any, Self
 
+from specflow.diagnostics.passwords import without_password
+
 __all__ = [
     "MACHINE",
     "MISTAKE",
@@ -76,6 +78,12 @@ class Diagnostic:
     """Exception of the user's code, if that is the problem."""
     more: int = 0
     """Number of further problems that this one stands for; it is the last."""
+
+    def __post_init__(self) -> None:
+        # An override, or the message of a database driver, may have one.
+        for name in ("where", "problem", "expected", "hint", "origin"):
+            if "://" in (text := str(getattr(self, name))):
+                object.__setattr__(self, name, without_password(text))
 
     @classmethod
     def of(cls, texts: Mapping[str, str]) -> Self:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from specflow.compose.check.foreign_files import is_outside, set_by_file
 from specflow.compose.check.hydra_guard import hydra_diagnostics
+from specflow.compose.check.sweep_storage import STORAGE
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import defaults_list
 from specflow.compose.read.override_grammar import Request, read
@@ -31,7 +32,8 @@ def check_params(params: Params, request: Request, folders: Folders) -> None:
         folders: config folders.
 
     Raises:
-        ConfigError: `trust`, `run`, or an `output.dir` outside the working directory.
+        ConfigError: `trust`, `run`, an `output.dir` outside the working directory, or
+            a database as `sweep.storage`.
     """
     diagnostics: list[Diagnostic] = []
     for line in params.lines:
@@ -42,11 +44,9 @@ def check_params(params: Params, request: Request, folders: Folders) -> None:
             diagnostics.append(
                 Diagnostic(key, problem, hint=hint, origin=origin, code="reserved")
             )
-        elif key == "output.dir" and any(
-            is_outside(part.strip("'\" "), os.getcwd()) for part in value.split(",")
-        ):
+        elif _leads_outside(key, value):
             trusted = request.trusted_folders
-            diagnostics += set_by_file(value, origin, folders, trusted)
+            diagnostics += set_by_file(value, origin, folders, trusted, key)
     if diagnostics:
         raise ConfigError(*diagnostics)
 
@@ -84,6 +84,13 @@ def check_jobs(
         diagnostics.update(dict.fromkeys(found))
     if diagnostics:
         raise ConfigError(*diagnostics)
+
+
+def _leads_outside(key: str, value: str) -> bool:
+    if key == STORAGE:
+        return "://" in value
+    paths = (part.strip("'\" ") for part in value.split(","))
+    return key == "output.dir" and any(is_outside(path, os.getcwd()) for path in paths)
 
 
 def _choices(request: Request, folders: Folders) -> list[list[str]]:

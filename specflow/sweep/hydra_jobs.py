@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import os
 import sys
 import traceback
@@ -31,41 +30,18 @@ from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
-from specflow.runtime.formatting import column_names, columns
 from specflow.sweep.file_trust import check_jobs, check_params
+from specflow.sweep.outcomes import Outcome
 from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.search.search_plan import SearchPlan, plan_search
 from specflow.sweep.several_processes import is_one_of_several
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
 from specflow.sweep.trials import Params, is_grid, is_search, params_of, trials
 
-__all__ = ["Outcome", "SweepJob", "ranked", "records", "settings_of", "sweep", "table"]
+__all__ = ["SweepJob", "sweep"]
 
 Task = Callable[[Composed], Mapping[str, Any]]
 """Function that runs a job's experiment and returns its result."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """Result or error of one job of a sweep."""
-
-    overrides: tuple[str, ...]
-    """Overrides that the sweeper gave this job."""
-    directory: str
-    """Run directory, unless the overrides name another."""
-    result: Mapping[str, Any] | None
-    """Return value of the task; None if the job failed."""
-    error: str = ""
-    """Message of the error if the job failed."""
-    metric: str = "loss"
-    """Evaluation metric by which jobs are ranked: that of `output.checkpoint.best`."""
-    order: str = "lowest"
-    """`lowest` or `highest`: the value of the metric that is best."""
-
-    def __float__(self) -> float:
-        """Returns the loss of the evaluation, which optimizing sweepers minimize."""
-        loss = (self.result or {}).get("eval", {}).get("loss")
-        return math.nan if loss is None else float(loss)
 
 
 @dataclasses.dataclass
@@ -265,69 +241,6 @@ def sweep(
     return job.outcomes  # Optimizing sweepers return nothing.
 
 
-def ranked(outcomes: Sequence[Outcome]) -> list[int]:
-    """Returns the numbers of the jobs, best first; those without a value last.
-
-    >>> losses = [0.5, float("nan"), 0.25]
-    >>> ranked([Outcome((), "", {"eval": {"loss": loss}}) for loss in losses])
-    [2, 0, 1]
-    """
-
-    def key(number: int) -> tuple[bool, float]:
-        one = outcomes[number]
-        value = (one.result or {}).get("eval", {}).get(one.metric)
-        if not isinstance(value, int | float) or math.isnan(value):
-            return True, 0.0
-        return False, -value if one.order == "highest" else value
-
-    return sorted(range(len(outcomes)), key=key)
-
-
-def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Returns the outcomes as plain values, best first; numbers are not rounded."""
-    return [
-        {
-            "job": number,
-            "overrides": settings_of(outcomes[number].overrides),
-            "step": (outcomes[number].result or {}).get("step"),
-            "eval": dict((outcomes[number].result or {}).get("eval", {})),
-            "directory": outcomes[number].directory,
-            "error": outcomes[number].error,
-        }
-        for number in ranked(outcomes)
-    ]
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Returns a table of the outcomes and the settings that vary, best first.
-
-    >>> print(table([
-    ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
-    ...     Outcome(("seed=2", "a=x"), "runs/1", None, "data: no rows."),
-    ... ]))
-    job  seed  step  loss
-    0    1     9     0.5
-    1    2     failed: data: no rows.
-    """
-    settings = [settings_of(outcome.overrides) for outcome in outcomes]
-    keys = list(dict.fromkeys(key for setting in settings for key in setting))
-    varied = [key for key in keys if len({row.get(key) for row in settings}) > 1]
-    results = [_figures(outcome.result or {}) for outcome in outcomes]
-    figures = list(dict.fromkeys(name for result in results for name in result))
-    names = column_names(figures, ("job", *varied))
-    # A column even where every job failed: their errors must not widen the one before.
-    rows = [["job", *varied, *(names.values() or ("",))]]
-    for number in ranked(outcomes):
-        outcome = outcomes[number]
-        row = [str(number), *(settings[number].get(key, "") for key in varied)]
-        if outcome.result is None:
-            first = (outcome.error.splitlines() or ["no reason given"])[0]
-            rows.append([*row, f"failed: {first}"])
-        else:
-            rows.append([*row, *(results[number].get(name, "") for name in figures)])
-    return columns(rows)
-
-
 def _check(
     job: SweepJob,
     jobs: Iterable[Sequence[str]],
@@ -428,23 +341,3 @@ def _shared(request: Request) -> list[Override]:
         and not value.is_sweep_override()
         and "${" not in str(value.value())
     ]
-
-
-def settings_of(lines: Iterable[str]) -> dict[str, str]:
-    """Returns key -> value as text of the overrides of a job.
-
-    >>> settings_of(["++optimizer.lr=0.1"])
-    {'optimizer.lr': '0.1'}
-    """
-    pairs = (line.lstrip("+").partition("=") for line in lines)
-    return {key: value for key, _, value in pairs}
-
-
-def _figures(result: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the step and the scalar metrics of a result as text."""
-    numbers = {"step": result.get("step"), **result.get("eval", {})}
-    return {
-        name: f"{value:.5g}" if isinstance(value, float) else str(value)
-        for name, value in numbers.items()
-        if isinstance(value, int | float)
-    }

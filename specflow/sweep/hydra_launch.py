@@ -13,7 +13,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.sweep.hydra_jobs import Outcome, SweepJob, settings_of
+from specflow.sweep.hydra_jobs import SweepJob
+from specflow.sweep.outcomes import Outcome, settings_of
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
 from specflow.sweep.several_processes import is_one_of_several

@@ -11,10 +11,12 @@ from omegaconf import DictConfig
 from specflow.compose.read.override_grammar import format_value
 from specflow.config.sections.mesh import INDEX
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.sweep.hydra_jobs import Outcome, SweepJob
+from specflow.sweep.hydra_jobs import SweepJob
 from specflow.sweep.hydra_launch import runs_here
+from specflow.sweep.outcomes import Outcome
 from specflow.sweep.pool.trial import Trial, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+from specflow.sweep.search.constraints import violations
 from specflow.sweep.search.launcher_pool import LauncherPool
 from specflow.sweep.search.search_loop import Search, SearchedTrial
 from specflow.sweep.search.search_plan import SearchPlan
@@ -80,7 +82,7 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
         ) from None
     finally:
         progress.close()
-    job.outcomes[:] = [_outcome(trial) for trial in trials]
+    job.outcomes[:] = [_outcome(trial, plan) for trial in trials]
 
 
 def _check_launcher(plan: SearchPlan, config: DictConfig, in_pool: bool) -> None:
@@ -121,11 +123,13 @@ def _is_value(line: str) -> bool:
     return "." in key and not line.startswith("~")
 
 
-def _outcome(trial: SearchedTrial) -> Outcome:
+def _outcome(trial: SearchedTrial, plan: SearchPlan) -> Outcome:
     ended = trial.outcome
     assert ended is not None
     directory = (ended.result or {}).get("directory", str(trial.directory))
     failed = ended.status is TrialStatus.FAILED
+    metrics = (ended.result or {}).get("eval", {})
+    infeasible = [] if failed else violations(plan.sweep.constraints, metrics)
     return Outcome(
         trial.lines,
         os.path.abspath(directory),
@@ -133,4 +137,5 @@ def _outcome(trial: SearchedTrial) -> Outcome:
         ended.error,
         ended.metric,
         ended.order,
+        infeasible=", ".join(infeasible),
     )

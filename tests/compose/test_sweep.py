@@ -8,7 +8,8 @@ import pytest
 from specflow.compose import compose
 from specflow.diagnostics.errors import ConfigError, DataError, Diagnostic
 from specflow.sweep import sweep_folders
-from specflow.sweep.hydra_jobs import sweep, table
+from specflow.sweep.hydra_jobs import sweep
+from specflow.sweep.outcomes import table
 
 
 def task(composed):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from specflow.commands.trials_table import save_trials
-from specflow.sweep.hydra_jobs import Outcome, ranked, records, table
+from specflow.sweep.outcomes import Outcome, ranked, records, table
 
 
 def outcomes(tmp_path):
@@ -33,7 +33,33 @@ def test_jobs_are_ranked_by_the_best_metric_and_failed_ones_come_last(tmp_path):
         Outcome(one.overrides, one.directory, one.result, one.error, "auc", "highest")
         for one in jobs
     ]
-    assert ranked(by_auc) == [2, 1, 0, 3]
+    assert ranked(by_auc) == [2, 1, 3, 0]
+
+
+def test_only_complete_and_feasible_jobs_can_be_the_best():
+    metrics = {"loss": 0.5, "accuracy": 0.75}
+    jobs = [
+        Outcome(("seed=0",), "0", {"step": 9, "eval": metrics}),
+        Outcome(("seed=1",), "1", {"step": 3, "eval": {"loss": 0.125}, "pruned": True}),
+        Outcome(
+            ("seed=2",),
+            "2",
+            {"step": 9, "eval": {**metrics, "loss": 0.25}},
+            infeasible="accuracy 0.75 < 0.9",
+        ),
+        Outcome(("seed=3",), "3", {"step": 9, "eval": {**metrics, "loss": 1.0}}),
+    ]
+    assert ranked(jobs) == [0, 3, 1, 2]
+    assert [one["status"] for one in records(jobs)] == [
+        *("complete", "complete", "pruned", "infeasible")
+    ]
+    assert [line.rstrip() for line in table(jobs).splitlines()] == [
+        "job  seed  step  loss   accuracy  status",
+        "0    0     9     0.5    0.75      complete",
+        "3    3     9     1      0.75      complete",
+        "1    1     3     0.125            pruned",
+        "2    2     9     0.25   0.75      infeasible: accuracy 0.75 < 0.9",
+    ]
 
 
 def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypatch):
@@ -88,7 +114,7 @@ def test_every_column_has_a_name_of_its_own(tmp_path, monkeypatch):
     assert header == [
         *("job", "seed", "step", "loss"),
         *("eval.job", "eval.error", "eval.directory", "eval.seed"),
-        *("directory", "error"),
+        *("status", "directory", "error"),
     ]
     row = dict(zip(header, rows[1], strict=True))
     assert row["seed"] == row["job"] == "1"

@@ -89,6 +89,21 @@ def test_the_config_folder_of_a_project_file_is_the_users_own(theirs, capsys):
     assert main(["show", "experiment=big", "--config-dir", "theirs"]) == 0
 
 
+def test_a_file_does_not_send_results_to_a_database(theirs):
+    theirs("sweep: {storage: 'postgresql://them/results'}")
+    with pytest.raises(ConfigError) as raised:
+        composed()
+    typed = "sweep.storage='postgresql://them/results'"
+    assert str(raised.value) == (
+        "sweep.storage: a file would write to 'postgresql://them/results', outside the "
+        f"working directory ({FILE}:5:9). " + TYPED.format(f'"{typed}"')
+    )
+    assert composed(typed).config.sweep.storage == "postgresql://them/results"
+    assert composed("trust=./theirs").config.sweep.storage.endswith("//them/results")
+    theirs("sweep: {storage: journal}")
+    assert composed().config.sweep.storage == "journal"
+
+
 ENVIRONMENT = "hydra: {job: {env_set: {THEIR_WORD: a}}}"
 
 
@@ -155,6 +170,10 @@ def test_a_file_names_the_folder_of_a_sweep_inside(theirs):
         ("trust: os", "trust: is read from the command line only"),
         ("run: ../other", "run: is read from the command line only"),
         ("output.dir: /data/x", "output.dir: a file would write to '/data/x'"),
+        (
+            "sweep.storage: 'mysql://them/x'",
+            "sweep.storage: a file would write to 'mysql://them/x'",
+        ),
     ],
 )
 def test_overrides_of_a_file_do_not_count_as_typed(params, message, theirs):

@@ -1,5 +1,6 @@
 """The loop of a search, with Optuna's studies on disk and no training."""
 
+import dataclasses
 import json
 import sqlite3
 
@@ -225,6 +226,28 @@ def test_another_search_in_the_same_directory_is_refused(tmp_path):
     run(plan(trials=2), tmp_path)
     with pytest.raises(ConfigError, match=r"sweep\.space: differs from that"):
         run(plan(X, trials=2), tmp_path)
+
+
+def test_what_all_trials_have_in_common_is_the_same_in_each_call(tmp_path):
+    fixed = {"loop.train_steps": "200", "optimizer.b1": "0.9"}
+    run(dataclasses.replace(plan(trials=2), fixed=fixed), tmp_path)
+    other = {"loop.train_steps": "400", "seed": "1"}
+    with pytest.raises(ConfigError) as error:
+        run(dataclasses.replace(plan(trials=4), fixed=other), tmp_path)
+    hint = "Type the same as there to resume, or choose another output.dir."
+    differs = f"differs from that of the search in {tmp_path}"
+    assert [str(one) for one in error.value.diagnostics] == [
+        f"loop.train_steps: {differs}: 200 there, 400 here. {hint}",
+        f"optimizer.b1: {differs}: 0.9 there, absent here. {hint}",
+        f"seed: {differs}: absent there, 1 here. {hint}",
+    ]
+    assert len(stored(tmp_path)) == 2
+
+
+def test_a_search_of_another_name_does_not_share_a_directory(tmp_path):
+    run(plan(trials=2), tmp_path)
+    with pytest.raises(ConfigError, match=r"sample there, other here\."):
+        run(dataclasses.replace(plan(trials=2), name="other"), tmp_path)
 
 
 def test_a_search_of_the_same_directory_with_more_trials_is_the_same(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from specflow.cli.main import main
 from specflow.compose.overrides import compose
 from specflow.compose.read.config_folders import folders
 from specflow.compose.read.override_grammar import read
@@ -64,6 +65,43 @@ def test_several_objectives_with_pruning_are_refused():
     objectives = "sweep.objectives=[{metric: loss},{metric: accuracy}]"
     with pytest.raises(ConfigError, match="only a search with one objective"):
         plan("sweep=median", objectives, "optimizer.lr=0.1,0.2")
+
+
+def test_what_changes_results_is_fixed_and_what_is_searched_is_not():
+    fixed = plan("optimizer.lr=0.1,0.2", "loop.train_steps=70").fixed
+    assert fixed["loop.train_steps"] == "70"
+    assert "optimizer.lr" not in fixed
+    assert not [key for key in fixed if key.startswith(("output.", "sweep."))]
+    same = plan("optimizer.lr=0.1,0.2", "loop.train_steps=70", "loop.log_every=3")
+    assert same.fixed == fixed
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:hunter2@db/search",
+        "postgresql://ann:hunter2/x@db/search",
+        "'mysql://db/search?user=ann&password=hunter2'",
+    ],
+)
+def test_a_password_in_a_url_is_refused_and_not_printed(url, capsys, monkeypatch):
+    monkeypatch.setenv("THE_URL", url.strip("'"))
+    for written in (url, "${oc.env:THE_URL}"):
+        words = [*BASE, f"sweep.storage={written}"]
+        for command in (["show"], ["train", "-m", "optimizer.lr=0.1,0.2"]):
+            assert main([*command, *words]) == 2
+        printed = "".join(capsys.readouterr())
+        assert "sweep.storage: has a password in its URL" in printed
+        assert "hunter2" not in printed
+
+
+def test_no_message_shows_the_password_of_a_url(capsys):
+    url = "postgresql://ann:hunter2@db/search"
+    for line in (f"sweep.storge={url}", f"sweep.storage={url}[", f"seed={url}"):
+        assert main(["show", *BASE, line]) == 2
+        printed = capsys.readouterr().err
+        assert "postgresql://ann:***@db/search" in printed
+        assert "hunter2" not in printed
 
 
 def test_a_search_is_no_part_of_a_trial():

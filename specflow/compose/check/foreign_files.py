@@ -77,22 +77,27 @@ def output_directory(
 
 
 def set_by_file(
-    value: str, origin: str, folders: Folders, trusted: Iterable[str]
+    value: str,
+    origin: str,
+    folders: Folders,
+    trusted: Iterable[str],
+    key: str = "output.dir",
 ) -> list[Diagnostic]:
-    """Refuses an `output.dir` outside, if it was set by a file of unknown origin.
+    """Refuses a place outside, if it was set by a file of unknown origin.
 
     Args:
-        value: the directory.
+        value: the directory, or the URL.
         origin: place that set it; an override is the user's.
         folders: config folders.
         trusted: folders that the user trusts.
+        key: setting that names the place.
     """
     files = (it for it in folders.files() if origin.startswith(f"{folders.shown(it)}:"))
     file = next(files, None)
     if file is None or is_known(file, folders, trusted):
         return []
-    line = quote_for_shell(f"output.dir={format_value(value)}")
-    return [_leads_outside("output.dir", value, line, file, origin, folders)]
+    line = quote_for_shell(f"{key}={format_value(value)}")
+    return [_leads_outside(key, value, line, file, origin, folders)]
 
 
 def hydra_settings(

@@ -20,6 +20,7 @@ class MessageLink:
     {'step': 3}
     >>> here.close(); there.receive() is None
     True
+    >>> there.close()
     """
 
     def __init__(self, connection: socket.socket):

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from optuna.trial import FrozenTrial, TrialState
 
 from specflow.config.sections.triggers import seconds_of
+from specflow.diagnostics.passwords import without_password
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.search.search_plan import SearchPlan
-from specflow.sweep.search.study_storage import Supervisors, without_password
+from specflow.sweep.search.study_storage import Supervisors
 from specflow.sweep.search.study_trials import StudyTrials
 from specflow.sweep.search.trial_results import evaluated, joined, result_of
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records

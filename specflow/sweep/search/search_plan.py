@@ -1,7 +1,8 @@
 """What a search does, decided and checked before its first trial."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from specflow.compose.read.override_grammar import Request
 from specflow.config.sections.sweep import ObjectiveConfig, SweepConfig
 from specflow.config.sections.triggers import steps_of
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime.plain_tree import settings
 from specflow.sweep.search.search_requirements import check_requirements
 from specflow.sweep.search.search_space import (
     Dimension,
@@ -19,6 +21,17 @@ from specflow.sweep.search.search_space import (
 )
 
 __all__ = ["SearchPlan", "plan_search"]
+
+_FREE = (
+    "sweep.",
+    "output.",
+    "mesh.",
+    "loop.eval_batch_size",
+    "loop.iterations_per_loop",
+    "loop.log_every",
+    "loop.recover",
+)
+"""Settings that change no result, and may differ between calls that share a search."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +48,7 @@ class SearchPlan:
         trials: number of trials.
         train_steps: of a trial.
         every: training steps between two evaluations; 1 if they are triggered by time.
+        fixed: dotted key -> value as JSON, of what all trials have in common.
     """
 
     sweep: SweepConfig
@@ -46,6 +60,7 @@ class SearchPlan:
     trials: int
     train_steps: int
     every: int
+    fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def definition(self) -> dict[str, Any]:
         """Returns what calls that share a study have in common, as plain values."""
@@ -58,6 +73,7 @@ class SearchPlan:
             "pruner": sweep["pruner"],
             "repeats": sweep["repeats"],
             "seed": sweep["seed"],
+            "fixed": dict(self.fixed),
         }
 
     def study_name(self, directory: Path) -> str:
@@ -124,7 +140,19 @@ def plan_search(
         trials=trials,
         train_steps=config.loop.train_steps,
         every=steps_of(config.loop.eval_every) or 1,
+        fixed=_fixed(composed.tree, [one.key for one in dimensions]),
     )
+
+
+def _fixed(tree: Mapping[str, Any], searched: Sequence[str]) -> dict[str, str]:
+    """Returns what trials must have in common to be compared."""
+    flat = {".".join(path): value for path, value in settings(tree)}
+    return {
+        key: json.dumps(value, default=str)
+        for key, value in flat.items()
+        if not key.startswith(_FREE)
+        and not any(f"{key}.".startswith(f"{one}.") for one in searched)
+    }
 
 
 def _objectives(sweep: SweepConfig, composed: Composed) -> tuple[ObjectiveConfig, ...]:

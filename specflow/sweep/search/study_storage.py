@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import sqlite3
 import time
 import uuid
@@ -31,7 +30,6 @@ __all__ = [
     "close_study",
     "is_url",
     "open_study",
-    "without_password",
 ]
 
 HEARTBEAT_S = 30
@@ -44,16 +42,6 @@ _ATTEMPTS = 5
 def is_url(storage: str) -> bool:
     """Returns whether a storage is a database that other machines reach."""
     return "://" in storage
-
-
-def without_password(text: str) -> str:
-    """Hides the passwords of URLs.
-
-    >>> without_password("postgresql://ann:secret@db.example/search")
-    'postgresql://ann:***@db.example/search'
-    """
-    text = re.sub(r"(://[^/:@\s]*):[^@/\s]*@", r"\1:***@", text)
-    return re.sub(r"([?&](?:password|sslpassword)=)[^&\s]*", r"\1***", text)
 
 
 def open_study(
@@ -83,8 +71,11 @@ def open_study(
     try:
         # One process at a time creates tables.
         with FileLock(directory / "search.lock"):
+            connected = _connected(storage, directory)
+            if not is_url(storage):
+                _check_name(connected, name, directory)
             study = optuna.create_study(
-                storage=_connected(storage, directory),
+                storage=connected,
                 study_name=name,
                 directions=directions,
                 load_if_exists=True,
@@ -108,11 +99,10 @@ def close_study(study: optuna.Study) -> None:
 
 def unreachable(storage: str, error: BaseException) -> MachineError:
     """Returns the error of a database that does not answer."""
-    reason = without_password(str(getattr(error, "orig", None) or error))
+    reason = str(getattr(error, "orig", None) or error)
     first = (reason.splitlines() or [""])[0]
     hint = "Once it answers, the same command resumes."
-    where, shown = "sweep.storage", without_password(storage)
-    problem = f"{shown} failed: {first}"
+    where, problem = "sweep.storage", f"{storage} failed: {first}"
     return MachineError(Diagnostic(where, problem, hint=hint, code="sweep-storage"))
 
 
@@ -159,18 +149,35 @@ def _check_definition(
     if known is None:
         study.set_user_attr(_DEFINITION, own)
         return
-    changed = [key for key in own if own[key] != known.get(key)]
+    changed = [
+        (f"sweep.{key}", json.dumps(known.get(key)), json.dumps(own[key]))
+        for key in own
+        if own[key] != known.get(key) and key != "fixed"
+    ]
+    there, here = known.get("fixed", {}), own.get("fixed", {})
+    changed += [
+        (key, there.get(key, "absent"), here.get(key, "absent"))
+        for key in there | here
+        if there.get(key) != here.get(key)
+    ]
     if changed:
-        raise ConfigError(
-            Diagnostic(
-                f"sweep.{changed[0]}",
-                f"differs from that of the search in {directory}: "
-                f"{json.dumps(known.get(changed[0]))} there, "
-                f"{json.dumps(own[changed[0]])} here",
-                hint="Type the same as there to resume, or choose another output.dir.",
-                code="sweep",
-            )
-        )
+        raise ConfigError(*(_differs(*one, directory) for one in changed))
+
+
+def _check_name(storage: BaseStorage, name: str, directory: Path) -> None:
+    """Refuses the directory of a search with another name: it would run there too."""
+    names = optuna.get_all_study_names(storage)
+    if names and name not in names:
+        raise ConfigError(_differs("sweep.study", names[0], name, directory))
+
+
+def _differs(where: str, there: str, here: str, directory: Path) -> Diagnostic:
+    return Diagnostic(
+        where,
+        f"differs from that of the search in {directory}: {there} there, {here} here",
+        hint="Type the same as there to resume, or choose another output.dir.",
+        code="sweep",
+    )
 
 
 class Supervisors:

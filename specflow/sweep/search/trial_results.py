@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.sweep.pool.trial import TrialOutcome, TrialStatus
+from specflow.sweep.search.constraints import excess, finite
 from specflow.sweep.search.search_plan import SearchPlan
 
 __all__ = ["Evaluated", "evaluated", "joined", "result_of"]
@@ -40,21 +41,13 @@ def evaluated(plan: SearchPlan, result: Mapping[str, Any]) -> Evaluated:
     metrics = result.get("eval", {})
     values = []
     for objective in plan.objectives:
-        value = _finite(metrics.get(objective.metric))
+        value = finite(metrics.get(objective.metric))
         if value is None:
             written = metrics.get(objective.metric, "missing")
             return Evaluated(problem=f"{objective.metric} is {written}")
         values.append(value)
-    exceeded = []
-    for bound in plan.sweep.constraints:
-        value = _finite(metrics.get(bound.metric))
-        amounts = [math.inf] if value is None else []
-        if value is not None and bound.at_most is not None:
-            amounts.append(value - bound.at_most)
-        if value is not None and bound.at_least is not None:
-            amounts.append(bound.at_least - value)
-        exceeded.append(max(amounts))
-    return Evaluated(values=tuple(values), exceeded=tuple(exceeded))
+    exceeded = tuple(excess(bound, metrics) for bound in plan.sweep.constraints)
+    return Evaluated(values=tuple(values), exceeded=exceeded)
 
 
 def result_of(directory: str | Path) -> dict[str, Any] | None:
@@ -104,11 +97,3 @@ def joined(outcomes: Sequence[TrialOutcome], number: int, folder: Path) -> Trial
     written.replace(folder / "result.json")
     whole = {**result, "directory": str(folder)}
     return dataclasses.replace(last, number=number, result=whole, seconds=seconds)
-
-
-def _finite(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
