@@ -9,6 +9,7 @@ from specflow.cli import (
     checkpoint_commands,
     config_commands,
     fsck_command,
+    new_command,
     options,
     run_commands,
     train_commands,
@@ -37,6 +38,12 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "new": Command(
+        new_command.new,
+        "write a project of your own: a model, data, an experiment and tests",
+        "specflow new my_project",
+        options.STARTING,
+    ),
     "train": Command(
         train_commands.train,
         "train an experiment, or resume it where its run directory stopped",

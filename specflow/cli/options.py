@@ -18,6 +18,7 @@ __all__ = [
     "PREDICTING",
     "RESUMING",
     "SCHEMAS",
+    "STARTING",
     "TRAINING",
     "VERIFYING",
     "Option",
@@ -368,6 +369,14 @@ COMPARING = (
     ),
     Option("b", metavar="B", help="the other one, by any such name"),
     CONFIG_DIR,
+    REPORT,
+)
+STARTING = (
+    Option(
+        "path",
+        metavar="NAME",
+        help="folder of the project, new or empty; its last part is the project's name",
+    ),
     REPORT,
 )
 SCHEMAS = (

@@ -38,6 +38,8 @@ def completed(arguments: argparse.Namespace, trust: Sequence[str]) -> Iterator[N
 
 def _complete(arguments: argparse.Namespace, trust: Sequence[str]) -> Project | None:
     """Completes the arguments, and returns the project."""
+    if "config_dir" not in arguments:
+        return None  # The command reads no configs.
     if (
         arguments.command
     ):  # The processes that it starts read the project file themselves.

@@ -1,0 +1,1 @@
+"""New projects: a small package, its config, tests and README, from templates."""

@@ -1,0 +1,146 @@
+"""A new project, written from the templates beside this module."""
+
+import dataclasses
+import importlib.machinery
+import keyword
+import os
+import re
+import string
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.output.files import reported
+from specflow.runtime.filesystem import check_output_folder, expanded
+
+__all__ = ["NewProject", "package_name", "write_project"]
+
+_TEMPLATE = Path(__file__).parent / "template"
+_SUFFIX = "-tpl"
+"""End of a template's name, so that no tool takes it for Python or YAML."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_LONGEST = 40
+"""Length of a name, in characters; longer ones do not fit the lines of the code."""
+_OTHER_FOLDERS = ("conf", "runs", "tests")
+"""Folders of a project beside its package."""
+_VALUES = ("false", "inf", "nan", "no", "null", "off", "on", "true", "yes")
+"""Words that are no text in YAML or in an override."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewProject:
+    """A project that was written."""
+
+    folder: Path
+    package: str
+    """Name of its package and of its experiment."""
+    files: tuple[Path, ...]
+    """Files relative to the folder, in the order of their names."""
+
+
+def write_project(path: str) -> NewProject:
+    """Writes a new project: a package, its config, its tests, and what installs it.
+
+    Args:
+        path: folder of the project, which is missing or empty; its last part is the
+            name of the project.
+
+    Raises:
+        ConfigError: the folder is not empty, or the name is unusable; all at once.
+        OutputError: a file cannot be written.
+    """
+    folder = expanded(path, "NAME")
+    name = folder.resolve().name
+    diagnostics = [*_name_diagnostics(name), *_folder_diagnostics(folder, path)]
+    if diagnostics:
+        raise ConfigError(*diagnostics)
+    package = package_name(name)
+    files = []
+    for template in sorted(_TEMPLATE.rglob(f"*{_SUFFIX}")):
+        text = string.Template(template.read_text(encoding="utf-8"))
+        file = _file_of(template.relative_to(_TEMPLATE), package)
+        with reported(folder / file, setting="folder"):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(
+                text.substitute(name=name, package=package), encoding="utf-8"
+            )
+        files.append(file)
+    return NewProject(folder, package, tuple(sorted(files)))
+
+
+def package_name(name: str) -> str:
+    """Returns the name of the package of a project.
+
+    >>> package_name("Wine-Quality")
+    'wine_quality'
+    """
+    return name.replace("-", "_").lower()
+
+
+def _file_of(template: Path, package: str) -> Path:
+    """The file of a template; `package` in its path is the name of the package."""
+    parts = [
+        part.replace("package", package).replace("gitignore", ".gitignore")
+        for part in (*template.parent.parts, template.name.removesuffix(_SUFFIX))
+    ]
+    return Path(*parts)
+
+
+def _name_diagnostics(name: str) -> Iterator[Diagnostic]:
+    package, problem, hint = package_name(name), "", ""
+    if not _NAME.fullmatch(name):
+        problem = "is no name of a Python package"
+        usable = re.sub(r"^[^a-z]+|_+$", "", re.sub(r"[^a-z0-9]+", "_", name.lower()))
+        hint = f"Try {usable}." if usable and not _taken(usable) else ""
+    elif len(name) > _LONGEST:
+        problem = f"has {len(name)} characters"
+    elif taken := _taken(package):
+        problem, hint = f"is the name of {taken}", f"Try my_{package}."
+    if problem:
+        yield Diagnostic(
+            "NAME",
+            f"'{name}' {problem}",
+            expected="letters, digits, - and _, first a letter; "
+            f"at most {_LONGEST} characters",
+            hint=hint,
+            origin="command line",
+            code="project-name",
+        )
+
+
+def _taken(package: str) -> str:
+    """What has the name of a package already; empty: nothing."""
+    if keyword.iskeyword(package):
+        return "a keyword of Python"
+    if package in sys.stdlib_module_names:
+        return "a module of Python's standard library"
+    if package in _VALUES:
+        return "a value in YAML"
+    if package in _OTHER_FOLDERS:
+        return "another folder of the project"
+    # The project's folder is searched first, so its package would hide the other one.
+    here = ("", os.getcwd())
+    places = [place for place in sys.path if place not in here]
+    if importlib.machinery.PathFinder.find_spec(package, places) is not None:
+        return "an installed package"
+    return ""
+
+
+def _folder_diagnostics(folder: Path, path: str) -> Iterator[Diagnostic]:
+    try:
+        check_output_folder(path, "NAME", "project-folder")
+        entries = sorted(os.listdir(folder)) if folder.is_dir() else []
+    except ConfigError as error:
+        yield from error.diagnostics
+        return
+    if entries:
+        shown = ", ".join(entries[:3]) + ", ..." * (len(entries) > 3)
+        yield Diagnostic(
+            "NAME",
+            f"'{path}' is not empty ({shown})",
+            expected="a new or an empty directory",
+            hint="Nothing was written.",
+            origin="command line",
+            code="project-folder",
+        )
