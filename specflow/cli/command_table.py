@@ -105,7 +105,7 @@ COMMANDS = {
     ),
     "explain": Command(
         config_commands.explain,
-        "explain a key: its meaning, type, default, value and origin",
+        "explain a key: its meaning, type, default, value and origin; or an error code",
         "specflow explain optimizer.lr experiment=digits",
         options.EXPLAINING,
     ),

@@ -15,6 +15,7 @@ from typing import Any
 
 from specflow.cli.options import Option
 from specflow.compose.read.config_folders import Folders, about_file, folders
+from specflow.diagnostics.error_pages import error_pages
 from specflow.diagnostics.errors import ConfigError
 
 __all__ = ["complete"]
@@ -121,6 +122,10 @@ class _Line:
         kind = words.names[0]
         if kind in ("overrides", "words"):
             yield from self._overrides(last, bare=kind == "words")
+            if kind == "words" and last:
+                yield from (
+                    (page.code, page.meaning) for page in error_pages().values()
+                )
         elif kind == "a":
             yield from self._choices("", "experiment")
             yield from _paths(last, "FILE")

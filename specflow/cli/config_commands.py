@@ -1,13 +1,18 @@
 """`show`, `explain`, `diff` and `schema`: commands on configs, which load no JAX."""
 
 import argparse
+import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 from specflow.cli import options
 from specflow.cli.command import usage
 from specflow.cli.experiments import compose_experiment
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime import standard_streams
+
+if TYPE_CHECKING:
+    from specflow.diagnostics.error_pages import ErrorPage
 
 __all__ = ["diff", "explain", "schema", "show"]
 
@@ -40,15 +45,23 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Explains a key: its type, default, value and origin."""
-    from specflow.compose.inspect.explain import explain
-    from specflow.compose.inspect.explain_text import as_lines, as_plain
+    """Explains a key: its type, default, value and origin; or an error code."""
+    from specflow.cli.error_codes import nearest_code, page_of
 
     overrides = [word for word in arguments.words if options.is_override(word)]
     keys = [word for word in arguments.words if not options.is_override(word)]
     if len(keys) > 1:
         raise ConfigError(usage(keys[1], "is a second key; one is explained at a time"))
-    explanation = explain("".join(keys), overrides, config_dirs=arguments.config_dir)
+    key = "".join(keys)
+    if (page := page_of(key)) is not None:
+        return _explain_code(page, as_json=arguments.report == "json")
+    from specflow.compose.inspect.explain import explain
+    from specflow.compose.inspect.explain_text import as_lines, as_plain
+
+    try:
+        explanation = explain(key, overrides, config_dirs=arguments.config_dir)
+    except ConfigError as error:
+        raise nearest_code(key, error) from None
     diagnostics = explanation.diagnostics
     if arguments.report == "json":
         from specflow.diagnostics.rendering import document
@@ -60,6 +73,19 @@ def explain(arguments: argparse.Namespace) -> int:
         print(line)
     if diagnostics:
         raise ConfigError(*diagnostics)
+    return 0
+
+
+def _explain_code(page: "ErrorPage", *, as_json: bool) -> int:
+    from specflow.diagnostics.error_pages import wrapped
+
+    if as_json:
+        from specflow.diagnostics.rendering import document
+
+        print(document(0, **dataclasses.asdict(page)))
+        return 0
+    for line in wrapped(page):
+        print(line)
     return 0
 
 

@@ -1,9 +1,11 @@
 """Reports of failed commands, to the user and to the other processes."""
 
 import os
+import sys
 
 from specflow.diagnostics.errors import ConfigError
 from specflow.distributed import launcher_link
+from specflow.runtime import standard_streams
 
 __all__ = ["call_off", "report_failure"]
 
@@ -21,18 +23,31 @@ def report_failure(error: BaseException, *, as_json: bool) -> int:
     Returns:
         The exit status.
     """
-    from specflow.diagnostics.rendering import report_error
     from specflow.distributed import collectives, failure
 
     if getattr(error, "shared", False):
         if collectives.is_process_zero():
-            return report_error(error, as_json=as_json)
+            return _report(error, as_json=as_json)
         return getattr(error, "exit_code", 1)
     error = failure.root_cause(error)
-    status = report_error(error, as_json=as_json)
+    status = _report(error, as_json=as_json)
     if isinstance(error, ConfigError):
         launcher_link.report(mistake=str(error))
     failure.notify_and_exit(error, status)
+    return status
+
+
+def _report(error: BaseException, *, as_json: bool) -> int:
+    """Prints an error, and to people also the command that explains its codes."""
+    from specflow.diagnostics.rendering import report_error
+
+    status = report_error(error, as_json=as_json)
+    diagnostics = getattr(error, "diagnostics", ())
+    if diagnostics and not as_json and standard_streams.is_terminal(sys.stderr):
+        from specflow.cli.error_codes import where_explained
+
+        if line := where_explained(diagnostics):
+            print(line, file=sys.stderr)
     return status
 
 

@@ -354,8 +354,9 @@ EXPLAINING = (
     Option(
         "words",
         nargs="*",
-        metavar="KEY | override",
-        help="the key to explain, and overrides of the experiment to explain it in",
+        metavar="KEY | CODE | override",
+        help="the key to explain, and overrides of the experiment to explain it in; or "
+        "the code of an error or warning",
     ),
     CONFIG_DIR,
     REPORT,

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from specflow.cli.error_codes import page_of
 from specflow.cli.main import main
-from specflow.diagnostics.errors import MACHINE, MISTAKE
+from specflow.config.experiment import ExperimentConfig
+from specflow.diagnostics.error_pages import error_pages
+from specflow.diagnostics.errors import MACHINE, MISTAKE, SpecflowError
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -103,6 +106,33 @@ def test_the_table_has_every_code_once_and_no_unused_one():
     assert listed == sorted(listed)
     assert len(set(listed)) == len(listed)
     assert set(listed) == set(_used())
+
+
+def test_no_error_is_raised_with_a_text_alone():
+    """It would be a diagnostic without a code."""
+    classes = {cls.__name__ for cls in SpecflowError.__subclasses__()}
+    plain = [
+        f"{file}:{call.lineno}"
+        for file, call, _ in _calls()
+        if getattr(call.func, "id", "") in classes
+        and call.args
+        and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+    ]
+    assert plain == []
+
+
+def test_pages_are_the_rows_of_the_table():
+    pages = error_pages()
+    assert [*pages] == [row[0].strip("`") for row in ROWS]
+    for page, row in zip(pages.values(), ROWS, strict=True):
+        assert [page.meaning, page.example, page.hint] == [
+            row[1], row[2].strip("`"), row[3],
+        ]  # fmt: skip
+
+
+def test_codes_that_are_keys_are_known():
+    keys = {*ExperimentConfig.model_fields} & {*error_pages()}
+    assert keys == {code for code in error_pages() if page_of(code) is None}
 
 
 def test_every_diagnostic_has_a_code():
