@@ -39,7 +39,7 @@ class Command:
             epilog=f"example: {self.example}",
             allow_abbrev=False,
         )
-        parser.set_defaults(report="text", trusted_at="")
+        parser.set_defaults(report="text", trusted_at="", config_dir=[])
         for option in self.takes:
             parser.add_argument(*option.names, **option.settings)
         return parser

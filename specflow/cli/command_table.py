@@ -12,6 +12,7 @@ from specflow.cli import (
     new_command,
     options,
     run_commands,
+    sweep_commands,
     train_commands,
 )
 from specflow.cli.command import Command
@@ -73,6 +74,18 @@ COMMANDS = {
         "list a run's checkpoints and what keeps each, or tag one",
         "specflow checkpoints run=runs/try1 --step best --tag release",
         options.LISTING,
+    ),
+    "sweep show": Command(
+        sweep_commands.show,
+        "list the trials of a sweep, also while it runs, as a table, CSV or Parquet",
+        "specflow sweep show runs/grid --sort optimizer.lr",
+        options.SHOWING_SWEEPS,
+    ),
+    "sweep best": Command(
+        sweep_commands.best,
+        "print the run directory of the best trial of a sweep",
+        "specflow evaluate run=$(specflow sweep best runs/grid)",
+        options.TAKING_THE_BEST,
     ),
     "fsck": Command(
         fsck_command.fsck,
@@ -142,9 +155,12 @@ def dispatch(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
-    name, *rest = arguments
-    if name == "--version":
+    if arguments[0] == "--version":
         print(f"specflow {_version()}")
+        return 0
+    name, rest = _named(arguments)
+    if _is_group(name) and rest[:1] in (["-h"], ["--help"]):
+        print(_help(name))
         return 0
     command = COMMANDS.get(name)
     if command is None:
@@ -175,11 +191,29 @@ def dispatch(arguments: Sequence[str]) -> int:
         return command.run(parsed)
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS))
+def _named(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the name of a command, which may have two words, and its arguments."""
+    name, *rest = arguments
+    if _is_group(name) and rest and not rest[0].startswith("-"):
+        return f"{name} {rest[0]}", rest[1:]
+    return name, rest
+
+
+def _is_group(name: str) -> bool:
+    """Returns whether a word begins the names of several commands."""
+    return any(command.startswith(f"{name} ") for command in COMMANDS)
+
+
+def _help(group: str = "") -> str:
+    shown = {
+        name: command for name, command in COMMANDS.items() if name.startswith(group)
+    }
+    width = max(map(len, shown))
     commands = "\n".join(
-        f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()
+        f"  {name:<{width}}  {command.summary}" for name, command in shown.items()
     )
+    if group:
+        return f"usage: specflow {group} COMMAND\n\ncommands:\n{commands}"
     return (
         "usage: specflow COMMAND [override ...] [option ...]\n\n"
         "Declarative training on JAX: an experiment is YAML, and every field of it an "

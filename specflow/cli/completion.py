@@ -55,16 +55,32 @@ def complete(
     ['mesh=fsdp', 'mesh=fsdp_tensor']
     """
     *before, last = _words(line)
+    names = (" ".join(before[1:end]) for end in (2, 3))
+    name = next((name for name in names if name in commands), None)
     if len(before) < 2:
-        known = {name: summary for name, (summary, _) in commands.items()}
+        known = _next_words(commands)
         found = iter({**known, "--help": "", "--version": ""}.items())
-    elif before[1] in commands:
-        _, takes = commands[before[1]]
-        found = _Line(before[2:], takes, config_dirs).candidates(last)
+    elif name is not None:
+        _, takes = commands[name]
+        words = before[1 + len(name.split()) :]
+        found = _Line(words, takes, config_dirs).candidates(last)
     else:
-        found = iter(())
+        found = iter(_next_words(commands, before[1:]).items())
     fitting = ((word, text) for word, text in found if word.startswith(last))
     return list(dict(fitting).items())
+
+
+def _next_words(
+    commands: Mapping[str, tuple[str, Sequence[Option]]], typed: Sequence[str] = ()
+) -> dict[str, str]:
+    """The next word of each command's name -> its summary; empty for a group's."""
+    words: dict[str, str] = {}
+    for name, (summary, _) in commands.items():
+        whole = name.split()
+        if whole[: len(typed)] == [*typed] and len(whole) > len(typed):
+            is_last = len(whole) == len(typed) + 1
+            words[whole[len(typed)]] = summary if is_last else ""
+    return words
 
 
 def _words(line: str) -> list[str]:

@@ -18,7 +18,9 @@ __all__ = [
     "PREDICTING",
     "RESUMING",
     "SCHEMAS",
+    "SHOWING_SWEEPS",
     "STARTING",
+    "TAKING_THE_BEST",
     "TRAINING",
     "VERIFYING",
     "Option",
@@ -331,6 +333,49 @@ VERIFYING = (
         action="store_true",
         help="with --repair: print what would be done, and change nothing",
     ),
+)
+_SWEEP = Option(
+    "directory",
+    files=True,
+    metavar="DIR",
+    help="directory of a sweep: output.dir of train -m, also of one that runs",
+)
+SHOWING_SWEEPS = (
+    _SWEEP,
+    Option(
+        "--format",
+        action=_Format,
+        choices=["table", "csv", "parquet", "json"],
+        help="table, the default; csv, parquet and json have every digit",
+    ),
+    Option(
+        "--sort",
+        metavar="KEY",
+        help="column to sort by: a parameter, a metric, trial, status, step or "
+        "seconds; the best first by default",
+    ),
+    Option("--reverse", action="store_true", help="turn the order"),
+    Option(
+        "--output",
+        files=True,
+        metavar="FILE",
+        help="file to write (.csv, .parquet), instead of standard output",
+    ),
+)
+TAKING_THE_BEST = (
+    _SWEEP,
+    Option(
+        "--metric",
+        metavar="NAME",
+        help="metric that decides; by default the objective of the sweep, or that of "
+        "output.checkpoint.best, or the loss",
+    ),
+    Option(
+        "--direction",
+        choices=["minimize", "maximize"],
+        help="direction of --metric, if the sweep does not optimize it",
+    ),
+    REPORT,
 )
 LAUNCHING = (
     Option(

@@ -11,6 +11,7 @@ import pytest
 
 from specflow.cli.main import main
 from specflow.compose import compose
+from tests.sweep.sweep_samples import launched
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -63,6 +64,8 @@ COMMANDS = [
     if line.startswith("specflow ")
 ]
 LINES = [line for _, line in COMMANDS]
+OF_SWEEPS = [one for one in COMMANDS if one[1].startswith("specflow sweep ")]
+COMMANDS = [one for one in COMMANDS if one not in OF_SWEEPS]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +156,14 @@ def test_a_command_line_composes(command, folder, monkeypatch):
     overrides = [text for text in arguments if text not in ("-m", "--config-dir")]
     # Of a sweep, the first trial.
     compose([text.split(",")[0] for text in overrides], config_dirs=folders)
+
+
+@pytest.mark.parametrize("command", by_page(OF_SWEEPS))
+def test_a_command_reads_a_sweep(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    launched(tmp_path / "runs/grid")
+    assert main(shlex.split(command, comments=True)[1:]) == 0
+    assert capsys.readouterr().out
 
 
 def test_a_package_of_ones_own_trains_from_yaml(folder):

@@ -4,13 +4,15 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from specflow.sweep.trial_records import TRIALS, TrialStatus, read_records
-from tests.end_to_end.conftest import QUICK
+from tests.end_to_end.conftest import QUICK, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,39 @@ def test_a_trial_whose_loss_is_not_finite_ends_alone(specflow, tmp_path):
     ]
     assert records[1].failure == "nan"
     assert "error: failed: job 1" in done.err
+
+
+def in_shell(specflow, line):
+    """Runs a line of bash in which `specflow` is this program."""
+    code = f'specflow() {{ "{sys.executable}" -m specflow "$@"; }}\n{line}'
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=specflow.cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def test_a_shell_passes_the_best_run_of_a_sweep_to_other_commands(specflow, tmp_path):
+    # The characters of such names have a meaning in overrides.
+    folder = "runs, ä/lr=(1)"
+    words = ("train", "-m", *RUN, "optimizer.lr=1e-3,1e38,1e-2", "hydra/launcher=basic")
+    assert specflow(*words, f"output.dir='{folder}'").status == 1
+    losses = {
+        number: evaluation(tmp_path / folder / str(number))["loss"] for number in (0, 2)
+    }
+    number = min(losses, key=losses.get)
+    line = f'specflow evaluate run="$(specflow sweep best "{folder}")" --format json'
+    done = in_shell(specflow, line)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["loss"] == losses[number]
+    assert f"trial {number}: loss " in done.stderr
+    shown = in_shell(specflow, f'specflow sweep show "{folder}" | sort')
+    assert [line.split()[0] for line in shown.stdout.splitlines()[:3]] == list("012")
+    assert "failed" in shown.stdout.splitlines()[1]
+    assert "nan" in shown.stdout.splitlines()[1]
 
 
 def _started(folder, process, count):

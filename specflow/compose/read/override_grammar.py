@@ -94,7 +94,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
             diagnostics.append(_too_long(line))
             continue
         try:
-            override = _parsed(parser, line)
+            override = _parsed(parser, _with_quoted_folder(line))
         except HydraException as error:
             diagnostics.append(_syntax_diagnostic(line, error, folders))
             continue
@@ -225,6 +225,14 @@ def _run(override: Override | None, diagnostics: list[Diagnostic]) -> str | None
             dataclasses.replace(one, origin=origin) for one in error.diagnostics
         ]
         return None
+
+
+def _with_quoted_folder(line: str) -> str:
+    """Quotes the existing folder of `run=DIR`, whatever characters its name has."""
+    folder = line.removeprefix("run=")
+    if folder == line or _PLAIN.fullmatch(folder) or not Path(folder).is_dir():
+        return line
+    return f"run={format_value(folder)}"
 
 
 def _line(override: Override, *, force: bool = False) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "HEARTBEAT_S",
     "Supervisors",
     "close_study",
+    "connected",
     "is_url",
     "open_study",
 ]
@@ -71,11 +72,11 @@ def open_study(
     try:
         # One process at a time creates tables.
         with FileLock(directory / "search.lock"):
-            connected = _connected(storage, directory)
+            storage_used = connected(storage, directory)
             if not is_url(storage):
-                _check_name(connected, name, directory)
+                _check_name(storage_used, name, directory)
             study = optuna.create_study(
-                storage=connected,
+                storage=storage_used,
                 study_name=name,
                 directions=directions,
                 load_if_exists=True,
@@ -106,7 +107,13 @@ def unreachable(storage: str, error: BaseException) -> MachineError:
     return MachineError(Diagnostic(where, problem, hint=hint, code="sweep-storage"))
 
 
-def _connected(storage: str, directory: Path) -> BaseStorage:
+def connected(storage: str, directory: Path) -> BaseStorage:
+    """Returns Optuna's storage, which creates what is missing.
+
+    Args:
+        storage: `sweep.storage`.
+        directory: of the sweep.
+    """
     if storage == "journal":
         return JournalStorage(JournalFileBackend(str(directory / "search.log")))
     if not is_url(storage):

@@ -1,0 +1,1 @@
+"""Results of a sweep, read from its directory: table, best trial, report."""
