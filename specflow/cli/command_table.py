@@ -13,6 +13,7 @@ from specflow.cli import (
     options,
     run_commands,
     sweep_commands,
+    sweep_options,
     train_commands,
 )
 from specflow.cli.command import Command
@@ -79,13 +80,13 @@ COMMANDS = {
         sweep_commands.show,
         "list the trials of a sweep, also while it runs, as a table, CSV or Parquet",
         "specflow sweep show runs/grid --sort optimizer.lr",
-        options.SHOWING_SWEEPS,
+        sweep_options.SHOWING_SWEEPS,
     ),
     "sweep best": Command(
         sweep_commands.best,
         "print the run directory of the best trial of a sweep",
         "specflow evaluate run=$(specflow sweep best runs/grid)",
-        options.TAKING_THE_BEST,
+        sweep_options.TAKING_THE_BEST,
     ),
     "fsck": Command(
         fsck_command.fsck,

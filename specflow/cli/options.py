@@ -16,14 +16,14 @@ __all__ = [
     "LAUNCHING",
     "LISTING",
     "PREDICTING",
+    "REPORT",
     "RESUMING",
     "SCHEMAS",
-    "SHOWING_SWEEPS",
     "STARTING",
-    "TAKING_THE_BEST",
     "TRAINING",
     "VERIFYING",
     "Option",
+    "StoreFormat",
     "is_override",
 ]
 
@@ -42,7 +42,7 @@ class Option:
         return self.settings.get("action") not in ("store_true", "store_const")
 
 
-class _Format(argparse.Action):
+class StoreFormat(argparse.Action):
     """Stores `json` as the format of the report, others as that of the output file."""
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -240,7 +240,7 @@ PREDICTING = (
     ),
     Option(
         "--format",
-        action=_Format,
+        action=StoreFormat,
         choices=["jsonl", "csv", "parquet", "json"],
         help="format of the rows, whatever the file is called; json: diagnostics as "
         "one document, for tools",
@@ -267,7 +267,7 @@ EXPORTING = (
     ),
     Option(
         "--format",
-        action=_Format,
+        action=StoreFormat,
         choices=_ExportFormats(),
         metavar="FORMAT",
         help="also convert the export and verify its answers: savedmodel, onnx, or the "
@@ -333,49 +333,6 @@ VERIFYING = (
         action="store_true",
         help="with --repair: print what would be done, and change nothing",
     ),
-)
-_SWEEP = Option(
-    "directory",
-    files=True,
-    metavar="DIR",
-    help="directory of a sweep: output.dir of train -m, also of one that runs",
-)
-SHOWING_SWEEPS = (
-    _SWEEP,
-    Option(
-        "--format",
-        action=_Format,
-        choices=["table", "csv", "parquet", "json"],
-        help="table, the default; csv, parquet and json have every digit",
-    ),
-    Option(
-        "--sort",
-        metavar="KEY",
-        help="column to sort by: a parameter, a metric, trial, status, step or "
-        "seconds; the best first by default",
-    ),
-    Option("--reverse", action="store_true", help="turn the order"),
-    Option(
-        "--output",
-        files=True,
-        metavar="FILE",
-        help="file to write (.csv, .parquet), instead of standard output",
-    ),
-)
-TAKING_THE_BEST = (
-    _SWEEP,
-    Option(
-        "--metric",
-        metavar="NAME",
-        help="metric that decides; by default the objective of the sweep, or that of "
-        "output.checkpoint.best, or the loss",
-    ),
-    Option(
-        "--direction",
-        choices=["minimize", "maximize"],
-        help="direction of --metric, if the sweep does not optimize it",
-    ),
-    REPORT,
 )
 LAUNCHING = (
     Option(
