@@ -223,7 +223,7 @@ class Estimator(TrainMethods, InspectMethods):
             else None
         )
         self.stopped_early = None
-        self._check_declared, self._is_declared = lambda: None, False
+        self._check_declared, self._reports_untrained = lambda: None, False
         self._batch = None
 
     @classmethod
@@ -264,7 +264,7 @@ class Estimator(TrainMethods, InspectMethods):
         program.tracer.hyperparameters = arguments.hyperparameters
         if not program.model.is_known:
             make_layers(program, form, data)
-        estimator._is_declared = warm_start is None
+        estimator._reports_untrained = warm_start is None and model_dir is None
         estimator._recorder = None  # The config of the run records more.
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, program.model, form, data)

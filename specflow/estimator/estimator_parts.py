@@ -64,12 +64,12 @@ class EstimatorParts:
     _states: States
     _recorder: Recorder | None
     _snapshots: ParamsSnapshots | None
-    _is_declared: bool
-    """Made by `from_config`: what is evaluated without a checkpoint is reported."""
+    _reports_untrained: bool
+    """A config alone says where the run is, and it may not mean that one."""
 
     def _report_untrained(self, checkpoint_path: Any, what: str) -> None:
         """Warns that the initial values of a config's model are used."""
-        if not self._is_declared or checkpoint_path is not None:
+        if not self._reports_untrained or checkpoint_path is not None:
             return
         if self._states.state is not None or self.latest_step() is not None:
             return

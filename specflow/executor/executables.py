@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jax.interpreters.partial_eval import dce_jaxpr
 
+from specflow.executor.jaxprs import walk
 from specflow.runtime.malloc_trim import give_back
 
 __all__ = ["EXECUTABLES", "Executables", "digest"]
@@ -50,8 +51,9 @@ class Executables:
             options: XLA's options.
         """
         jaxpr = traced.jaxpr
-        if jaxpr.consts:
-            # Their values may be arguments that the text does not show.
+        if jaxpr.consts or _calls_host(jaxpr):
+            # Values of constants may be arguments, which the text does not show, nor
+            # does it show which Python function a callback is.
             return stage.compile(compiler_options=_given(options))
         key = (
             digest(stage.as_text() if text is None else text),
@@ -106,3 +108,11 @@ def _used(jaxpr: Any) -> tuple[bool, ...]:
     inner = getattr(jaxpr, "jaxpr", jaxpr)
     _, used = dce_jaxpr(inner, [True] * len(inner.outvars), instantiate=False)
     return tuple(used)
+
+
+def _calls_host(jaxpr: Any) -> bool:
+    """Returns whether a program calls a Python function while it runs."""
+    # What is printed has an effect; a callback that is pure has none.
+    return bool(jaxpr.effects) or any(
+        "callback" in equation.primitive.name for equation in walk(jaxpr)
+    )

@@ -122,11 +122,14 @@ class EvalProgress:
                 merged = decoded(value["metrics"], names_in(states))
             except (LookupError, TypeError, ValueError) as error:
                 raise OutdatedProgressError("its metrics have changed") from error
-            if [(name, type(state)) for name, state in merged.items()] != [
-                (name, type(state)) for name, state in states.items()
-            ]:
+            if _types(merged) != _types(states):
                 raise OutdatedProgressError("its metrics have changed")
-            return merged
+            # JSON does not keep their order.
+            return {name: merged[name] for name in states}
 
         progress.table = MetricTable(earlier)
         return progress
+
+
+def _types(states: Mapping[str, Any]) -> dict[str, type]:
+    return {name: type(state) for name, state in states.items()}

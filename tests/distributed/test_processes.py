@@ -502,6 +502,7 @@ def test_a_job_that_fails_in_one_process_ends_its_sweep(monkeypatch, tmp_path):
     monkeypatch.setattr(train_commands, "_train", fail)
     monkeypatch.setattr(failure, "is_listening", lambda: True)
     monkeypatch.setattr(failure, "notify_and_exit", lambda *args: notified.append(args))
+    monkeypatch.setenv("SPECFLOW_PROCESS_INDEX", "0")  # Its trials run here.
     assert main(["train", "-m", "experiment=digits", "seed=1"]) == 1
     ((error, status),) = notified
     assert (str(error), status) == ("one is bad", 2)

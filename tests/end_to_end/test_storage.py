@@ -102,13 +102,16 @@ def error_of(done, folder):
     return line.replace(str(folder), "disk") + "\n"
 
 
-def writers(prefix):
-    """Names of the threads of specflow that still run."""
-    return [
-        thread.name
-        for thread in threading.enumerate()
-        if thread.name.startswith(prefix)
-    ]
+@pytest.fixture
+def writers():
+    """Returns the threads of specflow that the test started, by name."""
+    before = set(threading.enumerate())
+
+    def running():
+        names = (thread.name for thread in set(threading.enumerate()) - before)
+        return [name for name in names if name.startswith("specflow-")]
+
+    return running
 
 
 class Before:
@@ -143,7 +146,7 @@ NAMED = ("checkpoint", "last_save", "manifest", "curves", "result")
 
 @pytest.mark.parametrize("name", FULL)
 def test_a_disk_that_is_full_at_any_write_ends_in_one_message_and_the_run_resumes(
-    name, train, empty_disk, undisturbed, digests_of, golden, monkeypatch
+    name, train, empty_disk, undisturbed, digests_of, golden, monkeypatch, writers
 ):
     run, before = empty_disk / "run", []
 
@@ -161,7 +164,7 @@ def test_a_disk_that_is_full_at_any_write_ends_in_one_message_and_the_run_resume
     if name in NAMED:
         golden(f"storage/full_at_{name}.txt", error)
     assert re.match(r"error\[(disk-full|(checkpoint|output)-unwritable)\] disk", error)
-    assert writers("specflow-") == []
+    assert writers() == []
     # Of what was complete, a newer one may have replaced the older.
     assert max(steps_of(run), default=0) >= max(before, default=0)
     assert len(steps_of(run)) >= len(before)
@@ -205,7 +208,7 @@ def test_check_warns_of_a_disk_without_room(here, quick, empty_disk):
 
 
 def test_a_directory_that_is_removed_while_training_is_not_made_again(
-    train, specflow, golden, monkeypatch
+    train, specflow, golden, monkeypatch, writers
 ):
     run = specflow.cwd / "run"
 
@@ -219,7 +222,7 @@ def test_a_directory_that_is_removed_while_training_is_not_made_again(
         done = train(run)
     golden("storage/removed.txt", error_of(done, specflow.cwd))
     assert not run.exists()
-    assert writers("specflow-") == []
+    assert writers() == []
     assert train(run).status == 0
 
 

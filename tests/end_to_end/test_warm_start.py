@@ -10,7 +10,13 @@ from specflow.output import Checkpointer
 from tests.end_to_end.conftest import QUICK
 
 SHORT = (*QUICK, "output.reporters=[]", "loop.train_steps=4", "loop.eval_every=4")
-STILL = (*SHORT, "loop.train_steps=1", "optimizer.lr=1e-30")
+STILL = (
+    *SHORT,
+    "loop.train_steps=1",
+    "loop.eval_every=1",
+    "loop.log_every=1",
+    "optimizer.lr=1e-30",
+)
 """One step with a zero update: the checkpoint after it holds the initial state bit for
 bit, except for batch statistics."""
 

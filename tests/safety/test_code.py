@@ -34,6 +34,7 @@ STARTERS = {
     "distributed/launch.py": "this Python, with specflow's own module",
     "output/run/revision.py": "git, which says whether tracked files have changed",
     "preflight/child_process.py": "this Python, with specflow's own module",
+    "sweep/pool/worker_process.py": "this Python, with specflow's own module",
 }
 """Files that start programs, and which."""
 PICKLERS = {
