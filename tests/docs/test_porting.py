@@ -1,4 +1,4 @@
-"""`docs/porting.md` has a row for every old option, and is correct."""
+"""`docs/tensorflow/porting.md` has a row for every old option, and is correct."""
 
 import ast
 import functools
@@ -17,7 +17,7 @@ from specflow.config.run_config import GONE, RunConfig, TPUConfig
 from specflow.tf import metrics, optimizers
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "porting.md").read_text()
+PAGE = (ROOT / "docs" / "tensorflow" / "porting.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.M | re.S)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 PROSE = re.sub(r"^```\w+\n.*?^```", "", PAGE, flags=re.M | re.S)

@@ -1,4 +1,4 @@
-"""Deliberate differences from TensorFlow that docs/porting.md lists."""
+"""Deliberate differences from TensorFlow that docs/tensorflow/porting.md lists."""
 
 import numpy as np
 import optax
