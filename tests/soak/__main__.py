@@ -5,19 +5,21 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-from tests.soak.damage import damage_campaign
+from tests.soak.cases import Case, run_cases
+from tests.soak.damage import damage_cases
 from tests.soak.experiments import EXPERIMENTS
-from tests.soak.full_disk import disk_campaign
-from tests.soak.interrupted_writes import write_campaign
-from tests.soak.kills import kill_campaign
+from tests.soak.full_disk import disk_cases
+from tests.soak.interrupted_writes import write_cases
+from tests.soak.kills import kill_cases
 from tests.soak.processes import Workplace
-from tests.soak.report import Tally, failures, read, record, table
+from tests.soak.report import Records, failures, skips, table
 from tests.soak.runs import Reference
-from tests.soak.signals import signal_campaign
+from tests.soak.signals import signal_cases
 
 CAMPAIGNS = ("kill", "signal", "damage", "disk", "write")
 
@@ -28,7 +30,7 @@ def main() -> int:
     names = arguments.only or [*EXPERIMENTS, *CAMPAIGNS]
     experiments = [n for n in names if n in EXPERIMENTS] or list(EXPERIMENTS)
     campaigns = [n for n in names if n in CAMPAIGNS] or list(CAMPAIGNS)
-    tallies: list[Tally] = [] if arguments.record is None else read(arguments.record)
+    records = Records(arguments.record)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(arguments.folder or temporary).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,49 +39,39 @@ def main() -> int:
         each = -(-kills // len(experiments))
         if "write" in campaigns:
             faults = 20 if arguments.quick else 500
-            tally = write_campaign(workplace, seed=arguments.seed, faults=faults)
-            tallies.append(tally)
-            if arguments.record is not None:
-                record(arguments.record, tally)
+            cases = write_cases(seed=arguments.seed, faults=faults)
+            run_cases(cases, workplace, records)
             campaigns.remove("write")
         for name in experiments if campaigns else ():
             started = time.monotonic()
             reference = Reference.of(EXPERIMENTS[name], workplace)
             for campaign in campaigns:
-                tally = run(campaign, reference, workplace, each, arguments)
-                tallies.append(tally)
-                if arguments.record is not None:
-                    record(arguments.record, tally)
+                cases = cases_of(campaign, reference, each, arguments)
+                run_cases(cases, workplace, records)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-    print(f"seed {arguments.seed}\n{table(tallies)}")
-    for reason in {reason for tally in tallies for reason in tally.skipped}:
-        print(f"skipped: {reason}")
+    tallies = records.tallies
+    print("\n".join([table(tallies), *skips(tallies)]))
     for failure in failures(tallies):
         print(f"\n{failure}")
     return 1 if failures(tallies) else 0
 
 
-def run(
-    campaign: str,
-    reference: Reference,
-    workplace: Workplace,
-    kills: int,
-    arguments: argparse.Namespace,
-) -> Tally:
-    """Runs one campaign over one experiment."""
+def cases_of(
+    campaign: str, reference: Reference, kills: int, arguments: argparse.Namespace
+) -> Iterator[Case]:
+    """Cases of one campaign over one experiment."""
     seed, quick = arguments.seed, arguments.quick
     if campaign == "kill":
-        return kill_campaign(reference, workplace, kills=kills, seed=seed)
+        return kill_cases(reference, kills=kills, seed=seed)
     if campaign == "signal":
         # The code that handles signals is the same for all experiments: every pair of
         # a phase and a signal for one, a choice of them for each of the others.
         is_thorough = reference.experiment.name == "dropout" and not quick
         share = 1.0 if is_thorough else (0.02 if quick else 0.08)
-        return signal_campaign(reference, workplace, seed=seed, share=share)
+        return signal_cases(reference, seed=seed, share=share)
     if campaign == "damage":
-        flips = 4 if quick else 200
-        return damage_campaign(reference, workplace, seed=seed, flips=flips)
-    return disk_campaign(reference, workplace, seed=seed, attempts=2 if quick else 6)
+        return damage_cases(reference, seed=seed, flips=4 if quick else 200)
+    return disk_cases(reference, seed=seed, attempts=3 if quick else 9)
 
 
 def _arguments() -> argparse.Namespace:
@@ -93,7 +85,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of each campaign")
     parser.add_argument("--folder", help="folder of the runs; failed ones stay there")
     parser.add_argument(
-        "--record", type=Path, help="adds the figures to a file, and shows all of it"
+        "--record",
+        type=Path,
+        help="file of the figures of each case; those that passed are not tried again",
     )
     arguments = parser.parse_args()
     unknown = set(arguments.only or ()) - {*EXPERIMENTS, *CAMPAIGNS}

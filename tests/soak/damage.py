@@ -1,9 +1,12 @@
 """Every file of every kind of checkpoint flipped, cut and removed."""
 
+import contextlib
+import functools
 import json
 import os
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,16 @@ import numpy as np
 
 from specflow.diagnostics.errors import CheckpointError
 from specflow.output import Checkpointer
-from tests.soak.processes import Ended, Workplace
+from tests.soak.cases import Case
+from tests.soak.kills import final_problems
+from tests.soak.processes import TIMEOUT_S, Ended, Workplace
 from tests.soak.report import Tally
-from tests.soak.runs import Reference, files_of
+from tests.soak.runs import KINDS, Reference, files_of
 
-__all__ = ["Copy", "damage_campaign", "faults", "judge"]
+__all__ = ["Copy", "damage_cases", "faults", "judge"]
 
-KINDS = ("checkpoints", "params")
-"""Folders of a run with checkpoints: of the whole state, of the parameters alone."""
 _PROCESSES = ("flip middle", "half", "removed")
-"""Faults that a real process of `evaluate` meets as well."""
+"""Faults that real processes of `evaluate` and `train` meet as well."""
 
 
 class Copy:
@@ -93,8 +96,13 @@ def judge(copy: Copy) -> tuple[str, str]:
     """
     notes: list[str] = []
     try:
-        with Checkpointer(copy.folder, on_warning=notes.append) as checkpointer:
+        with (
+            _alarm(TIMEOUT_S),
+            Checkpointer(copy.folder, on_warning=notes.append) as checkpointer,
+        ):
             restored = checkpointer.restore(copy.abstract)
+    except _HangError:
+        return "hung", f"did not end in {TIMEOUT_S:.0f} s"
     except CheckpointError as error:
         return "lost", f"did not fall back: {error}"
     except Exception as error:
@@ -111,79 +119,125 @@ def judge(copy: Copy) -> tuple[str, str]:
     return "", "restored the right values"
 
 
-def damage_campaign(
-    reference: Reference, workplace: Workplace, *, seed: int, flips: int = 200
-) -> Tally:
+def damage_cases(
+    reference: Reference, *, seed: int, flips: int = 200
+) -> Iterator[Case]:
     """Damages every file of the last checkpoint of a reference, in every way.
 
-    Each is restored within this process, and some by a process of `evaluate`.
+    Each is restored within this process, and some by processes of `evaluate` and, as
+    though the run had been killed at its end, of `train`.
     """
     name = reference.experiment.name
-    rng = random.Random(f"{seed} damage {name}")
-    tally = Tally("damage", name)
-    for kind in KINDS:
-        if (source := reference.directory / kind).is_dir():
-            folder = workplace.folder / f"{name}-damaged-{kind}"
-            _damage(reference, folder, source, tally, rng, flips)
-    if reference.experiment.script is None:
-        _evaluate(reference, workplace, tally, rng)
-    return tally
+    attempts = {
+        f"{kind}, {flips} flips": functools.partial(_damage, reference, kind, flips)
+        for kind in KINDS
+        if (reference.directory / kind).is_dir()
+    }
+    for fault in _PROCESSES:
+        attempts[f"train, {fault}"] = functools.partial(_train, reference, fault)
+        if reference.experiment.script is None:
+            evaluate = functools.partial(_evaluate, reference, fault)
+            attempts[f"evaluate, {fault}"] = evaluate
+    for case, attempt in attempts.items():
+        rng = random.Random(f"{seed} damage {name} {case}")
+        yield Case("damage", name, case, seed, functools.partial(attempt, rng))
 
 
 def _damage(
     reference: Reference,
-    folder: Path,
-    source: Path,
-    tally: Tally,
-    rng: random.Random,
+    kind: str,
     flips: int,
+    rng: random.Random,
+    workplace: Workplace,
+    tally: Tally,
 ) -> None:
     """Damages a copy of the last checkpoint, file by file."""
     steps = sorted(reference.steps)[-2:]
-    copy = Copy(folder, source, (steps[0], steps[1]))
+    folder = workplace.folder / kind
+    copy = Copy(folder, reference.directory / kind, (steps[0], steps[1]))
     for path in files_of(folder / str(copy.damaged)):
         content = path.read_bytes()
-        shown = source.name / path.relative_to(folder)
+        shown = path.relative_to(folder)
         for fault, act in list(faults(path, rng, flips)):
             act()
-            kind, what = judge(copy)
-            problem = [f"{shown}, {fault}: {what}"] if kind else []
-            tally.survive(*problem, kind=kind or "lost")
+            outcome, what = judge(copy)
+            tally.judge([f"{shown}, {fault}: {what}"] if outcome else [], outcome)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     if (what := judge(copy)) != ("", "restored the right values"):
         raise RuntimeError(f"the files were not put back: {what}")
-    shutil.rmtree(folder)
+
+
+def _damaged_run(
+    reference: Reference, fault: str, rng: random.Random, workplace: Workplace
+) -> Path:
+    """A copy of the reference, the largest file of its last checkpoint damaged."""
+    run = workplace.folder / "run"
+    shutil.copytree(reference.directory, run)
+    files = files_of(run / "checkpoints" / str(reference.last))
+    path = max(files, key=lambda path: path.stat().st_size)
+    dict(faults(path, rng, 0))[fault]()
+    return run
 
 
 def _evaluate(
-    reference: Reference, workplace: Workplace, tally: Tally, rng: random.Random
+    reference: Reference,
+    fault: str,
+    rng: random.Random,
+    workplace: Workplace,
+    tally: Tally,
 ) -> None:
     """Evaluates a run with a damaged checkpoint: the step before, and a warning."""
-    name = reference.experiment.name
-    run = workplace.folder / f"{name}-damaged-run"
-    shutil.rmtree(run, ignore_errors=True)
-    shutil.copytree(reference.directory, run)
-    last = run / "checkpoints" / str(reference.last)
-    path = max(files_of(last), key=lambda path: path.stat().st_size)
-    content = path.read_bytes()
-    for fault, act in list(faults(path, rng, 0)):
-        if fault not in _PROCESSES:
-            continue
-        act()
-        ended = workplace.run(reference.experiment.evaluation(run))
-        warned = ended.err.count(f"step {reference.last} is damaged")
-        problems = []
-        # Damage of the optimizer's state does not concern an evaluation.
-        is_right = _metrics(ended) == _without_step(reference.result["eval"])
-        if ended.status or warned + is_right != 1 or "Traceback" in ended.err:
-            problems = [f"evaluate, {fault}: {ended.status}, {ended.out}, {ended.err}"]
-        if ended.hung:
-            tally.survive(f"evaluate, {fault}: hung", kind="hung")
-        else:
-            tally.survive(*problems)
-        path.write_bytes(content)
-    shutil.rmtree(run)
+    run = _damaged_run(reference, fault, rng, workplace)
+    ended = workplace.run(reference.experiment.evaluation(run))
+    if ended.hung:
+        tally.add("hung", f"hung: {ended.err}")
+        return
+    warned = ended.err.count(f"step {reference.last} is damaged")
+    # Damage of the optimizer's state does not concern an evaluation.
+    is_right = _metrics(ended) == _without_step(reference.result["eval"])
+    shown = f"{ended.status}, {ended.out}, {ended.err}"
+    if ended.status or "Traceback" in ended.err:
+        tally.add("lost", shown)
+    else:
+        tally.judge([shown] if warned + is_right != 1 else [], "silent")
+
+
+def _train(
+    reference: Reference,
+    fault: str,
+    rng: random.Random,
+    workplace: Workplace,
+    tally: Tally,
+) -> None:
+    """Resumes a run whose last checkpoint is damaged: a warning, and the same end."""
+    run = _damaged_run(reference, fault, rng, workplace)
+    (run / "result.json").unlink(missing_ok=True)
+    final = workplace.run(reference.experiment.program(run))
+    outcome, problems = final_problems(reference, run, final)
+    if final.err.count(f"step {reference.last} is damaged") != 1:
+        outcome, problems = "silent", [*problems, f"no warning: {final.err}"]
+    tally.judge(problems, outcome)
+
+
+class _HangError(Exception):
+    """A call has taken too long."""
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    """Raises an error in the block, which must be the main thread's, after a time."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise _HangError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _metrics(ended: Ended) -> Any:

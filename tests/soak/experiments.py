@@ -42,13 +42,16 @@ class Experiment:
             return [str(PROJECT / self.script), str(directory), *numbers]
         overrides = (*_LOOP, *self.overrides, f"output.checkpoint.keep={keep}")
         words = ["train", *overrides, f"output.dir={directory}"]
-        if self.processes > 1:
-            words = ["launch", "--processes", str(self.processes), "--", *words]
-        return ["-m", "specflow", *words]
+        return self._launched(words)
 
     def evaluation(self, directory: Path) -> list[str]:
         """Arguments of a Python process that evaluates the run in a directory."""
-        return ["-m", "specflow", "evaluate", f"run={directory}", "--format=json"]
+        return self._launched(["evaluate", f"run={directory}", "--format=json"])
+
+    def _launched(self, words: list[str]) -> list[str]:
+        """Arguments of a command, in as many processes as train."""
+        launcher = ["launch", "--processes", str(self.processes), "--"]
+        return ["-m", "specflow", *(launcher if self.processes > 1 else []), *words]
 
 
 _ONE = ("mesh=single",)

@@ -1,10 +1,11 @@
 """Kills at every file operation of a save, and in the middle of what it writes.
 
-`python -m tests.soak.interrupted_writes FOLDER SEED FAULTS` prints a JSON object: the
-number of faults, and the problems. Each fault is a forked process, so that thousands
-are cheap; a process of its own, since one in which JAX runs cannot fork.
+`python -m tests.soak.interrupted_writes FOLDER SEED FAULTS FIRST LAST` prints a JSON
+array: outcome and problems of these of all faults. Each fault is a forked process, so
+that thousands are cheap; a process of its own, since one in which JAX runs cannot fork.
 """
 
+import functools
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +25,40 @@ import numpy as np
 
 from specflow.config.sections.output import BestConfig
 from specflow.output import Checkpointer
-from tests.soak.processes import Workplace
+from specflow.output.checkpoint import disk_space
+from tests.soak.cases import Case
+from tests.soak.processes import TIMEOUT_S, Workplace
 from tests.soak.report import Tally
 
-__all__ = ["write_campaign"]
+__all__ = ["write_cases"]
 
 STEPS = (10, 20, 30)
+_FAULTS_PER_CASE = 50
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 
 
-def write_campaign(workplace: Workplace, *, seed: int, faults: int) -> Tally:
+def write_cases(*, seed: int, faults: int) -> Iterator[Case]:
     """Kills processes that save, retire and supersede checkpoints."""
-    tally = Tally("write", "checkpointer")
+    for first in range(0, faults, _FAULTS_PER_CASE):
+        last = min(first + _FAULTS_PER_CASE, faults)
+        attempt = functools.partial(_interrupt, [seed, faults, first, last])
+        name = f"faults {first + 1} to {last} of {faults}"
+        yield Case("write", "checkpointer", name, seed, attempt)
+
+
+def _interrupt(numbers: list[int], workplace: Workplace, tally: Tally) -> None:
     folder = workplace.folder / "writes"
-    program = [sys.executable, "-m", "tests.soak.interrupted_writes"]
     done = subprocess.run(
-        [*program, str(folder), str(seed), str(faults)],
+        [sys.executable, "-m", "tests.soak.interrupted_writes", folder]
+        + [str(number) for number in numbers],
         env=workplace.environment({}),
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    result = json.loads(done.stdout)
-    tally.tried = result["tried"]
-    tally.lost = len(result["problems"])
-    tally.survived = tally.tried - tally.lost
-    tally.notes = [f"write: {problem}" for problem in result["problems"]]
-    return tally
+    for outcome, problems in json.loads(done.stdout):
+        tally.judge(problems, outcome)
 
 
 def state_of(step: int) -> dict[str, Any]:
@@ -109,7 +116,7 @@ def problems(folder: Path, confirmed: int | None) -> list[str]:
     return found + [f"left behind: {n}" for n in names if n != "superseded"]
 
 
-def main(folder: Path, seed: int, faults: int) -> None:
+def main(folder: Path, seed: int, faults: int, first: int, last: int) -> None:
     # Only forked processes start its threads.
     warnings.filterwarnings("ignore", message="os.fork")
     rng = random.Random(f"{seed} write")
@@ -120,18 +127,18 @@ def main(folder: Path, seed: int, faults: int) -> None:
     kills = [(number, None) for number in range(1, operations + 1)]
     torn = [(None, rng.randrange(largest)) for _ in range(max(1, faults - operations))]
     chosen = rng.sample(cases := [*kills, *torn], min(faults, len(cases)))
-    tried, found = 0, []
-    for kill_at, largest_file in chosen:
+    outcomes = []
+    for kill_at, largest_file in chosen[first:last]:
         status, _ = _attempt(work, log, kill_at=kill_at, largest_file=largest_file)
         where = f"operation {kill_at}" if kill_at else f"files of {largest_file} bytes"
-        if kill_at and status != -signal.SIGKILL:
-            found.append(
-                f"{where}: the session was not killed, but ended with {status}"
-            )
-        tried += status < 0  # No file may be as large as the limit.
-        found += [f"{where}: {problem}" for problem in _checked(work, log)]
-    shutil.rmtree(folder)
-    print(json.dumps({"tried": tried, "problems": found}))
+        expected = -(signal.SIGKILL if kill_at else signal.SIGXFSZ)
+        if status != expected:
+            found = [f"the session was not killed, but ended with {status}"]
+        else:
+            status, found = _checked(work, log)
+        outcome = "hung" if status == -signal.SIGALRM else "lost"
+        outcomes.append((outcome, [f"{where}: {problem}" for problem in found]))
+    print(json.dumps(outcomes))
 
 
 def _attempt(
@@ -161,6 +168,8 @@ def _attempt(
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
             hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
+            # The check before a save would leave nothing to interrupt.
+            disk_space.largest_file = lambda: None
 
         def confirm(step: int) -> None:
             os.write(descriptor, f"{step}\n".encode())
@@ -173,7 +182,8 @@ def _attempt(
     return status, int(operations or 0)
 
 
-def _checked(work: Path, log: Path) -> list[str]:
+def _checked(work: Path, log: Path) -> tuple[int, list[str]]:
+    """Exit status and problems of what resumes after a kill."""
     lines = [line for line in log.read_text().split("\n") if line.isdigit()]
     confirmed = int(lines[-1]) if lines else None
     report = log.with_name("report")
@@ -183,16 +193,22 @@ def _checked(work: Path, log: Path) -> list[str]:
 
     report.unlink(missing_ok=True)
     if not work.exists():
-        return []
-    status = _forked(check)
-    return json.loads(report.read_text()) if status == 0 else ["the check failed"]
+        return 0, []
+    if status := _forked(check):
+        return status, [f"what resumes ended with {status}"]
+    return 0, json.loads(report.read_text())
 
 
 def _forked(function: Callable[[], None]) -> int:
+    """Runs a function in a forked process, and returns its exit status.
+
+    One that hangs is ended by SIGALRM.
+    """
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            signal.alarm(round(TIMEOUT_S))
             function()
             status = 0
         except BaseException:

@@ -1,73 +1,91 @@
 """Kills at random moments and at random file operations, each resumed until the end."""
 
+import functools
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.soak.cases import Case
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import Tally
 from tests.soak.runs import Reference, problems_of_checkpoints, steps_lost
 
-__all__ = ["kill_campaign"]
+__all__ = ["final_problems", "kill_cases"]
 
 _MOST_OPERATIONS = 160
 """File operations of a run, roughly; a kill beyond the last one does not happen."""
 _KILLS_PER_RUN = 6
 
 
-def kill_campaign(
-    reference: Reference, workplace: Workplace, *, kills: int, seed: int
-) -> Tally:
+def kill_cases(reference: Reference, *, kills: int, seed: int) -> Iterator[Case]:
     """Kills an experiment again and again, and compares what it becomes.
 
     Half of the kills come at a moment that is uniform over the time of a run: imports,
     compilation, training, saves, evaluations, exports and the end. The others come just
     before a file operation in the run directory: those are where a crash is seen.
     """
-    experiment = reference.experiment
-    rng = random.Random(f"{seed} kill {experiment.name}")
-    tally = Tally("kill", experiment.name)
-    for directory in _directories(workplace.folder, experiment.name):
-        left = min(_KILLS_PER_RUN, kills - tally.tried)
-        if left <= 0:
-            return tally
-        while left > 0:
+    name = reference.experiment.name
+    for first in range(0, kills, _KILLS_PER_RUN):
+        last = min(first + _KILLS_PER_RUN, kills)
+        rng = random.Random(f"{seed} kill {name} {first}")
+        attempt = functools.partial(_kill_and_resume, reference, last - first, rng)
+        yield Case("kill", name, f"kills {first + 1} to {last}", seed, attempt)
+
+
+def final_problems(
+    reference: Reference, directory: Path, final: Ended
+) -> tuple[str, list[str]]:
+    """Outcome and problems of a run whose last process was not disturbed."""
+    if final.hung:
+        return "hung", [f"{directory}: the same command hung: {final.err}"]
+    if final.status:
+        status = f"{directory}: the same command ended with {final.status}"
+        return "lost", [f"{status}: {final.err}"]
+    return "lost", reference.problems(directory)
+
+
+def _kill_and_resume(
+    reference: Reference,
+    kills: int,
+    rng: random.Random,
+    workplace: Workplace,
+    tally: Tally,
+) -> None:
+    experiment, number = reference.experiment, 0
+    while tally.tried < kills:
+        directory = workplace.folder / f"run-{number}"
+        left, number = kills - tally.tried, number + 1
+        outcomes: list[tuple[str, list[str]]] = []
+        while len(outcomes) < left:
             ended = _run_and_kill(reference, workplace, directory, rng)
-            if ended is None:
+            if ended.hung:
+                outcomes.append(("hung", [f"{directory}: hung: {ended.err}"]))
+                continue
+            if ended.exit_s is None:
+                if ended.status:
+                    what = f"{directory}: ended with {ended.status}, without a kill"
+                    outcomes.append(("lost", [f"{what}: {ended.err}"]))
                 break  # The run came to its end first.
-            left -= 1
+            tally.exit_s.append(ended.exit_s)
             lost, problems = steps_lost(directory, ended)
             tally.steps_lost = max(tally.steps_lost, lost)
             problems += problems_of_checkpoints(directory, reference)
-            tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
-            if ended.hung:
-                tally.survive(f"{directory}: hung: {ended.err}", kind="hung")
-            else:
-                tally.survive(*problems)
+            outcomes.append(("lost", problems))
         final = workplace.run(experiment.program(directory))
-        problems = final_problems(reference, directory, final)
-        if problems:  # All kills of this run are to blame.
-            tally.lost += 1
-            tally.notes += [f"kill, {experiment.name}: {p}" for p in problems]
-        else:
-            shutil.rmtree(directory)
-    return tally
-
-
-def final_problems(reference: Reference, directory: Path, final: Ended) -> list[str]:
-    """Problems of a run whose last process was not disturbed."""
-    if final.hung:
-        return [f"{directory}: the same command hung: {final.err}"]
-    if final.status:
-        return [f"{directory}: the same command ended with {final.status}: {final.err}"]
-    return reference.problems(directory)
+        outcome, problems = final_problems(reference, directory, final)
+        if problems and all(earlier for _, earlier in outcomes):
+            outcomes.append((outcome, problems))
+        for kind, earlier in outcomes:
+            if earlier:
+                tally.add(kind, *earlier)
+            else:  # All kills of this run are to blame for its end.
+                tally.judge(problems, outcome)
 
 
 def _run_and_kill(
     reference: Reference, workplace: Workplace, directory: Path, rng: random.Random
-) -> Ended | None:
-    """Runs the command and kills it; None if it came to its end before that."""
+) -> Ended:
+    """Runs the command and kills it; without `exit_s` if it ended before that."""
     experiment = reference.experiment
     program = experiment.program(directory)
     at_operation, moment = rng.random() < 0.5, rng.random()
@@ -81,17 +99,5 @@ def _run_and_kill(
         if experiment.processes > 1:
             hooks["SOAK_INDEX"] = str(victim % experiment.processes)
             hooks["SOAK_TARGET"] = ("self", "parent")[victim % 3 == 0]
-        ended = workplace.run(program, **hooks)
-        return ended if ended.exit_s is not None or ended.hung else None
-    started = workplace.start(program)
-    killed = started.kill_after(moment * reference.seconds, victim)
-    if killed is None:
-        started.wait()
-    return killed
-
-
-def _directories(folder: Path, name: str) -> Iterator[Path]:
-    number = 0
-    while True:
-        yield folder / f"{name}-kill-{number}"
-        number += 1
+        return workplace.run(program, **hooks)
+    return workplace.start(program).kill_after(moment * reference.seconds, victim)

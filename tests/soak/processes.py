@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,19 +42,28 @@ class Workplace:
     """Folders of a soak: its runs, and the caches that all of its processes share."""
 
     folder: Path
+    caches: Path | None = None
+    """Folder of the caches; None: `folder`."""
+
+    def part(self, name: str) -> "Workplace":
+        """An empty folder of this one, with the same caches."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return Workplace(folder, self.caches or self.folder)
 
     def environment(self, hooks: dict[str, str]) -> dict[str, str]:
         paths = [Path(__file__).parent / "hooks", PROJECT, ROOT]
-        cache = {"XDG_CACHE_HOME": str(self.folder / "cache")}
+        caches = self.caches or self.folder
         return {
             **os.environ,
-            **cache,
-            "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_CACHE_HOME": str(caches / "cache"),
+            "XDG_STATE_HOME": str(caches / "state"),
             "JAX_PLATFORMS": "cpu",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "JAX_COMPILATION_CACHE_DIR": os.environ.get(
-                "JAX_COMPILATION_CACHE_DIR", str(self.folder / "cache" / "xla")
+                "JAX_COMPILATION_CACHE_DIR", str(caches / "cache" / "xla")
             ),
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             **hooks,
@@ -105,20 +115,20 @@ class Started:
             time.sleep(_POLL_S)
         return self._ended(family, until)
 
-    def kill_after(self, seconds: float, victim: int) -> Ended | None:
+    def kill_after(self, seconds: float, victim: int) -> Ended:
         """Kills a process of the family (modulo its size) after a time.
 
         Returns:
-            None if the process ended by itself before that.
+            The end; without `exit_s` if the process ended by itself before that.
         """
         until = self._began + seconds
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                return None
+                return self.wait()
             time.sleep(min(0.005, max(0.0, until - time.monotonic())))
         family = descendants(self.process.pid)
         if self.process.poll() is not None:
-            return None
+            return self.wait()
         members = [self.process.pid, *sorted(family)]
         with contextlib.suppress(ProcessLookupError):
             os.kill(members[victim % len(members)], signal.SIGKILL)

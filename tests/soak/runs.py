@@ -14,12 +14,16 @@ from tests.soak.experiments import INTERVAL, Experiment
 from tests.soak.processes import Ended, Workplace
 
 __all__ = [
+    "KINDS",
     "Reference",
     "contents",
     "files_of",
     "problems_of_checkpoints",
     "steps_lost",
 ]
+
+KINDS = ("checkpoints", "params")
+"""Folders of a run with checkpoints: of the whole state, of the parameters alone."""
 
 
 def contents(directory: Path, step: int) -> dict[str, str]:
@@ -51,8 +55,8 @@ class Reference:
     rows: dict[str, list[dict[str, Any]]]
     """File of metrics -> its rows."""
     result: dict[str, Any]
-    exports: dict[str, int]
-    """Exporter -> number of exports."""
+    exports: dict[str, dict[str, set[str]]]
+    """Exporter -> path of a file, below the step of its export -> SHA-256."""
     seconds: float
     """Duration of a run whose programs are in the compile cache."""
 
@@ -93,12 +97,21 @@ class Reference:
             found.append(f"{directory}: a file of metrics is missing")
         if _result(directory) != self.result:
             found.append(f"{directory}: the result differs")
-        exports = _exports(directory)
-        if exports.keys() != self.exports.keys():
-            found.append(f"{directory}: exports are {exports}, not {self.exports}")
+        found += [f"{directory}: {what}" for what in self._export_problems(directory)]
         for leftover in _leftovers(directory):
             found.append(f"{directory}: left behind: {leftover}")
         return found
+
+    def _export_problems(self, directory: Path) -> list[str]:
+        exports = _exports(directory)
+        if exports.keys() != self.exports.keys():
+            return [f"exporters are {[*exports]}, not {[*self.exports]}"]
+        return [
+            f"{path} of the exporter {name} differs"
+            for name, files in exports.items()
+            for path in sorted(files.keys() | self.exports[name].keys())
+            if files.get(path) != self.exports[name].get(path)
+        ]
 
 
 def _trained(experiment: Experiment, workplace: Workplace, directory: Path) -> float:
@@ -190,11 +203,24 @@ def _result(directory: Path) -> dict[str, Any]:
     return {key: result[key] for key in ("step", "eval")}
 
 
-def _exports(directory: Path) -> dict[str, int]:
-    return {
-        exporter.name: sum(1 for export in exporter.iterdir() if export.name.isdigit())
-        for exporter in directory.glob("export/*")
-    }
+def _exports(directory: Path) -> dict[str, dict[str, set[str]]]:
+    """SHA-256 of exported files by exporter and path.
+
+    In a path, the step of an export replaces its name, the second of its creation. A
+    run that was killed between an export and the next checkpoint exports the same step
+    again; these have to be equal.
+    """
+    exports: dict[str, dict[str, set[str]]] = {}
+    for exporter in sorted(directory.glob("export/*")):
+        digests = exports[exporter.name] = {}
+        for path in files_of(exporter):
+            name, *inner = path.relative_to(exporter).parts
+            if name.isdigit():
+                manifest = json.loads((exporter / name / "export.json").read_text())
+                name = f"step {manifest['step']}"
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests.setdefault("/".join([name, *inner]), set()).add(digest)
+    return exports
 
 
 def _leftovers(directory: Path) -> list[str]:

@@ -1,17 +1,19 @@
 """Signals in every phase of a run: it saves, ends in time, and resumes bit for bit."""
 
+import functools
 import random
 import re
-import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.soak.cases import Case
 from tests.soak.kills import final_problems
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import Tally
 from tests.soak.runs import Reference, problems_of_checkpoints
 
-__all__ = ["PHASES", "signal_campaign"]
+__all__ = ["PHASES", "signal_cases"]
 
 _WRITER = "specflow.output.checkpoint.checkpoint_writer:CheckpointWriter"
 PHASES = {
@@ -38,9 +40,9 @@ _OTHERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT)
 TWICE = "2,2"
 
 
-def signal_campaign(
-    reference: Reference, workplace: Workplace, *, seed: int, share: float = 1.0
-) -> Tally:
+def signal_cases(
+    reference: Reference, *, seed: int, share: float = 1.0
+) -> Iterator[Case]:
     """Sends signals to an experiment in its phases.
 
     Args:
@@ -48,7 +50,6 @@ def signal_campaign(
     """
     experiment = reference.experiment
     rng = random.Random(f"{seed} signal {experiment.name}")
-    tally = Tally("signal", experiment.name)
     numbers = [str(int(number)) for number in (*_HANDLED, *_OTHERS)]
     cases = [(phase, sent) for phase in PHASES for sent in (*numbers, TWICE, "15,15")]
     if experiment.script is not None or not reference.exports:
@@ -58,22 +59,26 @@ def signal_campaign(
         cases = [case for case in cases if case[0] in _SAVED]
     chosen = rng.sample(cases, max(1, round(share * len(cases))))
     for phase, sent in sorted(chosen, key=cases.index):
-        directory = workplace.folder / f"{experiment.name}-signal"
-        shutil.rmtree(directory, ignore_errors=True)
-        hooks = {"SOAK_AT": PHASES[phase], "SOAK_SIGNALS": sent}
-        if experiment.processes > 1:
-            hooks |= {"SOAK_INDEX": "0", "SOAK_TARGET": "parent"}
-        ended = workplace.run(experiment.program(directory), **hooks)
-        where = f"{experiment.name}, {sent} while {phase}"
-        if ended.hung:
-            tally.survive(f"{where}: hung: {ended.err}", kind="hung")
-            continue
-        tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
-        problems = _problems(reference, ended, phase, sent, directory)
-        final = workplace.run(experiment.program(directory))
-        problems += final_problems(reference, directory, final)
-        tally.survive(*(f"{where}: {problem}" for problem in problems))
-    return tally
+        attempt = functools.partial(_stop_and_resume, reference, phase, sent)
+        yield Case("signal", experiment.name, f"{sent} while {phase}", seed, attempt)
+
+
+def _stop_and_resume(
+    reference: Reference, phase: str, sent: str, workplace: Workplace, tally: Tally
+) -> None:
+    experiment, directory = reference.experiment, workplace.folder / "run"
+    hooks = {"SOAK_AT": PHASES[phase], "SOAK_SIGNALS": sent}
+    if experiment.processes > 1:
+        hooks |= {"SOAK_INDEX": "0", "SOAK_TARGET": "parent"}
+    ended = workplace.run(experiment.program(directory), **hooks)
+    if ended.hung:
+        tally.add("hung", f"hung: {ended.err}")
+        return
+    tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
+    problems = _problems(reference, ended, phase, sent, directory)
+    final = workplace.run(experiment.program(directory))
+    outcome, final_ones = final_problems(reference, directory, final)
+    tally.judge([*problems, *final_ones], outcome)
 
 
 def _problems(

@@ -2,9 +2,10 @@
 
 Instructions come from the environment, and nothing happens without them:
 
-- `SOAK_LARGEST_FILE`: limit (bytes) of the files that the process writes.
+- `SOAK_LARGEST_FILE`: limit (bytes) of the files that the process writes, from the
+  start or from `SOAK_AT` on.
 - `SOAK_AT`: `module:attribute:n`, a function at whose n-th call the process signals
-  itself; an empty attribute means the end of the module's import.
+  itself or limits its files; an empty attribute means the end of the module's import.
 - `SOAK_OPERATION`: number of the file operation below `SOAK_BELOW` at which it does.
 - `SOAK_SIGNALS`: signals to send, such as `15` or `2,2`.
 - `SOAK_MARK`: file that receives the time of the last signal (`time.monotonic`).
@@ -19,6 +20,13 @@ import sys
 def _is_chosen() -> bool:
     mine = os.environ.get("SPECFLOW_PROCESS_INDEX", "")
     return mine == os.environ.get("SOAK_INDEX", "")
+
+
+def _act() -> None:
+    if "SOAK_LARGEST_FILE" in os.environ:
+        _limit_files(int(os.environ["SOAK_LARGEST_FILE"]))
+    else:
+        _send()
 
 
 def _send() -> None:
@@ -40,7 +48,8 @@ def _send() -> None:
 def _limit_files(size: int) -> None:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
 def _at_call(module_name: str, attribute: str, number: int) -> None:
@@ -55,14 +64,14 @@ def _at_call(module_name: str, attribute: str, number: int) -> None:
             nonlocal calls
             calls += 1
             if calls == number:
-                _send()
+                _act()
             return function(*args, **kwargs)
 
         return wrapped
 
     def patch(module) -> None:
         if not attribute:
-            _send()
+            _act()
             return
         *path, name = attribute.split(".")
         owner = functools.reduce(getattr, path, module)
@@ -112,7 +121,7 @@ def _at_operation(number: int, below: str) -> None:
     sys.addaudithook(audit)
 
 
-if "SOAK_LARGEST_FILE" in os.environ:
+if "SOAK_LARGEST_FILE" in os.environ and "SOAK_AT" not in os.environ:
     _limit_files(int(os.environ["SOAK_LARGEST_FILE"]))
 if "SOAK_AT" in os.environ and _is_chosen():
     _module, _attribute, _number = os.environ["SOAK_AT"].split(":")
