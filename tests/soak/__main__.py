@@ -63,15 +63,15 @@ def cases_of(
     seed, quick = arguments.seed, arguments.quick
     if campaign == "kill":
         return kill_cases(reference, kills=kills, seed=seed)
+    # The code that handles signals and full disks is the same for all experiments:
+    # every pair of a phase and a signal for one, some of them for each of the others.
+    is_thorough = reference.experiment.name == "dropout" and not quick
     if campaign == "signal":
-        # The code that handles signals is the same for all experiments: every pair of
-        # a phase and a signal for one, a choice of them for each of the others.
-        is_thorough = reference.experiment.name == "dropout" and not quick
         share = 1.0 if is_thorough else (0.02 if quick else 0.08)
         return signal_cases(reference, seed=seed, share=share)
     if campaign == "damage":
         return damage_cases(reference, seed=seed, flips=4 if quick else 200)
-    return disk_cases(reference, seed=seed, attempts=3 if quick else 9)
+    return disk_cases(reference, seed=seed, attempts=9 if is_thorough else 3)
 
 
 def _arguments() -> argparse.Namespace:

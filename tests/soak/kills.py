@@ -10,7 +10,7 @@ from tests.soak.processes import Ended, Workplace
 from tests.soak.report import Tally
 from tests.soak.runs import Reference, problems_of_checkpoints, steps_lost
 
-__all__ = ["final_problems", "kill_cases"]
+__all__ = ["conclude", "final_problems", "kill_cases"]
 
 _MOST_OPERATIONS = 160
 """File operations of a run, roughly; a kill beyond the last one does not happen."""
@@ -44,6 +44,27 @@ def final_problems(
     return "lost", reference.problems(directory)
 
 
+def conclude(
+    tally: Tally,
+    outcomes: list[tuple[str, list[str]]],
+    final: tuple[str, list[str]],
+) -> None:
+    """Counts the faults of a run, all of which are to blame for how it ends.
+
+    Args:
+        outcomes: outcome and problems right after each fault.
+        final: the same of the end of the run.
+    """
+    outcome, problems = final
+    if problems and all(earlier for _, earlier in outcomes):
+        outcomes = [*outcomes, final]
+    for kind, earlier in outcomes:
+        if earlier:
+            tally.add(kind, *earlier)
+        else:
+            tally.judge(problems, outcome)
+
+
 def _kill_and_resume(
     reference: Reference,
     kills: int,
@@ -72,14 +93,7 @@ def _kill_and_resume(
             problems += problems_of_checkpoints(directory, reference)
             outcomes.append(("lost", problems))
         final = workplace.run(experiment.program(directory))
-        outcome, problems = final_problems(reference, directory, final)
-        if problems and all(earlier for _, earlier in outcomes):
-            outcomes.append((outcome, problems))
-        for kind, earlier in outcomes:
-            if earlier:
-                tally.add(kind, *earlier)
-            else:  # All kills of this run are to blame for its end.
-                tally.judge(problems, outcome)
+        conclude(tally, outcomes, final_problems(reference, directory, final))
 
 
 def _run_and_kill(

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax.export
+
 from specflow.diagnostics.errors import SpecflowError
 from specflow.output import Checkpointer
 from tests.soak.experiments import INTERVAL, Experiment
@@ -24,6 +26,9 @@ __all__ = [
 
 KINDS = ("checkpoints", "params")
 """Folders of a run with checkpoints: of the whole state, of the parameters alone."""
+
+_LOCATION = re.compile(r"^#loc.*\n|#loc\d*", re.MULTILINE)
+_NAMED_BY_DIGEST = re.compile(r"\.[0-9a-f]{8}\.jax_export\b")
 
 
 def contents(directory: Path, step: int) -> dict[str, str]:
@@ -56,7 +61,7 @@ class Reference:
     """File of metrics -> its rows."""
     result: dict[str, Any]
     exports: dict[str, dict[str, set[str]]]
-    """Exporter -> path of a file, below the step of its export -> SHA-256."""
+    """Exporter -> path of a file, below the step of its export -> its contents."""
     seconds: float
     """Duration of a run whose programs are in the compile cache."""
 
@@ -204,7 +209,7 @@ def _result(directory: Path) -> dict[str, Any]:
 
 
 def _exports(directory: Path) -> dict[str, dict[str, set[str]]]:
-    """SHA-256 of exported files by exporter and path.
+    """Contents of exported files by exporter and path.
 
     In a path, the step of an export replaces its name, the second of its creation. A
     run that was killed between an export and the next checkpoint exports the same step
@@ -218,9 +223,31 @@ def _exports(directory: Path) -> dict[str, dict[str, set[str]]]:
             if name.isdigit():
                 manifest = json.loads((exporter / name / "export.json").read_text())
                 name = f"step {manifest['step']}"
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            digests.setdefault("/".join([name, *inner]), set()).add(digest)
+            shown = _NAMED_BY_DIGEST.sub(".jax_export", "/".join([name, *inner]))
+            digests.setdefault(shown, set()).add(_exported(path))
     return exports
+
+
+def _exported(path: Path) -> str:
+    """SHA-256 of an exported file, as far as its contents decide what is served.
+
+    A program has the source lines from which it was traced, and these are others when
+    a run resumes after its last step. Its name and its manifest have their digest.
+    """
+    content = path.read_bytes()
+    if path.suffix == ".jax_export":
+        program = jax.export.deserialize(bytearray(content))
+        content = repr((program.in_avals, program.out_avals)).encode()
+        content += _LOCATION.sub("", program.mlir_module()).encode()
+    elif path.name == "export.json":
+        manifest = json.loads(content)
+        del manifest["digest"]
+        for name in [*manifest["sha256"]]:
+            if _NAMED_BY_DIGEST.search(name):
+                del manifest["sha256"][name]
+        text = json.dumps(manifest, sort_keys=True)
+        content = _NAMED_BY_DIGEST.sub(".jax_export", text).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _leftovers(directory: Path) -> list[str]:

@@ -4,11 +4,11 @@ import functools
 import random
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.soak.cases import Case
-from tests.soak.kills import final_problems
+from tests.soak.kills import conclude, final_problems
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import Tally
 from tests.soak.runs import Reference, problems_of_checkpoints
@@ -57,28 +57,43 @@ def signal_cases(
     if experiment.script is not None:
         # A script has no handler of specflow's, and no phases of a command.
         cases = [case for case in cases if case[0] in _SAVED]
-    chosen = rng.sample(cases, max(1, round(share * len(cases))))
-    for phase, sent in sorted(chosen, key=cases.index):
-        attempt = functools.partial(_stop_and_resume, reference, phase, sent)
-        yield Case("signal", experiment.name, f"{sent} while {phase}", seed, attempt)
+    chosen = set(rng.sample(cases, max(1, round(share * len(cases)))))
+    for phase in PHASES:
+        signals = [sent for at, sent in cases if at == phase and (at, sent) in chosen]
+        if signals:
+            attempt = functools.partial(_stop_and_resume, reference, phase, signals)
+            name = f"{' '.join(signals)} while {phase}"
+            yield Case("signal", experiment.name, name, seed, attempt)
 
 
 def _stop_and_resume(
-    reference: Reference, phase: str, sent: str, workplace: Workplace, tally: Tally
+    reference: Reference,
+    phase: str,
+    signals: Sequence[str],
+    workplace: Workplace,
+    tally: Tally,
 ) -> None:
-    experiment, directory = reference.experiment, workplace.folder / "run"
-    hooks = {"SOAK_AT": PHASES[phase], "SOAK_SIGNALS": sent}
-    if experiment.processes > 1:
-        hooks |= {"SOAK_INDEX": "0", "SOAK_TARGET": "parent"}
-    ended = workplace.run(experiment.program(directory), **hooks)
-    if ended.hung:
-        tally.add("hung", f"hung: {ended.err}")
-        return
-    tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
-    problems = _problems(reference, ended, phase, sent, directory)
-    final = workplace.run(experiment.program(directory))
-    outcome, final_ones = final_problems(reference, directory, final)
-    tally.judge([*problems, *final_ones], outcome)
+    """Sends each signal to the run that the one before has stopped."""
+    experiment, waiting, number = reference.experiment, [*signals], 0
+    while waiting:
+        directory, number = workplace.folder / f"run-{number}", number + 1
+        outcomes: list[tuple[str, list[str]]] = []
+        while waiting:
+            hooks = {"SOAK_AT": PHASES[phase], "SOAK_SIGNALS": waiting[0]}
+            if experiment.processes > 1:
+                hooks |= {"SOAK_INDEX": "0", "SOAK_TARGET": "parent"}
+            ended = workplace.run(experiment.program(directory), **hooks)
+            if outcomes and ended.exit_s is None and ended.status == 0:
+                break  # What is left of this run does not have the phase.
+            sent = waiting.pop(0)
+            if ended.hung:
+                outcomes.append(("hung", [f"{sent}: hung: {ended.err}"]))
+                continue
+            tally.exit_s += [] if ended.exit_s is None else [ended.exit_s]
+            problems = _problems(reference, ended, phase, sent, directory)
+            outcomes.append(("lost", [f"{sent}: {problem}" for problem in problems]))
+        final = workplace.run(experiment.program(directory))
+        conclude(tally, outcomes, final_problems(reference, directory, final))
 
 
 def _problems(

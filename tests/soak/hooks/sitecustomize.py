@@ -16,6 +16,8 @@ Instructions come from the environment, and nothing happens without them:
 import os
 import sys
 
+__name__ = "specflow.soak"  # A frame of these hooks is not one of the user's code.
+
 
 def _is_chosen() -> bool:
     mine = os.environ.get("SPECFLOW_PROCESS_INDEX", "")
