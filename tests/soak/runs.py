@@ -18,6 +18,7 @@ from tests.soak.processes import Ended, Workplace
 __all__ = [
     "KINDS",
     "Reference",
+    "content_of",
     "contents",
     "files_of",
     "problems_of_checkpoints",
@@ -66,10 +67,17 @@ class Reference:
     """Duration of a run whose programs are in the compile cache."""
 
     @classmethod
-    def of(cls, experiment: Experiment, workplace: Workplace) -> "Reference":
-        """Runs an experiment twice: to fill the compile cache, and as the reference."""
+    def of(
+        cls, experiment: Experiment, workplace: Workplace, *, is_timed: bool = True
+    ) -> "Reference":
+        """Runs an experiment, before that once more to fill the compile cache.
+
+        Args:
+            is_timed: False: only once, since its duration does not matter.
+        """
         directory = workplace.folder / f"{experiment.name}-reference"
-        _trained(experiment, workplace, directory)
+        if is_timed:
+            _trained(experiment, workplace, directory)
         seconds = _trained(experiment, workplace, directory)
         listed = _listed(directory)
         return cls(
@@ -224,11 +232,11 @@ def _exports(directory: Path) -> dict[str, dict[str, set[str]]]:
                 manifest = json.loads((exporter / name / "export.json").read_text())
                 name = f"step {manifest['step']}"
             shown = _NAMED_BY_DIGEST.sub(".jax_export", "/".join([name, *inner]))
-            digests.setdefault(shown, set()).add(_exported(path))
+            digests.setdefault(shown, set()).add(content_of(path))
     return exports
 
 
-def _exported(path: Path) -> str:
+def content_of(path: Path) -> str:
     """SHA-256 of an exported file, as far as its contents decide what is served.
 
     A program has the source lines from which it was traced, and these are others when

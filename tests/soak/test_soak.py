@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import jax.export
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,10 +21,10 @@ from tests.soak.damage import Copy, faults, judge
 from tests.soak.experiments import EXPERIMENTS
 from tests.soak.full_disk import disk_cases, status_problems
 from tests.soak.interrupted_writes import state_of, write_cases
-from tests.soak.kills import final_problems, kill_cases
+from tests.soak.kills import conclude, final_problems, kill_cases
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import OUTCOMES, Records, Tally, failures, skips, table
-from tests.soak.runs import Reference, files_of
+from tests.soak.runs import Reference, content_of, files_of
 from tests.soak.signals import signal_cases
 
 
@@ -34,7 +35,7 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(workplace):
-    return Reference.of(EXPERIMENTS["dropout"], workplace)
+    return Reference.of(EXPERIMENTS["dropout"], workplace, is_timed=False)
 
 
 @pytest.fixture
@@ -163,6 +164,20 @@ def test_another_number_in_a_finished_run_is_noticed(reference, tmp_path):
     assert any("step 200 is listed and does not restore" in p for p in problems)
 
 
+def test_exported_programs_are_compared_without_their_source_lines(tmp_path):
+    functions = [
+        lambda x: x + 1,
+        lambda x: x + 1,
+        lambda x: x + 2,
+    ]
+    paths = [tmp_path / f"{number}.jax_export" for number in range(3)]
+    for path, function in zip(paths, functions, strict=True):
+        path.write_bytes(jax.export.export(jax.jit(function))(1).serialize())
+    assert len({path.read_bytes() for path in paths}) == 3
+    first, second, other = map(content_of, paths)
+    assert first == second != other
+
+
 def test_a_process_that_does_not_end_is_hung(workplace, monkeypatch):
     monkeypatch.setattr(processes, "TIMEOUT_S", 0.3)
     ended = workplace.run(["-S", "-c", "import time; time.sleep(60)"])
@@ -180,7 +195,24 @@ def test_a_process_that_does_not_end_is_hung(workplace, monkeypatch):
 def test_a_last_command_that_hangs_is_hung_and_one_that_fails_is_lost(
     final, outcome, problems
 ):
-    assert final_problems(None, Path("run"), final) == (outcome, problems)
+    reference = Reference(EXPERIMENTS["ema"], Path("none"), {}, {}, {}, {}, 0.0)
+    assert final_problems(reference, Path("run"), final) == (outcome, problems)
+
+
+def test_every_fault_of_a_run_is_to_blame_for_its_end():
+    def counts(outcomes, final):
+        tally = Tally("kill", "ema")
+        conclude(tally, outcomes, final)
+        return tally.survived, tally.lost, tally.silent, tally.hung, tally.notes
+
+    good, bad = ("lost", []), ("silent", ["wrong"])
+    note, end = "kill, ema, : wrong", "kill, ema, : end"
+    assert counts([good, good], good) == (2, 0, 0, 0, [])
+    assert counts([good, bad], good) == (1, 0, 1, 0, [note])
+    assert counts([good, bad], ("hung", ["end"])) == (0, 0, 1, 1, [end, note])
+    # One that no fault explains counts for itself.
+    assert counts([bad], ("hung", ["end"])) == (0, 0, 1, 1, [note, end])
+    assert counts([], ("lost", ["end"])) == (0, 1, 0, 0, [end])
 
 
 def test_a_case_has_a_folder_of_its_own_which_stays_if_it_failed(tmp_path):
