@@ -1,4 +1,4 @@
-.PHONY: format check test soak generate notebooks faults bench
+.PHONY: format check test soak generate notebooks faults trackers bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -25,6 +25,9 @@ notebooks:  ## run the notebooks, and store what they show
 
 faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
 	python -m tests.corpus
+
+trackers:  ## trackers for real, once pip install -e '.[mlflow]' is done
+	pytest -n 0 tests/trackers
 
 bench:  ## speed, as ratios to hand-written loops
 	python -m tests.benchmarks

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from specflow.config.key_path import KeyPath
     from specflow.config.run_config import RunConfig, TPUConfig
     from specflow.config.sections.mesh import MeshConfig
+    from specflow.config.sections.trackers import TrackerConfig, TrackerUrl
     from specflow.contract import (
         ClassificationOutput,
         EstimatorSpec,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
         early_stopping,
     )
     from specflow.metrics import Metric
+    from specflow.output.tracking.tracked_run import MetricRow, TrackedRun
+    from specflow.output.tracking.tracker import Tracker
+    from specflow.output.tracking.tracker_client import TrackerClient
     from specflow.serving import LoadedExport, load_export
     from specflow.serving.convert import convert_export
     from specflow.tf.canned import (
@@ -106,6 +110,13 @@ __all__ = [  # noqa: RUF022 - grouped by what a reader looks for
     "metrics",
     "optimizer",
     "tf",
+    # trackers
+    "MetricRow",
+    "TrackedRun",
+    "Tracker",
+    "TrackerClient",
+    "TrackerConfig",
+    "TrackerUrl",
     # errors
     "CheckpointError",
     "ConfigError",
@@ -126,6 +137,7 @@ _SPEC = "specflow.contract"
 _CANNED = "specflow.tf.canned"
 _LIFE = "specflow.lifecycle"
 _ERRORS = "specflow.diagnostics.errors"
+_TRACKING = "specflow.output.tracking"
 _HOME = {
     "BestExporter": _LIFE,
     "Categorical": _CANNED,
@@ -169,6 +181,12 @@ _HOME = {
     "TrainOp": _SPEC,
     "TrainSpec": "specflow.estimator",
     "WarmStartSettings": _LIFE,
+    "MetricRow": f"{_TRACKING}.tracked_run",
+    "TrackedRun": f"{_TRACKING}.tracked_run",
+    "Tracker": f"{_TRACKING}.tracker",
+    "TrackerClient": f"{_TRACKING}.tracker_client",
+    "TrackerConfig": "specflow.config.sections.trackers",
+    "TrackerUrl": "specflow.config.sections.trackers",
     "convert_export": "specflow.serving.convert",
     "early_stopping": _LIFE,
     "load_export": "specflow.serving",

@@ -11,6 +11,7 @@ from specflow.cli import (
     fsck_command,
     new_command,
     options,
+    report_command,
     run_commands,
     sweep_commands,
     sweep_options,
@@ -93,6 +94,12 @@ COMMANDS = {
         "verify every file of a run, and repair what a killed process left",
         "specflow fsck run=runs/try1",
         options.VERIFYING,
+    ),
+    "report": Command(
+        report_command.report,
+        "send what a run's trackers have missed: report sync run=DIR",
+        "specflow report sync run=runs/try1",
+        options.RUN_REPORTS,
     ),
     "check": Command(
         check_commands.check,

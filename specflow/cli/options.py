@@ -18,6 +18,7 @@ __all__ = [
     "PREDICTING",
     "REPORT",
     "RESUMING",
+    "RUN_REPORTS",
     "SCHEMAS",
     "STARTING",
     "TRAINING",
@@ -333,6 +334,17 @@ VERIFYING = (
         action="store_true",
         help="with --repair: print what would be done, and change nothing",
     ),
+)
+RUN_REPORTS = (
+    Option(
+        "overrides",
+        nargs="*",
+        metavar="sync | run=DIR | override",
+        help="sync: send a run to its trackers; overrides may name others: "
+        "output.reporters=[mlflow]",
+    ),
+    CONFIG_DIR,
+    REPORT,
 )
 LAUNCHING = (
     Option(

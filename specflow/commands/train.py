@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,10 @@ from specflow.commands.settings_warnings import settings_warnings
 from specflow.commands.signals import stopping
 from specflow.commands.swept_trial import Pruning, SweptTrial
 from specflow.commands.train_result import TrainResult
-from specflow.config.base import Component
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
 from specflow.data import Data, build_data
-from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
+from specflow.diagnostics.errors import CheckpointError
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import Estimator, declared_specs
@@ -31,11 +30,8 @@ from specflow.estimator.synchronized_inputs import agree_on_rows
 from specflow.lifecycle import WarmPlan
 from specflow.output import (
     AsyncReporters,
-    JsonLines,
     Progress,
-    Reporter,
     RunDirectory,
-    TensorBoard,
     default_run_directory,
     draw_curves,
     existing_run,
@@ -43,6 +39,8 @@ from specflow.output import (
     read_rows,
     rerun_directory,
 )
+from specflow.output.tracking.tracker import Tracker
+from specflow.reports.open_reporters import check_packages, open_reporters_of
 from specflow.runtime import gc_pause, standard_streams
 from specflow.runtime.closing import closing
 from specflow.runtime.filesystem import check_output_folder, expanded
@@ -86,6 +84,7 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         if trial is None
         else trial.reporters(config, composed.origins)
     )
+    check_packages(reporter_configs)
     directory = collectives.on_process_zero(lambda: str(_directory(composed)))
     try:
         estimator = Estimator.from_config(config, data=data, model_dir=directory)
@@ -114,15 +113,23 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         if writes:
             _announce(composed, data, run, estimator, start_step, warm_plan)
         reporters = AsyncReporters()
+        stack.enter_context(_finishing(reporters))
         estimator.checkpoints.before_complete.append(reporters.flush)
         hidden = None if writes else stack.enter_context(open(os.devnull, "w"))
         progress = Progress(config.loop.train_steps, start_step, hidden)
         compare = functools.cache(lambda: _compare_program(composed, run, estimator))
 
-        def open_reporters(step: int) -> None:
+        def open_reporters(step: int) -> dict[str, Tracker]:
             # Not earlier: they remove the rows beyond a step that is restored now.
-            if writes:
-                reporters.open(_reporters(composed, reporter_configs, run, step))
+            if not writes:
+                return {}
+            opened = open_reporters_of(composed, reporter_configs, run, step)
+            reporters.open(opened)
+            return {
+                f"tracker {each.name}": each
+                for each in opened
+                if isinstance(each, Tracker)
+            }
 
         def update(step: int, loss: float) -> None:
             gc_pause.resume()  # Training has begun.
@@ -320,43 +327,16 @@ def _compare_warm_start(composed: "Composed", warm_plan: WarmPlan) -> None:
         )
 
 
-def _reporters(
-    composed: "Composed", configs: Sequence[Any], run: RunDirectory, step: int
-) -> list[Reporter]:
-    reporters: list[Reporter] = [JsonLines(run.metrics, resumed_at=step)]
-    with contextlib.ExitStack() as opened:
-        opened.callback(reporters[0].close)
-        for reporter in configs:
-            if reporter == "tensorboard":
-                reporters.append(
-                    TensorBoard(run.tensorboard, resumed_at=step, config=composed.tree)
-                )
-            elif isinstance(reporter, Component):
-                reporters.append(_plugin_reporter(reporter, run, step))
-            else:
-                continue
-            opened.callback(reporters[-1].close)
-        opened.pop_all()  # The caller closes them from here on.
-    return reporters
-
-
-def _plugin_reporter(config: Component, run: RunDirectory, step: int) -> Reporter:
-    """Builds the reporter of a plugin.
-
-    Raises:
-        ConfigError: the plugin returned something else.
-    """
-    reporter = config(directory=run.path, resumed_at=step)
-    if all(hasattr(reporter, name) for name in ("path", "write", "close")):
-        return reporter
-    raise ConfigError(
-        Diagnostic(
-            "output.reporters",
-            f"{config.path} returned {type(reporter).__qualname__}",
-            expected="a reporter: path, write(step, split, metrics) and close()",
-            code="target-result",
-        )
-    )
+@contextlib.contextmanager
+def _finishing(reporters: AsyncReporters) -> Iterator[None]:
+    """Lets reporters finish once the result is written, or training has ended."""
+    try:
+        yield
+    except BaseException as error:
+        with contextlib.suppress(Exception):
+            reporters.finish("stopped" if isinstance(error, Stopped) else "failed")
+        raise
+    reporters.finish("finished")
 
 
 def _default_experiment(composed: "Composed") -> str:

@@ -20,6 +20,7 @@ from specflow.estimator.evaluate_methods import EvaluateMethods
 from specflow.estimator.export_methods import ExportMethods
 from specflow.estimator.input_functions import BatchForm, InputFn, train_form
 from specflow.estimator.recovery import skip_repeated_steps
+from specflow.estimator.run_state import Stateful
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.train_actions import is_stop_requested
 from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
@@ -111,7 +112,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         train_spec: TrainSpec,
         eval_spec: EvalSpec,
         *,
-        on_start: Callable[[int], None] | None = None,
+        on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
@@ -123,7 +124,8 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             eval_spec: evaluation input, when to evaluate, and what to export then.
             on_start: takes the step at which training starts, once its state is
                 restored: files of reports can be cut there. Called before the first
-                report.
+                report. May return parts with a `state` and `restore`, by name, which
+                checkpoints then have.
             report: takes (step, split, metrics) of every report.
             progress: takes (step, loss) after every device loop.
             should_stop: called between device loops, and between the batches of an
@@ -266,7 +268,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         stop_at: Callable[[int], int | None],
         *,
         evaluations: Evaluations | None = None,
-        on_start: Callable[[int], None] | None = None,
+        on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,

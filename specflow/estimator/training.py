@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from specflow.distributed import collectives
 from specflow.estimator.input_functions import BatchForm
 from specflow.estimator.loss_reports import Watcher, shows_progress, summaries
 from specflow.estimator.recovery import Recovery
-from specflow.estimator.run_state import RunState
+from specflow.estimator.run_state import RunState, Stateful
 from specflow.estimator.state_source import SavedSeed, States
 from specflow.estimator.step_evaluations import Evaluations
 from specflow.estimator.synchronized_inputs import agree_on_form
@@ -56,9 +56,9 @@ class TrainCall:
     """Called around every save."""
     evaluations: Evaluations | None = None
     """Evaluations of the states on the way."""
-    on_start: Callable[[int], None] | None = None
+    on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None
     """Takes the step at which training starts, once its state is restored; called once,
-    before the first report."""
+    before the first report. May return parts whose state is in checkpoints, by name."""
     report: loop.MetricsCallback | None = None
     """Takes (step, "train", {"loss": ...}), a mean since the previous report."""
     progress: Callable[[int, float], None] | None = None
@@ -106,6 +106,8 @@ class Training:
         not dynamic."""
         self.recorder: TrainRecorder | None = None
         """Records the batches and hooks, for a comparison of two runs."""
+        self._started_parts: Mapping[str, Stateful] = {}
+        """Parts that `TrainCall.on_start` returned, which outlive a recovery."""
         self._batch_share = Share(*program.partitioner.local_parts)
 
     def run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
@@ -149,8 +151,10 @@ class Training:
         with self._program.timing("checkpoint"):
             start, state, saved = self._states.to_train(features, labels)
         if call.on_start is not None:
-            call.on_start(start)
+            self._started_parts = call.on_start(start) or {}
         run_state = RunState(saved)
+        for name, part in self._started_parts.items():
+            run_state.add(name, part)
         run_state.add("seed", SavedSeed(self._states))
         if call.evaluations is not None:
             run_state.add("evaluation", call.evaluations)

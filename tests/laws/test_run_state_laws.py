@@ -331,5 +331,6 @@ def test_the_documentation_names_the_parts_of_a_checkpoint(comparison):
             "evaluation hook NAME",
             "exporter NAME",
             "spec's evaluation hook NAME",
+            "tracker NAME",
         }
     )

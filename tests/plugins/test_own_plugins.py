@@ -11,6 +11,7 @@ from specflow.compose import compose
 from specflow.config.plugins.components import plugins_of
 from specflow.config.sections.metrics import MetricConfig
 from specflow.config.sections.optimizer import OptimizerConfig
+from specflow.config.sections.output import ReporterConfig
 from specflow.diagnostics.errors import ConfigError
 from specflow.runtime.distribution import NAME
 from tests.plugins.conftest import ROOT
@@ -42,12 +43,14 @@ def test_configs_know_every_declared_name_by_a_section_of_that_name():
     sections = {
         "specflow.metrics": get_args(MetricConfig)[1].members,
         "specflow.optimizers": get_args(OptimizerConfig)[1].members,
+        "specflow.reporters": get_args(ReporterConfig)[1].members,
     }
     for group, names in DECLARED.items():
         for name in names:
             section = sections[group][name]
             assert section.model_fields["name"].default == name
-            assert section.__module__.startswith("specflow.tf.sections.")
+            home = f"specflow_{name}." if "rep" in group else "specflow.tf.sections."
+            assert f"{section.__module__}.".startswith(home)
 
 
 def test_the_installed_metadata_is_that_of_the_code():

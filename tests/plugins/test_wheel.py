@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PLUGINS = ROOT / "plugins"
 FILES = sorted(PLUGINS.rglob("*.py"))
-PUBLIC = ("specflow.serving", "specflow.serving.convert")
-"""Modules of specflow that the converters may import."""
+PUBLIC = ("specflow", "specflow.serving", "specflow.serving.convert")
+"""Modules of specflow that converters and trackers may import."""
 OF_SWEEPS = ("specflow.sweep.hydra_launch", "specflow.sweep.hydra_search")
 """Modules to which the plugins of Hydra hand over what Hydra gives them."""
 
@@ -48,7 +48,8 @@ def test_the_wheel_has_every_plugin_at_its_top_level(build):
     names = build("build_wheel").namelist()
     packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert packages == {
-        "specflow", "specflow_onnx", "specflow_savedmodel", "hydra_plugins",
+        "specflow", "specflow_mlflow", "specflow_onnx", "specflow_savedmodel",
+        "hydra_plugins",
     }  # fmt: skip
     assert "hydra_plugins/sample_launcher/__init__.py" in names
     assert "hydra_plugins/specflow_launcher.py" in names

@@ -22,6 +22,7 @@ from specflow.diagnostics.errors import (
     is_slip,
     nearest,
 )
+from specflow.runtime.secret_text import without_secrets
 
 __all__ = ["pydantic_diagnostic", "shown"]
 
@@ -85,7 +86,7 @@ def pydantic_diagnostic(
         return dataclasses.replace(
             plugin.diagnostics[0],
             where=".".join(spot),
-            origin=found.exact if found else "",
+            origin=without_secrets(found.exact) if found else "",
         )
     code = _CODES.get(
         kind, "range" if kind.startswith(("less_", "greater_")) else "type"

@@ -24,7 +24,7 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "specflow.models": frozenset({"rngs"}),
     "specflow.optimizers": frozenset({"learning_rate", "train_steps"}),
     "specflow.schedules": frozenset({"lr", "train_steps"}),
-    "specflow.reporters": frozenset({"directory", "resumed_at"}),
+    "specflow.reporters": frozenset({"directory", "resumed_at", "run"}),
     "specflow.exporters": frozenset({"name", "input_fn"}),
 }
 """Group -> names of the arguments that the framework passes."""

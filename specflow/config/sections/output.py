@@ -81,6 +81,10 @@ class OutputConfig(Config):
     """Reporters beside `metrics.jsonl`: TensorBoard events, plots."""
     on_change: Literal["refuse", "accept"] = "refuse"
     """Action when the run directory has a run with another config."""
+    tags: list[Annotated[str, Field(min_length=1)]] = []
+    """Labels of the run, for trackers, `specflow runs` and `specflow report`."""
+    notes: str | None = None
+    """Text about the run, for trackers and `specflow report`; null: none."""
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -33,7 +33,11 @@ class Reporter(Protocol):
         ...
 
     def close(self) -> None:
-        """Writes all buffered rows."""
+        """Writes all buffered rows.
+
+        A reporter may also have `finish(status)`, called once after `close`, when all
+        files of the run are written: `finished`, `stopped` by a signal, or `failed`.
+        """
         ...
 
 
@@ -234,6 +238,20 @@ class AsyncReporters:
             self._closed = True
             self._rows.put(None)
             self._thread.join()
+        self._raise()
+
+    def finish(self, status: str) -> None:
+        """Lets reporters that have a method `finish` send the files of the run.
+
+        Args:
+            status: `finished`, `stopped` or `failed`.
+
+        Raises:
+            OutputError: a reporter failed.
+        """
+        for index, reporter in enumerate(self._reporters):
+            if (finish := getattr(reporter, "finish", None)) is not None:
+                self._try(index, finish, status)
         self._raise()
 
     def _run(self) -> None:

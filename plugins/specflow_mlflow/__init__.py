@@ -1,0 +1,1 @@
+"""Tracker `mlflow`: runs of specflow in MLflow, each of them once."""

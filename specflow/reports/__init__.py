@@ -1,0 +1,1 @@
+"""Reports of runs: reporters and trackers, lists of runs, and pages for people."""

@@ -1,0 +1,303 @@
+"""Runs in MLflow with SQLite, read back by its own client."""
+
+import json
+import math
+import random
+import shutil
+import signal
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from specflow import TrackedRun, Tracker
+from specflow.cli.main import main
+from specflow.output import read_rows
+from tests.trackers.conftest import keys_of
+
+mlflow = pytest.importorskip("mlflow")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+from mlflow.tracking import MlflowClient  # noqa: E402
+
+from specflow_mlflow._core.client import MlflowTracker  # noqa: E402
+
+SMALL = ["experiment=digits_mlp", "loop.log_every=2", "loop.eval_every=10"]
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory):
+    """A database with MLflow's tables, which take seconds to create."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, empty_database):
+    """Working directory with a database of its own."""
+    path = tmp_path_factory.mktemp("runs")
+    shutil.copy(empty_database, path / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+
+def reporter(folder, **settings):
+    fields = {"name": "mlflow", "uri": f"sqlite:///{folder}/mlflow.db", **settings}
+    written = ", ".join(f"{key}: '{value}'" for key, value in fields.items())
+    return f"output.reporters=[plots, {{{written}}}]"
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """A run of 20 steps that is resumed to 30; its directory."""
+    words = [
+        *SMALL, reporter(folder), "output.dir=first", "output.tags=[baseline, paper]",
+        "output.notes=What it is about", "output.on_change=accept",
+        "output.exporters={latest: {name: latest}}",
+        "+spec.eval_metrics.confusion={name: confusion_matrix, classes: 10, "
+        "predictions: predictions.class}",
+    ]  # fmt: skip
+    for steps in (20, 30):
+        assert main(["train", *words, f"loop.train_steps={steps}"]) == 0
+    return folder / "first"
+
+
+def only_run(client, experiment="digits_mlp"):
+    found = client.get_experiment_by_name(experiment)
+    (run,) = client.search_runs([found.experiment_id])
+    return run
+
+
+def steps(client, run, key):
+    return [metric.step for metric in client.get_metric_history(run.info.run_id, key)]
+
+
+def test_a_resumed_run_is_one_run_with_each_row_of_the_file_once(client, trained):
+    run = only_run(client)
+    assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+    rows = read_rows(trained / "metrics.jsonl")
+    for row in rows:
+        for name in ("loss", "learning_rate", "gradient_norm", "accuracy"):
+            if name in row:
+                history = client.get_metric_history(
+                    run.info.run_id, f"{row['split']}/{name}"
+                )
+                assert [m.value for m in history if m.step == row["step"]] == [
+                    row[name]
+                ]
+    trained_steps = [row["step"] for row in rows if row["split"] == "train"]
+    assert steps(client, run, "train/loss") == trained_steps == [*range(2, 31, 2)]
+    assert steps(client, run, "eval/loss") == [10, 20, 30]
+
+
+def test_config_tags_notes_and_commit_are_there(client, trained):
+    run = only_run(client)
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert run.data.params["optimizer.lr"] == str(config["optimizer"]["lr"])
+    assert run.data.params["loop.train_steps"] == "20"
+    tags = run.data.tags
+    # A parameter of MLflow is final; what a resumed run changes is a tag.
+    assert tags["resumed.loop.train_steps"] == "30 from step 20"
+    assert (tags["tag.baseline"], tags["tag.paper"]) == ("true", "true")
+    assert tags["mlflow.note.content"] == "What it is about"
+    manifest = json.loads((trained / "manifest.json").read_text())
+    commits = [commit["commit"] for commit in manifest.get("git", {}).values()]
+    assert tags.get("mlflow.source.git.commit") in (commits or [None])
+
+
+def test_files_tables_and_the_exported_model_are_artifacts(client, trained, tmp_path):
+    run_id = only_run(client).info.run_id
+    names = {item.path for item in client.list_artifacts(run_id)}
+    assert names >= {"config.yaml", "curves.png", "result.json", "tables", "export"}
+    path = client.download_artifacts(run_id, "config.yaml", str(tmp_path))
+    assert open(path).read() == (trained / "config.yaml").read_text()
+    table = json.load(
+        open(client.download_artifacts(run_id, "tables/confusion.json", str(tmp_path)))
+    )
+    result = json.loads((trained / "result.json").read_text())
+    assert table["confusion"] == result["eval"]["confusion"]
+    assert np.sum(table["confusion"]) == 359
+    exported = trained / result["exports"]["latest"]["path"]
+    copy = client.download_artifacts(
+        run_id, f"export/latest/{exported.name}", str(tmp_path)
+    )
+    files = sorted(path.name for path in exported.rglob("*"))
+    assert sorted(path.name for path in Path(copy).rglob("*")) == files
+
+
+def test_goodput_is_a_metric(client, trained):
+    metrics = only_run(client).data.metrics
+    shares = json.loads((trained / "result.json").read_text())["efficiency"]["shares"]
+    assert metrics["goodput/step"] == shares["step"]
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: single\nseed: 1\n")
+    return TrackedRun.of(tmp_path)
+
+
+def of_mlflow(folder, run):
+    uri = f"sqlite:///{folder}/mlflow.db"
+    return Tracker(MlflowTracker(uri, run.name, with_models=False), run)
+
+
+NAMES = [
+    "top@5", "a(b)", "a[0]", "a=b", "a,b", "100%", "a|b", "/lead", "a//b", "a/../b",
+    "a/./b", "end/", "é", "a b", "x" * 300, "'", '"', "a\n", "..", ".", "a/..", "-",
+    "\t",
+]  # fmt: skip
+
+
+def test_any_name_of_a_metric_arrives_and_none_drops_another(folder, client, run):
+    tracker = of_mlflow(folder, run)
+    tracker.write(1, "eval", {name: float(at) for at, name in enumerate(NAMES)})
+    tracker.finish("finished")
+    stored = only_run(client, "single").data.metrics
+    assert sorted(stored.values()) == [float(at) for at in range(len(NAMES))]
+
+
+def test_nan_is_stored_and_an_infinity_is_named(folder, client, run):
+    run = TrackedRun(run.directory, "infinite", run.config)
+    tracker = of_mlflow(folder, run)
+    for step, value in ((1, 0.5), (2, math.nan), (3, math.inf), (4, -math.inf)):
+        tracker.write(step, "train", {"loss": value})
+    tracker.finish("failed")
+    found = only_run(client, "infinite")
+    assert found.info.status == "FAILED"
+    history = client.get_metric_history(found.info.run_id, "train/loss")
+    values = [str(m.value) for m in sorted(history, key=lambda m: m.step)]
+    assert values == ["0.5", "nan", "nan", "nan"]
+    assert found.data.tags["infinite.train/loss"] == "-inf at step 4"
+
+
+def test_a_run_that_was_deleted_there_is_sent_anew(folder, client, run):
+    run = TrackedRun(run.directory, "deleted", run.config)
+    (run.directory / "metrics.jsonl").write_text(
+        '{"step": 1, "split": "train", "loss": 0.5}\n'
+    )
+    assert of_mlflow(folder, run).sync() == 1
+    client.delete_run(only_run(client, "deleted").info.run_id)
+    assert of_mlflow(folder, run).sync() == 1
+    assert steps(client, only_run(client, "deleted"), "train/loss") == [1]
+
+
+def test_trials_of_a_sweep_are_children_of_one_run(folder, client):
+    words = [*SMALL, reporter(folder, experiment="grid"), "loop.train_steps=10"]
+    words += ["output.dir=grid", "optimizer.lr=1e-3,1e-4", "hydra.launcher.workers=2"]
+    assert main(["train", "-m", *words]) == 0
+    experiment = client.get_experiment_by_name("grid").experiment_id
+    runs = {r.info.run_name: r for r in client.search_runs([experiment])}
+    assert set(runs) == {"grid", "grid/0", "grid/1"}
+    parent = runs["grid"].info.run_id
+    for name, rate in (("grid/0", "0.001"), ("grid/1", "0.0001")):
+        child = runs[name]
+        assert child.data.tags["mlflow.parentRunId"] == parent
+        assert child.data.params["optimizer.lr"] == rate
+        assert steps(client, child, "train/loss") == [2, 4, 6, 8, 10]
+        assert child.info.status == "FINISHED"
+    assert runs["grid"].info.status == "FINISHED"
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Answers 500, or after a long time."""
+
+    def do_GET(self):
+        if self.server.hold is not None:
+            self.server.hold.wait(60)
+        self.send_error(500)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A server that is no MLflow; `hold` delays its answers."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Failing)
+    server.hold = None
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    if server.hold is not None:
+        server.hold.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("fault", ["answers 500", "is slow", "is gone"])
+def test_a_server_that_fails_costs_a_warning_and_sync_sends_the_run(
+    fault, server, folder, client, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    uri = f"http://127.0.0.1:{server.server_address[1]}"
+    if fault == "is slow":
+        server.hold = threading.Event()
+    if fault == "is gone":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    name = fault.replace(" ", "-")
+    words = [*SMALL, "loop.train_steps=20", f"name={name}", "output.dir=run"]
+    assert (
+        main(["train", *words, "output.reporters=[{name: mlflow, wait_s: 2.0}]"]) == 0
+    )
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["step"] == 20
+    assert main(["report", "sync", "run=run", reporter(folder)]) == 0
+    assert capfd.readouterr().out.endswith("mlflow: 12 rows sent\n")
+    found = only_run(client, name)
+    assert steps(client, found, "train/loss") == [*range(2, 21, 2)]
+    assert found.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_one_run_with_every_step_once(
+    folder, client, tmp_path, started
+):
+    shown = random.Random(0)
+    words = [
+        "train", "experiment=digits_mlp", "name=killed", "loop.train_steps=4000",
+        "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
+        "loop.iterations_per_loop=5", "output.dir=run", reporter(folder),
+    ]  # fmt: skip
+    file, kills = tmp_path / "run/metrics.jsonl", 0
+    for _ in range(60):
+        process = started(*words, cwd=tmp_path)
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        while process.poll() is None and kills < 20:
+            if file.exists() and file.stat().st_mtime_ns != before:
+                time.sleep(shown.uniform(0.0, 0.4))
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        _, text = process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, text
+        kills += 1
+    assert kills == 20
+    run = only_run(client, "killed")
+    expected = keys_of(tmp_path / "run")
+    assert len(expected) == 4000 // 5 + 4000 // 50
+    assert expected == sorted(
+        (split, step)
+        for split in ("train", "eval")
+        for step in steps(client, run, f"{split}/loss")
+    )
+    assert run.info.status == "FINISHED"
