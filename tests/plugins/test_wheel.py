@@ -28,6 +28,8 @@ def build(tmp_path_factory):
     for name in ("specflow", "conf", "plugins"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, copy / name, ignore=ignore)
+    (copy / "docs").mkdir()
+    shutil.copy(ROOT / "docs/errors.md", copy / "docs")
     launcher = copy / "plugins/hydra_plugins/sample_launcher/__init__.py"
     launcher.parent.mkdir(parents=True, exist_ok=True)
     launcher.write_text("")
