@@ -1,4 +1,4 @@
-.PHONY: format check test soak generate notebooks faults trackers bench
+.PHONY: format check test docs soak generate notebooks faults trackers bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -12,6 +12,9 @@ check:  ## form, types and import rules
 
 test:  ## everything that must hold
 	pytest
+
+docs:  ## the documentation site, in build/docs/html; a warning is an error
+	python -m docs.site
 
 soak:  ## failures, for half an hour: kills, signals, damaged files, full disks
 	python -m tests.soak

@@ -14,7 +14,7 @@ __all__ = ["RelativeError"]
 
 
 class RelativeError(Ratio):
-    """Mean relative error: |prediction - label| / normalizer, or 0 if that is 0.
+    """Mean relative error: `|prediction - label| / normalizer`, or 0 if that is 0.
 
     >>> labels, predictions = np.array([1.0, 4.0]), np.array([2.0, 3.0])
     >>> RelativeError.from_batch(labels, predictions, normalizer=labels).compute()

@@ -238,7 +238,7 @@ class RecallConfig(MetricBaseConfig):
 
 
 class RelativeErrorConfig(MetricBaseConfig):
-    """Mean relative error: |prediction - label| / normalizer, or 0 if that is 0."""
+    """Mean relative error: `|prediction - label| / normalizer`, or 0 if that is 0."""
 
     name: Literal["relative_error"] = "relative_error"
     state = "specflow.metrics.relative.RelativeError"

@@ -154,7 +154,7 @@ def mean_absolute_error(
     *,
     undefined: float | None = 0.0,
 ) -> MAE:
-    """Mean absolute error: the mean of |prediction - label|.
+    """Mean absolute error: the mean of `|prediction - label|`.
 
     Args:
         labels: any numbers.
@@ -185,7 +185,7 @@ def mean_relative_error(
     *,
     undefined: float | None = 0.0,
 ) -> RelativeError:
-    """Mean of |prediction - label| / normalizer; 0 where the normalizer is 0.
+    """Mean of `|prediction - label| / normalizer`; 0 where the normalizer is 0.
 
     Args:
         labels: any numbers.

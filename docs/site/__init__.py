@@ -1,0 +1,1 @@
+"""Documentation site: the pages of docs/, and pages generated from the program."""

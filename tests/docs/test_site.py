@@ -1,0 +1,148 @@
+"""Pages that the site adds to docs/: every command, config key, code, public name."""
+
+import inspect
+import json
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+import specflow as sf
+from docs.site import api_pages, assemble, config_pages
+from specflow.cli.command_table import COMMANDS
+from specflow.diagnostics.error_pages import error_pages
+
+ROOT = Path(__file__).parents[2]
+OF_COMPOSING = {"defaults", "experiment", "hydra"}
+"""Keys that Hydra reads while it composes; an experiment has none of them."""
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Path on the site -> text of its page."""
+    return {
+        name: text for name, text in assemble.pages().items() if isinstance(text, str)
+    }
+
+
+def test_every_command_has_its_help(pages):
+    page = pages["reference/commands.md"]
+    assert re.findall(r"^## (.+)$", page, re.M) == [*COMMANDS]
+    for name, command in COMMANDS.items():
+        assert f"usage: specflow {name} " in page
+        assert command.example in page
+
+
+def test_every_error_code_has_a_section(pages):
+    sections = re.findall(r"^### (.+)$", pages["errors.md"], re.M)
+    assert sections == [*error_pages()]
+    assert "| `" not in pages["errors.md"].partition("## Codes")[2]
+
+
+def properties(schema):
+    """Names of all properties of a JSON Schema, at any depth."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+        for inner in schema.values():
+            yield from properties(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from properties(inner)
+
+
+def test_every_property_of_the_schema_has_an_entry(pages):
+    """The schema is made from the same classes, but not by the same walk."""
+    schema = json.loads((ROOT / "conf/schema/experiment.json").read_text())
+    reference = {
+        Path(name).stem: text
+        for name, text in pages.items()
+        if name.startswith("reference/config/")
+    }
+    entries = {
+        key.rpartition(".")[2]
+        for text in reference.values()
+        for key in re.findall(r"^`([^`]+)`\n: .+\n: .+$", text, re.M)
+    }
+    keys = {name for name in properties(schema) if name.isidentifier()}
+    assert keys - entries - {*reference} == OF_COMPOSING
+
+
+def test_every_key_of_every_kind_of_section_has_an_entry(pages):
+    keys = [*config_pages.keys()]
+    assert len(keys) > 800
+    assert [
+        (path, key)
+        for path, key in keys
+        if f"`{path}.{key}`\n: " not in pages[f"reference/config/{top(path)}.md"]
+    ] == []
+
+
+def top(path):
+    return path.partition(".")[0]
+
+
+def test_a_key_without_a_text_fails_the_build(monkeypatch):
+    monkeypatch.setattr(config_pages.Place, "about", property(lambda place: ""))
+    with pytest.raises(ValueError, match="has no text below it"):
+        config_pages.config_pages()
+
+
+def test_every_public_name_has_an_entry(pages):
+    for module in api_pages.MODULES:
+        page = pages[f"reference/api/{module}.rst"]
+        shown = re.findall(rf"^\.\. auto\w+:: {re.escape(module)}\.(\w+)$", page, re.M)
+        assert shown == [name for name, _ in api_pages.public_names(module)]
+
+
+def test_every_public_module_has_a_page():
+    """`sf.metrics` and the like; `config` and `diagnostics` have no public names."""
+
+    def modules(module):
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name)
+            if isinstance(value, types.ModuleType):
+                yield value
+                yield from modules(value)
+
+    public = {
+        module.__name__
+        for module in modules(sf)
+        if any(
+            not inspect.ismodule(getattr(module, name))
+            for name in getattr(module, "__all__", ())
+        )
+    }
+    assert public - {*api_pages.MODULES} == set()
+
+
+def test_a_public_name_without_a_docstring_fails_the_build(monkeypatch):
+    monkeypatch.setattr(sf.metrics.AUC, "__doc__", "")
+    with pytest.raises(ValueError, match=r"specflow\.metrics\.AUC: has no docstring"):
+        api_pages.api_pages()
+
+
+def test_links_lead_to_pages_of_the_site(pages):
+    """Those that lead to the source of the program became plain text."""
+    broken = []
+    for name, text in pages.items():
+        if name.endswith(".md"):
+            for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+                target = assemble.normal(Path(name).parent / link)
+                if target not in pages and not target.startswith("notebooks/pictures/"):
+                    broken.append(f"{name}: {link}")
+    assert broken == []
+
+
+def test_the_contents_list_every_page(pages):
+    trees = re.findall(
+        r"^```\{toctree\}\n(?::.*\n)+\n((?:.+\n)+)```",
+        "\n".join(text for name, text in pages.items() if name.endswith("index.md")),
+        re.M,
+    )
+    listed = {entry for tree in trees for entry in tree.split()}
+    names = {name.rsplit(".", 1)[0] for name in pages} - {"index"}
+    sections = {name for name in names if name.startswith("reference/config/")}
+    interface = {name for name in names if name.startswith("reference/api/")}
+    assert names - listed - sections - interface == set()
+    assert {"reference/config/index", "reference/api/index"} <= listed
