@@ -63,14 +63,19 @@ def cases_of(
     seed, quick = arguments.seed, arguments.quick
     if campaign == "kill":
         return kill_cases(reference, kills=kills, seed=seed)
-    # The code that handles signals and full disks is the same for all experiments:
-    # every pair of a phase and a signal for one, some of them for each of the others.
+    # Commands handle these faults in the same way for all experiments: every pair of a
+    # phase and a signal for one, some for each of the others, and so on.
     is_thorough = reference.experiment.name == "dropout" and not quick
     if campaign == "signal":
         share = 1.0 if is_thorough else (0.02 if quick else 0.08)
         return signal_cases(reference, seed=seed, share=share)
     if campaign == "damage":
-        return damage_cases(reference, seed=seed, flips=4 if quick else 200)
+        return damage_cases(
+            reference,
+            seed=seed,
+            flips=4 if quick else 200,
+            commands=3 if is_thorough else 1,
+        )
     return disk_cases(reference, seed=seed, attempts=9 if is_thorough else 3)
 
 

@@ -120,12 +120,16 @@ def judge(copy: Copy) -> tuple[str, str]:
 
 
 def damage_cases(
-    reference: Reference, *, seed: int, flips: int = 200
+    reference: Reference, *, seed: int, flips: int = 200, commands: int = 3
 ) -> Iterator[Case]:
     """Damages every file of the last checkpoint of a reference, in every way.
 
     Each is restored within this process, and some by processes of `evaluate` and, as
     though the run had been killed at its end, of `train`.
+
+    Args:
+        flips: number of random bytes that are flipped, beside the usual ones.
+        commands: number of faults that each of the commands meets, at most 3.
     """
     name = reference.experiment.name
     attempts = {
@@ -133,7 +137,7 @@ def damage_cases(
         for kind in KINDS
         if (reference.directory / kind).is_dir()
     }
-    for fault in _PROCESSES:
+    for fault in random.Random(f"{seed} damage {name}").sample(_PROCESSES, commands):
         attempts[f"train, {fault}"] = functools.partial(_train, reference, fault)
         if reference.experiment.script is None:
             evaluate = functools.partial(_evaluate, reference, fault)
