@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from specflow import __main__
 from specflow.cli import train_commands
 from specflow.cli.command import Command
 from specflow.cli.command_table import COMMANDS
@@ -116,6 +117,18 @@ class Stopped(Exception):
 
 class JaxRuntimeError(RuntimeError):
     """Has the name of JAX's own error."""
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_reported(
+    monkeypatch, capsys
+):
+    class Interrupted:
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "specflow.cli.main", Interrupted())
+    assert __main__.main() == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
 
 
 @pytest.mark.parametrize(

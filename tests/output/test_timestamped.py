@@ -1,5 +1,11 @@
 """Export directories `dir/<seconds since 1970>`: atomic, with ten tries."""
 
+import errno
+import fcntl
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from specflow.diagnostics.errors import OutputError
@@ -43,10 +49,60 @@ def test_a_taken_second_is_waited_for(tmp_path):
     assert names == ["1000000000", "1000000001", "1000000002"]
 
 
-def test_a_second_with_a_temporary_directory_is_taken(tmp_path):
+def test_a_second_in_which_another_export_is_written_is_taken(tmp_path):
+    clock = Clock(1_000_000_000)
+    with timestamped(tmp_path, now=clock.now, sleep=clock.sleep) as (temporary, final):
+        (temporary / "file").write_text("content")
+        assert make(tmp_path, Clock(1_000_000_000)).name == "1000000001"
+        assert (temporary / "file").exists()
+    assert (final / "file").exists()
+
+
+def test_what_a_killed_process_has_written_is_removed_by_the_next_export(tmp_path):
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from specflow.output.run.timestamped import timestamped\n"
+        "with timestamped(pathlib.Path(sys.argv[1])) as (temporary, _):\n"
+        "    (temporary / 'file').write_text('content')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (abandoned,) = tmp_path.iterdir()
+    assert abandoned.name.startswith("temp-")
+    for other in ("temp-1", "temp-mine", "temp-10000000000"):
+        (tmp_path / other).mkdir()
+    final = make(tmp_path, Clock(1_000_000_000))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        final.name,
+        "temp-1",
+        "temp-mine",
+        "temp-10000000000",
+    }
+
+
+def test_without_locks_no_temporary_directory_is_removed(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     (tmp_path / "temp-1000000000").mkdir()
     assert make(tmp_path, Clock(1_000_000_000)).name == "1000000001"
     assert (tmp_path / "temp-1000000000").exists()
+
+
+def test_a_directory_that_is_removed_before_its_lock_is_made_anew(
+    tmp_path, monkeypatch
+):
+    flock = fcntl.flock
+
+    def remove_once(descriptor, how):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / "temp-1000000000").rmdir()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", remove_once)
+    assert make(tmp_path, Clock(1_000_000_000)).name == "1000000001"
 
 
 def test_after_ten_taken_seconds_an_error_is_raised(tmp_path):

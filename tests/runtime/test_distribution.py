@@ -33,7 +33,7 @@ INIT = '__all__ = ["AnyOf", "Field"]\n'
 
 def test_the_name_is_free_and_the_package_keeps_its_own():
     assert PROJECT["name"] == distribution.NAME == "specflow-jax"
-    assert PROJECT["scripts"]["specflow"] == "specflow.cli.main:main"
+    assert PROJECT["scripts"]["specflow"] == "specflow.__main__:main"
     assert set(PROJECT["optional-dependencies"]["tpu"]) == {"jax[tpu]", "libtpu"}
     assert distribution.version() == PROJECT["version"]
     assert distribution.version_of("specflow") == PROJECT["version"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,8 +72,8 @@ class Workplace:
     def start(self, program: Sequence[str], **hooks: str) -> "Started":
         """Starts a Python program in the user's project."""
         logs = [(self.folder / name).open("w+b") for name in ("stdout", "stderr")]
-        return Started(
-            subprocess.Popen(
+        with _default_signals():
+            process = subprocess.Popen(
                 [sys.executable, *program],
                 stdin=subprocess.DEVNULL,
                 stdout=logs[0],
@@ -82,9 +82,8 @@ class Workplace:
                 env=self.environment(hooks),
                 # A signal to this program is not one to those under test.
                 start_new_session=True,
-            ),
-            logs,
-        )
+            )
+        return Started(process, logs)
 
     def run(self, program: Sequence[str], **hooks: str) -> Ended:
         """Runs a program to its end; `hooks` are those of `hooks/sitecustomize.py`."""
@@ -156,6 +155,18 @@ class Started:
         seconds = time.monotonic() - self._began
         out, err = map(_text, self._logs)
         return Ended(self.process.wait(), out, err, seconds, hung=hung)
+
+
+@contextlib.contextmanager
+def _default_signals() -> Iterator[None]:
+    """Processes inherit ignored signals: of `nohup`, of the background of a shell."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _text(log: BinaryIO) -> str:

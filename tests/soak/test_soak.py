@@ -185,6 +185,22 @@ def test_a_process_that_does_not_end_is_hung(workplace, monkeypatch):
     assert ended.status == -signal.SIGKILL
 
 
+def test_a_process_gets_signals_that_the_soak_ignores(workplace):
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        program = (
+            f"import signal; print(*map(signal.getsignal, {[*map(int, numbers)]}))"
+        )
+        ended = workplace.run(["-S", "-c", program])
+        assert [signal.getsignal(number) for number in numbers] == [signal.SIG_IGN] * 3
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    assert "default_int_handler" in ended.out
+    assert ended.out.count("SIG_IGN") == 0
+
+
 @pytest.mark.parametrize(
     ("final", "outcome", "problems"),
     [

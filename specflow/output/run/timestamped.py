@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from specflow.output.files import reported
 __all__ = ["timestamped"]
 
 _TRIES = 10
+_TEMPORARY = re.compile("temp-[0-9]{10}")
 
 
 @contextlib.contextmanager
@@ -25,8 +27,8 @@ def timestamped(
     """Creates a directory `base/<seconds since 1970>`, complete or not at all.
 
     It is filled as `base/temp-<seconds>` and renamed when the block has succeeded;
-    otherwise it is removed. If a directory of this second exists, waits for the next
-    second, up to ten times.
+    otherwise it is removed, by the next call if this process is killed. If a directory
+    of this second exists, waits for the next second, up to ten times.
 
     Args:
         base: parent directory; created if missing.
@@ -40,23 +42,25 @@ def timestamped(
         OutputError: the directory cannot be written, or ten seconds in a row were
             taken.
     """
-    temporary, final = _claimed(base, now, sleep)
-    try:
-        with reported(final):
-            yield temporary, final
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as written:
-                        os.fsync(written.fileno())
-            temporary.rename(final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_abandoned(base)
+    with _claimed(base, now, sleep) as (temporary, final):
+        try:
+            with reported(final):
+                yield temporary, final
+                for file in temporary.rglob("*"):
+                    if file.is_file():
+                        with file.open("rb") as written:
+                            os.fsync(written.fileno())
+                temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
 def _claimed(
     base: Path, now: Callable[[], float], sleep: Callable[[float], None]
-) -> tuple[Path, Path]:
-    """Creates a temporary directory exclusively; returns it and its final path."""
+) -> Iterator[tuple[Path, Path]]:
+    """Creates a locked temporary directory; yields it and its final path."""
     seconds = ""
     for attempt in range(_TRIES):
         if attempt:
@@ -65,12 +69,20 @@ def _claimed(
         temporary, final = base / f"temp-{seconds}", base / seconds
         with reported(final):
             base.mkdir(parents=True, exist_ok=True)
-            # mkdir is exclusive: of two processes, one fails.
-            with contextlib.suppress(FileExistsError):
-                temporary.mkdir()
-                if not final.exists():
-                    return temporary, final
-                temporary.rmdir()
+            try:
+                temporary.mkdir()  # Exclusive: of two processes, one fails.
+                if final.exists():
+                    temporary.rmdir()
+                    continue
+                lock = _lock(temporary)
+            except (FileExistsError, FileNotFoundError, BlockingIOError):
+                continue  # Of another process, or removed by one before the lock.
+        try:
+            yield temporary, final
+        finally:
+            if lock is not None:
+                os.close(lock)
+        return
     raise OutputError(
         Diagnostic(
             str(base),
@@ -79,3 +91,47 @@ def _claimed(
             code="output-taken",
         )
     )
+
+
+def _remove_abandoned(base: Path) -> None:
+    """Removes temporary directories of processes that have ended, where that is known.
+
+    A process that writes holds the lock of its directory.
+    """
+    for path in base.glob("temp-*"):
+        if _TEMPORARY.fullmatch(path.name) is None:
+            continue
+        with contextlib.suppress(OSError):
+            lock = _lock(path)
+            if lock is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Locks a directory until the descriptor is closed or the process ends.
+
+    Returns:
+        The descriptor; None if there are no locks: on Windows, and on some network
+        file systems.
+
+    Raises:
+        BlockingIOError: another process has locked the directory.
+        FileNotFoundError: another process has removed it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+        raise FileNotFoundError(folder)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
