@@ -29,7 +29,7 @@ notebooks:  ## run the notebooks, and store what they show
 faults:  ## mistakes planted in config files: found, placed, fixed, tracebacks
 	python -m tests.corpus
 
-trackers:  ## trackers for real, once pip install -e '.[mlflow]' is done
+trackers:  ## trackers for real, once pip install -e '.[mlflow,trackio,wandb]' is done
 	pytest -n 0 tests/trackers
 
 bench:  ## speed, as ratios to hand-written loops

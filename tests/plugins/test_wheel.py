@@ -51,7 +51,7 @@ def test_the_wheel_has_every_plugin_at_its_top_level(build):
     packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert packages == {
         "specflow", "specflow_mlflow", "specflow_onnx", "specflow_savedmodel",
-        "hydra_plugins",
+        "specflow_trackio", "specflow_wandb", "hydra_plugins",
     }  # fmt: skip
     assert "hydra_plugins/sample_launcher/__init__.py" in names
     assert "hydra_plugins/specflow_launcher.py" in names

@@ -6,6 +6,7 @@ What they warn about in their own threads is theirs.
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,27 +17,20 @@ from specflow.output import read_rows
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _quiet(tmp_path_factory):
-    """Nothing leaves this machine, and nothing is written to the user's folders."""
-    home = tmp_path_factory.mktemp("home")
-    names = {
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "HF_HUB_OFFLINE": "1",
-        "TRACKIO_DIR": str(home / "trackio"),
-        "WANDB_ERROR_REPORTING": "false",
-        "WANDB_MODE": "offline",
-        "WANDB_DIR": str(home),
-        "WANDB_CACHE_DIR": str(home),
-        "WANDB_CONFIG_DIR": str(home),
-        "WANDB_SILENT": "true",
-    }
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)
-    yield
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
+_HOME = tempfile.TemporaryDirectory(prefix="trackers-")
+# When this module is imported: the packages read some of these when they are.
+os.environ |= {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_OFFLINE": "1",
+    "TRACKIO_DIR": f"{_HOME.name}/trackio",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_CACHE_DIR": _HOME.name,
+    "WANDB_CONFIG_DIR": _HOME.name,
+    "WANDB_DATA_DIR": _HOME.name,
+    "WANDB_SILENT": "true",
+}
+"""Nothing leaves this machine, and nothing is written to the user's folders."""
 
 
 def keys_of(run: Path) -> list[tuple[str, int]]:

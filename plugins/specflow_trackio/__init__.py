@@ -1,0 +1,1 @@
+"""Tracker `trackio`: runs of specflow in a local database, without an account."""

@@ -1,0 +1,1 @@
+"""Tracker `wandb`: runs of specflow in Weights & Biases, each of them once."""

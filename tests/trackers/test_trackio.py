@@ -1,0 +1,110 @@
+"""Runs in trackio's own database, read back by its own storage."""
+
+import json
+import math
+import random
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from specflow import TrackedRun, Tracker
+from specflow.cli.main import main
+from tests.trackers.conftest import keys_of
+
+pytest.importorskip("trackio")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+from trackio.sqlite_storage import SQLiteStorage  # noqa: E402
+
+from specflow_trackio._core.client import TrackioTracker  # noqa: E402
+
+SMALL = ["experiment=digits_mlp", "loop.log_every=2", "loop.eval_every=10"]
+
+
+def stored(run, project):
+    """Rows of trackio, without goodput and times."""
+    run_id = json.loads((run / "trackers.json").read_text())["trackio"]
+    rows = SQLiteStorage.get_logs(project, run_id=run_id)
+    return [
+        row for row in rows if not any(key.startswith(("good", "tim")) and "/" in key
+                                       for key in row)
+    ]  # fmt: skip
+
+
+def keys(rows):
+    return sorted(
+        (split, row["step"]) for row in rows for split in ("train", "eval")
+        if f"{split}/loss" in row
+    )  # fmt: skip
+
+
+def test_a_resumed_run_is_one_run_with_each_row_of_the_file_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL, "name=resumed", "output.dir=run", "output.on_change=accept"]
+    words += ["output.tags=[baseline]", "output.reporters=[trackio]"]
+    for steps in (20, 30):
+        assert main(["train", *words, f"loop.train_steps={steps}"]) == 0
+    run = tmp_path / "run"
+    rows = stored(run, "resumed")
+    assert keys(rows) == keys_of(run)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    losses = {(line["split"], line["step"]): line["loss"] for line in lines}
+    for row in rows:
+        (split,) = {key.partition("/")[0] for key in row if "/" in key}
+        assert row[f"{split}/loss"] == losses[split, row["step"]]
+    with sqlite3.connect(SQLiteStorage.get_project_db_path("resumed")) as database:
+        ((config,),) = database.execute("SELECT config FROM configs")
+    config = json.loads(config)
+    assert (config["tags"], config["loop.train_steps"]) == (["baseline"], 30)
+
+
+def test_numbers_that_are_not_finite_are_kept(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: finite\n")
+    tracker = Tracker(TrackioTracker("finite"), TrackedRun.of(tmp_path))
+    tracker.write(1, "train", {"loss": 1.0, "a": math.nan, "b": math.inf})
+    tracker.finish("finished")
+    (row,) = stored(tmp_path, "finite")
+    assert (str(row["train/a"]), row["train/b"]) == ("nan", math.inf)
+
+
+def test_trials_of_a_sweep_have_a_group(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [*SMALL, "name=grid", "loop.train_steps=10", "output.reporters=[trackio]"]
+    words += ["output.dir=grid", "optimizer.lr=1e-3,1e-4"]
+    assert main(["train", "-m", *words]) == 0
+    with sqlite3.connect(SQLiteStorage.get_project_db_path("grid")) as database:
+        found = database.execute("SELECT run_name, config FROM configs").fetchall()
+    groups = {name: json.loads(config)["_Group"] for name, config in found}
+    assert set(groups) == {"grid/0", "grid/1"}
+    assert len(set(groups.values())) == 1
+
+
+@pytest.mark.slow
+def test_kills_leave_one_run_with_every_step_once(tmp_path, started):
+    pauses = random.Random(1)
+    words = [
+        "train", "experiment=digits_mlp", "name=killed", "loop.train_steps=1000",
+        "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
+        "loop.iterations_per_loop=5", "output.dir=run", "output.reporters=[trackio]",
+    ]  # fmt: skip
+    file, kills = tmp_path / "run/metrics.jsonl", 0
+    while kills < 6:
+        process = started(*words, cwd=tmp_path)
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        while process.poll() is None:
+            if file.exists() and file.stat().st_mtime_ns != before:
+                time.sleep(pauses.uniform(0.0, 0.2))
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.communicate()
+        if process.returncode == 0:
+            break
+        kills += 1
+    assert kills
+    assert started(*words, cwd=tmp_path).wait() == 0
+    rows = stored(tmp_path / "run", "killed")
+    assert keys(rows) == keys_of(tmp_path / "run")
+    assert len(rows) == 1000 // 5 + 1000 // 50
