@@ -89,6 +89,12 @@ COMMANDS = {
         "specflow evaluate run=$(specflow sweep best runs/grid)",
         sweep_options.TAKING_THE_BEST,
     ),
+    "sweep report": Command(
+        sweep_commands.report,
+        "write one HTML page of a sweep: trials, curves, what decides the objective",
+        "specflow sweep report runs/grid",
+        sweep_options.REPORTING_SWEEPS,
+    ),
     "fsck": Command(
         fsck_command.fsck,
         "verify every file of a run, and repair what a killed process left",

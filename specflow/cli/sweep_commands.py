@@ -11,7 +11,7 @@ from specflow.diagnostics.errors import ConfigError
 if TYPE_CHECKING:
     from specflow.sweep.results.sweep_results import SweepResults
 
-__all__ = ["best", "show"]
+__all__ = ["best", "report", "show"]
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -71,6 +71,22 @@ def best(arguments: argparse.Namespace) -> int:
                 line = quote_for_shell(f"{key}={trial.overrides[key]}")
                 print(f"  {line}", file=sys.stderr)
         print(run)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Writes the page of a sweep, and prints its path."""
+    from pathlib import Path
+
+    from specflow.output.files import write_text
+    from specflow.sweep.report.report_page import report_page
+
+    with reporting(arguments, None) as fields:
+        results = _read(arguments)
+        file = Path(arguments.output or results.directory / "report.html")
+        write_text(file, report_page(results))
+        fields["report"] = str(file)
+        print(file)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from specflow.cli.options import REPORT, Option, StoreFormat
 
-__all__ = ["SHOWING_SWEEPS", "TAKING_THE_BEST"]
+__all__ = ["REPORTING_SWEEPS", "SHOWING_SWEEPS", "TAKING_THE_BEST"]
 
 _SWEEP = Option(
     "directory",
@@ -44,6 +44,16 @@ TAKING_THE_BEST = (
         "--direction",
         choices=["minimize", "maximize"],
         help="direction of --metric, if the sweep does not optimize it",
+    ),
+    REPORT,
+)
+REPORTING_SWEEPS = (
+    _SWEEP,
+    Option(
+        "--output",
+        files=True,
+        metavar="FILE",
+        help="file to write; DIR/report.html by default",
     ),
     REPORT,
 )

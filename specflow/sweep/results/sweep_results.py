@@ -66,6 +66,15 @@ class SweepResults:
         """Returns the trials of a status."""
         return [trial for trial in self.trials if trial.status == status]
 
+    def may_be_log(self, key: str) -> bool:
+        """Returns whether a parameter may have a logarithmic scale.
+
+        The space of a search says so; of another sweep the values decide.
+        """
+        space = self.search.get("space")
+        text = str(space.get(key, "")) if isinstance(space, dict) else ""
+        return "interval" not in text or "log" in text
+
     def shown(self, path: Path) -> str:
         """Returns the path of a trial, relative to the sweep if it is inside."""
         inside = path.is_relative_to(self.directory)
