@@ -33,7 +33,13 @@ from specflow.spec import (
     model_outputs,
 )
 
-__all__ = ["EstimatorArguments", "check_labels", "estimator_arguments", "make_layers"]
+__all__ = [
+    "EstimatorArguments",
+    "check_labels",
+    "estimator_arguments",
+    "have_same_model",
+    "make_layers",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +122,23 @@ def estimator_arguments(
         eval_params=build_eval_params_fn(experiment.optimizer),
         hyperparameters=_hyperparameters(experiment, optimizer, inputs),
     )
+
+
+def have_same_model(one: ExperimentConfig, other: ExperimentConfig) -> bool:
+    """Returns whether programs of two experiments differ in the optimizer alone.
+
+    Only if the `spec` is declared: a function of the user may depend on more.
+    """
+    return isinstance(one.spec, DeclaredSpecConfig) and all(
+        mine == others and repr(mine) == repr(others)  # 0.0 is -0.0, and 1 is 1.0.
+        for mine, others in zip(_model_sections(one), _model_sections(other), strict=True)
+    )
+
+
+def _model_sections(experiment: ExperimentConfig) -> tuple[Any, ...]:
+    """Returns what determines the programs, apart from the optimizer."""
+    loop = experiment.loop.model_copy(update={"train_steps": 1})
+    return experiment.model, experiment.spec, experiment.data, experiment.mesh, loop
 
 
 def _hyperparameters(

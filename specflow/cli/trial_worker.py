@@ -25,7 +25,7 @@ from specflow.sweep.pool.process_state import restored_process_state
 from specflow.sweep.pool.trial import TrialStatus
 
 if TYPE_CHECKING:
-    from specflow.commands.swept_trial import SharedData
+    from specflow.commands.swept_trial import SharedParts
     from specflow.compose import Composed
 
 __all__ = ["main"]
@@ -49,11 +49,11 @@ def main(descriptor: int, project: str = "") -> None:
     with standard_streams.prepared(), kept_defaults_lists():
         # While the sweep still prepares its first trial.
         from specflow import commands
-        from specflow.commands.swept_trial import SharedData
+        from specflow.commands.swept_trial import SharedParts
         from specflow.compose import compose
 
         del commands, compose
-        worker = _Worker(link, messages, SharedData())
+        worker = _Worker(link, messages, SharedParts())
         while True:
             worker.run(messages.get())
 
@@ -75,16 +75,16 @@ class _Worker:
     Args:
         link: to the sweep.
         messages: those that arrive.
-        data: loaded for an earlier trial, and used again where it is the same.
+        shared: of an earlier trial, and used again where it is the same.
     """
 
     def __init__(
         self,
         link: MessageLink,
         messages: "queue.SimpleQueue[dict[str, Any]]",
-        data: "SharedData",
+        shared: "SharedParts",
     ):
-        self._link, self._messages, self._data = link, messages, data
+        self._link, self._messages, self._shared = link, messages, shared
         self._devices: Any = None
         """What JAX was started with; it is started once in a process."""
 
@@ -126,7 +126,7 @@ class _Worker:
         from specflow.commands.swept_trial import SweptTrial
         from specflow.output.json_values import to_plain
 
-        trial = SweptTrial(self._data, self._is_pruned)
+        trial = SweptTrial(self._shared, self._is_pruned)
         return to_plain(commands.train(composed, trial))
 
     def _is_pruned(self, step: int, metrics: Mapping[str, float]) -> bool:

@@ -9,13 +9,14 @@ import numpy as np
 from specflow.config.base import Config
 from specflow.config.experiment import ExperimentConfig
 from specflow.data import ArraySource, Data, build_data
+from specflow.estimator import Estimator
 from specflow.loop import MetricsCallback
 
-__all__ = ["Pruning", "SharedData", "SweptTrial"]
+__all__ = ["Pruning", "SharedParts", "SweptTrial"]
 
 
-class SharedData:
-    """The data of the last trial, for the next one if its section is the same.
+class SharedParts:
+    """Data, traces and executables of the last trial, for the next one.
 
     Only rows in memory are shared: they do not change when they are read. What a user's
     function returned is not, as it may have a state.
@@ -23,8 +24,10 @@ class SharedData:
 
     def __init__(self) -> None:
         self._last: tuple[Config, Data] | None = None
+        self.estimator: Estimator | None = None
+        """Of the last trial."""
 
-    def build(self, section: Any) -> Data:
+    def build_data(self, section: Any) -> Data:
         """Returns the data of a section; see `build_data`."""
         if self._last is not None and self._last[0] == section:
             return self._last[1]
@@ -40,12 +43,12 @@ class SweptTrial:
     """A trial of a sweep.
 
     Args:
-        data: that of the trial before.
+        shared: of the trial before.
         is_pruned: takes (step, metrics) of each evaluation, scalars only; returns
             whether training ends there.
     """
 
-    data: SharedData
+    shared: SharedParts
     is_pruned: Callable[[int, Mapping[str, float]], bool]
 
     def reporters(self, config: ExperimentConfig, origins: Mapping[str, str]) -> list:

@@ -78,7 +78,8 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
     """
     started, config = time.perf_counter(), composed.config
     jax_session.start(composed)
-    data = build_data(config.data) if trial is None else trial.data.build(config.data)
+    shared = None if trial is None else trial.shared
+    data = build_data(config.data) if shared is None else shared.build_data(config.data)
     reporter_configs = (
         config.output.reporters
         if trial is None
@@ -87,7 +88,14 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
     check_packages(reporter_configs)
     directory = collectives.on_process_zero(lambda: str(_directory(composed)))
     try:
-        estimator = Estimator.from_config(config, data=data, model_dir=directory)
+        estimator = Estimator.from_config(
+            config,
+            data=data,
+            model_dir=directory,
+            earlier=shared and shared.estimator,
+        )
+        if shared is not None:
+            shared.estimator = estimator
         estimator.check_labels()
         specs = declared_specs(config, data)
         probe = RunProbe.of_environment()

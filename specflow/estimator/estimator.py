@@ -29,7 +29,12 @@ from specflow.estimator.state_source import EvalParams, InitFn, States
 from specflow.estimator.train_methods import TrainMethods
 from specflow.estimator.training import Training
 from specflow.executor import Program, StepSettings
-from specflow.experiment import check_labels, estimator_arguments, make_layers
+from specflow.experiment import (
+    check_labels,
+    estimator_arguments,
+    have_same_model,
+    make_layers,
+)
 from specflow.lifecycle import WarmStartSettings, build_warm_start
 from specflow.mesh import check_batch_size
 from specflow.model import split_model
@@ -136,6 +141,7 @@ class Estimator(TrainMethods, InspectMethods):
         init_fn: InitFn | None = None,
         eval_params: EvalParams | None = None,
         devices: Sequence[Any] | None = None,
+        _program: Program | None = None,
     ):
         self.config = config_of(config)
         check_functions(init_fn=init_fn, eval_params=eval_params)
@@ -150,7 +156,7 @@ class Estimator(TrainMethods, InspectMethods):
             eval_size,
             eval_size if predict_batch_size is None else predict_batch_size,
         )
-        self.program = Program(
+        self.program = _program or Program(
             model_fn,
             split_model(model, compute_dtype=self.config.tpu_config.compute_dtype),
             self.partitioner,
@@ -224,6 +230,8 @@ class Estimator(TrainMethods, InspectMethods):
         )
         self.stopped_early = None
         self._check_declared, self._reports_untrained = lambda: None, False
+        self._experiment: ExperimentConfig | None = None
+        self._data: Data | None = None
         self._batch = None
 
     @classmethod
@@ -234,6 +242,7 @@ class Estimator(TrainMethods, InspectMethods):
         data: Data | None = None,
         model_dir: str | Path | None = None,
         devices: Sequence[Any] | None = None,
+        earlier: "Estimator | None" = None,
     ) -> Self:
         """Creates the estimator of a composed experiment, as the command line does.
 
@@ -242,11 +251,19 @@ class Estimator(TrainMethods, InspectMethods):
             data: its data, if that is built already.
             model_dir: the run directory; by default `output.dir` of the experiment.
             devices: devices of its mesh; by default all.
+            earlier: of another experiment with the same devices. Its traces and
+                executables are used where the experiments differ in the optimizer
+                alone, or in what is in no program.
         """
         data = build_data(experiment.data) if data is None else data
         check_loop(experiment, devices)
         arguments = estimator_arguments(experiment, data, model_dir=model_dir)
         warm_start: Any = experiment.warm_start
+        numbers, program = arguments.hyperparameters, None
+        if earlier is not None and earlier._experiment is not None:
+            if have_same_model(experiment, earlier._experiment):
+                program = earlier.program.with_hyperparameters(numbers)
+            earlier._states.drop()  # Its arrays are as large as those that follow.
         estimator = cls(
             arguments.model_fn,
             model=arguments.model,
@@ -259,16 +276,21 @@ class Estimator(TrainMethods, InspectMethods):
             eval_params=arguments.eval_params,
             warm_start_from=build_warm_start(warm_start),
             devices=devices,
+            _program=program,
         )
+        is_same = program is not None and earlier is not None
         program, form = estimator.program, estimator.batch_form(data.train, Mode.TRAIN)
-        program.tracer.hyperparameters = arguments.hyperparameters
+        program.tracer.hyperparameters = numbers
         if not program.model.is_known:
             make_layers(program, form, data)
         estimator._reports_untrained = warm_start is None and model_dir is None
         estimator._recorder = None  # The config of the run records more.
+        estimator._experiment, estimator._data = experiment, data
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, program.model, form, data)
         )
+        if is_same and earlier._data is data:
+            estimator._check_declared = earlier._check_declared
         return estimator
 
     def _checked_batch_sizes(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import jax
+from jax.extend.core import Literal
 
 from specflow.contract import TrainOp
 from specflow.executor.array_types import Jaxpr, TrainOpLike, Tree
@@ -16,7 +17,14 @@ from specflow.executor.moved_literals import (
     moved_literals,
 )
 
-__all__ = ["Hyperparameters", "Keys", "TracedPart", "moved_by", "moved_in_parts"]
+__all__ = [
+    "Hyperparameters",
+    "Keys",
+    "TracedPart",
+    "moved_by",
+    "moved_in_parts",
+    "replaced_in_parts",
+]
 
 Keys: TypeAlias = tuple[str, ...]
 """Paths of numbers in a config."""
@@ -54,15 +62,31 @@ class Hyperparameters:
         Returns:
             None if it is something else than the optimizer of the config.
         """
-        if not self.optimizer_keys:
+        if not self.optimizer_keys or not self._is_of_config(train_op):
             return None
-        if train_op is self.optimizer:
-            return self.build_optimizer
-        if isinstance(train_op, TrainOp) and train_op.optimizer is self.optimizer:
-            return lambda keys: TrainOp(
-                self.build_optimizer(keys), wrt=train_op.wrt, frozen=train_op.frozen
-            )
-        return None
+        return lambda keys: _with_optimizer(train_op, self.build_optimizer(keys))
+
+    def replaced_train_op(
+        self, train_op: TrainOpLike, optimizer: TrainOpLike
+    ) -> TrainOpLike:
+        """Returns a `train_op` with another optimizer in place of the config's.
+
+        Raises:
+            StructureDiffers: it is something else than the optimizer of the config.
+        """
+        if not self._is_of_config(train_op):
+            raise StructureDiffers("train_op")
+        return _with_optimizer(train_op, optimizer)
+
+    def _is_of_config(self, train_op: TrainOpLike) -> bool:
+        optimizer = train_op.optimizer if isinstance(train_op, TrainOp) else train_op
+        return optimizer is self.optimizer
+
+
+def _with_optimizer(train_op: TrainOpLike, optimizer: TrainOpLike) -> TrainOpLike:
+    if not isinstance(train_op, TrainOp):
+        return optimizer
+    return TrainOp(optimizer, wrt=train_op.wrt, frozen=train_op.frozen)
 
 
 class TracedPart:
@@ -85,6 +109,8 @@ class TracedPart:
     ):
         self.name, self.keys, self._moved = name, keys, moved
         self._args: tuple[Tree, ...] = ()
+        self._structure: Any = None
+        self._inner = function
 
         @functools.wraps(function)
         def named(*args: Tree) -> Tree:
@@ -95,14 +121,35 @@ class TracedPart:
 
     def __call__(self, *args: Tree) -> Tree:
         """Calls the function."""
+        result = self._function(*args)
         if self._moved is not None:
             self._args = jax.tree.map(_abstract, args)
-        return self._function(*args)
+            self._structure = jax.tree.structure(result)
+        return result
 
     def moved_jaxpr(self, keys: Keys) -> Jaxpr:
         """Traces the function with numbers moved, as it was called last."""
         assert self._moved is not None
         return jax.make_jaxpr(self._moved(keys))(*self._args)
+
+    def jaxpr_of(self, other: "TracedPart") -> Jaxpr:
+        """Traces another part as this one was called last.
+
+        Raises:
+            StructureDiffers: this one was not called, or the other one cannot take its
+                place.
+        """
+        if self._structure is None:
+            raise StructureDiffers(f"{self.name} is no part of its own")
+        try:
+            trace = jax.make_jaxpr(other._inner, return_shape=True)
+            jaxpr, result = trace(*self._args)
+        except Exception as error:
+            # As of a state that the other one does not have.
+            raise StructureDiffers(f"{self.name}: {error}") from error
+        if jax.tree.structure(result) != self._structure:
+            raise StructureDiffers(f"structure of the results of {self.name}")
+        return jaxpr
 
 
 def _abstract(array: Any) -> jax.ShapeDtypeStruct:
@@ -120,19 +167,54 @@ def moved_in_parts(
         jaxpr: of a program, in which the parts were called.
         parts: the parts.
     """
-    by_name: Mapping[str, TracedPart] = {part.name: part for part in parts if part.keys}
+    for part, inner in _calls(jaxpr, [part for part in parts if part.keys]):
+        yield moved_by(part.keys, inner, part.moved_jaxpr)
+
+
+def replaced_in_parts(
+    jaxpr: Jaxpr, parts: Sequence[TracedPart], others: Sequence[TracedPart]
+) -> dict[LiteralPlace, Literal]:
+    """Returns the literals of a program that differ if other parts take their places.
+
+    Args:
+        jaxpr: of a program, in which the parts were called.
+        parts: the parts.
+        others: one for each part, of the same name.
+
+    Returns:
+        Place in `jaxpr` -> the literal that other parts have there.
+
+    Raises:
+        StructureDiffers: the other parts differ in more than the values of literals.
+    """
+    by_name = {other.name: other for other in others}
+    replaced: dict[LiteralPlace, Literal] = {}
+    found = set()
+    for part, inner in _calls(jaxpr, parts):
+        found.add(part.name)
+        replaced |= moved_literals(inner, part.jaxpr_of(by_name[part.name]))
+    if found != by_name.keys():
+        raise StructureDiffers("parts of the program")
+    return replaced
+
+
+def _calls(
+    jaxpr: Jaxpr, parts: Sequence[TracedPart]
+) -> Iterator[tuple[TracedPart, Any]]:
+    """Yields each part that a program calls, and its jaxpr there."""
+    by_name: Mapping[str, TracedPart] = {part.name: part for part in parts}
     if not by_name:
         return
-    compared: list[Any] = []
+    seen: list[Any] = []
     for equation in walk(jaxpr):
         if equation.primitive.name != "jit":
             continue
         part = by_name.get(equation.params["name"])
         inner = equation.params["jaxpr"].jaxpr
-        if part is None or any(inner is other for other in compared):
+        if part is None or any(inner is other for other in seen):
             continue
-        compared.append(inner)
-        yield moved_by(part.keys, inner, part.moved_jaxpr)
+        seen.append(inner)
+        yield part, inner
 
 
 def moved_by(
@@ -151,7 +233,7 @@ def moved_by(
     if not keys:
         return set()
     try:
-        return moved_literals(jaxpr, trace(keys))
+        return set(moved_literals(jaxpr, trace(keys)))
     except StructureDiffers:
         pass
     except Exception:

@@ -73,13 +73,32 @@ class Inputs:
 
     Args:
         places: of the literals that move.
+        replaced: place -> a literal that takes the place of the jaxpr's own.
     """
 
-    def __init__(self, places: frozenset[LiteralPlace]):
+    def __init__(
+        self,
+        places: frozenset[LiteralPlace],
+        replaced: Mapping[LiteralPlace, Literal] | None = None,
+    ):
         self.places = places
+        self._replaced = replaced or {}
+        self._read: set[LiteralPlace] = set()
         self._values: list[Any] = []
         self._arrays: list[Var] = []
         self._contains: dict[int, bool] = {}
+
+    def literal(self, literal: Literal, place: LiteralPlace) -> Literal:
+        """Returns the literal of a place: the jaxpr's own, or what replaces it."""
+        if place not in self._replaced:
+            return literal
+        self._read.add(place)
+        return self._replaced[place]
+
+    @property
+    def are_replaced(self) -> bool:
+        """Whether each literal that is to be replaced has been asked for."""
+        return self._read == self._replaced.keys()
 
     def new_array(self) -> Var:
         """Makes a variable of the array; its length is known when all are finished."""

@@ -27,7 +27,11 @@ from specflow.executor.known_scalars import (
     spread,
     term_of,
 )
-from specflow.executor.moved_literals import LiteralPlace, literal_value
+from specflow.executor.moved_literals import (
+    LiteralPlace,
+    StructureDiffers,
+    literal_value,
+)
 from specflow.executor.scalar_folding import fold, is_neutral, keeps_bits
 
 __all__ = ["LiftedJaxpr", "lifted"]
@@ -46,7 +50,11 @@ class LiftedJaxpr(NamedTuple):
     """float32[n]: the values of the literals."""
 
 
-def lifted(jaxpr: Any, places: Collection[LiteralPlace]) -> LiftedJaxpr:
+def lifted(
+    jaxpr: Any,
+    places: Collection[LiteralPlace],
+    replaced: Mapping[LiteralPlace, Literal] | None = None,
+) -> LiftedJaxpr:
     """Returns a jaxpr with literals as inputs.
 
     Literals whose operation XLA computes otherwise with an input stay constants: 0, 1
@@ -55,6 +63,10 @@ def lifted(jaxpr: Any, places: Collection[LiteralPlace]) -> LiftedJaxpr:
     Args:
         jaxpr: closed, of a program, not to be differentiated further.
         places: from `moved_literals`.
+        replaced: place -> a literal that takes the place of the jaxpr's own.
+
+    Raises:
+        StructureDiffers: a literal of `replaced` is where nothing is rewritten.
 
     >>> import jax
     >>> jaxpr = jax.make_jaxpr(lambda x: x / 0.5 + 7)(1.0)
@@ -62,12 +74,14 @@ def lifted(jaxpr: Any, places: Collection[LiteralPlace]) -> LiftedJaxpr:
     >>> lifted(jaxpr, half).values
     array([2.], dtype=float32)
     """
-    inputs = Inputs(frozenset(places))
+    inputs = Inputs(frozenset(places), replaced)
     level = _Level(inputs)
     variables: list[Any] = [Var(variable.aval) for variable in jaxpr.jaxpr.invars]
     results = level.run(jaxpr.jaxpr, [*jaxpr.jaxpr.constvars, *variables])
     outputs = [level.atom(result) for result in results]
     values = inputs.finished()
+    if not inputs.are_replaced:
+        raise StructureDiffers("literals that stay constants")
     if values.size:
         variables.append(level.array)
     inner = _replaced(jaxpr.jaxpr, variables, outputs, level.equations)
@@ -155,6 +169,7 @@ class _Level:
         return value.variable
 
     def _literal(self, literal: Literal, place: LiteralPlace) -> Value:
+        literal = self._inputs.literal(literal, place)
         aval: Any = literal.aval
         if not isinstance(getattr(aval, "dtype", None), np.dtype) or aval.shape:
             return literal

@@ -1,8 +1,9 @@
 """A lowered program and its FLOPs."""
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from specflow.executor.array_types import Jaxpr
 from specflow.executor.executables import EXECUTABLES
 from specflow.executor.flops import Flops, count_flops, has_remat
+from specflow.executor.hyperparameters import TracedPart
+from specflow.executor.program_inputs import ProgramInputs
 
 __all__ = ["Lowered"]
 
@@ -27,6 +30,7 @@ class Lowered:
         without_remat: makes the jaxpr in which the derivative recomputes nothing.
         inputs: the program's last argument, float32[n]: values computed from
             hyperparameters. Empty: it has no such argument.
+        origin: where they come from.
         devices: of its mesh.
         looped: whether the program is a device loop over steps.
     """
@@ -36,6 +40,7 @@ class Lowered:
     jaxpr: Any
     without_remat: Callable[[], Any]
     inputs: NDArray[np.float32]
+    origin: ProgramInputs
     devices: tuple[Any, ...]
     looped: bool = False
 
@@ -48,6 +53,22 @@ class Lowered:
     def last_args(self) -> tuple[NDArray[np.float32], ...]:
         """The program's arguments after those of its function."""
         return (self.inputs,) if self.inputs.size else ()
+
+    def with_optimizer(self, parts: Sequence[TracedPart]) -> "Lowered | None":
+        """Returns the program with the inputs that another optimizer gives it.
+
+        Args:
+            parts: of the other optimizer.
+
+        Returns:
+            None if the program is another one.
+        """
+        values = self.origin.values_for(parts)
+        if values is None:
+            return None
+        other = copy.copy(self)  # With the text and the FLOPs, which are the same.
+        object.__setattr__(other, "inputs", values)
+        return other
 
     def compile(self, options: Mapping[str, Any] | None = None) -> jax.stages.Compiled:
         """Compiles the program, once for all equal programs of the process.

@@ -1,5 +1,6 @@
 """Lowering of the train, evaluation and prediction programs of a model function."""
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -30,12 +31,13 @@ from specflow.executor.hyperparameters import (
 )
 from specflow.executor.lifted_jaxpr import LiftedJaxpr, lifted
 from specflow.executor.lowered import Lowered
+from specflow.executor.moved_literals import LiteralPlace
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.pooling_gradients import (
     has_pooling_gradient,
     with_pooling_by_masks,
 )
-from specflow.executor.program_inputs import traced_anew
+from specflow.executor.program_inputs import ProgramInputs, traced_anew
 from specflow.executor.step_settings import StepSettings
 from specflow.executor.steps import (
     Step,
@@ -93,6 +95,40 @@ class Lowering:
         self.lowered: dict[Mode, Lowered] = {}
         """Programs lowered so far; the first of each mode."""
 
+    def with_tracer(self, tracer: Tracer) -> "Lowering":
+        """Returns one of another tracer, in which nothing is lowered so far."""
+        other = copy.copy(self)
+        other._tracer, other.lowered = tracer, {}
+        return other
+
+    def train_again(
+        self,
+        lowered: LoweredTrain,
+        state: TrainState,
+        features: Features,
+        labels: Labels,
+    ) -> LoweredTrain | None:
+        """Returns a training program with the optimizer of this model function.
+
+        Args:
+            lowered: with another optimizer, of the same model and function.
+            state: the state, or its shapes.
+            features: stacked batches that it takes, or shapes of such.
+            labels: likewise, or None.
+
+        Returns:
+            None if the program is another one.
+        """
+        optimizer = self._tracer.optimizer(*_one_of(features, labels))
+        measured = optimizer.abstract_step_metrics(state.opt_state, state.step)
+        if measured.names != lowered.outputs.measured.names:
+            return None
+        program = lowered.program.with_optimizer(optimizer.step_parts)
+        if program is None:
+            return None
+        self.lowered.setdefault(Mode.TRAIN, program)
+        return lowered._replace(program=program)
+
     def _is_slow_in_loop(self, forward: Traced) -> bool:
         """Returns whether CPU convolutions would slow this program in a device loop."""
         return self._tuned and self._on_cpu and has_convolution(forward.jaxpr)
@@ -107,10 +143,7 @@ class Lowering:
             features: stacked batches on the mesh, or shapes of such.
             labels: likewise, or None.
         """
-        batch = jax.tree.map(
-            lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
-            (features, labels),
-        )
+        batch = _one_of(features, labels)
         forward = self._tracer.forward(Mode.TRAIN, *batch)
         looped = not self._is_slow_in_loop(forward)
         optimizer = self._tracer.optimizer(*batch)
@@ -291,6 +324,7 @@ class Lowering:
             return jax.make_jaxpr(function)(*abstract)
 
         jaxpr = jaxpr_of(forward) if faster else traced.jaxpr
+        places: set[LiteralPlace] = set()
         inputs = LiftedJaxpr(jaxpr, np.zeros(0, np.float32))
         if numbers := self._tracer.hyperparameters:
             places = moved_by(numbers.model_keys, jaxpr, moved_jaxpr)
@@ -311,11 +345,20 @@ class Lowering:
             traced.jaxpr,
             without_remat,
             inputs.values,
+            ProgramInputs(jaxpr, places, parts, inputs),
             tuple(self._partitioner.mesh.devices.flat),
             looped,
         )
         self.lowered.setdefault(mode, lowered)
         return lowered
+
+
+def _one_of(features: Features, labels: Labels) -> Batch:
+    """Returns the form of one of the stacked batches."""
+    return jax.tree.map(
+        lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype),
+        (features, labels),
+    )
 
 
 def _always_measuring(step: Step) -> Step:

@@ -21,8 +21,8 @@ class StructureDiffers(Exception):
     """Two jaxprs differ in more than the values of literals."""
 
 
-def moved_literals(jaxpr: Jaxpr, other: Jaxpr) -> set[LiteralPlace]:
-    """Returns the places of the literals whose values differ between two jaxprs.
+def moved_literals(jaxpr: Jaxpr, other: Jaxpr) -> dict[LiteralPlace, Literal]:
+    """Returns the literals whose values differ between two jaxprs.
 
     Functions that both call are compared too. Constants of closed jaxprs and rules of
     derivatives are not compared: they stay constants.
@@ -31,15 +31,19 @@ def moved_literals(jaxpr: Jaxpr, other: Jaxpr) -> set[LiteralPlace]:
         jaxpr: open or closed; the places are in it, valid as long as it exists.
         other: a trace of the same function with other numbers.
 
+    Returns:
+        Place in `jaxpr` -> the literal of `other`.
+
     Raises:
         StructureDiffers: the jaxprs differ in operations, shapes or parameters.
 
     >>> first = jax.make_jaxpr(lambda x: x * 0.5 + 7)(1.0)
     >>> second = jax.make_jaxpr(lambda x: x * 0.3 + 7)(1.0)
-    >>> moved_literals(first, second) == {(id(first.jaxpr.eqns[0]), 1)}
-    True
+    >>> {place[1]: float(other.val)
+    ...  for place, other in moved_literals(first, second).items()}
+    {1: 0.3}
     """
-    return set(_moved(jaxpr, other, set()))
+    return dict(_moved(jaxpr, other, set()))
 
 
 def literal_value(literal: Literal) -> np.ndarray[Any, Any]:
@@ -49,7 +53,7 @@ def literal_value(literal: Literal) -> np.ndarray[Any, Any]:
 
 def _moved(
     jaxpr: Any, other: Any, seen: set[tuple[int, int]]
-) -> Iterator[LiteralPlace]:
+) -> Iterator[tuple[LiteralPlace, Literal]]:
     jaxpr, other = getattr(jaxpr, "jaxpr", jaxpr), getattr(other, "jaxpr", other)
     pair = id(jaxpr), id(other)
     if jaxpr is other or pair in seen:
@@ -88,15 +92,17 @@ def _moved(
     yield from _unequal(jaxpr, jaxpr.outvars, other.outvars)
 
 
-def _unequal(where: Any, atoms: Any, others: Any) -> Iterator[LiteralPlace]:
+def _unequal(
+    where: Any, atoms: Any, others: Any
+) -> Iterator[tuple[LiteralPlace, Literal]]:
     for index, (one, two) in enumerate(zip(atoms, others, strict=True)):
         if isinstance(one, Literal) and not _equal_bits(one, two):
-            yield id(where), index
+            yield (id(where), index), two
 
 
 def _moved_in_params(
     params: dict[str, Any], others: dict[str, Any], seen: set[tuple[int, int]]
-) -> Iterator[LiteralPlace]:
+) -> Iterator[tuple[LiteralPlace, Literal]]:
     if params.keys() != others.keys():
         raise StructureDiffers("names of parameters")
     for name, value in params.items():

@@ -1,6 +1,7 @@
 """A model function compiled for a mesh: the train, evaluate and predict programs."""
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from specflow.executor.array_types import Features, Labels, Mask, Tree
 from specflow.executor.batch_placement import BatchPlacement
 from specflow.executor.executables import EXECUTABLES
 from specflow.executor.fingerprint import fingerprint, fingerprints
+from specflow.executor.hyperparameters import Hyperparameters
 from specflow.executor.lowered import Lowered
 from specflow.executor.lowering import LoweredTrain, Lowering
 from specflow.executor.state_init import StateInitializer
@@ -36,10 +38,7 @@ class _CompiledTrain(NamedTuple):
     """A compiled training program."""
 
     run: jax.stages.Compiled
-    looped: bool
-    """True if it is a device loop over stacked batches; else it takes one step."""
-    last_args: tuple[Any, ...]
-    """Arguments after those of the program's function."""
+    lowered: LoweredTrain
     zeros: Callable[[], StepOutputs]
     """Allocates the stacked outputs that the program fills."""
 
@@ -88,9 +87,9 @@ class Program:
             self.tracer, self._batches, settings=settings, tuned=tuned
         )
         self._compiled_train: dict[Hashable, _CompiledTrain] = {}
-        self._compiled_steps: dict[
-            Hashable, tuple[jax.stages.Compiled, tuple[Any, ...]]
-        ] = {}
+        self._earlier_train: dict[Hashable, _CompiledTrain] = {}
+        """Training programs of an earlier optimizer."""
+        self._compiled_steps: dict[Hashable, tuple[jax.stages.Compiled, Lowered]] = {}
         self.on_compiled: Callable[[], None] = lambda: None
         """Called after the training program is compiled, when the host becomes idle."""
 
@@ -98,6 +97,26 @@ class Program:
     def lowered(self) -> dict[Mode, Lowered]:
         """Programs lowered so far; the first of each mode."""
         return self._lowering.lowered
+
+    def with_hyperparameters(self, hyperparameters: Hyperparameters) -> "Program":
+        """Returns a program of the same function and model with another optimizer.
+
+        It uses the traces and executables of this one. The optimizer alone is traced;
+        the others are traced and compiled where that shows that programs differ.
+
+        Args:
+            hyperparameters: of a config that differs in the optimizer alone.
+        """
+        other = copy.copy(self)
+        other.timing = Stopwatch()
+        other.tracer = self.tracer.with_hyperparameters(hyperparameters, other.timing)
+        other.states = self.states.with_tracer(other.tracer, other.timing)
+        other._lowering = self._lowering.with_tracer(other.tracer)
+        other._earlier_train = {**self._earlier_train, **self._compiled_train}
+        other._compiled_train = {}
+        other._compiled_steps = dict(self._compiled_steps)
+        other.on_compiled = lambda: None
+        return other
 
     # -- model function
 
@@ -171,34 +190,40 @@ class Program:
         if key not in self._compiled_train:
             self._compiled_train[key] = self._compile_train(state, features, labels)
         program = self._compiled_train[key]
+        lowered = program.lowered.program
         steps = row_count(features)
         if log_mask is None:
             log_mask = np.ones(steps, bool)
         losses: Any = np.full(steps, np.nan, np.float32)
         outputs = program.zeros()
         batches = features, labels, log_mask
-        if program.looped:
+        if lowered.looped:
             bounds = np.int32(start), np.int32(stop)
             return program.run(
-                state, losses, outputs, *batches, *bounds, *program.last_args
+                state, losses, outputs, *batches, *bounds, *lowered.last_args
             )
         for index in range(start, stop):
             state, losses, outputs = program.run(
-                state, losses, outputs, *batches, np.int32(index), *program.last_args
+                state, losses, outputs, *batches, np.int32(index), *lowered.last_args
             )
         return state, losses, outputs
 
     def _compile_train(
         self, state: TrainState, features: Features, labels: Labels
     ) -> _CompiledTrain:
+        args = state, features, labels
+        earlier = self._earlier_train.get(shapes((features, labels)))
         with self.timing("compile"):
-            lowered = self._lowering.train(state, features, labels)
+            again = earlier and self._lowering.train_again(earlier.lowered, *args)
+            lowered = again or self._lowering.train(*args)
             program = lowered.program
             self._check_same_program(Mode.TRAIN, program)
+            if earlier is not None and again is not None:
+                return earlier._replace(lowered=again)
             compiled = self._compile_step(lowered)
             zeros = _zeros(lowered.outputs, row_count(features), program.devices)
         self.on_compiled()
-        return _CompiledTrain(compiled, program.looped, program.last_args, zeros)
+        return _CompiledTrain(compiled, lowered, zeros)
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
@@ -237,9 +262,10 @@ class Program:
             with self.timing("compile"):
                 lowered = lower(state, *batch)
                 self._check_same_program(mode, lowered)
-                self._compiled_steps[key] = lowered.compile(), lowered.last_args
-        compiled, last_args = self._compiled_steps[key]
-        return compiled(state.params, state.model_state, *batch, *last_args)
+                self._compiled_steps[key] = lowered.compile(), lowered
+        compiled, lowered = self._compiled_steps[key]
+        self.lowered.setdefault(mode, lowered)
+        return compiled(state.params, state.model_state, *batch, *lowered.last_args)
 
     def _compile_step(self, lowered: LoweredTrain) -> jax.stages.Compiled:
         """Compiles a training program."""

@@ -1,14 +1,61 @@
-"""Programs traced anew, with their hyperparameters as inputs."""
+"""Inputs of programs that hyperparameters determine: made, and for other values."""
 
+import dataclasses
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend.core import jaxpr_as_fun
+from numpy.typing import NDArray
 
 from specflow.executor.array_types import Tree
-from specflow.executor.lifted_jaxpr import LiftedJaxpr
+from specflow.executor.hyperparameters import TracedPart, replaced_in_parts
+from specflow.executor.lifted_jaxpr import LiftedJaxpr, lifted
+from specflow.executor.moved_literals import (
+    LiteralPlace,
+    StructureDiffers,
+    moved_literals,
+)
 
-__all__ = ["traced_anew"]
+__all__ = ["ProgramInputs", "traced_anew"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramInputs:
+    """Where the inputs of a program come from.
+
+    Args:
+        jaxpr: closed, of the program with all hyperparameters as constants.
+        places: of the literals that are inputs.
+        parts: the parts of the program that an optimizer determines.
+        rewritten: the jaxpr with inputs, and their values.
+    """
+
+    jaxpr: Any
+    places: Collection[LiteralPlace]
+    parts: Sequence[TracedPart]
+    rewritten: LiftedJaxpr
+
+    def values_for(self, parts: Sequence[TracedPart]) -> NDArray[np.float32] | None:
+        """Returns the values of the inputs with another optimizer.
+
+        Its parts alone are traced. The result is that of a trace of the whole program,
+        of which the rest is the same.
+
+        Args:
+            parts: of the other optimizer.
+
+        Returns:
+            None if the program is another one, even without the values of its inputs.
+        """
+        try:
+            replaced = replaced_in_parts(self.jaxpr, self.parts, parts)
+            other = lifted(self.jaxpr, self.places, replaced)
+            differing = moved_literals(self.rewritten.jaxpr, other.jaxpr)
+        except StructureDiffers:
+            return None
+        return None if differing else other.values
 
 
 def traced_anew(

@@ -1,12 +1,14 @@
 """Initialization of the training state, sharded over the mesh."""
 
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+import copy
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
+from numpy.typing import NDArray
 
 from specflow.executor.array_types import (
     Abstract,
@@ -19,8 +21,8 @@ from specflow.executor.array_types import (
 )
 from specflow.executor.executables import EXECUTABLES
 from specflow.executor.hyperparameters import TracedPart, moved_in_parts
-from specflow.executor.lifted_jaxpr import lifted
-from specflow.executor.program_inputs import traced_anew
+from specflow.executor.lifted_jaxpr import LiftedJaxpr, lifted
+from specflow.executor.program_inputs import ProgramInputs, traced_anew
 from specflow.executor.tracing import Tracer, shapes
 from specflow.executor.train_state import TrainState
 from specflow.executor.xla_options import CPU_SINGLE_RUN, is_on_cpu
@@ -33,6 +35,17 @@ _State = TypeVar("_State")
 
 _SEED = jax.ShapeDtypeStruct((), jnp.uint32)
 """Lower bits of a seed."""
+
+
+class _CompiledInit(NamedTuple):
+    """A compiled initialization."""
+
+    run: jax.stages.Compiled
+    """Takes the lower bits of a seed, and the inputs unless there are none."""
+    inputs: NDArray[np.float32]
+    """Values computed from hyperparameters."""
+    origin: ProgramInputs
+    """Where they come from."""
 
 
 class StateInitializer:
@@ -48,7 +61,21 @@ class StateInitializer:
         self._tracer, self._model = tracer, tracer.model
         self._partitioner = partitioner
         self._timing = timing
-        self._compiled: dict[Hashable, tuple[jax.stages.Compiled, tuple[Any, ...]]] = {}
+        self._compiled: dict[Hashable, _CompiledInit] = {}
+        self._earlier: dict[Hashable, _CompiledInit] = {}
+        """Programs of an earlier optimizer."""
+
+    def with_tracer(self, tracer: Tracer, timing: Stopwatch) -> "StateInitializer":
+        """Returns one of a tracer that differs from this one's in the optimizer.
+
+        Args:
+            tracer: of the same model and function.
+            timing: accumulates the seconds spent compiling, as `compile`.
+        """
+        other = copy.copy(self)
+        other._tracer, other._timing = tracer, timing
+        other._compiled, other._earlier = {}, {**self._earlier, **self._compiled}
+        return other
 
     def abstract(self, features: Features, labels: Labels) -> TrainState:
         """Shapes, dtypes and shardings of the state; nothing is allocated.
@@ -165,26 +192,36 @@ class StateInitializer:
         key = key, seed >> 32
         if key not in self._compiled:
             with self._timing("compile"):
-                self._compiled[key] = self._compile(init, shardings, part)
-        compiled, last_args = self._compiled[key]
-        return compiled(np.uint32(seed % 2**32), *last_args)
+                parts = () if part is None else (part,)
+                self._compiled[key] = self._compiled_again(key, parts) or self._compile(
+                    init, shardings, parts
+                )
+        program = self._compiled[key]
+        last_args = (program.inputs,) if program.inputs.size else ()
+        return program.run(np.uint32(seed % 2**32), *last_args)
+
+    def _compiled_again(
+        self, key: Hashable, parts: Sequence[TracedPart]
+    ) -> "_CompiledInit | None":
+        """Returns the program of an earlier optimizer with the inputs of this one."""
+        program = self._earlier.get(key)
+        values = None if program is None else program.origin.values_for(parts)
+        if program is None or values is None:
+            return None
+        return program._replace(inputs=values)
 
     def _compile(
         self,
         init: Callable[[jax.Array], Tree],
         shardings: Shardings,
-        part: TracedPart | None,
-    ) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
-        """Compiles an initialization.
-
-        Returns:
-            The program, and its arguments after the seed.
-        """
+        parts: Sequence[TracedPart],
+    ) -> "_CompiledInit":
+        """Compiles an initialization."""
         jit_options, args = {"out_shardings": shardings}, (_SEED,)
-        traced, last_args = jax.jit(init, **jit_options).trace(*args), ()
-        places = set().union(*moved_in_parts(traced.jaxpr, [part] if part else []))
-        if places and (inputs := lifted(traced.jaxpr, places)).values.size:
-            last_args = (inputs.values,)
+        traced = jax.jit(init, **jit_options).trace(*args)
+        jaxpr, places = traced.jaxpr, set().union(*moved_in_parts(traced.jaxpr, parts))
+        inputs = LiftedJaxpr(jaxpr, np.zeros(0, np.float32))
+        if places and (inputs := lifted(jaxpr, places)).values.size:
             traced = traced_anew(
                 traced,
                 inputs,
@@ -199,7 +236,8 @@ class StateInitializer:
             devices=tuple(mesh.devices.flat),
             options=CPU_SINGLE_RUN if is_on_cpu(mesh) else None,
         )
-        return compiled, last_args
+        origin = ProgramInputs(jaxpr, places, parts, inputs)
+        return _CompiledInit(compiled, inputs.values, origin)
 
 
 def _sharded(array: Abstract, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

@@ -1,6 +1,7 @@
 """Traces of a model function: one in each mode, checked against the contract."""
 
 import contextlib
+import copy
 import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -73,6 +74,8 @@ class Tracer:
         """Numbers that become inputs of the programs; None: all are constants."""
         self.traces: Counter[Mode] = Counter()
         """Number of runs of the function's Python, by mode."""
+        self._traced_with: Hyperparameters | None = None
+        """Those whose optimizer the traces have; None: `hyperparameters`."""
         self._traced: dict[Hashable, Traced] = {}
         self._discovery: Discovery | None = None
         if isinstance(model, LinenModel):
@@ -237,7 +240,12 @@ class Tracer:
             SpecError: the model has no parameters to train.
         """
         spec = self.spec(Mode.TRAIN, features, labels)
-        optimizer = self._optimizer(spec.train_op)
+        train_op = spec.train_op
+        if self._traced_with is not None and self.hyperparameters is not None:
+            train_op = self._traced_with.replaced_train_op(
+                train_op, self.hyperparameters.optimizer
+            )
+        optimizer = self._optimizer(train_op)
         if not (self.model.abstract_params or optimizer.is_function):
             raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
         self._check_function(optimizer)
@@ -253,6 +261,25 @@ class Tracer:
             moved=None if numbers is None else numbers.moved_train_op(train_op),
             keys=() if numbers is None else numbers.optimizer_keys,
         )
+
+    def with_hyperparameters(
+        self, hyperparameters: Hyperparameters, timing: Stopwatch
+    ) -> "Tracer":
+        """Returns a tracer of the same function and model with another optimizer.
+
+        It has the traces of this one.
+
+        Args:
+            hyperparameters: of a config that differs from that of this tracer in the
+                optimizer alone.
+            timing: accumulates the seconds spent, as `compile`.
+        """
+        other = copy.copy(self)
+        other._traced_with = self._traced_with or self.hyperparameters
+        other._traced = dict(self._traced)
+        other.hyperparameters, other.timing = hyperparameters, timing
+        other.traces = Counter()
+        return other
 
     def moved(self, keys: Keys) -> "Tracer":
         """Returns a tracer of the model and its function with hyperparameters moved.

@@ -17,6 +17,7 @@ MODULES = (
     "evaluation",
     "startup",
     "inputs",
+    "sweep",
     "memory",
     "checkpoint",
     "faults",
