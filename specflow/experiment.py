@@ -42,6 +42,18 @@ __all__ = [
 ]
 
 
+_ON_THE_HOST = (
+    "train_steps",  # Schedules of the optimizer depend on it, and nothing else does.
+    "eval_every",
+    "eval_steps",
+    "early_stopping",
+    "profile",
+    "log_every",
+    "recover",
+)
+"""Keys of `loop` that are in no program."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EstimatorArguments:
     """Arguments of an `Estimator`, built from an experiment."""
@@ -130,14 +142,17 @@ def have_same_model(one: ExperimentConfig, other: ExperimentConfig) -> bool:
     Only if the `spec` is declared: a function of the user may depend on more.
     """
     return isinstance(one.spec, DeclaredSpecConfig) and all(
-        mine == others and repr(mine) == repr(others)  # 0.0 is -0.0, and 1 is 1.0.
-        for mine, others in zip(_model_sections(one), _model_sections(other), strict=True)
+        # By text too: 0.0 equals -0.0, and 1 equals True.
+        mine == others and repr(mine) == repr(others)
+        for mine, others in zip(
+            _model_sections(one), _model_sections(other), strict=True
+        )
     )
 
 
 def _model_sections(experiment: ExperimentConfig) -> tuple[Any, ...]:
     """Returns what determines the programs, apart from the optimizer."""
-    loop = experiment.loop.model_copy(update={"train_steps": 1})
+    loop = experiment.loop.model_copy(update=dict.fromkeys(_ON_THE_HOST))
     return experiment.model, experiment.spec, experiment.data, experiment.mesh, loop
 
 

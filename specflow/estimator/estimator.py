@@ -260,10 +260,12 @@ class Estimator(TrainMethods, InspectMethods):
         arguments = estimator_arguments(experiment, data, model_dir=model_dir)
         warm_start: Any = experiment.warm_start
         numbers, program = arguments.hyperparameters, None
-        if earlier is not None and earlier._experiment is not None:
-            if have_same_model(experiment, earlier._experiment):
-                program = earlier.program.with_hyperparameters(numbers)
+        if earlier is not None:
             earlier._states.drop()  # Its arrays are as large as those that follow.
+            if not earlier._is_of_same_model(experiment):
+                earlier = None
+        if earlier is not None:
+            program = earlier.program.with_hyperparameters(numbers)
         estimator = cls(
             arguments.model_fn,
             model=arguments.model,
@@ -278,7 +280,6 @@ class Estimator(TrainMethods, InspectMethods):
             devices=devices,
             _program=program,
         )
-        is_same = program is not None and earlier is not None
         program, form = estimator.program, estimator.batch_form(data.train, Mode.TRAIN)
         program.tracer.hyperparameters = numbers
         if not program.model.is_known:
@@ -289,9 +290,14 @@ class Estimator(TrainMethods, InspectMethods):
         estimator._check_declared = functools.cache(
             functools.partial(check_labels, experiment, program.model, form, data)
         )
-        if is_same and earlier._data is data:
+        if earlier is not None and earlier._data is data:
             estimator._check_declared = earlier._check_declared
         return estimator
+
+    def _is_of_same_model(self, experiment: "ExperimentConfig") -> bool:
+        """Returns whether an experiment differs from this one's in the optimizer."""
+        own = self._experiment
+        return own is not None and have_same_model(experiment, own)
 
     def _checked_batch_sizes(
         self, train: int, evaluation: int, prediction: int

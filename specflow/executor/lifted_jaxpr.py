@@ -130,7 +130,7 @@ class _Level:
 
         def value_of(atom: Any, place: LiteralPlace) -> Value:
             if isinstance(atom, Literal):
-                return self._literal(atom, place)
+                return self._literal(self._inputs.literal(atom, place), place)
             return values[atom]
 
         for equation in jaxpr.eqns:
@@ -169,7 +169,6 @@ class _Level:
         return value.variable
 
     def _literal(self, literal: Literal, place: LiteralPlace) -> Value:
-        literal = self._inputs.literal(literal, place)
         aval: Any = literal.aval
         if not isinstance(getattr(aval, "dtype", None), np.dtype) or aval.shape:
             return literal

@@ -40,8 +40,8 @@ class ProgramInputs:
     def values_for(self, parts: Sequence[TracedPart]) -> NDArray[np.float32] | None:
         """Returns the values of the inputs with another optimizer.
 
-        Its parts alone are traced. The result is that of a trace of the whole program,
-        of which the rest is the same.
+        Its parts alone are traced. The result is that of a trace of all of the
+        program, of which the rest is the same.
 
         Args:
             parts: of the other optimizer.

@@ -31,7 +31,8 @@ from specflow.executor.model_call import ModelFn
 from specflow.executor.optimizer_step import Optimizer
 from specflow.executor.step_settings import PLAIN, StepSettings
 from specflow.executor.traced_once import Traced
-from specflow.model import LinenModel, Model, SplitModel, is_misplaced
+from specflow.executor.tracing_errors import failed, misplaced, nothing_to_train
+from specflow.model import LinenModel, Model, is_misplaced
 from specflow.runtime.failed_layer import add_layer
 from specflow.runtime.stopwatch import Stopwatch
 from specflow.runtime.typing import describe, leaves
@@ -247,7 +248,7 @@ class Tracer:
             )
         optimizer = self._optimizer(train_op)
         if not (self.model.abstract_params or optimizer.is_function):
-            raise spec_error(_nothing_to_train(self.model_fn.name, self.model))
+            raise spec_error(nothing_to_train(self.model_fn.name, self.model))
         self._check_function(optimizer)
         return optimizer
 
@@ -326,9 +327,9 @@ class Tracer:
             raise
         except Exception as error:
             if is_misplaced(error):
-                diagnostic = _misplaced(self.model_fn.name, self.model)
+                diagnostic = misplaced(self.model_fn.name, self.model)
                 raise spec_error(diagnostic) from error
-            diagnostic = _failed(self.model_fn.name, mode, features, labels, error)
+            diagnostic = failed(self.model_fn.name, mode, features, labels, error)
             if user_code.is_users(error):
                 add_layer(error)
                 error.add_note(
@@ -399,61 +400,3 @@ def check_predictions(predictions: Predictions, rows: int) -> None:
     ]
     if diagnostics:
         raise spec_error(*diagnostics)
-
-
-def _failed(
-    name: str, mode: Mode, features: Features, labels: Labels, error: Exception
-) -> Diagnostic:
-    given = ", ".join(
-        f"{path} {describe(leaf)}"
-        for path, leaf in leaves({"features": features, "labels": labels})
-        if leaf is not None
-    )
-    text, hint = str(error).strip() or repr(error), f"It was given {given}."
-    if isinstance(error, jax.errors.TracerArrayConversionError):
-        # The rest lists the origins of tracers, of which there are many.
-        text = text.partition("\n")[0]
-        hint += (
-            " NumPy and the metrics of specflow need values: pass tensors through "
-            "eval_metrics=(metric_fn, tensors). In the model function use jax.numpy."
-        )
-    return Diagnostic(
-        name,
-        f"failed while traced for mode '{mode}': {type(error).__name__}: {text}",
-        hint=hint,
-        kind=TypeError if isinstance(error, TypeError) else ValueError,
-        code="model-fn",
-    )
-
-
-def _misplaced(name: str, model: Model) -> Diagnostic:
-    """Reports a call of a Linen layer that has no scope for its variables."""
-    if isinstance(model, SplitModel):
-        where = ", and its model is an NNX module"
-        hint = (
-            "Leave `model` out of Estimator to create layers inline, or use NNX layers."
-        )
-    elif model.is_inline:
-        where = " that was created outside of it"
-        hint = "Create the layer where it is called, as in flax.linen.Dense(10)(x)."
-    else:
-        where = " that is not part of its model"
-        hint = (
-            "Create it in the model, or leave `model` out of Estimator and create "
-            "all layers inline."
-        )
-    return Diagnostic(
-        name, f"calls a Flax Linen layer{where}", hint=hint, code="linen-layer"
-    )
-
-
-def _nothing_to_train(name: str, model: Model) -> Diagnostic:
-    if isinstance(model, LinenModel) and model.is_inline:
-        why = "it creates no layers, and it has no model"
-        hint = "Create a layer in it, such as flax.linen.Dense(10)(x), or pass model=."
-    else:
-        why = "its model has none, or was not called"
-        hint = "Call a model that has parameters."
-    return Diagnostic(
-        name, f"has no parameters to train: {why}", hint=hint, code="no-parameters"
-    )

@@ -67,7 +67,9 @@ def run(rounds: int = 5) -> list[Row]:
         "Hydra's basic launcher over a lean function": 0.5,
         "hydra/launcher=basic": None,
     }
-    peaks = [statistics.median(c.peak_mb for c in each["ours"]) for each in (more, short)]
+    peaks = [
+        statistics.median(c.peak_mb for c in each["ours"]) for each in (more, short)
+    ]
     return [
         *(_row("16 trials", short, other, goal) for other, goal in goals.items()),
         _row("16 trials", fresh, "fresh lean processes", 1 / 5.5),
@@ -86,7 +88,9 @@ def _row(
     name: str, costs: dict[str, list[_Cost]], other: str, goal: float | None
 ) -> Row:
     ours, theirs = costs["ours"], costs[other]
-    ratio = statistics.median(a.wall / b.wall for a, b in zip(ours, theirs, strict=True))
+    ratio = statistics.median(
+        a.wall / b.wall for a, b in zip(ours, theirs, strict=True)
+    )
     base = statistics.median(cost.wall for cost in theirs)
     return Row(name, "s", ratio * base, base, other, goal)
 
