@@ -13,6 +13,7 @@ from specflow.cli import (
     options,
     report_command,
     run_commands,
+    runs_command,
     sweep_commands,
     sweep_options,
     train_commands,
@@ -100,6 +101,12 @@ COMMANDS = {
         "verify every file of a run, and repair what a killed process left",
         "specflow fsck run=runs/try1",
         options.VERIFYING,
+    ),
+    "runs": Command(
+        runs_command.runs,
+        "list runs: state, step, best value, time and tags",
+        "specflow runs runs/digits",
+        options.RUN_LISTS,
     ),
     "report": Command(
         report_command.report,

@@ -19,8 +19,9 @@ def fsck(arguments: argparse.Namespace) -> int:
     """Verifies a run, or every run of a sweep; the status is 1 where one is damaged."""
     folder = _folder(arguments)
     from specflow.fsck import check_report, repairs
-    from specflow.fsck.run_checks import check_run, check_tables, runs_below
+    from specflow.fsck.run_checks import check_run, check_tables
     from specflow.output.report.progress import Progress
+    from specflow.output.run.runs_below import runs_below
 
     runs = runs_below(folder)
     if not runs:

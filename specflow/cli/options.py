@@ -18,6 +18,7 @@ __all__ = [
     "PREDICTING",
     "REPORT",
     "RESUMING",
+    "RUN_LISTS",
     "RUN_REPORTS",
     "SCHEMAS",
     "STARTING",
@@ -334,6 +335,23 @@ VERIFYING = (
         action="store_true",
         help="with --repair: print what would be done, and change nothing",
     ),
+)
+RUN_LISTS = (
+    Option(
+        "directory",
+        nargs="?",
+        default="runs",
+        metavar="DIR",
+        files=True,
+        help="folder with runs below it; runs by default",
+    ),
+    Option(
+        "--format",
+        action=_Format,
+        choices=["text", "csv", "json"],
+        help="csv, or json: one document, for tools; text by default",
+    ),
+    CONFIG_DIR,
 )
 RUN_REPORTS = (
     Option(

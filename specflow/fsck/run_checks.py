@@ -18,38 +18,17 @@ from specflow.fsck.export_checks import check_exports, is_export_name
 from specflow.fsck.row_checks import check_metrics, check_rows
 from specflow.fsck.verdicts import Finding, Remove, Verdict
 from specflow.output.run.lock import holder
-from specflow.runtime.filesystem import expanded
 
-__all__ = ["QUARANTINE", "check_run", "check_tables", "runs_below"]
+__all__ = ["QUARANTINE", "check_run", "check_tables"]
 
 QUARANTINE = "damaged"
 """Folder of a run to which a repair moves what is damaged."""
 
-_RUN_FILES = ("manifest.json", "origins.json", "estimator.json", "checkpoints")
-"""Files of runs alone: a folder of configs has a `config.yaml` too."""
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp|.+\.(?:tmp|partial)")
 _ROWS = (".jsonl", ".csv", ".parquet")
 _NO_ROWS = ("checkpoints", "params", "export", "profile", QUARANTINE)
 """Folders with neither rows nor events of a run."""
 _EARLIER = re.compile(r"(manifest|origins|result)\.\d+\.json")
-
-
-def runs_below(folder: str | Path) -> list[Path]:
-    """Finds runs: the folder itself if it is one, or those of a sweep below it.
-
-    Args:
-        folder: a run directory, a `model_dir`, or a folder with some below it.
-    """
-    path = expanded(folder, "run")
-    if any((path / name).exists() for name in ("config.yaml", *_RUN_FILES)):
-        return [path]
-    runs = []
-    for parent, folders, files in os.walk(path):
-        if any(name in _RUN_FILES for name in (*folders, *files)):
-            runs.append(Path(parent))
-            folders.clear()
-        folders.sort()
-    return runs
 
 
 def check_tables(folder: Path) -> Iterator[Finding]:

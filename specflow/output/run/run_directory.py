@@ -96,8 +96,13 @@ class RunDirectory:
 
     def load_manifest(self) -> dict[str, Any]:
         """Reads the manifest; empty if it is missing or damaged."""
+        return self.load_json(self.manifest)
+
+    @staticmethod
+    def load_json(path: Path) -> dict[str, Any]:
+        """Reads a JSON file of a run; empty if it is missing or damaged."""
         try:
-            return dict(json.loads(self.manifest.read_text(encoding="utf-8-sig")))
+            return dict(json.loads(path.read_text(encoding="utf-8-sig")))
         except (OSError, ValueError, TypeError):
             return {}
 

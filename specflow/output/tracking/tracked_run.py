@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.output.report.reporters import read_rows
-from specflow.output.run.run_directory import existing_run
+from specflow.output.run.run_directory import RunDirectory, existing_run
 from specflow.output.tracking.tracker_run_ids import once
 from specflow.runtime.plain_tree import settings
 
@@ -133,7 +133,7 @@ class TrackedRun:
     @property
     def result(self) -> dict[str, Any] | None:
         """`result.json`; None until the run is complete."""
-        return _json(self.directory / "result.json")
+        return RunDirectory.load_json(self.directory / "result.json") or None
 
     @property
     def tables(self) -> dict[str, list[Any]]:
@@ -167,7 +167,7 @@ class TrackedRun:
         return output if isinstance(output, Mapping) else {}
 
     def _manifest(self) -> dict[str, Any]:
-        return _json(self.directory / "manifest.json") or {}
+        return RunDirectory.load_json(self.directory / "manifest.json")
 
 
 def _names_trial(path: Path, directory: Path) -> bool:
@@ -184,10 +184,3 @@ def _names_trial(path: Path, directory: Path) -> bool:
         if Path(str(named)) in (directory, path.parent / directory):
             return True
     return False
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8-sig")))
-    except (OSError, ValueError, TypeError):
-        return None
