@@ -18,8 +18,6 @@ __all__ = [
     "PREDICTING",
     "REPORT",
     "RESUMING",
-    "RUN_LISTS",
-    "RUN_REPORTS",
     "SCHEMAS",
     "STARTING",
     "TRAINING",
@@ -335,34 +333,6 @@ VERIFYING = (
         action="store_true",
         help="with --repair: print what would be done, and change nothing",
     ),
-)
-RUN_LISTS = (
-    Option(
-        "directory",
-        nargs="?",
-        default="runs",
-        metavar="DIR",
-        files=True,
-        help="folder with runs below it; runs by default",
-    ),
-    Option(
-        "--format",
-        action=_Format,
-        choices=["text", "csv", "json"],
-        help="csv, or json: one document, for tools; text by default",
-    ),
-    CONFIG_DIR,
-)
-RUN_REPORTS = (
-    Option(
-        "overrides",
-        nargs="*",
-        metavar="sync | run=DIR | override",
-        help="sync: send a run to its trackers; overrides may name others: "
-        "output.reporters=[mlflow]",
-    ),
-    CONFIG_DIR,
-    REPORT,
 )
 LAUNCHING = (
     Option(

@@ -123,9 +123,8 @@ def as_table(entries: Sequence[RunEntry], folder: Path) -> str:
         for entry in entries
     ]
     # Columns without a value in any row are left out.
-    used = [
-        place for place, _ in enumerate(_COLUMNS) if any(row[place] for row in rows)
-    ]
+    places = range(len(_COLUMNS))
+    used = [place for place in places if any(row[place] for row in rows)]
     shown = [[row[place] for place in used] for row in (_COLUMNS, *rows)]
     return columns(shown, right=[used.index(3)] if 3 in used else [])
 

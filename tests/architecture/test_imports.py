@@ -60,6 +60,8 @@ START_UP = [
     ["evaluate"],
     ["evaluate", "run=nowhere"],
     ["fsck", "run=nowhere"],
+    ["runs", "nowhere"],
+    ["report", "sync", "run=nowhere"],
     ["new", "json"],
 ]
 
@@ -88,7 +90,7 @@ def test_help_and_config_errors_load_no_jax(tmp_path):
     commands = f"""
 import specflow.cli.main
 statuses = [specflow.cli.main.main(argv) for argv in {START_UP!r}]
-assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 9], statuses
+assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 11], statuses
 """
     assert loaded_after(commands, tmp_path) == set()
 

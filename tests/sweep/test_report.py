@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from specflow.cli.main import main
 from specflow.config.sections.sweep import ObjectiveConfig
+from specflow.runtime.html.axes import axis_of
 from specflow.sweep.pool.trial import TrialStatus
-from specflow.sweep.report.axes import axis_of
 from specflow.sweep.report.importance import importance, rank_importance
 from specflow.sweep.report.learning_curves import curves_of, seed_groups
 from specflow.sweep.report.report_page import report_page
@@ -60,7 +60,7 @@ def test_a_page_is_one_file_that_loads_nothing(tmp_path, capsys):
     assert capsys.readouterr().out == f"{folder}/report.html\n"
     text = (folder / "report.html").read_text()
     page = Page(text)
-    script = files("specflow.sweep.report").joinpath("report.js").read_text()
+    script = files("specflow.runtime.html").joinpath("report.js").read_text()
     assert page.scripts == [script]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(m for m in page.named("meta") if "http-equiv" in m)["content"]
@@ -127,7 +127,7 @@ def contrast(one, other):
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_texts_have_the_contrast_of_the_guidelines(theme):
-    css = files("specflow.sweep.report").joinpath("report.css").read_text()
+    css = files("specflow.runtime.html").joinpath("report.css").read_text()
     block = re.findall(r":root \{(.*?)\}", css, re.S)[theme]
     colors = dict(re.findall(r"--(\w+): (#\w{6});", block))
     texts = ("text", "muted", "accent", "complete", "pruned", "failed", "running")

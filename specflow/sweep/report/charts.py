@@ -4,19 +4,12 @@ import math
 from collections.abc import Sequence
 
 from specflow.config.sections.sweep import ObjectiveConfig
-from specflow.sweep.report.axes import Axis, axis_of, choice_axis, number_label
-from specflow.sweep.report.chart_frame import (
-    Chart,
-    Tones,
-    figure,
-    framed,
-    mark,
-    path,
-    svg,
-)
-from specflow.sweep.report.html_text import Html, element
+from specflow.runtime.html.axes import Axis, axis_of, choice_axis, number_label
+from specflow.runtime.html.drawing import Chart, figure, framed, path, svg
+from specflow.runtime.html.html_text import Html, element
 from specflow.sweep.report.importance import Importance, numbers_of
 from specflow.sweep.report.learning_curves import Curve, SeedGroup
+from specflow.sweep.report.trial_marks import Tones, mark
 from specflow.sweep.results.best_trial import pareto_front
 from specflow.sweep.results.results_table import shortened
 from specflow.sweep.results.sweep_results import SweepResults

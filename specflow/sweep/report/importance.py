@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specflow.config.sections.sweep import ObjectiveConfig
-from specflow.sweep.report.axes import LOG_RATIO
+from specflow.runtime.html.axes import LOG_RATIO
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from specflow.sweep.report.axes import Axis, axis_of, choice_axis
-from specflow.sweep.report.chart_frame import Chart, Tones, figure, path, svg
-from specflow.sweep.report.html_text import Html, element, joined_html
+from specflow.runtime.html.axes import Axis, axis_of, choice_axis
+from specflow.runtime.html.drawing import Chart, figure, path, svg
+from specflow.runtime.html.html_text import Html, element, joined_html
 from specflow.sweep.report.importance import numbers_of
+from specflow.sweep.report.trial_marks import Tones
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult
 

@@ -1,17 +1,16 @@
 """The page of a sweep: everything in one file, which loads nothing."""
 
-import base64
 import datetime
-import hashlib
-import importlib.resources
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from specflow.compose.read.override_grammar import quote_for_shell
 from specflow.config.sections.sweep import ObjectiveConfig
-from specflow.sweep.report.axes import number_label
-from specflow.sweep.report.chart_frame import Tones, figure
+from specflow.runtime.html.axes import number_label
+from specflow.runtime.html.drawing import figure
+from specflow.runtime.html.html_text import Html, element, joined_html
+from specflow.runtime.html.page_document import page_document
 from specflow.sweep.report.charts import (
     best_so_far,
     importance_bars,
@@ -20,10 +19,10 @@ from specflow.sweep.report.charts import (
     seed_ranges,
     slice_plot,
 )
-from specflow.sweep.report.html_text import Html, element, joined_html
 from specflow.sweep.report.importance import Importance, importance
 from specflow.sweep.report.learning_curves import curves_of, seed_groups
 from specflow.sweep.report.parallel_coordinates import parallel_coordinates
+from specflow.sweep.report.trial_marks import Tones
 from specflow.sweep.report.trials_table_html import trials_table
 from specflow.sweep.results.best_trial import best_run, pareto_front, ranked_trials
 from specflow.sweep.results.sweep_results import SweepResults
@@ -85,31 +84,7 @@ def report_page(results: SweepResults, *, now: datetime.datetime | None = None) 
             *(f"Not all could be read: {note}. " for note in results.notes),
         ),
     )
-    return _document(f"Sweep of {name}", body)
-
-
-def _document(title: str, body: Html) -> str:
-    files = importlib.resources.files("specflow.sweep.report")
-    style = files.joinpath("report.css").read_text(encoding="utf-8")
-    script = files.joinpath("report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Whatever a value of a trial contains, nothing is loaded and no other script runs.
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-    head = element(
-        "head",
-        None,
-        Html('<meta charset="utf-8">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        Html('<link rel="icon" href="data:,">'),
-        element("title", None, title),
-        element("style", None, Html(style)),
-    )
-    page = element("body", None, body, element("script", None, Html(script)))
-    return f"<!doctype html>\n{element('html', {'lang': 'en'}, head, page)}\n"
+    return page_document(f"Sweep of {name}", body)
 
 
 def _about(results: SweepResults) -> str:

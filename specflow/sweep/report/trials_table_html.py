@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from specflow.runtime.formatting import column_names
-from specflow.sweep.report.axes import number_label
-from specflow.sweep.report.html_text import Html, element
+from specflow.runtime.html.axes import number_label
+from specflow.runtime.html.html_text import Html, element
 from specflow.sweep.report.importance import numbers_of
 from specflow.sweep.results.results_table import shortened
 from specflow.sweep.results.sweep_results import SweepResults

@@ -1,0 +1,1 @@
+"""Pages in one file, which load nothing: HTML, inline SVG, and a little script."""
