@@ -31,7 +31,7 @@ from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
 from specflow.sweep.file_trust import check_jobs, check_params
-from specflow.sweep.outcomes import Outcome
+from specflow.sweep.outcomes import Outcome, settings_of
 from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.search.search_plan import SearchPlan, plan_search
 from specflow.sweep.several_processes import is_one_of_several
@@ -188,7 +188,7 @@ def sweep(
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (*HYDRA_ERRORS, RecursionError, yaml.YAMLError) as error:
             # Composing the jobs here gives better messages.
-            _check(job, trials(request, search_folders), None, None)
+            _check(job, trials(request, search_folders), None, None, lambda it: it)
             raise ConfigError(
                 composition_diagnostic(error, search_folders, request.all())
             ) from None
@@ -206,7 +206,9 @@ def sweep(
             if is_grid(config):  # Other sweepers propose their own values.
                 jobs = trials(request, search_folders)
                 parent, shared = _parent(config), bool(_shared(request))
-                names = _check(job, jobs, parent, check, is_shared=shared)
+                names = _check(
+                    job, jobs, parent, check, params.placed, is_shared=shared
+                )
             elif is_search(config):
                 job.plan = plan_search(request, job.compose)
                 jobs, names = [list(job.plan.lines)], {job.plan.name}
@@ -243,9 +245,10 @@ def sweep(
 
 def _check(
     job: SweepJob,
-    jobs: Iterable[Sequence[str]],
+    jobs: Sequence[Sequence[str]],
     parent: str | None,
     check: Callable[[Composed, str], None] | None,
+    placed: Callable[[Diagnostic], Diagnostic],
     *,
     is_shared: bool = False,
 ) -> set[str]:
@@ -256,9 +259,10 @@ def _check(
         jobs: overrides of each.
         parent: folder of their run directories, if known by now.
         check: called with each experiment and its run directory.
+        placed: replaces the origin of a diagnostic by its place in a file.
         is_shared: True if an `output.dir` of the overrides is `parent`.
     """
-    diagnostics: dict[Diagnostic, None] = {}
+    found: dict[Diagnostic, list[int]] = {}
     names, writers = set(), dict[str, int]()
     for number, lines in enumerate(jobs):
         try:
@@ -272,10 +276,43 @@ def _check(
             if directory is not None and check is not None:
                 check(composed, directory)
         except ConfigError as error:
-            diagnostics.update(dict.fromkeys(error.diagnostics))
-    if diagnostics:
-        raise ConfigError(*diagnostics)
+            for diagnostic in error.diagnostics:
+                found.setdefault(placed(diagnostic), []).append(number)
+    if found:
+        settings = [settings_of(lines) for lines in jobs]
+        raise ConfigError(
+            *(_of_job(one, numbers, settings) for one, numbers in found.items())
+        )
     return names
+
+
+def _of_job(
+    diagnostic: Diagnostic,
+    numbers: Sequence[int],
+    settings: Sequence[Mapping[str, str]],
+) -> Diagnostic:
+    """Adds the first job that has a diagnostic to it, unless all have it.
+
+    One of the sweep itself names its jobs.
+
+    Args:
+        diagnostic: of some jobs.
+        numbers: of these jobs.
+        settings: key -> value as text of the overrides of every job.
+    """
+    if len(numbers) == len(settings) or diagnostic.code == "sweep":
+        return diagnostic
+    first = settings[numbers[0]]
+    varied = [
+        f"{key}={value}"
+        for key, value in first.items()
+        if any(other.get(key) != value for other in settings)
+    ]
+    job = f"job {numbers[0]} of {len(settings)}: {' '.join(varied)}"
+    if others := len(numbers) - 1:
+        job += f", and {others} more"
+    problem = f"{diagnostic.problem.rstrip('.')} in {job}"
+    return dataclasses.replace(diagnostic, problem=problem)
 
 
 def _refuse_shared(

@@ -103,10 +103,33 @@ def test_no_job_starts_when_one_cannot_be_composed(capsys):
     assert started == []
     assert files() == []
     assert [str(diagnostic) for diagnostic in caught.value.diagnostics] == [
-        "loop.batch_size: got 0 (override loop.batch_size=0). "
-        "Expected a whole number > 0.",
-        "optimizer.lr: got 'fast' (override optimizer.lr=fast). Expected a number > 0.",
+        "loop.batch_size: got 0 in job 0 of 4: optimizer.lr=0.001 loop.batch_size=0, "
+        "and 1 more (override loop.batch_size=0). Expected a whole number > 0.",
+        "optimizer.lr: got 'fast' in job 2 of 4: optimizer.lr=fast loop.batch_size=0, "
+        "and 1 more (override optimizer.lr=fast). Expected a number > 0.",
     ]
+
+
+def test_the_job_of_a_mistake_is_named_before_the_first_one_starts():
+    started = []
+    rates = "optimizer.lr=1e-4,3e-4,1e-3,-1,3e-3,1e-2,3e-2,1e-1"
+    with pytest.raises(ConfigError) as caught:
+        sweep([rates, "loop.batch_size=8"], started.append)
+    assert started == []
+    assert files() == []
+    assert str(caught.value) == (
+        "optimizer.lr: got -1 in job 3 of 8: optimizer.lr=-1 (override "
+        "optimizer.lr=-1). Expected a number > 0."
+    )
+
+
+def test_a_mistake_in_every_job_is_of_no_job():
+    with pytest.raises(ConfigError) as caught:
+        sweep(["optimizer.lr=1,2", "loop.batch_size=0"], str)
+    assert str(caught.value) == (
+        "loop.batch_size: got 0 (override loop.batch_size=0). Expected a whole "
+        "number > 0."
+    )
 
 
 def test_launcher_and_sweeper_are_chosen_in_hydras_groups():
@@ -184,8 +207,10 @@ def test_trials_in_a_file_are_validated_before_the_first_one_starts(project):
         own(run=started.append)
     at = "mine/experiment/own.yaml"
     assert {str(diagnostic) for diagnostic in caught.value.diagnostics} == {
-        f"seed: got -1 ({at}:10:7). Expected a whole number >= 0.",
-        f"optimizer.lr: got 'fast' ({at}:9:7). Expected a number > 0.",
+        "seed: got -1 in job 0 of 8: mesh=data optimizer.lr=0.1 seed=-1, and 3 more "
+        f"({at}:10:7). Expected a whole number >= 0.",
+        "optimizer.lr: got 'fast' in job 2 of 8: mesh=data optimizer.lr=fast seed=-1, "
+        f"and 3 more ({at}:9:7). Expected a number > 0.",
     }
     assert started == []
     assert not Path("runs").exists()
@@ -312,8 +337,8 @@ def test_the_directory_of_each_job_is_checked_before_the_first_one_starts():
         sweep(["seed=1,2,3", "output.dir=out"], ran.append, check=check)
     assert seen == [(1, "out/0"), (2, "out/1"), (3, "out/2")]
     assert [str(one) for one in error.value.diagnostics] == [
-        "output.dir: out/1 is taken.",
-        "output.dir: out/2 is taken.",
+        "output.dir: out/1 is taken in job 1 of 3: seed=2.",
+        "output.dir: out/2 is taken in job 2 of 3: seed=3.",
     ]
     assert not ran
     assert files() == []
