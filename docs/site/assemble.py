@@ -51,8 +51,9 @@ def pages() -> dict[str, str | bytes]:
     made = {
         name: _relinked(str(text), name, on_site, titles) for name, text in made.items()
     } | generated
-    for file in sorted((ROOT / "notebooks/pictures").iterdir()):
-        made[f"notebooks/pictures/{file.name}"] = file.read_bytes()
+    for folder in (ROOT / "docs", ROOT / "notebooks"):
+        for file in sorted(folder.rglob("pictures/*")):
+            made[_site_path(str(file.relative_to(ROOT)))] = file.read_bytes()
     return made
 
 

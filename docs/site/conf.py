@@ -23,6 +23,8 @@ autodoc_default_options = {"members": True, "exclude-members": "model_config"}
 napoleon_numpy_docstring = False
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"

@@ -16,7 +16,7 @@ def with_sections(page: str) -> str:
             "",
             entry.meaning,
             "",
-            f"```text\n{entry.kind}[{code}] {entry.example}\n```",
+            f"```console\n{entry.kind}[{code}] {entry.example}\n```",
             "",
             entry.hint,
             "",
