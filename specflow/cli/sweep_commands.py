@@ -87,6 +87,13 @@ def report(arguments: argparse.Namespace) -> int:
         write_text(file, report_page(results))
         fields["report"] = str(file)
         print(file)
+        if arguments.tensorboard is not None:
+            from specflow.sweep.report.tensorboard_files import write_tensorboard
+
+            count = write_tensorboard(results, arguments.tensorboard)
+            fields["tensorboard"] = arguments.tensorboard
+            shown = f"tensorboard --logdir {arguments.tensorboard}"
+            print(f"{count} runs: {shown}", file=sys.stderr)
     return 0
 
 

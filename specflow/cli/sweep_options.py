@@ -55,5 +55,12 @@ REPORTING_SWEEPS = (
         metavar="FILE",
         help="file to write; DIR/report.html by default",
     ),
+    Option(
+        "--tensorboard",
+        files=True,
+        metavar="LOGDIR",
+        help="also write curves and hyperparameters of all trials for TensorBoard, "
+        "into a new folder",
+    ),
     REPORT,
 )

@@ -159,9 +159,11 @@ class TensorBoard:
         if self._hparams:
             from tensorboardX.summary import hparams
 
-            names = dict.fromkeys(("eval/loss", "train/loss"), 0.0)
-            for summary in hparams(self._hparams, names):
-                self._add(0, summary=summary)
+            # Without the first, which lists columns, and which TensorBoard takes of one
+            # trial: it shows those of all trials then, and the metrics that they have.
+            # The last says that training has succeeded, which is not known yet.
+            _, start, _ = hparams(self._hparams, {})
+            self._add(0, summary=start)
         if self._resumed_at:
             self._add(self._resumed_at + 1, session_log={"status": SessionLog.START})
 

@@ -21,6 +21,7 @@ __all__ = [
     "as_text",
     "shortened",
     "sorted_trials",
+    "typed_value",
     "write_parquet",
 ]
 
@@ -179,6 +180,18 @@ def shortened(text: str) -> str:
     return f"{number:.5g}"
 
 
+def typed_value(text: str) -> int | float | str:
+    """Returns a number, if a text is one.
+
+    >>> typed_value("64"), typed_value("1e-3"), typed_value("adamw")
+    (64, 0.001, 'adamw')
+    """
+    number = _number(text)
+    if number is None:
+        return text
+    return int(text) if text.lstrip("+-").isdecimal() else number
+
+
 def _records(
     results: SweepResults, trials: Sequence[TrialResult]
 ) -> tuple[list[str], list[dict[str, Any]]]:
@@ -216,7 +229,7 @@ def _typed(values: list[Any]) -> list[Any]:
     numbers = [_number(text) for text in texts]
     if not texts or None in numbers:
         return values
-    whole = all(text.lstrip("+-").isdecimal() for text in texts)
+    whole = all(isinstance(typed_value(text), int) for text in texts)
     convert = int if whole else float
     return [None if value is None else convert(value) for value in values]
 
