@@ -293,14 +293,13 @@ def _of_job(
 ) -> Diagnostic:
     """Adds the first job that has a diagnostic to it, unless all have it.
 
-    One of the sweep itself names its jobs.
-
     Args:
         diagnostic: of some jobs.
         numbers: of these jobs.
         settings: key -> value as text of the overrides of every job.
     """
-    if len(numbers) == len(settings) or diagnostic.code == "sweep":
+    is_named = diagnostic.where == "output.dir"  # It is of one job.
+    if len(numbers) == len(settings) or is_named:
         return diagnostic
     first = settings[numbers[0]]
     varied = [
