@@ -72,6 +72,7 @@ def run_made_in_python(arguments: argparse.Namespace) -> "RecordedRun | None":
     of_configs = {
         "--split": getattr(arguments, "split", "eval") != "eval",
         "--rows-of": getattr(arguments, "rows_of", None) is not None,
+        "--labels": getattr(arguments, "labels", False),
     }
     refused: list[str] = []
     kind = instead = ""

@@ -253,6 +253,11 @@ PREDICTING = (
         help="the rows of this training step's batch, with their indices, features and "
         "labels",
     ),
+    Option(
+        "--labels",
+        action="store_true",
+        help="write the label of each row too, for report --rows",
+    ),
     SPLIT,
     STEP,
     INPUT,

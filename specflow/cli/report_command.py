@@ -1,6 +1,7 @@
 """`report`: pages about runs, and what trackers have missed; loads no JAX."""
 
 import argparse
+from pathlib import Path
 
 from specflow.cli.command import usage
 from specflow.cli.experiments import compose_run, reporting
@@ -13,9 +14,49 @@ def report(arguments: argparse.Namespace) -> int:
     """Sends a run to its trackers, or writes a page about runs."""
     if arguments.overrides[:1] == ["sync"]:
         return _sync(arguments)
-    raise ConfigError(
-        usage("report", "is given no word", "sync run=DIR, to send it to its trackers")
-    )
+    from specflow.output.files import write_text
+    from specflow.reports.row_pictures import read_row_pictures
+    from specflow.reports.run_contents import read_runs
+    from specflow.reports.run_page import run_page
+    from specflow.runtime.filesystem import expanded
+
+    with reporting(arguments, None) as fields:
+        runs = read_runs(_directories(arguments))
+        if arguments.card:
+            from specflow.reports.model_card import model_card
+
+            text = model_card(runs[0])
+        else:
+            rows = arguments.rows
+            pictures = rows and read_row_pictures(expanded(rows, "--rows"))
+            text = run_page(runs, pictures=pictures or None)
+        name = "card.md" if arguments.card else "report.html"
+        file = Path(arguments.output or runs[0].run.directory / name)
+        write_text(expanded(file, "--output"), text)
+        fields["path"] = str(file)
+        print(file)
+    return 0
+
+
+def _directories(arguments: argparse.Namespace) -> list[str]:
+    """The directories of `run=DIR`, one or more.
+
+    Raises:
+        ConfigError: none is given, or something else is.
+    """
+    expected = "run=DIR, once for each run of the page; or sync run=DIR"
+    words = arguments.overrides
+    others = [word for word in words if not word.startswith("run=")]
+    problems = [usage(word, "is no argument of report", expected) for word in others]
+    if not words:
+        problems.append(usage("run", "is missing", expected))
+    if arguments.card and len(words) > 1:
+        problems.append(usage("--card", "is given with several runs", "one run"))
+    if arguments.card and arguments.rows is not None:
+        problems.append(usage("--rows", "is given with --card, which has no pictures"))
+    if problems:
+        raise ConfigError(*problems)
+    return [word.removeprefix("run=").strip("'\"") for word in words]
 
 
 def _sync(arguments: argparse.Namespace) -> int:

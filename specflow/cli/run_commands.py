@@ -47,7 +47,11 @@ def predict(arguments: argparse.Namespace) -> int:
             fields["rows"] = commands.predict_recorded(recorded, **given)
         elif composed is not None:
             fields["rows"] = commands.predict(
-                composed, rows_of=arguments.rows_of, split=arguments.split, **given
+                composed,
+                rows_of=arguments.rows_of,
+                labels=arguments.labels,
+                split=arguments.split,
+                **given,
             )
     return 0
 

@@ -37,6 +37,13 @@ REPORTING = (
         "there for --card",
     ),
     Option(
+        "--rows",
+        files=True,
+        metavar="FILE",
+        help="rows with labels and predictions, JSON lines or CSV: draws ROC, "
+        "precision and recall, and calibration, or residuals",
+    ),
+    Option(
         "--card",
         action="store_true",
         help="write a model card in Markdown, of one run, instead of a page",

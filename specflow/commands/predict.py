@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from specflow.commands.evaluate import estimator_of_run, split_of
 from specflow.contract import Mode
-from specflow.data import build_data
+from specflow.data import Source, build_data
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep, Estimator
@@ -34,6 +35,7 @@ def predict(
     format: str | None = None,
     keys: Sequence[str] | None = None,
     rows_of: int | None = None,
+    labels: bool = False,
     split: str = "eval",
     step: CheckpointStep = None,
 ) -> int:
@@ -49,6 +51,7 @@ def predict(
         keys: names of the predictions to write, in that order; None: all.
         rows_of: predict for the rows of this training step, counted from 1; each row
             has its number in the training data, its features and its labels.
+        labels: write the label of each row too, before its predictions.
         split: data to predict for, `train` or `eval`.
         step: step of the checkpoint, or `best`; None: the newest.
 
@@ -63,7 +66,7 @@ def predict(
     resolved_format = row_format(output, format)
     data = build_data(
         composed.config.data,
-        needs_labels=False,
+        needs_labels=labels,
         needs_train=split == "train" or rows_of is not None,
     )
     # A loss can be NaN before the first checkpoint: the initial values predict then.
@@ -74,12 +77,14 @@ def predict(
     columns: dict[str, Any] = dict(getattr(source, "ids", {}))
     names = predictions if isinstance(predictions, Mapping) else ("output",)
     _check_ids(columns, names if rows_of is None else _COLUMNS_OF_STEP)
+    if labels and rows_of is None:
+        columns["label"] = _labels(source, names)
     if rows_of is not None:
         numbers = estimator.rows_of_step(source, rows_of)
-        features, labels = source.take(numbers)
+        features, of_rows = source.take(numbers)
         columns = {name: array[numbers] for name, array in columns.items()}
         columns |= {"row": numbers, "features": features}
-        columns |= {} if labels is None else {"labels": labels}
+        columns |= {} if of_rows is None else {"labels": of_rows}
         source = features
     return predict_and_write(
         estimator,
@@ -131,6 +136,30 @@ def predict_and_write(
     rows = _write_rows(batches, columns or {}, output, format)
     estimator.close()
     return rows
+
+
+def _labels(source: Any, names: Iterable[str]) -> Any:
+    """Returns the labels of all rows.
+
+    Raises:
+        ConfigError: the rows have none, or a prediction has that name.
+    """
+    if "label" in names:
+        problem = "are named like the prediction label"
+    elif isinstance(source, Source) and (
+        (found := source.take(np.arange(len(source)))[1]) is not None
+    ):
+        return found
+    else:
+        problem = "are not in this data"
+    raise ConfigError(
+        Diagnostic(
+            "--labels",
+            problem,
+            origin="command line",
+            code="usage",
+        )
+    )
 
 
 def _can_show_progress(output: str | None) -> bool:
