@@ -38,6 +38,7 @@ GONE = {
     "experimental_allow_per_host_v2_parallel_get_next": "Rows keep their order here.",
     "experimental_feed_hook": "There is no infeed to hook into.",
     "embedding_config_spec": "Embeddings are parameters like any other; see the mesh.",
+    "experimental_export_device_assignment": "An export records no devices.",
     "session_config": _BY_JAX,
     "session_creation_timeout_secs": _BY_JAX,
     "master": _BY_JAX,

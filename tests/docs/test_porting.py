@@ -35,6 +35,7 @@ OLD = {
         model_fn model_dir config params use_tpu train_batch_size eval_batch_size
         predict_batch_size batch_axis eval_on_tpu export_to_tpu export_to_cpu
         warm_start_from embedding_config_spec export_saved_model_api_version
+        experimental_export_device_assignment
     """,
     "Its methods": """
         train evaluate predict export_saved_model export_savedmodel
@@ -57,18 +58,29 @@ OLD = {
         experimental_allow_per_host_v2_parallel_get_next experimental_feed_hook
     """,
     "InputPipelineConfig": "PER_SHARD_V1 PER_HOST_V1 PER_HOST_V2 BROADCAST SLICED",
-    "The input function": "TPUInfeedOutfeedSessionHook tf.feature_column",
+    "The input function": """
+        TPUInfeedOutfeedSessionHook tf.feature_column classifier_parse_example_spec
+        regressor_parse_example_spec tf.feature_column.make_parse_example_spec
+    """,
     "Optimizers": """
         CrossShardOptimizer AdadeltaOptimizer AdagradDAOptimizer AdagradOptimizer
         AdamOptimizer FtrlOptimizer GradientDescentOptimizer MomentumOptimizer
         ProximalAdagradOptimizer ProximalGradientDescentOptimizer RMSPropOptimizer
         SyncReplicasOptimizer ExponentialMovingAverage minimize apply_gradients
+        tf.contrib.estimator.clip_gradients_by_norm
+    """,
+    "Embeddings": """
+        feature_columns feature_to_config_dict table_to_config_dict embedding_column
+        shared_embedding_columns combiner max_sequence_length partition_strategy
+        optimization_parameters clipping_limit pipeline_execution_with_tensor_core
+        experimental_gradient_multiplier_fn profile_data_directory
     """,
     "Hooks": """
         begin after_create_session before_run after_run end CheckpointSaverHook
         CheckpointSaverListener StepCounterHook LoggingTensorHook SummarySaverHook
         StopAtStepHook NanTensorHook FinalOpsHook FeedFnHook GlobalStepWaiterHook
-        ProfilerHook InMemoryEvaluatorHook
+        ProfilerHook InMemoryEvaluatorHook AsyncCheckpointSaverHook
+        CloudTPUPreemptedHook ExamplesPerSecondHook InstallSignalHandlerHook
     """,
     "train_and_evaluate": """
         TrainSpec EvalSpec start_delay_secs throttle_secs LatestExporter FinalExporter
@@ -102,15 +114,27 @@ OLD = {
         DNNLinearCombinedEstimator DNNLinearCombinedRegressor DNNRegressor
         LinearClassifier LinearEstimator LinearRegressor BoostedTreesClassifier
         BoostedTreesRegressor KMeans LinearSDCA RNNClassifier RNNEstimator
+        tf.estimator.add_metrics
     """,
     "Export": """
         serving_input_receiver_fn assets_extra as_text checkpoint_path experimental_mode
         ServingInputReceiver TensorServingInputReceiver
         build_raw_serving_input_receiver_fn build_parsing_serving_input_receiver_fn
         PredictOutput ClassificationOutput RegressionOutput
+        tpu.export_estimator_savedmodel SavedModelEstimator
     """,
     "Several machines": "chief master worker ps evaluator",
-    "What else is gone": "tpu.experimental.EmbeddingConfigSpec tensor_tracer",
+    "What else is gone": """
+        tpu.experimental.EmbeddingConfigSpec tensor_tracer tpu.error_handling
+        ErrorRendezvous TF_TPU_WATCHDOG_TIMEOUT TF_TPU_GRACEFUL_SHUTDOWN_MODE
+        TPU_SPLIT_COMPILE_AND_EXECUTE tpu.PaddingSpec tpu.XLAOptions tpu.profiler
+        capture_tpu_profile tf.contrib.tpu.keras_to_tpu_model TPUDistributionStrategy
+        model_to_estimator tpu.initialize_system tpu.shutdown_system
+        tpu.experimental.Topology tpu.experimental.DeviceAssignment device_assignment
+        tpu.repeat tpu.while_loop tpu.core tpu.outside_all_rewrites tpu.shard
+        tpu.replicate tpu.batch_parallel tpu.outside_compilation
+        tpu.cross_replica_sum
+    """,
 }  # fmt: skip
 
 
