@@ -1,4 +1,4 @@
-.PHONY: format check test docs soak generate notebooks faults trackers bench
+.PHONY: format check test docs engines soak generate notebooks faults trackers bench
 
 format:  ## rewrite the code in the project's form
 	ruff format .
@@ -15,6 +15,10 @@ test:  ## everything that must hold
 
 docs:  ## the documentation site, in build/docs/html; a warning is an error
 	python -m docs.site
+
+engines:  ## sweeps on a Ray cluster of two nodes, and as jobs of submitit
+	pip install -q ".[ray,slurm]"
+	pytest -n 0 tests/engines
 
 soak:  ## failures, for half an hour: kills, signals, damaged files, full disks
 	python -m tests.soak

@@ -1,8 +1,8 @@
-"""`hydra/launcher=specflow`: trials of a sweep in workers that compile once."""
+"""`hydra/launcher=specflow`, `specflow_ray` and `specflow_slurm`: trials of a sweep."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
@@ -12,18 +12,20 @@ from hydra.types import HydraContext, TaskFunction
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["SpecflowLauncher"]
+__all__ = ["SpecflowLauncher", "SpecflowRayLauncher", "SpecflowSlurmLauncher"]
 
 
 class SpecflowLauncher(Launcher):
-    """Runs the trials of `specflow train -m`; see `specflow.sweep.hydra_launch`.
+    """Runs the trials of `specflow train -m`; see `specflow.sweep.engines`.
 
     Args:
-        workers: number of worker processes, which divide the cores and GPUs.
+        **options: of the engine; below are those of each.
     """
 
-    def __init__(self, workers: int = 1):
-        self.workers = workers
+    specflow_engine: ClassVar[str] = "local"
+
+    def __init__(self, **options: Any):
+        self.options = options
 
     def setup(
         self,
@@ -41,22 +43,65 @@ class SpecflowLauncher(Launcher):
         """Runs a batch of trials."""
         from specflow.sweep.hydra_launch import launch
 
-        return launch(
-            self.context,
-            self.task,
-            self.config,
-            job_overrides,
-            initial_job_idx,
-            workers=self.workers,
-        )
+        return launch(self, job_overrides, initial_job_idx)
+
+
+class SpecflowRayLauncher(SpecflowLauncher):
+    """Runs them on a Ray cluster."""
+
+    specflow_engine = "ray"
+
+
+class SpecflowSlurmLauncher(SpecflowLauncher):
+    """Runs them as jobs of Slurm, by submitit."""
+
+    specflow_engine = "slurm"
 
 
 @dataclasses.dataclass
-class _LauncherConfig:
+class _Local:
     _target_: str = "hydra_plugins.specflow_launcher.SpecflowLauncher"
     workers: int = 1
+    retries: int = 2
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher", name="specflow", node=_LauncherConfig, provider="specflow"
-)
+@dataclasses.dataclass
+class _Ray:
+    _target_: str = "hydra_plugins.specflow_launcher.SpecflowRayLauncher"
+    address: str | None = None
+    cpus_per_trial: int = 1
+    gpus_per_trial: int = 0
+    resources_per_trial: dict[str, float] = dataclasses.field(default_factory=dict)
+    max_concurrent: int | None = None
+    retries: int = 2
+
+
+@dataclasses.dataclass
+class _Slurm:
+    _target_: str = "hydra_plugins.specflow_launcher.SpecflowSlurmLauncher"
+    cluster: str = "slurm"
+    trials_per_job: int = 1
+    max_concurrent: int = 16
+    retries: int = 2
+    timeout_min: int = 60
+    max_num_timeout: int = 3
+    cpus_per_task: int | None = None
+    gpus_per_node: int | None = None
+    mem_gb: float | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    signal_delay_s: int | None = None
+    setup: list[str] | None = None
+    additional_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+for _name, _node in (
+    ("specflow", _Local),
+    ("specflow_ray", _Ray),
+    ("specflow_slurm", _Slurm),
+):
+    ConfigStore.instance().store(
+        group="hydra/launcher", name=_name, node=_node, provider="specflow"
+    )

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.compose.read.defaults_list import kept_defaults_lists
-from specflow.diagnostics.errors import MISTAKE, ConfigError, SpecflowError
+from specflow.diagnostics.errors import SpecflowError
 from specflow.runtime import project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
 from specflow.runtime.project_file import Project
 from specflow.sweep.pool.message_link import MessageLink
 from specflow.sweep.pool.process_state import restored_process_state
 from specflow.sweep.pool.trial import TrialStatus
+from specflow.sweep.pool.trial_failures import failure_of
 
 if TYPE_CHECKING:
     from specflow.commands.swept_trial import SharedParts
@@ -151,26 +152,10 @@ def _failed(error: BaseException, judged: dict[str, str]) -> dict[str, Any]:
     outcome = {
         "status": TrialStatus.FAILED,
         "error": text,
-        "failure": _kind(error),
+        "failure": failure_of(error),
         **judged,
     }
     return {"outcome": outcome}
-
-
-def _kind(error: BaseException) -> str:
-    """Kind of a failure; see `TrialOutcome`."""
-    from specflow.diagnostics.rendering import machine_diagnostic
-
-    text = str(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
-        return "out-of-memory"
-    if type(error).__name__ == "NanLossDuringTrainingError":
-        return "nan"
-    if isinstance(error, ConfigError) or getattr(error, "exit_code", 1) == MISTAKE:
-        return "config"
-    if getattr(error, "exit_code", 1) != 1 or machine_diagnostic(error):
-        return "machine"
-    return "bug"
 
 
 @contextlib.contextmanager
@@ -197,5 +182,9 @@ if __name__ == "__main__":
     for _number in (signal.SIGINT, signal.SIGTERM):
         # Only a running trial has something to save; see `commands.signals`.
         signal.signal(_number, signal.default_int_handler)
+    # Processes of Ray, and so their children, have SIGINT blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
+    # Slurm sends it to all processes of a job; that of submitit stops the trial.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     with contextlib.suppress(KeyboardInterrupt):
         main(int(sys.argv[-1]), *sys.argv[1:-1])

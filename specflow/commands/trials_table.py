@@ -22,8 +22,8 @@ def save_trials(rows: Sequence[Mapping[str, Any]]) -> Path | None:
     table of other trials in the folder becomes `trials.1.csv` and so on.
 
     Args:
-        rows: `job`, `overrides`, `status`, `step`, `eval`, `directory` and `error` of
-            each job, the best first.
+        rows: `job`, `overrides`, `status`, `step`, `eval`, `directory`, `failure` and
+            `error` of each job, the best first.
 
     Returns:
         The CSV file, which has scalars; the JSON has arrays too. None if there are no
@@ -61,7 +61,8 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    before, after = ("job", *keys, "step"), ("status", "directory", "error")
+    before = ("job", *keys, "step")
+    after = ("status", "directory", "failure", "error")
     columns = column_names(names, (*before, *after))
     writer.writerow([*before, *columns.values(), *after])
     for row in rows:
@@ -73,6 +74,7 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
                 *(row["eval"].get(name, "") for name in names),
                 row["status"],
                 row["directory"],
+                row["failure"],
                 row["error"],
             ]
         )

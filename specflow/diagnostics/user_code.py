@@ -135,7 +135,10 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 
 def _root(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    name = str(frame.f_globals.get("__name__", ""))
+    # Hydra's namespace has plugins of specflow and of others.
+    own = name.startswith("hydra_plugins.specflow_")
+    return "specflow" if own else name.partition(".")[0]
 
 
 def _is_users(frame: FrameType) -> bool:

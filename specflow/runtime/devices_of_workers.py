@@ -1,5 +1,6 @@
 """Cores and GPUs of worker processes on one machine: each has its own."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def _gpus() -> list[str]:
     if os.environ.get("JAX_PLATFORMS", "").split(",")[0] == "cpu":
         return []
     if (visible := os.environ.get(_GPUS)) is not None:
-        return [name for name in visible.split(",") if name]
+        # CUDA ignores what follows an invalid name, such as -1.
+        names = itertools.takewhile(lambda name: name != "-1", visible.split(","))
+        return [name for name in names if name]
     try:
         return [str(index) for index in range(len(list(_DRIVER.iterdir())))]
     except OSError:

@@ -30,8 +30,10 @@ from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import ConfigError, Diagnostic, SpecflowError
 from specflow.runtime.filesystem import expanded
+from specflow.sweep.engines import Workplace
 from specflow.sweep.file_trust import check_jobs, check_params
 from specflow.sweep.outcomes import Outcome, settings_of
+from specflow.sweep.pool.trial_failures import failure_of
 from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.search.search_plan import SearchPlan, plan_search
 from specflow.sweep.several_processes import is_one_of_several
@@ -85,6 +87,16 @@ class SweepJob:
         worker, self._worker = self._worker, None
         return worker
 
+    def workplace(self, folder: Path) -> Workplace:
+        """Returns what an engine needs to run the jobs in a folder."""
+        return Workplace(
+            command=self.worker_command or (),
+            config_dirs=self.config_dirs,
+            started_in=self.started_in,
+            folder=folder,
+            first_worker=self.take_worker(),
+        )
+
     def complete(self, lines: Iterable[str], directory: str = "") -> list[str]:
         """Returns all overrides that compose a job, as typed."""
         own = [f"output.dir={format_value(directory)}"] if directory else []
@@ -114,7 +126,9 @@ class SweepJob:
                 outcome = dataclasses.replace(outcome, **judged)
         except SpecflowError as error:
             print(user_code.traceback_of(error), end="", file=sys.stderr)
-            outcome = Outcome(lines, directory, None, str(error))
+            outcome = Outcome(
+                lines, directory, None, str(error), failure=failure_of(error)
+            )
         except Exception as error:
             if getattr(error, "exit_code", 0) > 128:
                 # The user stopped this job; the launcher would start the next one.
@@ -122,9 +136,8 @@ class SweepJob:
             # One job's crash must not lose the others' results.
             own = user_code.traceback_of(error)
             print(own or traceback.format_exc(), end="", file=sys.stderr)
-            outcome = Outcome(
-                lines, directory, None, f"{type(error).__name__}: {error}"
-            )
+            text = f"{type(error).__name__}: {error}"
+            outcome = Outcome(lines, directory, None, text, failure=failure_of(error))
         if outcome.error:
             print(f"error: job {node.job.num}: {outcome.error}", file=sys.stderr)
         self.outcomes.append(outcome)
@@ -188,7 +201,9 @@ def sweep(
             config = running.compose_config(ROOT, lines, RunMode.MULTIRUN, False)
         except (*HYDRA_ERRORS, RecursionError, yaml.YAMLError) as error:
             # Composing the jobs here gives better messages.
-            _check(job, trials(request, search_folders), None, None, lambda it: it)
+            shared = bool(_shared(request))
+            jobs = trials(request, search_folders)
+            _check(job, jobs, None, None, lambda it: it, is_shared=shared)
             raise ConfigError(
                 composition_diagnostic(error, search_folders, request.all())
             ) from None

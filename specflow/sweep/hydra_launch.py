@@ -13,53 +13,43 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.sweep.engines import Callbacks, Engine, LocalEngine, engine_of
 from specflow.sweep.hydra_jobs import SweepJob
 from specflow.sweep.outcomes import Outcome, settings_of
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
-from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+from specflow.sweep.pool.trial_pool import SweepStopped
 from specflow.sweep.several_processes import is_one_of_several
 from specflow.sweep.sweep_progress import SweepProgress
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records
 
-__all__ = ["launch", "runs_here"]
+__all__ = ["engine_in_use", "launch"]
 
 
 def launch(
-    context: HydraContext,
-    job: Any,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
-    *,
-    workers: int,
+    launcher: Any, job_overrides: Sequence[Sequence[str]], first: int
 ) -> Sequence[JobReturn]:
     """Runs a batch of trials; a complete one of an earlier call is not run again.
 
-    Trials run in this process, one after another as by Hydra's own launcher, where it
-    is one of several that train together, and where an option asks Hydra to change the
-    process for each of them.
+    With `hydra/launcher=specflow`, trials run in this process, one after another as by
+    Hydra's own launcher, where it is one of several that train together, and where an
+    option asks Hydra to change the process for each of them.
 
     Args:
-        context: of Hydra.
-        job: what Hydra calls for each trial.
-        config: of the sweep, with Hydra's own section.
+        launcher: that of specflow, with what Hydra gave it.
         job_overrides: those of each trial.
         first: number of the first trial.
-        workers: number of worker processes.
 
     Returns:
         An `Outcome` for each trial, in their order.
 
     Raises:
-        ConfigError: the application is not specflow, or `workers` is no number >= 1.
+        ConfigError: the application is not specflow, or an option does not fit.
         SweepStopped: a signal arrived; running trials have saved their state.
     """
+    context, job, config = launcher.context, launcher.task, launcher.config
     if not isinstance(job, SweepJob):
         raise _wrong("hydra/launcher", "runs trials of specflow alone", "basic")
-    if not isinstance(workers, int) or workers < 1:
-        expected = "a whole number >= 1"
-        raise _wrong("hydra.launcher.workers", f"got {workers!r}", expected)
-    if job.worker_command is None or runs_here(config):
+    if (engine := engine_in_use(launcher, job, config)) is None:
         basic = BasicLauncher()
         basic.setup(hydra_context=context, task_function=job, config=config)
         return basic.launch(job_overrides, first)
@@ -69,7 +59,7 @@ def launch(
         directory = _directory(context, config, overrides, number)
         trials.append(_LaunchedTrial(number, tuple(lines), directory))
     launched = _Launch(job, Path(str(config.hydra.sweep.dir)), trials)
-    outcomes = launched.run(workers)
+    outcomes = launched.run(engine)
     job.outcomes += outcomes
     return [_job_return(outcome) for outcome in outcomes]
 
@@ -78,8 +68,31 @@ def _wrong(where: str, problem: str, expected: str) -> ConfigError:
     return ConfigError(Diagnostic(where, problem, expected=expected, code="sweep"))
 
 
-def runs_here(config: DictConfig) -> bool:
-    """Returns whether the trials run in this process."""
+def engine_in_use(launcher: Any, job: SweepJob, config: DictConfig) -> Engine | None:
+    """Returns the engine that runs the trials; None: Hydra runs them in this process.
+
+    Args:
+        launcher: any of Hydra's.
+        job: composes and runs trials.
+        config: of the sweep, with Hydra's own section.
+
+    Raises:
+        ConfigError: an option asks for this process, and the launcher for others.
+    """
+    engine = engine_of(launcher)
+    if engine is None or not (job.worker_command is None or _runs_here(config)):
+        return engine
+    if isinstance(engine, LocalEngine):
+        return None
+    raise _wrong(
+        "hydra/launcher",
+        "runs trials in processes of their own, which Hydra does not change",
+        "specflow or basic with hydra.job.chdir, hydra.job.env_set, hydra.callbacks, "
+        "hydra.output_subdir or handlers of hydra.job_logging, in a single process",
+    )
+
+
+def _runs_here(config: DictConfig) -> bool:
     written: Any = OmegaConf.to_container(config.hydra, resolve=False)
     changes = written["job"]["chdir"] or written["job"]["env_set"]
     writes = written["output_subdir"] or written["callbacks"]
@@ -149,7 +162,7 @@ class _Launch:
         self._trials = {trial.number: trial for trial in trials}
         self._outcomes: dict[int, Outcome] = {}
 
-    def run(self, workers: int) -> list[Outcome]:
+    def run(self, engine: Engine) -> list[Outcome]:
         """Returns the outcomes of all trials, in their order."""
         former = read_records(self._folder)
         for trial in self._trials.values():
@@ -161,24 +174,19 @@ class _Launch:
         self._progress = SweepProgress(len(self._trials))
         try:
             if waiting:
-                self._run(waiting, workers)
+                self._run(waiting, engine)
         finally:
             self._progress.close()
         return [self._outcomes[number] for number in self._trials]
 
-    def _run(self, numbers: Sequence[int], workers: int) -> None:
+    def _run(self, numbers: Sequence[int], engine: Engine) -> None:
         job = self._job
-        pool = TrialPool(
-            job.worker_command or (),
-            workers=workers,
-            config_dirs=job.config_dirs,
-            started_in=job.started_in,
-            logs=(self._folder / "logs").absolute(),
-            first_worker=job.take_worker(),
+        callbacks = Callbacks(
             on_start=self._start,
+            on_retry=self._progress.retry,
             on_reports=self._report,
         )
-        with pool:
+        with engine.open(job.workplace(self._folder), callbacks) as pool:
             for number in numbers:
                 trial = self._trials[number]
                 overrides = tuple(job.complete(trial.lines, trial.directory))
@@ -194,7 +202,8 @@ class _Launch:
                     raise SweepStopped(
                         stopped.signal,
                         f"stopped: {done} of {len(self._trials)} jobs are complete; "
-                        f"the same command with output.dir={self._folder} resumes",
+                        f"the same command with output.dir={self._folder} resumes"
+                        f"{stopped.note}",
                     ) from None
 
     def _start(self, started: Trial) -> None:
@@ -222,6 +231,7 @@ class _Launch:
             seconds=round(ended.seconds, 3),
             error=ended.error,
             failure=ended.failure,
+            attempts=ended.attempts,
         )
         append_record(self._folder, record)
         self._progress.end(ended)
@@ -265,4 +275,5 @@ def _outcome(trial: _LaunchedTrial, ended: TrialOutcome) -> Outcome:
         ended.error,
         ended.metric,
         ended.order,
+        failure=ended.failure,
     )

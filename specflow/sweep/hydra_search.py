@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from omegaconf import DictConfig
 from specflow.compose.read.override_grammar import format_value
 from specflow.config.sections.mesh import INDEX
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.sweep.engines import Callbacks, Pool
 from specflow.sweep.hydra_jobs import SweepJob
-from specflow.sweep.hydra_launch import runs_here
+from specflow.sweep.hydra_launch import engine_in_use
 from specflow.sweep.outcomes import Outcome
 from specflow.sweep.pool.trial import Trial, TrialReport, TrialStatus
-from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+from specflow.sweep.pool.trial_pool import SweepStopped
 from specflow.sweep.search.constraints import violations
 from specflow.sweep.search.launcher_pool import LauncherPool
 from specflow.sweep.search.search_loop import Search, SearchedTrial
@@ -44,32 +46,23 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
             Diagnostic("hydra/sweeper", problem, expected="basic", code="sweep")
         )
     plan, directory = job.plan, Path(str(config.hydra.sweep.dir))
-    workers = getattr(launcher, "workers", None)
-    in_pool = (
-        workers is not None and job.worker_command is not None and not runs_here(config)
-    )
-    _check_launcher(plan, config, in_pool)
+    engine = engine_in_use(launcher, job, config)
+    _check_launcher(plan, config, prunes=engine is not None and engine.prunes)
     progress = SweepProgress(plan.trials)
     loop = Search(plan, directory, job.complete, progress)
 
     def pool(
         on_start: Callable[[Trial], None],
         on_reports: Callable[[Sequence[TrialReport]], Collection[int]],
-    ) -> TrialPool | LauncherPool:
-        if not in_pool:
+    ) -> AbstractContextManager[Pool]:
+        if engine is None:
             return LauncherPool(
                 launcher, slots=batch, lines_of=_hydra_lines(job), on_start=on_start
             )
-        return TrialPool(
-            job.worker_command or (),
-            workers=workers or 1,
-            config_dirs=job.config_dirs,
-            started_in=job.started_in,
-            logs=(directory / "logs").absolute(),
-            first_worker=job.take_worker(),
-            on_start=on_start,
-            on_reports=on_reports,
+        callbacks = Callbacks(
+            on_start=on_start, on_retry=loop.retry, on_reports=on_reports
         )
+        return engine.open(job.workplace(directory), callbacks)
 
     try:
         trials = loop.run(pool)
@@ -78,22 +71,23 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
         raise SweepStopped(
             stopped.signal,
             f"stopped: {ended} trials of this call have ended, of {of}; the same "
-            f"command with output.dir={directory} resumes",
+            f"command with output.dir={directory} resumes{stopped.note}",
         ) from None
     finally:
         progress.close()
     job.outcomes[:] = [_outcome(trial, plan) for trial in trials]
 
 
-def _check_launcher(plan: SearchPlan, config: DictConfig, in_pool: bool) -> None:
+def _check_launcher(plan: SearchPlan, config: DictConfig, *, prunes: bool) -> None:
     if INDEX in os.environ:
         problem = "cannot run as one of several processes"
         hint = "Run it without specflow launch; hydra.launcher.workers=N divides the "
         hint += "devices."
         raise ConfigError(Diagnostic("sweep", problem, hint=hint, code="sweep"))
-    if plan.sweep.pruner is not None and not in_pool:
+    if plan.sweep.pruner is not None and not prunes:
         name = str(config.hydra.runtime.choices.get("hydra/launcher"))
-        expected = "null: only trials in workers of hydra/launcher=specflow report"
+        expected = "null: only trials of hydra/launcher=specflow and specflow_ray hear "
+        expected += "that they are pruned"
         problem = f"is set, with hydra/launcher={name}"
         raise ConfigError(Diagnostic("sweep.pruner", problem, expected, code="sweep"))
 
@@ -138,4 +132,5 @@ def _outcome(trial: SearchedTrial, plan: SearchPlan) -> Outcome:
         ended.metric,
         ended.order,
         infeasible=", ".join(infeasible),
+        failure=ended.failure,
     )

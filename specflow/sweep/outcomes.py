@@ -28,6 +28,8 @@ class Outcome:
     """`lowest` or `highest`: the value of the metric that is best."""
     infeasible: str = ""
     """The constraints of a search that it exceeds, if any."""
+    failure: str = ""
+    """Kind of the failure if the job failed; see `Failure`."""
 
     @property
     def status(self) -> str:
@@ -75,6 +77,7 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
             "step": (outcomes[number].result or {}).get("step"),
             "eval": dict((outcomes[number].result or {}).get("eval", {})),
             "directory": outcomes[number].directory,
+            "failure": outcomes[number].failure,
             "error": outcomes[number].error,
         }
         for number in ranked(outcomes)
@@ -86,11 +89,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
     >>> print(table([
     ...     Outcome(("seed=1", "a=x"), "runs/0", {"step": 9, "eval": {"loss": 0.5}}),
-    ...     Outcome(("seed=2", "a=x"), "runs/1", None, "data: no rows."),
+    ...     Outcome(("seed=2", "a=x"), "runs/1", None, "no rows.", failure="config"),
     ... ]))
     job  seed  step  loss
     0    1     9     0.5
-    1    2     failed: data: no rows.
+    1    2     failed (config): no rows.
     """
     settings = [settings_of(outcome.overrides) for outcome in outcomes]
     keys = list(dict.fromkeys(key for setting in settings for key in setting))
@@ -107,7 +110,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
         row = [str(number), *(settings[number].get(key, "") for key in varied)]
         if outcome.result is None:
             first = (outcome.error.splitlines() or ["no reason given"])[0]
-            rows.append([*row, f"failed: {first}"])
+            kind = f" ({outcome.failure})" if outcome.failure else ""
+            rows.append([*row, f"failed{kind}: {first}"])
         else:
             metrics = (results[number].get(name, "") for name in figures)
             about = outcome.infeasible and f": {outcome.infeasible}"

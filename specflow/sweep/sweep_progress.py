@@ -57,6 +57,14 @@ class SweepProgress:
         if row is not None:
             row.step, row.metrics = report.step, report.metrics
 
+    def retry(self, outcome: TrialOutcome) -> None:
+        """Shows why a trial starts again."""
+        text = f"job {outcome.number} starts again ({outcome.failure}): {outcome.error}"
+        if self._live is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._live.console.print(text, markup=False, highlight=False)
+
     def end(self, outcome: TrialOutcome) -> None:
         """Shows how a trial ended."""
         self._ended += 1
@@ -103,12 +111,14 @@ class _Row:
         self.settings, self.status = settings, TrialStatus.RUNNING
         self.step: int | None = None
         self.metrics: Mapping[str, Any] = {}
-        self.error, self._started_s = "", time.monotonic()
+        self.error = self.failure = ""
+        self._started_s = time.monotonic()
         self._seconds: float | None = None
 
     def end(self, outcome: TrialOutcome) -> None:
         result = outcome.result or {}
         self.status, self.error = outcome.status, outcome.error
+        self.failure = outcome.failure
         self.step = result.get("step", self.step)
         # The metric that judges it comes first.
         metrics = result.get("eval", {})
@@ -125,7 +135,8 @@ class _Row:
         """Status, step and the first scalar metric; the error of a failed trial."""
         if self.status is TrialStatus.FAILED:
             lines = self.error.splitlines() or ["no reason given"]
-            return [f"{self.status}: {lines[0]}"]
+            kind = f" ({self.failure})" if self.failure else ""
+            return [f"{self.status}{kind}: {lines[0]}"]
         facts = [str(self.status)]
         if self.step is not None:
             facts.append(f"step {self.step:,}")

@@ -30,7 +30,8 @@ class TrialRecord:
         step: last training step; None if unknown.
         seconds: from start to end.
         error: message of a failed trial.
-        failure: kind of its failure; see `TrialOutcome`.
+        failure: kind of its failure; see `Failure`.
+        attempts: how often it was started.
         started: ISO 8601 time, with zone.
     """
 
@@ -44,6 +45,7 @@ class TrialRecord:
     seconds: float | None = None
     error: str = ""
     failure: str = ""
+    attempts: int = 1
     started: str = ""
 
 

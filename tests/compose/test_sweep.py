@@ -88,8 +88,8 @@ def test_one_failed_job_does_not_lose_the_others(capsys):
     assert table(outcomes).splitlines()[1:] == [
         "0    1     1000  0.001",
         "3    2     1000  0.001",
-        "1    13    failed: no rows.",
-        "2    14    failed: ZeroDivisionError: a bug",
+        "1    13    failed (config): no rows.",
+        "2    14    failed (bug): ZeroDivisionError: a bug",
     ]
     printed = capsys.readouterr().err
     assert "error: job 1: no rows." in printed

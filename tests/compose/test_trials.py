@@ -114,7 +114,7 @@ def test_every_column_has_a_name_of_its_own(tmp_path, monkeypatch):
     assert header == [
         *("job", "seed", "step", "loss"),
         *("eval.job", "eval.error", "eval.directory", "eval.seed"),
-        *("status", "directory", "error"),
+        *("status", "directory", "failure", "error"),
     ]
     row = dict(zip(header, rows[1], strict=True))
     assert row["seed"] == row["job"] == "1"

@@ -202,14 +202,33 @@ def _children(parent):
     return [child for child, of in parents.items() if int(of) == parent]
 
 
-def test_a_killed_worker_costs_its_running_trial_alone(specflow, tmp_path):
-    folder = tmp_path / "sweep"
-    process = specflow.start(*SWEEP, "output.dir=sweep")
+def _killed_worker(specflow, folder, words):
+    """Kills the first worker when its trial starts; returns the errors of the sweep."""
+    process = specflow.start(*words, f"output.dir={folder}")
     _started(folder, process, 1)
-    (worker,) = _children(process.pid)
-    os.kill(worker, signal.SIGKILL)
-    process.communicate(timeout=120)
-    assert process.returncode == 1
+    os.kill(min(_children(process.pid)), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def test_a_killed_worker_costs_an_attempt_of_its_running_trial(specflow, tmp_path):
+    folder = tmp_path / "sweep"
+    status, errors = _killed_worker(specflow, folder, SWEEP)
+    assert status == 0, errors
+    assert (
+        "job 0 starts again (died): its process ended with signal 9, as when memory "
+        "runs out\n" in errors
+    )
+    records = read_records(folder)
+    assert {one.status for one in records.values()} == {"complete"}
+    assert [one.attempts for one in records.values()] == [2, 1, 1]
+
+
+def test_without_retries_it_costs_the_trial_until_the_next_call(specflow, tmp_path):
+    folder = tmp_path / "sweep"
+    words = (*SWEEP, "hydra.launcher.retries=0")
+    status, _ = _killed_worker(specflow, folder, words)
+    assert status == 1
     records = read_records(folder)
     assert [one.status for one in records.values()] == [
         "failed",
@@ -217,14 +236,26 @@ def test_a_killed_worker_costs_its_running_trial_alone(specflow, tmp_path):
         "complete",
     ]
     assert records[0].failure == "died"
-    assert specflow(*SWEEP, "output.dir=sweep").status == 0
+    assert specflow(*words, "output.dir=sweep").status == 0
     assert {one.status for one in read_records(folder).values()} == {"complete"}
 
 
 def test_other_launchers_run_the_same_trials(specflow, tmp_path):
     assert specflow(*SWEEP, "hydra/launcher=basic", "output.dir=basic").status == 0
     words = (*SWEEP, "hydra.launcher.workers=2", "output.dir=two")
-    assert specflow(*words).status == 0
+    process = specflow.start(*words)
+    _started(tmp_path / "two", process, 2)
+    everything, cores = os.sched_getaffinity(0), []
+    while process.poll() is None and len(cores) < 2:
+        # A worker takes its cores when it starts.
+        own = [os.sched_getaffinity(worker) for worker in _children(process.pid)]
+        cores = [one for one in own if one != everything or len(everything) == 1]
+        time.sleep(0.02)
+    if len(everything) > 1:
+        assert cores[0] | cores[1] == everything
+        assert not cores[0] & cores[1]
+    process.communicate(timeout=120)
+    assert process.returncode == 0
     for number in range(3):
         basic, two = tmp_path / f"basic/{number}", tmp_path / f"two/{number}"
         assert arrays(basic) == arrays(two)

@@ -12,6 +12,12 @@ from specflow.sweep.pool.message_link import MessageLink
 def run(link, trial):
     for action in trial["overrides"]:
         name, _, value = action.partition("=")
+        if name == "once":
+            file, _, action = value.partition(":")
+            if os.path.exists(file):
+                continue
+            open(file, "x").close()
+            name, _, value = action.partition("=")
         match name:
             case "die":
                 os.kill(os.getpid(), int(value))
@@ -25,7 +31,9 @@ def run(link, trial):
                 if os.environ.get("SERVED") == value:
                     return {"decline": "other devices"}
             case "fail":
-                return outcome("failed", None, error=value, failure="nan")
+                return outcome("failed", None, error="bad luck", failure=value)
+            case "stop":
+                return {"stopped": True}
             case "wait":
                 try:
                     time.sleep(float(value))
@@ -46,6 +54,12 @@ def main(descriptor):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     link = MessageLink(socket.socket(fileno=descriptor))
+    if (late := os.environ.get("LATE")) == "never":
+        link.receive()
+        return
+    if late:
+        time.sleep(float(late))
+        link.send({"ready": True})
     while (trial := link.receive()) is not None:
         link.send(run(link, trial))
 

@@ -10,13 +10,18 @@ import pytest
 
 from specflow.sweep.pool.trial import Trial, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped, TrialPool
+from specflow.sweep.pool.worker_process import WorkerProcess, local_workers
 
 COMMAND = (sys.executable, "-m", "tests.sweep.fake_worker")
 
 
+def pool_of(workers=1, **options):
+    return TrialPool(local_workers(COMMAND, workers), workers=workers, **options)
+
+
 def outcomes(*trials, **options):
     """Number -> outcome of trials that do the given actions."""
-    with TrialPool(COMMAND, **options) as pool:
+    with pool_of(**options) as pool:
         for number, actions in enumerate(trials):
             pool.submit(
                 Trial(number=number, overrides=tuple(actions), directory=str(number))
@@ -34,7 +39,7 @@ def test_one_worker_runs_all_trials_in_order():
 
 
 def test_a_worker_that_dies_costs_its_running_trial_alone():
-    ended = outcomes([], [f"die={signal.SIGKILL:d}"], ["exit=3"], [])
+    ended = outcomes([], [f"die={signal.SIGKILL:d}"], ["exit=3"], [], retries=1)
     assert [ended[n].status for n in range(4)] == [
         TrialStatus.COMPLETE,
         TrialStatus.FAILED,
@@ -47,10 +52,89 @@ def test_a_worker_that_dies_costs_its_running_trial_alone():
     )
     assert ended[2].error == "its process ended with exit status 3"
     assert ended[0].result["pid"] != ended[3].result["pid"]
+    assert [ended[number].attempts for number in range(4)] == [1, 2, 2, 1]
+
+
+def once(folder, action):
+    """An action of the first attempt of a trial alone."""
+    return f"once={folder / action.partition('=')[0]}:{action}"
+
+
+@pytest.mark.parametrize(
+    ("action", "failure", "error"),
+    [
+        ("exit=3", "died", "its process ended with exit status 3"),
+        ("fail=out-of-memory", "out-of-memory", "bad luck"),
+        ("fail=machine", "machine", "bad luck"),
+        ("stop", "preempted", "its process was stopped"),
+    ],
+)
+def test_what_may_succeed_runs_again_in_a_new_process(tmp_path, action, failure, error):
+    retried, started = [], []
+    ended = outcomes(
+        [],
+        [once(tmp_path, action)],
+        [],
+        retries=1,
+        on_retry=retried.append,
+        on_start=lambda trial: started.append(trial.number),
+    )
+    assert [(one.number, one.failure, one.error) for one in retried] == [
+        (1, failure, error)
+    ]
+    assert [ended[n].status for n in range(3)] == [TrialStatus.COMPLETE] * 3
+    assert [ended[n].attempts for n in range(3)] == [1, 2, 1]
+    assert started == [0, 1, 2]
+    if failure != "preempted":
+        assert ended[0].result["pid"] != ended[1].result["pid"]
+
+
+@pytest.mark.parametrize("failure", ["config", "nan", "bug", "cancelled"])
+def test_what_fails_again_is_not_retried(failure):
+    ended = outcomes([f"fail={failure}"], retries=5)
+    assert (ended[0].failure, ended[0].attempts) == (failure, 1)
+
+
+def test_out_of_memory_is_retried_once():
+    ended = outcomes(["fail=out-of-memory"], ["fail=machine"], retries=3)
+    assert (ended[0].attempts, ended[1].attempts) == (2, 4)
+
+
+class Late(WorkerProcess):
+    """A worker that is ready some time after it was started, or never."""
+
+    def __init__(self, index):
+        super().__init__(COMMAND, {"LATE": "never" if index else "0.3"})
+        self.is_ready = False
+
+
+def test_trials_wait_for_no_worker_that_is_not_ready():
+    options = {"workers": 2, "retries": 3}
+    with TrialPool(Late, **options) as pool:
+        for number in range(3):
+            pool.submit(Trial(number=number, overrides=(), directory=""))
+        ended = [pool.next_outcome() for _ in range(3)]
+    assert {one.status for one in ended} == {TrialStatus.COMPLETE}
+    assert len({one.result["pid"] for one in ended}) == 1
+
+
+def test_a_worker_that_never_starts_costs_a_bounded_number_of_attempts():
+    class Broken(WorkerProcess):
+        def __init__(self, _):
+            super().__init__((sys.executable, "-c", "raise SystemExit(5)"), {})
+            self.is_ready = False
+
+    with TrialPool(Broken, retries=1) as pool:
+        for number in range(2):
+            pool.submit(Trial(number=number, overrides=(), directory=""))
+        ended = [pool.next_outcome() for _ in range(2)]
+    assert [(one.failure, one.error, one.attempts) for one in ended] == [
+        ("died", "its process ended with exit status 5", 2)
+    ] * 2
 
 
 def test_a_trial_that_fails_costs_no_worker():
-    ended = outcomes([], ["fail=bad luck"], [])
+    ended = outcomes([], ["fail=nan"], [])
     assert (ended[1].error, ended[1].failure) == ("bad luck", "nan")
     assert ended[0].result["pid"] == ended[2].result["pid"]
 
@@ -113,7 +197,7 @@ def test_a_signal_stops_the_running_trial_and_starts_no_other():
 
 
 def test_an_empty_pool_has_no_next_outcome():
-    with TrialPool(COMMAND) as pool, pytest.raises(LookupError):
+    with pool_of() as pool, pytest.raises(LookupError):
         pool.next_outcome()
 
 

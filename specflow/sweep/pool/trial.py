@@ -57,11 +57,9 @@ class TrialOutcome:
         status: `COMPLETE`, `PRUNED` or `FAILED`.
         result: the contents of `result.json`, and `directory`; None if it failed.
         error: message if it failed.
-        failure: kind of the failure: `config` (a mistake in the config or the data),
-            `nan` (the loss is not finite), `out-of-memory`, `machine` (a full disk, a
-            lost device), `died` (its process was killed), `bug`; empty if it did not
-            fail.
-        seconds: from its start to the last of its files.
+        failure: kind of the failure, one of `Failure`; empty if it did not fail.
+        attempts: how often it was started: more than once after a lost process.
+        seconds: from its last start to the last of its files.
         metric: evaluation metric that judges it: that of `output.checkpoint.best`.
         order: `lowest` or `highest`: the value of the metric that is best.
     """
@@ -71,6 +69,7 @@ class TrialOutcome:
     result: Mapping[str, Any] | None = None
     error: str = ""
     failure: str = ""
+    attempts: int = 1
     seconds: float = 0.0
     metric: str = "loss"
     order: str = "lowest"

@@ -4,13 +4,39 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from specflow.runtime.devices_of_workers import worker_environments
 from specflow.sweep.pool.message_link import MessageLink
 from specflow.sweep.pool.trial import Trial
 
-__all__ = ["WorkerProcess"]
+__all__ = ["Worker", "WorkerProcess", "local_workers"]
+
+
+class Worker(Protocol):
+    """A process on some machine that runs trials one after another."""
+
+    link: MessageLink
+    """Carries the messages of `specflow.cli.trial_worker`."""
+    trial: Trial | None
+    """The trial that it runs."""
+    started_s: float
+    """`time.monotonic()` when the trial was sent."""
+    is_ready: bool
+    """Whether it takes trials; if not, it sends a message `ready` once it does."""
+
+    def send(self, message: dict[str, Any]) -> bool:
+        """Sends a message; returns False if the process has ended."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Sends a signal, if the process still runs."""
+        ...
+
+    def close(self, *, kill: bool = False) -> str:
+        """Ends the process; returns how it ended, as part of a sentence."""
+        ...
 
 
 class WorkerProcess:
@@ -37,9 +63,7 @@ class WorkerProcess:
             )
         self.link = MessageLink(ours)
         self.trial: Trial | None = None
-        """The trial that it runs."""
-        self.started_s = 0.0
-        """`time.monotonic()` when the trial was sent."""
+        self.started_s, self.is_ready = 0.0, True
 
     def send(self, message: dict[str, Any]) -> bool:
         """Sends a message; returns False if the process has ended."""
@@ -50,8 +74,8 @@ class WorkerProcess:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
-    def close(self, *, kill: bool = False) -> int:
-        """Ends the process; returns its exit status, negative after a signal.
+    def close(self, *, kill: bool = False) -> str:
+        """Ends the process; returns how it ended.
 
         Args:
             kill: do not wait for what it is doing.
@@ -59,4 +83,21 @@ class WorkerProcess:
         if kill:
             self.signal(signal.SIGKILL)
         self.link.close()  # An idle process ends now.
-        return self._process.wait()
+        status = self._process.wait()
+        if -status == signal.SIGKILL:
+            return "signal 9, as when memory runs out"
+        return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def local_workers(command: Sequence[str], workers: int) -> Callable[[int], Worker]:
+    """Returns what starts one of several workers, which divide the cores and GPUs.
+
+    Args:
+        command: starts a worker; see `WorkerProcess`.
+        workers: their number.
+
+    Raises:
+        ConfigError: there are GPUs, and fewer than workers.
+    """
+    environments = worker_environments(workers)
+    return lambda index: WorkerProcess(command, environments[index])

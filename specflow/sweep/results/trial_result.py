@@ -29,8 +29,7 @@ class TrialResult:
         seconds: from start to end.
         started: ISO 8601 time, with zone.
         reason: why the trial has no result, or cannot be the best.
-        failure: kind of the failure: `config`, `nan`, `out-of-memory`, `machine`,
-            `died` or `bug`.
+        failure: kind of the failure; see `Failure`.
         runs: directories of its repeats; empty without.
     """
 

@@ -78,6 +78,6 @@ def _outcome(trial: Trial, returned: Any, seconds: float) -> TrialOutcome:
         status=TrialStatus.FAILED if failed else TrialStatus.COMPLETE,
         result=returned.result,
         error=returned.error,
-        failure="bug" if failed else "",
+        failure=returned.failure,
         seconds=seconds,
     )

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from specflow.config.sections.triggers import seconds_of
 from specflow.diagnostics.passwords import without_password
+from specflow.sweep.engines import Pool
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.search.search_plan import SearchPlan
 from specflow.sweep.search.study_storage import Supervisors
@@ -23,21 +24,7 @@ from specflow.sweep.search.study_trials import StudyTrials
 from specflow.sweep.search.trial_results import evaluated, joined, result_of
 from specflow.sweep.trial_records import TrialRecord, append_record, read_records
 
-__all__ = ["Pool", "PoolMaker", "Search", "SearchedTrial"]
-
-
-class Pool(Protocol):
-    """What runs trials; see `TrialPool`."""
-
-    slots: int
-
-    def submit(self, trial: Trial) -> None:
-        """Queues a trial."""
-        ...
-
-    def next_outcome(self) -> TrialOutcome:
-        """Waits for the end of a trial."""
-        ...
+__all__ = ["PoolMaker", "Search", "SearchedTrial"]
 
 
 PoolMaker = Callable[
@@ -56,6 +43,10 @@ class Watcher(Protocol):
 
     def report(self, report: TrialReport) -> None:
         """Shows an evaluation."""
+        ...
+
+    def retry(self, outcome: TrialOutcome) -> None:
+        """Shows why a trial starts again."""
         ...
 
     def end(self, outcome: TrialOutcome) -> None:
@@ -221,6 +212,11 @@ class Search:
         append_record(self._directory, self._record(trial, TrialStatus.RUNNING))
         self._watcher.start(trial.number, trial.settings)
 
+    def retry(self, outcome: TrialOutcome) -> None:
+        """Shows that a run starts again."""
+        number = self._trial_of(outcome.number).number
+        self._watcher.retry(dataclasses.replace(outcome, number=number))
+
     def _prune(self, reports: Sequence[TrialReport]) -> list[int]:
         """Returns the runs to prune, of those that have evaluated a step together."""
         repeats, objective = self._plan.sweep.repeats, self._plan.objectives[0]
@@ -306,6 +302,7 @@ class Search:
             seconds=round(outcome.seconds, 3) if outcome else None,
             error=outcome.error if outcome else "",
             failure=outcome.failure if outcome else "",
+            attempts=outcome.attempts if outcome else 1,
             started=trial.started or (former.started if former else ""),
         )
 
