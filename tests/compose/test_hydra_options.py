@@ -73,7 +73,7 @@ def of_file(project):
             "hydra/launcher=basik",
             "[unknown-choice] hydra/launcher: no choice named 'basik' (override "
             "hydra/launcher=basik). Did you mean hydra/launcher=basic? Choices: basic, "
-            "specflow.",
+            "specflow, specflow_ray, specflow_slurm.",
         ),
         (
             "hydra.job.chdir=maybe",
@@ -137,7 +137,8 @@ def test_options_of_hydra_in_files_are_checked_alike(text, expected, of_file):
 def test_an_unknown_plugin_is_refused_in_files(of_file):
     assert of_file("", entries="  - override /hydra/launcher: basik\n") == (
         f"[unknown-choice] hydra/launcher: no choice named 'basik' ({FILE}:4:5). Did "
-        "you mean hydra/launcher=basic? Choices: basic, specflow."
+        "you mean hydra/launcher=basic? Choices: basic, specflow, "
+        "specflow_ray, specflow_slurm."
     )
 
 
