@@ -19,9 +19,10 @@ from tests.soak.kills import kill_cases
 from tests.soak.processes import Workplace
 from tests.soak.report import Records, failures, skips, table
 from tests.soak.runs import Reference
+from tests.soak.search_kills import search_cases
 from tests.soak.signals import signal_cases
 
-CAMPAIGNS = ("kill", "signal", "damage", "disk", "write")
+CAMPAIGNS = ("kill", "signal", "damage", "disk", "write", "search")
 
 
 def main() -> int:
@@ -42,6 +43,12 @@ def main() -> int:
             cases = write_cases(seed=arguments.seed, faults=faults)
             run_cases(cases, workplace, records)
             campaigns.remove("write")
+        if "search" in campaigns:
+            searches = search_cases(
+                seed=arguments.seed, kills=2 if arguments.quick else 20
+            )
+            run_cases(searches, workplace, records)
+            campaigns.remove("search")
         for name in experiments if campaigns else ():
             started = time.monotonic()
             reference = Reference.of(EXPERIMENTS[name], workplace)
