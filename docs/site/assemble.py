@@ -75,6 +75,8 @@ def _relinked(text: str, name: str, on_site: set[str], titles: dict[str, str]) -
         if mark or page in on_site:
             depth = name.count("/")
             return f"{mark}[{label}]({'../' * depth}{page}{anchor or ''})"
+        if not (ROOT / path).exists():
+            raise ValueError(f"{name}: {target} is neither a page nor a file")
         return label
 
     return _LINK.sub(adapt, text)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 import types
 from pathlib import Path
 
@@ -136,6 +137,16 @@ def test_links_lead_to_pages_of_the_site(pages, every_file):
                 if target not in every_file:
                     broken.append(f"{name}: {link}")
     assert broken == []
+
+
+def test_a_link_to_nothing_fails_the_build(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for name in ("notebooks", "CHANGELOG.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "docs/data.md").write_text("See [this](nowhere.md).")
+    monkeypatch.setattr(assemble, "ROOT", tmp_path)
+    with pytest.raises(ValueError, match=r"data\.md: nowhere\.md is neither a page"):
+        assemble.pages()
 
 
 def test_the_contents_list_every_page(pages):
