@@ -155,7 +155,8 @@ def in_words(slot: Slot) -> str:
     """
     members = slot.members()
     if slot.kinds and slot.kinds.words:
-        return f"one of {', '.join((*slot.kinds.words, *sorted(members)))}"
+        names = dict.fromkeys((*slot.kinds.words, *sorted(members)))
+        return f"one of {', '.join(names)}"
     if members:
         names = [name for name in members if name != TARGET]
         text = f"a section with a name ({', '.join(sorted(names))})"

@@ -57,7 +57,7 @@ class Kinds:
             # A plugin that fails to load raises a ConfigError, which is a ValueError.
             member = self.members[str(name)]
         except KeyError:
-            names = ", ".join((*self.words, *self.members))
+            names = ", ".join(dict.fromkeys((*self.words, *self.members)))
             raise PydanticKnownError(
                 "union_tag_invalid",
                 {"discriminator": "name", "tag": str(name), "expected_tags": names},

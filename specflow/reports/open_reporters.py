@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from specflow.config.base import Component
 from specflow.config.kinds import name_of
+from specflow.config.sections.output import TensorBoardConfig
 from specflow.config.sections.trackers import TrackerConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.output import JsonLines, Reporter, RunDirectory, TensorBoard
@@ -58,13 +59,20 @@ def open_reporters_of(
         ConfigError: a plugin returned something that is no reporter.
         OutputError: a file cannot be written.
     """
-    reporters: list[Reporter] = [JsonLines(run.metrics, resumed_at=step)]
+    lines = JsonLines(run.metrics, resumed_at=step)
+    reporters: list[Reporter] = [lines]
     with contextlib.ExitStack() as opened:
         opened.callback(reporters[0].close)
         for reporter in configs:
-            if reporter == "tensorboard":
+            if reporter == "tensorboard" or isinstance(reporter, TensorBoardConfig):
                 reporters.append(
-                    TensorBoard(run.tensorboard, resumed_at=step, config=composed.tree)
+                    TensorBoard(
+                        run.tensorboard,
+                        resumed_at=step,
+                        existing=lines.existing,
+                        config=composed.tree,
+                        pictures=getattr(reporter, "pictures", False),
+                    )
                 )
             elif isinstance(reporter, Component):
                 reporters.append(plugin_reporter(reporter, run, step))

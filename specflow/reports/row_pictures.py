@@ -204,7 +204,7 @@ def read_row_pictures(path: Path) -> RowPictures:
         labels = [_number(row[label]) for row in rows]
         if score is not None:
             return RowPictures(labels, _scores([row[score] for row in rows]))
-        return RowPictures(labels, {}, [_number(row[value]) for row in rows])
+        return RowPictures(labels, {}, [_number(row[str(value)]) for row in rows])
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise _unusable(path, f"has a row without numbers: {error}") from error
 

@@ -277,6 +277,71 @@ def test_a_resumed_run_hides_the_events_beyond_its_step(tmp_path):
     ]
 
 
+def test_writers_that_start_at_once_have_files_of_their_own(tmp_path):
+    reporters = [TensorBoard(tmp_path) for _ in range(8)]
+    for step, reporter in enumerate(reporters, start=1):
+        reporter.write(step, "train", {"loss": 0.5})
+    for reporter in reporters:
+        reporter.close()
+    assert len(list(tmp_path.iterdir())) == 8
+    assert sorted(step for step, _, _ in scalars(tmp_path)) == [*range(1, 9)]
+
+
+def test_a_row_that_an_earlier_process_has_written_is_not_written_again(tmp_path):
+    """As of an evaluation that is repeated at the step of the checkpoint."""
+    for existing in ((), {(10, "train"), (10, "eval")}):
+        reporter = TensorBoard(tmp_path, existing=existing, resumed_at=10)
+        reporter.write(10, "eval", {"loss": 1.0})
+        reporter.close()
+    assert [tag for _, tag, _ in scalars(tmp_path)].count("eval/loss") == 1
+
+
+KILLED_AFTER_FLUSH = """
+import os, signal, sys
+from specflow.output import AsyncReporters, TensorBoard
+
+reporters = AsyncReporters([TensorBoard(sys.argv[1])])
+for step in range(1, 6):
+    reporters.write(step, "train", {"loss": 0.5})
+reporters.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_after_a_checkpoint_loses_no_event_before_it(tmp_path):
+    command = [sys.executable, "-c", KILLED_AFTER_FLUSH, str(tmp_path)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert [step for step, _, _ in scalars(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_a_confusion_matrix_is_drawn_if_asked(tmp_path):
+    import io
+
+    import matplotlib.image
+    from tensorboardX.proto.event_pb2 import Event
+
+    reporter = TensorBoard(tmp_path, pictures=True)
+    row = {"confusion": np.array([[9, 1], [0, 10]]), "vector": np.ones(3)}
+    reporter.write(10, "eval", row | {"wide": np.ones((2, 3)), "loss": 0.5})
+    reporter.close()
+    (path,) = tmp_path.iterdir()
+    content, at, images = path.read_bytes(), 0, {}
+    while at < len(content):
+        size = int.from_bytes(content[at : at + 8], "little")
+        event = Event.FromString(content[at + 12 : at + 12 + size])
+        at += size + 16
+        for value in event.summary.value:
+            if value.HasField("image"):
+                images[value.tag] = value.image
+    assert set(images) == {"eval/confusion"}
+    image = images["eval/confusion"]
+    pixels = matplotlib.image.imread(io.BytesIO(image.encoded_image_string), "png")
+    assert pixels.shape == (image.height, image.width, 4)
+    # Of the diagonal, which is dark, and beside it.
+    quarter, half = image.height // 3, 2 * image.width // 3
+    assert pixels[quarter, quarter, :3].mean() < 0.5 < pixels[quarter, half, :3].mean()
+
+
 # -- from a thread
 
 

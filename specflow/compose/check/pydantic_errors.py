@@ -184,7 +184,7 @@ def _unknown_name(
     """Reports a section whose name is missing or unknown."""
     names = sorted(name for name in slot.members() if name != TARGET)
     if slot.kinds and slot.kinds.words:
-        names = [*slot.kinds.words, *names]
+        names = [*dict.fromkeys((*slot.kinds.words, *names))]
         if isinstance(value, str):
             near, found = did_you_mean(nearest(value, names)), origins.nearest(path)
             origin, expected = (

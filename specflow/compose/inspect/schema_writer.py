@@ -63,7 +63,7 @@ class Writer:
         if slot.kinds and slot.kinds.words:
             kinds = slot.kinds
             words = {
-                "enum": [*kinds.words, *(name for name, _ in kinds.members.items())]
+                "enum": [*dict.fromkeys((*kinds.words, *dict(kinds.members.items())))]
             }
             if len(words["enum"]) == len(kinds.words):
                 return words

@@ -15,7 +15,7 @@ from specflow.config.broken_rules import refuse
 from specflow.config.kinds import Elsewhere, Kinds, by_name, named
 from specflow.config.sections.triggers import EveryEither
 
-__all__ = ["BestConfig", "CheckpointConfig", "OutputConfig"]
+__all__ = ["BestConfig", "CheckpointConfig", "OutputConfig", "TensorBoardConfig"]
 
 ExporterName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 """Name of a folder of exports; not a number, since each export has one."""
@@ -27,9 +27,21 @@ ExporterConfig = by_name(
 """One of these by `name`, or a `_target_`: a `specflow.Exporter` of the user's, which
 also receives `name` and `input_fn`."""
 
+
+class TensorBoardConfig(Config):
+    """TensorBoard events, under `<dir>/tensorboard`."""
+
+    name: Literal["tensorboard"] = "tensorboard"
+    pictures: bool = False
+    """Whether square arrays, such as a confusion matrix, are drawn as images."""
+
+
 ReporterConfig = Annotated[
     Config | str,
-    Kinds(named(group="specflow.reporters"), words=("tensorboard", "plots")),
+    Kinds(
+        named(TensorBoardConfig, group="specflow.reporters"),
+        words=("tensorboard", "plots"),
+    ),
 ]
 """`tensorboard`, `plots`, or a reporter of a plugin: its name, or a section with it."""
 

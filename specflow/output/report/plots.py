@@ -11,7 +11,7 @@ from specflow.output.files import replacing
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.malloc_trim import give_back
 
-__all__ = ["draw_curves"]
+__all__ = ["draw_curves", "without_warnings"]
 
 _COLOURS = {"train": "#4c78a8", "eval": "#e45756"}
 _Series = dict[str, list[tuple[int, float]]]
@@ -35,7 +35,7 @@ def draw_curves(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         return
     give_back()  # Memory that training freed, for Matplotlib.
     # The object interface and Agg: pyplot keeps figures alive and may want a display.
-    with _without_warnings():
+    with without_warnings():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -114,7 +114,7 @@ def _draw_panel(axis: Any, metric: str, series: _Series) -> None:
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Silences Matplotlib, which warns if it has no home for its font cache."""
     log = logging.getLogger("matplotlib")
     level = log.level

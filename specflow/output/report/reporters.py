@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -14,6 +14,7 @@ from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import Diagnostic, OutputError
 from specflow.output.files import replacing, reported
 from specflow.output.json_values import to_plain
+from specflow.output.report.matrix_image import is_matrix, matrix_image
 from specflow.runtime.filesystem import expanded
 from specflow.runtime.plain_tree import settings
 
@@ -35,8 +36,10 @@ class Reporter(Protocol):
     def close(self) -> None:
         """Writes all buffered rows.
 
-        A reporter may also have `finish(status)`, called once after `close`, when all
-        files of the run are written: `finished`, `stopped` by a signal, or `failed`.
+        A reporter may also have `flush()`, called before a checkpoint is complete: the
+        rows before it are not written again. And `finish(status)`, called once after
+        `close`, when all files of the run are written: `finished`, `stopped` by a
+        signal, or `failed`.
         """
         ...
 
@@ -78,12 +81,13 @@ class JsonLines:
             if text.encode() != self.path.read_bytes():
                 with replacing(self.path) as temporary:
                     temporary.write_text(text, encoding="utf-8")
-        self._existing = {(row["step"], row.get("split")) for row in kept}
+        self.existing = {(row["step"], str(row.get("split"))) for row in kept}
+        """(step, split) of the rows that were there."""
         with reported(self.path):
             self._file: IO[str] = self.path.open("a", encoding="utf-8")
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
-        if (step, split) in self._existing:
+        if (step, split) in self.existing:
             return
         row = {"step": step, "split": split, **to_plain(metrics)}
         with reported(self.path):
@@ -103,8 +107,11 @@ class TensorBoard:
             exists now, it is not written once that has been removed.
         resumed_at: step from which the run resumes; later events of an earlier process
             are hidden.
+        existing: (step, split) of rows that an earlier process has written, and that
+            are not written again.
         config: its settings are the hyperparameters of the HPARAMS tab, without those
             of `output`; None: the run has no such tab.
+        pictures: draw square arrays, such as a confusion matrix, as images.
     """
 
     def __init__(
@@ -112,9 +119,12 @@ class TensorBoard:
         path: str | Path,
         *,
         resumed_at: int = 0,
+        existing: Collection[tuple[int, str]] = (),
         config: Mapping[str, Any] | None = None,
+        pictures: bool = False,
     ):
         self.path = expanded(path)
+        self._existing, self._pictures = existing, pictures
         self._resumed_at = resumed_at
         self._hparams = None if config is None else _hparams(config)
         self._makes_parents = not self.path.parent.exists()
@@ -122,23 +132,29 @@ class TensorBoard:
         self._next_flush_s = 0.0
 
     def write(self, step: int, split: str, metrics: Mapping[str, Any]) -> None:
-        scalars = {
-            name: float(value)
+        if (step, split) in self._existing:
+            return
+        values: list[dict[str, Any]] = [
+            {"tag": f"{split}/{name}", "simple_value": float(value)}
             for name, value in metrics.items()
             if getattr(value, "ndim", 0) == 0
-        }
+        ]
+        if self._pictures:
+            values += [
+                {"tag": f"{split}/{name}", "image": matrix_image(value)}
+                for name, value in metrics.items()
+                if is_matrix(value)
+            ]
         with reported(self.path):
             if self._records is None:
                 self._open()
-            self._add(
-                step,
-                summary={
-                    "value": [
-                        {"tag": f"{split}/{name}", "simple_value": value}
-                        for name, value in scalars.items()
-                    ]
-                },
-            )
+            self._add(step, summary={"value": values})
+
+    def flush(self) -> None:
+        """Writes buffered events to the file, which a kill would lose."""
+        if self._records is not None:
+            with reported(self.path):
+                self._records.flush()
 
     def close(self) -> None:
         if self._records is not None:
@@ -259,6 +275,7 @@ class AsyncReporters:
     def _run(self) -> None:
         while (row := self._rows.get()) is not None:
             if isinstance(row, threading.Event):
+                self._flush()
                 row.set()
                 continue
             for index, reporter in enumerate(self._reporters):
@@ -266,6 +283,12 @@ class AsyncReporters:
                     self._try(index, reporter.write, *row)
         for index, reporter in enumerate(self._reporters):
             self._try(index, reporter.close)
+
+    def _flush(self) -> None:
+        for index, reporter in enumerate(self._reporters):
+            flush = getattr(reporter, "flush", None)
+            if flush is not None and index not in self._broken:
+                self._try(index, flush)
 
     def _try(self, index: int, action: Any, *args: Any) -> None:
         try:
