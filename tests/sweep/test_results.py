@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -220,6 +221,37 @@ def test_a_search_is_read_like_optuna_reads_its_storage(tmp_path, storage):
     best = best_trial(read_sweep(folder), objective)
     assert best.number == stored.best_trial.number
     assert best.value("loss") == pytest.approx(stored.best_value)
+
+
+def test_trials_of_other_machines_are_read_from_the_database(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/shared.db"
+    sweep = {"storage": url, "study": "shared"}
+    run(plan(trials=3, **sweep), tmp_path / "here")
+    run(plan(trials=6, **sweep), tmp_path / "there")
+    results = read_sweep(tmp_path / "here")
+    assert [one.status for one in results.trials] == ["complete"] * 6
+    folders = [one.directory.parent.name for one in results.trials]
+    assert folders == ["here"] * 3 + ["there"] * 3
+    stored = optuna.load_study(study_name="shared", storage=url)
+    assert [one.value("loss") for one in results.trials] == [
+        one.value for one in stored.trials
+    ]
+    (tmp_path / "shared.db").write_text("no database")
+    capsys.readouterr()
+    assert main(["sweep", "show", str(tmp_path / "here")]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 4
+    assert err.startswith(f"note: {url} cannot be read: ")
+
+
+def test_a_folder_of_sweeps_names_the_newest(tmp_path, capsys):
+    for number, name in enumerate(("a/first", "a/second")):
+        folder = launched(tmp_path / name)
+        os.utime(folder / "trials.jsonl", (number, number))
+    for folder in (tmp_path, tmp_path / "a"):
+        error = refused(capsys, "sweep", "show", str(folder))
+        assert f"'{folder}' holds 2 sweeps" in error
+        assert f"The newest is {tmp_path}/a/second." in error
 
 
 def test_repeats_have_a_mean_a_spread_and_a_best_run(tmp_path, capsys):

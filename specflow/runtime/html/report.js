@@ -29,6 +29,4 @@ function show(trials) {
 for (const part of parts) {
   part.addEventListener("pointerenter", () => show(numbers(part)));
   part.addEventListener("pointerleave", () => show([]));
-  part.addEventListener("focus", () => show(numbers(part)));
-  part.addEventListener("blur", () => show([]));
 }

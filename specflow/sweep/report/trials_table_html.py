@@ -78,7 +78,7 @@ def _row(results: SweepResults, trial: TrialResult, numeric: set[str]) -> Html:
     cells.append(element("td", {"data-value": directory}, directory))
     reason = f"{trial.failure}: {trial.reason}" if trial.failure else trial.reason
     cells.append(element("td", {"class": "reason", "data-value": reason}, reason))
-    return element("tr", {"data-trial": trial.number, "tabindex": 0}, *cells)
+    return element("tr", {"data-trial": trial.number}, *cells)
 
 
 def _number(value: float | None, text: str) -> Html:

@@ -93,6 +93,7 @@ def _trial(folder: Path, names: list[str], frozen: Any) -> TrialResult:
     metrics = dict(zip(names, values or (), strict=False))
     if not metrics and steps and names:
         metrics = {names[0]: steps[frozen.last_step]}
+    own = os.path.normpath(folder / str(frozen.number))
     duration = frozen.duration
     started = frozen.datetime_start
     return TrialResult(
@@ -101,7 +102,7 @@ def _trial(folder: Path, names: list[str], frozen: Any) -> TrialResult:
             key: value if isinstance(value, str) else format_value(value)
             for key, value in frozen.params.items()
         },
-        directory=Path(os.path.normpath(folder / str(frozen.number))),
+        directory=Path(frozen.user_attrs.get("directory", own)),
         status=status,
         metrics=metrics,
         step=frozen.last_step,

@@ -1,7 +1,7 @@
 """Reads the trials of a sweep from its directory, whichever launcher ran them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from specflow.sweep.results.trial_result import (
 )
 from specflow.sweep.results.trials_of_runs import trials_of_runs
 from specflow.sweep.search.constraints import violations
-from specflow.sweep.trial_records import TrialRecord, read_records
+from specflow.sweep.trial_records import TRIALS, TrialRecord, read_records
 
 __all__ = ["SweepResults", "read_sweep"]
 
@@ -102,6 +102,8 @@ def read_sweep(directory: str | Path) -> SweepResults:
                 trials[trial.number] = (
                     trial if known is None else _of_both(known, trial)
                 )
+    elif inside := _sweeps_inside(folder):
+        raise ConfigError(_no_sweep(directory, folder, inside))
     else:
         trials = {trial.number: trial for trial in trials_of_runs(folder)}
     if not trials and not search:
@@ -181,9 +183,22 @@ def _valid(kind: Any, sections: Any) -> list[Any]:
         return []
 
 
-def _no_sweep(directory: str | Path, folder: Path) -> Diagnostic:
+def _sweeps_inside(folder: Path) -> list[Path]:
+    """Returns the sweeps below a folder, the newest first."""
+    found = [*folder.glob(f"*/{TRIALS}"), *folder.glob(f"*/*/{TRIALS}")]
+    found.sort(key=lambda file: file.stat().st_mtime, reverse=True)
+    return [file.parent for file in found]
+
+
+def _no_sweep(
+    directory: str | Path, folder: Path, inside: Sequence[Path] = ()
+) -> Diagnostic:
     problem, hint = "holds no sweep", ""
-    if not folder.is_dir():
+    if inside:
+        newest = Path(directory) / inside[0].relative_to(folder)
+        problem = f"holds {len(inside)} sweeps" if inside[1:] else "holds a sweep"
+        hint = f"The newest is {newest}."
+    elif not folder.is_dir():
         problem = "is no directory"
     elif is_run(folder):
         hint = f"It is one run: specflow evaluate run={directory}."

@@ -32,6 +32,8 @@ from specflow.sweep.search.trial_results import Evaluated
 __all__ = ["StudyTrials"]
 
 _SUPERVISOR = "supervisor"
+_DIRECTORY = "directory"
+"""User attribute of a trial in a database: its run directory."""
 _RETRIED = "failed_trial"
 """System attribute of a copy of a trial whose machine was lost."""
 _PATIENCE_S = 120.0
@@ -49,6 +51,7 @@ class StudyTrials:
 
     def __init__(self, plan: SearchPlan, directory: Path, supervisors: Supervisors):
         self._plan, self._supervisors = plan, supervisors
+        self._directory = directory
         self._storage = plan.sweep.storage
         self._study = open_study(
             plan.sweep.storage,
@@ -92,6 +95,9 @@ class StudyTrials:
             values = self._patiently(lambda: suggested(trial, self._plan.dimensions))
             own = self._supervisors.own
             self._patiently(lambda: trial.set_user_attr(_SUPERVISOR, own))
+            if is_url(self._storage):  # Other machines have other directories.
+                place = str((self._directory / str(trial.number)).absolute())
+                self._patiently(lambda: trial.set_user_attr(_DIRECTORY, place))
         self._running[trial.number] = trial
         return trial, values
 
