@@ -80,8 +80,9 @@ def draft(
         choices = _merge(merger, request, folders)
     except ConfigError as error:
         raise ConfigError(*diagnostics, *error.diagnostics) from None
+    emptied = merger.restore_emptied()
     tree = merger.resolve()
-    diagnostics += merger.diagnostics
+    diagnostics += [*merger.diagnostics, *emptied]
     reported = {
         diagnostic.where
         for diagnostic in merger.diagnostics

@@ -121,6 +121,16 @@ class Origins:
             return Origin("default")
         return self._at[above]
 
+    def copy_below(self, path: Path) -> dict[Path, tuple[Origin, bool]]:
+        """Returns (origin, whether it is a section) of every path inside a section."""
+        return {at: (self._at[at], at in self._sections) for at in self._below(path)}
+
+    def restore(self, copied: dict[Path, tuple[Origin, bool]]) -> None:
+        """Records copied origins again, except those of paths that were set since."""
+        for at, (origin, section) in copied.items():
+            if at not in self._at:
+                self._set(at, origin, section=section)
+
     def setters(self, path: Path) -> list[Origin]:
         """Returns the origins of a path and of all values inside it."""
         return [self._at[at] for at in (path, *self._below(path)) if at in self._at]

@@ -171,7 +171,8 @@ def _values(text: str, entry: Entry) -> Iterator[Mistake]:
     if kind in ("int", "float") and written[0] not in "'\"":
         yield _set("quoted number", entry, f"'{written}'")
         yield _set("trailing letters", entry, f"{written}f")
-        yield _set("trailing comma", entry, f"{written},")
+        # In braces it is none: YAML ignores the last comma.
+        yield _set("trailing comma", entry, f"{written},", certain=not entry.flow)
         yield _set("trailing semicolon", entry, f"{written};")
         yield _set("list of one", entry, f"[{written}]")
         yield _set("percent", entry, f"{written}%")
@@ -264,7 +265,8 @@ def _collections(text: str, entry: Entry) -> Iterator[Mistake]:
             fix=False,
         )
     if entry.kind == "map" and entry.last == "eval_metrics" and not entry.flow:
-        yield _set("list for a mapping", entry, "[accuracy]", fix=False)
+        key = ((entry.name, entry.key[0]),)
+        yield _set("list for a mapping", entry, "[accuracy]", fix=False, places=key)
 
 
 def _punctuation(rng: random.Random, text: str, entry: Entry) -> Iterator[Mistake]:

@@ -24,7 +24,7 @@ from specflow.diagnostics.errors import (
 )
 from specflow.runtime.secret_text import without_secrets
 
-__all__ = ["pydantic_diagnostic", "shown"]
+__all__ = ["name_key", "pydantic_diagnostic", "shown"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is read from the command line and the project file "
@@ -104,7 +104,7 @@ def pydantic_diagnostic(
     if kind == "rule":
         about = detail.get("ctx", {})
         expected = str(about.get("expected", ""))
-        hint = _near_in(expected, value)
+        hint = str(about.get("hint", "")) or _near_in(expected, value)
         if beside := str(about.get("beside", "")):
             other = (*path[:-1], beside[1:]) if beside[0] == "." else beside.split(".")
             by, beside = origins.nearest(tuple(other)), ".".join(other)
@@ -229,9 +229,22 @@ def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         if key == path[-1] and isinstance(inner, Mapping):
             return f"Move its keys up: they are merged into {key} already."
-        if isinstance(inner, str) and (key in KIND or is_slip(str(key), "name")):
-            return did_you_mean(f"{'.'.join(path)}.name")
-    return ""
+    return did_you_mean(f"{'.'.join(path)}.name") if name_key(value) else ""
+
+
+def name_key(section: Any) -> Any:
+    """Returns the key of a section that a user wrote in place of `name`, or None.
+
+    >>> name_key({"lr": 0.1, "type": "adam"}), name_key({"lr": 0.1})
+    ('type', None)
+    """
+    pairs = section.items() if isinstance(section, Mapping) else ()
+    keys = (
+        key
+        for key, inner in pairs
+        if isinstance(inner, str) and (key in KIND or is_slip(str(key), "name"))
+    )
+    return next(keys, None)
 
 
 def _near_member(path: tuple[str, ...], tree: Any) -> str:

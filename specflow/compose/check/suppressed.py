@@ -23,6 +23,9 @@ class Doubts:
     True
     >>> doubts.cover(Diagnostic("mesh.axes.data", "got 'x'", code="type"))
     False
+    >>> doubts = Doubts(repaired=frozenset({"mine/model/cnn.yaml:3"}))
+    >>> doubts.cover(Diagnostic("model.width", "...", origin="mine/model/cnn.yaml:3:1"))
+    True
     """
 
     lost: frozenset[Path] = frozenset()
@@ -31,6 +34,8 @@ class Doubts:
     """Sections whose kind is unknown."""
     deleted: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Deleted group -> the override that deleted it."""
+    repaired: frozenset[str] = frozenset()
+    """Lines of files, and overrides, that were read as their hints suggest."""
 
     @classmethod
     def of(cls, merger: ConfigMerger, request: Request) -> "Doubts":
@@ -47,6 +52,8 @@ class Doubts:
                 for override in request.choices
                 if override.is_delete()
             },
+            repaired=frozenset(merger.repaired_places)
+            | {f"override {line}" for line in request.repaired},
         )
 
     @property
@@ -57,8 +64,13 @@ class Doubts:
         return self.unknown | {path[0] for path in self.lost}
 
     def cover(self, diagnostic: Diagnostic) -> bool:
-        """Returns whether a problem may only follow from a value that was lost."""
-        path = tuple(diagnostic.where.split("."))
+        """Returns whether a problem may only follow from a value that was lost.
+
+        Or from one that was guessed.
+        """
+        origin, path = diagnostic.origin, tuple(diagnostic.where.split("."))
+        if origin in self.repaired or origin.rpartition(":")[0] in self.repaired:
+            return True
         if path[0] in self.unknown and _has_kinds(path[0]):
             return True
         return diagnostic.code == "missing" and any(

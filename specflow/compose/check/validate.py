@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specflow.compose.check.pydantic_errors import pydantic_diagnostic, shown
+from specflow.compose.check.pydantic_errors import name_key, pydantic_diagnostic, shown
 from specflow.compose.check.section_rules import broken_rules
 from specflow.compose.check.value_hints import meant_value, nearest_name
 from specflow.compose.merge.default_sections import fold_defaults
@@ -117,7 +117,11 @@ def _problems(
     inside = (detail for detail in again if _is_inside(detail, fixed))
     more = [*islice(inside, MOST_SHOWN)]
     wrong += [follow(detail["loc"], meant)[0] for detail in more]
-    wrong = [path for path in wrong if path[:-1] not in fixed or path[-1] != "name"]
+    wrong = [
+        path
+        for path in wrong
+        if path not in fixed and (path[:-1] not in fixed or path[-1] != "name")
+    ]
     more += broken_rules(meant, wrong, doubtful)
     reported = {diagnostic.where for diagnostic in diagnostics}
     for diagnostic in (
@@ -196,12 +200,20 @@ def _with_nearest_names(
 ) -> tuple[dict[str, Any], set[tuple[str, ...]]]:
     """Replaces unknown names of kinds by their nearest choice; returns the sections.
 
-    The name of a section selects its fields: a misspelled one would hide all other
-    problems of the section.
+    The name of a section selects its fields: a misspelled one, or one under another
+    key, would hide all other problems of the section.
     """
     fixed: set[tuple[str, ...]] = set()
     for detail in details:
         path, slot, _, value = follow(detail["loc"], tree)
+        if detail["type"] == "union_tag_not_found" and slot is not None:
+            key = name_key(value)
+            near = key and nearest_name(str(value[key]), slot.members())
+            if near:
+                named = {**value, "name": near}
+                del named[key]
+                tree = _with(tree, path, named)
+                fixed.add(path)
         if detail["type"] != "union_tag_invalid" or slot is None:
             continue
         words = slot.kinds.words if slot.kinds else ()

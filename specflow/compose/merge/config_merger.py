@@ -1,6 +1,7 @@
 """Merging of config layers: files in the order of the defaults list, then overrides."""
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ from specflow.compose.read.override_grammar import (
     needs_resolving,
 )
 from specflow.compose.read.valid_blocks import read_valid_blocks
+from specflow.compose.section_types import Slot, in_words
+from specflow.config.base import TARGET
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
 from specflow.runtime.plain_tree import leaves, value_at
@@ -36,6 +39,16 @@ _HYDRA = "hydra"
 """Keys of a file that only Hydra reads."""
 _WARM_START = "warm_start"
 """Section that may be given as a string, its `path`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Emptied:
+    """A section that a file set to null, as it was before."""
+
+    values: dict[Any, Any]
+    origins: dict[tuple[str, ...], tuple[Origin, bool]]
+    null: Origin
+    """Place of the null."""
 
 
 @dataclasses.dataclass
@@ -56,6 +69,8 @@ class ConfigMerger:
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     unreadable_paths: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
     """Paths whose values could not be read, in a file that is not valid YAML."""
+    repaired_places: set[str] = dataclasses.field(default_factory=set)
+    """`file:line` of lines that are not valid YAML and were read as repaired."""
     unknown_groups: set[str] = dataclasses.field(default_factory=set)
     """Groups with a choice that does not exist, and no close match."""
     command_line_files: set[str] = dataclasses.field(default_factory=set)
@@ -63,6 +78,8 @@ class ConfigMerger:
     selects a different component."""
     dropped: list[DroppedField] = dataclasses.field(default_factory=list)
     """Fields of files that a later layer invalidated."""
+    emptied: dict[str, Emptied] = dataclasses.field(default_factory=dict)
+    """Section -> what it was before a file set it to null."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -88,6 +105,7 @@ class ConfigMerger:
         self.unreadable_paths |= {
             (*path, key) if key else path for key in blocks.skipped_keys
         }
+        self.repaired_places |= blocks.repaired_places
         if blocks.skipped_keys & {"", "defaults"}:
             self.unknown_groups.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
@@ -121,6 +139,26 @@ class ConfigMerger:
         self.tree.pop(key, None)
         self.origins.remove((key,))
 
+    def restore_emptied(self) -> list[Diagnostic]:
+        """Restores the sections that a null has emptied; returns an error for each.
+
+        A section of another component may replace the null; a part of one may not.
+        """
+        diagnostics = []
+        for key, emptied in self.emptied.items():
+            now = self.tree.get(key)
+            if isinstance(now, dict) and now.keys() & {"name", TARGET}:
+                continue
+            slot = Slot.of_field(ExperimentConfig.model_fields[key])
+            origin = emptied.null.exact
+            diagnostics.append(
+                Diagnostic(key, "got null", in_words(slot), "", origin, "type")
+            )
+            self.tree[key] = emptied.values
+            self.merge_value((key,), now if isinstance(now, dict) else {})
+            self.origins.restore(emptied.origins)
+        return diagnostics
+
     def resolve(self) -> dict[Any, Any]:
         """Resolves the interpolations of the tree; reports those that fail."""
         if not any(needs_resolving(value) for _, value in leaves(self.tree)):
@@ -136,12 +174,29 @@ class ConfigMerger:
     def _merge_document(
         self, document: Document, shown: str, path: tuple[str, ...]
     ) -> None:
+        if not path:
+            self._note_emptied(document, shown)
         with self._merging_layer(
             lambda origin: origin.source in {shown, *self.command_line_files}
         ):
             lists = self.merge_value(path, _expand_shorthand(document.content, path))
             self.origins.record_file(document.node, shown, path, lists)
             self._report_missing_items()
+
+    def _note_emptied(self, document: Document, shown: str) -> None:
+        """Remembers the sections that a file sets to null."""
+        for key, _ in document.node.value:
+            name = key.value
+            field, old = ExperimentConfig.model_fields.get(name), self.tree.get(name)
+            empty = field and document.content.get(name, ...) is None
+            if not empty or not isinstance(old, dict) or Slot.of_field(field).nullable:
+                continue
+            mark = key.start_mark
+            self.emptied[name] = Emptied(
+                copy.deepcopy(old),
+                self.origins.copy_below((name,)),
+                Origin(shown, mark.line + 1, mark.column + 1),
+            )
 
     def _apply_override(self, override: Override) -> None:
         line, path = str(override.input_line), _path(override.key_or_group)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import yaml
@@ -55,7 +55,11 @@ def defaults_key(content: dict[Any, Any], *, at_root: bool = True) -> str | None
 
 
 def checked_entries(
-    document: Document, config: str, shown: str, folders: Folders
+    document: Document,
+    config: str,
+    shown: str,
+    folders: Folders,
+    overriding: Collection[str] = (),
 ) -> Entries:
     """Returns the entries of a file's defaults list, and their problems with places.
 
@@ -64,6 +68,7 @@ def checked_entries(
         config: its name, such as `experiment/mine`.
         shown: its name in messages.
         folders: config folders.
+        overriding: groups in which another list has chosen: `override` is added.
     """
     at_root = config.split("/")[0] not in ExperimentConfig.model_fields
     name = defaults_key(document.content, at_root=at_root)
@@ -80,7 +85,7 @@ def checked_entries(
         problem = f"got {_brief(listed)}"
         expected = f"a list, each item {_FORMS}"
         return Entries([], (_problem(key, shown, name, problem, expected),))
-    check = _Check(config.rpartition("/")[0], shown, folders)
+    check = _Check(config.rpartition("/")[0], shown, folders, overriding)
     entries = [
         entry
         for item, place in zip(listed, node.value, strict=True)
@@ -96,6 +101,7 @@ class _Check:
     group: str
     shown: str
     folders: Folders
+    overriding: Collection[str] = ()
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     _seen_self: bool = False
     _late: yaml.Node | None = None
@@ -244,6 +250,8 @@ class _Check:
             self.diagnostics.append(
                 _problem(node, self.shown, where, problem, "", did_you_mean(corrected))
             )
+        if group in self.overriding and "override" not in meant:
+            corrected = f"override {corrected}"
         return {corrected: value}
 
     def _known_group(self, name: str) -> str | None:

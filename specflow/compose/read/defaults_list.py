@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 from hydra._internal.defaults_list import create_defaults_list
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,12 +24,12 @@ from specflow.compose.read.documents import yaml_diagnostic
 from specflow.compose.read.hydra_errors import hydra_diagnostic
 from specflow.compose.read.hydra_packages import no_plugin
 from specflow.compose.read.hydra_repository import DefaultsLists
-from specflow.compose.read.override_grammar import (
+from specflow.compose.read.package_headers import header_diagnostic
+from specflow.compose.read.unknown_choices import (
     nearest_choice,
     no_such_choice,
     no_such_group,
 )
-from specflow.compose.read.package_headers import header_diagnostic
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import (
     ConfigError,
@@ -49,6 +49,7 @@ __all__ = [
 ROOT = "config"
 """Name of the root config, in any folder."""
 
+_CHOSEN = "is already chosen"
 _HYDRAS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
@@ -221,6 +222,10 @@ def _repair(
     ]
     if refused:
         choices.remove(refused[0])
+        if refused[0].is_add() and "Did you mean" in last.hint:
+            choices.append(dataclasses.replace(refused[0], type=OverrideType.CHANGE))
+    elif last.problem.startswith(_CHOSEN):
+        repository.overriding.add((last.origin.rsplit(":", 2)[0], last.where))
     else:
         repository.left_out.add(last.where)
     return last.code == "defaults" and last not in before
@@ -373,7 +378,7 @@ def _chosen_twice(group: str, folders: Folders, files: Collection[Path]) -> Diag
     first, last = (entries[0], entries[-1]) if entries else (None, None)
     return Diagnostic(
         group,
-        f"is already chosen{f' at {first.origin.exact}' if first else ''}",
+        f"{_CHOSEN}{f' at {first.origin.exact}' if first else ''}",
         hint=f"Write override /{group}: {last.choice}." if last else "",
         origin=last.origin.exact if last else "",
         code="defaults",

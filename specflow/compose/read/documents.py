@@ -15,6 +15,7 @@ from specflow.runtime.text_encoding import decoded
 
 __all__ = [
     "Document",
+    "InvalidYamlError",
     "dump",
     "empty",
     "load",
@@ -125,6 +126,13 @@ class Document:
         )
 
 
+class InvalidYamlError(ConfigError):
+    """A text that is not valid YAML."""
+
+    repaired: str | None = None
+    """The text with the change that the hint suggests; None without one."""
+
+
 def load(file: Path, shown: str) -> Document:
     """Reads a YAML file.
 
@@ -164,7 +172,8 @@ def read(text: str, shown: str = "a text") -> Document:
     """Parses a YAML text; an empty one is an empty mapping. Do not change the result.
 
     Raises:
-        ConfigError: it is not valid YAML, or not a mapping.
+        InvalidYamlError: it is not valid YAML.
+        ConfigError: it is not a mapping.
 
     >>> read("lr: 1e-3").content
     {'lr': 0.001}
@@ -179,12 +188,10 @@ def read(text: str, shown: str = "a text") -> Document:
         content = _construct(loader, node)
     except yaml.YAMLError as error:
         plain = _plainly(text, error)
-        raise ConfigError(
-            _with_repair(yaml_diagnostic(plain, shown), text, plain)
-        ) from None
+        raise _with_repair(yaml_diagnostic(plain, shown), text, plain) from None
     except RecursionError:
         deep = yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} levels deep")
-        raise ConfigError(yaml_diagnostic(deep, shown)) from None
+        raise InvalidYamlError(yaml_diagnostic(deep, shown)) from None
     finally:
         loader.dispose()
     if not isinstance(node, yaml.MappingNode):
@@ -245,10 +252,12 @@ def mark_of(node: yaml.Node, path: Iterable[str]) -> Any:
     return mark
 
 
-def _with_repair(diagnostic: Diagnostic, text: str, error: Exception) -> Diagnostic:
-    """Adds to a syntax error the change that makes the text valid, and its place."""
+def _with_repair(
+    diagnostic: Diagnostic, text: str, error: Exception
+) -> InvalidYamlError:
+    """Returns a syntax error with the change that makes the text valid, if any."""
     if "alias" in diagnostic.problem:
-        return diagnostic
+        return InvalidYamlError(diagnostic)
     marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
     opened = re.search(r":(\d+):\d+$", diagnostic.origin)
     lines = [int(opened[1]) - 1] if opened else []
@@ -258,12 +267,16 @@ def _with_repair(diagnostic: Diagnostic, text: str, error: Exception) -> Diagnos
         text, tuple(dict.fromkeys(lines)), _is_valid, again and again[1]
     )
     if repair is None:
-        return diagnostic
+        return InvalidYamlError(diagnostic)
     place = diagnostic.origin
     if opened and int(opened[1]) != repair.line + 1:
         shown = diagnostic.origin.removesuffix(opened[0])
         place = f"{shown}:{repair.line + 1}:{repair.column + 1}"
-    return dataclasses.replace(diagnostic, hint=repair.hint, origin=place)
+    invalid = InvalidYamlError(
+        dataclasses.replace(diagnostic, hint=repair.hint, origin=place)
+    )
+    invalid.repaired = repair.text
+    return invalid
 
 
 def _is_valid(text: str) -> bool:

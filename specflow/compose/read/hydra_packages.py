@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from specflow.compose.read.override_grammar import no_such_choice
+from specflow.compose.read.unknown_choices import no_such_choice
 from specflow.diagnostics.errors import Diagnostic
 
 __all__ = ["no_plugin"]

@@ -39,6 +39,8 @@ class DefaultsLists(ConfigRepository):
     """Missing config -> the one that replaces it; empty text if none does."""
     left_out: set[str]
     """Groups whose choice a defaults list changes although none has been made."""
+    overriding: set[tuple[str, str]]
+    """(file, group) of entries that lack `override`: another list has chosen before."""
     at_root: set[str]
     """Configs that are merged at the root whatever their package header."""
 
@@ -50,6 +52,7 @@ class DefaultsLists(ConfigRepository):
             version.setbase(BASE["version_base"])
         self.sources = []
         self.instead, self.left_out, self.at_root = {}, set(), set()
+        self.overriding = set()
         self.malformed = {}
         self._folders = folders
         self._loaded: dict[str, ConfigResult | None] = {}
@@ -73,7 +76,7 @@ class DefaultsLists(ConfigRepository):
         return [file for file in files if file is not None]
 
     def forget(self) -> None:
-        """Clears the cache, after `instead` or `left_out` has changed."""
+        """Clears the cache, after what replaces or leaves out entries has changed."""
         self._loaded.clear()
 
     def group_exists(self, config_path: str) -> bool:
@@ -102,7 +105,8 @@ class DefaultsLists(ConfigRepository):
             document = read_valid_blocks(file, shown).document
             head = text_of(file, shown)[:512]
         config = self.instead.get(config_path, config_path)
-        checked = checked_entries(document, config, shown, self._folders)
+        overriding = {group for name, group in self.overriding if name == shown}
+        checked = checked_entries(document, config, shown, self._folders, overriding)
         self.malformed[config] = checked.diagnostics
         asked = {"defaults": self._ours(checked.entries)}
         lists = self._extract_defaults_list(config_path, OmegaConf.create(asked))
@@ -120,18 +124,21 @@ class DefaultsLists(ConfigRepository):
         return ConfigResult("specflow", str(file), self._no_values, header, listed)
 
     def _ours(self, entries: list[Any]) -> list[Any]:
-        """Returns a defaults list without the choices of Hydra's own groups."""
+        """Returns a defaults list without the choices of Hydra's own groups.
 
-        def keywords(entry: Any) -> list[str]:
+        And without those that change a choice which has not been made; a package, which
+        makes it a choice of its own, is removed instead.
+        """
+        ours = []
+        for entry in entries:
             first = next(iter(entry), "") if isinstance(entry, dict) else entry
-            return str(first).split(" ")
-
-        return [
-            entry
-            for entry in entries
-            if not keywords(entry)[-1].lstrip("/").startswith("hydra/")
-            and not (
-                "override" in keywords(entry)[:-1]
-                and keywords(entry)[-1].lstrip("/") in self.left_out
-            )
-        ]
+            *keywords, name = str(first).split(" ")
+            group, at, _ = name.partition("@")
+            if group.lstrip("/").startswith("hydra/"):
+                continue
+            if "override" in keywords and group.lstrip("/") in self.left_out:
+                if at:
+                    ours.append({f"override {group}": entry[first]})
+                continue
+            ours.append(entry)
+        return ours

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Sweep
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.documents import DEEPEST
 from specflow.compose.read.hydra_errors import asked_of_hydra, reserved
 from specflow.compose.read.override_repair import meant_override
+from specflow.compose.read.unknown_choices import (
+    choice_diagnostic,
+    group_diagnostic,
+    misspelled_group,
+)
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.filesystem import expanded, is_file
 from specflow.runtime.plain_tree import walk
@@ -47,6 +52,8 @@ class Request:
     """Groups with a choice that does not exist and resembles none."""
     trusted_folders: tuple[str, ...] = ()
     """Config folders that the user trusts (`trust=./DIR`)."""
+    repaired: frozenset[str] = frozenset()
+    """Lines that are no overrides, and were read as their hints suggest."""
 
     def singles(self) -> "Request":
         """Returns the request without overrides that name several values."""
@@ -76,14 +83,15 @@ class Request:
 def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnostic]]:
     """Parses the overrides of a command, those of a sweep included.
 
-    An unknown choice is reported and replaced by the nearest one, so that the other
-    overrides are validated as intended.
+    An unknown choice is reported and replaced by the nearest one, and a line that is no
+    override by the one it means, so that the others are validated as intended.
 
     Returns:
         The request, and a diagnostic for each override that was replaced or skipped.
     """
     diagnostics: list[Diagnostic] = []
     unknown: set[str] = set()
+    repaired: set[str] = set()
     own: dict[str, Override] = {}
     choices: dict[str, Override] = {}
     values: dict[str, Override] = {}
@@ -96,22 +104,28 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
         try:
             override = _parsed(parser, _with_quoted_folder(line))
         except HydraException as error:
-            diagnostics.append(_syntax_diagnostic(line, error, folders))
-            continue
+            meant = _meant(line, folders)
+            diagnostics.append(_syntax_diagnostic(line, error, folders, meant))
+            if meant is None:
+                continue
+            repaired.add(line)
+            override = _parsed(parser, meant)
+            if override is not None:
+                override = dataclasses.replace(override, input_line=line)
         if override is None:
             diagnostics.append(_too_deep(line))
             continue
         key = override.key_or_group
         if not key:
             diagnostics.append(
-                _syntax_diagnostic(line, ValueError("it names no key"), folders)
+                _syntax_diagnostic(line, ValueError("it names no key"), folders, None)
             )
         elif key in ("run", "trust"):
             own[key] = override
         elif override.is_hydra_override():
             hydra.append(override)
         elif folders.is_group(key) and not isinstance(override.value(), dict):
-            diagnostic, near = _choice_diagnostic(override, folders)
+            diagnostic, near = choice_diagnostic(override, folders)
             if diagnostic is None:
                 choices[line] = override
                 continue
@@ -120,9 +134,9 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
                 choices[line] = parser.parse_override(near)
             else:
                 unknown.add(key)
-        elif group := _misspelled_group(override, folders):
+        elif group := misspelled_group(override, folders):
             near = f"{group}={override.value()}"
-            diagnostics.append(_group_diagnostic(override, near))
+            diagnostics.append(group_diagnostic(override, near))
             choices[line] = parser.parse_override(near)
         else:
             # A repeated deletion counts once; of a repeated value, the later counts.
@@ -140,6 +154,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
         values=tuple(values.values()),
         hydra=tuple(hydra),
         unknown=frozenset(unknown),
+        repaired=frozenset(repaired),
     )
     return request, diagnostics
 
@@ -240,8 +255,10 @@ def _line(override: Override, *, force: bool = False) -> str:
     return f"++{line.lstrip('+')}" if force else line
 
 
-def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnostic:
-    meant = did_you_mean(_meant(line, folders))
+def _syntax_diagnostic(
+    line: str, error: Exception, folders: Folders, meant: str | None
+) -> Diagnostic:
+    near = did_you_mean(meant)
     if ("=" not in line and not line.startswith("~")) or not line.strip("~+").split(
         "="
     )[0]:
@@ -249,7 +266,7 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
             line,
             "is not an override",
             expected="key=value, group=choice or ~key",
-            hint=meant or _suggestion(line, folders),
+            hint=near or _suggestion(line, folders),
             origin=f"override {line}",
             code="syntax",
         )
@@ -257,7 +274,7 @@ def _syntax_diagnostic(line: str, error: Exception, folders: Folders) -> Diagnos
     return Diagnostic(
         line.split("=")[0].lstrip("+~"),
         f"cannot be parsed: {reason}",
-        hint=meant or "Quote text with special characters: key=\"'text'\".",
+        hint=near or "Quote text with special characters: key=\"'text'\".",
         origin=f"override {line}",
         code="syntax",
     )
@@ -324,120 +341,6 @@ def _suggestion(word: str, folders: Folders) -> str:
             return did_you_mean(word, prefix=f"{group}=")
     near = nearest(word, folders.choices("experiment"))
     return did_you_mean(near, prefix="experiment=")
-
-
-def _choice_diagnostic(
-    override: Override, folders: Folders
-) -> tuple[Diagnostic | None, str | None]:
-    """Reports an unknown choice; also returns the nearest override, if not a sweep."""
-    group = override.key_or_group
-    for choice in _chosen(override):
-        if choice is not None and folders.file(f"{group}/{choice}"):
-            continue
-        choices = folders.choices(group)
-        if choice is None and not override.is_delete():
-            expected = f"one of {', '.join(choices)}"
-            origin = f"override {override.input_line}"
-            hint = f"~{group} removes the group."
-            return Diagnostic(
-                group, "got null", expected, hint, origin, "unknown-choice"
-            ), None
-        if choice is None:
-            continue
-        line = str(override.input_line)
-        near = nearest_choice(choice, choices)
-        single = near and isinstance(override.value(), str)
-        meant = f"{override.get_key_element()}={near}" if single else None
-        asked = f"override {line}"
-        return no_such_choice(group, choice, choices, asked, folders=folders), meant
-    return None, None
-
-
-def _misspelled_group(override: Override, folders: Folders) -> str | None:
-    """Returns the group that a misspelled key means, if its value is a choice."""
-    key, value = override.key_or_group, override.value()
-    if "." in key or not isinstance(value, str) or override.is_delete():
-        return None
-    group = nearest(key, folders.groups())
-    return group if group and value in folders.choices(group) else None
-
-
-def _group_diagnostic(override: Override, near: str) -> Diagnostic:
-    return Diagnostic(
-        override.key_or_group,
-        "no such field or group",
-        hint=did_you_mean(near),
-        origin=f"override {override.input_line}",
-        code="unknown-choice",
-    )
-
-
-def no_such_group(group: str, folders: Folders, origin: str) -> Diagnostic:
-    """Reports a choice in a group that does not exist."""
-    groups = folders.groups()
-    near = did_you_mean(nearest(group, groups))
-    return Diagnostic(
-        group,
-        "no such group",
-        hint=f"{near} Groups: {', '.join(groups)}.".strip(),
-        origin=origin,
-        code="unknown-choice",
-    )
-
-
-def no_such_choice(
-    group: str,
-    choice: str,
-    choices: list[str],
-    origin: str,
-    candidates: Iterable[str] | None = None,
-    *,
-    folders: Folders | None = None,
-) -> Diagnostic:
-    """Reports a choice that its config group does not have.
-
-    Args:
-        group: the config group.
-        choice: the name that was given.
-        choices: the choices of the group, which the message lists.
-        origin: the file and line, or the override, that gave the name.
-        candidates: choices that the hint may suggest; by default all.
-        folders: config folders, to find a file of another suffix.
-    """
-    near = nearest_choice(choice, choices if candidates is None else candidates)
-    unread = folders.unread(f"{group}/{choice}") if folders else None
-    advice = did_you_mean(near, prefix=f"{group}=")
-    if folders and unread and near not in (choice, unread.stem):
-        advice = f"Rename {folders.shown(unread)}: configs end in .yaml."
-    hint = f"{advice} Choices: {', '.join(choices)}."
-    return Diagnostic(
-        group,
-        f"no choice named {choice!r}",
-        hint=hint.strip(),
-        origin=origin,
-        code="unknown-choice",
-    )
-
-
-def nearest_choice(choice: object, choices: Iterable[str]) -> str | None:
-    """Returns the choice that a misspelled name, or a path of its file, means, or None.
-
-    >>> nearest_choice("adam.yaml", ["adam", "adamax"])
-    'adam'
-    """
-    name = str(choice).rpartition("/")[2]
-    return nearest(re.sub(r"\.ya?ml$", "", name), choices)
-
-
-def _chosen(override: Override) -> list[Any]:
-    if isinstance(override.value(), Glob):
-        return []  # Patterns select the choices that match.
-    if override.is_sweep_override():
-        return [text.strip("'\"") for text in override.sweep_string_iterator()]
-    value = override.value()
-    if isinstance(value, Sweep):
-        return []
-    return value if isinstance(value, list) else [value]
 
 
 def _hydra_diagnostics(overrides: Iterable[Override]) -> list[Diagnostic]:

@@ -9,9 +9,9 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 
-__all__ = ["Repair", "find_repair"]
+__all__ = ["LARGEST", "Repair", "find_repair"]
 
-_LARGEST = 100_000
+LARGEST = 100_000
 """Length of texts that are repaired, in characters: every try parses the whole text."""
 _PAIR = re.compile(
     r"(?P<key>(?:- )?[\w./@ -]*[\w)])(?P<mark>\s*=\s*|:|\uff1a\s*)(?P<value>\S.*)$"
@@ -33,6 +33,8 @@ class Repair:
     """Column of the line's text, from 0."""
     hint: str
     """What to do, for a message."""
+    text: str = dataclasses.field(repr=False)
+    """The whole text with the change; its lines have the same numbers."""
 
 
 def find_repair(
@@ -58,7 +60,7 @@ def find_repair(
     >>> find_repair("a: 1\nb = 2\nc: 3", (2,), parses)
     Repair(line=1, column=0, hint='Write b: 2.')
     """
-    if len(text) > _LARGEST:
+    if len(text) > LARGEST:
         return None
     lines = text.split("\n")
     if repeated is not None:
@@ -69,8 +71,8 @@ def find_repair(
             depth = _depth(lines[place])
             new = [*lines]
             new[slipped] = " " * depth + lines[slipped].strip()
-            if parses("\n".join(new)):
-                return Repair(slipped, _depth(lines[slipped]), _indent(depth))
+            if parses(text := "\n".join(new)):
+                return Repair(slipped, _depth(lines[slipped]), _indent(depth), text)
     around = [*_around(places, lines)]
     # A word on a line of its own may lack its colon or its dash.
     words = [n for n, line in enumerate(lines) if _WORD.fullmatch(line.strip())]
@@ -78,16 +80,19 @@ def find_repair(
     for candidates in (_candidates, _indented):
         for place in around:
             for new, hint in candidates(lines, place):
-                if parses("\n".join([*lines[:place], *new, *lines[place + 1 :]])):
-                    return Repair(place, _depth(lines[place]), hint)
+                if parses(
+                    text := "\n".join([*lines[:place], new, *lines[place + 1 :]])
+                ):
+                    return Repair(place, _depth(lines[place]), hint, text)
     if any("\t" in lines[place][: _depth(lines[place])] for place in around):
         plain = [
             line.expandtabs(2)[: len(line.expandtabs(2)) - len(line.lstrip())]
             + line.lstrip()
             for line in lines
         ]
-        if parses("\n".join(plain)):
-            return Repair(places[0], 0, "Indent with spaces: YAML allows no tabs.")
+        if parses(text := "\n".join(plain)):
+            hint = "Indent with spaces: YAML allows no tabs."
+            return Repair(places[0], 0, hint, text)
     return None
 
 
@@ -132,44 +137,71 @@ def _of_repeated(lines: list[str], place: int, key: str) -> Repair | None:
     line = lines[place]
     depth = _depth(line)
     if not re.match(rf"['\"]?{re.escape(key)}\b", line.lstrip()):
-        return Repair(place, depth, "Remove it here, or earlier in the braces.")
+        hint = "Remove it here, or earlier in the braces."
+        new = [*lines[:place], _without_pair(line, key), *lines[place + 1 :]]
+        return Repair(place, depth, hint, "\n".join(new))
     start = re.compile(rf"['\"]?{re.escape(key)}['\"]?\s*:")
     for number in range(place - 1, -1, -1):
         other = lines[number]
         margin = _depth(other)
         if margin == depth and start.match(other.lstrip()):
             hint = f"Remove it here, or at line {number + 1}."
-            return Repair(place, depth, hint)
+            return Repair(place, depth, hint, _without_block(lines, place))
         if other.strip() and margin < depth:
             return None
     return None
 
 
-def _candidates(lines: list[str], place: int) -> Iterator[tuple[list[str], str]]:
+def _without_block(lines: list[str], place: int) -> str:
+    """Returns a text without a key and what is indented below it."""
+    depth, end = _depth(lines[place]), place + 1
+    while end < len(lines) and lines[end].strip() and _depth(lines[end]) > depth:
+        end += 1
+    return "\n".join([*lines[:place], *[""] * (end - place), *lines[end:]])
+
+
+def _without_pair(line: str, key: str) -> str:
+    """Returns a line without the last pair of a key in braces.
+
+    >>> _without_pair("a: {b: 1, c: 2, b: [3, 4]}", "b")
+    'a: {b: 1, c: 2}'
+    """
+    pairs = [*re.finditer(rf",\s*['\"]?{re.escape(key)}['\"]?\s*:", line)]
+    if not pairs:
+        return line
+    begin, end = pairs[-1].span()
+    depth = 0
+    while end < len(line) and (depth or line[end] not in ",]}"):
+        depth += (line[end] in "[{") - (line[end] in "]}")
+        end += 1
+    return line[:begin] + line[end:]
+
+
+def _candidates(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
     """Yields what may have been meant by a line, the likeliest first."""
     line = lines[place]
     margin = line[: len(line) - len(line.lstrip())]
     written = line.strip()
     if _CONFLICT.match(written) or written in ("---", "..."):
-        yield [], "Remove this line."
+        yield "", "Remove this line."
         return
     plain = margin.replace("\t", "  ").replace("\u00a0", " ")
     if plain != margin:
         for depth in _depths(lines, place):
-            yield [f"{' ' * depth}{written}"], _indent(depth)
+            yield f"{' ' * depth}{written}", _indent(depth)
     bare = re.split(r"\s#", written)[0].rstrip()
     for new in (*_rewritten(bare), *(_rewritten(written) if bare != written else ())):
-        yield [f"{plain}{new}"], f"Write {new}."
+        yield f"{plain}{new}", f"Write {new}."
         if new.startswith("- "):
             for depth in _depths(lines, place):
-                yield [f"{' ' * depth}{new}"], f"Write {new}."
+                yield f"{' ' * depth}{new}", f"Write {new}."
 
 
-def _indented(lines: list[str], place: int) -> Iterator[tuple[list[str], str]]:
+def _indented(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
     """Yields a line at other depths."""
     for depth in _depths(lines, place):
         if depth != _depth(lines[place]):
-            yield [f"{' ' * depth}{lines[place].strip()}"], _indent(depth)
+            yield f"{' ' * depth}{lines[place].strip()}", _indent(depth)
 
 
 def _rewritten(written: str) -> Iterator[str]:

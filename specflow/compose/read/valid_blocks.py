@@ -1,20 +1,29 @@
-"""Recovery of the valid blocks of a file that is not valid YAML.
+"""Recovery of a file that is not valid YAML.
 
-One syntax error must not hide other problems: the rest of the file is still validated.
+One syntax error must not hide other problems: the file is read on with the error
+repaired as its hint suggests, and without the block that contains it if there is no
+repair.
 """
 
 import dataclasses
 import re
 from pathlib import Path
 
-from specflow.compose.read.documents import Document, empty, read, text_of
+from specflow.compose.read.documents import (
+    Document,
+    InvalidYamlError,
+    empty,
+    read,
+    text_of,
+)
+from specflow.compose.read.syntax_repair import LARGEST
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["ValidBlocks", "read_valid_blocks"]
 
-_MOST_BLOCKS = 20
-"""Number of invalid blocks after which the rest of the file is not read: each takes
-another reading of the file."""
+_MOST_ERRORS = 20
+"""Number of errors after which the rest of the file is not read: each takes another
+reading of the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +34,12 @@ class ValidBlocks:
     diagnostics: tuple[Diagnostic, ...] = ()
     skipped_keys: frozenset[str] = frozenset()
     """Keys of the root whose values were skipped; an empty text means all."""
+    repaired_places: frozenset[str] = frozenset()
+    """`file:line` of each line that was read as its hint suggests."""
 
 
 def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
-    """Reads a YAML file, or the blocks of it that are valid YAML.
+    """Reads a YAML file, or what of it is valid YAML or can be repaired.
 
     Args:
         file: path of the file.
@@ -40,32 +51,74 @@ def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
     text = text_of(file, shown)
     diagnostics: list[Diagnostic] = []
     skipped: set[str] = set()
+    repaired: set[str] = set()
+
+    def blocks(document: Document, *more: str) -> ValidBlocks:
+        keys = frozenset({*skipped, *more})
+        return ValidBlocks(document, tuple(diagnostics), keys, frozenset(repaired))
+
     while True:
         try:
-            return ValidBlocks(
-                read(text, shown), tuple(diagnostics), frozenset(skipped)
-            )
+            return blocks(read(text, shown))
+        except InvalidYamlError as error:
+            invalid = error
         except ConfigError as error:
             diagnostics += error.diagnostics
-        is_syntax = re.fullmatch(
-            r"is not valid YAML.*", diagnostics[-1].problem, re.DOTALL
-        )
-        line = is_syntax and re.search(r":(\d+):\d+$", diagnostics[-1].origin)
-        lines = text.split("\n")
-        block = _block(lines, int(line[1]) - 1) if line else range(0)
-        is_lost = len(diagnostics) >= _MOST_BLOCKS
-        if is_lost or not any(lines[place].strip() for place in block):
-            return ValidBlocks(empty(), tuple(diagnostics), frozenset({""}))
+            return blocks(empty(), "")
+        lines, block = text.split("\n"), _block(text, invalid)
+        new = invalid.repaired
+        if new is None and block and len(text) <= LARGEST:
+            invalid, new = _repaired_alone(lines, block, shown, invalid)
+        (diagnostic,) = invalid.diagnostics
+        place = diagnostic.origin.rpartition(":")[0]
+        is_again = place in repaired
+        if not is_again:
+            diagnostics.append(diagnostic)
+        if len(diagnostics) >= _MOST_ERRORS or not block:
+            return blocks(empty(), "")
+        if new is not None and not is_again:
+            repaired.add(place)
+            text = new
+            continue
         skipped.add(lines[block.start].split(":")[0].strip("\"' {"))
         # Blank lines keep the line numbers of what follows.
         lines[block.start : block.stop] = [""] * len(block)
         text = "\n".join(lines)
 
 
-def _block(lines: list[str], place: int) -> range:
+def _repaired_alone(
+    lines: list[str], block: range, shown: str, invalid: InvalidYamlError
+) -> tuple[InvalidYamlError, str | None]:
+    """Repairs a block without regard to errors in others, if that is possible."""
+    rest = [*lines]
+    rest[: block.start] = [""] * block.start
+    rest[block.stop :] = [""] * (len(lines) - block.stop)
+    try:
+        read("\n".join(rest), shown)
+    except InvalidYamlError as error:
+        if error.repaired is not None:
+            new = error.repaired.split("\n")[block.start : block.stop]
+            lines = [*lines[: block.start], *new, *lines[block.stop :]]
+            (first,), (found,) = invalid.diagnostics, error.diagnostics
+            hinted = dataclasses.replace(first, hint=found.hint, origin=found.origin)
+            return InvalidYamlError(hinted), "\n".join(lines)
+    except ConfigError:
+        pass
+    return invalid, None
+
+
+def _block(text: str, invalid: InvalidYamlError) -> range:
+    """Returns the lines of the root key that contain an error, if it has a place."""
+    line = re.search(r":(\d+):\d+$", invalid.diagnostics[0].origin)
+    lines = text.split("\n")
+    block = _lines_of_key(lines, int(line[1]) - 1) if line else range(0)
+    return block if any(lines[place].strip() for place in block) else range(0)
+
+
+def _lines_of_key(lines: list[str], place: int) -> range:
     """Returns the lines of the root key, with its value, that contain a line.
 
-    >>> _block(["a: 1", "b:", "  c: {", "", "d: 2"], 2)
+    >>> _lines_of_key(["a: 1", "b:", "  c: {", "", "d: 2"], 2)
     range(1, 4)
     """
     starts = [number for number, line in enumerate(lines) if line[:1].strip(" \t#:")]

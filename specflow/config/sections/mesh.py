@@ -1,5 +1,6 @@
 """`mesh`: axes of the device mesh, and rules that shard parameters over them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from specflow.config.base import Config
-from specflow.config.broken_rules import refuse
+from specflow.config.broken_rules import Broken, refuse
 
 __all__ = [
     "BATCH_AXES",
@@ -42,6 +43,8 @@ INDEX = "SPECFLOW_PROCESS_INDEX"
 """Environment variables that `specflow launch` sets for each process."""
 
 _NAMES = get_args(AxisName)
+_PAIR = re.compile(r"(\w+)[:=](\S+)")
+"""A pair in braces without the space that YAML wants after its colon."""
 
 
 class _OneError:
@@ -207,11 +210,14 @@ class MeshConfig(Config):
         refuse("MeshConfig", self._diagnostics())
         return self
 
-    def _diagnostics(self) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    def _diagnostics(self) -> Iterator[Broken | tuple[tuple[str, ...], Any, str]]:
         if "batch" in self.logical:
             expected = "no entry: batches are sharded the same way on every mesh"
             yield ("logical", "batch"), self.logical["batch"], expected
         for name, along in self.logical.items():
+            if pair := _PAIR.fullmatch(name):
+                expected, hint = "a name and its axes", f"Write {pair[1]}: {pair[2]}."
+                yield Broken(("logical", name), along, expected, hint=hint)
             if expected := _repeated(axes_of(along)):
                 yield ("logical", name), along, expected
         if self.slices and self.axes.data != -1 and self.axes.data % self.slices:
