@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from specflow.cli.command import usage
 from specflow.cli.experiments import (
     compose_experiment,
-    print_dropped_fields,
+    print_notes,
     reporting,
 )
 from specflow.diagnostics.errors import ConfigError, Diagnostic
@@ -29,7 +29,7 @@ def check(arguments: argparse.Namespace) -> int:
     from specflow import commands
 
     gc_pause.resume()
-    print_dropped_fields(composed)
+    print_notes(composed)
     with reporting(arguments, composed) as fields:
         fields |= commands.check(composed, fingerprint=arguments.fingerprint)
     return 0
@@ -48,7 +48,7 @@ def resume_check(arguments: argparse.Namespace) -> int:
     from specflow import commands  # Loads JAX.
 
     gc_pause.resume()
-    print_dropped_fields(composed)
+    print_notes(composed)
     as_json = arguments.report == "json"
     with reporting(arguments, composed, prints_document=False):
         hidden = contextlib.redirect_stdout(sys.stderr) if as_json else None

@@ -21,7 +21,7 @@ def show(arguments: argparse.Namespace) -> int:
     """Prints the composed config, each line with its origin."""
     from specflow.compose import lines
 
-    composed = compose_experiment(arguments)
+    composed = compose_experiment(arguments, reads_data=False)
     if arguments.report == "json":
         from specflow.diagnostics.rendering import document, origin
 

@@ -17,21 +17,32 @@ if TYPE_CHECKING:
 __all__ = [
     "compose_experiment",
     "compose_run",
-    "print_dropped_fields",
+    "print_notes",
     "reporting",
     "run_made_in_python",
 ]
 
 
-def compose_experiment(arguments: argparse.Namespace) -> "Composed":
+def compose_experiment(
+    arguments: argparse.Namespace, *, reads_data: bool = True
+) -> "Composed":
     """The experiment of the overrides.
+
+    Args:
+        arguments: of the command.
+        reads_data: the command reads the data, and reports missing files with the
+            errors of the config.
 
     Raises:
         ConfigError: the config is invalid.
     """
     from specflow.compose import compose
 
-    return compose(arguments.overrides, config_dirs=arguments.config_dir)
+    return compose(
+        arguments.overrides,
+        config_dirs=arguments.config_dir,
+        reads_data=reads_data,
+    )
 
 
 def compose_run(arguments: argparse.Namespace) -> "Composed":
@@ -54,7 +65,7 @@ def compose_run(arguments: argparse.Namespace) -> "Composed":
                 code="missing",
             )
         )
-    print_dropped_fields(composed)
+    print_notes(composed)
     return composed
 
 
@@ -90,11 +101,14 @@ def run_made_in_python(arguments: argparse.Namespace) -> "RecordedRun | None":
     return recorded
 
 
-def print_dropped_fields(composed: "Composed") -> None:
-    """Prints the fields dropped because a section selects another component."""
+def print_notes(composed: "Composed") -> None:
+    """Prints what has no effect.
+
+    Fields dropped because a section selects another component, and options of sweeps.
+    """
     from specflow.compose.merge.component_changes import change_messages
 
-    for message in change_messages(composed.dropped):
+    for message in (*change_messages(composed.dropped), *composed.sweep_options):
         print(f"note: {message}", file=sys.stderr)
 
 

@@ -11,7 +11,7 @@ from specflow.cli.check_commands import refuse_misfits
 from specflow.cli.command import COMPUTING, usage
 from specflow.cli.experiments import (
     compose_experiment,
-    print_dropped_fields,
+    print_notes,
     reporting,
 )
 from specflow.cli.failures import report_failure
@@ -69,7 +69,7 @@ def _train(composed: "Composed") -> dict[str, Any]:
 
         for note in notes(composed):
             print(f"note: {note}", file=sys.stderr)
-    print_dropped_fields(composed)
+    print_notes(composed)
     return commands.train(composed)
 
 

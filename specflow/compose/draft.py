@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from specflow.compose.check.hydra_options import option_diagnostics
+from specflow.compose.check.hydra_options import option_diagnostics, sweep_options
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
 from specflow.compose.merge.config_merger import ConfigMerger
@@ -146,6 +146,7 @@ def _merge(merger: ConfigMerger, request: Request, folders: Folders) -> dict[str
     else:
         choices, files = _merge_run(merger, request, folders), ()
     merger.diagnostics += option_diagnostics(request, files, folders)
+    merger.sweep_options += sweep_options(files, folders)
     merger.apply_overrides(request.values)
     return choices
 

@@ -101,7 +101,8 @@ def key_hint(
         return did_you_mean(f"{prefix}name")
     near = nearest(name, here)
     begun = [other for other in here if other.startswith(f"{name}_")]
-    if near and (is_slip(name, near) or begun == [near]):
+    is_near = near and (is_slip(name, near) or begun == [near])
+    if is_near and (section or isinstance(value, Mapping) or value is ABSENT):
         return did_you_mean(near, prefix=prefix)
     fields = [
         field
@@ -116,7 +117,9 @@ def key_hint(
     present = next((field for field in same if field.present), None)
     if present is not None:
         return _hint(present, value)
-    for other in counterparts(name):
+    if is_near:
+        return did_you_mean(near, prefix=prefix)
+    for other in counterparts(name, ".".join(section)):
         meant = [field for field in fields if ".".join(field.path) == other.path]
         if meant or other.about:
             named = _hint(meant[0], value) if meant else did_you_mean(other.path)

@@ -170,6 +170,7 @@ _TABLE = {
     Counterpart("mesh.axes.fsdp"): ("fsdp_size", "fsdp_parallel", "shard_size"),
     Counterpart("mesh.axes.tensor"): (
         *("tensor_parallel", "tp", "tensor_parallel_size", "model_parallel"),
+        *("mesh.model", "mesh.axes.model"),
     ),
     Counterpart("mesh.processes.count"): ("num_nodes", "num_processes", "world_size"),
     Counterpart(about=_DEVICES): (
@@ -205,17 +206,25 @@ for _here, _names in _TABLE.items():
         _BY_NAME.setdefault(_name, []).append(_here)
 
 
-def counterparts(name: str) -> list[Counterpart]:
+def counterparts(name: str, section: str = "") -> list[Counterpart]:
     """Returns what another framework's name of a key may mean here.
+
+    Args:
+        name: of the key.
+        section: dotted path of its section, in which the name may have a meaning that
+            it has in no other.
 
     >>> [one.path for one in counterparts("learning_rate")]
     ['optimizer.lr']
     >>> [one.path for one in counterparts("hiddenSize")]
     ['model.hidden', 'model.width']
+    >>> [one.path for one in counterparts("model", "mesh")]
+    ['mesh.axes.tensor']
     >>> counterparts("colour")
     []
     """
     letters = "".join(f"_{it.lower()}" if it.isupper() else it for it in name)
     words = (name.lower(), letters.strip("_"))
-    keys = (word.replace("-", "_") for word in words)
+    plain = [word.replace("-", "_") for word in words]
+    keys = [*(f"{section}.{word}" for word in plain), *plain]
     return next((_BY_NAME[key] for key in keys if key in _BY_NAME), [])

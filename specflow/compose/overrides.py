@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from specflow.compose.check.foreign_files import output_directory
+from specflow.compose.check.input_files import missing_inputs
 from specflow.compose.check.sweep_storage import storage_diagnostics
 from specflow.compose.check.targets import bind, resolve_targets
+from specflow.compose.check.trusted import trust_diagnostics
 from specflow.compose.draft import draft
 from specflow.compose.merge.component_changes import DroppedField
 from specflow.compose.read.config_folders import folders
@@ -57,6 +59,8 @@ class Composed:
     """Overrides as typed."""
     dropped: tuple[DroppedField, ...] = ()
     """Fields of files that a later layer invalidated."""
+    sweep_options: tuple[str, ...] = ()
+    """Notes about options in files that only sweeps have."""
     started_in: str | None = None
     """Folder in which the base run was started, if its manifest records it."""
     config_dirs: tuple[Path, ...] = ()
@@ -76,6 +80,7 @@ def compose(
     config_dirs: Sequence[str | Path] = (),
     trust: Iterable[str] = (),
     started_in: str | Path | None = None,
+    reads_data: bool = False,
 ) -> Composed:
     """Composes and validates one experiment, and binds its targets; calls none.
 
@@ -89,6 +94,8 @@ def compose(
             outside the working directory.
         started_in: folder from which relative paths are resolved; by default the
             working directory.
+        reads_data: the data will be read: files that do not exist are reported beside
+            the errors of the config.
 
     Raises:
         ConfigError: the experiment is invalid; all problems at once.
@@ -113,14 +120,21 @@ def compose(
     if trusted and (home := import_folder()) not in sys.path:
         sys.path.insert(0, home)
     targets, wrong = resolve_targets(
-        composed_draft.tree, merger.origins, trust=trusted, supplied=_SUPPLIED
+        composed_draft.tree,
+        merger.origins,
+        trust=trusted,
+        supplied=_SUPPLIED,
+        trusted_by=request.trusted_by,
     )
+    wrong += trust_diagnostics(request, import_folder())
     folder = str(started_in or os.getcwd())
     files_of = (search_folders, [*trusted_folders, *request.trusted_folders])
     wrong += output_directory(composed_draft.tree, merger.origins, *files_of, folder)
     wrong += storage_diagnostics(composed_draft.tree, merger.origins, *files_of)
     diagnostics = [*composed_draft.diagnostics, *wrong]
     if diagnostics or composed_draft.config is None:
+        if reads_data and request.run is None:
+            diagnostics += missing_inputs(composed_draft.tree, merger.origins, folder)
         error = ConfigError(*diagnostics)
         # Other processes may be waiting for this one.
         mesh = composed_draft.tree.get("mesh")
@@ -162,6 +176,7 @@ def compose(
         trust=trusted,
         overrides=lines,
         dropped=tuple(merger.dropped),
+        sweep_options=tuple(merger.sweep_options),
         started_in=run_folder,
         config_dirs=search_folders.paths[:-1],
     )

@@ -68,7 +68,7 @@ def recorded_run(
         return None
     record = _read(file)
     parts: dict[str, Callable[..., Any]] = {}
-    diagnostics += claim(request.trust)
+    diagnostics += claim(request.trust, request.trusted_by)
     diagnostics += [_overridden(str(one.input_line), file) for one in request.all()]
     diagnostics += [
         _unrecorded(key, problem, file) for key, problem in record.problems.items()

@@ -38,13 +38,24 @@ def npz(
     if not (needs_train or expanded(config.train, "data.train").is_file()):
         held = named(config.eval, **held_by)
         return held, held
-    train = named(config.train, key="data.train")
-    held = named(config.eval, **held_by)
+    sources: list[ArraySource] = []
+    diagnostics: list[Diagnostic] = []
+    train_by: dict[str, Any] = {"key": "data.train"}
+    for path, by in ((config.train, train_by), (config.eval, held_by)):
+        try:
+            sources.append(named(path, **by))
+        except DataError as error:
+            diagnostics += error.diagnostics
+    if diagnostics:
+        raise DataError(*dict.fromkeys(diagnostics))
+    train, held = sources
+    known = {name for source in sources for name in (*source.spec()[0], *source.ids)}
     diagnostics = [
         Diagnostic(
             "data.ids",
             f"neither {config.train} nor {config.eval} has an array {name!r}",
             expected="names of arrays",
+            hint=did_you_mean(nearest(name, sorted(known))),
             code="unknown-array",
         )
         for name in config.ids

@@ -67,12 +67,16 @@ def build_optimizer(
     -1.0
     """
     settings = cast("Any", config)  # `config` without the types of its members.
-    # A `_target_` and a plugin without `lr` return the complete transformation.
+    # A `_target_` returns the complete transformation, and so does a plugin without
+    # `lr`, but for the common fields that its section may have.
     if isinstance(config, Target):
         return _check_transformation(settings(), settings)
     if isinstance(config, Component) and not isinstance(config, LearningRateConfig):
-        return _check_transformation(settings(train_steps=train_steps), settings)
-    # The others have a known learning rate, and the fields of `CommonOptimizerConfig`.
+        optimizer = _check_transformation(settings(train_steps=train_steps), settings)
+        if isinstance(config, CommonOptimizerConfig):
+            return _with_clipping_and_ema(optimizer, settings)
+        return optimizer
+    # The others have a known learning rate, and the common fields.
     if isinstance(config, PartsConfig):
         parts = {
             part: build_optimizer(member.optimizer, train_steps=train_steps)

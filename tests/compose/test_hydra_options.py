@@ -2,6 +2,7 @@
 
 import pytest
 
+from specflow.cli.experiments import print_notes
 from specflow.compose import compose
 from specflow.diagnostics.errors import ConfigError
 from specflow.sweep.hydra_jobs import sweep
@@ -221,3 +222,29 @@ def test_a_list_in_place_of_hydras_mapping_is_refused_on_the_command_line():
         "[type] hydra.sweeper.params: got ['seed=1,2'] (override "
         f"{line}). Expected a mapping, key: value. Write params: {{seed: '1,2'}}."
     )
+
+
+def test_a_key_that_is_no_text_is_refused(of_file):
+    text = "hydra:\n  job:\n    no: 3"
+    assert of_file(text) == (
+        f"[type] hydra.job.no: is read by YAML as false ({FILE}:7:5). Expected a key "
+        "that is text. Quote it: 'no'."
+    )
+    assert of_file("hydra: {null: 3}") == (
+        f"[type] hydra.null: is read by YAML as null ({FILE}:5:9). Expected a key that "
+        "is text. Quote it: 'null'."
+    )
+
+
+def test_a_single_run_notes_options_of_sweeps_in_files(project, capsys):
+    entries = "  - override /hydra/launcher: basic\n"
+    text = "hydra:\n  sweeper:\n    params: {seed: '1,2'}\n"
+    project({FILE: f"{HEAD}{entries}  - _self_\n{text}"})
+    composed = compose(["experiment=own"], config_dirs=["mine"])
+    print_notes(composed)
+    no_effect = "has no effect without -m, which runs a sweep"
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: hydra.sweeper {no_effect} ({FILE}:7:3)",
+        f"note: hydra/launcher {no_effect} ({FILE}:4:5)",
+    ]
+    assert compose(["experiment=digits_mlp"]).sweep_options == ()

@@ -48,6 +48,7 @@ MISPLACED = [
     ("optimizer.decay=0.9", "optimizer.ema.decay"),
     ("loop.seed=3", "seed"),
     ("tran_steps=100", "loop.train_steps"),
+    ("outputs=3", "model.outputs"),
 ]
 CAPITALS = [
     ("loop.TRAIN_STEPS=3", "loop.train_steps"),
@@ -71,6 +72,8 @@ OTHER_FRAMEWORKS = [
     ("save_total_limit=2", "output.checkpoint.keep"),
     ("optimizer.beta1=0.8", "optimizer.b1"),
     ("random_state=3", "seed"),
+    ("mesh.model=1", "mesh.axes.tensor"),
+    ("mesh.axes.model=1", "mesh.axes.tensor"),
 ]
 SECTIONS = [
     ("trainer.max_steps=9", "loop.train_steps"),
@@ -215,7 +218,7 @@ def test_an_abbreviation_in_its_own_section_comes_before_other_frameworks():
 
 
 def test_a_field_of_a_section_is_not_suggested_for_a_value():
-    assert suggested("mesh.model=2") is None
+    assert suggested("loop.model=2") is None
 
 
 @pytest.mark.parametrize("here", [one.path for one in _TABLE if one.path])

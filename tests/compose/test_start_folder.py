@@ -84,7 +84,7 @@ def test_paths_of_a_moved_project_are_resolved_from_the_working_directory(elsewh
     assert composed.config.data.train == "in/a.npz"
     with pytest.raises(DataError) as caught:
         build_data(composed.config.data)
-    (diagnostic,) = caught.value.diagnostics
+    diagnostic = caught.value.diagnostics[0]
     assert placed(diagnostic, composed).origin.startswith("../here/run/config.yaml:")
     assert placed(diagnostic, composed).hint == (
         f"A relative path of a run is resolved from {elsewhere}, where it was started, "

@@ -148,16 +148,16 @@ def test_keys_that_are_not_text_are_refused_beside_interpolations(project):
     assert "'x${seed}'" not in message
 
 
-def test_keys_that_are_not_text_are_refused_on_the_command_line():
-    for key in ("null", "true", "1.5"):
-        message = diagnostics(
-            [f"spec.eval_metrics={{{key}: {{name: mean, values: outputs}}}}"]
-        )
-        assert (
-            f"[type] spec.eval_metrics.{key}: is read by YAML as {key} (override spec."
-            in message
-        )
-        assert f"Quote it: '{key}'." in message
+@pytest.mark.parametrize("key", ["null", "true", "1.5"])
+def test_a_key_of_an_override_that_is_not_text_belongs_in_a_file(key):
+    """Hydra's grammar has no quoted keys."""
+    section = "{name: accuracy, predictions: predictions.class}"
+    line = f"spec.eval_metrics={{{key}: {section}}}"
+    assert diagnostics(["experiment=digits_mlp", line]) == (
+        f"[type] spec.eval_metrics.{key}: is read by Hydra as {key} (override {line}). "
+        "Expected a key that is text. Overrides have no quoted keys; write "
+        f"'{key}' in a config file."
+    )
 
 
 def test_a_quoted_key_is_text(project):

@@ -37,7 +37,7 @@ class Plan:
     """Numbers of mistakes to plant."""
 
     seed: int = 1
-    trees: int = 40
+    trees: int = 20
     each: int = 1
     """Mistakes of a kind, alone, in a tree."""
     share: float = 1.0

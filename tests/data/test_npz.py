@@ -51,6 +51,26 @@ def test_a_near_miss_beside_a_missing_file_is_offered(file):
     )
 
 
+def test_both_files_are_named_if_both_are_missing(tmp_path):
+    train, held = str(tmp_path / "a.npz"), str(tmp_path / "b.npz")
+    with pytest.raises(DataError) as caught:
+        npz(NpzConfig(train=train, eval=held))
+    assert [*map(str, caught.value.diagnostics)] == [
+        f"data.train: there is no file {train!r}.",
+        f"data.eval: there is no file {held!r}.",
+    ]
+
+
+def test_an_array_of_ids_that_is_in_neither_file_gets_the_near_miss(file):
+    path = str(file)
+    with pytest.raises(DataError) as caught:
+        npz(NpzConfig(train=path, eval=path, ids=["ages"]))
+    assert str(caught.value) == (
+        f"data.ids: neither {file} nor {file} has an array 'ages'. "
+        "Expected names of arrays. Did you mean age?"
+    )
+
+
 def test_another_kind_of_file_is_named(tmp_path):
     path = tmp_path / "array.npy"
     np.save(path, np.zeros(3))

@@ -1,10 +1,18 @@
 """Clipping before and moving averages after an optimizer."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from specflow.config.sections.optimizer import EmaConfig, SgdConfig
+from specflow.config.base import Component
+from specflow.config.sections.optimizer import (
+    CommonOptimizerConfig,
+    EmaConfig,
+    SgdConfig,
+)
 from specflow.config.sections.optimizer_parts import PartsConfig
 from specflow.optimizer import averaged, build_optimizer, uses_ema_for_eval
 
@@ -43,6 +51,22 @@ def test_an_average_is_updated_after_the_parameters(parts):
     np.testing.assert_allclose(updates["b.w"], [1.5])
     np.testing.assert_allclose(state[-1].average["b.w"], [0.75 * 3.0 + 0.25 * 4.5])
     assert uses_ema_for_eval(config)
+
+
+def test_a_plugin_without_a_learning_rate_has_the_common_fields_of_its_section():
+    class Plain(CommonOptimizerConfig, Component):
+        """Section of a plugin's transformation, which adds the gradient."""
+
+        name: Literal["plain"] = "plain"
+
+        def build(self):
+            return optax.identity()
+
+    updates, state = step(Plain(clip_value=1.5, ema=EmaConfig(decay=0.75)))
+    np.testing.assert_array_equal(updates["a.w"], [1.5, -0.25])
+    np.testing.assert_array_equal(updates["b.w"], [-1.5])
+    # By hand: 0.75 of the start, 0.25 of where the step led.
+    np.testing.assert_allclose(state[-1].average["b.w"], [0.75 * 3.0 + 0.25 * 1.5])
 
 
 def test_an_average_need_not_be_evaluated():

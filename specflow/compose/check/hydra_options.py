@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
+from specflow.compose.check.pydantic_errors import key_not_text
+from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
 from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.defaults_places import read_defaults
-from specflow.compose.read.documents import Document
+from specflow.compose.read.documents import Document, mark_of
 from specflow.compose.read.hydra_errors import (
     HYDRA_ERRORS,
     asked_of_hydra,
@@ -22,7 +26,10 @@ from specflow.compose.read.override_grammar import Request
 from specflow.compose.read.valid_blocks import read_valid_blocks
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["option_diagnostics"]
+__all__ = ["option_diagnostics", "sweep_options"]
+
+_OF_SWEEPS = ("sweep", "sweeper", "launcher")
+"""Sections of Hydra that a single run does not read."""
 
 
 def option_diagnostics(
@@ -38,12 +45,7 @@ def option_diagnostics(
         files: merged files, each with its package.
         folders: config folders.
     """
-    ours = folders.paths[-1] / f"{ROOT}.yaml"
-    # Hydra's own section is at the root.
-    own = [file for file, package in files if not package and file != ours]
-    documents = {
-        file: read_valid_blocks(file, folders.shown(file)).document for file in own
-    }
+    documents = _documents(files, folders)
     diagnostics = [
         reserved(key, place_of(file, key.split("."), folders))
         for file, document in documents.items()
@@ -56,6 +58,9 @@ def option_diagnostics(
         if not asked_of_hydra(one.key_or_group, one.value())
     ]
     for file, document in documents.items():
+        shown = folders.shown(file)
+        node, content = document.node, document.content
+        diagnostics += _keys_that_are_no_text(node, content, shown)
         if not isinstance(written := document.content.get("hydra", {}), dict):
             place = place_of(file, ["hydra"], folders)
             diagnostics.append(wants_mapping(["hydra"], written, place))
@@ -74,6 +79,57 @@ def option_diagnostics(
         )
         for override in options
     ]
+
+
+def sweep_options(files: Iterable[tuple[Path, str]], folders: Folders) -> Iterator[str]:
+    """Yields a note for each option of sweeps in a file: a single run ignores it.
+
+    Args:
+        files: merged files, each with its package.
+        folders: config folders.
+    """
+    for file, document in _documents(files, folders).items():
+        shown = folders.shown(file)
+        node = document.node
+        marks = {f"hydra.{key}": mark_of(node, ("hydra", key)) for key in _OF_SWEEPS}
+        places = {
+            key: Origin(shown, mark.line + 1, mark.column + 1)
+            for key, mark in marks.items()
+            if mark is not None
+        } | {
+            entry.group: entry.origin
+            for entry in read_defaults(node, shown)
+            if entry.group in ("hydra/launcher", "hydra/sweeper")
+        }
+        for key, place in places.items():
+            where = place.exact
+            yield f"{key} has no effect without -m, which runs a sweep ({where})"
+
+
+def _documents(
+    files: Iterable[tuple[Path, str]], folders: Folders
+) -> dict[Path, Document]:
+    """Returns the user's own files that may have a section of Hydra."""
+    ours = folders.paths[-1] / f"{ROOT}.yaml"
+    # Hydra's own section is at the root.
+    own = [file for file, package in files if not package and file != ours]
+    return {file: read_valid_blocks(file, folders.shown(file)).document for file in own}
+
+
+def _keys_that_are_no_text(
+    node: yaml.Node, content: Any, shown: str, path: tuple[str, ...] = ()
+) -> Iterator[Diagnostic]:
+    """Yields the keys of Hydra that YAML does not read as text; Hydra names none."""
+    if not isinstance(node, yaml.MappingNode) or not isinstance(content, dict):
+        return
+    for (key, inner), (name, value) in zip(node.value, content.items(), strict=False):
+        at, mark = (*path, str(key.value)), key.start_mark
+        if at[0] != "hydra":
+            continue
+        if not isinstance(name, str):
+            origin = Origin(shown, mark.line + 1, mark.column + 1)
+            yield key_not_text(at, name, origin.exact)
+        yield from _keys_that_are_no_text(inner, value, shown, at)
 
 
 def _asks(document: Document) -> bool:

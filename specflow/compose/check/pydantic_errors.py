@@ -24,7 +24,7 @@ from specflow.diagnostics.errors import (
 )
 from specflow.runtime.secret_text import without_secrets
 
-__all__ = ["name_key", "pydantic_diagnostic", "shown"]
+__all__ = ["key_not_text", "name_key", "pydantic_diagnostic", "shown"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is read from the command line and the project file "
@@ -132,14 +132,29 @@ def _key_not_text(
         (it for it in origins.keys(section) if _is_read_as(it, key)), str(key)
     )
     found = origins.nearest((*section, written))
-    return Diagnostic(
-        ".".join((*section, written)),
-        f"is read by YAML as {'a date' if isinstance(key, date) else shown(key)}",
-        "a key that is text",
-        _decimal_comma(key, written, around) or f"Quote it: '{written}'.",
-        found.exact if found else "",
-        "type",
-    )
+    origin = found.exact if found else ""
+    hint = _decimal_comma(key, written, around)
+    return key_not_text((*section, written), key, origin, hint)
+
+
+def key_not_text(
+    path: tuple[str, ...], key: Any, origin: str, hint: str = ""
+) -> Diagnostic:
+    """Reports a key that is no text.
+
+    Args:
+        path: of the key, as written.
+        key: as it is read.
+        origin: place of the key.
+        hint: how to write it; by default quoted.
+    """
+    reader, quoted = "YAML", f"Quote it: '{path[-1]}'."
+    if origin.startswith("override "):
+        reader = "Hydra"
+        quoted = f"Overrides have no quoted keys; write '{path[-1]}' in a config file."
+    read_as = "a date" if isinstance(key, date) else shown(key)
+    problem, expected = f"is read by {reader} as {read_as}", "a key that is text"
+    return Diagnostic(".".join(path), problem, expected, hint or quoted, origin, "type")
 
 
 def _decimal_comma(key: Any, written: str, around: Any) -> str:

@@ -23,7 +23,7 @@ class Doubts:
     True
     >>> doubts.cover(Diagnostic("mesh.axes.data", "got 'x'", code="type"))
     False
-    >>> doubts = Doubts(repaired=frozenset({"mine/model/cnn.yaml:3"}))
+    >>> doubts = Doubts(guessed=frozenset({"mine/model/cnn.yaml:3"}))
     >>> doubts.cover(Diagnostic("model.width", "...", origin="mine/model/cnn.yaml:3:1"))
     True
     """
@@ -34,7 +34,7 @@ class Doubts:
     """Sections whose kind is unknown."""
     deleted: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Deleted group -> the override that deleted it."""
-    repaired: frozenset[str] = frozenset()
+    guessed: frozenset[str] = frozenset()
     """Lines of files, and overrides, that were read as their hints suggest."""
 
     @classmethod
@@ -52,7 +52,7 @@ class Doubts:
                 for override in request.choices
                 if override.is_delete()
             },
-            repaired=frozenset(merger.repaired_places)
+            guessed=frozenset(merger.guessed_places)
             | {f"override {line}" for line in request.repaired},
         )
 
@@ -69,7 +69,7 @@ class Doubts:
         Or from one that was guessed.
         """
         origin, path = diagnostic.origin, tuple(diagnostic.where.split("."))
-        if origin in self.repaired or origin.rpartition(":")[0] in self.repaired:
+        if origin in self.guessed or origin.rpartition(":")[0] in self.guessed:
             return True
         if path[0] in self.unknown and _has_kinds(path[0]):
             return True

@@ -64,6 +64,7 @@ def resolve_targets(
     *,
     trust: Iterable[str] = (),
     supplied: Mapping[str, Mapping[str, bool]] | None = None,
+    trusted_by: str = "",
 ) -> tuple[dict[Path, Callable[..., Any]], list[Diagnostic]]:
     """Resolves every target of a tree and checks its arguments; calls none.
 
@@ -73,12 +74,13 @@ def resolve_targets(
         trust: the user's own packages, trusted as the built-in ones are.
         supplied: section, `*` being any last key -> argument that the framework passes
             itself, so that it may be missing -> whether the callable must take it.
+        trusted_by: origin of `trust`.
 
     Returns:
         Path of each section with a target -> its callable; all diagnostics.
     """
     trusted = tuple(trust)
-    diagnostics = claim(trusted)
+    diagnostics = claim(trusted, trusted_by)
     found: dict[Path, Callable[..., Any]] = {}
     if diagnostics:
         return found, diagnostics
@@ -101,12 +103,17 @@ def resolve_targets(
     return found, diagnostics
 
 
-def claim(trust: Iterable[str]) -> list[Diagnostic]:
-    """Registers packages as the user's own; reports names that cannot be packages."""
+def claim(trust: Iterable[str], origin: str = "") -> list[Diagnostic]:
+    """Registers packages as the user's own; reports names that cannot be packages.
+
+    Args:
+        trust: names of the packages.
+        origin: where they are named.
+    """
     trusted = tuple(trust)
     for name in trusted:
         user_code.claim(name)
-    return [_no_package(name) for name in trusted if not _is_own(name)]
+    return [_no_package(name, origin) for name in trusted if not _is_own(name)]
 
 
 def resolve(
@@ -286,12 +293,12 @@ def _is_own(name: str) -> bool:
     return name.isidentifier() and root not in sys.stdlib_module_names
 
 
-def _no_package(name: str) -> Diagnostic:
+def _no_package(name: str, origin: str) -> Diagnostic:
     return Diagnostic(
         "trust",
         f"got {name!r}",
         "the name of a package of your own, not of the standard library",
-        origin=f"trust={name}",
+        origin=origin or f"trust={name}",
         code="target-untrusted",
     )
 

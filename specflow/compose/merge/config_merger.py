@@ -69,8 +69,8 @@ class ConfigMerger:
     diagnostics: list[Diagnostic] = dataclasses.field(default_factory=list)
     unreadable_paths: set[tuple[str, ...]] = dataclasses.field(default_factory=set)
     """Paths whose values could not be read, in a file that is not valid YAML."""
-    repaired_places: set[str] = dataclasses.field(default_factory=set)
-    """`file:line` of lines that are not valid YAML and were read as repaired."""
+    guessed_places: set[str] = dataclasses.field(default_factory=set)
+    """`file:line` of lines that are not valid YAML, and were read as repaired."""
     unknown_groups: set[str] = dataclasses.field(default_factory=set)
     """Groups with a choice that does not exist, and no close match."""
     command_line_files: set[str] = dataclasses.field(default_factory=set)
@@ -78,6 +78,8 @@ class ConfigMerger:
     selects a different component."""
     dropped: list[DroppedField] = dataclasses.field(default_factory=list)
     """Fields of files that a later layer invalidated."""
+    sweep_options: list[str] = dataclasses.field(default_factory=list)
+    """Notes about options of sweeps in files."""
     emptied: dict[str, Emptied] = dataclasses.field(default_factory=dict)
     """Section -> what it was before a file set it to null."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
@@ -105,7 +107,7 @@ class ConfigMerger:
         self.unreadable_paths |= {
             (*path, key) if key else path for key in blocks.skipped_keys
         }
-        self.repaired_places |= blocks.repaired_places
+        self.guessed_places |= blocks.guessed_places
         if blocks.skipped_keys & {"", "defaults"}:
             self.unknown_groups.add(package.split(".")[0])
         self.defaults_entries += read_defaults(document.node, shown)
@@ -188,8 +190,9 @@ class ConfigMerger:
         for key, _ in document.node.value:
             name = key.value
             field, old = ExperimentConfig.model_fields.get(name), self.tree.get(name)
-            empty = field and document.content.get(name, ...) is None
-            if not empty or not isinstance(old, dict) or Slot.of_field(field).nullable:
+            if field is None or document.content.get(name, ...) is not None:
+                continue
+            if not isinstance(old, dict) or Slot.of_field(field).nullable:
                 continue
             mark = key.start_mark
             self.emptied[name] = Emptied(

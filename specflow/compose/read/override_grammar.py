@@ -52,6 +52,8 @@ class Request:
     """Groups with a choice that does not exist and resembles none."""
     trusted_folders: tuple[str, ...] = ()
     """Config folders that the user trusts (`trust=./DIR`)."""
+    trusted_by: str = ""
+    """Origin of `trust`, as `override trust=my_package`."""
     repaired: frozenset[str] = frozenset()
     """Lines that are no overrides, and were read as their hints suggest."""
 
@@ -154,6 +156,7 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
         values=tuple(values.values()),
         hydra=tuple(hydra),
         unknown=frozenset(unknown),
+        trusted_by=f"override {trust.input_line}" if trust else "",
         repaired=frozenset(repaired),
     )
     return request, diagnostics

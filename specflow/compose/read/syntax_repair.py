@@ -77,7 +77,7 @@ def find_repair(
     # A word on a line of its own may lack its colon or its dash.
     words = [n for n, line in enumerate(lines) if _WORD.fullmatch(line.strip())]
     around += [number for number in words[:_MOST_WORDS] if number not in around]
-    for candidates in (_candidates, _indented):
+    for candidates in (_candidates, _made_even, _indented):
         for place in around:
             for new, hint in candidates(lines, place):
                 if parses(
@@ -204,6 +204,14 @@ def _indented(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
             yield f"{' ' * depth}{lines[place].strip()}", _indent(depth)
 
 
+def _made_even(lines: list[str], place: int) -> Iterator[tuple[str, str]]:
+    """Yields a line that is indented by an odd number of spaces at even depths."""
+    if _depth(lines[place]) % 2:
+        for new, hint in _indented(lines, place):
+            if _depth(new) % 2 == 0:
+                yield new, hint
+
+
 def _rewritten(written: str) -> Iterator[str]:
     keyword = re.match(r"- (override|optional): (/?\S+: \S+)$", written)
     if keyword:
@@ -213,6 +221,8 @@ def _rewritten(written: str) -> Iterator[str]:
         if pair["mark"].strip() != ":" or not written[pair.end("mark") - 1].isspace():
             yield f"{pair['key']}: {pair['value']}"
     yield from _closed(written)
+    if re.match(r"- [\w.]+:( |$)", written):
+        yield written[2:]
     key, colon, value = written.partition(": ")
     value = value.strip()
     if colon and value:
@@ -229,8 +239,6 @@ def _rewritten(written: str) -> Iterator[str]:
         if value[0] not in "'\"[{*":
             quoted = value.replace("'", "''")
             yield f"{key}: '{quoted}'"
-    if re.match(r"- [\w.]+:( |$)", written):
-        yield written[2:]
     if re.fullmatch(r"[\w-]+", written):
         yield f"{written}:"
         yield f"- {written}"

@@ -7,6 +7,7 @@ repair.
 
 import dataclasses
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from specflow.compose.read.documents import (
@@ -34,7 +35,7 @@ class ValidBlocks:
     diagnostics: tuple[Diagnostic, ...] = ()
     skipped_keys: frozenset[str] = frozenset()
     """Keys of the root whose values were skipped; an empty text means all."""
-    repaired_places: frozenset[str] = frozenset()
+    guessed_places: frozenset[str] = frozenset()
     """`file:line` of each line that was read as its hint suggests."""
 
 
@@ -48,14 +49,20 @@ def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
     Raises:
         ConfigError: the file cannot be read at all.
     """
-    text = text_of(file, shown)
+    return _blocks_of(text_of(file, shown), shown)
+
+
+# Several steps of a composition read a file, and each repair takes many parses.
+@lru_cache(maxsize=64)
+def _blocks_of(text: str, shown: str) -> ValidBlocks:
     diagnostics: list[Diagnostic] = []
     skipped: set[str] = set()
     repaired: set[str] = set()
+    guessed: set[str] = set()
 
     def blocks(document: Document, *more: str) -> ValidBlocks:
         keys = frozenset({*skipped, *more})
-        return ValidBlocks(document, tuple(diagnostics), keys, frozenset(repaired))
+        return ValidBlocks(document, tuple(diagnostics), keys, frozenset(guessed))
 
     while True:
         try:
@@ -78,6 +85,8 @@ def read_valid_blocks(file: Path, shown: str) -> ValidBlocks:
             return blocks(empty(), "")
         if new is not None and not is_again:
             repaired.add(place)
+            if not diagnostic.hint.startswith("Remove"):
+                guessed.add(place)
             text = new
             continue
         skipped.add(lines[block.start].split(":")[0].strip("\"' {"))

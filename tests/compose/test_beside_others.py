@@ -1,0 +1,176 @@
+"""A mistake that changes how the rest is read hides no other."""
+
+import numpy as np
+import pytest
+
+from specflow.compose import compose
+from specflow.diagnostics.errors import ConfigError
+
+HEAD = "# @package _global_\ndefaults:\n  - /experiment/wine\n  - _self_\n"
+FILE = "mine/experiment/own.yaml"
+
+
+@pytest.fixture
+def report(project):
+    """Lines of the report on an experiment file."""
+
+    def of(text, *words, name="experiment=own", more=(), **options):
+        project({FILE: text, **dict(more)})
+        with pytest.raises(ConfigError) as refused:
+            compose([name, *words], config_dirs=["mine"], **options)
+        return [
+            f"{one.where} {one.origin} {one.hint.partition(' Fields of')[0]}".strip()
+            for one in refused.value.diagnostics
+        ]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "hint"),
+    [
+        ("batch_size = 32", 3, "Write batch_size: 32."),
+        ("batch_size: 32: 64", 17, "Write batch_size: 32."),
+        ("batch_size: [32", 15, "Write batch_size: 32."),
+        ("batch_size: 'rows", 15, "Write batch_size: 'rows'."),
+        ("- batch_size: 32", 3, "Write batch_size: 32."),
+        ("micro_steps: 1", 3, "Remove it here, or at line 6."),
+    ],
+)
+def test_an_invalid_line_hides_no_key_of_its_section(report, line, column, hint):
+    before = "micro_steps: 1" if "micro" in line else "train_steps: 9"
+    text = f"{HEAD}loop:\n  {before}\n  {line}\n  eval_evry: 5\n"
+    assert report(text) == [
+        f"{FILE} {FILE}:7:{column} {hint}",
+        f"loop.eval_evry {FILE}:8:3 Did you mean loop.eval_every?",
+    ]
+
+
+def test_the_line_that_is_indented_oddly_is_the_wrong_one(report):
+    text = f"{HEAD}optimizer:\n   lr: 0.1\n  b1: 0.8\nseed: x\n"
+    assert report(text) == [
+        f"{FILE} {FILE}:6:4 Indent it by 2 spaces.",
+        f"seed {FILE}:8:1",
+    ]
+
+
+def test_a_pair_that_is_repeated_in_braces_hides_no_other(report):
+    text = f"{HEAD}loop: {{batch_size: 32, eval_evry: 5, batch_size: 64}}\n"
+    assert report(text) == [
+        f"{FILE} {FILE}:5:38 Remove it here, or earlier in the braces.",
+        f"loop.eval_evry {FILE}:5:24 Did you mean loop.eval_every?",
+    ]
+
+
+def test_two_sections_that_are_invalid_are_both_repaired(report):
+    loop, mesh = "loop:\n  batch_size = 32\n  eval_every: 9", "mesh:\n  cpu: 'plain"
+    assert sorted(report(f"{HEAD}{loop}\n{mesh}\nseed: x\n")) == [
+        f"{FILE} {FILE}:6:3 Write batch_size: 32.",
+        f"{FILE} {FILE}:9:8 Write cpu: 'plain'.",
+        f"seed {FILE}:10:1",
+    ]
+
+
+def test_a_repaired_line_is_reported_once(report):
+    """What stands there is a guess: nothing is said of its value."""
+    text = f"{HEAD}loop:\n  batch_size = none\n  eval_every: x\n"
+    assert report(text) == [
+        f"{FILE} {FILE}:6:3 Write batch_size: none.",
+        f"loop.eval_every {FILE}:7:3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("--config=own", "experiment=own"),
+        ("--experiment=own", "experiment=own"),
+        ("experiment:own", "experiment=own"),
+        ("+experiment=own", "experiment=own"),
+    ],
+)
+def test_an_experiment_that_is_named_by_no_override_is_read(report, name, hint):
+    first, *rest = report(f"{HEAD}seed: x\n", name=name)
+    assert first.endswith(f" override {name} Did you mean {hint}?")
+    assert rest == [f"seed {FILE}:5:1"]
+
+
+def test_an_override_that_cannot_be_parsed_still_selects(report):
+    """The optimizer is known, and so are its fields."""
+    assert report(HEAD, "optimizer==sgd", "optimizer.b1=0.9") == [
+        "optimizer override optimizer==sgd Did you mean optimizer=sgd?",
+        "optimizer.b1 override optimizer.b1=0.9 It is a field of "
+        + report(HEAD, "optimizer=sgd", "optimizer.b1=0.9")[0].partition("field of ")[
+            2
+        ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "hint"),
+    [
+        ("/model: cnn", "model {at} Write override /model: cnn."),
+        ("override /model@models: cnn", "model {at} Did you mean override /model?"),
+        ("override/model: cnn", "defaults {at} Did you mean override /model?"),
+    ],
+)
+def test_an_entry_of_a_defaults_list_is_read_as_its_hint_suggests(report, entry, hint):
+    """The CNN has widths, the MLP of the root config has none."""
+    head = f"# @package _global_\ndefaults:\n  - override /data: digits\n  - {entry}\n"
+    spec = "  - override /spec: classification\n  - _self_\n"
+    text = f"{head}{spec}model:\n  outputs: 10\n  widhts: [8]\n"
+    assert report(text) == [
+        hint.format(at=f"{FILE}:4:5"),
+        f"model.widhts {FILE}:9:3 Did you mean model.widths?",
+    ]
+
+
+def test_a_section_that_a_null_empties_is_checked_as_it_was(report):
+    more = {"mine/data/rows.yaml": "name: wine\nshufle: true\n"}
+    head = "# @package _global_\ndefaults:\n  - override /data: rows\n"
+    text = f"{head}  - override /spec: classification\n  - _self_\ndata:\n"
+    hint = "Did you mean data.shuffle?"
+    null, of_file = f"data {FILE}:6:1", f"data.shufle mine/data/rows.yaml:2:1 {hint}"
+    assert report(text, more=more) == [null, of_file]
+    # On the null alone, a part of the section is none.
+    assert report(text, "data.split_seed=0", more=more) == [null, of_file]
+
+
+def test_another_component_replaces_a_null(project):
+    project({FILE: f"{HEAD}data:\n"})
+    composed = compose(["experiment=own", "data={name: wine}"], config_dirs=["mine"])
+    assert composed.config.data.name == "wine"
+
+
+def test_a_section_whose_name_has_another_key_is_checked(report):
+    text = (
+        f"{HEAD}spec:\n  eval_metrics:\n"
+        "    a: {type: accuracy, prediction: predictions.class}\n"
+    )
+    key = "spec.eval_metrics.a"
+    assert report(text) == [
+        f"{key} {FILE}:7:9 Did you mean {key}.name?",
+        f"{key}.predictions {FILE}:7:5",
+        f"{key}.prediction {FILE}:7:25 Did you mean {key}.predictions?",
+    ]
+
+
+def test_a_pair_without_its_space_is_no_dimension(report):
+    text = f"{HEAD}mesh:\n  logical: {{layers:null}}\n"
+    assert report(text) == [f"mesh.logical.layers:null {FILE}:6:13 Write layers: null."]
+
+
+def test_files_that_do_not_exist_are_reported_with_wrong_values(report, tmp_path):
+    np.savez(tmp_path / "rows.npz", x=np.zeros((8, 3)), labels=np.zeros(8, np.int32))
+    words = ("data=npz", "data.train=row.npz", "data.eval=rows.npz")
+    where = "data.train override data.train=row.npz Did you mean rows.npz?"
+    wrong = f"seed {FILE}:5:1"
+    text = f"{HEAD}seed: x\n"
+    assert report(text, *words, reads_data=True) == [wrong, where]
+    assert report(text, *words) == [wrong]
+    folder = ("data=text", "data.root=nowhere")
+    assert report(text, *folder, reads_data=True) == [
+        wrong,
+        "data.root override data.root=nowhere "
+        "Relative paths start from the working directory.",
+    ]
