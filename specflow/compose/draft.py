@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow.compose.check.hydra_options import option_diagnostics, sweep_options
+from specflow.compose.check.pydantic_errors import no_section
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
 from specflow.compose.merge.config_merger import ConfigMerger
@@ -80,7 +81,10 @@ def draft(
         choices = _merge(merger, request, folders)
     except ConfigError as error:
         raise ConfigError(*diagnostics, *error.diagnostics) from None
-    emptied = merger.restore_emptied()
+    emptied = [
+        no_section(key, one.by, one.origin.exact)
+        for key, one in merger.restore_emptied()
+    ]
     tree = merger.resolve()
     diagnostics += [*merger.diagnostics, *emptied]
     reported = {

@@ -136,6 +136,21 @@ def test_a_section_that_a_null_empties_is_checked_as_it_was(report):
     assert report(text, "data.split_seed=0", more=more) == [null, of_file]
 
 
+def test_a_section_that_a_text_replaces_is_checked_as_it_was(report):
+    assert report(f"{HEAD}loop:\n  train_steps:9\n", "loop.eval_evry=3") == [
+        f"loop {FILE}:5:1",
+        "loop.eval_evry override loop.eval_evry=3 Did you mean loop.eval_every?",
+    ]
+
+
+def test_a_line_without_a_repair_hides_no_key_of_its_section(report):
+    text = f"{HEAD}loop:\n  eval_every: {{{{ steps }}}} x\n  eval_evry: 5\n"
+    assert report(text) == [
+        f"{FILE} {FILE}:6:27",
+        f"loop.eval_evry {FILE}:7:3 Did you mean loop.eval_every?",
+    ]
+
+
 def test_another_component_replaces_a_null(project):
     project({FILE: f"{HEAD}data:\n"})
     composed = compose(["experiment=own", "data={name: wine}"], config_dirs=["mine"])

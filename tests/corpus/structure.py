@@ -55,7 +55,7 @@ def structural(rng: random.Random, sources: Sources) -> Iterator[Mistake]:
             yield from _rename(rng, entry, every)
             if len(set_by[entry.dotted]) == 1:
                 yield from _retype(rng, text, entry)
-            yield from _delete(text, entry)
+            yield from _delete(text, entry, every)
             yield from _move(rng, text, entry, every)
             yield from _duplicate(text, entry)
             yield from _break(rng, text, entry)
@@ -107,15 +107,18 @@ def _retype(rng: random.Random, text: str, entry: Entry) -> Iterator[Mistake]:
     )
 
 
-def _delete(text: str, entry: Entry) -> Iterator[Mistake]:
+def _delete(text: str, entry: Entry, every: tuple[Entry, ...]) -> Iterator[Mistake]:
     if entry.flow or (not entry.column and entry.scalar is None):
         return
     end = text.find("\n", entry.value[1]) + 1
+    # Alone in its section, a key leaves null as the value of the section.
+    above = [one for one in every if one.path == entry.path[:-1] and one.size == 1]
     if end:
         yield Mistake(
             "delete",
             (Change(entry.name, entry.line, end, ""),),
             (entry.dotted, ".".join(entry.path[:-1])),
+            tuple((one.name, one.key[0]) for one in above),
             certain=False,
             fix=False,
             alone=True,

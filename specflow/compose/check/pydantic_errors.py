@@ -15,6 +15,7 @@ from specflow.compose.provenance import Origins
 from specflow.compose.read.documents import read
 from specflow.compose.section_types import Slot, fields_of, follow, in_words, label
 from specflow.config.base import TARGET, Config
+from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import (
     ConfigError,
     Diagnostic,
@@ -24,7 +25,7 @@ from specflow.diagnostics.errors import (
 )
 from specflow.runtime.secret_text import without_secrets
 
-__all__ = ["key_not_text", "name_key", "pydantic_diagnostic", "shown"]
+__all__ = ["key_not_text", "name_key", "no_section", "pydantic_diagnostic", "shown"]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is read from the command line and the project file "
@@ -230,6 +231,23 @@ def _unknown_name(
         found.exact if found else "",
         "unknown-name",
     )
+
+
+def no_section(key: str, value: Any, origin: str) -> Diagnostic:
+    """Reports a value in place of a section of the experiment.
+
+    Args:
+        key: of the section.
+        value: what is there.
+        origin: place of the key.
+    """
+    slot = Slot.of_field(ExperimentConfig.model_fields[key])
+    if slot.kinds is None:
+        return Diagnostic(
+            key, f"got {shown(value)}", in_words(slot), "", origin, "type"
+        )
+    diagnostic = _unknown_name((key,), slot, value, Origins(), {})
+    return dataclasses.replace(diagnostic, origin=origin)
 
 
 def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:

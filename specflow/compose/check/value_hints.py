@@ -50,9 +50,12 @@ def nearest_name(value: str, names: Iterable[str]) -> str | None:
 
     >>> nearest_name("torch.optim.AdamW", ["adam", "adamw"])
     'adamw'
+    >>> nearest_name("adam // as before", ["adam", "adamw"])
+    'adam'
     """
     known = [*names]
-    last = re.split(r"[./:]", re.sub(r"\.ya?ml$", "", value))[-1]
+    word, *_ = value.split() or [""]  # A comment of another language may follow.
+    last = re.split(r"[./:]", re.sub(r"\.ya?ml$", "", word))[-1]
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last).lower()
     for word in (last, last.lower(), snake):
         if word in known:

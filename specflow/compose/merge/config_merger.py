@@ -27,7 +27,7 @@ from specflow.compose.read.override_grammar import (
     needs_resolving,
 )
 from specflow.compose.read.valid_blocks import read_valid_blocks
-from specflow.compose.section_types import Slot, in_words
+from specflow.compose.section_types import Slot
 from specflow.config.base import TARGET
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import Diagnostic, did_you_mean, nearest
@@ -43,12 +43,14 @@ _WARM_START = "warm_start"
 
 @dataclasses.dataclass(frozen=True)
 class Emptied:
-    """A section that a file set to null, as it was before."""
+    """A section in whose place a file set null or another value, as it was before."""
 
     values: dict[Any, Any]
     origins: dict[tuple[str, ...], tuple[Origin, bool]]
-    null: Origin
-    """Place of the null."""
+    by: Any
+    """What the file set."""
+    origin: Origin
+    """Where the file set it."""
 
 
 @dataclasses.dataclass
@@ -81,7 +83,7 @@ class ConfigMerger:
     sweep_options: list[str] = dataclasses.field(default_factory=list)
     """Notes about options of sweeps in files."""
     emptied: dict[str, Emptied] = dataclasses.field(default_factory=dict)
-    """Section -> what it was before a file set it to null."""
+    """Section -> what it was before a file replaced it by a value that is none."""
     _missing_items: list[tuple[tuple[str, ...], int]] = dataclasses.field(
         default_factory=list
     )
@@ -141,25 +143,20 @@ class ConfigMerger:
         self.tree.pop(key, None)
         self.origins.remove((key,))
 
-    def restore_emptied(self) -> list[Diagnostic]:
-        """Restores the sections that a null has emptied; returns an error for each.
+    def restore_emptied(self) -> Iterator[tuple[str, "Emptied"]]:
+        """Restores the sections that a file has emptied, and yields each.
 
-        A section of another component may replace the null; a part of one may not.
+        A section of another component may replace what the file set; a part of one may
+        not.
         """
-        diagnostics = []
         for key, emptied in self.emptied.items():
             now = self.tree.get(key)
             if isinstance(now, dict) and now.keys() & {"name", TARGET}:
                 continue
-            slot = Slot.of_field(ExperimentConfig.model_fields[key])
-            origin = emptied.null.exact
-            diagnostics.append(
-                Diagnostic(key, "got null", in_words(slot), "", origin, "type")
-            )
             self.tree[key] = emptied.values
             self.merge_value((key,), now if isinstance(now, dict) else {})
             self.origins.restore(emptied.origins)
-        return diagnostics
+            yield key, emptied
 
     def resolve(self) -> dict[Any, Any]:
         """Resolves the interpolations of the tree; reports those that fail."""
@@ -186,18 +183,20 @@ class ConfigMerger:
             self._report_missing_items()
 
     def _note_emptied(self, document: Document, shown: str) -> None:
-        """Remembers the sections that a file sets to null."""
+        """Remembers the sections that a file replaces by a value that is none."""
         for key, _ in document.node.value:
             name = key.value
             field, old = ExperimentConfig.model_fields.get(name), self.tree.get(name)
-            if field is None or document.content.get(name, ...) is not None:
+            if field is None or name not in document.content:
                 continue
-            if not isinstance(old, dict) or Slot.of_field(field).nullable:
+            by, nullable = document.content[name], Slot.of_field(field).nullable
+            if not isinstance(old, dict) or isinstance(by, dict) or nullable:
                 continue
             mark = key.start_mark
             self.emptied[name] = Emptied(
                 copy.deepcopy(old),
                 self.origins.copy_below((name,)),
+                by,
                 Origin(shown, mark.line + 1, mark.column + 1),
             )
 
@@ -219,7 +218,7 @@ class ConfigMerger:
         old = self.tree.get(path[0])
         if len(path) < 2 or path[0] not in ExperimentConfig.model_fields:
             return
-        if old is None or isinstance(old, dict):
+        if old is None or isinstance(old, dict) or path[0] in self.emptied:
             return
         origin = self.origins.nearest(path[:1])
         self.diagnostics.append(

@@ -76,6 +76,7 @@ def _blocks_of(text: str, shown: str) -> ValidBlocks:
         new = invalid.repaired
         if new is None and block and len(text) <= LARGEST:
             invalid, new = _repaired_alone(lines, block, shown, invalid)
+            new = new or _without_value(lines, block, shown, invalid)
         (diagnostic,) = invalid.diagnostics
         place = diagnostic.origin.rpartition(":")[0]
         is_again = place in repaired
@@ -114,6 +115,24 @@ def _repaired_alone(
     except ConfigError:
         pass
     return invalid, None
+
+
+def _without_value(
+    lines: list[str], block: range, shown: str, invalid: InvalidYamlError
+) -> str | None:
+    """Removes the value at an error, if what is left of its block is valid."""
+    place = int(invalid.diagnostics[0].origin.split(":")[-2]) - 1
+    key = re.match(r"\s+[\w.-]+:(?=\s)", lines[place])
+    if key is None:
+        return None
+    rest = [""] * len(lines)
+    rest[block.start : block.stop] = lines[block.start : block.stop]
+    rest[place] = key[0]
+    try:
+        read("\n".join(rest), shown)
+    except ConfigError:
+        return None
+    return "\n".join([*lines[:place], key[0], *lines[place + 1 :]])
 
 
 def _block(text: str, invalid: InvalidYamlError) -> range:
