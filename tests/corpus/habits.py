@@ -350,6 +350,8 @@ def _whole_file(rng: random.Random, name: str, text: str) -> Iterator[Mistake]:
                 "package header",
                 (Change(name, 0, len(header), new),),
                 ("experiment", name),
+                # To Hydra, what contains _global_ is the root.
+                certain="__global__" not in new,
                 alone=True,
             )
         for before in ("name: x\n", "---\n# My own.\n"):
