@@ -24,7 +24,7 @@ from tests.soak.interrupted_writes import state_of, write_cases
 from tests.soak.kills import conclude, final_problems, kill_cases
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import OUTCOMES, Records, Tally, failures, skips, table
-from tests.soak.runs import Reference, content_of, files_of
+from tests.soak.runs import Reference, content_of, contents, files_of
 from tests.soak.signals import signal_cases
 
 
@@ -162,6 +162,16 @@ def test_another_number_in_a_finished_run_is_noticed(reference, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     problems = reference.problems(run)
     assert any("step 200 is listed and does not restore" in p for p in problems)
+
+
+def test_an_interrupted_evaluation_is_no_difference_of_checkpoints(tmp_path):
+    with Checkpointer(tmp_path / "checkpoints", keep=0) as checkpointer:
+        for step, data in enumerate(
+            [{"next": 1, "evaluation": 0}, {"next": 1, "evaluation": 1}, {"next": 2}]
+        ):
+            checkpointer.save(step, {"step": np.int32(1)}, data=data)
+    first, second, other = (contents(tmp_path, step) for step in range(3))
+    assert first == second != other
 
 
 def test_exported_programs_are_compared_without_their_source_lines(tmp_path):
