@@ -8,12 +8,18 @@ from pathlib import Path
 from tests.soak.cases import Case
 from tests.soak.processes import Ended, Workplace
 from tests.soak.report import Tally
-from tests.soak.runs import Reference, problems_of_checkpoints, steps_lost
+from tests.soak.runs import (
+    Reference,
+    newest_step,
+    problems_of_checkpoints,
+    steps_lost,
+)
 
 __all__ = ["conclude", "final_problems", "kill_cases"]
 
-_MOST_OPERATIONS = 160
-"""File operations of a run, roughly; a kill beyond the last one does not happen."""
+_OPERATIONS, _OPERATIONS_OF_OTHERS = 110, 20
+"""File operations of a run, roughly: of process 0, and of each of the others. A kill
+beyond the last one does not happen."""
 _KILLS_PER_RUN = 6
 
 
@@ -103,15 +109,18 @@ def _run_and_kill(
     experiment = reference.experiment
     program = experiment.program(directory)
     at_operation, moment = rng.random() < 0.5, rng.random()
-    victim, operation = rng.randrange(60), rng.randrange(1, _MOST_OPERATIONS)
+    victim, operation_share = rng.randrange(60), rng.random()
     if at_operation:
+        index = victim % experiment.processes
+        most = _OPERATIONS_OF_OTHERS if index else _OPERATIONS
+        left = 1 - newest_step(directory) / reference.last
         hooks = {
-            "SOAK_OPERATION": str(operation),
+            "SOAK_OPERATION": str(1 + int(operation_share * most * left)),
             "SOAK_BELOW": str(directory),
             "SOAK_SIGNALS": "9",
         }
         if experiment.processes > 1:
-            hooks["SOAK_INDEX"] = str(victim % experiment.processes)
+            hooks["SOAK_INDEX"] = str(index)
             hooks["SOAK_TARGET"] = ("self", "parent")[victim % 3 == 0]
         return workplace.run(program, **hooks)
     return workplace.start(program).kill_after(moment * reference.seconds, victim)

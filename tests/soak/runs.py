@@ -21,6 +21,7 @@ __all__ = [
     "content_of",
     "contents",
     "files_of",
+    "newest_step",
     "problems_of_checkpoints",
     "steps_lost",
 ]
@@ -178,10 +179,15 @@ def steps_lost(directory: Path, ended: Ended) -> tuple[int, list[str]]:
     steps as short as these, a kill loses up to two intervals; otherwise one, and what
     is trained during a save.
     """
-    newest = max(_listed(directory), default=0)
+    newest = newest_step(directory)
     lost = max(0, last_step(directory, ended) - newest)
     problem = f"{directory}: {lost} steps after the newest checkpoint, {newest}"
     return lost, [problem] if lost > 2 * INTERVAL else []
+
+
+def newest_step(directory: Path) -> int:
+    """The step of the newest checkpoint of a run; 0 if there is none."""
+    return max(_listed(directory), default=0)
 
 
 def files_of(directory: Path) -> list[Path]:
