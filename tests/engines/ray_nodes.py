@@ -12,9 +12,9 @@ cluster = Cluster(
     initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
 )
 cluster.add_node(num_cpus=1)
-spot = cluster.add_node(num_cpus=1, resources={"spot": 1})
+spot = cluster.add_node(num_cpus=2, num_gpus=2, resources={"spot": 1})
 print(cluster.address, flush=True)
 for _ in sys.stdin:
     cluster.remove_node(spot, allow_graceful=False)
-    spot = cluster.add_node(num_cpus=1, resources={"spot": 1})
+    spot = cluster.add_node(num_cpus=2, num_gpus=2, resources={"spot": 1})
 cluster.shutdown()

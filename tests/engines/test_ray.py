@@ -1,9 +1,10 @@
-"""`hydra/launcher=specflow_ray` on a cluster of nodes, each with one core."""
+"""`hydra/launcher=specflow_ray` on a cluster of three small nodes."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,33 @@ def test_a_lost_node_costs_no_trial(start, cluster, address):
     ]
 
 
+def gpus(worker):
+    """GPUs that a process sees."""
+    variables = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+    values = dict(one.split(b"=", 1) for one in variables if b"=" in one)
+    return values[b"CUDA_VISIBLE_DEVICES"].decode()
+
+
+def test_a_killed_sweep_leaves_no_process_and_resumes(start, sweep, address):
+    folder = start.cwd / "killed"
+    leased = "hydra.launcher.gpus_per_trial=1"
+    words = (*LONG, "seed=1,2", RAY, address, leased, "output.dir=killed")
+    process = start(*words)
+    wait(lambda: len(workers(start.cwd)) == 2, process)
+    assert sorted(map(gpus, workers(start.cwd))) == ["0", "1"]
+    wait(lambda: saved(folder / "0"), process)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 60
+    while workers(start.cwd):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    status, _, err = sweep(*words)
+    assert status == 0, err
+    assert "resumes from step " in (folder / "logs/0.log").read_text()
+    assert [one["status"] for one in facts(folder)] == ["complete"] * 2
+
+
 def test_ctrl_c_saves_the_running_trials(start, address):
     folder = start.cwd / "stopped"
     endless = (*LONG, "loop.train_steps=1_000_000", "seed=1,2")
@@ -156,9 +184,9 @@ def test_a_search_prunes_trials_on_the_cluster(start, sweep, address):
     ("options", "message"),
     [
         (
-            ["hydra.launcher.gpus_per_trial=1"],
+            ["hydra.launcher.gpus_per_trial=3"],
             "error[cluster] hydra.launcher: no node of the Ray cluster has what a "
-            "trial needs: CPU 1, GPU 1. Lease less by cpus_per_trial, gpus_per_trial "
+            "trial needs: CPU 1, GPU 3. Lease less by cpus_per_trial, gpus_per_trial "
             "and resources_per_trial, or start a larger node.\n",
         ),
         (
