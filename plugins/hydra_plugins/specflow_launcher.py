@@ -60,41 +60,73 @@ class SpecflowSlurmLauncher(SpecflowLauncher):
 
 @dataclasses.dataclass
 class _Local:
+    """Worker processes of this machine, which divide its cores and GPUs."""
+
     _target_: str = "hydra_plugins.specflow_launcher.SpecflowLauncher"
     workers: int = 1
+    """Number of worker processes."""
     retries: int = 2
+    """How often a trial starts again after a failure that may pass."""
 
 
 @dataclasses.dataclass
 class _Ray:
+    """Worker processes on the nodes of a Ray cluster; needs specflow-jax[ray]."""
+
     _target_: str = "hydra_plugins.specflow_launcher.SpecflowRayLauncher"
     address: str | None = None
+    """`host:port` of the cluster, or `auto`; null: that of `RAY_ADDRESS`, or a new one
+    on this machine."""
     cpus_per_trial: int = 1
+    """Number of cores that a worker leases."""
     gpus_per_trial: int = 0
+    """Number of GPUs that a worker leases; with 0 it sees none."""
     resources_per_trial: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Other resources, as `+hydra.launcher.resources_per_trial.TPU=4`."""
     max_concurrent: int | None = None
+    """Number of workers; null: as many as the nodes hold when the sweep starts."""
     retries: int = 2
+    """How often a trial starts again after a failure that may pass."""
 
 
 @dataclasses.dataclass
 class _Slurm:
+    """Jobs of Slurm, submitted by submitit; needs specflow-jax[slurm]."""
+
     _target_: str = "hydra_plugins.specflow_launcher.SpecflowSlurmLauncher"
     cluster: str = "slurm"
+    """`slurm`; or `local`: the jobs are processes of this machine, to try it out."""
     trials_per_job: int = 1
+    """Number of trials that a job runs one after another, with one executable."""
     max_concurrent: int = 16
+    """Number of jobs that run at once."""
     retries: int = 2
+    """How often a trial starts again after a failure that may pass, or a lost job."""
     timeout_min: int = 60
+    """Time limit of a job, in minutes."""
     max_num_timeout: int = 3
+    """How often a job whose time is over is queued again."""
     cpus_per_task: int | None = None
+    """Number of cores of a job."""
     gpus_per_node: int | None = None
+    """Number of GPUs of a job."""
     mem_gb: float | None = None
+    """Memory of a job, in GB."""
     partition: str | None = None
+    """Partition of the nodes."""
     account: str | None = None
+    """Account that is charged."""
     qos: str | None = None
+    """Quality of service."""
     constraint: str | None = None
+    """Features of the node."""
     signal_delay_s: int | None = None
+    """Time between the signal to save and the end of a job, in seconds; null: 90."""
     setup: list[str] | None = None
+    """Commands of the shell before the job, as `[module load cuda]`."""
     additional_parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Further options of sbatch, as
+    `+hydra.launcher.additional_parameters.mail-type=FAIL`."""
 
 
 for _name, _node in (

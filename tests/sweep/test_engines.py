@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import sys
 
 import pytest
@@ -46,6 +47,27 @@ def options_of(name):
 def test_every_option_of_a_launcher_is_one_of_its_engine(name):
     fields = dataclasses.fields(LAUNCHERS[name])
     assert set(options_of(name)) == {field.name for field in fields}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_explain_has_every_option_with_its_meaning(name, capsys):
+    words = ["explain", "hydra.launcher", f"hydra/launcher={name}", "--format=json"]
+    assert main(words) == 0
+    explained = json.loads(capsys.readouterr().out)
+    assert set(LAUNCHERS) <= set(explained["choices"])
+    assert all(explained["choices"][launcher] for launcher in LAUNCHERS)
+    values = {key: one["value"] for key, one in explained["fields"].items()}
+    assert values == options_of(name)
+    assert all(one["about"] for one in explained["fields"].values())
+
+
+def test_an_unknown_launcher_is_answered_with_the_one_that_was_meant(capsys):
+    assert main(["explain", "hydra/launcher", "hydra/launcher=specflow_rya"]) == 2
+    assert (
+        "[unknown-choice] hydra/launcher: no choice named 'specflow_rya' (override "
+        "hydra/launcher=specflow_rya). Did you mean hydra/launcher=specflow_ray? "
+        "Choices: basic, specflow" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,12 @@ from specflow.compose.read.override_grammar import format_value
 from specflow.compose.section_types import ROOT, Slot, fields_of, in_words, label
 from specflow.config.base import TARGET, Config, Target
 from specflow.config.experiment import ExperimentConfig
-from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.diagnostics.errors import (
+    ConfigError,
+    Diagnostic,
+    did_you_mean,
+    nearest,
+)
 from specflow.runtime.plain_tree import ABSENT, value_at
 
 __all__ = ["TO_COME", "Explanation", "explain"]
@@ -29,6 +34,7 @@ _OWN = {
 }
 _OF_ALL = ("composition", "defaults", "missing-file", "sweep", "syntax", "yaml")
 """Codes of problems after which the value of any key is unknown."""
+_LAUNCHERS = "hydra/launcher"
 _MOST = 24
 """Number of names up to which all are listed beside a suggestion."""
 TO_COME = "???"
@@ -86,6 +92,8 @@ def explain(
     search_folders, lines = folders(config_dirs), tuple(overrides)
     if key in _OWN:
         return Explanation(key, _OWN[key])
+    if key in (_LAUNCHERS, _LAUNCHERS.replace("/", ".")):
+        return _of_launcher(key, lines, search_folders)
     if key not in ExperimentConfig.model_fields and search_folders.is_group(key):
         return Explanation(
             key,
@@ -99,6 +107,36 @@ def explain(
     if composed.guessed:  # A substituted choice was not requested.
         raise ConfigError(*composed.guessed)
     return _in_experiment(path, composed, merger, search_folders)
+
+
+def _of_launcher(key: str, lines: Sequence[str], folders: Folders) -> Explanation:
+    """Explains what runs the trials of a sweep: the one that an override chooses."""
+    # It loads Hydra's plugins.
+    from specflow.compose.inspect.explain_launcher import launcher_fields, launchers
+
+    chosen = [line.partition("=")[2] for line in lines if line.startswith(_LAUNCHERS)]
+    name = chosen[-1] if chosen else "specflow"
+    choices = launchers(folders)
+    if name not in choices:
+        near = did_you_mean(nearest(name, choices), prefix=f"{_LAUNCHERS}=")
+        problem, hint = f"no choice named '{name}'", f"Choices: {', '.join(choices)}."
+        origin = f"override {_LAUNCHERS}={name}"
+        raise ConfigError(
+            Diagnostic(
+                _LAUNCHERS,
+                problem,
+                hint=f"{near} {hint}".strip(),
+                origin=origin,
+                code="unknown-choice",
+            )
+        )
+    return Explanation(
+        key,
+        "Runs the trials of `train -m`; no part of the config that a run records.",
+        fields=launcher_fields(name, folders),
+        of=f"{_LAUNCHERS}={name}, set by hydra.launcher.KEY=VALUE",
+        choices=choices,
+    )
 
 
 def _by_itself(path: tuple[str, ...], folders: Folders) -> Explanation:

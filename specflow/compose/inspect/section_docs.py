@@ -8,7 +8,7 @@ from functools import cache
 
 from specflow.config.base import Config
 
-__all__ = ["about", "fields_about"]
+__all__ = ["about", "fields_about", "texts_below"]
 
 
 def about(section: type[Config]) -> str:
@@ -34,7 +34,7 @@ def fields_about(section: type[Config]) -> dict[str, str]:
     """
     below: dict[str, str] = {}
     for owner in reversed(section.__mro__):
-        below |= _texts(owner.__module__).get(owner.__qualname__, {})
+        below |= texts_below(owner.__module__).get(owner.__qualname__, {})
     return {
         field.alias or name: field.description or below[name]
         for name, field in section.model_fields.items()
@@ -43,7 +43,7 @@ def fields_about(section: type[Config]) -> dict[str, str]:
 
 
 @cache
-def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
+def texts_below(module: str) -> Mapping[str, Mapping[str, str]]:
     """Returns class -> field -> docstring of every top-level class of a module.
 
     Parsed from the source on demand: storing the texts with the classes would slow down
