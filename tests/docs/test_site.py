@@ -31,12 +31,16 @@ def pages(every_file):
     return {name: text for name, text in every_file.items() if isinstance(text, str)}
 
 
-def test_every_command_has_its_help(pages):
+def test_every_command_has_all_that_its_help_lists(pages):
     page = pages["reference/commands.md"]
-    assert re.findall(r"^## (.+)$", page, re.M) == [*COMMANDS]
-    for name, command in COMMANDS.items():
-        assert f"usage: specflow {name} " in page
-        assert command.example in page
+    sections = re.split(r"^## (.+)$", page, flags=re.M)
+    assert sections[1::2] == [*COMMANDS]
+    for name, text in zip(sections[1::2], sections[2::2], strict=True):
+        assert COMMANDS[name].example in text
+        shown = re.findall(r"^`([^` ,]+).*`\n: .+$", text, re.M)
+        usage = COMMANDS[name].parser(name).format_usage()
+        listed = re.findall(r"-{1,2}[a-z][a-z-]*", usage.partition(name)[2])
+        assert {word for word in shown if word.startswith("-")} == {*listed} - {"-h"}
 
 
 def test_every_error_code_has_a_section(pages):

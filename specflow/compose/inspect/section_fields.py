@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -62,6 +62,14 @@ class Place:
             return ABSENT
         if field.default_factory is None:
             return field.default
+        if get_origin(self.slot.annotation) is list:
+            items = field.default_factory()  # type: ignore[call-arg]
+            return [
+                item.model_dump(exclude_defaults=True)
+                if isinstance(item, Config)
+                else item
+                for item in items
+            ]
         section = default_values(field.default_factory)
         return section.get("name", section)
 
