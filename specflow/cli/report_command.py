@@ -1,7 +1,6 @@
 """`report`: pages about runs, and what trackers have missed; loads no JAX."""
 
 import argparse
-from pathlib import Path
 
 from specflow.cli.command import usage
 from specflow.cli.experiments import compose_run, reporting
@@ -31,9 +30,9 @@ def report(arguments: argparse.Namespace) -> int:
             pictures = rows and read_row_pictures(expanded(rows, "--rows"))
             text = run_page(runs, pictures=pictures or None)
         name = "card.md" if arguments.card else "report.html"
-        file = Path(arguments.output or runs[0].run.directory / name)
+        file = arguments.output or str(runs[0].run.directory / name)
         write_text(expanded(file, "--output"), text)
-        fields["path"] = str(file)
+        fields["path"] = file
         print(file)
     return 0
 
