@@ -242,6 +242,7 @@ def test_a_page_of_many_trials_is_small(tmp_path):
     text = report_page(read_sweep(folder))
     assert len(text) < 2_000_000
     assert "The best 100 of 300 are drawn." in text
+    assert "explains alone, of 150 trials." in text
 
 
 def test_the_page_is_made_without_jax(tmp_path):

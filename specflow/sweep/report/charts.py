@@ -140,7 +140,13 @@ def slice_plot(
     )
     y = axis_of([value for _, _, value in shown], *chart.y)
     marks = [
-        mark(trial, tones, x.at(places[text]), y.at(value))
+        mark(
+            trial,
+            tones,
+            x.at(places[text]),
+            y.at(value),
+            f"trial {trial.number}: {metric} {number_label(value)}",
+        )
         for trial, text, value in sorted(
             shown, key=lambda one: -tones.ranks.get(one[0].number, math.inf)
         )

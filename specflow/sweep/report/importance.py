@@ -15,6 +15,8 @@ __all__ = ["Importance", "importance", "numbers_of", "rank_importance"]
 
 _FEWEST = 5
 """Complete trials below which nothing is said."""
+_MOST = 200
+"""Trials of fANOVA, evenly of all: its time is the square of their number."""
 _GROUPS = 4
 """Groups into which many values of a number are divided."""
 
@@ -56,20 +58,22 @@ def importance(results: SweepResults, objective: ObjectiveConfig) -> Importance 
     values = [trial.value(objective.metric) or 0.0 for trial in trials]
     if len(trials) < _FEWEST or not keys or len(set(values)) < 2:
         return None
-    shares, method = None, ""
+    shares, method, hint = None, "", "; pip install 'specflow-jax[sweep]' for fANOVA"
     if importlib.util.find_spec("optuna") is not None:
         logs = {key: results.may_be_log(key) for key in keys}
-        shares = _fanova(trials, logs, values)
+        every = -(-len(trials) // _MOST)
+        sample, hint = trials[::every], ""
+        shares = _fanova(sample, logs, values[::every])
         method = (
             "Optuna's fANOVA: the share of the variance of a random forest that each "
-            "parameter explains alone."
+            "parameter explains alone"
+            f"{f', of {len(sample)} trials' if every > 1 else ''}."
         )
     if shares is None:
         shares = {key: rank_importance(_column(trials, key), values) for key in keys}
         method = (
             "The share of the variance of the objective's ranks between groups of a "
-            "parameter's values (Kruskal-Wallis eta squared); pip install "
-            "'specflow-jax[sweep]' for fANOVA."
+            f"parameter's values (Kruskal-Wallis eta squared){hint}."
         )
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
     return Importance(dict(ordered), method)

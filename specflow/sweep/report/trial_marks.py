@@ -67,11 +67,21 @@ class Tones:
         }
 
 
-def mark(trial: TrialResult, tones: Tones, x: float, y: float) -> Html:
-    """Returns the mark of a trial: a point, hollow unless it is complete."""
+def mark(
+    trial: TrialResult, tones: Tones, x: float, y: float, tooltip: str = ""
+) -> Html:
+    """Returns the mark of a trial: a point, hollow unless it is complete.
+
+    Args:
+        trial: that is shown.
+        tones: of the trials.
+        x: place in the drawing.
+        y: place in the drawing.
+        tooltip: text; that of `tones` if it is empty.
+    """
     about = tones.of_trial(trial)
     about["class"] = f"mark {about['class']}"
-    title = element("title", None, tones.label(trial))
+    title = element("title", None, tooltip or tones.label(trial))
     if trial.status == "failed":
         cross = f"M{x - 4:.1f} {y - 4:.1f}l8 8m-8 0l8 -8"
         return element("path", {"d": cross, **about}, title)
