@@ -129,13 +129,17 @@ def _train_job(composed: "Composed") -> dict[str, Any]:
 
 def _refuse_other_run(composed: "Composed", directory: str) -> None:
     """Refuses, before any job starts, one whose directory has a run of another job."""
-    from specflow.output.run.run_directory import check_resumable
+    from specflow.runtime.filesystem import expanded
 
-    if composed.config.output.on_change != "accept":
+    if composed.config.output.on_change == "accept":
+        return
+    if expanded(directory, "output.dir").exists():
+        from specflow.output.run.run_directory import check_resumable
+
         check_resumable(directory, composed.yaml(), composed.origins)
 
 
 def _save_trials(rows: Sequence[dict[str, Any]]) -> Any:
-    from specflow.commands.trials_table import save_trials
+    from specflow.sweep.trials_table import save_trials
 
     return save_trials(rows)

@@ -38,7 +38,14 @@ from specflow.sweep.pool.worker_process import WorkerProcess
 from specflow.sweep.search.search_plan import SearchPlan, plan_search
 from specflow.sweep.several_processes import is_one_of_several
 from specflow.sweep.sweep_folders import check_directory, new_directories, unwritable
-from specflow.sweep.trials import Params, is_grid, is_search, params_of, trials
+from specflow.sweep.trials import (
+    CHECKED_GRID,
+    Params,
+    is_grid,
+    is_search,
+    params_of,
+    trials,
+)
 
 __all__ = ["SweepJob", "sweep"]
 
@@ -245,6 +252,9 @@ def sweep(
         )
         check_directory(config, "output.dir" if _shared(request) else "hydra.sweep.dir")
         lines += new_directories(config, names)
+        is_composed = not any(one.is_sweep_override() for one in typed)
+        if launcher and is_grid(config) and is_composed:
+            lines.append(f"hydra.sweeper._target_={CHECKED_GRID}")
         try:
             returned = running.multirun(ROOT, job, lines, with_log_configuration=False)
         except HYDRA_ERRORS as error:

@@ -16,10 +16,12 @@ from specflow.compose.read.documents import load, mark_of
 from specflow.compose.read.override_grammar import Request, format_value, read
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
-__all__ = ["Params", "is_grid", "is_search", "params_of", "trials"]
+__all__ = ["CHECKED_GRID", "Params", "is_grid", "is_search", "params_of", "trials"]
 
 _PARAMS = ("hydra", "sweeper", "params")
 _SEARCH = "hydra_plugins.specflow_sweeper.SpecflowSweeper"
+CHECKED_GRID = "hydra_plugins.specflow_sweeper.CheckedGrid"
+"""Runs the jobs of Hydra's own sweeper, which are composed and checked already."""
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 

@@ -4,6 +4,7 @@ import datetime
 from pathlib import Path
 
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from specflow.compose import compose
 from specflow.diagnostics.errors import ConfigError, DataError, Diagnostic
@@ -360,3 +361,17 @@ def test_two_jobs_of_one_directory_are_refused():
         "into it, or set output.dir=DIR for DIR/0, DIR/1 and so on."
     )
     assert not ran
+
+
+def test_hydra_does_not_compose_each_job_of_a_grid_once_more(monkeypatch):
+    """Hydra's BasicSweeper validates a batch by composing it; it is checked already."""
+    composed = []
+    loader = ConfigLoaderImpl.load_sweep_config
+
+    def counting(self, config, overrides):
+        composed.append(list(overrides))
+        return loader(self, config, overrides)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counting)
+    assert len(sweep(["seed=1,2"], task)) == 2
+    assert composed == [["++seed=1"], ["++seed=2"]]  # By the launcher.

@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 
-from specflow.commands.trials_table import save_trials
 from specflow.sweep.outcomes import Outcome, ranked, records, table
+from specflow.sweep.trials_table import save_trials
 
 
 def outcomes(tmp_path):
