@@ -1,7 +1,6 @@
 """`runs`: lists the runs below a folder; loads no JAX."""
 
 import argparse
-from pathlib import Path
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 
@@ -14,9 +13,9 @@ def runs(arguments: argparse.Namespace) -> int:
     from specflow.runtime.filesystem import expanded
 
     folder = expanded(arguments.directory, "DIR")
-    entries = run_entries(folder) if Path(folder).is_dir() else []
+    entries = run_entries(folder) if folder.is_dir() else []
     if not entries:
-        problem = "holds no run" if Path(folder).is_dir() else "is no directory"
+        problem = "holds no run" if folder.is_dir() else "is no directory"
         raise ConfigError(
             Diagnostic(
                 "DIR",
