@@ -15,6 +15,7 @@ from specflow.config.run_config import RunConfig, TPUConfig
 from specflow.config.sections.mesh import MeshConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.config.sections.triggers import seconds_of, steps_of
+from specflow.config.table_experiment import completed
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, check_range, occurring
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
@@ -36,6 +37,7 @@ from specflow.spec import (
 __all__ = [
     "EstimatorArguments",
     "check_labels",
+    "completed_by_data",
     "estimator_arguments",
     "have_same_model",
     "make_layers",
@@ -91,12 +93,17 @@ def estimator_arguments(
     directory = model_dir if model_dir is not None else output.dir
     spec = experiment.spec
     inputs = _model_inputs(experiment, data)
+    embeddings = {} if data.columns is None else data.columns.embeddings
     if isinstance(spec, DeclaredSpecConfig):
         check_sizes(experiment.model, inputs)
     optimizer = build_optimizer(experiment.optimizer, train_steps=loop.train_steps)
     model_fn = _model_fn(experiment, optimizer)
     model = functools.partial(
-        build_model, experiment.model, inputs=inputs, compute_dtype=loop.compute_dtype
+        build_model,
+        experiment.model,
+        inputs=inputs,
+        compute_dtype=loop.compute_dtype,
+        embeddings=embeddings,
     )
     return EstimatorArguments(
         model_fn=model_fn,
@@ -132,7 +139,9 @@ def estimator_arguments(
         eval_batch_size=loop.eval_batch_size,
         mesh=experiment.mesh,
         eval_params=build_eval_params_fn(experiment.optimizer),
-        hyperparameters=_hyperparameters(experiment, optimizer, inputs),
+        hyperparameters=_hyperparameters(
+            experiment, optimizer, inputs, embeddings=embeddings
+        ),
     )
 
 
@@ -156,8 +165,25 @@ def _model_sections(experiment: ExperimentConfig) -> tuple[Any, ...]:
     return experiment.model, experiment.spec, experiment.data, experiment.mesh, loop
 
 
+def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentConfig:
+    """Sets what the columns of a table decide: classes, outputs and embeddings."""
+    columns = data.columns
+    features, _ = data.train.spec()
+    return completed(
+        experiment,
+        class_names=None if columns is None else columns.class_names,
+        labels=0 if columns is None else len(columns.labels),
+        embeds=columns is not None and columns.joined and bool(columns.embeddings),
+        has_numbers=isinstance(features, dict) and "x" in features,
+    )
+
+
 def _hyperparameters(
-    experiment: ExperimentConfig, optimizer: Any, inputs: dict[str, Tree]
+    experiment: ExperimentConfig,
+    optimizer: Any,
+    inputs: dict[str, Tree],
+    *,
+    embeddings: Mapping[str, tuple[int, int]],
 ) -> Hyperparameters:
     """Returns the numbers of the optimizer, and of a declared model and its losses.
 
@@ -165,6 +191,7 @@ def _hyperparameters(
         experiment: the experiment.
         optimizer: built from it.
         inputs: abstract inputs of the model.
+        embeddings: name of a category -> rows and size of its embedding.
     """
     loop, model, spec = experiment.loop, experiment.model, experiment.spec
     steps_key = "loop.train_steps"
@@ -200,6 +227,7 @@ def _hyperparameters(
             moved_numbers(model, "model", keys),
             inputs=inputs,
             compute_dtype=loop.compute_dtype,
+            embeddings=embeddings,
         )
         split = split_model(module, compute_dtype=loop.compute_dtype)
         return _model_fn(moved, optimizer), split

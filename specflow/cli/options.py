@@ -119,7 +119,7 @@ STEP = Option(
 )
 SPLIT = Option(
     "--split",
-    choices=["train", "eval"],
+    choices=["train", "eval", "test"],
     default="eval",
     help="split of the run's data; eval by default",
 )

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from specflow.commands import jax_session
+from specflow.columns import FittedColumns
 from specflow.commands.placement_table import ParameterTable
+from specflow.commands.run_data import data_to_train
 from specflow.commands.settings_warnings import settings_warnings
 from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode, TPUEstimatorSpec
-from specflow.data import Data, build_data
+from specflow.data import Data
 from specflow.diagnostics.errors import Diagnostic
 from specflow.diagnostics.rendering import line, to_plain
 from specflow.estimator import Estimator
@@ -41,8 +42,7 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         SpecflowError: the experiment is wrong in a way that training would report.
     """
     config = composed.config
-    jax_session.start(composed)
-    data = build_data(config.data)
+    data = data_to_train(composed)
     estimator = Estimator.from_config(config, data=data)
     estimator.check_labels()
     if fingerprint:
@@ -51,6 +51,9 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
         programs["all"] = combined(programs)
         print(columns(list(programs.items())))
         return {"fingerprints": programs}
+    if data.columns is not None:
+        print(columns(_column_rows(data.columns)))
+        print()
     optimizer = getattr(config.optimizer, "name", None) or config.optimizer.path
     modes = mode_rows(estimator, data, optimizer=optimizer)
     print(columns(modes))
@@ -66,11 +69,23 @@ def check(composed: "Composed", *, fingerprint: bool = False) -> dict[str, Any]:
     for warning in warnings:
         print(line(warning, kind="warning"), file=sys.stderr)
     return {
+        **({} if data.columns is None else {"columns": data.columns.to_json()}),
         "modes": as_dicts(modes),
         **table.to_plain(),
         "warm_start": None if warm_plan is None else warm_plan.to_plain(),
         "warnings": [to_plain(warning) for warning in warnings],
     }
+
+
+def _column_rows(fitted: FittedColumns) -> list[tuple[str, ...]]:
+    """A header, and one row for each column of features and labels of a table."""
+    rows = [("column", "kind", "values a row", "fitted to the training split")]
+    for name, column in fitted.columns.items():
+        kind = column.to_json()["name"]
+        rows.append((name, kind, str(column.width or 1), str(column)))
+    for name, label in fitted.labels.items():
+        rows.append((name, f"label: {label.kind}", "1", ", ".join(label.classes)))
+    return rows
 
 
 def _disk_warnings(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.commands import jax_session
-from specflow.data import Data, build_data
+from specflow.commands.run_data import data_of_run
+from specflow.data import Data
 from specflow.diagnostics.errors import CheckpointError, Diagnostic
 from specflow.estimator import CheckpointStep, Estimator
 from specflow.output import existing_run, print_result
@@ -18,7 +19,6 @@ __all__ = [
     "evaluate",
     "evaluate_and_print",
     "require_checkpoint",
-    "split_of",
 ]
 
 
@@ -30,7 +30,7 @@ def evaluate(
     Args:
         composed: the run's config with overrides applied; the run directory is not
             changed.
-        split: data to evaluate on, `train` or `eval`.
+        split: data to evaluate on: `train`, `eval` or `test`.
         step: step of the checkpoint, or `best`; None: the newest.
 
     Returns:
@@ -40,10 +40,10 @@ def evaluate(
         CheckpointError: the run has no such checkpoint, or only damaged ones.
     """
     config = composed.config
-    data = build_data(config.data, needs_train=split == "train")
+    data = data_of_run(composed, needs_train=split == "train")
     estimator = estimator_of_run(composed, data)
     estimator.check_labels()
-    source = split_of(data, split)
+    source = data.split(split)
     return evaluate_and_print(
         estimator, lambda: source, steps=config.loop.eval_steps, step=step
     )
@@ -74,11 +74,6 @@ def evaluate_and_print(
     evaluation = {name: v for name, v in metrics.items() if name != "global_step"}
     print_result(metrics["global_step"], evaluation=evaluation, timing=estimator.timing)
     return metrics
-
-
-def split_of(data: Data, split: str) -> Any:
-    """Rows of a split, `train` or `eval`, in their own order."""
-    return data.train if split == "train" else data.eval
 
 
 def estimator_of_run(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.commands.evaluate import estimator_of_run
-from specflow.data import build_data
+from specflow.commands.run_data import data_of_run
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep, Estimator
 from specflow.runtime.filesystem import check_output_folder
@@ -53,7 +53,7 @@ def export(
     """
 
     def build() -> tuple[Estimator, Callable[[], Any]]:
-        data = build_data(composed.config.data, needs_labels=False, needs_train=False)
+        data = data_of_run(composed, needs_labels=False, needs_train=False)
         return estimator_of_run(composed, data), lambda: data.eval
 
     return export_model(
@@ -121,5 +121,8 @@ def export_model(
         conversion = convert_export(path, format=format)
         print(conversion)
         print(conversion.path)
+        if loaded.columns is not None:
+            note = f"{format} takes features; serving_raw is in {path} alone"
+            print(f"note: {note}", file=sys.stderr)
     collectives.on_process_zero(lambda: None)
     return path

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from specflow.commands.evaluate import estimator_of_run, split_of
+from specflow.commands.evaluate import estimator_of_run
+from specflow.commands.run_data import data_of_run
+from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.contract import Mode
-from specflow.data import Source, build_data
+from specflow.data import Data, Source
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep, Estimator
@@ -52,7 +54,7 @@ def predict(
         rows_of: predict for the rows of this training step, counted from 1; each row
             has its number in the training data, its features and its labels.
         labels: write the label of each row too, before its predictions.
-        split: data to predict for, `train` or `eval`.
+        split: data to predict for: `train`, `eval` or `test`.
         step: step of the checkpoint, or `best`; None: the newest.
 
     Returns:
@@ -64,14 +66,14 @@ def predict(
         OutputError: the file cannot be written.
     """
     resolved_format = row_format(output, format)
-    data = build_data(
-        composed.config.data,
+    data = data_of_run(
+        composed,
         needs_labels=labels,
         needs_train=split == "train" or rows_of is not None,
     )
     # A loss can be NaN before the first checkpoint: the initial values predict then.
     estimator = estimator_of_run(composed, data, needs_checkpoint=rows_of is None)
-    source = split_of(data, split if rows_of is None else "train")
+    source = data.split(split if rows_of is None else "train")
     predictions = estimator.abstract_spec(Mode.PREDICT, source).predictions
     _check_keys(keys or (), predictions)
     columns: dict[str, Any] = dict(getattr(source, "ids", {}))
@@ -95,6 +97,7 @@ def predict(
         format=resolved_format,
         columns=columns,
         nested=rows_of is not None,
+        class_names=_class_names(composed.config.spec, data),
     )
 
 
@@ -108,6 +111,7 @@ def predict_and_write(
     format: str,
     columns: Mapping[str, Any] | None = None,
     nested: bool = False,
+    class_names: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """Predicts with a checkpoint, writes the rows and closes the estimator.
 
@@ -120,6 +124,7 @@ def predict_and_write(
         format: `jsonl`, `csv` or `parquet`.
         columns: come first in each row: name -> values of all rows.
         nested: write the predictions as one column, `predictions`.
+        class_names: prediction of class indices -> names to write in their place.
 
     Returns:
         The number of rows.
@@ -131,6 +136,8 @@ def predict_and_write(
         checkpoint_step=step,
         progress=_can_show_progress(output),
     )
+    if class_names:
+        batches = (_with_class_names(batch, class_names) for batch in batches)
     if nested:
         batches = ({"predictions": batch} for batch in batches)
     rows = _write_rows(batches, columns or {}, output, format)
@@ -214,6 +221,32 @@ def _write_rows(
     if output is not None and collectives.is_process_zero():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
+
+
+def _class_names(spec: Any, data: Data) -> dict[str, tuple[str, ...]]:
+    """Declared predictions of class indices, with the names of a table's classes."""
+    names = None if data.columns is None else data.columns.class_names
+    if names is None or not isinstance(spec, DeclaredSpecConfig):
+        return {}
+    indices = ("argmax", "threshold") if len(names) == 2 else ("argmax",)
+    return {
+        prediction: names
+        for prediction, config in spec.predictions.items()
+        if getattr(config, "name", None) in indices
+    }
+
+
+def _with_class_names(
+    batch: Mapping[str, Any], class_names: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """A batch of predictions with names in place of indices; unknown ones stay."""
+    named = dict(batch)
+    for prediction, names in class_names.items():
+        if prediction in batch:
+            indices = np.asarray(batch[prediction]).astype(np.int64)
+            if not ((indices < 0) | (indices >= len(names))).any():
+                named[prediction] = np.array(names)[indices]
+    return named
 
 
 def _joined(columns: Mapping[str, Any], predictions: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from specflow.config.base import Config
 from specflow.config.experiment import ExperimentConfig
-from specflow.data import ArraySource, Data, build_data
+from specflow.data import ArraySource, Data, TableSource, build_data
 from specflow.estimator import Estimator
 from specflow.loop import MetricsCallback
 
@@ -33,7 +33,7 @@ class SharedParts:
             return self._last[1]
         data = build_data(section)
         sources = (data.train, data.eval)
-        if all(type(source) is ArraySource for source in sources):
+        if all(type(source) in (ArraySource, TableSource) for source in sources):
             self._last = section, data
         return data
 

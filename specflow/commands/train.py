@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from specflow.commands import jax_session
+from specflow.commands.run_data import data_to_train, write_columns
 from specflow.commands.run_probe import RunProbe
 from specflow.commands.settings_warnings import settings_warnings
 from specflow.commands.signals import stopping
@@ -21,7 +21,7 @@ from specflow.commands.swept_trial import Pruning, SweptTrial
 from specflow.commands.train_result import TrainResult
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.plugins.components import plugins_of
-from specflow.data import Data, build_data
+from specflow.data import Data
 from specflow.diagnostics.errors import CheckpointError
 from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
@@ -77,9 +77,8 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         Stopped: a signal arrived; the state is saved.
     """
     started, config = time.perf_counter(), composed.config
-    jax_session.start(composed)
     shared = None if trial is None else trial.shared
-    data = build_data(config.data) if shared is None else shared.build_data(config.data)
+    data = data_to_train(composed, shared)
     reporter_configs = (
         config.output.reporters
         if trial is None
@@ -119,6 +118,7 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
         start_step = collectives.on_process_zero(estimator.latest_step) or 0
         launcher_link.report(directory=str(run.path.absolute()), start=start_step)
         if writes:
+            write_columns(run, data)
             _announce(composed, data, run, estimator, start_step, warm_plan)
         reporters = AsyncReporters()
         stack.enter_context(_finishing(reporters))

@@ -15,6 +15,7 @@ from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
 from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
 from specflow.data.stream import Chunk, StreamBatches
+from specflow.data.table import TableSource
 
 __all__ = [
     "WHOLE",
@@ -28,6 +29,7 @@ __all__ = [
     "Share",
     "Source",
     "StreamBatches",
+    "TableSource",
     "TrackedIterator",
     "TrainBatches",
     "TrainInput",

@@ -1,9 +1,10 @@
 """Builds the sources of an experiment from its `data` section."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from specflow.columns import FittedColumns
 from specflow.config.base import Component, Target
 from specflow.config.sections.data import DigitsConfig
 from specflow.config.sections.data_sources import (
@@ -13,10 +14,12 @@ from specflow.config.sections.data_sources import (
     TextConfig,
     WineConfig,
 )
+from specflow.config.sections.table import TableConfig
 from specflow.data import byte_text, npz, sklearn_sets
 from specflow.data.array_tree import named_leaves
 from specflow.data.input_kinds import as_source
 from specflow.data.source import Source
+from specflow.data.table import table_data
 from specflow.diagnostics import user_code
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.typing import describe
@@ -41,6 +44,10 @@ class Data:
     """Training reads its rows in a new order every epoch."""
     needs_labels: bool = True
     """Rows to evaluate must have labels; rows to predict need none."""
+    make_test: Callable[[], Source] | None = None
+    """Reads the test split, which nothing else does; None: there is none."""
+    columns: FittedColumns | None = None
+    """Fitted columns that made the features; None: they are no table's."""
 
     def __post_init__(self) -> None:
         train, held = (
@@ -63,13 +70,42 @@ class Data:
         if diagnostics:
             raise DataError(*diagnostics)
 
+    def split(self, name: str) -> Source:
+        """Rows of a split, in their own order.
+
+        Args:
+            name: `train`, `eval` or `test`.
+
+        Raises:
+            DataError: there is no test split.
+        """
+        if name != "test":
+            return self.train if name == "train" else self.eval
+        if self.make_test is None:
+            raise DataError(
+                Diagnostic(
+                    "--split test",
+                    "this data has no test split",
+                    expected="train or eval",
+                    hint="data=table declares one: data.split.test=0.1.",
+                    origin="command line",
+                    code="data-empty",
+                )
+            )
+        return self.make_test()
+
 
 def _is_label(path: str) -> bool:
     return path.partition(".")[0] == "labels"
 
 
 def build_data(
-    config: Any, *, needs_labels: bool = True, needs_train: bool = True
+    config: Any,
+    *,
+    needs_labels: bool = True,
+    needs_train: bool = True,
+    columns: FittedColumns | None = None,
+    same_files: bool = False,
 ) -> Data:
     """Builds the sources of an experiment.
 
@@ -80,6 +116,8 @@ def build_data(
         needs_train: rows to train on are used. If not, and their file is missing, the
             rows to evaluate replace them, so that a run can be evaluated on a machine
             without its training data.
+        columns: fitted columns of a run, which are used as they are.
+        same_files: the files of a table must be those that the columns were fitted to.
 
     Raises:
         DataError: the data is missing, empty, malformed, or holds a NaN.
@@ -90,6 +128,22 @@ def build_data(
     """
     if isinstance(config, Target | Component):
         return _from_target(config, needs_labels=needs_labels)
+    if isinstance(config, TableConfig):
+        table = table_data(
+            config,
+            needs_labels=needs_labels,
+            needs_train=needs_train,
+            fitted=columns,
+            same_files=same_files,
+        )
+        return Data(
+            table.train,
+            table.eval,
+            shuffle=config.shuffle,
+            needs_labels=needs_labels,
+            make_test=table.make_test,
+            columns=table.fitted,
+        )
     parts = _named(config, needs_labels=needs_labels, needs_train=needs_train)
     return Data(*parts, shuffle=config.shuffle, needs_labels=needs_labels)
 

@@ -198,11 +198,15 @@ def check_range(
                 if is_floating(column.dtype)
                 else f"integers in [{low}, {high})"
             )
+            row = int(start + first[0])
+            origin = getattr(source, "origin", "")
+            if place := getattr(source, "place", None):
+                origin = place(row)  # The file and line of a row of a table.
             raise DataError(
                 Diagnostic(
                     path,
-                    f"row {start + first[0]} has {block[first]}",
-                    origin=getattr(source, "origin", ""),
+                    f"row {row} has {block[first]}",
+                    origin=origin,
                     expected=allowed + (f", because {because}" if because else ""),
                     code="label-range",
                 )

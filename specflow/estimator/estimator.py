@@ -31,6 +31,7 @@ from specflow.estimator.training import Training
 from specflow.executor import Program, StepSettings
 from specflow.experiment import (
     check_labels,
+    completed_by_data,
     estimator_arguments,
     have_same_model,
     make_layers,
@@ -232,7 +233,7 @@ class Estimator(TrainMethods, InspectMethods):
         self._check_declared, self._reports_untrained = lambda: None, False
         self._experiment: ExperimentConfig | None = None
         self._data: Data | None = None
-        self._batch = None
+        self._batch = self._columns = None
 
     @classmethod
     def from_config(
@@ -256,6 +257,7 @@ class Estimator(TrainMethods, InspectMethods):
                 alone, or in what is in no program.
         """
         data = build_data(experiment.data) if data is None else data
+        experiment = completed_by_data(experiment, data)
         check_loop(experiment, devices)
         arguments = estimator_arguments(experiment, data, model_dir=model_dir)
         warm_start: Any = experiment.warm_start
@@ -285,6 +287,7 @@ class Estimator(TrainMethods, InspectMethods):
         if not program.model.is_known:
             make_layers(program, form, data)
         estimator._reports_untrained = warm_start is None and model_dir is None
+        estimator._columns = estimator._training.columns = data.columns
         estimator._recorder = None  # The config of the run records more.
         estimator._experiment, estimator._data = experiment, data
         estimator._check_declared = functools.cache(

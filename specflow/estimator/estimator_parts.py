@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from specflow.columns import FittedColumns
 from specflow.config.estimator_record import CannedRecord
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
@@ -64,6 +65,8 @@ class EstimatorParts:
     _states: States
     _recorder: Recorder | None
     _snapshots: ParamsSnapshots | None
+    _columns: FittedColumns | None
+    """Fitted columns of a table, which exports contain."""
     _reports_untrained: bool
     """A config alone says where the run is, and it may not mean that one."""
 

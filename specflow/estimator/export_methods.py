@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from specflow.contract import Mode
-from specflow.data import checked_batch, narrowed
+from specflow.data import TableSource, checked_batch, narrowed
 from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.distributed import collectives
 from specflow.estimator.estimator_arguments import check_functions
@@ -70,7 +70,9 @@ class ExportMethods(EstimatorParts):
 
         check_output_folder(directory, "directory")
         check_functions(input_fn=input_fn, serving_fn=serving_fn)
-        example = self._example(input_fn, features)
+        example, raw = self._example(input_fn, features)
+        # A serving function replaces the features that the columns make.
+        columns = self._columns if serving_fn is None else None
         wants_newest = checkpoint_path is None and not self._states.is_live
         if wants_newest and self.checkpoints.latest_step() is None:
             raise CheckpointError(
@@ -101,14 +103,18 @@ class ExportMethods(EstimatorParts):
                 batch=batch,
                 usual_batch=self._batch_sizes[Mode.PREDICT],
                 assets_extra=assets_extra,
+                columns=columns,
+                raw=raw,
                 exact=mesh.size == 1 and mesh.devices.flat[0].platform == "cpu",
             )
             return str(path)
 
         return Path(collectives.on_process_zero(write))
 
-    def _example(self, input_fn: InputFn | None, features: Any) -> Tree:
-        """Returns the features of one batch, on the host."""
+    def _example(
+        self, input_fn: InputFn | None, features: Any
+    ) -> tuple[Tree, dict[str, list[Any]]]:
+        """Returns the features of one batch, on the host, and raw rows of a table."""
         if (input_fn is None) == (features is None):
             raise ConfigError(
                 Diagnostic(
@@ -121,9 +127,11 @@ class ExportMethods(EstimatorParts):
             )
         if input_fn is None:
             checked_batch(features, None, where="export")
-            return jax.tree.map(narrowed, features)
+            return jax.tree.map(narrowed, features), {}
         value = self._input(input_fn, Mode.PREDICT)
         first = next(iter(self._eval_batches(value, Mode.PREDICT, 1)), None)
         if first is None:
             raise no_rows("export")
-        return jax.tree.map(lambda array: array[: first.rows], first.features)
+        features = jax.tree.map(lambda array: array[: first.rows], first.features)
+        rows = slice(0, first.rows)
+        return features, value.raw(rows) if isinstance(value, TableSource) else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specflow import loop
+from specflow.columns import FittedColumns
 from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import Share, TrainInput, as_source, track_iterator
@@ -19,6 +20,7 @@ from specflow.diagnostics.errors import (
 )
 from specflow.diagnostics.rendering import is_of_device
 from specflow.distributed import collectives
+from specflow.estimator.columns_state import ColumnsState
 from specflow.estimator.input_functions import BatchForm
 from specflow.estimator.loss_reports import Watcher, shows_progress, summaries
 from specflow.estimator.recovery import Recovery
@@ -108,6 +110,8 @@ class Training:
         """Records the batches and hooks, for a comparison of two runs."""
         self._started_parts: Mapping[str, Stateful] = {}
         """Parts that `TrainCall.on_start` returned, which outlive a recovery."""
+        self.columns: FittedColumns | None = None
+        """Fitted columns of the data, if it is a table."""
         self._batch_share = Share(*program.partitioner.local_parts)
 
     def run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
@@ -156,6 +160,8 @@ class Training:
         for name, part in self._started_parts.items():
             run_state.add(name, part)
         run_state.add("seed", SavedSeed(self._states))
+        if self.columns is not None:
+            run_state.add("columns", ColumnsState(self.columns))
         if call.evaluations is not None:
             run_state.add("evaluation", call.evaluations)
             call.evaluations.on_spec_hooks = run_state.add_hooks_of_evaluations

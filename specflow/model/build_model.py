@@ -39,6 +39,7 @@ def build_model(
     *,
     inputs: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
+    embeddings: Mapping[str, tuple[int, int]] | None = None,
 ) -> nnx.Module | linen.Module:
     """Builds the module of the `model` section.
 
@@ -51,6 +52,8 @@ def build_model(
             that the config omits are inferred from them.
         compute_dtype: dtype of activations for models of specflow without a `dtype`;
             None: float32. Layers of other models get it when they are called.
+        embeddings: name of a category -> rows and size of its embedding, for models of
+            tables whose inputs have `categories`.
 
     Raises:
         ConfigError: a size can be inferred from neither, or a `_target_` did not return
@@ -63,21 +66,27 @@ def build_model(
     """
     if getattr(config, "dtype", "") is None and not isinstance(config, Component):
         config = config.model_copy(update={"dtype": compute_dtype or "float32"})
+    categories: dict[str, Any] = {}
+    if embeddings and "categories" in (inputs or {}):
+        categories = {"embeddings": dict(embeddings)}
     match config:
         case LinearConfig():
-            width = config.inputs or math.prod(_example("inputs", "x", inputs))
-            return Linear(width, config.outputs, rngs=rngs)
+            width = _width(config.inputs, inputs)
+            outputs = config.outputs or 1
+            return Linear(width, outputs, **categories, rngs=rngs)
         case WideAndDeepConfig():
-            deep = config.inputs or math.prod(_example("inputs", "x", inputs))
+            deep = _width(config.inputs, inputs)
             wide = config.wide_inputs
             if wide is None and "wide" in (inputs or {}):
                 wide = math.prod(_example("wide_inputs", "wide", inputs))
             fields = config.model_dump(exclude={"name", "inputs", "wide_inputs"})
-            return WideAndDeep(deep, wide=wide, **fields, rngs=rngs)
+            fields["outputs"] = config.outputs or 1
+            return WideAndDeep(deep, wide=wide, **categories, **fields, rngs=rngs)
         case MlpConfig():
-            width = config.inputs or math.prod(_example("inputs", "x", inputs))
+            width = _width(config.inputs, inputs)
             fields = config.model_dump(exclude={"name", "inputs"})
-            return Mlp(width, **fields, rngs=rngs)
+            fields["outputs"] = config.outputs or 1
+            return Mlp(width, **categories, **fields, rngs=rngs)
         case CnnConfig():
             image = config.image or _image("image", inputs)
             check_pools(config.widths, image)
@@ -110,6 +119,13 @@ def build_model(
         case Component():
             return _checked(config(rngs=rngs, inputs=inputs or {}), config)
     raise TypeError(f"not a model config: {config!r}")
+
+
+def _width(declared: int | None, inputs: Mapping[str, Any] | None) -> int:
+    """Number of values of `x` in a row; 0 if all columns are embedded categories."""
+    if declared is None and inputs and "x" not in inputs and "categories" in inputs:
+        return 0
+    return declared or math.prod(_example("inputs", "x", inputs))
 
 
 def _example(

@@ -10,6 +10,7 @@ import jax
 import jax.export
 import numpy as np
 
+from specflow.columns import FittedColumns
 from specflow.diagnostics.errors import Diagnostic, ExportError, did_you_mean, nearest
 from specflow.runtime.file_digests import EXPORT_MANIFEST, file_digest, is_intact
 from specflow.runtime.filesystem import expanded
@@ -17,10 +18,13 @@ from specflow.serving.array_file import read_arrays
 from specflow.serving.export_signature import Function, Signature
 from specflow.serving.round_trip import difference, exact_here, tolerance
 
-__all__ = ["MANIFEST", "LoadedExport", "load_export"]
+__all__ = ["MANIFEST", "RAW_SERVING", "LoadedExport", "load_export"]
 
 MANIFEST = EXPORT_MANIFEST
 """Name of the manifest: signatures, versions, and a digest of every other file."""
+
+RAW_SERVING = "serving_raw"
+"""Signature of raw rows of a table: the default one, after NumPy made the features."""
 
 
 def load_export(directory: str | Path, *, check: bool = True) -> "LoadedExport":
@@ -62,6 +66,8 @@ class LoadedExport:
     """Name of the signature that is run when a call names none; None without one."""
     step: int
     """Training step of the weights."""
+    columns: FittedColumns | None
+    """Make the features of raw rows; None: the export takes features alone."""
     note: str
     """Note for the user who exports, such as a restriction; mostly empty."""
 
@@ -77,6 +83,11 @@ class LoadedExport:
             name: Signature.from_json(name, plain)
             for name, plain in manifest["signatures"].items()
         }
+        self.columns = (
+            FittedColumns.read(path / manifest["columns"])
+            if "columns" in manifest
+            else None
+        )
         self._check_width()
         self._weights = {
             name: jax.device_put(array)
@@ -86,7 +97,10 @@ class LoadedExport:
         self._compiled: dict[tuple[str, int], jax.stages.Compiled] = {}
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.signatures.values()))
+        lines = [str(signature) for signature in self.signatures.values()]
+        if self.columns is not None:
+            lines.append(f"{RAW_SERVING}({self.columns.kinds()})  [raw rows]")
+        return "\n".join(lines)
 
     def __call__(
         self, signature: str | None = None, /, **inputs: Any
@@ -94,14 +108,19 @@ class LoadedExport:
         """Runs a signature and returns its outputs as NumPy arrays by name.
 
         Args:
-            signature: name of the signature; by default `default`.
+            signature: name of the signature; by default `default`. `serving_raw` takes
+                the columns of a table by name, as `FittedColumns` does, and returns
+                the outputs of the default one.
             **inputs: arrays, rows first. A nested input is a dict, or named by its
                 dotted path: `**{"a.b": ...}`.
 
         Raises:
             ExportError: no such signature, or names, shapes or dtypes of the inputs are
                 wrong.
+            DataError: a raw value is wrong.
         """
+        if signature == RAW_SERVING and self.columns is not None:
+            return self(**self.columns(inputs))
         called = self._signature(signature)
         arrays = called.accept(dict(_flat(inputs)))
         rows = len(next(iter(arrays.values())))
@@ -145,8 +164,28 @@ class LoadedExport:
                         code="export-round-trip",
                     )
                 )
+        diagnostics += self._raw_differences()
         if diagnostics:
             raise ExportError(*diagnostics)
+
+    def _raw_differences(self) -> list[Diagnostic]:
+        """Compares the features of the stored raw rows with the stored features."""
+        raw = json.loads(self._read("raw_rows.json")) if self.columns else {}
+        if not raw or self.columns is None:
+            return []
+        features = dict(_flat(self.columns(raw)))
+        arrays = self._arrays(self._manifest["example"])
+        return [
+            Diagnostic(
+                f"{self.path}: {RAW_SERVING}",
+                f"the stored raw rows have other features {name}",
+                expected="the same bits",
+                hint="Use the versions of NumPy and specflow that exported it.",
+                code="export-round-trip",
+            )
+            for name, array in features.items()
+            if not np.array_equal(array, arrays[f"inputs/{name}"][: len(array)])
+        ]
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -187,7 +226,9 @@ class LoadedExport:
         """The signature of this name, or the default one for None."""
         called = self.default if name is None else name
         if called is None or called not in self.signatures:
-            known = ", ".join(self.signatures)
+            known = ", ".join(
+                [*self.signatures, *([RAW_SERVING] if self.columns else [])]
+            )
             raise ExportError(
                 Diagnostic(
                     str(self.path),

@@ -95,7 +95,7 @@ def build_model_fn(
 
 def model_inputs(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Tree]:
     """Argument of the model -> tensor, as `spec.inputs` declares; may be abstract."""
-    return resolve_all(config.inputs, scope, where="spec.inputs")
+    return resolve_all(config.inputs, scope, where="spec.inputs", trees=True)
 
 
 def model_outputs(

@@ -38,7 +38,7 @@ def resolve(path: str, scope: Scope, *, where: str) -> Any:
 
 
 def resolve_all(
-    paths: Mapping[str, str], scope: Scope, *, where: str
+    paths: Mapping[str, str], scope: Scope, *, where: str, trees: bool = False
 ) -> dict[str, Any]:
     """Returns the tensors that the fields of a loss, metric or other component name.
 
@@ -46,6 +46,7 @@ def resolve_all(
         paths: field -> key path.
         scope: tensors by root.
         where: config key of the component.
+        trees: a path may also name a dict of tensors, such as `features.categories`.
 
     Raises:
         SpecError: paths name no tensors; all of the component's are reported.
@@ -54,7 +55,7 @@ def resolve_all(
     diagnostics = [
         _diagnostic(paths[field], value, scope, where=f"{where}.{field}")
         for field, value in tensors.items()
-        if not is_array(value)
+        if not is_array(value) and not (trees and isinstance(value, Mapping) and value)
     ]
     if diagnostics:
         raise spec_error(*diagnostics)

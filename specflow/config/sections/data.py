@@ -45,6 +45,7 @@ DataConfig = by_name(
         "text",
         "npz",
     ),
+    Elsewhere("specflow.config.sections.table", "table"),
     group="specflow.data",
 )
 """Value of `data:`: one of these by `name`, or a `_target_` that returns `{"train":

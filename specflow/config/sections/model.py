@@ -24,8 +24,9 @@ class MlpConfig(Config):
     """Number of input features per example; null: that of the data."""
     hidden: list[PositiveInt] = [128, 128]
     """Sizes of the hidden layers."""
-    outputs: PositiveInt = 10
-    """Number of outputs per example: classes, or 1 for regression."""
+    outputs: PositiveInt | None = 10
+    """Number of outputs per example: classes, or 1 for regression; null: those of the
+    labels of a table."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout rate of the hidden layers."""
     activation: Activation = "relu"

@@ -23,8 +23,9 @@ class LinearConfig(Config):
     name: Literal["linear"] = "linear"
     inputs: PositiveInt | None = None
     """Number of input features per example; null: that of the data."""
-    outputs: PositiveInt = 1
-    """Number of outputs per example: classes, or 1 for regression."""
+    outputs: PositiveInt | None = 1
+    """Number of outputs per example: classes, or 1 for regression; null: those of the
+    labels of a table."""
 
 
 class WideAndDeepConfig(MlpConfig):

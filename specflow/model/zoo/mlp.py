@@ -1,13 +1,15 @@
 """Dense layers with an activation between them."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+
+from specflow.model.zoo.category_embeddings import CategoryEmbeddings
 
 __all__ = ["Mlp"]
 
@@ -23,6 +25,7 @@ class Mlp(nnx.Module):
             no random state.
         activation: name of a function in `jax.nn`.
         batch_norm: normalize hidden units over the batch, after the activation.
+        embeddings: name of a category -> number of indices, and size of a vector.
         dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
@@ -40,10 +43,12 @@ class Mlp(nnx.Module):
         dropout: float = 0.0,
         activation: str = "relu",
         batch_norm: bool = False,
+        embeddings: Mapping[str, tuple[int, int]] | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        widths = [inputs, *hidden]
+        vectors = sum(size for _, size in (embeddings or {}).values())
+        widths = [inputs + vectors, *hidden]
         self.dtype = dtype
         self.hidden = nnx.List(
             nnx.Linear(a, b, dtype=dtype, rngs=rngs)
@@ -56,13 +61,30 @@ class Mlp(nnx.Module):
             else None
         )
         self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout else None
+        self.categories = (
+            CategoryEmbeddings(embeddings, dtype=dtype, rngs=rngs)
+            if embeddings
+            else None
+        )
         self.head = nnx.Linear(widths[-1], outputs, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b c"]:
-        """Returns the outputs of each example: logits, or regression values."""
-        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+    def __call__(
+        self,
+        x: Float[Array, "b ..."] | None = None,
+        categories: Mapping[str, Int[Array, " b"]] | None = None,
+    ) -> Float[Array, "b c"]:
+        """Returns the outputs of each example: logits, or regression values.
+
+        Args:
+            x: numbers; None: there are only categories.
+            categories: name -> indices, of the categories that are embedded.
+        """
+        if self.categories is not None:
+            x = self.categories(x, categories or {})
+        assert x is not None, "an MLP needs numbers or categories"
+        hidden = x.reshape(x.shape[0], -1).astype(self.dtype)
         for place, layer in enumerate(self.hidden):
-            x = getattr(jax.nn, self.activation)(layer(x))
-            x = self.norms[place](x) if self.norms else x
-            x = self.dropout(x) if self.dropout else x
-        return self.head(x)
+            hidden = getattr(jax.nn, self.activation)(layer(hidden))
+            hidden = self.norms[place](hidden) if self.norms else hidden
+            hidden = self.dropout(hidden) if self.dropout else hidden
+        return self.head(hidden)

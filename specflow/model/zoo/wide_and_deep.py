@@ -1,12 +1,15 @@
 """An affine map and dense layers side by side."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from specflow.model.zoo.category_embeddings import CategoryWeights
+from specflow.model.zoo.linear_model import affine
 from specflow.model.zoo.mlp import Mlp
 
 __all__ = ["WideAndDeep"]
@@ -22,6 +25,7 @@ class WideAndDeep(nnx.Module):
         inputs: number of input features.
         wide: number of features of the affine map, if different.
         outputs: number of outputs.
+        embeddings: name of a category -> number of indices, and size of a vector.
         dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
         **deep: further arguments of `Mlp`: hidden, dropout, activation, batch_norm.
@@ -39,6 +43,7 @@ class WideAndDeep(nnx.Module):
         *,
         wide: int | None = None,
         outputs: int,
+        embeddings: Mapping[str, tuple[int, int]] | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
         **deep: Any,
@@ -50,16 +55,34 @@ class WideAndDeep(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
-        self.deep = Mlp(inputs, outputs=outputs, dtype=dtype, rngs=rngs, **deep)
+        self.deep = Mlp(
+            inputs,
+            outputs=outputs,
+            embeddings=embeddings,
+            dtype=dtype,
+            rngs=rngs,
+            **deep,
+        )
+        self.wide_categories = (
+            CategoryWeights(embeddings, outputs, dtype=dtype, rngs=rngs)
+            if embeddings
+            else None
+        )
 
     def __call__(
-        self, x: Float[Array, "b ..."], wide: Float[Array, "b ..."] | None = None
+        self,
+        x: Float[Array, "b ..."] | None = None,
+        wide: Float[Array, "b ..."] | None = None,
+        categories: Mapping[str, Int[Array, " b"]] | None = None,
     ) -> Float[Array, "b c"]:
         """Returns the outputs of each example.
 
         Args:
             x: features of both parts.
             wide: features of the affine map instead of `x`, such as crosses.
+            categories: name -> indices: weights of the affine map, and embeddings of
+                the dense layers.
         """
         seen = x if wide is None else wide
-        return self.wide(seen.reshape(seen.shape[0], -1)) + self.deep(x)
+        memorized = affine(self.wide, self.wide_categories, seen, categories)
+        return memorized + self.deep(x, categories)

@@ -14,6 +14,7 @@ import jax
 import jax.export
 import numpy as np
 
+from specflow.columns import FittedColumns
 from specflow.contract import (
     DEFAULT_SERVING,
     ClassificationOutput,
@@ -35,7 +36,7 @@ from specflow.runtime.file_digests import folder_digests, signed
 from specflow.runtime.filesystem import expanded
 from specflow.serving import Function, Signature, load_export
 from specflow.serving.array_file import write_arrays
-from specflow.serving.load_export import MANIFEST
+from specflow.serving.load_export import MANIFEST, RAW_SERVING
 from specflow.serving.round_trip import EXAMPLE_ROWS, exact_here
 
 __all__ = ["PLATFORMS", "write_export"]
@@ -57,6 +58,8 @@ def write_export(
     usual_batch: int = 128,
     assets_extra: Mapping[str, str | Path] | None = None,
     exact: bool = False,
+    columns: FittedColumns | None = None,
+    raw: Mapping[str, Sequence[Any]] | None = None,
 ) -> Path:
     """Writes `directory/<seconds since 1970>`, which `specflow.load_export` reads.
 
@@ -77,6 +80,8 @@ def write_export(
         assets_extra: path below `assets.extra/` -> file to copy there.
         exact: the model runs on one CPU device of this process, so that the loaded
             export has to return the same bits here.
+        columns: make the features of raw rows, for the signature `serving_raw`.
+        raw: raw rows whose features `example` has, to be stored with them.
 
     Returns:
         The new directory.
@@ -108,6 +113,11 @@ def write_export(
             copy = temporary / "assets.extra" / target
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(expanded(source), copy)
+        raw_rows = {name: list(values)[:rows] for name, values in (raw or {}).items()}
+        if columns is not None:
+            _check_raw_name(signatures)
+            _write_json(temporary / "columns.json", columns.to_json())
+            _write_json(temporary / "raw_rows.json", raw_rows)
         about = {
             "format": 1,
             "versions": {
@@ -129,6 +139,8 @@ def write_export(
                 "narrow": model.is_narrow(request),
                 "exact_on": exact_here() if exact else "",
             },
+            # Absent without columns, as in exports before there were any.
+            **({} if columns is None else {"columns": "columns.json"}),
             "sha256": folder_digests(temporary),
         }
         text = json.dumps(signed(about), indent=1) + "\n"
@@ -136,6 +148,24 @@ def write_export(
         if jax.export.default_export_platform() in platforms:
             load_export(temporary)
     return final
+
+
+def _write_json(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _check_raw_name(signatures: Mapping[str, Any]) -> None:
+    """Refuses a declared signature with the name of that of raw rows."""
+    if RAW_SERVING in signatures:
+        raise ExportError(
+            Diagnostic(
+                f"export_outputs[{RAW_SERVING!r}]",
+                "is the signature of raw rows of a table",
+                expected="another name",
+                code="export-names",
+            )
+        )
 
 
 def _programs(

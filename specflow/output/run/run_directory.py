@@ -69,6 +69,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def columns(self) -> Path:
+        """Fitted columns of a table, as JSON; exists for `data=table`."""
+        return self.path / "columns.json"
+
+    @property
     def result(self) -> Path:
         """The result, as JSON; exists only once the run is complete."""
         return self.path / "result.json"
@@ -146,7 +151,8 @@ class RunDirectory:
     def small_files(self) -> list[Path]:
         """The run's own files, without checkpoints and exports, which have digests."""
         patterns = ("eval*/metrics.jsonl", "export/*/best.json", "tensorboard/*")
-        named = [self.config, self.origins, self.manifest, self.metrics, self.curves]
+        named = [self.config, self.origins, self.manifest, self.columns]
+        named += [self.metrics, self.curves]
         found = [path for each in patterns for path in sorted(self.path.glob(each))]
         return [path for path in [*named, *found] if path.is_file()]
 

@@ -1,0 +1,27 @@
+"""Columns of a table as features: fitted once, stored as JSON, applied with NumPy."""
+
+from specflow.columns.category_column import CategoryColumn
+from specflow.columns.fitted_columns import FORMAT, FittedColumns, LabelColumn
+from specflow.columns.number_column import NumberColumn
+from specflow.columns.raw_values import (
+    MISSING,
+    NUMBER,
+    as_number,
+    as_numbers,
+    as_text,
+    as_texts,
+)
+
+__all__ = [
+    "FORMAT",
+    "MISSING",
+    "NUMBER",
+    "CategoryColumn",
+    "FittedColumns",
+    "LabelColumn",
+    "NumberColumn",
+    "as_number",
+    "as_numbers",
+    "as_text",
+    "as_texts",
+]

@@ -1,0 +1,186 @@
+"""A column of numbers: clipped, transformed, scaled or put into buckets."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["NumberColumn"]
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class NumberColumn:
+    """Fitted preprocessing of numbers, in this order.
+
+    A missing number is filled; then come clipping, the transform, and
+    `(x - offset) / divisor`, or one-hot buckets. The indicator, 1 where the number was
+    missing, is last. All is computed in float64, and returned as float32.
+
+    >>> column = NumberColumn.fit(np.array([1.0, 3.0, np.nan]))
+    >>> column.apply(np.array([3.0, np.nan]))
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+
+    clip: tuple[float | None, float | None] = (None, None)
+    """Smallest and largest number; None: unbounded."""
+    transform: Literal["log", "log1p"] | None = None
+    offset: float = 0.0
+    divisor: float = 1.0
+    edges: tuple[float, ...] | None = None
+    """Left-closed boundaries of buckets, ascending; None: no buckets."""
+    fill: float | None = None
+    """Number in place of a missing one; None: a missing number is an error."""
+    indicator: bool = False
+    """A last feature is 1 where the number was missing."""
+
+    @classmethod
+    def fit(
+        cls,
+        values: Numbers,
+        *,
+        scale: Literal["standardize", "minmax", "none"] = "standardize",
+        clip: tuple[float | None, float | None] = (None, None),
+        transform: Literal["log", "log1p"] | None = None,
+        buckets: Sequence[float] | None = None,
+        quantiles: int | None = None,
+        missing: Literal["mean", "median", "error"] | float = "mean",
+        indicator: bool | None = None,
+    ) -> Self:
+        """Fits the column to numbers of the training split.
+
+        Sums are exact, and rounded once, so the result does not depend on the order of
+        the rows.
+
+        Args:
+            values: float64 "n", NaN where missing; at least one is not.
+            scale: `standardize`: to mean 0 and variance 1 of the training numbers;
+                `minmax`: to [0, 1]; a constant column becomes 0.
+            clip: smallest and largest number.
+            transform: natural logarithm of the number, or of one more.
+            buckets: left-closed boundaries, of transformed numbers; no scaling then.
+            quantiles: number of buckets with equally many training numbers.
+            missing: rule for a missing number: mean or median of the training numbers,
+                or a constant.
+            indicator: None: if a training number is missing.
+        """
+        present = values[~np.isnan(values)]
+        fill: float | None = None
+        if missing == "mean":
+            fill = math.fsum(present) / len(present)
+        elif missing == "median":
+            fill = float(np.median(present))
+        elif missing != "error":
+            fill = float(missing)
+        column = cls(
+            clip=clip,
+            transform=transform,
+            fill=fill,
+            indicator=len(present) < len(values) if indicator is None else indicator,
+        )
+        moved = column.transformed(present)
+        if buckets is not None or quantiles is not None:
+            edges = buckets if quantiles is None else _quantile_edges(moved, quantiles)
+            return dataclasses.replace(column, edges=tuple(map(float, edges or ())))
+        offset, divisor = _scaling(moved, scale)
+        return dataclasses.replace(column, offset=offset, divisor=divisor)
+
+    @property
+    def width(self) -> int:
+        """Number of features of a row."""
+        return (1 if self.edges is None else len(self.edges) + 1) + self.indicator
+
+    def outside(self, values: Numbers) -> npt.NDArray[np.bool_]:
+        """Mask of numbers that the transform does not take, or that may not miss."""
+        missing = np.isnan(values)
+        filled = np.where(missing, 1.0 if self.fill is None else self.fill, values)
+        lowest = {"log": 0.0, "log1p": -1.0}.get(self.transform or "", -np.inf)
+        wrong = self._clipped(filled) <= lowest
+        return wrong | missing if self.fill is None else wrong
+
+    def transformed(self, values: Numbers) -> Numbers:
+        """Numbers after filling, clipping and the transform, float64 "n"."""
+        if self.fill is not None:
+            values = np.where(np.isnan(values), self.fill, values)
+        values = self._clipped(values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.transform == "log":
+                return np.log(values)
+            return np.log1p(values) if self.transform == "log1p" else values
+
+    def apply(self, values: Numbers) -> npt.NDArray[np.float32]:
+        """Features of numbers, float32 "n width".
+
+        Args:
+            values: float64 "n", NaN where missing.
+        """
+        moved = self.transformed(values)
+        if self.edges is None:
+            with np.errstate(over="ignore"):
+                scaled = (moved - self.offset) / self.divisor
+                columns = [scaled.astype(np.float32)[:, None]]
+        else:
+            places = np.searchsorted(np.array(self.edges), moved, side="right")
+            columns = [np.eye(len(self.edges) + 1, dtype=np.float32)[places]]
+        if self.indicator:
+            columns.append(np.isnan(values).astype(np.float32)[:, None])
+        return np.concatenate(columns, axis=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The column as plain values."""
+        return {"name": "number", **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
+        """The column of the result of `to_json`."""
+        fields = {key: value for key, value in plain.items() if key != "name"}
+        edges = fields["edges"]
+        fields |= {
+            "clip": tuple(fields["clip"]),
+            "edges": None if edges is None else tuple(edges),
+        }
+        return cls(**fields)
+
+    def __str__(self) -> str:
+        parts = [
+            f"clip {list(self.clip)}" if self.clip != (None, None) else "",
+            self.transform or "",
+            f"{len(self.edges) + 1} buckets" if self.edges is not None else "",
+            ""
+            if self.edges is not None or (self.offset, self.divisor) == (0.0, 1.0)
+            else f"(x - {self.offset:.6g}) / {self.divisor:.6g}",
+            "" if self.fill is None or not self.indicator else f"fill {self.fill:.6g}",
+            "indicator" if self.indicator else "",
+        ]
+        return ", ".join(filter(None, parts)) or "as it is"
+
+    def _clipped(self, values: Numbers) -> Numbers:
+        low, high = self.clip
+        if low is None and high is None:
+            return values
+        return np.clip(values, low, high)
+
+
+def _scaling(values: Numbers, scale: str) -> tuple[float, float]:
+    """Offset and divisor that scale transformed training numbers."""
+    if scale == "none":
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low, 1.0
+    if scale == "minmax":
+        return low, high - low
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((values - mean) ** 2) / len(values)
+    return mean, math.sqrt(variance) or 1.0
+
+
+def _quantile_edges(values: Numbers, quantiles: int) -> Sequence[float]:
+    """Distinct inner boundaries of equally filled buckets."""
+    inner = np.linspace(0.0, 1.0, quantiles + 1)[1:-1]
+    return np.unique(np.quantile(values, inner)).tolist()

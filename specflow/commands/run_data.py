@@ -1,0 +1,107 @@
+"""The data of a command, with the fitted columns of its run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specflow.columns import FittedColumns
+from specflow.commands import jax_session
+from specflow.config.sections.table import TableConfig
+from specflow.data import Data, build_data
+from specflow.distributed import collectives
+from specflow.distributed.processes import place
+from specflow.output import RunDirectory, existing_run, write_text
+from specflow.output.json_values import to_json
+from specflow.runtime.filesystem import expanded
+
+if TYPE_CHECKING:
+    from specflow.commands.swept_trial import SharedParts
+    from specflow.compose import Composed
+
+__all__ = ["data_of_run", "data_to_train", "write_columns"]
+
+
+def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> Data:
+    """Starts JAX, and builds the data of an experiment.
+
+    A table is read before JAX starts, since its problems need no devices; processes of
+    several join first, so that one of them reports for all.
+
+    Args:
+        composed: the experiment. Where `output.dir` has a run, its fitted columns are
+            used, and the files must be the same.
+        shared: parts of the last trial of a sweep.
+
+    Raises:
+        DataError: the data is missing or malformed, or files of the run have changed.
+    """
+    config = composed.config
+    build = build_data if shared is None else shared.build_data
+    if not isinstance(config.data, TableConfig):
+        jax_session.start(composed)
+        return build(config.data)
+    here = place(config.mesh.processes)
+    starts_first = here is not None and here.count > 1
+    if starts_first:
+        jax_session.start(composed)
+    stored = None
+    if config.output.dir:
+        run = RunDirectory(expanded(config.output.dir, "output.dir"))
+        stored = _stored(run, gathers=starts_first)
+    if stored is None:
+        data = build(config.data)
+    else:
+        data = build_data(config.data, columns=stored, same_files=True)
+    if not starts_first:
+        jax_session.start(composed)
+    return data
+
+
+def data_of_run(
+    composed: "Composed", *, needs_labels: bool = True, needs_train: bool = True
+) -> Data:
+    """Builds the data of a run, whose fitted columns are used.
+
+    Args:
+        composed: the run's config with overrides applied.
+        needs_labels: rows to evaluate must have labels.
+        needs_train: rows to train on are used.
+
+    Raises:
+        DataError: the data is missing or malformed.
+    """
+    config, stored = composed.config, None
+    if isinstance(config.data, TableConfig):
+        here = place(config.mesh.processes)
+        gathers = here is not None and here.count > 1
+        if gathers:
+            jax_session.start(composed)
+        stored = _stored(existing_run(composed.run or ""), gathers=gathers)
+    return build_data(
+        config.data,
+        needs_labels=needs_labels,
+        needs_train=needs_train,
+        columns=stored,
+    )
+
+
+def write_columns(run: RunDirectory, data: Data) -> None:
+    """Writes the fitted columns of a table to the run directory.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if data.columns is not None:
+        write_text(run.columns, to_json(data.columns.to_json()))
+
+
+def _stored(run: RunDirectory, *, gathers: bool) -> FittedColumns | None:
+    """The fitted columns of a run, which only process 0 may be able to read."""
+    path = str(run.columns)
+
+    def read() -> Any:
+        if not Path(path).is_file():
+            return None
+        return FittedColumns.read(path).to_json()
+
+    plain = collectives.on_process_zero(read) if gathers else read()
+    return None if plain is None else FittedColumns.from_json(plain, where=path)

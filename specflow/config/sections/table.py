@@ -1,0 +1,256 @@
+"""`data=table`: files of rows, their columns and their splits."""
+
+import itertools
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+from specflow.config.base import Config, UserPath
+from specflow.config.broken_rules import Broken, refuse
+from specflow.config.kinds import Kinds, named
+
+__all__ = [
+    "MEMBERS",
+    "CategoryColumnConfig",
+    "ColumnConfig",
+    "NumberColumnConfig",
+    "SplitConfig",
+    "TableConfig",
+]
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class NumberColumnConfig(Config):
+    """Numbers: filled, clipped, transformed, then scaled or put into buckets."""
+
+    name: Literal["number"] = "number"
+    scale: Literal["standardize", "minmax", "none"] = "standardize"
+    """Scaling by the training split: to mean 0 and variance 1, to [0, 1], or none."""
+    clip: list[float | None] = Field(default=[None, None], min_length=2, max_length=2)
+    """Smallest and largest number; null: unbounded."""
+    transform: Literal["log", "log1p"] | None = None
+    """Natural logarithm of the number, or of one more than it; null: none."""
+    buckets: list[float] | None = Field(default=None, min_length=1)
+    """Ascending boundaries of one-hot buckets, left-closed; null: no buckets."""
+    quantiles: int | None = Field(default=None, ge=2)
+    """Number of one-hot buckets with equally many training numbers; null: none."""
+    missing: Literal["mean", "median", "error"] | float = "mean"
+    """Fill for a missing number: mean or median of the training split, or a number."""
+    indicator: bool | None = None
+    """Add a feature that is 1 where the number is missing; null: if one is missing in
+    the training split."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        broken: list[Broken] = []
+        low, high = self.clip
+        if low is not None and high is not None and low >= high:
+            expected = "a smallest number below the largest"
+            broken.append(Broken(("clip",), self.clip, expected))
+        edges = self.buckets or []
+        if any(a >= b for a, b in itertools.pairwise(edges)):
+            broken.append(Broken(("buckets",), edges, "ascending boundaries"))
+        if self.buckets is not None and self.quantiles is not None:
+            expected = "null, as .buckets gives the boundaries"
+            broken.append(
+                Broken(("quantiles",), self.quantiles, expected, beside=".buckets")
+            )
+        refuse("NumberColumnConfig", broken)
+        return self
+
+
+class CategoryColumnConfig(Config):
+    """Categories: texts, or integers that stand for them."""
+
+    name: Literal["category"] = "category"
+    vocabulary: list[str] | None = Field(default=None, min_length=1)
+    """Categories, in this order; null: those of the training split, the most frequent
+    first."""
+    min_count: PositiveInt = 1
+    """Number of training rows below which a category is left out of the vocabulary."""
+    max_size: PositiveInt | None = None
+    """Number of categories of the vocabulary, the most frequent; null: all."""
+    hash_buckets: PositiveInt | None = None
+    """Number of hash buckets in place of a vocabulary; null: none."""
+    oov_buckets: NonNegativeInt = 1
+    """Number of hash buckets of categories outside the vocabulary; 0: they are no
+    category."""
+    missing: Literal["own", "none", "error"] | None = None
+    """Missing value: a category of its own, no category, or an error; null: a category
+    of its own if one is missing in the training split, or for an embedding."""
+    encoding: Literal["one_hot", "embedding"] = "one_hot"
+    """One-hot features, or an index that the model embeds."""
+    embedding_size: PositiveInt | None = None
+    """Size of the embedding; null: fourth root of the number of categories."""
+
+    @model_validator(mode="after")
+    def _indices_exist(self) -> Self:
+        broken: list[Broken] = []
+        if self.encoding == "embedding" and self.missing == "none":
+            expected = "own or error: an embedding needs an index for every row"
+            broken.append(Broken(("missing",), self.missing, expected))
+        if (
+            self.encoding == "embedding"
+            and not self.oov_buckets
+            and self.hash_buckets is None
+        ):
+            expected = "at least 1: an embedding needs an index for every row"
+            broken.append(Broken(("oov_buckets",), self.oov_buckets, expected))
+        words = self.vocabulary or []
+        if len(set(words)) < len(words) or "" in words:
+            broken.append(
+                Broken(("vocabulary",), words, "different texts, none of them empty")
+            )
+        if self.vocabulary is not None and self.hash_buckets is not None:
+            expected = "null, as .vocabulary lists the categories"
+            broken.append(
+                Broken(("hash_buckets",), self.hash_buckets, expected, ".vocabulary")
+            )
+        refuse("CategoryColumnConfig", broken)
+        return self
+
+
+ColumnConfig = Annotated[
+    Config | str,
+    Kinds(named(NumberColumnConfig, CategoryColumnConfig), words=("ignore",)),
+]
+"""A declared column: `number`, `category`, a section with that name, or `ignore`."""
+
+
+class SplitConfig(Config):
+    """Rows of the evaluation and test splits; all others are trained on."""
+
+    eval: Fraction = 0.2
+    """Fraction of the rows that are evaluated on."""
+    test: Fraction = 0.0
+    """Fraction of the rows that only `evaluate --split test` and `predict --split test`
+    read."""
+    by: Literal["random", "hash", "group", "stratified", "time", "column", "files"] = (
+        "random"
+    )
+    """Rule: `random` draws rows; `hash` by the content of a row, or of `column`;
+    `group` keeps rows of equal `column` together; `stratified` draws equal fractions of
+    every value of `column`; `time` holds out the last rows by `column`; `column` reads
+    train, eval or test from it; `files`: eval_files and test_files hold them out."""
+    column: str | None = None
+    """Column of the rule."""
+    seed: NonNegativeInt = 0
+    """Seed of the draw; independent of the experiment's."""
+    folds: int | None = Field(default=None, ge=2)
+    """Number of folds of a cross-validation; `data.fold` is evaluated on, and `eval`
+    has no meaning. null: none."""
+
+    @model_validator(mode="after")
+    def _column_suits(self) -> Self:
+        broken: list[Broken] = []
+        if self.column is None and self.by not in ("random", "hash", "files"):
+            broken.append(
+                Broken(("column",), None, f"the column of the rule by={self.by}")
+            )
+        if self.column is not None and self.by in ("random", "files"):
+            expected = f"null: the rule by={self.by} reads no column"
+            broken.append(Broken(("column",), self.column, expected))
+        if self.folds is not None and self.by in ("time", "column", "files"):
+            expected = f"null: the rule by={self.by} makes no folds"
+            broken.append(Broken(("folds",), self.folds, expected))
+        if self.folds is None and self.eval + self.test >= 1.0:
+            expected = "fractions whose sum is below 1, so that rows are trained on"
+            broken.append(Broken(("test",), self.test, expected, ".eval"))
+        refuse("SplitConfig", broken)
+        return self
+
+
+def _list_of(value: list[str] | str) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+Paths = Annotated[list[UserPath] | UserPath, AfterValidator(_list_of)]
+Names = Annotated[list[str] | str, AfterValidator(_list_of)]
+
+
+class TableConfig(Config):
+    """Rows of files: CSV, TSV, JSON lines, Parquet or Arrow, by columns.
+
+    Numbers and one-hot categories are features.x: float32[b,d], indices of embeddings
+    features.categories.<column>: int32[b]; labels: int32[b] of classes or integers,
+    else float32[b]. Columns are fitted to the training split, and the run, its
+    checkpoints and its exports have the result.
+    """
+
+    name: Literal["table"] = "table"
+    files: Paths = Field(min_length=1)
+    """Files, or globs; of one format, and with the same columns."""
+    eval_files: Paths = []
+    """Files of the evaluation split; `split.by` is then `files`."""
+    test_files: Paths = []
+    """Files of the test split; `split.by` is then `files`."""
+    format: Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | None = None
+    """Format of the files; null: by their suffix."""
+    features: Names | None = Field(default=None, min_length=1)
+    """Columns of features; null: all but labels, ids and the column of the split."""
+    labels: Names = []
+    """Columns of labels: one is `labels`, several are `labels.<column>`; `predict`
+    needs none."""
+    id: Names = []
+    """Columns that identify rows: `predict` writes them beside the predictions."""
+    columns: dict[str, ColumnConfig] = {}  # type: ignore[valid-type]
+    """Declared columns; all others are numbers if every value is one, else
+    categories."""
+    missing: list[str] = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+    """Texts of a missing number. A category is missing where its text is empty."""
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    """Rows of the evaluation and test splits."""
+    fold: NonNegativeInt | None = None
+    """Fold that is evaluated on, from 0; `split.folds` says how many there are."""
+    joined: bool = True
+    """Join numbers and one-hot features to features.x; false: every column is
+    features.<column>."""
+    shuffle: bool = True
+    """Shuffle the training rows every epoch."""
+
+    @model_validator(mode="after")
+    def _roles_suit(self) -> Self:
+        broken: list[Broken] = []
+        roles: dict[str, str] = {}
+        for role, names in (
+            ("labels", self.labels),
+            ("id", self.id),
+            ("features", self.features or []),
+        ):
+            for name in names:
+                if name in roles and (role, roles[name]) != ("features", "id"):
+                    expected = f"columns that .{roles[name]} does not name"
+                    broken.append(Broken((role,), name, expected, f".{roles[name]}"))
+                roles.setdefault(name, role)
+        folds = self.split.folds
+        if folds is None and self.fold is not None:
+            expected = "null, as .split.folds is"
+            broken.append(Broken(("fold",), self.fold, expected, ".split.folds"))
+        if (
+            folds is not None
+            and not 0 <= (-1 if self.fold is None else self.fold) < folds
+        ):
+            expected = f"a fold from 0 to {folds - 1}: .split.folds={folds}"
+            broken.append(Broken(("fold",), self.fold, expected, ".split.folds"))
+        if self.split.by == "files" and not self.eval_files:
+            expected = "files of the evaluation split, as .split.by=files"
+            broken.append(Broken(("eval_files",), [], expected, ".split.by"))
+        held = self.eval_files or self.test_files
+        if held and self.split.by != "files":
+            expected = "files, as .eval_files or .test_files are given"
+            broken.append(
+                Broken(("split", "by"), self.split.by, expected, ".eval_files")
+            )
+        refuse("TableConfig", broken)
+        return self
+
+
+MEMBERS = named(TableConfig)
+"""Name -> class."""

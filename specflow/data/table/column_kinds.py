@@ -1,0 +1,92 @@
+"""Infers the kinds of columns from the training rows."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.data.table.table_cells import TableCells
+from specflow.diagnostics.errors import Diagnostic
+
+__all__ = ["MOST_CATEGORIES", "inferred_kind"]
+
+MOST_CATEGORIES = 1_000
+"""Largest number of distinct values of a column that is a category undeclared."""
+_MOSTLY = 0.9
+"""Fraction of numbers among texts above which other texts are probably mistakes."""
+
+
+def inferred_kind(
+    cells: TableCells, name: str, rows: npt.NDArray[np.int64]
+) -> Literal["number", "category"] | list[Diagnostic]:
+    """Infers the kind of a column from the training rows.
+
+    A column of numbers is one of numbers, unless one is a code, such as 007: the
+    leading zeros mean something. Anything else is a category.
+
+    Args:
+        cells: the table.
+        name: the column.
+        rows: the training rows.
+
+    Returns:
+        The kind, or diagnostics of a column whose kind has to be declared.
+    """
+    key = f"data.columns.{name}"
+    if types := cells.type_names(name):
+        hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
+        return [
+            Diagnostic(
+                f"column {name}",
+                f"holds {', '.join(types)}",
+                expected="numbers, texts or booleans",
+                hint=hint,
+                code="table-kind",
+            )
+        ]
+    if cells.is_boolean(name):
+        return "category"
+    numbers, bad = cells.numbers(name)
+    bad = bad[np.isin(bad, rows)]
+    present = int((~np.isnan(numbers[rows])).sum())
+    if not present and not bad.size:
+        return [
+            Diagnostic(
+                f"column {name}",
+                f"has no value in {len(rows):,} training rows",
+                expected="a value to fit the column to",
+                hint=f"Leave it out: {key}=ignore.",
+                code="table-kind",
+            )
+        ]
+    if not cells.is_text(name):
+        return "number"
+    if bad.size and present > _MOSTLY * (present + bad.size):
+        expected = f"a number, as {present:,} other training rows have"
+        hint = (
+            "Correct the cells, or list such texts of missing numbers in data.missing. "
+            f"If they are categories: {key}=category."
+        )
+        return cells.bad_cells(name, bad, expected, hint=hint)
+    texts = cells.texts(name)
+    distinct = {texts[row] for row in rows.tolist()}
+    if not bad.size and not any(_is_code(text) for text in distinct):
+        return "number"
+    if len(distinct) > MOST_CATEGORIES:
+        return [
+            Diagnostic(
+                f"column {name}",
+                f"has {len(distinct):,} different texts in {len(rows):,} training rows",
+                expected=f"at most {MOST_CATEGORIES:,}, as it is not declared",
+                hint=f"If it identifies rows: data.id={name}. Leave it out: "
+                f"{key}=ignore. Frequent ones only: "
+                f"{key}={{name: category, min_count: 10}}.",
+                code="table-kind",
+            )
+        ]
+    return "category"
+
+
+def _is_code(text: str) -> bool:
+    digits = text.strip()
+    return len(digits) > 1 and digits[0] == "0" and digits.isdigit()

@@ -1,0 +1,179 @@
+"""Splits rows into training, evaluation and test rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+__all__ = [
+    "SPLITS",
+    "by_hash",
+    "by_stratum",
+    "by_time",
+    "folded",
+    "hash_units",
+    "randomly",
+]
+
+SPLITS = ("train", "eval", "test")
+"""Names of the splits; a row's split is its index here."""
+TRAIN, EVAL, TEST = range(3)
+
+Split = npt.NDArray[np.int8]
+"""Index of the split of each row, int8 "n"."""
+
+
+def randomly(rows: int, fractions: tuple[float, float], seed: int) -> Split:
+    """Draws `round(rows * fraction)` evaluation and test rows.
+
+    Args:
+        rows: number of rows.
+        fractions: of evaluation and test rows.
+        seed: of the draw.
+
+    >>> np.bincount(randomly(10, (0.2, 0.1), seed=0)).tolist()
+    [7, 2, 1]
+    """
+    order = np.random.default_rng(seed).permutation(rows)
+    evaluated, tested = (round(rows * fraction) for fraction in fractions)
+    split = np.zeros(rows, np.int8)
+    split[order[:tested]] = TEST
+    split[order[tested : tested + evaluated]] = EVAL
+    return split
+
+
+def hash_units(texts: Sequence[str], seed: int) -> npt.NDArray[np.float64]:
+    """Hashes texts to [0, 1): equal texts to equal numbers, in any table.
+
+    >>> hash_units(["a", "b", "a"], seed=0).round(3).tolist()
+    [0.901, 0.341, 0.901]
+    """
+    known: dict[str, float] = {}
+    for text in texts:
+        if text not in known:
+            content = text.encode("utf-8", "surrogatepass")
+            known[text] = (xxhash.xxh3_64_intdigest(content, seed=seed) >> 11) / 2**53
+    return np.array([known[text] for text in texts])
+
+
+def by_hash(units: npt.NDArray[np.float64], fractions: tuple[float, float]) -> Split:
+    """Assigns rows by their hash, so that equal ones are in one split.
+
+    The split of a row depends on nothing else: it stays when rows are appended.
+
+    Args:
+        units: from `hash_units`.
+        fractions: of evaluation and test rows, on average over hashes.
+    """
+    evaluated, tested = fractions
+    split = np.zeros(len(units), np.int8)
+    split[units < tested + evaluated] = EVAL
+    split[units < tested] = TEST
+    return split
+
+
+def by_stratum(
+    strata: Sequence[str], fractions: tuple[float, float], seed: int
+) -> Split:
+    """Draws equal fractions of every stratum, to the row.
+
+    In each stratum, and in all together, the number of rows of a split differs from its
+    fraction by at most 1.
+
+    >>> split = by_stratum(["a"] * 5 + ["b"] * 5, (0.2, 0.2), seed=0)
+    >>> np.bincount(split[:5]).tolist(), np.bincount(split[5:]).tolist()
+    ([3, 1, 1], [3, 1, 1])
+    """
+    random = np.random.default_rng(seed)
+    split = np.zeros(len(strata), np.int8)
+    seen, taken = 0, [0, 0]
+    for rows in _members(strata):
+        order = random.permutation(rows)
+        seen += len(rows)
+        start = 0
+        for which, (name, fraction) in enumerate(
+            zip((TEST, EVAL), reversed(fractions), strict=True)
+        ):
+            # Rounded over all strata so far: the total is right as well.
+            count = _bounded(round(seen * fraction) - taken[which], len(rows), fraction)
+            count = min(count, len(rows) - start)
+            split[order[start : start + count]] = name
+            taken[which] += count
+            start += count
+    return split
+
+
+def by_time(times: npt.NDArray[np.float64], fractions: tuple[float, float]) -> Split:
+    """Holds out the last rows by time: training, then evaluation, then test rows.
+
+    Rows of one time are in one split, the later one.
+
+    >>> by_time(np.array([3.0, 1.0, 2.0, 4.0]), (0.25, 0.25)).tolist()
+    [1, 0, 0, 2]
+    """
+    rows, ordered = len(times), np.sort(times)
+    evaluated, tested = fractions
+    split = np.zeros(rows, np.int8)
+    for name, fraction in ((EVAL, evaluated + tested), (TEST, tested)):
+        if count := round(rows * fraction):
+            split[times >= ordered[rows - count]] = name
+    return split
+
+
+def folded(
+    split: Split,
+    folds: int,
+    fold: int,
+    *,
+    seed: int,
+    strata: Sequence[str] | None = None,
+    units: npt.NDArray[np.float64] | None = None,
+    tested: float = 0.0,
+) -> Split:
+    """Divides all rows but the test rows into folds, and evaluates on one of them.
+
+    Args:
+        split: with the test rows; all others are divided.
+        folds: number of folds.
+        fold: the fold that is evaluated on.
+        seed: of the draw.
+        strata: each fold has equally many rows of every stratum, to the row.
+        units: hashes of the rows: equal ones are in one fold.
+        tested: fraction of test rows by hash.
+    """
+    rest = np.flatnonzero(split != TEST)
+    if units is not None:
+        numbers = ((units[rest] - tested) / (1.0 - tested) * folds).astype(np.int64)
+    else:
+        random = np.random.default_rng([seed, folds])
+        groups = (
+            [rest] if strata is None else _members([strata[int(row)] for row in rest])
+        )
+        order = np.concatenate(
+            [
+                random.permutation(group if strata is None else rest[group])
+                for group in groups
+            ]
+        )
+        # Dealt out in turn: sizes differ by one row at most, in every stratum too.
+        numbers = np.empty(len(rest), np.int64)
+        numbers[np.searchsorted(rest, order)] = np.arange(len(rest)) % folds
+    divided = np.where(split == TEST, TEST, TRAIN).astype(np.int8)
+    divided[rest[numbers == fold]] = EVAL
+    return divided
+
+
+def _members(strata: Sequence[str]) -> list[npt.NDArray[Any]]:
+    """Rows of each stratum, in the order of their texts."""
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(strata):
+        rows.setdefault(text, []).append(row)
+    return [np.array(rows[text]) for text in sorted(rows)]
+
+
+def _bounded(count: int, rows: int, fraction: float) -> int:
+    """The count of a stratum, less than one row from its own fraction."""
+    exact = rows * fraction
+    return int(min(max(count, np.floor(exact)), np.ceil(exact)))

@@ -1,0 +1,86 @@
+"""Splits the rows of a table by the declared rule and its column."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from specflow.config.sections.table import SplitConfig
+from specflow.data.table import row_splits
+from specflow.data.table.row_splits import SPLITS, Split
+from specflow.data.table.table_cells import TableCells
+from specflow.diagnostics.errors import DataError, nearest
+
+__all__ = ["split_rows"]
+
+
+def split_rows(
+    split: SplitConfig, cells: TableCells, *, fold: int | None, ids: Sequence[str]
+) -> Split:
+    """Returns the index of the split of each row, int8 "n".
+
+    Args:
+        split: the rule.
+        cells: the table.
+        fold: the fold that is evaluated on, of `split.folds`.
+        ids: columns that identify rows, which a hash without a column reads.
+
+    Raises:
+        DataError: a cell of the rule's column is missing, or names no split.
+    """
+    fractions = (0.0 if split.folds else split.eval, split.test)
+    column = split.column
+    strata = units = None
+    if split.by == "column":
+        return _named(cells, column or "")
+    if split.by == "time":
+        times, bad = cells.times(column or "")
+        if bad.size:
+            expected = "a number, a date or a time, such as 2026-01-31T12:00"
+            raise DataError(*cells.bad_cells(column or "", bad, expected))
+        return row_splits.by_time(times, fractions)
+    if split.by in ("hash", "group"):
+        units = row_splits.hash_units(_hashed(cells, column, ids), split.seed)
+        divided = row_splits.by_hash(units, fractions)
+    elif split.by == "stratified":
+        strata = cells.texts(column or "")
+        divided = row_splits.by_stratum(strata, fractions, split.seed)
+    else:
+        divided = row_splits.randomly(len(cells), fractions, split.seed)
+    if split.folds is None or fold is None:
+        return divided
+    return row_splits.folded(
+        divided,
+        split.folds,
+        fold,
+        seed=split.seed,
+        strata=strata,
+        units=units,
+        tested=split.test,
+    )
+
+
+def _hashed(cells: TableCells, column: str | None, ids: Sequence[str]) -> list[str]:
+    """Text of each row that decides its split."""
+    if column is not None:
+        texts = cells.texts(column)
+        missing = [row for row, text in enumerate(texts) if not text]
+        if missing:
+            expected = "a value, which decides the split of the row"
+            raise DataError(*cells.bad_cells(column, missing, expected))
+        return texts
+    names = [*ids] or cells.names
+    columns = [cells.texts(name) for name in names]
+    return ["\x1f".join(row) for row in zip(*columns, strict=True)]
+
+
+def _named(cells: TableCells, column: str) -> Split:
+    """Splits that a column names."""
+    texts = cells.texts(column)
+    places = {name: place for place, name in enumerate(SPLITS)}
+    found = np.array([places.get(text, -1) for text in texts], np.int8)
+    if (wrong := np.flatnonzero(found < 0)).size:
+        near = nearest(texts[int(wrong[0])], SPLITS)
+        hint = f"Did you mean {near}?" if near else ""
+        expected = "train, eval or test"
+        raise DataError(*cells.bad_cells(column, wrong.tolist(), expected, hint=hint))
+    return found

@@ -1,0 +1,184 @@
+"""The rows of one split of a table, as features, labels and ids."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import CategoryColumn, FittedColumns, LabelColumn, NumberColumn
+from specflow.data.narrowing import refuse_wide
+from specflow.data.source import ArraySource
+from specflow.data.table.table_cells import TableCells
+from specflow.diagnostics.errors import DataError, Diagnostic
+
+__all__ = ["TableSource", "split_source"]
+
+Rows = npt.NDArray[np.int64]
+_MOST_CLASSES_SHOWN = 10
+
+
+class TableSource(ArraySource):
+    """Rows of one split.
+
+    Args:
+        cells: the table.
+        rows: numbers of the split's rows.
+        features: arrays, rows first.
+        labels: likewise; None if there are none.
+        raw: columns that made the features.
+        ids: name -> identifier of each row.
+        origin: name of the split, for messages.
+    """
+
+    def __init__(
+        self,
+        cells: TableCells,
+        rows: Rows,
+        features: Any,
+        labels: Any,
+        *,
+        raw: Sequence[str],
+        ids: Mapping[str, Any],
+        origin: str,
+    ):
+        self._cells, self._rows, self._raw = cells, rows, tuple(raw)
+        super().__init__(features, labels, ids=ids, origin=origin)
+
+    def place(self, row: int) -> str:
+        """The file and line of a row of this split."""
+        return self._cells.place(int(self._rows[row]))
+
+    def raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows by column, as the files have them."""
+        numbers: list[int] = self._rows[rows].tolist()
+        return {
+            name: [self._cells.value(name, row) for row in numbers]
+            for name in self._raw
+        }
+
+
+def split_source(
+    fitted: FittedColumns,
+    cells: TableCells,
+    rows: Rows,
+    split: str,
+    ids: Sequence[str],
+    needs_labels: bool,
+) -> TableSource:
+    """Makes the features of some rows, after a check of every cell.
+
+    Args:
+        fitted: makes the features.
+        cells: the table.
+        rows: numbers of the rows.
+        split: name of the split, for messages.
+        ids: columns that identify rows, as far as the table has them.
+        needs_labels: False: there are no labels.
+
+    Raises:
+        DataError: cells are wrong; those of all columns are reported.
+    """
+    parsed: dict[str, Any] = {}
+    diagnostics: list[Diagnostic] = []
+    for name, column in fitted.columns.items():
+        if isinstance(column, NumberColumn):
+            parsed[name] = _numbers(cells, name, rows, column, diagnostics)
+        else:
+            parsed[name] = _texts(cells, name, rows, column, diagnostics)
+    labels: dict[str, Any] = {}
+    for name, label in fitted.labels.items() if needs_labels else ():
+        labels[name] = _labels(cells, name, rows, label, diagnostics)
+    if diagnostics:
+        raise DataError(*diagnostics)
+    raw = [
+        (f"features.{name}", parsed[name])
+        for name, column in fitted.columns.items()
+        if isinstance(column, NumberColumn) and column == NumberColumn(fill=column.fill)
+    ]
+    refuse_wide(raw, f"{split} split")
+    only = next(iter(labels.values())) if len(labels) == 1 else labels
+    return TableSource(
+        cells,
+        rows,
+        fitted.features(parsed),
+        only if labels else None,
+        raw=list(fitted.columns),
+        ids={name: _ids(cells, name, rows) for name in ids if name in cells.names},
+        origin=f"{split} split",
+    )
+
+
+def _numbers(
+    cells: TableCells,
+    name: str,
+    rows: Rows,
+    column: NumberColumn,
+    diagnostics: list[Diagnostic],
+) -> npt.NDArray[np.float64]:
+    numbers, bad = cells.numbers(name)
+    values = numbers[rows]
+    wrong = np.isin(rows, bad)
+    diagnostics += cells.bad_cells(name, rows[wrong], "a number")
+    outside = column.outside(values) & ~wrong
+    expected = f"a number that {column} takes" if column.transform else "a number"
+    diagnostics += cells.bad_cells(name, rows[outside], expected)
+    return values
+
+
+def _texts(
+    cells: TableCells,
+    name: str,
+    rows: Rows,
+    column: CategoryColumn,
+    diagnostics: list[Diagnostic],
+) -> list[str]:
+    texts = cells.texts(name)
+    values = [texts[row] for row in rows.tolist()]
+    if column.missing == "error":
+        missing = [row for row, text in zip(rows, values, strict=True) if not text]
+        diagnostics += cells.bad_cells(name, missing, "a category")
+    return values
+
+
+def _labels(
+    cells: TableCells,
+    name: str,
+    rows: Rows,
+    label: LabelColumn,
+    diagnostics: list[Diagnostic],
+) -> npt.NDArray[Any]:
+    """Labels of rows: int32 classes or integers, else float64."""
+    if label.kind == "class":
+        places = {text: place for place, text in enumerate(label.classes)}
+        texts = cells.texts(name)
+        classes = np.array([places.get(texts[row], -1) for row in rows.tolist()])
+        shown = ", ".join(label.classes[:_MOST_CLASSES_SHOWN])
+        shown += ", ..." if len(label.classes) > _MOST_CLASSES_SHOWN else ""
+        diagnostics += cells.bad_cells(
+            name, rows[classes < 0], f"a class of the training split: {shown}"
+        )
+        return classes.astype(np.int32)
+    numbers, bad = cells.numbers(name)
+    values = numbers[rows]
+    wrong = np.isnan(values) | np.isin(rows, bad)
+    expected, hint = "a number", ""
+    if label.kind == "integer":
+        whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
+        if (~wrong & ~whole).any():
+            hint = f"If labels are numbers of any kind: data.columns.{name}=number."
+        wrong |= ~whole
+        expected = "an integer of 32 bits, as the labels of the training split"
+    diagnostics += cells.bad_cells(name, rows[wrong], expected, hint=hint)
+    if label.kind == "integer":
+        return np.where(wrong, 0, values).astype(np.int32)
+    return values
+
+
+def _ids(cells: TableCells, name: str, rows: Rows) -> npt.NDArray[Any]:
+    """Identifiers: integers of a column of integers without a missing one, or texts."""
+    whole = cells.integers(name)
+    if whole is not None:
+        return whole[rows]
+    texts = cells.texts(name)
+    return np.array([texts[row] for row in rows.tolist()], dtype=np.str_)

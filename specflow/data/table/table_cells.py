@@ -1,0 +1,289 @@
+"""Columns of a table over all its files: cells as numbers, texts or times."""
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import MISSING, NUMBER, as_number, as_numbers, as_texts
+from specflow.data.table.table_reader import FileRows
+from specflow.diagnostics.errors import Diagnostic
+
+__all__ = ["TableCells"]
+
+SHOWN = 10
+"""Number of bad cells of a column that are shown."""
+_LONGEST = 60
+"""Length of a shown value, in characters."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableCells:
+    """Cells of all files, file after file; rows are numbered through from 0."""
+
+    files: Sequence[FileRows]
+    missing: tuple[str, ...] = MISSING
+    """Texts of a missing number."""
+    _numbers: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
+    _texts: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return sum(rows.rows for rows in self.files)
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """Names of the columns that were read."""
+        return list(self.files[0].columns)
+
+    @functools.cached_property
+    def first_rows(self) -> npt.NDArray[np.int64]:
+        """Number of the first row of each file."""
+        sizes = [rows.rows for rows in self.files]
+        return np.cumsum([0, *sizes])[:-1]
+
+    def place(self, row: int) -> str:
+        """The file and line of a row."""
+        number = int(np.searchsorted(self.first_rows, row, side="right")) - 1
+        return self.files[number].place(int(row - self.first_rows[number]))
+
+    def value(self, name: str, row: int) -> Any:
+        """The raw value of a cell."""
+        number = int(np.searchsorted(self.first_rows, row, side="right")) - 1
+        cell = self.files[number].columns[name][int(row - self.first_rows[number])]
+        return cell.as_py() if hasattr(cell, "as_py") else cell
+
+    def numbers(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """All cells of a column as float64, NaN where missing, and rows of bad ones."""
+        if name not in self._numbers:
+            values, bad = [], []
+            for first, rows in zip(self.first_rows, self.files, strict=True):
+                numbers, wrong = _numbers(rows.columns[name], self.missing)
+                values.append(numbers)
+                bad.append(wrong + first)
+            self._numbers[name] = np.concatenate(values), np.concatenate(bad)
+        return self._numbers[name]
+
+    def texts(self, name: str) -> list[str]:
+        """All cells of a column as texts of categories; empty where missing."""
+        if name not in self._texts:
+            found: list[str] = []
+            for rows in self.files:
+                cells = rows.columns[name]
+                found += as_texts(
+                    cells if isinstance(cells, list) else cells.to_pylist()
+                )
+            self._texts[name] = found
+        return self._texts[name]
+
+    def integers(self, name: str) -> npt.NDArray[np.int64] | None:
+        """All cells of a column of integers; None if it has others or lacks one."""
+        parts = []
+        for rows in self.files:
+            cells = rows.columns[name]
+            if isinstance(cells, list):
+                if any(type(value) is not int for value in cells):
+                    return None
+                parts.append(np.array(cells))
+            elif _is_integer(cells) and not cells.null_count:
+                parts.append(cells.to_numpy(zero_copy_only=False))
+            else:
+                return None
+        joined = np.concatenate(parts)
+        return joined if joined.dtype.kind in "iu" else None
+
+    def times(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """All cells of a column as numbers that grow with time, and rows of bad ones.
+
+        Numbers are themselves; dates and times are seconds, in UTC where they name no
+        zone.
+        """
+        numbers, bad = self.numbers(name)
+        if not bad.size and not self.is_other(name):
+            return numbers, np.flatnonzero(np.isnan(numbers))
+        known: dict[Any, float] = {}
+        seconds = np.empty(len(self))
+        for row in range(len(self)):
+            value = self.value(name, row)
+            if value not in known:
+                known[value] = _seconds(value)
+            seconds[row] = known[value]
+        return seconds, np.flatnonzero(np.isnan(seconds))
+
+    def is_text(self, name: str) -> bool:
+        """True if the cells of a file are texts, whose kind has to be inferred."""
+        return any(_is_text(rows.columns[name]) for rows in self.files)
+
+    def is_boolean(self, name: str) -> bool:
+        """True if all cells are booleans."""
+        return all(_is_boolean(rows.columns[name]) for rows in self.files)
+
+    def is_other(self, name: str) -> bool:
+        """True if cells are neither texts, numbers nor booleans, such as times."""
+        return any(_type_name(rows.columns[name]) for rows in self.files)
+
+    def type_names(self, name: str) -> list[str]:
+        """Types of cells that are neither texts, numbers nor booleans."""
+        return sorted({_type_name(rows.columns[name]) for rows in self.files} - {""})
+
+    def bad_cells(
+        self,
+        name: str,
+        rows: Iterable[int],
+        expected: str,
+        *,
+        hint: str = "",
+        code: str = "table-cell",
+    ) -> list[Diagnostic]:
+        """Returns diagnostics of bad cells: the first ones, and how many there are.
+
+        Args:
+            name: the column.
+            rows: numbers of the rows.
+            expected: description of valid values.
+            hint: advice, shown once.
+            code: of the diagnostics.
+        """
+        wrong = list(rows)
+        diagnostics = [
+            Diagnostic(
+                f"{self.place(row)}, {name}",
+                f"got {_shown(self.value(name, row))}",
+                expected=expected,
+                hint=hint if place == 0 else "",
+                code=code,
+            )
+            for place, row in enumerate(wrong[:SHOWN])
+        ]
+        if further := max(0, len(wrong) - SHOWN):
+            noun = "cell" if further == 1 else "cells"
+            problem = f"{further:,} further {noun} like these"
+            diagnostics.append(Diagnostic(f"column {name}", problem, code=code))
+        return diagnostics
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "a missing value"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _seconds(value: Any) -> float:
+    """Seconds since 1970 of a date or time; NaN if it is none."""
+    try:
+        if isinstance(value, str):
+            value = datetime.datetime.fromisoformat(value.strip())
+        if isinstance(value, datetime.date) and not isinstance(
+            value, datetime.datetime
+        ):
+            value = datetime.datetime(value.year, value.month, value.day)
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.UTC)
+        return value.timestamp()
+    except (AttributeError, TypeError, ValueError):
+        return float("nan")
+
+
+def _is_text(cells: Any) -> bool:
+    if isinstance(cells, list):
+        return any(isinstance(value, str) for value in cells)
+    import pyarrow as pa
+
+    kind = cells.type
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+    )
+
+
+def _is_integer(cells: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_integer(cells.type)
+
+
+def _is_boolean(cells: Any) -> bool:
+    if isinstance(cells, list):
+        present = [value for value in cells if value is not None]
+        return bool(present) and all(isinstance(value, bool) for value in present)
+    import pyarrow as pa
+
+    return pa.types.is_boolean(cells.type)
+
+
+def _type_name(cells: Any) -> str:
+    """Name of a type of cells that no column has; empty for texts and numbers."""
+    if isinstance(cells, list):
+        other = (
+            type(value).__name__ for value in cells if isinstance(value, list | dict)
+        )
+        return next(other, "")
+    import pyarrow as pa
+
+    kind, types = cells.type, pa.types
+    plain: tuple[Callable[[Any], bool], ...] = (
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_decimal,
+        types.is_null,
+    )
+    if _is_text(cells) or any(is_of(kind) for is_of in plain):
+        return ""
+    return str(kind)
+
+
+def _numbers(
+    cells: Any, missing: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Cells of one file as float64, and rows of bad ones."""
+    if isinstance(cells, list):
+        return as_numbers(cells, missing)
+    import pyarrow as pa
+
+    if _is_text(cells):
+        return _numbers_of_texts(cells, missing)
+    kind = cells.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return as_numbers(cells.to_pylist(), missing)
+    absent = cells.is_null().to_numpy(zero_copy_only=False)
+    # Filled first: with a null Arrow converts integers through float64.
+    filled = cells.fill_null(pa.scalar(0, kind)) if cells.null_count else cells
+    numbers, bad = as_numbers(filled.to_numpy(zero_copy_only=False), missing)
+    return np.where(absent, np.nan, numbers), bad
+
+
+def _numbers_of_texts(
+    cells: Any, missing: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The values of `as_number`, by Arrow's functions over whole columns."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute  # Its functions are made when it is imported.
+    cells = cells.cast(pa.string())
+    trimmed = pc.utf8_trim(cells, " \t")
+    is_number = pc.fill_null(
+        pc.match_substring_regex(trimmed, f"^(?:{NUMBER})$"), False
+    )
+    is_missing = pc.or_(
+        pc.is_in(trimmed, value_set=pa.array(list(missing), pa.string())),
+        pc.is_null(cells),
+    )
+    # In the order of as_number: a text that is declared missing is no number.
+    is_number = pc.and_not(is_number, is_missing)
+    texts = pc.if_else(is_number, trimmed, pa.scalar(None, pa.string()))
+    texts = pc.replace_substring_regex(texts, r"^\+", "")
+    numbers = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
+    bad = ~pc.or_(is_number, is_missing).to_numpy(zero_copy_only=False)
+    # Few have so many digits: overflow, and integers that float64 cannot hold.
+    long = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{16,}$"), False)
+    suspect = np.isinf(numbers) | long.to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(suspect):
+        bad[row] = as_number(cells[int(row)].as_py(), missing) is None
+    return np.where(bad, np.nan, numbers), np.flatnonzero(bad)

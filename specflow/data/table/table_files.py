@@ -1,0 +1,121 @@
+"""Files of a table: globs, formats and digests."""
+
+import dataclasses
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.runtime.file_digests import file_digest
+from specflow.runtime.filesystem import absence_hint, expanded
+
+__all__ = ["TableFile", "table_files"]
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableFile:
+    """One file of a table."""
+
+    name: str
+    """Path as the user wrote it, with globs expanded."""
+    path: Path
+    format: str
+    digest: str
+    """SHA-256 of the content."""
+
+
+def table_files(
+    written: Sequence[str], *, key: str, format: str | None = None
+) -> list[TableFile]:
+    """Finds the files of paths and globs.
+
+    Args:
+        written: paths and globs; files of a glob are in the order of their names.
+        key: dotted key of the paths, for messages.
+        format: of all files; None: by their suffix.
+
+    Raises:
+        DataError: a file is missing or empty, a glob matches none, or the format is
+            unknown; all are reported.
+    """
+    diagnostics: list[Diagnostic] = []
+    files: dict[str, TableFile] = {}
+    for pattern in written:
+        for name, path in _matching(pattern, key, diagnostics):
+            suffix = path.suffix.lower()
+            chosen = format or _SUFFIXES.get(suffix)
+            if chosen is None:
+                diagnostics.append(
+                    Diagnostic(
+                        key,
+                        f"the suffix {suffix!r} of {name} is no format of tables",
+                        expected=f"one of {', '.join(_SUFFIXES)}",
+                        hint="Or name it: data.format=csv.",
+                        code="table-format",
+                    )
+                )
+            elif not path.stat().st_size:
+                diagnostics.append(
+                    Diagnostic(
+                        key,
+                        f"{name} is an empty file",
+                        expected="a header and rows",
+                        code="data-empty",
+                    )
+                )
+            else:
+                files[name] = TableFile(name, path, chosen, file_digest(path))
+    formats = {file.format for file in files.values()}
+    if len(formats) > 1:
+        diagnostics.append(
+            Diagnostic(
+                key,
+                f"files have different formats: {', '.join(sorted(formats))}",
+                expected="one format",
+                code="table-format",
+            )
+        )
+    if diagnostics:
+        raise DataError(*diagnostics)
+    return list(files.values())
+
+
+def _matching(
+    pattern: str, key: str, diagnostics: list[Diagnostic]
+) -> Iterable[tuple[str, Path]]:
+    """Name and path of each file of a path or a glob."""
+    path = expanded(pattern, key)
+    if path.is_file():
+        return [(pattern, path)]
+    if glob.has_magic(pattern):
+        names = sorted(glob.glob(str(path), recursive=True))
+        found = [(name, Path(name)) for name in names if Path(name).is_file()]
+        problem, hint = f"no file matches {pattern!r}", ""
+    else:
+        found = []
+        problem = (
+            f"{pattern!r} is a folder"
+            if path.is_dir()
+            else f"there is no file {pattern!r}"
+        )
+        hint = (
+            f"Use a glob, such as {pattern.rstrip('/')}/*.csv."
+            if path.is_dir()
+            else absence_hint(path)
+        )
+    if not found:
+        diagnostics.append(Diagnostic(key, problem, hint=hint, code="missing-file"))
+    return found

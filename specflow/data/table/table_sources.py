@@ -1,0 +1,315 @@
+"""Builds the sources of `data=table`: files, splits and fitted columns."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import FittedColumns
+from specflow.config.sections.table import SplitConfig, TableConfig
+from specflow.data.table import row_splits
+from specflow.data.table.fit_columns import fit_columns
+from specflow.data.table.split_cells import split_rows
+from specflow.data.table.split_source import TableSource, split_source
+from specflow.data.table.table_cells import TableCells
+from specflow.data.table.table_files import TableFile, table_files
+from specflow.data.table.table_reader import read_columns
+from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
+
+__all__ = ["TableData", "table_data"]
+
+Rows = npt.NDArray[np.int64]
+_STABLE = ("hash", "group", "column")
+"""Rules by which a row stays in its split when the files change."""
+_KEYS = {"train": "data.files", "eval": "data.eval_files", "test": "data.test_files"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableData:
+    """Sources of a table, and the columns that made their features."""
+
+    train: TableSource
+    eval: TableSource
+    make_test: Callable[[], TableSource]
+    """Reads the test rows, which nothing else does."""
+    fitted: FittedColumns
+
+
+def table_data(
+    config: TableConfig,
+    *,
+    needs_labels: bool = True,
+    needs_train: bool = True,
+    fitted: FittedColumns | None = None,
+    same_files: bool = False,
+) -> TableData:
+    """Builds the sources of a table.
+
+    Args:
+        config: the `data` section.
+        needs_labels: rows to evaluate must have labels.
+        needs_train: rows to train on are used; if not, and columns are fitted already,
+            those to evaluate replace them.
+        fitted: the fitted columns of a run, which are used as they are; None: they are
+            fitted to the training rows.
+        same_files: the files must be those that the columns were fitted to.
+
+    Raises:
+        DataError: files, columns, rows or cells are wrong; as many problems as possible
+            are reported at once.
+    """
+    return _Builder(
+        config,
+        fitted,
+        needs_labels=needs_labels,
+        needs_train=needs_train,
+        same_files=same_files,
+    ).build()
+
+
+class _Builder:
+    """One call of `table_data`."""
+
+    def __init__(
+        self,
+        config: TableConfig,
+        fitted: FittedColumns | None,
+        *,
+        needs_labels: bool,
+        needs_train: bool,
+        same_files: bool,
+    ):
+        self._config, self._fitted = config, fitted
+        self._needs_labels, self._same_files = needs_labels, same_files
+        self._needs_train = needs_train or fitted is None
+        self._by_files = config.split.by == "files"
+
+    def build(self) -> TableData:
+        """Builds the sources."""
+        parts = self._files_as_parts() if self._by_files else self._rows_as_parts()
+        fitted = self._fitted
+        if fitted is None:
+            cells, rows = parts["train"]
+            tables = {id(each): each for each, _ in parts.values()}.values()
+            fitted = fit_columns(
+                self._config,
+                cells,
+                rows,
+                features=self._features(cells.names),
+                files={
+                    part.file.name: part.file.digest
+                    for each in tables
+                    for part in each.files
+                },
+                counts={split: len(rows) for split, (_, rows) in parts.items()},
+            )
+        sources, diagnostics = {}, []
+        for split in ("train", "eval") if self._needs_train else ("eval",):
+            needs_labels = self._needs_labels or split == "train"
+            try:
+                source = split_source(
+                    fitted, *parts[split], split, self._config.id, needs_labels
+                )
+                sources[split] = source
+            except DataError as error:
+                diagnostics += error.diagnostics
+        if diagnostics:
+            raise DataError(*diagnostics)
+
+        def make_test() -> TableSource:
+            cells, rows = parts["test"] if "test" in parts else self._test_part()
+            if not len(rows):
+                raise _no_rows(self._config.split, "test", len(cells))
+            return split_source(
+                fitted, cells, rows, "test", self._config.id, self._needs_labels
+            )
+
+        evaluated = sources["eval"]
+        return TableData(sources.get("train", evaluated), evaluated, make_test, fitted)
+
+    def _rows_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:
+        """Splits the rows of all files."""
+        config = self._config
+        files = table_files(config.files, key="data.files", format=config.format)
+        relation = self._relation(files)
+        column = () if relation == "new" else (config.split.column,)
+        cells = self._cells(files, [name for name in column if name is not None])
+        every = np.arange(len(cells))
+        if relation == "new":
+            return dict.fromkeys(row_splits.SPLITS, (cells, every))
+        split = split_rows(config.split, cells, fold=config.fold, ids=config.id)
+        parts = {
+            name: (cells, np.flatnonzero(split == number))
+            for number, name in enumerate(row_splits.SPLITS)
+        }
+        for name in ("train", "eval"):
+            if not len(parts[name][1]):
+                raise _no_rows(config.split, name, len(cells))
+        return parts
+
+    def _files_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:
+        """Reads the files of each split that is used."""
+        parts: dict[str, tuple[TableCells, Rows]] = {}
+        diagnostics: list[Diagnostic] = []
+        for split in ("train", "eval") if self._needs_train else ("eval",):
+            try:
+                parts[split] = self._part(split)
+            except DataError as error:
+                diagnostics += error.diagnostics
+        if diagnostics:
+            raise DataError(*diagnostics)
+        if self._same_files:
+            self._refuse_changes(
+                [part.file for cells, _ in parts.values() for part in cells.files]
+            )
+        return parts
+
+    def _test_part(self) -> tuple[TableCells, Rows]:
+        if not self._config.test_files:
+            raise DataError(
+                Diagnostic(
+                    "data.test_files",
+                    "is empty",
+                    expected="the files of the test split",
+                    code="data-empty",
+                )
+            )
+        return self._part("test")
+
+    def _part(self, split: str) -> tuple[TableCells, Rows]:
+        """Reads all files of one split."""
+        config = self._config
+        paths = {
+            "train": config.files,
+            "eval": config.eval_files,
+            "test": config.test_files,
+        }[split]
+        files = table_files(paths, key=_KEYS[split], format=config.format)
+        cells = self._cells(files, [], needs_labels=split == "train")
+        return cells, np.arange(len(cells))
+
+    def _cells(
+        self,
+        files: Sequence[TableFile],
+        column: Sequence[str],
+        *,
+        needs_labels: bool = False,
+    ) -> TableCells:
+        """Reads the columns that are used."""
+        config, fitted = self._config, self._fitted
+        needs_labels = needs_labels or self._needs_labels or self._needs_train
+        named = [("data.labels", name) for name in config.labels if needs_labels]
+        named += [("data.split.column", name) for name in column]
+        if fitted is None:
+            named += [("data.features", name) for name in config.features or ()]
+            named += [("data.id", name) for name in config.id]
+            named += [(f"data.columns.{name}", name) for name in config.columns]
+        else:
+            named += [("data.features", name) for name in fitted.columns]
+
+        def wanted(names: Sequence[str]) -> list[str]:
+            used = {*self._features(names), *config.labels, *config.id, *column}
+            return [name for name in names if name in used]
+
+        read = read_columns(files, wanted, list(dict.fromkeys(named)))
+        return TableCells(read, tuple(config.missing))
+
+    def _features(self, names: Sequence[str]) -> list[str]:
+        """Columns of features among the columns of a file."""
+        config = self._config
+        if self._fitted is not None:
+            return list(self._fitted.columns)
+        others = {*config.labels, *config.id}
+        if config.split.by != "stratified":
+            others.add(config.split.column or "")
+        listed = config.features
+        return [
+            name
+            for name in (names if listed is None else listed)
+            if config.columns.get(name) != "ignore"
+            and (listed is not None or name not in others)
+        ]
+
+    def _relation(self, files: Sequence[TableFile]) -> str:
+        """Compares files with those that the columns were fitted to.
+
+        Returns:
+            `same`, `changed`, or `new` if none of the files is known.
+
+        Raises:
+            DataError: they have changed, and the split of a row may have too.
+        """
+        if self._fitted is None:
+            return "same"
+        if self._same_files:
+            self._refuse_changes(files)
+        recorded = self._fitted.files
+        digests = {file.digest for file in files}
+        if digests == set(recorded.values()):
+            return "same"
+        if not digests & set(recorded.values()) and not any(
+            file.name in recorded for file in files
+        ):
+            return "new"
+        diagnostics = list(_changes(recorded, files))
+        if self._config.split.by not in _STABLE:
+            hint = (
+                f"Rows of split.by={self._config.split.by} change their split with the "
+                "files. Use the files of the run, or files that it has not seen, whose "
+                "rows are all evaluated."
+            )
+            diagnostics[0] = dataclasses.replace(diagnostics[0], hint=hint)
+            raise DataError(*diagnostics)
+        for diagnostic in diagnostics:
+            warnings.warn(SpecflowWarning(diagnostic), stacklevel=2)
+        return "changed"
+
+    def _refuse_changes(self, files: Sequence[TableFile]) -> None:
+        assert self._fitted is not None
+        if diagnostics := list(_changes(self._fitted.files, files)):
+            hint = "Restore the files, or train in another output.dir."
+            first = dataclasses.replace(diagnostics[0], hint=hint)
+            raise DataError(first, *diagnostics[1:])
+
+
+def _changes(
+    recorded: Mapping[str, str], files: Sequence[TableFile]
+) -> Iterator[Diagnostic]:
+    """Yields diagnostics of files that differ from those of a run."""
+    digests = {file.digest for file in files}
+    names = {file.name for file in files}
+    for file in files:
+        if file.digest in recorded.values():
+            continue
+        known = file.name in recorded
+        yield Diagnostic(
+            file.name,
+            "has changed since the run was trained"
+            if known
+            else "is no file that the run was trained on",
+            code="table-changed",
+        )
+    for name, digest in recorded.items():
+        if digest not in digests and name not in names:
+            yield Diagnostic(
+                name,
+                "is a file that the run was trained on, and is not among the files now",
+                code="table-changed",
+            )
+
+
+def _no_rows(split: SplitConfig, name: str, rows: int) -> DataError:
+    rule = f"split.by={split.by}"
+    fraction = {"eval": split.eval, "test": split.test}.get(name)
+    if fraction is not None and split.by != "column" and split.folds is None:
+        rule = f"split.{name}={fraction}, {rule}"
+    return DataError(
+        Diagnostic(
+            "data.split",
+            f"{rule} leaves no row of {rows:,} for {name}",
+            expected="at least one row",
+            code="data-empty",
+        )
+    )

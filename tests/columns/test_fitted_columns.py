@@ -1,0 +1,97 @@
+"""Fitted columns as a document, and raw rows as a client sends them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from specflow import DataError
+from specflow.columns import CategoryColumn, FittedColumns, NumberColumn
+from specflow.columns.raw_values import as_number
+
+FITTED = FittedColumns(
+    columns={
+        "age": NumberColumn.fit(np.array([20.0, 40.0, np.nan])),
+        "city": CategoryColumn.fit(["Rome", "Oslo"], encoding="embedding"),
+        "size": NumberColumn.fit(np.array([1.0, 2.0]), missing="error"),
+    },
+    files={"a.csv": "0" * 64},
+)
+RAW = {"age": ["20", None, 40], "city": ["Oslo", "Bonn", ""], "size": [1, 2, 1.5]}
+
+
+def test_raw_rows_become_features():
+    features = FITTED(RAW)
+    x = [[-1, 0, -1], [0, 1, 1], [1, 0, 0]]
+    assert features["x"].tolist() == x
+    assert features["categories"]["city"].tolist() == [0, 2, 3]
+
+
+def test_columns_that_are_not_joined_are_features_of_their_own():
+    apart = FittedColumns(columns=FITTED.columns, joined=False)
+    shapes = {name: array.shape for name, array in apart(RAW).items()}
+    assert shapes == {"age": (3, 2), "city": (3,), "size": (3,)}
+
+
+def test_a_document_survives_json_and_notices_a_change():
+    plain = json.loads(json.dumps(FITTED.to_json()))
+    assert FittedColumns.from_json(plain) == FITTED
+    plain["columns"]["age"]["offset"] = 7.0
+    with pytest.raises(DataError, match=r"^x\.json: is damaged: its digest differs\."):
+        FittedColumns.from_json(plain, where="x.json")
+
+
+def test_wrong_requests_are_answered_by_column_and_row():
+    with pytest.raises(DataError) as raised:
+        FITTED({**RAW, "age": ["x", 1, float("inf")], "size": [None, 1, 2]})
+    assert str(raised.value) == (
+        "age: row 0 has 'x'. Expected a number.\n"
+        "age: row 2 has inf. Expected a number.\n"
+        "size: row 0 has None. Expected a number."
+    )
+    with pytest.raises(DataError) as raised:
+        FITTED({"age": [1], "city": ["Rome"], "sise": [1]})
+    assert str(raised.value) == (
+        "size: is missing. Expected the columns age, city, size.\n"
+        "sise: is no column of features. Expected the columns age, city, size. "
+        "Did you mean size?"
+    )
+    with pytest.raises(DataError, match="columns differ in length: age has 1, city"):
+        FITTED({"age": [1], "city": ["Rome", "Oslo"], "size": [1]})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("+7", 7.0),
+        ("-1e-3", -0.001),
+        ("9007199254740993", None),
+        ("1e999", None),
+        ("1_000", None),
+        ("0x10", None),
+        ("inf", None),
+        ("\u0661", None),
+    ],
+)
+def test_texts_of_numbers_have_one_syntax(text, number):
+    assert as_number(text) == number
+
+
+def test_preprocessing_needs_numpy_alone(tmp_path):
+    (tmp_path / "columns.json").write_text(json.dumps(FITTED.to_json()))
+    code = (
+        "import sys; sys.modules['jax'] = sys.modules['pydantic'] = None\n"
+        "sys.modules['pyarrow'] = sys.modules['flax'] = None\n"
+        "from specflow.columns import FittedColumns\n"
+        f"columns = FittedColumns.read({str(tmp_path / 'columns.json')!r})\n"
+        f"print(columns({RAW!r})['x'].tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout == "[[-1.0, 0.0, -1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]\n"
