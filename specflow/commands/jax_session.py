@@ -21,7 +21,7 @@ from specflow.runtime.plain_tree import settings
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["cache_directory", "prepare", "start"]
+__all__ = ["cache_directory", "prepare", "show_warnings", "start"]
 
 _PER_PROCESS = ("mesh.processes.", "output.dir.")
 """Keys that may differ between processes: the index of the process, and the directory,
@@ -58,7 +58,7 @@ def prepare(mesh: MeshConfig, config: Config) -> None:
             process is unknown; the config of a process differs.
         MachineError: there is no device of the requested kind; a process did not join.
     """
-    warnings.showwarning = _show_warning
+    show_warnings()
     pretended = start_processes(mesh.processes, pretended=mesh.pretend_devices)
     if jax.distributed.is_initialized():
         shared = {
@@ -81,6 +81,11 @@ def prepare(mesh: MeshConfig, config: Config) -> None:
         devices = jax.local_devices()
         facts = {"kind of devices": devices[0].device_kind, "devices": len(devices)}
         collectives.check_equal("devices", facts)
+
+
+def show_warnings() -> None:
+    """Shows warnings of specflow in the form of its errors, from now on."""
+    warnings.showwarning = _show_warning
 
 
 _show_other_warning = warnings.showwarning

@@ -1,6 +1,5 @@
 """The data of a command, with the fitted columns of its run."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specflow.columns import FittedColumns
@@ -9,7 +8,7 @@ from specflow.config.sections.table import TableConfig
 from specflow.data import Data, build_data
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
-from specflow.output import RunDirectory, existing_run, write_text
+from specflow.output import Checkpointer, RunDirectory, existing_run, write_text
 from specflow.output.json_values import to_json
 from specflow.runtime.filesystem import expanded
 
@@ -34,6 +33,7 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     Raises:
         DataError: the data is missing or malformed, or files of the run have changed.
     """
+    jax_session.show_warnings()
     config = composed.config
     build = build_data if shared is None else shared.build_data
     if not isinstance(config.data, TableConfig):
@@ -69,6 +69,7 @@ def data_of_run(
     Raises:
         DataError: the data is missing or malformed.
     """
+    jax_session.show_warnings()
     config, stored = composed.config, None
     if isinstance(config.data, TableConfig):
         here = place(config.mesh.processes)
@@ -96,12 +97,15 @@ def write_columns(run: RunDirectory, data: Data) -> None:
 
 def _stored(run: RunDirectory, *, gathers: bool) -> FittedColumns | None:
     """The fitted columns of a run, which only process 0 may be able to read."""
-    path = str(run.columns)
+    path = run.columns
 
     def read() -> Any:
-        if not Path(path).is_file():
-            return None
-        return FittedColumns.read(path).to_json()
+        if path.is_file():
+            return FittedColumns.read(path).to_json()
+        # The file is lost: every checkpoint has the columns as well.
+        checkpoints = Checkpointer(run.checkpoints)
+        step = checkpoints.latest_step()
+        return None if step is None else checkpoints.data_position(step).get("columns")
 
     plain = collectives.on_process_zero(read) if gathers else read()
-    return None if plain is None else FittedColumns.from_json(plain, where=path)
+    return None if plain is None else FittedColumns.from_json(plain, where=str(path))

@@ -42,16 +42,15 @@ def completed(
     """
     model: Any = experiment.model
     spec = experiment.spec
-    is_declared = isinstance(spec, DeclaredSpecConfig)
     if isinstance(model, _MODELS) and model.outputs is None:
-        is_softmax = is_declared and any(
+        is_softmax = isinstance(spec, DeclaredSpecConfig) and any(
             isinstance(loss, SoftmaxCrossEntropyConfig) for loss in spec.loss.values()
         )
         outputs = len(class_names) if class_names and is_softmax else max(1, labels)
         model = model.model_copy(update={"outputs": outputs})
-    if is_declared and class_names is not None:
+    if isinstance(spec, DeclaredSpecConfig) and class_names is not None:
         spec = _named_classes(spec, class_names)
-    if is_declared and embeds and isinstance(model, _MODELS):
+    if isinstance(spec, DeclaredSpecConfig) and embeds and isinstance(model, _MODELS):
         spec = _with_categories(spec, has_numbers=has_numbers)
     return experiment.model_copy(update={"model": model, "spec": spec})
 

@@ -14,7 +14,10 @@ CHOICES = [
     for choice in FOLDERS.choices(group)
 ]
 EXPERIMENTS = FOLDERS.choices("experiment")
-NO_DEFAULT = {("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"]}
+NO_DEFAULT = {
+    ("data", "npz"): ["data.train=a.npz", "data.eval=b.npz"],
+    ("data", "table"): ["data.files=a.csv"],
+}
 """Values that a choice leaves to whoever chooses it."""
 
 

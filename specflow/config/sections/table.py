@@ -4,14 +4,14 @@ import itertools
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveInt,
     model_validator,
 )
 
-from specflow.config.base import Config, UserPath
+from specflow.config.base import Config, Says, UserPath
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import Kinds, named
 
@@ -167,12 +167,22 @@ class SplitConfig(Config):
         return self
 
 
-def _list_of(value: list[str] | str) -> list[str]:
+def _list_of(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Paths = Annotated[list[UserPath] | UserPath, AfterValidator(_list_of)]
-Names = Annotated[list[str] | str, AfterValidator(_list_of)]
+def _or_one(words: str) -> Says:
+    """Describes a list of texts, for which one text may stand."""
+    listed = {"type": "array", "items": {"type": "string"}}
+    return Says(words, "", alternatives=(listed,))
+
+
+Paths = Annotated[
+    list[UserPath], BeforeValidator(_list_of), _or_one("a path or a list of paths")
+]
+Names = Annotated[
+    list[str], BeforeValidator(_list_of), _or_one("a name or a list of names")
+]
 
 
 class TableConfig(Config):
@@ -185,7 +195,7 @@ class TableConfig(Config):
     """
 
     name: Literal["table"] = "table"
-    files: Paths = Field(min_length=1)
+    files: Paths
     """Files, or globs; of one format, and with the same columns."""
     eval_files: Paths = []
     """Files of the evaluation split; `split.by` is then `files`."""
@@ -193,7 +203,7 @@ class TableConfig(Config):
     """Files of the test split; `split.by` is then `files`."""
     format: Literal["csv", "tsv", "jsonl", "parquet", "arrow"] | None = None
     """Format of the files; null: by their suffix."""
-    features: Names | None = Field(default=None, min_length=1)
+    features: Names | None = None
     """Columns of features; null: all but labels, ids and the column of the split."""
     labels: Names = []
     """Columns of labels: one is `labels`, several are `labels.<column>`; `predict`
@@ -218,6 +228,11 @@ class TableConfig(Config):
     @model_validator(mode="after")
     def _roles_suit(self) -> Self:
         broken: list[Broken] = []
+        if not self.files:
+            broken.append(Broken(("files",), [], "at least one file"))
+        if self.features == []:
+            expected = "at least one column, or null for all others"
+            broken.append(Broken(("features",), [], expected))
         roles: dict[str, str] = {}
         for role, names in (
             ("labels", self.labels),

@@ -136,7 +136,6 @@ class TableCells:
         expected: str,
         *,
         hint: str = "",
-        code: str = "table-cell",
     ) -> list[Diagnostic]:
         """Returns diagnostics of bad cells: the first ones, and how many there are.
 
@@ -145,7 +144,6 @@ class TableCells:
             rows: numbers of the rows.
             expected: description of valid values.
             hint: advice, shown once.
-            code: of the diagnostics.
         """
         wrong = list(rows)
         diagnostics = [
@@ -154,14 +152,14 @@ class TableCells:
                 f"got {_shown(self.value(name, row))}",
                 expected=expected,
                 hint=hint if place == 0 else "",
-                code=code,
+                code="table-cell",
             )
             for place, row in enumerate(wrong[:SHOWN])
         ]
         if further := max(0, len(wrong) - SHOWN):
             noun = "cell" if further == 1 else "cells"
             problem = f"{further:,} further {noun} like these"
-            diagnostics.append(Diagnostic(f"column {name}", problem, code=code))
+            diagnostics.append(Diagnostic(f"column {name}", problem, code="table-cell"))
         return diagnostics
 
 

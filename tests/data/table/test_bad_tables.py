@@ -1,0 +1,148 @@
+"""Tables that cannot be used: whole reports, with file, line, column and value."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from specflow import DataError, SpecflowWarning
+from specflow.cli.main import main
+from specflow.columns import FittedColumns
+from specflow.config.sections.table import TableConfig
+from specflow.data import build_data
+from tests.compose.conftest import golden
+
+__all__ = ["golden"]
+
+GOOD = "".join(f"{row},{'ab'[row % 2]},{row % 2}\n" for row in range(40))
+HEADER = "n,c,y\n"
+SETTINGS = {
+    "duplicate_header": (["t.csv"], {}),
+    "empty": (["t.csv", "none.csv", "*.tsv", "t.xlsx"], {}),
+    "header_alone": (["t.csv"], {}),
+    "misfit_rows": (["t.csv"], {}),
+    "missing_column": (["t.csv"], {"labels": ["yy"], "id": ["key"]}),
+    "bad_cells": (["t.csv"], {}),
+    "bad_cells_of_declared": (
+        ["t.csv"],
+        {"columns": {"n": {"name": "number", "missing": "error", "transform": "log"}}},
+    ),
+    "all_missing": (["t.csv"], {}),
+    "identifier": (["t.csv"], {"split": {"eval": 0.1}}),
+    "unseen_class": (["t.csv"], {"split": {"by": "column", "column": "split"}}),
+    "no_split_of_that_name": (
+        ["t.csv"],
+        {"split": {"by": "column", "column": "split"}},
+    ),
+    "one_row": (["t.csv"], {}),
+    "semicolons": (["t.csv"], {"labels": ["y"]}),
+    "other_columns": (["a.csv", "b.csv"], {}),
+    "truncated_parquet": (["t.parquet"], {}),
+    "mixed_types": (["a.parquet", "b.parquet"], {}),
+    "times": (["t.parquet"], {}),
+    "json_lines": (["t.jsonl"], {}),
+    "latin_1": (["t.csv"], {}),
+    "infinite": (["t.csv"], {}),
+    "integers_past_float64": (["t.csv"], {}),
+    "fractional_label": (["t.csv"], {"split": {"by": "column", "column": "split"}}),
+}
+
+
+def write_parquet(name, columns):
+    pa.parquet.write_table(pa.table(columns), name)
+
+
+def files_of(case, folder):
+    """Writes the files of a case."""
+    splits = "".join(
+        f"{row},{'ab'[row % 2]},{row % 2},{'train' if row < 30 else 'eval'}\n"
+        for row in range(40)
+    )
+    texts = {
+        "duplicate_header": "n,n,y\n1,2,0\n",
+        "empty": "",
+        "header_alone": HEADER,
+        "misfit_rows": f"{HEADER}1,a,0,9\n{GOOD}7\n",
+        "missing_column": HEADER + GOOD,
+        "bad_cells": HEADER + GOOD.replace("\n7,", "\nseven,"),
+        "bad_cells_of_declared": HEADER
+        + GOOD.replace("\n9,", "\n,").replace("\n8,", "\n-8,"),
+        "all_missing": HEADER + "".join(f",a,{row % 2}\n" for row in range(20)),
+        "identifier": HEADER + "".join(f"{r},t{r},{r % 2}\n" for r in range(2_000)),
+        "unseen_class": "n,c,y,split\n" + splits.replace("39,b,1", "39,b,maybe"),
+        "no_split_of_that_name": "n,c,y,split\n" + splits.replace("eval", "evall"),
+        "one_row": f"{HEADER}1,a,0\n",
+        "semicolons": "n;c;y\n1;a;0\n",
+        "latin_1": HEADER + GOOD,
+        "infinite": HEADER + GOOD.replace("\n5,", "\ninf,"),
+        "integers_past_float64": HEADER + GOOD.replace("\n25,", "\n9007199254740993,"),
+        "fractional_label": "n,c,y,split\n" + splits.replace("39,b,1", "39,b,1.5"),
+    }
+    if case in texts:
+        (folder / "t.csv").write_text(texts[case])
+    if case == "unseen_class":
+        text = texts[case].replace(",0,", ",no,").replace(",1,", ",yes,")
+        (folder / "t.csv").write_text(text)
+    if case == "latin_1":
+        (folder / "t.csv").write_bytes((HEADER + "1,caf\xe9,0\n").encode("latin-1"))
+    if case == "empty":
+        (folder / "t.xlsx").write_text("x")
+    if case == "other_columns":
+        (folder / "a.csv").write_text(HEADER + GOOD)
+        (folder / "b.csv").write_text("n,cc,y\n1,a,0\n")
+    if case == "truncated_parquet":
+        write_parquet("t.parquet", {"n": list(range(99)), "y": [0, 1, 0] * 33})
+        content = (folder / "t.parquet").read_bytes()
+        (folder / "t.parquet").write_bytes(content[:-20])
+    if case == "mixed_types":
+        write_parquet("a.parquet", {"n": list(range(60)), "y": [0, 1, 0] * 20})
+        write_parquet("b.parquet", {"n": ["x", "2"], "y": [0, 1]})
+    if case == "times":
+        stamps = pa.array([1, 2, 3, 4, 5], pa.timestamp("us", "Europe/Rome"))
+        write_parquet("t.parquet", {"n": stamps, "y": [0, 1, 0, 1, 0]})
+    if case == "json_lines":
+        (folder / "t.jsonl").write_text('{"n": 1, "y": 0}\n[1]\n{"n": 2,\n')
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_bad_table_is_reported_whole(case, tmp_path, monkeypatch, golden):
+    monkeypatch.chdir(tmp_path)
+    files_of(case, tmp_path)
+    names, settings = SETTINGS[case]
+    config = TableConfig(**{"files": names, "labels": ["y"], **settings})
+    with pytest.raises(DataError) as raised:
+        build_data(config)
+    golden(f"tables/{case}.txt", f"{raised.value}\n")
+
+
+def test_the_command_reports_places_before_jax_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files_of("bad_cells", tmp_path)
+
+    def start(composed):
+        raise AssertionError("JAX was started")
+
+    monkeypatch.setattr("specflow.commands.jax_session.start", start)
+    table = ("data=table", "data.files=t.csv", "data.labels=y")
+    assert main(["train", "experiment=wine", *table]) == 2
+    assert capsys.readouterr().err == (
+        "error[table-cell] t.csv:9, n: got 'seven'. Expected a number, as 31 other "
+        "training rows have. Correct the cells, or list such texts of missing numbers "
+        "in data.missing. If they are categories: data.columns.n=category.\n"
+    )
+
+
+def test_many_bad_cells_are_counted(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(HEADER + GOOD * 3)
+    fitted = build_data(TableConfig(files=[str(path)], labels=["y"])).columns
+    fitted = FittedColumns.from_json(json.loads(json.dumps(fitted.to_json())))
+    path.write_text(HEADER + GOOD.replace(",a,", ",,") + "x,a,0\n" * 25)
+    config = TableConfig(files=[str(path)], labels=["y"], split={"by": "hash"})
+    with pytest.warns(SpecflowWarning, match="has changed since the run"):
+        with pytest.raises(DataError) as raised:
+            build_data(config, columns=fitted)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "column n: 15 further cells like these."
