@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,6 +202,28 @@ def test_arrays_of_ones_own_train_and_predict(folder):
     assert [row.partition(",")[0] for row in rows[1:]] == [
         f"plum {number}" for number in range(500, 600)
     ]
+
+
+def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    runpy.run_path("my_pears.py")
+    commands = [line for line in LINES if re.search("pears|runs/declared", line)]
+    assert len(commands) == 6
+    for line in commands:
+        capsys.readouterr()
+        assert main(shlex.split(line)[1:]) == 0
+        done = capsys.readouterr()
+        assert done.out or "--output" in line, done.err
+    rows = (folder / "picked_kinds.csv").read_text().splitlines()
+    assert rows[0] == "tag,class,probability"
+    assert [row.partition(",")[0] for row in rows[1:]] == [
+        f"pear {number}" for number in range(550, 600)
+    ]
+    (example,) = [text for _, text in PYTHON if "serving_raw" in text]
+    page: dict[str, Any] = {}
+    exec(compile(example, "page.md", "exec"), page)
+    (path,) = (folder / "runs" / "my_pears" / "export").iterdir()
+    assert page["scores"](path, [21.5, None], ["blue", "red"]).shape == (2, 3)
 
 
 def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, capsys):

@@ -7,6 +7,7 @@ and predictions of rows of the file are those of the same rows in another file.
 import csv
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -172,7 +173,9 @@ def test_a_run_resumes_with_its_columns_and_refuses_changed_files(
         "trained. Restore the files, or train in another output.dir.\n"
     )
     # Rows keep their split, so the run can still be evaluated.
-    assert main(["evaluate", f"run={tmp_path}/run"]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["evaluate", f"run={tmp_path}/run"]) == 0
     assert capsys.readouterr().err == (
         f"warning[table-changed] {tmp_path}/people.csv: has changed since the run was "
         "trained.\n"

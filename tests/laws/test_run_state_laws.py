@@ -327,6 +327,7 @@ def test_the_documentation_names_the_parts_of_a_checkpoint(comparison):
     assert {re.sub(r"(hook|listener) \w+", r"\1 NAME", name) for name in parts} == (
         expected
         - {
+            "columns",
             "early stopping NAME",
             "evaluation hook NAME",
             "exporter NAME",

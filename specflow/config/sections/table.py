@@ -67,7 +67,7 @@ class NumberColumnConfig(Config):
 
 
 class CategoryColumnConfig(Config):
-    """Categories: texts, or integers that stand for them."""
+    """Categories: texts, or integers in their place."""
 
     name: Literal["category"] = "category"
     vocabulary: list[str] | None = Field(default=None, min_length=1)
@@ -172,7 +172,7 @@ def _list_of(value: object) -> object:
 
 
 def _or_one(words: str) -> Says:
-    """Describes a list of texts, for which one text may stand."""
+    """Describes a list of texts; one text is a list of one."""
     listed = {"type": "array", "items": {"type": "string"}}
     return Says(words, "", alternatives=(listed,))
 
