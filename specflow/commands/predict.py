@@ -80,7 +80,7 @@ def predict(
     names = predictions if isinstance(predictions, Mapping) else ("output",)
     _check_ids(columns, names if rows_of is None else _COLUMNS_OF_STEP)
     if labels and rows_of is None:
-        columns["label"] = _labels(source, names)
+        columns["label"] = _named(_labels(source, names), data)
     if rows_of is not None:
         numbers = estimator.rows_of_step(source, rows_of)
         features, of_rows = source.take(numbers)
@@ -221,6 +221,12 @@ def _write_rows(
     if output is not None and collectives.is_process_zero():
         print(f"{rows} rows in {output}", file=sys.stderr)
     return rows
+
+
+def _named(labels: Any, data: Data) -> Any:
+    """Labels of a table's classes by their names; others as they are."""
+    names = None if data.columns is None else data.columns.class_names
+    return labels if names is None else np.array(names)[labels]
 
 
 def _class_names(spec: Any, data: Data) -> dict[str, tuple[str, ...]]:

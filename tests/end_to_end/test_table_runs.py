@@ -122,6 +122,12 @@ def test_predictions_name_the_row_and_the_class(folder, capsys):
         assert row["class"] == classes[int(np.argmax(row["probability"]))]
 
 
+def test_labels_beside_predictions_are_named_too(folder, capsys):
+    known = {row["key"]: row["risk"] for row in rows_of(folder / "people.csv")}
+    rows = run_json(capsys, "predict", f"run={folder}/run", "--labels")
+    assert all(row["label"] == known[row["key"]] for row in rows)
+
+
 def test_raw_rows_are_served_as_they_are_evaluated(folder, capsys):
     (path,) = (folder / "run" / "export").iterdir()
     loaded = sf.load_export(path)
