@@ -25,6 +25,8 @@ napoleon_numpy_docstring = False
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+smartquotes = False  # They would turn the -- of an option into a dash.
+
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "friendly"
