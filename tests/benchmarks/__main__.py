@@ -21,6 +21,7 @@ MODULES = (
     "memory",
     "checkpoint",
     "faults",
+    "trackers",
 )
 
 

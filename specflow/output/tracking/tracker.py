@@ -45,6 +45,8 @@ class Tracker:
         queue_rows: largest number of rows that wait in memory.
         wait_s: seconds that `finish` waits for rows and files to be sent.
         pause_s: seconds before the second attempt.
+        interval_s: seconds between two calls that send rows: a database takes about as
+            long for many as for one.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class Tracker:
         queue_rows: int = 10_000,
         wait_s: float = 60.0,
         pause_s: float = 1.0,
+        interval_s: float = 5.0,
     ):
         self.path: Path = run.directory / TRACKERS
         self._client, self._run = client, run
         self._wait_s, self._pause_s = wait_s, pause_s
+        self._interval_s = interval_s
         self._names = MetricNames(client.refused, client.longest)
         self._named: set[str] = set()
         self._run_id = run_id(run.directory, client.name)
@@ -173,6 +177,7 @@ class Tracker:
                     self._finish(status)
                     self._end(True)
                 self._failures = 0
+                self._rest()
             except Exception as error:
                 attempts_left -= status is not None
                 self._note_failure(error)
@@ -270,6 +275,16 @@ class Tracker:
                     "when it responds.",
                 )
             )
+
+    def _rest(self) -> None:
+        """Lets rows queue, until the run ends or half of the queue is full."""
+        deadline_s = time.monotonic() + self._interval_s
+        half = (self._queue.maxlen or 2) // 2
+        with self._changed:
+            while self._status is None and len(self._queue) <= half:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or not self._changed.wait(left_s):
+                    break
 
     def _pause(self, status: RunStatus | None) -> None:
         """Waits before the next attempt; until the run ends if that is earlier."""

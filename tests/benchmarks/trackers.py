@@ -1,0 +1,74 @@
+"""What a tracker costs training: processor time, of all threads."""
+
+import importlib.util
+import tempfile
+import time
+from pathlib import Path
+
+from specflow import TrackedRun, Tracker, TrackerClient
+from tests.benchmarks.report import Row
+
+METRICS, ROWS_PER_S, SECONDS = 10, 10, 5
+"""100 metrics a second, for the time between two calls."""
+ROUNDS = 5
+
+
+class Memory(TrackerClient):
+    """A tracker that takes no time of its own."""
+
+    name = "memory"
+
+    def __init__(self):
+        self.rows = []
+
+    def start(self, run, run_id):
+        return run_id or "1"
+
+    def recorded(self):
+        return []
+
+    def log(self, rows):
+        self.rows += rows
+
+
+def run() -> list[Row]:
+    """Seconds of a processor for each second of training at 100 metrics a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_row(name, client, Path(folder)) for name, client in _clients(folder)]
+
+
+def _clients(folder):
+    yield "in memory", Memory()
+    if importlib.util.find_spec("trackio"):
+        from specflow_trackio._core.client import TrackioTracker
+
+        yield "trackio", TrackioTracker("benchmark")
+    if importlib.util.find_spec("mlflow"):
+        from specflow_mlflow._core.client import MlflowTracker
+
+        uri = f"sqlite:///{folder}/mlflow.db"
+        yield "MLflow in SQLite", MlflowTracker(uri, "benchmark", with_models=False)
+
+
+def _row(name: str, client: TrackerClient, folder: Path) -> Row:
+    directory = folder / name
+    directory.mkdir()
+    (directory / "config.yaml").write_text("name: benchmark\n")
+    tracker = Tracker(client, TrackedRun.of(directory))
+    values = {f"metric_{number}": 0.5 for number in range(METRICS)}
+    tracker.sync()  # Import, database and run are made.
+    shares = []
+    for number in range(ROUNDS):
+        rows = range(number * 1000 + 1, number * 1000 + 1 + ROWS_PER_S * SECONDS)
+        began = time.process_time()
+        batch = [tracker._row(step, "train", values) for step in rows]
+        client.log(batch)
+        shares.append((time.process_time() - began) / SECONDS)
+    return Row(
+        name=f"tracker {name}",
+        unit="s of a processor a second",
+        ours=min(shares),
+        theirs=1.0,
+        what="a second of training",
+        goal=0.01,
+    )
