@@ -16,7 +16,7 @@ test:  ## everything that must hold
 docs:  ## the documentation site, in build/docs/html; a warning is an error
 	python -m docs.site
 
-engines:  ## sweeps on a Ray cluster of two nodes, and as jobs of submitit
+engines:  ## sweeps on a Ray cluster of three nodes, and as jobs of submitit
 	pip install -q ".[ray,slurm]"
 	pytest -n 0 tests/engines
 
