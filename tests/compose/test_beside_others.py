@@ -125,6 +125,17 @@ def test_an_entry_of_a_defaults_list_is_read_as_its_hint_suggests(report, entry,
     ]
 
 
+@pytest.mark.parametrize("entry", ["/experiment: base", "override /experiment: base"])
+def test_an_experiment_that_chooses_another_extends_it(report, entry):
+    """The override would have no effect: the command line has chosen."""
+    base = "mine/experiment/base.yaml"
+    text = f"# @package _global_\ndefaults:\n  - {entry}\n  - _self_\n"
+    assert report(text, more={base: f"{HEAD}seed: x\n"}) == [
+        f"defaults {FILE}:3:5 Did you mean /experiment/base?",
+        f"seed {base}:5:1",
+    ]
+
+
 def test_a_section_that_a_null_empties_is_checked_as_it_was(report):
     more = {"mine/data/rows.yaml": "name: wine\nshufle: true\n"}
     head = "# @package _global_\ndefaults:\n  - override /data: rows\n"

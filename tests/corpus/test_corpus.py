@@ -25,9 +25,9 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def outcomes(corpus, tmp_path_factory):
-    """Outcomes of two mistakes in three; the benchmark plants them all."""
+    """Outcomes of every second mistake; the benchmark plants them all."""
     folder = tmp_path_factory.mktemp("single")
-    chosen = [planted for place, planted in enumerate(corpus) if place % 3]
+    chosen = [planted for place, planted in enumerate(corpus) if place % 2 == 0]
     assert len(chosen) >= 500
     assert {one.kind for one in chosen} == {one.kind for one in corpus}
     return [observe(planted, folder) for planted in chosen]

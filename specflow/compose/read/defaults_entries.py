@@ -219,7 +219,8 @@ class _Check:
         joined = re.sub(r"^(override|optional)/", r"\1 /", key)
         *keywords, name = joined.split()
         group = name.split("@")[0].strip("/")
-        if isinstance(value, str) and not keywords and group == self.group:
+        chooses_itself = group == self.group and keywords in ([], ["override"])
+        if isinstance(value, str) and chooses_itself:
             meant = f"/{group}/{value}"
             if self._exists(meant):
                 problem = f"chooses in {group}, which chose this file"
