@@ -229,14 +229,17 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
 def test_a_run_is_evaluated_predicted_with_and_exported(folder, monkeypatch, capsys):
     """`run=runs/try1`, as on the pages, on the smallest run that there is."""
     monkeypatch.chdir(folder)
-    run = ["experiment=diabetes", "loop.train_steps=40", "output.dir=runs/try1"]
-    assert main(["train", *run]) == 0
+    run = ["experiment=diabetes", "loop.train_steps=40"]
+    for seed in (1, 2):
+        assert main(["train", *run, f"seed={seed}", f"output.dir=runs/try{seed}"]) == 0
     commands = {line for line in LINES if "run=runs/try1" in line}
-    assert len(commands) == 9
+    # Trackers are extras; tests/output/test_tracker.py has them.
+    commands -= {line for line in commands if "report sync" in line}
+    assert len(commands) == 15
     for line in sorted(commands, key=LINES.index):
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0
-        assert capsys.readouterr().out
+        assert capsys.readouterr().out or "--output" in line
 
 
 def anchors(page):
