@@ -179,6 +179,9 @@ class Training:
                 )
             )
         if stop is not None and start >= stop:
+            if self._config.saves and saved:
+                # There is no save, which would do so.
+                collectives.on_process_zero(self._checkpoints.remove_unfinished)
             return start, state
         if not self._begin_evaluations(call.evaluations, start, state):
             return start, state

@@ -246,3 +246,9 @@ def test_a_wrong_command_line_is_refused(words, message, capsys, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert main(["fsck", *words]) == MISTAKE
     assert capsys.readouterr().err == f"{message}\n"
+
+
+def test_training_that_has_no_step_left_removes_what_a_kill_left(killed, train_words):
+    assert main(["train", *train_words, f"output.dir={killed}"]) == 0
+    names = {path.name for path in (killed / "checkpoints").iterdir()}
+    assert names == {"3", "6"}

@@ -212,14 +212,19 @@ class CheckpointWriter:
             if not self._complete:
                 self._directory.path.mkdir(parents=True, exist_ok=True)
             # Later the directory exists: one that vanished must not be begun anew.
-            for path in self._directory.path.iterdir():
-                if _UNFINISHED.search(path.name):
-                    self._retention.remove_unfinished(path)
+            self.remove_unfinished()
             base = step - 1 if self._resumed_from is None else self._resumed_from
             for stale in self._directory.steps():
                 if stale > base and stale not in self._complete:
                     self._supersede(stale)
         metadata.update(self._retention.stamp(metadata["step"]))
+
+    def remove_unfinished(self) -> None:
+        """Removes what a killed process left incomplete, or was removing."""
+        with reported(self._directory.path):
+            for path in self._directory.path.iterdir():
+                if _UNFINISHED.search(path.name):
+                    self._retention.remove_unfinished(path)
 
     def _supersede(self, step: int) -> None:
         folder = self._directory.path / "superseded"

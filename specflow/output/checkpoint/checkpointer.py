@@ -87,6 +87,14 @@ class Checkpointer(contextlib.AbstractContextManager["Checkpointer"]):
             self.wait()
         return self._on_disk.steps()
 
+    def remove_unfinished(self) -> None:
+        """Removes what a killed process left incomplete; each save does so too.
+
+        Raises:
+            OutputError: a file cannot be removed.
+        """
+        self._writer.remove_unfinished()
+
     def latest_step(self) -> int | None:
         """The newest complete checkpoint, damaged or not; does not load JAX."""
         return max(self.steps(), default=None)
