@@ -68,10 +68,11 @@ def inferred_kind(
             f"If they are categories: {key}=category."
         )
         return cells.bad_cells(name, bad, expected, hint=hint)
-    texts = cells.texts(name)
-    distinct = {texts[row] for row in rows.tolist()}
-    if not bad.size and not any(_is_code(text) for text in distinct):
+    if not bad.size and not np.isin(cells.codes(name), rows).any():
         return "number"
+    texts = cells.texts(name)
+    places: list[int] = rows.tolist()
+    distinct = {texts[row] for row in places}
     if len(distinct) > MOST_CATEGORIES:
         return [
             Diagnostic(
@@ -85,8 +86,3 @@ def inferred_kind(
             )
         ]
     return "category"
-
-
-def _is_code(text: str) -> bool:
-    digits = text.strip()
-    return len(digits) > 1 and digits[0] == "0" and digits.isdigit()

@@ -79,6 +79,14 @@ class TableCells:
             self._texts[name] = found
         return self._texts[name]
 
+    def codes(self, name: str) -> npt.NDArray[np.int64]:
+        """Rows of texts of digits that begin with a zero, such as 007."""
+        found = [
+            _codes(rows.columns[name]) + first
+            for first, rows in zip(self.first_rows, self.files, strict=True)
+        ]
+        return np.concatenate(found)
+
     def integers(self, name: str) -> npt.NDArray[np.int64] | None:
         """All cells of a column of integers; None if it has others or lacks one."""
         parts = []
@@ -254,6 +262,26 @@ def _numbers(
     filled = cells.fill_null(pa.scalar(0, kind)) if cells.null_count else cells
     numbers, bad = as_numbers(filled.to_numpy(zero_copy_only=False), missing)
     return np.where(absent, np.nan, numbers), bad
+
+
+def _codes(cells: Any) -> npt.NDArray[np.int64]:
+    """Rows of one file with a code that begins with a zero."""
+    if isinstance(cells, list):
+        texts = [value.strip() if isinstance(value, str) else "" for value in cells]
+        is_code = [
+            text.isdigit() and len(text) > 1 and text[0] == "0" for text in texts
+        ]
+        return np.flatnonzero(is_code)
+    if not _is_text(cells):
+        return np.array([], np.int64)
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    matching = pc.match_substring_regex(
+        cells.cast(pa.string()), r"^[ \t]*0[0-9]+[ \t]*$"
+    )
+    return np.flatnonzero(pc.fill_null(matching, False).to_numpy(zero_copy_only=False))
 
 
 def _numbers_of_texts(
