@@ -18,6 +18,7 @@ MODULES = (
     "startup",
     "inputs",
     "sweep",
+    "packs",
     "memory",
     "checkpoint",
     "faults",
