@@ -27,6 +27,7 @@ IMPORTING = {
     "metrics/declared_metrics.py": "states of the generated sections, by their paths",
     "runtime/entry_points.py": "the only module that loads what entry points name",
     "serving/convert/": "packages that converters declare",
+    "sweep/pool/": "Ray and submitit, where they are installed",
 }
 """Files that import by name, and what."""
 STARTERS = {
@@ -92,11 +93,13 @@ def test_no_text_is_evaluated():
 
 
 def test_yaml_is_read_as_plain_data():
+    safe = "Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))"
     message = [
         (file, ast.unparse(call))
         for file, tree in TREES.items()
         for name, call in calls(tree)
         if name.startswith("yaml.") and "load" in name and name != "yaml.safe_load"
+        if not ast.unparse(call).endswith(safe)
     ]
     assert message == []
 
