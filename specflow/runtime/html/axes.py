@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable, Sequence
 
 __all__ = ["LOG_RATIO", "Axis", "axis_of", "choice_axis", "number_label"]
@@ -71,9 +72,9 @@ class Axis:
 
     def _steps(self, most: int) -> list[float]:
         width = self.high - self.low
-        if width <= 0 or not math.isfinite(width):
-            return [self.low]
         rough = width / most
+        if rough < sys.float_info.min or not math.isfinite(rough):
+            return [self.low]
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
         step = max(step, 1.0) if self.is_whole else step
