@@ -104,16 +104,19 @@ def launch(
         program: arguments of Python that run specflow.
 
     Returns:
-        The exit status: 0, or that of the first process that failed.
+        The exit status: 0, that of the first process that failed, or 128 plus the
+        number of a second signal, which ends them at once.
     """
     arguments, restarted, start = list(arguments), 0, -1
     while True:
-        started, stopped = _run([*program, *arguments], processes)
+        started, signals = _run([*program, *arguments], processes)
         status = _first_failed(started)
+        if len(signals) > 1:  # It has ended what did not stop by itself.
+            return 128 + signals[-1]
         facts = started[0].facts
         if facts.get("start", -1) > start:
             restarted, start = 0, facts["start"]
-        if stopped or restarted >= restarts or not _is_of_machine(started, status):
+        if signals or restarted >= restarts or not _is_of_machine(started, status):
             return status
         restarted += 1
         if "directory" in facts and not any(
@@ -125,16 +128,16 @@ def launch(
         )
 
 
-def _run(arguments: Sequence[str], processes: int) -> tuple[list[_Process], bool]:
+def _run(arguments: Sequence[str], processes: int) -> tuple[list[_Process], list[int]]:
     """Starts all processes and waits for them.
 
     Returns:
-        The processes, and whether a signal signals them to stop.
+        The processes, and the signals that this process got.
     """
     coordinator = f"127.0.0.1:{_free_port()}"
     started: list[_Process] = []
     former: dict[int, Any] = {}
-    signals = []
+    signals: list[int] = []
 
     def pass_on(number: int, _: Any) -> None:
         signals.append(number)
@@ -179,7 +182,7 @@ def _run(arguments: Sequence[str], processes: int) -> tuple[list[_Process], bool
                 _show(process.index, output)
     for diagnostic in killed:
         print(line(diagnostic), file=sys.stderr)
-    return started, bool(signals)
+    return started, signals
 
 
 def _start(

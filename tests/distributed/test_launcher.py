@@ -69,6 +69,28 @@ def test_a_killed_process_is_reported_once(capfd):
     )
 
 
+INSISTED = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if index == 1:
+    Path("ready").touch()
+else:
+    while not Path("ready").exists():
+        time.sleep(0.02)
+    for _ in range(2):
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(0.3)
+time.sleep(60)
+"""
+
+
+def test_a_second_signal_ends_all_processes_with_its_status(
+    capfd, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    assert launching(INSISTED, restarts=1) == 128 + signal.SIGINT
+    assert capfd.readouterr().err == ""
+
+
 RESTARTED = """
 Path(f"{index}.txt").open("a").write(" ".join(sys.argv[1:]) + "\\n")
 attempts = len(Path(f"{index}.txt").read_text().splitlines())
