@@ -192,6 +192,15 @@ def test_an_export_describes_itself(finished):
     }
 
 
+def test_programs_hold_no_paths_of_the_machine_that_exported_them(finished):
+    programs = [*finished[1].glob("*.jax_export")]
+    assert programs
+    for program in programs:
+        content = program.read_bytes()
+        assert str(ROOT).encode() not in content
+        assert b".py" not in content
+
+
 def test_weights_are_stored_once_and_under_their_paths(finished):
     estimator, path = finished
     index = json.loads((path / "export.json").read_text())["weights"]["arrays"]

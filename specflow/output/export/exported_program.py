@@ -1,7 +1,8 @@
 """Signatures of a model as serialized programs, for any batch size or a fixed one."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -106,8 +107,25 @@ class ExportedProgram:
         self.content = {}
         for name in self.outputs:
             answer = jax.jit(functools.partial(serve, name))
-            exported = jax.export.export(answer, platforms=platforms)
-            self.content[name] = bytes(exported(abstract, arguments).serialize())
+            with _no_locations():
+                exported = jax.export.export(answer, platforms=platforms)
+                content = exported(abstract, arguments).serialize()
+            self.content[name] = bytes(content)
+
+
+@contextlib.contextmanager
+def _no_locations() -> Iterator[None]:
+    """Keeps the source locations of operations out of programs lowered in the block.
+
+    They are paths of this machine, and equal models would have different files.
+    """
+    setting = "jax_traceback_in_locations_limit"
+    before = jax.config.values[setting]
+    jax.config.update(setting, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(setting, before)
 
 
 def named(tree: Any) -> list[tuple[str, Any]]:
