@@ -22,7 +22,7 @@ SIDES = {
     "order_of_parts": [
         "optimizer=wide_and_deep",
         "optimizer=wide_and_deep ~optimizer.parts.wide "
-        "+optimizer.parts.wide={paths:[wide.**],optimizer:{name:tf_ftrl,lr:0.05}}",
+        "+optimizer.parts.wide={paths:['wide*.**'],optimizer:{name:tf_ftrl,lr:0.05}}",
     ],
     "not_sound": ["digits", "experiment=digits optimizer.lr=fast"],
     "not_there": ["digits", "digts"],
@@ -122,7 +122,7 @@ def test_nothing_that_a_run_names_is_imported(files):
 
 EXPERIMENTS = folders().choices("experiment")
 CHANGES = st.sampled_from(
-    ["seed=3", "mesh=fsdp", "optimizer=lion", "loop.log_every=7", "data.split_seed=1"]
+    ["seed=3", "mesh=fsdp", "optimizer=lion", "loop.log_every=7", "data.shuffle=false"]
 )
 
 

@@ -19,7 +19,7 @@ from specflow.config.base import TARGET, Target
 from specflow.diagnostics.errors import ConfigError
 from specflow.sweep.hydra_jobs import sweep
 
-SIMPLE = [1, 0.5, "x", True, "outputs", "features.x", "loss", "1", "float32"]
+SIMPLE = [1, 2, 0.5, "x", True, "outputs", "features.x", "loss", "1", "float32"]
 
 
 def sample(slot, depth=0):
@@ -62,31 +62,33 @@ def section_of(name, cls, *, full=False):
 
 def unions():
     """Every path at which a `name` tells kinds apart, found by walking the types."""
-    found, seen = {}, set()
+    found, around, seen = {}, {}, set()
 
-    def walk(slot, path):
+    def walk(slot, path, names):
         kinds = slot.kinds
         if kinds is not None:
             if id(kinds.members) in seen:
                 return
             seen.add(id(kinds.members))
-            found[path] = kinds
-        sections = [*kinds.members.values()] if kinds else [slot.section(None)]
-        for section in filter(None, sections):
-            if section is Target:
+            found[path], around[path] = kinds, names
+        sections = {**kinds.members} if kinds else {None: slot.section(None)}
+        for name, section in sections.items():
+            if section in (None, Target):
                 continue
+            inside = {**names, path: name} if name else names
             for key, field in section.model_fields.items():
-                walk(Slot.of_field(field), (*path, key))
-        if not any(sections) and slot.is_mapping:
-            walk(slot.child("it", None), (*path, "it"))
-        elif not any(sections) and (child := slot.child(0, None)) is not None:
-            walk(child, (*path, "0"))
+                walk(Slot.of_field(field), (*path, key), inside)
+        if not any(sections.values()) and slot.is_mapping:
+            walk(slot.child("it", None), (*path, "it"), names)
+        elif not any(sections.values()) and (child := slot.child(0, None)) is not None:
+            walk(child, (*path, "0"), names)
 
-    walk(ROOT, ())
-    return found
+    walk(ROOT, (), {})
+    return found, around
 
 
-UNIONS = unions()
+UNIONS, AROUND = unions()
+"""By path: the kinds there, and the names of the sections that they are in."""
 PATHS = [path for path, kinds in UNIONS.items() if len(kinds.members) > 1]
 
 
@@ -107,8 +109,10 @@ def test_every_union_is_known():
 
 
 def written(path, section):
-    for key in reversed(path):
-        section = {key: section}
+    for place in range(len(path) - 1, -1, -1):
+        section = {path[place]: section}
+        if name := AROUND[path].get(path[:place]):
+            section["name"] = name
     return section
 
 

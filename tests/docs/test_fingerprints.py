@@ -84,6 +84,8 @@ OTHERS = {
     "output.checkpoint.params": "bfloat16",
     "output.exporters": {"final": {"name": "final"}},
     "output.reporters": [],
+    "output.tags": ["baseline"],
+    "output.notes": "as published",
     "output.on_change": "accept",
 }
 """Another valid value for each key that has no obvious one."""

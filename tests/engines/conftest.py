@@ -22,6 +22,8 @@ RUN = (
     "mesh=single",
 )
 SHORT = (*RUN, "loop.train_steps=8")
+collect_ignore = ["fake_slurm.py", "ray_nodes.py"]
+"""Programs of their own, in which no doctest is."""
 LONG = (*RUN, "loop.train_steps=2_000", "output.checkpoint.every=50")
 """Overrides of a trial that a test interrupts."""
 

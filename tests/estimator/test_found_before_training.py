@@ -186,9 +186,10 @@ def test_an_unknown_argument_of_a_spec_is_answered(spec, argument, hint):
 
 
 def test_an_estimator_of_a_config_says_that_it_is_untrained(tmp_path):
-    config = compose(["experiment=wine", "loop.train_steps=1"]).config
+    overrides = ["experiment=wine", "loop.train_steps=1", f"output.dir={tmp_path}/run"]
+    config = compose(overrides).config
     data = build_data(config.data)
-    made = sf.Estimator.from_config(config, data=data, model_dir=tmp_path / "run")
+    made = sf.Estimator.from_config(config, data=data)
     with pytest.warns(SpecflowWarning, match=r"evaluate: .* has no checkpoint"):
         made.evaluate(lambda: data.eval)
     with pytest.warns(SpecflowWarning, match=r"predict: .* has no checkpoint"):
