@@ -16,13 +16,22 @@ from tests.generate.optimizers import optax_names, signature_of
 
 FILE = Path(__file__).resolve().parents[2] / "tests/config/optax_signatures.json"
 
-recorded = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-recorded[optax.__version__] = {
-    name: {
-        key: "required" if default is inspect.Parameter.empty else repr(default)
-        for key, default in signature_of(name).items()
+
+def main() -> None:
+    """Adds the signatures to the file."""
+    recorded = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    recorded[optax.__version__] = {
+        name: {
+            key: "required" if default is inspect.Parameter.empty else repr(default)
+            for key, default in signature_of(name).items()
+        }
+        for name in sorted(optax_names())
     }
-    for name in sorted(optax_names())
-}
-FILE.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-print(f"recorded optax {optax.__version__}")
+    FILE.write_text(
+        json.dumps(recorded, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    print(f"recorded optax {optax.__version__}")
+
+
+if __name__ == "__main__":
+    main()
