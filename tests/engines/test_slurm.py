@@ -71,7 +71,7 @@ def test_a_killed_supervisor_finds_what_its_jobs_did_meanwhile(start, sweep):
     assert status == 0, err
     assert [one["status"] for one in facts(folder)] == ["complete", "complete"]
     assert events(folder, "start") == [0, 1]
-    # Those that ended while nobody watched are only collected.
+    # Those that ended between two calls are only collected.
     (folder / "trials.jsonl").unlink()
     assert sweep(*words, "output.dir=killed")[0] == 0
     assert [one["status"] for one in facts(folder)] == ["complete", "complete"]
