@@ -74,7 +74,8 @@ def cases_of(
     # phase and a signal for one, some for each of the others, and so on.
     is_thorough = reference.experiment.name == "dropout" and not quick
     if campaign == "signal":
-        share = 1.0 if is_thorough else (0.02 if quick else 0.08)
+        is_whole = is_thorough or arguments.every_signal
+        share = 1.0 if is_whole else (0.02 if quick else 0.08)
         return signal_cases(reference, seed=seed, share=share)
     if campaign == "damage":
         return damage_cases(
@@ -95,6 +96,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--kills", type=int, default=108, help="kill -9, over all")
     parser.add_argument("--quick", action="store_true", help="a tenth of each campaign")
+    parser.add_argument(
+        "--every-signal",
+        action="store_true",
+        help="every signal in every phase of every experiment, not of one alone",
+    )
     parser.add_argument("--folder", help="folder of the runs; failed ones stay there")
     parser.add_argument(
         "--record",
