@@ -6,18 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import (
-    CategoryColumn,
-    FittedColumns,
-    LabelColumn,
-    NumberColumn,
-)
-from specflow.config.sections.table import (
+from specflow.columns import FittedColumns, LabelColumn
+from specflow.config.sections.table import TableConfig
+from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
     NumberColumnConfig,
-    TableConfig,
 )
 from specflow.data.table.column_kinds import inferred_kind
+from specflow.data.table.fit_features import fit_category, fit_number
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -55,9 +51,9 @@ def fit_columns(
     for name in features:
         declared = _declared(config, cells, name, rows, diagnostics)
         if isinstance(declared, NumberColumnConfig):
-            columns[name] = _number(declared, cells, name, rows, diagnostics)
+            columns[name] = fit_number(declared, cells, name, rows, diagnostics)
         elif isinstance(declared, CategoryColumnConfig):
-            columns[name] = _category(declared, cells.texts(name), rows)
+            columns[name] = fit_category(declared, cells.texts(name), rows)
     for name in config.labels:
         declared = _declared(config, cells, name, rows, diagnostics)
         if isinstance(declared, NumberColumnConfig):
@@ -107,76 +103,6 @@ def _declared(
         diagnostics += kind
         return None
     return NumberColumnConfig() if kind == "number" else CategoryColumnConfig()
-
-
-def _number(
-    declared: NumberColumnConfig,
-    cells: TableCells,
-    name: str,
-    rows: Rows,
-    diagnostics: list[Diagnostic],
-) -> NumberColumn | None:
-    numbers, bad = cells.numbers(name)
-    wrong = bad[np.isin(bad, rows)]
-    if wrong.size:
-        diagnostics += cells.bad_cells(name, wrong, "a number")
-        return None
-    values = numbers[rows]
-    if np.isnan(values).all():
-        diagnostics.append(
-            Diagnostic(
-                f"column {name}",
-                f"has no number in {len(rows):,} training rows",
-                expected="a number to fit the column to",
-                hint=f"Leave it out: data.columns.{name}=ignore.",
-                code="table-kind",
-            )
-        )
-        return None
-    low, high = declared.clip
-    settings = {
-        "clip": (low, high),
-        "transform": declared.transform,
-        "missing": declared.missing,
-        "indicator": declared.indicator,
-    }
-    # Numbers that the transform does not take would make the fit meaningless.
-    unfitted = NumberColumn(
-        clip=(low, high), transform=declared.transform, fill=_constant(declared)
-    )
-    outside = rows[unfitted.outside(values)]
-    if declared.missing != "error":
-        outside = outside[~np.isnan(numbers[outside])]
-    if outside.size:
-        expected = _expected(declared, unfitted)
-        diagnostics += cells.bad_cells(name, outside, expected)
-        return None
-    return NumberColumn.fit(
-        values,
-        scale=declared.scale,
-        buckets=declared.buckets,
-        quantiles=declared.quantiles,
-        **settings,
-    )
-
-
-def _constant(declared: NumberColumnConfig) -> float | None:
-    return None if declared.missing == "error" else 1.0
-
-
-def _expected(declared: NumberColumnConfig, column: NumberColumn) -> str:
-    lowest = {"log": 0, "log1p": -1}.get(column.transform or "")
-    if lowest is None:
-        return "a number: data.columns declares missing=error"
-    return f"a number above {lowest}, for its {declared.transform}"
-
-
-def _category(
-    declared: CategoryColumnConfig, texts: Sequence[str], rows: Rows
-) -> CategoryColumn:
-    places: list[int] = rows.tolist()
-    fields = declared.model_dump(exclude={"name"})
-    return CategoryColumn.fit((texts[row] for row in places), **fields)
 
 
 def _are_integers(cells: TableCells, name: str, rows: Rows) -> bool:
