@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specflow.compose.read.defaults_list import kept_defaults_lists
+from specflow.compose.merged_files import kept_files
 from specflow.diagnostics.errors import SpecflowError
 from specflow.runtime import project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
@@ -47,7 +47,7 @@ def main(descriptor: int, project: str = "") -> None:
     link = MessageLink(socket.socket(fileno=descriptor))
     messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(link, messages), daemon=True).start()
-    with standard_streams.prepared(), kept_defaults_lists():
+    with standard_streams.prepared(), kept_files():
         # While the sweep still prepares its first trial.
         from specflow import commands
         from specflow.commands.swept_trial import SharedParts

@@ -2,23 +2,20 @@
 
 import dataclasses
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from specflow.compose.check.hydra_options import option_diagnostics, sweep_options
 from specflow.compose.check.pydantic_errors import no_section
 from specflow.compose.check.suppressed import Doubts
 from specflow.compose.check.validate import validate
 from specflow.compose.merge.config_merger import ConfigMerger
+from specflow.compose.merged_files import merged_files
 from specflow.compose.provenance import Origin
 from specflow.compose.read.config_folders import Folders
-from specflow.compose.read.defaults_list import defaults_list
 from specflow.compose.read.defaults_places import chosen_by
 from specflow.compose.read.override_grammar import Request, format_value, read
-from specflow.compose.rerun import RUN_CONFIG, since
+from specflow.compose.rerun import since
 from specflow.config.experiment import ExperimentConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic
-from specflow.runtime.filesystem import is_file, is_folder
 
 __all__ = ["Draft", "draft"]
 
@@ -75,12 +72,12 @@ def draft(
     request, diagnostics = read(lines, folders)
     diagnostics += _sweep_diagnostics(request)
     request = request.singles()
-    merger = ConfigMerger() if merger is None else merger
-    merger.unknown_groups |= request.unknown
     try:
-        choices = _merge(merger, request, folders)
+        merger, choices = merged_files(request, folders, merger)
     except ConfigError as error:
         raise ConfigError(*diagnostics, *error.diagnostics) from None
+    merger.unknown_groups |= request.unknown
+    merger.apply_overrides(request.values)
     emptied = [
         no_section(key, one.by, one.origin.exact)
         for key, one in merger.restore_emptied()
@@ -99,7 +96,7 @@ def draft(
     config, invalid = validate(
         tree,
         merger.origins,
-        groups=folders.groups(),
+        groups=folders.groups,
         doubtful=doubts.sections,
         reported=reported,
     )
@@ -118,93 +115,10 @@ def draft(
 
 def _diagnostics_of(run: str, folders: Folders) -> list[Diagnostic]:
     """Returns the problems of a run's config, without the overrides of a command."""
-    merger = ConfigMerger()
     request, _ = read([run], folders)
-    _merge_run(merger, request, folders)
-    _, diagnostics = validate(merger.resolve(), merger.origins, groups=folders.groups())
+    merger, _ = merged_files(request, folders)
+    _, diagnostics = validate(merger.resolve(), merger.origins, groups=folders.groups)
     return [*merger.diagnostics, *diagnostics]
-
-
-def _merge(merger: ConfigMerger, request: Request, folders: Folders) -> dict[str, str]:
-    """Merges everything a request names; returns the choices."""
-    if request.run is None:
-        merger.command_line_files |= {
-            folders.shown(file)
-            for choice in request.choices
-            if choice.key_or_group in ExperimentConfig.model_fields
-            and (file := folders.file(f"{choice.key_or_group}/{choice.value()}"))
-        }
-        merged = defaults_list(request.choices, folders)
-        files = merged.files
-        for file, package in files:
-            merger.merge_file(file, folders.shown(file), package)
-        merger.diagnostics += merged.diagnostics
-        merger.unknown_groups |= merged.unknown
-        added = {
-            override.key_or_group for override in request.choices if override.is_add()
-        }
-        choices = {
-            f"+{group}" if group in added else group: choice
-            for group, choice in merged.choices.items()
-        }
-    else:
-        choices, files = _merge_run(merger, request, folders), ()
-    merger.diagnostics += option_diagnostics(request, files, folders)
-    merger.sweep_options += sweep_options(files, folders)
-    merger.apply_overrides(request.values)
-    return choices
-
-
-def _merge_run(
-    merger: ConfigMerger, request: Request, folders: Folders
-) -> dict[str, str]:
-    """Merges the config of a run as the base; a choice replaces its whole section."""
-    file = _config_of(str(request.run))
-    if not is_file(file):
-        raise ConfigError(
-            Diagnostic(
-                "run",
-                f"no run in {request.run}: it has no {RUN_CONFIG}",
-                expected="the directory of a finished or stopped run",
-                hint="It was made in Python: evaluate, predict and export accept it if "
-                "it has an estimator.json. Otherwise evaluate it in Python, with "
-                f"Estimator(..., model_dir={str(request.run)!r})."
-                if is_folder(file.parent / "checkpoints")
-                else "",
-                origin=f"override run={request.run}",
-                code="missing-file",
-            )
-        )
-    merger.merge_data(file, folders.shown(file))
-    # The directory of a run is not part of its config, and may have moved.
-    if isinstance(output := merger.tree.get("output"), dict):
-        output.pop("dir", None)
-        merger.origins.remove(("output", "dir"))
-    choices = {}
-    for override in request.choices:
-        group, choice = override.key_or_group, str(override.value())
-        file = folders.file(f"{group}/{choice}")
-        if file is None or group not in ExperimentConfig.model_fields:
-            merger.diagnostics.append(
-                Diagnostic(
-                    group,
-                    "cannot be chosen when a run is the base",
-                    expected=f"one of {', '.join(ExperimentConfig.model_fields)}",
-                    origin=f"override {override.input_line}",
-                    code="defaults",
-                )
-            )
-            continue
-        merger.remove(group)
-        for part, package in defaults_list([override], folders).files:
-            if package == group:
-                merger.merge_file(part, folders.shown(part), package)
-        choices[group] = choice
-    return choices
-
-
-def _config_of(run: str) -> Path:
-    return Path(run) / RUN_CONFIG
 
 
 def _sweep_diagnostics(request: Request) -> list[Diagnostic]:

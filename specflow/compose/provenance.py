@@ -61,6 +61,13 @@ class Origins:
         self._above: set[Path] = set()
         """Paths below which a value was set."""
 
+    def copy(self) -> "Origins":
+        """Returns the same origins, apart from these."""
+        copied = Origins()
+        copied._at, copied._sections = dict(self._at), set(self._sections)
+        copied._above = set(self._above)
+        return copied
+
     def record_file(
         self,
         node: yaml.Node,

@@ -15,13 +15,10 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from specflow.compose.merged_files import kept_files
 from specflow.compose.overrides import Composed, compose
 from specflow.compose.read.config_folders import folders
-from specflow.compose.read.defaults_list import (
-    ROOT,
-    composition_diagnostic,
-    kept_defaults_lists,
-)
+from specflow.compose.read.defaults_list import ROOT, composition_diagnostic
 from specflow.compose.read.hydra_errors import HYDRA_ERRORS
 from specflow.compose.read.hydra_launcher import default_launcher
 from specflow.compose.read.hydra_search_path import hydra
@@ -199,7 +196,7 @@ def sweep(
     # Another launcher has no use for a worker.
     with (
         job.worker_ahead() if launcher else contextlib.nullcontext(),
-        kept_defaults_lists(),
+        kept_files(),
         hydra(search_folders) as state,
     ):
         running: Any = state.hydra

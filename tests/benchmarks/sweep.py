@@ -179,9 +179,9 @@ def _in_turn(
 def _config_ms() -> float:
     """CPU ms to compose one more trial: once to check it, once in the worker."""
     from specflow.compose import compose
-    from specflow.compose.read.defaults_list import kept_defaults_lists
+    from specflow.compose.merged_files import kept_files
 
-    with kept_defaults_lists():
+    with kept_files():
         costs = []
         for rate in rates(_COMPOSED):
             began = time.process_time()

@@ -40,6 +40,8 @@ _INSIDE = re.compile(
     r"\$\{\s*(name|seed|now:[^{}]*|hydra\.(job|sweep|runtime\.choices)\.[\w.]*)\s*\}"
 )
 """Interpolations that lead out of no folder."""
+_PLACE = re.compile(r".*:\d+:\d+", re.DOTALL)
+"""Origin in a file."""
 
 
 def is_known(file: Path, folders: Folders, trusted: Iterable[str]) -> bool:
@@ -92,6 +94,8 @@ def set_by_file(
         trusted: folders that the user trusts.
         key: setting that names the place.
     """
+    if not _PLACE.fullmatch(origin):
+        return []  # Looking for its file takes longer than composing the rest.
     files = (it for it in folders.files() if origin.startswith(f"{folders.shown(it)}:"))
     file = next(files, None)
     if file is None or is_known(file, folders, trusted):

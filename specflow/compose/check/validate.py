@@ -1,7 +1,7 @@
 """Validation of a plain tree as an experiment, with all problems at once."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -35,7 +35,7 @@ def validate(
     tree: dict[str, Any],
     origins: Origins,
     *,
-    groups: Iterable[str] = (),
+    groups: Callable[[], Iterable[str]] = tuple,
     doubtful: Collection[str] = (),
     reported: Collection[str] = (),
 ) -> tuple[ExperimentConfig | None, list[Diagnostic]]:
@@ -44,7 +44,8 @@ def validate(
     Args:
         tree: plain values, as composed.
         origins: origins of its values.
-        groups: names of config groups, as suggestions for unknown keys at the root.
+        groups: returns the names of config groups, which unknown keys at the root may
+            mean.
         doubtful: sections that may be incomplete because of earlier problems; rules
             between sections do not read them.
         reported: keys with a problem already: nothing is reported at or below them.
@@ -73,7 +74,7 @@ def validate(
                 for detail in details
                 if not is_below(follow(detail["loc"], folded)[0], reported)
             ]
-        diagnostics = _problems(folded, details, origins, groups, doubtful)
+        diagnostics = _problems(folded, details, origins, [*groups()], doubtful)
         return None, [
             diagnostic
             for diagnostic in diagnostics

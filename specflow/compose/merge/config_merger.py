@@ -89,6 +89,17 @@ class ConfigMerger:
     )
     """(path of an item beyond the end of its list, length of the list)."""
 
+    def copy(self) -> "ConfigMerger":
+        """Returns a merger with the same layers, apart from this one."""
+        mutable = {
+            field.name: copy.copy(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+        }
+        # What is merged later changes these inside.
+        mutable["tree"], mutable["emptied"] = copy.deepcopy((self.tree, self.emptied))
+        mutable["origins"] = self.origins.copy()
+        return ConfigMerger(**mutable)
+
     def merge_value(self, path: tuple[str, ...], value: Any) -> set[tuple[str, ...]]:
         """Merges a value into the tree; returns the lists that had an item merged."""
         for key in reversed(path):

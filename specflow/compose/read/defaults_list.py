@@ -1,9 +1,8 @@
 """Defaults lists: the files that Hydra merges, their order, and their origins."""
 
-import contextlib
 import dataclasses
 import re
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -43,7 +42,6 @@ __all__ = [
     "Merge",
     "defaults_list",
     "first_line",
-    "kept_defaults_lists",
 ]
 
 ROOT = "config"
@@ -67,26 +65,6 @@ class Merge:
     """Groups with an unknown choice for which no nearest one is used."""
 
 
-_kept: dict[Hashable, Merge] | None = None
-"""Defaults lists of the trials of a sweep; None: outside one."""
-
-
-@contextlib.contextmanager
-def kept_defaults_lists() -> Iterator[None]:
-    """Makes each defaults list once inside the block.
-
-    The trials of a sweep differ in values more often than in choices, and making the
-    list takes most of the time of composing. Files that change meanwhile are not
-    noticed: the trials are composed of those that were checked.
-    """
-    global _kept
-    former, _kept = _kept, {}
-    try:
-        yield
-    finally:
-        _kept = former
-
-
 def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
     """Returns the files that Hydra would merge for these choices, and all problems.
 
@@ -97,15 +75,6 @@ def defaults_list(choices: Iterable[Override], folders: Folders) -> Merge:
             cannot be repaired.
     """
     asked = list(choices)
-    if _kept is None:
-        return _made(asked, folders)
-    key = folders.paths, tuple(str(choice.input_line) for choice in asked)
-    if key not in _kept:
-        _kept[key] = _made(asked, folders)
-    return _kept[key]
-
-
-def _made(asked: list[Override], folders: Folders) -> Merge:
     repository = DefaultsLists(folders)
     diagnostics: list[Diagnostic] = []
 

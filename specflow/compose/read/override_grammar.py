@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +99,19 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
     choices: dict[str, Override] = {}
     values: dict[str, Override] = {}
     hydra: list[Override] = []
-    parser = OverridesParser.create()
     for line in lines:
         if len(line) > MOST_CHARACTERS:
             diagnostics.append(_too_long(line))
             continue
         try:
-            override = _parsed(parser, _with_quoted_folder(line))
+            override = _parsed(_with_quoted_folder(line))
         except HydraException as error:
             meant = _meant(line, folders)
             diagnostics.append(_syntax_diagnostic(line, error, folders, meant))
             if meant is None:
                 continue
             repaired.add(line)
-            override = _parsed(parser, meant)
+            override = _parsed(meant)
             if override is not None:
                 override = dataclasses.replace(override, input_line=line)
         if override is None:
@@ -133,13 +133,13 @@ def read(lines: Iterable[str], folders: Folders) -> tuple[Request, list[Diagnost
                 continue
             diagnostics.append(diagnostic)
             if near:
-                choices[line] = parser.parse_override(near)
+                choices[line] = _parse(near)
             else:
                 unknown.add(key)
         elif group := misspelled_group(override, folders):
             near = f"{group}={override.value()}"
             diagnostics.append(group_diagnostic(override, near))
-            choices[line] = parser.parse_override(near)
+            choices[line] = _parse(near)
         else:
             # A repeated deletion counts once; of a repeated value, the later counts.
             values.pop(line, None)
@@ -285,14 +285,19 @@ def _syntax_diagnostic(
 
 def _meant(line: str, folders: Folders) -> str | None:
     """Returns the override of a known key or group that a line means, or None."""
-    parser = OverridesParser.create()
-    return meant_override(line, folders, lambda other: _parsed(parser, other))
+    return meant_override(line, folders, _parsed)
 
 
-def _parsed(parser: OverridesParser, line: str) -> Override | None:
+# A millisecond a line, and most lines of the trials of a sweep are the same.
+@lru_cache(maxsize=256)
+def _parse(line: str) -> Override:
+    return OverridesParser.create().parse_override(line)
+
+
+def _parsed(line: str) -> Override | None:
     """Returns the override of a line; None if it is nested too deeply."""
     try:
-        override = parser.parse_override(line)
+        override = _parse(line)
         deepest = max(len(path) for path, _ in walk(override.value()))
     except RecursionError:
         return None

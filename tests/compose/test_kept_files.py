@@ -1,26 +1,34 @@
-"""Defaults lists that are made once, for all trials of a sweep."""
+"""Files that are merged once, for all trials of a sweep."""
 
 import pytest
 
 from specflow.compose import compose
-from specflow.compose.read.defaults_list import kept_defaults_lists
+from specflow.compose.merged_files import kept_files
 from specflow.diagnostics.errors import ConfigError
+
+_VALUES = (
+    ("loop.train_steps=9",),
+    ("~optimizer.lr", "~loop.eval_batch_size"),
+    ("mesh.rules=[{path: '**', dims: [null]}]", "mesh.rules.0.path='*.bias'"),
+    ("optimizer.schedule.name=constant",),
+)
+"""Overrides that change, delete or replace what files set."""
 
 
 @pytest.mark.parametrize(
     "experiment", ["digits", "digits_mlp", "breast_cancer", "wine"]
 )
-def test_kept_defaults_lists_change_nothing(experiment):
-    """Composed several times inside the block, and once outside."""
+def test_files_merged_once_change_nothing(experiment):
+    """Composed again and again inside the block, and outside it."""
     lines = [
         [f"experiment={experiment}", f"seed={seed}", *more]
         for seed in (1, 2)
-        for more in ((), ("optimizer=sgd",), ("mesh=fsdp",), ("loop.train_steps=9",))
+        for more in ((), ("optimizer=sgd",), ("mesh=fsdp",), *_VALUES)
     ]
     apart = [compose(words) for words in lines]
-    with kept_defaults_lists():
-        together = [compose(words) for words in lines]
-    for one, other in zip(apart, together, strict=True):
+    with kept_files():
+        together = [compose(words) for words in (*lines, *lines)]
+    for one, other in zip((*apart, *apart), together, strict=True):
         assert one.yaml() == other.yaml()
         assert one.origins == other.origins
         assert one.choices == other.choices
@@ -28,7 +36,7 @@ def test_kept_defaults_lists_change_nothing(experiment):
 
 
 def test_a_mistake_is_reported_inside_the_block_each_time():
-    with kept_defaults_lists():
+    with kept_files():
         for _ in range(2):
             with pytest.raises(ConfigError, match="no choice named 'nope'"):
                 compose(["model=nope"])
@@ -43,7 +51,7 @@ def test_each_set_of_config_folders_has_its_own_lists(tmp_path):
             "# @package _global_\ndefaults:\n  - /experiment/digits_mlp\n  - _self_\n"
             f"model:\n  hidden: [{width}]\n"
         )
-    with kept_defaults_lists():
+    with kept_files():
         widths = [
             compose(
                 ["experiment=own"], config_dirs=[tmp_path / name]
