@@ -385,6 +385,19 @@ STARTING = (
         metavar="NAME",
         help="folder of the project, new or empty; its last part is the project's name",
     ),
+    Option(
+        "--from",
+        dest="table",
+        files=True,
+        metavar="FILE",
+        help="a table of your own to train on: CSV, TSV, JSON lines, Parquet or Arrow; "
+        "the kinds of its columns are inferred, and written for you to edit",
+    ),
+    Option(
+        "--labels",
+        metavar="COLUMN",
+        help="column of labels of --from; the last one by default",
+    ),
     REPORT,
 )
 SCHEMAS = (

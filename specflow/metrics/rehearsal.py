@@ -64,7 +64,8 @@ def metric_diagnostics(
         except DataError as error:
             count = len(next(iter(rows.values())))
             diagnostics.extend(
-                _of_any_batch(diagnostic, count) for diagnostic in error.diagnostics
+                _of_any_batch(diagnostic, count, name)
+                for diagnostic in error.diagnostics
             )
         except Exception:
             continue  # It may not fail in an evaluation.
@@ -97,7 +98,10 @@ def _rows(
     return rows
 
 
-def _of_any_batch(diagnostic: Diagnostic, count: int) -> Diagnostic:
-    """Replaces the number of rows in a diagnostic by `b`: it is not a real one."""
+def _of_any_batch(diagnostic: Diagnostic, count: int, name: str) -> Diagnostic:
+    """A diagnostic with `b` as the number of rows, which is not a real one."""
     problem = re.sub(rf"\[{count}(?=[,\]])", "[b", diagnostic.problem)
-    return dataclasses.replace(diagnostic, problem=problem)
+    hint = diagnostic.hint
+    if diagnostic.code == "metric-values" and not hint:
+        hint = f"Change the metric, or leave it out: ~spec.eval_metrics.{name}."
+    return dataclasses.replace(diagnostic, problem=problem, hint=hint)

@@ -5,9 +5,10 @@ import importlib.machinery
 import keyword
 import os
 import re
+import shutil
 import string
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
@@ -16,14 +17,16 @@ from specflow.runtime.filesystem import check_output_folder, expanded
 
 __all__ = ["NewProject", "package_name", "write_project"]
 
-_TEMPLATE = Path(__file__).parent / "template"
+_TEMPLATES = Path(__file__).parent / "templates"
 _SUFFIX = "-tpl"
 """End of a template's name, so that no tool takes it for Python or YAML."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _LONGEST = 40
 """Length of a name, in characters; longer ones do not fit the lines of the code."""
-_OTHER_FOLDERS = ("conf", "runs", "tests")
+_OTHER_FOLDERS = ("conf", "data", "runs", "tests")
 """Folders of a project beside its package."""
+_LARGEST_COPY = 64 << 20
+"""Bytes up to which a table is copied into the project."""
 _VALUES = ("false", "inf", "nan", "no", "null", "off", "on", "true", "yes")
 """Words that are no text in YAML or in an override."""
 
@@ -37,17 +40,25 @@ class NewProject:
     """Name of its package and of its experiment."""
     files: tuple[Path, ...]
     """Files relative to the folder, in the order of their names."""
+    notes: tuple[str, ...] = ()
+    """What was decided about a table."""
 
 
-def write_project(path: str) -> NewProject:
-    """Writes a new project: a package, its config, its tests, and what installs it.
+def write_project(
+    path: str, *, table: str | None = None, labels: str | None = None
+) -> NewProject:
+    """Writes a new project: a config, a test, and a package or a table.
 
     Args:
         path: folder of the project, which is missing or empty; its last part is the
             name of the project.
+        table: file of rows to train on, with columns whose kinds are inferred; None:
+            the project has a package with a model and a data function.
+        labels: column of labels of the table; None: the last one.
 
     Raises:
         ConfigError: the folder is not empty, or the name is unusable; all at once.
+        DataError: the table cannot be read, or nothing can be learned from it.
         OutputError: a file cannot be written.
     """
     folder = expanded(path, "NAME")
@@ -56,17 +67,38 @@ def write_project(path: str) -> NewProject:
     if diagnostics:
         raise ConfigError(*diagnostics)
     package = package_name(name)
-    files = []
-    for template in sorted(_TEMPLATE.rglob(f"*{_SUFFIX}")):
-        text = string.Template(template.read_text(encoding="utf-8"))
-        file = _file_of(template.relative_to(_TEMPLATE), package)
+    values = {"name": name, "package": package}
+    if table is None:
+        return NewProject(folder, package, _write(folder, "code", values))
+    from specflow.data.table.proposed_columns import proposed_table
+    from specflow.scaffold.table_experiment import table_values
+
+    proposed = proposed_table(table, labels, key="--from")
+    source = expanded(table, "--from")
+    is_copied = source.stat().st_size <= _LARGEST_COPY
+    file = Path("data", source.name)
+    shown = file.as_posix() if is_copied else str(source.resolve())
+    values |= table_values(proposed, file=shown, copied=is_copied)
+    files = _write(folder, "table", values)
+    if is_copied:
         with reported(folder / file, setting="folder"):
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(
-                text.substitute(name=name, package=package), encoding="utf-8"
-            )
-        files.append(file)
-    return NewProject(folder, package, tuple(sorted(files)))
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, folder / file)
+        files = tuple(sorted((*files, file)))
+    size = source.stat().st_size
+    return NewProject(
+        folder,
+        package,
+        files,
+        notes=(
+            f"{table} is copied to {shown}; the project reads the copy"
+            if is_copied
+            else f"{table} has {size >> 20:,} MiB and is not copied: the project "
+            f"reads {shown}",
+            f"{proposed.task} of {proposed.label.name}"
+            + ("" if labels else ", the last column; --labels names another"),
+        ),
+    )
 
 
 def package_name(name: str) -> str:
@@ -76,6 +108,20 @@ def package_name(name: str) -> str:
     'wine_quality'
     """
     return name.replace("-", "_").lower()
+
+
+def _write(folder: Path, kind: str, values: Mapping[str, str]) -> tuple[Path, ...]:
+    """Writes the files of all projects and those of one kind, and returns them."""
+    files = []
+    for part in (_TEMPLATES / "common", _TEMPLATES / kind):
+        for template in sorted(part.rglob(f"*{_SUFFIX}")):
+            text = string.Template(template.read_text(encoding="utf-8"))
+            file = _file_of(template.relative_to(part), values["package"])
+            with reported(folder / file, setting="folder"):
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_text(text.substitute(values), encoding="utf-8")
+            files.append(file)
+    return tuple(sorted(files))
 
 
 def _file_of(template: Path, package: str) -> Path:

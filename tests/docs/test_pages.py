@@ -154,6 +154,8 @@ def test_a_command_line_composes(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     _, name, *arguments = shlex.split(command)
+    if "--from" in arguments:
+        return  # Needs a table: test_a_file_of_ones_own_trains_and_is_served.
     if name == "new":
         assert main([name, *arguments]) == 0
         return
@@ -208,7 +210,7 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runpy.run_path("my_pears.py")
     commands = [line for line in LINES if re.search("pears|runs/declared", line)]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for line in commands:
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0
