@@ -76,12 +76,6 @@ COMMANDS = {
 }
 
 
-def test_every_command_is_tried():
-    from specflow.cli.command_table import COMMANDS
-
-    assert {*COMMANDS, "train", "launch", "resume-check"} == {*COMMANDS}
-
-
 def test_every_command_takes_both_and_has_them_from_the_file(at, capsys):
     at()
     assert main(["train", *RUN]) == 0

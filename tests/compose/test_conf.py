@@ -33,6 +33,25 @@ def test_every_choice_composes(group, choice):
     assert composed.choice_origins[group] == f"override {group}={choice}"
 
 
+REPORTERS = {
+    "mlflow": ["tensorboard", "plots", "mlflow"],
+    "trackio": ["tensorboard", "plots", "trackio"],
+    "wandb": ["tensorboard", "plots", "wandb"],
+    "wandb_offline": ["tensorboard", "plots", "wandb"],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("name", REPORTERS)
+def test_choices_of_reporters_replace_the_list(name):
+    composed = compose(["experiment=digits", f"+output/reporters={name}"])
+    reporters = composed.config.output.reporters
+    names = [getattr(each, "name", each) for each in reporters]
+    assert names == REPORTERS[name]
+    if name == "wandb_offline":
+        assert reporters[-1].mode == "offline"
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_composes_under_its_own_name(name):
     assert compose([f"experiment={name}"]).config.name == name
@@ -48,6 +67,7 @@ def test_every_file_is_a_choice_or_a_part_of_one():
     """A file that nothing can choose would be in nobody's test."""
     chosen = {f"{group}/{choice}.yaml" for group, choice in CHOICES}
     chosen |= {f"experiment/{name}.yaml" for name in EXPERIMENTS} | {"config.yaml"}
+    chosen |= {f"output/reporters/{name}.yaml" for name in REPORTERS}
     files = {str(file.relative_to(shipped())) for file in shipped().rglob("*.yaml")}
     text = "".join(file.read_text() for file in shipped().rglob("*.yaml"))
     parts = {file for file in files - chosen if file.split("/")[-1][:-5] + "@" in text}
