@@ -11,11 +11,11 @@ from specflow.runtime.file_digests import (
     EXPORT_MANIFEST,
     file_digest,
 )
+from specflow.runtime.new_directory import PREFIX, is_being_written
 
 __all__ = ["check_exports", "is_export_name"]
 
 _NAME = re.compile(r"[0-9]{10}")
-_TEMPORARY = "temp-"
 _FORMAT = 1
 
 
@@ -31,9 +31,12 @@ def check_exports(folder: Path, *, depth: int = 2) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
             continue
-        if path.name.startswith(_TEMPORARY):
-            reason = "is not complete; only complete exports have a time as name"
-            yield Finding(path, Verdict.INCOMPLETE, reason, Remove())
+        if path.name.startswith(PREFIX):
+            if is_being_written(path):
+                yield Finding(path, reason="another process is writing it")
+            else:
+                reason = "is not complete; only complete exports have a time as name"
+                yield Finding(path, Verdict.INCOMPLETE, reason, Remove())
         elif is_export_name(path.name) or _manifest(path) is not None:
             yield _check(path)
         elif depth:

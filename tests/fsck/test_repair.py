@@ -9,6 +9,7 @@ import pytest
 
 from specflow.cli.main import main
 from specflow.diagnostics.errors import MACHINE, MISTAKE
+from specflow.runtime.new_directory import new_directory
 
 ENDED = 2**22 + 1
 """Process id above the largest of Linux."""
@@ -70,6 +71,18 @@ def test_each_trace_of_a_kill_is_listed(killed, fsck):
             [f"record {len(lines_of_events(events)) + 1} is torn"],
         ),
     }
+
+
+def test_an_export_that_is_being_written_is_left_alone(stopped, fsck):
+    with new_directory(stopped / "export" / "1795911131") as temporary:
+        (temporary / "weights.bin").write_bytes(b"half")
+        status, lines = fsck(stopped, "--repair")
+        assert (temporary / "weights.bin").exists()
+    assert status == 0
+    (line,) = [each for each in lines if "temp-" in each]
+    path, verdict, reason = line.split(maxsplit=2)
+    assert (path, verdict) == ("export/temp-1795911131", "ok")
+    assert reason == "another process is writing it"
 
 
 def lines_of_events(events):

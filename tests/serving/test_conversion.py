@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from specflow.diagnostics.errors import ConfigError, ExportError, OutputError
+from specflow.runtime.new_directory import new_directory
 from specflow.serving import load_export
 from specflow.serving.convert import conversion, convert_export, formats
 from specflow.serving.convert.converters import require_packages
@@ -120,6 +122,41 @@ def test_an_existing_directory_is_refused_and_kept(export, monkeypatch, tmp_path
         f"{there}: exists already. Remove it, or convert to another directory."
     )
     assert list(there.iterdir()) == []
+
+
+def test_what_a_killed_conversion_left_is_replaced(export, monkeypatch):
+    use_converter(monkeypatch, lambda answer, inputs: answer)
+    path = export()
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from specflow.runtime.new_directory import new_directory\n"
+        "with new_directory(pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    (temporary / 'left').write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    final = path.parent / "onnx" / path.name
+    killed = subprocess.run([sys.executable, "-c", program, final], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (final.parent / f"temp-{final.name}" / "left").exists()
+    assert convert_export(path, format="onnx").path == final
+    assert [each.name for each in final.parent.iterdir()] == [final.name]
+    assert not (final / "left").exists()
+
+
+def test_of_two_conversions_to_one_directory_the_second_is_refused(
+    export, monkeypatch, tmp_path
+):
+    use_converter(monkeypatch, lambda answer, inputs: answer)
+    path, there = export(), tmp_path / "there"
+    with new_directory(there) as temporary:
+        (temporary / "file").write_text("content")
+        with pytest.raises(OutputError) as error:
+            convert_export(path, format="onnx", output=there)
+    assert str(error.value) == (
+        f"{there}: is being written as temp-there by another process. Wait for that, "
+        "remove what was left if there is none, or convert to another directory."
+    )
+    assert (there / "file").read_text() == "content"
 
 
 def test_an_output_that_cannot_be_written_is_named(export, monkeypatch, tmp_path):

@@ -3,9 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from specflow.runtime.file_digests import (
     signed,
 )
 from specflow.runtime.filesystem import check_output_folder, expanded
+from specflow.runtime.new_directory import PREFIX, new_directory
 from specflow.serving.convert.converters import (
     NotConvertibleError,
     Predict,
@@ -202,26 +200,23 @@ def _reported(export: LoadedExport, format: str, signature: str) -> Iterator[Non
 @contextlib.contextmanager
 def _new_directory(final: Path) -> Iterator[Path]:
     """A temporary directory, renamed once the block succeeds and removed otherwise."""
-    if final.exists():
+    try:
+        with new_directory(final) as temporary:
+            yield temporary
+    except FileExistsError as error:
+        unfinished = final.with_name(PREFIX + final.name)
+        problem, hint = "exists already", "Remove it"
+        if not final.exists():
+            problem = f"is being written as {unfinished.name} by another process"
+            hint = "Wait for that, remove what was left if there is none"
         raise OutputError(
             Diagnostic(
                 str(final),
-                "exists already",
-                hint="Remove it, or convert to another directory.",
+                problem,
+                hint=f"{hint}, or convert to another directory.",
                 code="output-taken",
             )
-        )
-    temporary: Path | None = None
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix="temp-", dir=final.parent))
-        temporary.chmod(0o755)
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
-        temporary.rename(final)
+        ) from error
     except OutputError:
         raise
     except OSError as error:
@@ -234,6 +229,3 @@ def _new_directory(final: Path) -> Iterator[Path]:
                 code="output-unwritable",
             )
         ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
