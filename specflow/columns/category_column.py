@@ -2,13 +2,15 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns.coded_texts import CodedTexts
 from specflow.columns.fingerprint64 import bucket_of
+from specflow.columns.one_hot import one_hot
 
 __all__ = ["CategoryColumn"]
 
@@ -40,7 +42,7 @@ class CategoryColumn:
     @classmethod
     def fit(
         cls,
-        texts: Iterable[str],
+        texts: Iterable[str] | Mapping[str, int],
         *,
         vocabulary: Sequence[str] | None = None,
         min_count: int = 1,
@@ -54,7 +56,7 @@ class CategoryColumn:
         """Fits the column to texts of the training split.
 
         Args:
-            texts: empty where missing.
+            texts: empty where missing; or the number of rows of each text.
             vocabulary: in this order; None: the texts that occur, the most frequent
                 first, and those that are equally frequent in the order of their code
                 points.
@@ -67,7 +69,9 @@ class CategoryColumn:
             encoding: one-hot features, or indices for an embedding.
             embedding_size: None: from the number of indices.
         """
-        counts = collections.Counter(texts)
+        counts = collections.Counter(
+            texts.counts() if isinstance(texts, CodedTexts) else texts
+        )
         misses = counts.pop("", 0)
         if hash_buckets is not None:
             vocabulary, oov_buckets = (), hash_buckets
@@ -105,14 +109,14 @@ class CategoryColumn:
         known = {text: place for place, text in enumerate(self.vocabulary)}
         known[""] = self.size - 1 if self.missing == "own" else -1
         first, buckets = len(self.vocabulary), self.buckets
-        found = np.empty(len(texts), np.int32)
-        for row, text in enumerate(texts):
+
+        def index(text: str) -> int:
             place = known.get(text)
             if place is None:
                 place = first + bucket_of(text, buckets) if buckets else -1
-                known[text] = place
-            found[row] = place
-        return found
+            return place
+
+        return CodedTexts.of(texts).mapped(index).astype(np.int32)
 
     def apply(
         self, texts: Sequence[str]
@@ -121,8 +125,7 @@ class CategoryColumn:
         places = self.indices(texts)
         if self.encoding == "embedding":
             return places
-        # The last row, of zeros, is that of index -1.
-        return np.eye(self.size + 1, self.size, dtype=np.float32)[places]
+        return one_hot(places, self.size)
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain values."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from specflow.columns.category_column import CategoryColumn
 from specflow.columns.number_column import NumberColumn
+from specflow.columns.one_hot import one_hot
 from specflow.columns.raw_values import MISSING, as_numbers, as_texts
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.file_digests import content_digest, is_intact, signed
@@ -120,17 +121,30 @@ class FittedColumns:
 
     def features(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """Features of parsed columns: float64 numbers, or texts, checked before."""
-        made = {name: column.apply(parsed[name]) for name, column in self._each()}
         if not self.joined:
+            made = {name: column.apply(parsed[name]) for name, column in self._each()}
             return {
                 name: array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
                 for name, array in made.items()
             }
-        dense = [array for array in made.values() if array.ndim == 2]
+        width = sum(column.width for column in self.columns.values())
         features: dict[str, Any] = {}
-        if dense:
-            features["x"] = np.concatenate(dense, axis=1)
-        categories = {name: array for name, array in made.items() if array.ndim == 1}
+        categories: dict[str, Any] = {}
+        if width:
+            rows = len(next(iter(parsed.values())))
+            features["x"] = np.zeros((rows, width), np.float32)
+        start = 0
+        for name, column in self._each():
+            if not column.width:
+                categories[name] = column.apply(parsed[name])
+                continue
+            # In place: the features of all columns are not held twice.
+            out = features["x"][:, start : start + column.width]
+            start += column.width
+            if isinstance(column, CategoryColumn):
+                one_hot(column.indices(parsed[name]), column.size, out=out)
+            else:
+                out[:] = column.apply(parsed[name])
         return features | ({"categories": categories} if categories else {})
 
     def kinds(self) -> str:

@@ -8,6 +8,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns.number_statistics import NumberStatistics
+from specflow.columns.one_hot import one_hot
+
 __all__ = ["NumberColumn"]
 
 Numbers = npt.NDArray[np.float64]
@@ -69,25 +72,65 @@ class NumberColumn:
                 or a constant.
             indicator: None: if a training number is missing.
         """
-        present = values[~np.isnan(values)]
+        settings = {"clip": clip, "transform": transform}
+        wanted = {"scale": scale, "quantiles": quantiles, "missing": missing}
+        statistics = cls.statistics(**settings, **wanted, buckets=buckets)
+        while statistics.passes_left:
+            statistics.add(values)
+            statistics.end_pass()
+        return cls.fitted(
+            statistics, **settings, **wanted, buckets=buckets, indicator=indicator
+        )
+
+    @classmethod
+    def statistics(
+        cls,
+        *,
+        scale: str = "standardize",
+        clip: tuple[float | None, float | None] = (None, None),
+        transform: Literal["log", "log1p"] | None = None,
+        buckets: Sequence[float] | None = None,
+        quantiles: int | None = None,
+        missing: str | float = "mean",
+    ) -> NumberStatistics:
+        """The empty statistics that `fitted` takes, to be filled block by block."""
+        inner = () if quantiles is None else _inner(quantiles)
+        return NumberStatistics(
+            cls(clip=clip, transform=transform).transformed,
+            median=missing == "median",
+            quantiles=inner,
+            variance=scale == "standardize" and buckets is None and quantiles is None,
+        )
+
+    @classmethod
+    def fitted(
+        cls,
+        statistics: NumberStatistics,
+        *,
+        scale: str = "standardize",
+        clip: tuple[float | None, float | None] = (None, None),
+        transform: Literal["log", "log1p"] | None = None,
+        buckets: Sequence[float] | None = None,
+        quantiles: int | None = None,
+        missing: str | float = "mean",
+        indicator: bool | None = None,
+    ) -> Self:
+        """Fits the column to statistics of the training split; see `fit`."""
         fill: float | None = None
         if missing == "mean":
-            fill = math.fsum(present) / len(present)
+            fill = statistics.mean
         elif missing == "median":
-            fill = float(np.median(present))
+            fill = statistics.median
         elif missing != "error":
             fill = float(missing)
-        column = cls(
-            clip=clip,
-            transform=transform,
-            fill=fill,
-            indicator=len(present) < len(values) if indicator is None else indicator,
-        )
-        moved = column.transformed(present)
-        if buckets is not None or quantiles is not None:
-            edges = buckets if quantiles is None else _quantile_edges(moved, quantiles)
-            return dataclasses.replace(column, edges=tuple(map(float, edges or ())))
-        offset, divisor = _scaling(moved, scale)
+        if indicator is None:
+            indicator = statistics.present < statistics.rows
+        column = cls(clip=clip, transform=transform, fill=fill, indicator=indicator)
+        if quantiles is not None:
+            buckets = np.unique(statistics.moved_quantiles).tolist()
+        if buckets is not None:
+            return dataclasses.replace(column, edges=tuple(map(float, buckets)))
+        offset, divisor = _scaling(statistics, scale)
         return dataclasses.replace(column, offset=offset, divisor=divisor)
 
     @property
@@ -126,10 +169,10 @@ class NumberColumn:
                 columns = [scaled.astype(np.float32)[:, None]]
         else:
             places = np.searchsorted(np.array(self.edges), moved, side="right")
-            columns = [np.eye(len(self.edges) + 1, dtype=np.float32)[places]]
+            columns = [one_hot(places, len(self.edges) + 1)]
         if self.indicator:
             columns.append(np.isnan(values).astype(np.float32)[:, None])
-        return np.concatenate(columns, axis=1)
+        return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain values."""
@@ -166,21 +209,18 @@ class NumberColumn:
         return np.clip(values, low, high)
 
 
-def _scaling(values: Numbers, scale: str) -> tuple[float, float]:
+def _scaling(statistics: NumberStatistics, scale: str) -> tuple[float, float]:
     """Offset and divisor that scale transformed training numbers."""
+    low, high = statistics.low, statistics.high
     if scale == "none":
         return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
     if low == high:
         return low, 1.0
     if scale == "minmax":
         return low, high - low
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((values - mean) ** 2) / len(values)
-    return mean, math.sqrt(variance) or 1.0
+    return statistics.moved_mean, math.sqrt(statistics.moved_variance) or 1.0
 
 
-def _quantile_edges(values: Numbers, quantiles: int) -> Sequence[float]:
-    """Distinct inner boundaries of equally filled buckets."""
-    inner = np.linspace(0.0, 1.0, quantiles + 1)[1:-1]
-    return np.unique(np.quantile(values, inner)).tolist()
+def _inner(quantiles: int) -> list[float]:
+    """Probabilities of the inner boundaries of equally filled buckets."""
+    return np.linspace(0.0, 1.0, quantiles + 1)[1:-1].tolist()

@@ -42,7 +42,12 @@ def as_number(value: Any, missing: Collection[str] = MISSING) -> float | None:
             return float("nan")
         if not _NUMBER.fullmatch(text):
             return None
-        value = float(text) if not text.lstrip("+-").isdigit() else int(text)
+        number = float(text)
+        if np.isinf(number):
+            return None
+        digits = text.lstrip("+-").lstrip("0")
+        is_exact = not digits.isdigit() or int(digits) == abs(number)
+        return number if is_exact else None
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -66,7 +71,8 @@ def as_numbers(
         wrong = np.isinf(numbers)
         if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
             inexact = np.flatnonzero(np.abs(numbers) >= _EXACT)
-            wrong[[row for row in inexact if int(array[row]) != numbers[row]]] = True
+            # As integers: NumPy would compare them as float64.
+            wrong[[i for i in inexact if int(array[i]) != int(numbers[i])]] = True
         return np.where(wrong, np.nan, numbers), np.flatnonzero(wrong)
     parsed = [as_number(value, missing) for value in values]
     bad = [row for row, number in enumerate(parsed) if number is None]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import FittedColumns, LabelColumn
+from specflow.columns import CodedTexts, FittedColumns, LabelColumn
 from specflow.config.sections.table import TableConfig
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
@@ -112,10 +112,9 @@ def _are_integers(cells: TableCells, name: str, rows: Rows) -> bool:
     return bool(((values == np.rint(values)) & (np.abs(values) < 2**31)).all())
 
 
-def _classes(texts: Sequence[str], rows: Rows) -> list[str]:
+def _classes(texts: CodedTexts, rows: Rows) -> list[str]:
     """Class names that occur, as numbers if all are, else by their code points."""
-    places: list[int] = rows.tolist()
-    found = {texts[row] for row in places} - {""}
+    found = set(texts.take(rows).counts()) - {""}
     try:
         return sorted(found, key=lambda text: (float(text), text))
     except ValueError:

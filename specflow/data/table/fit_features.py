@@ -1,11 +1,9 @@
 """Fits single columns of features to the training rows."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import CategoryColumn, NumberColumn
+from specflow.columns import CategoryColumn, CodedTexts, NumberColumn
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
     NumberColumnConfig,
@@ -93,7 +91,7 @@ def _expected(declared: NumberColumnConfig, column: NumberColumn) -> str:
 
 
 def fit_category(
-    declared: CategoryColumnConfig, texts: Sequence[str], rows: Rows
+    declared: CategoryColumnConfig, texts: CodedTexts, rows: Rows
 ) -> CategoryColumn:
     """Fits a column of categories.
 
@@ -102,6 +100,5 @@ def fit_category(
         texts: all cells of the column.
         rows: the training rows.
     """
-    places: list[int] = rows.tolist()
     fields = declared.model_dump(exclude={"name"})
-    return CategoryColumn.fit((texts[row] for row in places), **fields)
+    return CategoryColumn.fit(texts.take(rows), **fields)

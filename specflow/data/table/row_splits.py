@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from specflow.columns import CodedTexts
+
 __all__ = [
     "SPLITS",
     "by_hash",
@@ -50,12 +52,12 @@ def hash_units(texts: Sequence[str], seed: int) -> npt.NDArray[np.float64]:
     >>> hash_units(["a", "b", "a"], seed=0).round(3).tolist()
     [0.901, 0.341, 0.901]
     """
-    known: dict[str, float] = {}
-    for text in texts:
-        if text not in known:
-            content = text.encode("utf-8", "surrogatepass")
-            known[text] = (xxhash.xxh3_64_intdigest(content, seed=seed) >> 11) / 2**53
-    return np.array([known[text] for text in texts])
+
+    def unit(text: str) -> float:
+        content = text.encode("utf-8", "surrogatepass")
+        return (xxhash.xxh3_64_intdigest(content, seed=seed) >> 11) / 2**53
+
+    return CodedTexts.of(texts).mapped(unit)
 
 
 def by_hash(units: npt.NDArray[np.float64], fractions: tuple[float, float]) -> Split:
@@ -149,7 +151,7 @@ def folded(
     else:
         random = np.random.default_rng([seed, folds])
         groups = (
-            [rest] if strata is None else _members([strata[int(row)] for row in rest])
+            [rest] if strata is None else _members(CodedTexts.of(strata).take(rest))
         )
         order = np.concatenate(
             [
@@ -167,10 +169,12 @@ def folded(
 
 def _members(strata: Sequence[str]) -> list[npt.NDArray[Any]]:
     """Rows of each stratum, in the order of their texts."""
-    rows: dict[str, list[int]] = {}
-    for row, text in enumerate(strata):
-        rows.setdefault(text, []).append(row)
-    return [np.array(rows[text]) for text in sorted(rows)]
+    coded = CodedTexts.of(strata)
+    order = np.argsort(coded.codes, kind="stable")
+    counts = np.bincount(coded.codes, minlength=len(coded.texts))
+    members = np.split(order, np.cumsum(counts)[:-1]) if len(order) else []
+    pairs = sorted(zip(coded.texts, members, strict=True), key=lambda pair: pair[0])
+    return [rows for _, rows in pairs if rows.size]
 
 
 def _bounded(count: int, rows: int, fraction: float) -> int:

@@ -59,14 +59,14 @@ def split_rows(
     )
 
 
-def _hashed(cells: TableCells, column: str | None, ids: Sequence[str]) -> list[str]:
+def _hashed(cells: TableCells, column: str | None, ids: Sequence[str]) -> Sequence[str]:
     """Text of each row that decides its split."""
     if column is not None:
         texts = cells.texts(column)
-        missing = [row for row, text in enumerate(texts) if not text]
-        if missing:
+        missing = np.flatnonzero(texts.mapped(lambda text: not text))
+        if missing.size:
             expected = "a value, which decides the split of the row"
-            raise DataError(*cells.bad_cells(column, missing, expected))
+            raise DataError(*cells.bad_cells(column, missing.tolist(), expected))
         return texts
     names = [*ids] or cells.names
     columns = [cells.texts(name) for name in names]
@@ -77,7 +77,7 @@ def _named(cells: TableCells, column: str) -> Split:
     """Splits that a column names."""
     texts = cells.texts(column)
     places = {name: place for place, name in enumerate(SPLITS)}
-    found = np.array([places.get(text, -1) for text in texts], np.int8)
+    found = texts.mapped(lambda text: places.get(text, -1)).astype(np.int8)
     if (wrong := np.flatnonzero(found < 0)).size:
         near = nearest(texts[int(wrong[0])], SPLITS)
         hint = f"Did you mean {near}?" if near else ""

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import CategoryColumn, FittedColumns, LabelColumn, NumberColumn
+from specflow.columns import (
+    CategoryColumn,
+    CodedTexts,
+    FittedColumns,
+    LabelColumn,
+    NumberColumn,
+)
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
 from specflow.data.table.table_cells import TableCells
@@ -118,12 +124,16 @@ def _numbers(
 ) -> npt.NDArray[np.float64]:
     numbers, bad = cells.numbers(name)
     values = numbers[rows]
-    wrong = np.isin(rows, bad)
+    wrong = _are_among(rows, bad)
     diagnostics += cells.bad_cells(name, rows[wrong], "a number")
     outside = column.outside(values) & ~wrong
     expected = f"a number that {column} takes" if column.transform else "a number"
     diagnostics += cells.bad_cells(name, rows[outside], expected)
     return values
+
+
+def _are_among(rows: Rows, few: Rows) -> npt.NDArray[np.bool_]:
+    return np.isin(rows, few) if few.size else np.zeros(len(rows), np.bool_)
 
 
 def _texts(
@@ -132,11 +142,10 @@ def _texts(
     rows: Rows,
     column: CategoryColumn,
     diagnostics: list[Diagnostic],
-) -> list[str]:
-    texts = cells.texts(name)
-    values = [texts[row] for row in rows.tolist()]
+) -> CodedTexts:
+    values = cells.texts(name).take(rows)
     if column.missing == "error":
-        missing = [row for row, text in zip(rows, values, strict=True) if not text]
+        missing = rows[values.mapped(lambda text: not text)]
         diagnostics += cells.bad_cells(name, missing, "a category")
     return values
 
@@ -151,8 +160,8 @@ def _labels(
     """Labels of rows: int32 classes or integers, else float64."""
     if label.kind == "class":
         places = {text: place for place, text in enumerate(label.classes)}
-        texts = cells.texts(name)
-        classes = np.array([places.get(texts[row], -1) for row in rows.tolist()])
+        texts = cells.texts(name).take(rows)
+        classes = texts.mapped(lambda text: places.get(text, -1))
         shown = ", ".join(label.classes[:_MOST_CLASSES_SHOWN])
         shown += ", ..." if len(label.classes) > _MOST_CLASSES_SHOWN else ""
         diagnostics += cells.bad_cells(
@@ -161,7 +170,7 @@ def _labels(
         return classes.astype(np.int32)
     numbers, bad = cells.numbers(name)
     values = numbers[rows]
-    wrong = np.isnan(values) | np.isin(rows, bad)
+    wrong = np.isnan(values) | _are_among(rows, bad)
     expected, hint = "a number", ""
     if label.kind == "integer":
         whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
@@ -180,5 +189,4 @@ def _ids(cells: TableCells, name: str, rows: Rows) -> npt.NDArray[Any]:
     whole = cells.integers(name)
     if whole is not None:
         return whole[rows]
-    texts = cells.texts(name)
-    return np.array([texts[row] for row in rows.tolist()], dtype=np.str_)
+    return cells.texts(name).take(rows).mapped(str)

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import MISSING, NUMBER, as_number, as_numbers, as_texts
+from specflow.columns import MISSING, CodedTexts
+from specflow.data.table.arrow_cells import (
+    coded_texts,
+    has_texts,
+    leading_zeros,
+    numbers_of,
+)
 from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
 
@@ -29,7 +35,7 @@ class TableCells:
     missing: tuple[str, ...] = MISSING
     """Texts of a missing number."""
     _numbers: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
-    _texts: dict[str, list[str]] = dataclasses.field(default_factory=dict, init=False)
+    _texts: dict[str, CodedTexts] = dataclasses.field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return sum(rows.rows for rows in self.files)
@@ -61,28 +67,23 @@ class TableCells:
         if name not in self._numbers:
             values, bad = [], []
             for first, rows in zip(self.first_rows, self.files, strict=True):
-                numbers, wrong = _numbers(rows.columns[name], self.missing)
+                numbers, wrong = numbers_of(rows.columns[name], self.missing)
                 values.append(numbers)
                 bad.append(wrong + first)
             self._numbers[name] = np.concatenate(values), np.concatenate(bad)
         return self._numbers[name]
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str) -> CodedTexts:
         """All cells of a column as texts of categories; empty where missing."""
         if name not in self._texts:
-            found: list[str] = []
-            for rows in self.files:
-                cells = rows.columns[name]
-                found += as_texts(
-                    cells if isinstance(cells, list) else cells.to_pylist()
-                )
-            self._texts[name] = found
+            parts = [coded_texts(rows.columns[name]) for rows in self.files]
+            self._texts[name] = CodedTexts.joined(parts)
         return self._texts[name]
 
     def codes(self, name: str) -> npt.NDArray[np.int64]:
         """Rows of texts of digits that begin with a zero, such as 007."""
         found = [
-            _codes(rows.columns[name]) + first
+            leading_zeros(rows.columns[name]) + first
             for first, rows in zip(self.first_rows, self.files, strict=True)
         ]
         return np.concatenate(found)
@@ -123,7 +124,7 @@ class TableCells:
 
     def is_text(self, name: str) -> bool:
         """True if the cells of a file are texts, whose kind has to be inferred."""
-        return any(_is_text(rows.columns[name]) for rows in self.files)
+        return any(has_texts(rows.columns[name]) for rows in self.files)
 
     def is_boolean(self, name: str) -> bool:
         """True if all cells are booleans."""
@@ -194,19 +195,6 @@ def _seconds(value: Any) -> float:
         return float("nan")
 
 
-def _is_text(cells: Any) -> bool:
-    if isinstance(cells, list):
-        return any(isinstance(value, str) for value in cells)
-    import pyarrow as pa
-
-    kind = cells.type
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-    )
-
-
 def _is_integer(cells: Any) -> bool:
     import pyarrow as pa
 
@@ -239,77 +227,6 @@ def _type_name(cells: Any) -> str:
         types.is_decimal,
         types.is_null,
     )
-    if _is_text(cells) or any(is_of(kind) for is_of in plain):
+    if has_texts(cells) or any(is_of(kind) for is_of in plain):
         return ""
     return str(kind)
-
-
-def _numbers(
-    cells: Any, missing: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Cells of one file as float64, and rows of bad ones."""
-    if isinstance(cells, list):
-        return as_numbers(cells, missing)
-    import pyarrow as pa
-
-    if _is_text(cells):
-        return _numbers_of_texts(cells, missing)
-    kind = cells.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        return as_numbers(cells.to_pylist(), missing)
-    absent = cells.is_null().to_numpy(zero_copy_only=False)
-    # Filled first: with a null Arrow converts integers through float64.
-    filled = cells.fill_null(pa.scalar(0, kind)) if cells.null_count else cells
-    numbers, bad = as_numbers(filled.to_numpy(zero_copy_only=False), missing)
-    return np.where(absent, np.nan, numbers), bad
-
-
-def _codes(cells: Any) -> npt.NDArray[np.int64]:
-    """Rows of one file with a code that begins with a zero."""
-    if isinstance(cells, list):
-        texts = [value.strip() if isinstance(value, str) else "" for value in cells]
-        is_code = [
-            text.isdigit() and len(text) > 1 and text[0] == "0" for text in texts
-        ]
-        return np.flatnonzero(is_code)
-    if not _is_text(cells):
-        return np.array([], np.int64)
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    matching = pc.match_substring_regex(
-        cells.cast(pa.string()), r"^[ \t]*0[0-9]+[ \t]*$"
-    )
-    return np.flatnonzero(pc.fill_null(matching, False).to_numpy(zero_copy_only=False))
-
-
-def _numbers_of_texts(
-    cells: Any, missing: Sequence[str]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The values of `as_number`, by Arrow's functions over whole columns."""
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute  # Its functions are made when it is imported.
-    cells = cells.cast(pa.string())
-    trimmed = pc.utf8_trim(cells, " \t")
-    is_number = pc.fill_null(
-        pc.match_substring_regex(trimmed, f"^(?:{NUMBER})$"), False
-    )
-    is_missing = pc.or_(
-        pc.is_in(trimmed, value_set=pa.array(list(missing), pa.string())),
-        pc.is_null(cells),
-    )
-    # In the order of as_number: a text that is declared missing is no number.
-    is_number = pc.and_not(is_number, is_missing)
-    texts = pc.if_else(is_number, trimmed, pa.scalar(None, pa.string()))
-    texts = pc.replace_substring_regex(texts, r"^\+", "")
-    numbers = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False)
-    bad = ~pc.or_(is_number, is_missing).to_numpy(zero_copy_only=False)
-    # Few have so many digits: overflow, and integers that float64 cannot hold.
-    long = pc.fill_null(pc.match_substring_regex(texts, r"^-?[0-9]{16,}$"), False)
-    suspect = np.isinf(numbers) | long.to_numpy(zero_copy_only=False)
-    for row in np.flatnonzero(suspect):
-        bad[row] = as_number(cells[int(row)].as_py(), missing) is None
-    return np.where(bad, np.nan, numbers), np.flatnonzero(bad)

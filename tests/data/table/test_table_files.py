@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from specflow.columns import as_number
 from specflow.config.sections.table import TableConfig
 from specflow.data import build_data
-from specflow.data.table.table_cells import _numbers_of_texts
 
 ROWS = 60
 RNG = np.random.default_rng(0)
@@ -122,16 +119,3 @@ def test_the_order_of_files_and_rows_does_not_change_the_columns(tmp_path):
         for name in "ab"
     }
     assert len(digests) == 1
-
-
-def test_texts_of_numbers_are_read_as_the_served_ones():
-    texts = [
-        *("1", " 2 ", "-3.5e2", "+7", "1.", ".5", "", "NA", "nan", "1e999", "abc"),
-        *("9007199254740993", "9007199254740992", "1_000", "0x1", "inf", "--1", "\t4"),
-    ]
-    numbers, bad = _numbers_of_texts(pa.array(texts), ["", "NA", "nan"])
-    served = [as_number(text, ["", "NA", "nan"]) for text in texts]
-    assert bad.tolist() == [row for row, value in enumerate(served) if value is None]
-    expected = [np.nan if value is None else value for value in served]
-    np.testing.assert_array_equal(numbers, expected)
-    assert pc.count(pa.array(texts)).as_py() == len(texts)
