@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from specflow.columns.embedding import Embedding
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.moved_numbers import moved_numbers, number_keys
 from specflow.config.run_config import RunConfig, TPUConfig
@@ -183,7 +184,7 @@ def _hyperparameters(
     optimizer: Any,
     inputs: dict[str, Tree],
     *,
-    embeddings: Mapping[str, tuple[int, int]],
+    embeddings: Mapping[str, Embedding],
 ) -> Hyperparameters:
     """Returns the numbers of the optimizer, and of a declared model and its losses.
 
@@ -191,7 +192,7 @@ def _hyperparameters(
         experiment: the experiment.
         optimizer: built from it.
         inputs: abstract inputs of the model.
-        embeddings: name of a category -> rows and size of its embedding.
+        embeddings: name of a category -> its embedding.
     """
     loop, model, spec = experiment.loop, experiment.model, experiment.spec
     steps_key = "loop.train_steps"

@@ -2,6 +2,10 @@
 
 from specflow.columns.category_column import CategoryColumn
 from specflow.columns.coded_texts import CodedTexts
+from specflow.columns.column_problem import ColumnProblem
+from specflow.columns.cross_column import CrossColumn, CrossPart
+from specflow.columns.date_column import DateColumn
+from specflow.columns.embedding import Embedding
 from specflow.columns.fitted_columns import FORMAT, FittedColumns, LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.number_statistics import NumberStatistics
@@ -13,6 +17,8 @@ from specflow.columns.raw_values import (
     as_text,
     as_texts,
 )
+from specflow.columns.set_column import ItemCounts, SetColumn
+from specflow.columns.vector_column import VectorColumn
 
 __all__ = [
     "FORMAT",
@@ -20,10 +26,18 @@ __all__ = [
     "NUMBER",
     "CategoryColumn",
     "CodedTexts",
+    "ColumnProblem",
+    "CrossColumn",
+    "CrossPart",
+    "DateColumn",
+    "Embedding",
     "FittedColumns",
+    "ItemCounts",
     "LabelColumn",
     "NumberColumn",
     "NumberStatistics",
+    "SetColumn",
+    "VectorColumn",
     "as_number",
     "as_numbers",
     "as_text",

@@ -6,8 +6,12 @@ platform and in any version of Python.
 Source: Pike, FarmHash, 2014: the function `farmhashna::Hash64`.
 """
 
-__all__ = ["bucket_of", "fingerprint64"]
+import numpy as np
+import numpy.typing as npt
 
+__all__ = ["bucket_of", "fingerprint64", "joined_fingerprints", "text_fingerprint"]
+
+Fingerprints = npt.NDArray[np.uint64]
 _MASK = (1 << 64) - 1
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 
@@ -34,7 +38,27 @@ def bucket_of(text: str, buckets: int) -> int:
     >>> bucket_of("green", 10)
     4
     """
-    return fingerprint64(text.encode("utf-8", "surrogatepass")) % buckets
+    return text_fingerprint(text) % buckets
+
+
+def text_fingerprint(text: str) -> int:
+    """Hashes the UTF-8 bytes of a text to an integer in [0, 2**64)."""
+    return fingerprint64(text.encode("utf-8", "surrogatepass"))
+
+
+def joined_fingerprints(first: Fingerprints, second: Fingerprints) -> Fingerprints:
+    """Hashes pairs of hashes, as `FingerprintCat64` of TensorFlow does.
+
+    >>> int(joined_fingerprints(np.uint64([1]), np.uint64([2]))[0]) % 1_000
+    252
+    """
+    multiplier, shift = np.uint64(0xC6A4A7935BD1E995), np.uint64(47)
+    with np.errstate(over="ignore"):
+        mixed = second * multiplier
+        mixed = (mixed ^ (mixed >> shift)) * multiplier
+        joined = ((first ^ multiplier) ^ mixed) * multiplier
+        joined = (joined ^ (joined >> shift)) * multiplier
+    return joined ^ (joined >> shift)
 
 
 def _word(content: bytes, at: int, size: int = 8) -> int:

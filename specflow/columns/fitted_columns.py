@@ -9,20 +9,36 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 
 from specflow.columns.category_column import CategoryColumn
+from specflow.columns.cross_column import CrossColumn
+from specflow.columns.date_column import DateColumn
+from specflow.columns.embedding import Embedding
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.one_hot import one_hot
-from specflow.columns.raw_values import MISSING, as_numbers, as_texts
+from specflow.columns.raw_values import MISSING
+from specflow.columns.set_column import SetColumn
+from specflow.columns.vector_column import VectorColumn
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.file_digests import content_digest, is_intact, signed
 
 __all__ = ["FORMAT", "Column", "FittedColumns", "LabelColumn"]
 
-FORMAT = 1
-"""Version of the JSON document."""
+FORMAT = 2
+"""Version of the JSON document; earlier ones are read."""
 _SHOWN = 5
 """Number of bad cells of a request that are shown."""
 
-Column: TypeAlias = NumberColumn | CategoryColumn
+Column: TypeAlias = (
+    NumberColumn | CategoryColumn | SetColumn | CrossColumn | DateColumn | VectorColumn
+)
+_KINDS: dict[str, type[Column]] = {
+    "number": NumberColumn,
+    "vector": VectorColumn,
+    "category": CategoryColumn,
+    "set": SetColumn,
+    "text": SetColumn,
+    "cross": CrossColumn,
+    "date": DateColumn,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +104,7 @@ class FittedColumns:
                 value is wrong; the first ones are named with their rows.
         """
         self._check_names(raw)
-        values = {name: _listed(raw[name]) for name in self.columns}
+        values = {name: _listed(raw[name]) for name in self.sources}
         sizes = {name: len(column) for name, column in values.items()}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} has {size}" for name, size in sizes.items())
@@ -103,62 +119,87 @@ class FittedColumns:
         parsed: dict[str, Any] = {}
         diagnostics: list[Diagnostic] = []
         for name, column in self.columns.items():
-            parsed[name], bad = self._parsed(column, values[name])
+            given = [values[source] for source in self.sources_of(name)]
+            parsed[name], problems = column.parse(given, self.missing)
             diagnostics += [
                 Diagnostic(
-                    name,
-                    f"row {row} has {values[name][row]!r}",
-                    expected="a number"
-                    if isinstance(column, NumberColumn)
-                    else "a category",
+                    source,
+                    f"row {row} has {values[source][row]!r}",
+                    expected=problem.expected,
                     code="table-request",
                 )
-                for row in bad[:_SHOWN]
+                for problem in problems
+                for source in [problem.source or self.sources_of(name)[0]]
+                for row in problem.rows[:_SHOWN]
             ]
         if diagnostics:
-            raise DataError(*diagnostics)
+            raise DataError(*dict.fromkeys(diagnostics))
         return self.features(parsed)
 
+    def sources_of(self, name: str) -> tuple[str, ...]:
+        """Raw columns that a column of features is made of."""
+        return self.columns[name].sources or (name,)
+
+    @property
+    def sources(self) -> list[str]:
+        """All raw columns, in the order of the features."""
+        names = [source for name in self.columns for source in self.sources_of(name)]
+        return list(dict.fromkeys(names))
+
     def features(self, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of parsed columns: float64 numbers, or texts, checked before."""
+        """Features of columns that their `parse` has parsed and checked."""
         if not self.joined:
             made = {name: column.apply(parsed[name]) for name, column in self._each()}
             return {
-                name: array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+                name: array[:, 0]
+                if isinstance(array, np.ndarray)
+                and array.ndim == 2
+                and array.shape[1] == 1
+                else array
                 for name, array in made.items()
             }
         width = sum(column.width for column in self.columns.values())
         features: dict[str, Any] = {}
         categories: dict[str, Any] = {}
-        if width:
-            rows = len(next(iter(parsed.values())))
-            features["x"] = np.zeros((rows, width), np.float32)
         start = 0
         for name, column in self._each():
+            array: Any
+            if isinstance(column, CategoryColumn) and column.width:
+                array, is_one_hot = column.indices(parsed[name]), True
+            else:
+                array, is_one_hot = column.apply(parsed[name]), False
             if not column.width:
-                categories[name] = column.apply(parsed[name])
+                (categories if column.embedding else features)[name] = array
                 continue
+            if "x" not in features:
+                features["x"] = np.zeros((len(array), width), np.float32)
             # In place: the features of all columns are not held twice.
             out = features["x"][:, start : start + column.width]
             start += column.width
-            if isinstance(column, CategoryColumn):
-                one_hot(column.indices(parsed[name]), column.size, out=out)
+            if is_one_hot:
+                one_hot(array, column.width, out=out)
             else:
-                out[:] = column.apply(parsed[name])
+                out[:] = array
         return features | ({"categories": categories} if categories else {})
 
     def kinds(self) -> str:
-        """Names and kinds of the columns of features."""
-        each = self._each()
-        return ", ".join(f"{name}: {column.to_json()['name']}" for name, column in each)
+        """Raw columns, and the kinds of features that are made of them."""
+        kinds: dict[str, list[str]] = {name: [] for name in self.sources}
+        for name, column in self._each():
+            for source in self.sources_of(name):
+                kinds[source].append(column.to_json()["name"])
+        return ", ".join(
+            f"{name}: {' and '.join(dict.fromkeys(each))}"
+            for name, each in kinds.items()
+        )
 
     @property
-    def embeddings(self) -> dict[str, tuple[int, int]]:
-        """Column of indices -> number of indices, and size of an embedding."""
+    def embeddings(self) -> dict[str, Embedding]:
+        """Column of indices -> the embedding of a model of tables."""
         return {
-            name: (column.size, column.vector_size)
+            name: column.embedding
             for name, column in self.columns.items()
-            if isinstance(column, CategoryColumn) and column.encoding == "embedding"
+            if column.embedding is not None
         }
 
     @property
@@ -207,20 +248,19 @@ class FittedColumns:
                     code="table-state",
                 )
             )
-        if plain["format"] != FORMAT:
+        if plain["format"] not in (1, FORMAT):
             raise DataError(
                 Diagnostic(
                     where,
                     f"has format {plain['format']}",
-                    expected=f"format {FORMAT}",
+                    expected=f"a format up to {FORMAT}",
                     hint="Use the version of specflow that wrote it.",
                     code="table-state",
                 )
             )
-        kinds = {"number": NumberColumn, "category": CategoryColumn}
         return cls(
             columns={
-                name: kinds[column["name"]].from_json(column)
+                name: _KINDS[column["name"]].from_json(column)
                 for name, column in plain["columns"].items()
             },
             labels={
@@ -256,29 +296,18 @@ class FittedColumns:
     def _each(self) -> Sequence[tuple[str, Column]]:
         return list(self.columns.items())
 
-    def _parsed(self, column: Column, values: Any) -> tuple[Any, list[int]]:
-        """Numbers or texts of raw values, and the rows of bad ones."""
-        if isinstance(column, CategoryColumn):
-            texts = as_texts(values)
-            must = column.missing == "error"
-            return texts, [row for row, text in enumerate(texts) if must and not text]
-        numbers, bad = as_numbers(values, self.missing)
-        outside = np.flatnonzero(column.outside(numbers))
-        return numbers, sorted({*bad.tolist(), *outside.tolist()})
-
     def _check_names(self, raw: Mapping[str, Any]) -> None:
+        known = self.sources
         diagnostics = [
             Diagnostic(
                 name,
-                "is missing" if name in self.columns else "is no column of features",
-                expected=f"the columns {', '.join(self.columns)}",
-                hint=did_you_mean(nearest(name, self.columns))
-                if name not in self.columns
-                else "",
+                "is missing" if name in known else "is no column of features",
+                expected=f"the columns {', '.join(known)}",
+                hint=did_you_mean(nearest(name, known)) if name not in known else "",
                 code="table-request",
             )
-            for name in [*self.columns, *raw]
-            if (name in self.columns) != (name in raw)
+            for name in [*known, *raw]
+            if (name in known) != (name in raw)
         ]
         if diagnostics:
             raise DataError(*diagnostics)

@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns.column_problem import ColumnProblem
 from specflow.columns.number_statistics import NumberStatistics
 from specflow.columns.one_hot import one_hot
+from specflow.columns.raw_values import MISSING, as_numbers
 
 __all__ = ["NumberColumn"]
 
@@ -41,6 +43,9 @@ class NumberColumn:
     """Number in place of a missing one; None: a missing number is an error."""
     indicator: bool = False
     """A last feature is 1 where the number was missing."""
+    sources: tuple[str, ...] = ()
+    """The raw column; empty: it has the name of this one."""
+    embedding: ClassVar[None] = None
 
     @classmethod
     def fit(
@@ -138,6 +143,24 @@ class NumberColumn:
         """Number of features of a row."""
         return (1 if self.edges is None else len(self.edges) + 1) + self.indicator
 
+    @property
+    def values_per_row(self) -> int:
+        """Number of features of a row."""
+        return self.width
+
+    def parse(
+        self, values: Sequence[Sequence[Any]], missing: Collection[str] = MISSING
+    ) -> tuple[Numbers, list[ColumnProblem]]:
+        """Numbers of raw values, float64 "n", and the rows of bad ones.
+
+        Args:
+            values: of the raw column, alone in a sequence.
+            missing: texts of a missing number.
+        """
+        numbers, bad = as_numbers(values[0], missing)
+        wrong = sorted({*bad.tolist(), *np.flatnonzero(self.outside(numbers)).tolist()})
+        return numbers, [ColumnProblem("", wrong, "a number")] if wrong else []
+
     def outside(self, values: Numbers) -> npt.NDArray[np.bool_]:
         """Mask of numbers that the transform does not take, or that may not miss."""
         missing = np.isnan(values)
@@ -162,30 +185,36 @@ class NumberColumn:
         Args:
             values: float64 "n", NaN where missing.
         """
-        moved = self.transformed(values)
         if self.edges is None:
+            moved = self.transformed(values)
             with np.errstate(over="ignore"):
                 scaled = (moved - self.offset) / self.divisor
                 columns = [scaled.astype(np.float32)[:, None]]
         else:
-            places = np.searchsorted(np.array(self.edges), moved, side="right")
-            columns = [one_hot(places, len(self.edges) + 1)]
+            columns = [one_hot(self.indices(values), len(self.edges) + 1)]
         if self.indicator:
             columns.append(np.isnan(values).astype(np.float32)[:, None])
         return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
+    def indices(self, values: Numbers) -> npt.NDArray[np.int64]:
+        """Bucket of each number, in [0, len(edges)]."""
+        edges = np.array(self.edges or (), np.float64)
+        return np.searchsorted(edges, self.transformed(values), side="right")
+
     def to_json(self) -> dict[str, Any]:
         """The column as plain values."""
-        return {"name": "number", **dataclasses.asdict(self)}
+        fields = dataclasses.asdict(self)
+        return {"name": "number", **fields, "sources": list(self.sources)}
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Self:
-        """The column of the result of `to_json`."""
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The column of the result of `to_json`, of this or an earlier format."""
         fields = {key: value for key, value in plain.items() if key != "name"}
         edges = fields["edges"]
         fields |= {
             "clip": tuple(fields["clip"]),
             "edges": None if edges is None else tuple(edges),
+            "sources": tuple(fields.get("sources", ())),
         }
         return cls(**fields)
 

@@ -82,7 +82,7 @@ def _column_rows(fitted: FittedColumns) -> list[tuple[str, ...]]:
     rows = [("column", "kind", "values a row", "fitted to the training split")]
     for name, column in fitted.columns.items():
         kind = column.to_json()["name"]
-        rows.append((name, kind, str(column.width or 1), str(column)))
+        rows.append((name, kind, str(column.values_per_row), str(column)))
     for name, label in fitted.labels.items():
         rows.append((name, f"label: {label.kind}", "1", ", ".join(label.classes)))
     return rows

@@ -7,6 +7,7 @@ from typing import Any
 
 from flax import linen, nnx
 
+from specflow.columns.embedding import Embedding
 from specflow.config.base import TARGET, Component, Target
 from specflow.config.sections.decoder_model import DecoderConfig
 from specflow.config.sections.image_models import ResNetConfig, ViTConfig
@@ -39,7 +40,7 @@ def build_model(
     *,
     inputs: Mapping[str, Any] | None = None,
     compute_dtype: str | None = None,
-    embeddings: Mapping[str, tuple[int, int]] | None = None,
+    embeddings: Mapping[str, Embedding] | None = None,
 ) -> nnx.Module | linen.Module:
     """Builds the module of the `model` section.
 
@@ -52,8 +53,8 @@ def build_model(
             that the config omits are inferred from them.
         compute_dtype: dtype of activations for models of specflow without a `dtype`;
             None: float32. Layers of other models get it when they are called.
-        embeddings: name of a category -> rows and size of its embedding, for models of
-            tables whose inputs have `categories`.
+        embeddings: name of a category -> its embedding, for models of tables, whose
+            inputs have `categories`.
 
     Raises:
         ConfigError: a size can be inferred from neither, or a `_target_` did not return

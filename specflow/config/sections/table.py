@@ -1,6 +1,6 @@
 """`data=table`: files of rows, their columns and their splits."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -12,7 +12,13 @@ from pydantic import (
 from specflow.config.base import Config, Says, UserPath
 from specflow.config.broken_rules import Broken, refuse
 from specflow.config.kinds import named
-from specflow.config.sections.table_columns import ColumnConfig
+from specflow.config.sections.table_columns import (
+    CategoryColumnConfig,
+    ColumnConfig,
+    CrossColumnConfig,
+    SetColumnConfig,
+    TextColumnConfig,
+)
 
 __all__ = ["MEMBERS", "SplitConfig", "TableConfig"]
 
@@ -120,6 +126,68 @@ class TableConfig(Config):
     shuffle: bool = True
     """Shuffle the training rows every epoch."""
 
+    def raw_columns(self, feature: str) -> list[str]:
+        """Columns of the files that a column of features is made of.
+
+        Args:
+            feature: key of a declared column, or a column of the files.
+        """
+        declared: Any = self.columns.get(feature)
+        if isinstance(declared, CrossColumnConfig):
+            parts = [name for part in declared.of for name in self.raw_columns(part)]
+            return list(dict.fromkeys(parts))
+        first = getattr(declared, "column", None) or feature
+        weights = getattr(declared, "weights", None)
+        return [first] if weights is None else [first, weights]
+
+    @property
+    def renamed_columns(self) -> set[str]:
+        """Columns of the files that declared columns of other names are made of."""
+        return {
+            raw
+            for name, declared in self.columns.items()
+            if not isinstance(declared, CrossColumnConfig)
+            for raw in self.raw_columns(name)
+            if raw != name
+        }
+
+    @model_validator(mode="after")
+    def _columns_suit(self) -> Self:
+        broken: list[Broken] = []
+        columns: dict[str, Any] = self.columns
+        for name, declared in columns.items():
+            if isinstance(declared, CrossColumnConfig) and self._crosses(name, name):
+                expected = "columns that this cross is no part of"
+                broken.append(Broken(("columns", name, "of"), declared.of, expected))
+            is_sequence = getattr(declared, "encoding", "") == "sequence"
+            if is_sequence and self.joined and name in ("x", "categories"):
+                expected = f"another name than {name}, which features.{name} has"
+                broken.append(Broken(("columns", name), name, expected))
+        shared: dict[str, tuple[str, Any]] = {}
+        for name, declared in columns.items():
+            if (table := getattr(declared, "shared", None)) is None:
+                continue
+            first, settings = shared.setdefault(table, (name, declared))
+            if (field := _differing(settings, declared)) is not None:
+                expected = f"that of {first}: they share the embedding {table}"
+                value = getattr(declared, field, None)
+                beside = f"data.columns.{first}"
+                broken.append(Broken(("columns", name, field), value, expected, beside))
+        refuse("TableConfig", broken)
+        return self
+
+    def _crosses(
+        self, name: str, part: str, seen: frozenset[str] = frozenset()
+    ) -> bool:
+        """True if a cross is a part of itself."""
+        declared: Any = self.columns.get(part)
+        if not isinstance(declared, CrossColumnConfig) or part in seen:
+            return False
+        return any(
+            each == name or self._crosses(name, each, seen | {part})
+            for each in declared.of
+        )
+
     @model_validator(mode="after")
     def _roles_suit(self) -> Self:
         broken: list[Broken] = []
@@ -160,6 +228,31 @@ class TableConfig(Config):
             )
         refuse("TableConfig", broken)
         return self
+
+
+_OF_INDICES = (
+    "vocabulary",
+    "vocabulary_file",
+    "min_count",
+    "max_size",
+    "hash_buckets",
+    "identity",
+    "oov_buckets",
+    "default",
+    "missing",
+    "embedding_size",
+    "max_norm",
+)
+"""Fields on which the indices and the embedding of a category depend."""
+_Indexed = CategoryColumnConfig | SetColumnConfig | TextColumnConfig
+
+
+def _differing(first: _Indexed, other: _Indexed) -> str | None:
+    """Name of a field by which two columns cannot share an embedding."""
+    for field in _OF_INDICES:
+        if getattr(first, field, None) != getattr(other, field, None):
+            return field
+    return None
 
 
 MEMBERS = named(TableConfig)

@@ -1,19 +1,53 @@
 """Infers the kinds of columns from the training rows."""
 
+import re
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from specflow.columns.date_values import as_times
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["MOST_CATEGORIES", "inferred_kind"]
+__all__ = ["MOST_CATEGORIES", "inferred_kind", "inferred_special_kind"]
 
 MOST_CATEGORIES = 1_000
 """Largest number of distinct values of a column that is a category undeclared."""
 _MOSTLY = 0.9
 """Fraction of numbers among texts above which other texts are probably mistakes."""
+
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+"""Texts that are a date or a time and nothing else."""
+
+
+def inferred_special_kind(
+    cells: TableCells, name: str, rows: npt.NDArray[np.int64]
+) -> Literal["date", "set"] | None:
+    """Infers a kind of features that is neither a number nor a category.
+
+    Args:
+        cells: the table.
+        name: the column.
+        rows: the training rows.
+
+    Returns:
+        `date` if every value is a date or a time of the Gregorian calendar, `set` if
+        every value is a list of texts, else None.
+    """
+    if cells.are_times(name):
+        return "date"
+    if cells.are_lists_of_texts(name):
+        return "set"
+    if not cells.is_text(name) or cells.is_other(name):
+        return None
+    distinct = set(cells.texts(name).take(rows).counts()) - set(cells.missing)
+    is_date = bool(distinct) and all(map(_DATE.fullmatch, distinct))
+    return "date" if is_date and not as_times(list(distinct))[1].size else None
 
 
 def inferred_kind(
@@ -39,7 +73,7 @@ def inferred_kind(
             Diagnostic(
                 f"column {name}",
                 f"holds {', '.join(types)}",
-                expected="numbers, texts or booleans",
+                expected="numbers, texts, booleans, times or lists of texts",
                 hint=hint,
                 code="table-kind",
             )

@@ -13,7 +13,7 @@ from specflow.config.sections.table_columns import (
     NumberColumnConfig,
 )
 from specflow.data.table.column_kinds import inferred_kind
-from specflow.data.table.fit_features import fit_category, fit_number
+from specflow.data.table.feature_fits import FeatureFits
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -45,15 +45,10 @@ def fit_columns(
         DataError: a column cannot be fitted, or its kind is not clear; all columns are
             reported.
     """
-    diagnostics: list[Diagnostic] = []
-    columns: dict[str, Any] = {}
     labels: dict[str, LabelColumn] = {}
-    for name in features:
-        declared = _declared(config, cells, name, rows, diagnostics)
-        if isinstance(declared, NumberColumnConfig):
-            columns[name] = fit_number(declared, cells, name, rows, diagnostics)
-        elif isinstance(declared, CategoryColumnConfig):
-            columns[name] = fit_category(declared, cells.texts(name), rows)
+    fits = FeatureFits(config, cells, rows)
+    columns: dict[str, Any] = {name: fits.fitted(name) for name in features}
+    diagnostics = fits.diagnostics
     for name in config.labels:
         declared = _declared(config, cells, name, rows, diagnostics)
         if isinstance(declared, NumberColumnConfig):

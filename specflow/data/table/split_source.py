@@ -15,6 +15,7 @@ from specflow.columns import (
 )
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
+from specflow.data.table.fit_features import cell_problems
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -88,19 +89,25 @@ def split_source(
     parsed: dict[str, Any] = {}
     diagnostics: list[Diagnostic] = []
     for name, column in fitted.columns.items():
+        sources = fitted.sources_of(name)
         if isinstance(column, NumberColumn):
-            parsed[name] = _numbers(cells, name, rows, column, diagnostics)
+            parsed[name] = _numbers(cells, sources[0], rows, column, diagnostics)
+        elif isinstance(column, CategoryColumn):
+            parsed[name] = _texts(cells, sources[0], rows, column, diagnostics)
         else:
-            parsed[name] = _texts(cells, name, rows, column, diagnostics)
+            values = [cells.raw(source, rows) for source in sources]
+            parsed[name], problems = column.parse(values, fitted.missing)
+            diagnostics += cell_problems(cells, sources[0], rows, problems)
     labels: dict[str, Any] = {}
     for name, label in fitted.labels.items() if needs_labels else ():
         labels[name] = _labels(cells, name, rows, label, diagnostics)
     if diagnostics:
-        raise DataError(*diagnostics)
+        raise DataError(*dict.fromkeys(diagnostics))
     raw = [
         (f"features.{name}", parsed[name])
         for name, column in fitted.columns.items()
-        if isinstance(column, NumberColumn) and column == NumberColumn(fill=column.fill)
+        if isinstance(column, NumberColumn)
+        and column == NumberColumn(fill=column.fill, sources=column.sources)
     ]
     refuse_wide(raw, f"{split} split")
     only = next(iter(labels.values())) if len(labels) == 1 else labels
@@ -109,7 +116,7 @@ def split_source(
         rows,
         fitted.features(parsed),
         only if labels else None,
-        raw=list(fitted.columns),
+        raw=fitted.sources,
         ids={name: _ids(cells, name, rows) for name in ids if name in cells.names},
         origin=f"{split} split",
     )
@@ -144,9 +151,8 @@ def _texts(
     diagnostics: list[Diagnostic],
 ) -> CodedTexts:
     values = cells.texts(name).take(rows)
-    if column.missing == "error":
-        missing = rows[values.mapped(lambda text: not text)]
-        diagnostics += cells.bad_cells(name, missing, "a category")
+    if bad := column.bad_rows(values):
+        diagnostics += cells.bad_cells(name, rows[bad].tolist(), column.expected)
     return values
 
 

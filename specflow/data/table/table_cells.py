@@ -16,6 +16,7 @@ from specflow.data.table.arrow_cells import (
     leading_zeros,
     numbers_of,
 )
+from specflow.data.table.raw_cells import are_lists_of_texts, are_times, raw_values
 from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
 
@@ -36,6 +37,7 @@ class TableCells:
     """Texts of a missing number."""
     _numbers: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
     _texts: dict[str, CodedTexts] = dataclasses.field(default_factory=dict, init=False)
+    _raw: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return sum(rows.rows for rows in self.files)
@@ -79,6 +81,33 @@ class TableCells:
             parts = [coded_texts(rows.columns[name]) for rows in self.files]
             self._texts[name] = CodedTexts.joined(parts)
         return self._texts[name]
+
+    def raw(self, name: str, rows: npt.NDArray[np.int64]) -> Any:
+        """Raw values of some rows of a column: a list, or an array of times.
+
+        Args:
+            name: the column.
+            rows: numbers of the rows.
+        """
+        if name not in self._raw:
+            parts = [raw_values(each.columns[name]) for each in self.files]
+            self._raw[name] = (
+                np.concatenate(parts)
+                if all(isinstance(part, np.ndarray) for part in parts)
+                else [value for part in parts for value in part]
+            )
+        values = self._raw[name]
+        if isinstance(values, np.ndarray):
+            return values[rows]
+        return [values[row] for row in rows.tolist()]
+
+    def are_times(self, name: str) -> bool:
+        """True if all cells are dates or times of Arrow."""
+        return all(are_times(rows.columns[name]) for rows in self.files)
+
+    def are_lists_of_texts(self, name: str) -> bool:
+        """True if all cells are lists of texts."""
+        return all(are_lists_of_texts(rows.columns[name]) for rows in self.files)
 
     def codes(self, name: str) -> npt.NDArray[np.int64]:
         """Rows of texts of digits that begin with a zero, such as 007."""

@@ -203,21 +203,37 @@ class _Builder:
         named = [("data.labels", name) for name in config.labels if needs_labels]
         named += [("data.split.column", name) for name in column]
         if fitted is None:
-            named += [("data.features", name) for name in config.features or ()]
             named += [("data.id", name) for name in config.id]
-            named += [(f"data.columns.{name}", name) for name in config.columns]
+            for key, features in (
+                ("data.features", config.features or ()),
+                ("data.columns.{name}", config.columns),
+            ):
+                named += [
+                    (key.format(name=name), raw)
+                    for name in features
+                    for raw in config.raw_columns(name)
+                ]
         else:
-            named += [("data.features", name) for name in fitted.columns]
+            named += [("data.features", name) for name in fitted.sources]
 
         def wanted(names: Sequence[str]) -> list[str]:
-            used = {*self._features(names), *config.labels, *config.id, *column}
+            used = {*config.labels, *config.id, *column}
+            if fitted is not None:
+                used.update(fitted.sources)
+            else:
+                for feature in self._features(names):
+                    used.update(config.raw_columns(feature))
             return [name for name in names if name in used]
 
         read = read_columns(files, wanted, list(dict.fromkeys(named)))
         return TableCells(read, tuple(config.missing))
 
     def _features(self, names: Sequence[str]) -> list[str]:
-        """Columns of features among the columns of a file."""
+        """Columns of features: those of a file, then those declared under other names.
+
+        Args:
+            names: columns of the file.
+        """
         config = self._config
         if self._fitted is not None:
             return list(self._fitted.columns)
@@ -225,12 +241,12 @@ class _Builder:
         if config.split.by != "stratified":
             others.add(config.split.column or "")
         listed = config.features
-        return [
-            name
-            for name in (names if listed is None else listed)
-            if config.columns.get(name) != "ignore"
-            and (listed is not None or name not in others)
-        ]
+        if listed is None:
+            derived = [name for name in config.columns if name not in names]
+            # What another column is made of is no feature itself, but by declaration.
+            others |= config.renamed_columns - set(config.columns)
+            listed = [name for name in (*names, *derived) if name not in others]
+        return [name for name in listed if config.columns.get(name) != "ignore"]
 
     def _relation(self, files: Sequence[TableFile]) -> str:
         """Compares files with those that the columns were fitted to.

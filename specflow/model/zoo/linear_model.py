@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from specflow.model.zoo.category_embeddings import CategoryWeights
+from specflow.columns.embedding import Embedding
+from specflow.model.zoo.category_embeddings import Categories, CategoryWeights
 
 __all__ = ["Linear", "affine"]
 
@@ -17,7 +18,7 @@ class Linear(nnx.Module):
     Args:
         inputs: number of input features.
         outputs: number of outputs.
-        embeddings: name of a category -> number of indices, and a size without meaning.
+        embeddings: name of a category -> its embedding, whose size has no meaning.
         rngs: streams of the initial values.
 
     >>> Linear(3, 1, rngs=nnx.Rngs(0))(jnp.ones((2, 3))).shape
@@ -29,7 +30,7 @@ class Linear(nnx.Module):
         inputs: int,
         outputs: int,
         *,
-        embeddings: Mapping[str, tuple[int, int]] | None = None,
+        embeddings: Mapping[str, Embedding] | None = None,
         rngs: nnx.Rngs,
     ):
         self.head = nnx.Linear(inputs, outputs, rngs=rngs)
@@ -40,7 +41,7 @@ class Linear(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b ..."] | None = None,
-        categories: Mapping[str, Int[Array, " b"]] | None = None,
+        categories: Categories | None = None,
     ) -> Float[Array, "b c"]:
         """Returns the outputs of each example.
 
@@ -55,7 +56,7 @@ def affine(
     head: nnx.Linear,
     weights: CategoryWeights | None,
     x: Float[Array, "b ..."] | None,
-    categories: Mapping[str, Int[Array, " b"]] | None,
+    categories: Categories | None,
 ) -> Float[Array, "b c"]:
     """Affine map of numbers and categories.
 
@@ -66,7 +67,8 @@ def affine(
         categories: name -> indices.
     """
     if x is None:
-        rows = len(next(iter((categories or {}).values())))
+        first = next(iter((categories or {}).values()))
+        rows = len(first["ids"] if isinstance(first, Mapping) else first)
         x = jnp.zeros((rows, 0), jnp.float32)
     outputs = head(x.reshape(x.shape[0], -1))
     return outputs if weights is None else outputs + weights(categories or {})

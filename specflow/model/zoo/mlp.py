@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from specflow.model.zoo.category_embeddings import CategoryEmbeddings
+from specflow.columns.embedding import Embedding
+from specflow.model.zoo.category_embeddings import Categories, CategoryEmbeddings
 
 __all__ = ["Mlp"]
 
@@ -25,7 +26,7 @@ class Mlp(nnx.Module):
             no random state.
         activation: name of a function in `jax.nn`.
         batch_norm: normalize hidden units over the batch, after the activation.
-        embeddings: name of a category -> number of indices, and size of a vector.
+        embeddings: name of a category -> its embedding.
         dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
 
@@ -43,11 +44,11 @@ class Mlp(nnx.Module):
         dropout: float = 0.0,
         activation: str = "relu",
         batch_norm: bool = False,
-        embeddings: Mapping[str, tuple[int, int]] | None = None,
+        embeddings: Mapping[str, Embedding] | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        vectors = sum(size for _, size in (embeddings or {}).values())
+        vectors = sum(each.size for each in (embeddings or {}).values())
         widths = [inputs + vectors, *hidden]
         self.dtype = dtype
         self.hidden = nnx.List(
@@ -71,7 +72,7 @@ class Mlp(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b ..."] | None = None,
-        categories: Mapping[str, Int[Array, " b"]] | None = None,
+        categories: Categories | None = None,
     ) -> Float[Array, "b c"]:
         """Returns the outputs of each example: logits, or regression values.
 

@@ -6,9 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from specflow.model.zoo.category_embeddings import CategoryWeights
+from specflow.columns.embedding import Embedding
+from specflow.model.zoo.category_embeddings import Categories, CategoryWeights
 from specflow.model.zoo.linear_model import affine
 from specflow.model.zoo.mlp import Mlp
 
@@ -25,7 +26,7 @@ class WideAndDeep(nnx.Module):
         inputs: number of input features.
         wide: number of features of the affine map, if different.
         outputs: number of outputs.
-        embeddings: name of a category -> number of indices, and size of a vector.
+        embeddings: name of a category -> its embedding.
         dtype: dtype of the activations; the parameters are float32.
         rngs: streams of the initial values and of dropout.
         **deep: further arguments of `Mlp`: hidden, dropout, activation, batch_norm.
@@ -43,7 +44,7 @@ class WideAndDeep(nnx.Module):
         *,
         wide: int | None = None,
         outputs: int,
-        embeddings: Mapping[str, tuple[int, int]] | None = None,
+        embeddings: Mapping[str, Embedding] | None = None,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
         **deep: Any,
@@ -73,7 +74,7 @@ class WideAndDeep(nnx.Module):
         self,
         x: Float[Array, "b ..."] | None = None,
         wide: Float[Array, "b ..."] | None = None,
-        categories: Mapping[str, Int[Array, " b"]] | None = None,
+        categories: Categories | None = None,
     ) -> Float[Array, "b c"]:
         """Returns the outputs of each example.
 

@@ -40,7 +40,7 @@ SETTINGS = {
     "other_columns": (["a.csv", "b.csv"], {}),
     "truncated_parquet": (["t.parquet"], {}),
     "mixed_types": (["a.parquet", "b.parquet"], {}),
-    "times": (["t.parquet"], {}),
+    "objects": (["t.parquet"], {}),
     "json_lines": (["t.jsonl"], {}),
     "latin_1": (["t.csv"], {}),
     "infinite": (["t.csv"], {}),
@@ -98,9 +98,9 @@ def files_of(case, folder):
     if case == "mixed_types":
         write_parquet("a.parquet", {"n": list(range(60)), "y": [0, 1, 0] * 20})
         write_parquet("b.parquet", {"n": ["x", "2"], "y": [0, 1]})
-    if case == "times":
-        stamps = pa.array([1, 2, 3, 4, 5], pa.timestamp("us", "Europe/Rome"))
-        write_parquet("t.parquet", {"n": stamps, "y": [0, 1, 0, 1, 0]})
+    if case == "objects":
+        objects = [{"a": 1}, {"a": 2}, {"a": 3}, None, {"a": 5}]
+        write_parquet("t.parquet", {"n": objects, "y": [0, 1, 0, 1, 0]})
     if case == "json_lines":
         (folder / "t.jsonl").write_text('{"n": 1, "y": 0}\n[1]\n{"n": 2,\n')
 
