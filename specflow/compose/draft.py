@@ -69,6 +69,7 @@ def draft(
     >>> print(*result.diagnostics)
     seed: got -1 (override seed=-1). Expected a whole number >= 0.
     """
+    lines = [*lines]
     request, diagnostics = read(lines, folders)
     diagnostics += _sweep_diagnostics(request)
     request = request.singles()
@@ -105,12 +106,43 @@ def draft(
         for diagnostic in invalid
         if not doubts.cover(diagnostic)
     ]
+    diagnostics += _of_replaced(lines, request, folders, diagnostics)
     if request.run is not None:
         line = f"run={format_value(request.run)}"
         diagnostics = since(
             diagnostics, request.run, lambda: _diagnostics_of(line, folders)
         )
     return Draft(request, merger, choices, tree, config, diagnostics, guessed)
+
+
+def _of_replaced(
+    lines: list[str], request: Request, folders: Folders, known: list[Diagnostic]
+) -> list[Diagnostic]:
+    """Returns the problems of overrides whose key a later, wrong override sets again.
+
+    Correcting, or removing, the later one would reveal them.
+
+    Args:
+        lines: overrides, as on the command line.
+        request: the same, parsed.
+        folders: config folders.
+        known: problems with all overrides.
+    """
+    by_key: dict[str, list[str]] = {}
+    for override in request.values:
+        by_key.setdefault(override.key_or_group, []).append(str(override.input_line))
+    wrong = {diagnostic.origin for diagnostic in known}
+    found: list[Diagnostic] = []
+    for *earlier, last in by_key.values():
+        if earlier and f"override {last}" in wrong:
+            origins = {f"override {line}" for line in earlier} - wrong
+            rest = [line for line in lines if line != last]
+            found += [
+                diagnostic
+                for diagnostic in draft(rest, folders).diagnostics
+                if diagnostic.origin in origins
+            ]
+    return found
 
 
 def _diagnostics_of(run: str, folders: Folders) -> list[Diagnostic]:

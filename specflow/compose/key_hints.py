@@ -171,7 +171,7 @@ def _written(
                 return did_you_mean(".".join(path))
             return f"Write {path[-1]} inside {'.'.join(path[:-1])}."
     if section and name == section[-1] and isinstance(value, Mapping):
-        if all(key in known or key == name for key in value):
+        if any(key in known or key == name for key in value):
             above = did_you_mean(".".join(section))
             return f"{above} Move its keys up: they are merged into {name} already."
     if not section and isinstance(value, list) and "_self_" in value:

@@ -181,6 +181,71 @@ def test_a_section_whose_name_has_another_key_is_checked(report):
     ]
 
 
+@pytest.mark.parametrize("key", ["class", "type", "nam"])
+def test_a_kind_under_another_key_replaces_that_of_the_default(report, key):
+    """The parts are no mistake: they are fields of the kind that is meant."""
+    text = (
+        f"{HEAD}optimizer:\n  {key}: parts\n  parts:\n    all:\n"
+        '      paths: ["**"]\n      optimizer: {name: sgd, lr: x, mometum: 0.9}\n'
+    )
+    inner = "optimizer.parts.all.optimizer"
+    assert report(text) == [
+        f"optimizer.{key} {FILE}:6:3 Did you mean optimizer.name?",
+        f"{inner}.lr {FILE}:10:30",
+        f"{inner}.mometum {FILE}:10:37 Did you mean {inner}.momentum?",
+    ]
+
+
+def test_values_of_the_default_kind_are_no_mistakes_of_the_one_that_is_meant(report):
+    """The hidden layers of the CNN are a number, those of the MLP a list."""
+    more = {"mine/model/net.yaml": "name: cnn\nwidths: [8]\nhidden: 16\n"}
+    head = "# @package _global_\ndefaults:\n  - /experiment/digits\n"
+    text = f"{head}  - override /model: net\n  - _self_\nmodel:\n  kind: mlp\n"
+    assert report(f"{text}  dropout: x\n", more=more) == [
+        f"model.dropout {FILE}:8:3",
+        f"model.kind {FILE}:7:3 Did you mean model.name?",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "  name: wine\n"])
+def test_a_section_inside_itself_hides_none_of_its_mistakes(report, name):
+    text = f"{HEAD}data:\n{name}  data:\n    name: digits\n    split_sed: 3\n"
+    row = 6 + bool(name)
+    hint = "Did you mean data? Move its keys up: they are merged into data already."
+    assert report(f"{text}    shuffle: x\n") == [
+        f"data.data {FILE}:{row}:3 {hint}",
+        f"data.shuffle {FILE}:{row + 3}:5",
+        f"data.split_sed {FILE}:{row + 2}:5 Did you mean data.split_seed?",
+    ]
+
+
+def test_a_section_inside_itself_may_be_of_another_kind(report):
+    text = f"{HEAD}optimizer:\n  optimizer: {{name: sgd, lr: 0.1, momentum: x}}\n"
+    hint = "Move its keys up: they are merged into optimizer already."
+    assert report(text) == [
+        f"optimizer.optimizer {FILE}:6:3 Did you mean optimizer? {hint}",
+        f"optimizer.momentum {FILE}:6:35",
+    ]
+
+
+def test_overrides_of_one_key_are_all_reported(report):
+    words = ["seed=-1", "seed=x", "optimizer.lrr=1", "seed=y", "optimizer.lrr=2"]
+    near = "Did you mean optimizer.lr?"
+    assert report(HEAD, *words) == [
+        "seed override seed=y",
+        f"optimizer.lrr override optimizer.lrr=2 {near}",
+        "seed override seed=x",
+        "seed override seed=-1",
+        f"optimizer.lrr override optimizer.lrr=1 {near}",
+    ]
+
+
+def test_an_override_that_a_valid_one_replaces_is_no_mistake(project):
+    project({FILE: HEAD})
+    words = ["experiment=own", "seed=x", "seed=3"]
+    assert compose(words, config_dirs=["mine"]).config.seed == 3
+
+
 def test_a_pair_without_its_space_is_no_dimension(report):
     text = f"{HEAD}mesh:\n  logical: {{layers:null}}\n"
     assert report(text) == [f"mesh.logical.layers:null {FILE}:6:13 Write layers: null."]

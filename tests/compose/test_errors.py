@@ -17,6 +17,16 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "unknown_choice": (["mesh=fspd", "optimizer=adamx"], {}),
     "unknown_experiment": (["experiment=digts", "optimizer.lr=fast"], {}),
     "unknown_name": (["optimizer.schedule.name=cosin", "model.name=lstm"], {}),
+    "kind_under_another_key": (
+        [OWN, "experiment=mine", "seed=-1", "seed=x"],
+        {
+            "mine/experiment/mine.yaml": "# @package _global_\n"
+            "defaults: [/experiment/digits, _self_]\n"
+            "data:\n  data:\n    name: digits\n    shufle: true\n"
+            "optimizer:\n  class: parts\n  parts:\n"
+            "    all: {path: ['**'], optimizer: {name: sgd, lr: fast}}\n"
+        },
+    ),
     "wrong_types": (
         [
             "optimizer.lr=fast",

@@ -1,16 +1,17 @@
 """Validation of a plain tree as an experiment, with all problems at once."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specflow.compose.check.pydantic_errors import name_key, pydantic_diagnostic, shown
+from specflow.compose.check.meant_sections import meant_sections, with_value
+from specflow.compose.check.pydantic_errors import pydantic_diagnostic, shown
 from specflow.compose.check.section_rules import broken_rules
-from specflow.compose.check.value_hints import meant_value, nearest_name
+from specflow.compose.check.value_hints import meant_value
 from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
@@ -112,7 +113,9 @@ def _problems(
         _with_meant_value(diagnostic, folded) if place < tries else diagnostic
         for place, diagnostic in enumerate(_without_repeats(diagnostics))
     ]
-    meant, fixed = _with_nearest_names(details, folded)
+    sections = meant_sections(details, folded)
+    meant, fixed = sections.tree, sections.fixed
+    diagnostics = [one for one in diagnostics if not sections.explain(one)]
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
     again = _details(meant) if fixed else []
     inside = (detail for detail in again if _is_inside(detail, fixed))
@@ -125,8 +128,9 @@ def _problems(
     ]
     more += broken_rules(meant, wrong, doubtful)
     reported = {diagnostic.where for diagnostic in diagnostics}
+    as_meant = sections.origins(origins)
     for diagnostic in (
-        pydantic_diagnostic(detail, meant, origins, groups) for detail in more
+        pydantic_diagnostic(detail, meant, as_meant, groups) for detail in more
     ):
         if diagnostic.where not in reported:
             if len(diagnostics) < tries:
@@ -152,7 +156,7 @@ def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnosti
         return diagnostic
 
     def is_valid(other: Any) -> bool:
-        details = _details(_with(tree, path, other))
+        details = _details(with_value(tree, path, other))
         paths = (follow(detail["loc"], tree)[0] for detail in details)
         return not any(found[: len(path)] == path for found in paths)
 
@@ -194,50 +198,6 @@ def _details(tree: dict[str, Any]) -> list[ErrorDetails]:
     except ValidationError as error:
         return error.errors(include_url=False)
     return []
-
-
-def _with_nearest_names(
-    details: Iterable[ErrorDetails], tree: dict[str, Any]
-) -> tuple[dict[str, Any], set[tuple[str, ...]]]:
-    """Replaces unknown names of kinds by their nearest choice; returns the sections.
-
-    The name of a section selects its fields: a misspelled one, or one under another
-    key, would hide all other problems of the section.
-    """
-    fixed: set[tuple[str, ...]] = set()
-    for detail in details:
-        path, slot, _, value = follow(detail["loc"], tree)
-        if detail["type"] == "union_tag_not_found" and slot is not None:
-            key = name_key(value)
-            near = key and nearest_name(str(value[key]), slot.members())
-            if near:
-                named = {**value, "name": near}
-                del named[key]
-                tree = _with(tree, path, named)
-                fixed.add(path)
-        if detail["type"] != "union_tag_invalid" or slot is None:
-            continue
-        words = slot.kinds.words if slot.kinds else ()
-        name = value.get("name") if isinstance(value, Mapping) else value
-        near = nearest_name(str(name), [*words, *slot.members()])
-        if near is not None:
-            own = (*path, "name") if isinstance(value, Mapping) else path
-            tree = _with(tree, own, near)
-            fixed.add(path)
-    return tree, fixed
-
-
-def _with(tree: Any, path: tuple[str, ...], value: Any) -> Any:
-    """Returns a copy of plain values with one value replaced."""
-    if not path:
-        return value
-    key, *rest = path
-    if isinstance(tree, list):
-        return [
-            _with(inner, tuple(rest), value) if str(place) == key else inner
-            for place, inner in enumerate(tree)
-        ]
-    return {**tree, key: _with(tree[key], tuple(rest), value)}
 
 
 def _is_inside(detail: ErrorDetails, sections: Collection[tuple[str, ...]]) -> bool:

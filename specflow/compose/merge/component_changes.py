@@ -22,7 +22,13 @@ from specflow.config.sections.optimizer import WarmupConfig
 from specflow.diagnostics.errors import nearest
 from specflow.runtime.plain_tree import mappings, value_at
 
-__all__ = ["DroppedField", "change_messages", "selected_components", "stale_fields"]
+__all__ = [
+    "DroppedField",
+    "change_messages",
+    "rejected_fields",
+    "selected_components",
+    "stale_fields",
+]
 
 _SELECTOR_KEYS = ("name", TARGET, "model_fn")
 """Keys that select the component of a section."""
@@ -108,7 +114,7 @@ def stale_fields(
             value=None,
             origin=Origin("default"),
         )
-        for at, value in _rejected_fields(section, previous_slot, new_slot, path):
+        for at, value in rejected_fields(section, previous_slot, new_slot, path):
             if any(map(is_from_layer, origins.setters(at))):
                 continue
             if at[:-1] == path and at[-1] in _SELECTOR_KEYS:
@@ -207,7 +213,7 @@ def _is_same_callable(previous: Any, new: Any) -> bool:
     return previous == new or (isinstance(previous, str) and new in new_names(previous))
 
 
-def _rejected_fields(
+def rejected_fields(
     value: Mapping[Any, Any], old: Slot | None, new: Slot, path: Path
 ) -> Iterator[tuple[Path, Any]]:
     """Yields the parts of a mapping that only the old component accepts."""
@@ -222,7 +228,7 @@ def _rejected_fields(
         elif after == before:
             continue
         elif isinstance(inner, dict) and (after.section(inner) or after.is_mapping):
-            yield from _rejected_fields(inner, before, after, at)
+            yield from rejected_fields(inner, before, after, at)
         elif not _fits(inner, after) and (before is None or _fits(inner, before)):
             yield at, inner
 
