@@ -17,6 +17,7 @@ from specflow.config.sections.mesh import MeshConfig
 from specflow.config.sections.spec import DeclaredSpecConfig, ModelFnConfig
 from specflow.config.sections.triggers import seconds_of, steps_of
 from specflow.config.table_experiment import completed
+from specflow.config.table_heads import TableLabels
 from specflow.contract import Mode, TPUEstimatorSpec
 from specflow.data import Data, check_range, occurring
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecError
@@ -42,6 +43,7 @@ __all__ = [
     "estimator_arguments",
     "have_same_model",
     "make_layers",
+    "table_labels",
 ]
 
 
@@ -166,14 +168,19 @@ def _model_sections(experiment: ExperimentConfig) -> tuple[Any, ...]:
     return experiment.model, experiment.spec, experiment.data, experiment.mesh, loop
 
 
+def table_labels(data: Data) -> TableLabels | None:
+    """Returns the columns of labels of a table; None: the data is none."""
+    columns = data.columns
+    return None if columns is None else TableLabels(columns=columns.labels)
+
+
 def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentConfig:
     """Sets what the columns of a table decide: classes, outputs and embeddings."""
     columns = data.columns
     features, _ = data.train.spec()
     return completed(
         experiment,
-        class_names=None if columns is None else columns.class_names,
-        labels=0 if columns is None else len(columns.labels),
+        labels=table_labels(data),
         embeds=columns is not None and columns.joined and bool(columns.embeddings),
         has_numbers=isinstance(features, dict) and "x" in features,
     )
@@ -244,7 +251,7 @@ def _hyperparameters(
 
 def _model_fn(experiment: ExperimentConfig, optimizer: Any) -> Callable[..., Any]:
     """Returns the declared model function, or the user's with its optimizer bound."""
-    spec = experiment.spec
+    spec: Any = experiment.spec
     if isinstance(spec, DeclaredSpecConfig):
         metric_fn, _ = build_metric_fn(spec.eval_metrics)
         return build_model_fn(spec, optimizer=optimizer, metric_fn=metric_fn)

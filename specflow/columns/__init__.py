@@ -6,7 +6,8 @@ from specflow.columns.column_problem import ColumnProblem
 from specflow.columns.cross_column import CrossColumn, CrossPart
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
-from specflow.columns.fitted_columns import FORMAT, FittedColumns, LabelColumn
+from specflow.columns.fitted_columns import FORMAT, FittedColumns
+from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.number_statistics import NumberStatistics
 from specflow.columns.raw_values import (

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from specflow.columns.category_column import CategoryColumn
 from specflow.columns.cross_column import CrossColumn
 from specflow.columns.date_column import DateColumn
 from specflow.columns.embedding import Embedding
+from specflow.columns.label_column import LabelColumn
 from specflow.columns.number_column import NumberColumn
 from specflow.columns.one_hot import one_hot
 from specflow.columns.raw_values import MISSING
@@ -20,7 +21,7 @@ from specflow.columns.vector_column import VectorColumn
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 from specflow.runtime.file_digests import content_digest, is_intact, signed
 
-__all__ = ["FORMAT", "Column", "FittedColumns", "LabelColumn"]
+__all__ = ["FORMAT", "Column", "FittedColumns"]
 
 FORMAT = 2
 """Version of the JSON document; earlier ones are read."""
@@ -39,24 +40,6 @@ _KINDS: dict[str, type[Column]] = {
     "cross": CrossColumn,
     "date": DateColumn,
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class LabelColumn:
-    """A column of labels: classes by name, integers, or numbers."""
-
-    kind: Literal["class", "integer", "number"]
-    classes: tuple[str, ...] = ()
-    """Names of the classes, in the order of their indices."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The column as plain values."""
-        return {"kind": self.kind, "classes": list(self.classes)}
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """The column of the result of `to_json`."""
-        return cls(kind=plain["kind"], classes=tuple(plain["classes"]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,7 +189,7 @@ class FittedColumns:
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes of the only label; None if there are none."""
         labels = list(self.labels.values())
-        return labels[0].classes or None if len(labels) == 1 else None
+        return labels[0].names if len(labels) == 1 else None
 
     @property
     def digest(self) -> str:

@@ -84,7 +84,7 @@ def _column_rows(fitted: FittedColumns) -> list[tuple[str, ...]]:
         kind = column.to_json()["name"]
         rows.append((name, kind, str(column.values_per_row), str(column)))
     for name, label in fitted.labels.items():
-        rows.append((name, f"label: {label.kind}", "1", ", ".join(label.classes)))
+        rows.append((name, f"label: {label.kind}", "1", str(label)))
     return rows
 
 

@@ -13,12 +13,14 @@ import numpy as np
 
 from specflow.commands.evaluate import estimator_of_run
 from specflow.commands.run_data import data_of_run
-from specflow.config.sections.spec import DeclaredSpecConfig
+from specflow.config.class_names import prediction_class_names
+from specflow.config.experiment import ExperimentConfig
 from specflow.contract import Mode
 from specflow.data import Data, Source
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.distributed import collectives
 from specflow.estimator import CheckpointStep, Estimator
+from specflow.experiment import completed_by_data, table_labels
 from specflow.output import row_format, writing_rows
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def predict(
         format=resolved_format,
         columns=columns,
         nested=rows_of is not None,
-        class_names=_class_names(composed.config.spec, data),
+        class_names=_class_names(composed.config, data),
     )
 
 
@@ -229,17 +231,12 @@ def _named(labels: Any, data: Data) -> Any:
     return labels if names is None else np.array(names)[labels]
 
 
-def _class_names(spec: Any, data: Data) -> dict[str, tuple[str, ...]]:
+def _class_names(config: ExperimentConfig, data: Data) -> dict[str, tuple[str, ...]]:
     """Declared predictions of class indices, with the names of a table's classes."""
-    names = None if data.columns is None else data.columns.class_names
-    if names is None or not isinstance(spec, DeclaredSpecConfig):
+    labels = table_labels(data)
+    if labels is None:
         return {}
-    indices = ("argmax", "threshold") if len(names) == 2 else ("argmax",)
-    return {
-        prediction: names
-        for prediction, config in spec.predictions.items()
-        if getattr(config, "name", None) in indices
-    }
+    return prediction_class_names(completed_by_data(config, data).spec, labels)
 
 
 def _with_class_names(

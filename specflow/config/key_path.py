@@ -10,7 +10,7 @@ from specflow.config.base import Component, Config, Says, Target
 
 __all__ = ["ROOTS", "KeyPath", "key_paths"]
 
-ROOTS = ("features", "labels", "outputs", "predictions", "losses")
+ROOTS = ("features", "labels", "outputs", "predictions", "targets", "losses")
 """First names of key paths."""
 
 
@@ -18,7 +18,7 @@ def _check_key_path(path: str) -> str:
     root, _, rest = path.partition(".")
     if root not in ROOTS:
         raise ValueError(f"a key path starts with one of {', '.join(ROOTS)}")
-    if root in ("features", "predictions", "losses") and not rest:
+    if root in ("features", "predictions", "targets", "losses") and not rest:
         raise ValueError(f"'{root}' alone names no tensor; write {root}.<name>")
     return path
 
@@ -27,14 +27,15 @@ KeyPath = Annotated[
     str,
     AfterValidator(_check_key_path),
     Says(
-        "a key path (features.<name>, labels, outputs, predictions.<name> or "
-        "losses.<name>)",
-        r"^(labels|outputs)(\.|$)|^(features|predictions|losses)\.[\s\S]",
+        "a key path (features.<name>, labels, outputs, predictions.<name>, "
+        "targets.<name> or losses.<name>)",
+        r"^(labels|outputs)(\.|$)|^(features|predictions|targets|losses)\.[\s\S]",
     ),
 ]
-"""`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>` or
-`losses.<name>` (a declared loss before it is reduced: one value for each example or
-token)."""
+"""`features.<name>`, `labels[.<name>]`, `outputs[.<name>]`, `predictions.<name>`,
+`targets.<name>` (the labels of a prediction of the kind `rescale`, in the units of the
+model's outputs) or `losses.<name>` (a declared loss before it is reduced: one value for
+each example or token)."""
 
 
 def key_paths(member: Config) -> dict[str, str]:

@@ -1,19 +1,24 @@
 """What the columns of a table decide in an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from specflow.config.experiment import ExperimentConfig
 from specflow.config.sections.model import MlpConfig
 from specflow.config.sections.other_models import LinearConfig, WideAndDeepConfig
+from specflow.config.sections.predictions_and_exports import RescaleConfig
 from specflow.config.sections.spec import (
     ClassificationExportConfig,
     DeclaredSpecConfig,
     SoftmaxCrossEntropyConfig,
 )
+from specflow.config.sections.table_spec import TableSpecConfig
+from specflow.config.table_heads import Label, TableLabels, spec_of_labels
+from specflow.diagnostics.errors import ConfigError, Diagnostic
 
 __all__ = ["completed"]
 
+_OF_CLASSES = ("softmax_cross_entropy", "sigmoid_cross_entropy")
 _MODELS = (LinearConfig, MlpConfig, WideAndDeepConfig)
 """Models that take embedded categories, and infer their outputs."""
 
@@ -21,13 +26,14 @@ _MODELS = (LinearConfig, MlpConfig, WideAndDeepConfig)
 def completed(
     experiment: ExperimentConfig,
     *,
-    class_names: Sequence[str] | None,
-    labels: int,
+    labels: TableLabels | None,
     embeds: bool,
     has_numbers: bool,
 ) -> ExperimentConfig:
     """Sets what an experiment leaves to the columns of its table.
 
+    - `spec=table` is the declared spec of the columns of labels.
+    - Predictions of the kind `rescale` get the scaling of their labels.
     - `outputs: null` of a model is the number of classes for a softmax, else the number
       of columns of labels, at least 1.
     - Signatures without names of classes get those of the labels.
@@ -35,24 +41,91 @@ def completed(
 
     Args:
         experiment: validated.
-        class_names: of the labels; None: they are no classes.
-        labels: number of columns of labels; 0: the data is no table.
+        labels: columns of labels; None: the data is no table.
         embeds: a column is an index of an embedding.
         has_numbers: a column is not.
+
+    Raises:
+        ConfigError: the labels do not suit the spec.
     """
     model: Any = experiment.model
-    spec = experiment.spec
+    spec: Any = experiment.spec
+    if isinstance(spec, TableSpecConfig):
+        spec = spec_of_labels(spec, labels)
+    only = None if labels is None or len(labels.columns) != 1 else _only(labels)
+    class_names = only.classes if only is not None and only.kind == "class" else None
+    if isinstance(spec, DeclaredSpecConfig) and labels is not None:
+        if diagnostics := list(_not_classes(spec, labels)):
+            raise ConfigError(*diagnostics)
+        spec = _with_scaling(spec, labels)
     if isinstance(model, _MODELS) and model.outputs is None:
-        is_softmax = isinstance(spec, DeclaredSpecConfig) and any(
-            isinstance(loss, SoftmaxCrossEntropyConfig) for loss in spec.loss.values()
-        )
-        outputs = len(class_names) if class_names and is_softmax else max(1, labels)
+        outputs = _outputs(spec, labels)
         model = model.model_copy(update={"outputs": outputs})
-    if isinstance(spec, DeclaredSpecConfig) and class_names is not None:
+    if isinstance(spec, DeclaredSpecConfig) and class_names:
         spec = _named_classes(spec, class_names)
     if isinstance(spec, DeclaredSpecConfig) and embeds and isinstance(model, _MODELS):
         spec = _with_categories(spec, has_numbers=has_numbers)
     return experiment.model_copy(update={"model": model, "spec": spec})
+
+
+def _only(labels: TableLabels) -> Label:
+    return next(iter(labels.columns.values()))
+
+
+def _outputs(spec: Any, labels: TableLabels | None) -> int:
+    """Number of outputs of a model: of the parts, the classes, or the labels."""
+    if isinstance(spec, DeclaredSpecConfig) and spec.outputs:
+        return sum(spec.outputs.values())
+    is_softmax = isinstance(spec, DeclaredSpecConfig) and any(
+        isinstance(loss, SoftmaxCrossEntropyConfig) for loss in spec.loss.values()
+    )
+    columns = {} if labels is None else labels.columns
+    if is_softmax and labels is not None and len(columns) == 1:
+        if _only(labels).is_class:
+            return len(_only(labels).classes)
+    return max(1, len(columns))
+
+
+def _not_classes(spec: DeclaredSpecConfig, labels: TableLabels) -> Iterator[Diagnostic]:
+    """Losses of classes whose labels are numbers."""
+    paths = {labels.path(name): name for name in labels.columns}
+    for name, loss in spec.loss.items():
+        if getattr(loss, "name", "") not in _OF_CLASSES:
+            continue
+        column = paths.get(getattr(loss, "labels", ""))
+        label = None if column is None else labels.columns[column]
+        if label is None or label.kind == "class" or label.is_class:
+            continue
+        if label.kind == "integer" and label.classes:
+            continue  # Codes that a wider softmax takes; others are reported by row.
+        yield Diagnostic(
+            f"spec.loss.{name}",
+            f"is of classes, and column {column} has numbers",
+            expected="texts, booleans, or the integers from 0 up, as labels",
+            hint="To predict numbers: spec=table, or spec=regression model.outputs=1. "
+            f"To take them as classes: data.columns.{column}=category.",
+            code="table-head",
+        )
+
+
+def _with_scaling(spec: DeclaredSpecConfig, labels: TableLabels) -> DeclaredSpecConfig:
+    """Sets the scaling of predictions of the kind `rescale` that is not declared."""
+    columns = {labels.path(name): label for name, label in labels.columns.items()}
+    predictions = dict(spec.predictions)
+    for name, prediction in spec.predictions.items():
+        if not isinstance(prediction, RescaleConfig):
+            continue
+        label = columns.get(prediction.labels)
+        declared = (prediction.offset, prediction.divisor, prediction.transform)
+        if label is None or any(value is not None for value in declared):
+            continue
+        scaling = {
+            "offset": label.offset,
+            "divisor": label.divisor,
+            "transform": label.transform,
+        }
+        predictions[name] = prediction.model_copy(update=scaling)
+    return spec.model_copy(update={"predictions": predictions})
 
 
 def _named_classes(

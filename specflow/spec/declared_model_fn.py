@@ -9,13 +9,16 @@ import jax
 from jaxtyping import Array, Bool
 
 from specflow.config.key_path import key_paths
+from specflow.config.sections.predictions_and_exports import RescaleConfig
 from specflow.config.sections.spec import DeclaredSpecConfig
 from specflow.contract import MeanLoss, Mode, TPUEstimatorSpec, TrainOp
 from specflow.runtime.typing import Tree
 from specflow.spec.exports import export_output
 from specflow.spec.key_paths import Scope, resolve, resolve_all
-from specflow.spec.losses import example_losses, mean_loss
+from specflow.spec.label_scaling import scaled
+from specflow.spec.losses import example_losses, loss_weights, mean_loss
 from specflow.spec.model_inputs import call_model
+from specflow.spec.output_parts import divided
 from specflow.spec.predictions import predicted
 from specflow.spec.row_mask import gated
 
@@ -77,6 +80,7 @@ def build_model_fn(
                 predictions=scope["predictions"],
                 export_outputs=_exports(config, scope),
             )
+        scope["targets"] = _targets(config, scope)
         loss, scope["losses"] = _losses(config, scope, mask, train=train)
         return TPUEstimatorSpec(
             mode=mode,
@@ -106,7 +110,8 @@ def model_outputs(
     train: bool = False,
 ) -> Tree:
     """Calls the model with its declared inputs and returns its outputs."""
-    return call_model(model, model_inputs(config, scope), train=train)
+    outputs = call_model(model, model_inputs(config, scope), train=train)
+    return divided(outputs, config.outputs) if config.outputs else outputs
 
 
 def declared_predictions(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
@@ -138,11 +143,22 @@ def eval_tensors(
 
     def trace(scope: dict[str, Tree]) -> dict[str, Any]:
         scope = {**scope, "predictions": declared_predictions(config, scope)}
+        scope["targets"] = _targets(config, scope)
         _, scope["losses"] = _losses(config, scope, None, train=False)
         return _eval_tensors(config, scope)
 
     scope = {"features": features, "labels": labels, "outputs": outputs}
     return jax.eval_shape(trace, scope)
+
+
+def _targets(config: DeclaredSpecConfig, scope: Scope) -> dict[str, Any]:
+    """Labels of the predictions of the kind `rescale`, in the units of the outputs."""
+    targets: dict[str, Any] = {}
+    for name, member in config.predictions.items():
+        if isinstance(member, RescaleConfig):
+            where = f"spec.predictions.{name}.labels"
+            targets[name] = scaled(member, resolve(member.labels, scope, where=where))
+    return targets
 
 
 def _losses(
@@ -156,10 +172,7 @@ def _losses(
     means, unreduced = [], {}
     for name, member in config.loss.items():
         where = f"spec.loss.{name}"
-        path = getattr(member, "example_weights", None)
-        weights = (
-            resolve(path, scope, where=f"{where}.example_weights") if path else None
-        )
+        weights = loss_weights(member, scope, where=where)
         loss_scope = _gated(scope, weights, mask) if train else scope
         unreduced[name] = example_losses(member, loss_scope, where=where)
         mean = mean_loss(unreduced[name], weights, mask, where=where)

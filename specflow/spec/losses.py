@@ -13,9 +13,9 @@ from specflow.contract import MeanLoss
 from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
 from specflow.spec import loss_functions
-from specflow.spec.key_paths import Scope, resolve_all
+from specflow.spec.key_paths import Scope, resolve, resolve_all
 
-__all__ = ["example_losses", "mean_loss"]
+__all__ = ["example_losses", "loss_weights", "mean_loss"]
 
 
 def example_losses(
@@ -54,6 +54,37 @@ def example_losses(
     fields = type(settings).model_fields.keys() - LossBaseConfig.model_fields.keys()
     constants = {name: getattr(settings, name) for name in fields - {"name"}}
     return function(**{**constants, **tensors})
+
+
+def loss_weights(config: Any, scope: Scope, *, where: str) -> Num[Array, "..."] | None:
+    """Weights of the examples of a loss: of samples, times those of their classes.
+
+    Args:
+        config: the loss.
+        scope: tensors by root.
+        where: config key of the loss.
+
+    Returns:
+        None if it declares none.
+
+    >>> from specflow.config.sections.spec import SoftmaxCrossEntropyConfig
+    >>> config = SoftmaxCrossEntropyConfig(class_weights=[1.0, 5.0])
+    >>> loss_weights(config, {"labels": jnp.array([0, 1])}, where="loss").tolist()
+    [1.0, 5.0]
+    """
+    path = getattr(config, "example_weights", None)
+    weights = resolve(path, scope, where=f"{where}.example_weights") if path else None
+    if (of_classes := getattr(config, "class_weights", None)) is None:
+        return weights
+    labels = resolve(config.labels, scope, where=f"{where}.labels")
+    table = jnp.array(of_classes, jnp.float32)
+    of_labels = table.at[labels.astype(jnp.int32)].get(mode="clip")
+    return (
+        of_labels
+        if weights is None
+        else of_labels
+        * weights.reshape(*weights.shape, *(1,) * (of_labels.ndim - weights.ndim))
+    )
 
 
 def mean_loss(

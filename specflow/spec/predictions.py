@@ -10,6 +10,7 @@ from specflow.config.key_path import key_paths
 from specflow.config.sections.predictions_and_exports import (
     ExpConfig,
     IdentityConfig,
+    RescaleConfig,
     SigmoidConfig,
     ThresholdConfig,
 )
@@ -17,6 +18,7 @@ from specflow.config.sections.spec import ArgmaxConfig, PredictionConfig, Softma
 from specflow.diagnostics.errors import Diagnostic, spec_error
 from specflow.runtime.typing import describe, is_array
 from specflow.spec.key_paths import Scope, resolve_all
+from specflow.spec.label_scaling import rescaled
 
 __all__ = ["predicted"]
 
@@ -73,6 +75,8 @@ def predicted(
             return jnp.exp(_single(value).astype(jnp.float32))
         case IdentityConfig():
             return _single(value)
+        case RescaleConfig():
+            return rescaled(config, _single(value).astype(jnp.float32))
     raise TypeError(f"not a prediction config: {config!r}")
 
 

@@ -36,6 +36,7 @@ OTHERS = {
     "spec.predictions.probability.name": "sigmoid",
     "spec.predictions.class.of": "predictions.probability",
     "spec.loss.cross_entropy.example_weights": "labels",
+    "spec.loss.cross_entropy.class_weights": [1.0] * 9 + [2.0],
     "spec.eval_metrics.accuracy.weights": "labels",
     "spec.eval_metrics.accuracy.undefined": 0.0,
     "spec.eval_metrics.accuracy.labels": "predictions.class",
@@ -106,6 +107,7 @@ KINDS = {
 ALONE = {
     "spec.name",
     "spec.inputs.x",
+    "spec.outputs",
     "spec.predictions.probability.of",
     "spec.predictions.class.name",
     "spec.loss.cross_entropy.name",

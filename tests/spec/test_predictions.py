@@ -14,6 +14,7 @@ from specflow.config.sections.predictions_and_exports import (
     IdentityConfig,
     PredictExportConfig,
     RegressionExportConfig,
+    RescaleConfig,
     SigmoidConfig,
     ThresholdConfig,
 )
@@ -49,6 +50,13 @@ CASES = {
     "exp of one": (ExpConfig(), ONE, np.exp(ONE[:, 0])),
     "identity": (IdentityConfig(), SCORES, SCORES),
     "identity of one": (IdentityConfig(), ONE, ONE[:, 0]),
+    "rescale": (RescaleConfig(offset=2.0, divisor=3.0), SCORES, 3.0 * SCORES + 2.0),
+    "rescale of logarithms": (
+        RescaleConfig(offset=2.0, divisor=0.5, transform="log1p"),
+        ONE,
+        np.expm1(0.5 * ONE[:, 0] + 2.0),
+    ),
+    "rescale undeclared": (RescaleConfig(), ONE, ONE[:, 0]),
     "target": (bind(lambda x, by: x * by, x="outputs", by=2.0), SCORES, 2 * SCORES),
 }
 

@@ -1,11 +1,15 @@
 """Fields that losses share."""
 
-from pydantic import PositiveFloat
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat
 
 from specflow.config.base import Config
 from specflow.config.key_path import KeyPath
 
 __all__ = ["LossBaseConfig"]
+
+NonNegative = Annotated[float, Field(ge=0.0)]
 
 
 class LossBaseConfig(Config):
@@ -17,3 +21,6 @@ class LossBaseConfig(Config):
     """Weight of this loss in the sum of losses."""
     example_weights: KeyPath | None = None
     """Key path of sample weights, one per example or token; null: weight 1."""
+    class_weights: list[NonNegative] | None = Field(default=None, min_length=1)
+    """Weight of the examples of each class, in the order of the classes' indices, times
+    their sample weight; null: weight 1."""

@@ -1,8 +1,10 @@
 """Predictions and exports of `spec` that are imported when they are used."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from specflow.config.base import Config
+from pydantic import Field
+
+from specflow.config.base import Config, Says
 from specflow.config.key_path import KeyPath
 from specflow.config.kinds import named
 from specflow.config.sections.spec import Name, PredictedConfig
@@ -13,9 +15,17 @@ __all__ = [
     "IdentityConfig",
     "PredictExportConfig",
     "RegressionExportConfig",
+    "RescaleConfig",
     "SigmoidConfig",
     "ThresholdConfig",
 ]
+
+LabelPath = Annotated[
+    str,
+    Field(pattern=r"^labels(\.|$)"),
+    Says("a key path of labels (labels or labels.<name>)", r"^labels(\.|$)"),
+]
+"""No `KeyPath`: predictions are computed without labels too."""
 
 
 class SigmoidConfig(PredictedConfig):
@@ -46,6 +56,26 @@ class IdentityConfig(PredictedConfig):
     name: Literal["identity"] = "identity"
 
 
+class RescaleConfig(PredictedConfig):
+    """Outputs in the units of the labels: the inverse of
+    `(transform(label) - offset) / divisor`; a last axis of size 1 is squeezed.
+
+    A loss reads the labels in the units of the outputs, by `targets.<prediction>`.
+    """
+
+    name: Literal["rescale"] = "rescale"
+    labels: LabelPath = "labels"
+    """Key path of the labels that are predicted."""
+    offset: float | None = None
+    """Center of the transformed labels; null: 0."""
+    divisor: float | None = Field(default=None, gt=0.0)
+    """Scale of the transformed labels; null: 1."""
+    transform: Literal["log", "log1p"] | None = None
+    """Transform of the labels: natural logarithm of the label, or of one more than it;
+    null: none. Where all three are null, those of the fitted column of labels of a
+    table are used."""
+
+
 class PredictExportConfig(Config):
     """Named tensors."""
 
@@ -67,6 +97,7 @@ MEMBERS = named(
     ThresholdConfig,
     ExpConfig,
     IdentityConfig,
+    RescaleConfig,
     PredictExportConfig,
     RegressionExportConfig,
 )

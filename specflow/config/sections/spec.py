@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from specflow.config.base import Bound, Config
 from specflow.config.broken_rules import refuse
@@ -11,7 +11,7 @@ from specflow.config.common.metric_fields import RESERVED
 from specflow.config.generated.common_losses import SoftmaxCrossEntropyConfig
 from specflow.config.generated.names import LOSSES
 from specflow.config.key_path import KeyPath, key_paths
-from specflow.config.kinds import Elsewhere, Kinds, by_name
+from specflow.config.kinds import Elsewhere, Kinds, by_name, named
 from specflow.config.sections.metrics import MetricConfig
 
 __all__ = [
@@ -59,7 +59,7 @@ PredictionConfig = by_name(
     SoftmaxConfig,
     Elsewhere(_MORE, "sigmoid"),
     ArgmaxConfig,
-    Elsewhere(_MORE, "threshold", "exp", "identity"),
+    Elsewhere(_MORE, "threshold", "exp", "identity", "rescale"),
     group="specflow.predictions",
 )
 
@@ -120,6 +120,9 @@ class DeclaredSpecConfig(Config):
     name: Literal["declared"] = "declared"
     inputs: dict[Name, KeyPath] = Field(min_length=1)
     """Argument of the model -> key path of its value: `model(**inputs)`."""
+    outputs: dict[Name, PositiveInt] = {}
+    """Parts of the last axis of the model's outputs: name -> size, in order. A part is
+    `outputs.<name>`; empty: `outputs` is not divided."""
     predictions: dict[Name, PredictionConfig] = Field(min_length=1)  # type: ignore[valid-type]
     """Predictions by name."""
     loss: dict[Name, LossConfig] = Field(min_length=1)  # type: ignore[valid-type]
@@ -155,23 +158,34 @@ def _path_diagnostics(
 
     Predictions may use earlier predictions only; losses may not use losses.
     """
-    sections: dict[str, tuple[Mapping[str, Any], bool]] = {
-        "loss": (spec.loss, False),
-        "eval_metrics": (spec.eval_metrics, True),
-        "export_outputs": (spec.export_outputs, False),
+    targets = [
+        name
+        for name, prediction in spec.predictions.items()
+        if getattr(prediction, "name", None) == "rescale"
+    ]
+    # Of each section: whether it reads targets, and losses.
+    sections: dict[str, tuple[Mapping[str, Any], bool, bool]] = {
+        "loss": (spec.loss, True, False),
+        "eval_metrics": (spec.eval_metrics, True, True),
+        "export_outputs": (spec.export_outputs, False, False),
     }
     earlier: list[str] = []
     for name, prediction in spec.predictions.items():
         yield from _section_diagnostics(
-            ("predictions", name), prediction, predictions=earlier, losses=()
+            ("predictions", name),
+            prediction,
+            predictions=earlier,
+            targets=(),
+            losses=(),
         )
         earlier.append(name)
-    for section, (members, sees_losses) in sections.items():
+    for section, (members, sees_targets, sees_losses) in sections.items():
         for name, member in members.items():
             yield from _section_diagnostics(
                 (section, name),
                 member,
                 predictions=spec.predictions,
+                targets=targets if sees_targets else (),
                 losses=spec.loss if sees_losses else (),
             )
 
@@ -181,9 +195,10 @@ def _section_diagnostics(
     member: Config,
     *,
     predictions: Collection[str],
+    targets: Collection[str],
     losses: Collection[str],
 ) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    known = {"predictions": predictions, "losses": losses}
+    known = {"predictions": predictions, "targets": targets, "losses": losses}
     for key, path in key_paths(member).items():
         root, _, rest = path.partition(".")
         if root in known and rest.split(".")[0] not in known[root]:
@@ -211,7 +226,10 @@ def _name_of(value: Any) -> Any:
     return getattr(value, "name", None)
 
 
-SpecConfig = Annotated[
-    DeclaredSpecConfig | ModelFnConfig,
-    Kinds({"declared": DeclaredSpecConfig, "model_fn": ModelFnConfig}, _name_of),
-]
+_KINDS = named(
+    DeclaredSpecConfig,
+    ModelFnConfig,
+    Elsewhere("specflow.config.sections.table_spec", "table"),
+)
+
+SpecConfig = Annotated[Config, Kinds(_KINDS, _name_of)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specflow.columns import CodedTexts, FittedColumns, LabelColumn
+from specflow.columns import FittedColumns, LabelColumn
 from specflow.config.sections.table import TableConfig
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
@@ -14,6 +14,7 @@ from specflow.config.sections.table_columns import (
 )
 from specflow.data.table.column_kinds import inferred_kind
 from specflow.data.table.feature_fits import FeatureFits
+from specflow.data.table.fit_labels import fit_label
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
@@ -51,16 +52,15 @@ def fit_columns(
     diagnostics = fits.diagnostics
     for name in config.labels:
         declared = _declared(config, cells, name, rows, diagnostics)
-        if isinstance(declared, NumberColumnConfig):
-            is_declared = name in config.columns
-            labels[name] = LabelColumn(
-                kind="number"
-                if is_declared or not _are_integers(cells, name, rows)
-                else "integer"
-            )
-        elif isinstance(declared, CategoryColumnConfig):
-            classes = declared.vocabulary or _classes(cells.texts(name), rows)
-            labels[name] = LabelColumn(kind="class", classes=tuple(classes))
+        if declared is None:
+            continue
+        fitted = fit_label(
+            declared, cells, name, rows, is_declared=name in config.columns
+        )
+        if isinstance(fitted, LabelColumn):
+            labels[name] = fitted
+        else:
+            diagnostics += fitted
     if diagnostics:
         raise DataError(*diagnostics)
     if not columns:
@@ -98,19 +98,3 @@ def _declared(
         diagnostics += kind
         return None
     return NumberColumnConfig() if kind == "number" else CategoryColumnConfig()
-
-
-def _are_integers(cells: TableCells, name: str, rows: Rows) -> bool:
-    """True if the labels of the training rows are integers of 32 bits."""
-    values = cells.numbers(name)[0][rows]
-    values = values[~np.isnan(values)]
-    return bool(((values == np.rint(values)) & (np.abs(values) < 2**31)).all())
-
-
-def _classes(texts: CodedTexts, rows: Rows) -> list[str]:
-    """Class names that occur, as numbers if all are, else by their code points."""
-    found = set(texts.take(rows).counts()) - {""}
-    try:
-        return sorted(found, key=lambda text: (float(text), text))
-    except ValueError:
-        return sorted(found)

@@ -184,6 +184,9 @@ def _labels(
             hint = f"If labels are numbers of any kind: data.columns.{name}=number."
         wrong |= ~whole
         expected = "an integer of 32 bits, as the labels of the training split"
+    if label.transform is not None and not wrong.any():
+        wrong = NumberColumn(transform=label.transform).outside(values)
+        expected = f"a number that {label.transform} takes"
     diagnostics += cells.bad_cells(name, rows[wrong], expected, hint=hint)
     if label.kind == "integer":
         return np.where(wrong, 0, values).astype(np.int32)
