@@ -2,9 +2,9 @@
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
+
+from specflow.runtime.signal_handlers import signal_handlers
 
 __all__ = ["StopRequest", "stopping"]
 
@@ -30,20 +30,11 @@ def stopping(note: Callable[[str], None]) -> Iterator[StopRequest]:
         The request.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request  # Python lets only the main thread handle signals.
-        return
-    previous = {}
 
-    def handle(number: int, _: FrameType | None) -> None:
+    def handle(number: int) -> None:
         request.signal = number
-        signal.signal(number, previous[number])
+        signal.signal(number, former[number])
         note("stopping: the state is being saved (once more to stop at once)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        previous[number] = signal.signal(number, handle)
-    try:
+    with signal_handlers(handle) as former:
         yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

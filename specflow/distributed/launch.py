@@ -17,6 +17,7 @@ from specflow.config.sections.mesh import COORDINATOR, COUNT, INDEX
 from specflow.diagnostics.errors import MACHINE, Diagnostic
 from specflow.diagnostics.rendering import line
 from specflow.distributed import launcher_link
+from specflow.runtime.signal_handlers import signal_handlers
 
 __all__ = ["launch"]
 
@@ -136,10 +137,9 @@ def _run(arguments: Sequence[str], processes: int) -> tuple[list[_Process], list
     """
     coordinator = f"127.0.0.1:{_free_port()}"
     started: list[_Process] = []
-    former: dict[int, Any] = {}
     signals: list[int] = []
 
-    def pass_on(number: int, _: Any) -> None:
+    def pass_on(number: int) -> None:
         signals.append(number)
         for process in started:
             # The first signal makes them save and exit, the second ends them.
@@ -148,20 +148,17 @@ def _run(arguments: Sequence[str], processes: int) -> tuple[list[_Process], list
             elif process.status is None:
                 process.popen.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        former[number] = signal.signal(number, pass_on)
-    try:
-        for index in range(processes):
-            started.append(_start(arguments, index, processes, coordinator))
-        _wait(started)
-    finally:
-        for process in started:
-            process.end()
-            process.popen.wait()
-            process.listen()
-            process.connection.close()
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    with signal_handlers(pass_on):
+        try:
+            for index in range(processes):
+                started.append(_start(arguments, index, processes, coordinator))
+            _wait(started)
+        finally:
+            for process in started:
+                process.end()
+                process.popen.wait()
+                process.listen()
+                process.connection.close()
     killed = (
         []
         if signals

@@ -63,7 +63,7 @@ def append_record(directory: str | Path, record: TrialRecord) -> None:
         OutputError: the file cannot be written.
     """
     file = Path(directory) / TRIALS
-    line = json.dumps(dataclasses.asdict(record), ensure_ascii=False) + "\n"
+    line = json.dumps(vars(record), ensure_ascii=False) + "\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # In bytes and without a buffer, so that the line is one write.

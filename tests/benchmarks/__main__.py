@@ -1,8 +1,11 @@
-"""Prints every benchmark, or those named: `python -m tests.benchmarks [name ...]`."""
+"""Prints every benchmark, or those named: `python -m tests.benchmarks [name ...]`.
 
+Some have parts, `sweep.64`, which are printed one by one; `--rounds N` repeats these.
+"""
+
+import argparse
 import importlib
 import os
-import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -26,12 +29,26 @@ MODULES = (
 )
 
 
-def main(names: list[str]) -> None:
-    """Runs the modules named, all by default, and prints each as soon as it is done."""
+_ROUNDS = 3
+
+
+def main(names: list[str], rounds: int) -> None:
+    """Runs the benchmarks named, all by default, and prints each when it is done."""
     for name in names or MODULES:
-        rows = importlib.import_module(f"tests.benchmarks.{name}").run()
-        print(f"== {name}\n{format_rows(rows)}\n", flush=True)
+        name, _, part = name.partition(".")
+        module = importlib.import_module(f"tests.benchmarks.{name}")
+        parts = getattr(module, "PARTS", None)
+        if parts is None:
+            print(f"== {name}\n{format_rows(module.run())}\n", flush=True)
+            continue
+        for each in [part] if part else parts:
+            rows = parts[each](rounds)
+            print(f"== {name}.{each}\n{format_rows(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(MODULES)}")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    arguments = parser.parse_args()
+    main(arguments.names, arguments.rounds)

@@ -74,7 +74,7 @@ def _first_steps(folder: Path) -> dict[str, Callable[[], _Cost]]:
 
     def ours(caches: Path) -> _Cost:
         shutil.rmtree(runs, ignore_errors=True)
-        return _told("specflow_train.py", f"output.dir={runs}", caches=caches)
+        return first_step("specflow_train.py", f"output.dir={runs}", caches=caches)
 
     def without_cache() -> _Cost:
         shutil.rmtree(folder / "fresh", ignore_errors=True)
@@ -83,12 +83,12 @@ def _first_steps(folder: Path) -> dict[str, Callable[[], _Cost]]:
     return {
         "ours": without_cache,
         "ours, cached": lambda: ours(folder / "kept"),
-        "flax": lambda: _told("flax_hydra.py", conf),
-        "flax, cached": lambda: _told("flax_hydra.py", conf, cache),
-        "optax": lambda: _told("raw_optax.py"),
-        "optax, cached": lambda: _told("raw_optax.py", cache),
-        "jax": lambda: _told("raw_jax.py"),
-        "jax, cached": lambda: _told("raw_jax.py", cache),
+        "flax": lambda: first_step("flax_hydra.py", conf),
+        "flax, cached": lambda: first_step("flax_hydra.py", conf, cache),
+        "optax": lambda: first_step("raw_optax.py"),
+        "optax, cached": lambda: first_step("raw_optax.py", cache),
+        "jax": lambda: first_step("raw_jax.py"),
+        "jax, cached": lambda: first_step("raw_jax.py", cache),
     }
 
 
@@ -120,7 +120,7 @@ def _whole(arguments: list[str], *, status: int = 0) -> _Cost:
     return _Cost(wall, usage.ru_utime + usage.ru_stime)
 
 
-def _told(script: str, *arguments: str, caches: Path | None = None) -> _Cost:
+def first_step(script: str, *arguments: str, caches: Path | None = None) -> _Cost:
     """What a script says of its first step, on a line that begins so."""
     printed = subprocess.run(
         [sys.executable, str(_SCRIPTS / script), *arguments],

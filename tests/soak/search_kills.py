@@ -1,4 +1,4 @@
-"""Kills of the process that supervises a search; the same command resumes at once."""
+"""Kills of the process that supervises a search, and of the server that stores it."""
 
 import functools
 import json
@@ -6,15 +6,18 @@ import os
 import random
 import signal
 import time
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from specflow.compose.read.override_grammar import format_value
 from specflow.sweep.results.best_trial import best_trial, judge
 from specflow.sweep.results.sweep_results import SweepResults, read_sweep
 from specflow.sweep.trial_records import TRIALS
 from tests.soak.cases import Case
-from tests.soak.processes import Started, Workplace
+from tests.soak.postgres_server import PostgresServer
+from tests.soak.processes import Ended, Started, Workplace
 from tests.soak.report import Tally
 
 __all__ = ["problems_of_search", "search_cases"]
@@ -43,11 +46,25 @@ _WORDS = (
 
 
 def search_cases(*, kills: int, seed: int) -> Iterator[Case]:
-    """Kills a search again and again, and compares it with one that was not."""
-    attempt = functools.partial(
-        _kill_and_resume, kills, random.Random(f"{seed} search")
-    )
-    yield Case("search", "pruned", f"kills 1 to {kills}", seed, attempt)
+    """Kills a search again and again, and compares it with one that was not.
+
+    Beside a server of `.ci/postgres`, the same is done to a search in its database, and
+    the server is killed during another.
+    """
+    url = os.environ.get("SPECFLOW_TEST_POSTGRES", "")
+    names = f"kills 1 to {kills}"
+
+    def attempt(storage: str) -> Callable[[Workplace, Tally], None]:
+        rng = random.Random(f"{seed} search")
+        return functools.partial(_kill_and_resume, kills, rng, storage)
+
+    yield Case("search", "sqlite", names, seed, attempt("sqlite"))
+    if url:
+        yield Case("search", "postgresql", names, seed, attempt(url))
+        rng = random.Random(f"{seed} server")
+        server = PostgresServer(url)
+        of_server = functools.partial(_kill_server, kills, rng, server)
+        yield Case("search", "server killed", names, seed, of_server)
 
 
 def problems_of_search(folder: Path, whole: SweepResults) -> list[str]:
@@ -81,38 +98,89 @@ def problems_of_search(folder: Path, whole: SweepResults) -> list[str]:
     return problems
 
 
-def _kill_and_resume(
-    kills: int, rng: random.Random, workplace: Workplace, tally: Tally
-) -> None:
+def _program(folder: Path, storage: str) -> list[str]:
+    # A database has the studies of all searches.
+    study = [] if "://" not in storage else [f"sweep.study={uuid.uuid4().hex}"]
+    own = [f"output.dir={folder}", f"sweep.storage={format_value(storage)}"]
+    return [*_WORDS, *own, *study]
+
+
+def _whole(workplace: Workplace, storage: str) -> tuple[SweepResults, float]:
+    """Results of a search that is not interrupted, and its seconds."""
     whole = workplace.folder / "whole"
-    ended = workplace.run([*_WORDS, f"output.dir={whole}"])
+    ended = workplace.run(_program(whole, storage))
     if ended.status:
         raise RuntimeError(ended.err)
-    reference, done, number = read_sweep(whole), 0, 0
+    return read_sweep(whole), ended.seconds
+
+
+def _kill_and_resume(
+    kills: int, rng: random.Random, storage: str, workplace: Workplace, tally: Tally
+) -> None:
+    """Kills the supervisor at random moments; the same command resumes."""
+    reference, seconds = _whole(workplace, storage)
+    done = number = 0
     while done < kills:
         folder = workplace.folder / f"search-{number}"
-        program, killed = [*_WORDS, f"output.dir={folder}"], 0
+        program, killed = _program(folder, storage), 0
         while done + killed < kills:
             started = workplace.start(program)
-            if not _killed_after(started, rng.uniform(0, 0.5) * ended.seconds):
+            if not _killed_after(started, rng.uniform(0, 0.5) * seconds):
                 break  # It came to its end first.
             killed += 1
         # Workers of killed processes may still be there, as for a user who hurries.
         final = workplace.run(program)
-        problems = [f"ended with {final.status}: {final.err}"] if final.status else []
-        problems = problems or problems_of_search(folder, reference)
-        for _ in range(killed):
-            tally.judge([f"{folder}: {problem}" for problem in problems])
+        _judge(final, folder, reference, killed, tally)
         done, number = done + killed, number + 1
+
+
+def _kill_server(
+    kills: int,
+    rng: random.Random,
+    server: PostgresServer,
+    workplace: Workplace,
+    tally: Tally,
+) -> None:
+    """Kills the server at random moments; the search waits until it is back."""
+    reference, seconds = _whole(workplace, server.url)
+    done = number = 0
+    while done < kills:
+        folder, killed = workplace.folder / f"search-{number}", 0
+        started = workplace.start(_program(folder, server.url))
+        while done + killed < kills:
+            # Not before it has its study: a search that cannot begin says so.
+            begun = (folder / TRIALS).exists()
+            if _has_ended_within(started, rng.uniform(0, 0.3) * seconds):
+                break
+            if begun:
+                server.kill()
+                time.sleep(rng.uniform(0, 2))
+                server.start()
+                killed += 1
+        _judge(started.wait(), folder, reference, killed, tally)
+        done, number = done + killed, number + 1
+
+
+def _judge(
+    final: Ended, folder: Path, reference: SweepResults, killed: int, tally: Tally
+) -> None:
+    problems = [f"ended with {final.status}: {final.err}"] if final.status else []
+    problems = problems or problems_of_search(folder, reference)
+    for _ in range(killed):
+        tally.judge([f"{folder}: {problem}" for problem in problems])
+
+
+def _has_ended_within(started: Started, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and started.process.poll() is None:
+        time.sleep(0.005)
+    return started.process.poll() is not None
 
 
 def _killed_after(started: Started, seconds: float) -> bool:
     """Kills the supervisor alone, and waits for nothing of its; returns if it did."""
-    process, until = started.process, time.monotonic() + seconds
-    while time.monotonic() < until and process.poll() is None:
-        time.sleep(0.005)
-    if process.poll() is not None:
+    if _has_ended_within(started, seconds):
         return False
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(started.process.pid, signal.SIGKILL)
+    started.process.wait()
     return True

@@ -6,6 +6,8 @@ import sqlite3
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 
 from specflow.diagnostics.errors import ConfigError
 from specflow.sweep.pool.trial import TrialReport, TrialStatus
@@ -261,3 +263,26 @@ def test_a_timeout_starts_no_further_trial(tmp_path, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     trials, _ = run(plan(trials=50, timeout="5m"), tmp_path)
     assert 0 < len(trials) < 50
+
+
+def test_a_trial_whose_answer_was_lost_runs_first_and_costs_no_other(
+    tmp_path, monkeypatch
+):
+    """The connection ends after the database has stored the trial."""
+    whole, _ = run(plan(trials=6), tmp_path / "whole")
+    create, count = RDBStorage._create_new_trial, 0
+
+    def lost(self, *arguments):
+        nonlocal count
+        created, count = create(self, *arguments), count + 1
+        if count == 3:
+            raise StorageInternalError("the connection is lost")
+        return created
+
+    monkeypatch.setattr(RDBStorage, "_create_new_trial", lost)
+    storage = f"sqlite:///{tmp_path}/other.db"  # A URL, as that of a server.
+    trials, _ = run(plan(trials=6, storage=storage), tmp_path / "other")
+    assert count == 6
+    assert points(trials) == points(whole)
+    study = optuna.load_study(study_name="sample/other", storage=storage)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 6

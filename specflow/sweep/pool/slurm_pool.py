@@ -8,7 +8,6 @@ import itertools
 import json
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic
+from specflow.runtime.signal_handlers import signal_handlers
 from specflow.sweep.pool.slurm_job import SlurmJob, read_events
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_failures import Failure, is_retried
@@ -142,7 +142,7 @@ class SlurmPool:
         self._losses: collections.Counter[int] = collections.Counter()
         self._started: set[int] = set()
         self._earlier: dict[int, tuple[_Submitted, tuple[str, ...]]] = {}
-        self._former: dict[int, Any] = {}
+        self._handlers = contextlib.ExitStack()
         self._signal: int | None = None
 
     def __enter__(self) -> Self:
@@ -151,9 +151,7 @@ class SlurmPool:
             one = _Submitted(job, self._folder / event["events"], {}, is_earlier=True)
             for number, overrides in event["trials"]:
                 self._earlier[number] = one, tuple(overrides)
-        with contextlib.suppress(ValueError):  # Of another thread than the main one.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(number, self._stop)
+        self._handlers.enter_context(signal_handlers(self._stop))
         return self
 
     def __exit__(
@@ -162,8 +160,7 @@ class SlurmPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+        self._handlers.close()
 
     def submit(self, trial: Trial) -> None:
         """Queues a trial, unless a job of an earlier call has run it, or will."""
@@ -316,7 +313,7 @@ class SlurmPool:
         # submitit knows the processes that it started itself.
         return one.job.paths.result_pickle.exists() or not _is_alive(one.job.job_id)
 
-    def _stop(self, number: int, _: object) -> None:
+    def _stop(self, number: int) -> None:
         # Not in the handler: a job that is being submitted must be recorded.
         self._signal = number
 

@@ -4,14 +4,13 @@ import collections
 import contextlib
 import os
 import select
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from specflow.runtime.signal_handlers import signal_handlers
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_failures import Failure, is_retried
 from specflow.sweep.pool.worker_process import Worker
@@ -97,18 +96,14 @@ class TrialPool:
         self._signal: int | None = None
         self._unsent: collections.deque[int] = collections.deque()
         """Signals that the workers have not got yet."""
-        self._former: dict[int, Any] = {}
+        self._handlers = contextlib.ExitStack()
         self._wake: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         # The first worker imports JAX while the caller prepares the first trial.
         self._workers[0] = self._workers[0] or self._start(0)
-        if threading.current_thread() is threading.main_thread():
-            self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(
-                    number, lambda number, _: self.stop(number)
-                )
+        self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._handlers.enter_context(signal_handlers(self.stop))
         return self
 
     def __exit__(
@@ -117,8 +112,7 @@ class TrialPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
+        self._handlers.close()
         for worker in self._workers:
             if worker is not None:
                 self._close(worker, kill=worker.trial is not None)

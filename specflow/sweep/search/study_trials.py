@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import fail_stale_trials
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from specflow.sweep.search.samplers import (
@@ -76,9 +76,14 @@ class StudyTrials:
         It is new, or one that a process of this directory left when it died: with the
         same number, so that its run directory resumes.
         """
-        return self._begin(
-            lambda: self._abandoned() if self._is_full() else self._ask()
-        )
+
+        def found() -> Trial | None:
+            is_full = self._is_full()
+            # A trial that a lost connection hid from this process comes first.
+            left = self._abandoned() if is_full or is_url(self._storage) else None
+            return left if left is not None or is_full else self._ask()
+
+        return self._begin(found)
 
     def adopt(self) -> tuple[Trial, dict[str, Any]] | None:
         """Returns a trial that a process left when it died, and its values, or None."""
@@ -94,7 +99,8 @@ class StudyTrials:
                 return None
             values = self._patiently(lambda: suggested(trial, self._plan.dimensions))
             own = self._supervisors.own
-            self._patiently(lambda: trial.set_user_attr(_SUPERVISOR, own))
+            if trial.user_attrs.get(_SUPERVISOR) != own:  # Of one that has ended.
+                self._patiently(lambda: trial.set_user_attr(_SUPERVISOR, own))
             if is_url(self._storage):  # Other machines have other directories.
                 place = str((self._directory / str(trial.number)).absolute())
                 self._patiently(lambda: trial.set_user_attr(_DIRECTORY, place))
@@ -170,12 +176,21 @@ class StudyTrials:
             thread.join()
 
     def _ask(self) -> Trial:
-        with warnings.catch_warnings():
-            # `heartbeats` sends what Optuna's own loop would.
-            warnings.filterwarnings("ignore", message="Heartbeat of storage")
-            trial = self._study.ask()
+        storage: Any = self._study._storage
+        if is_url(self._storage) and self._has_waiting():
+            with warnings.catch_warnings():
+                # `heartbeats` sends what Optuna's own loop would.
+                warnings.filterwarnings("ignore", message="Heartbeat of storage")
+                trial = self._study.ask()
+        else:
+            # Optuna's `ask`, with the process from the beginning: if a connection is
+            # lost before the answer, `_abandoned` finds the trial.
+            own = {_SUPERVISOR: self._supervisors.own}
+            new = create_trial(state=TrialState.RUNNING, user_attrs=own)
+            trial_id = storage.create_new_trial(self._study._study_id, new)
+            self._study._thread_local.cached_all_trials = None
+            trial = Trial(self._study, trial_id)
         if is_url(self._storage):
-            storage: Any = self._study._storage
             storage.record_heartbeat(trial._trial_id)
         if self._asked is not None:
             self._asked += 1
@@ -186,15 +201,23 @@ class StudyTrials:
         is_alone = not is_url(self._storage) and not self._supervisors.are_several
         if is_alone and self._asked is not None:
             return self._asked >= self._plan.trials
-        trials = self.all()
-        if any(one.state is TrialState.WAITING for one in trials):
+        if self._has_waiting():
             return False
+        trials = self.all()
         copies = sum(_RETRIED in one.system_attrs for one in trials)
         self._asked = len(trials) if is_alone else None
         return len(trials) - copies >= self._plan.trials
 
+    def _has_waiting(self) -> bool:
+        """Returns whether the trial of a machine that was lost is to run again."""
+        return any(one.state is TrialState.WAITING for one in self.all())
+
     def _abandoned(self) -> Trial | None:
-        """Returns a running trial whose process of this directory has ended."""
+        """Returns a running trial that no process runs.
+
+        Its process of this directory has ended, or is this one and never got the answer
+        to its question.
+        """
         for frozen in self._study.get_trials(
             deepcopy=False, states=(TrialState.RUNNING,)
         ):
@@ -205,9 +228,9 @@ class StudyTrials:
                 # Another machine's, unless its lock is here; see `heartbeats`.
                 if name is None or not self._supervisors.is_known(name):
                     continue
-            if name is not None and not self._supervisors.is_dead(name):
-                continue
-            return Trial(self._study, frozen._trial_id)
+            is_own = name in (None, self._supervisors.own)
+            if is_own or self._supervisors.is_dead(str(name)):
+                return Trial(self._study, frozen._trial_id)
         return None
 
     def _constrain(self, trial: Trial, name: str, amount: float) -> None:
