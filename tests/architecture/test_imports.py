@@ -113,3 +113,23 @@ print(*loaded & {"importlib.metadata", "hydra_plugins"})
         check=True,
     )
     assert done.stdout == "\n"
+
+
+def test_commands_import_no_ipython_and_leave_it_importable(tmp_path):
+    """Flax imports it where it is installed; an installed one is in its place here."""
+    (tmp_path / "IPython.py").write_text("print('imported')\nget_ipython = dict\n")
+    code = """
+import specflow.commands, flax.nnx
+print("commands")
+import IPython
+assert IPython.get_ipython() == {}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "", "JAX_PLATFORMS": "cpu"},
+        check=True,
+    )
+    assert done.stdout.split() == ["commands", "imported"]

@@ -207,6 +207,17 @@ def test_values_of_the_default_kind_are_no_mistakes_of_the_one_that_is_meant(rep
     ]
 
 
+@pytest.mark.parametrize("form", ["name:", "name="])
+def test_a_name_without_a_space_hides_nothing_in_its_braces(report, form):
+    key, inner = "spec.eval_metrics.m", "predictions: class, labls: labels"
+    text = f"{HEAD}spec:\n  eval_metrics:\n    m: {{{form}accuracy, {inner}}}\n"
+    assert report(text) == [
+        f"{key} {FILE}:7:9 Write name: accuracy.",
+        f"{key}.predictions {FILE}:7:24 Did you mean predictions.class?",
+        f"{key}.labls {FILE}:7:44 Did you mean {key}.labels?",
+    ]
+
+
 @pytest.mark.parametrize("name", ["", "  name: wine\n"])
 def test_a_section_inside_itself_hides_none_of_its_mistakes(report, name):
     text = f"{HEAD}data:\n{name}  data:\n    name: digits\n    split_sed: 3\n"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from specflow.compose.check.pydantic_errors import name_key
+from specflow.compose.check.pydantic_errors import name_in, name_key
 from specflow.compose.check.value_hints import nearest_name
 from specflow.compose.merge.component_changes import rejected_fields
 from specflow.compose.provenance import Origin, Origins, Path
@@ -105,19 +105,18 @@ def _correct(
 ) -> None:
     """Corrects a section of which one key is another name, or the section itself."""
     inner = value.get(key) if isinstance(value, Mapping) else None
-    if slot is None or inner is None:
+    if slot is None or key is None:
         return
     if isinstance(inner, Mapping):
         if not path or key != path[-1]:
             return
         name, given = inner.get("name"), dict(inner)
         near = nearest_name(str(name), slot.members()) if name is not None else None
-    elif key == name_key({key: inner}):
-        near, given = nearest_name(str(inner), slot.members()), {}
+    else:
+        written, given = name_in(key, inner), {}
+        near = nearest_name(written, slot.members()) if written else None
         if near is None:
             return
-    else:
-        return
     rest = {other: it for other, it in value.items() if other != key}
     if near is not None:
         rest, given = {**_kept(rest, slot, near), "name": near}, {**given, "name": near}

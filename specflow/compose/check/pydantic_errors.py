@@ -25,7 +25,14 @@ from specflow.diagnostics.errors import (
 )
 from specflow.runtime.secret_text import without_secrets
 
-__all__ = ["key_not_text", "name_key", "no_section", "pydantic_diagnostic", "shown"]
+__all__ = [
+    "key_not_text",
+    "name_in",
+    "name_key",
+    "no_section",
+    "pydantic_diagnostic",
+    "shown",
+]
 
 _COMMAND_LINE_ONLY = {
     "trust": "trust=my_package is read from the command line and the project file "
@@ -262,7 +269,11 @@ def _hint_of_nameless(path: tuple[str, ...], value: Any) -> str:
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         if key == path[-1] and isinstance(inner, Mapping):
             return f"Move its keys up: they are merged into {key} already."
-    return did_you_mean(f"{'.'.join(path)}.name") if name_key(value) else ""
+    if (key := name_key(value)) is None:
+        return ""
+    if value[key] is None:
+        return f"Write name: {name_in(key, None)}."
+    return did_you_mean(f"{'.'.join(path)}.name")
 
 
 def name_key(section: Any) -> Any:
@@ -272,12 +283,19 @@ def name_key(section: Any) -> Any:
     ('type', None)
     """
     pairs = section.items() if isinstance(section, Mapping) else ()
-    keys = (
-        key
-        for key, inner in pairs
-        if isinstance(inner, str) and (key in KIND or is_slip(str(key), "name"))
-    )
-    return next(keys, None)
+    return next((key for key, inner in pairs if name_in(key, inner)), None)
+
+
+def name_in(key: Any, value: Any) -> str:
+    """Returns the name of a kind that a pair gives, under any key; empty if none.
+
+    >>> name_in("type", "adam"), name_in("name:adam", None), name_in("lr", "adam")
+    ('adam', 'adam', '')
+    """
+    if value is None and (pair := re.fullmatch(r"name\s*[=:]\s*(\S+)", str(key))):
+        return pair[1]
+    is_name = key in KIND or is_slip(str(key), "name")
+    return value if isinstance(value, str) and is_name else ""
 
 
 def _near_member(path: tuple[str, ...], tree: Any) -> str:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from specflow.compose.check.meant_sections import meant_sections, with_value
 from specflow.compose.check.pydantic_errors import pydantic_diagnostic, shown
 from specflow.compose.check.section_rules import broken_rules
-from specflow.compose.check.value_hints import meant_value
+from specflow.compose.check.value_hints import declared_tensors, meant_value
 from specflow.compose.merge.default_sections import fold_defaults
 from specflow.compose.provenance import Origins
 from specflow.compose.pydantic_plugins import no_plugins
@@ -160,7 +160,7 @@ def _with_meant_value(diagnostic: Diagnostic, tree: dict[str, Any]) -> Diagnosti
         paths = (follow(detail["loc"], tree)[0] for detail in details)
         return not any(found[: len(path)] == path for found in paths)
 
-    meant = meant_value(value, is_valid)
+    meant = meant_value(value, is_valid, declared_tensors(tree))
     if meant is ABSENT:
         return diagnostic
     written = meant if isinstance(meant, str) else shown(meant)

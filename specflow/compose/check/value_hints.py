@@ -1,14 +1,15 @@
 """Suggestions for values that are wrong by a slip: quotes, a comma, a Python habit."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from specflow.compose.read.documents import read
+from specflow.config.key_path import ROOTS
 from specflow.diagnostics.errors import ConfigError, nearest
 from specflow.runtime.plain_tree import ABSENT
 
-__all__ = ["meant_value", "nearest_name"]
+__all__ = ["declared_tensors", "meant_value", "nearest_name"]
 
 _LONGEST = 200
 """Length of texts that are looked at, in characters."""
@@ -21,12 +22,15 @@ _TAILS = (
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
-def meant_value(value: Any, is_valid: Callable[[Any], bool]) -> Any:
+def meant_value(
+    value: Any, is_valid: Callable[[Any], bool], tensors: Collection[str] = ()
+) -> Any:
     """Returns the value that was meant by one that is not valid; ABSENT if unknown.
 
     Args:
         value: as it was read.
         is_valid: returns whether another value is valid in its place.
+        tensors: key paths of the tensors that are declared.
 
     >>> meant_value("'64'", lambda value: isinstance(value, int))
     64
@@ -34,15 +38,35 @@ def meant_value(value: Any, is_valid: Callable[[Any], bool]) -> Any:
     [32, 16]
     >>> meant_value("None", lambda value: value is None) is None
     True
+    >>> meant_value("class", lambda value: "." in value, ["predictions.class"])
+    'predictions.class'
     """
     seen: list[Any] = [value]
-    for candidate in _candidates(value):
+    for candidate in (*_tensors(value, tensors), *_candidates(value)):
         if any(type(one) is type(candidate) and one == candidate for one in seen):
             continue
         seen.append(candidate)
         if is_valid(candidate):
             return candidate
     return ABSENT
+
+
+def declared_tensors(tree: Any) -> list[str]:
+    """Returns the key paths of the predictions, losses and inputs of an experiment.
+
+    >>> declared_tensors({"spec": {"predictions": {"class": {}}, "loss": None}})
+    ['predictions.class']
+    """
+    spec = tree.get("spec")
+    names = spec if isinstance(spec, Mapping) else {}
+    paths = [
+        f"{root}.{name}"
+        for root, key in (("predictions", "predictions"), ("losses", "loss"))
+        for name in (names[key] if isinstance(names.get(key), Mapping) else ())
+    ]
+    inputs = names.get("inputs")
+    values = inputs.values() if isinstance(inputs, Mapping) else ()
+    return [*paths, *dict.fromkeys(it for it in values if isinstance(it, str))]
 
 
 def nearest_name(value: str, names: Iterable[str]) -> str | None:
@@ -61,6 +85,17 @@ def nearest_name(value: str, names: Iterable[str]) -> str | None:
         if word in known:
             return word
     return nearest(value, known) or nearest(snake, known)
+
+
+def _tensors(value: Any, paths: Collection[str]) -> Iterator[str]:
+    """Yields the key paths that a part of one, or a misspelled one, means."""
+    if not isinstance(value, str):
+        return
+    ends = [path for path in paths if path.endswith(f".{value}")]
+    yield from ends if len(ends) == 1 else ()
+    root, dot, name = value.partition(".")
+    if dot and (near := nearest(root, ROOTS)):
+        yield f"{near}.{name}"
 
 
 def _candidates(value: Any) -> Iterator[Any]:
@@ -89,7 +124,7 @@ def _of_text(text: str) -> Iterator[Any]:
             yield from _read(short)
     if re.fullmatch(r"[-+]?0,\d+", bare):
         yield from _read(bare.replace(",", "."))
-    if found := re.fullmatch(r"([-+]?[\d.]+)\s*%", bare):
+    if found := re.fullmatch(r"([-+]?\d[\d_]*(?:\.\d*)?)\s*%", bare):
         yield from _read(found[1])
         yield float(found[1]) / 100
     if found := re.fullmatch(r"\((.*?),?\)", bare):
