@@ -171,7 +171,13 @@ def _model_sections(experiment: ExperimentConfig) -> tuple[Any, ...]:
 def table_labels(data: Data) -> TableLabels | None:
     """Returns the columns of labels of a table; None: the data is none."""
     columns = data.columns
-    return None if columns is None else TableLabels(columns=columns.labels)
+    if columns is None:
+        return None
+    return TableLabels(
+        columns=columns.labels,
+        joined=columns.joined_labels,
+        weights=columns.weights,
+    )
 
 
 def completed_by_data(experiment: ExperimentConfig, data: Data) -> ExperimentConfig:

@@ -67,6 +67,10 @@ class FittedColumns:
     `categories.<column>`; else each column is an array of its own name."""
     missing: tuple[str, ...] = MISSING
     """Texts of a missing number."""
+    joined_labels: bool = False
+    """All columns of labels are 0 and 1, and one array."""
+    weights: str | None = None
+    """Column of the weights of the rows, beside the labels; None: there are none."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Path of each file, as written -> SHA-256 of its content."""
     rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -206,6 +210,8 @@ class FittedColumns:
                 "labels": {name: each.to_json() for name, each in self.labels.items()},
                 "joined": self.joined,
                 "missing": list(self.missing),
+                "joined_labels": self.joined_labels,
+                "weights": self.weights,
                 "files": dict(self.files),
                 "rows": dict(self.rows),
             }
@@ -252,6 +258,8 @@ class FittedColumns:
             },
             joined=plain["joined"],
             missing=tuple(plain["missing"]),
+            joined_labels=plain.get("joined_labels", False),
+            weights=plain.get("weights"),
             files=dict(plain["files"]),
             rows=dict(plain["rows"]),
         )
@@ -296,7 +304,15 @@ class FittedColumns:
             raise DataError(*diagnostics)
 
 
-_MEANING = ("format", "columns", "labels", "joined", "missing")
+_MEANING = (
+    "format",
+    "columns",
+    "labels",
+    "joined",
+    "missing",
+    "joined_labels",
+    "weights",
+)
 """Keys that decide what features are made."""
 
 

@@ -227,7 +227,18 @@ def _write_rows(
 
 def _named(labels: Any, data: Data) -> Any:
     """Labels of a table's classes by their names; others as they are."""
-    names = None if data.columns is None else data.columns.class_names
+    if data.columns is None or data.columns.joined_labels:
+        return labels
+    columns = data.columns.labels
+    if isinstance(labels, Mapping):
+        return {
+            name: _by_name(values, columns[name].names) if name in columns else values
+            for name, values in labels.items()
+        }
+    return _by_name(labels, next(iter(columns.values())).names)
+
+
+def _by_name(labels: Any, names: Sequence[str] | None) -> Any:
     return labels if names is None else np.array(names)[labels]
 
 

@@ -318,6 +318,14 @@ def _diagnostics(spec: TableSpecConfig, labels: TableLabels) -> Iterator[Diagnos
                 hint=did_you_mean(nearest(name, labels.columns)),
                 code="table-head",
             )
+    if labels.joined and spec.heads:
+        yield Diagnostic(
+            "spec.heads",
+            "is declared, and the columns of labels are one array",
+            expected="no heads, or columns of labels by name",
+            hint="Heads for each column: data.joined_labels=false.",
+            code="table-head",
+        )
     for name, label in labels.columns.items():
         head = _declared(spec, name)
         where = f"spec.heads.{name}"

@@ -141,6 +141,17 @@ def test_heads_that_do_not_suit_are_refused(case):
     assert str(raised.value) == message
 
 
+def test_joined_labels_have_one_head():
+    declared = of({"a": FLAG, "b": FLAG}, joined=True, weights="w")
+    expected = compose(["data=wine", "model=mlp", "spec=multi_label"]).config.spec
+    assert declared.predictions == expected.predictions
+    assert set(declared.eval_metrics) == set(expected.eval_metrics)
+    assert declared.loss["cross_entropy"].labels == "labels.labels"
+    assert declared.export_outputs["serving_default"].class_names == ["a", "b"]
+    with pytest.raises(ConfigError, match=r"data\.joined_labels=false\.$"):
+        of({"a": FLAG, "b": FLAG}, joined=True, a={"weight": 2.0})
+
+
 def test_other_data_has_no_columns_of_labels():
     with pytest.raises(ConfigError, match="needs columns of labels"):
         spec_of_labels(TableSpecConfig(), None)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from sklearn.linear_model import LinearRegression
+from sklearn.utils.class_weight import compute_class_weight
 
 import specflow as sf
 from specflow.cli.main import main
@@ -90,3 +91,80 @@ def test_large_numbers_are_learned_by_default_and_stay_in_their_units(
     )
     values = [row["value"] for row in predicted]
     np.testing.assert_allclose(served["value"], values, rtol=1e-6)
+
+
+KIND = np.where(X[:, 1] > 0.5, "c", np.where(X[:, 0] > 0.0, "b", "a"))
+WEIGHT = RNG.integers(0, 4, ROWS)
+LABELS = ("kind", "price", "w")
+ROW = ("label", "class", "probability")
+
+
+def test_several_labels_have_heads_and_weights_of_rows(tmp_path, capsys):
+    write(tmp_path / "t.csv", kind=KIND, price=PRICE, w=WEIGHT)
+    trained(
+        tmp_path,
+        "data.labels=[kind,price]",
+        "data.weights=w",
+        "spec.heads.kind.class_weights=balanced",
+        "spec.heads.price={weight: 0.25, loss: absolute_error}",
+        "loop.train_steps=200",
+    )
+    rows = run_json(capsys, "predict", f"run={tmp_path}/run", "--labels")
+    kind, price, weights = (
+        np.array([row["label"][name] for row in rows])
+        for name in ("kind", "price", "w")
+    )
+    chosen = np.array([row["kind_class"] for row in rows])
+    value = np.array([row["price_value"] for row in rows])
+    scores = np.array([row["kind_probability"] for row in rows])
+    metrics = evaluated(tmp_path, capsys)
+    weighted = {"sample_weight": weights}
+    expected = {
+        "kind_accuracy": sklearn.metrics.accuracy_score(kind, chosen, **weighted),
+        "price_r2": sklearn.metrics.r2_score(price, value, **weighted),
+        "price_mae": sklearn.metrics.mean_absolute_error(price, value, **weighted),
+        "price_rmse": sklearn.metrics.root_mean_squared_error(price, value, **weighted),
+    }
+    for name, number in expected.items():
+        assert metrics[name] == pytest.approx(number, rel=1e-4)
+    assert metrics["kind_accuracy"] > 0.8
+    assert metrics["price_r2"] > 0.8
+    fitted = FittedColumns.read(tmp_path / "run" / "columns.json")
+    assert list(fitted.columns) == list("abcd")
+    counts = dict(
+        zip(fitted.labels["kind"].classes, fitted.labels["kind"].counts, strict=True)
+    )
+    trained_kinds = np.repeat(list(counts), list(counts.values()))
+    of_class = compute_class_weight(
+        "balanced", classes=np.array(list(counts)), y=trained_kinds
+    )
+    by_class = weights * of_class[np.searchsorted(list(counts), kind)]
+    cross_entropy = sklearn.metrics.log_loss(
+        kind, scores / scores.sum(-1, keepdims=True), sample_weight=by_class
+    )
+    divisor = fitted.labels["price"].divisor
+    loss = cross_entropy + 0.25 * expected["price_mae"] / divisor
+    assert metrics["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_columns_of_zeros_and_ones_are_one_head(tmp_path, capsys):
+    first, second = X[:, 0] > 0.0, X[:, 1] > 0.5
+    write(tmp_path / "t.csv", big=np.where(first, "true", "false"), old=second * 1)
+    trained(tmp_path, "data.labels=[big,old]", "loop.train_steps=200")
+    rows = run_json(capsys, "predict", f"run={tmp_path}/run", "--labels")
+    labels, chosen, scores = (
+        np.array([row[key] for row in rows])
+        for key in ("label", "class", "probability")
+    )
+    assert labels.shape == chosen.shape == (120, 2)
+    metrics = evaluated(tmp_path, capsys)
+    pairs = (labels.ravel(), chosen.ravel())
+    assert metrics["f1"] == pytest.approx(sklearn.metrics.f1_score(*pairs), rel=1e-6)
+    assert metrics["accuracy"] == pytest.approx((pairs[0] == pairs[1]).mean(), rel=1e-6)
+    auc = sklearn.metrics.roc_auc_score(labels.ravel(), scores.ravel())
+    assert metrics["auc"] == pytest.approx(auc, rel=1e-5)
+    assert metrics["auc"] > 0.95
+    assert main(["export", f"run={tmp_path}/run"]) == 0
+    (path,) = (tmp_path / "run" / "export").iterdir()
+    loaded = sf.load_export(path)
+    assert loaded.signatures["serving_default"].class_names == ("big", "old")

@@ -109,6 +109,12 @@ class TableConfig(Config):
     labels: Names = []
     """Columns of labels: one is `labels`, several are `labels.<column>`; `predict`
     needs none."""
+    joined_labels: bool | None = None
+    """Join several columns of 0 and 1, or of booleans, to one array, labels:
+    int32[b,k]; null: if all columns of labels are such."""
+    weights: str | None = None
+    """Column of sample weights, `labels.<column>` beside the labels: spec=table has
+    them in losses and metrics; null: none."""
     id: Names = []
     """Columns that identify rows: `predict` writes them beside the predictions."""
     columns: dict[str, ColumnConfig] = {}  # type: ignore[valid-type]
@@ -200,6 +206,7 @@ class TableConfig(Config):
         for role, names in (
             ("labels", self.labels),
             ("id", self.id),
+            ("weights", [] if self.weights is None else [self.weights]),
             ("features", self.features or []),
         ):
             for name in names:

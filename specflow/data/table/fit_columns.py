@@ -76,10 +76,35 @@ def fit_columns(
         columns=columns,
         labels=labels,
         joined=config.joined,
+        joined_labels=_joins(config, labels),
+        weights=config.weights,
         missing=tuple(config.missing),
         files=files,
         rows=counts,
     )
+
+
+def _joins(config: TableConfig, labels: Mapping[str, LabelColumn]) -> bool:
+    """Whether the columns of labels are one array.
+
+    Raises:
+        DataError: they have to be, and are not all of 0 and 1.
+    """
+    others = [name for name, label in labels.items() if not label.is_flag]
+    if config.joined_labels is None:
+        return len(labels) > 1 and not others
+    if config.joined_labels and (others or len(labels) < 2):
+        raise DataError(
+            Diagnostic(
+                "data.joined_labels",
+                f"is true, and {', '.join(others)} has other values than 0 and 1"
+                if others
+                else f"is true, and data.labels names {len(labels)} column",
+                expected="several columns of 0 and 1, or of booleans",
+                code="table-column",
+            )
+        )
+    return config.joined_labels
 
 
 def _declared(

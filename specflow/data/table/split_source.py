@@ -10,19 +10,18 @@ from specflow.columns import (
     CategoryColumn,
     CodedTexts,
     FittedColumns,
-    LabelColumn,
     NumberColumn,
 )
 from specflow.data.narrowing import refuse_wide
 from specflow.data.source import ArraySource
 from specflow.data.table.fit_features import cell_problems
+from specflow.data.table.split_labels import are_among, split_labels
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
 __all__ = ["TableSource", "split_source"]
 
 Rows = npt.NDArray[np.int64]
-_MOST_CLASSES_SHOWN = 10
 
 
 class TableSource(ArraySource):
@@ -98,9 +97,7 @@ def split_source(
             values = [cells.raw(source, rows) for source in sources]
             parsed[name], problems = column.parse(values, fitted.missing)
             diagnostics += cell_problems(cells, sources[0], rows, problems)
-    labels: dict[str, Any] = {}
-    for name, label in fitted.labels.items() if needs_labels else ():
-        labels[name] = _labels(cells, name, rows, label, diagnostics)
+    labels = split_labels(fitted, cells, rows, diagnostics) if needs_labels else None
     if diagnostics:
         raise DataError(*dict.fromkeys(diagnostics))
     raw = [
@@ -110,12 +107,11 @@ def split_source(
         and column == NumberColumn(fill=column.fill, sources=column.sources)
     ]
     refuse_wide(raw, f"{split} split")
-    only = next(iter(labels.values())) if len(labels) == 1 else labels
     return TableSource(
         cells,
         rows,
         fitted.features(parsed),
-        only if labels else None,
+        labels,
         raw=fitted.sources,
         ids={name: _ids(cells, name, rows) for name in ids if name in cells.names},
         origin=f"{split} split",
@@ -131,16 +127,12 @@ def _numbers(
 ) -> npt.NDArray[np.float64]:
     numbers, bad = cells.numbers(name)
     values = numbers[rows]
-    wrong = _are_among(rows, bad)
+    wrong = are_among(rows, bad)
     diagnostics += cells.bad_cells(name, rows[wrong], "a number")
     outside = column.outside(values) & ~wrong
     expected = f"a number that {column} takes" if column.transform else "a number"
     diagnostics += cells.bad_cells(name, rows[outside], expected)
     return values
-
-
-def _are_among(rows: Rows, few: Rows) -> npt.NDArray[np.bool_]:
-    return np.isin(rows, few) if few.size else np.zeros(len(rows), np.bool_)
 
 
 def _texts(
@@ -153,43 +145,6 @@ def _texts(
     values = cells.texts(name).take(rows)
     if bad := column.bad_rows(values):
         diagnostics += cells.bad_cells(name, rows[bad].tolist(), column.expected)
-    return values
-
-
-def _labels(
-    cells: TableCells,
-    name: str,
-    rows: Rows,
-    label: LabelColumn,
-    diagnostics: list[Diagnostic],
-) -> npt.NDArray[Any]:
-    """Labels of rows: int32 classes or integers, else float64."""
-    if label.kind == "class":
-        places = {text: place for place, text in enumerate(label.classes)}
-        texts = cells.texts(name).take(rows)
-        classes = texts.mapped(lambda text: places.get(text, -1))
-        shown = ", ".join(label.classes[:_MOST_CLASSES_SHOWN])
-        shown += ", ..." if len(label.classes) > _MOST_CLASSES_SHOWN else ""
-        diagnostics += cells.bad_cells(
-            name, rows[classes < 0], f"a class of the training split: {shown}"
-        )
-        return classes.astype(np.int32)
-    numbers, bad = cells.numbers(name)
-    values = numbers[rows]
-    wrong = np.isnan(values) | _are_among(rows, bad)
-    expected, hint = "a number", ""
-    if label.kind == "integer":
-        whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
-        if (~wrong & ~whole).any():
-            hint = f"If labels are numbers of any kind: data.columns.{name}=number."
-        wrong |= ~whole
-        expected = "an integer of 32 bits, as the labels of the training split"
-    if label.transform is not None and not wrong.any():
-        wrong = NumberColumn(transform=label.transform).outside(values)
-        expected = f"a number that {label.transform} takes"
-    diagnostics += cells.bad_cells(name, rows[wrong], expected, hint=hint)
-    if label.kind == "integer":
-        return np.where(wrong, 0, values).astype(np.int32)
     return values
 
 

@@ -200,7 +200,9 @@ class _Builder:
         """Reads the columns that are used."""
         config, fitted = self._config, self._fitted
         needs_labels = needs_labels or self._needs_labels or self._needs_train
+        weights = [] if config.weights is None else [config.weights]
         named = [("data.labels", name) for name in config.labels if needs_labels]
+        named += [("data.weights", name) for name in weights if needs_labels]
         named += [("data.split.column", name) for name in column]
         if fitted is None:
             named += [("data.id", name) for name in config.id]
@@ -217,7 +219,7 @@ class _Builder:
             named += [("data.features", name) for name in fitted.sources]
 
         def wanted(names: Sequence[str]) -> list[str]:
-            used = {*config.labels, *config.id, *column}
+            used = {*config.labels, *weights, *config.id, *column}
             if fitted is not None:
                 used.update(fitted.sources)
             else:
@@ -237,7 +239,7 @@ class _Builder:
         config = self._config
         if self._fitted is not None:
             return list(self._fitted.columns)
-        others = {*config.labels, *config.id}
+        others = {*config.labels, *config.id, config.weights or ""}
         if config.split.by != "stratified":
             others.add(config.split.column or "")
         listed = config.features

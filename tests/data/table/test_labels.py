@@ -116,6 +116,54 @@ def test_bad_labels_are_reported_whole(case, tmp_path, monkeypatch, golden):
     golden(f"tables/{case}.txt", f"{raised.value}\n")
 
 
+SEVERAL = {
+    "weights": ({"labels": ["y"], "weights": "w"}, ["1", "-1", "", "x", "2"] * 8),
+    "weights_of_zero": ({"labels": ["y"], "weights": "w"}, ["0"] * 40),
+    "weights_missing": ({"labels": ["y"], "weights": "ww"}, ["1"] * 40),
+    "joined_labels": ({"labels": ["y", "w"], "joined_labels": True}, range(40)),
+    "joined_label": ({"labels": ["y"], "joined_labels": True}, range(40)),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_bad_weights_and_joined_labels_are_reported(
+    case, tmp_path, monkeypatch, golden
+):
+    monkeypatch.chdir(tmp_path)
+    settings, column = SEVERAL[case]
+    rows = [f"{row},{row % 2},{cell}" for row, cell in enumerate(column)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y,w", *rows]))
+    with pytest.raises(DataError) as raised:
+        build_data(TableConfig(files=["t.csv"], **settings))
+    golden(f"tables/{case}.txt", f"{raised.value}\n")
+
+
+@pytest.mark.parametrize("joined", [None, False])
+def test_labels_of_zero_and_one_are_joined(tmp_path, joined):
+    path = tmp_path / "t.csv"
+    rows = [f"{row},{row % 2},{str(row % 3 == 0).lower()},1" for row in range(40)]
+    path.write_text("\n".join(["x,a,b,w", *rows]))
+    for weights in (None, "w"):
+        config = TableConfig(
+            files=[str(path)],
+            labels=["a", "b"],
+            weights=weights,
+            joined_labels=joined,
+            split={"by": "hash"},
+        )
+        data = build_data(config)
+        x, labels = data.train.take(slice(None))
+        assert x["x"].shape[1] == (1 if weights else 2)
+        names = {"labels"} if joined is None else {"a", "b"}
+        if weights is None and joined is None:
+            assert labels.dtype == np.int32
+            assert labels.shape == (len(x["x"]), 2)
+        else:
+            assert set(labels) == names | ({"w"} if weights else set())
+        again = FittedColumns.from_json(data.columns.to_json())
+        assert again.digest == data.columns.digest
+
+
 def test_constant_labels_are_a_warning(tmp_path):
     with pytest.warns(SpecflowWarning) as caught:
         data = built(tmp_path, [2.5] * 30)
