@@ -74,7 +74,9 @@ def _train(composed: "Composed") -> dict[str, Any]:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
+    from specflow.diagnostics.rendering import document, line
     from specflow.runtime import project_file
+    from specflow.sweep.failed_jobs import failed_jobs
     from specflow.sweep.hydra_jobs import sweep
     from specflow.sweep.outcomes import records, table
 
@@ -100,18 +102,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
         if (saved := _save_trials(records(outcomes))) is not None:
             with standard_streams.to_the_end():
                 print(f"\n{saved}")
-    failed = [
-        str(number) for number, outcome in enumerate(outcomes) if outcome.result is None
-    ]
-    if failed:
-        print(f"error: failed: job {', '.join(failed)}", file=sys.stderr)
-    status = 1 if failed else 0
+    status, failed = failed_jobs(outcomes, saved and saved.parent)
     if as_json:
-        from specflow.diagnostics.rendering import document
         from specflow.output.json_values import to_plain
 
         jobs = [dataclasses.asdict(outcome) for outcome in outcomes]
-        print(document(status, jobs=to_plain(jobs)))
+        print(document(status, [failed] if failed else [], jobs=to_plain(jobs)))
+    elif failed:
+        print(line(failed), file=sys.stderr)
     return status
 
 

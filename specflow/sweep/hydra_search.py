@@ -1,5 +1,6 @@
 """The sweeper of specflow: a search, on the launcher that Hydra gives it."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from specflow.sweep.engines import Callbacks, Pool
 from specflow.sweep.hydra_jobs import SweepJob
 from specflow.sweep.hydra_launch import engine_in_use
 from specflow.sweep.outcomes import Outcome
+from specflow.sweep.pareto_front import undominated
 from specflow.sweep.pool.trial import Trial, TrialReport, TrialStatus
 from specflow.sweep.pool.trial_pool import SweepStopped
 from specflow.sweep.search.constraints import violations
@@ -75,7 +77,23 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
         ) from None
     finally:
         progress.close()
-    job.outcomes[:] = [_outcome(trial, plan) for trial in trials]
+    job.outcomes[:] = _with_front([_outcome(trial, plan) for trial in trials], plan)
+
+
+def _with_front(outcomes: list[Outcome], plan: SearchPlan) -> list[Outcome]:
+    """Marks the Pareto front, if there are several objectives."""
+    if len(plan.objectives) == 1:
+        return outcomes
+    values = {
+        number: [(one.result or {})["eval"][each.metric] for each in plan.objectives]
+        for number, one in enumerate(outcomes)
+        if one.status == "complete"
+    }
+    front = undominated(values, plan.objectives)
+    return [
+        dataclasses.replace(one, is_on_front=number in front)
+        for number, one in enumerate(outcomes)
+    ]
 
 
 def _check_launcher(plan: SearchPlan, config: DictConfig, *, prunes: bool) -> None:

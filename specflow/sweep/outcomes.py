@@ -30,6 +30,9 @@ class Outcome:
     """The constraints of a search that it exceeds, if any."""
     failure: str = ""
     """Kind of the failure if the job failed; see `Failure`."""
+    is_on_front: bool | None = None
+    """Whether no other trial is as good in each objective of a search and better in
+    one; None: it has a single objective."""
 
     @property
     def status(self) -> str:
@@ -49,20 +52,21 @@ class Outcome:
 def ranked(outcomes: Sequence[Outcome]) -> list[int]:
     """Returns the numbers of the jobs, best first.
 
-    Those that are pruned, infeasible, failed or without a value come last.
+    Those of the Pareto front come first, if there are several objectives; those that
+    are pruned, infeasible, failed or without a value last.
 
     >>> losses = [0.5, float("nan"), 0.25]
     >>> ranked([Outcome((), "", {"eval": {"loss": loss}}) for loss in losses])
     [2, 0, 1]
     """
 
-    def key(number: int) -> tuple[bool, bool, float]:
+    def key(number: int) -> tuple[bool, bool, bool, float]:
         one = outcomes[number]
         value = (one.result or {}).get("eval", {}).get(one.metric)
-        is_excluded = one.status != "complete"
+        last = one.status != "complete", not one.is_on_front
         if not isinstance(value, int | float) or math.isnan(value):
-            return is_excluded, True, 0.0
-        return is_excluded, False, -value if one.order == "highest" else value
+            return *last, True, 0.0
+        return *last, False, -value if one.order == "highest" else value
 
     return sorted(range(len(outcomes)), key=key)
 
@@ -102,9 +106,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
     figures = list(dict.fromkeys(name for result in results for name in result))
     are_excluded = {"pruned", "infeasible"} & {one.status for one in outcomes}
     status = ["status"] if are_excluded else []
-    names = column_names(figures, ("job", *varied, *status))
+    has_front = any(one.is_on_front is not None for one in outcomes)
+    pareto = ["pareto"] if has_front else []
+    names = column_names(figures, ("job", *varied, *pareto, *status))
     # A column even where every job failed: their errors must not widen the one before.
-    rows = [["job", *varied, *(names.values() or ("",)), *status]]
+    rows = [["job", *varied, *(names.values() or ("",)), *pareto, *status]]
     for number in ranked(outcomes):
         outcome = outcomes[number]
         row = [str(number), *(settings[number].get(key, "") for key in varied)]
@@ -115,7 +121,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
         else:
             metrics = (results[number].get(name, "") for name in figures)
             about = outcome.infeasible and f": {outcome.infeasible}"
-            rows.append([*row, *metrics, *(f"{outcome.status}{about}" for _ in status)])
+            marks = ["yes" if outcome.is_on_front else "" for _ in pareto]
+            ended = [f"{outcome.status}{about}" for _ in status]
+            rows.append([*row, *metrics, *marks, *ended])
     return columns(rows)
 
 

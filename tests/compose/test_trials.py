@@ -62,6 +62,22 @@ def test_only_complete_and_feasible_jobs_can_be_the_best():
     ]
 
 
+def test_trials_of_the_pareto_front_are_marked_and_come_first():
+    losses = (0.25, 0.5, 0.125)
+    jobs = [
+        Outcome(
+            (f"seed={n}",), f"runs/{n}", {"eval": {"loss": loss}}, is_on_front=n < 2
+        )
+        for n, loss in enumerate(losses)
+    ]
+    assert [line.rstrip() for line in table(jobs).splitlines()] == [
+        "job  seed  loss   pareto",
+        "0    0     0.25   yes",
+        "1    1     0.5    yes",
+        "2    2     0.125",
+    ]
+
+
 def test_the_table_is_saved_as_csv_and_json_with_every_digit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = save_trials(records(outcomes(tmp_path)))

@@ -90,7 +90,7 @@ def test_curves_are_drawn_where_the_user_asks_for_them(specflow, tmp_path):
 def test_a_trial_whose_loss_is_not_finite_ends_alone(specflow, tmp_path):
     words = ("train", "-m", *RUN, "optimizer.lr=1e-3,1e38,1e-2", "output.dir=sweep")
     done = specflow(*words)
-    assert done.status == 1
+    assert done.status == 2
     records = read_records(tmp_path / "sweep")
     assert [one.status for one in records.values()] == [
         "complete",
@@ -98,7 +98,11 @@ def test_a_trial_whose_loss_is_not_finite_ends_alone(specflow, tmp_path):
         "complete",
     ]
     assert records[1].failure == "nan"
-    assert "error: failed: job 1" in done.err
+    assert (
+        "error[sweep-failed] sweep: 1 of 3 jobs failed: job 1 (nan). specflow sweep "
+        "show sweep lists the reasons; the same command with output.dir=sweep starts "
+        "failed jobs again."
+    ) in done.err
 
 
 def in_shell(specflow, line):
@@ -118,7 +122,7 @@ def test_a_shell_passes_the_best_run_of_a_sweep_to_other_commands(specflow, tmp_
     # The characters of such names have a meaning in overrides.
     folder = "runs, ä/lr=(1)"
     words = ("train", "-m", *RUN, "optimizer.lr=1e-3,1e38,1e-2", "hydra/launcher=basic")
-    assert specflow(*words, f"output.dir='{folder}'").status == 1
+    assert specflow(*words, f"output.dir='{folder}'").status == 2
     losses = {
         number: evaluation(tmp_path / folder / str(number))["loss"] for number in (0, 2)
     }
@@ -228,7 +232,7 @@ def test_without_retries_it_costs_the_trial_until_the_next_call(specflow, tmp_pa
     folder = tmp_path / "sweep"
     words = ("train", "-m", *RUN, "seed=1,2", "hydra.launcher.retries=0")
     status, _ = _killed_worker(specflow, folder, words)
-    assert status == 1
+    assert status == 75
     records = read_records(folder)
     assert [one.status for one in records.values()] == ["failed", "complete"]
     assert records[0].failure == "died"

@@ -139,7 +139,7 @@ def test_a_trial_that_fails_ends_alone(start, sweep):
         "hydra.launcher.trials_per_job=2",
         "output.dir=failed",
     )
-    assert status == 1
+    assert status == 2
     assert out.splitlines()[2].split(maxsplit=2)[2].startswith("failed (nan): step 2: ")
     records = facts(start.cwd / "failed")
     assert [(one["failure"], one["attempts"]) for one in records] == [
@@ -200,10 +200,10 @@ def test_an_array_of_jobs_gets_its_options_and_survives_a_preemption(
 
 
 @pytest.mark.parametrize(
-    ("state", "kind"),
-    [("CANCELLED by 0", "cancelled"), ("OUT_OF_MEMORY", "out-of-memory")],
+    ("state", "kind", "status"),
+    [("CANCELLED by 0", "cancelled", 1), ("OUT_OF_MEMORY", "out-of-memory", 75)],
 )
-def test_the_state_of_a_lost_job_says_why(start, slurm, state, kind):
+def test_the_state_of_a_lost_job_says_why(start, slurm, state, kind, status):
     folder = start.cwd / kind
     words = (*LONG, "seed=1", SLURM[0], f"output.dir={kind}")
     process = start(*words, "hydra.launcher.retries=0", env=slurm)
@@ -213,7 +213,7 @@ def test_the_state_of_a_lost_job_says_why(start, slurm, state, kind):
     file.write_text(state)
     os.kill(job, signal.SIGKILL)
     out, err = process.communicate(timeout=240)
-    assert process.returncode == 1, err
+    assert process.returncode == status, err
     name = (folder / "jobs/jobs.jsonl").read_text().split('"')[3]
     message = f"its job {name} ended without a result ({state.lower()})"
     assert [(one["failure"], one["error"]) for one in facts(folder)] == [

@@ -25,6 +25,32 @@ with warnings.catch_warnings():
 
 def tab_of(logdir):
     """Columns of the tab, and the cells of each row by the name of its run."""
+    found, listed = answers_of(logdir)
+    hparams = {one.name: one.differs for one in found.hparam_infos}
+    rows = {}
+    for group in listed.session_groups:
+        (session,) = group.sessions
+        values = {
+            name: getattr(value, value.WhichOneof("kind"))
+            for name, value in group.hparams.items()
+        }
+        metrics = {one.name.tag: one.value for one in group.metric_values}
+        rows[session.name] = values, metrics
+    return hparams, {one.name.tag for one in found.metric_infos}, rows
+
+
+def statuses_of(logdir):
+    """Name of the run -> the status that the tab has of it."""
+    _, listed = answers_of(logdir)
+    return {
+        session.name: api_pb2.Status.Name(session.status)
+        for group in listed.session_groups
+        for session in group.sessions
+    }
+
+
+def answers_of(logdir):
+    """What TensorBoard answers to its page."""
     multiplexer = events.EventMultiplexer(tensor_size_guidance={"scalars": 1000})
     multiplexer.AddRunsFromDirectory(str(logdir))
     multiplexer.Reload()
@@ -41,17 +67,29 @@ def tab_of(logdir):
             start_index=0, slice_size=100, allowed_statuses=[0, 1, 2, 3]
         ),
     ).run()
-    hparams = {one.name: one.differs for one in found.hparam_infos}
-    rows = {}
-    for group in listed.session_groups:
-        (session,) = group.sessions
-        values = {
-            name: getattr(value, value.WhichOneof("kind"))
-            for name, value in group.hparams.items()
-        }
-        metrics = {one.name.tag: one.value for one in group.metric_values}
-        rows[session.name] = values, metrics
-    return hparams, {one.name.tag for one in found.metric_infos}, rows
+    return found, listed
+
+
+def test_a_run_that_has_succeeded_says_so_and_one_that_may_be_resumed_does_not(
+    tmp_path,
+):
+    config = {"seed": 1}
+    for status in ("finished", "stopped", "failed"):
+        writer = TensorBoard(tmp_path / status, config=config)
+        writer.write(1, "eval", {"loss": 3.0})
+        writer.close()
+        writer.finish(status)
+    # The one that was stopped resumes.
+    writer = TensorBoard(tmp_path / "stopped", config=config, resumed_at=1)
+    writer.write(2, "eval", {"loss": 2.0})
+    writer.close()
+    writer.finish("finished")
+    assert statuses_of(tmp_path) == {
+        "finished": "STATUS_SUCCESS",
+        "stopped": "STATUS_SUCCESS",
+        "failed": "STATUS_UNKNOWN",
+    }
+    assert tab_of(tmp_path)[2]["stopped"][1] == {"eval/loss": 2.0}
 
 
 def test_all_settings_are_columns_and_all_metrics_have_cells(tmp_path):
@@ -97,5 +135,8 @@ def test_trials_without_such_files_get_them_of_their_metrics(tmp_path, capsys):
     assert rows["1"][1]["eval/loss"] == 0.25
     assert rows["2"][0]["status"] == "pruned"
     assert rows["3"][0]["optimizer.lr"] == 1e30
+    ended = statuses_of(logdir)
+    assert {ended[number] for number in "012"} == {"STATUS_SUCCESS"}
+    assert ended["3"] == "STATUS_FAILURE"
     assert main(words) == 2
     assert f"--tensorboard: '{logdir}' is not empty" in capsys.readouterr().err

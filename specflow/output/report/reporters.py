@@ -161,23 +161,57 @@ class TensorBoard:
             with reported(self.path):
                 self._records.close()
 
-    def _open(self) -> None:
+    def finish(self, status: str) -> None:
+        """Records that the run has succeeded, in the HPARAMS tab.
+
+        TensorBoard takes the first status of a run, and a run that failed or was
+        stopped may be resumed: it has none.
+        """
+        if status == "finished" and self._hparams and self._records is not None:
+            self.end(has_succeeded=True)
+
+    def end(self, *, has_succeeded: bool) -> None:
+        """Records how the run ended, for good; in a file of its own."""
+        from tensorboardX.proto import api_pb2, plugin_hparams_pb2
+
+        messages: Any = plugin_hparams_pb2
+        api: Any = api_pb2
+        with reported(self.path):
+            self._open_file()
+            name = "STATUS_SUCCESS" if has_succeeded else "STATUS_FAILURE"
+            ended = messages.SessionEndInfo(
+                status=api.Status.Value(name), end_time_secs=time.time()
+            )
+            content = messages.HParamsPluginData(session_end_info=ended)
+            plugin = {"plugin_name": "hparams", "content": content.SerializeToString()}
+            value = {
+                "tag": "_hparams_/session_end_info",
+                "metadata": {"plugin_data": plugin},
+            }
+            self._add(0, summary={"value": [value]})
+            self._records.close()
+
+    def _open_file(self) -> None:
         # The plain record writer: SummaryWriter has a thread that ends silently when
         # the disk is full.
         from tensorboardX import RecordWriter
-        from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
 
         self.path.mkdir(parents=self._makes_parents, exist_ok=True)
         # Nanoseconds, because a file of the same name would be truncated.
         name = f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
         self._records = RecordWriter(str(self.path / name))
         self._add(0, file_version="brain.Event:2")
+
+    def _open(self) -> None:
+        from tensorboardX.proto.event_pb2 import SessionLog  # type: ignore
+
+        self._open_file()
         if self._hparams:
             from tensorboardX.summary import hparams
 
             # Without the first, which lists columns, and which TensorBoard takes of one
             # trial: it shows those of all trials then, and the metrics that they have.
-            # The last says that training has succeeded, which is not known yet.
+            # The last says that training has succeeded, which `finish` knows.
             _, start, _ = hparams(self._hparams, {})
             self._add(0, summary=start)
         if self._resumed_at:

@@ -64,4 +64,6 @@ def _write(results: SweepResults, trial: TrialResult, run: Path, folder: Path) -
         }
         writer.write(row["step"], str(row.get("split")), numbers)
     writer.close()
+    if trial.status != "running":
+        writer.end(has_succeeded=trial.status != "failed")
     return True

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from specflow.config.sections.sweep import ObjectiveConfig
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
+from specflow.sweep.pareto_front import undominated
 from specflow.sweep.results.run_files import read_json
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult, scalars
@@ -106,28 +107,21 @@ def pareto_front(
 ) -> set[int]:
     """Returns the numbers of the complete trials that no other one dominates.
 
-    A trial dominates another if it is as good in each objective and better in one.
-
     Args:
         trials: of a sweep.
         objectives: metrics and directions.
     """
-    points: dict[int, tuple[float, ...]] = {}
-    for trial in trials:
-        values = [trial.value(one.metric) for one in objectives]
-        if trial.status == "complete" and None not in values:
-            points[trial.number] = tuple(
-                -(value or 0.0) if one.direction == "maximize" else value or 0.0
-                for one, value in zip(objectives, values, strict=True)
-            )
-    return {
-        number
-        for number, point in points.items()
-        if not any(
-            other != point and all(a <= b for a, b in zip(other, point, strict=True))
-            for other in points.values()
-        )
+    values = {
+        trial.number: [trial.value(one.metric) for one in objectives]
+        for trial in trials
+        if trial.status == "complete"
     }
+    known = {
+        number: [value for value in own if value is not None]
+        for number, own in values.items()
+        if None not in own
+    }
+    return undominated(known, objectives)
 
 
 def _refused(where: str, problem: str, expected: str, hint: str = "") -> ConfigError:

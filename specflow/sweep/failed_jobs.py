@@ -1,0 +1,64 @@
+"""Report of the jobs of a sweep that have failed, and the exit status."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from specflow.diagnostics.errors import MACHINE, MISTAKE, Diagnostic
+from specflow.sweep.outcomes import Outcome
+from specflow.sweep.pool.trial_failures import Failure
+
+__all__ = ["failed_jobs"]
+
+_OF_MACHINE = (
+    Failure.MACHINE,
+    Failure.DIED,
+    Failure.PREEMPTED,
+    Failure.OUT_OF_MEMORY,
+)
+_OF_USER = (Failure.CONFIG, Failure.NAN)
+_MOST = 8
+"""Jobs that are named."""
+
+
+def failed_jobs(
+    outcomes: Sequence[Outcome], folder: Path | None
+) -> tuple[int, Diagnostic | None]:
+    """Returns the exit status of a sweep, and what to report of its failed jobs.
+
+    The status says whether to start the command again: it is that of a failure of the
+    machine if one of them is, and that of a mistake if all of them are.
+
+    Args:
+        outcomes: of all jobs.
+        folder: of the sweep; None: unknown.
+
+    >>> done, nan = Outcome((), "", {}), Outcome((), "", None, failure="nan")
+    >>> status, diagnostic = failed_jobs([done, nan], Path("runs/grid"))
+    >>> print(status, diagnostic)
+    2 sweep: 1 of 2 jobs failed: job 1 (nan). specflow sweep show runs/grid lists the
+    reasons; the same command with output.dir=runs/grid starts failed jobs again.
+    >>> failed_jobs([done], None)
+    (0, None)
+    """
+    failed = {
+        number: one.failure for number, one in enumerate(outcomes) if one.result is None
+    }
+    if not failed:
+        return 0, None
+    kinds = [*failed.values()]
+    status = MACHINE if any(kind in _OF_MACHINE for kind in kinds) else 1
+    status = MISTAKE if all(kind in _OF_USER for kind in kinds) else status
+    names = [
+        f"job {number} ({kind})" if kind else f"job {number}"
+        for number, kind in failed.items()
+    ]
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    problem = f"{len(failed)} of {len(outcomes)} jobs failed: "
+    problem += ", ".join(names[:_MOST]) + more
+    hint = (
+        f"specflow sweep show {folder} lists the reasons; the same command with "
+        f"output.dir={folder} starts failed jobs again."
+        if folder
+        else ""
+    )
+    return status, Diagnostic("sweep", problem, hint=hint, code="sweep-failed")
