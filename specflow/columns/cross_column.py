@@ -44,12 +44,18 @@ class CrossPart:
     """One column of a cross."""
 
     by: Literal["text", "integer", "index"]
-    """What is hashed: the texts, integers as they are, or the indices of the column."""
+    """What is hashed: texts, of which a missing one is like any other; integers, -1 for
+    a missing one; or the indices of the column, none for a missing value."""
     column: Indexed
     """Makes texts and indices of raw values; its `sources` name their columns."""
 
+    @property
+    def is_sparse(self) -> bool:
+        """True for indices and several values a row, a sparse tensor in TensorFlow."""
+        return self.by == "index" or isinstance(self.column, SetColumn)
+
     def hashes(self, parsed: Any) -> Ragged:
-        """Hash of each value of a row that is not missing, uint64."""
+        """Hash of each value of a row, uint64."""
         column = self.column
         if isinstance(column, NumberColumn | DateColumn):
             ids = column.indices(parsed)
@@ -61,21 +67,23 @@ class CrossPart:
         values = parsed.values
         if isinstance(values, np.ndarray):  # Bytes, which are their own indices.
             return Ragged(values.astype(np.uint64), parsed.lengths)
-        keep = index.present(values)
         if self.by == "index":
+            hashed = index.indices(values).astype(np.int64).view(np.uint64)
+            keep = index.present(values)
             if column is index and index.missing == "own":
                 keep[:] = True  # Its index is one like any other.
-            hashed = index.indices(values).astype(np.int64).view(np.uint64)
-        elif self.by == "integer":
-            integers = CodedTexts.of(values).mapped(lambda text: _integer(text) or 0)
+            return Ragged(hashed, parsed.lengths).kept(keep)
+        if self.by == "integer":
+            integers = CodedTexts.of(values).mapped(_integer_or_missing)
             hashed = integers.astype(np.int64).view(np.uint64)
-            keep &= integers != -1  # A missing one in TensorFlow.
         else:
-            known = {text: text_fingerprint(text) for text in set(values)}
-            hashed = np.fromiter(
-                (known[text] for text in values), np.uint64, len(values)
+            texts = CodedTexts.of(values)
+            # NumPy would make float64 of integers on both sides of 2**63.
+            known = np.array(
+                [text_fingerprint(text) for text in texts.texts], np.uint64
             )
-        return Ragged(hashed, parsed.lengths).kept(keep)
+            hashed = known[texts.codes]
+        return Ragged(hashed, parsed.lengths)
 
     def to_json(self) -> dict[str, Any]:
         """The part as plain values."""
@@ -93,7 +101,7 @@ class CrossColumn:
     """Fitted preprocessing of the combinations of columns.
 
     A row has the hash bucket of each combination of its values, as
-    `tf.feature_column.crossed_column` has; a row in which a part is missing has none.
+    `tf.feature_column.crossed_column` has.
 
     >>> texts = [CategoryColumn(sources=(name,)) for name in ("color", "size")]
     >>> cross = CrossColumn(
@@ -199,7 +207,10 @@ class CrossColumn:
         )
         key = np.full(rows, self.hash_key, np.uint64)
         crossed = Ragged(key, np.ones(rows, np.int64))
-        for part, made in zip(self.parts, parsed, strict=True):
+        pairs = list(zip(self.parts, parsed, strict=True))
+        # As in TensorFlow, whose kernel has sparse tensors before dense ones.
+        pairs.sort(key=lambda pair: not pair[0].is_sparse)
+        for part, made in pairs:
             crossed = _product(crossed, part.hashes(made))
         buckets = (crossed.values % np.uint64(self.buckets)).astype(np.int64)
         return Ragged(buckets, crossed.lengths)
@@ -260,6 +271,12 @@ def _product(first: Ragged, second: Ragged) -> Ragged:
     left = first.values[starts[0][rows] + places // np.maximum(per_first, 1)]
     right = second.values[starts[1][rows] + places % np.maximum(per_first, 1)]
     return Ragged(joined_fingerprints(left, right), lengths)
+
+
+def _integer_or_missing(text: str) -> int:
+    """An integer, as TensorFlow has it: -1 where it is missing."""
+    integer = _integer(text)
+    return -1 if integer is None else integer
 
 
 def _integer(text: str) -> int | None:

@@ -63,7 +63,7 @@ def multi_hot(ids: Ragged, size: int) -> npt.NDArray[np.float32]:
 
 
 def padded(ids: Ragged, length: int) -> Padded:
-    """Arrays of the first `length` indices of each row.
+    """Arrays of the first `length` indices of each row; -1 is masked in its place.
 
     >>> padded(Ragged(np.array([5, 6, 7]), np.array([1, 2])), 2)["ids"]
     array([[5, 0],
@@ -72,10 +72,11 @@ def padded(ids: Ragged, length: int) -> Padded:
     shown = ids.first(length)
     mask = np.arange(length) < shown.lengths[:, None]
     arrays: Padded = {"ids": np.zeros(mask.shape, np.int32), "mask": mask}
-    arrays["ids"][mask] = shown.values
+    arrays["ids"][mask] = np.maximum(shown.values, 0)
     if shown.weights is not None:
         arrays["weights"] = np.zeros(mask.shape, np.float32)
         arrays["weights"][mask] = shown.weights
+    mask[mask] = shown.values >= 0
     return arrays
 
 

@@ -190,11 +190,13 @@ class SetColumn:
         return items, problems
 
     def indices(self, items: Ragged) -> Ragged:
-        """Indices of items; those without one are left out."""
+        """Indices of items; those without one are left out, or -1 in a sequence."""
         if isinstance(items.values, CodedTexts):
             ids: npt.NDArray[Any] = self.items.indices(items.values)
-            # An empty item is no row without items.
-            keep = (ids >= 0) & self.items.present(items.values)
+            # An empty item has not the index of a row without items.
+            keep = self.items.present(items.values)
+            if self.encoding != "sequence":
+                keep &= ids >= 0
         else:
             ids = items.values.astype(np.int32)
             keep = np.ones(len(ids), np.bool_)

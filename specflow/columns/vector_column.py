@@ -75,17 +75,7 @@ class VectorColumn:
             values: of the raw column, alone in a sequence.
             missing: texts of a missing number.
         """
-        size = len(self.numbers)
-        vectors = np.full((len(values[0]), size), np.nan)
-        wrong: list[int] = []
-        for row, value in enumerate(values[0]):
-            is_text = isinstance(value, str) or np.ndim(value) == 0
-            cells = items_of(value, self.separator) if is_text else value
-            numbers, bad = as_numbers(list(cells), missing)
-            if bad.size or len(numbers) not in (0, size):
-                wrong.append(row)
-            elif len(numbers):
-                vectors[row] = numbers
+        vectors, wrong = self._vectors(values[0], missing)
         outside = [
             number.outside(place)
             for number, place in zip(self.numbers, vectors.T, strict=True)
@@ -103,6 +93,26 @@ class VectorColumn:
         """
         places = zip(self.numbers, values.T, strict=True)
         return np.concatenate([number.apply(place) for number, place in places], axis=1)
+
+    def _vectors(
+        self, values: Sequence[Any], missing: Collection[str]
+    ) -> tuple[npt.NDArray[np.float64], list[int]]:
+        """Vectors of raw values, NaN where missing, and the rows of other ones."""
+        size = len(self.numbers)
+        if (array := _array(values, size)) is not None:
+            numbers, bad = as_numbers(array.ravel(), missing)
+            return numbers.reshape(array.shape), np.unique(bad // size).tolist()
+        vectors = np.full((len(values), size), np.nan)
+        wrong: list[int] = []
+        for row, value in enumerate(values):
+            is_text = isinstance(value, str) or np.ndim(value) == 0
+            cells = items_of(value, self.separator) if is_text else value
+            numbers, bad = as_numbers(list(cells), missing)
+            if bad.size or len(numbers) not in (0, size):
+                wrong.append(row)
+            elif len(numbers):
+                vectors[row] = numbers
+        return vectors, wrong
 
     def to_json(self) -> dict[str, Any]:
         """The column as plain values."""
@@ -126,3 +136,16 @@ class VectorColumn:
         return f"{len(self.numbers)} numbers: {self.numbers[0]}" + (
             ", ..." if len({*map(str, self.numbers)}) > 1 else ""
         )
+
+
+def _array(values: Sequence[Any], size: int) -> npt.NDArray[Any] | None:
+    """The array of lists that all have this number of numbers; None for others."""
+    first = values[0] if len(values) else None
+    if not isinstance(first, list | tuple | np.ndarray) or len(first) != size:
+        return None
+    try:
+        array = np.array(values if isinstance(values, np.ndarray) else list(values))
+    except ValueError:
+        return None
+    has_numbers = array.dtype.kind in "iuf" and array.shape == (len(values), size)
+    return array if has_numbers else None

@@ -315,14 +315,15 @@ class CrossColumnConfig(Config):
     name: Literal["cross"] = "cross"
     of: list[str] = Field(min_length=2)
     """Columns: the index of a declared category, set, bucket or part of a date; the
-    text or integer of any other column of the files."""
+    text or integer of any other column of the files, of which a missing one is a value
+    like others."""
     hash_buckets: PositiveInt
     """Number of hash buckets; TensorFlow's hash."""
     hash_key: NonNegativeInt | None = None
-    """Seed of the hash; null: TensorFlow's."""
+    """Seed of the hash; null or 0: TensorFlow's."""
     missing: Literal["own", "none", "error"] | None = None
-    """Row in which a part is missing: an index of its own, zeros, or an error; null: an
-    index of its own for an embedding, else zeros."""
+    """Row in which a declared part is missing: an index of its own, zeros, or an error;
+    null: an index of its own for an embedding, else zeros."""
     encoding: Literal["one_hot", "embedding"] = "one_hot"
     """One-hot features, or an index that the model embeds."""
     combiner: Literal["sum", "mean", "sqrtn"] = "mean"

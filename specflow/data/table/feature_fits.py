@@ -181,7 +181,7 @@ class FeatureFits:
         cross = CrossColumn(
             parts=tuple(parts),
             buckets=declared.hash_buckets,
-            hash_key=HASH_KEY if key is None else key,
+            hash_key=key or HASH_KEY,
             missing=missing,
             encoding=declared.encoding,
             embedding_size=declared.embedding_size,

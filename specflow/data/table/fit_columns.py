@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from specflow.columns import FittedColumns, LabelColumn
+from specflow.config.base import Config
+from specflow.config.kinds import name_of
 from specflow.config.sections.table import TableConfig
 from specflow.config.sections.table_columns import (
     CategoryColumnConfig,
@@ -118,6 +120,16 @@ def _declared(
     declared = config.columns.get(name)
     if isinstance(declared, NumberColumnConfig | CategoryColumnConfig):
         return declared
+    if isinstance(declared, Config):
+        diagnostics.append(
+            Diagnostic(
+                f"data.columns.{name}",
+                f"is a {name_of(declared)}, and data.labels names it",
+                expected="number or category, for labels",
+                code="table-kind",
+            )
+        )
+        return None
     kind = inferred_kind(cells, name, rows)
     if isinstance(kind, list):
         diagnostics += kind

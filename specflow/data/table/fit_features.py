@@ -210,7 +210,14 @@ def unfitted_set(
         sources: its raw columns.
     """
     fields = declared.model_dump()
-    items = CategoryColumn(buckets=0, missing="none", identity=fields.get("identity"))
+    identity = fields.get("identity")
+    # Every text has an index, so that a row without one has no item.
+    items = CategoryColumn(
+        buckets=0 if identity else 1,
+        missing="error" if declared.missing == "error" else "none",
+        identity=identity,
+        missing_texts=tuple(fields.get("missing_texts", ())),
+    )
     settings = {name: fields[name] for name in _OF_SETS if name in fields}
     return SetColumn(items=items, sources=tuple(sources), **settings)
 

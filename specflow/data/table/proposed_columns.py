@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from specflow.data.table.column_kinds import inferred_kind
+from specflow.columns.date_values import as_times
+from specflow.data.table.column_kinds import inferred_kind, inferred_special_kind
 from specflow.data.table.table_cells import TableCells
 from specflow.data.table.table_files import table_files
 from specflow.data.table.table_reader import read_columns
@@ -148,6 +149,9 @@ class _Proposal:
     def _feature(self, name: str) -> ProposedColumn:
         """Proposes the kind of a column beside the label."""
         cells = self._cells
+        special = inferred_special_kind(cells, name, self._every)
+        if special is not None:
+            return ProposedColumn(name, special, self._seen(name, special))
         kind = inferred_kind(cells, name, self._every)
         if isinstance(kind, list) and kind[0].code == "table-cell":
             kind = self._with_missing_texts(name, kind)
@@ -173,6 +177,16 @@ class _Proposal:
         if _counts_rows(numbers):
             return ProposedColumn(name, "id", "the number of the row")
         return ProposedColumn(name, kind, _range(numbers))
+
+    def _seen(self, name: str, kind: Literal["date", "set"]) -> str:
+        """Description of dates, or of the items of sets."""
+        values = self._cells.raw(name, self._every)
+        if kind == "date":
+            times = as_times(values, missing=self._cells.missing)[0]
+            days = np.sort(times[~np.isnat(times)]).astype("datetime64[D]")
+            return f"{days[0]} to {days[-1]}"
+        items = (item for value in values for item in value or ())
+        return _listed(collections.Counter(map(str, items)), 0)
 
     def _with_missing_texts(
         self, name: str, problems: Sequence[Diagnostic]

@@ -45,6 +45,35 @@ SETTINGS = {
     "latin_1": (["t.csv"], {}),
     "infinite": (["t.csv"], {}),
     "integers_past_float64": (["t.csv"], {}),
+    "cells_of_other_kinds": (
+        ["t.csv"],
+        {
+            "columns": {
+                "day": {"name": "date", "missing": "error"},
+                "time": {"name": "date", "format": "%H:%M"},
+                "id": {"name": "category", "identity": 40},
+                "tags": {"name": "set", "weights": "stays", "missing": "error"},
+                "pair": {"name": "number", "size": 2},
+                "note": {"name": "text", "missing": "error"},
+            },
+            "split": {"by": "column", "column": "split"},
+        },
+    ),
+    "columns_that_cannot_be_fitted": (
+        ["t.csv"],
+        {
+            "columns": {
+                "c": {"name": "category", "vocabulary_file": "none.txt"},
+                "here": {"name": "date", "column": "day", "zone": "Europe/Rom"},
+                "day": {"name": "date"},
+                "n_c": {"name": "cross", "of": ["n", "day", "c"], "hash_buckets": 9},
+                "x": {"name": "cross", "of": ["half", "c"], "hash_buckets": 9},
+                "n": "number",
+                "half": "ignore",
+                "y": "set",
+            }
+        },
+    ),
     "fractional_label": (["t.csv"], {"split": {"by": "column", "column": "split"}}),
 }
 
@@ -79,6 +108,23 @@ def files_of(case, folder):
         "integers_past_float64": HEADER + GOOD.replace("\n25,", "\n9007199254740993,"),
         "fractional_label": "n,c,y,split\n" + splits.replace("39,b,1", "39,b,1.5"),
     }
+    if case == "cells_of_other_kinds":
+        rows = [
+            f"2026-01-{row % 28 + 1:02d},12:{row:02d},{row},a|b,1|2,1|2,hi,{row % 2}"
+            for row in range(40)
+        ]
+        rows[3] = "2026-02-30,12h,x,a|b,1,1|2|3,hi,1"
+        rows[5] = ",12:00,1.5,|,1|2,1|z,.,1"
+        rows = [
+            f"{row},{'train' if at < 30 else 'eval'}" for at, row in enumerate(rows)
+        ]
+        header = "day,time,id,tags,stays,pair,note,y,split"
+        (folder / "t.csv").write_text("\n".join([header, *rows, ""]))
+    if case == "columns_that_cannot_be_fitted":
+        rows = [
+            f"{row},{row / 2},{'ab'[row % 2]},2026-01-01,{row % 2}" for row in range(40)
+        ]
+        (folder / "t.csv").write_text("\n".join(["n,half,c,day,y", *rows, ""]))
     if case in texts:
         (folder / "t.csv").write_text(texts[case])
     if case == "unseen_class":

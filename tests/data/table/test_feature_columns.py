@@ -1,11 +1,13 @@
 """Declared columns make the features that TensorFlow's feature columns made.
 
-Ground truth: `feature_columns.json`, recorded on TensorFlow 2.15.1. Every case has a
-declaration here. Rows go through a file, as in training, and through the JSON document
-and raw values, as in serving.
+Ground truth: `feature_columns.json` and `further_feature_columns.json`, recorded on
+TensorFlow 2.15.1. Every case has a declaration here. Rows go through a file, as in
+training, and through the JSON document and raw values, as in serving.
 """
 
 import json
+from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -76,7 +78,126 @@ DECLARED = {
     "order of columns in the dense layer": {"a": RAW, "z": RAW, "c": CATEGORY},
     "embedding max_norm 3": {"c": {**VECTORS, "combiner": "sum", "max_norm": 3.0}},
 }
+IN_COLUMN_C = {"name": "category", "column": "c"}
+BOUNDS = {"name": "number", "column": "x", "buckets": [0, 10, 100]}
+FURTHER = {
+    "crossed three strings 100": {
+        **PARTS,
+        "d": "ignore",
+        "cross": {**A_B, "of": ["a", "b", "d"], "hash_buckets": 100},
+    },
+    "crossed strings with integers 100": {
+        "a": "ignore",
+        "n": "ignore",
+        "cross": {**A_B, "of": ["a", "n"], "hash_buckets": 100},
+    },
+    "crossed order of columns 100": {
+        **PARTS,
+        "cross": {**A_B, "of": ["b", "a"], "hash_buckets": 100},
+    },
+    "crossed identity and string 100": {
+        "a": "ignore",
+        "ids": {**IN_COLUMN_C, "identity": 4, "default": 1},
+        "cross": {**A_B, "of": ["ids", "a"], "hash_buckets": 100},
+    },
+    "crossed nested 1000": {
+        **PARTS,
+        "pairs": A_B,
+        "bounds": BOUNDS,
+        "cross": {**A_B, "of": ["pairs", "bounds"], "hash_buckets": 1_000},
+    },
+    "crossed vocabulary missing 50": {
+        "a": "ignore",
+        "color": {**COLORS, **IN_COLUMN_C},
+        "cross": {**A_B, "of": ["color", "a"], "hash_buckets": 50},
+    },
+    "crossed vocabulary oov buckets 50": {
+        "a": "ignore",
+        "color": {**TWO, **IN_COLUMN_C, "oov_buckets": 2},
+        "cross": {**A_B, "of": ["color", "a"], "hash_buckets": 50},
+    },
+    "crossed multi valued three 64": {
+        **PARTS,
+        "d": "ignore",
+        "cross": {**A_B, "of": ["a", "b", "d"], "hash_buckets": 64},
+    },
+    "crossed embedding mean 20, table 0..39 as 20x2": {
+        **PARTS,
+        "cross": {
+            **A_B,
+            "missing": "none",
+            "encoding": "embedding",
+            "embedding_size": 2,
+        },
+    },
+    "crossed buckets of two numbers 100": {
+        "bounds": BOUNDS,
+        "others": {"name": "number", "column": "y", "buckets": [0.3, 0.6]},
+        "cross": {**A_B, "of": ["bounds", "others"], "hash_buckets": 100},
+    },
+    "crossed hash_key 0": {**PARTS, "cross": {**A_B, "hash_key": 0}},
+    "weighted hash indicator 8": {"c": {**SET, "hash_buckets": 8, "weights": "w"}},
+    **{
+        f"embedding {combiner} of vocabulary with unknown": {
+            "c": {
+                **SET,
+                **COLORS,
+                "encoding": "embedding",
+                "embedding_size": 2,
+                "combiner": combiner,
+            }
+        }
+        for combiner in ("mean", "sum", "sqrtn")
+    },
+    "embedding sqrtn max_norm 3": {
+        "c": {**VECTORS, "combiner": "sqrtn", "max_norm": 3.0}
+    },
+    "vocabulary integer oov buckets 3": {
+        "c": {
+            **CATEGORY,
+            "vocabulary": ["10", "20"],
+            "oov_buckets": 3,
+            "missing_texts": ["-1"],
+        }
+    },
+    "vocabulary file size 3": {
+        "c": {
+            **HASHED,
+            "vocabulary_file": "colors.txt",
+            "max_size": 3,
+            "oov_buckets": 0,
+        }
+    },
+    "vocabulary file oov buckets 2": {
+        "c": {**HASHED, "vocabulary_file": "colors.txt", "oov_buckets": 2}
+    },
+    "identity multi valued indicator": {"c": {**IDS, "default": 2}},
+    "bucketized edge and negative": {"x": {**BUCKETS, "buckets": [0, 1]}},
+    "hash bucket long strings 1000 embedding": {
+        "c": {
+            "name": "category",
+            "hash_buckets": 1_000,
+            "encoding": "embedding",
+            "embedding_size": 1,
+        }
+    },
+    "shared embedding mean": {
+        name: {
+            **SET,
+            **COLORS,
+            "encoding": "embedding",
+            "embedding_size": 2,
+            "shared": "colors",
+        }
+        for name in ("a", "b")
+    },
+}
+SEQUENCES = {
+    "sequence vocabulary indicator": {**SET, **COLORS, "encoding": "sequence"},
+    "sequence identity embedding": {**IDS, "encoding": "sequence"},
+}
 FEATURES = {
+    **{name: ["cross"] for name in FURTHER if name.startswith("crossed")},
     "crossed bucketized and vocabulary 50": ["x_c"],
     # TensorFlow sorts columns by name.
     "order of columns in the dense layer": ["a", "c", "z"],
@@ -88,7 +209,9 @@ ELSEWHERE = {
 }
 """Cases of test_number_column.py and test_fingerprint64.py."""
 LINEAR = "linear_model sparse_combiner sum: x weight 10, c weights 1 2 4, bias 100"
-BY_NAME = {case["name"]: case for case in CASES}
+FURTHER_FILE = Path(__file__).parents[2] / "columns" / "further_feature_columns.json"
+FURTHER_CASES = json.loads(FURTHER_FILE.read_text(encoding="utf-8"))["cases"]
+BY_NAME = {case["name"]: case for case in (*CASES, *FURTHER_CASES)}
 
 
 def features_of(folder, columns, rows, features=None, fitted_to=()):
@@ -167,19 +290,45 @@ def dense_of(features, fitted):
 
 
 def test_every_recorded_case_has_a_declaration():
-    assert {*DECLARED, *ELSEWHERE, LINEAR} == BY_NAME.keys()
-    assert len(BY_NAME) == 32
+    assert {*DECLARED, *ELSEWHERE, LINEAR} == {case["name"] for case in CASES}
+    assert {*FURTHER, *SEQUENCES} == {case["name"] for case in FURTHER_CASES}
+    assert (len(CASES), len(FURTHER_CASES)) == (32, 25)
 
 
-@pytest.mark.parametrize("name", DECLARED)
-def test_declared_columns_are_those_of_tensorflow(name, tmp_path):
-    case, columns = BY_NAME[name], DECLARED[name]
+@pytest.mark.parametrize("name", [*DECLARED, *FURTHER])
+def test_declared_columns_are_those_of_tensorflow(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("colors.txt").write_text("red\ngreen\nblue\nwhite\n")
+    case, columns = BY_NAME[name], (DECLARED | FURTHER)[name]
     rows = rows_of(case, columns)
     fitted_to = [{"x": 5.0}] if name == "bucketized NaN" else []
     made, fitted = features_of(
         tmp_path, columns, rows, FEATURES.get(name), fitted_to=fitted_to
     )
-    np.testing.assert_allclose(dense_of(made, fitted), case["dense"], rtol=1e-6)
+    np.testing.assert_allclose(dense_of(made, fitted), expected(case), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_sequences_are_those_of_tensorflow(name, tmp_path):
+    case, column = BY_NAME[name], SEQUENCES[name]
+    made, fitted = features_of(tmp_path, {"c": column}, rows_of(case, {"c": column}))
+    ids, mask = made["c"]["ids"], made["c"]["mask"]
+    made_of: Any = fitted.columns["c"]
+    table = (
+        np.eye(made_of.size) if "indicator" in name else np.arange(8.0).reshape(4, 2)
+    )
+    np.testing.assert_array_equal(table[ids] * mask[..., None], case["dense"])
+
+
+def expected(case):
+    """Dense features of a case, of which wide ones are stored by their nonzeros."""
+    if "dense" in case:
+        return case["dense"]
+    dense = np.zeros((len(case["nonzero"]), case["width"]))
+    for row, pairs in enumerate(case["nonzero"]):
+        for place, value in pairs:
+            dense[row, place] = value
+    return dense
 
 
 def test_a_linear_model_sums_the_weights_of_tensorflow(tmp_path):
