@@ -192,7 +192,6 @@ class Training:
                 call.form,
                 call.open_input,
                 config=self._config,
-                program=self._program,
                 rows=self._rows,
                 seed=self._states.seed,
                 start_step=start,
