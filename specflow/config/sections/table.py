@@ -131,6 +131,8 @@ class TableConfig(Config):
     features.<column>."""
     shuffle: bool = True
     """Shuffle the training rows every epoch."""
+    refit: bool = False
+    """Fit the columns anew where the run has fitted ones, and print what changes."""
 
     def raw_columns(self, feature: str) -> list[str]:
         """Columns of the files that a column of features is made of.
