@@ -35,7 +35,7 @@ def exact_partials(values: npt.NDArray[np.float64]) -> list[float]:
         # The bits of a sum of n numbers, and one for the sign of a rest.
         spare = len(rest).bit_length() + 1
         while largest := float(np.max(np.abs(rest))):
-            if largest >= _LARGEST:
+            if not largest < _LARGEST:  # Or NaN.
                 partials += rest.tolist()
                 break
             unit = math.ldexp(1.0, math.frexp(largest)[1] + spare)

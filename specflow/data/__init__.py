@@ -13,9 +13,16 @@ from specflow.data.narrowing import checked_batch, narrowed
 from specflow.data.pipeline import TrainBatches, TrainInput, as_train_batches
 from specflow.data.plan import WHOLE, BatchPlan, Share
 from specflow.data.reused_iterators import TrackedIterator, track_iterator
-from specflow.data.source import ArraySource, RowSpec, Source, check_range, occurring
+from specflow.data.source import (
+    ArraySource,
+    DigestedSource,
+    RowSpec,
+    Source,
+    check_range,
+    occurring,
+)
 from specflow.data.stream import Chunk, StreamBatches
-from specflow.data.table import TableSource
+from specflow.data.table import RawRows, TableSource
 
 __all__ = [
     "WHOLE",
@@ -24,7 +31,9 @@ __all__ = [
     "BatchPlan",
     "Chunk",
     "Data",
+    "DigestedSource",
     "EvalBatches",
+    "RawRows",
     "RowSpec",
     "Share",
     "Source",

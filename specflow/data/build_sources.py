@@ -139,7 +139,7 @@ def build_data(
         return Data(
             table.train,
             table.eval,
-            shuffle=config.shuffle,
+            shuffle=bool(config.shuffle),
             needs_labels=needs_labels,
             make_test=table.make_test,
             columns=table.fitted,

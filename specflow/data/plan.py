@@ -1,7 +1,6 @@
 """Assigns rows to training steps, with random access by step."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from specflow.data.array_tree import map_leaves, named_leaves
 from specflow.data.narrowing import checked_batch
+from specflow.data.row_order import FullOrder, OrderedSource, RowOrder
 from specflow.data.source import ArraySource, Source
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.typing import Tree
@@ -56,7 +56,8 @@ class BatchPlan:
     """Batches of all training steps, each computed independently of the others.
 
     The rows form one endless stream: epoch after epoch, each a permutation of all rows
-    drawn from `(seed, epoch)`. Step i sees positions `[i*b, (i+1)*b)` of the stream, so
+    drawn from `(seed, epoch)`: a uniform one, unless the source has an order in which
+    it is read faster. Step i sees positions `[i*b, (i+1)*b)` of the stream, so
     nothing is dropped at the end of an epoch, a batch may be larger than the data, and
     the stream depends on neither chunks nor processes nor where a run was resumed.
 
@@ -100,8 +101,11 @@ class BatchPlan:
         self._share = share.rows(batch_size)
         row = start_step * batch_size if start_row is None else start_row
         self._first_row = row - start_step * batch_size
-        # Two epochs: the end of one and the start of the next often share a batch.
-        self._order = functools.lru_cache(maxsize=2)(self._draw_order)
+        self._order: RowOrder = (
+            source.row_order(seed, shuffle=shuffle)
+            if isinstance(source, OrderedSource)
+            else FullOrder(len(source), seed, shuffle=shuffle)
+        )
 
     def position(self, step: int) -> int:
         """Rows of the stream before those that a step sees, over all processes."""
@@ -120,7 +124,7 @@ class BatchPlan:
         position = max(0, position)
         while position < stop:
             epoch, offset = divmod(position, size)
-            part = self._order(epoch)[offset : offset + stop - position]
+            part = self._order.rows(epoch, offset, offset + stop - position)
             parts.append(part)
             position += len(part)
         return np.concatenate(parts).reshape(steps, b)[:, self._share]
@@ -146,15 +150,3 @@ class BatchPlan:
             row.dtype.itemsize * math.prod(row.shape)
             for _, row in named_leaves(*self.source.spec())
         )
-
-    def _draw_order(self, epoch: int) -> npt.NDArray[np.int64]:
-        if not self.shuffle:
-            return np.arange(len(self.source))
-        if self.seed < 2**32:
-            # Two numbers of 32 bits, as NumPy takes them; it would not tell three (the
-            # epoch, and a seed of two) from those of another seed's epoch.
-            order = np.random.default_rng([self.seed, epoch])
-        else:
-            words = np.random.SeedSequence(self.seed, spawn_key=(epoch,))
-            order = np.random.default_rng(words)
-        return order.permutation(len(self.source))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,8 @@ from specflow.runtime.typing import Tree, describe, is_floating
 
 __all__ = [
     "ArraySource",
+    "BlockColumns",
+    "DigestedSource",
     "RowSpec",
     "Rows",
     "Source",
@@ -66,6 +68,22 @@ class Source(Protocol):
     def column(self, path: str) -> npt.NDArray[Any]:
         """Returns all rows of the array at a key path, as stored."""
         ...
+
+
+@runtime_checkable
+class BlockColumns(Protocol):
+    """A `Source` that need not hold a column as a whole."""
+
+    def column_blocks(self, path: str) -> Iterator[npt.NDArray[Any]]:
+        """Yields all rows of the array at a key path, block by block."""
+        ...
+
+
+@runtime_checkable
+class DigestedSource(Protocol):
+    """A `Source` that knows a digest of its content, rows and order."""
+
+    digest: str
 
 
 class ArraySource:
@@ -187,15 +205,14 @@ def check_range(
     specflow.DataError: labels: row 1 has 3. Expected integers
     in [0, 3).
     """
-    column = source.column(path)
-    for start in range(0, len(column), _BLOCK):
-        block = column[start : start + _BLOCK]
+    start = 0
+    for block in _column_blocks(source, path):
         wrong = (block < low) | (block > high - 1)
         if wrong.any():
             first = tuple(np.argwhere(wrong)[0])
             allowed = (
                 f"numbers in [{low}, {high - 1}]"
-                if is_floating(column.dtype)
+                if is_floating(block.dtype)
                 else f"integers in [{low}, {high})"
             )
             row = int(start + first[0])
@@ -211,6 +228,7 @@ def check_range(
                     code="label-range",
                 )
             )
+        start += len(block)
 
 
 def occurring(source: Source, path: str) -> npt.NDArray[Any]:
@@ -227,13 +245,28 @@ def occurring(source: Source, path: str) -> npt.NDArray[Any]:
     >>> occurring(ArraySource({"x": np.zeros(4)}, np.array([7, 0, 0, 3])), "labels")
     array([0, 3, 7])
     """
-    try:
-        column = source.column(path)
-    except DataError:
+    known = dict(named_leaves(*source.spec()))
+    if path not in known:
         return np.zeros(0)
     # Rows may be sorted by class: sample all of them.
-    found = np.unique(column[:: math.ceil(max(column.size, 1) / _SAMPLE)])
-    return found if found.size <= _MOST_CLASSES else found[:0]
+    size = len(source) * math.prod(known[path].shape)
+    every = math.ceil(max(size, 1) / _SAMPLE)
+    found = np.zeros(0, known[path].dtype)
+    for block in _column_blocks(source, path):
+        found = np.unique(np.concatenate([found, block[::every].reshape(-1)]))
+        if found.size > _MOST_CLASSES:
+            return found[:0]
+    return found
+
+
+def _column_blocks(source: Source, path: str) -> Iterator[npt.NDArray[Any]]:
+    """Yields all rows of an array in blocks, which bounds the memory of a check."""
+    if isinstance(source, BlockColumns):
+        yield from source.column_blocks(path)
+        return
+    column = source.column(path)
+    for start in range(0, len(column), _BLOCK):
+        yield column[start : start + _BLOCK]
 
 
 def _rows_of(array: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:

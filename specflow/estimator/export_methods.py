@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from specflow.contract import Mode
-from specflow.data import TableSource, checked_batch, narrowed
+from specflow.data import RawRows, checked_batch, narrowed
 from specflow.diagnostics.errors import CheckpointError, ConfigError, Diagnostic
 from specflow.distributed import collectives
 from specflow.estimator.estimator_arguments import check_functions
@@ -134,4 +134,4 @@ class ExportMethods(EstimatorParts):
             raise no_rows("export")
         features = jax.tree.map(lambda array: array[: first.rows], first.features)
         rows = slice(0, first.rows)
-        return features, value.raw(rows) if isinstance(value, TableSource) else {}
+        return features, value.raw(rows) if isinstance(value, RawRows) else {}

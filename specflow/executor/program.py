@@ -90,6 +90,8 @@ class Program:
         self._earlier_train: dict[Hashable, _CompiledTrain] = {}
         """Training programs of an earlier optimizer."""
         self._compiled_steps: dict[Hashable, tuple[jax.stages.Compiled, Lowered]] = {}
+        self.on_compiled: Callable[[], None] = lambda: None
+        """Called after the training program is compiled, when the host becomes idle."""
 
     @property
     def lowered(self) -> dict[Mode, Lowered]:
@@ -113,6 +115,7 @@ class Program:
         other._earlier_train = {**self._earlier_train, **self._compiled_train}
         other._compiled_train = {}
         other._compiled_steps = dict(self._compiled_steps)
+        other.on_compiled = lambda: None
         return other
 
     # -- model function
@@ -219,6 +222,7 @@ class Program:
                 return earlier._replace(lowered=again)
             compiled = self._compile_step(lowered)
             zeros = _zeros(lowered.outputs, row_count(features), program.devices)
+        self.on_compiled()
         return _CompiledTrain(compiled, lowered, zeros)
 
     def evaluate(

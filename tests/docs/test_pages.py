@@ -172,9 +172,8 @@ def test_a_command_line_composes(command, folder, monkeypatch):
     if "--topology" in arguments:
         del arguments[(at := arguments.index("--topology")) : at + 2]
     overrides = [text for text in arguments if text not in ("-m", "--config-dir")]
-    if "-m" in arguments:  # The first trial of a sweep.
-        overrides = [text.split(",")[0] for text in overrides]
-    compose(overrides, config_dirs=folders)
+    # Of a sweep, the first trial.
+    compose([text.split(",")[0] for text in overrides], config_dirs=folders)
 
 
 @pytest.mark.parametrize("command", by_page(OF_SWEEPS))
@@ -211,7 +210,7 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runpy.run_path("my_pears.py")
     commands = [line for line in LINES if re.search("pears|runs/declared", line)]
-    assert len(commands) == 9
+    assert len(commands) == 7
     for line in commands:
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0

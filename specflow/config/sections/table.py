@@ -86,6 +86,9 @@ Names = Annotated[
 ]
 
 
+ByteSize = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(B|KiB|MiB|GiB|TiB)$")]
+
+
 class TableConfig(Config):
     """Rows of files: CSV, TSV, JSON lines, Parquet or Arrow, by columns.
 
@@ -129,10 +132,21 @@ class TableConfig(Config):
     joined: bool = True
     """Join numbers and one-hot features to features.x; false: every column is
     features.<column>."""
-    shuffle: bool = True
-    """Shuffle the training rows every epoch."""
-    refit: bool = False
-    """Fit the columns anew where the run has fitted ones, and print what changes."""
+    shuffle: Literal["rows", "blocks"] | bool = True
+    """Order of the training rows: `rows` permutes all of them every epoch, from a store
+    on disk if the table exceeds `memory`; `blocks` permutes blocks of rows of the
+    files, and then the rows of as many blocks as fit `memory`; true: `rows` if the
+    table fits `memory`, else `blocks`; false: the order of the files."""
+    memory: ByteSize = "2GiB"
+    """Bound of the rows in memory: a number with B, KiB, MiB, GiB or TiB. A table that
+    exceeds it is read in blocks."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bound of the memory in bytes."""
+        number = self.memory.rstrip("BKMGTi")
+        units = ("B", "KiB", "MiB", "GiB", "TiB")
+        return int(float(number) * 1024 ** units.index(self.memory[len(number) :]))
 
     def raw_columns(self, feature: str) -> list[str]:
         """Columns of the files that a column of features is made of.

@@ -14,6 +14,8 @@ __all__ = ["MOST_CATEGORIES", "inferred_kind", "inferred_special_kind"]
 
 MOST_CATEGORIES = 1_000
 """Largest number of distinct values of a column that is a category undeclared."""
+_FEW = 100
+"""Number of cells that show that a column of texts has no dates."""
 _MOSTLY = 0.9
 """Fraction of numbers among texts above which other texts are probably mistakes."""
 
@@ -45,9 +47,22 @@ def inferred_special_kind(
         return "set"
     if not cells.is_text(name) or cells.is_other(name):
         return None
-    distinct = set(cells.texts(name).take(rows).counts()) - set(cells.missing)
-    is_date = bool(distinct) and all(map(_DATE.fullmatch, distinct))
-    return "date" if is_date and not as_times(list(distinct))[1].size else None
+    has_date = False
+    for _, part, inside in cells.parts([name], rows):
+        few = (part.value(name, row) for row in inside[:_FEW].tolist())
+        if not _are_dates({str(text) for text in few if text is not None}, cells):
+            return None
+        distinct = set(part.texts(name).take(inside).counts())
+        if not _are_dates(distinct, cells):
+            return None
+        has_date = has_date or not distinct <= {"", *cells.missing}
+    return "date" if has_date else None
+
+
+def _are_dates(texts: set[str], cells: TableCells) -> bool:
+    """True if all texts are dates or times, or missing."""
+    dates = list(texts - {"", *cells.missing})
+    return all(map(_DATE.fullmatch, dates)) and not as_times(dates)[1].size
 
 
 def inferred_kind(
@@ -69,11 +84,6 @@ def inferred_kind(
     key = f"data.columns.{name}"
     if types := cells.type_names(name):
         hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
-        if all("list" in kind for kind in types):
-            values = (value for value in cells.raw(name, rows) if value)
-            size = len(next(values, ()))
-            numbers = f"{key}={{name: number, size: {size}}}"
-            hint = f"A list of numbers: {numbers}. Of categories: {key}=set."
         return [
             Diagnostic(
                 f"column {name}",
@@ -85,9 +95,13 @@ def inferred_kind(
         ]
     if cells.is_boolean(name):
         return "category"
-    numbers, bad = cells.numbers(name)
-    bad = bad[np.isin(bad, rows)]
-    present = int((~np.isnan(numbers[rows])).sum())
+    present, wrong, is_code = 0, [], False
+    for first, part, inside in cells.parts([name], rows):
+        numbers, bad = part.numbers(name)
+        wrong.append(first + bad[np.isin(bad, inside)])
+        present += int((~np.isnan(numbers[inside])).sum())
+        is_code = is_code or bool(np.isin(part.codes(name), inside).any())
+    bad = np.concatenate(wrong)
     if not present and not bad.size:
         return [
             Diagnostic(
@@ -107,7 +121,7 @@ def inferred_kind(
             f"If they are categories: {key}=category."
         )
         return cells.bad_cells(name, bad, expected, hint=hint)
-    if not bad.size and not np.isin(cells.codes(name), rows).any():
+    if not bad.size and not is_code:
         return "number"
     distinct = cells.texts(name).take(rows).counts()
     if len(distinct) > MOST_CATEGORIES:

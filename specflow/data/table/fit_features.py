@@ -103,15 +103,6 @@ def fit_number(
     Returns:
         None after an error.
     """
-    numbers, bad = cells.numbers(name)
-    wrong = bad[np.isin(bad, rows)]
-    if wrong.size:
-        diagnostics += cells.bad_cells(name, wrong, "a number")
-        return None
-    values = numbers[rows]
-    if np.isnan(values).all():
-        diagnostics.append(_without_values(name, "number", len(rows)))
-        return None
     low, high = declared.clip
     settings = {
         "clip": (low, high),
@@ -123,20 +114,48 @@ def fit_number(
     unfitted = NumberColumn(
         clip=(low, high), transform=declared.transform, fill=_constant(declared)
     )
-    outside = rows[unfitted.outside(values)]
-    if declared.missing != "error":
-        outside = outside[~np.isnan(numbers[outside])]
-    if outside.size:
-        expected = _expected(declared, unfitted)
-        diagnostics += cells.bad_cells(name, outside, expected)
-        return None
-    return NumberColumn.fit(
-        values,
-        scale=declared.scale,
-        buckets=declared.buckets,
-        quantiles=declared.quantiles,
+    fitting = {
+        "scale": declared.scale,
+        "buckets": declared.buckets,
+        "quantiles": declared.quantiles,
         **settings,
-    )
+    }
+    fitting.pop("indicator")
+    statistics = NumberColumn.statistics(**fitting)
+    wrong: list[Rows] = []
+    outside: list[Rows] = []
+    is_first = True
+    while statistics.passes_left:
+        for first, part, inside in cells.parts([name], rows):
+            numbers, bad = part.numbers(name)
+            values = numbers[inside]
+            if is_first:
+                wrong += _some(first + bad[np.isin(bad, inside)])
+                taken = unfitted.outside(values)
+                if declared.missing != "error":
+                    taken &= ~np.isnan(values)
+                outside += _some(first + inside[taken])
+            if not wrong and not outside:
+                statistics.add(values)
+        if wrong:
+            rows_of = np.concatenate(wrong)
+            diagnostics += cells.bad_cells(name, rows_of, "a number")
+            return None
+        if outside:
+            expected = _expected(declared, unfitted)
+            rows_of = np.concatenate(outside)
+            diagnostics += cells.bad_cells(name, rows_of, expected)
+            return None
+        if not statistics.present:
+            diagnostics.append(_without_values(name, "number", len(rows)))
+            return None
+        statistics.end_pass()
+        is_first = False
+    return NumberColumn.fitted(statistics, **fitting, indicator=declared.indicator)
+
+
+def _some(rows: Rows) -> list[Rows]:
+    return [rows] if rows.size else []
 
 
 def fit_vector(

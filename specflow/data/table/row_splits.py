@@ -25,6 +25,8 @@ TRAIN, EVAL, TEST = range(3)
 
 Split = npt.NDArray[np.int8]
 """Index of the split of each row, int8 "n"."""
+Rows = npt.NDArray[np.int64]
+"""Numbers of rows, ascending."""
 
 
 def randomly(rows: int, fractions: tuple[float, float], seed: int) -> Split:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from specflow.config.sections.table import SplitConfig
 from specflow.data.table import row_splits
@@ -39,7 +40,7 @@ def split_rows(
             raise DataError(*cells.bad_cells(column or "", bad, expected))
         return row_splits.by_time(times, fractions)
     if split.by in ("hash", "group"):
-        units = row_splits.hash_units(_hashed(cells, column, ids), split.seed)
+        units = _hashed(cells, column, ids, split.seed)
         divided = row_splits.by_hash(units, fractions)
     elif split.by == "stratified":
         strata = cells.texts(column or "")
@@ -59,18 +60,25 @@ def split_rows(
     )
 
 
-def _hashed(cells: TableCells, column: str | None, ids: Sequence[str]) -> Sequence[str]:
-    """Text of each row that decides its split."""
-    if column is not None:
-        texts = cells.texts(column)
-        missing = np.flatnonzero(texts.mapped(lambda text: not text))
-        if missing.size:
-            expected = "a value, which decides the split of the row"
-            raise DataError(*cells.bad_cells(column, missing.tolist(), expected))
-        return texts
-    names = [*ids] or cells.names
-    columns = [cells.texts(name) for name in names]
-    return ["\x1f".join(row) for row in zip(*columns, strict=True)]
+def _hashed(
+    cells: TableCells, column: str | None, ids: Sequence[str], seed: int
+) -> npt.NDArray[np.float64]:
+    """Hash of each row, of its cells that decide its split."""
+    names = [column] if column is not None else [*ids] or cells.names
+    units, missing = [], []
+    for first, part, _ in cells.parts(names, doing="splitting the rows"):
+        columns = [part.texts(name) for name in names]
+        if column is None:
+            rows = ["\x1f".join(row) for row in zip(*columns, strict=True)]
+            units.append(row_splits.hash_units(rows, seed))
+            continue
+        units.append(row_splits.hash_units(columns[0], seed))
+        lacks = columns[0].mapped(lambda text: not text)
+        missing += (first + np.flatnonzero(lacks)).tolist()
+    if column is not None and missing:
+        expected = "a value, which decides the split of the row"
+        raise DataError(*cells.bad_cells(column, missing, expected))
+    return np.concatenate(units)
 
 
 def _named(cells: TableCells, column: str) -> Split:

@@ -1,7 +1,7 @@
 """The rows of one split of a table, as features, labels and ids."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,23 @@ from specflow.data.table.split_labels import are_among, split_labels
 from specflow.data.table.table_cells import TableCells
 from specflow.diagnostics.errors import DataError, Diagnostic
 
-__all__ = ["TableSource", "split_source"]
+__all__ = [
+    "RawRows",
+    "TableSource",
+    "row_identifiers",
+    "split_source",
+]
 
 Rows = npt.NDArray[np.int64]
+
+
+@runtime_checkable
+class RawRows(Protocol):
+    """A `Source` of a table, which has the raw values of its rows."""
+
+    def raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows by column, as the files have them."""
+        ...
 
 
 class TableSource(ArraySource):
@@ -113,7 +127,11 @@ def split_source(
         fitted.features(parsed),
         labels,
         raw=fitted.sources,
-        ids={name: _ids(cells, name, rows) for name in ids if name in cells.names},
+        ids={
+            name: row_identifiers(cells, name, rows)
+            for name in ids
+            if name in cells.names
+        },
         origin=f"{split} split",
     )
 
@@ -148,7 +166,7 @@ def _texts(
     return values
 
 
-def _ids(cells: TableCells, name: str, rows: Rows) -> npt.NDArray[Any]:
+def row_identifiers(cells: TableCells, name: str, rows: Rows) -> npt.NDArray[Any]:
     """Identifiers: integers of a column of integers without a missing one, or texts."""
     whole = cells.integers(name)
     if whole is not None:

@@ -1,9 +1,10 @@
 """Columns of a table over all its files: cells as numbers, texts or times."""
 
+import collections
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,24 @@ from specflow.data.table.raw_cells import are_lists_of_texts, are_times, raw_val
 from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
 
-__all__ = ["TableCells"]
+__all__ = ["BadCellCounts", "TableCells"]
 
 SHOWN = 10
 """Number of bad cells of a column that are shown."""
 _LONGEST = 60
 """Length of a shown value, in characters."""
+
+
+class BadCellCounts(collections.Counter[tuple[str, str]]):
+    """Number of bad cells by column and expected value, over parts of a table."""
+
+    def further(self) -> list[Diagnostic]:
+        """Diagnostics of those that were not shown."""
+        return [
+            _further(name, count - SHOWN)
+            for (name, _), count in self.items()
+            if count > SHOWN
+        ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +48,9 @@ class TableCells:
     files: Sequence[FileRows]
     missing: tuple[str, ...] = MISSING
     """Texts of a missing number."""
+    counts: BadCellCounts | None = None
+    """Counts the bad cells of a part of a table, of which the first ones of all parts
+    are shown; None: this is the table."""
     _numbers: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
     _texts: dict[str, CodedTexts] = dataclasses.field(default_factory=dict, init=False)
     _raw: dict[str, Any] = dataclasses.field(default_factory=dict, init=False)
@@ -42,7 +58,7 @@ class TableCells:
     def __len__(self) -> int:
         return sum(rows.rows for rows in self.files)
 
-    @functools.cached_property
+    @property
     def names(self) -> list[str]:
         """Names of the columns that were read."""
         return list(self.files[0].columns)
@@ -142,14 +158,32 @@ class TableCells:
         numbers, bad = self.numbers(name)
         if not bad.size and not self.is_other(name):
             return numbers, np.flatnonzero(np.isnan(numbers))
-        known: dict[Any, float] = {}
-        seconds = np.empty(len(self))
-        for row in range(len(self)):
-            value = self.value(name, row)
-            if value not in known:
-                known[value] = _seconds(value)
-            seconds[row] = known[value]
+        seconds = self.seconds(name)
         return seconds, np.flatnonzero(np.isnan(seconds))
+
+    def seconds(self, name: str) -> npt.NDArray[np.float64]:
+        """All cells of a column as seconds since 1970, NaN where they are no time."""
+        known: dict[Any, float] = {}
+        seconds = []
+        for rows in self.files:
+            cells = rows.columns[name]
+            values = cells if isinstance(cells, list) else cells.to_pylist()
+            for value in values:
+                if value not in known:
+                    known[value] = _seconds(value)
+            seconds += [known[value] for value in values]
+        return np.array(seconds, np.float64)
+
+    def parts(
+        self,
+        names: Sequence[str],
+        rows: npt.NDArray[np.int64] | None = None,
+        counts: BadCellCounts | None = None,
+        *,
+        doing: str = "",
+    ) -> Iterator[tuple[int, "TableCells", npt.NDArray[np.int64]]]:
+        """Yields the table as one part; see `StreamedCells.parts`."""
+        yield 0, self, np.arange(len(self)) if rows is None else rows
 
     def is_text(self, name: str) -> bool:
         """True if the cells of a file are texts, whose kind has to be inferred."""
@@ -184,6 +218,7 @@ class TableCells:
             hint: advice, shown once.
         """
         wrong = list(rows)
+        before = 0 if self.counts is None else self.counts[name, expected]
         diagnostics = [
             Diagnostic(
                 f"{self.place(row)}, {name}",
@@ -192,13 +227,19 @@ class TableCells:
                 hint=hint if place == 0 else "",
                 code="table-cell",
             )
-            for place, row in enumerate(wrong[:SHOWN])
+            for place, row in enumerate(wrong[: max(0, SHOWN - before)], before)
         ]
-        if further := max(0, len(wrong) - SHOWN):
-            noun = "cell" if further == 1 else "cells"
-            problem = f"{further:,} further {noun} like these"
-            diagnostics.append(Diagnostic(f"column {name}", problem, code="table-cell"))
+        if self.counts is not None:
+            self.counts[name, expected] += len(wrong)
+        elif len(wrong) > SHOWN:
+            diagnostics.append(_further(name, len(wrong) - SHOWN))
         return diagnostics
+
+
+def _further(name: str, count: int) -> Diagnostic:
+    noun = "cell" if count == 1 else "cells"
+    problem = f"{count:,} further {noun} like these"
+    return Diagnostic(f"column {name}", problem, code="table-cell")
 
 
 def _shown(value: Any) -> str:

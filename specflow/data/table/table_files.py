@@ -5,11 +5,11 @@ import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from specflow.data.table.kept_digests import kept_digest
 from specflow.diagnostics.errors import DataError, Diagnostic
-from specflow.runtime.file_digests import file_digest
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["TableFile", "table_files"]
+__all__ = ["TableFile", "table_files", "unreadable"]
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -22,6 +22,13 @@ _SUFFIXES = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
+}
+_WORDS = {
+    "csv": "a CSV file",
+    "tsv": "a TSV file",
+    "jsonl": "a file of JSON objects, one a line,",
+    "parquet": "a Parquet file",
+    "arrow": "an Arrow file",
 }
 
 
@@ -77,7 +84,7 @@ def table_files(
                     )
                 )
             else:
-                files[name] = TableFile(name, path, chosen, file_digest(path))
+                files[name] = TableFile(name, path, chosen, kept_digest(path))
     formats = {file.format for file in files.values()}
     if len(formats) > 1:
         diagnostics.append(
@@ -119,3 +126,15 @@ def _matching(
     if not found:
         diagnostics.append(Diagnostic(key, problem, hint=hint, code="missing-file"))
     return found
+
+
+def unreadable(file: TableFile, problem: str, code: str = "data-file") -> DataError:
+    """An error of a file that is no table of its format."""
+    return DataError(
+        Diagnostic(
+            file.name,
+            problem,
+            expected=f"{_WORDS[file.format]} with rows",
+            code=code,
+        )
+    )

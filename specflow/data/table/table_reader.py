@@ -2,17 +2,21 @@
 
 import csv
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from specflow.data.table.table_files import TableFile
+from specflow.data.table.table_files import TableFile, unreadable
+from specflow.data.table.text_rows import csv_options, json_rows, misfit_rows
 from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
 
-__all__ = ["FileRows", "read_columns"]
-
-_SHOWN = 10
-"""Number of unreadable rows of a file that are shown."""
+__all__ = [
+    "FileRows",
+    "different_columns",
+    "header_names",
+    "header_problems",
+    "plain_column",
+    "read_columns",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,11 +30,13 @@ class FileRows:
     columns: dict[str, Any]
     """Column -> cells: an Arrow array of texts, numbers or other values, or a list of
     JSON values."""
+    first_row: int = 0
+    """Number of the first row in the file."""
 
     def place(self, row: int) -> str:
         """The file and line of a row, or the file and the row's number from 0."""
         if self.first_line is None:
-            return f"{self.file.name}, row {row}"
+            return f"{self.file.name}, row {self.first_row + row}"
         return f"{self.file.name}:{self.first_line + row}"
 
 
@@ -56,27 +62,45 @@ def read_columns(
     diagnostics: list[Diagnostic] = []
     for file in files:
         try:
-            names = _READERS[file.format].names(file)
-            if problems := _header_problems(file, names, named, optional):
+            names = header_names(file)
+            if problems := header_problems(file, names, named, optional):
                 raise DataError(*problems)
             rows = _READERS[file.format].rows(file, wanted(names))
             if not rows.rows:
-                raise _unreadable(file, "has no rows", code="data-empty")
+                raise unreadable(file, "has no rows", code="data-empty")
             read.append(rows)
         except DataError as error:
             diagnostics += error.diagnostics
-    diagnostics = diagnostics or _different_columns(read)
+    diagnostics = diagnostics or different_columns(
+        [(rows.file.name, list(rows.columns)) for rows in read]
+    )
     if diagnostics:
         raise DataError(*diagnostics)
     return read
 
 
-def _header_problems(
+def plain_column(column: Any) -> Any:
+    """An Arrow array of values, also where it has a dictionary of them."""
+    is_coded = hasattr(column.type, "value_type") and hasattr(column, "dictionary")
+    return column.dictionary_decode() if is_coded else column
+
+
+def header_names(file: TableFile) -> list[str]:
+    """Names of the columns of a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return _READERS[file.format].names(file)
+
+
+def header_problems(
     file: TableFile,
     names: Sequence[str],
     named: Sequence[tuple[str, str]],
-    optional: Sequence[str],
+    optional: Sequence[str] = (),
 ) -> list[Diagnostic]:
+    """Diagnostics of the names of a file's columns; see `read_columns`."""
     twice = sorted({name for name in names if names.count(name) > 1})
     problems = [
         Diagnostic(
@@ -88,7 +112,7 @@ def _header_problems(
         for name in twice
     ]
     if not names:
-        problems.append(_unreadable(file, "has no columns").diagnostics[0])
+        problems.append(unreadable(file, "has no columns").diagnostics[0])
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     problems += [
         Diagnostic(
@@ -110,40 +134,34 @@ def _separator_hint(names: Sequence[str]) -> str:
     return ""
 
 
-def _different_columns(read: Sequence[FileRows]) -> list[Diagnostic]:
-    """Returns diagnostics of files whose columns are not those of the first."""
+def different_columns(
+    read: Sequence[tuple[str, Sequence[str]]],
+) -> list[Diagnostic]:
+    """Diagnostics of files whose columns are not those of the first.
+
+    Args:
+        read: name and columns of each file.
+    """
     if not read:
         return []
-    first = read[0]
+    first, expected = read[0]
     return [
         Diagnostic(
-            rows.file.name,
-            f"{'lacks' if name in first.columns else 'has'} the column {name!r}",
-            expected=f"the columns of {first.file.name}",
+            file,
+            f"{'lacks' if name in expected else 'has'} the column {name!r}",
+            expected=f"the columns of {first}",
             code="table-column",
         )
-        for rows in read[1:]
-        for name in [*first.columns, *rows.columns]
-        if (name in first.columns) != (name in rows.columns)
+        for file, columns in read[1:]
+        for name in [*expected, *columns]
+        if (name in expected) != (name in columns)
     ]
-
-
-def _unreadable(file: TableFile, problem: str, code: str = "data-file") -> DataError:
-    return DataError(
-        Diagnostic(
-            file.name,
-            problem,
-            expected=f"{_READERS[file.format].words} with rows",
-            code=code,
-        )
-    )
 
 
 class _Delimited:
     """CSV and TSV, by pyarrow; every cell is read as text."""
 
-    def __init__(self, delimiter: str, words: str):
-        self.words = words
+    def __init__(self, delimiter: str):
         self._delimiter = delimiter
 
     def names(self, file: TableFile) -> list[str]:
@@ -153,7 +171,7 @@ class _Delimited:
                 rows = csv.reader(stream, delimiter=self._delimiter)
                 return next((row for row in rows if row), [])
         except (UnicodeDecodeError, csv.Error) as error:
-            raise _unreadable(file, f"cannot be read: {error}") from error
+            raise unreadable(file, f"cannot be read: {error}") from error
 
     def rows(self, file: TableFile, names: Sequence[str]) -> FileRows:
         """Reads columns as texts."""
@@ -172,63 +190,21 @@ class _Delimited:
                 pa.BufferReader(content),
                 # Threads would lose the numbers of rows that do not fit.
                 read_options=arrow_csv.ReadOptions(use_threads=False),
-                parse_options=arrow_csv.ParseOptions(
-                    delimiter=self._delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=note,
-                ),
-                convert_options=arrow_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=list(names),
-                    strings_can_be_null=False,
-                ),
+                **csv_options(self._delimiter, names, note),
             )
         except pa.ArrowInvalid as error:
-            raise _unreadable(file, f"cannot be read: {error}") from error
+            raise unreadable(file, f"cannot be read: {error}") from error
         count = table.num_rows + len(misfits)
         lines = content.count(b"\n") + (not content.endswith(b"\n"))
         aligned = lines == count + 1
         if misfits:
-            raise DataError(*_misfit_rows(file, misfits, aligned=aligned))
+            raise DataError(*misfit_rows(file, misfits, aligned=aligned))
         columns = {name: table[name].combine_chunks() for name in names}
         return FileRows(file, table.num_rows, 2 if aligned else None, columns)
 
 
-def _misfit_rows(
-    file: TableFile, misfits: Sequence[Any], *, aligned: bool
-) -> list[Diagnostic]:
-    """Returns diagnostics of rows with another number of cells than the header."""
-    diagnostics = []
-    for row in misfits[:_SHOWN]:
-        text = row.text if len(row.text) <= 60 else f"{row.text[:57]}..."
-        place = f"{file.name}:{row.number}"
-        if not aligned:
-            place = f"{file.name}, row {row.number - 2}"
-        diagnostics.append(
-            Diagnostic(
-                place,
-                f"has {row.actual_columns} cells: {text!r}",
-                expected=f"{row.expected_columns}, as the header has",
-                hint="Quote a cell that contains the separator.",
-                code="table-row",
-            )
-        )
-    if further := len(misfits) - _SHOWN:
-        if further > 0:
-            diagnostics.append(
-                Diagnostic(
-                    file.name,
-                    f"{further:,} further rows do not fit the header",
-                    code="table-row",
-                )
-            )
-    return diagnostics
-
-
 class _JsonLines:
     """JSON lines, by Python: its numbers are exact, and every bad line is found."""
-
-    words = "a file of JSON objects, one a line,"
 
     def __init__(self) -> None:
         self._last: tuple[TableFile, list[tuple[int, dict[str, Any]]]] | None = None
@@ -250,39 +226,14 @@ class _JsonLines:
     def _parsed(self, file: TableFile) -> list[tuple[int, dict[str, Any]]]:
         if self._last is not None and self._last[0] == file:
             return self._last[1]
-        rows: list[tuple[int, dict[str, Any]]] = []
-        bad: list[Diagnostic] = []
-        try:
-            text = file.path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise _unreadable(file, f"cannot be read: {error}") from error
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            problem = ""
-            try:
-                value = json.loads(line)
-                if isinstance(value, dict):
-                    rows.append((number, value))
-                else:
-                    problem = f"holds {type(value).__name__} {line.strip():.40}"
-            except ValueError as error:
-                problem = f"is not valid JSON: {error}"
-            if problem:
-                place = f"{file.name}:{number}"
-                expected = "a JSON object"
-                bad.append(Diagnostic(place, problem, expected, code="table-row"))
-        if bad:
-            raise DataError(*bad[:_SHOWN])
-        self._last = file, rows
-        return rows
+        self._last = file, list(json_rows(file))
+        return self._last[1]
 
 
 class _Arrow:
     """Parquet and Arrow files, by pyarrow."""
 
-    def __init__(self, words: str, *, is_parquet: bool):
-        self.words = words
+    def __init__(self, *, is_parquet: bool):
         self._is_parquet = is_parquet
 
     def names(self, file: TableFile) -> list[str]:
@@ -292,12 +243,7 @@ class _Arrow:
     def rows(self, file: TableFile, names: Sequence[str]) -> FileRows:
         """Reads columns in their own types."""
         table = self._guarded(file, lambda path: self._table(path, names))
-        columns = {}
-        for name in names:
-            column = table[name].combine_chunks()
-            if hasattr(column.type, "value_type") and hasattr(column, "dictionary"):
-                column = column.dictionary_decode()
-            columns[name] = column
+        columns = {name: plain_column(table[name].combine_chunks()) for name in names}
         return FileRows(file, table.num_rows, None, columns)
 
     def _schema_names(self, path: Any) -> list[str]:
@@ -325,13 +271,13 @@ class _Arrow:
             return read(file.path)
         except (pa.ArrowException, OSError) as error:
             first = str(error).strip().split("\n")[0]
-            raise _unreadable(file, f"cannot be read: {first}") from error
+            raise unreadable(file, f"cannot be read: {first}") from error
 
 
 _READERS: dict[str, Any] = {
-    "csv": _Delimited(",", "a CSV file"),
-    "tsv": _Delimited("\t", "a TSV file"),
+    "csv": _Delimited(","),
+    "tsv": _Delimited("\t"),
     "jsonl": _JsonLines(),
-    "parquet": _Arrow("a Parquet file", is_parquet=True),
-    "arrow": _Arrow("an Arrow file", is_parquet=False),
+    "parquet": _Arrow(is_parquet=True),
+    "arrow": _Arrow(is_parquet=False),
 }

@@ -9,13 +9,18 @@ import numpy.typing as npt
 
 from specflow.columns import FittedColumns
 from specflow.config.sections.table import SplitConfig, TableConfig
+from specflow.data.source import Source
 from specflow.data.table import row_splits
+from specflow.data.table.fit_cache import FitCache
 from specflow.data.table.fit_columns import fit_columns
+from specflow.data.table.open_table import check_cells, opened_cells
+from specflow.data.table.row_store import RowStore
 from specflow.data.table.split_cells import split_rows
-from specflow.data.table.split_source import TableSource, split_source
+from specflow.data.table.split_source import split_source
+from specflow.data.table.streamed_cells import StreamedCells
+from specflow.data.table.streamed_source import StreamedSource
 from specflow.data.table.table_cells import TableCells
 from specflow.data.table.table_files import TableFile, table_files
-from specflow.data.table.table_reader import read_columns
 from specflow.diagnostics.errors import DataError, Diagnostic, SpecflowWarning
 
 __all__ = ["TableData", "table_data"]
@@ -30,9 +35,9 @@ _KEYS = {"train": "data.files", "eval": "data.eval_files", "test": "data.test_fi
 class TableData:
     """Sources of a table, and the columns that made their features."""
 
-    train: TableSource
-    eval: TableSource
-    make_test: Callable[[], TableSource]
+    train: Source
+    eval: Source
+    make_test: Callable[[], Source]
     """Reads the test rows, which nothing else does."""
     fitted: FittedColumns
 
@@ -85,49 +90,89 @@ class _Builder:
         self._needs_labels, self._same_files = needs_labels, same_files
         self._needs_train = needs_train or fitted is None
         self._by_files = config.split.by == "files"
+        self._files: list[TableFile] = []
+        self._cache: FitCache | None = None
+        """Of a streamed table."""
 
     def build(self) -> TableData:
         """Builds the sources."""
         parts = self._files_as_parts() if self._by_files else self._rows_as_parts()
         fitted = self._fitted
+        known = self._cache.columns() if self._cache is not None else None
         if fitted is None:
-            cells, rows = parts["train"]
-            tables = {id(each): each for each, _ in parts.values()}.values()
-            fitted = fit_columns(
-                self._config,
-                cells,
-                rows,
-                features=self._features(cells.names),
-                files={
-                    part.file.name: part.file.digest
-                    for each in tables
-                    for part in each.files
-                },
-                counts={split: len(rows) for split, (_, rows) in parts.items()},
-            )
+            fitted = known or self._fit(parts)
+        used = ("train", "eval") if self._needs_train else ("eval",)
+        if self._cache is not None and known is None:
+            self._check(fitted, {split: parts[split] for split in used})
+            self._cache.keep_columns(fitted)
         sources, diagnostics = {}, []
-        for split in ("train", "eval") if self._needs_train else ("eval",):
-            needs_labels = self._needs_labels or split == "train"
+        for split in used:
             try:
-                source = split_source(
-                    fitted, *parts[split], split, self._config.id, needs_labels
-                )
-                sources[split] = source
+                sources[split] = self._source(fitted, *parts[split], split)
+            except DataError as error:
+                diagnostics += error.diagnostics
+        if diagnostics:
+            raise DataError(*diagnostics)
+        tested = parts.get("test")
+
+        def make_test() -> Source:
+            cells, rows = self._test_part() if tested is None else tested
+            if not len(rows):
+                raise _no_rows(self._config.split, "test", len(cells))
+            return self._source(fitted, cells, rows, "test")
+
+        evaluated = sources["eval"]
+        return TableData(sources.get("train", evaluated), evaluated, make_test, fitted)
+
+    def _fit(self, parts: dict[str, tuple[TableCells, Rows]]) -> FittedColumns:
+        cells, rows = parts["train"]
+        return fit_columns(
+            self._config,
+            cells,
+            rows,
+            features=self._features(cells.names),
+            files={file.name: file.digest for file in self._files},
+            counts={split: len(rows) for split, (_, rows) in parts.items()},
+        )
+
+    def _check(
+        self, fitted: FittedColumns, parts: dict[str, tuple[TableCells, Rows]]
+    ) -> None:
+        """Checks every cell of streamed tables, which are not read as a whole."""
+        diagnostics: list[Diagnostic] = []
+        for split, (cells, rows) in parts.items():
+            if not isinstance(cells, StreamedCells):
+                continue
+            try:
+                check_cells(cells, rows, fitted, split, self._labels_needed(split))
             except DataError as error:
                 diagnostics += error.diagnostics
         if diagnostics:
             raise DataError(*diagnostics)
 
-        def make_test() -> TableSource:
-            cells, rows = parts["test"] if "test" in parts else self._test_part()
-            if not len(rows):
-                raise _no_rows(self._config.split, "test", len(cells))
-            return split_source(
-                fitted, cells, rows, "test", self._config.id, self._needs_labels
-            )
+    def _labels_needed(self, split: str) -> bool:
+        return self._needs_labels or split == "train"
 
-        evaluated = sources["eval"]
-        return TableData(sources.get("train", evaluated), evaluated, make_test, fitted)
+    def _source(
+        self, fitted: FittedColumns, cells: TableCells, rows: Rows, split: str
+    ) -> Source:
+        ids, needs_labels = self._config.id, self._labels_needed(split)
+        if not isinstance(cells, StreamedCells):
+            return split_source(fitted, cells, rows, split, ids, needs_labels)
+        assert self._cache is not None
+        source = StreamedSource(
+            cells,
+            rows,
+            fitted=fitted,
+            name=split,
+            ids=ids,
+            needs_labels=needs_labels,
+            memory=self._config.memory_bytes,
+            digest=f"{self._cache.key} {split}",
+        )
+        if split == "train" and self._config.shuffle == "rows" and self._needs_train:
+            return RowStore(source, source.digest)
+        return source
 
     def _rows_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:
         """Splits the rows of all files."""
@@ -136,10 +181,10 @@ class _Builder:
         relation = self._relation(files)
         column = () if relation == "new" else (config.split.column,)
         cells = self._cells(files, [name for name in column if name is not None])
-        every = np.arange(len(cells))
         if relation == "new":
+            every = np.arange(len(cells))
             return dict.fromkeys(row_splits.SPLITS, (cells, every))
-        split = split_rows(config.split, cells, fold=config.fold, ids=config.id)
+        split = self._split(cells)
         parts = {
             name: (cells, np.flatnonzero(split == number))
             for number, name in enumerate(row_splits.SPLITS)
@@ -148,6 +193,18 @@ class _Builder:
             if not len(parts[name][1]):
                 raise _no_rows(config.split, name, len(cells))
         return parts
+
+    def _split(self, cells: TableCells) -> row_splits.Split:
+        """The split of each row, as kept if the rule reads a large table."""
+        config = self._config
+        keeps = self._cache is not None and config.split.by != "random"
+        kept = self._cache.split(len(cells)) if keeps and self._cache else None
+        if kept is not None:
+            return kept
+        split = split_rows(config.split, cells, fold=config.fold, ids=config.id)
+        if keeps and self._cache:
+            self._cache.keep_split(split)
+        return split
 
     def _files_as_parts(self) -> dict[str, tuple[TableCells, Rows]]:
         """Reads the files of each split that is used."""
@@ -227,8 +284,12 @@ class _Builder:
                     used.update(config.raw_columns(feature))
             return [name for name in names if name in used]
 
-        read = read_columns(files, wanted, list(dict.fromkeys(named)))
-        return TableCells(read, tuple(config.missing))
+        cells = opened_cells(config, files, wanted, list(dict.fromkeys(named)))
+        self._files += files
+        if isinstance(cells, StreamedCells):
+            needs = self._needs_labels
+            self._cache = FitCache(config, self._files, fitted, needs_labels=needs)
+        return cells
 
     def _features(self, names: Sequence[str]) -> list[str]:
         """Columns of features: those of a file, then those declared under other names.

@@ -1,0 +1,174 @@
+"""Reads Parquet and Arrow files by blocks: row groups, and record batches."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from specflow.data.table.table_files import TableFile, unreadable
+
+__all__ = ["JSON_CELLS", "PART_ROWS", "ArrowBlocks", "ParquetBlocks"]
+
+PART_ROWS = 1 << 16
+"""Largest number of rows that are parsed together, which bounds the memory of that."""
+JSON_CELLS = b"specflow.json"
+"""Key of the schema of an Arrow file whose cells are texts of JSON values."""
+_AHEAD_BYTES = 1 << 20
+
+Result = TypeVar("Result")
+
+
+class ParquetBlocks:
+    """Row groups of a Parquet file.
+
+    Args:
+        file: the file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+
+    def __init__(self, file: TableFile):
+        self._file = file
+        # Metadata alone is held; a file is open while it is read.
+        self._metadata: Any = None
+        self._metadata = _guarded(file, lambda: self._open().metadata)
+        self._names = list(self._metadata.schema.to_arrow_schema().names)
+
+    def names(self) -> list[str]:
+        """Columns of the file."""
+        return self._names
+
+    def sizes(self) -> list[int]:
+        """Number of rows of each row group."""
+        groups = range(self._metadata.num_row_groups)
+        return [self._metadata.row_group(number).num_rows for number in groups]
+
+    def bytes_of(self, names: Sequence[str]) -> int:
+        """Bytes of columns in memory, at least 8 a cell."""
+        sizes = dict.fromkeys(names, 0)
+        for number in range(self._metadata.num_row_groups):
+            group = self._metadata.row_group(number)
+            for index in range(group.num_columns):
+                column = group.column(index)
+                name = column.path_in_schema.partition(".")[0]
+                if name in sizes:
+                    sizes[name] += column.total_uncompressed_size
+        return sum(max(8 * self._metadata.num_rows, size) for size in sizes.values())
+
+    def read(self, number: int, names: Sequence[str]) -> Iterator[Any]:
+        """Yields the rows of a row group, at most `PART_ROWS` at once."""
+        opened = _guarded(self._file, self._open)
+        with opened:
+            batches = opened.iter_batches(
+                PART_ROWS, row_groups=[number], columns=list(names), use_threads=True
+            )
+            yield from _each(self._file, batches)
+
+    def first_line(self, number: int) -> None:
+        """None: rows have no lines."""
+
+    def _open(self) -> Any:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(
+            self._file.path,
+            metadata=self._metadata,
+            # Pages are read as they are needed: a row group is never held whole.
+            buffer_size=_AHEAD_BYTES,
+            pre_buffer=False,
+        )
+
+
+class ArrowBlocks:
+    """Record batches of an Arrow file.
+
+    Args:
+        file: the file, for messages.
+        path: path of its content, if that is in a store.
+        first_lines: line of the first row of each batch, for a store of a text file.
+    """
+
+    def __init__(
+        self,
+        file: TableFile,
+        path: Any = None,
+        first_lines: Sequence[int | None] | None = None,
+    ):
+        self._file, self._path = file, file.path if path is None else path
+        self._first_lines = first_lines
+        self._names, self._sizes, self._is_json = _guarded(file, self._scan)
+
+    def names(self) -> list[str]:
+        """Columns of the file."""
+        return self._names
+
+    def sizes(self) -> list[int]:
+        """Number of rows of each record batch."""
+        return self._sizes
+
+    def bytes_of(self, names: Sequence[str]) -> int:
+        """Bytes of columns in memory, at least 8 a cell."""
+        share = len(names) / max(1, len(self._names))
+        held = int(self._path.stat().st_size * share)
+        return max(held, 8 * sum(self._sizes) * len(names))
+
+    def read(self, number: int, names: Sequence[str]) -> Iterator[Any]:
+        """Yields the rows of a record batch, at most `PART_ROWS` at once."""
+        batch = _guarded(self._file, lambda: self._batch(number, names))
+        for start in range(0, batch.num_rows, PART_ROWS):
+            part = batch.slice(start, PART_ROWS)
+            yield _of_json(part) if self._is_json else part
+
+    def first_line(self, number: int) -> int | None:
+        """Line of the first row of a block, if every row is one line."""
+        return None if self._first_lines is None else self._first_lines[number]
+
+    def _scan(self) -> tuple[list[str], list[int], bool]:
+        import pyarrow as pa
+
+        # Mapped and of one column: bodies of the batches are not read.
+        with pa.memory_map(str(self._path)) as content:
+            schema = pa.ipc.open_file(content).schema
+            options = pa.ipc.IpcReadOptions(included_fields=[0])
+            reader = pa.ipc.open_file(content, options=options)
+            sizes = [
+                reader.get_batch(number).num_rows
+                for number in range(reader.num_record_batches)
+            ]
+        return list(schema.names), sizes, JSON_CELLS in (schema.metadata or {})
+
+    def _batch(self, number: int, names: Sequence[str]) -> Any:
+        import pyarrow as pa
+
+        places = [self._names.index(name) for name in names]
+        options = pa.ipc.IpcReadOptions(included_fields=places)
+        with pa.OSFile(str(self._path)) as content:
+            return pa.ipc.open_file(content, options=options).get_batch(number)
+
+
+def _of_json(batch: Any) -> dict[str, list[Any]]:
+    """Column -> values of the texts of JSON."""
+    known: dict[str, Any] = {}
+    columns = {}
+    for name in batch.schema.names:
+        texts = batch.column(name).to_pylist()
+        for text in texts:
+            if text not in known:
+                known[text] = json.loads(text)
+        columns[name] = [known[text] for text in texts]
+    return columns
+
+
+def _each(file: TableFile, batches: Iterator[Any]) -> Iterator[Any]:
+    while (batch := _guarded(file, lambda: next(batches, None))) is not None:
+        yield batch
+
+
+def _guarded(file: TableFile, read: Callable[[], Result]) -> Result:
+    import pyarrow as pa
+
+    try:
+        return read()
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise unreadable(file, f"cannot be read: {first}") from error

@@ -1,0 +1,349 @@
+"""The rows of one split of a table that is larger than memory."""
+
+import concurrent.futures
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import FittedColumns
+from specflow.data.array_tree import map_leaves, named_leaves
+from specflow.data.row_order import BlockOrder, RowIds, RowOrder
+from specflow.data.source import ArraySource, Rows
+from specflow.data.table.split_labels import split_labels
+from specflow.data.table.split_source import row_identifiers, split_source
+from specflow.data.table.streamed_cells import StreamedCells
+from specflow.diagnostics.errors import DataError, Diagnostic, did_you_mean, nearest
+from specflow.runtime.typing import Tree
+
+__all__ = ["StreamedSource"]
+
+Blocks = tuple[int, ...]
+_WINDOWS = 3
+"""Windows that fit the bound: one that is read from, the next, and room to parse."""
+
+
+class _Loaded:
+    """Rows of some blocks in memory."""
+
+    def __init__(self, blocks: tuple[int, ...], starts: dict[int, int], arrays: Any):
+        self.blocks = frozenset(blocks)
+        self.starts = starts
+        """Block -> index of its first row in the arrays."""
+        self.arrays = arrays
+        """Trees of features and labels."""
+
+
+class StreamedSource:
+    """Rows of one split, of which a window of blocks is in memory.
+
+    Rows are read in the order of `row_order` at the speed of the files, since a thread
+    reads the next window while this one is used; in another order each block is read
+    again for every request.
+
+    Args:
+        cells: the table.
+        rows: numbers of the split's rows.
+        fitted: makes the features.
+        name: of the split, for messages.
+        ids: columns that identify rows.
+        needs_labels: False: there are no labels.
+        memory: bytes of rows that may be held.
+        digest: of the content, which other processes compare.
+    """
+
+    def __init__(
+        self,
+        cells: StreamedCells,
+        rows: RowIds,
+        *,
+        fitted: FittedColumns,
+        name: str,
+        ids: Sequence[str],
+        needs_labels: bool,
+        memory: int,
+        digest: str,
+    ):
+        self._cells = cells
+        # A bit a row: their numbers would take 64.
+        is_inside = np.zeros(len(cells), np.bool_)
+        is_inside[rows] = True
+        self._bits = np.packbits(is_inside)
+        self._fitted, self._name = fitted, name
+        self._ids, self._needs_labels = ids, needs_labels
+        self._memory, self.digest = memory, digest
+        self.origin = f"{name} split"
+        blocks = cells.blocks.blocks
+        self._sizes = [
+            int(
+                np.diff(np.searchsorted(rows, [at.first_row, at.first_row + at.rows]))[
+                    0
+                ]
+            )
+            for at in blocks
+        ]
+        self._firsts = np.cumsum([0, *self._sizes])
+        self._lock = threading.RLock()
+        self._held: _Loaded | None = None
+        self._planned: list[Blocks] = []
+        self._ahead: tuple[Blocks, concurrent.futures.Future[_Loaded]] | None = None
+        largest = max(self._sizes, default=0)
+        if largest and largest * self.row_bytes > memory:
+            raise _too_large(cells, self._sizes.index(largest), self.row_bytes, memory)
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "specflow-read-ahead")
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @functools.cached_property
+    def _spec(self) -> tuple[Tree, Tree]:
+        first = next(index for index, size in enumerate(self._sizes) if size)
+        return next(self._parts(first)).spec()
+
+    def spec(self) -> tuple[Tree, Tree]:
+        """A `RowSpec` in place of each array of features and labels."""
+        return self._spec
+
+    @functools.cached_property
+    def row_bytes(self) -> int:
+        """Bytes of one row of features and labels."""
+        return sum(
+            row.dtype.itemsize * int(np.prod(row.shape))
+            for _, row in named_leaves(*self.spec())
+        )
+
+    @property
+    def window_rows(self) -> int:
+        """Largest number of rows of a window."""
+        return max(1, self._memory // _WINDOWS // max(1, self.row_bytes))
+
+    def row_order(self, seed: int, *, shuffle: bool) -> RowOrder:
+        """The order of training: blocks, and then rows inside of a window."""
+        order = BlockOrder(self._sizes, self.window_rows, seed, shuffle=shuffle)
+        return _PlannedOrder(order, self._plan)
+
+    def take(self, rows: Rows) -> tuple[Tree, Tree]:
+        """Returns features and labels of some rows."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        blocks = np.searchsorted(self._firsts, rows, side="right") - 1
+        with self._lock:
+            taken = self._gathered(np.asarray(rows), blocks)
+            self._read_ahead()
+        return taken
+
+    def parts(self) -> Iterator[ArraySource]:
+        """Yields all rows in order, in parts that are read anew."""
+        for block, size in enumerate(self._sizes):
+            if size:
+                yield from self._parts(block)
+
+    def column_blocks(self, path: str) -> Iterator[npt.NDArray[Any]]:
+        """Yields the array at `path`, such as `labels`, block by block.
+
+        Raises:
+            DataError: there is no such array.
+        """
+        known = dict(named_leaves(*self.spec()))
+        if path not in known:
+            raise DataError(
+                Diagnostic(
+                    path,
+                    "there is no such array",
+                    origin=self.origin,
+                    expected=f"one of {', '.join(known)}",
+                    hint=did_you_mean(nearest(path, known)),
+                    code="unknown-array",
+                )
+            )
+        if path.partition(".")[0] != "labels":
+            for part in self.parts():
+                yield part.column(path)
+            return
+        fitted = self._fitted
+        names = [*fitted.labels, *filter(None, [fitted.weights])]
+        for _, cells, inside in self._cells.parts(names, self._rows_of_split()):
+            diagnostics: list[Diagnostic] = []
+            labels = split_labels(fitted, cells, inside, diagnostics)
+            if diagnostics:
+                raise DataError(*diagnostics)
+            yield dict(named_leaves(None, labels))[path]
+
+    def column(self, path: str) -> npt.NDArray[Any]:
+        """All rows of the array at `path`."""
+        return np.concatenate(list(self.column_blocks(path)))
+
+    @functools.cached_property
+    def ids(self) -> dict[str, npt.NDArray[Any]]:
+        """Name -> identifier of each row, text or integers."""
+        rows = self._rows_of_split()
+        return {
+            name: row_identifiers(self._cells, name, rows)
+            for name in self._ids
+            if name in self._cells.names
+        }
+
+    def place(self, row: int) -> str:
+        """The file and line of a row of this split."""
+        return self._cells.place(self._row_of_table(row))
+
+    def raw(self, rows: slice) -> dict[str, list[Any]]:
+        """Raw values of some rows by column, as the files have them."""
+        numbers = [self._row_of_table(row) for row in range(*rows.indices(len(self)))]
+        return {
+            name: [self._cells.value(name, number) for number in numbers]
+            for name in self._fitted.sources
+        }
+
+    def _rows_of_split(self) -> RowIds:
+        return np.flatnonzero(np.unpackbits(self._bits, count=len(self._cells)))
+
+    def _inside(self, block: int) -> npt.NDArray[np.intp]:
+        """Rows of this split in a block, counted from its first row."""
+        place = self._cells.blocks.blocks[block]
+        start, stop = place.first_row // 8, -(-(place.first_row + place.rows) // 8)
+        bits = np.unpackbits(self._bits[start:stop])
+        bits = bits[place.first_row - 8 * start :][: place.rows]
+        return np.flatnonzero(bits)
+
+    def _row_of_table(self, row: int) -> int:
+        block = int(np.searchsorted(self._firsts, row, side="right")) - 1
+        first = self._cells.blocks.blocks[block].first_row
+        return first + int(self._inside(block)[row - int(self._firsts[block])])
+
+    def _parts(self, block: int) -> Iterator[ArraySource]:
+        """Reads the rows of this split in a block, part by part."""
+        place = self._cells.blocks.blocks[block]
+        inside = self._inside(block) + place.first_row
+        for first, cells in self._cells.blocks.read(block, self._cells.names):
+            start, stop = np.searchsorted(inside, [first, first + len(cells)])
+            if start < stop:
+                yield split_source(
+                    self._fitted,
+                    cells,
+                    inside[start:stop] - first,
+                    self._name,
+                    (),
+                    self._needs_labels,
+                )
+
+    def _load(self, blocks: tuple[int, ...]) -> _Loaded:
+        """Reads blocks into arrays."""
+        rows = sum(self._sizes[block] for block in blocks)
+        arrays = self._empty(rows)
+        starts: dict[int, int] = {}
+        at = 0
+        for block in blocks:
+            starts[block] = at
+            for part in self._parts(block):
+                place = slice(at, at + len(part))
+                map_leaves(
+                    functools.partial(_write, place), arrays, part.take(slice(None))
+                )
+                at += len(part)
+        return _Loaded(blocks, starts, arrays)
+
+    def _gathered(
+        self, rows: npt.NDArray[Any], blocks: npt.NDArray[Any]
+    ) -> tuple[Tree, Tree]:
+        needed = set(np.unique(blocks).tolist())
+        taken: tuple[Tree, Tree] | None = None
+        starts = np.zeros(len(self._sizes), np.int64)
+        while needed:
+            window = self._held = self._next_window(needed)
+            for block in window.blocks & needed:
+                starts[block] = window.starts[block] - self._firsts[block]
+            if taken is None and needed <= window.blocks:
+                places = rows + starts[blocks]
+                return map_leaves(functools.partial(_rows_at, places), window.arrays)
+            if taken is None:
+                taken = self._empty(len(rows))
+            mine = np.flatnonzero(np.isin(blocks, list(window.blocks & needed)))
+            places = rows[mine] + starts[blocks[mine]]
+            map_leaves(functools.partial(_move, mine, places), taken, window.arrays)
+            needed -= window.blocks
+        return self._empty(0) if taken is None else taken
+
+    def _empty(self, rows: int) -> tuple[Tree, Tree]:
+        return map_leaves(
+            lambda spec: np.empty((rows, *spec.shape), spec.dtype), self.spec()
+        )
+
+    def _next_window(self, needed: set[int]) -> _Loaded:
+        """A window with needed blocks: that which is held, read ahead, or loaded."""
+        if self._held is not None and self._held.blocks & needed:
+            return self._held
+        if self._ahead is not None and needed.intersection(self._ahead[0]):
+            window = self._ahead[1].result()
+            self._ahead = None
+            return window
+        self._held = None  # Before another one is loaded.
+        first = min(needed)
+        planned = (blocks for blocks in self._planned if needed.intersection(blocks))
+        return self._load(next(planned, (first,)))
+
+    def _plan(self, windows: list[Blocks]) -> None:
+        """Learns which windows are read next, in order."""
+        with self._lock:
+            self._planned = windows
+
+    def _read_ahead(self) -> None:
+        """Starts to read the window after the last one that is held."""
+        if self._ahead is not None or self._held is None:
+            return
+        held = self._held.blocks
+        after: Blocks = self._planned[-1] if self._planned else ()
+        if not any(held == set(blocks) for blocks in self._planned):
+            # Rows are read in their own order: the next block.
+            later = range(max(held) + 1, len(self._sizes))
+            after = tuple(itertools.islice((b for b in later if self._sizes[b]), 1))
+        if after and not held & set(after):
+            self._ahead = after, self._thread.submit(self._load, after)
+
+
+class _PlannedOrder:
+    """An order that announces which windows are read next."""
+
+    def __init__(self, order: BlockOrder, plan: Callable[[list[Blocks]], None]):
+        self._order, self._plan = order, plan
+
+    def rows(self, epoch: int, start: int, stop: int) -> RowIds:
+        """Row numbers at some positions of an epoch."""
+        windows = self._order.windows_at(epoch, start, stop)
+        after = self._order.window_after(windows[-1])
+        self._plan([window.blocks for window in (*windows, after)])
+        return self._order.rows(epoch, start, stop)
+
+
+def _too_large(
+    cells: StreamedCells, index: int, row_bytes: int, memory: int
+) -> DataError:
+    block = cells.blocks.blocks[index]
+    size = block.rows * row_bytes
+    return DataError(
+        Diagnostic(
+            cells.blocks.files[block.file].name,
+            f"block {block.number} has {block.rows:,} rows, whose features take "
+            f"{size / 2**20:,.1f} MiB",
+            expected=f"at most {memory / 2**20:,.1f} MiB, by data.memory",
+            hint=f"Set data.memory={-(-3 * size // 2**20)}MiB, or write the file with "
+            "smaller row groups.",
+            code="table-memory",
+        )
+    )
+
+
+def _write(place: slice, array: Any, part: Any) -> None:
+    array[place] = part
+
+
+def _rows_at(places: Any, array: Any) -> Any:
+    return np.take(array, places, axis=0)
+
+
+def _move(rows: Any, places: Any, out: Any, array: Any) -> None:
+    out[rows] = array[places]

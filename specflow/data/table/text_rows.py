@@ -1,0 +1,111 @@
+"""Rows of text files: how pyarrow reads cells as texts, and lines of JSON."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from specflow.data.table.table_files import TableFile, unreadable
+from specflow.diagnostics.errors import DataError, Diagnostic
+
+__all__ = ["csv_options", "json_rows", "misfit_rows"]
+
+_SHOWN = 10
+"""Number of unreadable rows of a file that are shown."""
+
+
+def csv_options(
+    delimiter: str, names: Sequence[str], misfit: Callable[[Any], str]
+) -> dict[str, Any]:
+    """Options with which pyarrow reads columns of a text file as texts.
+
+    Args:
+        delimiter: between cells.
+        names: columns to read.
+        misfit: takes a row with another number of cells than the header.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    return {
+        "parse_options": arrow_csv.ParseOptions(
+            delimiter=delimiter,
+            newlines_in_values=True,
+            invalid_row_handler=misfit,
+        ),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=list(names),
+            strings_can_be_null=False,
+        ),
+    }
+
+
+def misfit_rows(
+    file: TableFile, misfits: Sequence[Any], *, aligned: bool
+) -> list[Diagnostic]:
+    """Diagnostics of rows with another number of cells than the header.
+
+    Args:
+        file: the file.
+        misfits: pyarrow's invalid rows.
+        aligned: every row of the file is one line.
+    """
+    diagnostics = []
+    for row in misfits[:_SHOWN]:
+        text = row.text if len(row.text) <= 60 else f"{row.text[:57]}..."
+        place = f"{file.name}:{row.number}"
+        if not aligned:
+            place = f"{file.name}, row {row.number - 2}"
+        diagnostics.append(
+            Diagnostic(
+                place,
+                f"has {row.actual_columns} cells: {text!r}",
+                expected=f"{row.expected_columns}, as the header has",
+                hint="Quote a cell that contains the separator.",
+                code="table-row",
+            )
+        )
+    if further := len(misfits) - _SHOWN:
+        if further > 0:
+            diagnostics.append(
+                Diagnostic(
+                    file.name,
+                    f"{further:,} further rows do not fit the header",
+                    code="table-row",
+                )
+            )
+    return diagnostics
+
+
+def json_rows(file: TableFile) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the line and the object of each row of a JSON lines file.
+
+    Raises:
+        DataError: lines are no JSON objects; the first ones are named.
+    """
+    bad: list[Diagnostic] = []
+    try:
+        with file.path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                problem = ""
+                try:
+                    value = json.loads(line.rstrip("\n"))
+                    if isinstance(value, dict):
+                        if not bad:
+                            yield number, value
+                    else:
+                        problem = f"holds {type(value).__name__} {line.strip():.40}"
+                except ValueError as error:
+                    problem = f"is not valid JSON: {error}"
+                if problem:
+                    place = f"{file.name}:{number}"
+                    expected = "a JSON object"
+                    bad.append(Diagnostic(place, problem, expected, code="table-row"))
+                if len(bad) == _SHOWN:
+                    break
+    except UnicodeDecodeError as error:
+        raise unreadable(file, f"cannot be read: {error}") from error
+    if bad:
+        raise DataError(*bad)
