@@ -1,10 +1,11 @@
 """Formats numbers, arrays and tables for a terminal."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["column_names", "columns", "human", "short"]
+__all__ = ["column_names", "columns", "human", "short", "shortened"]
 
 _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "bool"}
 
@@ -33,6 +34,22 @@ def short(array: Any) -> str:
     kind = name.rstrip("0123456789")
     dtype = _SHORT.get(kind, kind) + name[len(kind) :]
     return f"{dtype}[{','.join(map(str, array.shape))}]"
+
+
+def shortened(text: str) -> str:
+    """Shortens a number to five digits; other texts and whole numbers stay.
+
+    >>> shortened("0.23812345678"), shortened("123456789"), shortened("adamw")
+    ('0.23812', '123456789', 'adamw')
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    is_whole = text.lstrip("+-").isdecimal()
+    if is_whole or len(text) <= 7 or not math.isfinite(number):
+        return text
+    return f"{number:.5g}"
 
 
 def columns(rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from specflow.runtime.formatting import column_names, columns
+from specflow.runtime.formatting import column_names, columns, shortened
 
 __all__ = ["Outcome", "ranked", "records", "settings_of", "table"]
 
@@ -113,7 +113,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
     rows = [["job", *varied, *(names.values() or ("",)), *pareto, *status]]
     for number in ranked(outcomes):
         outcome = outcomes[number]
-        row = [str(number), *(settings[number].get(key, "") for key in varied)]
+        own = (shortened(settings[number].get(key, "")) for key in varied)
+        row = [str(number), *own]
         if outcome.result is None:
             first = (outcome.error.splitlines() or ["no reason given"])[0]
             kind = f" ({outcome.failure})" if outcome.failure else ""

@@ -1,5 +1,7 @@
 """Spaces of searches: what is refused before the first trial, and from where."""
 
+import importlib.util
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,22 @@ def test_several_objectives_with_pruning_are_refused():
     objectives = "sweep.objectives=[{metric: loss},{metric: accuracy}]"
     with pytest.raises(ConfigError, match="only a search with one objective"):
         plan("sweep=median", objectives, "optimizer.lr=0.1,0.2")
+
+
+def test_what_a_sampler_needs_is_named_before_the_first_trial(monkeypatch):
+    """The Gaussian process would ask for torch at its eleventh trial alone."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *of: None if name == "torch" else find(name, *of),
+    )
+    with pytest.raises(ConfigError) as error:
+        plan("sweep=gp", "optimizer.lr=interval(0.1,1)")
+    assert str(error.value) == (
+        "sweep.sampler.name: gp needs the package torch, which is not installed "
+        "(conf/sweep/gp.yaml:4:11). pip install torch."
+    )
 
 
 def test_what_changes_results_is_fixed_and_what_is_searched_is_not():

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from specflow.config.sections.sweep import ObjectiveConfig
+from specflow.runtime.formatting import shortened
 from specflow.runtime.html.axes import Axis, axis_of, choice_axis, number_label
 from specflow.runtime.html.drawing import Chart, figure, framed, path, svg
 from specflow.runtime.html.html_text import Html, element
@@ -11,7 +12,6 @@ from specflow.sweep.report.importance import Importance, numbers_of
 from specflow.sweep.report.learning_curves import Curve, SeedGroup
 from specflow.sweep.report.trial_marks import Tones, mark
 from specflow.sweep.results.best_trial import pareto_front
-from specflow.sweep.results.results_table import shortened
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from specflow.runtime.formatting import column_names
+from specflow.runtime.formatting import column_names, shortened
 from specflow.runtime.html.axes import number_label
 from specflow.runtime.html.html_text import Html, element
 from specflow.sweep.report.importance import numbers_of
-from specflow.sweep.results.results_table import shortened
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult
 

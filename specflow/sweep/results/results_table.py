@@ -3,14 +3,13 @@
 import csv
 import importlib.util
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from specflow.diagnostics.errors import ConfigError, Diagnostic, did_you_mean, nearest
 from specflow.output.files import replacing
-from specflow.runtime.formatting import column_names, columns
+from specflow.runtime.formatting import column_names, columns, shortened
 from specflow.sweep.results.best_trial import pareto_front, ranked_trials
 from specflow.sweep.results.sweep_results import SweepResults
 from specflow.sweep.results.trial_result import TrialResult
@@ -19,7 +18,6 @@ __all__ = [
     "as_csv",
     "as_plain",
     "as_text",
-    "shortened",
     "sorted_trials",
     "typed_value",
     "write_parquet",
@@ -166,18 +164,6 @@ def write_parquet(
     table = pa.table({name: _typed([row[name] for row in rows]) for name in names})
     with replacing(Path(path)) as temporary:
         pq.write_table(table, temporary)
-
-
-def shortened(text: str) -> str:
-    """Shortens a number to five digits; other texts stay.
-
-    >>> shortened("0.23812345678"), shortened("64"), shortened("adamw")
-    ('0.23812', '64', 'adamw')
-    """
-    number = _number(text)
-    if number is None or len(text) <= 7 or not math.isfinite(number):
-        return text
-    return f"{number:.5g}"
 
 
 def typed_value(text: str) -> int | float | str:
