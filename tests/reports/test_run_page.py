@@ -3,16 +3,14 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
 
 from specflow.cli.main import main
+from tests.browsing import WIDTHS, assert_fits, in_a_browser, probed
 from tests.reports.test_run_listing import write_run
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = '"><script>document.title = "hit"</script>'
 SHARES = {"step": 0.5, "compile": 0.25, "idle": 0.25}
 
@@ -136,11 +134,7 @@ def test_wrong_arguments_are_errors(runs, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
-PROBE = """
-<script>
-const result = {errors: []};
-addEventListener("error", (event) => result.errors.push(event.message));
-addEventListener("load", () => {
+SORTS = """
   const head = [...document.querySelectorAll("th")].find(
     (one) => one.textContent.startsWith("best"));
   const values = () => [...head.closest("table").tBodies[0].rows].map(
@@ -149,47 +143,16 @@ addEventListener("load", () => {
   result.ascending = values();
   head.querySelector("button").click();
   result.descending = values();
-  result.title = document.title;
-  result.width = [document.documentElement.scrollWidth, innerWidth];
-  result.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-  parent.postMessage(JSON.stringify(result), "*");
-});
-</script>
-"""
-FRAME = """<!doctype html>
-<pre id="result"></pre>
-<script>
-const pre = document.getElementById("result");
-addEventListener("message", (event) => { pre.textContent = event.data; });
-</script>
-<iframe src="probed.html" width="%d" height="2000" style="border: 0"></iframe>
 """
 
 
-@pytest.mark.browser
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("width", [390, 1280])
+@in_a_browser
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_sorts_and_fits_its_width_in_a_browser(runs, tmp_path, width):
     assert main(["report", "run=runs/0", "run=runs/1", "--output", "page.html"]) == 0
-    text = (runs.parent / "page.html").read_text()
-    # The probe is not of the page: its policy would refuse it.
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text)
-    (tmp_path / "probed.html").write_text(text.replace("<body>", f"<body>{PROBE}"))
-    (frame := tmp_path / "frame.html").write_text(FRAME % width)
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,2000",
-        "--virtual-time-budget=10000", frame.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=True
-    )
-    written = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.S)[1]
-    result = json.loads(html.unescape(written))
-    assert (result["errors"], result["loaded"]) == ([], [])
+    result = probed((runs.parent / "page.html").read_text(), SORTS, tmp_path, width)
+    assert_fits(result, width)
     assert result["title"] == "2 runs of digits"
     ascending = [float(value) for value in result["ascending"]]
     assert ascending == sorted(ascending)
     assert result["descending"] == result["ascending"][::-1]
-    assert result["width"][0] <= result["width"][1] == width

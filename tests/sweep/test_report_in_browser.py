@@ -1,41 +1,25 @@
 """The page of a sweep in headless Chromium: two widths, light and dark, clicks."""
 
-import html
 import json
-import re
-import shutil
-import subprocess
 
 import matplotlib.image
 import pytest
 
 from specflow.sweep.report.report_page import report_page
 from specflow.sweep.results.sweep_results import read_sweep
+from tests.browsing import IN_A_BROWSER, WIDTHS, assert_fits, browse, probed
 from tests.sweep.search_samples import K, X, plan, run, value_of
 from tests.sweep.test_report import HOSTILE
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed"),
-]
+pytestmark = IN_A_BROWSER
 
-PROBE = """
-<script>
-const result = {errors: []};
-addEventListener("error", (event) => result.errors.push(event.message));
-</script>
-"""
 CLICKS = """
-<script>
 const column = (name) => {
   const heads = [...document.querySelectorAll("th")];
   const place = heads.findIndex((head) => head.textContent.startsWith(name));
   const rows = [...document.querySelectorAll("tbody tr")];
   return {head: heads[place], texts: rows.map((row) => row.cells[place].dataset.value)};
 };
-result.title = document.title;
 const x = column("x");
 x.head.querySelector("button").click();
 result.ascending = [column("x").texts, column("x").head.getAttribute("aria-sort")];
@@ -48,7 +32,6 @@ const other = document.querySelector('svg .mark[data-trial="4"]');
 result.dimmed = getComputedStyle(other).opacity;
 row.dispatchEvent(new PointerEvent("pointerleave"));
 result.after = document.querySelectorAll(".on").length;
-result.width = [document.documentElement.scrollWidth, innerWidth];
 const sizes = [...document.querySelectorAll("svg[role=img] text")]
   .map((text) => text.getBoundingClientRect().height);
 result.least = Math.min(...sizes);
@@ -59,38 +42,7 @@ const outside = [...document.querySelectorAll(".pairs svg text, .slices svg text
     return box.left < frame.left - 1 || box.right > frame.right + 1;
   });
 result.outside = outside.map((text) => text.textContent);
-result.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-parent.postMessage(JSON.stringify(result), "*");
-</script>
 """
-FRAME = """<!doctype html>
-<pre id="result"></pre>
-<script>
-const pre = document.getElementById("result");
-addEventListener("message", (event) => { pre.textContent = event.data; });
-</script>
-<iframe src="probed.html" width="%d" height="2000" style="border: 0"></iframe>
-"""
-"""Chromium's own windows are at least 500 pixels wide."""
-
-
-def browse(page, tmp_path, *options):
-    done = subprocess.run(
-        [
-            BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            *options,
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +68,10 @@ def page(tmp_path_factory):
     return folder / "report.html"
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_page_sorts_and_points_and_fits_its_width(page, tmp_path, width):
-    text = page.read_text()
-    # The probe is not of the page: its policy would refuse it, see below.
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text)
-    text = text.replace("<body>", f"<body>{PROBE}").replace(
-        "</body>", f"{CLICKS}</body>"
-    )
-    (tmp_path / "probed.html").write_text(text)
-    (frame := tmp_path / "frame.html").write_text(FRAME % width)
-    options = ("--window-size=1400,2000", "--virtual-time-budget=10000", "--dump-dom")
-    dom = browse(frame, tmp_path, *options)
-    written = re.search(r'<pre id="result">(.*?)</pre>', dom, re.S)[1]
-    result = json.loads(html.unescape(written))
-    assert result["errors"] == []
-    assert result["loaded"] == []
+    result = probed(page.read_text(), CLICKS, tmp_path, width)
+    assert_fits(result, width)
     assert result["title"] == "Sweep of search"
     texts, order = result["ascending"]
     assert order == "ascending"
@@ -143,7 +83,6 @@ def test_a_page_sorts_and_points_and_fits_its_width(page, tmp_path, width):
     assert set(result["on"]) == {"3"}
     assert float(result["dimmed"]) < 0.5
     assert result["after"] == 0
-    assert result["width"][0] <= result["width"][1] == width
     assert result["least"] >= 9
     assert result["outside"] == []
 
