@@ -29,8 +29,6 @@ def table_values(table: ProposedTable, *, file: str, copied: bool) -> dict[str, 
         copied: whether the file is a copy inside of the project.
     """
     is_classes = table.task == "classification"
-    # One logit for two classes: its metrics are those of a positive and a negative one.
-    is_binary = len(table.classes) == 2
     label = table.label.name
     batch = next((size for most, size in _SIZES if table.rows < most), _LARGEST_BATCH)
     passes = round(_PASSES * table.rows * (1 - _EVALUATED) / batch)
@@ -44,10 +42,6 @@ def table_values(table: ProposedTable, *, file: str, copied: bool) -> dict[str, 
     about = f"The {noun} {_one_line(label)} of each row of {_one_line(file)}."
     return {
         "about": about,
-        "spec": "binary_classification" if is_binary else table.task,
-        "outputs": "null # The number of classes."
-        if is_classes and not is_binary
-        else "1",
         "file": _text(file),
         "place": " # Relative to the folder of the project." if copied else "",
         "copied": ", a copy" if copied else ", which stay where they are",
@@ -57,7 +51,6 @@ def table_values(table: ProposedTable, *, file: str, copied: bool) -> dict[str, 
         "rows": f"{table.rows:,}",
         "columns": "\n".join(_columns(table)),
         "split": split,
-        "rate": "1e-3",
         "steps": str(steps),
         "batch": str(batch),
         "every": str(max(1, steps // 6)),

@@ -157,6 +157,27 @@ def test_labels_decide_the_task(case, tmp_path):
     assert (table.task, table.classes) == (task, classes)
 
 
+def test_times_lists_and_sentences_have_their_kinds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "day": f"2026-03-{row % 28 + 1:02d}",
+            "tags": [["a", "b"], ["b"], []][row % 3],
+            "note": f"a sweet ripe pear of row {row}",
+            "kind": "xy"[row % 2],
+        }
+        for row in range(60)
+    ]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "pears.jsonl").write_text(lines)
+    assert main(["new", "pears", "--from", "pears.jsonl"]) == 0
+    columns = experiment(tmp_path / "pears")["data"]["columns"]
+    del columns["kind"]
+    assert columns == {"day": "date", "tags": "set", "note": "text"}
+    for label in ("day", "tags"):
+        assert main(["new", "others", "--from", "pears.jsonl", "--labels", label]) == 2
+
+
 def test_a_few_texts_among_numbers_are_missing_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = ["?" if row % 30 == 0 else row % 11 for row in range(90)]

@@ -24,6 +24,8 @@ _ROWS_A_CLASS = 5
 """Rows that each integer class has on average, at least."""
 _MOST_MISSING_TEXTS = 3
 """Number of different texts among numbers that may mean a missing one."""
+_WORDS = 4
+"""Mean number of words of a text from which it is no name."""
 _LONGEST = 50
 """Length of listed values, in characters."""
 
@@ -162,12 +164,14 @@ class _Proposal:
             if bad and cells.integers(name) is None:
                 raise DataError(*cells.bad_cells(name, bad, "a number"))
             kind = "category" if bad else kind  # Integers that float64 cannot hold.
-        texts = cells.texts(name)
-        counts = collections.Counter(texts)
+        counts = cells.texts(name).counts()
         missing = counts.pop("", 0)
         if len(counts) == 1:
             return ProposedColumn(name, "ignore", "one value in all rows")
-        if kind != "number" and len(counts) == len(texts) > 1:
+        if kind != "number" and _are_sentences(counts):
+            words = counts.most_common(1)[0][0].split()[:_WORDS]
+            return ProposedColumn(name, "text", f"such as: {' '.join(words)} ...")
+        if kind != "number" and len(counts) == len(cells) > 1:
             return ProposedColumn(name, "id", "a different text in every row")
         if isinstance(kind, list):
             return ProposedColumn(name, "ignore", kind[0].problem)
@@ -211,6 +215,9 @@ class _Proposal:
     def _labels(self) -> tuple[ProposedColumn, list[str]]:
         """The column of labels, and its classes if it has some."""
         cells, name = self._cells, self._label
+        special = inferred_special_kind(cells, name, self._every)
+        if special is not None:
+            raise self._no_label("has times" if special == "date" else "has lists")
         kind = inferred_kind(cells, name, self._every)
         if isinstance(kind, list):
             if kind[0].code == "table-cell":
@@ -218,11 +225,13 @@ class _Proposal:
             raise self._no_label(kind[0].problem)
         texts = cells.texts(name)
         numbers = cells.numbers(name)[0]
-        is_missing = np.isnan(numbers) if kind == "number" else np.array(texts) == ""
+        is_missing = np.isnan(numbers)
+        if kind != "number":
+            is_missing = texts.mapped(lambda text: text == "")
         if is_missing.any():
             rows = np.flatnonzero(is_missing)
             raise DataError(*cells.bad_cells(name, rows, "a label in every row"))
-        counts = collections.Counter(texts)
+        counts = texts.counts()
         if len(counts) == 1:
             raise self._no_label(f"has one value in all rows: {texts[0]!r}")
         if kind == "number" and not _are_classes(numbers):
@@ -247,6 +256,12 @@ class _Proposal:
                 code="table-kind",
             )
         )
+
+
+def _are_sentences(counts: collections.Counter[str]) -> bool:
+    """True for texts of several words, most of which differ."""
+    words = sum(len(text.split()) for text in counts)
+    return 2 * len(counts) > counts.total() and words >= _WORDS * len(counts)
 
 
 def _are_classes(numbers: npt.NDArray[np.float64]) -> bool:
