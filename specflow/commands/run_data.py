@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from specflow.commands.swept_trial import SharedParts
     from specflow.compose import Composed
 
-__all__ = ["data_of_run", "data_to_train", "write_columns"]
+__all__ = ["data_of_run", "data_to_train", "stored_columns", "write_columns"]
 
 
 def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> Data:
@@ -93,6 +93,15 @@ def write_columns(run: RunDirectory, data: Data) -> None:
     """
     if data.columns is not None:
         write_text(run.columns, to_json(data.columns.to_json()))
+
+
+def stored_columns(path: str) -> FittedColumns | None:
+    """The fitted columns of a run; None if its data is no table.
+
+    Args:
+        path: of the run directory.
+    """
+    return _stored(existing_run(path), gathers=False)
 
 
 def _stored(run: RunDirectory, *, gathers: bool) -> FittedColumns | None:

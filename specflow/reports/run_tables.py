@@ -6,8 +6,12 @@ from typing import Any
 
 from specflow.reports.run_charts import tone
 from specflow.reports.run_contents import RunContents
-from specflow.runtime.html.axes import number_label
 from specflow.runtime.html.html_text import Html, element
+from specflow.runtime.html.sortable_table import (
+    number_cell,
+    sortable_table,
+    text_cell,
+)
 
 __all__ = ["difference_table", "environment_table", "metric_table", "run_table"]
 
@@ -21,17 +25,17 @@ def run_table(runs: Sequence[RunContents]) -> Html:
         swatch = element("span", {"class": "swatch", **tone(index)})
         cells = [
             element("td", {"data-value": run.label}, swatch, run.label),
-            _text(entry.name),
-            _text(entry.state),
-            _number(entry.step),
-            _number(entry.best),
-            _number(entry.best_step),
-            _number(entry.seconds),
-            _text(", ".join(entry.tags)),
+            text_cell(entry.name),
+            text_cell(entry.state),
+            number_cell(entry.step),
+            number_cell(entry.best),
+            number_cell(entry.best_step),
+            number_cell(entry.seconds),
+            text_cell(", ".join(entry.tags)),
         ]
         rows.append(element("tr", {**tone(index), "tabindex": 0}, *cells))
     numeric = {"step", "best", "at step", "seconds"}
-    return _table("Runs", [*columns, "tags"], rows, numeric)
+    return sortable_table("Runs", [*columns, "tags"], rows, numeric)
 
 
 def metric_table(runs: Sequence[RunContents]) -> Html | None:
@@ -43,12 +47,12 @@ def metric_table(runs: Sequence[RunContents]) -> Html | None:
         element(
             "tr",
             {**tone(index), "tabindex": 0},
-            _text(run.label),
-            *(_number(run.scalars.get(name)) for name in names),
+            text_cell(run.label),
+            *(number_cell(run.scalars.get(name)) for name in names),
         )
         for index, run in enumerate(runs)
     ]
-    return _table("Last evaluation", ["run", *names], rows, set(names))
+    return sortable_table("Last evaluation", ["run", *names], rows, set(names))
 
 
 def difference_table(
@@ -56,10 +60,10 @@ def difference_table(
 ) -> Html:
     """Returns a row for each key, with its value in each run."""
     rows = [
-        element("tr", None, _code(key), *(_text(_shown(value)) for value in values))
+        element("tr", None, _code(key), *(text_cell(_shown(value)) for value in values))
         for key, values in differences.items()
     ]
-    return _table("Config", ["key", *(run.label for run in runs)], rows, set())
+    return sortable_table("Config", ["key", *(run.label for run in runs)], rows, set())
 
 
 def environment_table(runs: Sequence[RunContents]) -> Html:
@@ -70,45 +74,16 @@ def environment_table(runs: Sequence[RunContents]) -> Html:
     for name in names:
         values = [values.get(name, "") for values in facts]
         differs = len(set(values)) > 1
-        cells = (_text(value) for value in values)
+        cells = (text_cell(value) for value in values)
         kind = {"class": "differs"} if differs else None
-        rows.append(element("tr", kind, _text(name), *cells))
-    return _table("Environment", ["", *(run.label for run in runs)], rows, set())
-
-
-def _table(
-    name: str, columns: Sequence[str], rows: Sequence[Html], numeric: set[str]
-) -> Html:
-    heads = [
-        element(
-            "th",
-            {"scope": "col", "class": "number" if column in numeric else None},
-            element("button", {"type": "button"}, column or "name"),
-        )
-        for column in columns
-    ]
-    table = element(
-        "table",
-        None,
-        element("thead", None, element("tr", None, *heads)),
-        element("tbody", None, *rows),
+        rows.append(element("tr", kind, text_cell(name), *cells))
+    return sortable_table(
+        "Environment", ["", *(run.label for run in runs)], rows, set()
     )
-    about = {"class": "table", "tabindex": 0, "role": "region", "aria-label": name}
-    return element("div", about, table)
-
-
-def _text(text: str) -> Html:
-    return element("td", {"data-value": text}, text)
 
 
 def _code(text: str) -> Html:
     return element("td", {"data-value": text}, element("code", None, text))
-
-
-def _number(value: float | None) -> Html:
-    stored, shown = ("", "") if value is None else (repr(value), number_label(value))
-    about = {"class": "number", "data-value": stored, "title": stored or None}
-    return element("td", about, shown)
 
 
 def _shown(value: Any) -> str:

@@ -63,6 +63,11 @@ START_UP = [
     ["runs", "nowhere"],
     ["report", "sync", "run=nowhere"],
     ["new", "json"],
+    ["data", "--help"],
+    ["data", "check", "--help"],
+    ["data", "show", "experiment=digist"],
+    ["data", "stats", "experiment=digits", "data.shufle=true"],
+    ["data", "synthesize", "experiment=digits"],
 ]
 
 
@@ -90,7 +95,7 @@ def test_help_and_config_errors_load_no_jax(tmp_path):
     commands = f"""
 import specflow.cli.main
 statuses = [specflow.cli.main.main(argv) for argv in {START_UP!r}]
-assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 11], statuses
+assert statuses == [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, *[2] * 11, 0, 0, 2, 2, 2], statuses
 """
     assert loaded_after(commands, tmp_path) == set()
 

@@ -28,6 +28,13 @@ def words(capsys, monkeypatch, tmp_path):
     return offered
 
 
+def test_commands_of_data_and_their_options_are_offered(words):
+    assert words("specflow data ") == ["show", "stats", "check", "synthesize"]
+    assert "--split" in words("specflow data show --")
+    assert "--seed" in words("specflow data synthesize --")
+    assert "experiment=digits" in words("specflow data stats experiment=dig")
+
+
 def test_tags_and_steps_of_the_run_complete_a_step(words, tmp_path):
     for folder in ("9", "10/tags", "7.partial", "superseded"):
         (tmp_path / "try1" / "checkpoints" / folder).mkdir(parents=True)

@@ -67,7 +67,8 @@ COMMANDS = [
 ]
 LINES = [line for _, line in COMMANDS]
 OF_SWEEPS = [one for one in COMMANDS if one[1].startswith("specflow sweep ")]
-COMMANDS = [one for one in COMMANDS if one not in OF_SWEEPS]
+OF_DATA = [one for one in COMMANDS if one[1].startswith("specflow data ")]
+COMMANDS = [one for one in COMMANDS if one not in [*OF_SWEEPS, *OF_DATA]]
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,13 @@ def test_a_command_reads_a_sweep(command, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", by_page(OF_DATA))
+def test_a_command_looks_at_data(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out
+
+
 def test_a_package_of_ones_own_trains_from_yaml(folder):
     (command,) = [line for line in LINES if "trust=my_package" in line]
     done = specflow(*shlex.split(command)[1:], "output.dir=runs/blobs", cwd=folder)
@@ -210,7 +218,7 @@ def test_a_file_of_ones_own_trains_and_is_served(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     runpy.run_path("my_pears.py")
     commands = [line for line in LINES if re.search("pears|runs/declared", line)]
-    assert len(commands) == 7
+    assert len(commands) == 9
     for line in commands:
         capsys.readouterr()
         assert main(shlex.split(line)[1:]) == 0

@@ -9,7 +9,7 @@ from specflow.data.table.kept_digests import kept_digest
 from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.runtime.filesystem import absence_hint, expanded
 
-__all__ = ["TableFile", "table_files", "unreadable"]
+__all__ = ["TableFile", "format_of", "table_files", "unreadable"]
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -62,18 +62,10 @@ def table_files(
     files: dict[str, TableFile] = {}
     for pattern in written:
         for name, path in _matching(pattern, key, diagnostics):
-            suffix = path.suffix.lower()
-            chosen = format or _SUFFIXES.get(suffix)
+            chosen = format or _SUFFIXES.get(path.suffix.lower())
             if chosen is None:
-                diagnostics.append(
-                    Diagnostic(
-                        key,
-                        f"the suffix {suffix!r} of {name} is no format of tables",
-                        expected=f"one of {', '.join(_SUFFIXES)}",
-                        hint="Or name it: data.format=csv.",
-                        code="table-format",
-                    )
-                )
+                hint = "Or name it: data.format=csv." if key.startswith("data.") else ""
+                diagnostics.append(_no_format(name, path, key, hint))
             elif not path.stat().st_size:
                 diagnostics.append(
                     Diagnostic(
@@ -98,6 +90,28 @@ def table_files(
     if diagnostics:
         raise DataError(*diagnostics)
     return list(files.values())
+
+
+def format_of(path: Path, *, key: str) -> str:
+    """Returns the format of a table to be written, by its suffix.
+
+    Raises:
+        DataError: the suffix is no format of tables.
+    """
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        raise DataError(_no_format(str(path), path, key, ""))
+    return format
+
+
+def _no_format(name: str, path: Path, key: str, hint: str) -> Diagnostic:
+    return Diagnostic(
+        key,
+        f"the suffix {path.suffix.lower()!r} of {name} is no format of tables",
+        expected=f"one of {', '.join(_SUFFIXES)}",
+        hint=hint,
+        code="table-format",
+    )
 
 
 def _matching(

@@ -1,0 +1,107 @@
+"""The data of an experiment, opened once for everything that is asked about it."""
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+
+from specflow.config.experiment import ExperimentConfig
+from specflow.config.sections.data_sources import TextConfig
+from specflow.data import Data
+from specflow.data.row_order import OrderedSource
+from specflow.diagnostics.errors import DataError, Diagnostic
+from specflow.exploration.check_results import CheckResult
+from specflow.exploration.column_statistics import DataStatistics, data_statistics
+from specflow.exploration.data_checks import data_checks
+from specflow.exploration.data_page import DataContents
+from specflow.exploration.pipeline_speed import PipelineSpeed, pipeline_speed
+from specflow.exploration.shown_rows import ShownRow, shown_rows
+from specflow.exploration.split_columns import split_columns
+
+__all__ = ["OpenedData", "open_data"]
+
+_SHOWN = 12
+"""Rows of the page."""
+
+
+class OpenedData:
+    """Data, and what was found in it so far.
+
+    Args:
+        config: the experiment.
+        data: its data.
+        seconds: time that it took to open the data.
+    """
+
+    def __init__(self, config: ExperimentConfig, data: Data, seconds: float):
+        self._config, self._data, self._seconds = config, data, seconds
+        self.columns = functools.cache(functools.partial(split_columns, data))
+        """Split -> its columns, read once."""
+        self.speed = functools.cache(self._speed)
+        """Speed of the pipeline, measured once."""
+
+    def statistics(self, splits: Sequence[str]) -> DataStatistics:
+        """Statistics of some splits."""
+        return data_statistics({split: self.columns(split) for split in splits})
+
+    def checks(self) -> list[CheckResult]:
+        """The five checks, of training and evaluation rows."""
+        splits = {split: self.columns(split) for split in ("train", "eval")}
+        shuffle: bool | str = self._data.shuffle
+        if shuffle and isinstance(self._data.train, OrderedSource):
+            shuffle = "blocks"
+        return data_checks(splits, data_statistics(splits), shuffle=shuffle)
+
+    def shown(self, split: str, first: int, stop: int) -> list[ShownRow]:
+        """Rows of a split, from `first` on and before `stop`.
+
+        Raises:
+            DataError: the split has no such rows.
+        """
+        rows = len(self._data.split(split))
+        if first >= rows:
+            raise DataError(
+                Diagnostic(
+                    "--rows",
+                    f"the {split} split has {rows:,} rows",
+                    expected=f"rows before {rows:,}",
+                    origin="command line",
+                    code="usage",
+                )
+            )
+        is_text = isinstance(self._config.data, TextConfig)
+        return shown_rows(self._data, split, slice(first, stop), is_text=is_text)
+
+    def contents(self) -> DataContents:
+        """What the page shows; the speed, if it was measured before."""
+        return DataContents(
+            name=self._config.name,
+            statistics=self.statistics(("train", "eval")),
+            checks=self.checks(),
+            rows=self.shown("train", 0, _SHOWN),
+            speed=self.speed() if self.speed.cache_info().currsize else None,
+        )
+
+    def _speed(self) -> PipelineSpeed:
+        loop, steps = self._config.loop, self._config.loop.iterations_per_loop
+        return pipeline_speed(
+            self._data,
+            batch_size=loop.batch_size,
+            steps_per_chunk=steps if isinstance(steps, int) else 1,
+            seed=self._config.seed,
+            open_seconds=self._seconds,
+        )
+
+
+def open_data(config: ExperimentConfig, build: Callable[[], Data]) -> OpenedData:
+    """Opens data, and measures how long that takes.
+
+    Args:
+        config: the experiment.
+        build: opens its data.
+
+    Raises:
+        DataError: the data is missing or malformed.
+    """
+    begin = time.perf_counter()
+    data = build()
+    return OpenedData(config, data, time.perf_counter() - begin)

@@ -1,0 +1,212 @@
+"""Rows as the model gets them: raw cells beside features, pictures, tokens."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import FittedColumns
+from specflow.data import Data, RawRows
+from specflow.data.array_tree import named_leaves
+from specflow.exploration.split_columns import class_names
+from specflow.runtime.formatting import columns as aligned
+from specflow.runtime.formatting import short
+
+__all__ = ["ShownRow", "as_text", "picture_of", "shown_rows"]
+
+_MOST_NUMBERS = 12
+"""Numbers of an array that are printed."""
+_LARGEST_PICTURE = 32
+"""Side of a printed or drawn picture, in pixels."""
+_SHADES = " .:-=+*#%@"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShownRow:
+    """One row: what the file has, and what the model gets."""
+
+    row: int
+    """Number of the row in its split, from 0."""
+    place: str
+    """File and line; empty for data that is no table."""
+    ids: Mapping[str, Any]
+    raw: Mapping[str, Any]
+    """Column -> raw cell; empty for data that is no table."""
+    features: Mapping[str, npt.NDArray[Any]]
+    """Key path -> array of the row, as the model gets it."""
+    by_column: Mapping[str, npt.NDArray[Any]]
+    """Column of a table -> its part of the features."""
+    labels: Mapping[str, npt.NDArray[Any]]
+    names: Mapping[str, str]
+    """Key path of a label -> name of its class."""
+    is_text: bool = False
+    """Integers are bytes of text."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values, with every number."""
+
+        def listed(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+            return {name: np.asarray(array).tolist() for name, array in arrays.items()}
+
+        return {
+            "row": self.row,
+            **({"place": self.place} if self.place else {}),
+            **(
+                {"ids": {n: np.asarray(v).tolist() for n, v in self.ids.items()}}
+                if self.ids
+                else {}
+            ),
+            **(
+                {"raw": dict(self.raw), "columns": listed(self.by_column)}
+                if self.raw
+                else {}
+            ),
+            "features": listed(self.features),
+            "labels": listed(self.labels),
+            **({"classes": dict(self.names)} if self.names else {}),
+        }
+
+
+def shown_rows(
+    data: Data, split: str, rows: slice, *, is_text: bool = False
+) -> list[ShownRow]:
+    """Reads some rows of a split.
+
+    Args:
+        data: of an experiment or a run.
+        split: `train`, `eval` or `test`.
+        rows: numbers of the rows, in the order of the split.
+        is_text: integers are bytes of text, as of `data=text`.
+    """
+    source = data.split(split)
+    numbers = range(len(source))[rows]
+    taken = named_leaves(*source.take(slice(numbers.start, numbers.stop)))
+    raw: Mapping[str, Sequence[Any]] = {}
+    by_column: Sequence[tuple[str, Any]] = ()
+    if isinstance(source, RawRows) and data.columns is not None:
+        raw = source.raw(slice(numbers.start, numbers.stop))
+        by_column = _by_column(data.columns, raw)
+    place = getattr(source, "place", None)
+    ids = getattr(source, "ids", {})
+    return [
+        ShownRow(
+            row=number,
+            place=place(number) if place is not None else "",
+            ids={name: values[number] for name, values in ids.items()},
+            raw={name: values[index] for name, values in raw.items()},
+            features=_of_row(taken, "features", index),
+            by_column=_of_row(by_column, "", index),
+            labels=(labels := _of_row(taken, "labels", index)),
+            names=_names(data.columns, labels),
+            is_text=is_text,
+        )
+        for index, number in enumerate(numbers)
+    ]
+
+
+def as_text(row: ShownRow) -> str:
+    """Returns a row as lines of text."""
+    head = f"row {row.row}" + (f" ({row.place})" if row.place else "")
+    head += "".join(f"  {name} {value}" for name, value in row.ids.items())
+    for path, label in row.labels.items():
+        name = f" ({row.names[path]})" if path in row.names else ""
+        shown = _shown(label, is_text=row.is_text)
+        head += f"  {path} {shown}{name}"
+    if row.raw:
+        cells = [
+            (name, _cell(row.raw.get(name)), _shown(row.by_column[name]))
+            if name in row.by_column
+            else (name, _cell(row.raw.get(name)), "")
+            for name in dict.fromkeys([*row.raw, *row.by_column])
+        ]
+        return f"{head}\n{_indented(aligned([('column', 'cell', 'features'), *cells]))}"
+    lines = []
+    for path, array in row.features.items():
+        lines.append(f"{path} {short(array)}: {_shown(array, is_text=row.is_text)}")
+        if (picture := picture_of(array)) is not None:
+            lines += _drawn(picture)
+    return f"{head}\n{_indented(chr(10).join(lines))}"
+
+
+def picture_of(array: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+    """A small picture of an array, float64 "h w c" in [0, 1]; None if it is none.
+
+    One or three channels come last. Larger ones are sampled to 32 pixels a side, and
+    values are scaled from their own range.
+
+    >>> picture_of(np.arange(64.0).reshape(8, 8, 1)).shape
+    (8, 8, 1)
+    >>> picture_of(np.zeros(64)) is None
+    True
+    """
+    array = np.asarray(array)
+    is_picture = (
+        array.ndim == 3 and array.shape[2] in (1, 3) and min(array.shape[:2]) > 3
+    )
+    if not is_picture:
+        return None
+    height, width = (
+        np.linspace(0, side - 1, min(side, _LARGEST_PICTURE)).round().astype(int)
+        for side in array.shape[:2]
+    )
+    small = array[np.ix_(height, width)].astype(np.float64)
+    low, high = float(small.min()), float(small.max())
+    return (small - low) / (high - low) if high > low else np.zeros_like(small)
+
+
+def _of_row(
+    arrays: Sequence[tuple[str, Any]], part: str, index: int
+) -> dict[str, npt.NDArray[Any]]:
+    return {
+        path: np.asarray(array)[index]
+        for path, array in arrays
+        if not part or path.partition(".")[0] == part
+    }
+
+
+def _by_column(fitted: FittedColumns, raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Features of each column, by the code that makes those of the model."""
+    apart = dataclasses.replace(fitted, joined=False)(raw)
+    return [
+        (path.removeprefix("features."), a) for path, a in named_leaves(apart, None)
+    ]
+
+
+def _names(
+    fitted: FittedColumns | None, labels: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, str]:
+    names = {}
+    for path, label in labels.items():
+        classes = class_names(fitted, path.removeprefix("labels."))
+        if classes and np.ndim(label) == 0 and 0 <= int(label) < len(classes):
+            names[path] = classes[int(label)]
+    return names
+
+
+def _cell(value: Any) -> str:
+    text = "(missing)" if value is None or value == "" else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _shown(array: Any, *, is_text: bool = False) -> str:
+    """The numbers of an array, the first ones of a long one; bytes as text."""
+    array = np.asarray(array)
+    if is_text and array.dtype.kind in "iu" and array.ndim == 1:
+        return repr(bytes(array.astype(np.uint8)).decode("utf-8", "replace"))
+    flat = array.reshape(-1)
+    if array.ndim == 0 or flat.size == 1:
+        return f"{flat[0]:.6g}" if flat.dtype.kind == "f" else str(flat[0])
+    first = ", ".join(f"{number:.4g}" for number in flat[:_MOST_NUMBERS].tolist())
+    return f"[{first}{', ...' if flat.size > _MOST_NUMBERS else ''}]"
+
+
+def _drawn(picture: npt.NDArray[np.float64]) -> list[str]:
+    """Lines of characters, two for each pixel."""
+    shades = (picture.mean(axis=2) * (len(_SHADES) - 1)).round().astype(int)
+    return ["".join(2 * _SHADES[shade] for shade in line) for line in shades]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,212 @@
+"""The columns of a split: raw cells of a table, else arrays of features and labels."""
+
+import collections
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from specflow.columns import FittedColumns, as_numbers, as_texts
+from specflow.data import Data, RawRows, Source
+from specflow.data.array_tree import named_leaves
+from specflow.runtime.typing import is_floating
+
+__all__ = ["SplitColumn", "SplitColumns", "class_names", "split_columns"]
+
+Role = Literal["label", "feature", "id"]
+_BLOCK = 65_536
+"""Rows that are read at once."""
+_MOST_VALUES = 20_000_000
+"""Values of a split up to which all rows are read."""
+_MOST_NAMED = 32
+"""Width up to which each feature of an array is a column."""
+_MOST_CLASSES = 1_000
+"""Number of different integers up to which labels are classes."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitColumn:
+    """One column of a split: numbers, or texts of categories and ids."""
+
+    name: str
+    role: Role
+    kind: str
+    """`number`, `category`, another kind of `data.columns`, or `array`: several numbers
+    a row."""
+    numbers: npt.NDArray[np.float64] | None = None
+    """float64 "n", NaN where missing; "n m" for arrays; None: texts."""
+    texts: Sequence[str] = ()
+    """Empty where missing; items of lists are separated by |."""
+    has_lists: bool = False
+    """The cells are lists."""
+
+    def __len__(self) -> int:
+        return len(self.texts) if self.numbers is None else len(self.numbers)
+
+    @functools.cached_property
+    def counts(self) -> collections.Counter[str]:
+        """Text -> number of rows, without missing ones."""
+        counts = collections.Counter(self.texts)
+        counts.pop("", None)
+        return counts
+
+    @functools.cached_property
+    def codes(self) -> npt.NDArray[np.int64]:
+        """A number for each row, equal for equal values, int64 "n"."""
+        if self.numbers is None:
+            places: dict[str, int] = {}
+            return np.array(
+                [places.setdefault(text, len(places)) for text in self.texts]
+            )
+        values = self.numbers.reshape(len(self), -1)
+        axis = None if values.shape[1] == 1 else 0
+        return np.unique(values, axis=axis, return_inverse=True)[1].reshape(-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitColumns:
+    """The columns of a split, labels first."""
+
+    rows: int
+    """Number of rows of the split."""
+    every: int
+    """Every so many rows were read; 1: all."""
+    columns: tuple[SplitColumn, ...]
+
+    def of_role(self, role: Role) -> list[SplitColumn]:
+        """Columns of labels, of features, or of ids."""
+        return [column for column in self.columns if column.role == role]
+
+
+def split_columns(data: Data, split: str) -> SplitColumns:
+    """Reads the columns of a split.
+
+    A table has its raw cells, whatever the features that are made of them. Other data
+    has its arrays: one of up to 32 features is a column for each of them, a larger one
+    (pictures, tokens) is one column.
+
+    Args:
+        data: of an experiment or a run.
+        split: `train`, `eval` or `test`.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    source = data.split(split)
+    values = sum(math.prod(spec.shape) for _, spec in named_leaves(*source.spec()))
+    every = max(1, len(source) * values // _MOST_VALUES)
+    labels = _label_columns(source, data.columns, every)
+    if isinstance(source, RawRows) and data.columns is not None:
+        features = _raw_columns(source, len(source), data.columns, every)
+    else:
+        features = _array_columns(source, every)
+    ids = [
+        SplitColumn(name, "id", "id", texts=as_texts(np.asarray(values)[::every]))
+        for name, values in getattr(source, "ids", {}).items()
+    ]
+    return SplitColumns(len(source), every, (*labels, *features, *ids))
+
+
+def class_names(columns: FittedColumns | None, name: str) -> tuple[str, ...]:
+    """Names of the classes of a label; empty if it has none."""
+    if columns is None:
+        return ()
+    label = columns.labels.get(name)
+    if label is None and len(columns.labels) == 1:
+        (label,) = columns.labels.values()
+    return () if label is None else label.names or ()
+
+
+def _raw_columns(
+    source: RawRows, rows_of_split: int, fitted: FittedColumns, every: int
+) -> list[SplitColumn]:
+    cells: dict[str, list[Any]] = {}
+    for rows in _blocks(rows_of_split, every):
+        for name, values in source.raw(rows).items():
+            cells.setdefault(name, []).extend(values)
+    return [_raw_column(name, values, fitted) for name, values in cells.items()]
+
+
+def _raw_column(name: str, values: list[Any], fitted: FittedColumns) -> SplitColumn:
+    column = fitted.columns.get(name)
+    kind = "" if column is None else column.to_json()["name"]
+    if any(isinstance(value, list) for value in values[:_BLOCK]):
+        texts = ["" if value is None else _joined(value) for value in values]
+        return SplitColumn(name, "feature", kind or "set", None, texts, has_lists=True)
+    numbers, bad = as_numbers(values, fitted.missing)
+    kind = kind or ("category" if bad.size else "number")
+    if kind == "number":
+        return SplitColumn(name, "feature", kind, numbers)
+    return SplitColumn(name, "feature", kind, texts=as_texts(values))
+
+
+def _joined(items: Any) -> str:
+    """Items of a list as one text, with the default separator of sets."""
+    return "|".join(as_texts(items)) if isinstance(items, list) else str(items)
+
+
+def _array_columns(source: Source, every: int) -> list[SplitColumn]:
+    arrays = _arrays(source, every, lambda path: path.startswith("features"))
+    return [
+        column
+        for path, array in arrays.items()
+        for column in _columns_of(path.removeprefix("features."), array, "feature")
+    ]
+
+
+def _label_columns(
+    source: Source, fitted: FittedColumns | None, every: int
+) -> list[SplitColumn]:
+    columns: list[SplitColumn] = []
+    arrays = _arrays(source, every, lambda path: path.startswith("labels"))
+    for path, array in arrays.items():
+        name = path.removeprefix("labels.")
+        if name == "labels" and fitted is not None and len(fitted.labels) == 1:
+            (name,) = fitted.labels
+        names = class_names(fitted, name)
+        is_class = not is_floating(array.dtype) and array.ndim == 1
+        if is_class and len(np.unique(array)) <= _MOST_CLASSES:
+            texts = [names[value] if names else str(value) for value in array.tolist()]
+            columns.append(SplitColumn(name, "label", "category", texts=texts))
+        else:
+            columns += _columns_of(name, array, "label")
+    return columns
+
+
+def _columns_of(
+    name: str, array: npt.NDArray[Any], role: Role
+) -> Iterator[SplitColumn]:
+    """Yields the columns of an array, rows first."""
+    values = array.reshape(len(array), -1)
+    width = values.shape[1]
+    if width == 1:
+        yield SplitColumn(name, role, "number", values[:, 0].astype(np.float64))
+    elif array.ndim == 2 and width <= _MOST_NAMED and is_floating(array.dtype):
+        for place in range(width):
+            numbers = values[:, place].astype(np.float64)
+            yield SplitColumn(f"{name}[{place}]", role, "number", numbers)
+    else:
+        yield SplitColumn(name, role, "array", values.astype(np.float64))
+
+
+def _arrays(
+    source: Source, every: int, is_wanted: Callable[[str], bool]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """Key path -> array of all rows that are read."""
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    for rows in _blocks(len(source), every):
+        for path, array in named_leaves(*source.take(rows)):
+            if is_wanted(path):
+                # It may give the same memory, filled anew, for the next rows.
+                parts.setdefault(path, []).append(np.array(array))
+    return {path: np.concatenate(arrays) for path, arrays in parts.items()}
+
+
+def _blocks(rows: int, every: int) -> Iterator[slice]:
+    step = _BLOCK * every
+    for first in range(0, rows, step):
+        yield slice(first, min(first + step, rows), every)
