@@ -67,6 +67,12 @@ class _Local:
     """Number of worker processes."""
     retries: int = 2
     """How often a trial starts again after a failure that may pass."""
+    pack: str = "serial"
+    """How the trials of a worker share calls: `serial`: they do not; `map`: one after
+    another in a call; `vmap`: vectorized, with other rounding; `auto`: as `map`, where
+    the first call of a program is compared and equal, bit for bit."""
+    trials_per_pack: int = 8
+    """Number of trials that a worker runs at once, if they share calls."""
 
 
 @dataclasses.dataclass
@@ -87,6 +93,12 @@ class _Ray:
     """Number of workers; null: as many as the nodes hold when the sweep starts."""
     retries: int = 2
     """How often a trial starts again after a failure that may pass."""
+    pack: str = "serial"
+    """How the trials of a worker share calls: `serial`: they do not; `map`: one after
+    another in a call; `vmap`: vectorized, with other rounding; `auto`: as `map`, where
+    the first call of a program is compared and equal, bit for bit."""
+    trials_per_pack: int = 8
+    """Number of trials that a worker runs at once, if they share calls."""
 
 
 @dataclasses.dataclass
@@ -102,6 +114,12 @@ class _Slurm:
     """Number of jobs that run at once."""
     retries: int = 2
     """How often a trial starts again after a failure that may pass, or a lost job."""
+    pack: str = "serial"
+    """How the trials of a worker share calls: `serial`: they do not; `map`: one after
+    another in a call; `vmap`: vectorized, with other rounding; `auto`: as `map`, where
+    the first call of a program is compared and equal, bit for bit."""
+    trials_per_pack: int = 8
+    """Number of trials that a worker runs at once, if they share calls."""
     timeout_min: int = 60
     """Time limit of a job, in minutes."""
     max_num_timeout: int = 3

@@ -1,33 +1,39 @@
-"""A worker process of a sweep: runs the trials that it is sent, one after another.
+"""A worker process of a sweep: runs the trials that it is sent, all at the same time.
+
+A sweep without packs sends one, and the next when that has ended.
 
 `python -m specflow.cli.trial_worker [PROJECT] DESCRIPTOR`: the folder of the project in
 which the sweep was started, if there is one, and the end of a `MessageLink`.
 """
 
+import collections
 import contextlib
+import functools
 import os
 import queue
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specflow.cli.trial_lanes import Lane, Lanes
 from specflow.compose.merged_files import kept_files
 from specflow.diagnostics.errors import SpecflowError
 from specflow.runtime import project_file, standard_streams
 from specflow.runtime.devices_of_workers import CORES
 from specflow.runtime.project_file import Project
 from specflow.sweep.pool.message_link import MessageLink
-from specflow.sweep.pool.process_state import restored_process_state
 from specflow.sweep.pool.trial import TrialStatus
 from specflow.sweep.pool.trial_failures import failure_of
 
 if TYPE_CHECKING:
     from specflow.commands.swept_trial import SharedParts
     from specflow.compose import Composed
+    from specflow.executor.device_loops import DeviceLoops
+    from specflow.executor.pack import Pack
 
 __all__ = ["main"]
 
@@ -56,7 +62,7 @@ def main(descriptor: int, project: str = "") -> None:
         del commands, compose
         worker = _Worker(link, messages, SharedParts())
         while True:
-            worker.run(messages.get())
+            worker.run()
 
 
 def _listen(link: MessageLink, messages: "queue.SimpleQueue[dict[str, Any]]") -> None:
@@ -86,18 +92,72 @@ class _Worker:
         shared: "SharedParts",
     ):
         self._link, self._messages, self._shared = link, messages, shared
+        self._sent: collections.deque[dict[str, Any]] = collections.deque()
+        """Trials that were sent, and have not begun."""
+        self._lanes = Lanes()
+        self._pack: Pack | None = None
+        self._notes = 0
+        """Number of its notes that were sent."""
         self._devices: Any = None
         """What JAX was started with; it is started once in a process."""
 
-    def run(self, trial: Mapping[str, Any]) -> None:
-        """Runs a trial and sends its outcome."""
-        with restored_process_state(), _logged(trial["log"]):
-            message = self._outcome(trial)
-            sys.stdout.flush()
-            sys.stderr.flush()
-        self._link.send(message)
+    def run(self) -> None:
+        """Begins the trials that were sent, and runs a device loop of all that run."""
+        if not self._lanes.running and not self._sent:
+            self._sent.append(self._messages.get())
+        while self._sent or not self._messages.empty():
+            while not self._messages.empty():
+                self._sent.append(self._messages.get())
+            self._begin(self._sent.popleft())
+        lanes = dict(self._lanes.running)
+        for number, result in self._results(lanes).items():
+            self._end(lanes[number], self._lanes.resume(lanes[number], result))
 
-    def _outcome(self, trial: Mapping[str, Any]) -> dict[str, Any]:
+    def _begin(self, trial: Mapping[str, Any]) -> None:
+        number, kind = trial["number"], trial["pack"]
+        if kind and self._pack is None:
+            from specflow.executor.pack import Pack, PackKind
+
+            is_auto = kind == "auto"
+            kind = PackKind.MAP if is_auto else PackKind(kind)
+            self._pack = Pack(kind, verifies=is_auto)
+        lane = Lane(
+            number, self._outcome(trial), trial["log"], is_packed=bool(trial["pack"])
+        )
+        self._end(lane, self._lanes.begin(lane))
+        if lane.loop is not None and lane.is_packed and self._pack is not None:
+            # The next trial shares the trace; an error is raised when it is run.
+            with contextlib.suppress(Exception):
+                self._pack.lowered(lane.loop)
+
+    def _results(self, lanes: Mapping[int, Lane]) -> dict[int, Any]:
+        """Runs the device loops that trials wait for."""
+        loops = {n: lane.loop for n, lane in lanes.items() if lane.loop is not None}
+        packed = {n: loop for n, loop in loops.items() if lanes[n].is_packed}
+        results: dict[int, Any] = {}
+        if self._pack is not None and packed:
+            results |= self._pack.run(packed)
+            for note in self._pack.notes[self._notes :]:
+                self._link.send({"note": note})
+            self._notes = len(self._pack.notes)
+        for number in loops.keys() - packed.keys():
+            try:
+                results[number] = loops[number].run()
+            except BaseException as error:
+                results[number] = error
+        return results
+
+    def _end(self, lane: Lane, message: dict[str, Any] | None) -> None:
+        """Sends the message about the end of a trial, if it has ended."""
+        if message is None:
+            return
+        if self._pack is not None:
+            self._pack.release(lane.number)
+            message["in_pack"] = lane.number in self._pack.failed
+            self._pack.failed.discard(lane.number)
+        self._link.send({"number": lane.number, **message})
+
+    def _outcome(self, trial: Mapping[str, Any]) -> "DeviceLoops[dict[str, Any]]":
         from specflow.compose import compose
 
         judged: dict[str, str] = {}
@@ -109,6 +169,8 @@ class _Worker:
             )
             if (best := composed.config.output.checkpoint.best) is not None:
                 judged = {"metric": best.metric, "order": best.order}
+            if trial["pack"] and composed.config.loop.profile is not None:
+                return {"alone": True}  # A process has one profiler.
             mesh = composed.config.mesh
             devices = mesh.pretend_devices, mesh.processes
             if self._devices not in (None, devices):
@@ -116,24 +178,29 @@ class _Worker:
                     "decline": "JAX already runs with other devices in this process"
                 }
             self._devices = devices
-            result = self._train(composed)
+            result = yield from self._train(trial["number"], composed)
         except BaseException as error:
             return _failed(error, judged)
         status = TrialStatus.PRUNED if result.get("pruned") else TrialStatus.COMPLETE
         return {"outcome": {"status": status, "result": result, **judged}}
 
-    def _train(self, composed: "Composed") -> dict[str, Any]:
-        from specflow import commands
+    def _train(
+        self, number: int, composed: "Composed"
+    ) -> "DeviceLoops[dict[str, Any]]":
         from specflow.commands.swept_trial import SweptTrial
+        from specflow.commands.train import train_loops
         from specflow.output.json_values import to_plain
 
-        trial = SweptTrial(self._shared, self._is_pruned)
-        return to_plain(commands.train(composed, trial))
+        trial = SweptTrial(self._shared, functools.partial(self._is_pruned, number))
+        return to_plain((yield from train_loops(composed, trial)))
 
-    def _is_pruned(self, step: int, metrics: Mapping[str, float]) -> bool:
+    def _is_pruned(self, number: int, step: int, metrics: Mapping[str, float]) -> bool:
         """Reports an evaluation; returns whether the sweep prunes the trial."""
-        self._link.send({"report": {"step": step, "metrics": dict(metrics)}})
-        return self._messages.get()["prune"]
+        report = {"step": step, "metrics": dict(metrics)}
+        self._link.send({"number": number, "report": report})
+        while "prune" not in (message := self._messages.get()):
+            self._sent.append(message)
+        return message["prune"]
 
 
 def _failed(error: BaseException, judged: dict[str, str]) -> dict[str, Any]:
@@ -156,26 +223,6 @@ def _failed(error: BaseException, judged: dict[str, str]) -> dict[str, Any]:
         **judged,
     }
     return {"outcome": outcome}
-
-
-@contextlib.contextmanager
-def _logged(file: str | None) -> Iterator[None]:
-    """Sends standard output and error to a file inside the block; also of libraries."""
-    if file is None:
-        yield
-        return
-    os.makedirs(os.path.dirname(file), exist_ok=True)
-    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    former = os.dup(1), os.dup(2)
-    for number in (1, 2):
-        os.dup2(log, number)
-    os.close(log)
-    try:
-        yield
-    finally:
-        for number, descriptor in zip((1, 2), former, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
 
 
 if __name__ == "__main__":

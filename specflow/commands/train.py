@@ -27,6 +27,7 @@ from specflow.diagnostics.rendering import line
 from specflow.distributed import collectives, failure, launcher_link
 from specflow.estimator import Estimator, declared_specs
 from specflow.estimator.synchronized_inputs import agree_on_rows
+from specflow.executor.device_loops import DeviceLoops, run_alone
 from specflow.lifecycle import WarmPlan
 from specflow.output import (
     AsyncReporters,
@@ -48,7 +49,7 @@ from specflow.runtime.filesystem import check_output_folder, expanded
 if TYPE_CHECKING:
     from specflow.compose import Composed
 
-__all__ = ["Stopped", "train"]
+__all__ = ["Stopped", "train", "train_loops"]
 
 
 class Stopped(Exception):
@@ -62,8 +63,26 @@ class Stopped(Exception):
         self.exit_code = 128 + signal
 
 
-def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, Any]:
+def train(composed: "Composed") -> dict[str, Any]:
     """Trains and evaluates an experiment, and writes its run directory.
+
+    Args:
+        composed: the experiment, with the origin of each value.
+
+    Returns:
+        `result.json`: step, eval, timing; and the directory of the run.
+
+    Raises:
+        SpecflowError: the experiment, the data or the disk has a problem.
+        Stopped: a signal arrived; the state is saved.
+    """
+    return run_alone(train_loops(composed))
+
+
+def train_loops(
+    composed: "Composed", trial: SweptTrial | None = None
+) -> DeviceLoops[dict[str, Any]]:
+    """Yields the device loops of `train`, and is sent their results.
 
     Args:
         composed: the experiment, with the origin of each value.
@@ -158,7 +177,7 @@ def train(composed: "Composed", trial: SweptTrial | None = None) -> dict[str, An
             # Printed above, with the table.
             warnings.filterwarnings("ignore", message="warm start: ")
             pruning = Pruning(trial, config.loop.train_steps)
-            metrics, _ = estimator.train_and_evaluate(
+            metrics, _ = yield from estimator.train_and_evaluate_loops(
                 *specs,
                 on_start=open_reporters,
                 report=pruning.after(reporters.write),

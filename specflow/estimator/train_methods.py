@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from specflow import loop
 from specflow.config.base import MOST_STEPS
+from specflow.config.run_config import RunConfig
 from specflow.contract import Mode
 from specflow.data import track_iterator
 from specflow.diagnostics.errors import ConfigError, Diagnostic
@@ -27,6 +28,7 @@ from specflow.estimator.train_eval_specs import EvalSpec, TrainSpec, check_specs
 from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training import TrainCall, Training
 from specflow.executor import TrainState
+from specflow.executor.device_loops import DeviceLoops, run_alone
 from specflow.lifecycle import Exporter
 from specflow.loop import EvalProgress, EvaluationStopped
 
@@ -99,11 +101,13 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         steps = step_count(steps, "steps", most=MOST_STEPS)
         max_steps = step_count(max_steps, "max_steps", most=MOST_STEPS)
         spec = TrainSpec(input_fn, None, hooks, saving_listeners)
-        self._check_saving(spec)
+        _check_saving(spec, self.config)
         self.check_labels()
         if not self._is_past(max_steps):
-            self._train(
-                spec, lambda start: max_steps if steps is None else start + steps
+            run_alone(
+                self._train(
+                    spec, lambda start: max_steps if steps is None else start + steps
+                )
             )
         return self
 
@@ -143,6 +147,32 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         Raises:
             ConfigError: evaluation happens at checkpoints, and none are saved.
         """
+        return run_alone(
+            self.train_and_evaluate_loops(
+                train_spec,
+                eval_spec,
+                on_start=on_start,
+                report=report,
+                progress=progress,
+                should_stop=should_stop,
+            )
+        )
+
+    def train_and_evaluate_loops(
+        self,
+        train_spec: TrainSpec,
+        eval_spec: EvalSpec,
+        *,
+        on_start: Callable[[int], Mapping[str, Stateful] | None] | None = None,
+        report: loop.MetricsCallback | None = None,
+        progress: Callable[[int, float], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> DeviceLoops[tuple[dict[str, Any], list[Path | None]]]:
+        """Yields the device loops of `train_and_evaluate`, and is sent their results.
+
+        So that several trainings can run theirs in one call; arguments, result and
+        errors are those of `train_and_evaluate`.
+        """
         check_specs(train_spec, eval_spec)
         report = skip_repeated_steps(report)
         if eval_spec.evaluates_at_checkpoints and not self.config.saves:
@@ -154,7 +184,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
                     code="steps",
                 )
             )
-        self._check_saving(train_spec)
+        _check_saving(train_spec, self.config)
         self.check_labels()
         max_steps = step_count(
             train_spec.max_steps, "TrainSpec.max_steps", most=MOST_STEPS
@@ -162,7 +192,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         evaluations = self._evaluations(
             eval_spec, train_spec.max_steps, report, should_stop
         )
-        step, state = self._train(
+        step, state = yield from self._train(
             train_spec,
             lambda _: max_steps,
             evaluations=evaluations,
@@ -272,7 +302,7 @@ class TrainMethods(EvaluateMethods, ExportMethods):
         report: loop.MetricsCallback | None = None,
         progress: Callable[[int, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> tuple[int, TrainState]:
+    ) -> DeviceLoops[tuple[int, TrainState]]:
         """Opens the training input and runs one call to train."""
         hooks = checked_hooks(spec.hooks)
         listeners = checked_listeners(spec.saving_listeners)
@@ -295,20 +325,21 @@ class TrainMethods(EvaluateMethods, ExportMethods):
             progress=progress,
             should_stop=should_stop,
         )
-        return self._training.run(value, call)
-
-    def _check_saving(self, spec: TrainSpec) -> None:
-        if spec.saving_listeners and not self.config.saves:
-            raise ConfigError(
-                Diagnostic(
-                    "saving_listeners",
-                    "are given, and nothing is saved",
-                    expected="a RunConfig with checkpoints",
-                    code="steps",
-                )
-            )
+        return (yield from self._training.run(value, call))
 
     def _is_past(self, max_steps: int | None) -> bool:
         """Returns whether the newest checkpoint has all the steps."""
         latest = self.latest_step()
         return max_steps is not None and latest is not None and latest >= max_steps
+
+
+def _check_saving(spec: TrainSpec, config: RunConfig) -> None:
+    if spec.saving_listeners and not config.saves:
+        raise ConfigError(
+            Diagnostic(
+                "saving_listeners",
+                "are given, and nothing is saved",
+                expected="a RunConfig with checkpoints",
+                code="steps",
+            )
+        )

@@ -32,6 +32,7 @@ from specflow.estimator.train_actions import TrainActions
 from specflow.estimator.train_recorder import TrainRecorder
 from specflow.estimator.training_input import training_input
 from specflow.executor import Program, TrainState, to_tree
+from specflow.executor.device_loops import DeviceLoops
 from specflow.loop import EvaluationStopped, LoopLengthEstimator, Profile, StopTraining
 from specflow.output import Checkpointer, Progress
 from specflow.output.checkpoint.disk_space import bytes_of
@@ -114,7 +115,7 @@ class Training:
         """Fitted columns of the data, if it is a table."""
         self._batch_share = Share(*program.partitioner.local_parts)
 
-    def run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
+    def run(self, value: Any, call: TrainCall) -> DeviceLoops[tuple[int, TrainState]]:
         """Trains on an input, and resumes after a transient failure of a device.
 
         Args:
@@ -136,7 +137,7 @@ class Training:
         call = dataclasses.replace(call, stop_at=_first_answer(call.stop_at))
         while True:
             try:
-                return self._run(value, call)
+                return (yield from self._run(value, call))
             except Exception as error:
                 if not recovery.takes(error, self._checkpoints.latest_step):
                     raise
@@ -145,7 +146,7 @@ class Training:
             self._states.drop()
             value = track_iterator(call.open_input())
 
-    def _run(self, value: Any, call: TrainCall) -> tuple[int, TrainState]:
+    def _run(self, value: Any, call: TrainCall) -> DeviceLoops[tuple[int, TrainState]]:
         """Trains on an input, without recovery."""
         features, labels = call.form
         agree_on_form("training", {"features": features, "labels": labels})
@@ -203,7 +204,7 @@ class Training:
         )
         if self.recorder is not None:
             batches = self.recorder.begin(start, value, batches)
-        return self._loop(call, batches, start, stop, state, run_state)
+        return (yield from self._loop(call, batches, start, stop, state, run_state))
 
     def _begin_evaluations(
         self,
@@ -244,7 +245,7 @@ class Training:
         stop: int | None,
         state: TrainState,
         run_state: RunState,
-    ) -> tuple[int, TrainState]:
+    ) -> DeviceLoops[tuple[int, TrainState]]:
         """Runs the training loop with its actions, and keeps the last state."""
         config, program = self._config, self._program
         spec = program.spec(Mode.TRAIN, *call.form)
@@ -302,7 +303,7 @@ class Training:
                 if config.saves and config.save_at_start:
                     actions.save_at_start(start, state)
                 self._states.drop()  # The loop donates it.
-                result = loop.train(
+                result = yield from loop.train(
                     program,
                     state,
                     batches,

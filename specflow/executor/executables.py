@@ -12,7 +12,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from specflow.executor.jaxprs import walk
 from specflow.runtime.malloc_trim import give_back
 
-__all__ = ["EXECUTABLES", "Executables", "digest"]
+__all__ = ["EXECUTABLES", "Executables", "digest", "program_key"]
 
 
 class Executables:
@@ -50,19 +50,13 @@ class Executables:
             devices: the devices of its mesh.
             options: XLA's options.
         """
-        jaxpr = traced.jaxpr
-        if jaxpr.consts or _calls_host(jaxpr):
-            # Values of constants may be arguments, which the text does not show, nor
-            # does it show which Python function a callback is.
+        same = program_key(traced, stage, text)
+        if same is None:
             return stage.compile(compiler_options=_given(options))
         key = (
-            digest(stage.as_text() if text is None else text),
+            same,
             tuple(sorted((options or {}).items())),
             tuple((device.platform, device.id) for device in devices),
-            # Equal texts may have left out other arguments.
-            _used(jaxpr),
-            str(stage.in_tree),
-            str(stage.out_tree),
         )
         with self._lock:
             if (compiled := self._compiled.get(key)) is not None:
@@ -88,6 +82,33 @@ class Executables:
 
 EXECUTABLES = Executables()
 """Executables of this process."""
+
+
+def program_key(
+    traced: jax.stages.Traced, stage: jax.stages.Lowered, text: str | None = None
+) -> Hashable | None:
+    """Returns what programs that compute the same have in common.
+
+    Args:
+        traced: the program.
+        stage: the program, lowered.
+        text: `stage.as_text()`, if it is known.
+
+    Returns:
+        None if no other program is known to compute the same.
+    """
+    jaxpr = traced.jaxpr
+    if jaxpr.consts or _calls_host(jaxpr):
+        # Values of constants may be arguments, which the text does not show, nor
+        # does it show which Python function a callback is.
+        return None
+    return (
+        digest(stage.as_text() if text is None else text),
+        # Equal texts may have left out other arguments.
+        _used(jaxpr),
+        str(stage.in_tree),
+        str(stage.out_tree),
+    )
 
 
 def digest(text: str) -> str:

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specflow.executor.array_types import Jaxpr
-from specflow.executor.executables import EXECUTABLES
+from specflow.executor.executables import EXECUTABLES, program_key
 from specflow.executor.flops import Flops, count_flops, has_remat
 from specflow.executor.hyperparameters import TracedPart
 from specflow.executor.program_inputs import ProgramInputs
@@ -48,6 +48,13 @@ class Lowered:
     def text(self) -> str:
         """The StableHLO, without the values of `inputs`."""
         return self.stage.as_text()
+
+    @functools.cached_property
+    def key(self) -> Hashable | None:
+        """What equal programs have in common, whatever their `inputs` are; None: no
+        other is known to be equal.
+        """
+        return program_key(self.traced, self.stage, self.text)
 
     @property
     def last_args(self) -> tuple[NDArray[np.float32], ...]:

@@ -1,5 +1,6 @@
 """Lowering of the train, evaluation and prediction programs of a model function."""
 
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Sequence
@@ -68,6 +69,14 @@ class LoweredTrain(NamedTuple):
     """XLA's options; an XLA that does not know them compiles without."""
     outputs: StepOutputs
     """Shapes, dtypes and shardings of the outputs of all stacked steps."""
+
+    def compile(self) -> jax.stages.Compiled:
+        """Compiles the program."""
+        if self.options:
+            # An XLA that does not know an option raises.
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                return self.program.compile(self.options)
+        return self.program.compile()
 
 
 class Lowering:

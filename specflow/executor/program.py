@@ -1,7 +1,7 @@
 """A model function compiled for a mesh: the train, evaluate and predict programs."""
 
-import contextlib
 import copy
+import functools
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
@@ -34,13 +34,47 @@ from specflow.runtime.stopwatch import Stopwatch
 __all__ = ["Program"]
 
 
-class _CompiledTrain(NamedTuple):
-    """A compiled training program."""
+class _TrainExecutable:
+    """A training program, compiled when it is first run.
 
-    run: jax.stages.Compiled
+    Args:
+        lowered: the program.
+        steps: number of stacked batches.
+        timing: where the time is added, under `compile`.
+        on_compiled: called once it is.
+    """
+
+    def __init__(
+        self,
+        lowered: LoweredTrain,
+        steps: int,
+        timing: Stopwatch,
+        on_compiled: Callable[[], None],
+    ):
+        self._lowered, self._steps = lowered, steps
+        self._timing, self._on_compiled = timing, on_compiled
+
+    @functools.cached_property
+    def run(self) -> jax.stages.Compiled:
+        """The executable."""
+        with self._timing("compile"):
+            compiled = self._lowered.compile()
+        self._on_compiled()
+        return compiled
+
+    @functools.cached_property
+    def zeros(self) -> Callable[[], StepOutputs]:
+        """Allocates the stacked outputs that the program fills."""
+        with self._timing("compile"):
+            devices = self._lowered.program.devices
+            return _zeros(self._lowered.outputs, self._steps, devices)
+
+
+class _TrainProgram(NamedTuple):
+    """A training program, and its executable, which others share."""
+
     lowered: LoweredTrain
-    zeros: Callable[[], StepOutputs]
-    """Allocates the stacked outputs that the program fills."""
+    executable: _TrainExecutable
 
 
 class Program:
@@ -86,8 +120,8 @@ class Program:
         self._lowering = Lowering(
             self.tracer, self._batches, settings=settings, tuned=tuned
         )
-        self._compiled_train: dict[Hashable, _CompiledTrain] = {}
-        self._earlier_train: dict[Hashable, _CompiledTrain] = {}
+        self._train: dict[Hashable, _TrainProgram] = {}
+        self._earlier_train: dict[Hashable, _TrainProgram] = {}
         """Training programs of an earlier optimizer."""
         self._compiled_steps: dict[Hashable, tuple[jax.stages.Compiled, Lowered]] = {}
         self.on_compiled: Callable[[], None] = lambda: None
@@ -112,9 +146,10 @@ class Program:
         other.tracer = self.tracer.with_hyperparameters(hyperparameters, other.timing)
         other.states = self.states.with_tracer(other.tracer, other.timing)
         other._lowering = self._lowering.with_tracer(other.tracer)
-        other._earlier_train = {**self._earlier_train, **self._compiled_train}
-        other._compiled_train = {}
-        other._compiled_steps = dict(self._compiled_steps)
+        other._earlier_train = {**self._earlier_train, **self._train}
+        other._train = {}
+        # Shared, as no optimizer is in them.
+        other._compiled_steps = self._compiled_steps
         other.on_compiled = lambda: None
         return other
 
@@ -186,44 +221,53 @@ class Program:
             The state after; float32[steps], the losses of all stacked batches, NaN
             where none ran; the steps' other outputs, stacked likewise.
         """
-        key = shapes((features, labels))
-        if key not in self._compiled_train:
-            self._compiled_train[key] = self._compile_train(state, features, labels)
-        program = self._compiled_train[key]
-        lowered = program.lowered.program
+        lowered_train, executable = self._train_program(state, features, labels)
+        lowered, run = lowered_train.program, executable.run
         steps = row_count(features)
         if log_mask is None:
             log_mask = np.ones(steps, bool)
         losses: Any = np.full(steps, np.nan, np.float32)
-        outputs = program.zeros()
+        outputs = executable.zeros()
         batches = features, labels, log_mask
         if lowered.looped:
             bounds = np.int32(start), np.int32(stop)
-            return program.run(
-                state, losses, outputs, *batches, *bounds, *lowered.last_args
-            )
+            return run(state, losses, outputs, *batches, *bounds, *lowered.last_args)
         for index in range(start, stop):
-            state, losses, outputs = program.run(
+            state, losses, outputs = run(
                 state, losses, outputs, *batches, np.int32(index), *lowered.last_args
             )
         return state, losses, outputs
 
-    def _compile_train(
+    def lowered_train(
         self, state: TrainState, features: Features, labels: Labels
-    ) -> _CompiledTrain:
-        args = state, features, labels
-        earlier = self._earlier_train.get(shapes((features, labels)))
+    ) -> LoweredTrain:
+        """Returns the training program for these arguments, lowered once.
+
+        Args:
+            state: the state, or its shapes.
+            features: stacked batches on the mesh, from `put(..., axis=1)`.
+            labels: likewise, or None.
+        """
+        return self._train_program(state, features, labels).lowered
+
+    def _train_program(
+        self, state: TrainState, features: Features, labels: Labels
+    ) -> _TrainProgram:
+        key, args = shapes((features, labels)), (state, features, labels)
+        if key in self._train:
+            return self._train[key]
+        earlier = self._earlier_train.get(key)
         with self.timing("compile"):
             again = earlier and self._lowering.train_again(earlier.lowered, *args)
             lowered = again or self._lowering.train(*args)
-            program = lowered.program
-            self._check_same_program(Mode.TRAIN, program)
-            if earlier is not None and again is not None:
-                return earlier._replace(lowered=again)
-            compiled = self._compile_step(lowered)
-            zeros = _zeros(lowered.outputs, row_count(features), program.devices)
-        self.on_compiled()
-        return _CompiledTrain(compiled, lowered, zeros)
+            self._check_same_program(Mode.TRAIN, lowered.program)
+        if earlier is not None and again is not None:
+            executable = earlier.executable
+        else:
+            steps, on_compiled = row_count(features), lambda: self.on_compiled()
+            executable = _TrainExecutable(lowered, steps, self.timing, on_compiled)
+        self._train[key] = _TrainProgram(lowered, executable)
+        return self._train[key]
 
     def evaluate(
         self, state: TrainState, features: Features, labels: Labels, mask: Mask
@@ -266,14 +310,6 @@ class Program:
         compiled, lowered = self._compiled_steps[key]
         self.lowered.setdefault(mode, lowered)
         return compiled(state.params, state.model_state, *batch, *lowered.last_args)
-
-    def _compile_step(self, lowered: LoweredTrain) -> jax.stages.Compiled:
-        """Compiles a training program."""
-        if lowered.options:
-            # An XLA that does not know an option raises.
-            with contextlib.suppress(jax.errors.JaxRuntimeError):
-                return lowered.program.compile(lowered.options)
-        return lowered.program.compile()
 
     def lower(
         self,

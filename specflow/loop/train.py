@@ -15,6 +15,12 @@ from specflow.data import Chunk
 from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import Program, TrainState
 from specflow.executor.array_types import Features, Labels
+from specflow.executor.device_loops import (
+    DeviceLoop,
+    DeviceLoops,
+    HeldState,
+    read_state,
+)
 from specflow.loop.actions import Actions, Due, NoActions
 from specflow.loop.hooks import StopTraining, call_all, call_hooks, state_methods
 from specflow.loop.loop_length import LoopLengthEstimator
@@ -44,7 +50,7 @@ class _Run:
     """The variables of the loop that an error handler needs."""
 
     step: int
-    state: TrainState
+    state: TrainState | HeldState
     pending: DispatchedSteps | None = None
     """The last device loop, while its losses are not read."""
     loss: float | None = None
@@ -64,8 +70,11 @@ def train(
     loop_length: LoopLengthEstimator | None = None,
     host_call: HostPair | None = None,
     host_call_every: int = 1,
-) -> TrainResult:
+) -> DeviceLoops[TrainResult]:
     """Trains from `start_step` until `stop_step` or the end of the data.
+
+    A generator: it yields each device loop, and is sent its result. `run_alone`
+    dispatches them one by one; a `Pack` dispatches those of several trainings at once.
 
     Normally the next device loop is dispatched before the losses of the previous one
     are read. Where an action is due, and after every loop with hooks or `loop_length`,
@@ -86,6 +95,9 @@ def train(
         loop_length: limits the steps of a device loop whose length is given in seconds.
         host_call: called with the rows of finished steps, in order.
         host_call_every: steps between two host calls; the first step has one.
+
+    Returns:
+        Where training ended.
 
     Raises:
         NanLossDuringTrainingError: the loss is NaN or infinite, or gradients are still
@@ -121,7 +133,7 @@ def train(
                 run.is_saveable = False
                 call_hooks(hooks, "before_step", run.step)
                 previous = run.pending
-                dispatched = _run_device_loop(
+                dispatched = yield from _run_device_loop(
                     run, program, chunk, (features, labels, log_mask), loop_stop
                 )
                 # 3. Write: the losses of the previous loop, while this one runs.
@@ -143,9 +155,10 @@ def train(
     with _save_on_error(run, actions):
         if run.pending is not None:
             run.loss, run.pending = writer.write(run.pending), None
-        actions.finish(run.step, run.state)
+        state = read_state(run.state)
+        actions.finish(run.step, state)
         call_hooks(hooks, "end", run.step)
-    return TrainResult(run.step, run.state, run.loss, data_ended)
+    return TrainResult(run.step, state, run.loss, data_ended)
 
 
 def _run_device_loop(
@@ -154,8 +167,8 @@ def _run_device_loop(
     chunk: Chunk,
     batches: tuple[Features, Labels, NDArray[np.bool_]],
     loop_stop: int,
-) -> DispatchedSteps:
-    """Dispatches the steps until `loop_stop`, and updates `run`.
+) -> DeviceLoops[DispatchedSteps]:
+    """Has the steps dispatched until `loop_stop`, and updates `run`.
 
     Args:
         run: the step and state before.
@@ -169,8 +182,9 @@ def _run_device_loop(
     """
     features, labels, log_mask = batches
     start, stop = run.step - chunk.first_step, loop_stop - chunk.first_step
-    run.state, losses, outputs = program.train(
-        run.state, features, labels, start, stop, log_mask
+    host_batches = chunk.features, chunk.labels
+    run.state, losses, outputs = yield DeviceLoop(
+        program, run.state, features, labels, log_mask, start, stop, host_batches
     )
     run.pending = DispatchedSteps(
         losses, outputs, labels, chunk.first_step, start, stop
@@ -193,9 +207,9 @@ def _run_due_actions(
     ]
     # Evaluate before saving: the metrics judge the checkpoint.
     if due.evaluate:
-        callbacks.append(functools.partial(actions.evaluate, run.step, run.state))
+        callbacks.append(lambda: actions.evaluate(run.step, read_state(run.state)))
     if due.save:
-        callbacks.append(functools.partial(actions.save, run.step, run.state))
+        callbacks.append(lambda: actions.save(run.step, read_state(run.state)))
     if due.profile:
         callbacks.append(functools.partial(actions.profile, run.step))
     callbacks.append(
@@ -215,7 +229,7 @@ def _save_on_error(run: _Run, actions: Actions) -> Iterator[None]:
     except Exception as error:
         if run.is_saveable and (run.pending is None or run.pending.is_finite()):
             try:
-                actions.save_on_error(run.step, run.state, error)
+                actions.save_on_error(run.step, read_state(run.state), error)
             except Exception as other:
                 error.add_note(f"The state of step {run.step} was not saved: {other}")
         raise

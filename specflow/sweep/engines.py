@@ -51,6 +51,7 @@ class Callbacks:
     on_start: Callable[[Trial], None]
     on_retry: Callable[[TrialOutcome], None]
     on_reports: Callable[[Sequence[TrialReport]], Collection[int]]
+    on_note: Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,11 +105,15 @@ class LocalEngine:
     Args:
         workers: number of worker processes, which divide the cores and GPUs.
         retries: how often a trial starts again after a failure that may pass.
+        pack: how trials of a worker share calls: one of `_PACKS`.
+        trials_per_pack: number of trials that a worker runs at once, if they do.
     """
 
     prunes: ClassVar[bool] = True
     workers: int
     retries: int
+    pack: str
+    trials_per_pack: int
 
     @contextlib.contextmanager
     def open(self, place: Workplace, callbacks: Callbacks) -> Iterator[Pool]:
@@ -118,6 +123,7 @@ class LocalEngine:
             local_workers(place.command, self.workers),
             workers=self.workers,
             retries=self.retries,
+            **_pack_options(self),
             first_worker=place.first_worker,
             **place.options(),
             **vars(callbacks),
@@ -137,6 +143,8 @@ class RayEngine:
         resources_per_trial: other resources that it leases, such as `TPU`.
         max_concurrent: number of workers; None: as many as the nodes hold.
         retries: how often a trial starts again after a failure that may pass.
+        pack: how trials of a worker share calls: one of `_PACKS`.
+        trials_per_pack: number of trials that a worker runs at once, if they do.
     """
 
     prunes: ClassVar[bool] = True
@@ -146,10 +154,13 @@ class RayEngine:
     resources_per_trial: Mapping[str, float]
     max_concurrent: int | None
     retries: int
+    pack: str
+    trials_per_pack: int
 
     @contextlib.contextmanager
     def open(self, place: Workplace, callbacks: Callbacks) -> Iterator[Pool]:
         """Makes the pool."""
+        pack_options = _pack_options(self)
         _check(self, cpus_per_trial=1, gpus_per_trial=0, max_concurrent=1, retries=0)
         given = {
             **self.resources_per_trial,
@@ -172,6 +183,7 @@ class RayEngine:
                 ray_workers(place.command, needed, place.started_in, str(folder)),
                 workers=self.max_concurrent or fits,
                 retries=self.retries,
+                **pack_options,
                 **place.options(),
                 **vars(callbacks),
             ) as pool:
@@ -184,9 +196,11 @@ class SlurmEngine:
 
     Args:
         cluster: `slurm`, or `local`: the jobs are processes of this machine.
-        trials_per_job: number of trials that a job runs one after another.
+        trials_per_job: number of trials that a job runs.
         max_concurrent: number of jobs that run at once.
         retries: how often a trial starts again after a failure that may pass.
+        pack: how trials of a job share calls: one of `_PACKS`.
+        trials_per_pack: number of trials that a job runs at once, if they do.
         timeout_min: time limit of a job, in minutes.
         max_num_timeout: how often a job whose time is over is queued again.
         cpus_per_task: number of cores of a job; this and the following are those of
@@ -207,6 +221,8 @@ class SlurmEngine:
     trials_per_job: int
     max_concurrent: int
     retries: int
+    pack: str
+    trials_per_pack: int
     timeout_min: int
     max_num_timeout: int
     cpus_per_task: int | None
@@ -236,7 +252,11 @@ class SlurmEngine:
             "name": "specflow",
             "slurm_array_parallelism": self.max_concurrent,
         }
-        options = {**place.options(), "retries": self.retries}
+        options = {
+            **place.options(),
+            "retries": self.retries,
+            **_pack_options(self),
+        }
 
         def make_job(trials: tuple[Trial, ...], events: Path) -> SlurmJob:
             return SlurmJob(trials, events, place.command, options)
@@ -252,6 +272,18 @@ class SlurmEngine:
             **vars(callbacks),
         ) as pool:
             yield pool
+
+
+_PACKS = ("serial", "map", "vmap", "auto")
+
+
+def _pack_options(engine: Any) -> dict[str, Any]:
+    """Returns the arguments of `TrialPool` that say how trials share calls."""
+    if engine.pack not in _PACKS:
+        expected = ", ".join(_PACKS[:-1]) + f" or {_PACKS[-1]}"
+        raise _wrong("hydra.launcher.pack", f"got {engine.pack!r}", expected)
+    _check(engine, trials_per_pack=1)
+    return {"pack": engine.pack, "trials_per_pack": engine.trials_per_pack}
 
 
 _ENGINES: Mapping[str, type[Any]] = {

@@ -185,6 +185,7 @@ class _Launch:
             on_start=self._start,
             on_retry=self._progress.retry,
             on_reports=self._report,
+            on_note=self._progress.note,
         )
         with engine.open(job.workplace(self._folder), callbacks) as pool:
             for number in numbers:

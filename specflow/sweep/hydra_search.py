@@ -62,7 +62,10 @@ def search(job: Any, config: DictConfig, launcher: Launcher, *, batch: int) -> N
                 launcher, slots=batch, lines_of=_hydra_lines(job), on_start=on_start
             )
         callbacks = Callbacks(
-            on_start=on_start, on_retry=loop.retry, on_reports=on_reports
+            on_start=on_start,
+            on_retry=loop.retry,
+            on_reports=on_reports,
+            on_note=progress.note,
         )
         return engine.open(job.workplace(directory), callbacks)
 

@@ -33,6 +33,7 @@ class SweepProgress:
         self._stream = sys.stderr if stream is None else stream
         self._total, self._ended = total, 0
         self._trials: dict[int, _Row] = {}
+        self._notes: set[str] = set()
         self._live: Any = None
         if is_terminal(self._stream):
             from rich.console import Console
@@ -59,7 +60,16 @@ class SweepProgress:
 
     def retry(self, outcome: TrialOutcome) -> None:
         """Shows why a trial starts again."""
-        text = f"job {outcome.number} starts again ({outcome.failure}): {outcome.error}"
+        kind, error = outcome.failure, outcome.error
+        self._print(f"job {outcome.number} starts again ({kind}): {error}")
+
+    def note(self, text: str) -> None:
+        """Shows what a user should know about the workers, once."""
+        if text not in self._notes:
+            self._notes.add(text)
+            self._print(f"note: {text}")
+
+    def _print(self, text: str) -> None:
         if self._live is None:
             print(text, file=self._stream, flush=True)
         else:

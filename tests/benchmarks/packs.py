@@ -1,41 +1,44 @@
-"""Several trials in one call: a trial axis by `jax.vmap` or `jax.lax.map`.
+"""Several trials in one call: a trial axis by `jax.lax.map` or `jax.vmap`.
 
 For each shipped experiment that fits: the time of four trials that differ in the
-learning rate and the seed, in one call and in four, and the largest difference of what
-they compute (parameters, optimizer state, losses). docs/design/packs.md has the table.
+learning rate and the seed, with and without a pack, and the largest difference of their
+parameters, optimizer states and losses. On CPU the time is that of all cores.
+docs/design/packs.md has the table. JAX_NUM_CPU_DEVICES=8 divides them over devices.
 """
 
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
 
 from specflow.compose import compose
-from specflow.contract import Mode
 from specflow.data import build_data
-from specflow.estimator import Estimator
-from specflow.executor.xla_options import convolution_options
+from specflow.estimator import Estimator, declared_specs
+from specflow.executor.device_loops import DeviceLoop, read_state
+from specflow.executor.pack import Pack
+from specflow.executor.packed_program import PackKind
+from specflow.executor.train_state import to_tree
 from tests.benchmarks.report import Row
 
 _TRIALS, _ROUNDS = 4, 3
 _RATE = "optimizer.lr"
 _EXPERIMENTS = {
-    "breast_cancer": (50, _RATE),
-    "breast_cancer_wide_and_deep": (50, "optimizer.parts.deep.optimizer.lr"),
-    "diabetes": (50, _RATE),
-    "diabetes_counts": (50, _RATE),
-    "wine": (50, _RATE),
-    "digits_mlp": (50, _RATE),
+    "breast_cancer": (100, _RATE),
+    "breast_cancer_wide_and_deep": (100, "optimizer.parts.deep.optimizer.lr"),
+    "diabetes": (100, _RATE),
+    "diabetes_counts": (100, _RATE),
+    "wine": (100, _RATE),
+    "digits_mlp": (100, _RATE),
     "digits": (10, _RATE),
-    "digits_vit": (10, _RATE),
-    "digits_resnet": (10, _RATE),
+    "digits_vit": (20, _RATE),
+    "digits_resnet": (4, _RATE),
 }
-"""Experiment -> steps of a call, and the key that differs between trials."""
+"""Experiment -> steps of a trial, and the key that differs between trials."""
 
 
 def run(names: Iterable[str] = _EXPERIMENTS) -> list[Row]:
@@ -44,116 +47,108 @@ def run(names: Iterable[str] = _EXPERIMENTS) -> list[Row]:
 
 
 def _rows(name: str) -> list[Row]:
-    trials, batches = _prepared(name)
-    states, steps = [state for _, state in trials], _EXPERIMENTS[name][0]
-    mask = np.ones(steps, bool)
-
-    def serial() -> list[Any]:
-        return [
-            program.train(jax.tree.map(jnp.array, state), *batches, 0, steps, mask)
-            for program, state in trials
-        ]
-
-    results = [jax.tree.leaves(result) for result in jax.block_until_ready(serial())]
-    expected = [
-        np.stack(list(map(np.asarray, each))) for each in zip(*results, strict=True)
-    ]
-    packs = {
-        kind: _packed(trials, states, batches, mask, kind) for kind in ("vmap", "map")
-    }
-    times: dict[str, list[float]] = {kind: [] for kind in ("serial", *packs)}
-    for _ in range(_ROUNDS):
-        for kind, function in {"serial": serial, **packs}.items():
-            began = time.perf_counter()
-            jax.block_until_ready(function())
-            times[kind].append(time.perf_counter() - began)
-    base = 1e3 * statistics.median(times["serial"]) / steps / _TRIALS
+    with tempfile.TemporaryDirectory() as folder:
+        trials = _Trials(name, Path(folder))
+        packs = {"serial": None, "map": PackKind.MAP, "vmap": PackKind.VMAP}
+        runners = {kind: pack and Pack(pack) for kind, pack in packs.items()}
+        arrays = {kind: trials.run(pack) for kind, pack in runners.items()}
+        times: dict[str, list[float]] = {kind: [] for kind in runners}
+        is_cpu = jax.default_backend() == "cpu"
+        clock = time.process_time if is_cpu else time.perf_counter
+        for _ in range(_ROUNDS):
+            for kind, pack in runners.items():
+                began = clock()
+                trials.run(pack)
+                times[kind].append(clock() - began)
+    base = 1e3 * statistics.median(times["serial"]) / _TRIALS
     rows = []
-    for kind, function in packs.items():
+    for kind in ("map", "vmap"):
         pairs = zip(times[kind], times["serial"], strict=True)
         ratio = statistics.median(mine / other for mine, other in pairs)
-        found = _difference(jax.tree.leaves(function()), expected)
+        found, pack = _difference(arrays[kind], arrays["serial"]), runners[kind]
+        kind += "" if pack and pack.calls else " (calls of their own)"
         rows.append(Row(f"{name}: {kind}, {found}", "ms", ratio * base, base, "serial"))
     return rows
 
 
-def _prepared(name: str) -> tuple[list[tuple[Any, Any]], tuple[Any, Any]]:
-    """(program, state) of each trial, and stacked batches of the training rows."""
-    earlier, trials, batches, data = None, [], None, None
-    steps, rate = _EXPERIMENTS[name]
-    for number in range(_TRIALS):
-        words = f"{rate}={1e-3 * 1.5**number:.4g}", f"seed={number}"
-        config = compose([f"experiment={name}", *words]).config
-        data = build_data(config.data) if data is None else data
-        earlier = Estimator.from_config(config, data=data, earlier=earlier)
-        program, form = earlier.program, earlier.batch_form(data.train, Mode.TRAIN)
-        size, count = config.loop.batch_size, len(data.train)
-        if batches is None:
-            rows = [
-                data.train.take(np.arange(step * size, (step + 1) * size) % count)
-                for step in range(steps)
-            ]
-            stacked = jax.tree.map(lambda *each: np.stack(each), *rows)
-            batches = program.put(stacked, axis=1)
-        trials.append((program, program.init_state(number, *form)))
-    assert batches is not None
-    return trials, batches
+class _Trials:
+    """Trials of an experiment.
+
+    Args:
+        name: of the experiment.
+        folder: parent of their run directories.
+    """
+
+    def __init__(self, name: str, folder: Path):
+        self._steps, self._rate = _EXPERIMENTS[name]
+        self._name, self._folder, self._count = name, folder, 0
+        self._data, self._earlier = build_data(self._config(0).data), None
+
+    def _config(self, number: int) -> Any:
+        words = f"experiment={self._name}", "mesh=single", f"seed={number}"
+        rate = f"{self._rate}={1e-3 * 1.5**number:.4g}"
+        return compose([*words, rate, f"loop.train_steps={self._steps}"]).config
+
+    def _begun(self) -> Iterator[Any]:
+        """Yields each trial."""
+        for number in range(_TRIALS):
+            config = self._config(number)
+            self._count += 1
+            self._earlier = Estimator.from_config(
+                config,
+                data=self._data,
+                model_dir=self._folder / str(self._count),
+                earlier=self._earlier,
+            )
+            specs = declared_specs(config, self._data)
+            yield self._earlier.train_and_evaluate_loops(*specs)
+
+    def run(self, pack: Pack | None) -> list[Any]:
+        """Runs them; returns the arrays of each: its state and last losses.
+
+        Args:
+            pack: None: one after another.
+        """
+        if pack is None:
+            return [_finished([trial], None)[0] for trial in self._begun()]
+        return _finished(self._begun(), pack)
 
 
-def _packed(
-    trials: list[tuple[Any, Any]],
-    states: list[Any],
-    batches: tuple[Any, Any],
-    mask: Any,
-    kind: str,
-) -> Callable[[], Any]:
-    """Compiles the train program with a trial axis; returns a call of all steps."""
-    lowered = [program.lowered[Mode.TRAIN] for program, _ in trials]
-    (text,) = {each.text for each in lowered}
-    assert text
-    first, flat = lowered[0], jaxpr_as_fun(lowered[0].traced.jaxpr)
-    compiled = next(iter(trials[0][0]._compiled_train.values()))
-    stacked = _stacked(states)
-    losses = np.full((_TRIALS, len(mask)), np.nan, np.float32)
-    outputs = _stacked([compiled.zeros() for _ in trials])
-    inputs, steps = np.stack([each.inputs for each in lowered]), len(mask)
-    structure = jax.tree.structure((stacked, losses, outputs))
-
-    def one(carry: Any, inputs: Any, *bounds: Any) -> Any:
-        last = (inputs,) if first.inputs.size else ()
-        args = *carry, *batches, mask, *bounds, *last
-        return jax.tree.unflatten(structure, flat(*jax.tree.leaves(args)))
-
-    def pack(carry: Any, inputs: Any, *bounds: Any) -> Any:
-        if kind == "map":
-            return jax.lax.map(lambda each: one(*each, *bounds), (carry, inputs))
-        return jax.vmap(lambda *each: one(*each, *bounds))(carry, inputs)
-
-    options = {} if first.looped else convolution_options(first.jaxpr)
-    bounds = [(0, steps)] if first.looped else [(index,) for index in range(steps)]
-    carry = stacked, losses, outputs
-    executable = (
-        jax.jit(pack)
-        .lower(carry, inputs, *map(np.int32, bounds[0]))
-        .compile(compiler_options=options or None)
-    )
-
-    def all_steps() -> Any:
-        after = carry
-        for each in bounds:
-            after = executable(after, inputs, *map(np.int32, each))
-        return after
-
-    return all_steps
+def _finished(trials: Iterable[Any], pack: Pack | None) -> list[Any]:
+    waiting: dict[int, tuple[Any, DeviceLoop]] = {}
+    for number, trial in enumerate(trials):
+        waiting[number] = trial, next(trial)
+        if pack is not None:
+            pack.lowered(waiting[number][1])
+    arrays: dict[int, Any] = {}
+    while waiting:
+        loops = {number: loop for number, (_, loop) in waiting.items()}
+        results: dict[int, Any] = (
+            {number: loop.run() for number, loop in loops.items()}
+            if pack is None
+            else pack.run(loops)
+        )
+        for number, result in results.items():
+            if isinstance(result, Exception):
+                raise result
+            tree = to_tree(read_state(result.state)), np.asarray(result.losses)
+            arrays[number] = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+            trial, _ = waiting.pop(number)
+            try:
+                waiting[number] = trial, trial.send(result)
+            except StopIteration:
+                if pack is not None:
+                    pack.release(number)
+    return [arrays[number] for number in sorted(arrays)]
 
 
-def _stacked(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
-
-
-def _difference(arrays: Sequence[Any], expected: Sequence[Any]) -> str:
+def _difference(trials: list[Any], expected: list[Any]) -> str:
     """`bitwise`, or the largest difference relative to the array's largest value."""
-    pairs = [(np.asarray(a), b) for a, b in zip(arrays, expected, strict=True)]
+    pairs = [
+        pair
+        for mine, theirs in zip(trials, expected, strict=True)
+        for pair in zip(mine, theirs, strict=True)
+    ]
     if all(a.tobytes() == b.tobytes() for a, b in pairs):
         return "bitwise"
     largest = max(

@@ -13,6 +13,7 @@ import pytest
 from specflow import loop
 from specflow.diagnostics.errors import NanLossDuringTrainingError
 from specflow.executor import StepOutputs
+from specflow.executor.device_loops import run_alone
 from specflow.loop import Due, EverySteps, NoActions, StopTraining
 from specflow.runtime.stopwatch import Stopwatch
 
@@ -92,9 +93,13 @@ def chunks(size=10, *, start=0, until=None):
 
 
 def train(program, *, start=0, stop=25, size=10, **arguments):
-    return loop.train(
-        program, 0, chunks(size), start_step=start, stop_step=stop, **arguments
+    return train_on(
+        program, chunks(size), start_step=start, stop_step=stop, **arguments
     )
+
+
+def train_on(program, batches, **arguments):
+    return run_alone(loop.train(program, 0, batches, **arguments))
 
 
 def test_all_steps_are_taken_once_in_order():
@@ -107,15 +112,15 @@ def test_all_steps_are_taken_once_in_order():
 
 def test_training_enters_a_chunk_in_its_middle():
     program = Adder()
-    result = loop.train(program, 0, chunks(start=13), start_step=13, stop_step=25)
+    result = train_on(program, chunks(start=13), start_step=13, stop_step=25)
     assert program.loops == [(13, 20), (20, 25)]
     assert result.state == sum(range(13, 25))
 
 
 def test_the_end_of_the_data_ends_training():
-    result = loop.train(Adder(), 0, chunks(until=20), start_step=0, stop_step=None)
+    result = train_on(Adder(), chunks(until=20), start_step=0, stop_step=None)
     assert (result.step, result.data_ended) == (20, True)
-    result = loop.train(Adder(), 0, iter(()), start_step=4, stop_step=9)
+    result = train_on(Adder(), iter(()), start_step=4, stop_step=9)
     assert (result.step, result.loss, result.data_ended) == (4, None, True)
 
 

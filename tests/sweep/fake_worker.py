@@ -24,7 +24,8 @@ def run(link, trial):
             case "exit":
                 os._exit(int(value))
             case "report":
-                link.send({"report": {"step": int(value), "metrics": {"loss": 1.0}}})
+                report = {"step": int(value), "metrics": {"loss": 1.0}}
+                link.send({"number": trial["number"], "report": report})
                 if link.receive()["prune"]:
                     return outcome("pruned", {"step": int(value), "pruned": True})
             case "decline":
@@ -43,7 +44,8 @@ def run(link, trial):
                 print(value, flush=True)
     os.environ["SERVED"] = "yes"
     cores = len(os.sched_getaffinity(0))
-    return outcome("complete", {"pid": os.getpid(), "cores": cores, "eval": {}})
+    result = {"pid": os.getpid(), "cores": cores, "pack": trial["pack"], "eval": {}}
+    return outcome("complete", result)
 
 
 def outcome(status, result, **fields):
@@ -61,7 +63,7 @@ def main(descriptor):
         time.sleep(float(late))
         link.send({"ready": True})
     while (trial := link.receive()) is not None:
-        link.send(run(link, trial))
+        link.send({"number": trial["number"], **run(link, trial)})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from specflow.sweep.pool.process_state import restored_process_state
+from specflow.cli.trial_lanes import Lane, Lanes
+from specflow.sweep.pool.process_state import ProcessState
 
 
 def _environment():
@@ -58,16 +59,94 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("error", [None, ValueError])
-def test_what_a_trial_changes_is_restored(name, error):
+def test_what_code_changes_is_restored(name):
     change, read = CHANGES[name]
     before = read()
-    try:
-        with restored_process_state():
-            change()
-            assert read() != before
-            if error is not None:
-                raise error
-    except ValueError:
-        assert error is ValueError
+    state = ProcessState()
+    with warnings.catch_warnings():
+        change()
+        assert read() != before
+    state.restore()
     assert read() == before
+
+
+@pytest.fixture
+def lanes():
+    lanes = Lanes()
+    yield lanes
+    signal.set_wakeup_fd(-1)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("is_last", [False, True])
+def test_trials_that_take_turns_do_not_see_what_others_change(lanes, name, is_last):
+    change, read = CHANGES[name]
+    before = read()
+
+    def changing():
+        change()
+        changed = read()
+        yield "a device loop"
+        assert read() == changed
+        yield "another"
+        assert read() == changed
+        return {}
+
+    def other():
+        assert read() == before
+        yield "a device loop"
+        assert read() == before
+        return {}
+
+    trials = [changing, other, other, changing]
+    if is_last:
+        trials = [other, changing, other]
+    every = [Lane(n, each(), None, is_packed=True) for n, each in enumerate(trials)]
+    for lane in every:
+        assert lanes.begin(lane) is None
+    while lanes.running:
+        for lane in list(lanes.running.values()):
+            lanes.resume(lane, "a result")
+    assert read() == before
+
+
+def test_a_signal_reaches_every_trial_once(lanes):
+    arrived = []
+
+    def trial(number):
+        former = signal.signal(signal.SIGTERM, lambda *_: arrived.append(number))
+        while not arrived.count(number):
+            yield "a device loop"
+        signal.signal(signal.SIGTERM, former)
+        return {}
+
+    every = [Lane(n, trial(n), None, is_packed=True) for n in range(3)]
+    for lane in every:
+        lanes.begin(lane)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert arrived == [2]
+    for lane in every:
+        lanes.resume(lane, "a result")
+    assert sorted(arrived) == [0, 1, 2]
+    assert not lanes.running
+
+
+def test_each_trial_has_a_log(lanes, tmp_path, capfd):
+    def trial(number):
+        print("first of", number)
+        yield "a device loop"
+        os.write(2, f"second of {number}\n".encode())
+        return {}
+
+    every = [
+        Lane(n, trial(n), str(tmp_path / f"logs/{n}.log"), is_packed=True)
+        for n in range(2)
+    ]
+    with capfd.disabled():
+        for lane in every:
+            lanes.begin(lane)
+        for lane in every:
+            lanes.resume(lane, "a result")
+    for number in range(2):
+        text = (tmp_path / f"logs/{number}.log").read_text()
+        assert text == f"first of {number}\nsecond of {number}\n"

@@ -205,3 +205,24 @@ def test_no_worker_outlives_its_pool():
     ended = outcomes([])
     with pytest.raises(ProcessLookupError):
         os.kill(ended[0].result["pid"], 0)
+
+
+def test_a_worker_that_dies_costs_its_pack_which_runs_again_one_by_one(tmp_path):
+    actions = [once(tmp_path, "exit=3")], [], []
+    retried = []
+    pack = {"pack": "map", "trials_per_pack": 3}
+    ended = outcomes(*actions, retries=0, on_retry=retried.append, **pack)
+    assert {one.status for one in ended.values()} == {TrialStatus.COMPLETE}
+    assert [ended[number].attempts for number in range(3)] == [2, 2, 2]
+    assert sorted(one.number for one in retried) == [0, 1, 2]
+    assert [ended[number].result["pack"] for number in range(3)] == [None] * 3
+
+
+def test_a_worker_of_packs_gets_as_many_trials_as_it_runs():
+    with pool_of(pack="vmap", trials_per_pack=3) as pool:
+        assert pool.slots == 3
+        for number in range(5):
+            pool.submit(Trial(number=number, overrides=(), directory=""))
+        ended = [pool.next_outcome() for _ in range(5)]
+    assert {one.result["pack"] for one in ended} == {"vmap"}
+    assert len({one.result["pid"] for one in ended}) == 1

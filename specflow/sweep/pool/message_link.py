@@ -24,8 +24,7 @@ class MessageLink:
     """
 
     def __init__(self, connection: socket.socket):
-        self._socket = connection
-        self._lines = connection.makefile("rb")
+        self._socket, self._received = connection, b""
 
     def fileno(self) -> int:
         """The descriptor, for `select`."""
@@ -39,16 +38,24 @@ class MessageLink:
             return False
         return True
 
+    @property
+    def is_received(self) -> bool:
+        """Whether a message is here already, which `select` does not know."""
+        return b"\n" in self._received
+
     def receive(self) -> dict[str, Any] | None:
         """Waits for a message; None if the other end is gone."""
-        try:
-            line = self._lines.readline()
-        except OSError:
-            return None
-        # The end of a process can cut its last line.
-        return json.loads(line) if line.endswith(b"\n") else None
+        while not self.is_received:
+            try:
+                part = self._socket.recv(1 << 16)
+            except OSError:
+                return None
+            if not part:
+                return None  # The end of a process can cut its last line.
+            self._received += part
+        line, _, self._received = self._received.partition(b"\n")
+        return json.loads(line)
 
     def close(self) -> None:
         """Closes the connection."""
-        self._lines.close()
         self._socket.close()

@@ -8,46 +8,55 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["restored_process_state"]
+__all__ = ["ProcessState"]
 
 
-@contextlib.contextmanager
-def restored_process_state() -> Iterator[None]:
-    """Restores, at the end of the block, what its code changed in the process.
+class ProcessState:
+    """What code of a trial may change in its process, as it is now.
 
     Environment variables, the working directory, the import path, the random states of
     Python and of NumPy, warning filters, levels and handlers of loggers, signal
     handlers, and the settings of JAX. NumPy and JAX count if they are imported.
     """
-    environment, folder, path = dict(os.environ), os.getcwd(), list(sys.path)
-    python_random = random.getstate()
-    numpy: Any = sys.modules.get("numpy")
-    numpy_random = None if numpy is None else numpy.random.get_state()
-    jax: Any = sys.modules.get("jax")
-    jax_settings = None if jax is None else dict(jax.config.values)
-    loggers = _logger_settings()
-    handlers = _signal_handlers()
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        _restore_environment(environment)
-        os.chdir(folder)
-        sys.path[:] = path
-        random.setstate(python_random)
-        if numpy is not None:
-            numpy.random.set_state(numpy_random)
-        if jax is not None and jax_settings is not None:
-            for name, value in jax_settings.items():
+
+    def __init__(self) -> None:
+        self._environment, self._folder = dict(os.environ), os.getcwd()
+        self._path = list(sys.path)
+        self._python_random = random.getstate()
+        numpy: Any = sys.modules.get("numpy")
+        self._numpy_random = None if numpy is None else numpy.random.get_state()
+        jax: Any = sys.modules.get("jax")
+        self._jax_settings = None if jax is None else dict(jax.config.values)
+        self._loggers, self._handlers = _logger_settings(), _signal_handlers()
+        self._filters = warnings.filters
+        self._showwarning = warnings.showwarning
+
+    def restore(self) -> None:
+        """Makes the process as it was then."""
+        _restore_environment(self._environment)
+        os.chdir(self._folder)
+        sys.path[:] = self._path
+        random.setstate(self._python_random)
+        if self._numpy_random is not None:
+            sys.modules["numpy"].random.set_state(self._numpy_random)
+        if self._jax_settings is not None:
+            jax: Any = sys.modules["jax"]
+            for name, value in self._jax_settings.items():
                 if jax.config.values[name] != value:
-                    jax.config.update(name, value)
-        _restore_loggers(loggers)
-        for number, handler in handlers.items():
+                    # The number of devices cannot be set once JAX runs.
+                    with contextlib.suppress(RuntimeError):
+                        jax.config.update(name, value)
+        _restore_loggers(self._loggers)
+        for number, handler in self._handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+        if warnings.filters is not self._filters:
+            warnings.filters = self._filters
+            with warnings.catch_warnings():
+                pass  # Python forgets what it knew of the other list.
+        warnings.showwarning = self._showwarning
 
 
 def _restore_environment(former: dict[str, str]) -> None:

@@ -19,8 +19,7 @@ from typing import Any
 from specflow.diagnostics.errors import ConfigError, Diagnostic
 from specflow.runtime.devices_of_workers import CORES
 from specflow.sweep.pool.message_link import MessageLink
-from specflow.sweep.pool.trial import Trial
-from specflow.sweep.pool.worker_process import WorkerProcess
+from specflow.sweep.pool.worker_process import RunningTrial, WorkerProcess
 
 __all__ = ["cluster", "fitting", "ray_workers"]
 
@@ -188,8 +187,8 @@ class _RayWorker:
     ):
         ours, theirs = socket.socketpair()
         self.link = MessageLink(ours)
-        self.trial: Trial | None = None
-        self.started_s, self.is_ready = 0.0, False
+        self.trials: dict[int, RunningTrial] = {}
+        self.is_ready = False
         self._lease, self._cores, self._how = lease, cores, ""
         self._closed, self._host = threading.Event(), lease()
         self._relay = threading.Thread(

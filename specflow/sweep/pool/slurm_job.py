@@ -1,4 +1,4 @@
-"""A job of Slurm that runs trials one after another, and leaves a file of events."""
+"""A job of Slurm that runs trials in one worker, and leaves a file of events."""
 
 import contextlib
 import dataclasses
@@ -53,6 +53,7 @@ class SlurmJob:
             on_start=lambda trial: self._write({"start": trial.number}),
             on_retry=lambda failed: self._write({"retry": dataclasses.asdict(failed)}),
             on_reports=self._report,
+            on_note=lambda note: self._write({"note": note}),
             **self.options,
         )
         with self._pool:

@@ -114,6 +114,7 @@ class SlurmPool:
         on_start: called with each trial that starts, once.
         on_retry: called with the failure of a trial that runs again.
         on_reports: called with each report.
+        on_note: called with what a user should know about the jobs.
     """
 
     def __init__(
@@ -129,13 +130,14 @@ class SlurmPool:
         on_start: Callable[[Trial], None],
         on_retry: Callable[[TrialOutcome], None],
         on_reports: Callable[[Sequence[TrialReport]], Any],
+        on_note: Callable[[str], None],
     ):
         self.slots = max_concurrent * trials_per_job
         self._executor, self._make_job, self._folder = executor, make_job, folder
         self._is_local, self._each = cluster == "local", trials_per_job
         self._most, self._retries = max_concurrent, retries
         self._on_start, self._on_retry = on_start, on_retry
-        self._on_reports = on_reports
+        self._on_reports, self._on_note = on_reports, on_note
         self._queue: collections.deque[Trial] = collections.deque()
         self._jobs: list[_Submitted] = []
         self._outcomes: collections.deque[TrialOutcome] = collections.deque()
@@ -246,6 +248,8 @@ class SlurmPool:
                 self._start(one, number)
             elif "report" in event:
                 self._on_reports([TrialReport(**event["report"])])
+            elif "note" in event:
+                self._on_note(event["note"])
             elif "retry" in event:
                 self._on_retry(_outcome(event["retry"]))
             elif "outcome" in event:

@@ -1,24 +1,21 @@
 """A pool of worker processes that run trials; its own process needs no JAX."""
 
 import collections
-import contextlib
 import os
-import select
+import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from specflow.runtime.signal_handlers import signal_handlers
+from specflow.sweep.pool.stop_signals import StopSignals
 from specflow.sweep.pool.trial import Trial, TrialOutcome, TrialReport, TrialStatus
-from specflow.sweep.pool.trial_failures import Failure, is_retried
-from specflow.sweep.pool.worker_process import Worker
+from specflow.sweep.pool.trial_attempts import Attempts
+from specflow.sweep.pool.trial_failures import Failure
+from specflow.sweep.pool.worker_process import RunningTrial, Worker
 
 __all__ = ["SweepStopped", "TrialPool"]
-
-_MOST_DECLINES = 2
-"""How often a trial may ask for a new process before that is an error."""
 
 
 class SweepStopped(Exception):
@@ -38,17 +35,19 @@ class SweepStopped(Exception):
 
 
 class TrialPool:
-    """Runs trials in worker processes, each of which runs one after another.
+    """Runs trials in worker processes, each of which runs one, or a pack, at a time.
 
     A worker imports, loads data and compiles once for all of its trials. If it dies,
     its running trial alone starts again, from its checkpoint, in another worker; see
-    `is_retried`. The first SIGINT or SIGTERM lets the running trials save their state;
-    a second one ends them at once.
+    `is_retried`. Those of a pack start again one after another. The first SIGINT or
+    SIGTERM lets the running trials save their state; a second one ends them at once.
 
     Args:
         start: starts the worker of a number; one of a number runs at a time.
         workers: number of worker processes.
         retries: how often a trial may start again after a failure that may pass.
+        pack: how the trials of a worker share calls; `serial`: they do not.
+        trials_per_pack: number of trials that a worker runs at once, if they do.
         config_dirs: the user's own config folders.
         started_in: folder from which relative paths are resolved.
         logs: folder of a file for the output of each trial; None: the output of this
@@ -59,6 +58,7 @@ class TrialPool:
         on_retry: called with the failure of a trial that runs again.
         on_reports: called with the reports of a step; returns the numbers of the trials
             to prune. The trials wait for it.
+        on_note: called with what a user should know about the workers.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class TrialPool:
         *,
         workers: int = 1,
         retries: int = 0,
+        pack: str = "serial",
+        trials_per_pack: int = 1,
         config_dirs: Sequence[str | Path] = (),
         started_in: str = "",
         logs: Path | None = None,
@@ -74,20 +76,24 @@ class TrialPool:
         on_start: Callable[[Trial], None] = lambda trial: None,
         on_retry: Callable[[TrialOutcome], None] = lambda outcome: None,
         on_reports: Callable[[Sequence[TrialReport]], Collection[int]] = lambda _: (),
+        on_note: Callable[[str], None] = lambda note: print(note, file=sys.stderr),
     ):
-        self.slots = workers
+        self._pack = None if pack == "serial" else pack
+        self._per_worker = 1 if self._pack is None else trials_per_pack
+        self.slots = workers * self._per_worker
         """Number of trials that run at once."""
-        self._start, self._logs, self._retries = start, logs, retries
+        self._start, self._logs = start, logs
         self._on_start, self._on_retry = on_start, on_retry
-        self._on_reports = on_reports
-        self._common = {
-            "config_dirs": [os.path.abspath(folder) for folder in config_dirs],
-            "started_in": started_in or os.getcwd(),
-        }
+        self._on_reports, self._on_note = on_reports, on_note
+        folders = [os.path.abspath(folder) for folder in config_dirs]
+        self._common = {"config_dirs": folders, "started_in": started_in or os.getcwd()}
         self._queue: collections.deque[Trial] = collections.deque()
-        self._declines: collections.Counter[int] = collections.Counter()
-        self._attempts: collections.Counter[int] = collections.Counter()
+        self._attempts = Attempts(retries)
+        self._ended: collections.deque[TrialOutcome] = collections.deque()
+        """Outcomes that `next_outcome` has not returned yet."""
         self._workers: list[Worker | None] = [None] * workers
+        self._retired: list[Worker] = []
+        """Workers that get no further trial."""
         if first_worker is not None:
             if workers == 1:
                 self._workers[0] = first_worker
@@ -96,14 +102,12 @@ class TrialPool:
         self._signal: int | None = None
         self._unsent: collections.deque[int] = collections.deque()
         """Signals that the workers have not got yet."""
-        self._handlers = contextlib.ExitStack()
-        self._wake: tuple[int, int] | None = None
+        self._signals = StopSignals(self.stop)
 
     def __enter__(self) -> Self:
         # The first worker imports JAX while the caller prepares the first trial.
         self._workers[0] = self._workers[0] or self._start(0)
-        self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._handlers.enter_context(signal_handlers(self.stop))
+        self._signals.open()
         return self
 
     def __exit__(
@@ -112,14 +116,10 @@ class TrialPool:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._handlers.close()
+        self._signals.close()
         for worker in self._workers:
             if worker is not None:
-                self._close(worker, kill=worker.trial is not None)
-        if self._wake is not None:
-            for descriptor in self._wake:
-                os.close(descriptor)
-            self._wake = None
+                self._close(worker, kill=bool(worker.trials))
 
     def submit(self, trial: Trial) -> None:
         """Queues a trial; it runs when a worker is free and `next_outcome` waits."""
@@ -136,8 +136,7 @@ class TrialPool:
         """
         self._signal = self._signal or number
         self._unsent.append(number)
-        if self._wake is not None:
-            os.write(self._wake[1], b".")
+        self._signals.wake()
 
     def next_outcome(self) -> TrialOutcome:
         """Runs queued trials until the next one ends.
@@ -149,9 +148,9 @@ class TrialPool:
             SweepStopped: a signal arrived, and the running trials have saved and ended.
             LookupError: no trial is queued or running.
         """
-        while True:
+        while not self._ended:
             self._dispatch()
-            running = [one for one in self._workers if one and one.trial]
+            running = [one for one in self._workers if one and one.trials]
             while self._unsent:
                 number = self._unsent.popleft()
                 for worker in running:
@@ -162,43 +161,50 @@ class TrialPool:
             starting = [one for one in self._workers if one and not one.is_ready]
             if not running and not starting:
                 raise LookupError("no trial is queued or running")
-            for worker in self._readable([*running, *starting]):
-                if (outcome := self._receive(worker)) is not None:
-                    return outcome
+            for worker in self._signals.wait([*running, *starting]):
+                self._receive(worker)
+        return self._ended.popleft()
 
     def _dispatch(self) -> None:
-        """Sends queued trials to idle workers, starts some if needed, or ends them."""
+        """Sends queued trials to workers, starts some if needed, or ends them."""
         if self._signal is not None:
             return
         for index, worker in enumerate(self._workers):
-            starting = sum(1 for one in self._workers if one and not one.is_ready)
-            if worker is None and len(self._queue) > starting + self._idle():
+            # Those that start, and those that wait for a trial.
+            idle = sum(1 for one in self._workers if one and not one.trials)
+            if worker is None and len(self._queue) > idle:
                 self._workers[index] = self._start(index)
+        while self._queue and (worker := self._free(self._queue[0])):
+            self._send(worker, self._queue.popleft())
         for worker in self._workers:
-            if worker is None or worker.trial is not None:
-                continue
-            if not self._queue:
+            if worker and not worker.trials and not self._queue:
                 self._close(worker)  # Its devices are free for others.
-            elif worker.is_ready:
-                self._send(worker, self._queue.popleft())
 
-    def _idle(self) -> int:
-        """Number of workers that wait for a trial."""
-        return sum(1 for one in self._workers if one and one.is_ready and not one.trial)
+    def _free(self, trial: Trial) -> Worker | None:
+        """Returns the worker with the fewest trials that has room for one more."""
+        alone = self._attempts.alone
+        most = 1 if trial.number in alone else self._per_worker
+        free = [
+            one
+            for one in self._workers
+            if one and one.is_ready and one not in self._retired
+            if len(one.trials) < most and not alone.intersection(one.trials)
+        ]
+        return min(free, key=lambda worker: len(worker.trials), default=None)
 
     def _send(self, worker: Worker, trial: Trial) -> None:
-        """Sends a trial to an idle worker."""
+        """Sends a trial to a worker."""
         number = trial.number
-        worker.trial, worker.started_s = trial, time.monotonic()
-        if not self._attempts[number] and number not in self._declines:
+        worker.trials[number] = RunningTrial(trial, time.monotonic())
+        if self._attempts.begin(number):
             self._on_start(trial)
-        self._attempts[number] += 1
         # A worker that has died is noticed when it is read from.
         worker.send(
             {
                 "number": number,
                 "overrides": trial.overrides,
                 "log": self._logs and str(self._logs / f"{number}.log"),
+                "pack": None if number in self._attempts.alone else self._pack,
                 **self._common,
             }
         )
@@ -206,98 +212,127 @@ class TrialPool:
     def _close(self, worker: Worker, *, kill: bool = False) -> str:
         """Ends a worker; another one may take its place."""
         self._workers[self._workers.index(worker)] = None
+        if worker in self._retired:
+            self._retired.remove(worker)
         return worker.close(kill=kill)
 
-    def _readable(self, workers: Sequence[Worker]) -> Iterator[Worker]:
-        """Waits for a message or a signal; yields the workers that have one."""
-        links = {worker.link.fileno(): worker for worker in workers}
-        wake = [] if self._wake is None else [self._wake[0]]
-        ready, _, _ = select.select([*links, *wake], [], [])
-        for descriptor in ready:
-            if descriptor in links:
-                yield links[descriptor]
-            else:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(descriptor, 64)
+    def _retire(self, worker: Worker) -> None:
+        """Ends a worker once its trials have ended."""
+        if not worker.trials:
+            self._close(worker)
+        elif worker not in self._retired:
+            self._retired.append(worker)
 
-    def _receive(self, worker: Worker) -> TrialOutcome | None:
-        """Handles a message; returns an outcome if a trial has ended."""
-        message, trial = worker.link.receive(), worker.trial
+    def _receive(self, worker: Worker) -> None:
+        """Handles a message of a worker."""
+        message = worker.link.receive()
         if message is None:
-            return self._died(worker)
-        if "ready" in message:
+            self._died(worker)
+        elif "ready" in message:
             worker.is_ready = True
-            return None
-        assert trial is not None
-        if "report" in message:
-            report = TrialReport(number=trial.number, **message["report"])
+        elif "note" in message:
+            self._on_note(message["note"])
+        elif "report" in message:
+            report = TrialReport(number=message["number"], **message["report"])
             pruned = self._on_reports([report])
-            worker.send({"prune": trial.number in pruned})
-            return None
+            worker.send({"prune": report.number in pruned})
+        else:
+            running, shares = worker.trials.pop(message["number"]), bool(worker.trials)
+            self._trial_ended(worker, running, message, shares=shares)
+            if worker in self._retired:
+                self._retire(worker)
+
+    def _trial_ended(
+        self,
+        worker: Worker,
+        running: RunningTrial,
+        message: dict[str, Any],
+        *,
+        shares: bool,
+    ) -> None:
+        """Handles the message about the end of a trial.
+
+        Args:
+            worker: that ran it.
+            running: the trial.
+            message: of the worker.
+            shares: whether others still run in the worker.
+        """
         if "decline" in message:
-            return self._declined(worker, trial, message["decline"])
-        worker.trial = None
+            self._declined(worker, running, message["decline"])
+            return
+        if "alone" in message:
+            self._attempts.send_back(running.trial.number)
+            self._queue.appendleft(running.trial)
+            return
         if message.get("stopped"):
             if self._signal is None:  # Its process alone got a signal.
-                return self._failed(
-                    worker, trial, Failure.PREEMPTED, "its process was stopped"
-                )
-            return None
+                self._failed(running, Failure.PREEMPTED, "its process was stopped")
+            return
         outcome: dict[str, Any] = message["outcome"]
         status = TrialStatus(outcome.pop("status"))
-        if status is TrialStatus.FAILED:
-            if outcome["failure"] in (Failure.OUT_OF_MEMORY, Failure.MACHINE):
-                self._close(worker)
-            return self._failed(worker, trial, **outcome)
-        return self._outcome(worker, trial, status=status, **outcome)
-
-    def _outcome(self, worker: Worker, trial: Trial, **fields: Any) -> TrialOutcome:
-        return TrialOutcome(
-            number=trial.number,
-            attempts=max(1, self._attempts[trial.number]),
-            seconds=time.monotonic() - worker.started_s if worker.started_s else 0.0,
-            **fields,
-        )
+        if status is not TrialStatus.FAILED:
+            count = self._attempts.count(running.trial.number)
+            self._ended.append(_outcome(running, count, status=status, **outcome))
+            return
+        is_of_machine = outcome["failure"] in (Failure.OUT_OF_MEMORY, Failure.MACHINE)
+        if is_of_machine:
+            self._retire(worker)
+        was_packed = message.get("in_pack") or (is_of_machine and shares)
+        self._failed(running, **outcome, was_packed=bool(was_packed))
 
     def _failed(
-        self, worker: Worker, trial: Trial, failure: str, error: str, **fields: Any
-    ) -> TrialOutcome | None:
-        """Returns the outcome of a trial that failed; None if it runs again."""
-        outcome = self._outcome(
-            worker,
-            trial,
-            status=TrialStatus.FAILED,
-            failure=failure,
-            error=error,
-            **fields,
-        )
-        stops = self._signal is not None
-        if stops or not is_retried(failure, outcome.attempts, self._retries):
-            return outcome
-        self._queue.appendleft(trial)
-        self._on_retry(outcome)
-        return None
+        self,
+        running: RunningTrial,
+        failure: str,
+        error: str,
+        *,
+        was_packed: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Takes the failure of a trial, which runs again if that may help.
 
-    def _died(self, worker: Worker) -> TrialOutcome | None:
-        """Replaces a worker that has ended; only its running trial is affected."""
-        trial, how = worker.trial, self._close(worker, kill=True)
-        if self._signal is not None or not (trial or self._queue):
-            return None
-        if trial is None:  # It never started: the trial that needs it has failed.
+        Args:
+            running: the trial.
+            failure: its kind.
+            error: the message.
+            was_packed: whether others ran with it, which may be the cause.
+            fields: further ones of the outcome.
+        """
+        count = self._attempts.count(running.trial.number)
+        fields |= {"status": TrialStatus.FAILED, "failure": failure, "error": error}
+        outcome = _outcome(running, count, **fields)
+        if self._signal is None and self._attempts.again(outcome, was_packed):
+            self._queue.appendleft(running.trial)
+            self._on_retry(outcome)
+        else:
+            self._ended.append(outcome)
+
+    def _died(self, worker: Worker) -> None:
+        """Replaces a worker that has ended; only its running trials are affected."""
+        running, how = list(worker.trials.values()), self._close(worker, kill=True)
+        if self._signal is not None:
+            return
+        if not running and self._queue:
+            # It never started: the trial that needs it has failed.
             trial = self._queue.popleft()
-            self._attempts[trial.number] += 1
-        return self._failed(
-            worker, trial, Failure.DIED, f"its process ended with {how}"
-        )
+            self._attempts.begin(trial.number)
+            running = [RunningTrial(trial, 0.0)]
+        for one in reversed(running):
+            error, was_packed = f"its process ended with {how}", len(running) > 1
+            self._failed(one, Failure.DIED, error, was_packed=was_packed)
 
-    def _declined(
-        self, worker: Worker, trial: Trial, reason: str
-    ) -> TrialOutcome | None:
+    def _declined(self, worker: Worker, running: RunningTrial, reason: str) -> None:
         """Gives a trial that needs a new process one, ahead of the others."""
-        self._close(worker)
-        self._declines[trial.number] += 1
-        self._attempts[trial.number] -= 1
-        if self._declines[trial.number] < _MOST_DECLINES:
+        trial = running.trial
+        self._retire(worker)
+        if self._attempts.decline(trial.number):
             self._queue.appendleft(trial)
-            return None
-        return self._failed(worker, trial, Failure.CONFIG, reason)
+        else:
+            self._failed(running, Failure.CONFIG, reason)
+
+
+def _outcome(running: RunningTrial, attempts: int, **fields: Any) -> TrialOutcome:
+    seconds = time.monotonic() - running.started_s if running.started_s else 0.0
+    number = running.trial.number
+    return TrialOutcome(number=number, attempts=attempts, seconds=seconds, **fields)

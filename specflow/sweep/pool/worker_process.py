@@ -5,24 +5,30 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from specflow.runtime.devices_of_workers import worker_environments
 from specflow.sweep.pool.message_link import MessageLink
 from specflow.sweep.pool.trial import Trial
 
-__all__ = ["Worker", "WorkerProcess", "local_workers"]
+__all__ = ["RunningTrial", "Worker", "WorkerProcess", "local_workers"]
+
+
+class RunningTrial(NamedTuple):
+    """A trial that a worker runs."""
+
+    trial: Trial
+    started_s: float
+    """`time.monotonic()` when it was sent."""
 
 
 class Worker(Protocol):
-    """A process on some machine that runs trials one after another."""
+    """A process on some machine that runs trials."""
 
     link: MessageLink
     """Carries the messages of `specflow.cli.trial_worker`."""
-    trial: Trial | None
-    """The trial that it runs."""
-    started_s: float
-    """`time.monotonic()` when the trial was sent."""
+    trials: dict[int, RunningTrial]
+    """Number -> trial that it runs."""
     is_ready: bool
     """Whether it takes trials; if not, it sends a message `ready` once it does."""
 
@@ -40,7 +46,7 @@ class Worker(Protocol):
 
 
 class WorkerProcess:
-    """A process that runs trials one after another.
+    """A process that runs trials.
 
     It has a process group of its own, so that Ctrl-C reaches it through the sweep
     alone, and ends when the sweep's process ends.
@@ -62,8 +68,8 @@ class WorkerProcess:
                 process_group=0,
             )
         self.link = MessageLink(ours)
-        self.trial: Trial | None = None
-        self.started_s, self.is_ready = 0.0, True
+        self.trials: dict[int, RunningTrial] = {}
+        self.is_ready = True
 
     def send(self, message: dict[str, Any]) -> bool:
         """Sends a message; returns False if the process has ended."""
