@@ -90,10 +90,13 @@ def restart(rounds: int) -> list[Row]:
     ratios, costs = [], []
     with _folder() as folder:
         for number in range(rounds):
-            caches, own = folder / f"caches-{number}", [f"output.dir={folder}/{number}"]
+            caches = folder / f"caches-{number}"
             cold, other = (
                 first_step(
-                    "specflow_train.py", *own, f"optimizer.lr={lr}", caches=caches
+                    "specflow_train.py",
+                    f"optimizer.lr={lr}",
+                    f"output.dir={folder}/{number}-{lr}",
+                    caches=caches,
                 )
                 for lr in ("1e-3", "3e-3")
             )

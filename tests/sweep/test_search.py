@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import multiprocessing
 import sqlite3
+from pathlib import Path
 
 import optuna
 import pytest
@@ -13,7 +15,7 @@ from specflow.diagnostics.errors import ConfigError
 from specflow.sweep.pool.trial import TrialReport, TrialStatus
 from specflow.sweep.search.search_loop import Search
 from specflow.sweep.search.search_space import Dimension
-from specflow.sweep.trial_records import read_records
+from specflow.sweep.trial_records import TRIALS, read_records
 from tests.sweep.search_samples import K, NoWatcher, X, loss, plan, run, value_of
 
 N = Dimension(key="n", kind="int", text="range(1,4)", low=1, high=3, step=1)
@@ -52,6 +54,28 @@ def test_a_search_runs_its_trials_and_continues_with_new_points(
     both, pool = run(plan(*dimensions, trials=8, **given), tmp_path)
     assert [trial.number for trial in pool.ran] == [5, 6, 7]
     assert len(set(points(both))) == 8
+
+
+def share(directory):
+    run(plan(trials=16), Path(directory), slots=2)
+
+
+def test_two_processes_share_the_work_of_a_directory(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=share, args=(str(tmp_path),)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    trials = stored(tmp_path)
+    assert [(one.number, one.state.name) for one in trials] == [
+        (number, "COMPLETE") for number in range(16)
+    ]
+    assert len({one.params["x"] for one in trials}) == 16
+    lines = (tmp_path / TRIALS).read_text().splitlines()
+    ended = [one["number"] for one in map(json.loads, lines) if one["values"]]
+    assert sorted(ended) == list(range(16))
 
 
 def test_a_grid_has_every_combination_once_in_order(tmp_path):
