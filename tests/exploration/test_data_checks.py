@@ -28,6 +28,7 @@ __all__ = ["golden"]
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("specflow.exploration.pipeline_speed._SECONDS", 0.01)
     write_csv(tmp_path / "clean.csv", clean_rows())
     write_csv(tmp_path / "planted.csv", planted_rows())
@@ -69,6 +70,15 @@ def test_tools_get_the_same_as_json(table, capsys):
     speed = document["speed"]
     assert set(speed["seconds_a_row"]) == {"order", "read", "batch", "queue"}
     assert speed["rows_per_second"] > 0
+
+
+def test_a_table_larger_than_memory_is_checked_by_blocks(table, capsys):
+    words = [*SETTINGS, "data.files=planted.csv", "data.memory=256KiB"]
+    assert main(["data", "check", *words, "data.shuffle=blocks", "--json"]) == 1
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    (order,) = next(c["findings"] for c in checks if c["check"] == "order")
+    assert "are shuffled by blocks" in order["problem"]
+    assert "data.shuffle=rows" in order["hint"]
 
 
 def columns(**values):
