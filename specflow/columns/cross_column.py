@@ -256,7 +256,7 @@ class CrossColumn:
             f"{' x '.join(self.sources)}: {self.buckets} hash buckets",
             "missing" if self.missing == "own" else "",
             "one-hot" if embedding is None else f"embedding of {embedding.size}",
-            f"{self.length} a row" if self.length is not None else "",
+            f"{self.length} a row" if self.length and embedding else "",
         ]
         return ", ".join(filter(None, parts))
 

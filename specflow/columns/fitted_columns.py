@@ -201,6 +201,26 @@ class FittedColumns:
         plain = self.to_json()
         return content_digest({key: plain[key] for key in _MEANING})
 
+    def changes(self, other: "FittedColumns") -> list[str]:
+        """Lines on what differs in other columns: `age: old -> new`.
+
+        >>> old, new = (
+        ...     FittedColumns(columns={"age": NumberColumn.fit(np.array(ages))})
+        ...     for ages in ([20.0, 40.0], [30.0, 50.0])
+        ... )
+        >>> old.changes(new)
+        ['age: (x - 30) / 10 -> (x - 40) / 10']
+        """
+        before, after = (
+            {**dict(columns.columns), **dict(columns.labels)}
+            for columns in (self, other)
+        )
+        return [
+            f"{name}: {before.get(name, 'absent')} -> {after.get(name, 'absent')}"
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """The columns as plain values, with a digest of themselves."""
         return signed(

@@ -3,7 +3,7 @@
 from specflow.runtime.optional_imports import without
 
 # Flax and treescope ask IPython whether they run in a notebook. A command does not, and
-# importing IPython takes a quarter of the time of importing Flax.
+# importing IPython takes an eighth of the time of importing Flax.
 with without("IPython"):
     from specflow.commands.check import check
     from specflow.commands.evaluate import evaluate

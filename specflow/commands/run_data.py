@@ -1,15 +1,21 @@
 """The data of a command, with the fitted columns of its run."""
 
+import functools
+import sys
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from specflow.columns import FittedColumns
 from specflow.commands import jax_session
 from specflow.config.sections.table import TableConfig
 from specflow.data import Data, build_data
+from specflow.diagnostics.errors import DataError, Diagnostic
 from specflow.distributed import collectives
 from specflow.distributed.processes import place
 from specflow.output import Checkpointer, RunDirectory, existing_run, write_text
 from specflow.output.json_values import to_json
+from specflow.output.run.config_changes import changes
 from specflow.runtime.filesystem import expanded
 
 if TYPE_CHECKING:
@@ -17,6 +23,16 @@ if TYPE_CHECKING:
     from specflow.compose import Composed
 
 __all__ = ["data_of_run", "data_to_train", "stored_columns", "write_columns"]
+
+_OF_COLUMNS = (
+    "data.columns",
+    "data.features",
+    "data.joined",
+    "data.labels",
+    "data.missing",
+    "data.weights",
+)
+"""Beginnings of the keys that decide how columns are fitted."""
 
 
 def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> Data:
@@ -47,8 +63,13 @@ def data_to_train(composed: "Composed", shared: "SharedParts | None" = None) -> 
     if config.output.dir:
         run = RunDirectory(expanded(config.output.dir, "output.dir"))
         stored = _stored(run, gathers=starts_first)
+        if stored is not None and not config.data.refit:
+            check = functools.partial(_refuse_changed_columns, composed, run)
+            collectives.on_process_zero(check) if starts_first else check()
     if stored is None:
         data = build(config.data)
+    elif config.data.refit:
+        data = _refitted(build(config.data), stored)
     else:
         data = build_data(config.data, columns=stored, same_files=True)
     if not starts_first:
@@ -77,12 +98,57 @@ def data_of_run(
         if gathers:
             jax_session.start(composed)
         stored = _stored(existing_run(composed.run or ""), gathers=gathers)
+        # A config of a run that was refitted says so too, and its columns are stored.
+        if (
+            stored is not None
+            and config.data.refit
+            and composed.origins.get("data.refit", "").startswith("override ")
+        ):
+            return _refitted(build_data(config.data, needs_labels=needs_labels), stored)
     return build_data(
         config.data,
         needs_labels=needs_labels,
         needs_train=needs_train,
         columns=stored,
     )
+
+
+def _refitted(data: Data, stored: FittedColumns) -> Data:
+    """Prints what columns that are fitted anew have changed."""
+    if data.columns is not None and collectives.is_process_zero():
+        changes = stored.changes(data.columns) or ["the columns are the same"]
+        for change in changes:
+            print(f"data.refit: {change}", file=sys.stderr)
+    return data
+
+
+def _refuse_changed_columns(composed: "Composed", run: RunDirectory) -> None:
+    """Refuses declared columns that the fitted ones of a run do not have.
+
+    Without `output.on_change=accept` the run refuses all changes, when it is opened.
+
+    Raises:
+        DataError: the columns would silently stay as they are.
+    """
+    config = composed.config
+    if config.output.on_change != "accept" or not run.config.is_file():
+        return
+    hint = "Restore the value, or fit the columns anew: data.refit=true."
+    diagnostics = [
+        Diagnostic(
+            change.key,
+            f"was {change.old} when the columns of '{run.path}' were fitted, and is "
+            f"{change.new}",
+            expected="the columns of the run, which are used as they are",
+            hint=hint,
+            origin=composed.origins.get(change.key, ""),
+            code="table-changed",
+        )
+        for change in changes(run.load_config(), yaml.safe_load(composed.yaml()))
+        if change.key.startswith(_OF_COLUMNS)
+    ]
+    if diagnostics:
+        raise DataError(*diagnostics)
 
 
 def write_columns(run: RunDirectory, data: Data) -> None:

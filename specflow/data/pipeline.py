@@ -1,8 +1,8 @@
-"""Training batches in chunks of steps, made in the background by Grain."""
+"""Training batches in chunks of steps, made by a thread ahead of their use."""
 
-import dataclasses
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import collections
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
 from specflow.data.array_tree import map_leaves
@@ -16,9 +16,11 @@ __all__ = ["Chunk", "TrainBatches", "TrainInput", "as_train_batches"]
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_STEPS = 1024
-"""Maximum steps of one Grain item, rounded to chunks. An item costs Grain about
-0.15 ms, more than gathering the rows of a small step; with more steps, a tiny data set
-would shuffle thousands of epochs ahead."""
+"""Maximum steps of one block, rounded to chunks. Handing over a block costs more than
+gathering the rows of a small step; with more steps, a tiny data set would be shuffled
+thousands of epochs ahead."""
+_AHEAD = 2
+"""Number of blocks that are made or being made while one is used."""
 
 
 class TrainInput(Protocol):
@@ -56,8 +58,8 @@ class TrainBatches:
     Chunks are aligned: chunk i holds steps `[i*K, (i+1)*K)` whatever the start, so the
     first one may begin before `start_step`, and the caller enters it in the middle.
 
-    Importing Grain takes over half a second. The first chunk is therefore made
-    synchronously, and Grain makes the others while devices work on the first.
+    The first chunk is made when it is asked for; a thread makes the others, block by
+    block, while devices work on those before.
 
     Args:
         plan: the batches.
@@ -77,10 +79,9 @@ class TrainBatches:
         self._steps = steps_per_chunk
         self._next_step = start_step // steps_per_chunk * steps_per_chunk
         steps = min(_BLOCK_BYTES // max(1, plan.step_bytes()), _BLOCK_STEPS)
-        self._blocks = _Blocks(plan, steps_per_chunk * max(1, steps // steps_per_chunk))
+        block_steps = steps_per_chunk * max(1, steps // steps_per_chunk)
+        self._blocks = _BlocksAhead(plan, block_steps)
         self._begun = self._closed = False
-        self._block: tuple[int, Tree] = (-1, None)
-        self._iterator: Any = None
 
     def __iter__(self) -> Self:
         return self
@@ -90,7 +91,7 @@ class TrainBatches:
             raise StopIteration
         first = self._next_step
         features, labels = (
-            self._prefetched(first)
+            self._blocks.steps_from(first, self._steps)
             if self._begun
             else self._plan.rows(first, self._steps)
         )
@@ -111,46 +112,49 @@ class TrainBatches:
         """Does nothing: rows are drawn by their numbers."""
 
     def close(self) -> None:
-        """Stops Grain's thread; no chunk follows."""
+        """Stops the thread; no chunk follows."""
         self._closed = True
-        if self._iterator is not None:
-            self._iterator.close()
-
-    def _prefetched(self, first_step: int) -> tuple[Tree, Tree]:
-        """The rows of one chunk, sliced from the block that Grain prepared."""
-        block_id, offset = divmod(first_step, self._blocks.steps)
-        if self._iterator is None:
-            self._iterator = _grain_iterator(self._blocks, block_id)
-        if block_id != self._block[0]:
-            self._block = (block_id, next(self._iterator))
-        return map_leaves(
-            lambda array: array[offset : offset + self._steps], self._block[1]
-        )
+        self._blocks.close()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Blocks:
-    """A plan as Grain sees it: item i holds steps `[i*steps, (i+1)*steps)`."""
+class _BlocksAhead:
+    """Blocks of a plan, made by a thread: block i holds steps `[i*s, (i+1)*s)`.
 
-    plan: BatchPlan
-    steps: int
+    Args:
+        plan: the batches.
+        steps: s.
+    """
 
-    def __len__(self) -> int:
-        return sys.maxsize
+    def __init__(self, plan: BatchPlan, steps: int):
+        self._plan, self._steps = plan, steps
+        self._held: tuple[int, Tree] = (-1, None)
+        # One thread: NumPy gathers batches, which more threads would not speed up.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="specflow-batches")
+        self._ahead: collections.deque[tuple[int, Future[Tree]]] = collections.deque()
 
-    def __getitem__(self, index: int) -> tuple[Tree, Tree]:
-        return self.plan.rows(index * self.steps, self.steps)
+    def steps_from(self, first: int, steps: int) -> Tree:
+        """Features and labels of the steps of one chunk, which lie in one block.
 
+        Chunks are asked for in order.
+        """
+        number, offset = divmod(first, self._steps)
+        if number != self._held[0]:
+            self._held = (number, self._made(number))
+        return map_leaves(lambda array: array[offset : offset + steps], self._held[1])
 
-def _grain_iterator(blocks: _Blocks, first_block: int) -> Iterator[tuple[Tree, Tree]]:
-    import grain
+    def _made(self, number: int) -> Tree:
+        following = self._ahead[-1][0] + 1 if self._ahead else number
+        for later in range(following, number + 1 + _AHEAD):
+            self._ahead.append((later, self._thread.submit(self._make, later)))
+        _, block = self._ahead.popleft()
+        return block.result()
 
-    # One thread: NumPy gathers batches, which more threads would not speed up.
-    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-    dataset = grain.MapDataset.source(blocks).to_iter_dataset(options)
-    iterator = iter(dataset)
-    iterator.set_state({"next_index": first_block})
-    return iterator
+    def _make(self, number: int) -> Tree:
+        return self._plan.rows(number * self._steps, self._steps)
+
+    def close(self) -> None:
+        """Stops the thread after the block that it makes."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def as_train_batches(

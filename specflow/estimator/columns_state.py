@@ -13,10 +13,11 @@ class ColumnsState:
 
     Args:
         columns: of the data.
+        refits: those of the checkpoint may differ, as `data.refit` says.
     """
 
-    def __init__(self, columns: FittedColumns):
-        self._columns = columns
+    def __init__(self, columns: FittedColumns, refits: bool = False):
+        self._columns, self._refits = columns, refits
 
     def state(self, step: int) -> dict[str, Any]:
         """Returns the columns as JSON values."""
@@ -29,14 +30,14 @@ class ColumnsState:
             DataError: they differ, so the model would be given other features.
         """
         saved = FittedColumns.from_json(value, where="the checkpoint's columns")
-        if saved.digest != self._columns.digest:
+        if not self._refits and saved.digest != self._columns.digest:
             raise DataError(
                 Diagnostic(
                     "columns",
                     "those of the data differ from those of the checkpoint",
                     expected="the columns that the run was trained with",
-                    hint="Restore columns.json of the run, or train in another "
-                    "output.dir.",
+                    hint="Restore columns.json of the run, train in another "
+                    "output.dir, or train on with the new ones: data.refit=true.",
                     code="table-changed",
                 )
             )

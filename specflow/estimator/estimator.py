@@ -288,6 +288,7 @@ class Estimator(TrainMethods, InspectMethods):
             make_layers(program, form, data)
         estimator._reports_untrained = warm_start is None and model_dir is None
         estimator._columns = estimator._training.columns = data.columns
+        estimator._training.refits_columns = getattr(experiment.data, "refit", False)
         estimator._recorder = None  # The config of the run records more.
         estimator._experiment, estimator._data = experiment, data
         estimator._check_declared = functools.cache(

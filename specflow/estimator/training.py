@@ -113,6 +113,8 @@ class Training:
         """Parts that `TrainCall.on_start` returned, which outlive a recovery."""
         self.columns: FittedColumns | None = None
         """Fitted columns of the data, if it is a table."""
+        self.refits_columns = False
+        """The columns may differ from those of the checkpoint."""
         self._batch_share = Share(*program.partitioner.local_parts)
 
     def run(self, value: Any, call: TrainCall) -> DeviceLoops[tuple[int, TrainState]]:
@@ -162,7 +164,7 @@ class Training:
             run_state.add(name, part)
         run_state.add("seed", SavedSeed(self._states))
         if self.columns is not None:
-            run_state.add("columns", ColumnsState(self.columns))
+            run_state.add("columns", ColumnsState(self.columns, self.refits_columns))
         if call.evaluations is not None:
             run_state.add("evaluation", call.evaluations)
             call.evaluations.on_spec_hooks = run_state.add_hooks_of_evaluations
@@ -193,7 +195,6 @@ class Training:
                 call.form,
                 call.open_input,
                 config=self._config,
-                program=self._program,
                 rows=self._rows,
                 seed=self._states.seed,
                 start_step=start,

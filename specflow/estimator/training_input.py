@@ -1,8 +1,5 @@
 """The training input: stacked batches from a step on, in step with other processes."""
 
-import functools
-import importlib
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +14,6 @@ from specflow.estimator.synchronized_inputs import (
     agree_on_rows,
     own_place,
 )
-from specflow.executor import Program
 
 __all__ = ["stacked_steps", "training_input"]
 
@@ -35,7 +31,6 @@ def training_input(
     open_input: Callable[[], Any],
     *,
     config: RunConfig,
-    program: Program,
     rows: int,
     seed: int,
     start_step: int,
@@ -50,7 +45,6 @@ def training_input(
         form: shapes and dtypes of a batch.
         open_input: returns the input from its start, where it was read to its end.
         config: steps of a device loop, shuffling, and whether the input resumes.
-        program: compiles while modules needed later are imported.
         rows: rows of a batch, over all processes.
         seed: seed of the order of the rows.
         start_step: step at which training starts.
@@ -59,9 +53,6 @@ def training_input(
         share: parts of each batch that this process reads.
     """
     steps = stacked_steps(config, form, stop_step)
-    # Grain gathers the rows of every chunk but the first.
-    if steps != stop_step:
-        program.on_compiled = _import_grain
     if config.resume_input == "restart":
         place = _START
     batches = as_train_batches(
@@ -94,9 +85,3 @@ def stacked_steps(config: RunConfig, form: BatchForm, stop: int | None) -> int:
     # A loop whose length is given in seconds takes part of a long stack of batches.
     wanted = config.tpu_config.loop_steps() or _TIMED_STACK
     return min(wanted, fitting, stop or wanted)
-
-
-def _import_grain() -> None:
-    """Imports Grain in the background, which is needed after the first step."""
-    load = functools.partial(importlib.import_module, "grain")
-    threading.Thread(target=load, name="specflow-imports", daemon=True).start()

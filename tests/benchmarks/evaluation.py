@@ -11,7 +11,7 @@ import numpy as np
 import specflow as sf
 from specflow import MeshConfig
 from specflow.compose import compose
-from specflow.data import ArraySource
+from specflow.data import ArraySource, Data
 from specflow.executor.xla_options import convolution_options
 from tests.benchmarks.report import Row
 from tests.benchmarks.user_cnn import POOLS, UserCnn, model_fn
@@ -38,12 +38,10 @@ def run() -> list[Row]:
 def _declared(source: ArraySource) -> sf.Estimator:
     config = compose(["model=cnn", f"loop.eval_batch_size={BATCH}"]).config
 
-    class Rows:
-        train = eval = source
-        shuffle = True
-
     assert isinstance(config.mesh, MeshConfig)
-    return sf.Estimator.from_config(config, data=Rows, model_dir="unused")
+    return sf.Estimator.from_config(
+        config, data=Data(source, source), model_dir="unused"
+    )
 
 
 def _row(name: str, estimator: Any, source: ArraySource) -> Row:

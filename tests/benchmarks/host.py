@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from specflow.compose import compose
-from specflow.data import ArraySource
+from specflow.data import ArraySource, Data
 from specflow.estimator import TPUEstimator
 from tests.benchmarks import handwritten
 from tests.benchmarks.report import Row
@@ -47,11 +47,9 @@ def _ours(hidden, images, labels) -> tuple[float, int]:
     ).config
     source = ArraySource({"image": images[0]}, labels[0])
 
-    class Rows:
-        train = eval = source
-        shuffle = True
-
-    estimator = TPUEstimator.from_config(config, data=Rows, model_dir="unused")
+    estimator = TPUEstimator.from_config(
+        config, data=Data(source, source), model_dir="unused"
+    )
     program = estimator.program
     state = program.init_state(0, *estimator.batch_form(source, "train"))
     arrays = len(jax.tree.leaves(state))

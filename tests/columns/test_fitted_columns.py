@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 
 from specflow import DataError
-from specflow.columns import CategoryColumn, FittedColumns, NumberColumn
+from specflow.columns import (
+    CategoryColumn,
+    CrossColumn,
+    CrossPart,
+    DateColumn,
+    FittedColumns,
+    NumberColumn,
+    SetColumn,
+    VectorColumn,
+)
 from specflow.columns.raw_values import as_number
+from specflow.runtime.file_digests import signed
 
 FITTED = FittedColumns(
     columns={
@@ -81,17 +91,105 @@ def test_texts_of_numbers_have_one_syntax(text, number):
     assert as_number(text) == number
 
 
+KINDS = FittedColumns(
+    columns={
+        **FITTED.columns,
+        "pair": VectorColumn.fit(np.array([[1.0, 2.0], [3.0, 5.0]])),
+        "born": DateColumn(parts=("weekday",), encoding="one_hot", zone="Europe/Rome"),
+        "tags": SetColumn(items=CategoryColumn.fit(["a", "b"]), encoding="embedding"),
+        "note": SetColumn(items=CategoryColumn.fit(["to", "be"]), tokenizer="words"),
+        "age_tags": CrossColumn(
+            parts=(
+                CrossPart(
+                    "index", NumberColumn(edges=(30.0,), fill=0.0, sources=("age",))
+                ),
+                CrossPart(
+                    "index",
+                    SetColumn(items=CategoryColumn.fit(["a"]), sources=("tags",)),
+                ),
+            ),
+            buckets=9,
+            length=2,
+        ),
+    },
+)
+RAW_KINDS = {
+    **RAW,
+    "pair": [[1, 2], "3|5", [2.0, 3.5]],
+    "born": ["2026-02-01", "2026-01-31T23:30Z", None],
+    "tags": ["a|b", ["b"], ""],
+    "note": ["to be", None, "be be"],
+}
+
+
+def test_every_kind_survives_json_and_shares_raw_columns():
+    plain = json.loads(json.dumps(KINDS.to_json()))
+    assert FittedColumns.from_json(plain) == KINDS
+    assert KINDS.sources == [*RAW, "pair", "born", "tags", "note"]
+    assert KINDS.kinds() == (
+        "age: number and cross, city: category, size: number, pair: vector, "
+        "born: date, tags: set and cross, note: text"
+    )
+    features = KINDS(RAW_KINDS)
+    # Sunday in Rome, twice.
+    width = len(FITTED.columns["age"].apply(np.zeros(1))[0]) + 1 + 2
+    assert features["x"][:, width : width + 7].argmax(1).tolist() == [6, 6, 0]
+    tags = features["categories"]["tags"]
+    assert tags["ids"].tolist() == [[0], [1], [0]]
+    assert tags["mask"].tolist() == [[True], [True], [False]]
+
+
+def test_documents_of_the_first_format_are_read():
+    column = {
+        "age": {
+            "name": "number",
+            "clip": [None, None],
+            "transform": None,
+            "offset": 1.0,
+            "divisor": 2.0,
+            "edges": None,
+            "fill": 1.0,
+            "indicator": False,
+        },
+        "city": {
+            "name": "category",
+            "vocabulary": ["Rome"],
+            "buckets": 1,
+            "missing": "none",
+            "encoding": "one_hot",
+            "embedding_size": None,
+        },
+    }
+    document = {
+        "format": 1,
+        "columns": column,
+        "labels": {"y": {"kind": "class", "classes": ["a", "b"]}},
+        "joined": True,
+        "missing": [""],
+        "files": {},
+        "rows": {},
+    }
+    fitted = FittedColumns.from_json(signed(document))
+    assert fitted({"age": [3, ""], "city": ["Rome", "Oslo"]})["x"].tolist() == [
+        [1, 1, 0],
+        [0, 0, 1],
+    ]
+    assert fitted.class_names == ("a", "b")
+    with pytest.raises(DataError, match=r"has format 9\."):
+        FittedColumns.from_json(signed({**document, "format": 9}))
+
+
 def test_preprocessing_needs_numpy_alone(tmp_path):
-    (tmp_path / "columns.json").write_text(json.dumps(FITTED.to_json()))
+    (tmp_path / "columns.json").write_text(json.dumps(KINDS.to_json()))
     code = (
         "import sys; sys.modules['jax'] = sys.modules['pydantic'] = None\n"
         "sys.modules['pyarrow'] = sys.modules['flax'] = None\n"
         "from specflow.columns import FittedColumns\n"
         f"columns = FittedColumns.read({str(tmp_path / 'columns.json')!r})\n"
-        f"print(columns({RAW!r})['x'].tolist())\n"
+        f"print(columns({RAW_KINDS!r})['x'].tolist())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    assert done.stdout == "[[-1.0, 0.0, -1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]\n"
+    assert json.loads(done.stdout) == KINDS(RAW_KINDS)["x"].tolist()

@@ -207,6 +207,14 @@ def test_values_of_the_default_kind_are_no_mistakes_of_the_one_that_is_meant(rep
     ]
 
 
+def test_a_key_that_no_kind_has_is_compared_with_the_kind_that_is_meant(report):
+    text = f"{HEAD}optimizer:\n  kind: rmsprop\n  centred: true\n"
+    assert report(text) == [
+        f"optimizer.kind {FILE}:6:3 Did you mean optimizer.name?",
+        f"optimizer.centred {FILE}:7:3 Did you mean optimizer.centered?",
+    ]
+
+
 @pytest.mark.parametrize("form", ["name:", "name="])
 def test_a_name_without_a_space_hides_nothing_in_its_braces(report, form):
     key, inner = "spec.eval_metrics.m", "predictions: class, labls: labels"

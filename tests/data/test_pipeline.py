@@ -61,7 +61,7 @@ def test_the_place_is_json_that_names_step_epoch_and_seed():
     assert batches.state(7) == {"next_step": 7, "rows": 28, "epoch": 2, "seed": 5}
 
 
-def test_grain_makes_later_chunks_in_the_background():
+def test_a_thread_makes_later_chunks():
     makers = []
 
     class Watched(ArraySource):
@@ -75,7 +75,7 @@ def test_grain_makes_later_chunks_in_the_background():
         assert makers == ["MainThread"]
         next(batches)
         next(batches)
-    assert all(name.startswith("grain-prefetch") for name in makers[1:])
+    assert all(name.startswith("specflow-batches") for name in makers[1:])
 
 
 def test_an_error_while_a_later_chunk_is_made_reaches_the_consumer():

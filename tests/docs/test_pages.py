@@ -173,8 +173,9 @@ def test_a_command_line_composes(command, folder, monkeypatch):
     if "--topology" in arguments:
         del arguments[(at := arguments.index("--topology")) : at + 2]
     overrides = [text for text in arguments if text not in ("-m", "--config-dir")]
-    # Of a sweep, the first trial.
-    compose([text.split(",")[0] for text in overrides], config_dirs=folders)
+    if "-m" in arguments:  # The first trial of a sweep.
+        overrides = [text.split(",")[0] for text in overrides]
+    compose(overrides, config_dirs=folders)
 
 
 @pytest.mark.parametrize("command", by_page(OF_SWEEPS))

@@ -168,3 +168,44 @@ def test_columns_of_zeros_and_ones_are_one_head(tmp_path, capsys):
     (path,) = (tmp_path / "run" / "export").iterdir()
     loaded = sf.load_export(path)
     assert loaded.signatures["serving_default"].class_names == ("big", "old")
+
+
+def test_columns_are_fitted_anew_on_request_alone(tmp_path, capsys):
+    write(tmp_path / "t.csv", price=PRICE)
+    run, command = tmp_path / "run", ("data.labels=price", "model.hidden=[4]")
+    trained(tmp_path, *command, "loop.train_steps=2")
+    stored = FittedColumns.read(run / "columns.json")
+    files = (f"data.files={tmp_path}/t.csv", f"output.dir={run}", *QUICK, *command)
+    changed = (*files, "data.columns.a={name: number, scale: minmax}")
+    accepted = (*changed, "output.on_change=accept", "loop.train_steps=4")
+    capsys.readouterr()
+    assert main(["train", "experiment=table", *accepted]) == 2
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "error[table-changed] data.columns.a.name: was absent when the columns of "
+        f"'{run}' were fitted, and is number (override data.columns.a={{name: number, "
+        "scale: minmax}). Expected the columns of the run, which are used as they are. "
+        "Restore the value, or fit the columns anew: data.refit=true."
+    )
+    assert FittedColumns.read(run / "columns.json") == stored
+    assert main(["train", "experiment=table", *accepted, "data.refit=true"]) == 0
+    fitted = FittedColumns.read(run / "columns.json")
+    refits = [
+        line for line in capsys.readouterr().err.splitlines() if "data.refit" in line
+    ]
+    assert refits == [f"data.refit: a: {stored.columns['a']} -> {fitted.columns['a']}"]
+    assert fitted.columns["b"] == stored.columns["b"]
+    # The config of the run has data.refit=true, and its columns stay.
+    capsys.readouterr()
+    assert main(["evaluate", f"run={run}"]) == 0
+    assert "data.refit" not in capsys.readouterr().err
+    assert main(["evaluate", f"run={run}", "data.refit=true"]) == 0
+    assert "data.refit: the columns are the same" in capsys.readouterr().err
+    # Rows that are new are fitted to as well.
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write("9.0,1.0,1.0,1.0,1e5\n" * 50)
+    command = ("train", "experiment=table", *accepted, "loop.train_steps=6")
+    assert main([*command]) == 2
+    assert main([*command, "data.refit=true"]) == 0
+    again = FittedColumns.read(run / "columns.json")
+    assert sum(again.rows.values()) == ROWS + 50
+    assert again.columns["a"].divisor > fitted.columns["a"].divisor

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 from tests.soak.experiments import PROJECT
 
@@ -71,19 +71,19 @@ class Workplace:
 
     def start(self, program: Sequence[str], **hooks: str) -> "Started":
         """Starts a Python program in the user's project."""
-        logs = [(self.folder / name).open("w+b") for name in ("stdout", "stderr")]
         with _default_signals():
             process = subprocess.Popen(
                 [sys.executable, *program],
                 stdin=subprocess.DEVNULL,
-                stdout=logs[0],
-                stderr=logs[1],
+                # Pipes have no size that `SOAK_LARGEST_FILE` could limit.
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 cwd=PROJECT,
                 env=self.environment(hooks),
                 # A signal to this program is not one to those under test.
                 start_new_session=True,
             )
-        return Started(process, logs)
+        return Started(process)
 
     def run(self, program: Sequence[str], **hooks: str) -> Ended:
         """Runs a program to its end; `hooks` are those of `hooks/sitecustomize.py`."""
@@ -101,8 +101,13 @@ class Workplace:
 class Started:
     """A running process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], logs: Sequence[BinaryIO]):
-        self.process, self._logs = process, logs
+    def __init__(self, process: subprocess.Popen[bytes]):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.process = process
+        self._threads = ThreadPoolExecutor(2)
+        self._pipes = (process.stdout, process.stderr)
+        self._logs = [self._threads.submit(pipe.read) for pipe in self._pipes]
         self._began = time.monotonic()
 
     def wait(self) -> Ended:
@@ -153,7 +158,10 @@ class Started:
             family |= descendants(self.process.pid)
             time.sleep(_POLL_S)
         seconds = time.monotonic() - self._began
-        out, err = map(_text, self._logs)
+        out, err = (log.result().decode(errors="replace") for log in self._logs)
+        self._threads.shutdown()
+        for pipe in self._pipes:
+            pipe.close()
         return Ended(self.process.wait(), out, err, seconds, hung=hung)
 
 
@@ -167,13 +175,6 @@ def _default_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _text(log: BinaryIO) -> str:
-    """Content of a log, which is closed."""
-    with log:
-        log.seek(0)
-        return log.read().decode(errors="replace")
 
 
 def descendants(pid: int) -> set[int]:

@@ -108,7 +108,9 @@ def _problems(
     allowed = {-number, 128 + number}
     is_saved = not again and number in _HANDLED and phase in _SAVED
     if reference.experiment.script is not None:
-        allowed = {-number}
+        # Python ends with 1 instead of by the signal if any thread evaluates code from
+        # a text after an interrupt, as the import of a module may.
+        allowed = {-number, 1} if number == signal.SIGINT else {-number}
         is_saved = False
     elif is_saved:
         allowed = {128 + number}

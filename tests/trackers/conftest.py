@@ -4,9 +4,12 @@ What they warn about in their own threads is theirs.
 """
 
 import os
+import random
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,3 +62,40 @@ def started() -> Callable[..., subprocess.Popen]:
         )
 
     return start
+
+
+KILLS = 20
+
+
+@pytest.fixture
+def trained_through_kills(started, tmp_path) -> Callable[..., Path]:
+    """Trains `killed` with a reporter, through 20 SIGKILLs at random moments."""
+
+    def train(reporter: str, *, steps: int = 4000, seed: int = 0) -> Path:
+        pauses = random.Random(seed)
+        words = [
+            "train", "experiment=digits_mlp", "name=killed",
+            f"loop.train_steps={steps}",
+            "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
+            "loop.iterations_per_loop=5", "output.dir=run", reporter,
+        ]  # fmt: skip
+        file, kills = tmp_path / "run/metrics.jsonl", 0
+        for _ in range(3 * KILLS):
+            process = started(*words, cwd=tmp_path)
+            before = file.stat().st_mtime_ns if file.exists() else 0
+            while process.poll() is None and kills < KILLS:
+                if file.exists() and file.stat().st_mtime_ns != before:
+                    time.sleep(pauses.uniform(0.0, 0.4))
+                    process.send_signal(signal.SIGKILL)
+                    break
+                time.sleep(0.01)
+            _, text = process.communicate()
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, text
+            kills += 1
+        assert kills == KILLS
+        assert len(keys_of(tmp_path / "run")) == steps // 5 + steps // 50
+        return tmp_path / "run"
+
+    return train

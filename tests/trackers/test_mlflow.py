@@ -2,12 +2,9 @@
 
 import json
 import math
-import random
 import shutil
-import signal
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -268,34 +265,11 @@ def test_a_server_that_fails_costs_a_warning_and_sync_sends_the_run(
 
 @pytest.mark.slow
 def test_twenty_kills_leave_one_run_with_every_step_once(
-    folder, client, tmp_path, started
+    folder, client, trained_through_kills
 ):
-    shown = random.Random(0)
-    words = [
-        "train", "experiment=digits_mlp", "name=killed", "loop.train_steps=4000",
-        "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
-        "loop.iterations_per_loop=5", "output.dir=run", reporter(folder),
-    ]  # fmt: skip
-    file, kills = tmp_path / "run/metrics.jsonl", 0
-    for _ in range(60):
-        process = started(*words, cwd=tmp_path)
-        before = file.stat().st_mtime_ns if file.exists() else 0
-        while process.poll() is None and kills < 20:
-            if file.exists() and file.stat().st_mtime_ns != before:
-                time.sleep(shown.uniform(0.0, 0.4))
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.01)
-        _, text = process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, text
-        kills += 1
-    assert kills == 20
+    trained = trained_through_kills(reporter(folder))
     run = only_run(client, "killed")
-    expected = keys_of(tmp_path / "run")
-    assert len(expected) == 4000 // 5 + 4000 // 50
-    assert expected == sorted(
+    assert keys_of(trained) == sorted(
         (split, step)
         for split in ("train", "eval")
         for step in steps(client, run, f"{split}/loss")

@@ -2,10 +2,7 @@
 
 import json
 import math
-import random
-import signal
 import sqlite3
-import time
 
 import pytest
 
@@ -82,29 +79,6 @@ def test_trials_of_a_sweep_have_a_group(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_kills_leave_one_run_with_every_step_once(tmp_path, started):
-    pauses = random.Random(1)
-    words = [
-        "train", "experiment=digits_mlp", "name=killed", "loop.train_steps=1000",
-        "loop.log_every=5", "loop.eval_every=50", "output.checkpoint.every=100",
-        "loop.iterations_per_loop=5", "output.dir=run", "output.reporters=[trackio]",
-    ]  # fmt: skip
-    file, kills = tmp_path / "run/metrics.jsonl", 0
-    while kills < 6:
-        process = started(*words, cwd=tmp_path)
-        before = file.stat().st_mtime_ns if file.exists() else 0
-        while process.poll() is None:
-            if file.exists() and file.stat().st_mtime_ns != before:
-                time.sleep(pauses.uniform(0.0, 0.2))
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.01)
-        process.communicate()
-        if process.returncode == 0:
-            break
-        kills += 1
-    assert kills
-    assert started(*words, cwd=tmp_path).wait() == 0
-    rows = stored(tmp_path / "run", "killed")
-    assert keys(rows) == keys_of(tmp_path / "run")
-    assert len(rows) == 1000 // 5 + 1000 // 50
+def test_twenty_kills_leave_one_run_with_every_step_once(trained_through_kills):
+    run = trained_through_kills("output.reporters=[trackio]")
+    assert keys(stored(run, "killed")) == keys_of(run)

@@ -98,3 +98,11 @@ def test_files_are_in_the_folder(run):
     (folder,) = (run / "wandb").glob("offline-run-*")
     names = {path.name for path in (folder / "files").iterdir()}
     assert names >= {"config.yaml", "manifest.json", "result.json"}
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_one_folder_with_every_step_once(trained_through_kills):
+    run = trained_through_kills("output.reporters=[{name: wandb, mode: offline}]")
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    assert keys(history(folder)) == keys_of(run)
+    assert [*(run / "wandb/superseded").iterdir()]

@@ -118,8 +118,7 @@ def _problems(
     diagnostics = [one for one in diagnostics if not sections.explain(one)]
     wrong = [follow(detail["loc"], folded)[0] for detail in details]
     again = _details(meant) if fixed else []
-    inside = (detail for detail in again if _is_inside(detail, fixed))
-    more = [*islice(inside, MOST_SHOWN)]
+    more = [*islice((it for it in again if _is_inside(it, fixed)), MOST_SHOWN)]
     wrong += [follow(detail["loc"], meant)[0] for detail in more]
     wrong = [
         path
@@ -127,11 +126,17 @@ def _problems(
         if path not in fixed and (path[:-1] not in fixed or path[-1] != "name")
     ]
     more += broken_rules(meant, wrong, doubtful)
-    reported = {diagnostic.where for diagnostic in diagnostics}
     as_meant = sections.origins(origins)
-    for diagnostic in (
-        pydantic_diagnostic(detail, meant, as_meant, groups) for detail in more
-    ):
+    inside = [pydantic_diagnostic(detail, meant, as_meant, groups) for detail in more]
+    # A key that no kind has: the fields to choose from are those of the one meant.
+    unknown = {one.where for one in inside if one.code == "unknown-key"}
+    diagnostics = [
+        one
+        for one in diagnostics
+        if one.code != "unknown-key" or one.where not in unknown
+    ]
+    reported = {diagnostic.where for diagnostic in diagnostics}
+    for diagnostic in inside:
         if diagnostic.where not in reported:
             if len(diagnostics) < tries:
                 diagnostic = _with_meant_value(diagnostic, meant)

@@ -140,6 +140,8 @@ class TableConfig(Config):
     memory: ByteSize = "2GiB"
     """Bound of the rows in memory: a number with B, KiB, MiB, GiB or TiB. A table that
     exceeds it is read in blocks."""
+    refit: bool = False
+    """Fit the columns anew where the run has fitted ones, and print what changes."""
 
     @property
     def memory_bytes(self) -> int:

@@ -84,6 +84,11 @@ def inferred_kind(
     key = f"data.columns.{name}"
     if types := cells.type_names(name):
         hint = f"Leave it out: {key}=ignore. Its text as a category: {key}=category."
+        if all("list" in kind for kind in types):
+            values = (value for value in cells.raw(name, rows) if value)
+            size = len(next(values, ()))
+            numbers = f"{key}={{name: number, size: {size}}}"
+            hint = f"A list of numbers: {numbers}. Of categories: {key}=set."
         return [
             Diagnostic(
                 f"column {name}",

@@ -29,6 +29,7 @@ _FREE_SECTIONS = (
 _FREE_KEYS = frozenset(
     {
         "name",
+        "data.refit",  # It says so itself.
         "loop.train_steps",
         "loop.eval_every",
         "loop.eval_loss",
