@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["are_lists_of_texts", "are_times", "raw_values"]
+__all__ = ["are_lists_of_texts", "are_times", "raw_value", "raw_values"]
 
 
 def raw_values(cells: Any) -> Any:
@@ -28,6 +28,22 @@ def raw_values(cells: Any) -> Any:
         days = cells.cast(pa.date32()).to_numpy(zero_copy_only=False)
         return days.astype("datetime64[us]")
     return cells.to_pylist()
+
+
+def raw_value(cell: Any) -> Any:
+    """Returns one cell as a Python value.
+
+    Args:
+        cell: an Arrow scalar, or a JSON value.
+    """
+    if not hasattr(cell, "as_py"):
+        return cell
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(cell.type):
+        # Microseconds, as in `raw_values`.
+        cell = cell.cast(pa.timestamp("us", cell.type.tz), safe=False)
+    return cell.as_py()
 
 
 def are_times(cells: Any) -> bool:

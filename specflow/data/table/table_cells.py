@@ -17,7 +17,12 @@ from specflow.data.table.arrow_cells import (
     leading_zeros,
     numbers_of,
 )
-from specflow.data.table.raw_cells import are_lists_of_texts, are_times, raw_values
+from specflow.data.table.raw_cells import (
+    are_lists_of_texts,
+    are_times,
+    raw_value,
+    raw_values,
+)
 from specflow.data.table.table_reader import FileRows
 from specflow.diagnostics.errors import Diagnostic
 
@@ -78,7 +83,7 @@ class TableCells:
         """The raw value of a cell."""
         number = int(np.searchsorted(self.first_rows, row, side="right")) - 1
         cell = self.files[number].columns[name][int(row - self.first_rows[number])]
-        return cell.as_py() if hasattr(cell, "as_py") else cell
+        return raw_value(cell)
 
     def numbers(self, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
         """All cells of a column as float64, NaN where missing, and rows of bad ones."""

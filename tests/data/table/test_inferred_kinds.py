@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -88,3 +89,27 @@ def test_lists_of_numbers_have_to_be_declared(tmp_path):
     declared = {"v": {"name": "number", "size": 2}}
     kinds = kinds_of(path, rows, columns=declared)
     assert kinds["v"].startswith("vector: 2 numbers")
+
+
+def test_nanoseconds_are_read_as_microseconds(tmp_path):
+    """As pandas writes times; Python has no nanoseconds."""
+    first = np.datetime64("2026-01-01T05:00:00.123456789", "ns")
+    times = first + np.arange(40) * np.timedelta64(3_600_000_000_001, "ns")
+    zoned = pa.array(times, pa.timestamp("ns", "Asia/Tokyo"))
+    table = pa.table({"here": times, "there": zoned, "y": [0, 1] * 20})
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(table, path)
+    data = build_data(TableConfig(files=[str(path)], labels=["y"]))
+    assert data.columns is not None
+    raw = data.train.raw(slice(0, 5))
+    assert [time.tzinfo is None for time in (raw["here"][0], raw["there"][0])] == [
+        True,
+        False,
+    ]
+    # As they are sent, and as an export stores them.
+    made = data.train.take(np.arange(5))[0]["x"]
+    for values in (raw, {name: list(map(str, each)) for name, each in raw.items()}):
+        np.testing.assert_array_equal(data.columns(values)["x"], made)
+    # The clocks of both columns are that of UTC.
+    half = made.shape[1] // 2
+    np.testing.assert_array_equal(made[:, :half], made[:, half:])
