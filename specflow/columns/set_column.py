@@ -41,12 +41,20 @@ class ItemCounts:
     empty: int = 0
     """Number of rows without an item."""
 
-    def add(self, items: Ragged) -> None:
-        """Adds the items of a block of rows."""
+    def add(self, items: Ragged, present: npt.NDArray[np.bool_] | None = None) -> None:
+        """Adds the items of a block of rows.
+
+        Args:
+            items: as `SetColumn.parse` returns them.
+            present: mask of items that are not missing, "v"; None: all.
+        """
+        lengths = items.lengths
+        if present is not None:
+            lengths = np.bincount(items.rows[present], minlength=len(lengths))
         if isinstance(items.values, CodedTexts):
-            self.texts.update(items.values)
-        self.longest = max(self.longest, int(items.lengths.max(initial=0)))
-        self.empty += int((items.lengths == 0).sum())
+            self.texts.update(items.values.counts())
+        self.longest = max(self.longest, int(lengths.max(initial=0)))
+        self.empty += int((lengths == 0).sum())
 
     def merge(self, other: "ItemCounts") -> None:
         """Adds the counts of other rows."""
@@ -111,9 +119,7 @@ class SetColumn:
             **settings: further fields, which are not fitted.
         """
         settings = {"encoding": "one_hot"} | settings
-        texts: dict[str, int] = dict(counts.texts)
-        absent = ("", *items.get("missing_texts", ()))
-        texts = {text: count for text, count in texts.items() if text not in absent}
+        texts = {text: count for text, count in counts.texts.items() if text}
         missing = items.get("missing")
         if missing is None:
             missing = (
@@ -151,6 +157,12 @@ class SetColumn:
             max_norm=self.items.max_norm,
             shared=self.items.shared,
         )
+
+    def present(self, items: Ragged) -> npt.NDArray[np.bool_]:
+        """Mask of items that are not missing, "v"."""
+        if isinstance(items.values, CodedTexts):
+            return self.items.present(items.values)
+        return np.ones(len(items.values), np.bool_)
 
     def parse(
         self, values: Sequence[Sequence[Any]], missing: Collection[str] = ()
@@ -191,15 +203,14 @@ class SetColumn:
 
     def indices(self, items: Ragged) -> Ragged:
         """Indices of items; those without one are left out, or -1 in a sequence."""
+        keep = self.present(items)
+        ids: npt.NDArray[Any]
         if isinstance(items.values, CodedTexts):
-            ids: npt.NDArray[Any] = self.items.indices(items.values)
-            # An empty item has not the index of a row without items.
-            keep = self.items.present(items.values)
-            if self.encoding != "sequence":
-                keep &= ids >= 0
+            ids = self.items.indices(items.values)
         else:
             ids = items.values.astype(np.int32)
-            keep = np.ones(len(ids), np.bool_)
+        if self.encoding != "sequence":
+            keep &= ids >= 0
         if items.weights is not None and self._prunes:
             keep &= items.weights > 0.0
         return Ragged(ids, items.lengths, items.weights).kept(keep)

@@ -25,7 +25,8 @@ def fitted(values, *, items=None, **settings):
     """A column fitted to raw values."""
     unfitted = SetColumn(items=CategoryColumn(buckets=0, missing="none"), **settings)
     counts = ItemCounts()
-    counts.add(unfitted.parse([values])[0])
+    parsed = unfitted.parse([values])[0]
+    counts.add(parsed, unfitted.present(parsed))
     return SetColumn.fit(counts, items=items or {}, **settings)
 
 
@@ -105,6 +106,9 @@ def test_a_row_without_items_has_an_index_if_a_training_row_has():
     counts = fitted(["a", ""], items={"oov_buckets": 0})
     assert features(counts, ["x", "a|a", None]).tolist() == [[0, 1], [2, 0], [0, 1]]
     assert fitted(["a"]).items.missing == "none"
+    # A separator alone, and a null in a list, are no items.
+    assert fitted(["a", "|"]).items.missing == "own"
+    assert fitted([["a"], [None]]).items.missing == "own"
 
 
 def test_bytes_are_their_own_indices():

@@ -263,7 +263,7 @@ def item_counts(
         diagnostics += cell_problems(cells, name, rows, problems)
         return None
     counts = ItemCounts()
-    counts.add(items)
+    counts.add(items, unfitted.present(items))
     return counts
 
 
