@@ -78,7 +78,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from specflow.runtime import project_file
     from specflow.sweep.failed_jobs import failed_jobs
     from specflow.sweep.hydra_jobs import sweep
-    from specflow.sweep.outcomes import records, table
+    from specflow.sweep.outcomes import pooled_line, records, table
 
     as_json = arguments.report == "json"
     project = project_file.active()
@@ -99,6 +99,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
         )
         with standard_streams.to_the_end():
             print(table(outcomes))
+            for outcome in outcomes:
+                if pooled := (outcome.result or {}).get("pooled"):
+                    print(f"\n{pooled_line(pooled)}")
         if (saved := _save_trials(records(outcomes))) is not None:
             with standard_streams.to_the_end():
                 print(f"\n{saved}")

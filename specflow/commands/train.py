@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from specflow.commands.pooled_folds import pool_folds
 from specflow.commands.run_data import data_to_train, write_columns
 from specflow.commands.run_probe import RunProbe
 from specflow.commands.settings_warnings import settings_warnings
@@ -45,6 +46,7 @@ from specflow.reports.open_reporters import check_packages, open_reporters_of
 from specflow.runtime import gc_pause, standard_streams
 from specflow.runtime.closing import closing
 from specflow.runtime.filesystem import check_output_folder, expanded
+from specflow.sweep.outcomes import pooled_line
 
 if TYPE_CHECKING:
     from specflow.compose import Composed
@@ -185,6 +187,13 @@ def train_loops(
                 should_stop=lambda: stop_request() or pruning.is_pruned,
             )
             best = estimator.checkpoints.best()
+            is_over = _is_trained(estimator, config) or estimator.stopped_early
+            pooled = (
+                pool_folds(composed, estimator, data, directory)
+                if collectives.on_process_zero(lambda: bool(is_over))
+                and not pruning.is_pruned
+                else None
+            )
         if probe is not None:
             probe.finish()
         step = metrics["global_step"]
@@ -219,9 +228,12 @@ def train_loops(
             print(f"note: {note}", file=sys.stderr)
         with standard_streams.to_the_end():
             result.print()
+            if pooled is not None:
+                print(f"\n{pooled_line(pooled)}")
             print(f"\n{run.path}")
         collectives.on_process_zero(lambda: None)
-    return {**result.to_plain(), "directory": str(run.path)}
+    plain = {**result.to_plain(), "directory": str(run.path)}
+    return plain if pooled is None else {**plain, "pooled": pooled}
 
 
 def _is_trained(estimator: Estimator, config: ExperimentConfig) -> bool:

@@ -1,4 +1,4 @@
-"""What the columns of a table decide in an experiment."""
+"""Settings of an experiment that the columns of a table decide."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

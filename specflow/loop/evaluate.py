@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -20,8 +20,10 @@ from specflow.loop.eval_progress import (
     OutdatedProgressError,
 )
 from specflow.loop.hooks import StopTraining, call_hooks, state_methods
+from specflow.loop.state_values import decoded, names_in
+from specflow.metrics import MetricTable
 
-__all__ = ["EvalResult", "evaluate", "predict"]
+__all__ = ["EvalResult", "evaluate", "pooled", "predict"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,13 +159,47 @@ def evaluate(
             raise errors[0]
         call_hooks(hooks, "end", len(losses))
         metrics = table.compute()
-    if loss == "batches":
-        mean = _weighted_mean(losses, [1] * len(losses))
-    elif any(mean_losses):
-        mean = _merged_loss(mean_losses, counts)
-    else:
-        mean = _weighted_mean(losses, counts)
+    mean = _mean_loss(progress, loss)
     return EvalResult(sum(counts), {"loss": mean, **metrics})
+
+
+def pooled(
+    own: EvalProgress,
+    stored: Iterable[Mapping[str, Any]],
+    *,
+    loss: Literal["examples", "batches"] = "examples",
+) -> EvalResult:
+    """Computes the metrics over the rows of several evaluations, as if of one.
+
+    Args:
+        own: one of them; its metrics have the classes of all.
+        stored: results of `EvalProgress.to_json` of all, in the order of their rows.
+        loss: see `evaluate`.
+
+    Raises:
+        ValueError: the evaluations have other metrics.
+    """
+    names, table, whole = names_in(own.table.states), MetricTable(), EvalProgress()
+    for value in stored:
+        part = EvalProgress.from_json(value)
+        whole.losses += part.losses
+        whole.counts += part.counts
+        whole.mean_losses += part.mean_losses
+        states = decoded(value["metrics"], names)
+        table.update({name: states[name] for name in own.table.states})
+    mean = _mean_loss(whole, loss)
+    return EvalResult(sum(whole.counts), {"loss": mean, **table.compute()})
+
+
+def _mean_loss(
+    progress: EvalProgress, loss: Literal["examples", "batches"] = "examples"
+) -> float:
+    losses, counts = progress.losses, progress.counts
+    if loss == "batches":
+        return _weighted_mean(losses, [1] * len(losses))
+    if any(progress.mean_losses):
+        return _merged_loss(progress.mean_losses, counts)
+    return _weighted_mean(losses, counts)
 
 
 def _fingerprint(program: Program) -> str | None:

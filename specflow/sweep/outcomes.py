@@ -7,7 +7,7 @@ from typing import Any
 
 from specflow.runtime.formatting import column_names, columns, shortened
 
-__all__ = ["Outcome", "ranked", "records", "settings_of", "table"]
+__all__ = ["Outcome", "pooled_line", "ranked", "records", "settings_of", "table"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,21 @@ def records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         }
         for number in ranked(outcomes)
     ]
+
+
+def pooled_line(pooled: Mapping[str, Any]) -> str:
+    """One line on pooled metrics.
+
+    >>> pooled_line({"loss": 0.25, "accuracy": 0.9, "rows": 50, "runs": ["0", "1"]})
+    'pooled over 50 rows of 2 folds: loss 0.25, accuracy 0.9'
+    """
+    numbers = [
+        f"{name} {value:.6g}"
+        for name, value in pooled.items()
+        if isinstance(value, int | float) and name != "rows"
+    ]
+    rows, folds = pooled["rows"], len(pooled["runs"])
+    return f"pooled over {rows:,} rows of {folds} folds: {', '.join(numbers)}"
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -209,3 +209,43 @@ def test_columns_are_fitted_anew_on_request_alone(tmp_path, capsys):
     again = FittedColumns.read(run / "columns.json")
     assert sum(again.rows.values()) == ROWS + 50
     assert again.columns["a"].divisor > fitted.columns["a"].divisor
+
+
+def test_folds_are_pooled_row_by_row(tmp_path, capsys):
+    write(tmp_path / "t.csv", price=PRICE, w=WEIGHT)
+    sweep = tmp_path / "cv"
+    arguments = (
+        "experiment=table",
+        f"data.files={tmp_path}/t.csv",
+        "data.labels=price",
+        "data.weights=w",
+        "data.split.folds=3",
+        "data.fold=range(3)",
+        "model.hidden=[4]",
+        "loop.train_steps=20",
+        "loop.eval_batch_size=64",
+        f"output.dir={sweep}",
+        *QUICK,
+    )
+    assert main(["train", "-m", *arguments]) == 0
+    out = capsys.readouterr().out
+    rows = []
+    for fold in range(3):
+        rows += run_json(capsys, "predict", f"run={sweep}/{fold}", "--labels")
+    labels, values, weights = (
+        np.array(column)
+        for column in zip(
+            *((row["label"]["price"], row["value"], row["label"]["w"]) for row in rows),
+            strict=True,
+        )
+    )
+    # Every row is predicted once, by a model that has not seen it.
+    assert sorted(labels) == sorted(np.float32(PRICE).tolist())
+    pooled = json.loads((sweep / "pooled_0.json").read_text())
+    assert (pooled["rows"], pooled["runs"]) == (ROWS, ["0", "1", "2"])
+    weighted = {"sample_weight": weights}
+    r2 = sklearn.metrics.r2_score(labels, values, **weighted)
+    assert pooled["r2"] == pytest.approx(r2, rel=1e-6)
+    rmse = sklearn.metrics.root_mean_squared_error(labels, values, **weighted)
+    assert pooled["rmse"] == pytest.approx(rmse, rel=1e-6)
+    assert f"pooled over 600 rows of 3 folds: loss {pooled['loss']:.6g}" in out
