@@ -117,7 +117,11 @@ def _opened(composed: "Composed", *, needs_train: bool = True) -> "OpenedData":
     from specflow.commands.run_data import data_of_run  # Loads JAX.
 
     def of_run() -> Any:
-        return data_of_run(composed, needs_labels=False, needs_train=needs_train)
+        try:
+            return data_of_run(composed, needs_train=needs_train)
+        except DataError:
+            # New rows of a run may have no labels.
+            return data_of_run(composed, needs_labels=False, needs_train=needs_train)
 
     return open_data(composed.config, of_run)
 

@@ -75,11 +75,24 @@ def test_a_seed_decides_every_row(table, tmp_path):
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_a_model_trains_on_them(table):
+def test_a_model_trains_on_them(table, capsys):
     synthesize(*table, "--output", "made.parquet", "--rows", "300")
     words = [*SETTINGS, "data.files=made.parquet", "output.dir=runs/made"]
     steps = ["loop.train_steps=20", "loop.log_every=10", "model.hidden=[8]"]
     assert main(["train", *words, *steps]) == 0
+    # A run is looked at with its own columns and labels, new rows without labels.
+    capsys.readouterr()
+    assert main(["data", "stats", "run=runs/made"]) == 0
+    assert " (label)" in capsys.readouterr().out
+    unlabeled = [dict(list(row.items())[:-1]) for row in clean_rows(20)]
+    write_csv(Path("new.csv"), unlabeled)
+    words = ["run=runs/made", "data.files=new.csv", "--split", "eval", "--json"]
+    assert main(["data", "show", *words]) == 0
+    shown = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["ids"]["key"], row["labels"]) for row in shown[:2]] == [
+        ("pear 0", {}),
+        ("pear 1", {}),
+    ]
     # And a run without its file has its columns.
     Path("made.parquet").unlink()
     synthesize("run=runs/made", "--output", "again.csv", "--rows", "200")
