@@ -164,6 +164,8 @@ class NumberColumn:
     def outside(self, values: Numbers) -> npt.NDArray[np.bool_]:
         """Mask of numbers that the transform does not take, or that may not miss."""
         missing = np.isnan(values)
+        if self.transform is None:
+            return missing if self.fill is None else np.zeros(len(values), np.bool_)
         filled = np.where(missing, 1.0 if self.fill is None else self.fill, values)
         lowest = {"log": 0.0, "log1p": -1.0}.get(self.transform or "", -np.inf)
         wrong = self._clipped(filled) <= lowest

@@ -67,12 +67,14 @@ def as_numbers(
     """
     array = values if isinstance(values, np.ndarray) else None
     if array is not None and array.dtype.kind in "biuf" and array.ndim == 1:
-        numbers = array.astype(np.float64)
+        numbers = array.astype(np.float64, copy=False)
         wrong = np.isinf(numbers)
         if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
             inexact = np.flatnonzero(np.abs(numbers) >= _EXACT)
             # As integers: NumPy would compare them as float64.
             wrong[[i for i in inexact if int(array[i]) != int(numbers[i])]] = True
+        if not wrong.any():
+            return numbers, np.array([], np.int64)
         return np.where(wrong, np.nan, numbers), np.flatnonzero(wrong)
     parsed = [as_number(value, missing) for value in values]
     bad = [row for row, number in enumerate(parsed) if number is None]

@@ -55,9 +55,10 @@ def device_dtype(dtype: Any) -> np.dtype[Any]:
 
 def _has_64_bits() -> bool:
     """Returns True if JAX computes in 64 bits, without importing it."""
-    jax = sys.modules.get("jax")
-    if jax is not None:
-        return jax.config.jax_enable_x64
+    # Another thread may be importing it: then it has no config yet.
+    config = getattr(sys.modules.get("jax"), "config", None)
+    if config is not None:
+        return config.jax_enable_x64
     return os.environ.get("JAX_ENABLE_X64", "").lower() in (
         "1",
         "on",

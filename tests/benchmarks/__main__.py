@@ -20,6 +20,7 @@ MODULES = (
     "evaluation",
     "startup",
     "inputs",
+    "data",
     "sweep",
     "packs",
     "memory",

@@ -3,6 +3,8 @@
 Expected values are NumPy's own, of the arrays before anything touched them.
 """
 
+import sys
+import types
 import warnings
 
 import jax
@@ -237,3 +239,9 @@ def test_an_example_to_export_is_looked_at_too(tmp_path):
     example = {"x": np.array([1, 2**40])}
     message = _refused(lambda: estimator.export(tmp_path, features=example))
     assert "features.x: row 1 has 1099511627776 (export)" in message
+
+
+def test_dtypes_are_known_while_another_thread_imports_jax(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
+    monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
+    assert device_dtype(np.float64) == np.float32

@@ -100,12 +100,15 @@ def inferred_kind(
         ]
     if cells.is_boolean(name):
         return "category"
-    present, wrong, is_code = 0, [], False
+    present, wrong, is_code = 0, [np.array([], np.int64)], False
+    is_text = cells.is_text(name)
     for first, part, inside in cells.parts([name], rows):
         numbers, bad = part.numbers(name)
         wrong.append(first + bad[np.isin(bad, inside)])
         present += int((~np.isnan(numbers[inside])).sum())
         is_code = is_code or bool(np.isin(part.codes(name), inside).any())
+        if present and not is_text:
+            break  # It is one of numbers: the fit reads the others.
     bad = np.concatenate(wrong)
     if not present and not bad.size:
         return [
@@ -117,7 +120,7 @@ def inferred_kind(
                 code="table-kind",
             )
         ]
-    if not cells.is_text(name):
+    if not is_text:
         return "number"
     if bad.size and present > _MOSTLY * (present + bad.size):
         expected = f"a number, as {present:,} other training rows have"

@@ -23,7 +23,7 @@ from specflow.runtime.typing import Tree
 __all__ = ["StreamedSource"]
 
 Blocks = tuple[int, ...]
-_WINDOWS = 3
+_WINDOWS = 4
 """Windows that fit the bound: one that is read from, the next, and room to parse."""
 
 

@@ -215,7 +215,7 @@ def test_a_window_is_held_and_no_more(tmp_path, monkeypatch):
 
     monkeypatch.setattr(StreamedSource, "_load", watched)
     stream_of(source, steps=150)
-    assert max(held) <= 40 * 1024 // 3
+    assert max(held) <= 40 * 1024 // 4
     # Each window is read once an epoch, and one more ahead.
     epochs = 150 * 32 / len(source)
     assert sum(held) <= (epochs + 2) * len(source) * source.row_bytes
